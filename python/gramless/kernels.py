@@ -1,0 +1,127 @@
+"""Kernel functions as frozen value objects, and the names users may write instead of them.
+
+Knows nothing of arrays, devices or the compiled core, so that every other module can import it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+__all__ = ["RBF", "Estimator", "Kernel", "KernelLike", "Linear", "as_estimator", "as_kernel"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The dot product of two rows.
+
+    k(a, b) = <a, b>
+
+    Wherever gramless uses it, columns are centred first, which changes neither HSIC nor CKA.
+
+    >>> Linear() == Linear()
+    True
+    """
+
+
+def _positive(name: str, value: Any, wanted: str) -> float:
+    if isinstance(value, str):
+        raise TypeError(f"RBF: {name} must be {wanted} but is {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"RBF: {name} must be {wanted} but is {value!r}") from None
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"RBF: {name} must be positive and finite but is {number!r}")
+    return number
+
+
+def _row_count(value: Any) -> int:
+    try:
+        rows = operator.index(value)
+    except TypeError:
+        raise TypeError(f"RBF: median_rows must be an integer or None but is {value!r}") from None
+    if rows < 2:
+        raise ValueError(f"RBF: median_rows must be at least 2 but is {rows}")
+    return rows
+
+
+@dataclass(frozen=True)
+class RBF:
+    """The Gaussian of the distance between two rows.
+
+    k(a, b) = exp(-|a - b|^2 / (2 sigma^2))
+
+    sigma: the bandwidth, in the units of the data. None (default) takes sigma^2 = scale^2 * median |a - b|^2,
+        separately for every input the kernel meets, so that the units of the data do not matter.
+    scale: multiplies the median distance; unused when sigma is given.
+    include_diagonal: takes that median over all n^2 entries, the n zeros of the diagonal included, as the
+        code published with Kornblith et al. (2019) does; by default over the off-diagonal pairs.
+    median_rows: the median is exact up to this many rows, and beyond them is that of a seeded sample of this
+        many rows; None is always exact.
+
+    Raises ValueError for a sigma or scale that is not positive and finite and for median_rows below 2,
+    TypeError for values of another type.
+
+    >>> RBF(scale=0.5)
+    RBF(sigma=None, scale=0.5, include_diagonal=False, median_rows=16384)
+    >>> RBF(sigma=0)
+    Traceback (most recent call last):
+    ValueError: RBF: sigma must be positive and finite but is 0.0
+    """
+
+    sigma: float | None = None
+    scale: float = 1.0
+    include_diagonal: bool = False
+    median_rows: int | None = 16384
+
+    def __post_init__(self) -> None:
+        if self.sigma is not None:
+            object.__setattr__(self, "sigma", _positive("sigma", self.sigma, "a number or None"))
+        object.__setattr__(self, "scale", _positive("scale", self.scale, "a number"))
+        object.__setattr__(self, "include_diagonal", bool(self.include_diagonal))
+        if self.median_rows is not None:
+            object.__setattr__(self, "median_rows", _row_count(self.median_rows))
+
+
+Kernel: TypeAlias = Linear | RBF
+KernelLike: TypeAlias = Linear | RBF | Literal["linear", "rbf"]
+Estimator: TypeAlias = Literal["unbiased", "biased"]
+
+_SHORTHANDS: dict[str, Kernel] = {"linear": Linear(), "rbf": RBF()}
+_ALLOWED_KERNELS = 'Linear(), RBF(...), "linear" or "rbf"'
+
+
+def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> Kernel:
+    """The kernel object that a user's `kernel` argument means; errors name the function and the argument.
+
+    Raises ValueError for an unknown name and TypeError for anything that is neither a kernel nor a string.
+
+    >>> as_kernel("linear", "hsic")
+    Linear()
+    >>> as_kernel("cosine", "hsic")
+    Traceback (most recent call last):
+    ValueError: hsic: kernel must be Linear(), RBF(...), "linear" or "rbf" but is 'cosine'
+    """
+    if isinstance(kernel, (Linear, RBF)):
+        return kernel
+    if not isinstance(kernel, str):
+        raise TypeError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
+    if kernel not in _SHORTHANDS:
+        raise ValueError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
+    return _SHORTHANDS[kernel]
+
+
+def as_estimator(estimator: object, function_name: str) -> Estimator:
+    """`estimator` itself, once it is known to be one.
+
+    Raises ValueError for anything but "unbiased" or "biased".
+
+    >>> as_estimator("unbiased", "hsic")
+    'unbiased'
+    """
+    if not isinstance(estimator, str) or estimator not in get_args(Estimator):
+        raise ValueError(f'{function_name}: estimator must be "unbiased" or "biased" but is {estimator!r}')
+    return cast(Estimator, estimator)
