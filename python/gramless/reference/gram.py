@@ -1,0 +1,80 @@
+"""Rows to Gram matrices: centring, distances, bandwidth. Knows nothing of what is done with the matrix."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels import KernelLike, Linear, as_kernel
+
+Array = npt.NDArray[np.float64]
+
+
+def as_rows(function_name: str, argument: str, x: npt.ArrayLike) -> Array:
+    """x as float64 (n, p), or the sentence that says why not."""
+    rows = np.asarray(x)
+    if rows.ndim != 2:
+        raise ValueError(f"{function_name}: {argument} must have 2 dimensions but has {rows.ndim}")
+    if rows.dtype.kind not in "biuf":
+        raise TypeError(f"{function_name}: {argument} must hold real numbers but has dtype {rows.dtype}")
+    return rows.astype(np.float64)
+
+
+def centre_columns(x: Array) -> Array:  # (n, p)
+    """x with the mean of every column subtracted."""
+    x = np.where(np.isfinite(x), x, np.nan)  # inf - inf
+    x = x - x[0]  # so that a constant column becomes exactly 0
+    return np.asarray(x - x.mean(axis=0))
+
+
+def squared_distances(x: Array) -> Array:  # (n, p)
+    """|x_i - x_j|^2 for all pairs of rows, as (n, n), from the differences themselves."""
+    return np.stack([np.sum((x - row) ** 2, axis=1) for row in x])
+
+
+def off_diagonal(k: Array) -> Array:  # (n, n)
+    """The n (n - 1) entries of k that are not on its diagonal."""
+    return k[~np.eye(len(k), dtype=bool)]
+
+
+def median_squared_distance(distance2: Array, include_diagonal: bool) -> float:  # (n, n)
+    """The median of the off-diagonal entries, or of all of them; an even count averages the middle two."""
+    return float(np.median(distance2 if include_diagonal else off_diagonal(distance2)))
+
+
+def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> float:
+    """The root of the median squared distance between the rows of x (n, p).
+
+    >>> median_distance([[0.0], [3.0], [5.0]])
+    3.0
+    """
+    x = as_rows("median_distance", "x", x)
+    if len(x) < 2:
+        raise ValueError(f"median_distance: a distance needs at least 2 rows but x has {len(x)}")
+    return math.sqrt(median_squared_distance(squared_distances(centre_columns(x)), include_diagonal))
+
+
+def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
+    """The matrix of k(x_i, x_j) over the column-centred rows of x (n, p), as (n, n).
+
+    A median distance of 0 leaves sigma no value: its limit stands in, 1 for equal rows and 0 for others.
+
+    >>> gram([[1.0], [3.0]], "linear")
+    array([[ 1., -1.],
+           [-1.,  1.]])
+    """
+    kernel = as_kernel(kernel, "gram")
+    x = centre_columns(as_rows("gram", "x", x))
+    if isinstance(kernel, Linear):
+        return x @ x.T
+    distance2 = squared_distances(x)
+    if kernel.sigma is not None:
+        sigma2 = kernel.sigma**2
+    else:
+        sigma2 = kernel.scale**2 * median_squared_distance(distance2, kernel.include_diagonal)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponent = distance2 / (2 * np.float64(sigma2))
+    exponent[distance2 == 0] = 0
+    return np.exp(-exponent)

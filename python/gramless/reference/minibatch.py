@@ -1,0 +1,54 @@
+"""CKA from one batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels import KernelLike
+from .gram import Array
+from .hsic import matrices, ratio
+
+
+class MinibatchCKA:
+    """The ratio of averages over batches t of unbiased HSIC values: Nguyen, Raghu and Kornblith 2021.
+
+    cka = sum_t w_t hsic_t(K, L) / sqrt(sum_t w_t hsic_t(K, K) sum_t w_t hsic_t(L, L))
+
+    where w_t is 1 for weighting="mean", and n_t (n_t - 3) for weighting="pairs".
+
+    >>> x = np.arange(8.0)[:, None]
+    >>> batches = MinibatchCKA()
+    >>> batches.update([x[:4]], [x[:4]])
+    >>> batches.update([x[4:]], [x[4:]])
+    >>> batches.compute()
+    array([[1.]])
+    """
+
+    def __init__(self, kernel: KernelLike = "linear", weighting: Literal["mean", "pairs"] = "mean") -> None:
+        self.kernel = kernel
+        self.weighting = weighting
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every batch."""
+        self.batches: list[tuple[Array, Array, Array]] = []
+
+    def update(self, xs: Sequence[npt.ArrayLike], ys: Sequence[npt.ArrayLike] | None = None) -> None:
+        """Add a batch: xs and ys are sequences of layers (n, p); ys=None compares xs with itself."""
+        n = len(np.asarray(xs[0]))
+        weight = n * (n - 3) if self.weighting == "pairs" else 1
+        xy, xx, yy = matrices("MinibatchCKA.update", xs, ys, self.kernel, "unbiased")
+        self.batches.append((weight * xy, weight * xx, weight * yy))
+
+    def merge(self, other: MinibatchCKA) -> None:
+        """Add the batches that another one has seen."""
+        self.batches += other.batches
+
+    def compute(self) -> Array:
+        """The matrix of CKA values so far, (len(xs), len(ys))."""
+        xy, xx, yy = (np.sum(terms, axis=0) for terms in zip(*self.batches, strict=True))
+        return ratio("MinibatchCKA.compute", xy, xx[:, None], yy[None, :])
