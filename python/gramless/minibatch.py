@@ -1,0 +1,194 @@
+"""CKA accumulated over batches: sums of HSIC values and one ratio. Does not know how an HSIC value arises."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _sums
+from .kernels import KernelLike, as_kernel
+
+__all__ = ["MinibatchCKA"]
+
+_Array = npt.NDArray[np.float64]
+
+
+class MinibatchCKA:
+    """CKA between layers from one batch at a time: the ratio of averages, never the average of ratios.
+
+    cka = sum_t w_t hsic_t(K, L) / sqrt(sum_t w_t hsic_t(K, K) sum_t w_t hsic_t(L, L))
+
+    over batches t, hsic_t the unbiased HSIC within batch t, so that the batch size does not bias the answer.
+
+    kernel: as in `cka`; a bandwidth left to the median is that of each layer in each batch.
+    weighting: "mean" has w_t = 1, the paper's equation; "pairs" has w_t = n_t (n_t - 3), as its authors' code
+        has. They differ only where batches differ in size.
+
+    Raises ValueError for an unknown kernel or weighting. Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
+
+    >>> import numpy as np
+    >>> from gramless import MinibatchCKA
+    >>> x = np.random.default_rng(0).standard_normal((64, 8))
+    >>> minibatch = MinibatchCKA()
+    >>> for start in range(0, 64, 16):
+    ...     batch = x[start : start + 16]
+    ...     minibatch.update([batch, 2 * batch])
+    >>> minibatch.compute().round(6)
+    array([[1., 1.],
+           [1., 1.]])
+    """
+
+    def __init__(self, kernel: KernelLike = "linear", weighting: Literal["mean", "pairs"] = "mean") -> None:
+        if weighting not in ("mean", "pairs"):
+            raise ValueError(f'MinibatchCKA: weighting must be "mean" or "pairs" but is {weighting!r}')
+        self.kernel = as_kernel(kernel, "MinibatchCKA")
+        self.weighting = weighting
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"MinibatchCKA(kernel={self.kernel!r}, weighting={self.weighting!r})"
+
+    def reset(self) -> None:
+        """Forget every batch."""
+        self._batches = 0
+        self._with_itself = False
+        self._xy = np.zeros((0, 0))
+        self._xx = np.zeros(0)
+        self._yy = np.zeros(0)
+
+    def update(self, xs: Any, ys: Any = None) -> None:
+        """Add one batch.
+
+        xs, ys: the layers of one or two models on the same n examples, as sequences of arrays (n, p_i); one
+            array (n, p) stands for one layer. ys=None compares xs with itself.
+
+        Raises ValueError for fewer than 4 rows, rows that differ in number, and another number of layers than
+        in earlier batches; what was accumulated stays as it was.
+        """
+        layers_x = _as_layers("xs", xs)
+        layers_y = None if ys is None else _as_layers("ys", ys)
+        width_y = len(layers_x if layers_y is None else layers_y)
+        self._check_layers("update", layers_y is None, (len(layers_x), width_y))
+        kernels_x, kernels_y = [self.kernel] * len(layers_x), [self.kernel] * width_y
+        values = _sums.hsic_values(
+            "MinibatchCKA.update", layers_x, layers_y, kernels_x, kernels_y, "unbiased"
+        )
+        weight = values.n * (values.n - 3) if self.weighting == "pairs" else 1
+        self._add(1, layers_y is None, weight * values.xy, weight * values.xx, weight * values.yy)
+
+    def compute(self) -> _Array:
+        """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).
+
+        Raises RuntimeError before the first update. A layer that is constant in every batch has NaN, with one
+        RuntimeWarning.
+        """
+        if self._batches == 0:
+            raise RuntimeError("MinibatchCKA.compute: there is no batch to compute from; call update first")
+        if np.any(self._xx <= 0) or np.any(self._yy <= 0):
+            warnings.warn(
+                "MinibatchCKA.compute: the CKA is NaN where a layer is constant, its HSIC with itself not "
+                "positive",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        product = np.outer(_positive_or_nan(self._xx), _positive_or_nan(self._yy))
+        return np.asarray(self._xy / np.sqrt(product))
+
+    def merge(self, other: MinibatchCKA) -> None:
+        """Add the batches that `other` has seen, from another process perhaps.
+
+        The sums of other are added to the sums here, entry by entry. So a.merge(b) and b.merge(a) give the
+        same bits, and merging single batches in turn gives the bits of updating with them in turn; other
+        groupings of the same batches may differ in the last digits.
+
+        Raises ValueError where kernel, weighting or the number of layers differ, TypeError for another type.
+        """
+        if not isinstance(other, MinibatchCKA):
+            raise TypeError(f"MinibatchCKA.merge: other must be a MinibatchCKA but is {other!r}")
+        for name in ("kernel", "weighting"):
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs:
+                raise ValueError(f"MinibatchCKA.merge: {name} is {ours!r} here but {theirs!r} in other")
+        if other._batches == 0:
+            return
+        self._check_layers("merge", other._with_itself, other._xy.shape)
+        self._add(other._batches, other._with_itself, other._xy, other._xx, other._yy)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was accumulated, as numbers, strings and lists, for JSON, torch.save and numpy.savez."""
+        return {
+            "kernel": repr(self.kernel),
+            "weighting": self.weighting,
+            "batches": self._batches,
+            "with_itself": self._with_itself,
+            "sum_xy": self._xy.tolist(),
+            "sum_xx": self._xx.tolist(),
+            "sum_yy": self._yy.tolist(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned; whatever was accumulated here is forgotten.
+
+        Raises ValueError for a state that lacks an entry, or is that of another kernel or weighting.
+        """
+        missing = [name for name in self.state_dict() if name not in state]
+        if missing:
+            raise ValueError(f"MinibatchCKA.load_state_dict: state has no entry {missing[0]!r}")
+        for name, ours in {"kernel": repr(self.kernel), "weighting": self.weighting}.items():
+            if str(state[name]) != ours:
+                raise ValueError(
+                    f"MinibatchCKA.load_state_dict: {name} is {ours} here but {state[name]} in state"
+                )
+        xx, yy = (np.array(state[name], dtype=np.float64) for name in ("sum_xx", "sum_yy"))
+        xy = np.array(state["sum_xy"], dtype=np.float64)
+        if int(state["batches"]) > 0 and xy.shape != (len(xx), len(yy)):
+            raise ValueError(
+                f"MinibatchCKA.load_state_dict: sum_xy has shape {xy.shape} but sum_xx and sum_yy have "
+                f"{len(xx)} and {len(yy)} entries"
+            )
+        self.reset()
+        if int(state["batches"]) > 0:
+            self._add(int(state["batches"]), bool(state["with_itself"]), xy, xx, yy)
+
+    def _check_layers(self, method: str, with_itself: bool, layers: tuple[int, ...]) -> None:
+        """Refuse a batch that cannot be added to the batches so far."""
+        if self._batches == 0:
+            return
+        if with_itself != self._with_itself:
+            given = ("given", "None")
+            raise ValueError(
+                f"MinibatchCKA.{method}: ys is {given[with_itself]} but in earlier batches it was "
+                f"{given[self._with_itself]}"
+            )
+        for name, count, before in zip(("xs", "ys"), layers, self._xy.shape, strict=True):
+            if count != before:
+                raise ValueError(
+                    f"MinibatchCKA.{method}: {name} has {count} layers but in earlier batches it had {before}"
+                )
+
+    def _add(self, batches: int, with_itself: bool, xy: _Array, xx: _Array, yy: _Array) -> None:
+        first = self._batches == 0
+        self._batches += batches
+        self._with_itself = with_itself
+        self._xy = xy.copy() if first else self._xy + xy
+        self._xx = xx.copy() if first else self._xx + xx
+        self._yy = yy.copy() if first else self._yy + yy
+
+
+def _as_layers(argument: str, layers: Any) -> Sequence[Any]:
+    """A sequence of arrays; one array with two dimensions is a sequence of one."""
+    if getattr(layers, "ndim", None) == 2:
+        return [layers]
+    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
+        raise TypeError(
+            f"MinibatchCKA.update: {argument} must be a sequence of arrays, or one array, but is {layers!r}"
+        )
+    return list(layers)
+
+
+def _positive_or_nan(values: _Array) -> _Array:
+    return np.where(values > 0, values, np.nan)
