@@ -1,0 +1,221 @@
+"""Pictures of layer x layer matrices. It needs matplotlib and numpy, and knows nothing of how the matrix was made.
+
+The first layers of both models meet at the lower left, as in the papers: rows are drawn upwards, columns to the right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+__all__ = ["heatmap"]
+
+POINTS_PER_INCH = 72
+SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
+LONGEST_LABEL = 36  # characters
+GLYPH_WIDTH, GLYPH_HEIGHT = 0.64, 1.25  # of the font size, generous enough to leave a margin
+MISSING = "0.82"  # NaN cells: a grey that no perceptually uniform map contains
+MARK = "#12b5a6"
+
+
+def heatmap(
+    matrix: npt.ArrayLike,
+    names_a: Sequence[str] | None = None,
+    names_b: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    *,
+    title: str | None = None,
+    label_a: str | None = None,
+    label_b: str | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    annotate: bool | Literal["auto"] = "auto",
+    mark_best: bool = False,
+    stages_a: Sequence[int] = (),
+    stages_b: Sequence[int] = (),
+    colorbar: bool = True,
+) -> Axes:
+    """Draw a layer x layer matrix (La, Lb), such as that of `cka_matrix`, and return its axes.
+
+    Row i of the matrix is layer i of model A: drawn upwards from the lower left corner; columns are model B's.
+
+    names_a, names_b: names of the La rows and Lb columns; numbers if None, names_a for both if only B's are
+        missing and the matrix is square. Where they do not fit only every second, third, ... is written.
+    ax: axes to draw into; a new pyplot figure of a readable size if None.
+    label_a, label_b: what the vertical and the horizontal axis stand for, such as the models' names.
+    vmin, vmax: ends of the colour scale; 0 and 1 if None and all values lie in [-1, 1], as CKA's do, otherwise
+        the smallest and the largest value. NaN cells are grey.
+    annotate: write the value into every cell; "auto" does if the digits fit at 5 points or more.
+    mark_best: outline the largest value of every row.
+    stages_a, stages_b: indices of the layers before which a thin line is drawn.
+
+    Raises ValueError if the matrix is not two-dimensional and non-empty or the names do not fit its shape, and
+    ImportError if matplotlib is missing.
+
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> ax = heatmap([[1.0, 0.4], [0.3, 0.9]], ["conv1", "conv2"], ["block1", "block2"], title="CKA")
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['conv1', 'conv2']
+    """
+    values = np.asarray(matrix, dtype=np.float64)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"heatmap: matrix must have two dimensions and values but has shape {values.shape}")
+    if names_b is None and names_a is not None and values.shape[0] == values.shape[1]:
+        names_b = names_a
+    rows, columns = values.shape
+    labels_a = _labels("names_a", names_a, rows, "rows")
+    labels_b = _labels("names_b", names_b, columns, "columns")
+    ax = _new_axes(labels_a, labels_b, colorbar) if ax is None else ax
+    low, high = _scale(values, vmin, vmax)
+    image = ax.imshow(values, cmap=_colormap(), vmin=low, vmax=high, origin="lower", interpolation="nearest")
+    ax.set_facecolor(MISSING)
+    cell = _cell_points(ax, rows, columns)
+    _write_labels(ax, labels_a, labels_b, cell)
+    ax.tick_params(length=0)
+    ax.set_xlabel(label_b or "", parse_math=False)
+    ax.set_ylabel(label_a or "", parse_math=False)
+    if title is not None:
+        ax.set_title(title, fontsize=10, parse_math=False)
+    for row in stages_a:
+        ax.axhline(row - 0.5, color="0.75", linewidth=0.6)
+    for column in stages_b:
+        ax.axvline(column - 0.5, color="0.75", linewidth=0.6)
+    if annotate:
+        _write_values(ax, image, values, cell, must=annotate is True)
+    if mark_best:
+        _mark_best(ax, values, cell)
+    if colorbar:
+        _add_colorbar(ax, image, values)
+    return ax
+
+
+def _labels(argument: str, names: Sequence[str] | None, count: int, what: str) -> list[str]:
+    if names is None:
+        return [str(index) for index in range(count)]
+    if len(names) != count:
+        raise ValueError(f"heatmap: {argument} has {len(names)} names but the matrix has {count} {what}")
+    return [_elided(str(name)) for name in names]
+
+
+def _elided(name: str) -> str:
+    half = (LONGEST_LABEL - 1) // 2
+    return name if len(name) <= LONGEST_LABEL else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
+
+
+def _new_axes(labels_a: list[str], labels_b: list[str], colorbar: bool) -> Axes:
+    """Axes in a new pyplot figure whose cells are readable and whose margins hold the labels."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("heatmap: needs matplotlib: pip install 'gramless[plot]'") from error
+    rows, columns = len(labels_a), len(labels_b)
+    cell = min(max(0.36, min(0.8, 3 / max(rows, columns))), 12 / max(rows, columns))
+    font, _, flat = _label_style(labels_b, cell * POINTS_PER_INCH)
+    letter = GLYPH_WIDTH * font / POINTS_PER_INCH
+    left = 0.45 + letter * max(map(len, labels_a))
+    bottom = 0.45 + (GLYPH_HEIGHT * font / POINTS_PER_INCH if flat else letter * max(map(len, labels_b)))
+    right, top = 0.65 if colorbar else 0.15, 0.4
+    width, height = cell * columns, cell * rows
+    size = left + width + right, bottom + height + top
+    figure = plt.figure(figsize=size)
+    return figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
+
+
+def _colormap() -> Any:
+    import matplotlib
+
+    return matplotlib.colormaps["magma"].with_extremes(bad=MISSING)
+
+
+def _scale(values: npt.NDArray[np.float64], vmin: float | None, vmax: float | None) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0 or np.abs(finite).max() <= 1 + 1e-6:
+        low, high = 0.0, 1.0
+    else:
+        low, high = float(finite.min()), float(finite.max())
+    low, high = low if vmin is None else vmin, high if vmax is None else vmax
+    return low, high if high > low else low + 1.0
+
+
+def _figure_of(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("heatmap: ax has been removed from its figure")
+    return figure
+
+
+def _cell_points(ax: Axes, rows: int, columns: int) -> float:
+    """Side of a cell in points, for the size the figure has now."""
+    figure = _figure_of(ax)
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()  # places the axes
+    ax.apply_aspect()
+    box = ax.get_window_extent()
+    return min(box.width / columns, box.height / rows) * POINTS_PER_INCH / figure.dpi
+
+
+def _label_style(labels_b: list[str], cell: float) -> tuple[float, int, bool]:
+    """Font size, distance between labels that are written, and whether the horizontal axis' fit unturned."""
+    font = float(np.clip(0.8 * cell, SMALLEST_FONT + 0.5, LARGEST_FONT))
+    step = max(1, math.ceil(GLYPH_HEIGHT * font / cell))
+    return font, step, max(map(len, labels_b)) * GLYPH_WIDTH * font < cell * step
+
+
+def _write_labels(ax: Axes, labels_a: list[str], labels_b: list[str], cell: float) -> None:
+    font, step, flat = _label_style(labels_b, cell)
+    style: dict[str, Any] = {"fontsize": font, "parse_math": False}
+    ax.set_yticks(range(0, len(labels_a), step), labels_a[::step], **style)
+    ax.set_xticks(range(0, len(labels_b), step), labels_b[::step], rotation=0 if flat else 90, **style)
+
+
+def _short(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.2g}"
+
+
+def _write_values(
+    ax: Axes, image: AxesImage, values: npt.NDArray[np.float64], cell: float, must: bool
+) -> None:
+    texts = [[_short(value) for value in row] for row in values]
+    longest = max(len(text) for row in texts for text in row)
+    font = min(LARGEST_FONT, cell / (longest * GLYPH_WIDTH), cell / GLYPH_HEIGHT)
+    if font < SMALLEST_FONT and not must:
+        return
+    colors = image.to_rgba(values)
+    for (row, column), value in np.ndenumerate(values):
+        red, green, blue = colors[row, column, :3]
+        bright = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 or np.isnan(value)
+        color = "black" if bright else "white"
+        text = ax.text(column, row, texts[row][column], ha="center", va="center", color=color, fontsize=font)
+        text.set_in_layout(False)  # thousands of texts that never leave the axes would slow the layout engine
+
+
+def _mark_best(ax: Axes, values: npt.NDArray[np.float64], cell: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    for row, row_values in enumerate(values):
+        if np.isfinite(row_values).any():
+            corner = (int(np.nanargmax(row_values)) - 0.5, row - 0.5)
+            width = float(np.clip(cell / 14, 0.6, 1.6))
+            ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=MARK, linewidth=width, zorder=3))
+
+
+def _add_colorbar(ax: Axes, image: AxesImage, values: npt.NDArray[np.float64]) -> None:
+    low, high = image.get_clim()
+    below, above = bool((values < low).any()), bool((values > high).any())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+    figure = _figure_of(ax)
+    box = ax.get_window_extent()
+    inch = figure.dpi / box.width  # in units of the width of the axes
+    bar = ax.inset_axes((1 + 0.08 * inch, 0, 0.11 * inch, 1))
+    figure.colorbar(image, cax=bar, extend=extend, extendfrac=0.1 * figure.dpi / box.height)
+    bar.tick_params(labelsize=8, length=2)
