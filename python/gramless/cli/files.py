@@ -1,0 +1,132 @@
+"""Saved activations: from a path to the named layers of one model, each an array of shape (examples, features).
+
+It knows nothing of the command line, and hands on memory-mapped arrays without reading their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from .formats import Array, FileError, Openers, open_folder, open_npy, open_npz
+from .safetensors import open_safetensors
+
+READERS: dict[str, Callable[[Path], Openers]] = {
+    ".npy": open_npy,
+    ".npz": open_npz,
+    ".safetensors": open_safetensors,
+}
+ROWS_PER_POOLED_CHUNK = 256
+
+
+def printable(text: str) -> str:
+    """The text with control characters and lone surrogates shown as escapes: names come from files.
+
+    >>> printable("conv1\\x1b[2J")
+    'conv1\\\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def open_layers(path: str | Path, globs: Sequence[str] = ()) -> dict[str, Array]:
+    """The layers of a file or folder whose names match any of the globs, memory-mapped where the format allows.
+
+    Without globs all layers, in the order of the file (a folder: natural order of the names); with globs, in
+    the order of the globs. Raises `FileError`, one sentence, for anything that cannot be read safely.
+    """
+    path = Path(path)
+    openers = {printable(name): opener for name, opener in _openers(path).items()}
+    return {name: openers[name]() for name in select(openers, globs, path.name)}
+
+
+def select(names: Iterable[str], globs: Sequence[str], where: str) -> list[str]:
+    """The names that match any glob, ordered by glob; each glob must match something."""
+    names = list(names)
+    if not globs:
+        return names
+    chosen: dict[str, None] = {}
+    for glob in globs:
+        matching = [name for name in names if name == glob or fnmatchcase(name, glob)]
+        if not matching:
+            shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            raise FileError(
+                f"{where}: no layer matches {printable(glob)!r}; it has {len(names)} layers: {shown}"
+            )
+        chosen.update(dict.fromkeys(matching))
+    return list(chosen)
+
+
+def as_matrices(
+    layers: dict[str, Array], where: str, pool: str = "none"
+) -> tuple[dict[str, Array], list[str]]:
+    """Every layer as (examples, features), and the names of those that had more than two dimensions.
+
+    `pool="none"` flattens (n, ...) to (n, -1) as a view. `pool="mean"` averages (n, tokens, features) over the
+    tokens and (n, channels, height, width) over the positions, in chunks of rows.
+    """
+    matrices: dict[str, Array] = {}
+    folded: list[str] = []
+    for name, array in layers.items():
+        if array.ndim < 2:
+            raise FileError(
+                f"{where}: layer {name!r} has shape {array.shape} but a layer needs two dimensions or more, "
+                "(examples, features)"
+            )
+        if array.ndim == 2:
+            matrices[name] = array
+            continue
+        folded.append(name)
+        matrices[name] = _pooled(array) if pool == "mean" else _flattened(array)
+    return matrices, folded
+
+
+def check_rows(*sources: tuple[str, dict[str, Array]]) -> int:
+    """The number of examples that all layers of all sources share, or a sentence with two that differ."""
+    first_where, first_name, rows = "", "", -1
+    for where, layers in sources:
+        for name, array in layers.items():
+            if rows < 0:
+                first_where, first_name, rows = where, name, len(array)
+            elif len(array) != rows:
+                raise FileError(
+                    f"layer {first_name!r} of {first_where} has {rows} rows but layer {name!r} of {where} has "
+                    f"{len(array)}: row i of every layer must come from the same example"
+                )
+    return rows
+
+
+def _openers(path: Path) -> Openers:
+    if path.is_dir():
+        openers = open_folder(path)
+    elif not path.exists():
+        raise FileError(f"{printable(str(path))}: no such file or folder")
+    elif path.suffix not in READERS:
+        raise FileError(
+            f"{printable(path.name)}: unknown kind of file, expected .npz, .npy, .safetensors or a folder of .npy"
+        )
+    else:
+        openers = READERS[path.suffix](path)
+    if not openers:
+        raise FileError(f"{printable(path.name)}: no layers in it")
+    return openers
+
+
+def _flattened(array: Array) -> Array:
+    """(n, ...) as (n, -1) without a copy; the order of the features is of no consequence to CKA."""
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        return array.T.reshape(-1, len(array)).T
+    return array.reshape(len(array), -1)
+
+
+def _pooled(array: Array) -> Array:
+    axes = (1,) if array.ndim == 3 else tuple(range(2, array.ndim))
+    width = array.shape[2] if array.ndim == 3 else array.shape[1]
+    dtype = np.float64 if array.dtype.kind in "iuf" and array.dtype.itemsize > 4 else np.float32
+    means = np.empty((len(array), width), dtype)
+    for start in range(0, len(array), ROWS_PER_POOLED_CHUNK):
+        rows = slice(start, start + ROWS_PER_POOLED_CHUNK)
+        means[rows] = array[rows].mean(axis=axes, dtype=np.float64)
+    return means

@@ -1,0 +1,177 @@
+"""NumPy's formats of saved activations: .npy, folders of .npy, and .npz.
+
+Each opener maps a path to {layer name: function that returns the array}. Arrays are memory-mapped wherever
+the format allows it, and nothing is ever unpickled. A file is hostile until its sizes have been checked: what
+is wrong with it is one `FileError` sentence.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Openers = dict[str, Callable[[], Array]]
+
+NUMBERS = frozenset(np.dtype(kind) for kind in "bBhHiIqQlLefd?")
+LOCAL_ZIP_HEADER = struct.Struct("<4s22xHH")  # signature, length of the name, length of the extra field
+
+
+class FileError(ValueError):
+    """A file of activations that cannot be used; the message is one sentence that names it."""
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sort key under which "block.2" comes before "block.10".
+
+    >>> sorted(["b10", "b2", "a"], key=natural_key)
+    ['a', 'b2', 'b10']
+    """
+    parts = re.split(
+        r"0*(\d+)", name
+    )  # text at even places, digits at odd ones: longer digits, larger number
+    return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
+
+
+def open_npy(path: Path) -> Openers:
+    """The one layer of a .npy file, named after the file."""
+    return {path.stem: partial(_map_npy, path, path.name, 0, file_size(path))}
+
+
+def open_folder(path: Path) -> Openers:
+    """Every .npy file in a folder, in natural order of the names."""
+    found = sorted(
+        (entry for entry in path.iterdir() if entry.suffix == ".npy"), key=lambda e: natural_key(e.stem)
+    )
+    return {
+        entry.stem: partial(_map_npy, entry, f"{path.name}/{entry.name}", 0, file_size(entry))
+        for entry in found
+    }
+
+
+def open_npz(path: Path) -> Openers:
+    """The .npy members of an .npz archive, in file order; stored members are mapped, compressed ones read."""
+    with blame(path, "is not a readable .npz archive"), zipfile.ZipFile(path) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+    openers: Openers = {}
+    for member in members:
+        name = member.filename.removesuffix(".npy")
+        if name in openers:
+            raise FileError(f"{path.name}: the archive holds two layers named {name!r}")
+        stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
+        openers[name] = partial(_map_stored_member if stored else _read_member, path, member)
+    return openers
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a regular file; devices and pipes, whose reading may never end, are refused."""
+    if not path.is_file():
+        raise FileError(f"{path.name}: not a regular file")
+    return path.stat().st_size
+
+
+@contextmanager
+def blame(path: Path, complaint: str) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one FileError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a hostile header must not choose what the terminal shows
+            yield
+    except FileError:
+        raise
+    except PermissionError as error:
+        raise FileError(f"{path.name}: permission denied") from error
+    except Exception as error:  # parsers of hostile bytes raise anything, RecursionError included
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise FileError(f"{path.name}: {complaint} ({reason.rstrip('.')})") from error
+
+
+def _npy_header(stream: BinaryIO, label: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype, checked, of the .npy data at the stream's position."""
+    with blame(Path(label), "not a readable .npy array"):
+        version = npy_format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise FileError(f"{label}: .npy format {version} is not for plain numbers")
+        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        shape, fortran_order, dtype = read(stream)
+    if dtype.newbyteorder("=") not in NUMBERS:
+        raise FileError(f"{label}: dtype {str(dtype)!r} is not a real number type of 64 bits or less")
+    if any(side < 0 for side in shape):
+        raise FileError(f"{label}: shape {shape} has a negative side")
+    return shape, fortran_order, dtype
+
+
+def _map_npy(path: Path, label: str, offset: int, size: int) -> Array:
+    """Memory-map the .npy data that occupies `size` bytes at `offset` of a file."""
+    with blame(path, "cannot be opened"), path.open("rb") as stream:
+        stream.seek(offset)
+        shape, fortran_order, dtype = _npy_header(stream, label)
+        start = stream.tell()
+        check_length(label, shape, dtype, offset + size - start)
+        return map_array(path, dtype, shape, start, "F" if fortran_order else "C")
+
+
+def map_array(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], start: int, order: str = "C"
+) -> Array:
+    if 0 in shape:
+        return np.empty(shape, dtype)  # an empty range cannot be mapped
+    return np.memmap(path, dtype, "r", start, shape, order)  # type: ignore[call-overload,no-any-return]
+
+
+def check_length(label: str, shape: tuple[int, ...], dtype: np.dtype[Any], available: int) -> None:
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > available:
+        raise FileError(
+            f"{label}: truncated, shape {shape} of {dtype} needs {needed} bytes but {max(available, 0)} are there"
+        )
+    if 0 in shape and max(shape) > 2**48:
+        raise FileError(f"{label}: shape {shape} is not credible")
+
+
+def _map_stored_member(path: Path, member: zipfile.ZipInfo) -> Array:
+    label = f"{path.name}[{member.filename}]"
+    with blame(path, "is not a readable .npz archive"), path.open("rb") as stream:
+        stream.seek(member.header_offset)
+        signature, name_length, extra_length = LOCAL_ZIP_HEADER.unpack(stream.read(LOCAL_ZIP_HEADER.size))
+        start = member.header_offset + LOCAL_ZIP_HEADER.size + name_length + extra_length
+        if signature != b"PK\x03\x04" or start + member.file_size > file_size(path):
+            raise FileError(f"{label}: truncated, or the archive's directory points at the wrong place")
+    return _map_npy(path, label, start, member.file_size)
+
+
+def _read_member(path: Path, member: zipfile.ZipInfo) -> Array:
+    label = f"{path.name}[{member.filename}]"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+    if member.file_size > memory:
+        raise FileError(
+            f"{label}: the compressed layer claims {member.file_size} bytes, more than this machine's memory: "
+            "save it with numpy.savez, which does not compress, so that it can be memory-mapped"
+        )
+    complaint = "is not a readable .npz archive"
+    with blame(path, complaint), zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        shape, fortran_order, dtype = _npy_header(stream, label)  # type: ignore[arg-type]
+        check_length(label, shape, dtype, member.file_size - stream.tell())
+        values = np.empty(math.prod(shape), dtype)
+        into = values.view(np.uint8).data
+        while len(into):
+            count = stream.readinto(into)  # type: ignore[attr-defined]
+            if not count:
+                raise FileError(f"{label}: truncated, {len(into)} bytes are missing")
+            into = into[count:]
+        while stream.read(1 << 16):
+            pass  # the checksum is compared at the end of the member
+        return values.reshape(shape, order="F" if fortran_order else "C")
