@@ -1,0 +1,5 @@
+"""`python -m gramless`, the same as the command `gramless`."""
+
+from gramless.cli import main
+
+main()

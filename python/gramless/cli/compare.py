@@ -1,0 +1,209 @@
+"""`gramless compare`: saved activations of two models in, table, CSV and heatmap of their layers' CKA out."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+from rich.text import Text
+
+import gramless
+
+from .files import as_matrices, check_rows, open_layers, printable
+from .formats import Array
+from .terminal import Failure, check_writable, messages, one_sentence_errors, progress_bar, require, results
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Layers of A against layers of B (or of A itself) and the matrix (La, Lb) between them."""
+
+    names_a: list[str]
+    names_b: list[str]
+    matrix: NDArray[np.float64]
+    with_itself: bool
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path), required=False)
+@click.option("--kernel", type=click.Choice(["linear", "rbf"]), default="linear", show_default=True)
+@click.option("--scale", type=float, help="RBF bandwidth as a multiple of the median distance.  [default: 1]")
+@click.option("--sigma", type=float, help="RBF bandwidth itself, in the units of the activations.")
+@click.option("--estimator", type=click.Choice(["unbiased", "biased"]), default="unbiased", show_default=True)
+@click.option("--layers", multiple=True, metavar="GLOB", help="Only these layers, in this order. Repeatable.")
+@click.option("--layers-b", multiple=True, metavar="GLOB", help="The same for B.  [default: as --layers]")
+@click.option(
+    "--pool",
+    type=click.Choice(["none", "mean"]),
+    default="none",
+    show_default=True,
+    help="More than two dimensions: flatten them, or average (n, tokens, features) over tokens and "
+    "(n, channels, height, width) over positions.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Draw a heatmap: .png, .pdf, .svg.")
+@click.option(
+    "--csv", "csv_path", type=click.Path(path_type=Path), help="Write the matrix; - is standard output."
+)
+@click.option("--title", help="Title of the heatmap.")
+@click.option("--threads", type=click.IntRange(min=1), help="Number of threads.  [default: all cores]")
+@click.option("--quiet", is_flag=True, help="Write the files and nothing else.")
+def compare(a: Path, b: Path | None, **options: Any) -> None:
+    """CKA of every layer of A with every layer of B (default: A), from saved activations.
+
+    A and B are .npz, .npy or .safetensors files or folders of .npy files: one array per layer, one row per
+    example, the examples in the same order everywhere. Files are memory-mapped and never unpickled.
+    """
+    kernel = _kernel(options["kernel"], options["scale"], options["sigma"])
+    out, csv_path, quiet = options["out"], options["csv_path"], options["quiet"]
+    to_stdout = csv_path is not None and str(csv_path) == "-"
+    _check_outputs(out, None if to_stdout else csv_path)
+    if options["threads"]:
+        gramless.set_num_threads(options["threads"])
+    with one_sentence_errors():
+        layers_a, layers_b = _open(a, b, options["layers"], options["layers_b"], options["pool"], quiet)
+        rows = check_rows((printable(a.name), layers_a), (printable((b or a).name), layers_b or {}))
+        started = time.perf_counter()
+        found = _compare(layers_a, layers_b, kernel, options["estimator"], quiet)
+        elapsed = time.perf_counter() - started
+    what = f"{describe(kernel)}, {options['estimator']}, n = {rows}"
+    with one_sentence_errors():
+        if to_stdout:
+            write_csv(sys.stdout, found.matrix, found.names_a, found.names_b)
+        elif csv_path is not None:
+            with csv_path.open("w", newline="", encoding="utf-8") as stream:
+                write_csv(stream, found.matrix, found.names_a, found.names_b)
+        if out is not None:
+            labels = printable(a.name), printable((b or a).name)
+            _draw(out, found, options["title"] or f"CKA ({what})", labels)
+    if not quiet and not to_stdout:
+        _print_best(found, f"CKA ({what}), {elapsed:.2f} s")
+        messages().print("".join(f"wrote {path}\n" for path in (out, csv_path) if path is not None), end="")
+
+
+def write_csv(
+    stream: IO[str], matrix: NDArray[np.float64], names_a: Sequence[str], names_b: Sequence[str]
+) -> None:
+    """The matrix with its layer names, every digit of every value: reading it back gives the same floats."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["", *names_b])
+    for name, values in zip(names_a, matrix.tolist(), strict=True):
+        writer.writerow([name, *map(repr, values)])
+
+
+def describe(kernel: gramless.Linear | gramless.RBF) -> str:
+    """The kernel in words for titles."""
+    if isinstance(kernel, gramless.Linear):
+        return "linear"
+    return f"RBF, sigma {kernel.sigma:g}" if kernel.sigma is not None else f"RBF, {kernel.scale:g} x median"
+
+
+def _kernel(name: str, scale: float | None, sigma: float | None) -> gramless.Linear | gramless.RBF:
+    if name == "linear":
+        if scale is not None or sigma is not None:
+            raise click.UsageError(f"--{'scale' if scale is not None else 'sigma'} needs --kernel rbf.")
+        return gramless.Linear()
+    if scale is not None and sigma is not None:
+        raise click.UsageError("--scale and --sigma exclude each other.")
+    with one_sentence_errors():
+        return gramless.RBF(sigma=sigma, scale=1.0 if scale is None else scale)
+
+
+def _check_outputs(out: Path | None, csv_path: Path | None) -> None:
+    check_writable(out)
+    check_writable(csv_path)
+    if out is not None:
+        if out.suffix.lower() not in PICTURES:
+            raise Failure(
+                f"--out: {out.name!r} is not a kind of picture that can be drawn: {', '.join(PICTURES)}"
+            )
+        require({"matplotlib": "matplotlib"}, "plot", "--out")
+
+
+def _open(
+    a: Path, b: Path | None, globs: Sequence[str], globs_b: Sequence[str], pool: str, quiet: bool
+) -> tuple[dict[str, Array], dict[str, Array] | None]:
+    """The layers of A and of B as matrices; None for B if it is A itself."""
+    opened = [(a, globs)]
+    if b is not None or globs_b:
+        opened.append((b or a, globs_b or globs))
+    sides = []
+    for path, wanted in opened:
+        where = printable(path.name)
+        matrices, folded = as_matrices(open_layers(path, wanted), where, pool)
+        if folded and not quiet:
+            how = "averaged to (n, features)" if pool == "mean" else "flattened to (n, -1)"
+            count = "1 layer has" if len(folded) == 1 else f"{len(folded)} layers have"
+            verb = "is" if len(folded) == 1 else "are"
+            messages().print(f"note: {where}: {count} more than two dimensions and {verb} {how}")
+        sides.append(matrices)
+    return sides[0], sides[1] if len(sides) > 1 else None
+
+
+def _compare(
+    layers_a: dict[str, Array],
+    layers_b: dict[str, Array] | None,
+    kernel: gramless.Linear | gramless.RBF,
+    estimator: Any,
+    quiet: bool,
+) -> Comparison:
+    names_b = list(layers_a if layers_b is None else layers_b)
+    title = f"{len(layers_a)} x {len(names_b)} layers"
+    with warnings.catch_warnings(record=True) as caught, progress_bar(title, quiet) as progress:
+        warnings.simplefilter("always", RuntimeWarning)
+        matrix = gramless.cka_matrix(
+            list(layers_a.values()),
+            None if layers_b is None else list(layers_b.values()),
+            kernel=kernel,
+            estimator=estimator,
+            progress=progress,
+        )
+    for warning in caught:
+        messages().print(f"warning: {warning.message}")
+    return Comparison(list(layers_a), names_b, np.asarray(matrix), layers_b is None)
+
+
+def _draw(out: Path, found: Comparison, title: str, labels: tuple[str, str]) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    from gramless.plot import heatmap
+
+    label_a, label_b = labels
+    ax = heatmap(found.matrix, found.names_a, found.names_b, title=title, label_a=label_a, label_b=label_b)
+    ax.figure.savefig(out, dpi=200, bbox_inches="tight")  # type: ignore[union-attr]
+    plt.close("all")
+
+
+def _print_best(found: Comparison, title: str) -> None:
+    """Every layer's best match; a layer compared with its own model's layers does not match itself."""
+    table = Table()
+    table.add_column("layer of A")
+    table.add_column("best match among the other layers" if found.with_itself else "best match in B")
+    table.add_column("CKA", justify="right")
+    values = found.matrix.copy()
+    if found.with_itself and len(values) > 1:
+        np.fill_diagonal(values, np.nan)
+    for name, row in zip(found.names_a, values, strict=True):
+        if np.isnan(row).all():
+            table.add_row(Text(name), "", "nan")
+        else:
+            best = int(np.nanargmax(row))
+            table.add_row(Text(name), Text(found.names_b[best]), f"{row[best]:.4f}")
+    console = results()
+    console.print(title)
+    console.print(table)

@@ -1,0 +1,189 @@
+"""`gramless demo`: the main job on real input, two pretrained networks on photos, with an untrained control."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+import gramless
+
+from . import networks
+from .compare import write_csv
+from .networks import Activations
+from .terminal import Failure, messages, one_sentence_errors, progress_bar, require
+
+PANELS = {
+    "linear": "linear CKA",
+    "rbf": "RBF CKA",
+    "control": "linear CKA, Lite0 untrained",
+}
+
+
+@dataclass
+class Clock:
+    """Seconds of every phase, in order."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One panel of the picture: the layers of a against the layers of b."""
+
+    a: Activations
+    b: Activations
+    kernel: gramless.Linear | gramless.RBF
+    matrix: NDArray[np.float64]  # (La, Lb)
+
+    def stage_matches(self) -> tuple[int, int]:
+        """How many layers after the stem have their best match in the same stage of the other network, of how many."""
+        best = np.argmax(self.matrix, axis=1)
+        same = [self.a.stages[i] == self.b.stages[j] for i, j in enumerate(best)]
+        return sum(same[1:]), len(same) - 1
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="gramless-demo", show_default=True
+)
+@click.option("--images", type=click.IntRange(min=8), default=512, show_default=True, help="How many crops.")
+@click.option("--threads", type=click.IntRange(min=1), help="Number of threads.  [default: all cores]")
+@click.option("--reference/--no-reference", default=True, help="Also time and compare gramless.reference.")
+def demo(out: Path, images: int, threads: int | None, reference: bool) -> None:
+    """Compare two ImageNet networks, EfficientNet-Lite0 and -Lite1, layer by layer.
+
+    The images are random crops of the photos inside scikit-image and scikit-learn; crops of one photo are
+    near-duplicates of each other. Nothing is downloaded. Writes demo.png and one CSV per panel.
+    """
+    require(networks.PACKAGES, "demo", "gramless demo")
+    clock = Clock()
+    _set_threads(threads)
+    with one_sentence_errors():
+        out.mkdir(parents=True, exist_ok=True)
+        trained0, trained1, untrained = _activations(images, clock)
+        sweeps = {
+            "linear": _sweep("linear CKA", trained0, trained1, gramless.Linear(), clock),
+            "rbf": _sweep("RBF CKA", trained0, trained1, gramless.RBF(), clock),
+            "control": _sweep("linear CKA of the control", untrained, trained1, gramless.Linear(), clock),
+        }
+        with clock.phase("picture and CSV files"):
+            for name, sweep in sweeps.items():
+                with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
+                    write_csv(stream, sweep.matrix, sweep.a.names, sweep.b.names)
+            draw(sweeps, images, out / "demo.png")
+    for line in meaning(sweeps):
+        click.echo(line)
+    click.echo("")
+    for name, seconds in clock.seconds.items():
+        click.echo(f"{seconds:8.3f} s  {name}")
+    if reference:
+        _report_reference(list(sweeps.values()), clock)
+    click.echo(f"\nwrote {out / 'demo.png'} and {', '.join(f'{name}.csv' for name in sweeps)}")
+
+
+def meaning(sweeps: dict[str, Sweep]) -> list[str]:
+    """What the numbers say, in two lines, with the numbers."""
+    (linear, layers), (rbf, _), (control, _) = (sweeps[name].stage_matches() for name in PANELS)
+    best = np.max(sweeps["linear"].matrix[1:], axis=1)
+    reason = (
+        "the correspondence comes from training, not from the architecture"
+        if control < linear
+        else "on these images the correspondence does not need training"
+    )
+    trained = (
+        f"Trained: the best match of {linear} of {layers} non-stem layers of Lite0 lies in the same stage of Lite1 "
+        f"(linear CKA {best.min():.2f} to {best.max():.2f}; RBF CKA: {rbf} of {layers})."
+    )
+    return [trained, f"Untrained Lite0 on the same images: {control} of {layers}; {reason}."]
+
+
+def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
+    """Three heatmaps side by side, stages separated by thin lines, the best match of every row outlined."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    from gramless.plot import heatmap
+
+    figure, axes = plt.subplots(1, 3, figsize=(19, 5.6))
+    figure.subplots_adjust(left=0.04, right=0.965, wspace=0.16, top=0.88, bottom=0.08)
+    for ax, (name, sweep) in zip(axes, sweeps.items(), strict=True):
+        heatmap(
+            sweep.matrix,
+            sweep.a.names,
+            sweep.b.names,
+            ax,
+            title=PANELS[name],
+            label_a="Lite0 untrained (stage.block)" if name == "control" else "Lite0 (stage.block)",
+            label_b="Lite1 (stage.block)",
+            mark_best=True,
+            stages_a=sweep.a.starts,
+            stages_b=sweep.b.starts,
+            colorbar=name == "control",
+        )
+    figure.suptitle(
+        f"EfficientNet-Lite0 and -Lite1, ImageNet weights: unbiased CKA of every layer, {images} crops of photos",
+        fontsize=12,
+    )
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    plt.close(figure)
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+        gramless.set_num_threads(threads)
+
+
+def _activations(images: int, clock: Clock) -> tuple[Activations, Activations, Activations]:
+    with clock.phase(f"{images} crops of {sum(map(len, networks.PHOTOS.values()))} photos"):
+        crops = networks.crop_photos(networks.load_photos(), images)
+    found = []
+    for name, size, pretrained in (("Lite0", 0, True), ("Lite1", 1, True), ("untrained Lite0", 0, False)):
+        with clock.phase(f"activations of {name}"), progress_bar(name) as progress:
+            found.append(networks.activations(networks.load_network(size, pretrained), crops, progress))
+    return found[0], found[1], found[2]
+
+
+def _sweep(
+    name: str, a: Activations, b: Activations, kernel: gramless.Linear | gramless.RBF, clock: Clock
+) -> Sweep:
+    phase = f"{name}, {len(a.arrays)} x {len(b.arrays)} layers, one cka_matrix call"
+    with progress_bar(name) as progress, clock.phase(phase):
+        matrix = gramless.cka_matrix(a.arrays, b.arrays, kernel=kernel, progress=progress)
+    return Sweep(a, b, kernel, np.asarray(matrix))
+
+
+def _report_reference(sweeps: Sequence[Sweep], clock: Clock) -> None:
+    """The same matrices by the obvious float64 code: its time and the largest difference."""
+    from gramless import reference
+
+    messages().print("computing the same numbers with gramless.reference ...")
+    with clock.phase("reference"):
+        truths: list[Any] = [reference.cka_matrix(s.a.arrays, s.b.arrays, kernel=s.kernel) for s in sweeps]
+    difference = max(float(np.max(np.abs(s.matrix - truth))) for s, truth in zip(sweeps, truths, strict=True))
+    ours = sum(seconds for name, seconds in clock.seconds.items() if "cka_matrix" in name)
+    theirs = clock.seconds["reference"]
+    click.echo(f"{theirs:8.3f} s  gramless.reference (n x n float64 numpy) for the three matrices")
+    click.echo(
+        f"gramless: {ours:.3f} s, the reference takes {theirs / ours:.1f} times as long; max abs difference {difference:.1e}"
+    )
+    if not difference < 1e-4:
+        raise Failure(f"the results differ from gramless.reference by {difference}, which they must not")

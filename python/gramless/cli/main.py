@@ -1,0 +1,21 @@
+"""The group of commands; each lives in a file of its name."""
+
+from __future__ import annotations
+
+import click
+
+import gramless as library
+
+from .compare import compare
+from .demo import demo
+from .info import info
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(library.__version__, prog_name="gramless")
+def gramless() -> None:
+    """CKA and HSIC without the n x n matrix."""
+
+
+for command in (compare, demo, info):
+    gramless.add_command(command)
