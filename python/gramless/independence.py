@@ -17,7 +17,7 @@ from .kernels import Estimator, Kernel, KernelLike, as_kernel
 __all__ = ["IndependenceResult", "independence_test"]
 
 _LEAST_ROWS = 4
-_ORDER_BYTES = 64 * 2**20  # permutations are drawn and summed in batches of about this size
+_ORDERS_AT_ONCE = 64  # permutations summed in one pass over tiles: a pass holds a tile for each
 _TIE = 1e-4  # in standard deviations of the null: sums of the same terms in another order must not decide
 
 
@@ -155,13 +155,13 @@ def _permutation_test(
 ) -> IndependenceResult:
     values = pair.hsic_values("unbiased")
     n = values.n
-    per_batch = max(1, _ORDER_BYTES // (8 * n))
-    # T is summed like every T_b, from the order that changes nothing, so that ties are ties
-    sums = [pair.permuted_hsic(np.arange(n)[None, :])]
-    for start in range(0, permutations, per_batch):
-        batch = range(start, min(start + per_batch, permutations))
-        sums.append(pair.permuted_hsic(np.stack([generator.permutation(n) for _ in batch])))
-    statistic, null = float(sums[0][0]), np.concatenate(sums[1:])
+    sums = np.empty(1 + permutations)
+    for start in range(0, len(sums), _ORDERS_AT_ONCE):
+        batch = range(start, min(start + _ORDERS_AT_ONCE, len(sums)))
+        # The first order changes nothing: T is summed as every T_b is, so that ties are ties.
+        orders = [generator.permutation(n) if b > 0 else np.arange(n) for b in batch]
+        sums[batch.start : batch.stop] = pair.permuted_hsic(np.stack(orders))
+    statistic, null = float(sums[0]), sums[1:]
     if _is_constant(float(values.xx[0]), float(values.yy[0])):
         return IndependenceResult(statistic, math.nan, "permutation", n, null)
     above = int(np.count_nonzero(null >= statistic - _TIE * null.std()))
