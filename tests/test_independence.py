@@ -147,6 +147,15 @@ def test_the_batches_of_permutations_do_not_show(pair, monkeypatch):
     assert np.array_equal(independence_test(*pair, **options).null, expected)
 
 
+def test_progress_rises_to_the_end_and_changes_nothing(pair):
+    options = {"method": "permutation", "permutations": 150}
+    told = []
+    watched = independence_test(*pair, progress=lambda done, total: told.append((done, total)), **options)
+    assert watched == independence_test(*pair, **options)
+    assert told == sorted(told)
+    assert {total for _, total in told} <= {151}
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @every_kernel
 def test_permutations_that_change_nothing_are_ties(dtype, kernel):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import operator
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,7 @@ from .kernels import Estimator, Kernel, KernelLike, as_kernel
 
 __all__ = ["IndependenceResult", "independence_test"]
 
+_Progress: TypeAlias = Callable[[int, int], None]
 _LEAST_ROWS = 4
 _ORDERS_AT_ONCE = 64  # permutations summed in one pass over tiles: a pass holds a tile for each
 _TIE = 1e-4  # in standard deviations of the null: sums of the same terms in another order must not decide
@@ -47,7 +50,7 @@ def independence_test(
     method: Literal["chi2", "gamma", "permutation"] = "chi2",
     permutations: int = 1000,
     seed: int | np.random.Generator = 0,
-    progress: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
 ) -> IndependenceResult:
     """Test whether the rows of x (n, p) and y (n, q) are independent; a small p-value says that they are not.
 
@@ -64,7 +67,7 @@ def independence_test(
 
     kernel, kernel_y: as in `hsic`; a bandwidth left to the median is each input's own, so units play no part.
     seed: of the permutations, an int or a numpy Generator; the same seed gives the same p-value.
-    progress: shows a progress bar over the permutations.
+    progress: shows a bar over the permutations, or calls what it is given with (done, total).
 
     Returns an IndependenceResult of Python floats. A constant input has p-value NaN with one RuntimeWarning;
     NaN in the data gives NaN. Raises ValueError for different numbers of rows, fewer than 4 rows, an unknown
@@ -89,7 +92,9 @@ def independence_test(
         return _chi2_test(pair)
     if method == "gamma":
         return _gamma_test(pair)
-    return _permutation_test(pair, _permutation_count(permutations), _generator(seed), progress)
+    count, generator = _permutation_count(permutations), _generator(seed)
+    with _shown(progress) as report:
+        return _permutation_test(pair, count, generator, report)
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,11 @@ class _Pair:
             "independence_test", [self.x], [self.y], [self.kernel_x], [self.kernel_y], estimator
         )
 
-    def permuted_hsic(self, orders: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:  # (B, n) -> (B,)
+    def permuted_hsic(
+        self, orders: npt.NDArray[np.int64], progress: _Progress | None
+    ) -> npt.NDArray[np.float64]:  # (B, n) -> (B,)
         return _sums.permuted_hsic(
-            "independence_test", self.x, self.y, self.kernel_x, self.kernel_y, orders, "unbiased"
+            "independence_test", self.x, self.y, self.kernel_x, self.kernel_y, orders, "unbiased", progress
         )
 
 
@@ -151,22 +158,38 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
 
 
 def _permutation_test(
-    pair: _Pair, permutations: int, generator: np.random.Generator, progress: bool
+    pair: _Pair, permutations: int, generator: np.random.Generator, report: _Progress | None
 ) -> IndependenceResult:
     values = pair.hsic_values("unbiased")
     n = values.n
     sums = np.empty(1 + permutations)
     for start in range(0, len(sums), _ORDERS_AT_ONCE):
-        batch = range(start, min(start + _ORDERS_AT_ONCE, len(sums)))
+        batch = sums[start : start + _ORDERS_AT_ONCE]
         # The first order changes nothing: T is summed as every T_b is, so that ties are ties.
-        orders = [generator.permutation(n) if b > 0 else np.arange(n) for b in batch]
-        sums[batch.start : batch.stop] = pair.permuted_hsic(np.stack(orders))
+        orders = [np.arange(n)] * (start == 0)
+        orders += [generator.permutation(n) for _ in range(len(batch) - len(orders))]
+        batch[:] = pair.permuted_hsic(np.stack(orders), _share(report, start, len(batch), len(sums)))
     statistic, null = float(sums[0]), sums[1:]
     if _is_constant(float(values.xx[0]), float(values.yy[0])):
         return IndependenceResult(statistic, math.nan, "permutation", n, null)
     above = int(np.count_nonzero(null >= statistic - _TIE * null.std()))
     pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + permutations)
     return IndependenceResult(statistic, pvalue, "permutation", n, null)
+
+
+def _shown(progress: bool | _Progress) -> AbstractContextManager[_Progress | None]:
+    if progress is True:
+        from .cli.terminal import progress_bar
+
+        return progress_bar("permutations")
+    return nullcontext(progress or None)
+
+
+def _share(report: _Progress | None, start: int, length: int, total: int) -> _Progress | None:
+    """What one pass tells of its progress: as a share, from start to start + length, of the whole."""
+    if report is None:
+        return None
+    return lambda done, steps: report(start + length * done // steps, total)
 
 
 def _is_constant(self_x: float, self_y: float) -> bool:

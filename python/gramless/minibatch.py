@@ -83,6 +83,7 @@ class MinibatchCKA:
     def compute(self) -> _Array:
         """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).
 
+        The sums are kept in float64, so this is a numpy array of float64 whatever the batches came in.
         Raises RuntimeError before the first update. A layer that is constant in every batch has NaN, with one
         RuntimeWarning.
         """
