@@ -1,0 +1,21 @@
+// Backends and threads for Python.
+#include "ops/backends.hpp"
+
+#include "bindings/python_types.hpp"
+#include "support/thread_pool.hpp"
+
+namespace gramless {
+
+void bind_backends(py::module_& module) {
+  module.def("backends", [] {
+    py::list rows;
+    for (const Backend& backend : backends())
+      rows.append(py::make_tuple(backend.ops->name, backend.supported, backend.ops == &current_backend()));
+    return rows;
+  });
+  module.def("set_backend", &set_backend);
+  module.def("num_threads", &num_threads);
+  module.def("set_num_threads", &set_num_threads);
+}
+
+}  // namespace gramless

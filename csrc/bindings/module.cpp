@@ -1,0 +1,11 @@
+// The extension module gramless._core: a list of what is bound, one file per concept.
+#include <pybind11/pybind11.h>
+
+#include "bindings/python_types.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "Compiled core of gramless. Not a public interface: use the functions of the package.";
+  module.attr("__version__") = GRAMLESS_VERSION;
+  gramless::bind_hsic(module);
+  gramless::bind_backends(module);
+}

@@ -1,0 +1,104 @@
+#include "bindings/python_types.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "support/dtype.hpp"
+#include "support/thread_pool.hpp"
+
+namespace gramless {
+namespace {
+
+constexpr std::pair<std::string_view, Dtype> dtype_names[] = {
+    {"float32", Dtype::float32}, {"float64", Dtype::float64}, {"float16", Dtype::float16},
+    {"bfloat16", Dtype::bfloat16}, {"int8", Dtype::int8},     {"int16", Dtype::int16},
+    {"int32", Dtype::int32},     {"int64", Dtype::int64},     {"uint8", Dtype::uint8},
+    {"uint16", Dtype::uint16},   {"uint32", Dtype::uint32},   {"uint64", Dtype::uint64},
+    {"bool", Dtype::boolean}};
+
+Dtype named_dtype(std::string_view name) {
+  for (const auto& [known, dtype] : dtype_names)
+    if (known == name) return dtype;
+  throw py::type_error("dtype " + std::string(name) + " is not supported");
+}
+
+Dtype numpy_dtype(const py::dtype& dtype) {
+  switch (dtype.num()) {
+    case py::detail::npy_api::NPY_FLOAT_: return Dtype::float32;
+    case py::detail::npy_api::NPY_DOUBLE_: return Dtype::float64;
+    default: return named_dtype(py::str(dtype.attr("name")).cast<std::string>());
+  }
+}
+
+}  // namespace
+
+ArrayView array_view(py::handle object) {
+  ArrayView view;
+  if (py::isinstance<py::array>(object)) {
+    const auto array = py::reinterpret_borrow<py::array>(object);
+    if (array.ndim() != 2) throw py::value_error("an array of two dimensions is needed");
+    view.data = array.data();
+    view.rows = array.shape(0);
+    view.cols = array.shape(1);
+    view.row_stride = array.strides(0);
+    view.col_stride = array.strides(1);
+    view.dtype = numpy_dtype(array.dtype());
+    return view;
+  }
+  const auto description = py::reinterpret_borrow<py::tuple>(object);
+  view.data = reinterpret_cast<const void*>(description[0].cast<std::uintptr_t>());
+  view.rows = description[1].cast<std::int64_t>();
+  view.cols = description[2].cast<std::int64_t>();
+  view.row_stride = description[3].cast<std::int64_t>();
+  view.col_stride = description[4].cast<std::int64_t>();
+  view.dtype = named_dtype(description[5].cast<std::string>());
+  return view;
+}
+
+KernelSpec kernel_spec(py::handle kernel) {
+  KernelSpec spec;
+  if (kernel.is_none()) return spec;
+  const auto [sigma, scale, include_diagonal, median_rows] =
+      kernel.cast<std::tuple<std::optional<double>, double, bool, std::optional<std::int64_t>>>();
+  spec.rbf = true;
+  spec.sigma = sigma;
+  spec.scale = scale;
+  spec.include_diagonal = include_diagonal;
+  spec.median_rows = median_rows.value_or(0);
+  return spec;
+}
+
+Estimator estimator(const std::string& name) {
+  if (name == "unbiased") return Estimator::unbiased;
+  if (name == "biased") return Estimator::biased;
+  throw py::value_error("estimator is '" + name + "'");
+}
+
+Space space(const std::string& name) {
+  if (name == "auto") return Space::automatic;
+  if (name == "gram") return Space::gram;
+  if (name == "features") return Space::features;
+  throw py::value_error("space is '" + name + "'");
+}
+
+std::vector<LayerInput> layer_inputs(const py::sequence& arrays, const py::sequence& kernels) {
+  std::vector<LayerInput> inputs;
+  for (std::size_t i = 0; i < arrays.size(); i++) inputs.push_back({array_view(arrays[i]), kernel_spec(kernels[i])});
+  return inputs;
+}
+
+void PythonMonitor::report(void* self, std::int64_t done, std::int64_t total) {
+  const py::gil_scoped_acquire locked;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  const py::object& progress = static_cast<PythonMonitor*>(self)->progress_;
+  if (!progress.is_none()) progress(done, total);
+}
+
+Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor) {
+  const bool in_float64 =
+      std::any_of(layers.begin(), layers.end(), [](const LayerInput& layer) { return computes_in_float64(layer.x.dtype); });
+  return {in_float64 ? Compute::float64 : Compute::float32, num_threads(), monitor.monitor()};
+}
+
+}  // namespace gramless

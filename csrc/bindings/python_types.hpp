@@ -1,0 +1,42 @@
+// How Python objects become the core's plain types. Checks that concern users are made in Python; these are assertions.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "ops/hsic.hpp"
+
+namespace gramless {
+
+namespace py = pybind11;
+
+// A numpy array, or (address, rows, columns, row stride, column stride, dtype name) with strides in bytes.
+ArrayView array_view(py::handle array);
+
+// None is Linear; (sigma or None, scale, include_diagonal, median_rows or None) is RBF.
+KernelSpec kernel_spec(py::handle kernel);
+
+Estimator estimator(const std::string& name);
+Space space(const std::string& name);
+
+std::vector<LayerInput> layer_inputs(const py::sequence& arrays, const py::sequence& kernels);
+
+// Lets Ctrl-C end a loop, and tells `progress`, a callable of (done, total) or None, how far it is.
+class PythonMonitor {
+ public:
+  explicit PythonMonitor(py::object progress) : progress_(std::move(progress)) {}
+  Monitor monitor() { return {report, this}; }
+
+ private:
+  static void report(void* self, std::int64_t done, std::int64_t total);
+
+  py::object progress_;
+};
+
+Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);
+
+void bind_hsic(py::module_& module);
+void bind_backends(py::module_& module);
+
+}  // namespace gramless

@@ -1,0 +1,89 @@
+// The inner loop of everything: a tile of dot products between two blocks of rows. It knows no kernel function.
+#pragma once
+
+#include "engine/pack.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// values[i][j] (+)= sum_k sliver[k][i] * panel[k][j], accumulators in registers.
+template <class T>
+GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* values, int stride, bool fresh) {
+  using Shape = TileShape<T>;
+  constexpr int rows = Shape::micro_rows, vectors = 3;
+  Vector<T> sums[rows][vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+    for (int j = 0; j < vectors; j++)
+      sums[i][j] = fresh ? Vector<T>{} : load<Vector<T>>(values + i * stride + j * lanes<T>);
+  for (int k = 0; k < depth; k++) {
+    Vector<T> columns[vectors];
+#pragma GCC unroll 3
+    for (int j = 0; j < vectors; j++) columns[j] = load<Vector<T>>(panel + k * Shape::micro_cols + j * lanes<T>);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) {
+      const Vector<T> row = splat(sliver[k * rows + i]);
+#pragma GCC unroll 3
+      for (int j = 0; j < vectors; j++) sums[i][j] += row * columns[j];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+    for (int j = 0; j < vectors; j++) store(values + i * stride + j * lanes<T>, sums[i][j]);
+}
+
+// One depth chunk of a tile. On the diagonal, register tiles with no entry right of it are left out.
+template <class T>
+void multiply_packed(const T* slivers, const T* panels, int depth, const Tile<T>& tile, bool fresh) {
+  using Shape = TileShape<T>;
+  for (int j = 0; j < tile.cols; j += Shape::micro_cols) {
+    const T* panel = panels + static_cast<std::ptrdiff_t>(j) * depth;
+    for (int i = 0; i < tile.rows; i += Shape::micro_rows) {
+      if (tile.diagonal && j + Shape::micro_cols <= i) break;
+      micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * depth, panel, depth, tile.row(i) + j, tile.stride, fresh);
+    }
+  }
+}
+
+// A thread's packing memory, and the rows it has already packed: they stay while its next tiles share them.
+template <class T>
+struct PackedRows {
+  T* slivers = nullptr;  // all of the depth if `keeps`, else one chunk
+  T* panels = nullptr;   // one chunk
+  bool keeps = false;
+  std::int64_t held_row = -1;  // first row of the block the slivers hold
+
+  static constexpr std::int64_t chunk_values = std::int64_t{TileShape<T>::rows} * TileShape<T>::depth;
+};
+
+// The tile of dot products of rows [first_i, ...) of x with rows [first_j, ...) of y, which has the same depth.
+template <class T>
+void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows<T>& y, std::int64_t first_j,
+              std::int64_t first_k, std::int64_t end_k, PackedRows<T>& packed, const Tile<T>& tile) {
+  using Shape = TileShape<T>;
+  const std::int64_t sliver_rows = round_up(tile.rows, Shape::micro_rows);
+  const bool hold = packed.keeps && packed.held_row == first_i;
+  for (std::int64_t k = first_k; k < end_k; k += Shape::depth) {
+    const int depth = static_cast<int>(std::min<std::int64_t>(Shape::depth, end_k - k));
+    T* slivers = packed.slivers + (packed.keeps ? (k - first_k) * sliver_rows : 0);
+    if (!hold) pack<Shape::micro_rows>(x, first_i, tile.rows, k, depth, slivers);
+    pack<Shape::micro_cols>(y, first_j, tile.cols, k, depth, packed.panels);
+    multiply_packed(slivers, packed.panels, depth, tile, k == first_k);
+  }
+  packed.held_row = first_i;
+}
+
+// Padded so that register tiles may write past the last row and column.
+template <class T>
+constexpr int tile_stride(int cols) {
+  return static_cast<int>(round_up(cols, TileShape<T>::micro_cols));
+}
+template <class T>
+constexpr std::int64_t tile_values(std::int64_t rows, std::int64_t cols) {
+  return round_up(rows, TileShape<T>::micro_rows) * round_up(cols, TileShape<T>::micro_cols);
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,116 @@
+// From anybody's matrix to the layout the register tiles read: panels of `Width` rows, depth-major, centred, converted
+// to the compute type, rows past the end zero. Every layout and dtype packs to the same bits.
+#pragma once
+
+#include "engine/tile.hpp"
+#include "engine/transpose.hpp"
+#include "support/dtype.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// A matrix whose rows are multiplied. The centre is split in two so that an offset of 1000 costs no digits in float32:
+// x - high is exact near the offset, and low carries the rest.
+template <class T>
+struct CenteredRows {
+  ArrayView x;                     // (rows, depth)
+  const T* center_high = nullptr;  // (depth), or (rows) if center_by_row
+  const T* center_low = nullptr;
+  bool center_by_row = false;
+};
+
+namespace detail {
+
+// Rows of `x` as addresses of unit-stride T: the caller's own memory where it has that form, else a converted copy.
+template <class T, int Side, int Depth>
+GRAMLESS_INLINE void read_rows(const ArrayView& x, std::int64_t first_row, int count, std::int64_t first, int depth,
+                               T (&copy)[Side][Depth], const T* (&rows)[Side]) {
+  constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
+  for (int r = 0; r < count; r++) {
+    const char* source = x.row(first_row + r) + first * x.col_stride;
+    if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T))) {
+      rows[r] = reinterpret_cast<const T*>(source);  // possibly misaligned: only ever read through memcpy
+      continue;
+    }
+    visit_dtype(x.dtype, [&]<class Stored>() {
+      for (int k = 0; k < depth; k++) copy[r][k] = load_element<T, Stored>(source + k * x.col_stride);
+    });
+    rows[r] = copy[r];
+  }
+}
+
+template <class T, int Width>
+GRAMLESS_INLINE void pack_transposed(const CenteredRows<T>& source, std::int64_t first_row, int count,
+                                     std::int64_t first, int depth, T* panel) {
+  constexpr int side = Width % lanes<T> == 0 ? lanes<T> : Width % 8 == 0 ? 8 : Width % 4 == 0 ? 4 : Width % 2 ? 1 : 2;
+  using Block = Vector<T, side>;
+  alignas(64) T copy[side][TileShape<T>::depth];
+  const T* rows[side];
+  for (int r0 = 0; r0 < Width; r0 += side) {
+    const int present = std::clamp(count - r0, 0, side);
+    read_rows(source.x, first_row + r0, present, first, depth, copy, rows);
+    const auto centered = [&](int r, int k) {
+      const std::int64_t center = source.center_by_row ? first_row + r0 + r : first + k;
+      return (load<T>(rows[r] + k) - source.center_high[center]) - source.center_low[center];
+    };
+    int k = 0;
+    if (present == side) {
+      for (; k + side <= depth; k += side) {
+        Block block[side];
+#pragma GCC unroll 16
+        for (int r = 0; r < side; r++) {
+          block[r] = load<Block>(rows[r] + k);
+          if (source.center_by_row) {
+            const std::int64_t center = first_row + r0 + r;
+            block[r] = (block[r] - source.center_high[center]) - source.center_low[center];
+          } else {
+            block[r] = (block[r] - load<Block>(source.center_high + first + k)) -
+                       load<Block>(source.center_low + first + k);
+          }
+        }
+        transpose<side / 2>(block);
+#pragma GCC unroll 16
+        for (int kk = 0; kk < side; kk++) store(panel + (k + kk) * Width + r0, block[kk]);
+      }
+    }
+    for (; k < depth; k++)
+      for (int r = 0; r < side; r++) panel[k * Width + r0 + r] = r < present ? centered(r, k) : T(0);
+  }
+}
+
+// Rows adjacent in memory (a transposed view): a panel's row is copied, not gathered.
+template <class T, int Width>
+GRAMLESS_INLINE void pack_adjacent(const CenteredRows<T>& source, std::int64_t first_row, std::int64_t first, int depth,
+                                   T* panel) {
+  const char* column = source.x.row(first_row) + first * source.x.col_stride;
+  for (int k = 0; k < depth; k++, column += source.x.col_stride) {
+    T values[Width];
+    std::memcpy(values, column, sizeof values);
+    T* packed = panel + k * Width;
+    if (source.center_by_row) {
+      for (int r = 0; r < Width; r++)
+        packed[r] = (values[r] - source.center_high[first_row + r]) - source.center_low[first_row + r];
+    } else {
+      const T high = source.center_high[first + k], low = source.center_low[first + k];
+      for (int r = 0; r < Width; r++) packed[r] = (values[r] - high) - low;
+    }
+  }
+}
+
+}  // namespace detail
+
+// Packs rows [first_row, first_row + count) and columns [first, first + depth) into panels (panel, depth, Width).
+template <int Width, class T>
+void pack(const CenteredRows<T>& source, std::int64_t first_row, int count, std::int64_t first, int depth, T* packed) {
+  constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
+  const bool adjacent = source.x.dtype == own && source.x.row_index == nullptr &&
+                        source.x.row_stride == static_cast<std::int64_t>(sizeof(T)) &&
+                        source.x.col_stride != static_cast<std::int64_t>(sizeof(T));
+  for (int r = 0; r < count; r += Width, packed += static_cast<std::ptrdiff_t>(Width) * depth) {
+    if (adjacent && r + Width <= count) detail::pack_adjacent<T, Width>(source, first_row + r, first, depth, packed);
+    else detail::pack_transposed<T, Width>(source, first_row + r, count - r, first, depth, packed);
+  }
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

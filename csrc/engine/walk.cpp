@@ -1,0 +1,147 @@
+#include "engine/walk.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "support/aligned_buffer.hpp"
+#include "support/thread_pool.hpp"
+
+namespace gramless::walk_detail {
+namespace {
+
+constexpr double flops_per_thread = 2e6;  // below this, waking a thread costs more than it saves
+constexpr auto report_interval = std::chrono::milliseconds(50);
+
+// Finished tasks wait in a ring until all before them have merged; a thread may run ahead by the length of the ring.
+class OrderedWalk {
+ public:
+  OrderedWalk(const WalkPlan& plan, const WalkSteps& steps, int threads)
+      : plan_(plan), steps_(steps), ring_(static_cast<std::size_t>(2 * threads + 2)) {
+    for (Slot& slot : ring_) slot.partial = AlignedBuffer(plan.partial_bytes);
+    for (int i = 0; i < threads; i++) {
+      scratch_.emplace_back(plan.scratch_bytes);
+      std::memset(scratch_.back().data(), 0, AlignedBuffer::alignment);
+    }
+  }
+
+  void run() {
+    caller_ = std::this_thread::get_id();
+    run_on_threads(static_cast<int>(scratch_.size()), [this] { serve(); });
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  struct Slot {
+    AlignedBuffer partial;
+    bool ready = false;
+  };
+
+  struct ThreadWorker final : Worker {
+    explicit ThreadWorker(OrderedWalk& owner) : walk(owner), reports(std::this_thread::get_id() == owner.caller_) {}
+    bool stopped() override {
+      if (reports) walk.report();
+      return walk.stopped_.load(std::memory_order_relaxed);
+    }
+    OrderedWalk& walk;
+    const bool reports;
+  };
+
+  void serve() {
+    std::unique_lock lock(mutex_);
+    if (entered_ == scratch_.size()) return;
+    char* scratch = scratch_[entered_++].data();
+    lock.unlock();
+    ThreadWorker worker(*this);
+    while (true) {
+      lock.lock();
+      const std::int64_t task = claim(lock, worker);
+      lock.unlock();
+      if (task < 0) break;
+      char* partial = slot(task).partial.data();
+      steps_.compute(steps_.context, task, scratch, partial, worker);
+      lock.lock();
+      if (!stopped_) finish_task(task);
+      lock.unlock();
+      worker.stopped();
+    }
+    lock.lock();
+    steps_.finish(steps_.context, scratch);
+  }
+
+  // The next task, or -1 when there is none left.
+  std::int64_t claim(std::unique_lock<std::mutex>& lock, ThreadWorker& worker) {
+    const auto ready = [&] { return stopped_ || claimed_ == plan_.tasks || claimed_ < merged_ + ring_length(); };
+    while (!ready()) {
+      progress_.wait_for(lock, report_interval, ready);
+      lock.unlock();
+      worker.stopped();
+      lock.lock();
+    }
+    return stopped_ || claimed_ == plan_.tasks ? -1 : claimed_++;
+  }
+
+  void finish_task(std::int64_t task) {
+    slot(task).ready = true;
+    const bool was_full = claimed_ == merged_ + ring_length();
+    for (; merged_ < plan_.tasks && slot(merged_).ready; merged_++) {
+      steps_.merge(steps_.context, merged_, slot(merged_).partial.data());
+      slot(merged_).ready = false;
+    }
+    if (was_full) progress_.notify_all();
+  }
+
+  void report() {
+    if (plan_.monitor.report == nullptr) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_report_) return;
+    next_report_ = now + report_interval;
+    try {
+      std::int64_t done;
+      {
+        const std::lock_guard lock(mutex_);
+        if (stopped_) return;
+        done = merged_;
+      }
+      plan_.monitor.report(plan_.monitor.context, done, plan_.tasks);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      error_ = std::current_exception();
+      stopped_ = true;
+      progress_.notify_all();
+    }
+  }
+
+  std::int64_t ring_length() const { return static_cast<std::int64_t>(ring_.size()); }
+  Slot& slot(std::int64_t task) { return ring_[static_cast<std::size_t>(task % ring_length())]; }
+
+  const WalkPlan& plan_;
+  const WalkSteps& steps_;
+  std::vector<Slot> ring_;
+  std::vector<AlignedBuffer> scratch_;
+  std::thread::id caller_;
+  std::mutex mutex_;  // orders everything below, the partial answers included: written before ready is set
+  std::condition_variable progress_;
+  std::size_t entered_ = 0;
+  std::int64_t claimed_ = 0, merged_ = 0;
+  std::atomic<bool> stopped_{false};
+  std::exception_ptr error_;
+  std::chrono::steady_clock::time_point next_report_ = std::chrono::steady_clock::now() + report_interval;  // caller's
+};
+
+}  // namespace
+
+void walk(const WalkPlan& plan, const WalkSteps& steps) {
+  if (plan.tasks == 0) return;
+  const double useful = std::min({static_cast<double>(plan.threads), static_cast<double>(plan.tasks),
+                                  1.0 + plan.flops / flops_per_thread});
+  OrderedWalk(plan, steps, std::max(1, static_cast<int>(useful))).run();
+}
+
+}  // namespace gramless::walk_detail

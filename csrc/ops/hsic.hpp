@@ -1,0 +1,35 @@
+// HSIC of every representation in xs with every one in ys, from one walk over tiles.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "ops/representation.hpp"
+
+namespace gramless {
+
+enum class Estimator { biased, unbiased };
+
+// Where a linear HSIC is summed: over pairs of rows, over pairs of features, or wherever it costs less.
+enum class Space { automatic, gram, features };
+
+struct LayerInput {
+  ArrayView x;
+  KernelSpec kernel;
+};
+
+struct HsicValues {
+  std::vector<double> xy;                    // (xs, ys), or (xs, xs) where ys is empty
+  std::vector<double> xx, yy;                // each with itself
+  std::vector<double> mean_x, mean_y;        // mean of k(x_i, x_j) over i != j
+  std::vector<double> diagonal_x, diagonal_y;  // mean of k(x_i, x_i)
+};
+
+HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
+                       const OpTable& ops, const Execution& execution);
+
+// HSIC of x with the rows of y in other orders; permutations (count, n).
+std::vector<double> permuted_hsic(const LayerInput& x, const LayerInput& y, std::span<const std::int64_t> permutations,
+                                  Estimator estimator, const OpTable& ops, const Execution& execution);
+
+}  // namespace gramless

@@ -1,0 +1,19 @@
+// The operations each ISA's build defines; backends.cpp collects them into an OpTable per ISA.
+#pragma once
+
+#include "engine/simd.hpp"
+#include "ops/op_table.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+void column_sums(const ArrayView& x, const Execution& execution, double* sums);
+void row_norms(const LayerView& layer, const Execution& execution, double* norms);
+void pair_distances(const LayerView& layer, const Execution& execution, const std::int64_t* pairs, std::int64_t count,
+                    double* distances);
+void gram_sums(const GramSumsTask& task, const Execution& execution);
+void covariance_sums(const CovarianceSumsTask& task, const Execution& execution);
+void count_distances(const DistanceCountsTask& task, const Execution& execution);
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,15 @@
+// This ISA's operations, under a name the dispatcher can find without being compiled for the ISA.
+#include "ops/isa_ops.hpp"
+
+#define GRAMLESS_JOIN(a, b) a##b
+#define GRAMLESS_TABLE(isa) GRAMLESS_JOIN(table_, isa)
+#define GRAMLESS_TEXT(text) #text
+#define GRAMLESS_NAME(isa) GRAMLESS_TEXT(isa)
+
+namespace gramless {
+
+extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
+const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {
+    GRAMLESS_NAME(GRAMLESS_ISA), column_sums, row_norms, pair_distances, gram_sums, covariance_sums, count_distances};
+
+}  // namespace gramless

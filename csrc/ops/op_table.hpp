@@ -1,0 +1,73 @@
+// What one ISA's build of the tile operations offers. Plain data and function pointers only: these types cross from
+// code compiled for every CPU to code compiled for one, so they must not bring library code along.
+#pragma once
+
+#include <cstdint>
+
+#include "epilogues/kernel.hpp"
+#include "support/array.hpp"
+#include "support/monitor.hpp"
+
+namespace gramless {
+
+// The compute type of a call: its statistics and tiles. All void pointers below point to it.
+enum class Compute : std::uint8_t { float32, float64 };
+
+struct Execution {
+  Compute compute = Compute::float32;
+  int threads = 1;
+  Monitor monitor;
+};
+
+// One representation as the tile operations see it.
+struct LayerView {
+  ArrayView x;                        // (n, d)
+  const void* center_high = nullptr;  // (d) column means, in two parts
+  const void* center_low = nullptr;
+  const void* row_stats = nullptr;  // (n), padded by stat_padding: what the kernel function needs of each row
+  Kernel kernel;
+  double shift = 0;  // subtracted from every kernel value: HSIC does not change, float32 sums become exact
+};
+constexpr std::int64_t stat_padding = 64;
+
+// sum_{i<j} of kernel values, their products and their row sums, for layers_x against layers_y (none: x with itself).
+struct GramSumsTask {
+  const LayerView* layers;  // x, then y
+  std::int64_t layers_x, layers_y;
+  double* products;       // (x, y or x): sum_{i<j} K_ij L_ij; where x meets itself only for column >= row
+  double* self_products;  // (x + y): sum_{i<j} K_ij^2
+  double* row_sums;       // (x + y, n): sum_{j != i} K_ij
+};
+
+// |X' Y|_F^2 of centred layers, for every pair as above.
+struct CovarianceSumsTask {
+  const LayerView* layers;
+  std::int64_t layers_x, layers_y;
+  double* products;
+  double* self_products;
+};
+
+// How many of the squared distances between rows i < j fall where. A nonnegative float's bits order as the float does.
+struct DistanceCountsTask {
+  LayerView layer;  // row_stats: |x_i|^2
+  std::uint64_t first;  // bits of the first distance counted
+  int shift;            // a bin is 2^shift neighbouring floats
+  std::int64_t bins;
+  std::uint64_t* counts;  // (bins)
+  std::uint64_t* below;   // distances before the first bin
+  std::uint64_t* nans;
+};
+
+struct OpTable {
+  const char* name;
+  void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);  // (d)
+  void (*row_norms)(const LayerView& layer, const Execution& execution, double* norms);  // (n): |x_i - mean|^2
+  // Squared distances of `count` given pairs of rows; pairs (count, 2).
+  void (*pair_distances)(const LayerView& layer, const Execution& execution, const std::int64_t* pairs,
+                         std::int64_t count, double* distances);
+  void (*gram_sums)(const GramSumsTask& task, const Execution& execution);
+  void (*covariance_sums)(const CovarianceSumsTask& task, const Execution& execution);
+  void (*count_distances)(const DistanceCountsTask& task, const Execution& execution);
+};
+
+}  // namespace gramless

@@ -1,0 +1,52 @@
+// One representation made ready for tiles: column means, row norms, bandwidth and shift. O(n + d) memory.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "ops/op_table.hpp"
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+
+// A kernel function as the user states it; an RBF without sigma takes scale * median distance of the input.
+struct KernelSpec {
+  bool rbf = false;
+  std::optional<double> sigma;
+  double scale = 1.0;
+  bool include_diagonal = false;   // whether the median counts the n zero distances too
+  std::int64_t median_rows = 0;    // exact up to so many rows, beyond that over so many sampled ones; 0: always exact
+};
+
+class Representation {
+ public:
+  Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
+
+  void resolve(const KernelSpec& spec, const Execution& execution);  // fixes gamma, row_stats and shift
+  double median_squared_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution) const;
+
+  LayerView view() const;
+  // Of row i: k(x_i, x_i) - shift, the value its tile would have on the diagonal.
+  double diagonal(std::int64_t i) const;
+  const std::vector<double>& norms() const { return norms_; }
+  double shift() const { return shift_; }
+  std::int64_t rows() const { return x_.rows; }
+  std::int64_t cols() const { return x_.cols; }
+
+ private:
+  LayerView centered() const;
+  template <class T>
+  void store_centers(const std::vector<double>& sums);
+  AlignedBuffer scaled_norms(double factor) const;  // (n) in the compute type
+  double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
+
+  ArrayView x_;
+  const OpTable& ops_;
+  const Compute compute_;
+  AlignedBuffer center_high_, center_low_, row_stats_;
+  std::vector<double> norms_;  // |x_i - mean|^2
+  Kernel kernel_ = Linear{};
+  double shift_ = 0;
+};
+
+}  // namespace gramless

@@ -1,0 +1,122 @@
+// Statistics that come before any tile: column sums, centred row norms, distances of a few sampled pairs. All in float64.
+#include "engine/pack.hpp"
+#include "engine/walk.hpp"
+#include "ops/isa_ops.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+namespace {
+
+constexpr int block_rows = 256, block_cols = 64;
+
+// Each column's sum runs down its rows in order, whatever the layout, so every layout gives the same bits.
+template <class Stored>
+void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* sums) {
+  for (std::int64_t k0 = 0; k0 < x.cols; k0 += block_cols) {
+    const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
+    double partial[block_cols] = {};
+    for (int r = 0; r < rows; r++) {
+      const char* row = x.row(first_row + r) + k0 * x.col_stride;
+      if (x.col_stride == static_cast<std::int64_t>(sizeof(Stored)))
+        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * sizeof(Stored));
+      else
+        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * x.col_stride);
+    }
+    for (int k = 0; k < cols; k++) sums[k0 + k] = partial[k];
+  }
+}
+
+constexpr int piece = 256;
+
+// Columns [first, first + count) of a row, centred as the tiles see them.
+template <class T>
+void center_piece(const LayerView& layer, std::int64_t row, std::int64_t first, int count, T* centered) {
+  T copy[1][piece];
+  const T* values[1];
+  detail::read_rows(layer.x, row, 1, first, count, copy, values);
+  const T *high = static_cast<const T*>(layer.center_high) + first, *low = static_cast<const T*>(layer.center_low) + first;
+  for (int k = 0; k < count; k++) centered[k] = (load<T>(values[0] + k) - high[k]) - low[k];
+}
+
+// Sixteen float64 sums side by side, added in a fixed order.
+template <class Square>
+double sum_squares(int count, Square value) {
+  double sums[16] = {};
+  int k = 0;
+  for (; k + 16 <= count; k += 16)
+    for (int u = 0; u < 16; u++) sums[u] += value(k + u) * value(k + u);
+  for (int u = 0; k < count; k++, u++) sums[u] += value(k) * value(k);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+// |x_i|^2, or |x_i - x_j|^2 where j is a row too.
+template <class T>
+double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -1) {
+  double sum = 0;
+  T a[piece], b[piece] = {};
+  for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
+    const int count = static_cast<int>(std::min<std::int64_t>(piece, layer.x.cols - first));
+    center_piece(layer, i, first, count, a);
+    if (j >= 0) center_piece(layer, j, first, count, b);
+    sum += sum_squares(count, [&](int k) { return static_cast<double>(a[k]) - static_cast<double>(b[k]); });
+  }
+  return sum;
+}
+
+// body(i) for i in [0, count), in blocks on all threads.
+template <class Body>
+void for_each_row(std::int64_t count, double flops, const Execution& execution, Body body) {
+  const Blocks blocks{count, block_rows};
+  const WalkPlan plan{.tasks = blocks.count(), .flops = flops, .threads = execution.threads,
+                      .monitor = execution.monitor};
+  walk(
+      plan,
+      [&](std::int64_t block, char*, char*, Worker&) {
+        for (int i = 0; i < blocks.length(block); i++) body(blocks.begin(block) + i);
+      },
+      [](std::int64_t, const char*) {});
+}
+
+}  // namespace
+
+void column_sums(const ArrayView& x, const Execution& execution, double* sums) {
+  const Blocks blocks{x.rows, block_rows};
+  const WalkPlan plan{.tasks = blocks.count(),
+                      .flops = static_cast<double>(x.rows) * static_cast<double>(x.cols),
+                      .partial_bytes = static_cast<std::size_t>(x.cols) * sizeof(double),
+                      .threads = execution.threads,
+                      .monitor = execution.monitor};
+  for (std::int64_t k = 0; k < x.cols; k++) sums[k] = 0;
+  walk(
+      plan,
+      [&](std::int64_t block, char*, char* partial, Worker&) {
+        visit_dtype(x.dtype, [&]<class Stored>() {
+          sum_columns<Stored>(x, blocks.begin(block), blocks.length(block), reinterpret_cast<double*>(partial));
+        });
+      },
+      [&](std::int64_t, const char* partial) {
+        for (std::int64_t k = 0; k < x.cols; k++) sums[k] += reinterpret_cast<const double*>(partial)[k];
+      });
+}
+
+void row_norms(const LayerView& layer, const Execution& execution, double* norms) {
+  const double flops = static_cast<double>(layer.x.rows) * static_cast<double>(layer.x.cols);
+  for_each_row(layer.x.rows, flops, execution, [&](std::int64_t i) {
+    norms[i] = execution.compute == Compute::float32 ? squared_length<float>(layer, i) : squared_length<double>(layer, i);
+  });
+}
+
+void pair_distances(const LayerView& layer, const Execution& execution, const std::int64_t* pairs, std::int64_t count,
+                    double* distances) {
+  const double flops = 2.0 * static_cast<double>(count) * static_cast<double>(layer.x.cols);
+  for_each_row(count, flops, execution, [&](std::int64_t p) {
+    const std::int64_t i = pairs[2 * p], j = pairs[2 * p + 1];
+    distances[p] = execution.compute == Compute::float32 ? squared_length<float>(layer, i, j)
+                                                         : squared_length<double>(layer, i, j);
+  });
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

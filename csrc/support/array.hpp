@@ -1,0 +1,40 @@
+// How the library sees somebody else's matrix: an address, two strides and an element type. It owns nothing.
+// Plain data: this type crosses from code compiled for every CPU to code compiled for one ISA.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "support/shared.hpp"
+
+namespace gramless {
+
+enum class Dtype : std::uint8_t {
+  float32,
+  float64,
+  float16,
+  bfloat16,
+  int8,
+  int16,
+  int32,
+  int64,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  boolean
+};
+
+struct ArrayView {
+  const void* data = nullptr;
+  std::int64_t rows = 0, cols = 0;
+  std::int64_t row_stride = 0, col_stride = 0;  // bytes, any sign
+  Dtype dtype = Dtype::float32;
+  const std::int64_t* row_index = nullptr;  // (rows): row i of the view is row row_index[i] of the data
+
+  GRAMLESS_SHARED const char* row(std::int64_t i) const {
+    return static_cast<const char*>(data) + (row_index ? row_index[i] : i) * row_stride;
+  }
+};
+
+}  // namespace gramless

@@ -1,0 +1,143 @@
+#include "support/thread_pool.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+#include <new>
+#include <system_error>
+#include <thread>
+
+namespace gramless {
+namespace {
+
+struct Job {
+  const std::function<void()>* body;
+  int openings;    // pool threads that may still join
+  int active = 0;  // pool threads inside body
+};
+
+class ThreadPool {
+ public:
+  void run(int threads, const std::function<void()>& body) {
+    Job job{&body, threads - 1};
+    {
+      const std::lock_guard lock(mutex_);
+      grow(threads - 1);
+      jobs_.push_back(&job);
+    }
+    work_.notify_all();
+    body();
+    std::unique_lock lock(mutex_);
+    std::erase(jobs_, &job);  // nobody may join a loop that has run out of work
+    done_.wait(lock, [&] { return job.active == 0; });
+  }
+
+ private:
+  // Threads live as long as the process and the pool is never destroyed. Where the system refuses another thread the
+  // loops still finish, with the threads there are.
+  void grow(int wanted) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited: signals are for the program's own threads
+    try {
+      for (; size_ < wanted; size_++) std::thread([this] { serve(); }).detach();
+    } catch (const std::system_error&) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void serve() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      Job* job = nullptr;
+      work_.wait(lock, [&] { return (job = joinable()) != nullptr; });
+      job->openings--;
+      job->active++;
+      lock.unlock();
+      (*job->body)();
+      lock.lock();
+      if (--job->active == 0) done_.notify_all();
+    }
+  }
+
+  Job* joinable() {
+    for (Job* job : jobs_)
+      if (job->openings > 0) return job;
+    return nullptr;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable work_, done_;
+  std::deque<Job*> jobs_;
+  int size_ = 0;
+};
+
+std::atomic<ThreadPool*> current_pool{nullptr};
+std::mutex creation;
+
+// A forked child has none of its parent's threads, and the parent's locks may be held for ever: it starts afresh and
+// leaves the old pool's memory alone.
+void forget_pool_after_fork() {
+  current_pool.store(nullptr);
+  new (&creation) std::mutex;
+}
+
+ThreadPool& pool() {
+  if (ThreadPool* existing = current_pool.load(std::memory_order_acquire)) return *existing;
+  const std::lock_guard lock(creation);
+  if (current_pool.load() == nullptr) {
+    static const int registered = pthread_atfork(nullptr, nullptr, forget_pool_after_fork);
+    static_cast<void>(registered);
+    current_pool.store(new ThreadPool, std::memory_order_release);
+  }
+  return *current_pool.load();
+}
+
+// cgroup v2 quota, "max 100000" or "200000 100000"; 0 where there is none.
+int cgroup_cpus() {
+  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (file == nullptr) return 0;
+  long quota = 0, period = 0;
+  const int fields = std::fscanf(file, "%ld %ld", &quota, &period);
+  std::fclose(file);
+  return fields == 2 && quota > 0 && period > 0 ? std::max(1, static_cast<int>((quota + period - 1) / period)) : 0;
+}
+
+int default_threads() {
+  if (const char* text = std::getenv("GRAMLESS_NUM_THREADS")) {
+    const int wanted = std::atoi(text);
+    if (wanted > 0) return std::min(wanted, 1024);
+  }
+  cpu_set_t allowed;
+  int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed)
+                                                                 : static_cast<int>(std::thread::hardware_concurrency());
+  if (const int quota = cgroup_cpus()) cpus = std::min(cpus, quota);
+  return std::max(1, cpus);
+}
+
+std::atomic<int> chosen_threads{0};
+
+}  // namespace
+
+int num_threads() {
+  if (const int chosen = chosen_threads.load()) return chosen;
+  static const int automatic = default_threads();
+  return automatic;
+}
+
+void set_num_threads(int count) { chosen_threads.store(std::max(0, count)); }
+
+void run_on_threads(int threads, const std::function<void()>& body) {
+  if (threads <= 1) return body();
+  pool().run(threads, body);
+}
+
+}  // namespace gramless

@@ -1,0 +1,45 @@
+"""CKA, HSIC and other reductions over the pairwise-similarity matrix of a batch, without the matrix.
+
+Every pair of rows meets in a dot product, the dot product becomes a kernel value, and the n x n kernel values
+are folded into a small answer, tile by tile. `gramless.reference` has the obvious n x n version of everything.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import reference
+from ._core import __version__
+from ._runtime import backends, get_num_threads, set_num_threads
+from .hsic import cka, cka_matrix, hsic, hsic_matrix, median_distance
+from .independence import independence_test
+from .kernels import RBF, Linear
+from .minibatch import MinibatchCKA
+
+if TYPE_CHECKING:
+    from . import plot
+
+__all__ = [
+    "RBF",
+    "Linear",
+    "MinibatchCKA",
+    "__version__",
+    "backends",
+    "cka",
+    "cka_matrix",
+    "get_num_threads",
+    "hsic",
+    "hsic_matrix",
+    "independence_test",
+    "median_distance",
+    "plot",
+    "reference",
+    "set_num_threads",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot":  # imports matplotlib
+        return import_module(".plot", __name__)
+    raise AttributeError(f"module 'gramless' has no attribute {name!r}")

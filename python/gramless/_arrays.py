@@ -1,0 +1,134 @@
+"""The edge of the library: what users pass becomes what the core reads, or one sentence says why not.
+
+Nothing is copied here: a numpy array or a torch CPU tensor is read where it lies.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Described: TypeAlias = Any  # a two-dimensional numpy array, or the tuple _core reads in its place
+
+_DTYPES = frozenset(
+    ["float32", "float64", "float16", "bfloat16", "bool"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+)
+_FLOAT64 = frozenset(["float64", "int32", "int64", "uint32", "uint64"])
+
+
+def is_tensor(x: object) -> bool:
+    """Whether x is a torch tensor, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def describe(function: str, name: str, x: Any) -> Described:
+    """x as the core reads it; raises TypeError or ValueError in one sentence."""
+    if type(x) is np.ndarray:
+        array = x
+    elif is_tensor(x):
+        return _describe_tensor(function, name, x)
+    else:
+        array = _as_array(function, name, x)
+    dtype = array.dtype
+    if dtype.name not in _DTYPES:
+        raise TypeError(f"{function}: {name} must hold real numbers but has dtype {dtype}")
+    if not dtype.isnative:
+        raise TypeError(f"{function}: {name} must have native byte order but has dtype {dtype.str}")
+    _check_shape(function, name, array.shape)
+    return array
+
+
+def _as_array(function: str, name: str, x: Any) -> np.ndarray[Any, Any]:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first")
+    if x is None or isinstance(x, (str, bytes, Mapping)):
+        raise TypeError(f"{function}: {name} must be a two-dimensional array but is {type(x).__name__}")
+    if hasattr(x, "__cuda_array_interface__"):
+        raise TypeError(f"{function}: {name} lives on a GPU but this build of gramless has no CUDA support")
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{function}: {name} must be a two-dimensional array but is {type(x).__name__} ({error})"
+        ) from None
+
+
+def _describe_tensor(function: str, name: str, x: Any) -> Described:
+    if x.device.type != "cpu":
+        raise TypeError(f"{function}: {name} is on {x.device} but this build of gramless reads only the CPU")
+    if str(x.layout) != "torch.strided":
+        raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
+    dtype = str(x.dtype).removeprefix("torch.")
+    if dtype not in _DTYPES:
+        raise TypeError(f"{function}: {name} must hold real numbers but has dtype {x.dtype}")
+    if x.is_neg():
+        raise TypeError(f"{function}: {name} is a lazily negated view; call .resolve_neg() first")
+    _check_shape(function, name, tuple(x.shape))
+    size = x.element_size()
+    rows, cols = x.shape
+    row_stride, col_stride = x.stride()
+    return (x.data_ptr(), rows, cols, row_stride * size, col_stride * size, dtype)
+
+
+def _check_shape(function: str, name: str, shape: tuple[int, ...]) -> None:
+    if len(shape) != 2:
+        raise ValueError(f"{function}: {name} must have 2 dimensions (rows, features) but has shape {shape}")
+    if 0 in shape:
+        raise ValueError(f"{function}: {name} is empty, its shape is {shape}")
+
+
+def rows_of(described: Described) -> int:
+    """The number of rows of what `describe` returned."""
+    return int(described[1]) if type(described) is tuple else int(described.shape[0])
+
+
+def check_rows(function: str, name_x: str, x: Described, name_y: str, y: Described) -> None:
+    """Raises ValueError unless both have the same number of rows."""
+    if rows_of(x) != rows_of(y):
+        raise ValueError(f"{function}: {name_x} has {rows_of(x)} rows but {name_y} has {rows_of(y)}")
+
+
+def check_enough_rows(function: str, name: str, x: Described, estimator: str) -> None:
+    """Raises ValueError where the estimator is not defined for so few rows."""
+    needed = 4 if estimator == "unbiased" else 2
+    if rows_of(x) < needed:
+        raise ValueError(
+            f"{function}: the {estimator} estimator needs at least {needed} rows but {name} has {rows_of(x)}"
+        )
+
+
+def describe_layers(function: str, name: str, layers: Any) -> list[Described]:
+    """A sequence of layers, each described, all with the same number of rows."""
+    if isinstance(layers, (str, bytes, Mapping)) or not (
+        isinstance(layers, Sequence) or hasattr(layers, "__getitem__")
+    ):
+        raise TypeError(f"{function}: {name} must be a sequence of arrays but is {type(layers).__name__}")
+    if getattr(layers, "ndim", 3) != 3:
+        raise ValueError(
+            f"{function}: {name} must be a sequence of two-dimensional arrays "
+            f"but is one array of shape {tuple(layers.shape)}"
+        )
+    if len(layers) == 0:
+        raise ValueError(f"{function}: {name} has no layers")
+    described = [describe(function, f"{name}[{i}]", layer) for i, layer in enumerate(layers)]
+    for i, layer in enumerate(described):
+        check_rows(function, f"{name}[0]", described[0], f"{name}[{i}]", layer)
+    return described
+
+
+def computes_in_float64(described: Sequence[Described]) -> bool:
+    """Whether the core computes these inputs in float64: any is float64 or an integer too wide for float32."""
+    return any((d[5] if type(d) is tuple else d.dtype.name) in _FLOAT64 for d in described)
+
+
+def wrap(value: Any, like: Any, described: Sequence[Described]) -> Any:
+    """value as the user gets it: a tensor for tensors, itself otherwise."""
+    if not is_tensor(like):
+        return value
+    torch = sys.modules["torch"]
+    return torch.as_tensor(value, dtype=torch.float64 if computes_in_float64(described) else torch.float32)

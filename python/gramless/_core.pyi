@@ -1,0 +1,40 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_Floats = npt.NDArray[np.float64]
+_Kernel = tuple[float | None, float, bool, int | None] | None
+_Progress = Callable[[int, int], object] | None
+
+__version__: str
+
+def hsic_matrix(
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    kernels_x: Sequence[_Kernel],
+    kernels_y: Sequence[_Kernel],
+    estimator: str,
+    space: str,
+    progress: _Progress,
+    /,
+) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats]: ...
+def hsic_pair(
+    x: Any, y: Any, kernel_x: _Kernel, kernel_y: _Kernel, estimator: str, space: str, /
+) -> tuple[float, float, float]: ...
+def permuted_hsic(
+    x: Any,
+    y: Any,
+    kernel_x: _Kernel,
+    kernel_y: _Kernel,
+    permutations: npt.NDArray[np.int64],
+    estimator: str,
+    progress: _Progress,
+    /,
+) -> _Floats: ...
+def median_distance(x: Any, include_diagonal: bool, progress: _Progress, /) -> float: ...
+def backends() -> list[tuple[str, bool, bool]]: ...
+def set_backend(name: str, /) -> None: ...
+def num_threads() -> int: ...
+def set_num_threads(count: int, /) -> None: ...

@@ -1,0 +1,57 @@
+"""Which compiled code runs, and on how many threads."""
+
+from __future__ import annotations
+
+import operator
+from typing import NamedTuple
+
+from . import _core
+
+__all__ = ["Backend", "backends", "get_num_threads", "set_num_threads"]
+
+
+class Backend(NamedTuple):
+    """One build of the tile operations."""
+
+    name: str
+    supported: bool  # by this CPU
+    active: bool
+
+
+def backends() -> list[Backend]:
+    """The instruction sets this build has code for, best first; the active one does the work.
+
+    The environment variable GRAMLESS_BACKEND chooses another, such as "baseline", when set before first use.
+
+    >>> any(backend.active for backend in backends())
+    True
+    """
+    return [Backend(*backend) for backend in _core.backends()]
+
+
+def set_num_threads(count: int | None) -> None:
+    """Use up to `count` threads from now on; None restores the default.
+
+    The default is GRAMLESS_NUM_THREADS, or the CPUs this process may run on. Results do not depend on it, to
+    the last bit. Raises ValueError for a count below 1.
+
+    >>> set_num_threads(2)
+    >>> get_num_threads()
+    2
+    >>> set_num_threads(None)
+    """
+    if count is None:
+        _core.set_num_threads(0)
+        return
+    try:
+        threads = operator.index(count)
+    except TypeError:
+        raise TypeError(f"set_num_threads: count must be an integer or None but is {count!r}") from None
+    if not 1 <= threads <= 1024:
+        raise ValueError(f"set_num_threads: count must be from 1 to 1024 but is {threads}")
+    _core.set_num_threads(threads)
+
+
+def get_num_threads() -> int:
+    """The number of threads a call may use."""
+    return _core.num_threads()

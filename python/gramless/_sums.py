@@ -1,0 +1,103 @@
+"""HSIC values from the compiled core. The one place that knows how kernels and layers are handed to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _arrays, _core
+from .kernels import RBF, Estimator, Kernel
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
+
+
+@dataclass(frozen=True)
+class HsicValues:
+    """HSIC of every pair of layers, and the kernel's mean over i != j and over i = j for each layer."""
+
+    xy: Floats  # (Lx, Ly)
+    xx: Floats  # (Lx,)
+    yy: Floats  # (Ly,), the same as xx where xs met themselves
+    mean_x: Floats
+    mean_y: Floats
+    diagonal_x: Floats
+    diagonal_y: Floats
+    n: int
+
+
+def core_kernel(kernel: Kernel) -> tuple[float | None, float, bool, int | None] | None:
+    """A kernel as the core reads it."""
+    if isinstance(kernel, RBF):
+        return (kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows)
+    return None
+
+
+def core_progress(progress: Progress) -> Callable[[int, int], object] | None:
+    """The callable of (done, total) that `progress` means; True borrows a progress bar."""
+    if progress is None or progress is False:
+        return None
+    if progress is not True:
+        return progress
+    from .cli.terminal import progress_bar
+
+    return progress_bar()
+
+
+def hsic_values(
+    function: str,
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None,
+    kernels_x: Sequence[Kernel],
+    kernels_y: Sequence[Kernel],
+    estimator: Estimator,
+    progress: Progress = None,
+    space: str = "auto",
+) -> HsicValues:
+    """HSIC of each of xs with each of ys (None: xs with itself), in one walk; errors name `function`."""
+    x = _arrays.describe_layers(function, "xs", xs)
+    y = [] if ys is None else _arrays.describe_layers(function, "ys", ys)
+    _arrays.check_enough_rows(function, "xs[0]", x[0], estimator)
+    if y:
+        _arrays.check_rows(function, "xs[0]", x[0], "ys[0]", y[0])
+    xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y = _core.hsic_matrix(
+        x,
+        y,
+        [core_kernel(kernel) for kernel in kernels_x],
+        [core_kernel(kernel) for kernel in kernels_y],
+        estimator,
+        space,
+        core_progress(progress),
+    )
+    if ys is None:
+        yy, mean_y, diagonal_y = xx, mean_x, diagonal_x
+    return HsicValues(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, _arrays.rows_of(x[0]))
+
+
+def permuted_hsic(
+    function: str,
+    x: Any,
+    y: Any,
+    kernel_x: Kernel,
+    kernel_y: Kernel,
+    permutations: npt.NDArray[np.int64],
+    estimator: Estimator,
+    progress: Progress = None,
+) -> Floats:
+    """HSIC of x with y[permutation], for each row of permutations (B, n)."""
+    described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
+    _arrays.check_rows(function, "x", described_x, "y", described_y)
+    _arrays.check_enough_rows(function, "x", described_x, estimator)
+    return _core.permuted_hsic(
+        described_x,
+        described_y,
+        core_kernel(kernel_x),
+        core_kernel(kernel_y),
+        permutations,
+        estimator,
+        core_progress(progress),
+    )

@@ -1,0 +1,207 @@
+"""HSIC and CKA as users call them. Sums come from the core; what is left here is the formula and the edge."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _arrays, _core
+from ._sums import Floats, Progress, core_kernel, hsic_values
+from .kernels import Estimator, KernelLike, as_estimator, as_kernel
+
+__all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix", "median_distance"]
+
+
+def _pair(
+    function: str, x: Any, y: Any, kernel: KernelLike, kernel_y: KernelLike | None, estimator: Estimator
+) -> tuple[tuple[float, float, float], list[_arrays.Described]]:
+    described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
+    kernel_of_x = as_kernel(kernel, function)
+    kernel_of_y = kernel_of_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
+    estimator = as_estimator(estimator, function)
+    _arrays.check_rows(function, "x", described_x, "y", described_y)
+    _arrays.check_enough_rows(function, "x", described_x, estimator)
+    values = _core.hsic_pair(
+        described_x, described_y, core_kernel(kernel_of_x), core_kernel(kernel_of_y), estimator, "auto"
+    )
+    return values, [described_x, described_y]
+
+
+def hsic(
+    x: Any,
+    y: Any,
+    *,
+    kernel: KernelLike = "linear",
+    kernel_y: KernelLike | None = None,
+    estimator: Estimator = "unbiased",
+) -> Any:
+    """Hilbert-Schmidt independence criterion of the rows of x (n, p) with the rows of y (n, q).
+
+    biased: tr(K H L H) / (n - 1)^2, with H = I - 11'/n (Gretton et al. 2005); n >= 2.
+    unbiased: [sum K~ L~ + s_K s_L / ((n-1)(n-2)) - 2/(n-2) sum_i r_i^K r_i^L] / (n (n-3)), the diagonals
+    of K~ and L~ zero, r their row sums, s their totals (Song et al. 2012, eq. 5); n >= 4.
+
+    kernel: `Linear()`, `RBF(...)`, "linear" or "rbf"; kernel_y, if given, is the kernel of y.
+    x, y: numpy arrays of any layout and real dtype, memory-mapped ones included, or torch CPU tensors; read in
+    place, computed in float64 if either is float64 or a wide integer, else in float32. No n x n memory.
+
+    Returns a float, or for tensors a 0-d tensor. NaN and inf in the data propagate. Raises ValueError where
+    shapes or options do not fit and TypeError where types do not.
+
+    >>> import numpy as np
+    >>> rng = np.random.RandomState(1337)
+    >>> x = rng.randn(100, 10)
+    >>> y = rng.randn(100, 10) + x
+    >>> round(hsic(x, y), 9)
+    9.895955787
+    """
+    (hsic_xy, _, _), described = _pair("hsic", x, y, kernel, kernel_y, estimator)
+    return _arrays.wrap(hsic_xy, x, described)
+
+
+def cka(
+    x: Any,
+    y: Any,
+    *,
+    kernel: KernelLike = "linear",
+    kernel_y: KernelLike | None = None,
+    estimator: Estimator = "unbiased",
+) -> Any:
+    """Centered kernel alignment of the rows of x (n, p) with the rows of y (n, q).
+
+    cka = hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), the same estimator in all three places
+    (Kornblith et al. 2019, arXiv:1905.00414). With "unbiased" this is the debiased CKA, which may be slightly
+    negative; "biased" tends to 1 for p >> n whatever the data (Murphy et al. 2024). Nothing is clamped.
+
+    Arguments, returns and errors as in `hsic`. A degenerate input, such as a constant one, gives NaN and one
+    RuntimeWarning.
+
+    >>> import numpy as np
+    >>> rng = np.random.RandomState(1337)
+    >>> x = rng.randn(100, 10)
+    >>> y = rng.randn(100, 10) + x
+    >>> round(cka(x, y), 9)
+    0.51345649
+    >>> round(cka(x, 3 * x + 1000), 9)
+    1.0
+    """
+    (hsic_xy, hsic_xx, hsic_yy), described = _pair("cka", x, y, kernel, kernel_y, estimator)
+    if hsic_xx <= 0 or hsic_yy <= 0:
+        return _arrays.wrap(_degenerate("cka", hsic_xx, hsic_yy), x, described)
+    return _arrays.wrap(hsic_xy / (math.sqrt(hsic_xx) * math.sqrt(hsic_yy)), x, described)
+
+
+def _degenerate(function: str, hsic_xx: float, hsic_yy: float) -> float:
+    warnings.warn(
+        f"{function}: not defined, because a representation's HSIC with itself is not positive "
+        f"(x: {hsic_xx:.3g}, y: {hsic_yy:.3g}); a constant representation has none",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return math.nan
+
+
+def hsic_matrix(
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None = None,
+    *,
+    kernel: KernelLike = "linear",
+    estimator: Estimator = "unbiased",
+    progress: Progress = False,
+) -> Any:
+    """HSIC of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
+
+    xs, ys: sequences of (n, d) arrays, d as each layer has it; ys=None compares xs with itself. Every layer's
+    Gram tile is computed once and the tiles' inner products give all pairs; narrow linear layers are compared
+    in feature space instead, whichever costs less. Memory: O(n + tiles) per layer, never n x n.
+    progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
+
+    Formula, kernels, dtypes, returns and errors as in `hsic`.
+
+    >>> import numpy as np
+    >>> layers = [np.random.default_rng(seed).standard_normal((50, 8)) for seed in range(3)]
+    >>> hsic_matrix(layers).shape
+    (3, 3)
+    """
+    kernel = as_kernel(kernel, "hsic_matrix")
+    estimator = as_estimator(estimator, "hsic_matrix")
+    kernels_y = [] if ys is None else [kernel] * len(ys)
+    values = hsic_values("hsic_matrix", xs, ys, [kernel] * len(xs), kernels_y, estimator, progress)
+    return _wrap_matrix(values.xy, xs, ys)
+
+
+def cka_matrix(
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None = None,
+    *,
+    kernel: KernelLike = "linear",
+    estimator: Estimator = "unbiased",
+    progress: Progress = False,
+) -> Any:
+    """CKA of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
+
+    Formula as in `cka` (Kornblith et al. 2019; sweeps over whole networks: Nguyen et al. 2021,
+    arXiv:2010.15327), arguments as in `hsic_matrix`. Rows and columns of degenerate layers are NaN, with one
+    RuntimeWarning for all of them.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((50, 8))
+    >>> cka_matrix([x, x[:, ::-1]]).round(6)
+    array([[1., 1.],
+           [1., 1.]])
+    """
+    kernel = as_kernel(kernel, "cka_matrix")
+    estimator = as_estimator(estimator, "cka_matrix")
+    kernels_y = [] if ys is None else [kernel] * len(ys)
+    values = hsic_values("cka_matrix", xs, ys, [kernel] * len(xs), kernels_y, estimator, progress)
+    lengths_x, lengths_y = _lengths(values.xx), _lengths(values.yy)
+    degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
+    if ys is not None:
+        degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
+    if degenerate:
+        warnings.warn(
+            f"cka_matrix: not defined for {', '.join(degenerate)}, whose HSIC with itself is not positive; "
+            "a constant representation has none",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return _wrap_matrix(values.xy / np.outer(lengths_x, lengths_y), xs, ys)
+
+
+def _lengths(self_hsic: Floats) -> Floats:
+    return np.sqrt(np.where(self_hsic <= 0, np.nan, self_hsic))
+
+
+def _wrap_matrix(matrix: Floats, xs: Sequence[Any], ys: Sequence[Any] | None) -> Any:
+    if not _arrays.is_tensor(xs[0]):
+        return matrix
+    described = [_arrays.describe("", "", layer) for layer in [*xs, *(ys or ())]]
+    return _arrays.wrap(matrix, xs[0], described)
+
+
+def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progress = False) -> Any:
+    """The exact median Euclidean distance between the rows of x (n, d), without n x n memory.
+
+    sqrt(median over i != j of |x_i - x_j|^2); an even count averages the middle two squares. It is the
+    bandwidth of `RBF()`. include_diagonal=True takes the median over all n^2 pairs, the n zeros included, as
+    the code published with Kornblith et al. (2019) does. The squared distances are counted, not stored.
+
+    Arguments, returns and errors as in `hsic`; n >= 2.
+
+    >>> import numpy as np
+    >>> median_distance(np.array([[0.0], [1.0], [3.0]]))
+    2.0
+    """
+    described = _arrays.describe("median_distance", "x", x)
+    if _arrays.rows_of(described) < 2:
+        raise ValueError(
+            f"median_distance: at least 2 rows are needed but x has {_arrays.rows_of(described)}"
+        )
+    from ._sums import core_progress
+
+    value = _core.median_distance(described, bool(include_diagonal), core_progress(progress))
+    return _arrays.wrap(value, x, [described])
