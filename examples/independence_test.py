@@ -1,4 +1,4 @@
-"""Are two sets of measurements independent? HSIC sees dependence of any form, correlation only the linear one.
+"""Are two sets of measurements independent? HSIC sees dependence of any form, correlation only linear.
 
 x is a point on a circle with noise, one coordinate and a few irrelevant columns; y the other coordinate. They
 are uncorrelated, and far from independent. z is y in a random order: truly independent of x.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-import numpy as np
-
 import gramless as gl
+import numpy as np
 
 
 def main() -> None:
@@ -27,16 +26,14 @@ def main() -> None:
     z = rng.permutation(y)
 
     print(f"correlation of x[:, 0] with y: {np.corrcoef(x[:, 0], y[:, 0])[0, 1]:+.3f}\n")
-    print(f"{'':24}{'x and y (dependent)':>24}{'x and z (independent)':>24}")
+    print(f"{'p-values':24}{'x and y (dependent)':>24}{'x and z (independent)':>24}")
     for kernel in ("linear", "rbf"):
         for method in ("chi2", "gamma", "permutation"):
             options = {"permutations": arguments.permutations, "seed": 0} if method == "permutation" else {}
             dependent = gl.independence_test(x, y, kernel=kernel, method=method, **options)
             independent = gl.independence_test(x, z, kernel=kernel, method=method, **options)
             name = f"{kernel}, {method}"
-            print(
-                f"{name:24}{'p = ' + format(dependent.pvalue, '.2g'):>24}{'p = ' + format(independent.pvalue, '.2g'):>24}"
-            )
+            print(f"{name:24}{dependent.pvalue:>24.2g}{independent.pvalue:>24.2g}")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 import gramless as gl
+import numpy as np
 
 CHUNK = 50_000  # rows
 
@@ -49,7 +48,7 @@ def peak_memory() -> Iterator[list[int]]:
 
 
 def write_activations(x_path: Path, y_path: Path, rows: int, columns: int) -> None:
-    """Two files (rows, columns): y is a rotation of x with as much noise as signal, so their linear CKA is 0.5."""
+    """Two files (rows, columns): y is a rotation of x with as much noise as signal, so linear CKA is 0.5."""
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.normal(size=(columns, columns)))[0].astype(np.float32)
     x = np.lib.format.open_memmap(x_path, "w+", np.float32, (rows, columns))

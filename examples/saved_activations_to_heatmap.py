@@ -14,10 +14,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import gramless as gl
 import matplotlib
 import numpy as np
-
-import gramless as gl
 from gramless.plot import heatmap
 
 matplotlib.use("agg")
@@ -25,7 +24,7 @@ LAYERS, WIDTH = 10, 256
 
 
 def save_activations(folder: Path, inputs: np.ndarray, drift: float) -> None:
-    """Run a random ReLU network whose weights are the same for drift 0, and save what every layer puts out."""
+    """Run a random ReLU network, its weights changed by `drift`, and save what every layer puts out."""
     folder.mkdir()
     hidden, fixed, change = inputs, np.random.default_rng(2), np.random.default_rng(3)
     for layer in range(LAYERS):

@@ -1,4 +1,4 @@
-"""The command line: right numbers, one sentence and exit code 2 for what cannot be done, examples that run."""
+"""The command line: right numbers, one sentence and exit code 2 for what cannot be done; examples run."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gramless
 import numpy as np
 import pytest
-
-import gramless
 
 pytest.importorskip("click")
 pytest.importorskip("rich")
 from click.testing import CliRunner
-
 from gramless.cli import info, networks
 from gramless.cli.demo import Sweep, meaning
 from gramless.cli.main import gramless as command

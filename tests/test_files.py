@@ -1,4 +1,4 @@
-"""Saved activations: every format gives back what was saved, memory-mapped, and a damaged file is one sentence."""
+"""Saved activations: every format gives back what was saved, mapped; a damaged file is one sentence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from gramless.cli.files import as_matrices, check_rows, open_layers, printable
 from gramless.cli.formats import FileError, natural_key
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 LAYERS = {
     "block.2": np.arange(12, dtype=np.float32).reshape(4, 3),
@@ -125,7 +124,7 @@ def test_safetensors_bfloat16_is_mapped(tmp_path):
 def test_globs_choose_and_order_layers(tmp_path):
     path = save(tmp_path / "x.npz")
     assert list(open_layers(path, ["a-*", "block*"])) == ["a-stem", "block.2", "block.10"]
-    with pytest.raises(FileError, match="no layer matches 'conv\\*'; it has 3 layers: block.2"):
+    with pytest.raises(FileError, match=r"no layer matches 'conv\*'; it has 3 layers: block\.2"):
         open_layers(path, ["block*", "conv*"])
 
 
@@ -159,7 +158,7 @@ def test_vectors_are_refused_by_name():
 
 
 def test_different_row_counts_name_both_layers_and_both_counts():
-    with pytest.raises(FileError, match="layer 'a' of A.npz has 5 rows but layer 'b' of B.npz has 4"):
+    with pytest.raises(FileError, match=r"layer 'a' of A\.npz has 5 rows but layer 'b' of B\.npz has 4"):
         check_rows(("A.npz", {"a": np.zeros((5, 2))}), ("B.npz", {"b": np.zeros((4, 2))}))
 
 
@@ -227,7 +226,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
 )
 def test_a_safetensors_header_that_does_not_add_up_is_refused(tmp_path, entry):
     save_safetensors(tmp_path / "x.safetensors", {"block.2": LAYERS["block.2"]}, **{"block.2": entry})
-    with pytest.raises(FileError, match="x.safetensors"):
+    with pytest.raises(FileError, match=r"x\.safetensors"):
         open_layers(tmp_path / "x.safetensors")
 
 
@@ -288,10 +287,12 @@ def test_a_damaged_file_is_read_or_refused_but_nothing_else(tmp_path_factory, na
         layers = open_layers(path)
         as_matrices(layers, path.name)
     except FileError as error:
-        assert "\n" not in str(error)
+        refusal = str(error)
     else:
+        refusal = ""
         for values in layers.values():
             values.sum()
+    assert "\n" not in refusal
 
 
 def test_names_from_files_cannot_drive_the_terminal():

@@ -7,12 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("agg")
-from matplotlib import pyplot as plt
-
 from gramless.plot import heatmap
+
+plt = pytest.importorskip("matplotlib.pyplot")
+plt.switch_backend("agg")
 
 SIZES = [(1, 1), (1, 9), (9, 1), (3, 3), (18, 23), (30, 5), (100, 100)]
 

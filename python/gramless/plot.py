@@ -1,6 +1,7 @@
-"""Pictures of layer x layer matrices. It needs matplotlib and numpy, and knows nothing of how the matrix was made.
+"""Pictures of layer x layer matrices. It needs matplotlib, and knows nothing of how the matrix was made.
 
-The first layers of both models meet at the lower left, as in the papers: rows are drawn upwards, columns to the right.
+The first layers of both models meet at the lower left, as in the papers: rows are drawn upwards, columns to
+the right.
 """
 
 from __future__ import annotations
@@ -46,20 +47,20 @@ def heatmap(
 ) -> Axes:
     """Draw a layer x layer matrix (La, Lb), such as that of `cka_matrix`, and return its axes.
 
-    Row i of the matrix is layer i of model A: drawn upwards from the lower left corner; columns are model B's.
+    Row i of the matrix is layer i of model A, drawn upwards from the lower left; columns are model B's.
 
     names_a, names_b: names of the La rows and Lb columns; numbers if None, names_a for both if only B's are
         missing and the matrix is square. Where they do not fit only every second, third, ... is written.
     ax: axes to draw into; a new pyplot figure of a readable size if None.
     label_a, label_b: what the vertical and the horizontal axis stand for, such as the models' names.
-    vmin, vmax: ends of the colour scale; 0 and 1 if None and all values lie in [-1, 1], as CKA's do, otherwise
-        the smallest and the largest value. NaN cells are grey.
+    vmin, vmax: ends of the colour scale; 0 and 1 if None and all values lie in [-1, 1], as CKA's do,
+        otherwise the smallest and the largest value. NaN cells are grey.
     annotate: write the value into every cell; "auto" does if the digits fit at 5 points or more.
     mark_best: outline the largest value of every row.
     stages_a, stages_b: indices of the layers before which a thin line is drawn.
 
-    Raises ValueError if the matrix is not two-dimensional and non-empty or the names do not fit its shape, and
-    ImportError if matplotlib is missing.
+    Raises ValueError if the matrix is not two-dimensional and non-empty or the names do not fit its shape,
+    and ImportError if matplotlib is missing.
 
     >>> import matplotlib
     >>> matplotlib.use("agg")

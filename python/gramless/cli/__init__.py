@@ -1,4 +1,4 @@
-"""The command line, `gramless`: compare, demo, info. Only `gramless.cli.files` can be used without the extra [cli]."""
+"""The command line, `gramless`: compare, demo, info. Only its `files` works without the extra [cli]."""
 
 from __future__ import annotations
 

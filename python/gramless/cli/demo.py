@@ -1,4 +1,4 @@
-"""`gramless demo`: the main job on real input, two pretrained networks on photos, with an untrained control."""
+"""`gramless demo`: the main job on real input, two pretrained networks on photos, and a control."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Sweep:
     matrix: NDArray[np.float64]  # (La, Lb)
 
     def stage_matches(self) -> tuple[int, int]:
-        """How many layers after the stem have their best match in the same stage of the other network, of how many."""
+        """How many non-stem layers have their best match in the same stage of b, and of how many."""
         best = np.argmax(self.matrix, axis=1)
         same = [self.a.stages[i] == self.b.stages[j] for i, j in enumerate(best)]
         return sum(same[1:]), len(same) - 1
@@ -105,8 +105,8 @@ def meaning(sweeps: dict[str, Sweep]) -> list[str]:
         else "on these images the correspondence does not need training"
     )
     trained = (
-        f"Trained: the best match of {linear} of {layers} non-stem layers of Lite0 lies in the same stage of Lite1 "
-        f"(linear CKA {best.min():.2f} to {best.max():.2f}; RBF CKA: {rbf} of {layers})."
+        f"Trained: the best match of {linear} of {layers} non-stem layers of Lite0 lies in the same stage of "
+        f"Lite1 (linear CKA {best.min():.2f} to {best.max():.2f}; RBF CKA: {rbf} of {layers})."
     )
     return [trained, f"Untrained Lite0 on the same images: {control} of {layers}; {reason}."]
 
@@ -120,8 +120,8 @@ def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
 
     from gramless.plot import heatmap
 
-    figure, axes = plt.subplots(1, 3, figsize=(19, 5.6))
-    figure.subplots_adjust(left=0.04, right=0.965, wspace=0.16, top=0.88, bottom=0.08)
+    figure, axes = plt.subplots(1, 3, figsize=(18.5, 5.3))
+    figure.subplots_adjust(left=0.04, right=0.965, wspace=0.14, top=0.88, bottom=0.09)
     for ax, (name, sweep) in zip(axes, sweeps.items(), strict=True):
         heatmap(
             sweep.matrix,
@@ -137,8 +137,10 @@ def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
             colorbar=name == "control",
         )
     figure.suptitle(
-        f"EfficientNet-Lite0 and -Lite1, ImageNet weights: unbiased CKA of every layer, {images} crops of photos",
-        fontsize=12,
+        "Unbiased CKA of every layer of EfficientNet-Lite0 with every layer of EfficientNet-Lite1, "
+        f"ImageNet weights, {images} crops of photos; best match of every row outlined",
+        fontsize=11,
+        y=0.985,
     )
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
@@ -153,7 +155,10 @@ def _set_threads(threads: int | None) -> None:
 
 
 def _activations(images: int, clock: Clock) -> tuple[Activations, Activations, Activations]:
-    with clock.phase(f"{images} crops of {sum(map(len, networks.PHOTOS.values()))} photos"):
+    photos = sum(map(len, networks.PHOTOS.values()))
+    with clock.phase(
+        f"{images} crops of {photos} photos (crops of one photo are near-duplicates of each other)"
+    ):
         crops = networks.crop_photos(networks.load_photos(), images)
     found = []
     for name, size, pretrained in (("Lite0", 0, True), ("Lite1", 1, True), ("untrained Lite0", 0, False)):
@@ -183,7 +188,8 @@ def _report_reference(sweeps: Sequence[Sweep], clock: Clock) -> None:
     theirs = clock.seconds["reference"]
     click.echo(f"{theirs:8.3f} s  gramless.reference (n x n float64 numpy) for the three matrices")
     click.echo(
-        f"gramless: {ours:.3f} s, the reference takes {theirs / ours:.1f} times as long; max abs difference {difference:.1e}"
+        f"gramless: {ours:.3f} s, the reference takes {theirs / ours:.1f} times as long; "
+        f"max abs difference {difference:.1e}"
     )
     if not difference < 1e-4:
         raise Failure(f"the results differ from gramless.reference by {difference}, which they must not")

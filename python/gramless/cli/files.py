@@ -1,4 +1,4 @@
-"""Saved activations: from a path to the named layers of one model, each an array of shape (examples, features).
+"""Saved activations: from a path to the named layers of one model, each an array (examples, features).
 
 It knows nothing of the command line, and hands on memory-mapped arrays without reading their values.
 """
@@ -32,7 +32,7 @@ def printable(text: str) -> str:
 
 
 def open_layers(path: str | Path, globs: Sequence[str] = ()) -> dict[str, Array]:
-    """The layers of a file or folder whose names match any of the globs, memory-mapped where the format allows.
+    """The layers of a file or folder whose names match any glob, memory-mapped where the format allows.
 
     Without globs all layers, in the order of the file (a folder: natural order of the names); with globs, in
     the order of the globs. Raises `FileError`, one sentence, for anything that cannot be read safely.
@@ -64,8 +64,8 @@ def as_matrices(
 ) -> tuple[dict[str, Array], list[str]]:
     """Every layer as (examples, features), and the names of those that had more than two dimensions.
 
-    `pool="none"` flattens (n, ...) to (n, -1) as a view. `pool="mean"` averages (n, tokens, features) over the
-    tokens and (n, channels, height, width) over the positions, in chunks of rows.
+    `pool="none"` flattens (n, ...) to (n, -1) as a view. `pool="mean"` averages (n, tokens, features) over
+    the tokens and (n, channels, height, width) over the positions, in chunks of rows.
     """
     matrices: dict[str, Array] = {}
     folded: list[str] = []
@@ -92,8 +92,8 @@ def check_rows(*sources: tuple[str, dict[str, Array]]) -> int:
                 first_where, first_name, rows = where, name, len(array)
             elif len(array) != rows:
                 raise FileError(
-                    f"layer {first_name!r} of {first_where} has {rows} rows but layer {name!r} of {where} has "
-                    f"{len(array)}: row i of every layer must come from the same example"
+                    f"layer {first_name!r} of {first_where} has {rows} rows but layer {name!r} of {where} "
+                    f"has {len(array)}: row i of every layer must come from the same example"
                 )
     return rows
 
@@ -105,7 +105,8 @@ def _openers(path: Path) -> Openers:
         raise FileError(f"{printable(str(path))}: no such file or folder")
     elif path.suffix not in READERS:
         raise FileError(
-            f"{printable(path.name)}: unknown kind of file, expected .npz, .npy, .safetensors or a folder of .npy"
+            f"{printable(path.name)}: unknown kind of file, expected .npz, .npy, .safetensors "
+            "or a folder of .npy"
         )
     else:
         openers = READERS[path.suffix](path)

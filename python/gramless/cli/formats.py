@@ -129,14 +129,21 @@ def map_array(
 ) -> Array:
     if 0 in shape:
         return np.empty(shape, dtype)  # an empty range cannot be mapped
-    return np.memmap(path, dtype, "r", start, shape, order)  # type: ignore[call-overload,no-any-return]
+    mapped: Array = np.memmap(path, dtype, "r", start, shape, order)  # type: ignore[call-overload]
+    return _native(mapped)
+
+
+def _native(array: Array) -> Array:
+    """The array in this machine's byte order: itself, or, for files from other machines, a copy in memory."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def check_length(label: str, shape: tuple[int, ...], dtype: np.dtype[Any], available: int) -> None:
     needed = math.prod(shape) * dtype.itemsize
     if needed > available:
         raise FileError(
-            f"{label}: truncated, shape {shape} of {dtype} needs {needed} bytes but {max(available, 0)} are there"
+            f"{label}: truncated, shape {shape} of {dtype} needs {needed} bytes "
+            f"but {max(available, 0)} are there"
         )
     if 0 in shape and max(shape) > 2**48:
         raise FileError(f"{label}: shape {shape} is not credible")
@@ -158,8 +165,8 @@ def _read_member(path: Path, member: zipfile.ZipInfo) -> Array:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if member.file_size > memory:
         raise FileError(
-            f"{label}: the compressed layer claims {member.file_size} bytes, more than this machine's memory: "
-            "save it with numpy.savez, which does not compress, so that it can be memory-mapped"
+            f"{label}: the compressed layer claims {member.file_size} bytes, more than this machine's "
+            "memory: save it with numpy.savez, which does not compress, so that it can be memory-mapped"
         )
     complaint = "is not a readable .npz archive"
     with blame(path, complaint), zipfile.ZipFile(path) as archive, archive.open(member) as stream:
@@ -174,4 +181,4 @@ def _read_member(path: Path, member: zipfile.ZipInfo) -> Array:
             into = into[count:]
         while stream.read(1 << 16):
             pass  # the checksum is compared at the end of the member
-        return values.reshape(shape, order="F" if fortran_order else "C")
+        return _native(values.reshape(shape, order="F" if fortran_order else "C"))

@@ -20,10 +20,14 @@ def info() -> None:
 
 def facts() -> dict[str, str]:
     """Everything `gramless info` shows, by name."""
-    backends = list(gramless.backends())
+    backends = gramless.backends()
+    active = next(backend.name for backend in backends if backend.active)
+    others = ", ".join(
+        backend.name + ("" if backend.supported else " (not on this CPU)") for backend in backends
+    )
     return {
         "gramless": gramless.__version__,
-        "backend": f"{backends[0]} in use; this CPU can run: {', '.join(backends)}",
+        "backend": f"{active} in use, of {others}",
         "threads": _threads(),
         "cuda": "not in this build (CPU only)",
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -34,7 +38,7 @@ def facts() -> dict[str, str]:
 
 def _threads() -> str:
     setting = os.environ.get("GRAMLESS_NUM_THREADS")
-    return f"{gramless.num_threads()}" + (f" (GRAMLESS_NUM_THREADS={setting})" if setting else "")
+    return f"{gramless.get_num_threads()}" + (f" (GRAMLESS_NUM_THREADS={setting})" if setting else "")
 
 
 def _version(package: str) -> str:

@@ -1,4 +1,4 @@
-"""The demo's networks and pictures: EfficientNet-Lite, ImageNet weights, crops of photos. All of it comes from packages.
+"""The demo's networks and pictures: EfficientNet-Lite, ImageNet weights, crops of photos; all from packages.
 
 It knows torch and the demo's packages, and nothing of CKA.
 """
@@ -98,7 +98,7 @@ def load_network(size: int, pretrained: bool = True, seed: int = 0) -> torch.nn.
 
 
 def layers_of(network: Any) -> tuple[list[torch.nn.Module], list[str], list[int]]:
-    """The modules to watch, their names "stage.block" and their stages; a stage keeps one number of channels."""
+    """The modules to watch, their names "stage.block", their stages: a stage has one number of channels."""
     modules, names, stages = [network._bn0], ["stem"], [0]
     channels, block = None, 0
     for module in network._blocks:
@@ -129,7 +129,7 @@ def hooked(modules: list[torch.nn.Module], see: Callable[[int, torch.Tensor], No
 def activations(
     network: torch.nn.Module, images: NDArray[np.uint8], progress: Callable[[int, int], None] | None = None
 ) -> Activations:
-    """Every layer's output averaged over the positions, a copy made inside the hook: later in-place changes are safe."""
+    """Every output averaged over the positions, inside the hook, so later changes in place are harmless."""
     import torch
 
     modules, names, stages = layers_of(network)

@@ -1,7 +1,7 @@
 """The .safetensors format, by the rules of its specification: a JSON header, then the tensors without gaps.
 
-Read here instead of with the safetensors package because that copies every numpy tensor into memory and has no
-bfloat16 for numpy; this maps them.
+Read here instead of with the safetensors package because that copies every tensor it hands to numpy, and has
+no bfloat16 for numpy; this maps them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ LARGEST_JSON_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 def open_safetensors(path: Path) -> Openers:
     """The tensors of a .safetensors file, memory-mapped.
 
-    They keep the file's order unless that is merely alphabetical, which is how the safetensors library writes:
-    then the natural order of the names is used.
+    They keep the file's order unless that is merely alphabetical, which is how the safetensors library
+    writes: then the natural order of the names is used.
     """
     header, start = _safetensors_header(path)
     names = list(header)
@@ -58,7 +58,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The tensors' entries and the offset of the data, every entry checked; the data have no gaps or overlaps."""
+    """The tensors' entries and the offset of the data, every entry checked; the data without gaps."""
     size = file_size(path)
     with blame(path, "not a readable .safetensors file"), path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))

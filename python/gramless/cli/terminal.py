@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+
+from .progress import ProgressBar
 
 
 class Failure(click.ClickException):
@@ -47,22 +41,9 @@ def one_sentence_errors() -> Iterator[None]:
         raise Failure(" ".join(str(error).split()) or type(error).__name__) from error
 
 
-@contextmanager
-def progress_bar(description: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, as the callable(done, total) that the sweeps take."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = messages()
-    with Progress(
-        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
-    ) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+def progress_bar(description: str = "", quiet: bool = False) -> ProgressBar:
+    """A callable(done, total) that draws itself on standard error, and a context that removes it."""
+    return ProgressBar(description, quiet)
 
 
 def require(packages: dict[str, str], extra: str, why: str) -> None:

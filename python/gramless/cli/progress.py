@@ -1,0 +1,65 @@
+"""A progress bar that is a callable(done, total), as the sweeps take it. It needs rich, when it is used."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from rich.progress import Progress
+
+
+class ProgressBar:
+    """Drawn on standard error from the first report until it is closed or nobody refers to it any more.
+
+    Nothing is drawn if `quiet`, or where standard error is neither a terminal nor a notebook.
+    """
+
+    def __init__(self, description: str = "", quiet: bool = False):
+        self._progress: Progress | None = None
+        try:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import TimeRemainingColumn as Remaining
+        except ImportError as error:
+            raise ImportError("a progress bar needs rich: pip install 'gramless[cli]'") from error
+        console = Console(stderr=True)
+        columns: list[Any] = [
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+        ]
+        self._progress = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            Remaining(),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+            disable=quiet or not (console.is_terminal or console.is_jupyter),
+        )
+        self._task = self._progress.add_task(description, total=None)
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress.start()
+            self._progress.update(self._task, completed=done, total=total, refresh=True)
+
+    def close(self) -> None:
+        """Remove the bar from the terminal."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
