@@ -1,4 +1,4 @@
-// exp on vectors, without -ffast-math: relative error below 1.2 ulp, NaN stays NaN.
+// exp on vectors, without -ffast-math: NaN stays NaN.
 #pragma once
 
 #include "engine/simd.hpp"
@@ -39,9 +39,10 @@ struct ExpConstants<double> {
                                       2.091016812398899e-09};
 };
 
-// exp(x) for x <= highest; below lowest the answer stays exp(lowest).
+// exp(x) - subtrahend for x <= highest, x below lowest taken as lowest. With e^x = 2^n e^r it is
+// 2^n (e^r - 1) + (2^n - subtrahend): near x = 0 and for the subtrahend 1 no digit is lost, as in expm1.
 template <class T>
-GRAMLESS_INLINE Vector<T> exp(Vector<T> x) {
+GRAMLESS_INLINE Vector<T> exp_minus(Vector<T> x, T subtrahend) {
   using Constant = ExpConstants<T>;
   const Vector<T> lowest = splat(Constant::lowest);
   x = lowest > x ? lowest : x;  // in this order NaN passes
@@ -52,9 +53,9 @@ GRAMLESS_INLINE Vector<T> exp(Vector<T> x) {
   Vector<T> sum = splat(Constant::series[terms - 1]);
 #pragma GCC unroll 16
   for (int i = terms - 2; i >= 0; i--) sum = sum * rest + Constant::series[i];
-  sum = (sum * rest + T(1)) * rest + T(1);
-  const auto scale = reinterpret_cast<Vector<Bits<T>>>(shifted) << Constant::mantissa_bits;
-  return sum * reinterpret_cast<Vector<T>>(scale);
+  sum = (sum * rest + T(1)) * rest;
+  const auto scale = reinterpret_cast<Vector<T>>(reinterpret_cast<Vector<Bits<T>>>(shifted) << Constant::mantissa_bits);
+  return sum * scale + (scale - subtrahend);
 }
 
 }  // namespace GRAMLESS_ISA

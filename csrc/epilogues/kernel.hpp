@@ -10,9 +10,10 @@ namespace gramless {
 // k(a, b) = <a, b>
 struct Linear {};
 
-// k(a, b) = exp(-gamma |a - b|^2), gamma = 1 / (2 sigma^2)
+// k(a, b) = exp(-gamma |a - b|^2), gamma = 1 / (2 sigma^2); tiles hold it in units of exp(log_unit).
 struct Rbf {
   double gamma;
+  double log_unit = 0;
 };
 
 using Kernel = std::variant<Linear, Rbf>;

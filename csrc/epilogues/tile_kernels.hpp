@@ -8,31 +8,31 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// <a, b>
+// <a, b> - shift
 template <class T>
 struct LinearTile {
-  explicit LinearTile(Linear) {}
-  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T>, Vector<T>) const { return dot; }
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T>, Vector<T>) const { return dot - shift; }
+  T shift;
 };
 
-// exp(-gamma |a - b|^2); a row's number is -gamma |a|^2, so the exponent is one addition and one multiply-add.
+// exp(-gamma |a - b|^2 - log_unit) - shift; a row's number is -gamma |a|^2 - log_unit / 2, so the exponent is one
+// addition and one multiply-add, and small where the kernel value is near its unit.
 template <class T>
 struct RbfTile {
-  explicit RbfTile(Rbf kernel) : two_gamma(static_cast<T>(2 * kernel.gamma)) {}
   GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T> row, Vector<T> column) const {
-    const Vector<T> exponent = (row + column) + two_gamma * dot, zero{};
-    return exp<T>(zero < exponent ? zero : exponent);  // in this order NaN passes
+    const Vector<T> exponent = (row + column) + two_gamma * dot, most = splat(highest);
+    return exp_minus<T>(most < exponent ? most : exponent, shift);  // in this order NaN passes
   }
-  T two_gamma;
+  T two_gamma, highest, shift;  // highest: the exponent of distance 0, which rounding must not exceed
 };
 
 template <class T>
-LinearTile<T> on_tiles(Linear kernel) {
-  return LinearTile<T>(kernel);
+LinearTile<T> on_tiles(Linear, double shift) {
+  return {static_cast<T>(shift)};
 }
 template <class T>
-RbfTile<T> on_tiles(Rbf kernel) {
-  return RbfTile<T>(kernel);
+RbfTile<T> on_tiles(Rbf kernel, double shift) {
+  return {static_cast<T>(2 * kernel.gamma), static_cast<T>(-kernel.log_unit), static_cast<T>(shift)};
 }
 
 // |a - b|^2; a row's number is |a|^2.

@@ -119,7 +119,7 @@ class GramWalk {
     const T* row_stats = stats(layer, at.i, thread.stats);
     const T* column_stats = stats(layer, at.j, thread.stats + stats_length);
     visit_kernel(layer.kernel, [&](auto kernel) {
-      apply_kernel(tile, on_tiles<T>(kernel), static_cast<T>(layer.shift), row_stats, column_stats,
+      apply_kernel(tile, on_tiles<T>(kernel, layer.shift), row_stats, column_stats,
                    partial.row_sums + l * tile_rows_, partial.column_sums + l * tile_rows_);
     });
   }

@@ -1,6 +1,7 @@
 #include "ops/hsic.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "reductions/hsic_sums.hpp"
@@ -30,7 +31,7 @@ class HsicProblem {
                   execution);
     for (std::int64_t l = 0; l < count_; l++) {
       totals_.push_back(std::accumulate(sums_of(l), sums_of(l) + rows_, 0.0));
-      mean_.push_back(totals_.back() / (n_ * (n_ - 1)) + layer_of(l).shift());
+      mean_.push_back((totals_.back() / (n_ * (n_ - 1)) + layer_of(l).shift()) * layer_of(l).unit());
       if (estimator_ == Estimator::biased) totals_.back() += add_diagonal(l);
     }
   }
@@ -53,9 +54,10 @@ class HsicProblem {
       }
     for (std::int64_t l = 0; l < count_; l++) {
       const bool first = l < layers_x_;
-      (first ? values.xx : values.yy).push_back(hsic(l, l, self_products_[at(l)]));
+      (first ? values.xx : values.yy).push_back(self_hsic(l));
       (first ? values.mean_x : values.mean_y).push_back(mean_[at(l)]);
-      (first ? values.diagonal_x : values.diagonal_y).push_back(diagonal_sum(l) / n_ + layer_of(l).shift());
+      (first ? values.diagonal_x : values.diagonal_y).push_back(
+          (diagonal_sum(l) / n_ + layer_of(l).shift()) * layer_of(l).unit());
     }
     return values;
   }
@@ -103,13 +105,29 @@ class HsicProblem {
     return row_sums_.empty() ? feature_hsic(a, b, products) : gram_hsic(a, b, products);
   }
 
+  // 0 where it is no more than the rounding of what it was summed from: a representation without variation must not
+  // be divided by noise.
+  double self_hsic(std::int64_t l) const {
+    const double value = hsic(l, l, self_products_[at(l)]), noise = layer_of(l).noise() * layer_of(l).unit();
+    const double rounding = 16 * noise * noise + 1e-14 * layer_of(l).unit() * layer_of(l).unit() * mean_square(l);
+    return std::abs(value) <= rounding ? 0.0 : value;
+  }
+
+  // Of the terms an HSIC is the difference of.
+  double mean_square(std::int64_t l) const {
+    const double products = std::abs(self_products_[at(l)]) / (n_ * n_);
+    if (!row_sums_.empty()) return products + std::pow(totals_[at(l)] / n_ / n_, 2);
+    return layer_of(l).in_float32() ? 1e7 * products : products;  // the squared covariance itself was rounded
+  }
+
   double gram_hsic(std::int64_t a, std::int64_t b, double products) const {
     const double row_products = std::inner_product(sums_of(a), sums_of(a) + rows_, sums_of(b), 0.0);
+    const double units = layer_of(a).unit() * layer_of(b).unit();
     products *= 2;  // the walk saw i < j
     if (estimator_ == Estimator::unbiased)
-      return unbiased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
+      return units * unbiased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
     for (std::int64_t i = 0; i < rows_; i++) products += diagonal(a, i) * diagonal(b, i);
-    return biased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
+    return units * biased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
   }
 
   // Centred rows sum to zero, so the hollow Gram matrix has row sums -|x_i|^2.

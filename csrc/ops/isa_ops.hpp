@@ -9,6 +9,7 @@ inline namespace GRAMLESS_ISA {
 
 void column_sums(const ArrayView& x, const Execution& execution, double* sums);
 void row_norms(const LayerView& layer, const Execution& execution, double* norms);
+void tile_norms(const LayerView& layer, const Execution& execution, double* norms);
 void pair_distances(const LayerView& layer, const Execution& execution, const std::int64_t* pairs, std::int64_t count,
                     double* distances);
 void gram_sums(const GramSumsTask& task, const Execution& execution);

@@ -10,6 +10,7 @@ namespace gramless {
 
 extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
 const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {
-    GRAMLESS_NAME(GRAMLESS_ISA), column_sums, row_norms, pair_distances, gram_sums, covariance_sums, count_distances};
+    GRAMLESS_NAME(GRAMLESS_ISA), column_sums,     row_norms,       tile_norms, pair_distances,
+    gram_sums,                   covariance_sums, count_distances};
 
 }  // namespace gramless

@@ -26,7 +26,7 @@ struct LayerView {
   const void* center_low = nullptr;
   const void* row_stats = nullptr;  // (n), padded by stat_padding: what the kernel function needs of each row
   Kernel kernel;
-  double shift = 0;  // subtracted from every kernel value: HSIC does not change, float32 sums become exact
+  double shift = 0;  // subtracted from every kernel value: HSIC does not change, float32 sums keep their digits
 };
 constexpr std::int64_t stat_padding = 64;
 
@@ -60,8 +60,10 @@ struct DistanceCountsTask {
 
 struct OpTable {
   const char* name;
-  void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);  // (d)
+  void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);  // (d): sum_i (x_i - x_0)
   void (*row_norms)(const LayerView& layer, const Execution& execution, double* norms);  // (n): |x_i - mean|^2
+  // The same, rounded as a tile's dot products are: a row's distance to an equal row is then exactly 0.
+  void (*tile_norms)(const LayerView& layer, const Execution& execution, double* norms);
   // Squared distances of `count` given pairs of rows; pairs (count, 2).
   void (*pair_distances)(const LayerView& layer, const Execution& execution, const std::int64_t* pairs,
                          std::int64_t count, double* distances);

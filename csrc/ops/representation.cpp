@@ -5,11 +5,32 @@
 
 #include "ops/median.hpp"
 #include "ops/sampling.hpp"
+#include "support/dtype.hpp"
 
 namespace gramless {
 namespace {
 
+// To the compute type, so that what the tiles subtract is what the algebra adds back.
+double rounded(double value, Compute compute) {
+  return compute == Compute::float32 ? static_cast<double>(static_cast<float>(value)) : value;
+}
+
 std::size_t element_bytes(Compute compute) { return compute == Compute::float32 ? sizeof(float) : sizeof(double); }
+
+double first_value(const ArrayView& x, std::int64_t column) {
+  double value = 0;
+  visit_dtype(x.dtype, [&]<class Stored>() { value = load_element<double, Stored>(x.row(0) + column * x.col_stride); });
+  return value;
+}
+
+// values[i] = values[rows[i]], in place: rows ascend.
+void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, Compute compute) {
+  const auto move = [&](auto* stats) {
+    for (std::size_t i = 0; i < rows.size(); i++) stats[i] = stats[rows[i]];
+  };
+  if (compute == Compute::float32) move(reinterpret_cast<float*>(values.data()));
+  else move(reinterpret_cast<double*>(values.data()));
+}
 
 }  // namespace
 
@@ -22,14 +43,13 @@ Representation::Representation(const ArrayView& x, const OpTable& ops, const Exe
   center_low_ = AlignedBuffer(bytes);
   if (execution.compute == Compute::float32) store_centers<float>(sums);
   else store_centers<double>(sums);
-  ops.row_norms(centered(), execution, norms_.data());
 }
 
 template <class T>
 void Representation::store_centers(const std::vector<double>& sums) {
   T *high = reinterpret_cast<T*>(center_high_.data()), *low = reinterpret_cast<T*>(center_low_.data());
   for (std::size_t k = 0; k < sums.size(); k++) {
-    const double mean = sums[k] / static_cast<double>(x_.rows);
+    const double mean = first_value(x_, static_cast<std::int64_t>(k)) + sums[k] / static_cast<double>(x_.rows);
     high[k] = static_cast<T>(mean);
     low[k] = static_cast<T>(mean - static_cast<double>(high[k]));
   }
@@ -53,15 +73,27 @@ LayerView Representation::view() const {
 
 double Representation::diagonal(std::int64_t i) const {
   const bool rbf = std::holds_alternative<Rbf>(kernel_);
-  return (rbf ? 1.0 : norms_[static_cast<std::size_t>(i)]) - shift_;
+  return (rbf ? 1.0 / unit() : norms_[static_cast<std::size_t>(i)]) - shift_;
 }
 
-AlignedBuffer Representation::scaled_norms(double factor) const {
+double Representation::unit() const {
+  const Rbf* rbf = std::get_if<Rbf>(&kernel_);
+  return rbf ? std::exp(rbf->log_unit) : 1.0;
+}
+
+double Representation::noise() const {
+  const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
+  const double mean = std::accumulate(norms_.begin(), norms_.end(), 0.0) / static_cast<double>(norms_.size());
+  const Rbf* rbf = std::get_if<Rbf>(&kernel_);
+  return epsilon * mean * (rbf ? rbf->gamma : 1.0);
+}
+
+AlignedBuffer Representation::scaled_norms(double factor, double offset) const {
   const std::size_t padded = norms_.size() + stat_padding;
   AlignedBuffer stats(padded * element_bytes(compute_));
   const auto fill = [&](auto* values) {
     for (std::size_t i = 0; i < padded; i++)
-      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(i < norms_.size() ? factor * norms_[i] : 0.0);
+      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(i < norms_.size() ? factor * norms_[i] + offset : 0.0);
   };
   if (compute_ == Compute::float32) fill(reinterpret_cast<float*>(stats.data()));
   else fill(reinterpret_cast<double*>(stats.data()));
@@ -69,21 +101,33 @@ AlignedBuffer Representation::scaled_norms(double factor) const {
 }
 
 void Representation::resolve(const KernelSpec& spec, const Execution& execution) {
-  const double n = static_cast<double>(x_.rows);
-  if (!spec.rbf) {
-    // Centred rows sum to zero, so the mean over i != j is known exactly.
-    kernel_ = Linear{};
-    shift_ = -std::accumulate(norms_.begin(), norms_.end(), 0.0) / (n * (n - 1));
-    row_stats_ = scaled_norms(0.0);
-    return;
+  if (spec.rbf) {
+    if (spec.sigma) ops_.tile_norms(centered(), execution, norms_.data());  // the median measures them itself
+    return resolve_rbf(spec.sigma ? *spec.sigma * *spec.sigma
+                                  : spec.scale * spec.scale *
+                                        median_squared_distance(spec.include_diagonal, spec.median_rows, execution),
+                       execution);
   }
-  const double sigma2 = spec.sigma ? *spec.sigma * *spec.sigma
-                                   : spec.scale * spec.scale *
-                                         median_squared_distance(spec.include_diagonal, spec.median_rows, execution);
-  const double gamma = 1 / (2 * sigma2);
-  kernel_ = Rbf{gamma};
-  row_stats_ = scaled_norms(-gamma);
-  shift_ = mean_kernel_of_pairs(gamma, execution);
+  ops_.row_norms(centered(), execution, norms_.data());
+  const double n = static_cast<double>(x_.rows);
+  kernel_ = Linear{};
+  // Centred rows sum to zero, so the mean over i != j is known exactly.
+  shift_ = rounded(-std::accumulate(norms_.begin(), norms_.end(), 0.0) / (n * (n - 1)), compute_);
+  row_stats_ = scaled_norms(0.0, 0.0);
+}
+
+void Representation::resolve_rbf(double sigma2, const Execution& execution) {
+  // Bandwidths near 0 mean "equal or not". A power of two keeps the exponent of equal rows exactly 0.
+  const double sharpest = compute_ == Compute::float32 ? 0x1p60 : 0x1p200;
+  const double gamma = 1 / (2 * sigma2) > sharpest ? sharpest : 1 / (2 * sigma2);
+  const double mean = mean_kernel_of_pairs(gamma, execution);
+  // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
+  // mostly near 0 that would cost digits, and k - mean costs none.
+  const bool near_mean = mean >= 0.1;
+  const Rbf rbf{gamma, near_mean ? std::log(mean) : 0.0};
+  kernel_ = rbf;
+  shift_ = near_mean ? 1.0 : rounded(mean, compute_);
+  row_stats_ = scaled_norms(-gamma, -0.5 * rbf.log_unit);
 }
 
 double Representation::mean_kernel_of_pairs(double gamma, const Execution& execution) const {
@@ -94,21 +138,21 @@ double Representation::mean_kernel_of_pairs(double gamma, const Execution& execu
                       distances.data());
   double sum = 0;
   for (const double distance2 : distances) sum += std::exp(-gamma * distance2);
-  // Rounded to the compute type, so that what the tiles subtract is what the algebra adds back.
-  const double mean = sum / static_cast<double>(distances.size());
-  return compute_ == Compute::float32 ? static_cast<double>(static_cast<float>(mean)) : mean;
+  return sum / static_cast<double>(distances.size());
 }
 
 double Representation::median_squared_distance(bool include_diagonal, std::int64_t median_rows,
-                                               const Execution& execution) const {
+                                               const Execution& execution) {
   LayerView layer = centered();
+  ops_.tile_norms(layer, execution, norms_.data());
   std::vector<std::int64_t> rows;
-  AlignedBuffer norms = scaled_norms(1.0);
+  AlignedBuffer norms = scaled_norms(1.0, 0.0);
   layer.row_stats = norms.data();
   if (median_rows > 0 && x_.rows > median_rows) {
     rows = sample_rows(x_.rows, median_rows);
     layer.x.row_index = rows.data();
     layer.x.rows = median_rows;
+    gather(norms, rows, compute_);
   }
   return gramless::median_squared_distance(layer, include_diagonal, ops_, execution);
 }

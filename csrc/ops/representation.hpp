@@ -23,13 +23,17 @@ class Representation {
   Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
 
   void resolve(const KernelSpec& spec, const Execution& execution);  // fixes gamma, row_stats and shift
-  double median_squared_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution) const;
+  double median_squared_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution);
 
   LayerView view() const;
-  // Of row i: k(x_i, x_i) - shift, the value its tile would have on the diagonal.
+  // Tiles hold kernel values as k / unit - shift; diagonal(i) is that of k(x_i, x_i).
   double diagonal(std::int64_t i) const;
-  const std::vector<double>& norms() const { return norms_; }
+  double unit() const;
   double shift() const { return shift_; }
+  // How far rounding alone may move a tile's values.
+  double noise() const;
+  const std::vector<double>& norms() const { return norms_; }
+  bool in_float32() const { return compute_ == Compute::float32; }
   std::int64_t rows() const { return x_.rows; }
   std::int64_t cols() const { return x_.cols; }
 
@@ -37,7 +41,8 @@ class Representation {
   LayerView centered() const;
   template <class T>
   void store_centers(const std::vector<double>& sums);
-  AlignedBuffer scaled_norms(double factor) const;  // (n) in the compute type
+  AlignedBuffer scaled_norms(double factor, double offset) const;  // (n) in the compute type
+  void resolve_rbf(double sigma2, const Execution& execution);
   double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
 
   ArrayView x_;

@@ -9,18 +9,20 @@ namespace {
 
 constexpr int block_rows = 256, block_cols = 64;
 
-// Each column's sum runs down its rows in order, whatever the layout, so every layout gives the same bits.
+// Each column's sum runs down its rows in order, whatever the layout, so every layout gives the same bits. What is
+// summed is the difference to the first row: a constant column then sums to exactly 0.
 template <class Stored>
 void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* sums) {
   for (std::int64_t k0 = 0; k0 < x.cols; k0 += block_cols) {
     const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
-    double partial[block_cols] = {};
+    double partial[block_cols] = {}, origin[block_cols];
+    for (int k = 0; k < cols; k++) origin[k] = load_element<double, Stored>(x.row(0) + (k0 + k) * x.col_stride);
     for (int r = 0; r < rows; r++) {
       const char* row = x.row(first_row + r) + k0 * x.col_stride;
       if (x.col_stride == static_cast<std::int64_t>(sizeof(Stored)))
-        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * sizeof(Stored));
+        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * sizeof(Stored)) - origin[k];
       else
-        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * x.col_stride);
+        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * x.col_stride) - origin[k];
     }
     for (int k = 0; k < cols; k++) sums[k0 + k] = partial[k];
   }
@@ -65,6 +67,27 @@ double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -
   return sum;
 }
 
+// The diagonal of a tile, in the tile's own arithmetic: one chain of multiply-adds per chunk of the depth.
+template <class T>
+void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double* norms) {
+  constexpr int width = lanes<T>, depth = TileShape<T>::depth;
+  const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
+                             static_cast<const T*>(layer.center_low)};
+  alignas(64) T panel[width * depth];
+  Vector<T> total{};
+  for (std::int64_t k0 = 0; k0 < layer.x.cols; k0 += depth) {
+    const int chunk = static_cast<int>(std::min<std::int64_t>(depth, layer.x.cols - k0));
+    pack<width>(rows, first, count, k0, chunk, panel);
+    Vector<T> sum{};
+    for (int k = 0; k < chunk; k++) {
+      const Vector<T> values = load<Vector<T>>(panel + k * width);
+      sum += values * values;
+    }
+    total += sum;
+  }
+  for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
+}
+
 // body(i) for i in [0, count), in blocks on all threads.
 template <class Body>
 void for_each_row(std::int64_t count, double flops, const Execution& execution, Body body) {
@@ -106,6 +129,18 @@ void row_norms(const LayerView& layer, const Execution& execution, double* norms
   for_each_row(layer.x.rows, flops, execution, [&](std::int64_t i) {
     norms[i] = execution.compute == Compute::float32 ? squared_length<float>(layer, i) : squared_length<double>(layer, i);
   });
+}
+
+void tile_norms(const LayerView& layer, const Execution& execution, double* norms) {
+  const auto diagonal = [&]<class T>(T) {
+    const Blocks groups{layer.x.rows, lanes<T>};
+    const double flops = 2.0 * static_cast<double>(layer.x.rows) * static_cast<double>(layer.x.cols);
+    for_each_row(groups.count(), flops, execution, [&](std::int64_t group) {
+      tile_diagonal<T>(layer, groups.begin(group), groups.length(group), norms);
+    });
+  };
+  if (execution.compute == Compute::float32) diagonal(float());
+  else diagonal(double());
 }
 
 void pair_distances(const LayerView& layer, const Execution& execution, const std::int64_t* pairs, std::int64_t count,

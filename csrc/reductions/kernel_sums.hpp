@@ -20,10 +20,10 @@ GRAMLESS_INLINE Vector<T> keep_owned(Vector<T> value, int first_column, int row,
 
 }  // namespace detail
 
-// Replaces every dot product by kernel(dot) - shift, and by 0 what the tile does not own. Sums are of those values:
+// Replaces every dot product by its kernel value, and by 0 what the tile does not own. Sums are of those values:
 // float32 within a tile's row or column, float64 outside.
 template <class T, class Kernel>
-void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T shift, const T* row_stats, const T* column_stats,
+void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, const T* column_stats,
                   double* row_sums, double* column_sums) {
   constexpr int width = lanes<T>;
   Vector<T> columns[TileShape<T>::rows / width] = {};
@@ -32,8 +32,7 @@ void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T shift, const
     const Vector<T> stat = splat(row_stats[i]);
     Vector<T> sum{};
     const auto add = [&](int j, auto&& owned) {
-      const Vector<T> value =
-          owned(kernel(load<Vector<T>>(values + j), stat, load<Vector<T>>(column_stats + j)) - shift);
+      const Vector<T> value = owned(kernel(load<Vector<T>>(values + j), stat, load<Vector<T>>(column_stats + j)));
       store(values + j, value);
       sum += value;
       columns[j / width] += value;
