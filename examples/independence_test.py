@@ -1,6 +1,6 @@
 """Are two sets of measurements independent? HSIC sees dependence of any form, correlation only linear.
 
-x is a point on a circle with noise, one coordinate and a few irrelevant columns; y the other coordinate. They
+x is a point on a circle with noise, one coordinate and an irrelevant column; y the other coordinate. They
 are uncorrelated, and far from independent. z is y in a random order: truly independent of x.
 """
 
@@ -21,7 +21,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     n = arguments.rows
     angle = rng.uniform(0, 2 * np.pi, n)
-    x = np.column_stack([np.cos(angle), rng.normal(size=(n, 2))]) + 0.1 * rng.normal(size=(n, 3))
+    x = np.column_stack([np.cos(angle), rng.normal(size=n)]) + 0.1 * rng.normal(size=(n, 2))
     y = np.sin(angle)[:, None] + 0.1 * rng.normal(size=(n, 1))
     z = rng.permutation(y)
 

@@ -51,7 +51,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         save_activations(Path(folder, "before"), inputs, drift=0.0)
-        save_activations(Path(folder, "after"), inputs, drift=0.25)
+        save_activations(Path(folder, "after"), inputs, drift=0.15)
         before, after = open_activations(Path(folder, "before")), open_activations(Path(folder, "after"))
 
         matrix = gl.cka_matrix(list(before.values()), list(after.values()), kernel="rbf")

@@ -103,6 +103,17 @@ def test_every_format_gives_the_same_numbers(tmp_path, saved, layers):
         assert result.stdout == expected
 
 
+def test_bfloat16_tensors_are_compared(tmp_path, layers):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("ml_dtypes")
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    tensors = {name: torch.from_numpy(values).bfloat16() for name, values in layers.items()}
+    save_file(tensors, tmp_path / "B.safetensors")
+    result = run("compare", tmp_path / "B.safetensors", "--csv", "-")
+    expected = gramless.cka_matrix(list(tensors.values()))  # in the tensors' compute type, float32
+    np.testing.assert_array_equal(read_csv(result.stdout)[2].astype(np.float32), expected)
+
+
 def test_layers_of_each_side_are_chosen_by_globs(saved):
     result = run("compare", saved, "--layers", "conv*", "--layers-b", "head", "--csv", "-")
     names_a, names_b, matrix = read_csv(result.stdout)

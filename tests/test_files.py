@@ -121,6 +121,15 @@ def test_safetensors_bfloat16_is_mapped(tmp_path):
     np.testing.assert_array_equal(values.astype(np.float32), [[1.5, -2.0], [3.0, 0.25]])
 
 
+def test_files_from_big_endian_machines_are_converted(tmp_path):
+    np.save(tmp_path / "x.npy", LAYERS["block.2"].astype(">f4"))
+    np.savez_compressed(tmp_path / "x.npz", x=LAYERS["block.2"].astype(">f4"))
+    for path in (tmp_path / "x.npy", tmp_path / "x.npz"):
+        (values,) = open_layers(path).values()
+        assert values.dtype.isnative
+        np.testing.assert_array_equal(values, LAYERS["block.2"])
+
+
 def test_globs_choose_and_order_layers(tmp_path):
     path = save(tmp_path / "x.npz")
     assert list(open_layers(path, ["a-*", "block*"])) == ["a-stem", "block.2", "block.10"]
