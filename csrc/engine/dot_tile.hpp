@@ -38,31 +38,28 @@ GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* v
     }
 }
 
-// One depth chunk of a tile. On the diagonal, register tiles with no entry right of it are left out.
+// One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it are
+// left out.
 template <class T>
-void multiply_packed(const T* slivers, const T* panels, int depth, const Tile<T>& tile, bool fresh) {
+void multiply_panel(const T* slivers, const T* panel, int depth, const Tile<T>& tile, int j, bool fresh) {
   using Shape = TileShape<T>;
-  for (int j = 0; j < tile.cols; j += Shape::micro_cols) {
-    const T* panel = panels + static_cast<std::ptrdiff_t>(j) * depth;
-    for (int i = 0; i < tile.rows; i += Shape::micro_rows) {
-      if (tile.diagonal && j + Shape::micro_cols <= i) break;
-      micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * depth, panel, depth, tile.row(i) + j, tile.stride, fresh);
-    }
-  }
+  const int rows = tile.diagonal ? std::min(tile.rows, j + Shape::micro_cols) : tile.rows;
+  for (int i = 0; i < rows; i += Shape::micro_rows)
+    micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * depth, panel, depth, tile.row(i) + j, tile.stride, fresh);
 }
 
 // A thread's packing memory, and the rows it has already packed: they stay while its next tiles share them.
 template <class T>
 struct PackedRows {
   T* slivers = nullptr;  // all of the depth if `keeps`, else one chunk
-  T* panels = nullptr;   // one chunk
+  T* panel = nullptr;    // one chunk of micro_cols rows: packed and used at once, it never leaves L1
   bool keeps = false;
   std::int64_t held_row = -1;  // first row of the block the slivers hold
 
-  static constexpr std::int64_t chunk_values = std::int64_t{TileShape<T>::rows} * TileShape<T>::depth;
+  static constexpr std::int64_t panel_values = std::int64_t{TileShape<T>::micro_cols} * TileShape<T>::depth;
 };
 
-// The tile of dot products of rows [first_i, ...) of x with rows [first_j, ...) of y, which has the same depth.
+// The tile of dot products of rows [first_i, ...) of x with rows [first_j, ...) of y, over columns [first_k, end_k).
 template <class T>
 void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows<T>& y, std::int64_t first_j,
               std::int64_t first_k, std::int64_t end_k, PackedRows<T>& packed, const Tile<T>& tile) {
@@ -73,8 +70,10 @@ void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows
     const int depth = static_cast<int>(std::min<std::int64_t>(Shape::depth, end_k - k));
     T* slivers = packed.slivers + (packed.keeps ? (k - first_k) * sliver_rows : 0);
     if (!hold) pack<Shape::micro_rows>(x, first_i, tile.rows, k, depth, slivers);
-    pack<Shape::micro_cols>(y, first_j, tile.cols, k, depth, packed.panels);
-    multiply_packed(slivers, packed.panels, depth, tile, k == first_k);
+    for (int j = 0; j < tile.cols; j += Shape::micro_cols) {
+      pack<Shape::micro_cols>(y, first_j + j, std::min(Shape::micro_cols, tile.cols - j), k, depth, packed.panel);
+      multiply_panel(slivers, packed.panel, depth, tile, j, k == first_k);
+    }
   }
   packed.held_row = first_i;
 }

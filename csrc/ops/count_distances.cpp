@@ -57,7 +57,7 @@ class DistanceWalk {
     BitHistogram<T>* histogram;
     std::uint64_t* counts;
     PackedRows<T>* packed;
-    T *values, *slivers, *panels;
+    T *values, *slivers, *panel;
   };
 
   Thread lay_out(Layout& layout) const {
@@ -69,7 +69,7 @@ class DistanceWalk {
     thread.packed = layout.take<PackedRows<T>>(1);
     thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
     thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * (keep_rows_ ? depth : chunk));
-    thread.panels = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_cols) * chunk);
+    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
     return thread;
   }
 
@@ -78,7 +78,7 @@ class DistanceWalk {
     const Thread thread = lay_out(layout);
     if (*thread.started) return thread;
     *thread.started = true;
-    *thread.packed = {thread.slivers, thread.panels, keep_rows_, -1};
+    *thread.packed = {thread.slivers, thread.panel, keep_rows_, -1};
     *thread.histogram = {};
     thread.histogram->first = static_cast<Bits<T>>(task_.first);
     thread.histogram->last = static_cast<Bits<T>>(task_.first + (static_cast<std::uint64_t>(task_.bins) << task_.shift) - 1);

@@ -92,7 +92,7 @@ class CovarianceWalk {
   static constexpr std::size_t tile_bytes = tile_entries * sizeof(double);
 
   struct Thread {
-    T *values, *slivers, *panels;
+    T *values, *slivers, *panel;
   };
 
   // Long sample ranges are cut so that few features still give every thread a task. It must not depend on the threads.
@@ -105,8 +105,8 @@ class CovarianceWalk {
   Thread lay_out(Layout& layout) const {
     Thread thread;
     thread.values = layout.take<T>(tile_values<T>(TileShape<T>::rows, TileShape<T>::rows));
-    thread.slivers = layout.take<T>(PackedRows<T>::chunk_values);
-    thread.panels = layout.take<T>(PackedRows<T>::chunk_values);
+    thread.slivers = layout.take<T>(std::int64_t{TileShape<T>::rows} * TileShape<T>::depth);
+    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
     return thread;
   }
 
@@ -127,7 +127,7 @@ class CovarianceWalk {
     const std::int64_t end = segments_.begin(segment) + segments_.length(segment);
     const Tile<T> tile{thread.values, pair.a.length, pair.b.length, tile_stride<T>(pair.b.length),
                        pair.a.layer == pair.b.layer && pair.a.first == pair.b.first};
-    PackedRows<T> packed{thread.slivers, thread.panels, false, -1};
+    PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
     std::fill_n(sums, std::int64_t{tile.rows} * tile.cols, 0.0);
     for (std::int64_t first = segments_.begin(segment); first < end; first += flush_samples) {
       if (worker.stopped()) return;

@@ -51,7 +51,7 @@ class GramWalk {
     PackedRows<T>* packed;  // (layers), or one for all where rows are not kept
     T* values;              // (layers, tile)
     T* stats;               // (2, rows): of rows visited in another order than stored
-    T *slivers, *panels;
+    T *slivers, *panel;
   };
   struct Partial {
     double* products;       // (x, y or x)
@@ -70,7 +70,7 @@ class GramWalk {
     thread.values = layout.take<T>(layers_ * tile_values_);
     thread.stats = layout.take<T>(2 * stats_length);
     thread.slivers = layout.take<T>(rows * (keep_rows_ ? total_depth_ : chunk));
-    thread.panels = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_cols) * chunk);
+    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
     return thread;
   }
 
@@ -90,7 +90,7 @@ class GramWalk {
     *thread.started = true;
     T* slivers = thread.slivers;
     for (std::int64_t l = 0; l < layers_; l++) {
-      thread.packed[l] = {slivers, thread.panels, keep_rows_, -1};
+      thread.packed[l] = {slivers, thread.panel, keep_rows_, -1};
       if (keep_rows_) slivers += round_up(tile_rows_, TileShape<T>::micro_rows) * task_.layers[l].x.cols;
     }
     return thread;

@@ -26,6 +26,7 @@ template <class T, class Kernel>
 void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, const T* column_stats,
                   double* row_sums, double* column_sums) {
   constexpr int width = lanes<T>;
+  const int cols = tile.cols;  // a copy: stores to the values might change tile.cols, as far as the compiler knows
   Vector<T> columns[TileShape<T>::rows / width] = {};
   for (int i = 0; i < tile.rows; i++) {
     T* values = tile.row(i);
@@ -40,12 +41,12 @@ void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, 
     const auto all = [](Vector<T> value) { return value; };
     int j = tile.diagonal ? (i + 1) / width * width : 0;
     for (int left = 0; left < j; left += width) store(values + left, Vector<T>{});
-    if (tile.diagonal && j < tile.cols) {
+    if (tile.diagonal && j < cols) {
       add(j, [&](Vector<T> value) { return detail::keep_owned(value, j, i, tile); });
       j += width;
     }
-    for (; j + width <= tile.cols; j += width) add(j, all);
-    if (j < tile.cols) {
+    for (; j + width <= cols; j += width) add(j, all);
+    if (j < cols) {
       add(j, [&](Vector<T> value) { return detail::keep_owned(value, j, i, tile); });
       j += width;
     }

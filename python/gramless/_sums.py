@@ -43,9 +43,9 @@ def core_progress(progress: Progress) -> Callable[[int, int], object] | None:
         return None
     if progress is not True:
         return progress
-    from .cli.terminal import progress_bar
+    from .cli.progress import ProgressBar
 
-    return progress_bar()
+    return ProgressBar()
 
 
 def hsic_values(
