@@ -1,0 +1,149 @@
+// Tiles of dot products of integers, where every sum is exact, at sizes around those of tiles, vectors and chunks.
+#include "engine/dot_tile.hpp"
+
+#include "check.hpp"
+#include "matrices.hpp"
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+namespace {
+
+using testing::Matrix;
+
+// A thread's memory, exactly as large as it must be.
+template <class T>
+class Workspace {
+ public:
+  Workspace(std::int64_t rows, std::int64_t cols, std::int64_t depth, bool keeps)
+      : values_(static_cast<std::size_t>(tile_values<T>(rows, cols)), T(99)),
+        slivers_(static_cast<std::size_t>(round_up(rows, TileShape<T>::micro_rows) * (keeps ? depth : chunk(depth)))),
+        panels_(static_cast<std::size_t>(round_up(cols, TileShape<T>::micro_cols) * chunk(depth))),
+        packed{slivers_.data(), panels_.data(), keeps, -1} {}
+
+  Tile<T> tile(int rows, int cols, bool diagonal) {
+    return {values_.data(), rows, cols, tile_stride<T>(cols), diagonal};
+  }
+
+ private:
+  static std::int64_t chunk(std::int64_t depth) { return std::min<std::int64_t>(depth, TileShape<T>::depth); }
+  std::vector<T> values_, slivers_, panels_;
+
+ public:
+  PackedRows<T> packed;
+};
+
+template <class T>
+bool is_product(const Tile<T>& tile, const Matrix& x, std::int64_t first_i, const Matrix& y, std::int64_t first_j,
+                std::int64_t first_k, std::int64_t end_k) {
+  for (int i = 0; i < tile.rows; i++)
+    for (int j = tile.diagonal ? i + 1 : 0; j < tile.cols; j++) {
+      double sum = 0;
+      for (std::int64_t k = first_k; k < end_k; k++) sum += x.value(first_i + i, k) * y.value(first_j + j, k);
+      if (static_cast<double>(tile.row(i)[j]) != sum) return false;
+    }
+  return true;
+}
+
+template <class T>
+constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
+
+template <class T>
+void check_size(int rows, int cols, std::int64_t depth, bool diagonal) {
+  const std::vector<T> zeros(static_cast<std::size_t>(depth));
+  const Matrix x(own<T>, rows, depth, 1), y(own<T>, cols, depth, diagonal ? 1 : 2);
+  for (const bool keeps : {false, true}) {
+    Workspace<T> workspace(rows, cols, depth, keeps);
+    const Tile<T> tile = workspace.tile(rows, cols, diagonal);
+    dot_tile<T>({x.view(), zeros.data(), zeros.data()}, 0, {y.view(), zeros.data(), zeros.data()}, 0, 0, depth,
+                workspace.packed, tile);
+    CHECK(is_product(tile, x, 0, y, 0, 0, depth));
+  }
+}
+
+template <class T>
+void check_sizes_around_micro_tiles() {
+  using Shape = TileShape<T>;
+  const int sizes[] = {1,
+                       2,
+                       Shape::micro_rows - 1,
+                       Shape::micro_rows + 1,
+                       Shape::micro_cols - 1,
+                       Shape::micro_cols,
+                       Shape::micro_cols + 1};
+  for (const int rows : sizes)
+    for (const int cols : sizes)
+      for (const int depth : {1, 7, 16}) check_size<T>(rows, cols, depth, false);
+  for (const int rows : sizes) check_size<T>(rows, rows, 5, true);
+}
+
+TEST(tiles_around_register_tiles_are_products) {
+  check_sizes_around_micro_tiles<float>();
+  check_sizes_around_micro_tiles<double>();
+}
+
+template <class T>
+void check_sizes_around_tiles() {
+  using Shape = TileShape<T>;
+  for (const int rows : {Shape::rows - 1, Shape::rows}) {
+    check_size<T>(rows, Shape::rows, 19, false);
+    check_size<T>(rows, rows, 19, true);
+  }
+  for (const int depth : {Shape::depth - 1, Shape::depth, Shape::depth + 1, 2 * Shape::depth + 3})
+    check_size<T>(Shape::micro_rows + 1, Shape::micro_cols + 1, depth, false);
+}
+
+TEST(tiles_of_full_size_and_depths_around_chunks_are_products) {
+  check_sizes_around_tiles<float>();
+  check_sizes_around_tiles<double>();
+}
+
+template <class T>
+void check_kept_rows() {
+  constexpr int block = 20;
+  constexpr std::int64_t depth = TileShape<T>::depth + 9;
+  const std::vector<T> zeros(static_cast<std::size_t>(depth));
+  const Matrix x(own<T>, 3 * block, depth);
+  const CenteredRows<T> rows{x.view(), zeros.data(), zeros.data()};
+  Workspace<T> workspace(block, block, depth, true);
+  for (std::int64_t i = 0; i < 3; i++)
+    for (std::int64_t j = i; j < 3; j++) {
+      const Tile<T> tile = workspace.tile(block, block, i == j);
+      dot_tile(rows, i * block, rows, j * block, 0, depth, workspace.packed, tile);
+      CHECK(workspace.packed.held_row == i * block);
+      CHECK(is_product(tile, x, i * block, x, j * block, 0, depth));
+    }
+}
+
+TEST(rows_kept_from_the_last_tile_are_the_right_ones) {
+  check_kept_rows<float>();
+  check_kept_rows<double>();
+}
+
+TEST(a_range_of_the_depth_multiplies_alone) {
+  const Matrix x(Dtype::float32, 11, 700);
+  const std::vector<float> zeros(700);
+  const CenteredRows<float> rows{x.view(), zeros.data(), zeros.data()};
+  Workspace<float> workspace(11, 11, 700, false);
+  const Tile<float> tile = workspace.tile(11, 11, false);
+  dot_tile(rows, 0, rows, 0, 130, 690, workspace.packed, tile);
+  CHECK(is_product(tile, x, 0, x, 0, 130, 690));
+}
+
+TEST(a_nan_reaches_its_row_and_column_and_no_other) {
+  constexpr int n = 30, depth = 12;
+  std::vector<float> values = testing::random_integers<float>(n * depth, 1);
+  values[7 * depth + 3] = NAN;
+  const std::vector<float> zeros(depth);
+  const CenteredRows<float> rows{
+      {values.data(), n, depth, depth * 4, 4, Dtype::float32, nullptr}, zeros.data(), zeros.data()};
+  Workspace<float> workspace(n, n, depth, false);
+  const Tile<float> tile = workspace.tile(n, n, false);
+  dot_tile(rows, 0, rows, 0, 0, depth, workspace.packed, tile);
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < n; j++) CHECK((tile.row(i)[j] != tile.row(i)[j]) == (i == 7 || j == 7));
+}
+
+}  // namespace
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,152 @@
+// Dot products become kernel values in place, with their row and column sums.
+#include "reductions/kernel_sums.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "check.hpp"
+#include "engine/dot_tile.hpp"
+#include "epilogues/tile_kernels.hpp"
+#include "matrices.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+namespace {
+
+constexpr std::size_t stats_length = 192 + 64;
+
+// One tile of dot products, garbage outside, and what apply_kernel made of it.
+template <class T>
+struct Applied {
+  Applied(int rows_, int cols_, bool diagonal_, std::vector<T> stats_)
+      : rows(rows_), cols(cols_), diagonal(diagonal_), stride(tile_stride<T>(cols_)), stats(std::move(stats_)) {
+    dots = testing::random_integers<T>(static_cast<std::size_t>(tile_values<T>(rows, cols)), 3);
+    for (int i = 0; i < rows; i++)
+      for (int j = 0; j < stride; j++)
+        if (!owns(i, j)) dots[at(i, j)] = std::numeric_limits<T>::quiet_NaN();  // must not leak
+    values = dots;
+  }
+
+  template <class Kernel>
+  void apply(const Kernel& kernel) {
+    row_sums.assign(static_cast<std::size_t>(rows), 99);
+    column_sums.assign(static_cast<std::size_t>(cols), 99);
+    apply_kernel<T>({values.data(), rows, cols, stride, diagonal}, kernel, stats.data(), stats.data(), row_sums.data(),
+                    column_sums.data());
+  }
+
+  bool owns(int i, int j) const { return j < cols && (!diagonal || j > i); }
+  std::size_t at(int i, int j) const { return static_cast<std::size_t>(i * stride + j); }
+
+  const int rows, cols;
+  const bool diagonal;
+  const int stride;
+  const std::vector<T> stats;
+  std::vector<T> dots, values;
+  std::vector<double> row_sums, column_sums;
+};
+
+// Integers, so that sums in any order are exact.
+template <class T>
+void check_linear(int rows, int cols, bool diagonal) {
+  Applied<T> tile(rows, cols, diagonal, std::vector<T>(stats_length));
+  tile.apply(on_tiles<T>(Linear{}, 2.0));
+  std::vector<double> row_sums(static_cast<std::size_t>(rows)), column_sums(static_cast<std::size_t>(cols));
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < tile.stride; j++) {
+      const T expected = tile.owns(i, j) ? tile.dots[tile.at(i, j)] - 2 : T(0);
+      CHECK(tile.values[tile.at(i, j)] == expected);
+      row_sums[static_cast<std::size_t>(i)] += static_cast<double>(expected);
+      if (j < cols) column_sums[static_cast<std::size_t>(j)] += static_cast<double>(expected);
+    }
+  CHECK(tile.row_sums == row_sums);
+  CHECK(tile.column_sums == column_sums);
+}
+
+template <class T>
+std::vector<int> sizes() {
+  return {1, 2, lanes<T> - 1, lanes<T>, lanes<T> + 1, 3 * lanes<T> + 1, TileShape<T>::rows - 1, TileShape<T>::rows};
+}
+
+TEST(linear_values_and_sums_are_exact_for_integers) {
+  const auto check = []<class T>(T) {
+    for (const int rows : sizes<T>()) {
+      if (rows == 0) continue;
+      check_linear<T>(rows, rows, true);
+      for (const int cols : sizes<T>())
+        if (cols > 0) check_linear<T>(rows, cols, false);
+    }
+  };
+  check(float());
+  check(double());
+}
+
+// The same formula without vectors, in Number.
+template <class Number, class T>
+Number naive_rbf(const Applied<T>& tile, double gamma, double shift, int i, int j) {
+  const auto stat = [&](int row) { return static_cast<Number>(tile.stats[static_cast<std::size_t>(row)]); };
+  const Number exponent =
+      stat(i) + stat(j) + static_cast<Number>(2 * gamma) * static_cast<Number>(tile.dots[tile.at(i, j)]);
+  return std::exp(exponent < 0 ? exponent : Number(0)) - static_cast<Number>(shift);
+}
+
+// Our largest error is at most twice that of the same formula in the same type, plus an ulp of 1.
+template <class T>
+void check_rbf(int rows, int cols, bool diagonal) {
+  constexpr double gamma = 0.0625, shift = 0.25;
+  std::vector<T> stats = testing::random_values<T>(stats_length, 4);
+  for (T& stat : stats) stat = -std::abs(stat) - T(0.5);
+  Applied<T> tile(rows, cols, diagonal, stats);
+  tile.apply(on_tiles<T>(Rbf{gamma}, shift));
+  double ours = 0, naive = 0;
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < tile.stride; j++) {
+      const T value = tile.values[tile.at(i, j)];
+      if (!tile.owns(i, j)) {
+        CHECK(value == 0);
+        continue;
+      }
+      const auto truth = naive_rbf<long double>(tile, gamma, shift, i, j);
+      ours = std::max(ours, static_cast<double>(std::abs(value - truth)));
+      naive = std::max(naive, static_cast<double>(std::abs(naive_rbf<T>(tile, gamma, shift, i, j) - truth)));
+    }
+  CHECK(ours <= 2 * naive + static_cast<double>(std::numeric_limits<T>::epsilon()));
+}
+
+TEST(rbf_values_are_as_accurate_as_the_formula_in_the_same_type) {
+  const auto check = []<class T>(T) {
+    for (const int rows : {1, lanes<T> + 1, 2 * lanes<T>, TileShape<T>::rows - 1}) {
+      check_rbf<T>(rows, rows, true);
+      check_rbf<T>(rows, TileShape<T>::rows, false);
+    }
+  };
+  check(float());
+  check(double());
+}
+
+TEST(rounding_cannot_lift_a_kernel_value_above_that_of_equal_rows) {
+  Applied<float> tile(3, 5, false, std::vector<float>(stats_length));  // |a|^2 = 0 beside dot products up to 7
+  tile.apply(on_tiles<float>(Rbf{0.5}, 0.0));
+  for (int i = 0; i < 3; i++)
+    for (int j = 0; j < 5; j++) CHECK(tile.values[tile.at(i, j)] <= 1);
+}
+
+template <class Kernel>
+void check_nan_reaches_its_sums(const Kernel& kernel) {
+  Applied<float> tile(20, 20, true, std::vector<float>(stats_length));
+  tile.values[tile.at(4, 11)] = NAN;
+  tile.apply(kernel);
+  for (std::size_t i = 0; i < 20; i++) {
+    CHECK(std::isnan(tile.row_sums[i]) == (i == 4));
+    CHECK(std::isnan(tile.column_sums[i]) == (i == 11));
+  }
+}
+
+TEST(a_nan_reaches_the_sums_of_its_row_and_column) {
+  check_nan_reaches_its_sums(on_tiles<float>(Linear{}, 0.5));
+  check_nan_reaches_its_sums(on_tiles<float>(Rbf{0.5}, 0.5));
+}
+
+}  // namespace
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

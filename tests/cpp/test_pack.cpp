@@ -1,0 +1,94 @@
+// Packing: every element type, layout and panel width gives the same centred panels, to the last bit.
+#include "engine/pack.hpp"
+
+#include <algorithm>
+
+#include "check.hpp"
+#include "matrices.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+namespace {
+
+using testing::Matrix;
+using testing::MatrixLayout;
+
+struct Window {
+  std::int64_t first_row;
+  int count;
+  std::int64_t first;
+  int depth;
+};
+
+template <int Width, class T>
+bool packs_as_defined(const Matrix& x, const Window& window, bool center_by_row) {
+  const auto centers = static_cast<std::size_t>(std::max(x.view().rows, x.view().cols));
+  const std::vector<T> high = testing::random_values<T>(centers, 5), low = testing::random_values<T>(centers, 6);
+  const std::int64_t padded = round_up(window.count, Width);
+  std::vector<T> packed(static_cast<std::size_t>(padded * window.depth), T(99));
+  const CenteredRows<T> source{x.view(), high.data(), low.data(), center_by_row};
+  pack<Width>(source, window.first_row, window.count, window.first, window.depth, packed.data());
+  for (std::int64_t i = 0; i < padded; i++)
+    for (std::int64_t k = 0; k < window.depth; k++) {
+      const std::int64_t row = window.first_row + i, column = window.first + k;
+      const auto center = static_cast<std::size_t>(center_by_row ? row : column);
+      const T expected = i < window.count ? (static_cast<T>(x.value(row, column)) - high[center]) - low[center] : T(0);
+      if (packed[static_cast<std::size_t>((i / Width * window.depth + k) * Width + i % Width)] != expected)
+        return false;
+    }
+  return true;
+}
+
+template <class T, int... Widths>
+void check_widths(const Matrix& x, const Window& window, std::integer_sequence<int, Widths...>) {
+  for (const bool center_by_row : {false, true}) CHECK((packs_as_defined<Widths, T>(x, window, center_by_row) && ...));
+}
+
+template <class T>
+void check_widths(const Matrix& x, const Window& window) {
+  using Shape = TileShape<T>;
+  check_widths<T>(x, window,
+                  std::integer_sequence<int, Shape::micro_rows, Shape::micro_cols, lanes<T>, 1, 2, 3, 4, 6, 8>{});
+}
+
+std::vector<MatrixLayout> layouts(std::int64_t rows, std::int64_t cols) {
+  return {{cols, 1},     {1, rows},  {cols + 3, 1}, {1, rows + 5}, {2 * cols, 2},
+          {2, 2 * rows}, {-cols, 1}, {cols, -1},    {-1, rows},    {-cols - 1, -1},
+          {0, 1},        {1, 0},     {cols, 1, 1},  {1, rows, 1},  {3 * cols, -3, 3}};
+}
+
+TEST(every_element_type_and_layout_packs_to_the_same_panels) {
+  constexpr std::int64_t rows = 37, cols = 41;
+  for (const Dtype dtype : testing::every_dtype)
+    for (const MatrixLayout& layout : layouts(rows, cols)) {
+      const Matrix x(dtype, rows, cols, layout);
+      for (const Window& window : {Window{0, 37, 0, 41}, Window{5, 27, 3, 33}}) {
+        check_widths<float>(x, window);
+        check_widths<double>(x, window);
+      }
+    }
+}
+
+TEST(every_small_window_packs_to_its_panels) {
+  const Matrix in_c_order(Dtype::float32, 60, 60), transposed(Dtype::float32, 60, 60, {1, 60});
+  for (int count = 1; count <= 50; count += 7)
+    for (int depth = 1; depth <= 34; depth += 3) {
+      check_widths<float>(in_c_order, {9, count, 11, depth});
+      check_widths<float>(transposed, {9, count, 11, depth});
+    }
+}
+
+TEST(rows_pack_in_the_order_of_their_index) {
+  std::vector<std::int64_t> order;
+  for (std::int64_t i = 0; i < 50; i++) order.push_back(i * 7 % 31);
+  for (const MatrixLayout& layout : layouts(31, 20)) {
+    Matrix x(Dtype::float64, 31, 20, layout);
+    x.reorder(order);
+    check_widths<float>(x, {4, 43, 2, 17});
+    check_widths<double>(x, {4, 43, 2, 17});
+  }
+}
+
+}  // namespace
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless
