@@ -1,0 +1,61 @@
+"""What every test may use: backends, scripts in a process of their own, and the settings put back afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import gramless
+import pytest
+from gramless import _core
+from hypothesis import settings
+
+BACKENDS = [backend.name for backend in gramless.backends() if backend.supported]
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25, database=None)
+settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes longer than all others together; runs with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="runs with --slow"))
+
+
+@pytest.fixture(autouse=True)
+def _default_settings():
+    yield
+    gramless.set_num_threads(None)
+    _core.set_backend("")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """Every instruction set this machine can run, each in turn."""
+    _core.set_backend(request.param)
+    return request.param
+
+
+@pytest.fixture
+def run_script():
+    """Runs Python source in a process of its own and returns what it printed; it must end well and in time."""
+
+    def run(source, *arguments, timeout=60, **environment):
+        command = [sys.executable, "-W", "error", "-c", source, *map(str, arguments)]
+        env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | environment
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
