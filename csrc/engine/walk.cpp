@@ -23,7 +23,7 @@ constexpr auto report_interval = std::chrono::milliseconds(50);
 class OrderedWalk {
  public:
   OrderedWalk(const WalkPlan& plan, const WalkSteps& steps, int threads)
-      : plan_(plan), steps_(steps), ring_(static_cast<std::size_t>(2 * threads + 2)) {
+      : plan_(plan), steps_(steps), ring_(static_cast<std::size_t>(threads == 1 ? 1 : 2 * threads + 2)) {
     for (Slot& slot : ring_) slot.partial = AlignedBuffer(plan.partial_bytes);
     for (int i = 0; i < threads; i++) {
       scratch_.emplace_back(plan.scratch_bytes);

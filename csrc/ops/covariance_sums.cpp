@@ -65,12 +65,16 @@ class CovarianceWalk {
         execution_(execution),
         pairs_(task, TileShape<T>::rows),
         samples_(task.layers[0].x.rows),
-        segments_{samples_, segment_samples()} {}
+        segments_{samples_, segment_samples()} {
+    for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++)
+      tile_rows_ = std::max(tile_rows_, std::min<std::int64_t>(task.layers[l].x.cols, TileShape<T>::rows));
+  }
 
   void run() {
     Layout scratch;
     lay_out(scratch);
-    const double tile = static_cast<double>(TileShape<T>::rows) * TileShape<T>::rows;
+    const std::size_t tile_bytes = static_cast<std::size_t>(tile_rows_ * tile_rows_) * sizeof(double);
+    const double tile = static_cast<double>(tile_rows_) * static_cast<double>(tile_rows_);
     const WalkPlan plan{.tasks = pairs_.count() * segments_.count(),
                         .flops = 2 * tile * static_cast<double>(pairs_.count()) * static_cast<double>(samples_),
                         .scratch_bytes = scratch.bytes(),
@@ -88,8 +92,6 @@ class CovarianceWalk {
 
  private:
   static constexpr int flush_samples = 16 * TileShape<T>::depth;  // float32 up to here, float64 from here on
-  static constexpr std::int64_t tile_entries = std::int64_t{TileShape<T>::rows} * TileShape<T>::rows;
-  static constexpr std::size_t tile_bytes = tile_entries * sizeof(double);
 
   struct Thread {
     T *values, *slivers, *panel;
@@ -104,8 +106,8 @@ class CovarianceWalk {
 
   Thread lay_out(Layout& layout) const {
     Thread thread;
-    thread.values = layout.take<T>(tile_values<T>(TileShape<T>::rows, TileShape<T>::rows));
-    thread.slivers = layout.take<T>(std::int64_t{TileShape<T>::rows} * TileShape<T>::depth);
+    thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
+    thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * TileShape<T>::depth);
     thread.panel = layout.take<T>(PackedRows<T>::panel_values);
     return thread;
   }
@@ -171,6 +173,7 @@ class CovarianceWalk {
   const BlockPairs pairs_;
   const std::int64_t samples_;
   const Blocks segments_;
+  std::int64_t tile_rows_ = 0;
   AlignedBuffer sums_;
 };
 

@@ -1,5 +1,6 @@
 #include "ops/representation.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -131,7 +132,7 @@ void Representation::resolve_rbf(double sigma2, const Execution& execution) {
 }
 
 double Representation::mean_kernel_of_pairs(double gamma, const Execution& execution) const {
-  constexpr std::int64_t sampled = 256;
+  const std::int64_t sampled = std::clamp<std::int64_t>(x_.rows / 2, 16, 256);
   const std::vector<std::int64_t> pairs = sample_pairs(x_.rows, sampled);
   std::vector<double> distances(pairs.size() / 2);
   ops_.pair_distances(centered(), execution, pairs.data(), static_cast<std::int64_t>(distances.size()),

@@ -40,29 +40,38 @@ void center_piece(const LayerView& layer, std::int64_t row, std::int64_t first, 
   for (int k = 0; k < count; k++) centered[k] = (load<T>(values[0] + k) - high[k]) - low[k];
 }
 
-// Sixteen float64 sums side by side, added in a fixed order.
-template <class Square>
-double sum_squares(int count, Square value) {
-  double sums[16] = {};
-  int k = 0;
-  for (; k + 16 <= count; k += 16)
-    for (int u = 0; u < 16; u++) sums[u] += value(k + u) * value(k + u);
-  for (int u = 0; k < count; k++, u++) sums[u] += value(k) * value(k);
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
+// sum_k (a_k - b_k)^2 in float64, over a whole number of `step` values.
+constexpr int step = 4 * lanes<double>;
+
+template <class T>
+double squared_difference(const T* a, const T* b, int count) {
+  using Narrow = Vector<T, lanes<double>>;
+  using Wide = Vector<double>;
+  Wide sums[4] = {};
+  for (int k = 0; k < count; k += step)
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) {
+      const int at = k + u * lanes<double>;
+      const Wide difference = __builtin_convertvector(load<Narrow>(a + at), Wide) -
+                              __builtin_convertvector(load<Narrow>(b + at), Wide);
+      sums[u] += difference * difference;
+    }
+  return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
 // |x_i|^2, or |x_i - x_j|^2 where j is a row too.
 template <class T>
 double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -1) {
   double sum = 0;
-  T a[piece], b[piece] = {};
+  T a[piece], b[piece];
   for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
     const int count = static_cast<int>(std::min<std::int64_t>(piece, layer.x.cols - first));
     center_piece(layer, i, first, count, a);
     if (j >= 0) center_piece(layer, j, first, count, b);
-    sum += sum_squares(count, [&](int k) { return static_cast<double>(a[k]) - static_cast<double>(b[k]); });
+    const int padded = static_cast<int>(round_up(count, step));
+    std::fill(a + count, a + padded, T(0));
+    std::fill(b + (j >= 0 ? count : 0), b + padded, T(0));
+    sum += squared_difference(a, b, padded);
   }
   return sum;
 }
