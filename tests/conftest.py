@@ -1,4 +1,4 @@
-"""What every test may use: backends, scripts in a process of their own, and the settings put back afterwards."""
+"""For every test: backends, scripts in a process of their own, and settings that are put back afterwards."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def backend(request):
 
 @pytest.fixture
 def run_script():
-    """Runs Python source in a process of its own and returns what it printed; it must end well and in time."""
+    """Runs Python source in a process of its own, ending well and in time; returns what it printed."""
 
     def run(source, *arguments, timeout=60, **environment):
         command = [sys.executable, "-W", "error", "-c", source, *map(str, arguments)]
