@@ -11,10 +11,10 @@ namespace gramless {
 namespace {
 
 constexpr std::pair<std::string_view, Dtype> dtype_names[] = {
-    {"float32", Dtype::float32}, {"float64", Dtype::float64}, {"float16", Dtype::float16},
-    {"bfloat16", Dtype::bfloat16}, {"int8", Dtype::int8},     {"int16", Dtype::int16},
-    {"int32", Dtype::int32},     {"int64", Dtype::int64},     {"uint8", Dtype::uint8},
-    {"uint16", Dtype::uint16},   {"uint32", Dtype::uint32},   {"uint64", Dtype::uint64},
+    {"float32", Dtype::float32},   {"float64", Dtype::float64}, {"float16", Dtype::float16},
+    {"bfloat16", Dtype::bfloat16}, {"int8", Dtype::int8},       {"int16", Dtype::int16},
+    {"int32", Dtype::int32},       {"int64", Dtype::int64},     {"uint8", Dtype::uint8},
+    {"uint16", Dtype::uint16},     {"uint32", Dtype::uint32},   {"uint64", Dtype::uint64},
     {"bool", Dtype::boolean}};
 
 Dtype named_dtype(std::string_view name) {
@@ -25,9 +25,12 @@ Dtype named_dtype(std::string_view name) {
 
 Dtype numpy_dtype(const py::dtype& dtype) {
   switch (dtype.num()) {
-    case py::detail::npy_api::NPY_FLOAT_: return Dtype::float32;
-    case py::detail::npy_api::NPY_DOUBLE_: return Dtype::float64;
-    default: return named_dtype(py::str(dtype.attr("name")).cast<std::string>());
+    case py::detail::npy_api::NPY_FLOAT_:
+      return Dtype::float32;
+    case py::detail::npy_api::NPY_DOUBLE_:
+      return Dtype::float64;
+    default:
+      return named_dtype(py::str(dtype.attr("name")).cast<std::string>());
   }
 }
 
@@ -96,8 +99,8 @@ void PythonMonitor::report(void* self, std::int64_t done, std::int64_t total) {
 }
 
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor) {
-  const bool in_float64 =
-      std::any_of(layers.begin(), layers.end(), [](const LayerInput& layer) { return computes_in_float64(layer.x.dtype); });
+  const bool in_float64 = std::any_of(layers.begin(), layers.end(),
+                                      [](const LayerInput& layer) { return computes_in_float64(layer.x.dtype); });
   return {in_float64 ? Compute::float64 : Compute::float32, num_threads(), monitor.monitor()};
 }
 

@@ -16,8 +16,7 @@ GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* v
 #pragma GCC unroll 8
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
-    for (int j = 0; j < vectors; j++)
-      sums[i][j] = Vector<T>{};
+    for (int j = 0; j < vectors; j++) sums[i][j] = Vector<T>{};
   for (int k = 0; k < depth; k++) {
     Vector<T> columns[vectors];
 #pragma GCC unroll 3
@@ -38,8 +37,8 @@ GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* v
     }
 }
 
-// One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it are
-// left out.
+// One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it
+// are left out.
 template <class T>
 void multiply_panel(const T* slivers, const T* panel, int depth, const Tile<T>& tile, int j, bool fresh) {
   using Shape = TileShape<T>;

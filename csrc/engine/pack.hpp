@@ -64,8 +64,8 @@ GRAMLESS_INLINE void pack_transposed(const CenteredRows<T>& source, std::int64_t
             const std::int64_t center = first_row + r0 + r;
             block[r] = (block[r] - source.center_high[center]) - source.center_low[center];
           } else {
-            block[r] = (block[r] - load<Block>(source.center_high + first + k)) -
-                       load<Block>(source.center_low + first + k);
+            block[r] =
+                (block[r] - load<Block>(source.center_high + first + k)) - load<Block>(source.center_low + first + k);
           }
         }
         transpose<side / 2>(block);
@@ -107,8 +107,10 @@ void pack(const CenteredRows<T>& source, std::int64_t first_row, int count, std:
                         source.x.row_stride == static_cast<std::int64_t>(sizeof(T)) &&
                         source.x.col_stride != static_cast<std::int64_t>(sizeof(T));
   for (int r = 0; r < count; r += Width, packed += static_cast<std::ptrdiff_t>(Width) * depth) {
-    if (adjacent && r + Width <= count) detail::pack_adjacent<T, Width>(source, first_row + r, first, depth, packed);
-    else detail::pack_transposed<T, Width>(source, first_row + r, count - r, first, depth, packed);
+    if (adjacent && r + Width <= count)
+      detail::pack_adjacent<T, Width>(source, first_row + r, first, depth, packed);
+    else
+      detail::pack_transposed<T, Width>(source, first_row + r, count - r, first, depth, packed);
   }
 }
 

@@ -38,7 +38,8 @@ template <class T>
 constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 
 template <class T>
-using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;  // a lane's bits, and a comparison's answer
+using Bits =
+    std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;  // a lane's bits, and a comparison's answer
 
 template <class V, class T>
 GRAMLESS_INLINE V load(const T* address) {

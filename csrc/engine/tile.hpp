@@ -20,7 +20,7 @@ struct TileShape {
   static constexpr int micro_rows = vector_bytes == 64 ? 8 : lanes<T> == 2 ? 3 : 4;  // 16 registers: 12 accumulators
 #endif
   static constexpr int rows = sizeof(T) == 4 ? 192 : 96;
-  static constexpr int depth = sizeof(T) == 4 ? 256 : 128;
+  static constexpr int depth = sizeof(T) == 4 ? 192 : 128;
   static_assert(rows % micro_cols == 0 && rows % micro_rows == 0);
 };
 
@@ -61,8 +61,10 @@ struct UpperTriangle {
     std::int64_t low = 0, high = blocks - 1;  // the last row that starts at or before `task`
     while (low < high) {
       const std::int64_t middle = (low + high + 1) / 2;
-      if (start(middle) <= task) low = middle;
-      else high = middle - 1;
+      if (start(middle) <= task)
+        low = middle;
+      else
+        high = middle - 1;
     }
     return {low, low + task - start(low)};
   }

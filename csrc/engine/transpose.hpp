@@ -10,12 +10,15 @@ inline namespace GRAMLESS_ISA {
 
 namespace detail {
 
-// Of two rows, lanes without the bit `Half` come from `upper`, lanes with it from `lower`, as after swapping the blocks.
+// Of two rows, lanes without the bit `Half` come from `upper`, lanes with it from `lower`, as after swapping the
+// blocks.
 template <int Half, bool Lower, class V, int... Lane>
 GRAMLESS_INLINE V swap_blocks(V upper, V lower, std::integer_sequence<int, Lane...>) {
   constexpr int side = sizeof...(Lane);
-  if constexpr (Lower) return __builtin_shufflevector(upper, lower, ((Lane & Half) ? side + Lane : Lane + Half)...);
-  else return __builtin_shufflevector(upper, lower, ((Lane & Half) ? side + Lane - Half : Lane)...);
+  if constexpr (Lower)
+    return __builtin_shufflevector(upper, lower, ((Lane & Half) ? side + Lane : Lane + Half)...);
+  else
+    return __builtin_shufflevector(upper, lower, ((Lane & Half) ? side + Lane - Half : Lane)...);
 }
 
 }  // namespace detail

@@ -139,8 +139,8 @@ class OrderedWalk {
 
 void walk(const WalkPlan& plan, const WalkSteps& steps) {
   if (plan.tasks == 0) return;
-  const double useful = std::min({static_cast<double>(plan.threads), static_cast<double>(plan.tasks),
-                                  1.0 + plan.flops / flops_per_thread});
+  const double useful = std::min(
+      {static_cast<double>(plan.threads), static_cast<double>(plan.tasks), 1.0 + plan.flops / flops_per_thread});
   OrderedWalk(plan, steps, std::max(1, static_cast<int>(useful))).run();
 }
 

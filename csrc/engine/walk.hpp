@@ -49,13 +49,13 @@ inline void walk(const WalkPlan& plan, Compute compute, Merge merge, Finish fini
     Finish finish;
   } context{compute, merge, finish};
   walk_detail::walk(plan, {&context,
-                      [](void* self, std::int64_t task, char* scratch, char* partial, Worker& worker) {
-                        static_cast<Context*>(self)->compute(task, scratch, partial, worker);
-                      },
-                      [](void* self, std::int64_t task, const char* partial) {
-                        static_cast<Context*>(self)->merge(task, partial);
-                      },
-                      [](void* self, char* scratch) { static_cast<Context*>(self)->finish(scratch); }});
+                           [](void* self, std::int64_t task, char* scratch, char* partial, Worker& worker) {
+                             static_cast<Context*>(self)->compute(task, scratch, partial, worker);
+                           },
+                           [](void* self, std::int64_t task, const char* partial) {
+                             static_cast<Context*>(self)->merge(task, partial);
+                           },
+                           [](void* self, char* scratch) { static_cast<Context*>(self)->finish(scratch); }});
 }
 
 template <class Compute, class Merge>

@@ -16,8 +16,8 @@ struct ExpConstants<float> {
   static constexpr float lowest = -87.0f, highest = 88.0f, round_shift = 12582912.0f + 127.0f;
   static constexpr float log2_e = 1.44269504f, ln2_high = 0.693145751953125f, ln2_low = 1.428606765330187e-06f;
   static constexpr int mantissa_bits = 23;
-  static constexpr float series[] = {0.4999999403953552f, 0.1666652113199234f, 0.04166838899254799f, 0.0083687175065279f,
-                                     0.0013814596459269524f};
+  static constexpr float series[] = {0.4999999403953552f, 0.1666652113199234f, 0.04166838899254799f,
+                                     0.0083687175065279f, 0.0013814596459269524f};
 };
 
 template <>

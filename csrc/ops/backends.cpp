@@ -55,8 +55,10 @@ const OpTable& current_backend() {
 }
 
 void set_backend(const std::string& name) {
-  if (name.empty()) chosen.store(nullptr, std::memory_order_release);
-  else chosen.store(&named(name), std::memory_order_release);
+  if (name.empty())
+    chosen.store(nullptr, std::memory_order_release);
+  else
+    chosen.store(&named(name), std::memory_order_release);
 }
 
 }  // namespace gramless

@@ -13,8 +13,8 @@ struct Backend {
   bool supported;  // by this CPU
 };
 
-const std::vector<Backend>& backends();  // best first
-const OpTable& current_backend();        // GRAMLESS_BACKEND, else the best supported
+const std::vector<Backend>& backends();     // best first
+const OpTable& current_backend();           // GRAMLESS_BACKEND, else the best supported
 void set_backend(const std::string& name);  // "" restores the default; throws std::invalid_argument
 
 }  // namespace gramless

@@ -20,7 +20,8 @@ void count_tile(const Tile<T>& tile, const T* row_norms, const T* column_norms, 
       const Vector<Bits<T>> column = numbers + static_cast<Bits<T>>(j);
       const Vector<T> distances =
           squared_distance(load<Vector<T>>(tile.row(i) + j), norm, load<Vector<T>>(column_norms + j));
-      histogram.add(distances, (column >= static_cast<Bits<T>>(first_owned)) & (column < static_cast<Bits<T>>(tile.cols)));
+      histogram.add(distances,
+                    (column >= static_cast<Bits<T>>(first_owned)) & (column < static_cast<Bits<T>>(tile.cols)));
     }
   }
   histogram.end_tile();
@@ -81,7 +82,8 @@ class DistanceWalk {
     *thread.packed = {thread.slivers, thread.panel, keep_rows_, -1};
     *thread.histogram = {};
     thread.histogram->first = static_cast<Bits<T>>(task_.first);
-    thread.histogram->last = static_cast<Bits<T>>(task_.first + (static_cast<std::uint64_t>(task_.bins) << task_.shift) - 1);
+    thread.histogram->last =
+        static_cast<Bits<T>>(task_.first + (static_cast<std::uint64_t>(task_.bins) << task_.shift) - 1);
     thread.histogram->shift = task_.shift;
     thread.histogram->counts = thread.counts;
     std::fill_n(thread.counts, task_.bins, std::uint64_t{0});
@@ -91,8 +93,8 @@ class DistanceWalk {
   void compute(TilePosition at, char* memory) const {
     const Thread thread = enter(memory);
     const LayerView& layer = task_.layer;
-    const Tile<T> tile{thread.values, blocks_.length(at.i), blocks_.length(at.j),
-                       tile_stride<T>(blocks_.length(at.j)), at.i == at.j};
+    const Tile<T> tile{thread.values, blocks_.length(at.i), blocks_.length(at.j), tile_stride<T>(blocks_.length(at.j)),
+                       at.i == at.j};
     const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
                                static_cast<const T*>(layer.center_low)};
     dot_tile(rows, blocks_.begin(at.i), rows, blocks_.begin(at.j), 0, layer.x.cols, *thread.packed, tile);
@@ -119,8 +121,10 @@ class DistanceWalk {
 }  // namespace
 
 void count_distances(const DistanceCountsTask& task, const Execution& execution) {
-  if (execution.compute == Compute::float32) DistanceWalk<float>(task, execution).run();
-  else DistanceWalk<double>(task, execution).run();
+  if (execution.compute == Compute::float32)
+    DistanceWalk<float>(task, execution).run();
+  else
+    DistanceWalk<double>(task, execution).run();
 }
 
 }  // namespace GRAMLESS_ISA

@@ -38,8 +38,10 @@ class BlockPairs {
       if (++b == layers) b = ++a;
     }
     TilePosition at;
-    if (a == b) at = UpperTriangle{blocks(a).count()}[pair];
-    else at = {pair / blocks(b).count(), pair % blocks(b).count()};
+    if (a == b)
+      at = UpperTriangle{blocks(a).count()}[pair];
+    else
+      at = {pair / blocks(b).count(), pair % blocks(b).count()};
     return {{a, blocks(a).begin(at.i), blocks(a).length(at.i)}, {b, blocks(b).begin(at.j), blocks(b).length(at.j)}};
   }
 
@@ -164,8 +166,10 @@ class CovarianceWalk {
     const double sum = same_layer ? 2 * squares + diagonal_squares : squares;
     const std::int64_t columns = task_.layers_y ? task_.layers_y : task_.layers_x;
     if (same_layer) task_.self_products[pair.a.layer] += sum;
-    if (task_.layers_y == 0) task_.products[pair.a.layer * columns + pair.b.layer] += sum;
-    else if (!same_layer) task_.products[pair.a.layer * columns + pair.b.layer - task_.layers_x] += sum;
+    if (task_.layers_y == 0)
+      task_.products[pair.a.layer * columns + pair.b.layer] += sum;
+    else if (!same_layer)
+      task_.products[pair.a.layer * columns + pair.b.layer - task_.layers_x] += sum;
   }
 
   const CovarianceSumsTask& task_;
@@ -180,8 +184,10 @@ class CovarianceWalk {
 }  // namespace
 
 void covariance_sums(const CovarianceSumsTask& task, const Execution& execution) {
-  if (execution.compute == Compute::float32) CovarianceWalk<float>(task, execution).run();
-  else CovarianceWalk<double>(task, execution).run();
+  if (execution.compute == Compute::float32)
+    CovarianceWalk<float>(task, execution).run();
+  else
+    CovarianceWalk<double>(task, execution).run();
 }
 
 }  // namespace GRAMLESS_ISA

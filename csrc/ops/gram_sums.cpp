@@ -119,8 +119,8 @@ class GramWalk {
     const T* row_stats = stats(layer, at.i, thread.stats);
     const T* column_stats = stats(layer, at.j, thread.stats + stats_length);
     visit_kernel(layer.kernel, [&](auto kernel) {
-      apply_kernel(tile, on_tiles<T>(kernel, layer.shift), row_stats, column_stats,
-                   partial.row_sums + l * tile_rows_, partial.column_sums + l * tile_rows_);
+      apply_kernel(tile, on_tiles<T>(kernel, layer.shift), row_stats, column_stats, partial.row_sums + l * tile_rows_,
+                   partial.column_sums + l * tile_rows_);
     });
   }
 
@@ -140,8 +140,10 @@ class GramWalk {
     add_layer_products(values, x, second, columns(), tile_values_, length, y == 0, partial.products, columns());
     for (std::int64_t l = 0; l < layers_; l++) {
       const T* layer = values + l * tile_values_;
-      if (y) add_layer_products(layer, 1, layer, 1, tile_values_, length, true, partial.self_products + l, 1);
-      else partial.self_products[l] = partial.products[l * x + l];
+      if (y)
+        add_layer_products(layer, 1, layer, 1, tile_values_, length, true, partial.self_products + l, 1);
+      else
+        partial.self_products[l] = partial.products[l * x + l];
     }
   }
 
@@ -174,8 +176,10 @@ class GramWalk {
 }  // namespace
 
 void gram_sums(const GramSumsTask& task, const Execution& execution) {
-  if (execution.compute == Compute::float32) GramWalk<float>(task, execution).run();
-  else GramWalk<double>(task, execution).run();
+  if (execution.compute == Compute::float32)
+    GramWalk<float>(task, execution).run();
+  else
+    GramWalk<double>(task, execution).run();
 }
 
 }  // namespace GRAMLESS_ISA

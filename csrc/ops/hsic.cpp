@@ -56,8 +56,8 @@ class HsicProblem {
       const bool first = l < layers_x_;
       (first ? values.xx : values.yy).push_back(self_hsic(l));
       (first ? values.mean_x : values.mean_y).push_back(mean_[at(l)]);
-      (first ? values.diagonal_x : values.diagonal_y).push_back(
-          (diagonal_sum(l) / n_ + layer_of(l).shift()) * layer_of(l).unit());
+      (first ? values.diagonal_x : values.diagonal_y)
+          .push_back((diagonal_sum(l) / n_ + layer_of(l).shift()) * layer_of(l).unit());
     }
     return values;
   }
@@ -228,8 +228,10 @@ HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInpu
   HsicProblem problem(prepare(xs, ys, ops, execution, stages), static_cast<std::int64_t>(xs.size()), estimator);
   Execution main = execution;
   main.monitor = stages.next();
-  if (use_features(xs, ys, space)) problem.sum_in_feature_space(ops, main);
-  else problem.sum_in_gram_space(ops, main);
+  if (use_features(xs, ys, space))
+    problem.sum_in_feature_space(ops, main);
+  else
+    problem.sum_in_gram_space(ops, main);
   return problem.values();
 }
 

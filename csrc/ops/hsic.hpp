@@ -19,9 +19,9 @@ struct LayerInput {
 };
 
 struct HsicValues {
-  std::vector<double> xy;                    // (xs, ys), or (xs, xs) where ys is empty
-  std::vector<double> xx, yy;                // each with itself
-  std::vector<double> mean_x, mean_y;        // mean of k(x_i, x_j) over i != j
+  std::vector<double> xy;                      // (xs, ys), or (xs, xs) where ys is empty
+  std::vector<double> xx, yy;                  // each with itself
+  std::vector<double> mean_x, mean_y;          // mean of k(x_i, x_j) over i != j
   std::vector<double> diagonal_x, diagonal_y;  // mean of k(x_i, x_i)
 };
 

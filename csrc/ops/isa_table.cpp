@@ -9,8 +9,13 @@
 namespace gramless {
 
 extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
-const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {
-    GRAMLESS_NAME(GRAMLESS_ISA), column_sums,     row_norms,       tile_norms, pair_distances,
-    gram_sums,                   covariance_sums, count_distances};
+const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {GRAMLESS_NAME(GRAMLESS_ISA),
+                                              column_sums,
+                                              row_norms,
+                                              tile_norms,
+                                              pair_distances,
+                                              gram_sums,
+                                              covariance_sums,
+                                              count_distances};
 
 }  // namespace gramless

@@ -20,12 +20,18 @@ struct Interval {
 class DistanceSelection {
  public:
   DistanceSelection(const LayerView& layer, const OpTable& ops, const Execution& execution)
-      : layer_(layer), ops_(ops), execution_(execution), pairs_(layer.x.rows * (layer.x.rows - 1) / 2),
-        bin_bits_(pairs_ < 1 << 13 ? 11 : pairs_ < 1 << 18 ? 16 : 18) {}  // more bins: fewer passes, more to clear
+      : layer_(layer),
+        ops_(ops),
+        execution_(execution),
+        pairs_(layer.x.rows * (layer.x.rows - 1) / 2),
+        bin_bits_(pairs_ < 1 << 13   ? 11
+                  : pairs_ < 1 << 18 ? 16
+                                     : 18) {}  // more bins: fewer passes, more to clear
 
   std::int64_t pairs() const { return pairs_; }
 
-  // The distance of that rank, 0 the smallest, among i < j. A guess, where it holds, saves passes; the answer is the same.
+  // The distance of that rank, 0 the smallest, among i < j. A guess, where it holds, saves passes; the answer is the
+  // same.
   double select(std::int64_t rank, const Interval& guess) {
     if (const auto known = look_up(rank)) return *known;
     Interval search = guess;
@@ -85,9 +91,9 @@ class DistanceSelection {
     counts_.assign(static_cast<std::size_t>(((width - 1) >> shift_) + 1), 0);
     below_ = nans_ = 0;
     counted_ = search;
-    ops_.count_distances({layer_, search.first, shift_, static_cast<std::int64_t>(counts_.size()), counts_.data(),
-                          &below_, &nans_},
-                         execution_);
+    ops_.count_distances(
+        {layer_, search.first, shift_, static_cast<std::int64_t>(counts_.size()), counts_.data(), &below_, &nans_},
+        execution_);
   }
 
   // The answer, if the last pass counted single values and saw that rank among them.

@@ -49,7 +49,7 @@ struct CovarianceSumsTask {
 
 // How many of the squared distances between rows i < j fall where. A nonnegative float's bits order as the float does.
 struct DistanceCountsTask {
-  LayerView layer;  // row_stats: |x_i|^2
+  LayerView layer;      // row_stats: |x_i|^2
   std::uint64_t first;  // bits of the first distance counted
   int shift;            // a bin is 2^shift neighbouring floats
   std::int64_t bins;
@@ -60,7 +60,7 @@ struct DistanceCountsTask {
 
 struct OpTable {
   const char* name;
-  void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);  // (d): sum_i (x_i - x_0)
+  void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);     // (d): sum_i (x_i - x_0)
   void (*row_norms)(const LayerView& layer, const Execution& execution, double* norms);  // (n): |x_i - mean|^2
   // The same, rounded as a tile's dot products are: a row's distance to an equal row is then exactly 0.
   void (*tile_norms)(const LayerView& layer, const Execution& execution, double* norms);

@@ -29,8 +29,10 @@ void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, 
   const auto move = [&](auto* stats) {
     for (std::size_t i = 0; i < rows.size(); i++) stats[i] = stats[rows[i]];
   };
-  if (compute == Compute::float32) move(reinterpret_cast<float*>(values.data()));
-  else move(reinterpret_cast<double*>(values.data()));
+  if (compute == Compute::float32)
+    move(reinterpret_cast<float*>(values.data()));
+  else
+    move(reinterpret_cast<double*>(values.data()));
 }
 
 }  // namespace
@@ -42,8 +44,10 @@ Representation::Representation(const ArrayView& x, const OpTable& ops, const Exe
   const std::size_t bytes = sums.size() * element_bytes(execution.compute);
   center_high_ = AlignedBuffer(bytes);
   center_low_ = AlignedBuffer(bytes);
-  if (execution.compute == Compute::float32) store_centers<float>(sums);
-  else store_centers<double>(sums);
+  if (execution.compute == Compute::float32)
+    store_centers<float>(sums);
+  else
+    store_centers<double>(sums);
 }
 
 template <class T>
@@ -94,10 +98,13 @@ AlignedBuffer Representation::scaled_norms(double factor, double offset) const {
   AlignedBuffer stats(padded * element_bytes(compute_));
   const auto fill = [&](auto* values) {
     for (std::size_t i = 0; i < padded; i++)
-      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(i < norms_.size() ? factor * norms_[i] + offset : 0.0);
+      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(
+          i < norms_.size() ? factor * norms_[i] + offset : 0.0);
   };
-  if (compute_ == Compute::float32) fill(reinterpret_cast<float*>(stats.data()));
-  else fill(reinterpret_cast<double*>(stats.data()));
+  if (compute_ == Compute::float32)
+    fill(reinterpret_cast<float*>(stats.data()));
+  else
+    fill(reinterpret_cast<double*>(stats.data()));
   return stats;
 }
 

@@ -14,8 +14,8 @@ struct KernelSpec {
   bool rbf = false;
   std::optional<double> sigma;
   double scale = 1.0;
-  bool include_diagonal = false;   // whether the median counts the n zero distances too
-  std::int64_t median_rows = 0;    // exact up to so many rows, beyond that over so many sampled ones; 0: always exact
+  bool include_diagonal = false;  // whether the median counts the n zero distances too
+  std::int64_t median_rows = 0;   // exact up to so many rows, beyond that over so many sampled ones; 0: always exact
 };
 
 class Representation {

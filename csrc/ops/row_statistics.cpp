@@ -1,4 +1,5 @@
-// Statistics that come before any tile: column sums, centred row norms, distances of a few sampled pairs. All in float64.
+// Statistics that come before any tile: column sums, centred row norms, distances of a few sampled pairs. All in
+// float64.
 #include "engine/pack.hpp"
 #include "engine/walk.hpp"
 #include "ops/isa_ops.hpp"
@@ -36,7 +37,8 @@ void center_piece(const LayerView& layer, std::int64_t row, std::int64_t first, 
   T copy[1][piece];
   const T* values[1];
   detail::read_rows(layer.x, row, 1, first, count, copy, values);
-  const T *high = static_cast<const T*>(layer.center_high) + first, *low = static_cast<const T*>(layer.center_low) + first;
+  const T *high = static_cast<const T*>(layer.center_high) + first,
+          *low = static_cast<const T*>(layer.center_low) + first;
   for (int k = 0; k < count; k++) centered[k] = (load<T>(values[0] + k) - high[k]) - low[k];
 }
 
@@ -52,8 +54,8 @@ double squared_difference(const T* a, const T* b, int count) {
 #pragma GCC unroll 4
     for (int u = 0; u < 4; u++) {
       const int at = k + u * lanes<double>;
-      const Wide difference = __builtin_convertvector(load<Narrow>(a + at), Wide) -
-                              __builtin_convertvector(load<Narrow>(b + at), Wide);
+      const Wide difference =
+          __builtin_convertvector(load<Narrow>(a + at), Wide) - __builtin_convertvector(load<Narrow>(b + at), Wide);
       sums[u] += difference * difference;
     }
   return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
@@ -101,8 +103,8 @@ void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double
 template <class Body>
 void for_each_row(std::int64_t count, double flops, const Execution& execution, Body body) {
   const Blocks blocks{count, block_rows};
-  const WalkPlan plan{.tasks = blocks.count(), .flops = flops, .threads = execution.threads,
-                      .monitor = execution.monitor};
+  const WalkPlan plan{
+      .tasks = blocks.count(), .flops = flops, .threads = execution.threads, .monitor = execution.monitor};
   walk(
       plan,
       [&](std::int64_t block, char*, char*, Worker&) {
@@ -136,7 +138,8 @@ void column_sums(const ArrayView& x, const Execution& execution, double* sums) {
 void row_norms(const LayerView& layer, const Execution& execution, double* norms) {
   const double flops = static_cast<double>(layer.x.rows) * static_cast<double>(layer.x.cols);
   for_each_row(layer.x.rows, flops, execution, [&](std::int64_t i) {
-    norms[i] = execution.compute == Compute::float32 ? squared_length<float>(layer, i) : squared_length<double>(layer, i);
+    norms[i] =
+        execution.compute == Compute::float32 ? squared_length<float>(layer, i) : squared_length<double>(layer, i);
   });
 }
 
@@ -148,8 +151,10 @@ void tile_norms(const LayerView& layer, const Execution& execution, double* norm
       tile_diagonal<T>(layer, groups.begin(group), groups.length(group), norms);
     });
   };
-  if (execution.compute == Compute::float32) diagonal(float());
-  else diagonal(double());
+  if (execution.compute == Compute::float32)
+    diagonal(float());
+  else
+    diagonal(double());
 }
 
 void pair_distances(const LayerView& layer, const Execution& execution, const std::int64_t* pairs, std::int64_t count,

@@ -9,7 +9,8 @@ class Random {
   explicit Random(std::uint64_t seed) : state_(seed) {}
 
   std::int64_t below(std::int64_t bound) {
-    return static_cast<std::int64_t>((static_cast<unsigned __int128>(next()) * static_cast<std::uint64_t>(bound)) >> 64);
+    return static_cast<std::int64_t>((static_cast<unsigned __int128>(next()) * static_cast<std::uint64_t>(bound)) >>
+                                     64);
   }
 
  private:

@@ -1,4 +1,5 @@
-// Reduction across layers: inner products of their tiles, read as long vectors. Float32 along a segment, float64 across.
+// Reduction across layers: inner products of their tiles, read as long vectors. Float32 along a segment, float64
+// across.
 #pragma once
 
 #include "engine/tile.hpp"
@@ -72,10 +73,14 @@ void add_layer_products(const T* first, std::int64_t rows, const T* second, std:
       const auto add = [&]<int Rows>() {
         detail::add_row_of_blocks<Rows>(a, b, cols - left, layer_stride, length, out, products_stride);
       };
-      if (block == 4) add.template operator()<4>();
-      else if (block == 3) add.template operator()<3>();
-      else if (block == 2) add.template operator()<2>();
-      else add.template operator()<1>();
+      if (block == 4)
+        add.template operator()<4>();
+      else if (block == 3)
+        add.template operator()<3>();
+      else if (block == 2)
+        add.template operator()<2>();
+      else
+        add.template operator()<1>();
       i += block;
     }
   }

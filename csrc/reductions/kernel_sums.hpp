@@ -23,8 +23,8 @@ GRAMLESS_INLINE Vector<T> keep_owned(Vector<T> value, int first_column, int row,
 // Replaces every dot product by its kernel value, and by 0 what the tile does not own. Sums are of those values:
 // float32 within a tile's row or column, float64 outside.
 template <class T, class Kernel>
-void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, const T* column_stats,
-                  double* row_sums, double* column_sums) {
+void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, const T* column_stats, double* row_sums,
+                  double* column_sums) {
   constexpr int width = lanes<T>;
   const int cols = tile.cols;  // a copy: stores to the values might change tile.cols, as far as the compiler knows
   Vector<T> columns[TileShape<T>::rows / width] = {};

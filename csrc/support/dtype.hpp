@@ -27,7 +27,9 @@ GRAMLESS_SHARED float widen(Half half) {
   const float value = std::bit_cast<float>(magnitude + 0x38800000u) - std::bit_cast<float>(0x38800000u);
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(value));
 }
-GRAMLESS_SHARED float widen(BFloat16 value) { return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16); }
+GRAMLESS_SHARED float widen(BFloat16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
 template <class Number>
 GRAMLESS_SHARED Number widen(Number value) {
   return value;
@@ -45,19 +47,32 @@ GRAMLESS_SHARED Compute load_element(const char* address) {
 template <class Visitor>
 GRAMLESS_SHARED void visit_dtype(Dtype dtype, Visitor&& visitor) {
   switch (dtype) {
-    case Dtype::float32: return visitor.template operator()<float>();
-    case Dtype::float64: return visitor.template operator()<double>();
-    case Dtype::float16: return visitor.template operator()<Half>();
-    case Dtype::bfloat16: return visitor.template operator()<BFloat16>();
-    case Dtype::int8: return visitor.template operator()<std::int8_t>();
-    case Dtype::int16: return visitor.template operator()<std::int16_t>();
-    case Dtype::int32: return visitor.template operator()<std::int32_t>();
-    case Dtype::int64: return visitor.template operator()<std::int64_t>();
-    case Dtype::uint8: return visitor.template operator()<std::uint8_t>();
-    case Dtype::uint16: return visitor.template operator()<std::uint16_t>();
-    case Dtype::uint32: return visitor.template operator()<std::uint32_t>();
-    case Dtype::uint64: return visitor.template operator()<std::uint64_t>();
-    case Dtype::boolean: return visitor.template operator()<std::uint8_t>();
+    case Dtype::float32:
+      return visitor.template operator()<float>();
+    case Dtype::float64:
+      return visitor.template operator()<double>();
+    case Dtype::float16:
+      return visitor.template operator()<Half>();
+    case Dtype::bfloat16:
+      return visitor.template operator()<BFloat16>();
+    case Dtype::int8:
+      return visitor.template operator()<std::int8_t>();
+    case Dtype::int16:
+      return visitor.template operator()<std::int16_t>();
+    case Dtype::int32:
+      return visitor.template operator()<std::int32_t>();
+    case Dtype::int64:
+      return visitor.template operator()<std::int64_t>();
+    case Dtype::uint8:
+      return visitor.template operator()<std::uint8_t>();
+    case Dtype::uint16:
+      return visitor.template operator()<std::uint16_t>();
+    case Dtype::uint32:
+      return visitor.template operator()<std::uint32_t>();
+    case Dtype::uint64:
+      return visitor.template operator()<std::uint64_t>();
+    case Dtype::boolean:
+      return visitor.template operator()<std::uint8_t>();
   }
 }
 
@@ -68,8 +83,10 @@ inline bool computes_in_float64(Dtype dtype) {
     case Dtype::int32:
     case Dtype::int64:
     case Dtype::uint32:
-    case Dtype::uint64: return true;
-    default: return false;
+    case Dtype::uint64:
+      return true;
+    default:
+      return false;
   }
 }
 

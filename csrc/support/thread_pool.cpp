@@ -117,8 +117,9 @@ int default_threads() {
     if (wanted > 0) return std::min(wanted, 1024);
   }
   cpu_set_t allowed;
-  int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed)
-                                                                 : static_cast<int>(std::thread::hardware_concurrency());
+  int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0
+                 ? CPU_COUNT(&allowed)
+                 : static_cast<int>(std::thread::hardware_concurrency());
   if (const int quota = cgroup_cpus()) cpus = std::min(cpus, quota);
   return std::max(1, cpus);
 }

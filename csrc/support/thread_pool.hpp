@@ -9,8 +9,9 @@ namespace gramless {
 int num_threads();
 void set_num_threads(int count);  // 0 restores the default
 
-// Runs body() on the calling thread and on up to `threads - 1` pool threads at once, and returns when all have returned.
-// The caller never waits for a free pool thread, so concurrent and nested calls cannot deadlock. body must not throw.
+// Runs body() on the calling thread and on up to `threads - 1` pool threads at once, and returns when all have
+// returned. The caller never waits for a free pool thread, so concurrent and nested calls cannot deadlock. body must
+// not throw.
 void run_on_threads(int threads, const std::function<void()>& body);
 
 }  // namespace gramless
