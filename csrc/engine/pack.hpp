@@ -39,10 +39,18 @@ GRAMLESS_INLINE void read_rows(const ArrayView& x, std::int64_t first_row, int c
   }
 }
 
+// The widest square block of rows that a panel is made of.
+template <class T, int Width>
+constexpr int block_side = Width % lanes<T> == 0 ? lanes<T>
+                           : Width % 8 == 0      ? 8
+                           : Width % 4 == 0      ? 4
+                           : Width % 2           ? 1
+                                                 : 2;
+
 template <class T, int Width>
 GRAMLESS_INLINE void pack_transposed(const CenteredRows<T>& source, std::int64_t first_row, int count,
                                      std::int64_t first, int depth, T* panel) {
-  constexpr int side = Width % lanes<T> == 0 ? lanes<T> : Width % 8 == 0 ? 8 : Width % 4 == 0 ? 4 : Width % 2 ? 1 : 2;
+  constexpr int side = block_side<T, Width>;
   using Block = Vector<T, side>;
   alignas(64) T copy[side][TileShape<T>::depth];
   const T* rows[side];
@@ -82,17 +90,23 @@ GRAMLESS_INLINE void pack_transposed(const CenteredRows<T>& source, std::int64_t
 template <class T, int Width>
 GRAMLESS_INLINE void pack_adjacent(const CenteredRows<T>& source, std::int64_t first_row, std::int64_t first, int depth,
                                    T* panel) {
+  constexpr int side = block_side<T, Width>, pieces = Width / side;
+  using Block = Vector<T, side>;
   const char* column = source.x.row(first_row) + first * source.x.col_stride;
+  Block high[pieces], low[pieces];
+  for (int p = 0; p < pieces; p++) {
+    high[p] = source.center_by_row ? load<Block>(source.center_high + first_row + p * side) : Block{};
+    low[p] = source.center_by_row ? load<Block>(source.center_low + first_row + p * side) : Block{};
+  }
   for (int k = 0; k < depth; k++, column += source.x.col_stride) {
-    T values[Width];
-    std::memcpy(values, column, sizeof values);
-    T* packed = panel + k * Width;
-    if (source.center_by_row) {
-      for (int r = 0; r < Width; r++)
-        packed[r] = (values[r] - source.center_high[first_row + r]) - source.center_low[first_row + r];
-    } else {
-      const T high = source.center_high[first + k], low = source.center_low[first + k];
-      for (int r = 0; r < Width; r++) packed[r] = (values[r] - high) - low;
+#pragma GCC unroll 4
+    for (int p = 0; p < pieces; p++) {
+      Block values = load<Block>(reinterpret_cast<const T*>(column) + p * side);
+      if (source.center_by_row)
+        values = (values - high[p]) - low[p];
+      else
+        values = (values - source.center_high[first + k]) - source.center_low[first + k];
+      store(panel + k * Width + p * side, values);
     }
   }
 }
@@ -106,12 +120,15 @@ void pack(const CenteredRows<T>& source, std::int64_t first_row, int count, std:
   const bool adjacent = source.x.dtype == own && source.x.row_index == nullptr &&
                         source.x.row_stride == static_cast<std::int64_t>(sizeof(T)) &&
                         source.x.col_stride != static_cast<std::int64_t>(sizeof(T));
-  for (int r = 0; r < count; r += Width, packed += static_cast<std::ptrdiff_t>(Width) * depth) {
-    if (adjacent && r + Width <= count)
-      detail::pack_adjacent<T, Width>(source, first_row + r, first, depth, packed);
-    else
-      detail::pack_transposed<T, Width>(source, first_row + r, count - r, first, depth, packed);
-  }
+  const std::ptrdiff_t panel = static_cast<std::ptrdiff_t>(Width) * depth;
+  const int copied = adjacent ? count / Width * Width : 0;
+  constexpr int run = 8;  // columns at a time: rows of 2 KiB and the like share few sets of L1
+  for (int k = 0; k < depth && copied > 0; k += run)
+    for (int r = 0; r < copied; r += Width)
+      detail::pack_adjacent<T, Width>(source, first_row + r, first + k, std::min(run, depth - k),
+                                      packed + r / Width * panel + k * Width);
+  for (int r = copied; r < count; r += Width)
+    detail::pack_transposed<T, Width>(source, first_row + r, count - r, first, depth, packed + r / Width * panel);
 }
 
 }  // namespace GRAMLESS_ISA

@@ -92,7 +92,11 @@ def cka(
     (hsic_xy, hsic_xx, hsic_yy), described = _pair("cka", x, y, kernel, kernel_y, estimator)
     if hsic_xx <= 0 or hsic_yy <= 0:
         return _arrays.wrap(_degenerate("cka", hsic_xx, hsic_yy), x, described)
-    return _arrays.wrap(hsic_xy / (math.sqrt(hsic_xx) * math.sqrt(hsic_yy)), x, described)
+    product = hsic_xx * hsic_yy  # its root makes cka(x, x) exactly 1; it may overflow where its factors do not
+    safe = 0 < product < math.inf
+    return _arrays.wrap(
+        hsic_xy / (math.sqrt(product) if safe else math.sqrt(hsic_xx) * math.sqrt(hsic_yy)), x, described
+    )
 
 
 def _degenerate(function: str, hsic_xx: float, hsic_yy: float) -> float:
@@ -158,7 +162,6 @@ def cka_matrix(
     estimator = as_estimator(estimator, "cka_matrix")
     kernels_y = [] if ys is None else [kernel] * len(ys)
     values = hsic_values("cka_matrix", xs, ys, [kernel] * len(xs), kernels_y, estimator, progress)
-    lengths_x, lengths_y = _lengths(values.xx), _lengths(values.yy)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
         degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
@@ -169,11 +172,16 @@ def cka_matrix(
             RuntimeWarning,
             stacklevel=2,
         )
-    return _wrap_matrix(values.xy / np.outer(lengths_x, lengths_y), xs, ys)
+    return _wrap_matrix(values.xy / _denominators(values.xx, values.yy), xs, ys)
 
 
-def _lengths(self_hsic: Floats) -> Floats:
-    return np.sqrt(np.where(self_hsic <= 0, np.nan, self_hsic))
+def _denominators(hsic_xx: Floats, hsic_yy: Floats) -> Floats:
+    """sqrt(hsic_xx hsic_yy) for every pair, NaN where either is not positive."""
+    xx, yy = np.where(hsic_xx <= 0, np.nan, hsic_xx), np.where(hsic_yy <= 0, np.nan, hsic_yy)
+    with np.errstate(over="ignore", under="ignore"):
+        products = np.outer(xx, yy)
+        safe = (products > 0) & (products < np.inf)
+        return np.where(safe, np.sqrt(products), np.outer(np.sqrt(xx), np.sqrt(yy)))
 
 
 def _wrap_matrix(matrix: Floats, xs: Sequence[Any], ys: Sequence[Any] | None) -> Any:
