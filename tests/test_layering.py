@@ -1,0 +1,34 @@
+"""The one-way rule of csrc/: support <- engine <- {epilogues, reductions} <- ops <- bindings."""
+
+import re
+from pathlib import Path
+
+CSRC = Path(__file__).parents[1] / "csrc"
+MAY_INCLUDE = {
+    "support": {"support"},
+    "engine": {"support", "engine"},
+    "epilogues": {"support", "engine", "epilogues"},
+    "reductions": {"support", "engine", "reductions"},
+    "ops": {"support", "engine", "epilogues", "reductions", "ops"},
+    "bindings": {"support", "engine", "epilogues", "reductions", "ops", "bindings"},
+}
+INCLUDES = [
+    (path.relative_to(CSRC), name)
+    for path in sorted(CSRC.rglob("*.?pp"))
+    for name in re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)', path.read_text(), re.MULTILINE)
+]
+
+
+def test_every_source_lies_in_a_folder_of_the_rule():
+    assert {str(path.parts[0]) for path, _ in INCLUDES} == set(MAY_INCLUDE)
+
+
+def test_folders_include_only_what_lies_below_them():
+    own = [(path, name) for path, name in INCLUDES if name.split("/")[0] in MAY_INCLUDE]
+    assert len(own) > 50
+    assert [(path, name) for path, name in own if name.split("/")[0] not in MAY_INCLUDE[path.parts[0]]] == []
+
+
+def test_only_bindings_know_python_and_nothing_knows_torch():
+    assert [i for i in INCLUDES if i[1].startswith(("pybind11", "Python")) and i[0].parts[0] != "bindings"] == []
+    assert [i for i in INCLUDES if i[1].startswith(("torch", "ATen", "c10"))] == []
