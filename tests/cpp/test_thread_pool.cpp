@@ -13,7 +13,7 @@
 #include "check.hpp"
 
 // Forking with threads about is what is tested; ThreadSanitizer otherwise ends the child.
-extern "C" const char* __tsan_default_options();
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options();
 extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 namespace gramless {

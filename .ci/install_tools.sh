@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What the extras bench and dev name beside gramless itself, which README's commands have installed already.
+set -euo pipefail
+mapfile -t tools < <(python - <<'PYTHON'
+import tomllib
+
+with open("pyproject.toml", "rb") as file:
+    extras = tomllib.load(file)["project"]["optional-dependencies"]
+print("\n".join(tool for extra in ("bench", "dev") for tool in extras[extra] if not tool.startswith("gramless")))
+PYTHON
+)
+pip install --quiet -c constraints.txt "${tools[@]}"
+pip check

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# weak_symbols.sh BUILD: a weak symbol compiled for AVX2 or AVX-512 must name that ISA. Otherwise the linker may keep it
+# for everybody, and an older CPU meets instructions it does not have.
+set -euo pipefail
+build=$1
+for isa in avx2 avx512; do
+  mapfile -t objects < <(find "$build" -path "*gramless_$isa.dir*" -name '*.o')
+  if [ ${#objects[@]} -eq 0 ]; then
+    [ "$(uname -m)" != x86_64 ] || { echo "no objects of $isa under $build" >&2; exit 1; }
+    echo "$isa: not built on $(uname -m)"
+    continue
+  fi
+  # DW.ref... is a pointer to the exception handler, not code.
+  weak=$(nm -C --defined-only "${objects[@]}" | sed -nE 's/^[0-9a-f]+ [WVu] //p' | sort -u)
+  common=$(grep -vE "gramless::$isa::|^DW\.ref\." <<<"$weak" || true)
+  if [ -n "$common" ]; then
+    printf '%s: weak symbols outside gramless::%s:\n%s\n' "$isa" "$isa" "$common" >&2
+    exit 1
+  fi
+  echo "$isa: $(wc -l <<<"$weak") weak symbols in ${#objects[@]} objects, all of them its own"
+done
