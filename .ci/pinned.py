@@ -5,9 +5,8 @@ import re
 import sys
 from importlib.metadata import distributions
 
-IGNORED = re.compile(
-    r"gramless|pip|(nvidia|cuda)-.*|triton"
-)  # ourselves; what torch's CUDA builds pin themselves
+# Ourselves, the installer, and what torch's builds with CUDA pin themselves.
+IGNORED = re.compile(r"gramless|pip|(nvidia|cuda)-.*|triton")
 
 
 def normal(name: str) -> str:
