@@ -12,51 +12,66 @@ namespace {
 struct FeatureBlock {
   std::int64_t layer, first;
   int length;
+
+  bool operator==(const FeatureBlock&) const = default;
 };
 
 // One tile: the features of `a` against those of `b`.
 struct BlockPair {
   FeatureBlock a, b;
+  std::int64_t run_begin, run_end;  // the pairs it is visited with: neighbours with the same a
 };
 
-// Which tiles there are, found by counting: a list would be library code compiled for this ISA.
+// All tiles, by their rows, so that packed rows serve many tiles.
 class BlockPairs {
  public:
   BlockPairs(const CovarianceSumsTask& task, int size) : task_(task), size_(size) {
-    const std::int64_t layers = task.layers_x + task.layers_y;
-    for (std::int64_t a = 0; a < layers; a++)
-      for (std::int64_t b = a; b < layers; b++) count_ += pairs_of(a, b);
+    visit([&](const FeatureBlock&, const FeatureBlock&) { count_++; });
+    pairs_ = AlignedBuffer(static_cast<std::size_t>(count_) * sizeof(BlockPair));
+    std::int64_t next = 0;
+    visit([&](const FeatureBlock& a, const FeatureBlock& b) { at(next++) = {a, b, 0, 0}; });
+    for (std::int64_t begin = 0, end; begin < count_; begin = end) {
+      for (end = begin; end < count_ && end - begin < longest_run && at(end).a == at(begin).a;) end++;
+      for (std::int64_t pair = begin; pair < end; pair++) {
+        at(pair).run_begin = begin;
+        at(pair).run_end = end;
+      }
+    }
   }
 
   std::int64_t count() const { return count_; }
+  const BlockPair& operator[](std::int64_t pair) const { return at(pair); }
 
-  BlockPair operator[](std::int64_t pair) const {
-    std::int64_t a = 0, b = 0;
-    const std::int64_t layers = task_.layers_x + task_.layers_y;
-    while (pair >= pairs_of(a, b)) {
-      pair -= pairs_of(a, b);
-      if (++b == layers) b = ++a;
-    }
-    TilePosition at;
-    if (a == b)
-      at = UpperTriangle{blocks(a).count()}[pair];
-    else
-      at = {pair / blocks(b).count(), pair % blocks(b).count()};
-    return {{a, blocks(a).begin(at.i), blocks(a).length(at.i)}, {b, blocks(b).begin(at.j), blocks(b).length(at.j)}};
-  }
+  static constexpr std::int64_t longest_run = 16;
 
  private:
+  BlockPair& at(std::int64_t pair) const { return reinterpret_cast<BlockPair*>(pairs_.data())[pair]; }
   Blocks blocks(std::int64_t layer) const { return {task_.layers[layer].x.cols, size_}; }
 
-  std::int64_t pairs_of(std::int64_t a, std::int64_t b) const {
-    const bool wanted = a == b || task_.layers_y == 0 || (a < task_.layers_x && b >= task_.layers_x);
-    if (!wanted) return 0;
-    return a == b ? UpperTriangle{blocks(a).count()}.count() : blocks(a).count() * blocks(b).count();
+  bool wanted(std::int64_t a, std::int64_t b) const {
+    return a == b || task_.layers_y == 0 || (a < task_.layers_x && b >= task_.layers_x);
+  }
+
+  template <class Use>
+  void visit(Use use) const {
+    const std::int64_t layers = task_.layers_x + task_.layers_y;
+    for (std::int64_t a = 0; a < layers; a++)
+      for (std::int64_t i = 0; i < blocks(a).count(); i++)
+        for (std::int64_t b = a; b < layers; b++)
+          for (std::int64_t j = a == b ? i : 0; wanted(a, b) && j < blocks(b).count(); j++)
+            use(FeatureBlock{a, blocks(a).begin(i), blocks(a).length(i)},
+                FeatureBlock{b, blocks(b).begin(j), blocks(b).length(j)});
   }
 
   const CovarianceSumsTask& task_;
   int size_;
   std::int64_t count_ = 0;
+  AlignedBuffer pairs_;
+};
+
+// A task: one tile over one segment of the samples.
+struct Visit {
+  std::int64_t pair, segment;
 };
 
 template <class T>
@@ -66,51 +81,69 @@ class CovarianceWalk {
       : task_(task),
         execution_(execution),
         pairs_(task, TileShape<T>::rows),
-        samples_(task.layers[0].x.rows),
-        segments_{samples_, segment_samples()} {
+        segments_{task.layers[0].x.rows, segment_samples} {
     for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++)
       tile_rows_ = std::max(tile_rows_, std::min<std::int64_t>(task.layers[l].x.cols, TileShape<T>::rows));
+    tile_bytes_ = static_cast<std::size_t>(tile_rows_ * tile_rows_) * sizeof(double);
   }
 
   void run() {
     Layout scratch;
     lay_out(scratch);
-    const std::size_t tile_bytes = static_cast<std::size_t>(tile_rows_ * tile_rows_) * sizeof(double);
     const double tile = static_cast<double>(tile_rows_) * static_cast<double>(tile_rows_);
     const WalkPlan plan{.tasks = pairs_.count() * segments_.count(),
-                        .flops = 2 * tile * static_cast<double>(pairs_.count()) * static_cast<double>(samples_),
+                        .flops = 2 * tile * static_cast<double>(pairs_.count()) * static_cast<double>(segments_.n),
                         .scratch_bytes = scratch.bytes(),
-                        .partial_bytes = tile_bytes,
+                        .partial_bytes = tile_bytes_,
                         .threads = execution_.threads,
                         .monitor = execution_.monitor};
-    sums_ = AlignedBuffer(tile_bytes);
+    sums_ = AlignedBuffer(tile_bytes_ * static_cast<std::size_t>(std::min(pairs_.count(), BlockPairs::longest_run)));
     walk(
         plan,
         [&](std::int64_t task, char* memory, char* answer, Worker& worker) {
-          compute(task, memory, reinterpret_cast<double*>(answer), worker);
+          compute(at(task), memory, reinterpret_cast<double*>(answer), worker);
         },
-        [&](std::int64_t task, const char* answer) { merge(task, reinterpret_cast<const double*>(answer)); });
+        [&](std::int64_t task, const char* answer) { merge(at(task), reinterpret_cast<const double*>(answer)); });
   }
 
  private:
-  static constexpr int flush_samples = 16 * TileShape<T>::depth;  // float32 up to here, float64 from here on
+  static constexpr int segment_samples = 16 * TileShape<T>::depth;  // float32 within a segment, float64 across
 
   struct Thread {
+    bool* started;
+    PackedRows<T>* packed;
+    Visit* held;  // whose rows and segment the slivers hold
     T *values, *slivers, *panel;
   };
 
-  // Long sample ranges are cut so that few features still give every thread a task. It must not depend on the threads.
-  int segment_samples() const {
-    constexpr std::int64_t wanted_tasks = 64;
-    const std::int64_t segments = (wanted_tasks + pairs_.count() - 1) / pairs_.count();
-    return static_cast<int>(round_up((task_.layers[0].x.rows + segments - 1) / segments, flush_samples));
+  // A run's pairs for one segment, then for the next: they share the rows packed for that segment.
+  Visit at(std::int64_t task) const {
+    const BlockPair& begin = pairs_[task / segments_.count()];
+    const std::int64_t length = begin.run_end - begin.run_begin;
+    const std::int64_t in_run = task - begin.run_begin * segments_.count();
+    return {begin.run_begin + in_run % length, in_run / length};
   }
 
   Thread lay_out(Layout& layout) const {
+    const std::int64_t samples = std::min<std::int64_t>(segments_.n, segment_samples);
     Thread thread;
+    thread.started = layout.take<bool>(1);
+    thread.packed = layout.take<PackedRows<T>>(1);
+    thread.held = layout.take<Visit>(1);
     thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
-    thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * TileShape<T>::depth);
+    thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * samples);
     thread.panel = layout.take<T>(PackedRows<T>::panel_values);
+    return thread;
+  }
+
+  Thread enter(const Visit& visit, char* memory) const {
+    Layout layout(memory);
+    const Thread thread = lay_out(layout);
+    const bool holds =
+        *thread.started && thread.held->segment == visit.segment && pairs_[thread.held->pair].a == pairs_[visit.pair].a;
+    if (!holds) *thread.packed = {thread.slivers, thread.panel, true, -1};
+    *thread.started = true;
+    *thread.held = visit;
     return thread;
   }
 
@@ -123,38 +156,30 @@ class CovarianceWalk {
     return {x, static_cast<const T*>(view.center_high), static_cast<const T*>(view.center_low), true};
   }
 
-  void compute(std::int64_t task, char* memory, double* sums, Worker& worker) const {
-    Layout layout(memory);
-    const Thread thread = lay_out(layout);
-    const BlockPair pair = pairs_[task / segments_.count()];
-    const std::int64_t segment = task % segments_.count();
-    const std::int64_t end = segments_.begin(segment) + segments_.length(segment);
-    const Tile<T> tile{thread.values, pair.a.length, pair.b.length, tile_stride<T>(pair.b.length),
-                       pair.a.layer == pair.b.layer && pair.a.first == pair.b.first};
-    PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
-    std::fill_n(sums, std::int64_t{tile.rows} * tile.cols, 0.0);
-    for (std::int64_t first = segments_.begin(segment); first < end; first += flush_samples) {
-      if (worker.stopped()) return;
-      dot_tile(features(pair.a.layer), pair.a.first, features(pair.b.layer), pair.b.first, first,
-               std::min<std::int64_t>(first + flush_samples, end), packed, tile);
-      for (int i = 0; i < tile.rows; i++)
-        for (int j = tile.diagonal ? i : 0; j < tile.cols; j++)
-          sums[i * tile.cols + j] += static_cast<double>(tile.row(i)[j]);
-    }
+  void compute(const Visit& visit, char* memory, double* sums, Worker& worker) const {
+    if (worker.stopped()) return;
+    const Thread thread = enter(visit, memory);
+    const BlockPair& pair = pairs_[visit.pair];
+    const std::int64_t begin = segments_.begin(visit.segment);
+    const Tile<T> tile{thread.values, pair.a.length, pair.b.length, tile_stride<T>(pair.b.length), pair.a == pair.b};
+    dot_tile(features(pair.a.layer), pair.a.first, features(pair.b.layer), pair.b.first, begin,
+             begin + segments_.length(visit.segment), *thread.packed, tile);
+    for (int i = 0; i < tile.rows; i++)
+      for (int j = 0; j < tile.cols; j++)
+        sums[i * tile.cols + j] = tile.diagonal && j < i ? 0.0 : static_cast<double>(tile.row(i)[j]);
   }
 
-  void merge(std::int64_t task, const double* partial) {
-    const BlockPair pair = pairs_[task / segments_.count()];
-    const std::int64_t segment = task % segments_.count();
-    double* sums = reinterpret_cast<double*>(sums_.data());
+  void merge(const Visit& visit, const double* partial) const {
+    const BlockPair& pair = pairs_[visit.pair];
+    double* sums = reinterpret_cast<double*>(sums_.data()) + (visit.pair - pair.run_begin) * tile_rows_ * tile_rows_;
     const std::int64_t entries = std::int64_t{pair.a.length} * pair.b.length;
-    if (segment == 0) std::fill_n(sums, entries, 0.0);
+    if (visit.segment == 0) std::fill_n(sums, entries, 0.0);
     for (std::int64_t e = 0; e < entries; e++) sums[e] += partial[e];
-    if (segment + 1 == segments_.count()) add_squares(pair, sums);
+    if (visit.segment + 1 == segments_.count()) add_squares(pair, sums);
   }
 
-  void add_squares(const BlockPair& pair, const double* sums) {
-    const bool same_layer = pair.a.layer == pair.b.layer, diagonal = same_layer && pair.a.first == pair.b.first;
+  void add_squares(const BlockPair& pair, const double* sums) const {
+    const bool same_layer = pair.a.layer == pair.b.layer, diagonal = pair.a == pair.b;
     double squares = 0, diagonal_squares = 0;
     for (int i = 0; i < pair.a.length; i++) {
       const double* row = sums + static_cast<std::ptrdiff_t>(i) * pair.b.length;
@@ -175,10 +200,10 @@ class CovarianceWalk {
   const CovarianceSumsTask& task_;
   const Execution& execution_;
   const BlockPairs pairs_;
-  const std::int64_t samples_;
   const Blocks segments_;
   std::int64_t tile_rows_ = 0;
-  AlignedBuffer sums_;
+  std::size_t tile_bytes_ = 0;
+  AlignedBuffer sums_;  // (run, tile)
 };
 
 }  // namespace
