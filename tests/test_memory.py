@@ -1,0 +1,114 @@
+"""No n x n memory: measured in processes of their own, against bounds that a stored matrix would break."""
+
+from __future__ import annotations
+
+import gramless
+import numpy as np
+import pytest
+
+MEASURE = """
+import sys
+import numpy as np
+import gramless
+
+def status(name):  # bytes
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+def inputs(n, d, count=1, dtype=np.float32, order="C"):
+    generator, arrays = np.random.default_rng(0), [np.empty((n, d), dtype, order) for _ in range(count)]
+    for row in (row for array in arrays for row in array):  # so that nothing larger was ever resident
+        row[:] = (9 * generator.standard_normal(d, dtype=np.float32)).astype(dtype)
+    return arrays
+
+def report(work):
+    gramless.cka(*inputs(100, 8, 2), kernel="rbf")
+    before = status("VmRSS")
+    work()
+    print((status("VmHWM") - before) / 1e6)
+"""
+
+
+@pytest.fixture
+def peak_megabytes(run_script):
+    def measure(setup, work, timeout=120):
+        source = f"{MEASURE}\n{setup}\nreport(lambda: {work})"
+        return float(run_script(source, timeout=timeout, GRAMLESS_NUM_THREADS="2"))
+
+    return measure
+
+
+def test_rbf_of_many_rows_stores_no_matrix(peak_megabytes):
+    """n x n is 1600 MB in float32."""
+    assert peak_megabytes("x, y = inputs(20_000, 8, 2)", "gramless.cka(x, y, kernel='rbf')") < 40
+
+
+def test_exact_median_stores_no_matrix(peak_megabytes):
+    assert peak_megabytes("x, = inputs(20_000, 8)", "gramless.median_distance(x)") < 40
+
+
+def test_sweep_stores_tiles_alone(peak_megabytes):
+    """Twelve layers of n x n would be 1200 MB, their copies in float64 as much as themselves."""
+    setup = "xs = inputs(5000, 24, 12)"
+    assert peak_megabytes(setup, "gramless.cka_matrix(xs, kernel='rbf')") < 60
+
+
+def test_linear_in_feature_space_copies_nothing(peak_megabytes):
+    """The inputs are 2 x 77 MB; not even one column-centred copy is made."""
+    assert peak_megabytes("x, y = inputs(300_000, 64, 2)", "gramless.cka(x, y)") < 40
+
+
+def test_wide_data_is_not_copied(peak_megabytes):
+    """300 x 100,000 is 120 MB; column means and their roundings are O(d)."""
+    assert peak_megabytes("x, = inputs(300, 100_000)", "gramless.hsic(x, x, kernel='rbf')") < 30
+
+
+@pytest.mark.parametrize(
+    "made", ["dtype=np.float16", "dtype=np.int8", "order='F'", "dtype=np.float64, order='F'"]
+)
+def test_other_dtypes_and_layouts_are_converted_by_tile(peak_megabytes, made):
+    """As float32 in rows the input is 80 MB."""
+    assert peak_megabytes(f"x, = inputs(400, 50_000, 1, {made})", "gramless.hsic(x[::-1], x)") < 30
+
+
+def test_the_measure_sees_a_stored_matrix(peak_megabytes):
+    """The bounds above can be broken: the reference breaks them."""
+    setup = "x, = inputs(2000, 8)"
+    assert peak_megabytes(setup, "gramless.reference.cka(x, x)") > 60
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+import gramless
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+x = np.load(sys.argv[1], mmap_mode="r")
+assert x.nbytes > limit
+try:
+    x.astype(np.float32)
+except MemoryError:
+    print(repr(float(gramless.cka(x, x[:, :50], estimator=sys.argv[3]))))
+"""
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+def test_a_file_larger_than_the_memory_allowed(run_script, tmp_path, estimator):
+    """512 MB on disk, mostly holes; the process may allocate 256 MB and cannot hold a copy."""
+    path, (n, d) = tmp_path / "x.npy", (512, 1 << 18)
+    x = np.lib.format.open_memmap(path, "w+", np.float32, (n, d))
+    x[:, :200] = values = np.random.default_rng(0).standard_normal((n, 200), dtype=np.float32)
+    x.flush()
+    printed = run_script(LIMITED, path, 256 << 20, estimator, GRAMLESS_NUM_THREADS="2")
+    expected = gramless.cka(values, values[:, :50], estimator=estimator)
+    assert float(printed) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_a_hundred_thousand_rows_in_150_megabytes(peak_megabytes, kernel):
+    peak = peak_megabytes(
+        "x, y = inputs(100_000, 256, 2)", f"gramless.cka(x, y, kernel={kernel!r})", timeout=1200
+    )
+    print(f"{kernel}: {peak:.0f} MB above the inputs")
+    assert peak < 150

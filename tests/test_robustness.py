@@ -1,0 +1,290 @@
+"""Signals, forks, threads, refused memory, leaks, and what NaN and constants may touch."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import gramless
+import numpy as np
+import pytest
+
+SWEEP = """
+import sys, time
+import numpy as np
+import gramless
+
+generator = np.random.default_rng(0)
+small = generator.standard_normal((300, 20))
+expected = gramless.cka(small, small[:, :4], kernel="rbf")
+{setup}
+print("started", flush=True)
+try:
+    {work}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+assert gramless.cka(small, small[:, :4], kernel="rbf") == expected
+print("usable", flush=True)
+"""
+LONG = {  # minutes each, if nothing stops them
+    "sweep": (
+        "xs = [generator.standard_normal((60_000, 256), dtype=np.float32)] * 6",
+        "gramless.cka_matrix(xs, kernel='rbf')",
+    ),
+    "pair": (
+        "x = generator.standard_normal((200_000, 64), dtype=np.float32)",
+        "gramless.cka(x, x, kernel='rbf')",
+    ),
+    "median": (
+        "x = generator.standard_normal((200_000, 64), dtype=np.float32)",
+        "gramless.median_distance(x)",
+    ),
+    "one_tile_of_wide_layers": (
+        "xs = [np.broadcast_to(generator.standard_normal((190, 1)), (190, 2_000_000))] * 40",
+        "gramless.hsic_matrix(xs)",
+    ),
+    "features": (
+        "x = np.broadcast_to(generator.standard_normal((1, 600)), (9_000_000, 600))",
+        "gramless.cka(x, x)",
+    ),
+}
+
+
+@pytest.mark.parametrize("long", LONG)
+@pytest.mark.parametrize("wait", [0.2, 1.0])
+def test_interrupt_ends_a_long_call_within_a_second(long, wait):
+    setup, work = LONG[long]
+    source = SWEEP.format(setup=setup, work=work)
+    command = [sys.executable, "-c", source]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "started\n"
+            time.sleep(wait)
+            assert process.poll() is None
+            sent = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "interrupted\n"
+            assert time.monotonic() - sent < 1
+            assert process.stdout.readline() == "usable\n"
+            assert process.wait(10) == 0, process.stderr.read()
+        finally:
+            process.kill()
+
+
+def test_an_error_in_the_progress_callable_ends_the_sweep():
+    x = np.random.default_rng(0).standard_normal((3000, 600), dtype=np.float32)
+
+    def fail(done, total):
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        gramless.cka_matrix([x] * 8, kernel="rbf", progress=fail)
+    assert gramless.cka(x[:50], x[:50]) == pytest.approx(1, rel=1e-6)
+
+
+FORKED = """
+import multiprocessing, threading
+import numpy as np
+import gramless
+
+gramless.set_num_threads(2)
+x = np.random.default_rng(0).standard_normal((900, 40), dtype=np.float32)
+
+def work(_):
+    return gramless.cka(x, x[:, :9], kernel="rbf")
+
+expected = work(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map_async(work, range(6)).get(timeout=30) == [expected] * 6
+assert work(0) == expected
+print("same")
+"""
+
+
+def test_forked_workers_compute_the_same(run_script):
+    assert run_script(FORKED) == "same\n"
+
+
+FORK_WHILE_COMPUTING = """
+import os, signal, threading
+import numpy as np
+import gramless
+
+gramless.set_num_threads(3)
+x = np.random.default_rng(0).standard_normal((900, 40), dtype=np.float32)
+
+def work():
+    return gramless.cka(x, x[:, :9], kernel="rbf")
+
+expected, stop = work(), threading.Event()
+
+def keep_computing():
+    while not stop.is_set():
+        assert work() == expected
+
+busy = threading.Thread(target=keep_computing)
+busy.start()
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # a deadlock ends the child, and so the test
+        os._exit(0 if work() == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+busy.join()
+print("same")
+"""
+
+
+def test_forking_while_another_thread_computes(run_script):
+    assert run_script(FORK_WHILE_COMPUTING) == "same\n"
+
+
+REFUSED = """
+import resource
+import numpy as np
+import gramless
+
+gramless.set_num_threads(2)
+small = np.random.default_rng(0).standard_normal((600, 60))
+expected = gramless.cka(small, small[:, :4], kernel="rbf")
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2)
+rows = np.broadcast_to(np.float32(1), (40_000_000, 1))
+columns = np.broadcast_to(np.float32(1), (4, 40_000_000))
+for call in (
+    lambda: gramless.hsic(rows, rows, estimator="biased"),
+    lambda: gramless.median_distance(rows),
+    lambda: gramless.hsic_matrix([columns, columns]),
+):
+    try:
+        call()
+        raise SystemExit("not refused")
+    except MemoryError:
+        assert gramless.cka(small, small[:, :4], kernel="rbf") == expected
+print("went on")
+"""
+
+
+def test_refused_memory_is_a_memory_error_and_the_process_goes_on(run_script):
+    assert run_script(REFUSED) == "went on\n"
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def test_two_thousand_calls_leak_nothing():
+    x = np.random.default_rng(0).standard_normal((40, 300))
+    layers = [x, x[:, :5].astype(np.float16)]
+
+    def call():
+        gramless.cka(x, x, kernel="rbf")
+        gramless.hsic_matrix(layers, layers)
+        gramless.median_distance(x)
+        with pytest.raises(ValueError, match="rows"):
+            gramless.hsic(x, x[1:])
+
+    for _ in range(200):
+        call()
+    gc.collect()
+    before, references = resident_bytes(), [sys.getrefcount(a) for a in (x, layers[1])]
+    for _ in range(2000):
+        call()
+    gc.collect()
+    assert [sys.getrefcount(a) for a in (x, layers[1])] == references
+    assert resident_bytes() - before < 2_000_000  # 500 bytes a call would be 4 MB with its neighbours
+
+
+def test_the_gil_is_free_while_computing():
+    x = np.random.default_rng(0).standard_normal((6000, 300), dtype=np.float32)
+    finished, ticks = threading.Event(), 0
+
+    def compute():
+        gramless.cka(x, x, kernel="rbf")
+        finished.set()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    while not finished.wait(0.01):
+        ticks += 1
+    thread.join()
+    assert ticks >= 3
+
+
+CONSTANTS = [
+    np.zeros((30, 4)),
+    np.full((30, 4), 1234.56789),
+    np.full((30, 300), 1e-30, np.float32),
+    np.full((30, 1), 7),
+]
+
+
+@pytest.mark.parametrize("constant", CONSTANTS, ids=["zero", "large", "tiny_float32", "integer"])
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+def test_a_constant_gives_nan_and_one_warning(backend, constant, kernel, estimator):
+    other = np.random.default_rng(0).standard_normal((30, 6))
+    options = {"kernel": kernel, "estimator": estimator}
+    for inputs in ((constant, other), (other, constant), (constant, constant)):
+        with pytest.warns(RuntimeWarning) as caught:
+            assert math.isnan(gramless.cka(*inputs, **options))
+        assert len(caught) == 1
+        assert str(caught[0].message).startswith("cka: not defined, because ")
+        assert caught[0].filename == __file__
+        assert gramless.hsic(*inputs, **options) == 0
+    with pytest.warns(RuntimeWarning) as caught:
+        matrix = gramless.cka_matrix([other, constant, other], [constant, other], **options)
+    assert len(caught) == 1
+    assert "xs[1], ys[0]" in str(caught[0].message)
+    assert caught[0].filename == __file__
+    assert np.array_equal(np.isnan(matrix), [[True, False], [True, True], [True, False]])
+
+
+SHAPES = [(250, 12), (40, 260)]  # features, Gram
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_what_is_not_finite_reaches_its_entries_and_no_others(backend, value, kernel, shape, dtype):
+    generator = np.random.default_rng(0)
+    layers = [generator.standard_normal(shape).astype(dtype) for _ in range(4)]
+    whole = gramless.cka_matrix(layers, kernel=kernel)
+    for row, column in [(0, 0), (shape[0] - 1, shape[1] - 1), (17, 5)]:
+        spoilt = list(layers)
+        spoilt[2] = layers[2].copy()
+        spoilt[2][row, column] = value
+        for estimator in ("biased", "unbiased"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert math.isnan(gramless.cka(spoilt[2], layers[0], kernel=kernel, estimator=estimator))
+                assert math.isnan(gramless.hsic(layers[0], spoilt[2], kernel=kernel, estimator=estimator))
+        matrix = gramless.cka_matrix(spoilt, kernel=kernel)
+        touched = np.zeros((4, 4), bool)
+        touched[2] = touched[:, 2] = True
+        assert np.array_equal(np.isnan(matrix), touched)
+        assert np.array_equal(matrix[~touched], whole[~touched])
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [(np.float32, 1e30), (np.float64, 1e200)])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_numbers_too_large_to_square_are_nan_and_never_a_plausible_number(dtype, factor, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    large = x * dtype(factor)
+    truth = 1.0  # the CKA of x with a multiple of itself
+    for kernel in ("linear", "rbf"):
+        value = gramless.cka(large, x, kernel=kernel)
+        assert math.isnan(value) or value == pytest.approx(truth, abs=1e-6)
+        value = gramless.hsic(large, large, kernel=kernel)
+        assert kernel == "rbf" or not math.isfinite(value) or value > factor
