@@ -17,6 +17,7 @@ GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* v
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
     for (int j = 0; j < vectors; j++) sums[i][j] = Vector<T>{};
+#pragma GCC unroll 4
   for (int k = 0; k < depth; k++) {
     Vector<T> columns[vectors];
 #pragma GCC unroll 3
