@@ -1,0 +1,135 @@
+"""What is measured: sizes, kernels, necessary FLOPs and input data. Knows no rival."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+import gramless as gl
+
+Array: TypeAlias = npt.NDArray[np.float32]
+Kind: TypeAlias = Literal["pair", "sweep", "median", "distances", "pvalue"]
+Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One computation of one size. `once` is run a single time, in the process that measures its memory."""
+
+    name: str
+    kind: Kind
+    n: int
+    d: int
+    kernel: Literal["linear", "rbf"] = "rbf"
+    bandwidth: Bandwidth = "given"
+    estimator: Literal["unbiased", "biased"] = "unbiased"
+    layers: int = 2
+    offset: float = 0.0  # added to every value
+    once: bool = False
+    group: str = ""  # the table it is reported in
+    only: tuple[str, ...] = ()  # rivals; empty: all that can
+    series: bool = False  # a point of the scaling figure
+
+    @property
+    def sigma(self) -> float:
+        """About the median distance of the rows of `inputs`."""
+        return math.sqrt(2.0 * self.d)
+
+    @property
+    def gramless_kernel(self) -> gl.Linear | gl.RBF:
+        if self.kernel == "linear":
+            return gl.Linear()
+        if self.bandwidth == "given":
+            return gl.RBF(sigma=self.sigma)
+        if self.bandwidth == "kornblith":
+            return gl.RBF(scale=0.5, include_diagonal=True)
+        return gl.RBF()
+
+    @property
+    def flops(self) -> float:
+        """The FLOPs nobody can save: a dot product for every pair of rows, or of features, counted once."""
+        n, d, layers = float(self.n), float(self.d), self.layers
+        if self.kind in ("median", "distances"):
+            return n * n * d
+        if self.kind == "sweep":
+            gram = n * n * d * layers + layers * layers * n * n / 2
+            features = n * (d * layers) ** 2
+        else:
+            gram, features = 2 * n * n * d, 4 * n * d * d
+        return min(gram, features) if self.kernel == "linear" else gram
+
+    def inputs(self) -> list[Array]:
+        """Layers that share half their signal, (n, d) each; built in place, for memory is measured after."""
+        rng = np.random.default_rng(self.n * 7919 + self.d)
+        count = 1 if self.kind in ("median", "distances") else self.layers
+        shared = rng.standard_normal((self.n, min(self.d, 16)), dtype=np.float32)
+        arrays = []
+        for _ in range(count):
+            x = rng.standard_normal((self.n, self.d), dtype=np.float32)
+            x[:, : shared.shape[1]] += shared
+            x += np.float32(self.offset)
+            arrays.append(x)
+        return arrays
+
+    def small(self) -> Problem:
+        """The same code path on sizes for which the n x n float64 reference is quick."""
+        return replace(self, n=min(self.n, 200), d=min(self.d, 96), layers=min(self.layers, 4), once=False)
+
+
+def _engine() -> list[Problem]:
+    found = []
+    for d in (64, 128, 512, 2048):
+        only = () if d in (128, 512) else ("gramless", "torch eager")
+        found.append(Problem(f"rbf-8192-{d}", "pair", 8192, d, group="engine", only=only))
+    found += [
+        Problem(f"rbf-median-8192-{d}", "pair", 8192, d, bandwidth="median", group="engine",
+                only=("gramless", "torch eager"))
+        for d in (128, 512)
+    ]  # fmt: skip
+    return found
+
+
+def _scaling() -> list[Problem]:
+    sizes = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+    only = ("gramless", "torch eager", "gramless.reference")
+    return [
+        Problem(f"scaling-{n}-{d}", "pair", n, d, group="scaling", only=only, series=True)
+        for d in (128, 512)
+        for n in sizes
+    ]
+
+
+def _others() -> list[Problem]:
+    kornblith = {"bandwidth": "kornblith", "estimator": "biased"}
+    ours: tuple[str, ...] = ("gramless",)
+    return [
+        Problem("linear-8192-512", "pair", 8192, 512, kernel="linear", group="linear"),
+        Problem("linear-512-2048", "pair", 512, 2048, kernel="linear", group="linear"),
+        Problem("overhead", "pair", 16, 8, group="overhead"),
+        Problem("overhead-linear", "pair", 16, 8, kernel="linear", group="overhead"),
+        Problem("median-8192-512", "median", 8192, 512, group="median"),
+        Problem("distances-8192-512", "distances", 8192, 512, group="median", only=ours),
+        Problem("sweep-linear", "sweep", 4000, 512, kernel="linear", layers=20, group="peers"),
+        Problem("sweep-linear-offset", "sweep", 4000, 512, kernel="linear", layers=20, offset=1000.0,
+                group="peers"),
+        Problem("sweep-linear-small", "sweep", 1000, 256, kernel="linear", layers=4, group="peers"),
+        Problem("rbf-kornblith", "pair", 2048, 512, group="peers", **kornblith),  # type: ignore[arg-type]
+        Problem("independence", "pvalue", 2000, 10, bandwidth="median", group="peers"),
+        Problem("sweep-rbf", "sweep", 10_000, 1024, layers=50, once=True, group="large", only=ours),
+        Problem("sweep-rbf-median", "sweep", 10_000, 1024, bandwidth="median", layers=50, once=True,
+                group="large", only=ours),
+        Problem("rbf-100000-256", "pair", 100_000, 256, once=True, group="large", only=ours),
+        Problem("linear-100000-256", "pair", 100_000, 256, kernel="linear", once=True, group="large", only=ours),
+    ]  # fmt: skip
+
+
+PROBLEMS = {problem.name: problem for problem in [*_engine(), *_scaling(), *_others()]}
+
+
+def quick(problem: Problem) -> Problem:
+    """The problem at a size that ends in moments: for trying the benchmarks, not for reporting."""
+    return replace(problem, n=min(problem.n, 512), d=min(problem.d, 128), layers=min(problem.layers, 5))
