@@ -1,1 +1,1 @@
-"""Comparisons of gramless with the obvious code and with its peers: checked first, timed after, interleaved."""
+"""gramless against the obvious code and its peers: checked first, timed after, interleaved."""

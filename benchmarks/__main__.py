@@ -1,4 +1,4 @@
-"""python -m benchmarks [--quick] [--only NAME ...] [--out FILE]: measure, write JSON, regenerate the tables."""
+"""python -m benchmarks [--quick] [--only NAME ...] [--out FILE]: measure every problem, write JSON."""
 
 from __future__ import annotations
 

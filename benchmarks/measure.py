@@ -1,6 +1,6 @@
 """How it is measured: answers first, then times, interleaved; peak memory in a process of its own.
 
-    python -m benchmarks.measure PROBLEM RIVAL [--quick]    one run of one rival, its memory and time as JSON
+python -m benchmarks.measure PROBLEM RIVAL [--quick]    one run of one rival, its memory and time as JSON
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import gramless as gl
+import numpy as np
 
 from .peak import fma_peak
 from .problems import PROBLEMS, Problem, quick
@@ -28,6 +27,8 @@ from .rivals import RIVALS, Rival, reference_run
 WRONG = 1e-3  # an answer further than this from the truth is shown as wrong
 SAMPLE_SECONDS = 2e-3  # short calls are repeated until a sample takes this long
 SETTLE_SECONDS = 0.02  # lets the previous rival's threads stop spinning
+QUIET = 0.15  # the share of the cores that others may use when a round starts
+QUIET_WAIT_SECONDS = 1.5  # how long a round waits for that
 
 
 def cpu_count() -> int:
@@ -75,6 +76,40 @@ def check(problem: Problem, rivals: Sequence[Rival], arrays: list[Any]) -> dict[
     return found
 
 
+def _busy_seconds() -> float | None:
+    """CPU seconds this machine has spent on anything, since it started."""
+    try:
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return None
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+class OthersLoad:
+    """The share of all cores that other processes used since this was made."""
+
+    def __init__(self) -> None:
+        self._start = (time.perf_counter(), _busy_seconds(), time.process_time())
+
+    def share(self) -> float | None:
+        start, busy_then, own_then = self._start
+        busy_now = _busy_seconds()
+        if busy_then is None or busy_now is None:
+            return None
+        foreign = busy_now - busy_then - (time.process_time() - own_then)
+        return max(0.0, foreign / (time.perf_counter() - start) / cpu_count())
+
+
+def wait_for_quiet() -> None:
+    """Returns once other processes leave the cores alone, or after a while."""
+    give_up = time.perf_counter() + QUIET_WAIT_SECONDS
+    while time.perf_counter() < give_up:
+        load = OthersLoad()
+        time.sleep(0.1)
+        if (load.share() or 0.0) < QUIET:
+            return
+
+
 def _clock(run: Callable[[], Any], calls: int) -> float:
     """Milliseconds a call, over `calls` of them."""
     start = time.perf_counter()
@@ -88,16 +123,17 @@ def time_interleaved(runs: dict[str, Callable[[], Any]], rounds: int, budget_s: 
     calls = {name: max(1, math.ceil(SAMPLE_SECONDS * 1e3 / _clock(run, 1))) for name, run in runs.items()}
     samples: dict[str, list[float]] = {name: [] for name in runs}
     peak: dict[str, list[float]] = {"one": [], "all": []}
-    start = time.perf_counter()
+    start, load = time.perf_counter(), OthersLoad()
     for done in range(rounds):
         if done >= 3 and time.perf_counter() - start > budget_s:
             break
+        wait_for_quiet()
         peak["one"].append(fma_peak(1, 0.03) / 1e9)
         peak["all"].append(fma_peak(cpu_count(), 0.03) / 1e9)
         for name, run in runs.items():
             time.sleep(SETTLE_SECONDS)
             samples[name].append(_clock(run, calls[name]))
-    return {"samples_ms": samples, "peak_gflops": peak}
+    return {"samples_ms": samples, "peak_gflops": peak, "others_load": load.share()}
 
 
 def measure(problem: Problem, *, rounds: int, budget_s: float, small_sizes: bool) -> dict[str, Any]:
@@ -120,17 +156,26 @@ def measure(problem: Problem, *, rounds: int, budget_s: float, small_sizes: bool
         for name, entry in found.items():
             if "failed" not in entry:
                 entry["samples_ms"] = timing["samples_ms"][name]
-                entry["peak_bytes"] = run_alone(problem, name, small_sizes).get("peak_bytes")
+                if problem.memory:
+                    entry["peak_bytes"] = run_alone(problem, name, small_sizes).get("peak_bytes")
     floor_ms = problem.flops / float(np.median(timing["peak_gflops"]["all"])) / 1e6
     for entry in found.values():
         if entry.get("samples_ms"):
             low, median, high = np.percentile(entry["samples_ms"], [20, 50, 80])
             entry |= {"median_ms": float(median), "p20_ms": float(low), "p80_ms": float(high)}
-    return {**_described(problem), "floor_ms": floor_ms, "peak_gflops": timing["peak_gflops"], "rivals": found}
+    return {
+        **_described(problem),
+        "floor_ms": floor_ms,
+        "peak_gflops": timing["peak_gflops"],
+        "others_load": timing["others_load"],
+        "rivals": found,
+    }
 
 
-def _measure_once(problem: Problem, rivals: Sequence[Rival], small_sizes: bool) -> tuple[dict[str, Any], Any]:
-    """Too long to repeat: checked at the small size, then run alone, the FMA peak measured before and after."""
+def _measure_once(
+    problem: Problem, rivals: Sequence[Rival], small_sizes: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Too long to repeat: checked at the small size, then run alone, the FMA peak measured around it."""
     small = problem.small()
     arrays = small.inputs()
     truth = reference_run(small, arrays)
@@ -143,12 +188,29 @@ def _measure_once(problem: Problem, rivals: Sequence[Rival], small_sizes: bool) 
             peak["all"].append(fma_peak(cpu_count()) / 1e9)
             if rival.name not in found:
                 alone = run_alone(problem, rival.name, small_sizes)
-                found[rival.name] = {"error_small": error, "error": None, "wrong": not error <= WRONG, **alone}
-    return found, {"peak_gflops": peak}
+                found[rival.name] = {
+                    "error_small": error,
+                    "error": None,
+                    "wrong": not error <= WRONG,
+                    **alone,
+                }
+    return found, {"peak_gflops": peak, "others_load": None}
 
 
 def _described(problem: Problem) -> dict[str, Any]:
-    names = ("name", "kind", "group", "n", "d", "layers", "kernel", "bandwidth", "estimator", "offset", "series")
+    names = (
+        "name",
+        "kind",
+        "group",
+        "n",
+        "d",
+        "layers",
+        "kernel",
+        "bandwidth",
+        "estimator",
+        "offset",
+        "series",
+    )
     return {name: getattr(problem, name) for name in names} | {"flops": problem.flops}
 
 

@@ -15,15 +15,23 @@ struct LinearTile {
   T shift;
 };
 
-// exp(-gamma |a - b|^2 - log_unit) - shift; a row's number is -gamma |a|^2 - log_unit / 2, so the exponent is one
-// addition and one multiply-add, and small where the kernel value is near its unit.
+// |a - b|^2; a row's number is |a|^2, rounded as the tile's dot products are, so that equal rows are at distance 0.
+template <class T>
+struct SquaredDistanceTile {
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T> row, Vector<T> column) const {
+    const Vector<T> distance2 = (row + column) - T(2) * dot, zero{};
+    return zero > distance2 ? zero : distance2;  // in this order NaN passes
+  }
+};
+
+// exp(-gamma |a - b|^2 - log_unit) - shift
 template <class T>
 struct RbfTile {
   GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T> row, Vector<T> column) const {
-    const Vector<T> exponent = (row + column) + two_gamma * dot, most = splat(highest);
-    return exp_minus<T>(most < exponent ? most : exponent, shift);  // in this order NaN passes
+    const Vector<T> distance2 = SquaredDistanceTile<T>{}(dot, row, column);
+    return exp_minus<T>(distance2 * minus_gamma - log_unit, shift);
   }
-  T two_gamma, highest, shift;  // highest: the exponent of distance 0, which rounding must not exceed
+  T minus_gamma, log_unit, shift;
 };
 
 template <class T>
@@ -32,17 +40,8 @@ LinearTile<T> on_tiles(Linear, double shift) {
 }
 template <class T>
 RbfTile<T> on_tiles(Rbf kernel, double shift) {
-  return {static_cast<T>(2 * kernel.gamma), static_cast<T>(-kernel.log_unit), static_cast<T>(shift)};
+  return {static_cast<T>(-kernel.gamma), static_cast<T>(kernel.log_unit), static_cast<T>(shift)};
 }
-
-// |a - b|^2; a row's number is |a|^2.
-template <class T>
-struct SquaredDistanceTile {
-  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T> row, Vector<T> column) const {
-    const Vector<T> distance2 = (row + column) - T(2) * dot, zero{};
-    return distance2 <= zero ? zero : distance2;
-  }
-};
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

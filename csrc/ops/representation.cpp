@@ -90,16 +90,17 @@ double Representation::noise() const {
   const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
   const double mean = std::accumulate(norms_.begin(), norms_.end(), 0.0) / static_cast<double>(norms_.size());
   const Rbf* rbf = std::get_if<Rbf>(&kernel_);
-  return epsilon * mean * (rbf ? rbf->gamma : 1.0);
+  // An exponent off by epsilon gamma |x|^2 moves exp(-gamma |a - b|^2) by no more than epsilon where the bandwidth is
+  // narrow: such values are near 0, or belong to equal rows, whose distance is exact.
+  return epsilon * (rbf ? std::min(1.0, rbf->gamma * mean) : mean);
 }
 
-AlignedBuffer Representation::scaled_norms(double factor, double offset) const {
+AlignedBuffer Representation::padded_norms() const {
   const std::size_t padded = norms_.size() + stat_padding;
   AlignedBuffer stats(padded * element_bytes(compute_));
   const auto fill = [&](auto* values) {
     for (std::size_t i = 0; i < padded; i++)
-      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(
-          i < norms_.size() ? factor * norms_[i] + offset : 0.0);
+      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(i < norms_.size() ? norms_[i] : 0.0);
   };
   if (compute_ == Compute::float32)
     fill(reinterpret_cast<float*>(stats.data()));
@@ -121,11 +122,11 @@ void Representation::resolve(const KernelSpec& spec, const Execution& execution)
   kernel_ = Linear{};
   // Centred rows sum to zero, so the mean over i != j is known exactly.
   shift_ = rounded(-std::accumulate(norms_.begin(), norms_.end(), 0.0) / (n * (n - 1)), compute_);
-  row_stats_ = scaled_norms(0.0, 0.0);
+  row_stats_ = padded_norms();  // not used by the kernel function, but read
 }
 
 void Representation::resolve_rbf(double sigma2, const Execution& execution) {
-  // Bandwidths near 0 mean "equal or not". A power of two keeps the exponent of equal rows exactly 0.
+  // Bandwidths near 0 mean "equal or not": equal rows are at distance exactly 0, and 0 times infinity must not arise.
   const double sharpest = compute_ == Compute::float32 ? 0x1p60 : 0x1p200;
   const double gamma = 1 / (2 * sigma2) > sharpest ? sharpest : 1 / (2 * sigma2);
   const double mean = mean_kernel_of_pairs(gamma, execution);
@@ -135,7 +136,7 @@ void Representation::resolve_rbf(double sigma2, const Execution& execution) {
   const Rbf rbf{gamma, near_mean ? std::log(mean) : 0.0};
   kernel_ = rbf;
   shift_ = near_mean ? 1.0 : rounded(mean, compute_);
-  row_stats_ = scaled_norms(-gamma, -0.5 * rbf.log_unit);
+  row_stats_ = padded_norms();
 }
 
 double Representation::mean_kernel_of_pairs(double gamma, const Execution& execution) const {
@@ -154,7 +155,7 @@ double Representation::median_squared_distance(bool include_diagonal, std::int64
   LayerView layer = centered();
   ops_.tile_norms(layer, execution, norms_.data());
   std::vector<std::int64_t> rows;
-  AlignedBuffer norms = scaled_norms(1.0, 0.0);
+  AlignedBuffer norms = padded_norms();
   layer.row_stats = norms.data();
   if (median_rows > 0 && x_.rows > median_rows) {
     rows = sample_rows(x_.rows, median_rows);

@@ -45,7 +45,9 @@ def describe(function: str, name: str, x: Any) -> Described:
 
 def _as_array(function: str, name: str, x: Any) -> np.ndarray[Any, Any]:
     if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first")
+        raise TypeError(
+            f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first"
+        )
     if x is None or isinstance(x, (str, bytes, Mapping)):
         raise TypeError(f"{function}: {name} must be a two-dimensional array but is {type(x).__name__}")
     if hasattr(x, "__cuda_array_interface__"):
@@ -104,8 +106,17 @@ def check_enough_rows(function: str, name: str, x: Described, estimator: str) ->
 
 def describe_layers(function: str, name: str, layers: Any) -> list[Described]:
     """A sequence of layers, each described, all with the same number of rows."""
+    check_layers(function, name, layers)
+    described = [describe(function, f"{name}[{i}]", layer) for i, layer in enumerate(layers)]
+    for i, layer in enumerate(described):
+        check_rows(function, f"{name}[0]", described[0], f"{name}[{i}]", layer)
+    return described
+
+
+def check_layers(function: str, name: str, layers: Any) -> None:
+    """Raises TypeError or ValueError unless `layers` is a sequence with at least one entry."""
     if isinstance(layers, (str, bytes, Mapping)) or not (
-        isinstance(layers, Sequence) or hasattr(layers, "__getitem__")
+        isinstance(layers, Sequence) or getattr(layers, "ndim", 0) > 0
     ):
         raise TypeError(f"{function}: {name} must be a sequence of arrays but is {type(layers).__name__}")
     if getattr(layers, "ndim", 3) != 3:
@@ -115,10 +126,6 @@ def describe_layers(function: str, name: str, layers: Any) -> list[Described]:
         )
     if len(layers) == 0:
         raise ValueError(f"{function}: {name} has no layers")
-    described = [describe(function, f"{name}[{i}]", layer) for i, layer in enumerate(layers)]
-    for i, layer in enumerate(described):
-        check_rows(function, f"{name}[0]", described[0], f"{name}[{i}]", layer)
-    return described
 
 
 def computes_in_float64(described: Sequence[Described]) -> bool:

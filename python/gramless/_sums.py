@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _core
-from .kernels import RBF, Estimator, Kernel
+from .kernels import RBF, Estimator, Kernel, Linear
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+CoreKernel: TypeAlias = "tuple[float | None, float, bool, int | None] | None"
 Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
 
 
@@ -30,11 +31,17 @@ class HsicValues:
     n: int
 
 
-def core_kernel(kernel: Kernel) -> tuple[float | None, float, bool, int | None] | None:
+def core_kernel(kernel: Kernel) -> CoreKernel:
     """A kernel as the core reads it."""
     if isinstance(kernel, RBF):
         return (kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows)
     return None
+
+
+def _core_kernels(kernels: Kernel | Sequence[Kernel], layers: int) -> list[CoreKernel]:
+    if isinstance(kernels, (Linear, RBF)):
+        return [core_kernel(kernels)] * layers
+    return [core_kernel(kernel) for kernel in kernels]
 
 
 def core_progress(progress: Progress) -> Callable[[int, int], object] | None:
@@ -52,8 +59,8 @@ def hsic_values(
     function: str,
     xs: Sequence[Any],
     ys: Sequence[Any] | None,
-    kernels_x: Sequence[Kernel],
-    kernels_y: Sequence[Kernel],
+    kernels_x: Kernel | Sequence[Kernel],
+    kernels_y: Kernel | Sequence[Kernel],
     estimator: Estimator,
     progress: Progress = None,
     space: str = "auto",
@@ -67,8 +74,8 @@ def hsic_values(
     xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y = _core.hsic_matrix(
         x,
         y,
-        [core_kernel(kernel) for kernel in kernels_x],
-        [core_kernel(kernel) for kernel in kernels_y],
+        _core_kernels(kernels_x, len(x)),
+        _core_kernels(kernels_y, len(y)),
         estimator,
         space,
         core_progress(progress),

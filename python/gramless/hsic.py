@@ -92,7 +92,9 @@ def cka(
     (hsic_xy, hsic_xx, hsic_yy), described = _pair("cka", x, y, kernel, kernel_y, estimator)
     if hsic_xx <= 0 or hsic_yy <= 0:
         return _arrays.wrap(_degenerate("cka", hsic_xx, hsic_yy), x, described)
-    product = hsic_xx * hsic_yy  # its root makes cka(x, x) exactly 1; it may overflow where its factors do not
+    product = (
+        hsic_xx * hsic_yy
+    )  # its root makes cka(x, x) exactly 1; it may overflow where its factors do not
     safe = 0 < product < math.inf
     return _arrays.wrap(
         hsic_xy / (math.sqrt(product) if safe else math.sqrt(hsic_xx) * math.sqrt(hsic_yy)), x, described
@@ -133,8 +135,7 @@ def hsic_matrix(
     """
     kernel = as_kernel(kernel, "hsic_matrix")
     estimator = as_estimator(estimator, "hsic_matrix")
-    kernels_y = [] if ys is None else [kernel] * len(ys)
-    values = hsic_values("hsic_matrix", xs, ys, [kernel] * len(xs), kernels_y, estimator, progress)
+    values = hsic_values("hsic_matrix", xs, ys, kernel, kernel, estimator, progress)
     return _wrap_matrix(values.xy, xs, ys)
 
 
@@ -160,8 +161,7 @@ def cka_matrix(
     """
     kernel = as_kernel(kernel, "cka_matrix")
     estimator = as_estimator(estimator, "cka_matrix")
-    kernels_y = [] if ys is None else [kernel] * len(ys)
-    values = hsic_values("cka_matrix", xs, ys, [kernel] * len(xs), kernels_y, estimator, progress)
+    values = hsic_values("cka_matrix", xs, ys, kernel, kernel, estimator, progress)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
         degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]

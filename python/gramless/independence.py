@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _sums
+from . import _arrays, _sums
 from .kernels import Estimator, Kernel, KernelLike, as_kernel
 
 __all__ = ["IndependenceResult", "independence_test"]
@@ -87,6 +87,7 @@ def independence_test(
     if method not in ("chi2", "gamma", "permutation"):
         raise ValueError(f'{function}: method must be "chi2", "gamma" or "permutation" but is {method!r}')
     kernel_x = as_kernel(kernel, function)
+    _check_rows(x, y, method)
     pair = _Pair(x, y, kernel_x, kernel_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y"))
     if method == "chi2":
         return _chi2_test(pair)
@@ -95,6 +96,15 @@ def independence_test(
     count, generator = _permutation_count(permutations), _generator(seed)
     with _shown(progress) as report:
         return _permutation_test(pair, count, generator, report)
+
+
+def _check_rows(x: Any, y: Any, method: str) -> None:
+    function = "independence_test"
+    described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
+    _arrays.check_rows(function, "x", described_x, "y", described_y)
+    n = _arrays.rows_of(described_x)
+    if n < _LEAST_ROWS:
+        raise ValueError(f"{function}: method {method!r} needs at least {_LEAST_ROWS} rows but x has {n}")
 
 
 @dataclass(frozen=True)
@@ -140,10 +150,6 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
         ) from None
     values = pair.hsic_values("biased")
     n = values.n
-    if n < _LEAST_ROWS:
-        raise ValueError(
-            f"independence_test: the gamma method needs at least {_LEAST_ROWS} rows but x has {n}"
-        )
     statistic = float(values.xy[0, 0])
     trace_x = float(values.diagonal_x[0] - values.mean_x[0])
     trace_y = float(values.diagonal_y[0] - values.mean_y[0])

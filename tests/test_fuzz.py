@@ -1,0 +1,223 @@
+"""Ten thousand seeded calls with anything: a documented error, or the number of the reference."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import gramless
+import numpy as np
+import pytest
+from gramless import RBF, Linear, reference
+
+CASES = 10_000
+BATCHES = 10
+DTYPES = [
+    "float32",
+    "float64",
+    "float16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+]
+WRONG = [None, 3, "x", b"x", {}, object(), [], [[]], np.array(3.0), np.zeros(5), np.zeros((2, 3, 4)), 1j]
+WRONG += [
+    np.zeros((6, 2), complex),
+    np.zeros((6, 2), object),
+    np.zeros((6, 2), ">f4"),
+    np.zeros((6, 2), "U3"),
+]
+WRONG += [np.zeros((0, 3)), np.zeros((3, 0)), np.ma.zeros((6, 2)), [[1, 2], [3]], lambda: 0, float("nan")]
+KERNELS = [
+    "linear",
+    "rbf",
+    Linear(),
+    RBF(),
+    RBF(sigma=0.7),
+    RBF(scale=3),
+    RBF(scale=0.3, include_diagonal=True),
+]
+WRONG_KERNELS = [None, "cosine", 7, RBF, b"rbf", ["linear"]]
+DOCUMENTED = (ValueError, TypeError)
+
+
+class Case:
+    """One call: what is called, with what, and whether everything in it is as documented."""
+
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+        self.wrong, self.finite, self.row_counts = False, True, []
+        self.rows = int(self.random.choice([1, 2, 3, 4, 5, 6, 7, 9, 12, 17, 25]))
+        self.function = str(
+            self.random.choice(["hsic", "cka", "hsic_matrix", "cka_matrix", "median_distance"])
+        )
+        self.arguments, self.options = self.make_arguments(), {}
+        if self.function != "median_distance":
+            self.options = self.make_options()
+
+    def chance(self, probability):
+        return self.random.random() < probability
+
+    def pick(self, choices):
+        return choices[self.random.integers(len(choices))]
+
+    def make_array(self):
+        if self.chance(0.04):
+            self.wrong = True
+            return self.pick(WRONG)
+        rows = self.rows + self.chance(0.03)
+        self.row_counts.append(rows)
+        array = self.random.standard_normal((2 * rows, 2 * int(self.random.integers(1, 11)))) * 40
+        dtype = self.pick(DTYPES)
+        array = np.asarray(np.abs(array) if dtype.startswith("u") else array).astype(dtype)
+        if self.chance(0.1):
+            array = array > array.dtype.type(20)
+        return self.spoil(self.arrange(array, rows))
+
+    def arrange(self, array, rows):
+        array = np.asfortranarray(array) if self.chance(0.3) else array
+        array = array[::2] if self.chance(0.5) else array[:rows]
+        array = array[:, ::2] if self.chance(0.5) else array[:, : array.shape[1] // 2]
+        array = array[::-1] if self.chance(0.2) else array
+        return array[:, ::-1] if self.chance(0.2) else array
+
+    def spoil(self, array):
+        if array.dtype.kind == "f" and self.chance(0.06):
+            array[self.random.integers(len(array)), 0] = self.pick([np.nan, np.inf, -np.inf])
+            self.finite = False
+        if self.chance(0.05):
+            array[:] = array[:1]
+        if self.chance(0.05):
+            array = np.broadcast_to(array[:, :1], array.shape)
+        if self.chance(0.05):
+            array = array.tolist()
+        return array
+
+    def make_arguments(self):
+        if self.function == "median_distance":
+            return [self.make_array()]
+        if self.function in ("hsic", "cka"):
+            return [self.make_array(), self.make_array()]
+        return [
+            [self.make_array() for _ in range(self.random.integers(1, 4))] for _ in range(self.pick([1, 2]))
+        ]
+
+    def make_options(self):
+        options = {"kernel": self.pick(KERNELS), "estimator": self.pick(["biased", "unbiased"])}
+        if self.chance(0.03):
+            options["kernel"], self.wrong = self.pick(WRONG_KERNELS), True
+        if self.chance(0.02):
+            options["estimator"], self.wrong = self.pick([None, 1, "debiased", ("biased",)]), True
+        return options
+
+    @property
+    def documented(self):
+        """Whether nothing in the call is wrong."""
+        least = 4 if self.options.get("estimator") == "unbiased" else 2
+        return not self.wrong and len(set(self.row_counts)) == 1 and self.row_counts[0] >= least
+
+    def call(self, module):
+        return getattr(module, self.function)(*self.arguments, **self.options)
+
+
+def check_shape(case, result):
+    if case.function.endswith("matrix"):
+        assert result.dtype == np.float64
+        assert result.shape == (len(case.arguments[0]), len(case.arguments[-1]))
+    else:
+        assert type(result) is float
+
+
+def self_hsic(layers, kernel, estimator):
+    return np.array([reference.hsic(layer, layer, kernel=kernel, estimator=estimator) for layer in layers])
+
+
+def rounding(kernel, layers):
+    """How far float32 may move a kernel value: |a - b|^2 is a difference of numbers as large as |a|^2."""
+    if not isinstance(kernel, RBF) or kernel.sigma is None:
+        return 3e-6
+    arrays = [np.asarray(layer, np.float64) for layer in layers]
+    largest_norm2 = max(float(np.max(np.sum((a - a.mean(0)) ** 2, axis=1))) for a in arrays)
+    return max(3e-6, 4 * 2.0**-24 * largest_norm2 / (2 * kernel.sigma**2))
+
+
+def check_against_reference(case, result):
+    """Relative to the largest value there could be: HSIC of independent data is small by cancellation."""
+    expected, error = np.asarray(case.call(reference)), 3e-6
+    if case.function == "median_distance":
+        assert abs(result - expected) <= error * max(1.0, float(np.max(np.abs(case.arguments[0]))))
+        return
+    xs, ys = ([a] if case.function in ("hsic", "cka") else a for a in (case.arguments[0], case.arguments[-1]))
+    kernel, estimator = case.options["kernel"], case.options["estimator"]
+    error = rounding(kernel, [*xs, *ys])
+    largest = np.sqrt(np.outer(self_hsic(xs, kernel, "biased"), self_hsic(ys, kernel, "biased")))
+    if case.function.startswith("hsic"):
+        assert np.all(np.abs(result - expected) <= error * largest)
+        return
+    own = np.outer(self_hsic(xs, kernel, estimator), self_hsic(ys, kernel, estimator))
+    defined = own > 1e-6 * largest**2  # elsewhere the ratio is one of rounding errors
+    allowed = error * largest / np.sqrt(own, where=defined, out=np.ones_like(own))
+    close = np.abs(np.reshape(result, own.shape) - np.reshape(expected, own.shape)) <= allowed
+    assert np.all(close[defined])
+
+
+def outcome_of(case):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            return case.call(gramless)
+        except DOCUMENTED as error:
+            return error
+
+
+def check_outcome(case):
+    outcome = outcome_of(case)
+    if isinstance(outcome, DOCUMENTED):
+        assert not case.documented, f"raised {outcome!r}"
+        assert str(outcome).startswith(f"{case.function}: ")
+        assert "\n" not in str(outcome)
+    else:
+        assert case.documented, "a wrong argument was accepted"
+        check_shape(case, outcome)
+    return outcome
+
+
+def check_number(case):
+    if not (case.documented and case.finite):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result = case.call(gramless)
+        check_against_reference(case, result)
+    return result
+
+
+def run(batch, check):
+    outcomes = []
+    for seed in range(batch, CASES, BATCHES):
+        case = Case(seed)
+        try:
+            outcomes.append(check(case))
+        except Exception as error:
+            pytest.fail(f"case {seed}, {case.function}: {type(error).__name__}: {error}")
+    return outcomes
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_any_call_returns_a_number_or_raises_a_documented_error(batch):
+    outcomes = run(batch, check_outcome)
+    errors = sum(isinstance(outcome, DOCUMENTED) for outcome in outcomes)
+    assert 0.1 < errors / len(outcomes) < 0.6  # the cases are neither all wrong nor all right
+    assert any(isinstance(outcome, float) and math.isnan(outcome) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_any_number_is_that_of_the_reference(batch):
+    compared = sum(result is not None for result in run(batch, check_number))
+    assert compared > 0.3 * CASES / BATCHES
