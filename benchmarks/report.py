@@ -137,7 +137,8 @@ def median_in_passes(problems: dict[str, Entry]) -> list[str]:
     )
     return [
         f"The exact median costs {number(median / one)} distance passes, a pass being one RBF matrix with "
-        "sigma given: every pair of rows once, its distance, exp and sums (`hsic_matrix([x], kernel=RBF(sigma))`).",
+        "sigma given: every pair of rows once, its distance, exp and sums "
+        "(`hsic_matrix([x], kernel=RBF(sigma))`).",
         "",
     ]
 
@@ -162,19 +163,20 @@ def others_load(results: Entry) -> list[str]:
     if not shares:
         return []
     return [
-        f"While timing, other processes used {np.median(shares):.0%} of the cores (median over problems, at worst "
-        f"{max(shares):.0%})"
+        f"While timing, other processes used {np.median(shares):.0%} of the cores (median over problems, at "
+        f"worst {max(shares):.0%})"
         + (": a busy machine, where ratios tell more than times." if max(shares) > 0.1 else ".")
     ]
 
 
 METHOD = """
-Every rival is checked before it is timed: at a small size against `gramless.reference` in float64, at full size
-against gramless in float64. A wrong one stays in the table, marked, with its error. Times are of float32 inputs on
-all cores, interleaved in one process (A B C A B C ...), so compare within a problem rather than across; a bold
-ratio is a row where the rival is faster. Peak memory is above the inputs, each rival in a process of its own. The
-floor is the time of the necessary FLOPs (each pair of rows or features once) at the FMA peak measured in the same
-rounds; the last column is the floor over our median. The errors of problems run once are those of the small size.
+Every rival is checked before it is timed: at a small size against `gramless.reference` in float64, at full
+size against gramless in float64. A wrong one stays in the table, marked, with its error. Times are of
+float32 inputs on all cores, interleaved in one process (A B C A B C ...), so compare within a problem
+rather than across; a bold ratio is a row where the rival is faster. Peak memory is above the inputs, each
+rival in a process of its own. The floor is the time of the necessary FLOPs (each pair of rows or features
+once) at the FMA peak measured in the same rounds; the last column is the floor over our median. The errors
+of problems run once are those of the small size.
 """.strip().replace("\n", " ")
 
 

@@ -129,7 +129,7 @@ def check_layers(function: str, name: str, layers: Any) -> None:
 
 
 def computes_in_float64(described: Sequence[Described]) -> bool:
-    """Whether the core computes these inputs in float64: any is float64 or an integer too wide for float32."""
+    """Whether the core computes these inputs in float64: any is float64 or too wide an integer."""
     return any((d[5] if type(d) is tuple else d.dtype.name) in _FLOAT64 for d in described)
 
 
