@@ -34,6 +34,32 @@ def permuted_hsic(
     /,
 ) -> _Floats: ...
 def median_distance(x: Any, include_diagonal: bool, progress: _Progress, /) -> float: ...
+def contrast_forward(
+    anchors: Sequence[Any],
+    keys: Sequence[Any],
+    anchor_groups: npt.NDArray[np.int64],
+    key_groups: npt.NDArray[np.int64],
+    temperature: float,
+    normalize: bool,
+    kind: str,
+    limits: float | tuple[_Floats, _Floats] | None,
+    /,
+) -> tuple[_Floats, _Floats | None, _Floats]: ...
+def contrast_backward(
+    anchors: Sequence[Any],
+    keys: Sequence[Any],
+    anchor_groups: npt.NDArray[np.int64],
+    key_groups: npt.NDArray[np.int64],
+    temperature: float,
+    normalize: bool,
+    kind: str,
+    limits: float | tuple[_Floats, _Floats] | None,
+    saved: _Floats,
+    row_weights: _Floats,
+    column_weights: _Floats | None,
+    grads: Sequence[npt.NDArray[Any] | None],
+    /,
+) -> float: ...
 def backends() -> list[tuple[str, bool, bool]]: ...
 def set_backend(name: str, /) -> None: ...
 def num_threads() -> int: ...

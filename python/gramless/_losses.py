@@ -16,6 +16,7 @@ Reduction: TypeAlias = Literal["mean", "sum", "none"]
 ScalarReduction: TypeAlias = Literal["mean", "sum"]
 
 EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a zero row stays one
+TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, are equally hard
 
 
 @dataclass(frozen=True)

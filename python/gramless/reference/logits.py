@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import EPSILON, ContrastOptions, ScalarReduction
+from .._losses import EPSILON, TIE, ContrastOptions, ScalarReduction
 from .gram import Array, as_rows
 
 Mask = npt.NDArray[np.bool_]
@@ -95,7 +95,8 @@ def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask
 
     exclude_above = t leaves out those with <z_i, z_j> > t. exclude_hardest = f leaves out the most similar:
     of the m negatives of anchor i, let k = floor(f m), and if k > 0 let t_i be the k-th largest <z_i, z_j>;
-    those with <z_i, z_j> >= t_i are left out, so that ties never depend on the order of the rows.
+    those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. So all are left out that tie with the
+    k-th, and neither the order of rows nor rounding chooses among them.
     """
     if options.exclude_above is not None:
         return np.asarray(negative & ~(similarity > options.exclude_above))
@@ -104,7 +105,8 @@ def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask
         candidates = np.sort(similarity[i, negative[i]])
         k = math.floor((options.exclude_hardest or 0) * len(candidates))
         if k > 0:
-            kept[i] &= ~(similarity[i] >= candidates[-k])
+            limit = candidates[-k] - TIE * np.max(np.abs(candidates))
+            kept[i] &= ~(similarity[i] > limit)
     return kept
 
 
