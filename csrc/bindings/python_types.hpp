@@ -37,6 +37,7 @@ class PythonMonitor {
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);
 
 void bind_hsic(py::module_& module);
+void bind_contrast(py::module_& module);
 void bind_backends(py::module_& module);
 
 }  // namespace gramless

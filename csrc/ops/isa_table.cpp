@@ -16,6 +16,10 @@ const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {GRAMLESS_NAME(GRAMLESS_ISA),
                                               pair_distances,
                                               gram_sums,
                                               covariance_sums,
-                                              count_distances};
+                                              count_distances,
+                                              unit_rows,
+                                              softmax_sums,
+                                              softmax_grad,
+                                              finish_grad};
 
 }  // namespace gramless

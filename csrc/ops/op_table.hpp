@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "epilogues/kernel.hpp"
+#include "ops/contrast_tasks.hpp"
 #include "support/array.hpp"
 #include "support/monitor.hpp"
 
@@ -70,6 +71,10 @@ struct OpTable {
   void (*gram_sums)(const GramSumsTask& task, const Execution& execution);
   void (*covariance_sums)(const CovarianceSumsTask& task, const Execution& execution);
   void (*count_distances)(const DistanceCountsTask& task, const Execution& execution);
+  void (*unit_rows)(const UnitRowsTask& task, const Execution& execution);
+  void (*softmax_sums)(const SoftmaxSumsTask& task, const Execution& execution);
+  void (*softmax_grad)(const SoftmaxGradTask& task, const Execution& execution);
+  void (*finish_grad)(const FinishGradTask& task, const Execution& execution);
 };
 
 }  // namespace gramless

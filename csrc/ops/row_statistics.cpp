@@ -2,6 +2,7 @@
 // float64.
 #include "engine/pack.hpp"
 #include "engine/walk.hpp"
+#include "ops/for_each_row.hpp"
 #include "ops/isa_ops.hpp"
 
 namespace gramless {
@@ -97,20 +98,6 @@ void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double
     total += sum;
   }
   for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
-}
-
-// body(i) for i in [0, count), in blocks on all threads.
-template <class Body>
-void for_each_row(std::int64_t count, double flops, const Execution& execution, Body body) {
-  const Blocks blocks{count, block_rows};
-  const WalkPlan plan{
-      .tasks = blocks.count(), .flops = flops, .threads = execution.threads, .monitor = execution.monitor};
-  walk(
-      plan,
-      [&](std::int64_t block, char*, char*, Worker&) {
-        for (int i = 0; i < blocks.length(block); i++) body(blocks.begin(block) + i);
-      },
-      [](std::int64_t, const char*) {});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 _Kernel = tuple[float | None, float, bool, int | None] | None
+_Limits = float | tuple[_Floats, _Floats] | None
 _Progress = Callable[[int, int], object] | None
 
 __version__: str
@@ -37,27 +38,27 @@ def median_distance(x: Any, include_diagonal: bool, progress: _Progress, /) -> f
 def contrast_forward(
     anchors: Sequence[Any],
     keys: Sequence[Any],
-    anchor_groups: npt.NDArray[np.int64],
-    key_groups: npt.NDArray[np.int64],
+    anchor_groups: npt.NDArray[np.int64] | None,
+    key_groups: npt.NDArray[np.int64] | None,
     temperature: float,
     normalize: bool,
     kind: str,
-    limits: float | tuple[_Floats, _Floats] | None,
+    limits: _Limits,
     /,
 ) -> tuple[_Floats, _Floats | None, _Floats]: ...
 def contrast_backward(
     anchors: Sequence[Any],
     keys: Sequence[Any],
-    anchor_groups: npt.NDArray[np.int64],
-    key_groups: npt.NDArray[np.int64],
+    anchor_groups: npt.NDArray[np.int64] | None,
+    key_groups: npt.NDArray[np.int64] | None,
     temperature: float,
     normalize: bool,
     kind: str,
-    limits: float | tuple[_Floats, _Floats] | None,
+    limits: _Limits,
     saved: _Floats,
     row_weights: _Floats,
     column_weights: _Floats | None,
-    grads: Sequence[npt.NDArray[Any] | None],
+    grads: Sequence[Any],
     /,
 ) -> float: ...
 def backends() -> list[tuple[str, bool, bool]]: ...

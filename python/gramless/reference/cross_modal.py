@@ -144,7 +144,7 @@ def row_log_sum_exp_value_and_grad(
         s = zx @ zy.T / tau
     which = ~np.eye(len(s), dtype=bool) if exclude_self else np.ones(s.shape, dtype=bool)
     values = log_sum_exp(s, which)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         ds = np.where(which, np.exp(s - values), 0)
         ds = ds * (np.ones(len(s)) if weights is None else np.asarray(weights, np.float64))[:, None]
         d_temperature = -float(np.sum(ds * s)) / tau
