@@ -78,7 +78,7 @@ def nt_xent(
     >>> import numpy as np
     >>> z = np.eye(4)
     >>> round(nt_xent(z, z, temperature=0.5), 6)  # log(1 + 6 exp(-2))
-    0.594441
+    0.594438
     """
     options = contrast_options("nt_xent", temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_reduction("nt_xent", reduction)
@@ -104,7 +104,7 @@ def nt_xent_value_and_grad(
     >>> z = np.eye(4)
     >>> loss, (grad_a, grad_b, grad_temperature) = nt_xent_value_and_grad(z, z)
     >>> round(grad_temperature, 6)
-    1.79246
+    1.792509
     """
     function = "nt_xent_value_and_grad"
     options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
