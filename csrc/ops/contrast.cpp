@@ -104,23 +104,22 @@ class Loss {
 // One side's anchors, with the arrays the tiles of the backward pass read.
 class Coefficients {
  public:
-  Coefficients(const ContrastProblem& problem, std::size_t anchors, bool running)
-      : loss_(problem), problem_(problem), running_(running) {
+  Coefficients(const ContrastProblem& problem, std::size_t anchors) : loss_(problem), problem_(problem) {
     for (auto* values : {&shift_, &negative_, &positive_, &mean_, &offset_}) values->assign(anchors, 0.0);
   }
 
   void set(std::size_t i, const Anchor& a, double weight) {
     if (problem_.positives && a.positives == 0) return;
     const double denominator = loss_.denominator(a), count = static_cast<double>(a.positives);
-    const double unit = running_ ? denominator : 1;  // running shifts become log denominators
-    if (running_ && denominator > 0) shift_[i] = a.shift + std::log(denominator);
-    if (running_ && std::isnan(denominator)) shift_[i] = denominator;
-    negative_[i] = denominator == 0 ? 0 : weight * unit / denominator;
+    // Shifts as the sums had them: with the logarithm of the denominator added and rounded, a saturated softmax would
+    // not add up to 1.
+    shift_[i] = a.shift;
+    negative_[i] = denominator == 0 ? 0 : weight / denominator;
     if (!problem_.positives) return;
     offset_[i] = weight * loss_.open(a) / count;
     if (a.positives == 1 || problem_.denominator == Denominator::negatives) return;
     positive_[i] = negative_[i];
-    mean_[i] = a.positive / count / unit;
+    mean_[i] = a.positive / count;
   }
 
   void store(Compute compute) {
@@ -135,7 +134,6 @@ class Coefficients {
  private:
   const Loss loss_;
   const ContrastProblem& problem_;
-  const bool running_;
   std::vector<double> shift_, negative_, positive_, mean_, offset_;
   AlignedBuffer buffers_[5];
 };
@@ -178,8 +176,7 @@ class ContrastPass {
   double gradients(const ContrastSums& sums, std::span<const double> row_weights,
                    std::span<const double> column_weights, std::span<void* const> out) {
     const auto rows = static_cast<std::size_t>(anchors_.rows());
-    Coefficients of_rows(problem_, rows, pairs_.running),
-        of_columns(problem_, keys_ ? static_cast<std::size_t>(keys_->rows()) : 0, pairs_.running);
+    Coefficients of_rows(problem_, rows), of_columns(problem_, keys_ ? static_cast<std::size_t>(keys_->rows()) : 0);
     fill(of_rows, sums, 0, row_weights);
     if (!column_weights.empty()) fill(of_columns, sums, rows, column_weights);
     of_rows.store(execution_.compute);
