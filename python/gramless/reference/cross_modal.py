@@ -1,0 +1,164 @@
+"""Anchors against keys that are no anchors themselves: InfoNCE with a queue or in both directions, and the
+log-sum-exp of rows underneath.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .._losses import (
+    ContrastOptions,
+    Reduction,
+    ScalarReduction,
+    as_reduction,
+    as_scalar_reduction,
+    as_temperature,
+    contrast_options,
+)
+from .contrastive import PairGradient, Value
+from .gram import Array
+from .logits import Contrast, as_embeddings, check_rows, log_sum_exp, unit_rows, unit_rows_backward
+
+
+def directions(
+    function: str,
+    anchors: npt.ArrayLike,
+    keys: npt.ArrayLike,
+    queue: npt.ArrayLike | None,
+    symmetric: bool,
+    options: ContrastOptions,
+) -> list[Contrast]:
+    """Anchors against [keys; queue] and, if symmetric, keys against anchors."""
+    named = {"anchors": anchors, "keys": keys} | ({} if queue is None else {"queue": queue})
+    a, k, *queued = as_embeddings(function, named)
+    check_rows(function, "anchors", a, "keys", k)
+    all_keys = np.concatenate([k, *queued])
+    own = np.eye(len(a), len(all_keys), dtype=bool)
+    both = [Contrast(a, all_keys, own, ~own, options)]
+    if symmetric:
+        own = np.eye(len(a), dtype=bool)
+        both.append(Contrast(k, a, own, ~own, options))
+    return both
+
+
+def info_nce(
+    anchors: npt.ArrayLike,
+    keys: npt.ArrayLike,
+    queue: npt.ArrayLike | None = None,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    symmetric: bool = False,
+    reduction: Reduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> Value:
+    """Anchor i (n, d) and key i (n, d) belong together: van den Oord et al. 2018, equation 4.
+
+    loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, those of the queue included.
+
+    queue (m, d): keys that belong to no anchor and get no gradient (He et al. 2020, MoCo).
+    symmetric: the mean of loss_i and of the same with anchors and keys exchanged, where the queue plays no
+    part (Radford et al. 2021, CLIP).
+
+    >>> round(info_nce([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], temperature=1.0), 6)
+    0.313262
+    """
+    options = contrast_options("info_nce", temperature, normalize, exclude_above, exclude_hardest)
+    reduction = as_reduction("info_nce", reduction)
+    both = directions("info_nce", anchors, keys, queue, symmetric, options)
+    losses = np.mean([contrast.losses for contrast in both], axis=0)
+    return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
+
+
+def info_nce_value_and_grad(
+    anchors: npt.ArrayLike,
+    keys: npt.ArrayLike,
+    queue: npt.ArrayLike | None = None,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    symmetric: bool = False,
+    reduction: ScalarReduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> PairGradient:
+    """The loss and (grad_anchors, grad_keys, grad_temperature)."""
+    function = "info_nce_value_and_grad"
+    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
+    reduction = as_scalar_reduction(function, reduction)
+    both = directions(function, anchors, keys, queue, symmetric, options)
+    n = len(both[0].losses)
+    weights = np.full(n, 1 / (len(both) * (n if reduction == "mean" else 1)))
+    loss = sum(float(np.sum(contrast.losses * weights)) for contrast in both)
+    d_anchors, d_keys, d_temperature = both[0].backward(weights)
+    d_keys = d_keys[:n]
+    if symmetric:
+        d_keys_back, d_anchors_back, d_temperature_back = both[1].backward(weights)
+        d_anchors, d_keys = d_anchors + d_anchors_back, d_keys + d_keys_back
+        d_temperature += d_temperature_back
+    return loss, (d_anchors, d_keys, d_temperature)
+
+
+def row_log_sum_exp(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike | None = None,
+    *,
+    temperature: float = 1.0,
+    normalize: bool = False,
+    exclude_self: bool = False,
+) -> Array:
+    """log sum_j exp(<x_i, y_j> / tau) for the rows of x (n, d) over those of y (m, d), or of x, as (n,).
+
+    exclude_self leaves out j = i, where y is None.
+
+    >>> row_log_sum_exp([[0.0], [1.0]], [[0.0], [0.0]]).round(6)
+    array([0.693147, 0.693147])
+    """
+    return log_sums("row_log_sum_exp", x, y, None, temperature, normalize, exclude_self)[0]
+
+
+def row_log_sum_exp_value_and_grad(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike | None = None,
+    *,
+    weights: npt.ArrayLike | None = None,
+    temperature: float = 1.0,
+    normalize: bool = False,
+    exclude_self: bool = False,
+) -> tuple[Array, tuple[Array, Array | None, float]]:
+    """The values v (n,), and (grad_x, grad_y, grad_temperature) of sum_i weights_i v_i.
+
+    weights=None: all 1. grad_y is None where y is.
+    """
+    return log_sums("row_log_sum_exp_value_and_grad", x, y, weights, temperature, normalize, exclude_self)
+
+
+def log_sums(
+    function: str,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike | None,
+    weights: npt.ArrayLike | None,
+    temperature: float,
+    normalize: bool,
+    exclude_self: bool,
+) -> tuple[Array, tuple[Array, Array | None, float]]:
+    """The values, and the gradients of their weighted sum, for both functions above."""
+    tau = as_temperature(function, temperature)
+    if exclude_self and y is not None:
+        raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
+    rows = as_embeddings(function, {"x": x} if y is None else {"x": x, "y": y})
+    zx, zy = (unit_rows(u) if normalize else u for u in (rows[0], rows[-1]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        s = zx @ zy.T / tau
+    which = ~np.eye(len(s), dtype=bool) if exclude_self else np.ones(s.shape, dtype=bool)
+    values = log_sum_exp(s, which)
+    with np.errstate(invalid="ignore", over="ignore"):
+        ds = np.where(which, np.exp(s - values), 0)
+        ds = ds * (np.ones(len(s)) if weights is None else np.asarray(weights, np.float64))[:, None]
+        d_temperature = -float(np.sum(ds * s)) / tau
+        dx, dy = ds @ zy / tau, ds.T @ zx / tau
+    if normalize:
+        dx, dy = unit_rows_backward(rows[0], dx), unit_rows_backward(rows[-1], dy)
+    return values[:, 0], (dx + dy if y is None else dx, None if y is None else dy, d_temperature)
