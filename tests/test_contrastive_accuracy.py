@@ -24,6 +24,7 @@ SHAPES = [
     (96, 3),
     (97, 129),
     (191, 17),
+    (192, 5),
     (193, 2),
 ]
 SMALL_SHAPES = [shape for shape in SHAPES if shape[0] <= 48] + [(97, 17)]  # extended precision has no BLAS
