@@ -1,76 +1,38 @@
-// Epilogue of the contrastive losses: dot products become logits and their exponentials, and every pair is a negative,
-// a positive or left out. It knows no loss.
+// Epilogue of the contrastive losses: a dot product becomes a logit, and that its exponential.
 #pragma once
 
-#include "engine/tile.hpp"
 #include "epilogues/exp.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-template <class T>
-using Mask = Vector<Bits<T>>;
-
-// The logit of a pair, rounded. Forward and backward subtract shifts from it: contracted into a fused multiply-add in
-// one and not in the other, or in some lanes, their exponentials would differ by the rounding of a logit, 1e-3 for
-// logits of 1e4, and a saturated softmax would not add up to 1.
-template <class T>
-GRAMLESS_INLINE Vector<T> rounded_logit(Vector<T> dot, T scale) {
+// scale <a, b>, and its exponential in units of exp(shift). `running` shifts are each anchor's own, and bound only what
+// the anchor sums.
+template <class T, bool Running>
+struct Logit {
+  // Rounded: forward and backward subtract shifts from it. Contracted into a fused multiply-add in one and not in the
+  // other, or in some lanes, their exponentials would differ by the rounding of a logit, 1e-3 for logits of 1e4, and a
+  // saturated softmax would not add up to 1.
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot) const {
 #if __has_builtin(__builtin_assoc_barrier)
-  return __builtin_assoc_barrier(dot * scale);
+    return __builtin_assoc_barrier(dot * scale);
 #else
-  return __arithmetic_fence(dot * scale);
+    return __arithmetic_fence(dot * scale);
 #endif
-}
-
-// exp(x), x above `highest` taken as that: where a shift does not bound x, what is beyond is not used.
-template <class T>
-GRAMLESS_INLINE Vector<T> bounded_exp(Vector<T> x) {
-  const Vector<T> highest = splat(ExpConstants<T>::highest);
-  return exp_minus<T>(highest < x ? highest : x, T(0));  // in this order NaN passes
-}
-
-// What decides how a pair counts, for the rows of a tile or for its columns. A pair of one group is positive; a
-// negative with a dot product above an anchor's limit is left out of that anchor's sum.
-template <class T>
-struct PairRule {
-  const Bits<T>* groups;
-  const T* limits;
-};
-
-template <class T>
-struct PairMasks {
-  Mask<T> positive, negative_of_row, negative_of_column;
-};
-
-// `Ruled` is false where every pair of the tile is a negative of both.
-template <bool Ruled, class T>
-GRAMLESS_INLINE PairMasks<T> classify(Vector<T> dot, int i, int j, const PairRule<T>& row, const PairRule<T>& column,
-                                      Mask<T> owned) {
-  if constexpr (!Ruled) return {Mask<T>{}, owned, owned};
-  const Mask<T> same = load<Mask<T>>(column.groups + j) == row.groups[i];
-  const Mask<T> negative = owned & ~same;
-  return {owned & same, negative & ~(dot > row.limits[i]), negative & ~(dot > load<Vector<T>>(column.limits + j))};
-}
-
-// Calls row(j, owned) for the vectors of a tile's row i: lanes inside the tile and, where the tile's rows are its
-// columns (`self`), off its diagonal.
-template <class T, class Row>
-GRAMLESS_INLINE void for_each_vector(const Tile<T>& tile, bool self, int i, Row&& row) {
-  constexpr int width = lanes<T>;
-  const int cols = tile.cols, self_at = self ? i / width * width : -1;
-  const Mask<T> numbers = lane_numbers<T>();
-  int j = 0;
-  for (; j + width <= cols; j += width) {
-    if (j == self_at)
-      row(j, numbers != static_cast<Bits<T>>(i - j));
-    else
-      row(j, ~Mask<T>{});
   }
-  if (j == cols) return;
-  const Mask<T> inside = numbers < static_cast<Bits<T>>(cols - j);
-  row(j, j == self_at ? inside & (numbers != static_cast<Bits<T>>(i - j)) : inside);
-}
+
+  // What is above the highest exponent is taken as that, and not used.
+  template <class Shift>
+  GRAMLESS_INLINE Vector<T> weight(Vector<T> logit, Shift shift) const {
+    const Vector<T> exponent = logit - shift;
+    if constexpr (!Running) return exp_minus<T>(exponent, T(0));
+    const Vector<T> highest = splat(ExpConstants<T>::highest);
+    return exp_minus<T>(highest < exponent ? highest : exponent, T(0));  // in this order NaN passes
+  }
+
+  T scale, shift;
+  static constexpr bool running = Running;
+};
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

@@ -1,6 +1,7 @@
 // Epilogue of the contrastive losses' backward: dot products become the derivatives of the loss by the logits.
 #pragma once
 
+#include "engine/pairs.hpp"
 #include "epilogues/logit.hpp"
 
 namespace gramless {
@@ -31,17 +32,17 @@ GRAMLESS_INLINE Vector<T> share(Vector<T> e, const PairMasks<T>& pairs, Mask<T> 
 
 // Replaces a tile's dot products by the derivatives, from the anchors of its rows and of its columns together.
 template <bool Ruled, bool Running, class T>
-void softmax_grad(const Tile<T>& tile, bool self, T scale, T shift, const AnchorCoefficients<T>& rows,
+void softmax_grad(const Tile<T>& tile, bool self, const Logit<T, Running> logit_of, const AnchorCoefficients<T>& rows,
                   const AnchorCoefficients<T>& columns) {
   using V = Vector<T>;
   for (int i = 0; i < tile.rows; i++) {
-    const T row_shift = Running ? rows.shift[i] : shift;
+    const T row_shift = Running ? rows.shift[i] : logit_of.shift;
     const V negative = splat(rows.negative[i]);
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
       T* const entries = tile.row(i) + j;
-      const V dot = load<V>(entries), logit = rounded_logit<T>(dot, scale);
-      const V of_row = Running ? bounded_exp<T>(logit - row_shift) : exp_minus<T>(logit - row_shift, T(0));
-      const V of_column = Running ? bounded_exp<T>(logit - load<V>(columns.shift + j)) : of_row;
+      const V dot = load<V>(entries), logit = logit_of(dot);
+      const V of_row = logit_of.weight(logit, row_shift);
+      const V of_column = Running ? logit_of.weight(logit, load<V>(columns.shift + j)) : of_row;
       const V column_negative = load<V>(columns.negative + j);
       if constexpr (!Ruled) {
         const V sum = Running ? of_row * negative + of_column * column_negative : of_row * (negative + column_negative);

@@ -1,6 +1,6 @@
 // Walk over tiles -> each layer's kernel function -> derivatives by its values -> gradients of rows: the backward pass
 // of HSIC and CKA.
-#include "reductions/kernel_grad.hpp"
+#include "epilogues/kernel_grad.hpp"
 
 #include "engine/match_walk.hpp"
 #include "ops/centered_values.hpp"

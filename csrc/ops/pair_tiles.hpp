@@ -2,7 +2,7 @@
 #pragma once
 
 #include "engine/match_walk.hpp"
-#include "epilogues/logit.hpp"
+#include "engine/pairs.hpp"
 #include "ops/isa_ops.hpp"
 #include "ops/scratch.hpp"
 #include "support/aligned_buffer.hpp"

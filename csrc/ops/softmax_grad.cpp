@@ -32,9 +32,9 @@ class SoftmaxGradWalk {
                                 columns = coefficients(pairs_.columns, task_.columns, b);
     const T scale = static_cast<T>(pairs_.scale), shift = static_cast<T>(pairs_.shift);
     if (pairs_.running)
-      softmax_grad<Ruled, true>(tile, tiles_.self(a, b), scale, shift, rows, columns);
+      softmax_grad<Ruled>(tile, tiles_.self(a, b), Logit<T, true>{scale, shift}, rows, columns);
     else
-      softmax_grad<Ruled, false>(tile, tiles_.self(a, b), scale, shift, rows, columns);
+      softmax_grad<Ruled>(tile, tiles_.self(a, b), Logit<T, false>{scale, shift}, rows, columns);
   }
 
   AnchorCoefficients<T> coefficients(const PairSide& side, const CoefficientArrays& arrays, std::int64_t block) const {

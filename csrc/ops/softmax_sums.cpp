@@ -1,6 +1,7 @@
 // Walk over tiles -> logits -> each anchor's softmax sums: the forward pass of the contrastive losses.
 #include "reductions/softmax_sums.hpp"
 
+#include "epilogues/logit.hpp"
 #include "ops/pair_tiles.hpp"
 
 namespace gramless {
@@ -37,10 +38,11 @@ class SoftmaxWalk {
     if (columns_are_anchors) columns.sums = from(task_.columns, column);
     const T scale = static_cast<T>(pairs_.scale), shift = static_cast<T>(pairs_.shift);
     if (pairs_.running) {
-      raise_shifts<Ruled>(tile, self, scale, rows, columns, columns_are_anchors, task_.positives_raise);
-      add_softmax_sums<Ruled, true>(tile, self, scale, shift, rows, columns, columns_are_anchors);
+      const Logit<T, true> logit{scale, shift};
+      raise_shifts<Ruled>(tile, self, logit, rows, columns, columns_are_anchors, task_.positives_raise);
+      add_softmax_sums<Ruled>(tile, self, logit, rows, columns, columns_are_anchors);
     } else {
-      add_softmax_sums<Ruled, false>(tile, self, scale, shift, rows, columns, columns_are_anchors);
+      add_softmax_sums<Ruled>(tile, self, Logit<T, false>{scale, shift}, rows, columns, columns_are_anchors);
     }
   }
 

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "epilogues/logit.hpp"
+#include "engine/pairs.hpp"
 #include "reductions/anchor_sums.hpp"
 
 namespace gramless {
@@ -35,16 +35,16 @@ inline void raise_shift(const AnchorSums& sums, std::int64_t i, double highest) 
 }
 
 // Raises the running shifts of a tile's anchors to the largest logit they meet in it.
-template <bool Ruled, class T>
-void raise_shifts(const Tile<T>& tile, bool self, T scale, const AnchorSide<T>& rows, const AnchorSide<T>& columns,
-                  bool columns_are_anchors, bool positives) {
+template <bool Ruled, class T, class Logit>
+void raise_shifts(const Tile<T>& tile, bool self, const Logit logit_of, const AnchorSide<T>& rows,
+                  const AnchorSide<T>& columns, bool columns_are_anchors, bool positives) {
   const Vector<T> lowest = splat(static_cast<T>(-INFINITY));
   Vector<T> highest_of_columns[TileShape<T>::rows / lanes<T>];
   for (auto& highest : highest_of_columns) highest = lowest;
   for (int i = 0; i < tile.rows; i++) {
     Vector<T> highest = lowest;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
-      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = rounded_logit<T>(dot, scale);
+      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = logit_of(dot);
       const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
       highest = raised<T>(highest, logit, pairs.negative_of_row, pairs.positive, positives);
       Vector<T>& of_column = highest_of_columns[j / lanes<T>];
@@ -74,25 +74,25 @@ struct TileSums {
   }
 };
 
-// Adds a tile to the sums of its rows and, where they are anchors, of its columns. With `Running`, shifts are each
-// anchor's own; else all are `shift`.
-template <bool Ruled, bool Running, class T>
-void add_softmax_sums(const Tile<T>& tile, bool self, T scale, T shift, const AnchorSide<T>& rows,
+// Adds a tile to the sums of its rows and, where they are anchors, of its columns.
+template <bool Ruled, class T, class Logit>
+void add_softmax_sums(const Tile<T>& tile, bool self, const Logit logit_of, const AnchorSide<T>& rows,
                       const AnchorSide<T>& columns, bool columns_are_anchors) {
   constexpr int width = lanes<T>, most = TileShape<T>::rows;
+  constexpr bool running = Logit::running;
   TileSums<T> of_columns[most / width];
   alignas(64) T column_shifts[most] = {};
-  if (Running && columns_are_anchors)
+  if (running && columns_are_anchors)
     for (int j = 0; j < tile.cols; j++) column_shifts[j] = static_cast<T>(columns.sums.shift[j]);
   for (int i = 0; i < tile.rows; i++) {
-    const T row_shift = Running ? static_cast<T>(rows.sums.shift[i]) : shift;
+    const T row_shift = running ? static_cast<T>(rows.sums.shift[i]) : logit_of.shift;
     TileSums<T> of_row;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
-      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = rounded_logit<T>(dot, scale);
+      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = logit_of(dot);
       const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
-      const Vector<T> weight = Running ? bounded_exp<T>(logit - row_shift) : exp_minus<T>(logit - row_shift, T(0));
+      const Vector<T> weight = logit_of.weight(logit, row_shift);
       of_row.template add<Ruled>(logit, weight, pairs.negative_of_row, pairs.positive);
-      const Vector<T> column_weight = Running ? bounded_exp<T>(logit - load<Vector<T>>(column_shifts + j)) : weight;
+      const Vector<T> column_weight = running ? logit_of.weight(logit, load<Vector<T>>(column_shifts + j)) : weight;
       of_columns[j / width].template add<Ruled>(logit, column_weight, pairs.negative_of_column, pairs.positive);
     });
     rows.sums.negative[i] += horizontal_sum<T>(of_row.negative);

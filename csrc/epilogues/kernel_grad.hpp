@@ -1,4 +1,4 @@
-// Backward of the kernel sums, on tiles: derivatives by kernel values become the weights that rows are multiplied by.
+// Epilogue of the backward of HSIC: derivatives by kernel values become the weights that rows are multiplied by.
 #pragma once
 
 #include "engine/tile.hpp"
