@@ -17,7 +17,18 @@ from .peak import active_isa
 from .problems import PROBLEMS, quick
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("gramless", "numpy", "torch", "scipy", "pytorch-cka", "ckatorch", "repsim", "hyppo")
+PACKAGES = (
+    "gramless",
+    "numpy",
+    "torch",
+    "scipy",
+    "pytorch-cka",
+    "ckatorch",
+    "repsim",
+    "hyppo",
+    "lightly",
+    "pytorch-metric-learning",
+)
 
 
 def _version(package: str) -> str | None:

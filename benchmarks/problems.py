@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float32]
-Kind: TypeAlias = Literal["pair", "sweep", "median", "distances", "pvalue"]
+Kind: TypeAlias = Literal["pair", "sweep", "median", "distances", "pvalue", "nt_xent", "cka_grad"]
 Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One computation of one size. `once` is run a single time, in the process that measures its memory."""
+    """One computation of one size. `once` is run a single time, in the process that measures its memory.
+
+    n counts rows: of NT-Xent, those of both views. Losses are measured forward and backward.
+    """
 
     name: str
     kind: Kind
@@ -33,6 +36,7 @@ class Problem:
     only: tuple[str, ...] = ()  # rivals; empty: all that can
     series: bool = False  # a point of the scaling figure
     memory: bool = True  # whether its peak memory is measured
+    temperature: float = 0.1  # of NT-Xent
 
     @property
     def sigma(self) -> float:
@@ -55,6 +59,11 @@ class Problem:
         n, d, layers = float(self.n), float(self.d), self.layers
         if self.kind in ("median", "distances"):
             return n * n * d
+        if self.kind in ("nt_xent", "cka_grad"):
+            matrices = 1 if self.kind == "nt_xent" else 2
+            return (
+                4 * n * n * d * matrices
+            )  # pairs once forward, once again, and their weights times rows twice
         if self.kind == "sweep":
             gram = n * n * d * layers + layers * layers * n * n / 2
             features = n * (d * layers) ** 2
@@ -63,7 +72,12 @@ class Problem:
         return min(gram, features) if self.kernel == "linear" else gram
 
     def inputs(self) -> list[Array]:
-        """Layers that share half their signal, (n, d) each; built in place, for memory is measured after."""
+        """Layers that share half their signal, (n, d) each; built in place, for memory is measured after.
+
+        NT-Xent has two views of n / 2 rows.
+        """
+        if self.kind == "nt_xent":
+            return self.views()
         rng = np.random.default_rng(self.n * 7919 + self.d)
         count = 1 if self.kind in ("median", "distances") else self.layers
         shared = rng.standard_normal((self.n, min(self.d, 16)), dtype=np.float32)
@@ -74,6 +88,13 @@ class Problem:
             x += np.float32(self.offset)
             arrays.append(x)
         return arrays
+
+    def views(self) -> list[Array]:
+        """Two noisy views of random rows, (n / 2, d) each."""
+        rng = np.random.default_rng(self.n * 7919 + self.d)
+        base = rng.standard_normal((self.n // 2, self.d), dtype=np.float32)
+        noise = [rng.standard_normal(base.shape, dtype=np.float32) for _ in range(2)]
+        return [base + np.float32(0.5) * change for change in noise]
 
     def small(self) -> Problem:
         """The same code path on sizes for which the n x n float64 reference is quick."""
@@ -129,7 +150,20 @@ def _others() -> list[Problem]:
     ]  # fmt: skip
 
 
-PROBLEMS = {problem.name: problem for problem in [*_engine(), *_others(), *_scaling()]}
+def _losses() -> list[Problem]:
+    found = [Problem(f"nt-xent-8192-{d}", "nt_xent", 8192, d, group="losses") for d in (128, 512)]
+    found += [
+        Problem(f"nt-xent-{n}-128", "nt_xent", n, 128, group="losses")
+        for n in (64, 128, 256, 512, 1024, 2048)
+    ]
+    found.append(Problem("cka-grad-8192-512", "cka_grad", 8192, 512, group="losses"))
+    found.append(
+        Problem("nt-xent-65536-128", "nt_xent", 65_536, 128, once=True, group="losses", only=("gramless",))
+    )
+    return found
+
+
+PROBLEMS = {problem.name: problem for problem in [*_engine(), *_others(), *_losses(), *_scaling()]}
 
 
 def quick(problem: Problem) -> Problem:

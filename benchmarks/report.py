@@ -25,6 +25,7 @@ TITLES = {
     "scaling": "Every n, RBF, sigma given: against torch eager",
     "overhead": "Small calls (n = 16, d = 8)",
     "median": "The exact median distance",
+    "losses": "Losses, forward and backward",
     "peers": "Peers",
     "large": "Where n x n does not fit",
 }
@@ -35,6 +36,11 @@ README_ROWS = (
     "linear-8192-512",
     "median-8192-512",
     "overhead-linear",
+    "nt-xent-512-128",
+    "nt-xent-8192-128",
+    "nt-xent-8192-512",
+    "nt-xent-65536-128",
+    "cka-grad-8192-512",
     "sweep-linear",
     "sweep-linear-offset",
     "sweep-rbf",
@@ -69,8 +75,13 @@ def what(problem: Entry) -> str:
     shape = f"n {problem['n']:,}, d {problem['d']:,}"
     kind = {"pair": "CKA", "sweep": f"sweep of {problem['layers']} layers", "median": "median distance"}
     words = kind.get(
-        problem["kind"], {"distances": "one distance pass", "pvalue": "p-value"}.get(problem["kind"])
+        problem["kind"],
+        {"distances": "one distance pass", "pvalue": "p-value", "cka_grad": "CKA forward + backward"}.get(
+            problem["kind"]
+        ),
     )
+    if problem["kind"] == "nt_xent":
+        return f"NT-Xent forward + backward, 2N {problem['n']:,}, D {problem['d']:,}"
     if problem["kind"] in ("median", "distances"):
         return f"{words}, {shape}"
     kernel = problem["kernel"].upper() if problem["kernel"] == "rbf" else problem["kernel"]

@@ -16,6 +16,15 @@ from typing import Any
 import gramless as gl
 import numpy as np
 
+from .losses import (
+    as_leaves,
+    forward_and_backward,
+    gramless_loss,
+    lightly_loss,
+    pml_loss,
+    reference_loss,
+    torch_loss,
+)
 from .problems import Array, Problem
 
 Prepare = Callable[[list[Array]], Sequence[Any]]
@@ -36,8 +45,15 @@ class Rival:
         return installed and (not problem.only or self.name in problem.only) and self.can(problem)
 
 
+def trained(problem: Problem) -> bool:
+    """Whether it is measured forward and backward."""
+    return problem.kind in ("nt_xent", "cka_grad")
+
+
 def gramless_run(problem: Problem, xs: Sequence[Any]) -> Any:
     kernel, estimator = problem.gramless_kernel, problem.estimator
+    if trained(problem):
+        return forward_and_backward(gramless_loss, problem, xs)
     if problem.kind == "pair":
         return gl.cka(xs[0], xs[1], kernel=kernel, estimator=estimator)
     if problem.kind == "sweep":
@@ -51,6 +67,8 @@ def gramless_run(problem: Problem, xs: Sequence[Any]) -> Any:
 
 def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
     kernel, estimator = problem.gramless_kernel, problem.estimator
+    if trained(problem):
+        return reference_loss(problem, xs)
     if problem.kind == "pair":
         return gl.reference.cka(xs[0], xs[1], kernel=kernel, estimator=estimator)
     if problem.kind == "sweep":
@@ -230,5 +248,26 @@ RIVALS = [
         as_tensors,
     ),
     Rival("repsim", "repsim", lambda p: p.kind == "sweep" and p.n * p.layers**2 <= 16_000, repsim_run),
+    Rival(
+        "torch eager",
+        "torch",
+        trained,
+        lambda problem, xs: forward_and_backward(torch_loss, problem, xs),
+        as_leaves,
+    ),
+    Rival(
+        "lightly",
+        "lightly",
+        lambda p: p.kind == "nt_xent",
+        lambda problem, xs: forward_and_backward(lightly_loss, problem, xs),
+        as_leaves,
+    ),
+    Rival(
+        "pytorch-metric-learning",
+        "pytorch_metric_learning",
+        lambda p: p.kind == "nt_xent" and p.n <= 512,
+        lambda problem, xs: forward_and_backward(pml_loss, problem, xs),
+        as_leaves,
+    ),
     Rival("hyppo", "hyppo", lambda p: p.kind == "pvalue", hyppo_run),
 ]

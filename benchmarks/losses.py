@@ -1,0 +1,90 @@
+"""Losses and similarities that are trained through, forward and backward: ours, the obvious code, the peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gramless as gl
+import numpy as np
+import numpy.typing as npt
+
+from .problems import Array, Problem
+
+Loss = Callable[[Problem, Any, Any], Any]
+
+
+def as_leaves(arrays: Sequence[Any]) -> list[Any]:
+    """Tensors whose gradient is wanted; tensors stay what they are."""
+    import torch
+
+    return [x if isinstance(x, torch.Tensor) else torch.from_numpy(x).requires_grad_() for x in arrays]
+
+
+def forward_and_backward(loss_of: Loss, problem: Problem, xs: Sequence[Any]) -> npt.NDArray[np.float64]:
+    """The loss, then its gradients times the number of rows, whatever that is: (1 + values in xs,)."""
+    leaves = as_leaves(xs)
+    for leaf in leaves:
+        leaf.grad = None
+    loss = loss_of(problem, *leaves)
+    loss.backward()
+    grads = [problem.n * leaf.grad.double().numpy().ravel() for leaf in leaves]
+    return np.concatenate([[float(loss)], *grads])
+
+
+def gramless_loss(problem: Problem, x: Any, y: Any) -> Any:
+    if problem.kind == "nt_xent":
+        return gl.nt_xent(x, y, temperature=problem.temperature)
+    return gl.cka(x, y, kernel=problem.gramless_kernel, estimator=problem.estimator)
+
+
+def torch_nt_xent(problem: Problem, x: Any, y: Any) -> Any:
+    import torch
+
+    n = len(x)
+    z = torch.nn.functional.normalize(torch.cat([x, y]))
+    logits = (z @ z.T / problem.temperature).fill_diagonal_(-torch.inf)
+    positives = torch.cat([torch.arange(n) + n, torch.arange(n)])
+    return torch.nn.functional.cross_entropy(logits, positives)
+
+
+def _hollow_rbf(problem: Problem, x: Any) -> Any:
+    import torch
+
+    x = x - x.mean(0)
+    norm2 = (x * x).sum(1)
+    distance2 = (norm2[:, None] + norm2 - 2 * (x @ x.T)).clamp(min=0)
+    k = torch.exp(-0.5 / problem.sigma**2 * distance2)
+    return k - torch.diag(torch.diagonal(k))
+
+
+def torch_cka(problem: Problem, x: Any, y: Any) -> Any:
+    """Out of place, for autograd keeps what it needs."""
+    from .rivals import torch_unbiased
+
+    k, l = _hollow_rbf(problem, x), _hollow_rbf(problem, y)
+    return torch_unbiased(k, l) / (torch_unbiased(k, k) * torch_unbiased(l, l)).sqrt()
+
+
+def torch_loss(problem: Problem, x: Any, y: Any) -> Any:
+    return torch_nt_xent(problem, x, y) if problem.kind == "nt_xent" else torch_cka(problem, x, y)
+
+
+def lightly_loss(problem: Problem, x: Any, y: Any) -> Any:
+    from lightly.loss import NTXentLoss
+
+    return NTXentLoss(temperature=problem.temperature)(x, y)
+
+
+def pml_loss(problem: Problem, x: Any, y: Any) -> Any:
+    from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss
+
+    return SelfSupervisedLoss(NTXentLoss(temperature=problem.temperature))(x, y)
+
+
+def reference_loss(problem: Problem, xs: Sequence[Array]) -> npt.NDArray[np.float64]:
+    """NT-Xent from its n x n float64 reference; CKA, whose reference has no gradient, from autograd in float64."""
+    if problem.kind == "nt_xent":
+        loss, grads = gl.reference.nt_xent_value_and_grad(xs[0], xs[1], temperature=problem.temperature)
+        return np.concatenate([[loss], *(problem.n * grad.ravel() for grad in grads[:2])])
+    return forward_and_backward(torch_loss, problem, [x.astype(np.float64) for x in xs])
