@@ -89,6 +89,17 @@ def rows_of(described: Described) -> int:
     return int(described[1]) if type(described) is tuple else int(described.shape[0])
 
 
+def columns_of(described: Described) -> int:
+    """The number of columns of what `describe` returned."""
+    return int(described[2]) if type(described) is tuple else int(described.shape[1])
+
+
+def check_columns(function: str, name_x: str, x: Described, name_y: str, y: Described) -> None:
+    """Raises ValueError unless both have the same number of columns."""
+    if columns_of(x) != columns_of(y):
+        raise ValueError(f"{function}: {name_x} has {columns_of(x)} columns but {name_y} has {columns_of(y)}")
+
+
 def check_rows(function: str, name_x: str, x: Described, name_y: str, y: Described) -> None:
     """Raises ValueError unless both have the same number of rows."""
     if rows_of(x) != rows_of(y):
