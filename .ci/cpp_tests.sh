@@ -5,7 +5,8 @@ name=$1
 shift
 flags=
 case "$*" in *SANITIZE*) flags=-Wno-maybe-uninitialized ;; esac # GCC's sanitizers confuse its own warning
-cmake -S . -B "build/$name" -G Ninja -DGRAMLESS_PYTHON=OFF -DGRAMLESS_TESTS=ON -DCMAKE_CXX_FLAGS="$flags" "$@" >"$name.log" ||
-  { cat "$name.log"; exit 1; }
+mkdir -p build
+cmake -S . -B "build/$name" -G Ninja -DGRAMLESS_PYTHON=OFF -DGRAMLESS_TESTS=ON -DCMAKE_CXX_FLAGS="$flags" "$@" >"build/$name.log" ||
+  { cat "build/$name.log"; exit 1; }
 cmake --build "build/$name" -- --quiet
 ctest --test-dir "build/$name" --output-on-failure --no-tests=error --timeout 600

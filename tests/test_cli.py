@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -188,12 +189,50 @@ def test_a_constant_layer_is_nan_with_one_warning(tmp_path, layers):
     result = run("compare", tmp_path / "B.npz", "--csv", "-")
     assert result.exit_code == 0
     assert result.stderr.count("warning: ") == 1
+    assert "not defined for layer 'dead' of B.npz, whose HSIC" in result.stderr
     assert np.isnan(read_csv(result.stdout)[2][3]).all()
 
 
 def test_too_few_rows_are_one_sentence(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((3, 2)))
-    assert "at least 4 rows" in refused("compare", tmp_path / "x.npy")
+    assert "at least 4 rows but layer 'x' of x.npy has 3" in refused("compare", tmp_path / "x.npy")
+
+
+def test_a_layer_alone_has_no_others(tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(9))
+    assert "best match in B" in run("compare", tmp_path / "x.npy").stdout
+
+
+@pytest.mark.parametrize("name", ["compare", "demo"])
+@pytest.mark.parametrize("threads", [0, 1025])
+def test_a_number_of_threads_that_cannot_be_is_refused(saved, name, threads):
+    result = run(name, *([saved] if name == "compare" else []), "--threads", threads)
+    assert result.exit_code == 2
+    assert f"{threads} is not in the range 1<=x<=1024" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "3x", "1025", "99999999999999999999"])
+def test_an_environment_that_makes_no_sense_is_one_sentence(value):
+    threads = f"GRAMLESS_NUM_THREADS must be a number from 1 to 1024 but is '{value}'"
+    for variable, sentence in [
+        ("GRAMLESS_NUM_THREADS", threads),
+        ("GRAMLESS_BACKEND", f"GRAMLESS_BACKEND is '{value}' but this CPU and build support "),
+    ]:
+        done = subprocess.run(
+            [sys.executable, "-m", "gramless", "info"],
+            env=os.environ | {variable: value},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"Error: {sentence}")
+        assert done.stderr.count("\n") == 1
+
+
+def test_an_empty_environment_variable_is_none(run_script):
+    source = "import gramless; gramless.get_num_threads(); gramless.backends(); print('fine')"
+    assert run_script(source, GRAMLESS_NUM_THREADS="", GRAMLESS_BACKEND="") == "fine\n"
 
 
 def test_info_says_what_is_installed():
@@ -210,6 +249,28 @@ def test_the_module_runs_as_a_command():
         [sys.executable, "-m", "gramless", "--version"], capture_output=True, text=True, check=True
     )
     assert gramless.__version__ in done.stdout
+
+
+PROGRESS = """
+import sys
+sys.modules[sys.argv[1]] = None
+import gramless, numpy as np
+x = np.random.default_rng(0).normal(size=(9, 2))
+try:
+    gramless.cka_matrix([x], progress=True)
+    gramless.median_distance(x, progress=True)
+    print(gramless.independence_test(x, x, method="permutation", permutations=9, progress=True).n)
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("click", "9"), ("rich.progress", "a progress bar needs rich: pip install 'gramless[cli]'")],
+)
+def test_progress_needs_rich_and_nothing_else(run_script, missing, said):
+    assert run_script(PROGRESS, missing) == f"{said}\n"
 
 
 def test_a_missing_extra_is_one_sentence():

@@ -240,7 +240,6 @@ def test_what_is_no_sequence_of_layers_is_refused(function):
     assert call(np.stack([square(), square()])).shape == (2, 2)
 
 
-@pytest.mark.xfail(reason="the number of layers is asked for before the layers are checked")
 @pytest.mark.parametrize("function", MATRIX_FUNCTIONS)
 @pytest.mark.parametrize(
     ("bad", "name"), [(None, "NoneType"), (3, "int"), (np.float64(3), "float64")], ids=str
@@ -258,6 +257,23 @@ def test_what_has_no_layers_at_all_is_refused(function, bad, name):
 def test_text_and_mappings_are_no_layers(function, bad, name):
     with pytest.raises(TypeError, match=rf"^{function}: xs must be a sequence of arrays but is {name}$"):
         getattr(gramless, function)(bad)
+
+
+@pytest.mark.parametrize("bad", [3, "yes", [print]], ids=str)
+def test_a_progress_that_cannot_be_called_is_refused(bad):
+    x, sentence = (
+        square(),
+        re.escape(f"progress must be True, False or a callable of (done, total) but is {bad!r}"),
+    )
+    for call in (
+        lambda: gramless.hsic_matrix([x], progress=bad),
+        lambda: gramless.cka_matrix([x], progress=bad),
+        lambda: gramless.median_distance(x, progress=bad),
+        lambda: gramless.independence_test(x, x, method="permutation", progress=bad),
+    ):
+        with pytest.raises(TypeError, match=rf"^\w+: {sentence}$"):
+            call()
+    assert gramless.cka_matrix([x], progress=np.False_).shape == (1, 1)
 
 
 def test_median_distance_refuses_in_sentences():

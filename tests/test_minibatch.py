@@ -275,6 +275,14 @@ def test_bad_use_is_one_sentence(batches):
             ValueError,
             lambda: minibatch.load_state_dict({**state, "sum_xx": [1.0]}),
         ),
+        "MinibatchCKA.load_state_dict: sum_yy must hold numbers but is ['a']": (
+            ValueError,
+            lambda: minibatch.load_state_dict({**state, "sum_yy": ["a"]}),
+        ),
+        "MinibatchCKA.load_state_dict: state must be a mapping but is 3": (
+            TypeError,
+            lambda: minibatch.load_state_dict(3),
+        ),
     }
     for sentence, (error, call) in sentences.items():
         assert message(error, call) == sentence

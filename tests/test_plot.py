@@ -153,6 +153,20 @@ def test_shapes_that_do_not_fit_are_one_sentence(arguments, message):
         heatmap(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("matrix", "found"),
+    [
+        (np.eye(2) * 1j, "has dtype complex128"),
+        ([["a"]], r"is list \(could not convert string to float: .*\)"),
+        ([[1.0], [1.0, 2.0]], r"is list \(.*inhomogeneous.*\)"),
+        ({"a": 1}, r"is dict \(.*\)"),
+    ],
+)
+def test_what_holds_no_real_numbers_is_one_sentence(matrix, found):
+    with pytest.raises(TypeError, match=f"^heatmap: matrix must hold real numbers but {found}$"):
+        heatmap(matrix)
+
+
 def test_a_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'gramless\[plot\]'"):

@@ -81,10 +81,6 @@ Execution contrast_execution(const ContrastProblem& problem, PythonMonitor& moni
   return {in_float64 ? Compute::float64 : Compute::float32, num_threads(), monitor.monitor()};
 }
 
-py::array_t<double> to_numpy(const std::vector<double>& values) {
-  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
 constexpr std::vector<double> ContrastSums::* saved_fields[] = {&ContrastSums::shift, &ContrastSums::negative,
                                                                 &ContrastSums::positive, &ContrastSums::positive_logit};
 
@@ -124,18 +120,6 @@ py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::han
   py::object columns = py::none();
   if (!problem.keys.empty()) columns = to_numpy(losses.columns);
   return py::make_tuple(to_numpy(losses.rows), columns, pack_sums(sums));
-}
-
-// Where a gradient is written: a writable array of the compute type, rows one after another; null for None.
-void* gradient_target(py::handle grad, const ArrayView& part, Compute compute) {
-  if (grad.is_none()) return nullptr;
-  const ArrayView view = array_view(grad);
-  const Dtype wanted = compute == Compute::float32 ? Dtype::float32 : Dtype::float64;
-  const std::int64_t size = compute == Compute::float32 ? 4 : 8;
-  if (view.dtype != wanted || view.rows != part.rows || view.cols != part.cols || view.row_stride != size * part.cols ||
-      (part.cols > 1 && view.col_stride != size))
-    throw py::value_error("a gradient must be C-contiguous, of the shape of its input and the type of the computation");
-  return const_cast<void*>(view.data);
 }
 
 double backward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,

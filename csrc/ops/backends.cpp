@@ -26,7 +26,7 @@ std::vector<Backend> probe() {
   return found;
 }
 
-const OpTable& named(const std::string& name) {
+const OpTable& named(const std::string& name, const std::string& asked_by) {
   std::string supported;
   for (const Backend& backend : backends()) {
     if (!backend.supported) continue;
@@ -34,7 +34,7 @@ const OpTable& named(const std::string& name) {
     supported += supported.empty() ? "" : ", ";
     supported += backend.ops->name;
   }
-  throw std::invalid_argument("backend is '" + name + "' but this CPU and build support " + supported);
+  throw std::invalid_argument(asked_by + " is '" + name + "' but this CPU and build support " + supported);
 }
 
 std::atomic<const OpTable*> chosen{nullptr};
@@ -49,7 +49,7 @@ const std::vector<Backend>& backends() {
 const OpTable& current_backend() {
   if (const OpTable* table = chosen.load(std::memory_order_acquire)) return *table;
   const char* wanted = std::getenv("GRAMLESS_BACKEND");
-  const OpTable& table = named(wanted ? wanted : "");
+  const OpTable& table = named(wanted ? wanted : "", "GRAMLESS_BACKEND");
   chosen.store(&table, std::memory_order_release);
   return table;
 }
@@ -58,7 +58,7 @@ void set_backend(const std::string& name) {
   if (name.empty())
     chosen.store(nullptr, std::memory_order_release);
   else
-    chosen.store(&named(name), std::memory_order_release);
+    chosen.store(&named(name, "backend"), std::memory_order_release);
 }
 
 }  // namespace gramless

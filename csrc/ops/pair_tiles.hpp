@@ -1,9 +1,7 @@
 // The walk of the contrastive losses: every pair of row blocks once, each tile alone with both of its blocks.
 #pragma once
 
-#include "engine/tournament.hpp"
-#include "engine/turns.hpp"
-#include "engine/walk.hpp"
+#include "engine/match_walk.hpp"
 #include "epilogues/logit.hpp"
 #include "ops/isa_ops.hpp"
 #include "ops/scratch.hpp"
@@ -28,33 +26,22 @@ class PairTiles {
   template <class Body>
   void for_each(double products, Body body) const {
     const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
-    const Tournament tournament{rows};
-    const Pairing pairing{rows, columns};
-    Turns turns(pairs_.symmetric ? rows : rows + columns);
     Layout scratch;
     lay_out(scratch);
     const double tiles = static_cast<double>(rows) * static_cast<double>(columns) / (pairs_.symmetric ? 2 : 1);
     const double pairs_of_tile = static_cast<double>(tile_rows_ * tile_rows_);
-    const WalkPlan plan{.tasks = pairs_.symmetric ? tournament.count() : pairing.count(),
-                        .flops = tiles * pairs_of_tile * (2 * products * static_cast<double>(pairs_.width) + 20),
+    const WalkPlan plan{.flops = tiles * pairs_of_tile * (2 * products * static_cast<double>(pairs_.width) + 20),
                         .scratch_bytes = scratch.bytes(),
                         .threads = execution_.threads,
                         .monitor = execution_.monitor};
-    walk(
-        plan,
-        [&](std::int64_t task, char* memory, char*, Worker& worker) {
-          const Match match = pairs_.symmetric ? tournament[task] : pairing[task];
-          if (!turns.wait(match.a, match.turn_a, worker)) return;
-          const bool alone = match.b < 0 || match.b == match.a;
-          if (!alone && !turns.wait(match.b, match.turn_b, worker)) return;
-          if (match.b >= 0) {
-            const std::int64_t b = pairs_.symmetric ? match.b : match.b - rows;
-            body(dot_products(match.a, b, memory), match.a, b);
-          }
-          turns.pass(match.a);
-          if (!alone) turns.pass(match.b);
-        },
-        [](std::int64_t, const char*) {});
+    const auto meet = [&](const Match& match, char* memory, Worker&) {
+      const std::int64_t b = pairs_.symmetric ? match.b : match.b - rows;
+      body(dot_products(match.a, b, memory), match.a, b);
+    };
+    if (pairs_.symmetric)
+      walk_matches(plan, Tournament{rows}, rows, meet);
+    else
+      walk_matches(plan, Pairing{rows, columns}, rows + columns, meet);
   }
 
   // Whether some pair of the two blocks may be other than a negative of both.

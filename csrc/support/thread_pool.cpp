@@ -12,6 +12,8 @@
 #include <deque>
 #include <mutex>
 #include <new>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -111,11 +113,20 @@ int cgroup_cpus() {
   return fields == 2 && quota > 0 && period > 0 ? std::max(1, static_cast<int>((quota + period - 1) / period)) : 0;
 }
 
+// 0 where the variable is not set, or empty.
+int threads_of_environment() {
+  const char* text = std::getenv("GRAMLESS_NUM_THREADS");
+  if (text == nullptr || *text == '\0') return 0;
+  char* end = nullptr;
+  const long wanted = std::strtol(text, &end, 10);
+  if (*end != '\0' || wanted < 1 || wanted > 1024)
+    throw std::invalid_argument("GRAMLESS_NUM_THREADS must be a number from 1 to 1024 but is '" + std::string(text) +
+                                "'");
+  return static_cast<int>(wanted);
+}
+
 int default_threads() {
-  if (const char* text = std::getenv("GRAMLESS_NUM_THREADS")) {
-    const int wanted = std::atoi(text);
-    if (wanted > 0) return std::min(wanted, 1024);
-  }
+  if (const int wanted = threads_of_environment()) return wanted;
   cpu_set_t allowed;
   int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0
                  ? CPU_COUNT(&allowed)

@@ -35,6 +35,28 @@ def permuted_hsic(
     /,
 ) -> _Floats: ...
 def median_distance(x: Any, include_diagonal: bool, progress: _Progress, /) -> float: ...
+def hsic_forward(
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    kernels_x: Sequence[_Kernel],
+    kernels_y: Sequence[_Kernel],
+    estimator: str,
+    /,
+) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+def hsic_backward(
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    kernels_x: Sequence[_Kernel],
+    kernels_y: Sequence[_Kernel],
+    estimator: str,
+    saved: _Floats,
+    weights_xy: _Floats,
+    weights_xx: _Floats,
+    weights_yy: _Floats,
+    grads: Sequence[Any],
+    /,
+) -> None: ...
+def bandwidth(x: Any, kernel: _Kernel, /) -> float: ...
 def contrast_forward(
     anchors: Sequence[Any],
     keys: Sequence[Any],

@@ -21,7 +21,8 @@ class Backend(NamedTuple):
 def backends() -> list[Backend]:
     """The instruction sets this build has code for, best first; the active one does the work.
 
-    The environment variable GRAMLESS_BACKEND chooses another, such as "baseline", when set before first use.
+    The environment variable GRAMLESS_BACKEND chooses another, such as "baseline", when set before first use;
+    ValueError where it names none that this CPU supports.
 
     >>> any(backend.active for backend in backends())
     True
@@ -33,7 +34,7 @@ def set_num_threads(count: int | None) -> None:
     """Use up to `count` threads from now on; None restores the default.
 
     The default is GRAMLESS_NUM_THREADS, or the CPUs this process may run on. Results do not depend on it, to
-    the last bit. Raises ValueError for a count below 1.
+    the last bit. Raises ValueError for a count that is not from 1 to 1024, TypeError for another type.
 
     >>> set_num_threads(2)
     >>> get_num_threads()
@@ -53,5 +54,5 @@ def set_num_threads(count: int | None) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads a call may use."""
+    """The number of threads a call may use; ValueError where GRAMLESS_NUM_THREADS is no such number."""
     return _core.num_threads()

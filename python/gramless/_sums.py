@@ -44,15 +44,21 @@ def _core_kernels(kernels: Kernel | Sequence[Kernel], layers: int) -> list[CoreK
     return [core_kernel(kernel) for kernel in kernels]
 
 
-def core_progress(progress: Progress) -> Callable[[int, int], object] | None:
+def core_progress(
+    function: str, progress: Progress, description: str = ""
+) -> Callable[[int, int], object] | None:
     """The callable of (done, total) that `progress` means; True borrows a progress bar."""
-    if progress is None or progress is False:
-        return None
-    if progress is not True:
+    if progress is None or callable(progress):
         return progress
+    if not isinstance(progress, (bool, np.bool_)):
+        raise TypeError(
+            f"{function}: progress must be True, False or a callable of (done, total) but is {progress!r}"
+        )
+    if not progress:
+        return None
     from .cli.progress import ProgressBar
 
-    return ProgressBar()
+    return ProgressBar(description)
 
 
 def hsic_values(
@@ -78,7 +84,7 @@ def hsic_values(
         _core_kernels(kernels_y, len(y)),
         estimator,
         space,
-        core_progress(progress),
+        core_progress(function, progress),
     )
     if ys is None:
         yy, mean_y, diagonal_y = xx, mean_x, diagonal_x
@@ -106,5 +112,5 @@ def permuted_hsic(
         core_kernel(kernel_y),
         permutations,
         estimator,
-        core_progress(progress),
+        core_progress(function, progress),
     )

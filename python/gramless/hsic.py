@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import _arrays, _core
-from ._sums import Floats, Progress, core_kernel, hsic_values
+from ._sums import Floats, Progress, core_kernel, core_progress, hsic_values
 from .kernels import Estimator, KernelLike, as_estimator, as_kernel
 
 __all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix", "median_distance"]
@@ -209,7 +209,6 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
         raise ValueError(
             f"median_distance: at least 2 rows are needed but x has {_arrays.rows_of(described)}"
         )
-    from ._sums import core_progress
-
-    value = _core.median_distance(described, bool(include_diagonal), core_progress(progress))
+    report = core_progress("median_distance", progress)
+    value = _core.median_distance(described, bool(include_diagonal), report)
     return _arrays.wrap(value, x, [described])

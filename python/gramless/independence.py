@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -184,11 +184,10 @@ def _permutation_test(
 
 
 def _shown(progress: bool | _Progress) -> AbstractContextManager[_Progress | None]:
-    if progress is True:
-        from .cli.terminal import progress_bar
-
-        return progress_bar("permutations")
-    return nullcontext(progress or None)
+    """A bar is removed from the terminal at the end; the user's own callable is only called."""
+    report = _sums.core_progress("independence_test", progress, "permutations")
+    ours = report is not None and report is not progress
+    return cast(AbstractContextManager[_Progress], report) if ours else nullcontext(cast(_Progress, report))
 
 
 def _share(report: _Progress | None, start: int, length: int, total: int) -> _Progress | None:

@@ -134,8 +134,11 @@ class MinibatchCKA:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned; whatever was accumulated here is forgotten.
 
-        Raises ValueError for a state that lacks an entry, or is that of another kernel or weighting.
+        Raises ValueError for a state that lacks an entry, holds no numbers where it should, or is that of
+        another kernel or weighting, TypeError for what is no mapping.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"MinibatchCKA.load_state_dict: state must be a mapping but is {state!r}")
         missing = [name for name in self.state_dict() if name not in state]
         if missing:
             raise ValueError(f"MinibatchCKA.load_state_dict: state has no entry {missing[0]!r}")
@@ -144,16 +147,15 @@ class MinibatchCKA:
                 raise ValueError(
                     f"MinibatchCKA.load_state_dict: {name} is {ours} here but {state[name]} in state"
                 )
-        xx, yy = (np.array(state[name], dtype=np.float64) for name in ("sum_xx", "sum_yy"))
-        xy = np.array(state["sum_xy"], dtype=np.float64)
-        if int(state["batches"]) > 0 and xy.shape != (len(xx), len(yy)):
+        batches, xy, xx, yy = (_entry(state, name) for name in ("batches", "sum_xy", "sum_xx", "sum_yy"))
+        if batches > 0 and xy.shape != (len(xx), len(yy)):
             raise ValueError(
                 f"MinibatchCKA.load_state_dict: sum_xy has shape {xy.shape} but sum_xx and sum_yy have "
                 f"{len(xx)} and {len(yy)} entries"
             )
         self.reset()
-        if int(state["batches"]) > 0:
-            self._add(int(state["batches"]), bool(state["with_itself"]), xy, xx, yy)
+        if batches > 0:
+            self._add(int(batches), bool(state["with_itself"]), xy, xx, yy)
 
     def _check_layers(self, method: str, with_itself: bool, layers: tuple[int, ...]) -> None:
         """Refuse a batch that cannot be added to the batches so far."""
@@ -189,6 +191,15 @@ def _as_layers(argument: str, layers: Any) -> Sequence[Any]:
             f"MinibatchCKA.update: {argument} must be a sequence of arrays, or one array, but is {layers!r}"
         )
     return list(layers)
+
+
+def _entry(state: Mapping[str, Any], name: str) -> _Array:
+    try:
+        return np.array(state[name], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"MinibatchCKA.load_state_dict: {name} must hold numbers but is {state[name]!r}"
+        ) from None
 
 
 def _positive_or_nan(values: _Array) -> _Array:

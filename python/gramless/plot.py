@@ -60,7 +60,7 @@ def heatmap(
     stages_a, stages_b: indices of the layers before which a thin line is drawn.
 
     Raises ValueError if the matrix is not two-dimensional and non-empty or the names do not fit its shape,
-    and ImportError if matplotlib is missing.
+    TypeError if it does not hold real numbers, and ImportError if matplotlib is missing.
 
     >>> import matplotlib
     >>> matplotlib.use("agg")
@@ -68,7 +68,7 @@ def heatmap(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['conv1', 'conv2']
     """
-    values = np.asarray(matrix, dtype=np.float64)
+    values = _numbers(matrix)
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"heatmap: matrix must have two dimensions and values but has shape {values.shape}")
     if names_b is None and names_a is not None and values.shape[0] == values.shape[1]:
@@ -98,6 +98,17 @@ def heatmap(
     if colorbar:
         _add_colorbar(ax, image, values)
     return ax
+
+
+def _numbers(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    try:
+        values = np.asarray(matrix)
+        if values.dtype.kind != "c":
+            return values.astype(np.float64)
+        found = f"has dtype {values.dtype}"
+    except (TypeError, ValueError, RuntimeError) as error:
+        found = f"is {type(matrix).__name__} ({error})"
+    raise TypeError(f"heatmap: matrix must hold real numbers but {found}")
 
 
 def _labels(argument: str, names: Sequence[str] | None, count: int, what: str) -> list[str]:

@@ -1,4 +1,4 @@
-// Runs every test linked in, or those whose name contains the first argument.
+// Runs every test linked in, or those whose name contains the first argument, or after "-" those whose name does not.
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -21,12 +21,17 @@ void run(const check::Test& test) {
   std::fflush(stdout);
 }
 
+bool wanted(const check::Test& test, const char* word) {
+  if (word[0] == '-') return std::strstr(test.name, word + 1) == nullptr;
+  return std::strstr(test.name, word) != nullptr;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   int ran = 0;
   for (const check::Test& test : check::tests()) {
-    if (count > 1 && std::strstr(test.name, arguments[1]) == nullptr) continue;
+    if (count > 1 && !wanted(test, arguments[1])) continue;
     run(test);
     ran++;
   }

@@ -83,21 +83,22 @@ TEST(linear_values_and_sums_are_exact_for_integers) {
 
 // The same formula without vectors, in Number.
 template <class Number, class T>
-Number naive_rbf(const Applied<T>& tile, double gamma, double shift, int i, int j) {
-  const auto stat = [&](int row) { return static_cast<Number>(tile.stats[static_cast<std::size_t>(row)]); };
-  const Number exponent =
-      stat(i) + stat(j) + static_cast<Number>(2 * gamma) * static_cast<Number>(tile.dots[tile.at(i, j)]);
-  return std::exp(exponent < 0 ? exponent : Number(0)) - static_cast<Number>(shift);
+Number naive_rbf(const Applied<T>& tile, const Rbf& kernel, double shift, int i, int j) {
+  const auto norm2 = [&](int row) { return static_cast<Number>(tile.stats[static_cast<std::size_t>(row)]); };
+  const Number distance2 = norm2(i) + norm2(j) - 2 * static_cast<Number>(tile.dots[tile.at(i, j)]);
+  const Number exponent = -static_cast<Number>(kernel.gamma) * std::max(distance2, Number(0));
+  return std::exp(exponent - static_cast<Number>(kernel.log_unit)) - static_cast<Number>(shift);
 }
 
 // Our largest error is at most twice that of the same formula in the same type, plus an ulp of 1.
 template <class T>
 void check_rbf(int rows, int cols, bool diagonal) {
-  constexpr double gamma = 0.0625, shift = 0.25;
+  constexpr Rbf kernel{.gamma = 0.0625, .log_unit = 0.125};
+  constexpr double shift = 0.25;
   std::vector<T> stats = testing::random_values<T>(stats_length, 4);
-  for (T& stat : stats) stat = -std::abs(stat) - T(0.5);
+  for (T& stat : stats) stat = 4 * std::abs(stat);  // beside dot products up to 7 distances of either sign
   Applied<T> tile(rows, cols, diagonal, stats);
-  tile.apply(on_tiles<T>(Rbf{gamma}, shift));
+  tile.apply(on_tiles<T>(kernel, shift));
   double ours = 0, naive = 0;
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < tile.stride; j++) {
@@ -106,9 +107,9 @@ void check_rbf(int rows, int cols, bool diagonal) {
         CHECK(value == 0);
         continue;
       }
-      const auto truth = naive_rbf<long double>(tile, gamma, shift, i, j);
+      const auto truth = naive_rbf<long double>(tile, kernel, shift, i, j);
       ours = std::max(ours, static_cast<double>(std::abs(value - truth)));
-      naive = std::max(naive, static_cast<double>(std::abs(naive_rbf<T>(tile, gamma, shift, i, j) - truth)));
+      naive = std::max(naive, static_cast<double>(std::abs(naive_rbf<T>(tile, kernel, shift, i, j) - truth)));
     }
   CHECK(ours <= 2 * naive + static_cast<double>(std::numeric_limits<T>::epsilon()));
 }

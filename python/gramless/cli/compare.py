@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 import time
 import warnings
@@ -58,7 +59,7 @@ class Comparison:
     "--csv", "csv_path", type=click.Path(path_type=Path), help="Write the matrix; - is standard output."
 )
 @click.option("--title", help="Title of the heatmap.")
-@click.option("--threads", type=click.IntRange(min=1), help="Number of threads.  [default: all cores]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--quiet", is_flag=True, help="Write the files and nothing else.")
 def compare(a: Path, b: Path | None, **options: Any) -> None:
     """CKA of every layer of A with every layer of B (default: A), from saved activations.
@@ -74,9 +75,10 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         gramless.set_num_threads(options["threads"])
     with one_sentence_errors():
         layers_a, layers_b = _open(a, b, options["layers"], options["layers_b"], options["pool"], quiet)
-        rows = check_rows((printable(a.name), layers_a), (printable((b or a).name), layers_b or {}))
+        labels = printable(a.name), printable((b or a).name)
+        rows = check_rows((labels[0], layers_a), (labels[1], layers_b or {}))
         started = time.perf_counter()
-        found = _compare(layers_a, layers_b, kernel, options["estimator"], quiet)
+        found = _compare(layers_a, layers_b, labels, kernel, options["estimator"], quiet)
         elapsed = time.perf_counter() - started
     what = f"{describe(kernel)}, {options['estimator']}, n = {rows}"
     with one_sentence_errors():
@@ -86,7 +88,6 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
             with csv_path.open("w", newline="", encoding="utf-8") as stream:
                 write_csv(stream, found.matrix, found.names_a, found.names_b)
         if out is not None:
-            labels = printable(a.name), printable((b or a).name)
             _draw(out, found, options["title"] or f"CKA ({what})", labels)
     if not quiet and not to_stdout:
         _print_best(found, f"CKA ({what}), {elapsed:.2f} s")
@@ -155,6 +156,7 @@ def _open(
 def _compare(
     layers_a: dict[str, Array],
     layers_b: dict[str, Array] | None,
+    labels: tuple[str, str],
     kernel: gramless.Linear | gramless.RBF,
     estimator: Any,
     quiet: bool,
@@ -163,16 +165,30 @@ def _compare(
     title = f"{len(layers_a)} x {len(names_b)} layers"
     with warnings.catch_warnings(record=True) as caught, progress_bar(title, quiet) as progress:
         warnings.simplefilter("always", RuntimeWarning)
-        matrix = gramless.cka_matrix(
-            list(layers_a.values()),
-            None if layers_b is None else list(layers_b.values()),
-            kernel=kernel,
-            estimator=estimator,
-            progress=progress,
-        )
+        names = {"xs": (labels[0], list(layers_a)), "ys": (labels[1], names_b)}
+        try:
+            matrix = gramless.cka_matrix(
+                list(layers_a.values()),
+                None if layers_b is None else list(layers_b.values()),
+                kernel=kernel,
+                estimator=estimator,
+                progress=progress,
+            )
+        except (ValueError, TypeError) as error:
+            raise Failure(_with_names(str(error), names)) from error
     for warning in caught:
-        messages().print(f"warning: {warning.message}")
+        messages().print(f"warning: {_with_names(str(warning.message), names)}")
     return Comparison(list(layers_a), names_b, np.asarray(matrix), layers_b is None)
+
+
+def _with_names(sentence: str, names: dict[str, tuple[str, list[str]]]) -> str:
+    """The library's sentence with the layers' names for what it calls xs[0] and ys[1]."""
+
+    def name_of(found: re.Match[str]) -> str:
+        label, layers = names[found[1]]
+        return f"layer {layers[int(found[2])]!r} of {label}"
+
+    return re.sub(r"\b(xs|ys)\[(\d+)\]", name_of, sentence)
 
 
 def _draw(out: Path, found: Comparison, title: str, labels: tuple[str, str]) -> None:
@@ -191,12 +207,13 @@ def _draw(out: Path, found: Comparison, title: str, labels: tuple[str, str]) -> 
 
 def _print_best(found: Comparison, title: str) -> None:
     """Every layer's best match; a layer compared with its own model's layers does not match itself."""
+    values = found.matrix.copy()
+    others = found.with_itself and len(values) > 1
     table = Table()
     table.add_column("layer of A")
-    table.add_column("best match among the other layers" if found.with_itself else "best match in B")
+    table.add_column("best match among the other layers" if others else "best match in B")
     table.add_column("CKA", justify="right")
-    values = found.matrix.copy()
-    if found.with_itself and len(values) > 1:
+    if others:
         np.fill_diagonal(values, np.nan)
     for name, row in zip(found.names_a, values, strict=True):
         if np.isnan(row).all():

@@ -61,7 +61,7 @@ class Sweep:
     "--out", type=click.Path(path_type=Path, file_okay=False), default="gramless-demo", show_default=True
 )
 @click.option("--images", type=click.IntRange(min=8), default=512, show_default=True, help="How many crops.")
-@click.option("--threads", type=click.IntRange(min=1), help="Number of threads.  [default: all cores]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--reference/--no-reference", default=True, help="Also time and compare gramless.reference.")
 def demo(out: Path, images: int, threads: int | None, reference: bool) -> None:
     """Compare two ImageNet networks, EfficientNet-Lite0 and -Lite1, layer by layer.

@@ -10,12 +10,15 @@ import click
 
 import gramless
 
+from .terminal import one_sentence_errors
+
 
 @click.command()
 def info() -> None:
     """Show version, instruction sets, threads, CUDA state and the versions beside it."""
-    for name, value in facts().items():
-        click.echo(f"{name:<10} {value}")
+    with one_sentence_errors():
+        for name, value in facts().items():
+            click.echo(f"{name:<10} {value}")
 
 
 def facts() -> dict[str, str]:
