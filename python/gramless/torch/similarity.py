@@ -56,13 +56,13 @@ def _values(
 def _aligned(values: Values, degenerate: float) -> Tensor:
     """xy / sqrt(xx yy), and `degenerate`, a constant, where either is not positive."""
     xy, xx, yy = values
-    defined = (xx > 0)[:, None] & (yy > 0)[None, :]
-    xx, yy = torch.where(xx > 0, xx, 1.0), torch.where(yy > 0, yy, 1.0)
+    undefined = (xx <= 0)[:, None] | (yy <= 0)[None, :]
+    xx, yy = torch.where(xx <= 0, 1.0, xx), torch.where(yy <= 0, 1.0, yy)
     product = xx[:, None] * yy[None, :]
     safe = (product > 0) & (product < torch.inf)
     apart = xx.sqrt()[:, None] * yy.sqrt()[None, :]
     root = torch.where(safe, product, 1.0).sqrt()  # of a matrix's diagonal it is exact
-    return torch.where(defined, xy / torch.where(safe, root, apart), degenerate)
+    return torch.where(undefined, degenerate, xy / torch.where(safe, root, apart))
 
 
 def _warn(function: str, values: Values, names_x: Sequence[str], names_y: Sequence[str]) -> None:
