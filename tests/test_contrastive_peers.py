@@ -10,8 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-import sys
-import types
 from pathlib import Path
 
 import gramless
@@ -61,31 +59,6 @@ def without_temperature(value_and_grad):
 @pytest.fixture(params=[gramless, reference], ids=["gramless", "reference"])
 def package(request):
     return request.param
-
-
-@pytest.fixture
-def lightly_loss(monkeypatch):
-    """A loss class of lightly, from its own file; packages that import all of lightly are passed by."""
-    found = importlib.util.find_spec("lightly")
-    if found is None:
-        pytest.skip("lightly is not installed")
-    root = Path(found.origin).parent
-    for name in ("lightly", "lightly.loss", "lightly.models", "lightly.models.modules", "lightly.utils"):
-        package = types.ModuleType(name)
-        package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
-        monkeypatch.setitem(sys.modules, name, package)
-    unused = types.ModuleType("lightly.models.utils")
-    monkeypatch.setitem(sys.modules, unused.__name__, unused)
-    sys.modules["lightly.models"].utils = unused
-
-    def load(file, name):
-        return getattr(importlib.import_module(f"lightly.loss.{file}"), name)
-
-    before = set(sys.modules)
-    yield load
-    for name in set(sys.modules) - before:
-        if name.startswith("lightly."):
-            del sys.modules[name]
 
 
 @every_problem

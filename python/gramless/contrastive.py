@@ -69,8 +69,8 @@ def nt_xent(
     <z_i, z_j> > t - 1e-6 max_j |<z_i, z_j>|, so that neither order nor rounding chooses among equals.
 
     z_a, z_b: numpy arrays of any layout and real dtype, memory-mapped ones included, or torch CPU tensors;
-    computed in float64 if either is float64 or a wide integer, else in float32. Not differentiable by
-    autograd: see `nt_xent_value_and_grad`.
+    computed in float64 if either is float64 or a wide integer, else in float32. With tensors the loss is
+    differentiable once, by a temperature that is a 0-d tensor too; else see `nt_xent_value_and_grad`.
 
     Returns a float, or for tensors a 0-d tensor; "none" gives an array or a tensor. NaN propagates. Raises
     ValueError where shapes or options do not fit and TypeError where types do not.
@@ -80,6 +80,11 @@ def nt_xent(
     >>> round(nt_xent(z, z, temperature=0.5), 6)  # log(1 + 6 exp(-2))
     0.594438
     """
+    if _arrays.any_tensor(z_a, z_b, temperature):
+        from .torch.functional import two_views
+
+        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
+        return two_views("nt_xent", "softmax", z_a, z_b, *chosen)
     options = contrast_options("nt_xent", temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_reduction("nt_xent", reduction)
     return _two_views("nt_xent", z_a, z_b, options).value(reduction)
@@ -135,6 +140,11 @@ def dcl(
     >>> round(dcl(z, z, temperature=0.5), 6)  # log(6 exp(-2))
     -0.208241
     """
+    if _arrays.any_tensor(z_a, z_b, temperature):
+        from .torch.functional import two_views
+
+        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
+        return two_views("dcl", "decoupled", z_a, z_b, *chosen)
     options = contrast_options("dcl", temperature, normalize, exclude_above, exclude_hardest, decoupled=True)
     reduction = as_reduction("dcl", reduction)
     return _two_views("dcl", z_a, z_b, options).value(reduction)
@@ -192,6 +202,11 @@ def sup_con(
     >>> round(sup_con(np.eye(3), [7, 7, 8], temperature=0.5), 6)
     0.693147
     """
+    if _arrays.any_tensor(z, temperature):
+        from .torch import functional
+
+        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
+        return functional.sup_con(z, labels, *chosen)
     options = contrast_options("sup_con", temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_reduction("sup_con", reduction)
     return _labelled("sup_con", z, labels, options).value(reduction)

@@ -88,6 +88,11 @@ def info_nce(
     >>> round(info_nce(np.eye(4), np.eye(4), temperature=0.5), 6)  # log(1 + 3 exp(-2))
     0.340753
     """
+    if _arrays.any_tensor(anchors, keys, temperature):
+        from .torch import functional
+
+        chosen = (temperature, normalize, symmetric, reduction, exclude_above, exclude_hardest)
+        return functional.info_nce(anchors, keys, queue, *chosen)
     options = contrast_options("info_nce", temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_reduction("info_nce", reduction)
     problem = _pairs("info_nce", anchors, keys, queue, options, symmetric)
@@ -166,6 +171,10 @@ def row_log_sum_exp(
     >>> row_log_sum_exp(np.eye(2), exclude_self=True)
     array([0., 0.])
     """
+    if _arrays.any_tensor(x, y, temperature):
+        from .torch import functional
+
+        return functional.row_log_sum_exp(x, y, temperature, normalize, exclude_self)
     problem = _log_sum_exp_problem("row_log_sum_exp", x, y, temperature, normalize, exclude_self)
     return _arrays.wrap(problem.forward()[0], x, [*problem.anchors, *problem.keys])
 

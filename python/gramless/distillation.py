@@ -136,6 +136,13 @@ def similarity_distillation(
     >>> round(similarity_distillation([[0.0]], [[1.0]], [[1.0], [-1.0]]), 6)
     0.693147
     """
+    if _arrays.any_tensor(student, temperature):
+        from .torch import functional
+
+        arrays = student, teacher, queue_student, queue_teacher
+        return functional.similarity_distillation(
+            *arrays, temperature, teacher_temperature, normalize, reduction
+        )
     function = "similarity_distillation"
     reduction = as_reduction(function, reduction)
     arrays = student, teacher, queue_student, queue_teacher
