@@ -1,4 +1,4 @@
-"""Losses and similarities that are trained through, forward and backward: ours, the obvious code, the peers."""
+"""Losses and similarities one trains through, forward and backward: ours, the obvious code, the peers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def forward_and_backward(loss_of: Loss, problem: Problem, xs: Sequence[Any]) -> 
     loss = loss_of(problem, *leaves)
     loss.backward()
     grads = [problem.n * leaf.grad.double().numpy().ravel() for leaf in leaves]
-    return np.concatenate([[float(loss)], *grads])
+    return np.concatenate([[loss.item()], *grads])
 
 
 def gramless_loss(problem: Problem, x: Any, y: Any) -> Any:
@@ -83,7 +83,7 @@ def pml_loss(problem: Problem, x: Any, y: Any) -> Any:
 
 
 def reference_loss(problem: Problem, xs: Sequence[Array]) -> npt.NDArray[np.float64]:
-    """NT-Xent from its n x n float64 reference; CKA, whose reference has no gradient, from autograd in float64."""
+    """NT-Xent from its float64 reference; CKA, whose reference has no gradient, from autograd in float64."""
     if problem.kind == "nt_xent":
         loss, grads = gl.reference.nt_xent_value_and_grad(xs[0], xs[1], temperature=problem.temperature)
         return np.concatenate([[loss], *(problem.n * grad.ravel() for grad in grads[:2])])
