@@ -21,10 +21,10 @@ struct Logit {
 #endif
   }
 
-  // What is above the highest exponent is taken as that, and not used.
+  // exp(logit - unit), in units of exp(unit). What is above the highest exponent is taken as that, and not used.
   template <class Shift>
-  GRAMLESS_INLINE Vector<T> weight(Vector<T> logit, Shift shift) const {
-    const Vector<T> exponent = logit - shift;
+  GRAMLESS_INLINE Vector<T> weight(Vector<T> logit, Shift unit) const {
+    const Vector<T> exponent = logit - unit;
     if constexpr (!Running) return exp_minus<T>(exponent, T(0));
     const Vector<T> highest = splat(ExpConstants<T>::highest);
     return exp_minus<T>(highest < exponent ? highest : exponent, T(0));  // in this order NaN passes
