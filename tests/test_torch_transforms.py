@@ -99,6 +99,21 @@ def test_compile_in_one_graph(loss):
     torch.testing.assert_close(compiled(*inputs), step(*inputs))  # nothing requires a gradient
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_compile_for_any_batch_and_temperature():
+    def step(a, b, temperature):
+        return gramless.nt_xent(a.sin(), b, temperature=temperature) + gramless.cka(a, b)
+
+    compiled = torch.compile(step, fullgraph=True, dynamic=True, backend="aot_eager")
+    a, b, _ = inputs_of()
+    for rows, temperature in ((6, 0.5), (5, 0.1), (4, 0.2)):
+        inputs = a[:rows], b[:rows]
+        expected = grads_of(lambda a, b, t=temperature: step(a, b, t), inputs)
+        assert_all_close(grads_of(lambda a, b, t=temperature: compiled(a, b, t), inputs), expected)
+    with pytest.raises(ValueError, match="nt_xent: temperature must be finite and not 0"):
+        compiled(a, b, 0.0)
+
+
 @pytest.mark.parametrize("loss", ["nt_xent", "cka"])
 @pytest.mark.filterwarnings("ignore")
 def test_compile_of_func_grad(loss):
