@@ -103,12 +103,14 @@ def test_biased_cka_of_wide_noise_tends_to_one_and_unbiased_does_not():
     assert abs(gramless.cka(x, y)) < 0.1
 
 
-def test_no_autograd_graph_is_kept_and_later_changes_in_place_do_not_matter():
+def test_no_autograd_graph_is_kept_unless_asked_and_later_changes_in_place_do_not_matter():
     torch = pytest.importorskip("torch")
     x = torch.randn(60, 8, requires_grad=True)
     hidden = x * 2
-    value = gramless.cka(hidden, x)
+    with torch.no_grad():
+        value = gramless.cka(hidden, x)
     assert value.grad_fn is None
+    assert gramless.cka(hidden, x).grad_fn is not None
     before = value.clone()
     with torch.no_grad():
         hidden.relu_()

@@ -237,7 +237,17 @@ def test_a_learned_temperature_is_a_parameter():
     torch.testing.assert_close(scale.grad, expected)
 
 
+def test_an_array_beside_a_tensor_is_read_as_one():
+    a, b, t = leaves()
+    frozen = b.detach().numpy()[::-1]
+    frozen.flags.writeable = False
+    value = gramless.nt_xent(a, frozen, temperature=t)
+    torch.testing.assert_close(value, gramless.nt_xent(a, b.flip(0), temperature=t))
+    torch.autograd.grad(value, (a, t))
+
+
 REFUSED = {
+    "text": (lambda a: gramless.nt_xent(a, "words"), "nt_xent: z_b must be a tensor or an array of real"),
     "views of different shape": (
         lambda a: NTXentLoss()(a, a[:2]),
         "NTXentLoss: z_a has 6 rows but z_b has 2",

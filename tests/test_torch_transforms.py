@@ -96,6 +96,30 @@ def test_compile_in_one_graph(loss):
     assert_all_close(grads_of(compiled, inputs), grads_of(step, inputs))
     with torch.no_grad():
         torch.testing.assert_close(compiled(*inputs), step(*inputs))
+    torch.testing.assert_close(compiled(*inputs), step(*inputs))  # nothing requires a gradient
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_compile_for_any_batch_and_temperature():
+    def step(a, b, temperature):
+        return gramless.nt_xent(a.sin(), b, temperature=temperature) + gramless.cka(a, b)
+
+    compiled = torch.compile(step, fullgraph=True, dynamic=True, backend="aot_eager")
+    a, b, _ = inputs_of()
+    for rows, temperature in ((6, 0.5), (5, 0.1), (4, 0.2)):
+        inputs = a[:rows], b[:rows]
+        expected = grads_of(lambda a, b, t=temperature: step(a, b, t), inputs)
+        assert_all_close(grads_of(lambda a, b, t=temperature: compiled(a, b, t), inputs), expected)
+    with pytest.raises(ValueError, match="nt_xent: temperature must be finite and not 0"):
+        compiled(a, b, 0.0)
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", "cka"])
+@pytest.mark.filterwarnings("ignore")
+def test_compile_of_func_grad(loss):
+    gradient = torch.func.grad(total(loss), argnums=(0, 1, 2))
+    compiled = torch.compile(gradient, fullgraph=True, backend="aot_eager")
+    assert_all_close(compiled(*inputs_of()), gradient(*inputs_of()))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -133,14 +157,11 @@ def test_autocast_casts_nothing_here(loss, dtype):
 
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
-def test_checkpointing_changes_nothing(use_reentrant):
-    inputs = inputs_of()
-    for loss in ("nt_xent", "cka"):
-
-        def step(a, b, t, loss=loss):
-            return torch.utils.checkpoint.checkpoint(total(loss), a, b, t, use_reentrant=use_reentrant)
-
-        assert_all_close(grads_of(step, inputs), grads_of(total(loss), inputs), rtol=0, atol=0)
+@pytest.mark.parametrize("loss", ["nt_xent", "cka"])
+def test_checkpointing_changes_nothing(loss, use_reentrant):
+    inputs = [x.requires_grad_() for x in inputs_of()]
+    torch.utils.checkpoint.checkpoint(total(loss), *inputs, use_reentrant=use_reentrant).backward()
+    assert_all_close([x.grad for x in inputs], grads_of(total(loss), inputs), rtol=0, atol=0)
 
 
 def test_a_tensor_changed_before_backward_is_noticed():
@@ -184,3 +205,36 @@ def test_operators_keep_what_they_promise(call):
 
     operator, arguments = list(operator_calls())[call]
     torch.library.opcheck(operator, arguments)
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", "cka"])
+def test_operators_are_differentiable_by_themselves(loss):
+    import gramless.torch
+
+    a, b, t = inputs_of()
+    if loss == "nt_xent":
+        options = ("f", 0.5, True, "softmax", False, "mean", None, None)
+        found = grads_of(
+            lambda a, b, t: torch.ops.gramless.contrast_forward([a, b], [], None, t, *options)[0], (a, b, t)
+        )
+    else:
+        found = grads_of(
+            lambda a, b: torch.ops.gramless.hsic_forward([a], [b], "f", [], [], "unbiased")[0][0, 0], (a, b)
+        )
+    expected = LOSSES["nt_xent"] if loss == "nt_xent" else gramless.hsic
+    assert_all_close(found, grads_of(expected, (a, b, t)[: len(found)]))
+
+
+@pytest.mark.parametrize("loss", ["nt_xent", "cka"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_compile_cannot_trace_is_no_zero(loss):
+    """torch.compile takes a Function in a vmap that is differentiated from outside for a constant."""
+    a, b, t = inputs_of(3)
+
+    def gradient(a):
+        return torch.func.grad(lambda a: torch.func.vmap(lambda a, b: LOSSES[loss](a, b, t))(a, b).sum())(a)
+
+    compiled = torch.compile(gradient, fullgraph=True, backend="aot_eager")
+    with pytest.raises(Exception, match=r"fake tensor call|functorch|vmap"):
+        compiled(a)
+    assert gradient(a).count_nonzero() == a.numel()

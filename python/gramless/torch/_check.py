@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,9 +12,20 @@ from .._losses import as_groups, as_temperature
 from ._operators import DTYPES
 
 
+def _as_tensor(function: str, name: str, array: Any) -> Tensor:
+    """What stands beside a tensor, copied: numpy has layouts that torch has not."""
+    try:
+        return torch.from_numpy(np.array(array))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{function}: {name} must be a tensor or an array of real numbers "
+            f"but is {type(array).__name__} ({error})"
+        ) from None
+
+
 def check_array(function: str, name: str, array: Any) -> Tensor:
     """A tensor the core can read: `array` itself, or what is in it."""
-    x: Tensor = array if isinstance(array, Tensor) else torch.as_tensor(array)
+    x: Tensor = array if isinstance(array, Tensor) else _as_tensor(function, name, array)
     if x.device.type != "cpu":
         raise TypeError(f"{function}: {name} is on {x.device} but this build of gramless reads only the CPU")
     if x.layout is not torch.strided:
@@ -45,6 +57,8 @@ def check_columns(function: str, name_x: str, x: Tensor, name_y: str, y: Tensor)
 def check_temperature(function: str, value: Any, name: str = "temperature") -> tuple[float, Tensor | None]:
     """A number and no tensor, or 1 and the tensor that will be read instead."""
     if not isinstance(value, Tensor):
+        if torch.compiler.is_compiling() and isinstance(value, float):
+            return value, None  # perhaps a symbol; the operator checks it
         return as_temperature(function, value, name), None
     if value.numel() != 1:
         raise ValueError(f"{function}: {name} must be one number but has shape {tuple(value.shape)}")

@@ -20,6 +20,19 @@ def refuse_second_derivative(function: str) -> Any:
     raise NotImplementedError(f"{function}: has first derivatives only but a second one was asked for")
 
 
+class Final(torch.autograd.Function):
+    """(function, count, *gradients, *inputs) -> the gradients, not to be taken for constants."""
+
+    @staticmethod
+    def forward(ctx: Any, function: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.function = function
+        return tuple(x.view_as(x) for x in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return refuse_second_derivative(ctx.function)
+
+
 class ContrastFunction(torch.autograd.Function):
     """(split, options, labels, temperature or None, *anchors, *keys) -> (loss, saved)."""
 
@@ -98,3 +111,25 @@ class _ContrastBackward(torch.autograd.Function):
         return refuse_second_derivative(ctx.function)
 
     vmap = staticmethod(one_by_one(lambda *arguments: _ContrastBackward.apply(*arguments)))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    anchors, keys, labels, temperature, *options = inputs
+    ctx.split, ctx.options = len(anchors), options
+    ctx.save_for_backward(output[1], labels, temperature, *anchors, *keys)
+
+
+def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
+    saved, labels, temperature, *arrays = ctx.saved_tensors
+    wanted = (*(x.is_floating_point() for x in arrays), temperature is not None)
+    needed = (False, False, False, wanted[-1], *wanted[:-1])
+    grads = contrast_gradients(ctx.split, ctx.options, needed, grad, saved, labels, temperature, *arrays)
+    of_arrays = list(grads[4:])
+    return (of_arrays[: ctx.split], of_arrays[ctx.split :], None, grads[3], *(None for _ in ctx.options))
+
+
+# Where torch.compile traces torch.func.grad over torch.vmap it forgets the Function. The operator then
+# refuses, instead of counting as a constant; called by itself it is differentiable.
+torch.library.register_autograd(
+    "gramless::contrast_forward", _differentiate, setup_context=_keep, lib=library
+)

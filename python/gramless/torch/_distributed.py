@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .. import _core
 from .._contrast import NO_GROUPS
 from .._losses import as_temperature
 from .._sums import Floats
+from ._contrast import Final
 from ._gather import all_gather, check_shards, rank
 from ._operators import described
 
@@ -155,17 +155,20 @@ class GatheredContrast(torch.autograd.Function):
                 np.concatenate([d[:n] for d in denominators]),
             ]
         )
-        ctx.shard, ctx.dtypes = shard, (z_a.dtype, z_b.dtype)
-        ctx.temperature_dtype = None if learned is None else learned.dtype
+        ctx.save_for_backward(z_a, z_b, learned)
+        ctx.function, ctx.shard = function, shard
         loss = float(np.mean(shard.sums.losses(kind)))
         return torch.tensor(loss, dtype=torch.float64 if parts[own].dtype is torch.float64 else torch.float32)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Any:
         weight = grad.item() / len(ctx.shard.sums.positive)
-        grads, value = ctx.shard.backward(weight, ctx.denominators)
-        dtype = ctx.temperature_dtype
-        by_temperature = None if dtype is None else torch.tensor(value, dtype=dtype)
-        of_rows = (g.to(dtype) for g, dtype in zip(grads, ctx.dtypes, strict=True))
-        return (None, None, None, None, by_temperature, *of_rows)
+        found, value = ctx.shard.backward(weight, ctx.denominators)
+        z_a, z_b, learned = ctx.saved_tensors
+        grads = [g.to(z.dtype) for g, z in zip(found, (z_a, z_b), strict=True)]
+        if learned is not None:
+            grads.append(torch.full_like(learned, value))
+        if torch.is_grad_enabled():
+            inputs = [x for x in (z_a, z_b, learned) if x is not None]
+            grads = Final.apply(ctx.function, len(grads), *grads, grad, *inputs)
+        return (None, None, None, None, grads[2] if len(grads) > 2 else None, *grads[:2])

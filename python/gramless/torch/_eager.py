@@ -28,6 +28,26 @@ def is_plain(tensors: Sequence[Tensor]) -> bool:
     return all(type(x) in _PLAIN for x in tensors)
 
 
+def seen_anew(x: Tensor) -> Tensor:
+    """x itself, or for torch.compile a view of it.
+
+    Its tracer takes an input of a function that torch.func.grad differentiates for a constant, but not what
+    is made of one, and leaves out the autograd.Function of constants.
+    """
+    return x.view_as(x) if torch.compiler.is_compiling() else x
+
+
+def is_differentiated(tensors: Sequence[Tensor]) -> bool:
+    """Whether an operator has to go through its autograd.Function.
+
+    Under torch.func a tensor may say that it requires no gradient and still get one; torch.compile's tracer
+    knows, and cannot trace a Function none of whose inputs requires one.
+    """
+    if not torch.is_grad_enabled():
+        return False
+    return not torch.compiler.is_compiling() or any(x.requires_grad for x in tensors)
+
+
 class EagerContrast(torch.autograd.Function):
     """(split, options, labels, temperature or None, *anchors, *keys) -> loss."""
 
@@ -75,8 +95,12 @@ def contrast(
     if is_plain(arrays := (*anchors, *keys)):
         loss: Tensor = EagerContrast.apply(len(anchors), options, labels, temperature, *arrays)
         return loss
-    if not torch.is_grad_enabled():
-        loss, _ = contrast_forward(anchors, keys, labels, temperature, *options)
+    arrays = tuple(seen_anew(x) for x in arrays)
+    temperature = None if temperature is None else seen_anew(temperature)
+    if not is_differentiated([*arrays, *([] if temperature is None else [temperature])]):
+        loss, _ = contrast_forward(
+            arrays[: len(anchors)], arrays[len(anchors) :], labels, temperature, *options
+        )
         return loss
     loss, _ = ContrastFunction.apply(len(anchors), options, labels, temperature, *arrays)
     return loss

@@ -183,3 +183,23 @@ class _HsicBackward(torch.autograd.Function):
         return refuse_second_derivative(ctx.function)
 
     vmap = staticmethod(one_by_one(lambda *arguments: _HsicBackward.apply(*arguments)))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    xs, ys, *options = inputs
+    ctx.split, ctx.options = len(xs), tuple(options)
+    ctx.no_gradients = [[None] * len(o) if isinstance(o, (list, tuple)) else None for o in options]
+    ctx.save_for_backward(output[3], *xs, *ys)
+
+
+def _differentiate(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    saved, *layers = ctx.saved_tensors
+    wanted = [x.is_floating_point() for x in layers]
+    run = _HsicBackward.apply if torch.is_grad_enabled() else _gradients
+    found = iter(run(ctx.split, ctx.options, wanted, *grads[:3], saved, *layers))
+    of_layers = [next(found) if want else None for want in wanted]
+    return (of_layers[: ctx.split], of_layers[ctx.split :], *ctx.no_gradients)
+
+
+# Where torch.compile forgets the Function: see `_contrast`.
+torch.library.register_autograd("gramless::hsic_forward", _differentiate, setup_context=_keep, lib=library)

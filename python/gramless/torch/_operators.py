@@ -86,9 +86,8 @@ class Problem:
     ) -> None:
         self.arrays = [x.resolve_neg() if x.is_neg() else x for x in (*anchors, *keys)]
         self.options = options
-        self.temperature = options.temperature
-        if learned_temperature is not None:
-            self.temperature = as_temperature(options.function, learned_temperature.item())
+        temperature = options.temperature if learned_temperature is None else learned_temperature.item()
+        self.temperature = as_temperature(options.function, temperature)
         self.split = len(anchors)
         self.rows = sum(x.shape[0] for x in anchors)
         self.counted: npt.NDArray[np.bool_] | None = None  # all

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from .._arrays import check_layers
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from ._check import check_array, check_rows
-from ._eager import is_plain
-from ._hsic import HsicFunction, encoded
+from ._eager import is_differentiated, is_plain, seen_anew
+from ._hsic import HsicFunction, encoded, hsic_forward
 from ._operators import compute_dtype
 
 Values = tuple[Tensor, Tensor, Tensor]  # (Lx, Ly), (Lx,), (Ly,), float64
@@ -39,6 +39,7 @@ def _values(
     code_y = code_x if kernel_y is None else encoded(as_kernel(kernel_y, function, "kernel_y"))
     estimator = as_estimator(estimator, function)
     xs, ys = ([check_array(function, name, x) for name, x in named.items()] for named in (named_x, named_y))
+    xs, ys = [seen_anew(x) for x in xs], [seen_anew(y) for y in ys]
     names, layers = [*named_x, *named_y], [*xs, *ys]
     for name, layer in zip(names, layers, strict=True):
         check_rows(function, names[0], layers[0], name, layer)
@@ -49,7 +50,10 @@ def _values(
             f"but {names[0]} has {layers[0].shape[0]}"
         )
     options = (function, code_x, code_y, estimator)
-    xy, xx, yy, _ = HsicFunction.apply(len(xs), options, *layers)
+    if is_differentiated(layers):
+        xy, xx, yy, _ = HsicFunction.apply(len(xs), options, *layers)
+    else:
+        xy, xx, yy, _ = hsic_forward(xs, ys, *options)
     return (xy, xx, yy if ys else xx), compute_dtype(layers)
 
 

@@ -1,0 +1,130 @@
+"""Losses gathered over processes: the loss and the gradient of the whole batch in one process."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import gramless
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch_formulas as plain  # noqa: E402
+from gramless.torch import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss  # noqa: E402
+
+if not torch.distributed.is_available():
+    pytest.skip("this torch has no torch.distributed", allow_module_level=True)
+
+CASES = {  # loss, temperature, dtype
+    "nt_xent": (NTXentLoss, 0.5, "float64"),
+    "nt_xent_cold": (NTXentLoss, 0.002, "float64"),
+    "nt_xent_negative": (NTXentLoss, -0.3, "float64"),
+    "nt_xent_float32": (NTXentLoss, 0.1, "float32"),
+    "dcl": (DCLLoss, 0.1, "float64"),
+    "clip": (CLIPLoss, 0.07, "float64"),
+    "clip_cold": (CLIPLoss, 0.002, "float64"),
+}
+ROWS, WIDTH = 5, 4
+
+
+class Embedded(torch.nn.Module):
+    """A network and a loss with a temperature, both of which learn."""
+
+    def __init__(self, loss, temperature, dtype, gather):
+        super().__init__()
+        torch.manual_seed(3)
+        self.layer = torch.nn.Linear(WIDTH, 6, dtype=dtype)
+        temperature = torch.nn.Parameter(torch.tensor(temperature, dtype=dtype))
+        self.loss = loss(temperature, gather_distributed=gather)
+
+    def forward(self, a, b):
+        return self.loss(self.layer(a), self.layer(b))
+
+
+def check_case(name, rank, world):
+    loss, temperature, dtype = CASES[name]
+    dtype = getattr(torch, dtype)
+    views = torch.randn(2, world, ROWS, WIDTH, generator=torch.Generator().manual_seed(1)).to(dtype)
+    whole = Embedded(loss, temperature, dtype, gather=False)
+    expected = whole(*views.flatten(1, 2))
+    expected.backward()
+    shard = torch.nn.parallel.DistributedDataParallel(Embedded(loss, temperature, dtype, gather=True))
+    mean = shard(*views[:, rank])
+    mean.backward()
+    torch.distributed.all_reduce(mean := mean.detach().clone())
+    tolerance = {"rtol": 1e-9, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(mean / world, expected.detach(), **tolerance)
+    for ours, theirs in zip(shard.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, **tolerance)
+    with torch.no_grad():
+        shard.module(*views[:, rank])
+
+
+def check_own_rows(rank, world):
+    """The gradient of a process's rows is that of the sum of all processes' losses."""
+    views = torch.randn(
+        2, world, ROWS, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
+    every = [v.flatten(0, 1).requires_grad_() for v in views]
+    (plain.nt_xent(*every, 0.5) * world).backward()
+    own = [v[rank].clone().requires_grad_() for v in views]
+    NTXentLoss(gather_distributed=True)(*own).backward()
+    for ours, theirs in zip(own, every, strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad.reshape(world, ROWS, WIDTH)[rank])
+
+
+def check_bank(rank, world):
+    torch.manual_seed(0)
+    loss = NTXentLoss(memory_bank_size=(4 * world * ROWS, WIDTH), gather_distributed=True)
+    own = torch.full((ROWS, WIDTH), rank + 1.0, requires_grad=True)
+    signs = torch.ones(WIDTH)
+    signs[0] = -1 - rank
+    loss(own, own * signs).backward()
+    assert loss.memory_bank.bank_ptr == world * ROWS
+    rows = loss.memory_bank.bank[: world * ROWS].reshape(world, ROWS, WIDTH)
+    for other in range(world):
+        expected = signs.clone()
+        expected[0] = -1 - other
+        torch.testing.assert_close(rows[other, 0], expected / expected.norm())
+
+
+def check_refusals(rank, world):
+    rows = torch.ones(3 + (rank == 1), 4)
+    with pytest.raises(ValueError, match=r"process 0 has \(3, 4\) and process 1 has \(4, 4\)"):
+        NTXentLoss(gather_distributed=True)(rows, rows)
+    DCLWLoss(gather_distributed=True)(torch.eye(4) + rank, torch.eye(4))
+    own = torch.randn(3, 4, requires_grad=True)
+    loss = NTXentLoss(gather_distributed=True)(own, own * 2)
+    (grad,) = torch.autograd.grad(loss, own, create_graph=True)
+    with pytest.raises(NotImplementedError, match="NTXentLoss: has first derivatives only"):
+        grad.sum().backward()
+
+
+def process(rank, world, meeting):
+    torch.set_num_threads(1)
+    gramless.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{meeting}",
+        rank=rank,
+        world_size=world,
+        timeout=timedelta(seconds=60),
+    )
+    for name in CASES:
+        check_case(name, rank, world)
+    check_own_rows(rank, world)
+    check_bank(rank, world)
+    check_refusals(rank, world)
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_agree_with_one_process(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.multiprocessing.spawn(process, (world, tmp_path / "meeting"), nprocs=world)
+
+
+def test_without_a_process_group_gathering_changes_nothing():
+    a, b = torch.randn(2, 6, 4)
+    for loss in (NTXentLoss, DCLLoss, CLIPLoss):
+        assert loss(0.5, gather_distributed=True)(a, b) == loss(0.5)(a, b)
