@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gramless as gl
@@ -21,15 +22,30 @@ def as_leaves(arrays: Sequence[Any]) -> list[Any]:
     return [x if isinstance(x, torch.Tensor) else torch.from_numpy(x).requires_grad_() for x in arrays]
 
 
-def forward_and_backward(loss_of: Loss, problem: Problem, xs: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """The loss, then its gradients times the number of rows, whatever that is: (1 + values in xs,)."""
+@dataclass(frozen=True)
+class Trained:
+    """A loss whose backward has run. As an array: the loss, then its gradients times the number of rows.
+
+    Made into an array only when it is checked: what is timed, and what counts as memory, is the training step.
+    """
+
+    problem: Problem
+    loss: Any
+    leaves: Sequence[Any]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.float64]:
+        grads = [self.problem.n * leaf.grad.double().numpy().ravel() for leaf in self.leaves]
+        return np.concatenate([[self.loss.item()], *grads])
+
+
+def forward_and_backward(loss_of: Loss, problem: Problem, xs: Sequence[Any]) -> Trained:
+    """One training step, whatever it is of."""
     leaves = as_leaves(xs)
     for leaf in leaves:
         leaf.grad = None
     loss = loss_of(problem, *leaves)
     loss.backward()
-    grads = [problem.n * leaf.grad.double().numpy().ravel() for leaf in leaves]
-    return np.concatenate([[loss.item()], *grads])
+    return Trained(problem, loss, leaves)
 
 
 def gramless_loss(problem: Problem, x: Any, y: Any) -> Any:
@@ -87,4 +103,4 @@ def reference_loss(problem: Problem, xs: Sequence[Array]) -> npt.NDArray[np.floa
     if problem.kind == "nt_xent":
         loss, grads = gl.reference.nt_xent_value_and_grad(xs[0], xs[1], temperature=problem.temperature)
         return np.concatenate([[loss], *(problem.n * grad.ravel() for grad in grads[:2])])
-    return forward_and_backward(torch_loss, problem, [x.astype(np.float64) for x in xs])
+    return np.asarray(forward_and_backward(torch_loss, problem, [x.astype(np.float64) for x in xs]))
