@@ -106,9 +106,9 @@ def test_operations_in_place_after_a_layer_do_not_change_what_it_returned(images
 
 def test_a_pool_that_returns_a_view_is_copied_too(images):
     net = seeded(0, small_cnn)
-    first = quiet(net, None, [images], layers=["0", "2"], pool=lambda t: t[:, :, 0, 0])
+    first = quiet(net, None, [images], layers=["0", "2"], pool=lambda t: t.flatten(1))
     plain = quiet(
-        seeded(0, lambda: small_cnn(False)), None, [images], layers=["0", "2"], pool=lambda t: t[:, :, 0, 0]
+        seeded(0, lambda: small_cnn(False)), None, [images], layers=["0", "2"], pool=lambda t: t.flatten(1)
     )
     assert np.array_equal(first.matrix, plain.matrix)
 

@@ -12,6 +12,7 @@ from torch import nn
 LayerLike: TypeAlias = "str | type[nn.Module] | nn.Module"
 Layers: TypeAlias = "LayerLike | Sequence[LayerLike] | None"
 
+EVERY: Any = object()  # what None means, where None means something else
 _UNCHANGING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 
@@ -46,7 +47,7 @@ def select(
     >>> [name for name, _ in select("f", "model_a", net, ["2", nn.ReLU, "*"], "layers")]
     ['2', '1', '0']
     """
-    if layers is None:
+    if layers is None or layers is EVERY:
         leaves = [
             (name or type(module).__name__, module)
             for name, module in model.named_modules()

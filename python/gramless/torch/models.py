@@ -15,7 +15,7 @@ from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .batches import BatchReader, Forward, Where
 from .comparison import ModelComparison
 from .hooks import Recorder
-from .layers import Layers, bare, select
+from .layers import EVERY, Layers, bare, select
 from .pooling import Pool, check_pool
 from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
 
@@ -116,7 +116,7 @@ def _sides(
     if layers_b is None:
         layers_b, argument = layers, "layers"
     wanted = select(FUNCTION, owner, model_b, layers_b, argument)
-    optional_b = layers_b is None
+    optional_b = layers_b is None or layers_b is EVERY
     return [
         side_a,
         Side(model_b, Recorder(FUNCTION, owner, model_b, wanted, pool, optional_b), len(loaders) - 1),
