@@ -19,16 +19,18 @@ from .kernels import RBF, Linear
 from .minibatch import MinibatchCKA
 
 if TYPE_CHECKING:
-    from . import plot
+    from . import analysis, compat, plot
 
 __all__ = [
     "RBF",
     "Linear",
     "MinibatchCKA",
     "__version__",
+    "analysis",
     "backends",
     "cka",
     "cka_matrix",
+    "compat",
     "get_num_threads",
     "hsic",
     "hsic_matrix",
@@ -41,6 +43,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":  # imports matplotlib
-        return import_module(".plot", __name__)
+    if name in ("analysis", "compat", "plot", "torch"):  # loaded when used; torch stays out of import *
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'gramless' has no attribute {name!r}")
