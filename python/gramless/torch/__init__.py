@@ -1,4 +1,4 @@
-"""What needs torch: whole models compared layer by layer."""
+"""What needs torch: whole models compared layer by layer, at once or while they train."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .comparison import ModelComparison
+    from .metric import CKAMetric
     from .models import compare_models
+    from .training import TrainingCKA
 
-__all__ = ["ModelComparison", "compare_models"]
+__all__ = ["CKAMetric", "ModelComparison", "TrainingCKA", "compare_models"]
 
-_HOME = {"ModelComparison": "comparison", "compare_models": "models"}
+_HOME = {
+    "CKAMetric": "metric",
+    "ModelComparison": "comparison",
+    "TrainingCKA": "training",
+    "compare_models": "models",
+}
 
 
 def __getattr__(name: str) -> Any:

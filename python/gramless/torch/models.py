@@ -89,7 +89,7 @@ def compare_models(
         raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
     sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan.pool)
     with ExitStack() as undo:
-        where = undo.enter_context(_placed([side.model for side in sides], device))
+        where = undo.enter_context(placed(FUNCTION, [side.model for side in sides], device))
         for side in sides:
             undo.enter_context(side.recorder.running())
         return compared(sides, dataloaders, where, plan)
@@ -124,7 +124,9 @@ def _sides(
 
 
 @contextmanager
-def _placed(models: Sequence[nn.Module], device: torch.device | str | None) -> Iterator[torch.device]:
+def placed(
+    function: str, models: Sequence[nn.Module], device: torch.device | str | None
+) -> Iterator[torch.device]:
     """All models on one device, on which batches belong; models that were moved go back on leaving.
 
     Raises ValueError where they lie on several devices and none is given.
@@ -136,7 +138,7 @@ def _placed(models: Sequence[nn.Module], device: torch.device | str | None) -> I
             where = "; ".join(
                 f"model_{'ab'[i]}: {', '.join(map(str, found))}" for i, found in enumerate(places)
             )
-            raise ValueError(f"{FUNCTION}: the models are on different devices ({where}); give device=")
+            raise ValueError(f"{function}: the models are on different devices ({where}); give device=")
         yield torch.device(together[0] if together else "cpu")
         return
     target = torch.device(device)
@@ -144,7 +146,7 @@ def _placed(models: Sequence[nn.Module], device: torch.device | str | None) -> I
         for model, found in zip(models, places, strict=True):
             if len(found) > 1:
                 raise ValueError(
-                    f"{FUNCTION}: {type(model).__name__} is spread over {', '.join(map(str, found))}, so it "
+                    f"{function}: {type(model).__name__} is spread over {', '.join(map(str, found))}, so it "
                     f"cannot be moved to {target} and back; leave device out"
                 )
             if found and found[0] != target:
