@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import gramless
 import numpy as np
 import pytest
@@ -281,3 +283,24 @@ def test_the_default_progress_bar_is_not_missed_without_rich(pair, loader, monke
 
     monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda name: None)
     assert compare_models(*pair, loader, layers=["0"]).matrix.shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "minibatch"}, {"memory_budget": 0}], ids=["minibatch", "spooled"]
+)
+def test_activations_of_earlier_batches_are_not_kept(pair, images, monkeypatch, options):
+    from gramless.torch import hooks
+
+    pooled, made, alive = hooks.pooled, [], []
+
+    def remembered(*arguments):
+        rows = pooled(*arguments)
+        made.append(weakref.ref(rows))
+        alive.append(sum(reference() is not None for reference in made))
+        return rows
+
+    monkeypatch.setattr(hooks, "pooled", remembered)
+    batches = list(images.repeat(5, 1, 1, 1).split(16))
+    quiet(*pair, batches, layers=["0", "2", "5"], **options)
+    assert len(made) == 6 * len(batches)
+    assert max(alive) <= 12  # this batch's and at most the one before
