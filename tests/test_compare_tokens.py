@@ -126,6 +126,25 @@ def test_the_whole_model_is_a_layer_by_its_hidden_state(net, text):
     assert found.matrix[0, 1] == pytest.approx(1, abs=1e-9)
 
 
+def test_without_layers_those_that_cannot_be_pooled_are_left_out(text):
+    class Positioned(Language):
+        def __init__(self):
+            super().__init__()
+            self.positions = nn.Embedding(TOKENS, WIDTH)
+
+        def forward(self, input_ids, attention_mask):
+            where = self.positions(torch.arange(TOKENS)[None])
+            return super().forward(input_ids, attention_mask)["last_hidden_state"] + where
+
+    found = quiet(Positioned(), None, [text, text])
+    assert found.layers_a == [
+        "embed"
+    ]  # the blocks' linear layers have one token, which the mask does not fit
+    assert found.settings["left_out_a"] == ["blocks.0.linear", "blocks.1.linear", "positions"]
+    with pytest.raises(ValueError, match="layer 'positions' of model_a returns shape"):
+        quiet(Positioned(), None, [text], layers=["positions"])
+
+
 def test_the_fused_path_of_torch_encoders_does_not_hide_their_modules():
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)

@@ -115,7 +115,7 @@ def test_plot_draws_names_and_settings(result):
     ax = result.plot(mark_best=True)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["conv, 1", "fc"]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("Wide", "Déep")
-    assert ax.get_title() == "CKA (Linear(), n = 512)"
+    assert ax.get_title() == "CKA (linear, n = 512)"
     assert result.plot(ax=ax, title="mine", colorbar=False).get_title() == "mine"
     matplotlib.pyplot.close("all")
 

@@ -59,7 +59,8 @@ class ModelComparison:
         return heatmap(self.matrix, self.layers_a, self.layers_b, ax, **(defaults | options))
 
     def _title(self) -> str:
-        kernel, estimator = self.settings.get("kernel"), self.settings.get("estimator")
+        kernel = str(self.settings.get("kernel", "")).partition("(")[0].replace("Linear", "linear")
+        estimator = self.settings.get("estimator")
         examples = self.settings.get("examples")
         parts = [kernel, estimator, f"n = {examples}" if examples else None]
         known = ", ".join(str(part) for part in parts if part)

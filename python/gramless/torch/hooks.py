@@ -22,7 +22,7 @@ class Recorder:
     autograd graph is kept. A module that runs several times is several layers, name[0], name[1], ...
 
     function, owner: for the errors, such as "compare_models" and "model_a".
-    optional: layers that never run are left out instead of refused.
+    optional: layers that never run, or whose output cannot be pooled, are left out, not refused.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
     >>> with Recorder("f", "model_a", net, [("0", net[0])], "none").running() as recorder:
@@ -45,6 +45,7 @@ class Recorder:
         self._function, self.owner = function, owner
         self._model, self._layers, self._pool = model, list(layers), pool
         self._optional = optional
+        self._unusable: set[int] = set()
         self._calls: dict[int, list[Rows]] = {}
         self._counts: list[int] | None = None  # how often each layer ran in the first batch
         self._recording = False
@@ -66,11 +67,17 @@ class Recorder:
 
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-            if not self._recording:  # the model of both sides, or a part of it, runs for the other side
+            if not self._recording:  # a module of both sides runs for the other side
+                return
+            if id(module) in self._unusable:
                 return
             try:
                 rows = pooled(output, self._pool, self._mask, self._rows)
             except PoolError as error:
+                if self._optional and self._counts is None:
+                    self._unusable.add(id(module))
+                    self._calls.pop(id(module), None)
+                    return
                 raise ValueError(f"{self._function}: layer {name!r} of {self.owner} {error}") from None
             self._calls.setdefault(id(module), []).append(rows)
 

@@ -47,8 +47,8 @@ def compare_models(
     dataloaders: one for both models, or one each (other input sizes), in step. A batch is a tensor, a tuple
         or list that starts with one, or a mapping; otherwise `forward` is a callable of (model, batch).
     layers, layers_b: names, globs (* crosses dots), types or modules, in any order, which is kept; layers_b
-        is as layers by default. None takes every module that holds no others and runs, except dropout. A
-        module that runs several times is several layers, relu[0], relu[1], ...
+        is as layers by default. None takes every module that holds no others, runs and can be pooled,
+        except dropout. A module that runs several times is several layers, relu[0], relu[1], ...
     pool: "mean" averages (n, channels, height, width) over positions and (n, tokens, features) over tokens,
         the valid ones where there is a mask; "none" flattens; "cls" takes the first valid token; "tokens" is
         "mean" and insists on a mask; or a callable from an output's tensor to (n, features).
