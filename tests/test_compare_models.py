@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from typing import NamedTuple
 
 import gramless
 import numpy as np
@@ -304,3 +305,40 @@ def test_activations_of_earlier_batches_are_not_kept(pair, images, monkeypatch, 
     quiet(*pair, batches, layers=["0", "2", "5"], **options)
     assert len(made) == 6 * len(batches)
     assert max(alive) <= 12  # this batch's and at most the one before
+
+
+def test_models_go_to_the_device_named_and_back_after_an_exception():
+    class Movable(nn.Linear):
+        places = ()
+
+        def to(self, device):
+            self.places += (str(device),)
+            return self
+
+    net = Movable(4, 3)
+    with pytest.raises(RuntimeError):  # data on meta, weights that did not really move
+        quiet(net, None, [torch.randn(8, 4)], layers=[net], device="meta")
+    assert net.places == ("meta", "cpu")
+
+
+def test_batches_may_be_named_tuples_and_nested(images):
+    class Sample(NamedTuple):
+        image: torch.Tensor
+        label: int
+
+    net = seeded(0, small_cnn)
+    plain = quiet(net, None, [images], layers="5").matrix
+    for batch in (
+        Sample(images, 3),
+        [{"input": images}, 1],
+        {"input": images, "labels": [1] * 48, "extra": "x"},
+    ):
+        assert np.array_equal(quiet(net, None, [batch], layers="5").matrix, plain)
+
+
+def test_one_model_on_two_loaders_and_other_layers(images):
+    net = seeded(0, small_cnn)
+    noisy = images + 0.5 * torch.randn(48, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    found = quiet(net, None, [images], [noisy], layers="0", layers_b=["5", "2"])
+    expected = gramless.cka_matrix(rows(outputs(net, images, ["0"])), rows(outputs(net, noisy, ["5", "2"])))
+    assert found.matrix == pytest.approx(expected, abs=1e-6)
