@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from .pooling import Pool, PoolError, pooled
+from .pooling import Pool, PoolError, owned, pooled
 
 Rows = npt.NDArray[Any]  # (n, features)
 
@@ -23,6 +23,7 @@ class Recorder:
 
     function, owner: for the errors, such as "compare_models" and "model_a".
     optional: layers that never run, or whose output cannot be pooled, are left out, not refused.
+    keep: what is kept of the rows, see `pooled`.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
     >>> with Recorder("f", "model_a", net, [("0", net[0])], "none").running() as recorder:
@@ -39,14 +40,15 @@ class Recorder:
         layers: Sequence[tuple[str, nn.Module]],
         pool: Pool,
         optional: bool = False,
+        keep: Callable[[torch.Tensor], Any] = owned,
     ) -> None:
         self.names: list[str] = []  # known after the first batch
         self.left_out: list[str] = []
         self._function, self.owner = function, owner
         self._model, self._layers, self._pool = model, list(layers), pool
-        self._optional = optional
+        self._optional, self._keep = optional, keep
         self._unusable: set[int] = set()
-        self._calls: dict[int, list[Rows]] = {}
+        self._calls: dict[int, list[Any]] = {}
         self._counts: list[int] | None = None  # how often each layer ran in the first batch
         self._recording = False
         self._mask: torch.Tensor | None = None
@@ -72,7 +74,7 @@ class Recorder:
             if id(module) in self._unusable:
                 return
             try:
-                rows = pooled(output, self._pool, self._mask, self._rows)
+                rows = pooled(output, self._pool, self._mask, self._rows, self._keep)
             except PoolError as error:
                 if self._optional and self._counts is None:
                     self._unusable.add(id(module))
@@ -89,8 +91,8 @@ class Recorder:
         batch: Any,
         mask: torch.Tensor | None = None,
         rows: int | None = None,
-    ) -> list[Rows]:
-        """The rows of every layer for one batch of `rows` examples.
+    ) -> list[Any]:
+        """The rows of every layer, or what is kept of them, for one batch of `rows` examples.
 
         Raises ValueError where a layer does not run, or not as often as in the first batch.
         """

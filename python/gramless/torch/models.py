@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from .._sums import Progress
-from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
+from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
 from .batches import BatchReader, Forward, Where
 from .comparison import ModelComparison
+from .grams import gram_or_rows
 from .hooks import Recorder
 from .layers import EVERY, Layers, bare, select
-from .pooling import Pool, check_pool
+from .pooling import Pool, check_pool, owned
 from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
 
 __all__ = ["compare_models"]
@@ -87,7 +88,7 @@ def compare_models(
         model_b, dataloaders = None, (model_b, *dataloaders)
     if len(dataloaders) not in (1, 2):
         raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
-    sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan.pool)
+    sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
     with ExitStack() as undo:
         where = undo.enter_context(placed(FUNCTION, [side.model for side in sides], device))
         for side in sides:
@@ -101,15 +102,16 @@ def _sides(
     loaders: Sequence[Any],
     layers: Layers,
     layers_b: Layers,
-    pool: Pool,
+    plan: Plan,
 ) -> list[Side]:
     """One side for a model against itself, else two."""
     if not isinstance(model_a, nn.Module):
         raise TypeError(f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}")
-    model_a, optional_a = bare(model_a), layers is None
+    keep = gram_or_rows if plan.method == "minibatch" and isinstance(plan.kernel, Linear) else owned
+    model_a, optional_a = bare(model_a), layers is None or layers is EVERY
     model_b = model_a if model_b is None else bare(model_b)
     wanted = select(FUNCTION, "model_a", model_a, layers, "layers")
-    side_a = Side(model_a, Recorder(FUNCTION, "model_a", model_a, wanted, pool, optional_a), 0)
+    side_a = Side(model_a, Recorder(FUNCTION, "model_a", model_a, wanted, plan.pool, optional_a, keep), 0)
     if model_b is model_a and layers_b is None and len(loaders) == 1:
         return [side_a]
     owner, argument = ("model_a" if model_b is model_a else "model_b"), "layers_b"
@@ -119,7 +121,9 @@ def _sides(
     optional_b = layers_b is None or layers_b is EVERY
     return [
         side_a,
-        Side(model_b, Recorder(FUNCTION, owner, model_b, wanted, pool, optional_b), len(loaders) - 1),
+        Side(
+            model_b, Recorder(FUNCTION, owner, model_b, wanted, plan.pool, optional_b, keep), len(loaders) - 1
+        ),
     ]
 
 

@@ -54,8 +54,19 @@ def _has_tensor(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and any(map(_has_tensor, value))
 
 
-def pooled(output: Any, pool: Pool, mask: torch.Tensor | None, rows: int | None) -> npt.NDArray[Any]:
-    """The rows (n, features) of one output, a copy: whatever happens to the output later is harmless.
+def owned(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """A copy on the CPU: whatever happens to the tensor later is harmless."""
+    return tensor.to("cpu", copy=True).contiguous().numpy()
+
+
+def pooled(
+    output: Any,
+    pool: Pool,
+    mask: torch.Tensor | None,
+    rows: int | None,
+    keep: Callable[[torch.Tensor], Any] = owned,
+) -> Any:
+    """The rows (n, features) of one output, or what `keep` makes of them.
 
     pool: "mean" averages (n, channels, height, ...) over positions and (n, tokens, features) over tokens, the
         valid ones where there is a mask; "none" flattens; "cls" takes the first valid token; "tokens" is the
@@ -63,6 +74,7 @@ def pooled(output: Any, pool: Pool, mask: torch.Tensor | None, rows: int | None)
         output's tensor to (n, features) itself.
     mask: (n, tokens), nonzero where valid.
     rows: the examples in the batch, if known.
+    keep: must copy or reduce, for the tensor it gets may be part of the output and change later.
 
     Raises PoolError where the output does not fit. float64 stays, everything else becomes float32.
 
@@ -86,15 +98,11 @@ def pooled(output: Any, pool: Pool, mask: torch.Tensor | None, rows: int | None)
         )
     if not callable(pool):
         tensor = _by_name(_wide(tensor), pool, mask)
-    return _owned(_wide(tensor))
+    return keep(_wide(tensor))
 
 
 def _wide(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
-
-
-def _owned(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    return tensor.to("cpu", copy=True).contiguous().numpy()
 
 
 def _by_name(tensor: torch.Tensor, pool: PoolName, mask: torch.Tensor | None) -> torch.Tensor:

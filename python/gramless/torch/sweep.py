@@ -22,6 +22,7 @@ from ..kernels import Estimator, Kernel
 from ..minibatch import MinibatchCKA
 from .batches import BatchReader, length, moved
 from .comparison import ModelComparison
+from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder, Rows
 from .pooling import Pool
 from .spool import Spool
@@ -110,7 +111,7 @@ def _settings(sides: Sequence[Side], outcome: _Outcome, plan: Plan) -> dict[str,
 
 def _recorded(
     sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan
-) -> Iterator[list[list[Rows]]]:
+) -> Iterator[list[list[Any]]]:
     """Every side's layers for every batch, each batch loaded once."""
     report, total = _report(plan.progress, "forward passes"), length(loaders[0])
     for index, pair in enumerate(plan.reader.paired(loaders)):
@@ -150,7 +151,7 @@ def _check_rows(sides: Sequence[Side], found: Sequence[Sequence[Rows]]) -> None:
                 )
 
 
-def _minibatch(batches: Iterator[list[list[Rows]]], plan: Plan) -> _Outcome:
+def _minibatch(batches: Iterator[list[list[Any]]], plan: Plan) -> _Outcome:
     minibatch = MinibatchCKA(plan.kernel, plan.weighting)
     examples = count = 0
     for found in batches:
@@ -160,7 +161,12 @@ def _minibatch(batches: Iterator[list[list[Rows]]], plan: Plan) -> _Outcome:
                 f"{FUNCTION}: batch {count} has {rows} examples but unbiased HSIC needs 4; use another batch "
                 "size or drop_last=True"
             )
-        minibatch.update(*found)
+        if any(isinstance(kept, CentredGram) for side in found for kept in side):
+            weight = rows * (rows - 3) if plan.weighting == "pairs" else 1
+            sums = unbiased_hsic(found[0], found[1] if len(found) > 1 else None)
+            minibatch._add(1, len(found) == 1, *(weight * values for values in sums))
+        else:
+            minibatch.update(*found)
         examples, count = examples + rows, count + 1
     _check_enough(count, examples, plan.estimator)
     with warnings.catch_warnings():
