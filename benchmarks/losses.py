@@ -26,7 +26,7 @@ def as_leaves(arrays: Sequence[Any]) -> list[Any]:
 class Trained:
     """A loss whose backward has run. As an array: the loss, then its gradients times the number of rows.
 
-    Made into an array only when it is checked: what is timed, and what counts as memory, is the training step.
+    Made into an array only when it is checked: what is timed, and counts as memory, is the training step.
     """
 
     problem: Problem

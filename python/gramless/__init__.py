@@ -34,16 +34,18 @@ from .kernels import RBF, Linear
 from .minibatch import MinibatchCKA
 
 if TYPE_CHECKING:
-    from . import plot, torch
+    from . import analysis, compat, plot, torch
 
 __all__ = [
     "RBF",
     "Linear",
     "MinibatchCKA",
     "__version__",
+    "analysis",
     "backends",
     "cka",
     "cka_matrix",
+    "compat",
     "dcl",
     "dcl_value_and_grad",
     "get_num_threads",
@@ -69,6 +71,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("plot", "torch"):  # they import matplotlib and torch
+    if name in ("analysis", "compat", "plot", "torch"):  # loaded when used; torch stays out of import *
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'gramless' has no attribute {name!r}")

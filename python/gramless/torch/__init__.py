@@ -1,11 +1,47 @@
-"""Losses for training loops of torch, without n x n memory.
+"""What needs torch: losses for training loops, and whole models compared layer by layer.
 
-`gramless.nt_xent` and its relatives are differentiable when they are given tensors; here are the modules.
-Everything works under torch.compile, torch.func, autocast and activation checkpointing; second derivatives
-are refused.
+`gramless.nt_xent`, its relatives and `gramless.cka` are differentiable when they are given tensors; here are
+the modules. They work under torch.compile, torch.func, autocast and activation checkpointing; second
+derivatives are refused.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .losses import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss
 from .similarity import CKALoss, HSICLoss
 
-__all__ = ["CKALoss", "CLIPLoss", "DCLLoss", "DCLWLoss", "HSICLoss", "NTXentLoss", "SupConLoss"]
+if TYPE_CHECKING:
+    from .comparison import ModelComparison
+    from .metric import CKAMetric
+    from .models import compare_models
+    from .training import TrainingCKA
+
+__all__ = [
+    "CKALoss",
+    "CKAMetric",
+    "CLIPLoss",
+    "DCLLoss",
+    "DCLWLoss",
+    "HSICLoss",
+    "ModelComparison",
+    "NTXentLoss",
+    "SupConLoss",
+    "TrainingCKA",
+    "compare_models",
+]
+
+_HOME = {
+    "CKAMetric": "metric",
+    "ModelComparison": "comparison",
+    "TrainingCKA": "training",
+    "compare_models": "models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module 'gramless.torch' has no attribute {name!r}")

@@ -1,0 +1,34 @@
+"""What the literature reads out of representations and out of similarity matrices. numpy only.
+
+| question | function | paper |
+|---|---|---|
+| do two seeds' layers find each other? | `layer_correspondence` | Kornblith et al. 2019 |
+| is there a block of layers all alike? | `largest_block` | Nguyen et al. 2021 |
+| which contiguous layers, or times, belong together? | `segment`, `segment_rows` | Arlot et al. 2019 |
+| is a block one dominant component, of few examples? | `dominant_component` | Nguyen et al. 2021, 2022 |
+| how apart are the classes? | `class_separation` | Kornblith et al. 2021 |
+| how sure is a CKA value? | `cka_interval` | Efron and Tibshirani 1993 |
+"""
+
+from __future__ import annotations
+
+from .blocks import Block, Segmentation, largest_block, segment, segment_rows
+from .components import DominantComponent, dominant_component
+from .correspondence import LayerCorrespondence, layer_correspondence
+from .intervals import Interval, cka_interval
+from .separation import class_separation
+
+__all__ = [
+    "Block",
+    "DominantComponent",
+    "Interval",
+    "LayerCorrespondence",
+    "Segmentation",
+    "cka_interval",
+    "class_separation",
+    "dominant_component",
+    "largest_block",
+    "layer_correspondence",
+    "segment",
+    "segment_rows",
+]

@@ -1,0 +1,168 @@
+"""Contiguous blocks of a similarity matrix, or of a series of rows, by dynamic programming."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ._checks import Floats, as_matrix
+
+
+class Block(NamedTuple):
+    """The layers start, ..., stop - 1."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """blocks in order, and the total cost of them."""
+
+    blocks: list[Block]
+    cost: float
+
+    @property
+    def boundaries(self) -> list[int]:
+        """Where every block but the first starts, as `heatmap` draws lines (stages_a, stages_b)."""
+        return [block.start for block in self.blocks[1:]]
+
+    @property
+    def labels(self) -> list[int]:
+        """The block of every layer."""
+        return [label for label, block in enumerate(self.blocks) for _ in range(block.stop - block.start)]
+
+
+def largest_block(similarity: Any, threshold: float = 0.9) -> Block:
+    """The longest contiguous range of layers that are all similar to each other, the first of equals.
+
+    every S[i, j] >= threshold for i, j in the block. A single layer always is one; NaN is not similar.
+
+    similarity: (L, L), such as `cka_matrix(layers)`. Raises ValueError unless it is square. Block structure:
+    Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
+
+    >>> largest_block([[1.0, 0.3, 0.2], [0.3, 1.0, 0.95], [0.2, 0.95, 1.0]])
+    Block(start=1, stop=3)
+    """
+    alike = as_matrix("largest_block", "similarity", similarity, square=True) >= threshold
+    best, start = Block(0, 1), 0
+    for stop in range(1, len(alike) + 1):
+        both = alike[start:stop, stop - 1] & alike[stop - 1, start:stop]
+        both[-1] = True
+        if not both.all():
+            start += int(np.flatnonzero(~both)[-1]) + 1
+        if stop - start > best.stop - best.start:
+            best = Block(start, stop)
+    return best
+
+
+def segment(
+    similarity: Any, segments: int | None = None, *, penalty: float | None = None, min_length: int = 1
+) -> Segmentation:
+    """The contiguous blocks of a similarity matrix (L, L) with the least scatter inside, exactly.
+
+    cost of block B = sum_{i in B} S_ii - (1 / |B|) sum_{i, j in B} S_ij
+
+    which, where S is a Gram matrix, is the squared distance of the block's members from their mean.
+    segments: how many blocks; or penalty: the cost of every block, their number then chosen with it.
+    min_length: of every block. Takes O(segments L^2) time.
+
+    Raises ValueError unless the matrix is square and finite and exactly one of segments and penalty is given
+    and can be. Arlot, Celisse and Harchaoui 2019, JMLR 20(162); costs of contiguous blocks of CKA matrices.
+
+    >>> segment([[1.0, 0.9, 0.1], [0.9, 1.0, 0.2], [0.1, 0.2, 1.0]], 2).blocks
+    [Block(start=0, stop=2), Block(start=2, stop=3)]
+    """
+    matrix = as_matrix("segment", "similarity", similarity, square=True)
+    _check_finite("segment", "similarity", matrix)
+    size = len(matrix)
+    diagonal = np.concatenate([[0.0], np.cumsum(np.diag(matrix))])
+    corner = np.zeros((size + 1, size + 1))  # corner[i, j]: the sum of S[:i, :j]
+    corner[1:, 1:] = matrix.cumsum(axis=0).cumsum(axis=1)
+    square = np.diag(corner)
+
+    def costs(stop: int) -> Floats:  # of the blocks start, ..., stop - 1 for every start < stop
+        inside = square[stop] - corner[:stop, stop] - corner[stop, :stop] + square[:stop]
+        return np.asarray(diagonal[stop] - diagonal[:stop] - inside / (stop - np.arange(stop)))
+
+    return _cheapest("segment", costs, size, segments, penalty, min_length)
+
+
+def segment_rows(
+    x: Any, segments: int | None = None, *, penalty: float | None = None, min_length: int = 1
+) -> Segmentation:
+    """`segment` of the cosine similarity of the rows x (n, d), in order, without that n x n matrix.
+
+    A time series such as the frames of a recording: block sums are differences of cumulative sums of unit
+    rows. Takes O(n^2 d) time and O(n (d + segments)) memory. Arguments, errors and paper as in `segment`.
+
+    >>> segment_rows([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0], [0.1, 5.0]], 2).boundaries
+    [2]
+    """
+    rows = as_matrix("segment_rows", "x", x)
+    _check_finite("segment_rows", "x", rows)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    units = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    sums = np.concatenate([np.zeros((1, units.shape[1])), units.cumsum(axis=0)])
+    squares = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", units, units))])
+
+    def costs(stop: int) -> Floats:
+        between = sums[stop] - sums[:stop]
+        inside = np.einsum("ij,ij->i", between, between)
+        return np.asarray(squares[stop] - squares[:stop] - inside / (stop - np.arange(stop)))
+
+    return _cheapest("segment_rows", costs, len(rows), segments, penalty, min_length)
+
+
+def _check_finite(function: str, name: str, values: Floats) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{function}: {name} must be finite but holds NaN or inf")
+
+
+def _cheapest(
+    function: str,
+    costs: Callable[[int], Floats],
+    size: int,
+    segments: int | None,
+    penalty: float | None,
+    min_length: int,
+) -> Segmentation:
+    """least[k, j]: the least cost of the first j members in k blocks; with a penalty, k does not count."""
+    if (segments is None) == (penalty is None):
+        raise ValueError(f"{function}: one of segments and penalty is needed")
+    shortest = operator.index(min_length)
+    count = 1 if segments is None else operator.index(segments)
+    if shortest < 1 or count < 1 or count * shortest > size:
+        raise ValueError(f"{function}: {size} members cannot be {count} blocks of at least {shortest}")
+    if penalty is not None and not (math.isfinite(penalty) and penalty >= 0):
+        raise ValueError(f"{function}: penalty must be finite and not negative but is {penalty}")
+    least = np.full((count + 1, size + 1), np.inf)
+    least[0, 0] = 0.0
+    starts = np.zeros((count + 1, size + 1), np.intp)
+    for stop in range(shortest, size + 1):
+        added = costs(stop)[: stop - shortest + 1]
+        before = least[:count] if penalty is None else np.minimum(least[:1], least[1:])
+        totals = before[:, : len(added)] + added + (penalty or 0.0)  # (count, starts)
+        choice = np.argmin(totals, axis=1)
+        least[1:, stop] = totals[np.arange(count), choice]
+        starts[1:, stop] = choice
+    return _traced(costs, size, starts, least, penalty is None)
+
+
+def _traced(
+    costs: Callable[[int], Floats], size: int, starts: npt.NDArray[np.intp], least: Floats, counted: bool
+) -> Segmentation:
+    blocks: list[Block] = []
+    stop, left = size, len(starts) - 1
+    while stop > 0:
+        start = int(starts[left, stop])
+        blocks.append(Block(start, stop))
+        stop, left = start, left - counted
+    cost = sum(float(costs(block.stop)[block.start]) for block in blocks)
+    return Segmentation(blocks[::-1], cost)

@@ -1,0 +1,93 @@
+"""Is a representation one dominant direction, and does it belong to a few examples?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._checks import Floats, as_matrix
+
+SMALL = 512  # sides up to this are decomposed exactly
+
+
+@dataclass(frozen=True, eq=False)
+class DominantComponent:
+    """The first principal component of rows x (n, d).
+
+    fraction: of the variance of x that it explains.
+    direction: (d,), of length 1; its largest entry is positive.
+    scores: (n,), the centred rows along it.
+    """
+
+    fraction: float
+    direction: Floats
+    scores: Floats
+
+    def share_of(self, examples: int) -> float:
+        """The share of the component's variance that this many examples, its largest, carry."""
+        energy = np.sort(self.scores**2)[::-1]
+        return float(energy[:examples].sum() / energy.sum())
+
+    def remove(self, x: Any) -> Floats:
+        """x without the component: the rows whose CKA tells whether a block depends on it."""
+        rows = as_matrix("DominantComponent.remove", "x", x)
+        if rows.shape != (len(self.scores), len(self.direction)):
+            raise ValueError(
+                f"DominantComponent.remove: x has shape {rows.shape} but the component is that of "
+                f"{(len(self.scores), len(self.direction))}"
+            )
+        return rows - np.outer(self.scores, self.direction)
+
+    def __repr__(self) -> str:
+        return f"DominantComponent({self.fraction:.1%} of the variance)"
+
+
+def dominant_component(x: Any) -> DominantComponent:
+    """The first principal component of a layer's rows x (n, d): how much it explains, and which examples.
+
+    Block structure in CKA matrices comes with a first component that explains most of the variance, is alike
+    across the block's layers, and is carried by few examples (`share_of`); without it (`remove`) the block
+    goes. Neither n x n nor, beyond 512 features, d x d memory is needed.
+
+    Raises ValueError where x is no finite matrix of at least 2 rows with variance. Nguyen, Raghu and
+    Kornblith 2021, arXiv:2010.15327; 2022, arXiv:2202.07184.
+
+    >>> x = np.random.default_rng(0).standard_normal((100, 5))
+    >>> x[:3] += 40
+    >>> component = dominant_component(x)
+    >>> component, round(component.share_of(3), 2)
+    (DominantComponent(98.3% of the variance), 0.97)
+    """
+    rows = as_matrix("dominant_component", "x", x)
+    if len(rows) < 2 or not np.isfinite(rows).all():
+        raise ValueError(f"dominant_component: x must be finite, at least 2 rows, and has shape {rows.shape}")
+    centred = rows - rows.mean(axis=0)
+    total = float(np.einsum("ij,ij->", centred, centred))
+    if total <= 0:
+        raise ValueError("dominant_component: x has no variance")
+    scale = np.sqrt(total)
+    direction = _first_direction(centred / scale)
+    direction *= np.sign(direction[np.argmax(np.abs(direction))])
+    scores = centred @ direction
+    return DominantComponent(float(scores @ scores) / total, direction, scores)
+
+
+def _first_direction(centred: Floats) -> Floats:
+    """The first right singular vector: exactly for a small side, else by subspace iteration."""
+    if min(centred.shape) <= SMALL:
+        if centred.shape[1] <= SMALL:
+            return np.asarray(np.linalg.eigh(centred.T @ centred)[1][:, -1])
+        left = np.linalg.eigh(centred @ centred.T)[1][:, -1]
+        return np.asarray(centred.T @ left / np.linalg.norm(centred.T @ left))
+    basis = np.random.default_rng(0).standard_normal((centred.shape[1], 16))
+    before = -1.0
+    for _ in range(500):
+        basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
+        projected = centred @ basis
+        values, vectors = np.linalg.eigh(projected.T @ projected)
+        if abs(values[-1] - before) <= 1e-13 * values[-1]:
+            break
+        before = float(values[-1])
+    return np.asarray(basis @ vectors[:, -1])

@@ -1,0 +1,45 @@
+"""Other packages' functions with their signatures and our numbers: change an import, keep the script.
+
+| of | here |
+|---|---|
+| torch-cka | `CKA(model1, model2, ...).compare(loader1, loader2)`, `.export()`, `.plot_results()` |
+| pytorch-cka | `compute_cka(model1, model2, *dataloaders, ...)`, `cka_from_features(X, Y)` |
+| Google, representation_similarity | `MinibatchCKA(...).update_state(activations)`, `.result()` |
+| Kornblith et al. 2019, published code | `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka` |
+
+Written from their documentation. Differences are named in every docstring: nothing is clamped to [0, 1],
+activations are copied inside the hooks, layers keep the order asked for, no n x n matrix is made.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .google import MinibatchCKA
+    from .kornblith import Gram, cka, feature_space_linear_cka, gram_linear, gram_rbf
+    from .pytorch_cka import cka_from_features, compute_cka
+    from .torch_cka import CKA
+
+__all__ = [
+    "CKA",
+    "Gram",
+    "MinibatchCKA",
+    "cka",
+    "cka_from_features",
+    "compute_cka",
+    "feature_space_linear_cka",
+    "gram_linear",
+    "gram_rbf",
+]
+
+_HOME = dict.fromkeys(["Gram", "cka", "feature_space_linear_cka", "gram_linear", "gram_rbf"], "kornblith")
+_HOME |= {"MinibatchCKA": "google", "CKA": "torch_cka"}
+_HOME |= dict.fromkeys(["cka_from_features", "compute_cka"], "pytorch_cka")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module 'gramless.compat' has no attribute {name!r}")

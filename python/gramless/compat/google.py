@@ -1,0 +1,86 @@
+"""The metric of Google's representation_similarity, by its method names; no TensorFlow needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..minibatch import MinibatchCKA as Accumulator
+
+
+class MinibatchCKA:
+    """CKA between layers from minibatches, each weighted with its pairs, as the published code does.
+
+    num_layers, num_layers2: how many activations every update holds; None takes what the first one holds.
+    across_models: whether two models are compared, by `update_state_across_models`.
+    dtype: of what `result` returns; sums are kept in float64.
+
+    Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327. See `gramless.MinibatchCKA` for the formula, other
+    kernels and merging.
+
+    >>> rng = np.random.default_rng(0)
+    >>> metric = MinibatchCKA()
+    >>> for _ in range(3):
+    ...     x = rng.standard_normal((16, 4, 4, 2))
+    ...     metric.update_state([x, 2 * x])
+    >>> metric.result().round(4)
+    array([[1., 1.],
+           [1., 1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        num_layers: int | None = None,
+        num_layers2: int | None = None,
+        across_models: bool = False,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.num_layers, self.across_models = num_layers, across_models
+        self.num_layers2 = num_layers if num_layers2 is None else num_layers2
+        self.dtype = np.dtype(getattr(dtype, "as_numpy_dtype", dtype))
+        self._accumulator = Accumulator(weighting="pairs")
+
+    def update_state(self, activations: Sequence[Any]) -> None:
+        """Add a minibatch of one model: activations are arrays (n, ...), flattened here.
+
+        Raises ValueError where their number is not num_layers, or across_models was asked for.
+        """
+        if self.across_models:
+            raise ValueError(
+                "MinibatchCKA.update_state: with across_models=True use update_state_across_models"
+            )
+        self._accumulator.update(self._rows("update_state", activations, self.num_layers))
+
+    def update_state_across_models(self, activations1: Sequence[Any], activations2: Sequence[Any]) -> None:
+        """Add a minibatch of two models, activations of the same n examples.
+
+        Raises ValueError where their number is not num_layers and num_layers2, or across_models is False.
+        """
+        method = "update_state_across_models"
+        if not self.across_models:
+            raise ValueError(f"MinibatchCKA.{method}: needs across_models=True")
+        self._accumulator.update(
+            self._rows(method, activations1, self.num_layers),
+            self._rows(method, activations2, self.num_layers2),
+        )
+
+    def result(self) -> npt.NDArray[Any]:
+        """The matrix of CKA so far, (num_layers, num_layers2); RuntimeError before the first update."""
+        return self._accumulator.compute().astype(self.dtype)
+
+    def reset_state(self) -> None:
+        """Forget every minibatch."""
+        self._accumulator.reset()
+
+    reset_states = reset_state
+
+    def _rows(self, method: str, activations: Sequence[Any], count: int | None) -> list[npt.NDArray[Any]]:
+        arrays = [np.asarray(a.detach() if hasattr(a, "detach") else a) for a in activations]
+        if count is not None and len(arrays) != count:
+            raise ValueError(
+                f"MinibatchCKA.{method}: {count} activations are expected but {len(arrays)} given"
+            )
+        return [array.reshape(len(array), -1) for array in arrays]

@@ -1,0 +1,100 @@
+"""The functions of the package pytorch-cka (imported there from `cka`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..hsic import cka_matrix
+from ..torch.layers import EVERY, bare
+from ..torch.models import compare_models
+from ..torch.pooling import Pool
+
+
+def compute_cka(
+    model1: nn.Module,
+    model2: nn.Module,
+    *dataloaders: Any,
+    layers: Sequence[str | int] | None = None,
+    model2_layers: Sequence[str | int] | None = None,
+    device: torch.device | str | int | None = None,
+    progress: bool = True,
+    verbose: bool = False,
+    pool: Pool = "none",
+) -> list[torch.Tensor]:
+    """One linear, unbiased minibatch CKA matrix (layers of model1, layers of model2) per dataloader.
+
+    layers, model2_layers: names, or places in `named_modules` after the model itself; model2_layers is as
+        layers by default. None takes every module that holds no others and runs (there: every module).
+    pool: not there; see `gramless.torch.compare_models`, as all errors.
+    verbose: without effect.
+
+    Not clamped to [0, 1]; operations in place do not change what layers returned; batches may be offset.
+
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
+    >>> batches = list(torch.randn(64, 4, generator=torch.manual_seed(0)).split(16))
+    >>> [matrix] = compute_cka(net, net, batches, layers=["0", "2"], progress=False)
+    >>> matrix.shape
+    torch.Size([2, 2])
+    """
+    loaders = [loader for given in dataloaders for loader in _several(given)]
+    wanted_b = layers if model2_layers is None else model2_layers
+    return [
+        torch.from_numpy(
+            compare_models(
+                model1,
+                model2,
+                loader,
+                layers=_named(model1, layers),
+                layers_b=_named(model2, wanted_b),
+                method="minibatch",
+                pool=pool,
+                device=torch.device(device) if device is not None else None,
+                progress=progress,
+            ).matrix
+        ).float()
+        for loader in loaders
+    ]
+
+
+def cka_from_features(
+    features_x: torch.Tensor | Sequence[torch.Tensor], features_y: torch.Tensor | Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Linear, unbiased CKA of every layer of features_x with every layer of features_y: (L1, L2).
+
+    features_x, features_y: one layer (n, d), layers of one width (L, n, d), or a sequence of layers (n, d_i).
+    Raises ValueError where rows differ in number. Not clamped to [0, 1].
+
+    >>> x = torch.randn(50, 8, generator=torch.manual_seed(0))
+    >>> cka_from_features([x, x.tanh()], x).shape
+    torch.Size([2, 1])
+    """
+    xs, ys = (_layers(features) for features in (features_x, features_y))
+    return torch.as_tensor(cka_matrix(xs, ys))
+
+
+def _layers(features: Any) -> list[Any]:
+    return [features] if getattr(features, "ndim", None) == 2 else list(features)
+
+
+def _several(given: Any) -> Sequence[Any]:
+    """Their documentation also passes one list of dataloaders."""
+    loaders = isinstance(given, (list, tuple)) and all(
+        isinstance(entry, torch.utils.data.DataLoader) for entry in given
+    )
+    return given if loaders else [given]
+
+
+def _named(model: nn.Module, layers: Sequence[str | int] | None) -> Any:
+    if layers is None:
+        return EVERY
+    names = [name for name, _ in bare(model).named_modules()][1:]
+    places = [layer for layer in layers if isinstance(layer, int) and not -len(names) <= layer < len(names)]
+    if places:
+        raise ValueError(
+            f"compute_cka: {type(model).__name__} has {len(names)} modules but layer {places[0]} is asked"
+        )
+    return [names[layer] if isinstance(layer, int) else layer for layer in layers]

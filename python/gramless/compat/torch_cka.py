@@ -1,0 +1,113 @@
+"""The class of the package torch-cka."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..torch.comparison import ModelComparison
+from ..torch.layers import EVERY
+from ..torch.models import compare_models
+from ..torch.pooling import Pool
+
+
+class CKA:
+    """Two models, compared layer by layer with linear, unbiased minibatch CKA on flattened activations.
+
+    model1_name, model2_name: for `export` and the picture; the class's name by default.
+    model1_layers, model2_layers: names of layers, whose order is kept; None takes every module of that model
+        that holds no others and runs (there: every module).
+    device: where the models run; they go back afterwards (there they stay).
+    pool: not there; see `gramless.torch.compare_models`, as all errors.
+
+    Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
+
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
+    >>> cka = CKA(net, net, "one", "two", model1_layers=["2", "0"], model2_layers=["0", "2"])
+    >>> cka.compare(list(torch.randn(64, 4, generator=torch.manual_seed(0)).split(16)))
+    >>> exported = cka.export()
+    >>> exported["model1_layers"], exported["CKA"].shape
+    (['2', '0'], torch.Size([2, 2]))
+    """
+
+    def __init__(
+        self,
+        model1: nn.Module,
+        model2: nn.Module,
+        model1_name: str | None = None,
+        model2_name: str | None = None,
+        model1_layers: Sequence[str] | None = None,
+        model2_layers: Sequence[str] | None = None,
+        device: str | torch.device = "cpu",
+        pool: Pool = "none",
+    ) -> None:
+        self.model1, self.model2 = model1, model2
+        self.model1_layers, self.model2_layers = model1_layers, model2_layers
+        self.model1_name = type(model1).__name__ if model1_name is None else model1_name
+        self.model2_name = type(model2).__name__ if model2_name is None else model2_name
+        self.device, self.pool = device, pool
+        self._result: ModelComparison | None = None
+        self._datasets = ("", "")
+
+    def compare(self, dataloader1: Any, dataloader2: Any = None) -> None:
+        """Run both models on dataloader1, or model2 on dataloader2, in step with it."""
+        loaders = [dataloader1] if dataloader2 is None else [dataloader1, dataloader2]
+        self._result = compare_models(
+            self.model1,
+            self.model2,
+            *loaders,
+            layers=EVERY if self.model1_layers is None else self.model1_layers,
+            layers_b=EVERY if self.model2_layers is None else self.model2_layers,
+            method="minibatch",
+            pool=self.pool,
+            device=self.device,
+        )
+        self._datasets = (_dataset(loaders[0]), _dataset(loaders[-1]))
+
+    def export(self) -> dict[str, Any]:
+        """A dict of model1_name, model2_name, CKA (a tensor), model1_layers, model2_layers, dataset1_name and
+        dataset2_name.
+
+        Raises RuntimeError before `compare`.
+        """
+        result = self._compared("export")
+        return {
+            "model1_name": self.model1_name,
+            "model2_name": self.model2_name,
+            "CKA": torch.from_numpy(result.matrix).float(),
+            "model1_layers": list(result.layers_a),
+            "model2_layers": list(result.layers_b),
+            "dataset1_name": self._datasets[0],
+            "dataset2_name": self._datasets[1],
+        }
+
+    def plot_results(self, save_path: str | os.PathLike[str] | None = None, title: str | None = None) -> None:
+        """Draw the matrix, model1 upwards and model2 to the right; write it to save_path, or show it.
+
+        Raises RuntimeError before `compare`, ImportError if matplotlib is missing.
+        """
+        result = self._compared("plot_results")
+        default = f"{self.model1_name} vs {self.model2_name}"
+        ax = result.plot(label_a=self.model1_name, label_b=self.model2_name, title=title or default)
+        import matplotlib.pyplot as plt
+
+        if save_path is None:
+            plt.show()
+            return
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # it is new
+        figure.savefig(save_path, dpi=300, bbox_inches="tight")
+        plt.close(figure)
+
+    def _compared(self, method: str) -> ModelComparison:
+        if self._result is None:
+            raise RuntimeError(f"CKA.{method}: there is no result yet; call compare first")
+        return self._result
+
+
+def _dataset(loader: Any) -> str:
+    return type(getattr(loader, "dataset", loader)).__name__

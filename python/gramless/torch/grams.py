@@ -1,0 +1,89 @@
+"""Wide layers of a small batch, reduced to centred Gram matrices inside the hook: all that linear CKA needs.
+
+Where features outnumber a batch's examples by far, the Gram matrix is the smaller of the two, and reading the
+activations once, in place, costs less than the copy that would have to be kept. Elsewhere rows are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .pooling import owned
+
+Floats = npt.NDArray[np.float64]
+
+LARGEST_BATCH = 512  # examples; 2 MB of float64
+WIDER = 4  # times more features than examples
+CHUNK_BYTES = 2**18  # of centred columns at a time: they stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class CentredGram:
+    """The dot products of column-centred rows, (n, n) float64."""
+
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def gram_or_rows(tensor: torch.Tensor) -> CentredGram | npt.NDArray[Any]:
+    """The centred Gram matrix of rows (n, d) where that is the smaller by far, else the rows, owned.
+
+    >>> type(gram_or_rows(torch.ones(4, 100))).__name__, gram_or_rows(torch.ones(4, 3)).shape
+    ('CentredGram', (4, 3))
+    """
+    n, d = tensor.shape
+    exact = tensor.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+    if not exact or n > LARGEST_BATCH or d < WIDER * n:
+        return owned(tensor)
+    return CentredGram(_centred_gram(tensor))
+
+
+def _centred_gram(tensor: torch.Tensor) -> Floats:
+    """Products in the tensor's dtype within a chunk of columns, sums over chunks in float64."""
+    n, d = tensor.shape
+    total = torch.zeros(n, n, dtype=torch.float64)
+    columns = max(64, CHUNK_BYTES // (n * tensor.element_size()))
+    with torch.autocast("cpu", enabled=False):
+        for start in range(0, d, columns):
+            chunk = tensor[:, start : start + columns]
+            centred = chunk - chunk.mean(dim=0)
+            total += centred @ centred.T
+    return total.numpy()
+
+
+def unbiased_hsic(xs: Sequence[Any], ys: Sequence[Any] | None) -> tuple[Floats, Floats, Floats]:
+    """HSIC of each of xs with each of ys (None: xs), and of each with itself; Gram matrices or rows.
+
+    <K^, L^> / (n (n - 3)), K^ the U-centred K~ (Szekely and Rizzo 2014), which is Song et al. 2012, eq. 5.
+
+    >>> rows = np.random.default_rng(0).standard_normal((6, 2))
+    >>> xy, xx, _ = unbiased_hsic([rows, 2 * rows], None)
+    >>> xy.shape, bool(np.isclose(xx[1], 16 * xx[0]))
+    ((2, 2), True)
+    """
+    x = np.stack([_u_centred(layer) for layer in xs])  # (L, n n)
+    y = x if ys is None else np.stack([_u_centred(layer) for layer in ys])
+    n = len(xs[0])
+    xx, yy = (np.einsum("ij,ij->i", side, side) / (n * (n - 3)) for side in (x, y))
+    return x @ y.T / (n * (n - 3)), xx, yy
+
+
+def _u_centred(layer: CentredGram | npt.NDArray[Any]) -> Floats:
+    if isinstance(layer, CentredGram):
+        k = layer.values.copy()
+    else:
+        k = np.array(_centred_gram(torch.from_numpy(layer)))
+    n = len(k)
+    np.fill_diagonal(k, 0)
+    sums = k.sum(axis=1)
+    k -= (sums / (n - 2))[:, None] + sums / (n - 2) - sums.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(k, 0)
+    return k.ravel()

@@ -1,0 +1,163 @@
+"""Two models and a dataloader in, the matrix of CKA between their layers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from .._sums import Progress
+from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
+from .batches import BatchReader, Forward, Where
+from .comparison import ModelComparison
+from .grams import gram_or_rows
+from .hooks import Recorder
+from .layers import EVERY, Layers, bare, select
+from .pooling import Pool, check_pool, owned
+from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
+
+__all__ = ["compare_models"]
+
+
+def compare_models(
+    model_a: nn.Module,
+    model_b: nn.Module | None = None,
+    *dataloaders: Any,
+    layers: Layers = None,
+    layers_b: Layers = None,
+    kernel: KernelLike = "linear",
+    estimator: Estimator = "unbiased",
+    method: Method = "exact",
+    weighting: Weighting = "mean",
+    pool: Pool = "mean",
+    device: torch.device | str | None = None,
+    progress: Progress = True,
+    forward: Forward = None,
+    attention_mask: Where = "attention_mask",
+    sample_ids: Where = None,
+    memory_budget: int = 2 * 2**30,
+    folder: str | Path | None = None,
+) -> ModelComparison:
+    """CKA of every layer of model_a with every layer of model_b on the same examples (Kornblith et al. 2019,
+    arXiv:1905.00414), as a `ModelComparison`; model_b=None compares model_a with itself.
+
+    dataloaders: one for both models, or one each (other input sizes), in step. A batch is a tensor, a tuple
+        or list that starts with one, or a mapping; otherwise `forward` is a callable of (model, batch).
+    layers, layers_b: names, globs (* crosses dots), types or modules, in any order, which is kept; layers_b
+        is as layers by default. None takes every module that holds no others, runs and can be pooled,
+        except dropout. A module that runs several times is several layers, relu[0], relu[1], ...
+    pool: "mean" averages (n, channels, height, width) over positions and (n, tokens, features) over tokens,
+        the valid ones where there is a mask; "none" flattens; "cls" takes the first valid token; "tokens" is
+        "mean" and insists on a mask; or a callable from an output's tensor to (n, features).
+    method: "exact" keeps activations, in memory up to memory_budget bytes and beyond it in .npy files of a
+        temporary folder inside `folder`; "minibatch" keeps none (`MinibatchCKA` with `weighting`).
+    device: None uses the models where they are; another moves them, and back afterwards.
+    attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch.
+    progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles.
+
+    The models run in evaluation mode without gradients and are left as found. Raises ValueError or TypeError
+    in a sentence for a layer that is not there or never runs, batches or outputs that are not understood,
+    dataloaders that do not match, and models on different devices. A constant layer has NaN and a warning.
+
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
+    >>> batches = list(torch.randn(64, 4, generator=torch.manual_seed(0)).split(16))
+    >>> compare_models(net, None, batches, layers=["2", "0"]).layers_a
+    ['2', '0']
+    """
+    for name, value, allowed in (("method", method, Method), ("weighting", weighting, Weighting)):
+        if value not in get_args(allowed):
+            raise ValueError(f"{FUNCTION}: {name} must be one of {get_args(allowed)} but is {value!r}")
+    plan = Plan(
+        as_kernel(kernel, FUNCTION),
+        as_estimator(estimator, FUNCTION),
+        method,
+        weighting,
+        check_pool(FUNCTION, pool),
+        BatchReader(FUNCTION, forward, attention_mask, sample_ids),
+        memory_budget,
+        folder,
+        progress,
+    )
+    if plan.method == "minibatch" and plan.estimator != "unbiased":
+        raise ValueError(f'{FUNCTION}: method="minibatch" needs estimator="unbiased" but it is {estimator!r}')
+    if model_b is not None and not isinstance(model_b, nn.Module):
+        model_b, dataloaders = None, (model_b, *dataloaders)
+    if len(dataloaders) not in (1, 2):
+        raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
+    sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
+    with ExitStack() as undo:
+        where = undo.enter_context(placed(FUNCTION, [side.model for side in sides], device))
+        for side in sides:
+            undo.enter_context(side.recorder.running())
+        return compared(sides, dataloaders, where, plan)
+
+
+def _sides(
+    model_a: nn.Module,
+    model_b: nn.Module | None,
+    loaders: Sequence[Any],
+    layers: Layers,
+    layers_b: Layers,
+    plan: Plan,
+) -> list[Side]:
+    """One side for a model against itself, else two."""
+    if not isinstance(model_a, nn.Module):
+        raise TypeError(f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}")
+    keep = gram_or_rows if plan.method == "minibatch" and isinstance(plan.kernel, Linear) else owned
+    model_a, optional_a = bare(model_a), layers is None or layers is EVERY
+    model_b = model_a if model_b is None else bare(model_b)
+    wanted = select(FUNCTION, "model_a", model_a, layers, "layers")
+    side_a = Side(model_a, Recorder(FUNCTION, "model_a", model_a, wanted, plan.pool, optional_a, keep), 0)
+    if model_b is model_a and layers_b is None and len(loaders) == 1:
+        return [side_a]
+    owner, argument = ("model_a" if model_b is model_a else "model_b"), "layers_b"
+    if layers_b is None:
+        layers_b, argument = layers, "layers"
+    wanted = select(FUNCTION, owner, model_b, layers_b, argument)
+    optional_b = layers_b is None or layers_b is EVERY
+    return [
+        side_a,
+        Side(
+            model_b, Recorder(FUNCTION, owner, model_b, wanted, plan.pool, optional_b, keep), len(loaders) - 1
+        ),
+    ]
+
+
+@contextmanager
+def placed(
+    function: str, models: Sequence[nn.Module], device: torch.device | str | None
+) -> Iterator[torch.device]:
+    """All models on one device, on which batches belong; models that were moved go back on leaving.
+
+    Raises ValueError where they lie on several devices and none is given.
+    """
+    places = [_devices(model) for model in models]
+    together = sorted({str(place) for found in places for place in found})
+    if device is None:
+        if len(together) > 1:
+            where = "; ".join(
+                f"model_{'ab'[i]}: {', '.join(map(str, found))}" for i, found in enumerate(places)
+            )
+            raise ValueError(f"{function}: the models are on different devices ({where}); give device=")
+        yield torch.device(together[0] if together else "cpu")
+        return
+    target = torch.device(device)
+    with ExitStack() as undo:
+        for model, found in zip(models, places, strict=True):
+            if len(found) > 1:
+                raise ValueError(
+                    f"{function}: {type(model).__name__} is spread over {', '.join(map(str, found))}, so it "
+                    f"cannot be moved to {target} and back; leave device out"
+                )
+            if found and found[0] != target:
+                model.to(target)
+                undo.callback(model.to, found[0])
+        yield target
+
+
+def _devices(model: nn.Module) -> list[torch.device]:
+    return list(dict.fromkeys(t.device for t in (*model.parameters(), *model.buffers())))

@@ -1,0 +1,222 @@
+"""Batches through both models, rows to the matrix: exactly or batch by batch. Selects no layers."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from .. import _core, _sums
+from ..hsic import _denominators
+from ..kernels import Estimator, Kernel
+from ..minibatch import MinibatchCKA
+from .batches import BatchReader, length, moved
+from .comparison import ModelComparison
+from .grams import CentredGram, unbiased_hsic
+from .hooks import Recorder, Rows
+from .pooling import Pool
+from .spool import Spool
+
+FUNCTION = "compare_models"
+Method: TypeAlias = Literal["exact", "minibatch"]
+Weighting: TypeAlias = Literal["mean", "pairs"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for, checked."""
+
+    kernel: Kernel
+    estimator: Estimator
+    method: Method
+    weighting: Weighting
+    pool: Pool
+    reader: BatchReader
+    budget: int
+    folder: str | Path | None
+    progress: _sums.Progress
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model, or the one model on one of two dataloaders, and the layers watched in it."""
+
+    model: nn.Module
+    recorder: Recorder
+    batch: int  # which of a pair of batches it sees
+
+
+@dataclass
+class _Outcome:
+    matrix: npt.NDArray[np.float64]
+    self_hsic: list[npt.NDArray[np.float64]]  # of each side's layers
+    examples: int
+    batches: int
+    on_disk: bool = False
+
+
+def compared(
+    sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan
+) -> ModelComparison:
+    """Run all batches and compare the layers of the sides, or of the one side with themselves."""
+    batches = _recorded(sides, loaders, device, plan)
+    total = length(loaders[0]) or 1
+    outcome = _minibatch(batches, plan) if plan.method == "minibatch" else _exact(sides, batches, total, plan)
+    names = [side.recorder.names for side in (sides[0], sides[-1])]
+    constant = [
+        f"{name!r} of {side.recorder.owner}"
+        for side, values in zip(sides, outcome.self_hsic, strict=False)
+        for name, value in zip(side.recorder.names, values, strict=True)
+        if value <= 0
+    ]
+    if constant:
+        warnings.warn(
+            f"{FUNCTION}: the CKA of layer {', '.join(constant)} is NaN: its HSIC with itself is not "
+            "positive; a constant representation has none",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return ModelComparison(outcome.matrix, names[0], names[1], _settings(sides, outcome, plan))
+
+
+def _settings(sides: Sequence[Side], outcome: _Outcome, plan: Plan) -> dict[str, Any]:
+    """What the matrix is, as JSON can hold it."""
+    settings: dict[str, Any] = {
+        "model_a": type(sides[0].model).__name__,
+        "model_b": type(sides[-1].model).__name__,
+        "kernel": repr(plan.kernel),
+        "estimator": plan.estimator,
+        "method": plan.method,
+        "pool": getattr(plan.pool, "__name__", repr(plan.pool)) if callable(plan.pool) else plan.pool,
+        "examples": outcome.examples,
+        "batches": outcome.batches,
+        "left_out_a": sides[0].recorder.left_out,
+        "left_out_b": sides[-1].recorder.left_out,
+        "gramless": _core.__version__,
+    }
+    if plan.method == "minibatch":
+        return settings | {"weighting": plan.weighting}
+    return settings | {"on_disk": outcome.on_disk}
+
+
+def _recorded(
+    sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan
+) -> Iterator[list[list[Any]]]:
+    """Every side's layers for every batch, each batch loaded once."""
+    report, total = _report(plan.progress, "forward passes"), length(loaders[0])
+    for index, pair in enumerate(plan.reader.paired(loaders)):
+        on_device = [moved(pair[0], device)]
+        on_device.append(on_device[0] if pair[1] is pair[0] else moved(pair[1], device))
+        found = []
+        for side in sides:
+            batch = on_device[side.batch]
+            found.append(
+                side.recorder.record(
+                    partial(plan.reader.run, side.model),
+                    batch,
+                    plan.reader.mask(batch),
+                    plan.reader.rows(batch),
+                )
+            )
+        _check_rows(sides, found)
+        yield found
+        if report is not None:
+            report(index + 1, max(total or 0, index + 1))
+
+
+def _report(progress: _sums.Progress, description: str) -> Callable[[int, int], object] | None:
+    if progress is True and importlib.util.find_spec("rich") is None:  # a default must not need an extra
+        return None
+    return _sums.core_progress(FUNCTION, progress, description)
+
+
+def _check_rows(sides: Sequence[Side], found: Sequence[Sequence[Rows]]) -> None:
+    first = len(found[0][0])
+    for side, layers in zip(sides, found, strict=True):
+        for name, rows in zip(side.recorder.names, layers, strict=True):
+            if len(rows) != first:
+                raise ValueError(
+                    f"{FUNCTION}: layer {sides[0].recorder.names[0]!r} of model_a has {first} rows for a "
+                    f"batch but {name!r} of {side.recorder.owner} has {len(rows)}"
+                )
+
+
+def _minibatch(batches: Iterator[list[list[Any]]], plan: Plan) -> _Outcome:
+    minibatch = MinibatchCKA(plan.kernel, plan.weighting)
+    examples = count = 0
+    for found in batches:
+        rows = len(found[0][0])
+        if rows < 4:
+            raise ValueError(
+                f"{FUNCTION}: batch {count} has {rows} examples but unbiased HSIC needs 4; use another batch "
+                "size or drop_last=True"
+            )
+        if any(isinstance(kept, CentredGram) for side in found for kept in side):
+            weight = rows * (rows - 3) if plan.weighting == "pairs" else 1
+            sums = unbiased_hsic(found[0], found[1] if len(found) > 1 else None)
+            minibatch._add(1, len(found) == 1, *(weight * values for values in sums))
+        else:
+            minibatch.update(*found)
+        examples, count = examples + rows, count + 1
+    _check_enough(count, examples, plan.estimator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # constant layers, which `compared` names
+        matrix = minibatch.compute()
+    return _Outcome(matrix, [minibatch._xx, minibatch._yy], examples, count)
+
+
+def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: int, plan: Plan) -> _Outcome:
+    examples = count = 0
+    with ExitStack() as stack:
+        spools = [stack.enter_context(Spool(plan.budget // len(sides), plan.folder)) for _ in sides]
+        widths: list[list[int]] = []
+        for found in batches:
+            widths = widths or [[rows.shape[1] for rows in layers] for layers in found]
+            for side, spool, layers, expected in zip(sides, spools, found, widths, strict=True):
+                _check_widths(side, layers, expected, count)
+                spool.append(layers, total)
+            examples, count = examples + len(found[0][0]), count + 1
+        _check_enough(count, examples, plan.estimator)
+        arrays = [spool.arrays() for spool in spools]
+        values = _sums.hsic_values(
+            FUNCTION,
+            arrays[0],
+            arrays[1] if len(arrays) > 1 else None,
+            plan.kernel,
+            plan.kernel,
+            plan.estimator,
+            _report(plan.progress, "CKA"),
+        )
+        matrix = values.xy / _denominators(values.xx, values.yy)
+        return _Outcome(
+            matrix, [values.xx, values.yy], examples, count, any(spool.on_disk for spool in spools)
+        )
+
+
+def _check_widths(side: Side, layers: Sequence[Rows], expected: Sequence[int], batch: int) -> None:
+    for name, rows, width in zip(side.recorder.names, layers, expected, strict=True):
+        if rows.shape[1] != width:
+            raise ValueError(
+                f"{FUNCTION}: layer {name!r} of {side.recorder.owner} has {rows.shape[1]} features in batch "
+                f'{batch} but {width} before; a pool= other than "none" makes them equal'
+            )
+
+
+def _check_enough(batches: int, examples: int, estimator: Estimator) -> None:
+    if batches == 0:
+        raise ValueError(f"{FUNCTION}: the dataloader has no batches")
+    needed = 4 if estimator == "unbiased" else 2
+    if examples < needed:
+        raise ValueError(
+            f"{FUNCTION}: the {estimator} estimator needs at least {needed} examples but there are {examples}"
+        )

@@ -1,0 +1,125 @@
+"""How far layers have come from where they started, while a model trains."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from ..hsic import cka
+from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
+from .batches import BatchReader, Forward, Where, moved
+from .hooks import Recorder, Rows
+from .layers import Layers, bare, select
+from .models import placed
+from .pooling import Pool, check_pool
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FUNCTION = "TrainingCKA"
+
+
+class TrainingCKA:
+    """A callback: CKA of every layer with its own state when this object was made, on the same examples.
+
+    model: what trains; it runs in evaluation mode without gradients when called, and is left as found.
+    batches: the examples to look at, kept, a few hundred; as in `compare_models`, and in the same order.
+    start: another model of the same layers to compare with, such as a checkpoint; None is the model now.
+    every: calls with a step that is no multiple of it do nothing.
+    layers, pool, forward, attention_mask, kernel, estimator, and errors: as in `compare_models`.
+
+    steps, layers: what was looked at; matrix: (len(steps), len(layers)). Raghu et al. 2017, arXiv:1706.05806,
+    looked at training so, with another index.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    >>> x = torch.randn(64, 4, generator=torch.manual_seed(0))
+    >>> watch = TrainingCKA(net, [x], layers=["0", "2"], every=10)
+    >>> optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    >>> for step in range(21):
+    ...     values = watch(step)
+    ...     optimizer.zero_grad()
+    ...     (net(x) - x.prod(1, keepdim=True)).square().mean().backward()
+    ...     optimizer.step()
+    >>> watch.steps, watch.matrix.shape, watch.matrix[0].round(6).tolist()
+    ([0, 10, 20], (3, 2), [1.0, 1.0])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Any,
+        *,
+        start: nn.Module | None = None,
+        layers: Layers = None,
+        every: int = 1,
+        kernel: KernelLike = "linear",
+        estimator: Estimator = "unbiased",
+        pool: Pool = "mean",
+        forward: Forward = None,
+        attention_mask: Where = "attention_mask",
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"{FUNCTION}: every must be at least 1 but is {every}")
+        self._kernel, self._estimator = as_kernel(kernel, FUNCTION), as_estimator(estimator, FUNCTION)
+        self._pool, self._reader = (
+            check_pool(FUNCTION, pool),
+            BatchReader(FUNCTION, forward, attention_mask, None),
+        )
+        self._model, self._batches, self._wanted = bare(model), list(batches), layers
+        self._every = every
+        if not self._batches:
+            raise ValueError(f"{FUNCTION}: batches is empty")
+        self.steps: list[int] = []
+        self._values: list[list[float]] = []
+        self.layers, self._start = self._rows("start", self._model if start is None else bare(start))
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """The CKA of every layer at every step looked at, (len(steps), len(layers))."""
+        return np.array(self._values, np.float64).reshape(-1, len(self.layers))
+
+    def __call__(self, step: int) -> dict[str, float] | None:
+        """The CKA of every layer with its start, by name, for a logger; None where the step is skipped."""
+        if step % self._every:
+            return None
+        names, now = self._rows("model", self._model)
+        if names != self.layers:
+            raise ValueError(f"{FUNCTION}: the model has layers {names} but the start has {self.layers}")
+        values = [
+            float(cka(a, b, kernel=self._kernel, estimator=self._estimator))
+            for a, b in zip(now, self._start, strict=True)
+        ]
+        self.steps.append(step)
+        self._values.append(values)
+        return dict(zip(names, values, strict=True))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw layers against steps with `gramless.plot.heatmap`, which takes the options.
+
+        Raises ValueError before the first step.
+        """
+        from ..plot import heatmap
+
+        if not self.steps:
+            raise ValueError(f"{FUNCTION}.plot: there is no step to draw yet")
+        defaults: dict[str, Any] = {"label_a": "step", "label_b": "layer", "title": "CKA with the start"}
+        return heatmap(
+            self.matrix, [str(step) for step in self.steps], self.layers, ax, **(defaults | options)
+        )
+
+    def _rows(self, owner: str, model: nn.Module) -> tuple[list[str], list[Rows]]:
+        """Names and rows of every layer over all batches."""
+        wanted = select(FUNCTION, owner, model, self._wanted, "layers")
+        recorder = Recorder(FUNCTION, owner, model, wanted, self._pool, self._wanted is None)
+        with placed(FUNCTION, [model], None) as device, recorder.running():
+            found = []
+            for given in self._batches:
+                batch = moved(given, device)
+                mask, rows = self._reader.mask(batch), self._reader.rows(batch)
+                found.append(recorder.record(partial(self._reader.run, model), batch, mask, rows))
+        return recorder.names, [np.concatenate(parts) for parts in zip(*found, strict=True)]
