@@ -188,7 +188,8 @@ def test_a_layer_constant_in_every_batch_has_nan_and_one_warning(batches):
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert np.all(np.isnan(matrix[3]))
-    assert np.array_equal(matrix[:3], accumulated(batches).compute())
+    # Other layers change the shape of the register blocks, and with it the order of a sum, but no value.
+    assert matrix[:3] == pytest.approx(accumulated(batches).compute(), rel=1e-13)
 
 
 def test_nan_in_one_batch_reaches_the_answer_in_silence(batches):

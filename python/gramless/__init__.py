@@ -66,7 +66,6 @@ __all__ = [
     "similarity_distillation_value_and_grad",
     "sup_con",
     "sup_con_value_and_grad",
-    "torch",
 ]
 
 
