@@ -7,10 +7,6 @@
 namespace gramless {
 namespace {
 
-py::array_t<double> to_numpy(const std::vector<double>& values) {
-  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
 py::tuple hsic_matrix(const py::sequence& xs, const py::sequence& ys, const py::sequence& kernels_x,
                       const py::sequence& kernels_y, const std::string& estimator_name, const std::string& space_name,
                       py::object progress) {
@@ -69,6 +65,67 @@ py::array_t<double> permuted(py::handle x, py::handle y, py::handle kernel_x, py
   return to_numpy(values);
 }
 
+// (hsic_xy, hsic_xx, hsic_yy, saved)
+py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequence& kernels_x,
+                  const py::sequence& kernels_y, const std::string& estimator_name) {
+  const std::vector<LayerInput> x = layer_inputs(xs, kernels_x), y = layer_inputs(ys, kernels_y);
+  std::vector<LayerInput> all = x;
+  all.insert(all.end(), y.begin(), y.end());
+  PythonMonitor monitor((py::none()));
+  const Execution how = execution(all, monitor);
+  const OpTable& ops = current_backend();
+  const Estimator which = estimator(estimator_name);
+  HsicValues values;
+  {
+    const py::gil_scoped_release unlocked;
+    values = hsic_values(x, y, which, Space::automatic, ops, how);
+  }
+  const auto columns = static_cast<py::ssize_t>(y.empty() ? x.size() : y.size());
+  return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(x.size()), columns}), to_numpy(values.xx),
+                        to_numpy(values.yy), to_numpy(values.row_sums));
+}
+
+using Numbers = py::array_t<double, py::array::c_style>;
+
+std::span<const double> numbers(const Numbers& array, std::size_t wanted) {
+  if (static_cast<std::size_t>(array.size()) != wanted) throw py::value_error("there must be a weight for every value");
+  return {array.data(), wanted};
+}
+
+void backward(const py::sequence& xs, const py::sequence& ys, const py::sequence& kernels_x,
+              const py::sequence& kernels_y, const std::string& estimator_name, const Numbers& saved,
+              const Numbers& weights_xy, const Numbers& weights_xx, const Numbers& weights_yy,
+              const py::sequence& grads) {
+  const std::vector<LayerInput> x = layer_inputs(xs, kernels_x), y = layer_inputs(ys, kernels_y);
+  std::vector<LayerInput> all = x;
+  all.insert(all.end(), y.begin(), y.end());
+  PythonMonitor monitor((py::none()));
+  const Execution how = execution(all, monitor);
+  std::vector<void*> targets;
+  for (const LayerInput& layer : all) targets.push_back(gradient_target(grads[targets.size()], layer.x, how.compute));
+  const std::size_t columns = y.empty() ? x.size() : y.size(), rows = static_cast<std::size_t>(x[0].x.rows);
+  const HsicWeights weights{numbers(weights_xy, x.size() * columns), numbers(weights_xx, x.size()),
+                            numbers(weights_yy, y.size())};
+  const auto row_sums = numbers(saved, saved.size() == 0 ? 0 : all.size() * rows);
+  const OpTable& ops = current_backend();
+  const Estimator which = estimator(estimator_name);
+  const py::gil_scoped_release unlocked;
+  hsic_gradients(x, y, which, row_sums, weights, targets, ops, how);
+}
+
+// The sigma an RBF takes for x.
+double bandwidth(py::handle x, py::handle kernel) {
+  const LayerInput layer{array_view(x), kernel_spec(kernel)};
+  if (layer.kernel.sigma) return *layer.kernel.sigma;
+  PythonMonitor monitor((py::none()));
+  const Execution how = execution({&layer, 1}, monitor);
+  const OpTable& ops = current_backend();
+  const py::gil_scoped_release unlocked;
+  return layer.kernel.scale *
+         std::sqrt(Representation(layer.x, ops, how)
+                       .median_squared_distance(layer.kernel.include_diagonal, layer.kernel.median_rows, how));
+}
+
 double median_distance(py::handle x, bool include_diagonal, py::object progress) {
   const LayerInput layer{array_view(x), {}};
   PythonMonitor monitor(std::move(progress));
@@ -85,6 +142,9 @@ void bind_hsic(py::module_& module) {
   module.def("hsic_pair", hsic_pair);
   module.def("permuted_hsic", permuted);
   module.def("median_distance", median_distance);
+  module.def("hsic_forward", forward);
+  module.def("hsic_backward", backward);
+  module.def("bandwidth", bandwidth);
 }
 
 }  // namespace gramless

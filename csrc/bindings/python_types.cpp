@@ -72,6 +72,21 @@ KernelSpec kernel_spec(py::handle kernel) {
   return spec;
 }
 
+py::array_t<double> to_numpy(const std::vector<double>& values) {
+  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+void* gradient_target(py::handle grad, const ArrayView& like, Compute compute) {
+  if (grad.is_none()) return nullptr;
+  const ArrayView view = array_view(grad);
+  const Dtype wanted = compute == Compute::float32 ? Dtype::float32 : Dtype::float64;
+  const std::int64_t size = compute == Compute::float32 ? 4 : 8;
+  if (view.dtype != wanted || view.rows != like.rows || view.cols != like.cols || view.row_stride != size * like.cols ||
+      (like.cols > 1 && view.col_stride != size))
+    throw py::value_error("a gradient must be C-contiguous, of the shape of its input and the type of the computation");
+  return const_cast<void*>(view.data);
+}
+
 Estimator estimator(const std::string& name) {
   if (name == "unbiased") return Estimator::unbiased;
   if (name == "biased") return Estimator::biased;

@@ -17,6 +17,11 @@ ArrayView array_view(py::handle array);
 // None is Linear; (sigma or None, scale, include_diagonal, median_rows or None) is RBF.
 KernelSpec kernel_spec(py::handle kernel);
 
+py::array_t<double> to_numpy(const std::vector<double>& values);
+
+// Where a gradient of `like` is written: a writable C-contiguous array of the compute type; null for None.
+void* gradient_target(py::handle grad, const ArrayView& like, Compute compute);
+
 Estimator estimator(const std::string& name);
 Space space(const std::string& name);
 
@@ -37,6 +42,7 @@ class PythonMonitor {
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);
 
 void bind_hsic(py::module_& module);
+void bind_contrast(py::module_& module);
 void bind_backends(py::module_& module);
 
 }  // namespace gramless

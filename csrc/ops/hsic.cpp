@@ -62,6 +62,8 @@ class HsicProblem {
     return values;
   }
 
+  std::vector<double> take_row_sums() { return std::move(row_sums_); }
+
   // The rows of y in another order: a view per permutation, statistics shared.
   void permute_y(std::span<const std::int64_t> permutations) {
     const LayerView y = views_[1];
@@ -232,7 +234,9 @@ HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInpu
     problem.sum_in_feature_space(ops, main);
   else
     problem.sum_in_gram_space(ops, main);
-  return problem.values();
+  HsicValues values = problem.values();
+  values.row_sums = problem.take_row_sums();
+  return values;
 }
 
 std::vector<double> permuted_hsic(const LayerInput& x, const LayerInput& y, std::span<const std::int64_t> permutations,

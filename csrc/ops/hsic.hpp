@@ -23,10 +23,22 @@ struct HsicValues {
   std::vector<double> xx, yy;                  // each with itself
   std::vector<double> mean_x, mean_y;          // mean of k(x_i, x_j) over i != j
   std::vector<double> diagonal_x, diagonal_y;  // mean of k(x_i, x_i)
+  std::vector<double> row_sums;                // (xs + ys, n), for the gradients; none where summed over features
 };
 
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
                        const OpTable& ops, const Execution& execution);
+
+// Derivatives of a loss by what hsic_values returned.
+struct HsicWeights {
+  std::span<const double> xy, xx, yy;
+};
+
+// Its gradients by every layer of xs, then of ys, in the compute type; null where none is wanted. Bandwidths are given,
+// `row_sums` those of the forward pass.
+void hsic_gradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
+                    std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients,
+                    const OpTable& ops, const Execution& execution);
 
 // HSIC of x with the rows of y in other orders; permutations (count, n).
 std::vector<double> permuted_hsic(const LayerInput& x, const LayerInput& y, std::span<const std::int64_t> permutations,

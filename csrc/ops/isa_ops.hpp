@@ -15,6 +15,12 @@ void pair_distances(const LayerView& layer, const Execution& execution, const st
 void gram_sums(const GramSumsTask& task, const Execution& execution);
 void covariance_sums(const CovarianceSumsTask& task, const Execution& execution);
 void count_distances(const DistanceCountsTask& task, const Execution& execution);
+void kernel_grad(const KernelGradTask& task, const Execution& execution);
+void finish_kernel_grad(const FinishKernelGradTask& task, const Execution& execution);
+void unit_rows(const UnitRowsTask& task, const Execution& execution);
+void softmax_sums(const SoftmaxSumsTask& task, const Execution& execution);
+void softmax_grad(const SoftmaxGradTask& task, const Execution& execution);
+void finish_grad(const FinishGradTask& task, const Execution& execution);
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

@@ -16,6 +16,12 @@ const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {GRAMLESS_NAME(GRAMLESS_ISA),
                                               pair_distances,
                                               gram_sums,
                                               covariance_sums,
-                                              count_distances};
+                                              count_distances,
+                                              kernel_grad,
+                                              finish_kernel_grad,
+                                              unit_rows,
+                                              softmax_sums,
+                                              softmax_grad,
+                                              finish_grad};
 
 }  // namespace gramless

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "epilogues/kernel.hpp"
+#include "ops/contrast_tasks.hpp"
 #include "support/array.hpp"
 #include "support/monitor.hpp"
 
@@ -58,6 +59,28 @@ struct DistanceCountsTask {
   std::uint64_t* nans;
 };
 
+// d_x of a loss whose derivative by layer a's kernel value of rows i != j is
+// sum_b coefficients_ab value_b + row_terms_a[i] + row_terms_a[j] + constants_a, as sums over pairs: weights of the
+// pairs times centred rows. finish_kernel_grad does the rest.
+struct KernelGradTask {
+  const LayerView* layers;
+  std::int64_t count;
+  const double* coefficients;    // (layers, layers)
+  const void* const* row_terms;  // (layers): (n) of the compute type, padded by stat_padding
+  const double* constants;       // (layers)
+  const double* units;           // (layers): tiles hold kernel values as k / unit - shift
+  void* const* grads;            // (layers): (n, d) of the compute type, zero at first; null where none is wanted
+  double* weight_sums;           // (layers, n): sums over the pairs of each row, zero at first
+};
+
+// grad_i = factor grad_i + row_factors[i] (x_i - mean), in place.
+struct FinishKernelGradTask {
+  LayerView layer;
+  double factor;
+  const double* row_factors;  // (n)
+  void* grad;                 // (n, d)
+};
+
 struct OpTable {
   const char* name;
   void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);     // (d): sum_i (x_i - x_0)
@@ -70,6 +93,12 @@ struct OpTable {
   void (*gram_sums)(const GramSumsTask& task, const Execution& execution);
   void (*covariance_sums)(const CovarianceSumsTask& task, const Execution& execution);
   void (*count_distances)(const DistanceCountsTask& task, const Execution& execution);
+  void (*kernel_grad)(const KernelGradTask& task, const Execution& execution);
+  void (*finish_kernel_grad)(const FinishKernelGradTask& task, const Execution& execution);
+  void (*unit_rows)(const UnitRowsTask& task, const Execution& execution);
+  void (*softmax_sums)(const SoftmaxSumsTask& task, const Execution& execution);
+  void (*softmax_grad)(const SoftmaxGradTask& task, const Execution& execution);
+  void (*finish_grad)(const FinishGradTask& task, const Execution& execution);
 };
 
 }  // namespace gramless

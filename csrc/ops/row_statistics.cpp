@@ -2,6 +2,8 @@
 // float64.
 #include "engine/pack.hpp"
 #include "engine/walk.hpp"
+#include "ops/centered_values.hpp"
+#include "ops/for_each_row.hpp"
 #include "ops/isa_ops.hpp"
 
 namespace gramless {
@@ -31,17 +33,6 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
 
 constexpr int piece = 256;
 
-// Columns [first, first + count) of a row, centred as the tiles see them.
-template <class T>
-void center_piece(const LayerView& layer, std::int64_t row, std::int64_t first, int count, T* centered) {
-  T copy[1][piece];
-  const T* values[1];
-  detail::read_rows(layer.x, row, 1, first, count, copy, values);
-  const T *high = static_cast<const T*>(layer.center_high) + first,
-          *low = static_cast<const T*>(layer.center_low) + first;
-  for (int k = 0; k < count; k++) centered[k] = (load<T>(values[0] + k) - high[k]) - low[k];
-}
-
 // sum_k (a_k - b_k)^2 in float64, over a whole number of `step` values.
 constexpr int step = 4 * lanes<double>;
 
@@ -68,8 +59,8 @@ double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -
   T a[piece], b[piece];
   for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
     const int count = static_cast<int>(std::min<std::int64_t>(piece, layer.x.cols - first));
-    center_piece(layer, i, first, count, a);
-    if (j >= 0) center_piece(layer, j, first, count, b);
+    centered_values(layer, i, first, count, a);
+    if (j >= 0) centered_values(layer, j, first, count, b);
     const int padded = static_cast<int>(round_up(count, step));
     std::fill(a + count, a + padded, T(0));
     std::fill(b + (j >= 0 ? count : 0), b + padded, T(0));
@@ -97,20 +88,6 @@ void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double
     total += sum;
   }
   for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
-}
-
-// body(i) for i in [0, count), in blocks on all threads.
-template <class Body>
-void for_each_row(std::int64_t count, double flops, const Execution& execution, Body body) {
-  const Blocks blocks{count, block_rows};
-  const WalkPlan plan{
-      .tasks = blocks.count(), .flops = flops, .threads = execution.threads, .monitor = execution.monitor};
-  walk(
-      plan,
-      [&](std::int64_t block, char*, char*, Worker&) {
-        for (int i = 0; i < blocks.length(block); i++) body(blocks.begin(block) + i);
-      },
-      [](std::int64_t, const char*) {});
 }
 
 }  // namespace

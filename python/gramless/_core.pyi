@@ -6,6 +6,7 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 _Kernel = tuple[float | None, float, bool, int | None] | None
+_Limits = float | tuple[_Floats, _Floats] | None
 _Progress = Callable[[int, int], object] | None
 
 __version__: str
@@ -34,6 +35,54 @@ def permuted_hsic(
     /,
 ) -> _Floats: ...
 def median_distance(x: Any, include_diagonal: bool, progress: _Progress, /) -> float: ...
+def hsic_forward(
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    kernels_x: Sequence[_Kernel],
+    kernels_y: Sequence[_Kernel],
+    estimator: str,
+    /,
+) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+def hsic_backward(
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    kernels_x: Sequence[_Kernel],
+    kernels_y: Sequence[_Kernel],
+    estimator: str,
+    saved: _Floats,
+    weights_xy: _Floats,
+    weights_xx: _Floats,
+    weights_yy: _Floats,
+    grads: Sequence[Any],
+    /,
+) -> None: ...
+def bandwidth(x: Any, kernel: _Kernel, /) -> float: ...
+def contrast_forward(
+    anchors: Sequence[Any],
+    keys: Sequence[Any],
+    anchor_groups: npt.NDArray[np.int64] | None,
+    key_groups: npt.NDArray[np.int64] | None,
+    temperature: float,
+    normalize: bool,
+    kind: str,
+    limits: _Limits,
+    /,
+) -> tuple[_Floats, _Floats | None, _Floats]: ...
+def contrast_backward(
+    anchors: Sequence[Any],
+    keys: Sequence[Any],
+    anchor_groups: npt.NDArray[np.int64] | None,
+    key_groups: npt.NDArray[np.int64] | None,
+    temperature: float,
+    normalize: bool,
+    kind: str,
+    limits: _Limits,
+    saved: _Floats,
+    row_weights: _Floats,
+    column_weights: _Floats | None,
+    grads: Sequence[Any],
+    /,
+) -> float: ...
 def backends() -> list[tuple[str, bool, bool]]: ...
 def set_backend(name: str, /) -> None: ...
 def num_threads() -> int: ...

@@ -1,0 +1,155 @@
+// Contrastive losses for Python: translates, lets go of the GIL, translates back.
+#include "ops/contrast.hpp"
+
+#include "bindings/python_types.hpp"
+#include "ops/backends.hpp"
+#include "support/dtype.hpp"
+#include "support/thread_pool.hpp"
+
+namespace gramless {
+namespace {
+
+using Integers = py::array_t<std::int64_t, py::array::c_style>;
+using Numbers = py::array_t<double, py::array::c_style>;
+
+template <class Value>
+std::vector<Value> to_vector(const py::array_t<Value, py::array::c_style>& array) {
+  return {array.data(), array.data() + array.size()};
+}
+
+std::vector<ArrayView> views(const py::sequence& arrays) {
+  std::vector<ArrayView> found;
+  for (const py::handle array : arrays) found.push_back(array_view(array));
+  return found;
+}
+
+std::int64_t total_rows(const std::vector<ArrayView>& parts) {
+  std::int64_t rows = 0;
+  for (const ArrayView& part : parts) rows += part.rows;
+  return rows;
+}
+
+void check_groups(const std::vector<std::int64_t>& groups, std::int64_t rows) {
+  if (static_cast<std::int64_t>(groups.size()) != rows) throw py::value_error("there must be a group for every row");
+  for (const std::int64_t group : groups)
+    if (group < -1 || group > INT32_MAX) throw py::value_error("groups must lie in [-1, 2^31)");
+}
+
+// One limit for all, or a pair of arrays with a limit for every anchor and every key.
+void set_limits(ContrastProblem& problem, py::handle limits) {
+  if (limits.is_none()) return;
+  const auto rows = static_cast<std::size_t>(total_rows(problem.anchors)),
+             keys = static_cast<std::size_t>(total_rows(problem.keys));
+  if (py::isinstance<py::tuple>(limits)) {
+    const auto [of_anchors, of_keys] = limits.cast<std::pair<Numbers, Numbers>>();
+    problem.anchor_limits = to_vector(of_anchors);
+    problem.key_limits = to_vector(of_keys);
+  } else {
+    problem.anchor_limits.assign(rows, limits.cast<double>());
+    problem.key_limits.assign(keys, limits.cast<double>());
+  }
+  if (problem.anchor_limits.size() != rows || problem.key_limits.size() != keys)
+    throw py::value_error("there must be a limit for every row");
+}
+
+ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups,
+                                 py::handle key_groups, double temperature, bool normalize, const std::string& kind,
+                                 py::handle limits) {
+  ContrastProblem problem;
+  problem.anchors = views(anchors);
+  problem.keys = views(keys);
+  problem.temperature = temperature;
+  problem.normalize = normalize;
+  problem.positives = kind != "log_sum_exp";
+  problem.denominator = kind == "decoupled" ? Denominator::negatives : Denominator::all;
+  if (kind != "log_sum_exp" && kind != "decoupled" && kind != "softmax")
+    throw py::value_error("kind is '" + kind + "'");
+  if (problem.positives) {
+    problem.anchor_groups = to_vector(anchor_groups.cast<Integers>());
+    check_groups(problem.anchor_groups, total_rows(problem.anchors));
+    if (!problem.keys.empty()) problem.key_groups = to_vector(key_groups.cast<Integers>());
+    check_groups(problem.key_groups, total_rows(problem.keys));
+  }
+  set_limits(problem, limits);
+  return problem;
+}
+
+Execution contrast_execution(const ContrastProblem& problem, PythonMonitor& monitor) {
+  bool in_float64 = false;
+  for (const auto* parts : {&problem.anchors, &problem.keys})
+    for (const ArrayView& part : *parts) in_float64 |= computes_in_float64(part.dtype);
+  return {in_float64 ? Compute::float64 : Compute::float32, num_threads(), monitor.monitor()};
+}
+
+constexpr std::vector<double> ContrastSums::* saved_fields[] = {&ContrastSums::shift, &ContrastSums::negative,
+                                                                &ContrastSums::positive, &ContrastSums::positive_logit};
+
+py::array_t<double> pack_sums(const ContrastSums& sums) {
+  const std::size_t count = sums.shift.size();
+  py::array_t<double> saved({std::size(saved_fields), count});
+  for (std::size_t f = 0; f < std::size(saved_fields); f++)
+    std::copy_n((sums.*saved_fields[f]).data(), count, saved.mutable_data() + f * count);
+  return saved;
+}
+
+ContrastSums unpack_sums(const Numbers& saved, std::size_t rows) {
+  if (static_cast<std::size_t>(saved.size()) != rows * std::size(saved_fields))
+    throw py::value_error("what was saved belongs to another problem");
+  ContrastSums sums;
+  for (std::size_t f = 0; f < std::size(saved_fields); f++)
+    (sums.*saved_fields[f]).assign(saved.data() + f * rows, saved.data() + (f + 1) * rows);
+  return sums;
+}
+
+// (row losses, column losses or None, saved)
+py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups,
+                  py::handle key_groups, double temperature, bool normalize, const std::string& kind,
+                  py::handle limits) {
+  const ContrastProblem problem =
+      contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits);
+  PythonMonitor monitor((py::none()));
+  const Execution how = contrast_execution(problem, monitor);
+  const OpTable& ops = current_backend();
+  ContrastSums sums;
+  ContrastLosses losses;
+  {
+    const py::gil_scoped_release unlocked;
+    sums = contrast_sums(problem, ops, how);
+    losses = contrast_losses(problem, sums);
+  }
+  py::object columns = py::none();
+  if (!problem.keys.empty()) columns = to_numpy(losses.columns);
+  return py::make_tuple(to_numpy(losses.rows), columns, pack_sums(sums));
+}
+
+double backward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,
+                double temperature, bool normalize, const std::string& kind, py::handle limits, const Numbers& saved,
+                const Numbers& row_weights, py::handle column_weights, const py::sequence& grads) {
+  const ContrastProblem problem =
+      contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits);
+  PythonMonitor monitor((py::none()));
+  const Execution how = contrast_execution(problem, monitor);
+  const auto rows = static_cast<std::size_t>(total_rows(problem.anchors)),
+             columns = static_cast<std::size_t>(total_rows(problem.keys));
+  const ContrastSums sums = unpack_sums(saved, rows + columns);
+  const std::vector<double> of_rows = to_vector(row_weights),
+                            of_columns = column_weights.is_none() ? std::vector<double>{}
+                                                                  : to_vector(column_weights.cast<Numbers>());
+  if (of_rows.size() != rows || (!of_columns.empty() && of_columns.size() != columns))
+    throw py::value_error("there must be a weight for every loss");
+  std::vector<void*> targets;
+  for (const auto* parts : {&problem.anchors, &problem.keys})
+    for (const ArrayView& part : *parts) targets.push_back(gradient_target(grads[targets.size()], part, how.compute));
+  const OpTable& ops = current_backend();
+  const py::gil_scoped_release unlocked;
+  return contrast_gradients(problem, sums, of_rows, of_columns, targets, ops, how);
+}
+
+}  // namespace
+
+void bind_contrast(py::module_& module) {
+  module.def("contrast_forward", forward);
+  module.def("contrast_backward", backward);
+}
+
+}  // namespace gramless

@@ -1,0 +1,63 @@
+// Epilogue of the contrastive losses' backward: dot products become the derivatives of the loss by the logits.
+#pragma once
+
+#include "epilogues/logit.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// With e = exp(logit - shift), an anchor's share in the derivative by the logit of a pair is
+//   e * negative                                        for a negative,
+//   (e - positive_mean) * positive - positive_offset    for a positive.
+// Where there is one positive, `positive` is 0: its derivative, -sum of negatives / sum of all, is then not the
+// difference of two numbers near 1.
+template <class T>
+struct AnchorCoefficients {
+  PairRule<T> rule;
+  const T* shift;  // read only where shifts are running
+  const T *negative, *positive, *positive_mean, *positive_offset;
+};
+
+namespace detail {
+
+template <class T, class V>
+GRAMLESS_INLINE Vector<T> share(Vector<T> e, const PairMasks<T>& pairs, Mask<T> is_negative, V negative, V positive,
+                                V mean, V offset) {
+  const Vector<T> of_negative = is_negative ? e * negative : Vector<T>{};
+  return pairs.positive ? (e - mean) * positive - offset : of_negative;
+}
+
+}  // namespace detail
+
+// Replaces a tile's dot products by the derivatives, from the anchors of its rows and of its columns together.
+template <bool Ruled, bool Running, class T>
+void softmax_grad(const Tile<T>& tile, bool self, T scale, T shift, const AnchorCoefficients<T>& rows,
+                  const AnchorCoefficients<T>& columns) {
+  using V = Vector<T>;
+  for (int i = 0; i < tile.rows; i++) {
+    const T row_shift = Running ? rows.shift[i] : shift;
+    const V negative = splat(rows.negative[i]);
+    for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
+      T* const entries = tile.row(i) + j;
+      const V dot = load<V>(entries), logit = dot * scale;
+      const V of_row = Running ? bounded_exp<T>(logit - row_shift) : exp_minus<T>(logit - row_shift, T(0));
+      const V of_column = Running ? bounded_exp<T>(logit - load<V>(columns.shift + j)) : of_row;
+      const V column_negative = load<V>(columns.negative + j);
+      if constexpr (!Ruled) {
+        const V sum = Running ? of_row * negative + of_column * column_negative : of_row * (negative + column_negative);
+        store(entries, owned ? sum : V{});
+        return;
+      }
+      const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
+      const V from_row = detail::share<T, V>(of_row, pairs, pairs.negative_of_row, negative, splat(rows.positive[i]),
+                                             splat(rows.positive_mean[i]), splat(rows.positive_offset[i]));
+      const V from_column = detail::share<T, V>(of_column, pairs, pairs.negative_of_column, column_negative,
+                                                load<V>(columns.positive + j), load<V>(columns.positive_mean + j),
+                                                load<V>(columns.positive_offset + j));
+      store(entries, from_row + from_column);
+    });
+  }
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,137 @@
+// The gradients of HSIC: which derivative each kernel value has, as algebra around one more walk over tiles.
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "ops/contrast_rows.hpp"
+#include "ops/hsic.hpp"
+
+namespace gramless {
+namespace {
+
+class HsicGradients {
+ public:
+  HsicGradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, const OpTable& ops,
+                const Execution& execution)
+      : ops_(ops), execution_(execution), estimator_(estimator), layers_x_(xs.size()), layers_y_(ys.size()) {
+    layers_.reserve(xs.size() + ys.size());
+    for (const auto& inputs : {xs, ys})
+      for (const LayerInput& input : inputs) {
+        layers_.emplace_back(input.x, ops, execution);
+        layers_.back().resolve(input.kernel, execution);
+        views_.push_back(layers_.back().view());
+        units_.push_back(layers_.back().unit());
+      }
+    rows_ = static_cast<std::size_t>(layers_[0].rows());
+    n_ = static_cast<double>(rows_);
+  }
+
+  void run(std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients) {
+    set_row_sums(row_sums);
+    set_coefficients(weights);
+    set_terms();
+    std::vector<double> weight_sums(count() * rows_);
+    for (std::size_t a = 0; a < count(); a++)
+      if (gradients[a] != nullptr) std::memset(gradients[a], 0, bytes(a));
+    ops_.kernel_grad({views_.data(), static_cast<std::int64_t>(count()), coefficients_.data(), term_pointers_.data(),
+                      constants_.data(), units_.data(), gradients.data(), weight_sums.data()},
+                     execution_);
+    for (std::size_t a = 0; a < count(); a++)
+      if (gradients[a] != nullptr) finish(a, weight_sums.data() + a * rows_, gradients[a]);
+  }
+
+ private:
+  std::size_t count() const { return layers_.size(); }
+  double& coefficient(std::size_t a, std::size_t b) { return coefficients_[a * count() + b]; }
+
+  std::size_t bytes(std::size_t layer) const {
+    const auto values = static_cast<std::size_t>(layers_[layer].rows() * layers_[layer].cols());
+    return values * (execution_.compute == Compute::float32 ? sizeof(float) : sizeof(double));
+  }
+
+  // Of the values tiles hold, the diagonal's included where the estimator has it. Where the forward pass summed over
+  // features there are none, but centred rows sum to zero.
+  void set_row_sums(std::span<const double> given) {
+    row_sums_.assign(given.begin(), given.end());
+    if (!given.empty()) return;
+    for (const Representation& layer : layers_)
+      for (const double norm2 : layer.norms())
+        row_sums_.push_back(estimator_ == Estimator::biased ? -layer.shift() * n_ : -norm2 - layer.shift() * (n_ - 1));
+  }
+
+  // How much of layer b's value is in the derivative by layer a's.
+  void set_coefficients(const HsicWeights& weights) {
+    coefficients_.assign(count() * count(), 0.0);
+    const std::size_t columns = layers_y_ ? layers_y_ : layers_x_, first = layers_y_ ? layers_x_ : 0;
+    for (std::size_t a = 0; a < layers_x_; a++)
+      for (std::size_t b = 0; b < columns; b++) {
+        coefficient(a, first + b) += weights.xy[a * columns + b];
+        coefficient(first + b, a) += weights.xy[a * columns + b];
+      }
+    for (std::size_t a = 0; a < layers_x_; a++) coefficient(a, a) += 2 * weights.xx[a];
+    for (std::size_t b = 0; b < layers_y_; b++) coefficient(layers_x_ + b, layers_x_ + b) += 2 * weights.yy[b];
+    const double normaliser = estimator_ == Estimator::biased ? (n_ - 1) * (n_ - 1) : n_ * (n_ - 3);
+    for (std::size_t a = 0; a < count(); a++)
+      for (std::size_t b = 0; b < count(); b++) coefficient(a, b) *= units_[b] / normaliser;
+  }
+
+  // What the row sums in an HSIC add to the derivative.
+  void set_terms() {
+    const bool biased = estimator_ == Estimator::biased;
+    const double per_row = biased ? n_ : n_ - 2, per_total = biased ? n_ * n_ : (n_ - 1) * (n_ - 2);
+    constants_.assign(count(), 0.0);
+    for (std::size_t a = 0; a < count(); a++) {
+      std::vector<double> terms(rows_);
+      for (std::size_t b = 0; b < count(); b++) {
+        const double* sums = row_sums_.data() + b * rows_;
+        for (std::size_t i = 0; i < rows_; i++) terms[i] -= coefficient(a, b) * sums[i] / per_row;
+        constants_[a] += coefficient(a, b) * std::accumulate(sums, sums + rows_, 0.0) / per_total;
+      }
+      term_buffers_.push_back(padded_values(terms, execution_.compute));
+      term_pointers_.push_back(term_buffers_.back().data());
+      terms_.push_back(std::move(terms));
+    }
+  }
+
+  void finish(std::size_t a, const double* weight_sums, void* gradient) const {
+    std::vector<double> row_factors(rows_);
+    double factor = 2;  // every pair is two entries of the Gram matrix
+    if (const Rbf* rbf = std::get_if<Rbf>(&views_[a].kernel)) {
+      factor = 4 * rbf->gamma;
+      for (std::size_t i = 0; i < rows_; i++) row_factors[i] = -factor * weight_sums[i];
+    } else if (estimator_ == Estimator::biased) {
+      for (std::size_t i = 0; i < rows_; i++) row_factors[i] = 2 * diagonal_derivative(a, i);
+    }
+    ops_.finish_kernel_grad({views_[a], factor, row_factors.data(), gradient}, execution_);
+  }
+
+  double diagonal_derivative(std::size_t a, std::size_t i) const {
+    double sum = constants_[a] + 2 * terms_[a][i];
+    for (std::size_t b = 0; b < count(); b++)
+      sum += coefficients_[a * count() + b] * layers_[b].diagonal(static_cast<std::int64_t>(i));
+    return sum;
+  }
+
+  const OpTable& ops_;
+  const Execution& execution_;
+  const Estimator estimator_;
+  const std::size_t layers_x_, layers_y_;
+  std::vector<Representation> layers_;
+  std::vector<LayerView> views_;
+  std::size_t rows_ = 0;
+  double n_ = 0;
+  std::vector<double> units_, row_sums_, coefficients_, constants_;
+  std::vector<std::vector<double>> terms_;
+  std::vector<AlignedBuffer> term_buffers_;
+  std::vector<const void*> term_pointers_;
+};
+
+}  // namespace
+
+void hsic_gradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
+                    std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients,
+                    const OpTable& ops, const Execution& execution) {
+  HsicGradients(xs, ys, estimator, ops, execution).run(row_sums, weights, gradients);
+}
+
+}  // namespace gramless

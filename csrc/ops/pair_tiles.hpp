@@ -1,0 +1,105 @@
+// The walk of the contrastive losses: every pair of row blocks once, each tile alone with both of its blocks.
+#pragma once
+
+#include "engine/match_walk.hpp"
+#include "epilogues/logit.hpp"
+#include "ops/isa_ops.hpp"
+#include "ops/scratch.hpp"
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+template <class T>
+class PairTiles {
+ public:
+  PairTiles(const PairProblem& pairs, const Execution& execution)
+      : pairs_(pairs), execution_(execution), no_center_(static_cast<std::size_t>(pairs.width) * sizeof(T)) {
+    std::fill_n(reinterpret_cast<T*>(no_center_.data()), pairs.width, T(0));
+    for (const PairSide* side : {&pairs.rows, &pairs.columns})
+      for (std::int64_t b = 0; b < side->block_count; b++)
+        tile_rows_ = std::max<std::int64_t>(tile_rows_, side->blocks[b].rows);
+  }
+
+  // body(tile, a, b) with the dot products of row block a and column block b; `products` counts the multiplications of
+  // a tile's size that a tile takes in all. Bodies that share a block run one after another, in a fixed order.
+  template <class Body>
+  void for_each(double products, Body body) const {
+    const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
+    Layout scratch;
+    lay_out(scratch);
+    const double tiles = static_cast<double>(rows) * static_cast<double>(columns) / (pairs_.symmetric ? 2 : 1);
+    const double pairs_of_tile = static_cast<double>(tile_rows_ * tile_rows_);
+    const WalkPlan plan{.flops = tiles * pairs_of_tile * (2 * products * static_cast<double>(pairs_.width) + 20),
+                        .scratch_bytes = scratch.bytes(),
+                        .threads = execution_.threads,
+                        .monitor = execution_.monitor};
+    const auto meet = [&](const Match& match, char* memory, Worker&) {
+      const std::int64_t b = pairs_.symmetric ? match.b : match.b - rows;
+      body(dot_products(match.a, b, memory), match.a, b);
+    };
+    if (pairs_.symmetric)
+      walk_matches(plan, Tournament{rows}, rows, meet);
+    else
+      walk_matches(plan, Pairing{rows, columns}, rows + columns, meet);
+  }
+
+  // Whether some pair of the two blocks may be other than a negative of both.
+  bool ruled(std::int64_t a, std::int64_t b) const {
+    const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
+    const bool apart = rows.highest_group < columns.lowest_group || columns.highest_group < rows.lowest_group;
+    return pairs_.limited || !apart;
+  }
+  bool self(std::int64_t a, std::int64_t b) const { return pairs_.symmetric && a == b; }
+
+ private:
+  struct Thread {
+    bool* started;
+    T *values, *slivers, *panel;
+  };
+
+  Thread lay_out(Layout& layout) const {
+    const std::int64_t chunk = std::min<std::int64_t>(pairs_.width, TileShape<T>::depth);
+    Thread thread;
+    thread.started = layout.take<bool>(1);
+    thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
+    thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * chunk);
+    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
+    return thread;
+  }
+
+  CenteredRows<T> centered(const PairSide& side) const {
+    ArrayView z;
+    z.data = side.z;
+    z.rows = side.blocks[side.block_count - 1].first + side.blocks[side.block_count - 1].rows;
+    z.cols = pairs_.width;
+    z.row_stride = side.stride * static_cast<std::int64_t>(sizeof(T));
+    z.col_stride = sizeof(T);
+    z.dtype = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
+    const T* zeros = reinterpret_cast<const T*>(no_center_.data());
+    return {z, zeros, zeros};
+  }
+
+  Tile<T> dot_products(std::int64_t a, std::int64_t b, char* memory) const {
+    Layout layout(memory);
+    const Thread thread = lay_out(layout);
+    const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
+    PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
+    const Tile<T> tile{thread.values, rows.rows, columns.rows, tile_stride<T>(columns.rows), false};
+    dot_tile(centered(pairs_.rows), rows.first, centered(pairs_.columns), columns.first, 0, pairs_.width, packed, tile);
+    return tile;
+  }
+
+  const PairProblem& pairs_;
+  const Execution& execution_;
+  AlignedBuffer no_center_;
+  std::int64_t tile_rows_ = 0;
+};
+
+template <class T>
+PairRule<T> rule_of(const PairSide& side, std::int64_t first) {
+  return {static_cast<const Bits<T>*>(side.groups) + first, static_cast<const T*>(side.limits) + first};
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,77 @@
+// Walk over tiles -> derivatives by the logits -> gradients of rows and columns: the backward pass of the contrastive
+// losses.
+#include "epilogues/softmax_grad.hpp"
+
+#include "ops/pair_tiles.hpp"
+#include "reductions/times_rows.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+namespace {
+
+template <class T>
+class SoftmaxGradWalk {
+ public:
+  SoftmaxGradWalk(const SoftmaxGradTask& task, const Execution& execution)
+      : task_(task), pairs_(task.pairs), tiles_(task.pairs, execution) {}
+
+  void run() const {
+    tiles_.for_each(3, [&](const Tile<T>& tile, std::int64_t a, std::int64_t b) {
+      if (tiles_.ruled(a, b))
+        differentiate<true>(tile, a, b);
+      else
+        differentiate<false>(tile, a, b);
+      add_gradients(tile, a, b);
+    });
+  }
+
+ private:
+  template <bool Ruled>
+  void differentiate(const Tile<T>& tile, std::int64_t a, std::int64_t b) const {
+    const AnchorCoefficients<T> rows = coefficients(pairs_.rows, task_.rows, a),
+                                columns = coefficients(pairs_.columns, task_.columns, b);
+    const T scale = static_cast<T>(pairs_.scale), shift = static_cast<T>(pairs_.shift);
+    if (pairs_.running)
+      softmax_grad<Ruled, true>(tile, tiles_.self(a, b), scale, shift, rows, columns);
+    else
+      softmax_grad<Ruled, false>(tile, tiles_.self(a, b), scale, shift, rows, columns);
+  }
+
+  AnchorCoefficients<T> coefficients(const PairSide& side, const CoefficientArrays& arrays, std::int64_t block) const {
+    const std::int64_t first = side.blocks[block].first;
+    const auto from = [&](const void* values) { return static_cast<const T*>(values) + first; };
+    return {rule_of<T>(side, first), from(arrays.shift),         from(arrays.negative),
+            from(arrays.positive),   from(arrays.positive_mean), from(arrays.positive_offset)};
+  }
+
+  void add_gradients(const Tile<T>& tile, std::int64_t a, std::int64_t b) const {
+    const std::int64_t row = pairs_.rows.blocks[a].first, column = pairs_.columns.blocks[b].first;
+    if (T* grad = static_cast<T*>(task_.row_grads[a])) {
+      const T* values = static_cast<const T*>(task_.column_values) + column * task_.value_stride;
+      add_times_rows(weights_of(tile), RowSpan<const T>{values, task_.value_stride}, task_.value_width,
+                     RowSpan<T>{grad, task_.value_width});
+    }
+    if (tiles_.self(a, b)) return;
+    if (T* grad = static_cast<T*>((pairs_.symmetric ? task_.row_grads : task_.column_grads)[b])) {
+      const T* z = static_cast<const T*>(pairs_.rows.z) + row * pairs_.rows.stride;
+      add_times_rows(transposed(tile), RowSpan<const T>{z, pairs_.rows.stride}, pairs_.width,
+                     RowSpan<T>{grad, pairs_.width});
+    }
+  }
+
+  const SoftmaxGradTask& task_;
+  const PairProblem& pairs_;
+  const PairTiles<T> tiles_;
+};
+
+}  // namespace
+
+void softmax_grad(const SoftmaxGradTask& task, const Execution& execution) {
+  if (execution.compute == Compute::float32)
+    SoftmaxGradWalk<float>(task, execution).run();
+  else
+    SoftmaxGradWalk<double>(task, execution).run();
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

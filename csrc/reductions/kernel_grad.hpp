@@ -1,0 +1,83 @@
+// Backward of the kernel sums, on tiles: derivatives by kernel values become the weights that rows are multiplied by.
+#pragma once
+
+#include "engine/tile.hpp"
+#include "epilogues/tile_kernels.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// Replaces every dot product by its kernel value.
+template <class T, class Kernel>
+void evaluate_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, const T* column_stats) {
+  const int cols = tile.cols;
+  for (int i = 0; i < tile.rows; i++) {
+    T* const values = tile.row(i);
+    const Vector<T> stat = splat(row_stats[i]);
+    for (int j = 0; j < cols; j += lanes<T>)
+      store(values + j, kernel(load<Vector<T>>(values + j), stat, load<Vector<T>>(column_stats + j)));
+  }
+}
+
+// What a kernel value contributes to its own derivative: dk/dx_i is slope * x_j for a linear kernel and
+// -2 gamma slope (x_i - x_j) for a Gaussian one.
+template <class T>
+struct LinearSlope {
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T>) const { return splat(T(1)); }
+};
+template <class T>
+struct RbfSlope {
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> value) const { return (value + shift) * unit; }
+  T shift, unit;
+};
+template <class T>
+LinearSlope<T> slope_on_tiles(Linear, double, double) {
+  return {};
+}
+template <class T>
+RbfSlope<T> slope_on_tiles(Rbf, double shift, double unit) {
+  return {static_cast<T>(shift), static_cast<T>(unit)};
+}
+
+// The derivative of the loss by layer a's kernel value of a pair:
+//   sum_b coefficients[b] * value_b + row_terms[i] + column_terms[j] + constant
+template <class T>
+struct KernelDerivative {
+  const T* values;  // (layers, tile) kernel values of all layers
+  std::int64_t layers, layer_stride;
+  const T* coefficients;  // (layers)
+  const T *row_terms, *column_terms;
+  T constant;
+};
+
+// weights = derivative * slope; with `self`, 0 on the diagonal. Sums of the weights' rows and columns are added.
+template <class T, class Slope>
+void weigh_pairs(const Tile<T>& weights, bool self, const KernelDerivative<T>& derivative, const T* own,
+                 const Slope slope, double* row_sums, double* column_sums) {
+  using V = Vector<T>;
+  constexpr int width = lanes<T>;
+  V columns[TileShape<T>::rows / width] = {};
+  for (int i = 0; i < weights.rows; i++) {
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(i) * weights.stride;
+    const V row_term = splat(derivative.row_terms[i] + derivative.constant);
+    V sum{};
+    for (int j = 0; j < weights.cols; j += width) {
+      V by_value = row_term + load<V>(derivative.column_terms + j);
+      for (std::int64_t b = 0; b < derivative.layers; b++)
+        by_value += derivative.coefficients[b] * load<V>(derivative.values + b * derivative.layer_stride + row + j);
+      const Vector<Bits<T>> column = lane_numbers<T>() + static_cast<Bits<T>>(j);
+      Vector<Bits<T>> owned = column < static_cast<Bits<T>>(weights.cols);
+      if (self) owned &= column != static_cast<Bits<T>>(i);
+      const V weight = owned ? by_value * slope(load<V>(own + row + j)) : V{};
+      store(weights.row(i) + j, weight);
+      sum += weight;
+      columns[j / width] += weight;
+    }
+    row_sums[i] += horizontal_sum<T>(sum);
+  }
+  if (self) return;
+  for (int j = 0; j < weights.cols; j++) column_sums[j] += static_cast<double>(columns[j / width][j % width]);
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless
