@@ -13,6 +13,21 @@ from typing import TYPE_CHECKING, Any
 from . import reference
 from ._core import __version__
 from ._runtime import backends, get_num_threads, set_num_threads
+from .contrastive import (
+    dcl,
+    dcl_value_and_grad,
+    nt_xent,
+    nt_xent_value_and_grad,
+    sup_con,
+    sup_con_value_and_grad,
+)
+from .cross_modal import (
+    info_nce,
+    info_nce_value_and_grad,
+    row_log_sum_exp,
+    row_log_sum_exp_value_and_grad,
+)
+from .distillation import similarity_distillation, similarity_distillation_value_and_grad
 from .hsic import cka, cka_matrix, hsic, hsic_matrix, median_distance
 from .independence import independence_test
 from .kernels import RBF, Linear
@@ -29,14 +44,26 @@ __all__ = [
     "backends",
     "cka",
     "cka_matrix",
+    "dcl",
+    "dcl_value_and_grad",
     "get_num_threads",
     "hsic",
     "hsic_matrix",
     "independence_test",
+    "info_nce",
+    "info_nce_value_and_grad",
     "median_distance",
+    "nt_xent",
+    "nt_xent_value_and_grad",
     "plot",
     "reference",
+    "row_log_sum_exp",
+    "row_log_sum_exp_value_and_grad",
     "set_num_threads",
+    "similarity_distillation",
+    "similarity_distillation_value_and_grad",
+    "sup_con",
+    "sup_con_value_and_grad",
 ]
 
 

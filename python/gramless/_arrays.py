@@ -26,6 +26,12 @@ def is_tensor(x: object) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
+def any_tensor(*arrays: object) -> bool:
+    """Whether torch is to compute with these, so that autograd and its other transforms see what happens."""
+    torch = sys.modules.get("torch")
+    return torch is not None and any(isinstance(x, torch.Tensor) for x in arrays)
+
+
 def describe(function: str, name: str, x: Any) -> Described:
     """x as the core reads it; raises TypeError or ValueError in one sentence."""
     if type(x) is np.ndarray:
@@ -87,6 +93,17 @@ def _check_shape(function: str, name: str, shape: tuple[int, ...]) -> None:
 def rows_of(described: Described) -> int:
     """The number of rows of what `describe` returned."""
     return int(described[1]) if type(described) is tuple else int(described.shape[0])
+
+
+def columns_of(described: Described) -> int:
+    """The number of columns of what `describe` returned."""
+    return int(described[2]) if type(described) is tuple else int(described.shape[1])
+
+
+def check_columns(function: str, name_x: str, x: Described, name_y: str, y: Described) -> None:
+    """Raises ValueError unless both have the same number of columns."""
+    if columns_of(x) != columns_of(y):
+        raise ValueError(f"{function}: {name_x} has {columns_of(x)} columns but {name_y} has {columns_of(y)}")
 
 
 def check_rows(function: str, name_x: str, x: Described, name_y: str, y: Described) -> None:

@@ -5,6 +5,22 @@ kernel objects only (scipy for `method="gamma"`), never the compiled core. Signa
 `median_rows` and `progress` are accepted and ignored, for here every median is exact and nothing is shown.
 """
 
+from .contrastive import (
+    dcl,
+    dcl_value_and_grad,
+    nt_xent,
+    nt_xent_value_and_grad,
+    sup_con,
+    sup_con_value_and_grad,
+)
+from .cross_modal import (
+    info_nce,
+    info_nce_value_and_grad,
+    row_log_sum_exp,
+    row_log_sum_exp_value_and_grad,
+    similarity_distillation,
+    similarity_distillation_value_and_grad,
+)
 from .gram import gram, median_distance
 from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test
@@ -14,9 +30,21 @@ __all__ = [
     "MinibatchCKA",
     "cka",
     "cka_matrix",
+    "dcl",
+    "dcl_value_and_grad",
     "gram",
     "hsic",
     "hsic_matrix",
     "independence_test",
+    "info_nce",
+    "info_nce_value_and_grad",
     "median_distance",
+    "nt_xent",
+    "nt_xent_value_and_grad",
+    "row_log_sum_exp",
+    "row_log_sum_exp_value_and_grad",
+    "similarity_distillation",
+    "similarity_distillation_value_and_grad",
+    "sup_con",
+    "sup_con_value_and_grad",
 ]

@@ -1,0 +1,193 @@
+"""Contrastive losses from the compiled core. The one place that knows how they are handed to it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _arrays, _core
+from ._losses import EPSILON, TIE, ContrastOptions, Reduction, ScalarReduction
+from ._sums import Floats
+
+Groups: TypeAlias = npt.NDArray[np.int64]
+Limits: TypeAlias = "float | tuple[Floats, Floats] | None"
+Kind: TypeAlias = Literal["softmax", "decoupled", "log_sum_exp"]
+Rows: TypeAlias = npt.NDArray[Any]  # float32 or float64, whichever the core computes in
+
+NO_GROUPS: Groups = np.empty(0, np.int64)
+BLOCK_ENTRIES = 1 << 20  # similarities in memory at once where an anchor's hardest negatives are looked for
+
+
+@dataclass(frozen=True)
+class ContrastProblem:
+    """Anchors that meet each other or, where there are keys, the keys; pairs of one group are positive."""
+
+    anchors: Sequence[_arrays.Described]
+    keys: Sequence[_arrays.Described]
+    anchor_groups: Groups
+    key_groups: Groups
+    options: ContrastOptions
+    kind: Kind
+    limits: Limits = None  # negatives above them are left out; one for all, or one for each anchor and key
+
+    def _arguments(self) -> tuple[Any, ...]:
+        options = self.options
+        groups = self.anchor_groups, self.key_groups
+        return (
+            self.anchors,
+            self.keys,
+            *groups,
+            options.temperature,
+            options.normalize,
+            self.kind,
+            self.limits,
+        )
+
+    def forward(self) -> tuple[Floats, Floats | None, Floats]:
+        """The losses of anchors (n,) and of keys as anchors (m,), and what `backward` needs of them."""
+        return _core.contrast_forward(*self._arguments())
+
+    def backward(
+        self, saved: Floats, row_weights: Floats, column_weights: Floats | None, wanted: Sequence[bool]
+    ) -> tuple[list[Rows | None], float]:
+        """Gradients of sum_i row_weights_i loss_i + sum_j column_weights_j loss_j, by arrays and temperature.
+
+        `wanted` says for each of anchors, then keys, whether its gradient is.
+        """
+        arrays = [*self.anchors, *self.keys]
+        dtype = compute_dtype(arrays)
+        grads = [
+            np.empty((_arrays.rows_of(array), _arrays.columns_of(array)), dtype) if want else None
+            for array, want in zip(arrays, wanted, strict=True)
+        ]
+        arguments = (*self._arguments(), saved, row_weights, column_weights, grads)
+        return grads, _core.contrast_backward(*arguments)
+
+
+def compute_dtype(described: Sequence[_arrays.Described]) -> npt.DTypeLike:
+    """What the core computes these inputs in."""
+    return np.float64 if _arrays.computes_in_float64(described) else np.float32
+
+
+def describe_embeddings(function: str, named: dict[str, Any]) -> list[_arrays.Described]:
+    """Every input as the core reads it, once all have one width; rows are compared by the caller."""
+    described = {name: _arrays.describe(function, name, z) for name, z in named.items()}
+    first = next(iter(described))
+    for name, z in described.items():
+        _arrays.check_columns(function, first, described[first], name, z)
+    return list(described.values())
+
+
+def weights_of(counted: npt.NDArray[np.bool_], reduction: ScalarReduction) -> Floats:  # (n,)
+    """What every anchor's loss is multiplied by: those that are not counted by 0."""
+    return counted / max(int(np.sum(counted)), 1) if reduction == "mean" else counted.astype(np.float64)
+
+
+def reduced(losses: Floats, counted: npt.NDArray[np.bool_], reduction: Reduction) -> float | Floats:
+    """The losses of the anchors (n,), or their sum, or their mean over those that are counted."""
+    if reduction == "none":
+        return losses
+    return float(np.sum(losses * weights_of(counted, reduction)))
+
+
+def wrap_rows(rows: Rows | None, like: Any) -> Any:
+    """A gradient as the user gets it: a tensor for tensors, itself otherwise."""
+    return sys.modules["torch"].from_numpy(rows) if rows is not None and _arrays.is_tensor(like) else rows
+
+
+def block_of(array: Any, first: int, last: int, dtype: npt.DTypeLike) -> Rows:
+    """Rows [first, last) of a user's array as `dtype`; a copy, and the only one."""
+    if _arrays.is_tensor(array):
+        block = array[first:last].detach()
+        return np.array((block.double() if dtype == np.float64 else block.float()).numpy(), dtype)
+    return np.array(np.asarray(array[first:last]), dtype)
+
+
+def rows_as(arrays: Sequence[Any], normalize: bool, dtype: npt.DTypeLike) -> Rows:
+    """Users' arrays in one, (n, d), as `dtype`, rows of length 1 where asked for: z = u / max(|u|, 1e-12)."""
+    rows = np.concatenate([block_of(array, 0, len(array), dtype) for array in arrays])
+    if normalize:
+        with np.errstate(invalid="ignore", over="ignore"):
+            for row in np.array_split(rows, max(1, rows.size // BLOCK_ENTRIES)):
+                length = np.sqrt(np.sum(np.square(row, dtype=np.float64), axis=1, keepdims=True))
+                row /= np.maximum(length, EPSILON)
+    return rows
+
+
+def hardest_limits(
+    fraction: float, anchors: Rows, keys: Rows, anchor_groups: Groups, key_groups: Groups, meet_self: bool
+) -> Floats:
+    """For every anchor the similarity above which a negative is among its hardest: see `nt_xent`.
+
+    anchors (n, d) and keys (m, d) are what is multiplied; a block of rows of the similarities is in memory at
+    a time. `meet_self`: row i of both is the same one, which is no negative of itself.
+    """
+    limits = np.full(len(anchors), np.inf)
+    step = max(1, BLOCK_ENTRIES // len(keys))
+    for first in range(0, len(anchors), step):
+        block = slice(first, first + step)
+        with np.errstate(invalid="ignore", over="ignore"):
+            similarity = anchors[block] @ keys.T
+        ignored = anchor_groups[block, None] == key_groups
+        if meet_self:  # negative groups have no partner, not even themselves
+            rows = np.arange(len(similarity))
+            ignored[rows, first + rows] = True
+        similarity[ignored] = -np.inf
+        counts = similarity.shape[1] - np.sum(ignored, axis=1)
+        ranks = np.array([math.floor(fraction * count) for count in counts])
+        if not ranks.any():
+            continue
+        places = len(keys) - ranks  # of the k-th largest, in ascending order
+        ordered = np.partition(similarity, np.unique(places[ranks > 0]), axis=1)
+        chosen = ordered[np.arange(len(ordered)), np.minimum(places, len(keys) - 1)].astype(np.float64)
+        largest = np.max(np.abs(np.where(ignored, 0, similarity)), axis=1)
+        limits[block] = np.where(ranks > 0, chosen - TIE * largest, np.inf)
+    return limits
+
+
+@dataclass(frozen=True)
+class SelfContrast:
+    """Rows that meet each other: the problem, and which of them have a positive."""
+
+    arrays: list[Any]
+    problem: ContrastProblem
+    counted: npt.NDArray[np.bool_]
+
+    def value(self, reduction: Reduction) -> Any:
+        """The loss as the user gets it."""
+        losses, _, _ = self.problem.forward()
+        loss = reduced(losses, self.counted, reduction)
+        return _arrays.wrap(loss, self.arrays[0], self.problem.anchors)
+
+    def value_and_grad(self, reduction: ScalarReduction) -> tuple[Any, tuple[Any, ...]]:
+        """The loss, and its gradients by the arrays and by the temperature."""
+        losses, _, saved = self.problem.forward()
+        weights = weights_of(self.counted, reduction)
+        grads, by_temperature = self.problem.backward(saved, weights, None, [True] * len(self.arrays))
+        loss = float(np.sum(losses * weights))
+        loss, by_temperature = (
+            _arrays.wrap(value, self.arrays[0], self.problem.anchors) for value in (loss, by_temperature)
+        )
+        wrapped = [wrap_rows(g, a) for g, a in zip(grads, self.arrays, strict=True) if g is not None]
+        return loss, (*wrapped, by_temperature)
+
+
+def self_contrast(
+    arrays: list[Any], described: list[_arrays.Described], groups: Groups, options: ContrastOptions
+) -> SelfContrast:
+    """Users' arrays, one below the other, whose rows meet each other; those of one group are positive."""
+    limits: Any = options.exclude_above
+    if options.exclude_hardest is not None:
+        rows = rows_as(arrays, options.normalize, compute_dtype(described))
+        limits = hardest_limits(options.exclude_hardest, rows, rows, groups, groups, True), np.empty(0)
+    kind: Any = "decoupled" if options.decoupled else "softmax"
+    counted = np.bincount(groups)[groups] > 1
+    return SelfContrast(
+        arrays, ContrastProblem(described, [], groups, NO_GROUPS, options, kind, limits), counted
+    )

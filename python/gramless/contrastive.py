@@ -1,0 +1,236 @@
+"""NT-Xent and its relatives whose anchors meet each other: here is who is positive to whom.
+
+Sums and gradients come from the core.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _arrays
+from ._contrast import SelfContrast, describe_embeddings, self_contrast
+from ._losses import (
+    ContrastOptions,
+    Reduction,
+    ScalarReduction,
+    as_groups,
+    as_reduction,
+    as_scalar_reduction,
+    contrast_options,
+)
+
+__all__ = [
+    "dcl",
+    "dcl_value_and_grad",
+    "nt_xent",
+    "nt_xent_value_and_grad",
+    "sup_con",
+    "sup_con_value_and_grad",
+]
+
+
+def _two_views(function: str, z_a: Any, z_b: Any, options: ContrastOptions) -> SelfContrast:
+    described = describe_embeddings(function, {"z_a": z_a, "z_b": z_b})
+    _arrays.check_rows(function, "z_a", described[0], "z_b", described[1])
+    groups = np.tile(np.arange(_arrays.rows_of(described[0]), dtype=np.int64), 2)
+    return self_contrast([z_a, z_b], described, groups, options)
+
+
+def _labelled(function: str, z: Any, labels: Any, options: ContrastOptions) -> SelfContrast:
+    described = describe_embeddings(function, {"z": z})
+    groups = as_groups(function, labels, _arrays.rows_of(described[0]))
+    return self_contrast([z], described, groups, options)
+
+
+def nt_xent(
+    z_a: Any,
+    z_b: Any,
+    *,
+    temperature: float = 0.5,
+    normalize: bool = True,
+    reduction: Reduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> Any:
+    """NT-Xent, the loss of SimCLR: rows i of z_a (n, d) and z_b (n, d) are two views of one example.
+
+    loss_i = log sum_{j != i} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, for each of the 2n
+    rows of [z_a; z_b] as anchor, p(i) the other view of row i (Chen et al. 2020, arXiv:2002.05709, eq. 1).
+    No 2n x 2n memory.
+
+    temperature: not 0; may be negative. normalize: rows are first divided by max(|row|, 1e-12).
+    reduction: "mean" over the 2n anchors, "sum", or "none" for the losses, (2n,).
+    exclude_above: negatives with <z_i, z_j>, the cosine of normalised rows, above this are left out of the
+    anchor's sum, as probably of its own class (Cai et al. 2020, arXiv:2010.06682).
+    exclude_hardest: that fraction of each anchor's m negatives is left out, the most similar first: with
+    k = floor(fraction m) > 0 and t the k-th largest <z_i, z_j>, those with
+    <z_i, z_j> > t - 1e-6 max_j |<z_i, z_j>|, so that neither order nor rounding chooses among equals.
+
+    z_a, z_b: numpy arrays of any layout and real dtype, memory-mapped ones included, or torch CPU tensors;
+    computed in float64 if either is float64 or a wide integer, else in float32. With tensors the loss is
+    differentiable once, by a temperature that is a 0-d tensor too; else see `nt_xent_value_and_grad`.
+
+    Returns a float, or for tensors a 0-d tensor; "none" gives an array or a tensor. NaN propagates. Raises
+    ValueError where shapes or options do not fit and TypeError where types do not.
+
+    >>> import numpy as np
+    >>> z = np.eye(4)
+    >>> round(nt_xent(z, z, temperature=0.5), 6)  # log(1 + 6 exp(-2))
+    0.594441
+    """
+    if _arrays.any_tensor(z_a, z_b, temperature):
+        from .torch.functional import two_views
+
+        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
+        return two_views("nt_xent", "softmax", z_a, z_b, *chosen)
+    options = contrast_options("nt_xent", temperature, normalize, exclude_above, exclude_hardest)
+    reduction = as_reduction("nt_xent", reduction)
+    return _two_views("nt_xent", z_a, z_b, options).value(reduction)
+
+
+def nt_xent_value_and_grad(
+    z_a: Any,
+    z_b: Any,
+    *,
+    temperature: float = 0.5,
+    normalize: bool = True,
+    reduction: ScalarReduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """`nt_xent` and its gradients: (loss, (grad_a, grad_b, grad_temperature)).
+
+    grad_a, grad_b: (n, d), by z_a and z_b as they were passed, in the type of the computation. What is
+    excluded is a constant. Arguments and errors as in `nt_xent`; reduction is "mean" or "sum".
+
+    >>> import numpy as np
+    >>> z = np.eye(4)
+    >>> loss, (grad_a, grad_b, grad_temperature) = nt_xent_value_and_grad(z, z)
+    >>> round(grad_temperature, 6)
+    1.79246
+    """
+    function = "nt_xent_value_and_grad"
+    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
+    reduction = as_scalar_reduction(function, reduction)
+    loss, (grad_a, grad_b, by_temperature) = _two_views(function, z_a, z_b, options).value_and_grad(reduction)
+    return loss, (grad_a, grad_b, by_temperature)
+
+
+def dcl(
+    z_a: Any,
+    z_b: Any,
+    *,
+    temperature: float = 0.1,
+    normalize: bool = True,
+    reduction: Reduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> Any:
+    """Decoupled contrastive loss: NT-Xent with the positive left out of the denominator.
+
+    loss_i = log sum_{j not in {i, p(i)}} exp(s_ij) - s_{i,p(i)} (Yeh et al. 2022, arXiv:2110.06848, eq. 6).
+    It may be negative. Without a negative it is -inf, as the formula says.
+
+    Arguments, returns and errors as in `nt_xent`.
+
+    >>> import numpy as np
+    >>> z = np.eye(4)
+    >>> round(dcl(z, z, temperature=0.5), 6)  # log(6 exp(-2))
+    -0.208241
+    """
+    if _arrays.any_tensor(z_a, z_b, temperature):
+        from .torch.functional import two_views
+
+        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
+        return two_views("dcl", "decoupled", z_a, z_b, *chosen)
+    options = contrast_options("dcl", temperature, normalize, exclude_above, exclude_hardest, decoupled=True)
+    reduction = as_reduction("dcl", reduction)
+    return _two_views("dcl", z_a, z_b, options).value(reduction)
+
+
+def dcl_value_and_grad(
+    z_a: Any,
+    z_b: Any,
+    *,
+    temperature: float = 0.1,
+    normalize: bool = True,
+    reduction: ScalarReduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """`dcl` and its gradients: (loss, (grad_a, grad_b, grad_temperature)), as in `nt_xent_value_and_grad`.
+
+    >>> import numpy as np
+    >>> z = np.eye(4)
+    >>> loss, (grad_a, grad_b, grad_temperature) = dcl_value_and_grad(z, z, temperature=0.5)
+    >>> round(grad_temperature, 6)
+    4.0
+    """
+    function = "dcl_value_and_grad"
+    options = contrast_options(
+        function, temperature, normalize, exclude_above, exclude_hardest, decoupled=True
+    )
+    reduction = as_scalar_reduction(function, reduction)
+    loss, (grad_a, grad_b, by_temperature) = _two_views(function, z_a, z_b, options).value_and_grad(reduction)
+    return loss, (grad_a, grad_b, by_temperature)
+
+
+def sup_con(
+    z: Any,
+    labels: Any,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    reduction: Reduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> Any:
+    """Supervised contrastive loss: all other rows of z (n, d) with the label of row i are its positives.
+
+    loss_i = mean over positives p of [log sum_{j != i} exp(s_ij) - s_ip], s_ij = <z_i, z_j> / temperature:
+    L_out of Khosla et al. 2020 (arXiv:2004.11362, eq. 2). A row without a positive has loss 0 and is not
+    counted in the mean; the mean over no rows is 0.
+
+    labels: (n,) integers or text. Several views of each example without classes are rows whose label is the
+    example's number; for two views that is `nt_xent`.
+
+    Other arguments, returns and errors as in `nt_xent`; positives are never excluded.
+
+    >>> import numpy as np
+    >>> round(sup_con(np.eye(3), [7, 7, 8], temperature=0.5), 6)
+    0.693147
+    """
+    if _arrays.any_tensor(z, temperature):
+        from .torch import functional
+
+        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
+        return functional.sup_con(z, labels, *chosen)
+    options = contrast_options("sup_con", temperature, normalize, exclude_above, exclude_hardest)
+    reduction = as_reduction("sup_con", reduction)
+    return _labelled("sup_con", z, labels, options).value(reduction)
+
+
+def sup_con_value_and_grad(
+    z: Any,
+    labels: Any,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    reduction: ScalarReduction = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> tuple[Any, tuple[Any, Any]]:
+    """`sup_con` and its gradients: (loss, (grad_z, grad_temperature)), as in `nt_xent_value_and_grad`.
+
+    >>> import numpy as np
+    >>> loss, (grad_z, grad_temperature) = sup_con_value_and_grad(np.eye(3), [7, 7, 8])
+    >>> grad_z.shape
+    (3, 3)
+    """
+    function = "sup_con_value_and_grad"
+    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
+    reduction = as_scalar_reduction(function, reduction)
+    loss, (grad_z, by_temperature) = _labelled(function, z, labels, options).value_and_grad(reduction)
+    return loss, (grad_z, by_temperature)

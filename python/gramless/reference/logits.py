@@ -1,0 +1,145 @@
+"""Embeddings to logits, logits to the losses of anchors, and back. Knows not who is positive to whom.
+
+Positives and negatives are summed apart. With the positive inside the sum, 1 - P(positive) cancels late in
+training, and with it the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .._losses import EPSILON, TIE, ContrastOptions, ScalarReduction
+from .gram import Array, as_rows
+
+Mask = npt.NDArray[np.bool_]
+
+
+def as_embeddings(function: str, named: dict[str, npt.ArrayLike]) -> list[Array]:
+    """Every input as float64 rows, none empty, all of one width."""
+    arrays = {name: as_rows(function, name, z) for name, z in named.items()}
+    first, width = next((name, z.shape[1]) for name, z in arrays.items())
+    for name, z in arrays.items():
+        if 0 in z.shape:
+            raise ValueError(f"{function}: {name} is empty, its shape is {z.shape}")
+        if z.shape[1] != width:
+            raise ValueError(f"{function}: {first} has {width} columns but {name} has {z.shape[1]}")
+    return list(arrays.values())
+
+
+def check_rows(function: str, name_a: str, a: Array, name_b: str, b: Array) -> None:
+    """Raises ValueError unless both have the same number of rows."""
+    if len(a) != len(b):
+        raise ValueError(f"{function}: {name_a} has {len(a)} rows but {name_b} has {len(b)}")
+
+
+def lengths(u: Array) -> Array:  # (n, d)
+    """max(|u_i|, 1e-12), as (n, 1)."""
+    return np.asarray(np.maximum(np.sqrt(np.sum(u * u, axis=1, keepdims=True)), EPSILON))
+
+
+def unit_rows(u: Array) -> Array:  # (n, d)
+    """z_i = u_i / max(|u_i|, 1e-12)."""
+    with np.errstate(invalid="ignore"):  # inf / inf
+        return np.asarray(u / lengths(u))
+
+
+def unit_rows_backward(u: Array, dz: Array) -> Array:  # (n, d), (n, d)
+    """du_i = (dz_i - <dz_i, z_i> z_i) / |u_i|, or dz_i / 1e-12 for rows too short to be normalised."""
+    with np.errstate(invalid="ignore"):
+        z, length = unit_rows(u), lengths(u)
+        along = np.sum(dz * z, axis=1, keepdims=True) * z
+        return np.asarray((dz - np.where(length == EPSILON, 0, along)) / length)
+
+
+def log_sum_exp(s: Array, which: Mask) -> Array:  # (n, m), (n, m)
+    """log of the sum over j in `which` of exp(s_ij), as (n, 1); -inf where there is none."""
+    s = np.where(which, s, -np.inf)
+    top = np.max(s, axis=1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(top + np.log(np.sum(np.exp(s - top), axis=1, keepdims=True)))
+
+
+def row_losses(s: Array, positive: Mask, negative: Mask, decoupled: bool) -> tuple[Array, Array]:
+    """The loss of every anchor, (n,), and its derivative by every logit, (n, m), from logits s (n, m).
+
+    With P_i the positives of anchor i and N_i its negatives, the loss is the mean over p in P_i of
+
+        log sum_{j in N_i and P_i} exp(s_ij) - s_ip,  or if decoupled  log sum_{j in N_i} exp(s_ij) - s_ip.
+
+    Without a positive it is 0.
+    """
+    count = np.sum(positive, axis=1, keepdims=True)
+    any_positive = count > 0
+    count = np.maximum(count, 1)
+    log_n, log_p = log_sum_exp(s, negative), log_sum_exp(s, positive)
+    mean_p = np.sum(np.where(positive, s, 0), axis=1, keepdims=True) / count
+    with np.errstate(invalid="ignore", over="ignore"):  # -inf + inf, of rows without a positive or a negative
+        if decoupled:
+            losses = log_n - mean_p
+            slopes = np.where(negative, np.exp(s - log_n), 0) - positive / count
+        else:
+            losses = np.logaddexp(0, log_n - log_p) + (log_p - mean_p)
+            log_all = np.logaddexp(log_n, log_p)
+            q = np.exp(log_n - log_all)  # the negatives' share of the sum
+            pull = (1 - q) * (np.exp(s - log_p) - 1 / count) - q / count
+            slopes = np.where(negative, np.exp(s - log_all), np.where(positive, pull, 0))
+    return np.where(any_positive, losses, 0)[:, 0], np.where(any_positive, slopes, 0)
+
+
+def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask:  # (n, m), (n, m)
+    """The negatives that stay, given the similarities <z_i, z_j> before the temperature.
+
+    exclude_above = t leaves out those with <z_i, z_j> > t. exclude_hardest = f leaves out the most similar:
+    of the m negatives of anchor i, let k = floor(f m), and if k > 0 let t_i be the k-th largest <z_i, z_j>;
+    those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. So all are left out that tie with the
+    k-th, and neither the order of rows nor rounding chooses among them.
+    """
+    if options.exclude_above is not None:
+        return np.asarray(negative & ~(similarity > options.exclude_above))
+    kept = negative.copy()
+    for i in range(len(kept) if options.exclude_hardest is not None else 0):
+        candidates = np.sort(similarity[i, negative[i]])
+        k = math.floor((options.exclude_hardest or 0) * len(candidates))
+        if k > 0:
+            limit = candidates[-k] - TIE * np.max(np.abs(candidates))
+            kept[i] &= ~(similarity[i] > limit)
+    return kept
+
+
+class Contrast:
+    """Anchors (n, d) against keys (m, d): `losses` (n,), `counted` (n,), and their gradients."""
+
+    def __init__(
+        self, anchors: Array, keys: Array, positive: Mask, negative: Mask, options: ContrastOptions
+    ) -> None:
+        self.options = options
+        self.inputs = anchors, keys
+        self.z = tuple(unit_rows(u) for u in self.inputs) if options.normalize else self.inputs
+        with np.errstate(invalid="ignore", over="ignore"):
+            similarity = self.z[0] @ self.z[1].T
+            self.logits = similarity / options.temperature
+        negative = exclude(similarity, negative, options)
+        self.losses, self.slopes = row_losses(self.logits, positive, negative, options.decoupled)
+        self.counted = np.asarray(positive.any(axis=1))
+
+    def backward(self, weights: Array) -> tuple[Array, Array, float]:  # (n,)
+        """The gradients by anchors, keys and temperature of sum_i weights_i losses_i."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            ds = weights[:, None] * self.slopes
+            d_temperature = -np.sum(ds * self.logits) / self.options.temperature
+            ds = ds / self.options.temperature
+            d_anchors, d_keys = ds @ self.z[1], ds.T @ self.z[0]
+        if self.options.normalize:
+            d_anchors, d_keys = (
+                unit_rows_backward(u, dz) for u, dz in zip(self.inputs, (d_anchors, d_keys), strict=True)
+            )
+        return d_anchors, d_keys, float(d_temperature)
+
+
+def reduction_weights(counted: Mask, reduction: ScalarReduction) -> Array:  # (n,)
+    """What every anchor's loss is multiplied by: those that are not counted by 0."""
+    return counted / max(int(np.sum(counted)), 1) if reduction == "mean" else counted.astype(np.float64)

@@ -1,0 +1,54 @@
+"""What processes tell each other, through torch.distributed only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def world_size() -> int:
+    """How many processes train together; 1 without torch.distributed."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 1
+    return distributed.get_world_size()
+
+
+def rank() -> int:
+    """This process among them."""
+    return torch.distributed.get_rank() if world_size() > 1 else 0
+
+
+def all_gather(x: Tensor) -> list[Tensor]:
+    """x of every process, which have one shape."""
+    if world_size() == 1:
+        return [x]
+    x = x.contiguous()
+    found = [torch.empty_like(x) for _ in range(world_size())]
+    torch.distributed.all_gather(found, x)
+    return found
+
+
+def gather_rows(function: str, rows: Tensor) -> list[Tensor]:
+    """rows (n, d) of every process, without gradients; raises ValueError, everywhere, where shapes differ."""
+    check_shards(function, rows)
+    return all_gather(rows)
+
+
+def check_shards(function: str, rows: Tensor) -> None:
+    """Raises ValueError, in every process, unless all hold rows (n, d) of one shape."""
+    shapes = [tuple(shape.tolist()) for shape in all_gather(torch.tensor(rows.shape))]
+    for other, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise ValueError(
+                f"{function}: every process must hold as many rows and columns, but process 0 has "
+                f"{shapes[0]} and process {other} has {shape}; a loader with drop_last=True sees to it"
+            )
+
+
+def check_available(function: str, gather_distributed: bool) -> None:
+    """Raises ValueError where processes are to be gathered by a torch that cannot."""
+    if gather_distributed and not torch.distributed.is_available():
+        raise ValueError(
+            f"{function}: gather_distributed is True but this torch was built without torch.distributed"
+        )

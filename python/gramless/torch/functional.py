@@ -1,0 +1,176 @@
+"""The contrastive losses of gramless for tensors, differentiable by autograd.
+
+What `gramless.nt_xent` and its relatives do with tensors; documented there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._losses import EPSILON, as_reduction, contrast_options
+from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
+from ._eager import contrast
+from ._operators import Options, compute_dtype, contrast_backward, contrast_forward
+
+
+def _options(
+    function: str,
+    temperature: Any,
+    normalize: bool,
+    kind: str,
+    reduction: str = "mean",
+    symmetric: bool = False,
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> tuple[Options, Tensor | None]:
+    value, learned = check_temperature(function, temperature)
+    if exclude_above is not None or exclude_hardest is not None:
+        checked = contrast_options(function, value, normalize, exclude_above, exclude_hardest)
+        exclude_above, exclude_hardest = checked.exclude_above, checked.exclude_hardest
+    as_reduction(function, reduction)
+    chosen = (value, bool(normalize), kind, bool(symmetric), reduction, exclude_above, exclude_hardest)
+    return Options(function, *chosen), learned
+
+
+def two_views(
+    function: str,
+    kind: str,
+    z_a: Any,
+    z_b: Any,
+    temperature: Any,
+    normalize: bool = True,
+    reduction: str = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> Tensor:
+    """`gramless.nt_xent` (kind "softmax") or `gramless.dcl` ("decoupled") of tensors."""
+    z_a, z_b = check_array(function, "z_a", z_a), check_array(function, "z_b", z_b)
+    check_rows(function, "z_a", z_a, "z_b", z_b)
+    check_columns(function, "z_a", z_a, "z_b", z_b)
+    options, learned = _options(
+        function, temperature, normalize, kind, reduction, False, exclude_above, exclude_hardest
+    )
+    return contrast(options, [z_a, z_b], temperature=learned)
+
+
+def sup_con(
+    z: Any,
+    labels: Any,
+    temperature: Any,
+    normalize: bool = True,
+    reduction: str = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> Tensor:
+    """`gramless.sup_con` of a tensor."""
+    function = "sup_con"
+    z = check_array(function, "z", z)
+    labels = check_labels(function, labels, z.shape[0])
+    options, learned = _options(
+        function, temperature, normalize, "softmax", reduction, False, exclude_above, exclude_hardest
+    )
+    return contrast(options, [z], labels=labels, temperature=learned)
+
+
+def info_nce(
+    anchors: Any,
+    keys: Any,
+    queue: Any,
+    temperature: Any,
+    normalize: bool = True,
+    symmetric: bool = False,
+    reduction: str = "mean",
+    exclude_above: float | None = None,
+    exclude_hardest: float | None = None,
+) -> Tensor:
+    """`gramless.info_nce` of tensors."""
+    function = "info_nce"
+    anchors, keys = check_array(function, "anchors", anchors), check_array(function, "keys", keys)
+    check_columns(function, "anchors", anchors, "keys", keys)
+    check_rows(function, "anchors", anchors, "keys", keys)
+    others = [keys]
+    if queue is not None:
+        queue = check_array(function, "queue", queue)
+        check_columns(function, "anchors", anchors, "queue", queue)
+        others.append(queue.detach())
+    options, learned = _options(
+        function, temperature, normalize, "softmax", reduction, symmetric, exclude_above, exclude_hardest
+    )
+    return contrast(options, [anchors], others, temperature=learned)
+
+
+def row_log_sum_exp(
+    x: Any, y: Any, temperature: Any, normalize: bool = False, exclude_self: bool = False
+) -> Tensor:
+    """`gramless.row_log_sum_exp` of tensors."""
+    function = "row_log_sum_exp"
+    if exclude_self and y is not None:
+        raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
+    x = check_array(function, "x", x)
+    keys = [] if exclude_self else [x if y is None else check_array(function, "y", y)]
+    for key in keys:
+        check_columns(function, "x", x, "y", key)
+    options, learned = _options(function, temperature, normalize, "log_sum_exp", "none")
+    return contrast(options, [x], keys, temperature=learned)
+
+
+def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """z = u / max(|u|, 1e-12)."""
+    return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
+
+
+def _softmax_means(anchors: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """sum_j p_ij k_j with p_ij the softmax over j of <a_i, k_j> / temperature: (n, d), a constant.
+
+    That is temperature times the gradient of the log-sum-exp by the anchors.
+    """
+    options = Options("similarity_distillation", temperature, False, "log_sum_exp", False, "sum", None, None)
+    arguments = ([anchors], [keys], None, None, *options)
+    loss, saved = contrast_forward(*arguments)
+    (grad,) = contrast_backward(*arguments, torch.ones_like(loss), saved, [True, False, False])
+    scaled: Tensor = grad * temperature
+    return scaled
+
+
+def similarity_distillation(
+    student: Any,
+    teacher: Any,
+    queue_student: Any,
+    queue_teacher: Any,
+    temperature: Any,
+    teacher_temperature: float,
+    normalize: bool = True,
+    reduction: str = "mean",
+) -> Tensor:
+    """`gramless.similarity_distillation` of tensors; all but the student and the temperature is constant."""
+    function, second = "similarity_distillation", "queue_teacher"
+    if queue_teacher is None:
+        second, queue_teacher = "queue_student", queue_student
+    named = {"student": student, "teacher": teacher, "queue_student": queue_student, second: queue_teacher}
+    z, t, *queues = (check_array(function, name, x) for name, x in named.items())
+    queue, of_teacher = queues[0], queues[-1]
+    check_columns(function, "student", z, "queue_student", queue)
+    check_columns(function, "teacher", t, second, of_teacher)
+    check_rows(function, "student", z, "teacher", t)
+    check_rows(function, "queue_student", queue, second, of_teacher)
+    options, learned = _options(function, temperature, False, "log_sum_exp", "none")
+    sharp, learned_sharp = check_temperature(function, teacher_temperature, "teacher_temperature")
+    if learned_sharp is not None:
+        raise TypeError(f"{function}: teacher_temperature must be a number, being constant, but is a tensor")
+    dtype = compute_dtype([z, t, *queues])
+    with torch.autocast("cpu", enabled=False):
+        rows = [unit_rows(x, dtype) if normalize else x.to(dtype) for x in (z, t, queue, of_teacher)]
+        z, t, queue, of_teacher = rows[0], *(x.detach() for x in rows[1:])
+        if second == "queue_student":
+            target = _softmax_means(t, queue, sharp)
+        else:  # the student's queue beside the teacher's, where no row of the teacher's reaches
+            wide = torch.cat([t, torch.zeros_like(z.detach())], 1)
+            target = _softmax_means(wide, torch.cat([of_teacher, queue], 1), sharp)[:, t.shape[1] :]
+        aligned = (z * target).sum(1) / (options.temperature if learned is None else learned)
+        losses: Tensor = contrast(options, [z], [queue], temperature=learned) - aligned
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.mean()

@@ -1,0 +1,226 @@
+"""Contrastive losses as modules of torch, none of which stores the matrix of similarities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._check import check_array, check_columns, check_rows, check_temperature
+from ._distributed import GatheredContrast
+from ._gather import check_available, world_size
+from ._operators import compute_dtype
+from .functional import info_nce, row_log_sum_exp, sup_con, two_views, unit_rows
+from .memory_bank import MemoryBank
+
+
+def _gathered(
+    function: str, kind: str, meet_self: bool, z_a: Tensor, z_b: Tensor, temperature: Any
+) -> Tensor:
+    value, learned = check_temperature(function, temperature)
+    for name, z in (("the first input", z_a), ("the second input", z_b)):
+        check_array(function, name, z)
+    check_rows(function, "the first input", z_a, "the second input", z_b)
+    check_columns(function, "the first input", z_a, "the second input", z_b)
+    loss: Tensor = GatheredContrast.apply(function, kind, meet_self, value, learned, z_a, z_b)
+    return loss
+
+
+def _positive_logits(z_a: Tensor, z_b: Tensor, temperature: Any) -> Tensor:  # (n,)
+    logits: Tensor = (z_a * z_b).sum(1) / temperature
+    return logits
+
+
+class NTXentLoss(nn.Module):
+    """The loss of SimCLR, in place of lightly's class of the same name.
+
+    Without a memory bank: `gramless.nt_xent` of two views, (n, d) each, the mean over all 2n rows as anchors
+    (Chen et al. 2020, arXiv:2002.05709). With one of shape (K, D) the negatives of row i of the first view
+    are the rows of the bank, its positive is row i of the second, and the loss is the mean over the n rows:
+    log(exp(s_ii) + sum_k exp(s_ik)) - s_ii (MoCo, He et al. 2020, arXiv:1911.05722). The normalised second
+    view is put into the bank, after it was read, whenever the first requires a gradient.
+
+    temperature: a number, or a 0-d tensor or parameter, which gets a gradient; it may be negative.
+    memory_bank_size: 0, or (K, D). The bank is part of the state_dict (lightly leaves it out), and a
+    state_dict without it loads as well.
+    gather_distributed: negatives come from all processes of torch.distributed, which must hold equally many
+    rows. The loss is the mean over this process's anchors; the gradient of this process's rows is that of the
+    sum of all processes' losses, so that the average DistributedDataParallel takes is the gradient of the
+    whole batch. It assumes that all processes scale their losses alike. With a memory bank the second
+    views of all processes are put into it.
+
+    Raises ValueError for abs(temperature) < 1e-8, for shapes that do not fit and for unequal shards.
+
+    >>> _ = torch.manual_seed(0)
+    >>> z_a, z_b = torch.randn(2, 8, 4, requires_grad=True)
+    >>> NTXentLoss(temperature=0.5)(z_a, z_b).backward()
+    >>> NTXentLoss(memory_bank_size=(16, 4))(z_a, z_b).shape
+    torch.Size([])
+    """
+
+    def __init__(
+        self,
+        temperature: Any = 0.5,
+        memory_bank_size: int | Sequence[int] = 0,
+        gather_distributed: bool = False,
+    ) -> None:
+        super().__init__()
+        if abs(temperature) < 1e-8:
+            raise ValueError(f"NTXentLoss: abs(temperature) must be at least 1e-8 but is {abs(temperature)}")
+        check_available("NTXentLoss", gather_distributed)
+        self.memory_bank = MemoryBank("NTXentLoss", memory_bank_size, gather_distributed)
+        self.temperature = temperature
+        self.gather_distributed = gather_distributed
+
+    def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
+        if self.memory_bank.enabled:
+            return self._with_bank(out0, out1)
+        if self.gather_distributed and world_size() > 1:
+            return _gathered("NTXentLoss", "softmax", True, out0, out1, self.temperature)
+        return two_views("NTXentLoss", "softmax", out0, out1, self.temperature)
+
+    def _with_bank(self, out0: Tensor, out1: Tensor) -> Tensor:
+        function, bank = "NTXentLoss", self.memory_bank.snapshot()
+        check_array(function, "out0", out0)
+        check_array(function, "out1", out1)
+        check_rows(function, "out0", out0, "out1", out1)
+        for name, z in (("out0", out0), ("out1", out1)):
+            check_columns(function, name, z, "the memory bank", bank)
+        update, dtype = out0.requires_grad, compute_dtype([out0, out1])
+        with torch.autocast("cpu", enabled=False):
+            z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
+            if update:
+                self.memory_bank.put(z_b)
+            odds = row_log_sum_exp(z_a, bank, self.temperature) - _positive_logits(z_a, z_b, self.temperature)
+            return nn.functional.softplus(odds, threshold=50).mean()
+
+
+class DCLLoss(nn.Module):
+    """The decoupled contrastive loss: NT-Xent whose positives are not in the denominator.
+
+    loss_i = -w_i s_{i,p(i)} + log sum_{j not in {i, p(i)}} exp(s_ij), the mean over the 2n rows of both views
+    (Yeh et al. 2022, arXiv:2110.06848, eq. 6), as lightly's class of the same name.
+
+    weight_fn: called with the normalised views (a, b), and with (b, a) for the other half of the rows;
+    returns w (n,). None is 1 for all. temperature and gather_distributed as in `NTXentLoss`; a weight sees
+    the rows of its own process.
+
+    >>> z = torch.eye(4)
+    >>> round(DCLLoss(temperature=0.5)(z, z).item(), 6)  # log(6 exp(-2))
+    -0.208241
+    """
+
+    def __init__(
+        self,
+        temperature: Any = 0.1,
+        weight_fn: Callable[[Tensor, Tensor], Tensor] | None = None,
+        gather_distributed: bool = False,
+    ) -> None:
+        super().__init__()
+        check_available("DCLLoss", gather_distributed)
+        self.temperature = temperature
+        self.weight_fn = weight_fn
+        self.gather_distributed = gather_distributed
+
+    def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
+        if self.gather_distributed and world_size() > 1:
+            loss = _gathered("DCLLoss", "decoupled", True, out0, out1, self.temperature)
+        else:
+            loss = two_views("DCLLoss", "decoupled", out0, out1, self.temperature)
+        if self.weight_fn is None:
+            return loss
+        dtype = compute_dtype([out0, out1])
+        with torch.autocast("cpu", enabled=False):
+            z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
+            unweighted = 1 - (self.weight_fn(z_a, z_b) + self.weight_fn(z_b, z_a)) / 2
+            return loss + (unweighted * _positive_logits(z_a, z_b, self.temperature)).mean()
+
+
+def _mises_fisher_weights(z_a: Tensor, z_b: Tensor, sigma: float) -> Tensor:  # (n,), constant
+    """2 - n softmax_i(<a_i, b_i> / sigma): pairs that are far apart count more, 1 on average."""
+    similarity = (z_a.detach() * z_b.detach()).sum(1) / sigma
+    return 2 - len(z_a) * torch.softmax(similarity, dim=0)
+
+
+class DCLWLoss(DCLLoss):
+    """`DCLLoss` with the negative von Mises-Fisher weights 2 - n softmax_i(<a_i, b_i> / sigma) of its paper.
+
+    >>> z = torch.eye(4)
+    >>> round(DCLWLoss(temperature=0.5)(z, z).item(), 6)  # all pairs alike: all weights 1
+    -0.208241
+    """
+
+    def __init__(self, temperature: Any = 0.1, sigma: float = 0.5, gather_distributed: bool = False) -> None:
+        super().__init__(temperature, partial(_mises_fisher_weights, sigma=sigma), gather_distributed)
+
+
+class SupConLoss(nn.Module):
+    """`gramless.sup_con`: all other rows with a row's label are its positives (L_out of Khosla et al. 2020).
+
+    forward(z, labels): z (n, d) with n labels, or z (n, v, d), v views of each example, whose n labels then
+    are those of all views; without labels the views of one example are each other's positives. The mean is
+    over rows that have a positive. SupContrast's code multiplies by temperature / 0.07 besides.
+
+    temperature as in `NTXentLoss`. Raises ValueError where shapes do not fit.
+
+    >>> z = torch.eye(3)
+    >>> round(SupConLoss(temperature=0.5)(z, torch.tensor([7, 7, 8])).item(), 6)
+    0.693147
+    """
+
+    def __init__(self, temperature: Any = 0.07) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        views = 1
+        if z.ndim == 3:
+            views = z.shape[1]
+            z = z.reshape(-1, z.shape[2])
+        if labels is None:
+            if views < 2:
+                raise ValueError(
+                    f"SupConLoss: without labels z must be (examples, views, features), "
+                    f"at least 2 views, but has {z.ndim} dimensions and {views} view"
+                )
+            labels = torch.arange(z.shape[0] // views)
+        return sup_con(z, labels.repeat_interleave(views), self.temperature)
+
+
+class CLIPLoss(nn.Module):
+    """`gramless.info_nce` in both directions: row i of the images belongs to row i of the texts.
+
+    forward(image_features, text_features, logit_scale=None): (n, d) each; the mean of the cross entropies of
+    images among texts and of texts among images (Radford et al. 2021, arXiv:2103.00020, fig. 3).
+    logit_scale: 1 / temperature, exponentiated already, as open_clip's models return it, differentiable;
+    without it the module's temperature counts.
+
+    normalize: rows are first divided by their length. temperature and gather_distributed as in `NTXentLoss`;
+    gathering needs normalize=True.
+
+    >>> z = torch.eye(4)
+    >>> round(CLIPLoss(temperature=0.5)(z, z).item(), 6)  # log(1 + 3 exp(-2))
+    0.340753
+    >>> round(CLIPLoss()(z, z, logit_scale=2.0).item(), 6)
+    0.340753
+    """
+
+    def __init__(
+        self, temperature: Any = 0.07, normalize: bool = True, gather_distributed: bool = False
+    ) -> None:
+        super().__init__()
+        check_available("CLIPLoss", gather_distributed)
+        if gather_distributed and not normalize:
+            raise ValueError("CLIPLoss: gather_distributed=True needs normalize=True but it is False")
+        self.temperature = temperature
+        self.normalize = normalize
+        self.gather_distributed = gather_distributed
+
+    def forward(self, image_features: Tensor, text_features: Tensor, logit_scale: Any = None) -> Tensor:
+        temperature = self.temperature if logit_scale is None else 1 / logit_scale
+        if self.gather_distributed and world_size() > 1:
+            return _gathered("CLIPLoss", "softmax", False, image_features, text_features, temperature)
+        return info_nce(image_features, text_features, None, temperature, self.normalize, symmetric=True)

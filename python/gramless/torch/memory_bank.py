@@ -1,0 +1,62 @@
+"""The queue of negatives that a loss keeps between batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._gather import gather_rows
+
+
+class MemoryBank(nn.Module):
+    """The last K rows that were put in: a ring of shape (K, D), which starts as random directions.
+
+    New rows go where the oldest are. A batch that reaches the end of the ring is cut there, and the next one
+    starts at its beginning, so that no batch wraps around.
+
+    bank (K, D) and bank_ptr (1,) are buffers, in the state_dict so that training resumes where it stopped; a
+    state_dict without them loads too, and leaves the ring as it is.
+
+    size: 0 or (0, D) for no bank, or (K, D). Raises ValueError for anything else.
+
+    >>> MemoryBank("NTXentLoss", (4, 2)).enabled
+    True
+    """
+
+    bank: Tensor  # (K, D)
+    bank_ptr: Tensor  # (1,)
+
+    def __init__(self, function: str, size: int | Sequence[int], gather_distributed: bool = False) -> None:
+        super().__init__()
+        shape = (size,) if isinstance(size, int) else tuple(size)
+        if any(length < 0 for length in shape) or (shape != (0,) and len(shape) != 2):
+            raise ValueError(f"{function}: memory_bank_size must be 0 or (rows, features) but is {size!r}")
+        self.size = shape
+        self.enabled = shape[0] > 0
+        self.gather_distributed = gather_distributed
+        rows = nn.functional.normalize(torch.randn(shape), dim=-1) if self.enabled else torch.empty(0)
+        self.register_buffer("bank", rows, persistent=self.enabled)
+        self.register_buffer("bank_ptr", torch.zeros(1, dtype=torch.long), persistent=self.enabled)
+
+    def snapshot(self) -> Tensor:
+        """The rows as they are now, (K, D), whatever is put in later."""
+        return self.bank.detach().clone()
+
+    @torch.no_grad()
+    def put(self, rows: Tensor) -> None:
+        """Replaces the oldest rows by these (n, D), of all processes where they are gathered."""
+        if self.gather_distributed:
+            rows = torch.cat(gather_rows("NTXentLoss", rows.detach()))
+        first, count = int(self.bank_ptr), self.bank.shape[0]
+        kept = rows[: count - first].detach()
+        self.bank[first : first + len(kept)] = kept
+        self.bank_ptr[0] = first + len(kept) if first + len(rows) < count else 0
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
+        for name, buffer in self.named_buffers():
+            if self.enabled and isinstance(state_dict, dict):
+                state_dict.setdefault(prefix + name, buffer)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
