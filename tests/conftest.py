@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import gramless
 import pytest
@@ -59,3 +63,28 @@ def run_script():
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def lightly_loss(monkeypatch):
+    """A loss class of lightly, from its own file; packages that import all of lightly are passed by."""
+    found = importlib.util.find_spec("lightly")
+    if found is None:
+        pytest.skip("lightly is not installed")
+    root = Path(found.origin).parent
+    for name in ("lightly", "lightly.loss", "lightly.models", "lightly.models.modules", "lightly.utils"):
+        package = types.ModuleType(name)
+        package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
+        monkeypatch.setitem(sys.modules, name, package)
+    unused = types.ModuleType("lightly.models.utils")
+    monkeypatch.setitem(sys.modules, unused.__name__, unused)
+    sys.modules["lightly.models"].utils = unused
+
+    def load(file, name):
+        return getattr(importlib.import_module(f"lightly.loss.{file}"), name)
+
+    before = set(sys.modules)
+    yield load
+    for name in set(sys.modules) - before:
+        if name.startswith("lightly."):
+            del sys.modules[name]

@@ -1,4 +1,4 @@
-"""What other packages compute, against the reference: to 1e-6, on the inputs they accept.
+"""What other packages compute, against gramless and the reference: to 1e-6, on the inputs they accept.
 
 lightly and solo-learn ask for much that a loss does not need, such as torchvision. The files of their losses
 are tested where they are found alone (pip install --no-deps lightly==1.6.0 solo-learn==1.0.2); the formulas
@@ -10,10 +10,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
-import sys
-import types
 from pathlib import Path
 
+import gramless
 import numpy as np
 import pytest
 from gramless import reference
@@ -57,53 +56,33 @@ def without_temperature(value_and_grad):
     return loss, gradients
 
 
-@pytest.fixture
-def lightly_loss(monkeypatch):
-    """A loss class of lightly, from its own file; packages that import all of lightly are passed by."""
-    found = importlib.util.find_spec("lightly")
-    if found is None:
-        pytest.skip("lightly is not installed")
-    root = Path(found.origin).parent
-    for name in ("lightly", "lightly.loss", "lightly.models", "lightly.models.modules", "lightly.utils"):
-        package = types.ModuleType(name)
-        package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
-        monkeypatch.setitem(sys.modules, name, package)
-    unused = types.ModuleType("lightly.models.utils")
-    monkeypatch.setitem(sys.modules, unused.__name__, unused)
-    sys.modules["lightly.models"].utils = unused
-
-    def load(file, name):
-        return getattr(importlib.import_module(f"lightly.loss.{file}"), name)
-
-    before = set(sys.modules)
-    yield load
-    for name in set(sys.modules) - before:
-        if name.startswith("lightly."):
-            del sys.modules[name]
+@pytest.fixture(params=[gramless, reference], ids=["gramless", "reference"])
+def package(request):
+    return request.param
 
 
 @every_problem
-def test_nt_xent_is_lightlys(lightly_loss, problem):
+def test_nt_xent_is_lightlys(package, lightly_loss, problem):
     a, b, temperature = views(problem)
     loss = lightly_loss("ntx_ent_loss", "NTXentLoss")
     for tau in (temperature, -temperature):
         assert_agree(
-            without_temperature(reference.nt_xent_value_and_grad(a, b, temperature=tau)),
+            without_temperature(package.nt_xent_value_and_grad(a, b, temperature=tau)),
             of_torch(loss(temperature=tau), a, b),
         )
 
 
 @every_problem
-def test_dcl_is_lightlys(lightly_loss, problem):
+def test_dcl_is_lightlys(package, lightly_loss, problem):
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(reference.dcl_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(package.dcl_value_and_grad(a, b, temperature=temperature)),
         of_torch(lightly_loss("dcl_loss", "DCLLoss")(temperature=temperature), a, b),
     )
 
 
 @every_problem
-def test_nt_xent_is_solo_learns(problem):
+def test_nt_xent_is_solo_learns(package, problem):
     found = importlib.util.find_spec("solo")
     if found is None:
         pytest.skip("solo-learn is not installed")
@@ -113,24 +92,24 @@ def test_nt_xent_is_solo_learns(problem):
     spec.loader.exec_module(simclr)
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(reference.nt_xent_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature)),
         of_torch(lambda a, b: simclr.simclr_loss_func(a, b, temperature), a, b),
     )
 
 
 @every_problem
 @pytest.mark.parametrize("symmetric", [True, False], ids=["nt_xent", "info_nce"])
-def test_nt_xent_and_info_nce_are_pytorch_metric_learnings(problem, symmetric):
+def test_nt_xent_and_info_nce_are_pytorch_metric_learnings(package, problem, symmetric):
     """Without symmetric=True its SelfSupervisedLoss contrasts the first view with the second alone."""
     losses = pytest.importorskip("pytorch_metric_learning.losses")
     a, b, temperature = views(problem)
-    ours = reference.nt_xent_value_and_grad if symmetric else reference.info_nce_value_and_grad
+    ours = package.nt_xent_value_and_grad if symmetric else package.info_nce_value_and_grad
     theirs = losses.SelfSupervisedLoss(losses.NTXentLoss(temperature=temperature), symmetric=symmetric)
     assert_agree(without_temperature(ours(a, b, temperature=temperature)), of_torch(theirs, a, b))
 
 
 @pytest.mark.parametrize("problem", [name for name in PROBLEMS if name != "one_dimension"])
-def test_sup_con_is_pytorch_metric_learnings(problem):
+def test_sup_con_is_pytorch_metric_learnings(package, problem):
     """Single rows included. In one dimension some losses are exactly 0, which it does not average."""
     losses = pytest.importorskip("pytorch_metric_learning.losses")
     a, _, temperature = views(problem)
@@ -138,13 +117,13 @@ def test_sup_con_is_pytorch_metric_learnings(problem):
     labels[0] = 1000
     supervised = losses.SupConLoss(temperature=temperature)
     assert_agree(
-        without_temperature(reference.sup_con_value_and_grad(a, labels, temperature=temperature)),
+        without_temperature(package.sup_con_value_and_grad(a, labels, temperature=temperature)),
         of_torch(lambda z: supervised(z, torch.tensor(labels)), a),
     )
 
 
 @pytest.mark.parametrize("problem", ["usual", "cold", "one_dimension"])
-def test_nt_xent_is_optaxs(problem):
+def test_nt_xent_is_optaxs(package, problem):
     optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
     a, b, temperature = views(problem)
     labels = np.tile(np.arange(len(a)), 2)
@@ -152,7 +131,7 @@ def test_nt_xent_is_optaxs(problem):
         value_and_grad = jax.value_and_grad(optax.losses.ntxent)
         loss, gradient = value_and_grad(np.concatenate([a, b]), labels, temperature)
         theirs = float(loss), np.split(np.asarray(gradient), 2)
-    ours = without_temperature(reference.nt_xent_value_and_grad(a, b, temperature=temperature))
+    ours = without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature))
     assert_agree(ours, theirs)
 
 
@@ -165,17 +144,17 @@ def cross_entropy_of_normalised(a, b, temperature):
 
 
 @every_problem
-def test_nt_xent_is_the_cross_entropy_of_the_other_view(problem):
+def test_nt_xent_is_the_cross_entropy_of_the_other_view(package, problem):
     a, b, temperature = views(problem)
     for tau in (temperature, -temperature):
         assert_agree(
-            without_temperature(reference.nt_xent_value_and_grad(a, b, temperature=tau)),
+            without_temperature(package.nt_xent_value_and_grad(a, b, temperature=tau)),
             of_torch(lambda a, b, tau=tau: cross_entropy_of_normalised(a, b, tau), a, b),
         )
 
 
 @every_problem
-def test_nt_xent_is_half_of_simclrs(problem):
+def test_nt_xent_is_half_of_simclrs(package, problem):
     """The authors' code adds the means over the anchors of both views (Chen et al. 2020)."""
 
     def simclr(a, b):
@@ -190,13 +169,13 @@ def test_nt_xent_is_half_of_simclrs(problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(reference.nt_xent_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature)),
         of_torch(simclr, a, b),
     )
 
 
 @every_problem
-def test_nt_xent_is_the_mean_of_log_probabilities(problem):
+def test_nt_xent_is_the_mean_of_log_probabilities(package, problem):
     """As solo-learn and SupContrast write it, with masks."""
 
     def masked(a, b):
@@ -210,13 +189,13 @@ def test_nt_xent_is_the_mean_of_log_probabilities(problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(reference.nt_xent_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature)),
         of_torch(masked, a, b),
     )
 
 
 @every_problem
-def test_info_nce_is_clips(problem):
+def test_info_nce_is_clips(package, problem):
     """Radford et al. 2021, figure 3; its logit scale is 1 / temperature."""
 
     def clip(images, texts):
@@ -228,13 +207,13 @@ def test_info_nce_is_clips(problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(reference.info_nce_value_and_grad(a, b, temperature=temperature, symmetric=True)),
+        without_temperature(package.info_nce_value_and_grad(a, b, temperature=temperature, symmetric=True)),
         of_torch(clip, a, b),
     )
 
 
 @every_problem
-def test_info_nce_with_a_queue_is_mocos(problem):
+def test_info_nce_with_a_queue_is_mocos(package, problem):
     """He et al. 2020, algorithm 1: the own key first, then the queue. Ours has the other keys besides."""
 
     def moco(q, k):
@@ -248,14 +227,14 @@ def test_info_nce_with_a_queue_is_mocos(problem):
         row = slice(one, one + 1)
         assert_agree(
             without_temperature(
-                reference.info_nce_value_and_grad(a[row], b[row], queue, temperature=temperature)
+                package.info_nce_value_and_grad(a[row], b[row], queue, temperature=temperature)
             ),
             of_torch(moco, a[row], b[row]),
         )
 
 
 @every_problem
-def test_dcl_is_the_log_sum_of_the_negatives(problem):
+def test_dcl_is_the_log_sum_of_the_negatives(package, problem):
     """Yeh et al. 2022, equation 6, as lightly documents it."""
 
     def decoupled(a, b):
@@ -268,6 +247,6 @@ def test_dcl_is_the_log_sum_of_the_negatives(problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(reference.dcl_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(package.dcl_value_and_grad(a, b, temperature=temperature)),
         of_torch(decoupled, a, b),
     )

@@ -38,14 +38,23 @@ GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* v
     }
 }
 
+// Which part of the depth a chunk is: the first overwrites the tile, the last finishes it.
+struct Chunk {
+  int depth;
+  bool first, last;
+};
+
 // One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it
 // are left out.
-template <class T>
-void multiply_panel(const T* slivers, const T* panel, int depth, const Tile<T>& tile, int j, bool fresh) {
+template <class T, class Finish>
+void multiply_panel(const T* slivers, const T* panel, Chunk chunk, const Tile<T>& tile, int j, Finish& finish) {
   using Shape = TileShape<T>;
   const int rows = tile.diagonal ? std::min(tile.rows, j + Shape::micro_cols) : tile.rows;
-  for (int i = 0; i < rows; i += Shape::micro_rows)
-    micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * depth, panel, depth, tile.row(i) + j, tile.stride, fresh);
+  for (int i = 0; i < rows; i += Shape::micro_rows) {
+    micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * chunk.depth, panel, chunk.depth, tile.row(i) + j, tile.stride,
+               chunk.first);
+    if (chunk.last) finish(i, j);
+  }
 }
 
 // A thread's packing memory, and the rows it has already packed: they stay while its next tiles share them.
@@ -59,10 +68,16 @@ struct PackedRows {
   static constexpr std::int64_t panel_values = std::int64_t{TileShape<T>::micro_cols} * TileShape<T>::depth;
 };
 
+struct LeaveAsIs {
+  void operator()(int, int) const {}
+};
+
 // The tile of dot products of rows [first_i, ...) of x with rows [first_j, ...) of y, over columns [first_k, end_k).
-template <class T>
+// finish(i, j) is called when the register tile at (i, j) has its dot products, which are then still in L1.
+template <class T, class Finish = LeaveAsIs>
 void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows<T>& y, std::int64_t first_j,
-              std::int64_t first_k, std::int64_t end_k, PackedRows<T>& packed, const Tile<T>& tile) {
+              std::int64_t first_k, std::int64_t end_k, PackedRows<T>& packed, const Tile<T>& tile,
+              Finish&& finish = {}) {
   using Shape = TileShape<T>;
   const std::int64_t sliver_rows = round_up(tile.rows, Shape::micro_rows);
   const bool hold = packed.keeps && packed.held_row == first_i;
@@ -72,7 +87,7 @@ void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows
     if (!hold) pack<Shape::micro_rows>(x, first_i, tile.rows, k, depth, slivers);
     for (int j = 0; j < tile.cols; j += Shape::micro_cols) {
       pack<Shape::micro_cols>(y, first_j + j, std::min(Shape::micro_cols, tile.cols - j), k, depth, packed.panel);
-      multiply_panel(slivers, packed.panel, depth, tile, j, k == first_k);
+      multiply_panel(slivers, packed.panel, Chunk{depth, k == first_k, k + depth == end_k}, tile, j, finish);
     }
   }
   packed.held_row = first_i;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #ifndef GRAMLESS_ISA
 #error "compile with -DGRAMLESS_ISA=<name>: the namespace of this ISA's code"
@@ -58,6 +59,43 @@ GRAMLESS_INLINE Vector<T> splat(T value) {
   return value - Vector<T>{};  // value - 0 is exact, also for -0, so it compiles to a broadcast
 }
 
+// Several vectors that go through a formula side by side. An out-of-order core looks only so far ahead: one long chain
+// of dependent instructions after the other leaves its pipes half idle, the same chains interleaved fill them.
+template <class T, int Count>
+struct Bundle {
+  Vector<T> parts[Count];
+
+  template <class Make>
+  GRAMLESS_INLINE static Bundle of(Make make) {
+    Bundle made;
+#pragma GCC unroll 8
+    for (int p = 0; p < Count; p++) made.parts[p] = make(p);
+    return made;
+  }
+  friend GRAMLESS_INLINE Bundle operator+(const Bundle& a, const Bundle& b) {
+    return of([&](int p) { return a.parts[p] + b.parts[p]; });
+  }
+  friend GRAMLESS_INLINE Bundle operator-(const Bundle& a, const Bundle& b) {
+    return of([&](int p) { return a.parts[p] - b.parts[p]; });
+  }
+  friend GRAMLESS_INLINE Bundle operator*(const Bundle& a, const Bundle& b) {
+    return of([&](int p) { return a.parts[p] * b.parts[p]; });
+  }
+  friend GRAMLESS_INLINE Bundle operator+(const Bundle& a, T b) {
+    return of([&](int p) { return a.parts[p] + b; });
+  }
+  friend GRAMLESS_INLINE Bundle operator-(const Bundle& a, T b) {
+    return of([&](int p) { return a.parts[p] - b; });
+  }
+  friend GRAMLESS_INLINE Bundle operator*(const Bundle& a, T b) {
+    return of([&](int p) { return a.parts[p] * b; });
+  }
+  friend GRAMLESS_INLINE Bundle at_least(const Bundle& a, T lowest) {  // NaN stays NaN
+    const Vector<T> least = splat(lowest);
+    return of([&](int p) { return least > a.parts[p] ? least : a.parts[p]; });
+  }
+};
+
 // 0, 1, 2, ... in the lanes.
 template <class T>
 GRAMLESS_INLINE Vector<Bits<T>> lane_numbers() {
@@ -66,12 +104,26 @@ GRAMLESS_INLINE Vector<Bits<T>> lane_numbers() {
   return numbers;
 }
 
-// In float64, in lane order: the only place where lanes of float32 partial sums meet.
-template <class T>
-GRAMLESS_INLINE double horizontal_sum(Vector<T> value) {
-  double sum = 0;
-  for (int lane = 0; lane < lanes<T>; lane++) sum += static_cast<double>(value[lane]);
-  return sum;
+namespace detail {
+
+template <int First, class V, int... Lane>
+GRAMLESS_INLINE auto lanes_from(V value, std::integer_sequence<int, Lane...>) {
+  return __builtin_shufflevector(value, value, (First + Lane)...);
+}
+
+}  // namespace detail
+
+// In float64, halves added until one is left: the only place where lanes of float32 partial sums meet.
+template <class T, int Lanes = lanes<T>>
+GRAMLESS_INLINE double horizontal_sum(Vector<T, Lanes> value) {
+  if constexpr (Lanes == 2) {
+    return static_cast<double>(value[0]) + static_cast<double>(value[1]);
+  } else {
+    constexpr auto half = std::make_integer_sequence<int, Lanes / 2>{};
+    using Half = Vector<double, Lanes / 2>;
+    return horizontal_sum<double, Lanes / 2>(__builtin_convertvector(detail::lanes_from<0>(value, half), Half) +
+                                             __builtin_convertvector(detail::lanes_from<Lanes / 2>(value, half), Half));
+  }
 }
 
 }  // namespace GRAMLESS_ISA

@@ -10,19 +10,23 @@ template <class T>
 struct ExpConstants;
 
 // round_shift adds the exponent bias in the low bits of a rounded sum, so that a left shift turns it into 2^n.
-// (e^r - 1 - r) / r^2 on |r| <= ln(2)/2: minimax of degree 4 (3e-9) in float32, Chebyshev of degree 10 in float64.
+// series: (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, minimax of degree 4 (3e-9) in float32, Chebyshev of degree 10 in
+// float64. series2: (2^r - 1) / r on |r| <= 1/2, Chebyshev of degree 5 (2e-8) and 10 (5e-17), coefficients rounded.
 template <>
 struct ExpConstants<float> {
-  static constexpr float lowest = -87.0f, highest = 88.0f, round_shift = 12582912.0f + 127.0f;
+  static constexpr float lowest = -87.0f, highest = 88.0f, highest2 = 125.0f, round_shift = 12582912.0f + 127.0f;
   static constexpr float log2_e = 1.44269504f, ln2_high = 0.693145751953125f, ln2_low = 1.428606765330187e-06f;
   static constexpr int mantissa_bits = 23;
   static constexpr float series[] = {0.4999999403953552f, 0.1666652113199234f, 0.04166838899254799f,
                                      0.0083687175065279f, 0.0013814596459269524f};
+  static constexpr float series2[] = {0.6931471824645996f,   0.24022650718688965f,   0.055503569543361664f,
+                                      0.009618083015084267f, 0.0013390863314270973f, 0.00015453163359779865f};
 };
 
 template <>
 struct ExpConstants<double> {
-  static constexpr double lowest = -708.0, highest = 709.0, round_shift = 6755399441055744.0 + 1023.0;
+  static constexpr double lowest = -708.0, highest = 709.0, highest2 = 1021.0,
+                          round_shift = 6755399441055744.0 + 1023.0;
   static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.693147180369123816490,
                           ln2_low = 1.90821492927058770002e-10;
   static constexpr int mantissa_bits = 52;
@@ -37,7 +41,29 @@ struct ExpConstants<double> {
                                       2.7557288421657214e-07,
                                       2.510519632432802e-08,
                                       2.091016812398899e-09};
+  static constexpr double series2[] = {0.6931471805599453,    0.24022650695910097,   0.0555041086648216,
+                                       0.009618129107606888,  0.0013333558146416936, 0.0001540353044173605,
+                                       1.525273382983612e-05, 1.321544258792169e-06, 1.0178062445845774e-07,
+                                       7.072585949269223e-09, 4.4549605981865186e-10};
 };
+
+namespace detail {
+
+template <class T, int Terms>
+GRAMLESS_INLINE Vector<T> polynomial(const T (&series)[Terms], Vector<T> x) {
+  Vector<T> sum = splat(series[Terms - 1]);
+#pragma GCC unroll 16
+  for (int i = Terms - 2; i >= 0; i--) sum = sum * x + series[i];
+  return sum;
+}
+
+// 2^n from n + round_shift.
+template <class T>
+GRAMLESS_INLINE Vector<T> power_of_two(Vector<T> shifted) {
+  return reinterpret_cast<Vector<T>>(reinterpret_cast<Vector<Bits<T>>>(shifted) << ExpConstants<T>::mantissa_bits);
+}
+
+}  // namespace detail
 
 // exp(x) - subtrahend for x <= highest, x below lowest taken as lowest. With e^x = 2^n e^r it is
 // 2^n (e^r - 1) + (2^n - subtrahend): near x = 0 and for the subtrahend 1 no digit is lost, as in expm1.
@@ -49,13 +75,23 @@ GRAMLESS_INLINE Vector<T> exp_minus(Vector<T> x, T subtrahend) {
   const Vector<T> shifted = x * Constant::log2_e + Constant::round_shift;
   const Vector<T> power = shifted - Constant::round_shift;
   const Vector<T> rest = (x - power * Constant::ln2_high) - power * Constant::ln2_low;
-  constexpr int terms = sizeof Constant::series / sizeof(T);
-  Vector<T> sum = splat(Constant::series[terms - 1]);
+  const Vector<T> grown = (detail::polynomial(Constant::series, rest) * rest + T(1)) * rest;
+  const Vector<T> scale = detail::power_of_two<T>(shifted);
+  return grown * scale + (scale - subtrahend);
+}
+
+// 2^x - subtrahend in the same way, for |x| <= highest2 only.
+template <class T, int Count>
+GRAMLESS_INLINE Bundle<T, Count> exp2_minus(const Bundle<T, Count>& x, T subtrahend) {
+  using Constant = ExpConstants<T>;
+  using Values = Bundle<T, Count>;
+  const Values shifted = x + Constant::round_shift, rest = x - (shifted - Constant::round_shift);
+  constexpr int terms = sizeof Constant::series2 / sizeof(T);
+  Values sum = rest * Constant::series2[terms - 1] + Constant::series2[terms - 2];
 #pragma GCC unroll 16
-  for (int i = terms - 2; i >= 0; i--) sum = sum * rest + Constant::series[i];
-  sum = (sum * rest + T(1)) * rest;
-  const auto scale = reinterpret_cast<Vector<T>>(reinterpret_cast<Vector<Bits<T>>>(shifted) << Constant::mantissa_bits);
-  return sum * scale + (scale - subtrahend);
+  for (int i = terms - 3; i >= 0; i--) sum = sum * rest + Constant::series2[i];
+  const Values scale = Values::of([&](int p) { return detail::power_of_two<T>(shifted.parts[p]); });
+  return sum * rest * scale + (scale - subtrahend);
 }
 
 }  // namespace GRAMLESS_ISA

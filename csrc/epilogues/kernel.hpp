@@ -10,10 +10,11 @@ namespace gramless {
 // k(a, b) = <a, b>
 struct Linear {};
 
-// k(a, b) = exp(-gamma |a - b|^2), gamma = 1 / (2 sigma^2); tiles hold it in units of exp(log_unit).
+// k(a, b) = exp(-gamma |a - b|^2), gamma = 1 / (2 sigma^2); tiles hold it in units of 2^log2_unit.
 struct Rbf {
   double gamma;
-  double log_unit = 0;
+  double log2_unit = 0;
+  bool clamped = true;  // whether exponents may leave the range of a float
 };
 
 using Kernel = std::variant<Linear, Rbf>;

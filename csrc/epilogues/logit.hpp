@@ -11,6 +11,18 @@ inline namespace GRAMLESS_ISA {
 template <class T>
 using Mask = Vector<Bits<T>>;
 
+// The logit of a pair, rounded. Forward and backward subtract shifts from it: contracted into a fused multiply-add in
+// one and not in the other, or in some lanes, their exponentials would differ by the rounding of a logit, 1e-3 for
+// logits of 1e4, and a saturated softmax would not add up to 1.
+template <class T>
+GRAMLESS_INLINE Vector<T> rounded_logit(Vector<T> dot, T scale) {
+#if __has_builtin(__builtin_assoc_barrier)
+  return __builtin_assoc_barrier(dot * scale);
+#else
+  return __arithmetic_fence(dot * scale);
+#endif
+}
+
 // exp(x), x above `highest` taken as that: where a shift does not bound x, what is beyond is not used.
 template <class T>
 GRAMLESS_INLINE Vector<T> bounded_exp(Vector<T> x) {

@@ -39,7 +39,7 @@ void softmax_grad(const Tile<T>& tile, bool self, T scale, T shift, const Anchor
     const V negative = splat(rows.negative[i]);
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
       T* const entries = tile.row(i) + j;
-      const V dot = load<V>(entries), logit = dot * scale;
+      const V dot = load<V>(entries), logit = rounded_logit<T>(dot, scale);
       const V of_row = Running ? bounded_exp<T>(logit - row_shift) : exp_minus<T>(logit - row_shift, T(0));
       const V of_column = Running ? bounded_exp<T>(logit - load<V>(columns.shift + j)) : of_row;
       const V column_negative = load<V>(columns.negative + j);

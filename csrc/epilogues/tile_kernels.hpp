@@ -2,6 +2,9 @@
 // number per row and per column.
 #pragma once
 
+#include <numbers>
+#include <type_traits>
+
 #include "epilogues/exp.hpp"
 #include "epilogues/kernel.hpp"
 
@@ -11,7 +14,10 @@ inline namespace GRAMLESS_ISA {
 // <a, b> - shift
 template <class T>
 struct LinearTile {
-  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T>, Vector<T>) const { return dot - shift; }
+  template <class Values>
+  GRAMLESS_INLINE Values operator()(const Values& dot, const Values&, const Values&) const {
+    return dot - shift;
+  }
   T shift;
 };
 
@@ -24,23 +30,39 @@ struct SquaredDistanceTile {
   }
 };
 
-// exp(-gamma |a - b|^2 - log_unit) - shift
-template <class T>
+// exp(-gamma |a - b|^2) / unit - shift, in powers of 2; a row's number is |a|^2 / 2, so that half the distance needs no
+// multiplication. The clamps are left out where no exponent can leave the range of 2^x.
+template <class T, bool Clamped>
 struct RbfTile {
-  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot, Vector<T> row, Vector<T> column) const {
-    const Vector<T> distance2 = SquaredDistanceTile<T>{}(dot, row, column);
-    return exp_minus<T>(distance2 * minus_gamma - log_unit, shift);
+  template <class Values>
+  GRAMLESS_INLINE Values operator()(const Values& dot, const Values& row, const Values& column) const {
+    Values half = (row + column) - dot;
+    if constexpr (Clamped) half = at_least(half, T(0));
+    Values exponent = half * slope - log2_unit;
+    if constexpr (Clamped) exponent = at_least(exponent, -ExpConstants<T>::highest2);
+    return exp2_minus<T>(exponent, shift);
   }
-  T minus_gamma, log_unit, shift;
+  T slope, log2_unit, shift;
 };
 
 template <class T>
 LinearTile<T> on_tiles(Linear, double shift) {
   return {static_cast<T>(shift)};
 }
-template <class T>
-RbfTile<T> on_tiles(Rbf kernel, double shift) {
-  return {static_cast<T>(-kernel.gamma), static_cast<T>(kernel.log_unit), static_cast<T>(shift)};
+template <class T, bool Clamped = true>
+RbfTile<T, Clamped> on_tiles(Rbf kernel, double shift) {
+  return {static_cast<T>(-2 * kernel.gamma * std::numbers::log2e), static_cast<T>(kernel.log2_unit),
+          static_cast<T>(shift)};
+}
+
+// use(epilogue) for the kernel function of a layer.
+template <class T, class Use>
+void visit_tile_kernel(const Kernel& kernel, double shift, Use use) {
+  visit_kernel(kernel, [&](auto alternative) {
+    if constexpr (std::is_same_v<decltype(alternative), Rbf>)
+      if (!alternative.clamped) return use(on_tiles<T, false>(alternative, shift));
+    use(on_tiles<T>(alternative, shift));
+  });
 }
 
 }  // namespace GRAMLESS_ISA

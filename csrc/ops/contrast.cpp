@@ -99,8 +99,7 @@ class ContrastPass {
   double gradients(const ContrastSums& sums, std::span<const double> row_weights,
                    std::span<const double> column_weights, std::span<void* const> out) {
     const auto rows = static_cast<std::size_t>(anchors_.rows());
-    Coefficients of_rows(problem_, rows, pairs_.running),
-        of_columns(problem_, keys_ ? static_cast<std::size_t>(keys_->rows()) : 0, pairs_.running);
+    Coefficients of_rows(problem_, rows), of_columns(problem_, keys_ ? static_cast<std::size_t>(keys_->rows()) : 0);
     fill(of_rows, sums, 0, row_weights);
     if (!column_weights.empty()) fill(of_columns, sums, rows, column_weights);
     of_rows.store(execution_.compute);

@@ -53,23 +53,22 @@ class Loss {
 // One side's anchors, with the arrays the tiles of the backward pass read.
 class Coefficients {
  public:
-  Coefficients(const ContrastProblem& problem, std::size_t anchors, bool running)
-      : loss_(problem), problem_(problem), running_(running) {
+  Coefficients(const ContrastProblem& problem, std::size_t anchors) : loss_(problem), problem_(problem) {
     for (auto* values : {&shift_, &negative_, &positive_, &mean_, &offset_}) values->assign(anchors, 0.0);
   }
 
   void set(std::size_t i, const Anchor& a, double weight) {
     if (problem_.positives && a.positives == 0) return;
     const double denominator = loss_.denominator(a), count = static_cast<double>(a.positives);
-    const double unit = running_ ? denominator : 1;  // running shifts become log denominators
-    if (running_ && denominator > 0) shift_[i] = a.shift + std::log(denominator);
-    if (running_ && std::isnan(denominator)) shift_[i] = denominator;
-    negative_[i] = denominator == 0 ? 0 : weight * unit / denominator;
+    // Shifts as the sums had them: with the logarithm of the denominator added and rounded, a saturated softmax would
+    // not add up to 1.
+    shift_[i] = a.shift;
+    negative_[i] = denominator == 0 ? 0 : weight / denominator;
     if (!problem_.positives) return;
     offset_[i] = weight * loss_.open(a) / count;
     if (a.positives == 1 || problem_.denominator == Denominator::negatives) return;
     positive_[i] = negative_[i];
-    mean_[i] = a.positive / count / unit;
+    mean_[i] = a.positive / count;
   }
 
   void store(Compute compute) {
@@ -84,7 +83,6 @@ class Coefficients {
  private:
   const Loss loss_;
   const ContrastProblem& problem_;
-  const bool running_;
   std::vector<double> shift_, negative_, positive_, mean_, offset_;
   AlignedBuffer buffers_[5];
 };

@@ -115,12 +115,12 @@ class GramWalk {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
                                static_cast<const T*>(layer.center_low)};
-    dot_tile(rows, blocks_.begin(at.i), rows, blocks_.begin(at.j), 0, layer.x.cols, thread.packed[l], tile);
     const T* row_stats = stats(layer, at.i, thread.stats);
     const T* column_stats = stats(layer, at.j, thread.stats + stats_length);
-    visit_kernel(layer.kernel, [&](auto kernel) {
-      apply_kernel(tile, on_tiles<T>(kernel, layer.shift), row_stats, column_stats, partial.row_sums + l * tile_rows_,
-                   partial.column_sums + l * tile_rows_);
+    visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
+      KernelSums sums(tile, kernel, row_stats, column_stats);
+      dot_tile(rows, blocks_.begin(at.i), rows, blocks_.begin(at.j), 0, layer.x.cols, thread.packed[l], tile, sums);
+      sums.finish(partial.row_sums + l * tile_rows_, partial.column_sums + l * tile_rows_);
     });
   }
 
@@ -136,6 +136,7 @@ class GramWalk {
     const std::int64_t x = task_.layers_x, y = task_.layers_y;
     std::fill_n(partial.products, x * columns(), 0.0);
     std::fill_n(partial.self_products, layers_, 0.0);
+    if (x == 1 && y == 1) return multiply_pair(values, length, partial);
     const T* second = y ? values + x * tile_values_ : values;
     add_layer_products(values, x, second, columns(), tile_values_, length, y == 0, partial.products, columns());
     for (std::int64_t l = 0; l < layers_; l++) {
@@ -145,6 +146,15 @@ class GramWalk {
       else
         partial.self_products[l] = partial.products[l * x + l];
     }
+  }
+
+  // All three products of two layers in one pass over their tiles.
+  void multiply_pair(const T* values, std::int64_t length, const Partial& partial) const {
+    double products[4] = {};
+    add_layer_products(values, 2, values, 2, tile_values_, length, true, products, 2);
+    partial.products[0] = products[1];
+    partial.self_products[0] = products[0];
+    partial.self_products[1] = products[3];
   }
 
   void merge(TilePosition at, char* answer) const {

@@ -87,9 +87,8 @@ class KernelGradWalk {
     PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
     dot_tile(rows, blocks_.begin(match.a), rows, blocks_.begin(match.b), 0, layer.x.cols, packed, values);
     const T* stats = static_cast<const T*>(layer.row_stats);
-    visit_kernel(layer.kernel, [&](auto kernel) {
-      evaluate_kernel(values, on_tiles<T>(kernel, layer.shift), stats + blocks_.begin(match.a),
-                      stats + blocks_.begin(match.b));
+    visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
+      evaluate_kernel(values, kernel, stats + blocks_.begin(match.a), stats + blocks_.begin(match.b));
     });
   }
 

@@ -25,7 +25,7 @@ struct LayerView {
   ArrayView x;                        // (n, d)
   const void* center_high = nullptr;  // (d) column means, in two parts
   const void* center_low = nullptr;
-  const void* row_stats = nullptr;  // (n), padded by stat_padding: |x_i - mean|^2
+  const void* row_stats = nullptr;  // (n), padded by stat_padding: |x_i - mean|^2, half of it for RBF
   Kernel kernel;
   double shift = 0;  // subtracted from every kernel value: HSIC does not change, float32 sums keep their digits
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "ops/median.hpp"
@@ -83,7 +84,7 @@ double Representation::diagonal(std::int64_t i) const {
 
 double Representation::unit() const {
   const Rbf* rbf = std::get_if<Rbf>(&kernel_);
-  return rbf ? std::exp(rbf->log_unit) : 1.0;
+  return rbf ? std::exp2(rbf->log2_unit) : 1.0;
 }
 
 double Representation::noise() const {
@@ -95,12 +96,12 @@ double Representation::noise() const {
   return epsilon * (rbf ? std::min(1.0, rbf->gamma * mean) : mean);
 }
 
-AlignedBuffer Representation::padded_norms() const {
+AlignedBuffer Representation::padded_norms(double scale) const {
   const std::size_t padded = norms_.size() + stat_padding;
   AlignedBuffer stats(padded * element_bytes(compute_));
   const auto fill = [&](auto* values) {
     for (std::size_t i = 0; i < padded; i++)
-      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(i < norms_.size() ? norms_[i] : 0.0);
+      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(i < norms_.size() ? scale * norms_[i] : 0.0);
   };
   if (compute_ == Compute::float32)
     fill(reinterpret_cast<float*>(stats.data()));
@@ -133,10 +134,12 @@ void Representation::resolve_rbf(double sigma2, const Execution& execution) {
   // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
   // mostly near 0 that would cost digits, and k - mean costs none.
   const bool near_mean = mean >= 0.1;
-  const Rbf rbf{gamma, near_mean ? std::log(mean) : 0.0};
-  kernel_ = rbf;
+  const double log2_unit = near_mean ? std::round(std::log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
+  // No distance exceeds twice the largest norm.
+  const double steepest = gamma * std::numbers::log2e * 4 * *std::max_element(norms_.begin(), norms_.end());
+  kernel_ = Rbf{gamma, log2_unit, !(steepest < 100)};  // true for NaN
   shift_ = near_mean ? 1.0 : rounded(mean, compute_);
-  row_stats_ = padded_norms();
+  row_stats_ = padded_norms(0.5);
 }
 
 double Representation::mean_kernel_of_pairs(double gamma, const Execution& execution) const {

@@ -41,7 +41,7 @@ class Representation {
   LayerView centered() const;
   template <class T>
   void store_centers(const std::vector<double>& sums);
-  AlignedBuffer padded_norms() const;  // (n) in the compute type
+  AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
   void resolve_rbf(double sigma2, const Execution& execution);
   double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
 

@@ -29,9 +29,10 @@ void scale_row(const UnitRowsTask& task, std::int64_t i) {
   for (std::int64_t k = 0; k < task.stride; k += 4)
     for (int u = 0; u < 4; u++) norm2[u] += static_cast<double>(z[k + u]) * static_cast<double>(z[k + u]);
   const double norm = std::sqrt((norm2[0] + norm2[1]) + (norm2[2] + norm2[3]));
-  const double inverse = 1 / (norm < least_norm ? least_norm : norm);
-  task.inverse_norms[i] = inverse;
-  for (std::int64_t k = 0; k < task.x.cols; k++) z[k] = static_cast<T>(static_cast<double>(z[k]) * inverse);
+  const double length = norm < least_norm ? least_norm : norm;
+  task.inverse_norms[i] = 1 / length;
+  for (std::int64_t k = 0; k < task.x.cols; k++)
+    z[k] = static_cast<T>(static_cast<double>(z[k]) / length);  // +-1 for one column
 }
 
 template <class T>

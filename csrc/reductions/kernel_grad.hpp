@@ -10,12 +10,14 @@ inline namespace GRAMLESS_ISA {
 // Replaces every dot product by its kernel value.
 template <class T, class Kernel>
 void evaluate_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, const T* column_stats) {
+  using Values = Bundle<T, 1>;
   const int cols = tile.cols;
   for (int i = 0; i < tile.rows; i++) {
     T* const values = tile.row(i);
-    const Vector<T> stat = splat(row_stats[i]);
+    const Values stat{splat(row_stats[i])};
     for (int j = 0; j < cols; j += lanes<T>)
-      store(values + j, kernel(load<Vector<T>>(values + j), stat, load<Vector<T>>(column_stats + j)));
+      store(values + j,
+            kernel(Values{load<Vector<T>>(values + j)}, stat, Values{load<Vector<T>>(column_stats + j)}).parts[0]);
   }
 }
 

@@ -20,41 +20,81 @@ GRAMLESS_INLINE Vector<T> keep_owned(Vector<T> value, int first_column, int row,
 
 }  // namespace detail
 
-// Replaces every dot product by its kernel value, and by 0 what the tile does not own. Sums are of those values:
-// float32 within a tile's row or column, float64 outside.
+// Replaces dot products by kernel values, a register tile at a time, and what the tile does not own by 0. Sums are of
+// those values: float32 within a tile's row or column, float64 outside.
 template <class T, class Kernel>
-void apply_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stats, const T* column_stats, double* row_sums,
-                  double* column_sums) {
-  constexpr int width = lanes<T>;
-  const int cols = tile.cols;  // a copy: stores to the values might change tile.cols, as far as the compiler knows
-  Vector<T> columns[TileShape<T>::rows / width] = {};
-  for (int i = 0; i < tile.rows; i++) {
-    T* values = tile.row(i);
-    const Vector<T> stat = splat(row_stats[i]);
-    Vector<T> sum{};
-    const auto add = [&](int j, auto&& owned) {
-      const Vector<T> value = owned(kernel(load<Vector<T>>(values + j), stat, load<Vector<T>>(column_stats + j)));
-      store(values + j, value);
-      sum += value;
-      columns[j / width] += value;
-    };
-    const auto all = [](Vector<T> value) { return value; };
-    int j = tile.diagonal ? (i + 1) / width * width : 0;
-    for (int left = 0; left < j; left += width) store(values + left, Vector<T>{});
-    if (tile.diagonal && j < cols) {
-      add(j, [&](Vector<T> value) { return detail::keep_owned(value, j, i, tile); });
-      j += width;
-    }
-    for (; j + width <= cols; j += width) add(j, all);
-    if (j < cols) {
-      add(j, [&](Vector<T> value) { return detail::keep_owned(value, j, i, tile); });
-      j += width;
-    }
-    for (; j < tile.stride; j += width) store(values + j, Vector<T>{});
-    row_sums[i] = horizontal_sum<T>(sum);
+class KernelSums {
+ public:
+  KernelSums(const Tile<T>& tile, const Kernel& kernel, const T* row_stats, const T* column_stats)
+      : tile_(tile), kernel_(kernel), row_stats_(row_stats), column_stats_(column_stats) {}
+
+  // The register tile at (i, j).
+  void operator()(int i, int j) {
+    using Shape = TileShape<T>;
+    const bool whole = i + Shape::micro_rows <= tile_.rows && j + Shape::micro_cols <= tile_.cols &&
+                       !(tile_.diagonal && j < i + Shape::micro_rows);
+    if (whole)
+      add(i, Shape::micro_rows, j, [](Vector<T> value, int, int) { return value; });
+    else
+      add(i, std::min(Shape::micro_rows, tile_.rows - i), j,
+          [this](Vector<T> value, int column, int row) { return detail::keep_owned(value, column, row, tile_); });
   }
-  for (int j = 0; j < tile.cols; j++) column_sums[j] = static_cast<double>(columns[j / width][j % width]);
-}
+
+  void finish(double* row_sums, double* column_sums) {
+    if (tile_.diagonal)
+      for (int i = 0; i < tile_.rows; i++)
+        std::fill_n(tile_.row(i), i / TileShape<T>::micro_cols * TileShape<T>::micro_cols, T(0));
+    for (int i = 0; i < tile_.rows; i++) row_sums[i] = horizontal_sum<T>(rows_[i]);
+    for (int j = 0; j < tile_.cols; j++) column_sums[j] = static_cast<double>(columns_[j / width][j % width]);
+  }
+
+ private:
+  static constexpr int width = lanes<T>, vectors = TileShape<T>::micro_cols / width;
+
+  template <class Owned>
+  GRAMLESS_INLINE void add(int first_i, int rows, int first_j, Owned owned) {
+    const Kernel kernel = kernel_;  // a copy: stores to the values might change it, as far as the compiler knows
+    Vector<T> stats[vectors], columns[vectors];
+#pragma GCC unroll 3
+    for (int v = 0; v < vectors; v++) {
+      stats[v] = load<Vector<T>>(column_stats_ + first_j + v * width);
+      columns[v] = columns_[first_j / width + v];
+    }
+    constexpr int side_by_side = vector_bytes == 64 ? 2 : 1;
+    int i = first_i;
+    for (; i + side_by_side <= first_i + rows; i += side_by_side)
+      add_rows<side_by_side>(kernel, i, first_j, stats, columns, owned);
+    for (; i < first_i + rows; i++) add_rows<1>(kernel, i, first_j, stats, columns, owned);
+#pragma GCC unroll 3
+    for (int v = 0; v < vectors; v++) columns_[first_j / width + v] = columns[v];
+  }
+
+  template <int Rows, class Owned>
+  GRAMLESS_INLINE void add_rows(const Kernel& kernel, int i, int j, const Vector<T> (&stats)[vectors],
+                                Vector<T> (&columns)[vectors], Owned owned) {
+    using Values = Bundle<T, Rows * vectors>;
+    T* const first = tile_.row(i) + j;
+    const std::ptrdiff_t stride = tile_.stride;
+    const Values dots =
+        Values::of([&](int p) { return load<Vector<T>>(first + p / vectors * stride + p % vectors * width); });
+    const Values row_stats = Values::of([&](int p) { return splat(row_stats_[i + p / vectors]); });
+    const Values column_stats = Values::of([&](int p) { return stats[p % vectors]; });
+    const Values values = kernel(dots, row_stats, column_stats);
+#pragma GCC unroll 8
+    for (int p = 0; p < Rows * vectors; p++) {
+      const int row = p / vectors, v = p % vectors;
+      const Vector<T> value = owned(values.parts[p], j + v * width, i + row);
+      store(first + row * stride + v * width, value);
+      rows_[i + row] += value;
+      columns[v] += value;
+    }
+  }
+
+  const Tile<T>& tile_;
+  const Kernel kernel_;
+  const T *row_stats_, *column_stats_;
+  Vector<T> rows_[TileShape<T>::rows] = {}, columns_[TileShape<T>::rows / width] = {};
+};
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

@@ -44,7 +44,7 @@ void raise_shifts(const Tile<T>& tile, bool self, T scale, const AnchorSide<T>& 
   for (int i = 0; i < tile.rows; i++) {
     Vector<T> highest = lowest;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
-      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = dot * scale;
+      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = rounded_logit<T>(dot, scale);
       const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
       highest = raised<T>(highest, logit, pairs.negative_of_row, pairs.positive, positives);
       Vector<T>& of_column = highest_of_columns[j / lanes<T>];
@@ -88,7 +88,7 @@ void add_softmax_sums(const Tile<T>& tile, bool self, T scale, T shift, const An
     const T row_shift = Running ? static_cast<T>(rows.sums.shift[i]) : shift;
     TileSums<T> of_row;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
-      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = dot * scale;
+      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = rounded_logit<T>(dot, scale);
       const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
       const Vector<T> weight = Running ? bounded_exp<T>(logit - row_shift) : exp_minus<T>(logit - row_shift, T(0));
       of_row.template add<Ruled>(logit, weight, pairs.negative_of_row, pairs.positive);

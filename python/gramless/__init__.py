@@ -34,7 +34,7 @@ from .kernels import RBF, Linear
 from .minibatch import MinibatchCKA
 
 if TYPE_CHECKING:
-    from . import plot
+    from . import plot, torch
 
 __all__ = [
     "RBF",
@@ -64,10 +64,11 @@ __all__ = [
     "similarity_distillation_value_and_grad",
     "sup_con",
     "sup_con_value_and_grad",
+    "torch",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":  # imports matplotlib
-        return import_module(".plot", __name__)
+    if name in ("plot", "torch"):  # they import matplotlib and torch
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'gramless' has no attribute {name!r}")

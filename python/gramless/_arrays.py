@@ -32,6 +32,15 @@ def any_tensor(*arrays: object) -> bool:
     return torch is not None and any(isinstance(x, torch.Tensor) for x in arrays)
 
 
+def is_followed(*arrays: object) -> bool:
+    """Whether a tensor among these is to be differentiated, traced or transformed by torch."""
+    if not any_tensor(*arrays):
+        return False
+    from .torch.similarity import is_followed
+
+    return is_followed(*arrays)
+
+
 def describe(function: str, name: str, x: Any) -> Described:
     """x as the core reads it; raises TypeError or ValueError in one sentence."""
     if type(x) is np.ndarray:

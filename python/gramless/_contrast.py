@@ -102,11 +102,12 @@ def wrap_rows(rows: Rows | None, like: Any) -> Any:
 
 
 def block_of(array: Any, first: int, last: int, dtype: npt.DTypeLike) -> Rows:
-    """Rows [first, last) of a user's array as `dtype`; a copy, and the only one."""
+    """Rows [first, last) of a user's array as `dtype` in C order; a copy, and the only one."""
+    block = array[first:last]
     if _arrays.is_tensor(array):
-        block = array[first:last].detach()
-        return np.array((block.double() if dtype == np.float64 else block.float()).numpy(), dtype)
-    return np.array(np.asarray(array[first:last]), dtype)
+        block = block.detach()
+        block = (block.double() if dtype == np.float64 else block.float()).numpy()
+    return np.array(block, dtype, order="C")
 
 
 def rows_as(arrays: Sequence[Any], normalize: bool, dtype: npt.DTypeLike) -> Rows:

@@ -78,7 +78,7 @@ def nt_xent(
     >>> import numpy as np
     >>> z = np.eye(4)
     >>> round(nt_xent(z, z, temperature=0.5), 6)  # log(1 + 6 exp(-2))
-    0.594441
+    0.594438
     """
     if _arrays.any_tensor(z_a, z_b, temperature):
         from .torch.functional import two_views
@@ -109,7 +109,7 @@ def nt_xent_value_and_grad(
     >>> z = np.eye(4)
     >>> loss, (grad_a, grad_b, grad_temperature) = nt_xent_value_and_grad(z, z)
     >>> round(grad_temperature, 6)
-    1.79246
+    1.792509
     """
     function = "nt_xent_value_and_grad"
     options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)

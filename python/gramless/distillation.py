@@ -41,16 +41,23 @@ def _log_sum_exp(anchors: Rows, keys: Rows, temperature: float) -> ContrastProbl
     return ContrastProblem([anchors], [keys], NO_GROUPS, NO_GROUPS, options, "log_sum_exp")
 
 
-def _softmax_means(anchors: Rows, keys: Rows, temperature: float) -> Rows:  # (n, d), (m, d)
-    """sum_j p_ij k_j with p_ij the softmax over j of <a_i, k_j> / temperature: (n, d).
+def _softmax_means(anchors: Rows, keys: Rows, values: Rows, temperature: float) -> Rows:  # n, m, m rows
+    """sum_j p_ij v_j with p_ij the softmax over j of <a_i, k_j> / temperature, as (n, v).
 
-    That is temperature times the gradient of the log-sum-exp by the anchors.
+    The gradient of the log-sum-exp by the anchors is that of the keys, over the temperature. So the values
+    become columns of the keys that no anchor reaches. A column of ones gives the sum of the p_ij as it was
+    rounded, to divide by.
     """
-    problem = _log_sum_exp(anchors, keys, temperature)
+    n, e = anchors.shape
+    reached = np.zeros((n, values.shape[1] + 1), anchors.dtype)
+    unreached = np.concatenate([values, np.ones((len(values), 1), values.dtype)], axis=1)
+    problem = _log_sum_exp(
+        np.concatenate([anchors, reached], axis=1), np.concatenate([keys, unreached], axis=1), temperature
+    )
     _, _, saved = problem.forward()
-    (grad, _), _ = problem.backward(saved, np.ones(len(anchors)), None, [True, False])
+    (grad, _), _ = problem.backward(saved, np.ones(n), None, [True, False])
     assert grad is not None
-    return np.multiply(grad, temperature, dtype=grad.dtype)
+    return np.ascontiguousarray(grad[:, e:-1] / grad[:, -1:])
 
 
 @dataclass(frozen=True)
@@ -96,12 +103,8 @@ def _distillation(
     _arrays.check_rows(function, "queue_student", described[1], next(iter(of_teacher)), described[3])
     dtype = compute_dtype(described)
     z, queue, t = (rows_as([a], normalize, dtype) for a in (student, queue_student, teacher))
-    if one_queue:
-        target = _softmax_means(t, queue, teacher_temperature)
-    else:  # the student's queue beside the teacher's, where no row of the teacher's reaches
-        keys = np.concatenate([rows_as([queue_teacher], normalize, dtype), queue], axis=1)
-        wide = np.concatenate([t, np.zeros_like(z)], axis=1)
-        target = np.ascontiguousarray(_softmax_means(wide, keys, teacher_temperature)[:, t.shape[1] :])
+    keys = queue if one_queue else rows_as([queue_teacher], normalize, dtype)
+    target = _softmax_means(t, keys, queue, teacher_temperature)
     return _Distillation(z, queue, target, temperature), described
 
 

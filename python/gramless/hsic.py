@@ -31,6 +31,11 @@ def _pair(
     return values, [described_x, described_y]
 
 
+def _members(layers: Any) -> Sequence[Any]:
+    """What might be a tensor in whatever was given as layers."""
+    return layers if isinstance(layers, (list, tuple)) else [layers]
+
+
 def hsic(
     x: Any,
     y: Any,
@@ -59,6 +64,10 @@ def hsic(
     >>> round(hsic(x, y), 9)
     9.895955787
     """
+    if _arrays.is_followed(x, y):
+        from .torch import similarity
+
+        return similarity.hsic(x, y, kernel, kernel_y, estimator)
     (hsic_xy, _, _), described = _pair("hsic", x, y, kernel, kernel_y, estimator)
     return _arrays.wrap(hsic_xy, x, described)
 
@@ -89,6 +98,10 @@ def cka(
     >>> round(cka(x, 3 * x + 1000), 9)
     1.0
     """
+    if _arrays.is_followed(x, y):
+        from .torch import similarity
+
+        return similarity.cka(x, y, kernel, kernel_y, estimator)
     (hsic_xy, hsic_xx, hsic_yy), described = _pair("cka", x, y, kernel, kernel_y, estimator)
     if hsic_xx <= 0 or hsic_yy <= 0:
         return _arrays.wrap(_degenerate("cka", hsic_xx, hsic_yy), x, described)
@@ -133,6 +146,10 @@ def hsic_matrix(
     >>> hsic_matrix(layers).shape
     (3, 3)
     """
+    if _arrays.is_followed(*_members(xs), *_members(ys)):
+        from .torch import similarity
+
+        return similarity.hsic_matrix(xs, ys, kernel, estimator)
     kernel = as_kernel(kernel, "hsic_matrix")
     estimator = as_estimator(estimator, "hsic_matrix")
     values = hsic_values("hsic_matrix", xs, ys, kernel, kernel, estimator, progress)
@@ -159,6 +176,10 @@ def cka_matrix(
     array([[1., 1.],
            [1., 1.]])
     """
+    if _arrays.is_followed(*_members(xs), *_members(ys)):
+        from .torch import similarity
+
+        return similarity.cka_matrix(xs, ys, kernel, estimator)
     kernel = as_kernel(kernel, "cka_matrix")
     estimator = as_estimator(estimator, "cka_matrix")
     values = hsic_values("cka_matrix", xs, ys, kernel, kernel, estimator, progress)

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "check.hpp"
 
@@ -60,6 +61,29 @@ void check_special_values() {
   CHECK(exp_minus_of<T>(2 * lowest, 0) == exp_minus_of<T>(lowest, 0));
   CHECK(exp_minus_of<T>(-infinity, 0) < 10 * std::numeric_limits<T>::min());
   CHECK(exp_minus_of<T>(-infinity, T(0.5)) == T(-0.5));
+}
+
+template <class T>
+double worst_ulps_of_exp2(T from, T to, T subtrahend, int samples) {
+  double worst = 0;
+  for (int s = 0; s <= samples; s++) {
+    const T x = from + (to - from) * static_cast<T>(s) / static_cast<T>(samples);
+    const long double exponent = static_cast<long double>(x) * std::numbers::ln2_v<long double>;
+    const T ours = exp2_minus<T>(Bundle<T, 1>{splat(x)}, subtrahend).parts[0][0];
+    worst = std::max(worst, ulps(ours, subtrahend == 0 ? std::exp(exponent) : std::expm1(exponent)));
+  }
+  return worst;
+}
+
+TEST(powers_of_two_are_as_accurate_as_exp) {
+  CHECK(worst_ulps_of_exp2<float>(-125, 125, 0, 200000) < 2);
+  CHECK(worst_ulps_of_exp2<double>(-1021, 1021, 0, 200000) < 2);
+  CHECK(worst_ulps_of_exp2<float>(-0.4f, 0.4f, 1, 100001) < 3);
+  CHECK(worst_ulps_of_exp2<float>(-1e-5f, 1e-5f, 1, 1001) < 2);
+  CHECK(worst_ulps_of_exp2<double>(-0.4, 0.4, 1, 100001) < 3);
+  CHECK(worst_ulps_of_exp2<double>(-1e-9, 1e-9, 1, 1001) < 2);
+  const Vector<float> nan = exp2_minus<float>(Bundle<float, 1>{splat(NAN)}, 0).parts[0];
+  CHECK(std::isnan(nan[0]));
 }
 
 TEST(special_values_keep_their_meaning) {

@@ -18,9 +18,8 @@ from .cross_modal import (
     info_nce_value_and_grad,
     row_log_sum_exp,
     row_log_sum_exp_value_and_grad,
-    similarity_distillation,
-    similarity_distillation_value_and_grad,
 )
+from .distillation import similarity_distillation, similarity_distillation_value_and_grad
 from .gram import gram, median_distance
 from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test

@@ -1,5 +1,5 @@
-"""Anchors against keys that are not anchors themselves: InfoNCE with a queue or in both directions,
-distillation of similarities, and the log-sum-exp of rows underneath.
+"""Anchors against keys that are no anchors themselves: InfoNCE with a queue or in both directions, and the
+log-sum-exp of rows underneath.
 """
 
 from __future__ import annotations
@@ -116,9 +116,7 @@ def row_log_sum_exp(
     >>> row_log_sum_exp([[0.0], [1.0]], [[0.0], [0.0]]).round(6)
     array([0.693147, 0.693147])
     """
-    return row_log_sum_exp_value_and_grad(
-        x, y, temperature=temperature, normalize=normalize, exclude_self=exclude_self
-    )[0]
+    return log_sums("row_log_sum_exp", x, y, None, temperature, normalize, exclude_self)[0]
 
 
 def row_log_sum_exp_value_and_grad(
@@ -134,7 +132,19 @@ def row_log_sum_exp_value_and_grad(
 
     weights=None: all 1. grad_y is None where y is.
     """
-    function = "row_log_sum_exp"
+    return log_sums("row_log_sum_exp_value_and_grad", x, y, weights, temperature, normalize, exclude_self)
+
+
+def log_sums(
+    function: str,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike | None,
+    weights: npt.ArrayLike | None,
+    temperature: float,
+    normalize: bool,
+    exclude_self: bool,
+) -> tuple[Array, tuple[Array, Array | None, float]]:
+    """The values, and the gradients of their weighted sum, for both functions above."""
     tau = as_temperature(function, temperature)
     if exclude_self and y is not None:
         raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
@@ -144,7 +154,7 @@ def row_log_sum_exp_value_and_grad(
         s = zx @ zy.T / tau
     which = ~np.eye(len(s), dtype=bool) if exclude_self else np.ones(s.shape, dtype=bool)
     values = log_sum_exp(s, which)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         ds = np.where(which, np.exp(s - values), 0)
         ds = ds * (np.ones(len(s)) if weights is None else np.asarray(weights, np.float64))[:, None]
         d_temperature = -float(np.sum(ds * s)) / tau
@@ -152,91 +162,3 @@ def row_log_sum_exp_value_and_grad(
     if normalize:
         dx, dy = unit_rows_backward(rows[0], dx), unit_rows_backward(rows[-1], dy)
     return values[:, 0], (dx + dy if y is None else dx, None if y is None else dy, d_temperature)
-
-
-def similarity_distillation(
-    student: npt.ArrayLike,
-    teacher: npt.ArrayLike,
-    queue_student: npt.ArrayLike,
-    queue_teacher: npt.ArrayLike | None = None,
-    *,
-    temperature: float = 0.2,
-    teacher_temperature: float = 0.01,
-    normalize: bool = True,
-    reduction: Reduction = "mean",
-) -> Value:
-    """The student's similarities to a queue follow the teacher's: Fang et al. 2021 (SEED), equation 5.
-
-    loss_i = -sum_j p_ij log q_ij, where q_ij is the softmax over j of <student_i, queue_student_j> / tau and
-    p_ij that of <teacher_i, queue_teacher_j> / tau_teacher.
-
-    student (n, d), teacher (n, e), queue_student (m, d), queue_teacher (m, e): row j of both queues is one
-    example, as each network sees it. queue_teacher=None takes one queue for both, as the paper does, which
-    puts the teacher's embeddings of the batch into it first.
-
-    >>> round(similarity_distillation([[0.0]], [[1.0]], [[1.0], [-1.0]]), 6)
-    0.693147
-    """
-    reduction = as_reduction("similarity_distillation", reduction)
-    losses, _, _ = distillation(
-        "similarity_distillation",
-        (student, teacher, queue_student, queue_teacher),
-        (temperature, teacher_temperature),
-        normalize,
-    )
-    return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
-
-
-def similarity_distillation_value_and_grad(
-    student: npt.ArrayLike,
-    teacher: npt.ArrayLike,
-    queue_student: npt.ArrayLike,
-    queue_teacher: npt.ArrayLike | None = None,
-    *,
-    temperature: float = 0.2,
-    teacher_temperature: float = 0.01,
-    normalize: bool = True,
-    reduction: ScalarReduction = "mean",
-) -> tuple[float, tuple[Array, float]]:
-    """The loss and (grad_student, grad_temperature); teacher and queues are constants."""
-    function = "similarity_distillation_value_and_grad"
-    reduction = as_scalar_reduction(function, reduction)
-    losses, d_student, d_temperature = distillation(
-        function,
-        (student, teacher, queue_student, queue_teacher),
-        (temperature, teacher_temperature),
-        normalize,
-    )
-    weight = 1 / len(losses) if reduction == "mean" else 1.0
-    return weight * float(losses.sum()), (weight * d_student, weight * d_temperature)
-
-
-def distillation(
-    function: str,
-    arrays: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike | None],
-    temperatures: tuple[float, float],
-    normalize: bool,
-) -> tuple[Array, Array, float]:
-    """The losses (n,), and the gradients of their sum by the student (n, d) and by its temperature."""
-    tau = as_temperature(function, temperatures[0])
-    tau_teacher = as_temperature(function, temperatures[1], "teacher_temperature")
-    student, teacher, queue_student, queue_teacher = arrays
-    if queue_teacher is None:
-        queue_teacher = queue_student
-    u, queue_u = as_embeddings(function, {"student": student, "queue_student": queue_student})
-    t, queue_t = as_embeddings(function, {"teacher": teacher, "queue_teacher": queue_teacher})
-    check_rows(function, "student", u, "teacher", t)
-    check_rows(function, "queue_student", queue_u, "queue_teacher", queue_t)
-    z, queue_z = (unit_rows(u), unit_rows(queue_u)) if normalize else (u, queue_u)
-    if normalize:
-        t, queue_t = unit_rows(t), unit_rows(queue_t)
-    with np.errstate(invalid="ignore", over="ignore"):
-        s, s_teacher = z @ queue_z.T / tau, t @ queue_t.T / tau_teacher
-        everywhere = np.ones(s.shape, dtype=bool)
-        log_q = s - log_sum_exp(s, everywhere)
-        p = np.exp(s_teacher - log_sum_exp(s_teacher, everywhere))
-        ds = np.exp(log_q) - p
-        losses = -np.sum(p * log_q, axis=1)
-        d_temperature = -float(np.sum(ds * s)) / tau
-        dz = ds @ queue_z / tau
-    return losses, unit_rows_backward(u, dz) if normalize else dz, d_temperature

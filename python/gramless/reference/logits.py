@@ -59,7 +59,7 @@ def log_sum_exp(s: Array, which: Mask) -> Array:  # (n, m), (n, m)
     s = np.where(which, s, -np.inf)
     top = np.max(s, axis=1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):  # NaN leaves `top` at 0
         return np.asarray(top + np.log(np.sum(np.exp(s - top), axis=1, keepdims=True)))
 
 

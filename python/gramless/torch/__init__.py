@@ -6,5 +6,6 @@ are refused.
 """
 
 from .losses import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss
+from .similarity import CKALoss, HSICLoss
 
-__all__ = ["CLIPLoss", "DCLLoss", "DCLWLoss", "NTXentLoss", "SupConLoss"]
+__all__ = ["CKALoss", "CLIPLoss", "DCLLoss", "DCLWLoss", "HSICLoss", "NTXentLoss", "SupConLoss"]

@@ -1,0 +1,99 @@
+"""Distillation of similarities: a student's softmax over a queue follows the teacher's."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .._losses import Reduction, ScalarReduction, as_reduction, as_scalar_reduction, as_temperature
+from .contrastive import Value
+from .gram import Array
+from .logits import as_embeddings, check_rows, log_sum_exp, unit_rows, unit_rows_backward
+
+
+def similarity_distillation(
+    student: npt.ArrayLike,
+    teacher: npt.ArrayLike,
+    queue_student: npt.ArrayLike,
+    queue_teacher: npt.ArrayLike | None = None,
+    *,
+    temperature: float = 0.2,
+    teacher_temperature: float = 0.01,
+    normalize: bool = True,
+    reduction: Reduction = "mean",
+) -> Value:
+    """The student's similarities to a queue follow the teacher's: Fang et al. 2021 (SEED), equation 5.
+
+    loss_i = -sum_j p_ij log q_ij, where q_ij is the softmax over j of <student_i, queue_student_j> / tau and
+    p_ij that of <teacher_i, queue_teacher_j> / tau_teacher.
+
+    student (n, d), teacher (n, e), queue_student (m, d), queue_teacher (m, e): row j of both queues is one
+    example, as each network sees it. queue_teacher=None takes one queue for both, as the paper does, which
+    puts the teacher's embeddings of the batch into it first.
+
+    >>> round(similarity_distillation([[0.0]], [[1.0]], [[1.0], [-1.0]]), 6)
+    0.693147
+    """
+    reduction = as_reduction("similarity_distillation", reduction)
+    losses, _, _ = distillation(
+        "similarity_distillation",
+        (student, teacher, queue_student, queue_teacher),
+        (temperature, teacher_temperature),
+        normalize,
+    )
+    return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
+
+
+def similarity_distillation_value_and_grad(
+    student: npt.ArrayLike,
+    teacher: npt.ArrayLike,
+    queue_student: npt.ArrayLike,
+    queue_teacher: npt.ArrayLike | None = None,
+    *,
+    temperature: float = 0.2,
+    teacher_temperature: float = 0.01,
+    normalize: bool = True,
+    reduction: ScalarReduction = "mean",
+) -> tuple[float, tuple[Array, float]]:
+    """The loss and (grad_student, grad_temperature); teacher and queues are constants."""
+    function = "similarity_distillation_value_and_grad"
+    reduction = as_scalar_reduction(function, reduction)
+    losses, d_student, d_temperature = distillation(
+        function,
+        (student, teacher, queue_student, queue_teacher),
+        (temperature, teacher_temperature),
+        normalize,
+    )
+    weight = 1 / len(losses) if reduction == "mean" else 1.0
+    return weight * float(losses.sum()), (weight * d_student, weight * d_temperature)
+
+
+def distillation(
+    function: str,
+    arrays: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike | None],
+    temperatures: tuple[float, float],
+    normalize: bool,
+) -> tuple[Array, Array, float]:
+    """The losses (n,), and the gradients of their sum by the student (n, d) and by its temperature."""
+    tau = as_temperature(function, temperatures[0])
+    tau_teacher = as_temperature(function, temperatures[1], "teacher_temperature")
+    student, teacher, queue_student, queue_teacher = arrays
+    name = "queue_student" if queue_teacher is None else "queue_teacher"
+    queue_teacher = queue_student if queue_teacher is None else queue_teacher
+    u, queue_u = as_embeddings(function, {"student": student, "queue_student": queue_student})
+    t, queue_t = as_embeddings(function, {"teacher": teacher, name: queue_teacher})
+    check_rows(function, "student", u, "teacher", t)
+    check_rows(function, "queue_student", queue_u, name, queue_t)
+    z, queue_z = (unit_rows(u), unit_rows(queue_u)) if normalize else (u, queue_u)
+    if normalize:
+        t, queue_t = unit_rows(t), unit_rows(queue_t)
+    with np.errstate(invalid="ignore", over="ignore"):
+        s, s_teacher = z @ queue_z.T / tau, t @ queue_t.T / tau_teacher
+        everywhere = np.ones(s.shape, dtype=bool)
+        log_q = s - log_sum_exp(s, everywhere)
+        p = np.exp(s_teacher - log_sum_exp(s_teacher, everywhere))
+        ds = np.exp(log_q) - p
+        losses = -np.sum(p * log_q, axis=1)
+        d_temperature = -float(np.sum(ds * s)) / tau
+        dz = ds @ queue_z / tau
+    return losses, unit_rows_backward(u, dz) if normalize else dz, d_temperature

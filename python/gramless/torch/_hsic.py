@@ -1,0 +1,185 @@
+"""HSIC of layers as operators of torch, gramless::hsic_forward and hsic_backward, and their derivative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _core
+from .._sums import CoreKernel
+from ..kernels import RBF, Kernel
+from ._contrast import refuse_second_derivative
+from ._operators import compute_dtype, described, library
+from ._vmap import one_by_one
+
+_ARRAYS = "Tensor[] xs, Tensor[] ys, str function, float[] kernel_x, float[] kernel_y, str estimator"
+library.define(f"hsic_forward({_ARRAYS}) -> (Tensor xy, Tensor xx, Tensor yy, Tensor saved)")
+library.define(
+    f"hsic_backward({_ARRAYS}, Tensor saved, Tensor grad_xy, Tensor grad_xx, Tensor grad_yy, bool[] wanted)"
+    " -> Tensor[]"
+)
+hsic_forward = torch.ops.gramless.hsic_forward.default
+hsic_backward = torch.ops.gramless.hsic_backward.default
+_HEAD = 2  # what stands before a layer's row sums in `saved`: its bandwidth, and whether there are row sums
+
+
+def encoded(kernel: Kernel) -> list[float]:
+    """A kernel as an operator takes it: nothing for a linear one."""
+    if not isinstance(kernel, RBF):
+        return []
+    sigma, rows = kernel.sigma, kernel.median_rows
+    return [
+        math.nan if sigma is None else sigma,
+        kernel.scale,
+        float(kernel.include_diagonal),
+        float(rows or 0),
+    ]
+
+
+def _decoded(code: Sequence[float], sigma: float | None = None) -> CoreKernel:
+    if not code:
+        return None
+    if sigma is None and not math.isnan(code[0]):
+        sigma = code[0]
+    return (sigma, code[1], bool(code[2]), int(code[3]) or None)
+
+
+def _layers(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[list[Any], list[Any]]:
+    x, y = ([described(layer.resolve_neg()) for layer in layers] for layers in (xs, ys))
+    return x, y
+
+
+def _forward(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    function: str,
+    kernel_x: Sequence[float],
+    kernel_y: Sequence[float],
+    estimator: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, y = _layers(xs, ys)
+    codes = [kernel_x] * len(x) + [kernel_y] * len(y)
+    sigmas = [
+        _core.bandwidth(layer, _decoded(code)) if code else 0.0
+        for layer, code in zip(x + y, codes, strict=True)
+    ]
+    kernels = [_decoded(code, sigma) for code, sigma in zip(codes, sigmas, strict=True)]
+    xy, xx, yy, sums = _core.hsic_forward(x, y, kernels[: len(x)], kernels[len(x) :], estimator)
+    saved = np.zeros((len(sigmas), _HEAD + xs[0].shape[0]))
+    saved[:, 0] = sigmas
+    if sums.size:
+        saved[:, 1], saved[:, _HEAD:] = 1, sums.reshape(len(sigmas), -1)
+    return torch.from_numpy(xy), torch.from_numpy(xx), torch.from_numpy(yy), torch.from_numpy(saved)
+
+
+def _backward(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    function: str,
+    kernel_x: Sequence[float],
+    kernel_y: Sequence[float],
+    estimator: str,
+    saved: Tensor,
+    grad_xy: Tensor,
+    grad_xx: Tensor,
+    grad_yy: Tensor,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    x, y = _layers(xs, ys)
+    layers, codes = [*xs, *ys], [kernel_x] * len(x) + [kernel_y] * len(y)
+    kernels = [_decoded(code, s) for code, s in zip(codes, saved[:, 0].tolist(), strict=True)]
+    sums = saved[:, _HEAD:].numpy() if saved[0, 1] else np.empty(0)
+    dtype = compute_dtype(layers)
+    grads = [
+        torch.empty(layer.shape, dtype=dtype) if want else None
+        for layer, want in zip(layers, wanted, strict=True)
+    ]
+    targets = [None if g is None else described(g) for g in grads]
+    arguments: tuple[Any, ...] = (
+        *(x, y, kernels[: len(x)], kernels[len(x) :], estimator),
+        np.ascontiguousarray(sums).reshape(-1),
+        *(np.ascontiguousarray(g.numpy()).reshape(-1) for g in (grad_xy, grad_xx, grad_yy)),
+        targets,
+    )
+    _core.hsic_backward(*arguments)
+    return [g.to(layer.dtype) for g, layer in zip(grads, layers, strict=True) if g is not None]
+
+
+def _fake_forward(xs: Sequence[Tensor], ys: Sequence[Tensor], *_: Any) -> tuple[Tensor, ...]:
+    first, height, width = xs[0], len(xs), len(ys) or len(xs)
+    shapes = (height, width), (height,), (len(ys),), (height + len(ys), _HEAD + first.shape[0])
+    return tuple(first.new_empty(shape, dtype=torch.float64) for shape in shapes)
+
+
+def _fake_backward(xs: Sequence[Tensor], ys: Sequence[Tensor], *more: Any) -> list[Tensor]:
+    return [x.new_empty(x.shape) for x, want in zip([*xs, *ys], more[-1], strict=True) if want]
+
+
+library.impl("hsic_forward", _forward, "CPU")
+library.impl("hsic_backward", _backward, "CPU")
+torch.library.register_fake("gramless::hsic_forward", _fake_forward, lib=library)
+torch.library.register_fake("gramless::hsic_backward", _fake_backward, lib=library)
+torch.library.register_vmap("gramless::hsic_forward", one_by_one(hsic_forward), lib=library)
+torch.library.register_vmap("gramless::hsic_backward", one_by_one(hsic_backward), lib=library)
+
+
+class HsicFunction(torch.autograd.Function):
+    """(split, options, *xs, *ys) -> (xy, xx, yy, saved), options what the operator takes after its arrays."""
+
+    @staticmethod
+    def forward(split: int, options: Any, *layers: Tensor) -> tuple[Tensor, ...]:
+        values: tuple[Tensor, ...] = hsic_forward(layers[:split], layers[split:], *options)
+        return values
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        split, options, *layers = inputs
+        ctx.mark_non_differentiable(output[3])
+        ctx.save_for_backward(output[3], *layers)
+        ctx.split, ctx.options = split, options
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        wanted = tuple(ctx.needs_input_grad[2:])
+        run = _HsicBackward.apply if torch.is_grad_enabled() else _gradients
+        found = iter(run(ctx.split, ctx.options, wanted, *grads[:3], *ctx.saved_tensors))
+        return (None, None, *(next(found) if want else None for want in wanted))
+
+    vmap = staticmethod(one_by_one(lambda *arguments: HsicFunction.apply(*arguments)))
+
+
+def _gradients(
+    split: int,
+    options: Any,
+    wanted: Sequence[bool],
+    grad_xy: Tensor,
+    grad_xx: Tensor,
+    grad_yy: Tensor,
+    saved: Tensor,
+    *layers: Tensor,
+) -> tuple[Tensor, ...]:
+    arrays = layers[:split], layers[split:]
+    return tuple(hsic_backward(*arrays, *options, saved, grad_xy, grad_xx, grad_yy, wanted))
+
+
+class _HsicBackward(torch.autograd.Function):
+    """The gradients, which cannot be differentiated again."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> tuple[Tensor, ...]:
+        return _gradients(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.function = inputs[1][0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return refuse_second_derivative(ctx.function)
+
+    vmap = staticmethod(one_by_one(lambda *arguments: _HsicBackward.apply(*arguments)))

@@ -1,0 +1,281 @@
+"""What the contrastive losses read, in place, and what they refuse in which sentence."""
+
+from __future__ import annotations
+
+import re
+
+import gramless
+import numpy as np
+import pytest
+from layouts import NUMPY_LAYOUTS, nested_lists, torch_layouts
+from test_inputs import BAD_PAIRS, values_of
+
+PAIRS = ["nt_xent", "dcl", "info_nce"]
+WITH_GRADIENTS = ["nt_xent", "dcl", "sup_con", "info_nce", "row_log_sum_exp", "similarity_distillation"]
+
+
+def square(n=10, d=3, seed=0):
+    return np.random.default_rng([n, d, seed]).standard_normal((n, d))
+
+
+def arguments(name, x, y):
+    """Arrays for a call: x and y wherever they fit."""
+    rows = len(x)
+    return {
+        "sup_con": (x, np.arange(rows) % 3),
+        "info_nce": (x, y, x),
+        "similarity_distillation": (x, y, y, x),
+    }.get(name, (x, y))
+
+
+def results(name, x, y, **options):
+    """A loss and its gradients, as bits, float32 results as float64."""
+    loss, gradients = getattr(gramless, name + "_value_and_grad")(*arguments(name, x, y), **options)
+    found = [loss, *(gradient for gradient in gradients if gradient is not None)]
+    return [np.asarray(value).astype(np.float64).tobytes() for value in found]
+
+
+def numbers(x, y, **options):
+    return [results(name, x, y, **options) for name in WITH_GRADIENTS]
+
+
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", NUMPY_LAYOUTS, ids=lambda layout: layout.__name__)
+def test_layouts_do_not_change_a_bit(layout, dtype):
+    x, y = (square(55, 19, seed).astype(dtype) for seed in (0, 1))
+    assert numbers(layout(x), layout(y)) == numbers(x, y)
+    assert numbers(layout(x), y, temperature=0.004) == numbers(x, y, temperature=0.004)
+
+
+def test_lists_are_their_values():
+    x, y = square(55, 19), square(55, 19, 1)
+    assert numbers(nested_lists(x), nested_lists(y)) == numbers(x, y)
+
+
+@every_dtype
+def test_layouts_of_tensors_do_not_change_a_bit(dtype):
+    torch = pytest.importorskip("torch")
+    x, y = (square(55, 19, seed).astype(dtype) for seed in (0, 1))
+    for layout in torch_layouts(torch):
+        for name in WITH_GRADIENTS:
+            loss, gradients = getattr(gramless, name + "_value_and_grad")(
+                *arguments(name, layout(x), layout(y))
+            )
+            expected, arrays = getattr(gramless, name + "_value_and_grad")(*arguments(name, x, y))
+            pairs = zip([loss, *gradients], [expected, *arrays], strict=True)
+            for value, truth in [(value, truth) for value, truth in pairs if value is not None]:
+                assert value.dtype == (torch.float32 if dtype == np.float32 else torch.float64)
+                assert not value.requires_grad
+                assert np.array_equal(value.numpy(), np.asarray(truth, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8", "uint16", "bool", "int32", "int64"])
+def test_other_dtypes_are_their_values(dtype):
+    generator = np.random.default_rng(4)
+    x, y = values_of(dtype, (97, 30), generator), values_of(dtype, (97, 30), generator)
+    computed = np.float64 if dtype in ("int32", "int64") else np.float32
+    assert numbers(x, y) == numbers(x.astype(computed), y.astype(computed))
+    _, (grad, _, _) = gramless.nt_xent_value_and_grad(x, y)
+    assert grad.dtype == computed
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "int8", "int32"])
+def test_tensors_of_other_dtypes_are_their_values(name):
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(0)
+    x, y = ((torch.randn(40, 9, generator=generator) * 3).to(getattr(torch, name)) for _ in range(2))
+    computed = torch.float64 if name == "int32" else torch.float32
+    assert numbers(x, y) == numbers(x.to(computed), y.to(computed))
+
+
+def test_bfloat16_is_its_values():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x, y = (square(50, 9, seed).astype(ml_dtypes.bfloat16) for seed in (0, 1))
+    assert numbers(x, y) == numbers(x.astype(np.float32), y.astype(np.float32))
+
+
+def test_one_float64_input_makes_the_computation_float64():
+    x, y = square(50, 4).astype(np.float32), square(50, 4, 1)
+    for name in [*PAIRS, "row_log_sum_exp", "similarity_distillation"]:
+        assert results(name, x, y) == results(name, x.astype(np.float64), y)
+
+
+def test_inputs_are_never_changed():
+    x, y = square(50, 4), square(50, 4, 1)
+    before = x.tobytes(), y.tobytes()
+    for options in ({}, {"temperature": 0.005}):
+        numbers(x, y, **options)
+    gramless.nt_xent(x, y, exclude_hardest=0.2)
+    gramless.info_nce(x, y, x, exclude_hardest=0.2, symmetric=True)
+    assert (x.tobytes(), y.tobytes()) == before
+
+
+def test_results_live_where_inputs_live():
+    torch = pytest.importorskip("torch")
+    x = torch.randn(12, 3)
+    for name in WITH_GRADIENTS:
+        of_tensors = getattr(gramless, name)(*arguments(name, x, x))
+        of_arrays = getattr(gramless, name)(*arguments(name, x.numpy(), x.numpy()))
+        assert isinstance(of_tensors, torch.Tensor)
+        assert of_tensors.dtype == torch.float32
+        assert type(of_arrays) is (np.ndarray if name == "row_log_sum_exp" else float)
+    for name in ("nt_xent", "info_nce", "dcl"):
+        losses = getattr(gramless, name)(x, x, reduction="none")
+        assert tuple(losses.shape) == ((12,) if name == "info_nce" else (24,))
+
+
+@pytest.mark.parametrize("twin", ["", "_value_and_grad"])
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("bad", BAD_PAIRS)
+def test_a_bad_array_is_refused_in_one_sentence(name, bad, twin):
+    y, error, sentence = BAD_PAIRS[bad]
+    first, second = ("anchors", "keys") if name == "info_nce" else ("z_a", "z_b")
+    named = f"{first} has 10 rows but {second} has 9" if bad == "rows" else second + sentence[1:]
+    with pytest.raises(error, match=rf"^{name}{twin}: {re.escape(named)}[^\n]*$"):
+        getattr(gramless, name + twin)(square(), y)
+    named = f"{first} has 9 rows but {second} has 10" if bad == "rows" else first + sentence[1:]
+    with pytest.raises(error, match=rf"^{name}{twin}: {re.escape(named)}[^\n]*$"):
+        getattr(gramless, name + twin)(y, square())
+
+
+SENTENCES = [  # the function, its arguments, its options, the error, the sentence
+    ("nt_xent", (square(), square(10, 4)), {}, ValueError, "z_a has 3 columns but z_b has 4"),
+    ("dcl", (square(), square(10, 4)), {}, ValueError, "z_a has 3 columns but z_b has 4"),
+    ("info_nce", (square(), square(10, 4)), {}, ValueError, "anchors has 3 columns but keys has 4"),
+    ("info_nce", (square(), square(), square(7, 4)), {}, ValueError, "anchors has 3 columns but queue has 4"),
+    ("sup_con", (square(), np.arange(9)), {}, ValueError, "z has 10 rows but labels has 9"),
+    (
+        "sup_con",
+        (square(), np.zeros((10, 1), int)),
+        {},
+        ValueError,
+        "labels must have 1 dimension, one label per row, but has shape (10, 1)",
+    ),
+    (
+        "sup_con",
+        (square(), np.zeros(10)),
+        {},
+        TypeError,
+        "labels must be integers or text but has dtype float64",
+    ),
+    ("row_log_sum_exp", (square(), square(10, 4)), {}, ValueError, "x has 3 columns but y has 4"),
+    (
+        "row_log_sum_exp",
+        (square(), square()),
+        {"exclude_self": True},
+        ValueError,
+        "exclude_self=True needs y=None, for the rows of y are not those of x",
+    ),
+    (
+        "similarity_distillation",
+        (square(), square(), square(7, 4), square(7)),
+        {},
+        ValueError,
+        "student has 3 columns but queue_student has 4",
+    ),
+    (
+        "similarity_distillation",
+        (square(), square(10, 4), square(7)),
+        {},
+        ValueError,
+        "teacher has 4 columns but queue_student has 3",
+    ),
+    (
+        "similarity_distillation",
+        (square(), square(9), square(7)),
+        {},
+        ValueError,
+        "student has 10 rows but teacher has 9",
+    ),
+    (
+        "similarity_distillation",
+        (square(), square(), square(7), square(8)),
+        {},
+        ValueError,
+        "queue_student has 7 rows but queue_teacher has 8",
+    ),
+    (
+        "similarity_distillation",
+        (square(), square(), square(7)),
+        {"teacher_temperature": 0},
+        ValueError,
+        "teacher_temperature must be finite and not 0 but is 0.0",
+    ),
+]
+
+
+@pytest.mark.parametrize("twin", ["", "_value_and_grad"])
+@pytest.mark.parametrize("case", SENTENCES, ids=lambda case: f"{case[0]}: {case[4]}"[:60])
+def test_what_does_not_fit_is_refused_in_one_sentence(case, twin):
+    name, arrays, options, error, sentence = case
+    for module in (gramless, gramless.reference):
+        with pytest.raises(error, match=rf"^{name}{twin}: {re.escape(sentence)}$"):
+            getattr(module, name + twin)(*arrays, **options)
+
+
+OPTIONS = [
+    ("temperature", 0, ValueError, "must be finite and not 0 but is 0.0"),
+    ("temperature", float("nan"), ValueError, "must be finite and not 0 but is nan"),
+    ("temperature", float("inf"), ValueError, "must be finite and not 0 but is inf"),
+    ("temperature", "cold", TypeError, "must be a number but is 'cold'"),
+    ("temperature", None, TypeError, "must be a number but is None"),
+    ("reduction", "max", ValueError, 'must be "mean"'),
+    ("reduction", None, ValueError, 'must be "mean"'),
+    ("exclude_above", float("nan"), ValueError, "must be a number or None but is nan"),
+    ("exclude_above", "all", TypeError, "must be a number or None but is 'all'"),
+    ("exclude_hardest", 1.5, ValueError, "must be from 0 to 1 but is 1.5"),
+    ("exclude_hardest", float("nan"), ValueError, "must be from 0 to 1 but is nan"),
+]
+
+
+@pytest.mark.parametrize("twin", ["", "_value_and_grad"])
+@pytest.mark.parametrize(
+    ("name", "option", "value", "error", "sentence"),
+    [
+        (name, *row)
+        for name in WITH_GRADIENTS
+        for row in OPTIONS
+        if row[0] in getattr(gramless, name).__kwdefaults__
+    ],
+)
+def test_options_that_make_no_sense_are_refused(name, twin, option, value, error, sentence):
+    for module in (gramless, gramless.reference):
+        with pytest.raises(error, match=rf"^{name}{twin}: {option} {re.escape(sentence)}"):
+            getattr(module, name + twin)(*arguments(name, square(), square()), **{option: value})
+
+
+def test_gradients_of_many_losses_are_refused():
+    with pytest.raises(
+        ValueError, match=r'^nt_xent_value_and_grad: reduction must be "mean" or "sum" but is \'none\'$'
+    ):
+        gramless.nt_xent_value_and_grad(square(), square(), reduction="none")
+
+
+def test_two_kinds_of_exclusion_are_refused():
+    with pytest.raises(
+        ValueError,
+        match=r"^nt_xent: exclude_above and exclude_hardest exclude each other but are 0\.5 and 0\.1$",
+    ):
+        gramless.nt_xent(square(), square(), exclude_above=0.5, exclude_hardest=0.1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "sentence"),
+    [
+        (np.ones(9), ValueError, r"x has 10 rows but weights has shape \(9,\)"),
+        (np.ones((10, 1)), ValueError, r"x has 10 rows but weights has shape \(10, 1\)"),
+        (np.full(10, "a"), TypeError, "weights must hold real numbers but has dtype <U1"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weights, error, sentence):
+    with pytest.raises(error, match=f"^row_log_sum_exp_value_and_grad: {sentence}$"):
+        gramless.row_log_sum_exp_value_and_grad(square(), weights=weights)
+
+
+def test_labels_may_be_tensors():
+    torch = pytest.importorskip("torch")
+    labels = np.arange(10) % 3
+    assert gramless.sup_con(square(), torch.tensor(labels)) == gramless.sup_con(square(), labels)

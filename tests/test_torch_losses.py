@@ -1,0 +1,280 @@
+"""The losses of gramless.torch: equal to plain torch, with its gradients, in place of lightly's."""
+
+from __future__ import annotations
+
+import gramless
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch_formulas as plain  # noqa: E402
+from gramless.torch import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss  # noqa: E402
+
+LABELS = torch.tensor([3, 1, 3, 3, 9, 1])
+QUEUE = torch.linspace(-1, 1, 35, dtype=torch.float64).reshape(7, 5).cos()
+LOSSES = {
+    "nt_xent": (lambda a, b, t: NTXentLoss(t)(a, b), plain.nt_xent),
+    "dcl": (lambda a, b, t: DCLLoss(t)(a, b), plain.dcl),
+    "clip": (lambda a, b, t: CLIPLoss(t)(a, b), plain.clip),
+    "sup_con": (
+        lambda a, b, t: SupConLoss(t)(torch.stack([a, b], 1), LABELS),
+        lambda a, b, t: plain.sup_con(torch.cat([a, b]), LABELS.repeat(2), t),
+    ),
+    "sup_con_of_one_view": (
+        lambda a, b, t: gramless.sup_con(a, LABELS, temperature=t) + b.mean(),
+        lambda a, b, t: plain.sup_con(a, LABELS, t) + b.mean(),
+    ),
+    "info_nce_with_a_queue": (
+        lambda a, b, t: gramless.info_nce(a, b, QUEUE, temperature=t),
+        lambda a, b, t: torch.nn.functional.cross_entropy(
+            plain.normalize(a) @ plain.normalize(torch.cat([b, QUEUE])).T / t, torch.arange(len(a))
+        ),
+    ),
+    "log_sum_exp": (
+        lambda a, b, t: gramless.row_log_sum_exp(a, b, temperature=t).square().sum(),
+        lambda a, b, t: (a @ b.T / t).logsumexp(1).square().sum(),
+    ),
+}
+every_loss = pytest.mark.parametrize("loss", LOSSES)
+
+
+def leaves(n=6, d=5, temperature=0.3, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    a, noise = torch.randn(2, n, d, dtype=torch.float64, generator=generator)
+    views = [a.to(dtype), (a + noise).to(dtype)]
+    return [x.requires_grad_() for x in (*views, torch.tensor(temperature, dtype=dtype))]
+
+
+def value_and_grads(loss, *inputs):
+    value = loss(*inputs)
+    return value, *torch.autograd.grad(value, inputs)
+
+
+@every_loss
+@pytest.mark.parametrize("temperature", [0.3, 0.02, -0.5])
+def test_value_and_every_gradient_are_those_of_plain_torch(loss, temperature):
+    ours, theirs = LOSSES[loss]
+    inputs = leaves(temperature=temperature)
+    for x, y in zip(value_and_grads(ours, *inputs), value_and_grads(theirs, *inputs), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-10, atol=1e-11)
+
+
+@every_loss
+def test_gradients_are_those_of_finite_differences(loss):
+    assert torch.autograd.gradcheck(LOSSES[loss][0], leaves())
+
+
+def test_gradients_of_losses_that_are_not_reduced():
+    def losses(a, b, t):
+        return gramless.nt_xent(a, b, temperature=t, reduction="none", exclude_above=0.3)
+
+    assert torch.autograd.gradcheck(losses, leaves())
+    hardest = gramless.nt_xent(*leaves()[:2], exclude_hardest=0.3, reduction="sum")
+    assert hardest < gramless.nt_xent(*leaves()[:2], reduction="sum")
+    a, b, t = leaves()
+    assert torch.autograd.gradcheck(
+        lambda a, b, t: gramless.info_nce(a, b, temperature=t, symmetric=True, exclude_hardest=0.4), (a, b, t)
+    )
+
+
+def test_gradient_of_distilled_similarities():
+    a, b, t = leaves()
+    queue, of_teacher = leaves(9, 5, seed=1)[0].detach(), leaves(9, 3, seed=2)[0].detach()
+    teacher = b.detach()[:, :3]
+    for queues, seen in (((queue,), b.detach()), ((queue, of_teacher), teacher)):
+
+        def loss(a, t, queues=queues, seen=seen):
+            return gramless.similarity_distillation(a, seen, *queues, temperature=t)
+
+        assert torch.autograd.gradcheck(loss, (a, t))
+        arrays = [x.detach().numpy() for x in (a, seen, *queues)]
+        expected = gramless.reference.similarity_distillation(*arrays, temperature=t.item())
+        assert loss(a, t).item() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["nt_xent", "clip"])
+def test_late_in_training_float32_gradients_keep_their_digits(name):
+    """Loss about 1e-3 at temperature 0.05: with the positive inside the sum the error is 2e-4."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.linalg.qr(torch.randn(128, 128, dtype=torch.float64, generator=generator))[0]
+    a, b = (
+        (centres + 0.06 * torch.randn(128, 128, dtype=torch.float64, generator=generator)).float()
+        for _ in range(2)
+    )
+    ours, theirs = LOSSES[name]
+    inputs = [x.requires_grad_() for x in (a, b, torch.tensor(0.05))]
+    found = value_and_grads(ours, *inputs)
+    expected = value_and_grads(theirs, *(x.detach().double().requires_grad_() for x in inputs))
+    assert 3e-4 < expected[0] < 3e-3
+    for x, y in zip(found, expected, strict=True):
+        assert (x.double() - y).norm() <= 5e-6 * y.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype):
+    inputs = leaves(dtype=dtype)
+    value, *grads = value_and_grads(LOSSES["nt_xent"][0], *inputs)
+    assert value.dtype == torch.float32
+    assert [g.dtype for g in grads] == [dtype] * 3
+    wide = [x.detach().float().requires_grad_() for x in inputs]
+    expected, *expected_grads = value_and_grads(LOSSES["nt_xent"][0], *wide)
+    torch.testing.assert_close(value, expected)
+    for g, e in zip(grads, expected_grads, strict=True):
+        torch.testing.assert_close(g, e.to(dtype), rtol=1e-2, atol=1e-3)
+
+
+def test_any_layout_gives_the_same_gradient():
+    a, b, _ = leaves()
+    layouts = {
+        "transposed": a.detach().T.contiguous().T,
+        "sliced": torch.stack([a.detach(), a.detach()], 2)[:, :, 1],
+        "reversed": a.detach().flip(0).flip(0),
+    }
+    expected = value_and_grads(NTXentLoss(), a, b)
+    for x in layouts.values():
+        for found, wanted in zip(value_and_grads(NTXentLoss(), x.requires_grad_(), b), expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    row = torch.ones(5, dtype=torch.float64, requires_grad=True)
+    inputs = row, b
+    found = value_and_grads(lambda row, b: NTXentLoss()(row.expand(6, 5), b), *inputs)
+    wanted = value_and_grads(lambda row, b: plain.nt_xent(row.expand(6, 5), b, 0.5), *inputs)
+    for x, y in zip(found, wanted, strict=True):
+        torch.testing.assert_close(x, y)
+
+
+def test_only_what_needs_a_gradient_gets_one():
+    a, b, t = leaves()
+    NTXentLoss(t.detach())(a, b.detach()).backward()
+    assert a.grad is not None
+    assert b.grad is None
+    assert t.grad is None
+    with torch.no_grad():
+        assert not NTXentLoss(t)(a, b).requires_grad
+    assert gramless.nt_xent(torch.eye(3, dtype=torch.int64), torch.eye(3)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (5, 1), (1, 1)])
+@pytest.mark.parametrize("temperature", [0.5, -0.5, 0.01])
+def test_nt_xent_is_lightlys_at_the_edges(lightly_loss, shape, temperature):
+    theirs = lightly_loss("ntx_ent_loss", "NTXentLoss")(temperature)
+    a, b, _ = leaves(*shape)
+    for x, y in zip(
+        value_and_grads(NTXentLoss(temperature), a, b), value_and_grads(theirs, a, b), strict=True
+    ):
+        torch.testing.assert_close(x, y)
+
+
+def test_zero_rows_are_lightlys(lightly_loss):
+    theirs = lightly_loss("ntx_ent_loss", "NTXentLoss")()
+    a, b, _ = leaves()
+    with torch.no_grad():
+        a[2] = b[2] = b[4] = 0
+    torch.testing.assert_close(NTXentLoss()(a, b), theirs(a, b))
+
+
+@pytest.mark.parametrize("name", ["DCLLoss", "DCLWLoss", "weighted"])
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
+def test_decoupled_losses_are_lightlys(lightly_loss, name):
+    def weights(a, b):
+        return ((a - b) ** 2).sum(1)
+
+    arguments = {"weight_fn": weights} if name == "weighted" else {}
+    theirs = lightly_loss("dcl_loss", name if name == "DCLWLoss" else "DCLLoss")(0.2, **arguments)
+    ours = (DCLWLoss if name == "DCLWLoss" else DCLLoss)(0.2, **arguments)
+    inputs = leaves()[:2]
+    for x, y in zip(value_and_grads(ours, *inputs), value_and_grads(theirs, *inputs), strict=True):
+        torch.testing.assert_close(x, y)
+
+
+@pytest.mark.parametrize("size", [(4, 5), (6, 5), (16, 5)])
+def test_memory_bank_is_lightlys_over_many_steps(lightly_loss, size):
+    def losses():
+        torch.manual_seed(1)
+        return lightly_loss("ntx_ent_loss", "NTXentLoss")(0.2, size), NTXentLoss(0.2, size)
+
+    theirs = losses()[0]
+    torch.manual_seed(1)
+    ours = NTXentLoss(0.2, size)
+    for step in range(7):
+        inputs = leaves(6 if step % 2 else 5, dtype=torch.float32, seed=step)[:2]
+        if step == 3:  # nothing to learn, nothing to remember
+            inputs[0].requires_grad_(False)
+            torch.testing.assert_close(ours(*inputs), theirs(*inputs))
+            continue
+        for x, y in zip(value_and_grads(ours, *inputs), value_and_grads(theirs, *inputs), strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(ours.memory_bank.bank, theirs.memory_bank.bank)
+        assert ours.memory_bank.bank_ptr == theirs.memory_bank.bank_ptr
+
+
+def test_memory_bank_is_the_formula_and_survives_a_checkpoint():
+    loss = NTXentLoss(0.3, (8, 5))
+    a, b, t = leaves()
+    loss.temperature = t
+    before = loss.memory_bank.bank.clone()
+    found = value_and_grads(lambda a, b, t: loss(a, b), a, b, t)
+    expected = value_and_grads(lambda a, b, t: plain.moco(a, b, before.double(), t), a, b, t)
+    for x, y in zip(found, expected, strict=True):
+        torch.testing.assert_close(x, y)
+    other = NTXentLoss(0.3, (8, 5))
+    other.load_state_dict(loss.state_dict())
+    assert torch.equal(other.memory_bank.bank, loss.memory_bank.bank)
+    assert other.memory_bank.bank_ptr == 6
+    other.load_state_dict({})  # lightly's
+    assert torch.equal(other.memory_bank.bank, loss.memory_bank.bank)
+    assert NTXentLoss().state_dict() == {}
+
+
+def test_a_learned_temperature_is_a_parameter():
+    loss = NTXentLoss(torch.nn.Parameter(torch.tensor(0.5)))
+    assert len(list(loss.parameters())) == 1
+    loss(*leaves()[:2]).backward()
+    assert loss.temperature.grad.item() != 0
+    scale = torch.tensor(10.0, requires_grad=True)
+    a, b, _ = leaves(dtype=torch.float32)
+    CLIPLoss()(a, b, scale).backward()
+    expected = torch.autograd.grad(plain.clip(a, b, 1 / scale), scale)[0]
+    torch.testing.assert_close(scale.grad, expected)
+
+
+REFUSED = {
+    "views of different shape": (
+        lambda a: NTXentLoss()(a, a[:2]),
+        "NTXentLoss: z_a has 6 rows but z_b has 2",
+    ),
+    "widths": (lambda a: gramless.nt_xent(a, a[:, :2]), "z_a has 5 columns but z_b has 2"),
+    "empty": (lambda a: DCLLoss()(a[:0], a[:0]), r"DCLLoss: z_a is empty, its shape is \(0, 5\)"),
+    "device": (lambda a: NTXentLoss()(a, a.to("meta")), "z_b is on meta but this build of gramless"),
+    "complex": (lambda a: NTXentLoss()(a, a + 1j), "z_b must hold real numbers but has dtype torch.complex"),
+    "temperature 0": (lambda a: gramless.nt_xent(a, a, temperature=0), "must be finite and not 0 but is 0"),
+    "learned temperature 0": (
+        lambda a: gramless.nt_xent(a, a, temperature=torch.zeros(())),
+        "nt_xent: temperature must be finite and not 0 but is 0",
+    ),
+    "lightly's limit": (lambda a: NTXentLoss(1e-9), r"abs\(temperature\) must be at least 1e-8 but is 1e-09"),
+    "two temperatures": (
+        lambda a: gramless.nt_xent(a, a, temperature=torch.ones(2)),
+        r"temperature must be one number but has shape \(2,\)",
+    ),
+    "labels": (lambda a: SupConLoss()(a, LABELS[:3]), "z has 6 rows but labels has 3"),
+    "no labels": (lambda a: SupConLoss()(a), "without labels z must be"),
+    "bank": (lambda a: NTXentLoss(memory_bank_size=3), r"must be 0 or \(rows, features\) but is 3"),
+    "bank's width": (
+        lambda a: NTXentLoss(memory_bank_size=(4, 3))(a, a),
+        "out0 has 5 columns but the memory bank has 3",
+    ),
+    "reduction": (lambda a: gramless.nt_xent(a, a, reduction="avg"), "but is 'avg'"),
+    "three dimensions": (lambda a: NTXentLoss()(a[None], a[None]), r"but has shape \(1, 6, 5\)"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_makes_no_sense_is_one_sentence(what):
+    call, sentence = REFUSED[what]
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        call(leaves()[0])
+
+
+def test_importing_gramless_imports_no_torch(run_script):
+    run_script("import sys, gramless; assert 'torch' not in sys.modules")
+    assert run_script("import gramless; print(gramless.torch.NTXentLoss.__name__)") == "NTXentLoss\n"
