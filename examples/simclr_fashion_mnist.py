@@ -30,6 +30,7 @@ matplotlib.use("agg")
 Loss = Callable[[Tensor, Tensor], Tensor]
 DIMENSIONS = 128  # of the projections
 COLOURS = {"plain torch": "#c44e52", "gramless": "#12857a", "plain torch, float64": "#4c72b0"}
+BATCHES = [256, 512, 1024, 2048, 4096, 8192]  # plain torch needs 5 GB at 8192
 EXACT = "plain torch, float64"
 
 
@@ -66,9 +67,8 @@ def train(data: Data, loss: Loss, arguments: argparse.Namespace) -> tuple[list[f
         return loss(*head(encoder(torch.cat([augment(images), augment(images)]))).chunk(2))
 
     rows = len(data.train_images)
-    return fit(
-        [encoder, head], loss_of_batch, rows=rows, epochs=arguments.epochs, batch=arguments.batch
-    ), encoder
+    losses = fit([encoder, head], loss_of_batch, rows=rows, epochs=arguments.epochs, batch=arguments.batch)
+    return losses, encoder
 
 
 def compare_training(data: Data, arguments: argparse.Namespace) -> dict[str, list[float]]:
@@ -115,36 +115,28 @@ def measure_here(name: str, batch: int, temperature: float) -> dict[str, float]:
     return {"seconds": min(durations), "bytes": max(0, memory("VmHWM") - before)}
 
 
+def measure_apart(name: str, batch: int, temperature: float) -> dict[str, float]:
+    """The same in a process of its own; NaN where that did not finish, most likely for want of memory."""
+    options = ["--temperature", str(temperature), "--measure", name, str(batch)]
+    done = subprocess.run([sys.executable, __file__, *options], capture_output=True, text=True)
+    if done.returncode == 0:
+        return dict(json.loads(done.stdout))
+    reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
+    print(f"{name} did not finish at batch {batch}: {reason[:80]}")
+    return {"seconds": float("nan"), "bytes": float("nan")}
+
+
 def measure_losses(batches: list[int], temperature: float) -> dict[str, dict[int, dict[str, float]]]:
-    """Time and memory of both losses at every batch, each in a process of its own; printed as a table."""
+    """Time and memory of both losses at every batch; printed as a table."""
     results: dict[str, dict[int, dict[str, float]]] = {name: {} for name in LOSSES}
-    print(f"\nthe loss alone, forward + backward, 2N x {DIMENSIONS}, {torch.get_num_threads()} threads")
-    print(
-        f"{'batch N':>8}" + "".join(f"{name + ', ' + unit:>19}" for unit in ("ms", "MB") for name in LOSSES)
-    )
+    print(f"\nthe loss alone, forward + backward, 2N x {DIMENSIONS}, threads: {torch.get_num_threads()}")
+    titles = [f"{name}, {unit}" for unit in ("ms", "MB") for name in LOSSES]
+    print(f"{'batch N':>8}" + "".join(f"{title:>19}" for title in titles))
     for batch in batches:
         for name in LOSSES:
-            command = [
-                sys.executable,
-                __file__,
-                "--temperature",
-                str(temperature),
-                "--measure",
-                name,
-                str(batch),
-            ]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:  # out of memory, most likely
-                reason = (done.stderr.strip().splitlines() or ["killed"])[-1]
-                print(f"{name} did not finish at batch {batch}: {reason[:80]}")
-                results[name][batch] = {"seconds": float("nan"), "bytes": float("nan")}
-            else:
-                results[name][batch] = json.loads(done.stdout)
-        row = [
-            results[name][batch][key] * scale
-            for key, scale in (("seconds", 1e3), ("bytes", 1e-6))
-            for name in LOSSES
-        ]
+            results[name][batch] = measure_apart(name, batch, temperature)
+        row = [results[name][batch]["seconds"] * 1e3 for name in LOSSES]
+        row += [results[name][batch]["bytes"] / 1e6 for name in LOSSES]
         print(f"{batch:>8}" + "".join(f"{value:>19.1f}" for value in row), flush=True)
     return results
 
@@ -180,6 +172,7 @@ def main() -> None:
     add_arguments(parser, images=30_000, epochs=3)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--temperature", type=float, default=0.2)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="where the loss is measured")
     parser.add_argument("--out", type=Path, help="write a picture of the curves, times and memory")
     parser.add_argument("--measure", nargs=2, metavar=("LOSS", "BATCH"), help="only one loss, as JSON")
     arguments = parser.parse_args()
@@ -191,9 +184,9 @@ def main() -> None:
         return
     if arguments.quick:
         arguments.images, arguments.epochs = min(arguments.images, 2000), 1
+        arguments.batches = [batch for batch in arguments.batches if batch <= 1024]
     curves = compare_training(load(arguments), arguments)
-    batches = [256, 512, 1024] if arguments.quick else [256, 512, 1024, 2048, 4096, 8192]
-    results = measure_losses(batches, arguments.temperature)
+    results = measure_losses(arguments.batches, arguments.temperature)
     if arguments.out:
         draw(curves, results, arguments.out)
 
