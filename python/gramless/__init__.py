@@ -34,7 +34,8 @@ from .kernels import RBF, Linear
 from .minibatch import MinibatchCKA
 
 if TYPE_CHECKING:
-    from . import analysis, compat, plot, torch
+    from . import analysis, compat, plot
+    from . import torch as torch
 
 __all__ = [
     "RBF",
