@@ -265,7 +265,7 @@ RIVALS = [
     Rival(
         "pytorch-metric-learning",
         "pytorch_metric_learning",
-        lambda p: p.kind == "nt_xent" and p.n <= 512,
+        lambda p: p.kind == "nt_xent" and p.n <= 128,  # cubic memory
         lambda problem, xs: forward_and_backward(pml_loss, problem, xs),
         as_leaves,
     ),
