@@ -232,6 +232,7 @@ def scaling_figure(problems: list[Entry], path: Path) -> None:
     )
     for axes, label in ((time_axes, "time (ms)"), (memory_axes, "peak memory above inputs (MB)")):
         axes.set(xscale="log", yscale="log", xlabel="rows n", ylabel=label)
+        axes.xaxis.set_minor_formatter(plt.NullFormatter())
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.suptitle(f"RBF CKA of two representations, d = {d}, float32, sigma given")
