@@ -112,8 +112,7 @@ class ContrastPass {
     std::vector<void*> column_grads;
     if (keys_) column_grads = start(*keys_, targets.data() + problem_.anchors.size(), problem_.keys);
     const CoefficientArrays arrays = of_rows.arrays();
-    ops_.softmax_grad({pairs_, arrays, keys_ ? of_columns.arrays() : arrays, columns().z(0), anchors_.width(),
-                       columns().stride(), row_grads.data(), column_grads.data()},
+    ops_.softmax_grad({pairs_, arrays, keys_ ? of_columns.arrays() : arrays, row_grads.data(), column_grads.data()},
                       execution_);
     const double alignment = finish(anchors_, targets.data(), problem_.anchors);
     if (keys_) finish(*keys_, targets.data() + problem_.anchors.size(), problem_.keys);

@@ -64,9 +64,7 @@ struct CoefficientArrays {
 struct SoftmaxGradTask {
   PairProblem pairs;
   CoefficientArrays rows, columns;
-  const void* column_values;  // what G multiplies: (columns, value_stride), the columns' z for gradients
-  std::int64_t value_width, value_stride;
-  void* const* row_grads;     // for every block its first row, (rows, value_width), or null
+  void* const* row_grads;     // for every block its first row, (rows, width), or null
   void* const* column_grads;  // (columns, width); not read where symmetric
 };
 

@@ -47,9 +47,9 @@ class SoftmaxGradWalk {
   void add_gradients(const Tile<T>& tile, std::int64_t a, std::int64_t b) const {
     const std::int64_t row = pairs_.rows.blocks[a].first, column = pairs_.columns.blocks[b].first;
     if (T* grad = static_cast<T*>(task_.row_grads[a])) {
-      const T* values = static_cast<const T*>(task_.column_values) + column * task_.value_stride;
-      add_times_rows(weights_of(tile), RowSpan<const T>{values, task_.value_stride}, task_.value_width,
-                     RowSpan<T>{grad, task_.value_width});
+      const T* z = static_cast<const T*>(pairs_.columns.z) + column * pairs_.columns.stride;
+      add_times_rows(weights_of(tile), RowSpan<const T>{z, pairs_.columns.stride}, pairs_.width,
+                     RowSpan<T>{grad, pairs_.width});
     }
     if (tiles_.self(a, b)) return;
     if (T* grad = static_cast<T*>((pairs_.symmetric ? task_.row_grads : task_.column_grads)[b])) {
