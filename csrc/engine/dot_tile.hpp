@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/pack.hpp"
+#include "engine/read_ahead.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -47,10 +48,12 @@ struct Chunk {
 // One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it
 // are left out.
 template <class T, class Finish>
-void multiply_panel(const T* slivers, const T* panel, Chunk chunk, const Tile<T>& tile, int j, Finish& finish) {
+void multiply_panel(const T* slivers, const T* panel, Chunk chunk, const Tile<T>& tile, int j, const ReadAhead& next,
+                    Finish& finish) {
   using Shape = TileShape<T>;
   const int rows = tile.diagonal ? std::min(tile.rows, j + Shape::micro_cols) : tile.rows;
   for (int i = 0; i < rows; i += Shape::micro_rows) {
+    next.fetch(i / Shape::micro_rows, (rows + Shape::micro_rows - 1) / Shape::micro_rows);
     micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * chunk.depth, panel, chunk.depth, tile.row(i) + j, tile.stride,
                chunk.first);
     if (chunk.last) finish(i, j);
@@ -72,6 +75,20 @@ struct LeaveAsIs {
   void operator()(int, int) const {}
 };
 
+// What will be packed after the columns at j of the chunk at k: more columns, the next chunk, or the next tile's.
+template <class T>
+ReadAhead after(const ArrayView& y, std::int64_t first_j, int cols, int j, std::int64_t k, std::int64_t first_k,
+                std::int64_t end_k) {
+  using Shape = TileShape<T>;
+  const auto panel = [&](std::int64_t row, std::int64_t first) {
+    const int depth = static_cast<int>(std::min<std::int64_t>(Shape::depth, end_k - first));
+    return ReadAhead(y, row, Shape::micro_cols, first, depth);
+  };
+  if (j + Shape::micro_cols < cols) return panel(first_j + j + Shape::micro_cols, k);
+  if (k + Shape::depth < end_k) return panel(first_j, k + Shape::depth);
+  return panel(first_j + cols, first_k);
+}
+
 // The tile of dot products of rows [first_i, ...) of x with rows [first_j, ...) of y, over columns [first_k, end_k).
 // finish(i, j) is called when the register tile at (i, j) has its dot products, which are then still in L1.
 template <class T, class Finish = LeaveAsIs>
@@ -86,8 +103,9 @@ void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows
     T* slivers = packed.slivers + (packed.keeps ? (k - first_k) * sliver_rows : 0);
     if (!hold) pack<Shape::micro_rows>(x, first_i, tile.rows, k, depth, slivers);
     for (int j = 0; j < tile.cols; j += Shape::micro_cols) {
+      const ReadAhead next = after<T>(y.x, first_j, tile.cols, j, k, first_k, end_k);
       pack<Shape::micro_cols>(y, first_j + j, std::min(Shape::micro_cols, tile.cols - j), k, depth, packed.panel);
-      multiply_panel(slivers, packed.panel, Chunk{depth, k == first_k, k + depth == end_k}, tile, j, finish);
+      multiply_panel(slivers, packed.panel, Chunk{depth, k == first_k, k + depth == end_k}, tile, j, next, finish);
     }
   }
   packed.held_row = first_i;

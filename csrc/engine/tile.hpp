@@ -5,12 +5,13 @@
 #include <cstdint>
 
 #include "engine/simd.hpp"
+#include "engine/tile_rows.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// A register tile of micro_rows x micro_cols dot products; a tile of rows x rows of them, sized so that two tiles and
-// the packed panels stay in a 512 KiB L2; depth, so that one panel of columns and one sliver of rows stay in L1.
+// A register tile of micro_rows x micro_cols dot products; a tile of at most rows x rows of them; depth, so that one
+// panel of columns and one sliver of rows stay in L1.
 template <class T>
 struct TileShape {
   static constexpr int micro_cols = 3 * lanes<T>;
@@ -19,9 +20,9 @@ struct TileShape {
 #else
   static constexpr int micro_rows = vector_bytes == 64 ? 8 : lanes<T> == 2 ? 3 : 4;  // 16 registers: 12 accumulators
 #endif
-  static constexpr int rows = sizeof(T) == 4 ? 192 : 96;
+  static constexpr int rows = most_tile_rows(sizeof(T));
   static constexpr int depth = sizeof(T) == 4 ? 192 : 128;
-  static_assert(rows % micro_cols == 0 && rows % micro_rows == 0);
+  static_assert(rows / 2 % micro_cols == 0 && rows / 2 % micro_rows == 0);
 };
 
 template <class T>

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/tile_rows.hpp"
+
 namespace gramless {
 namespace {
 
@@ -30,7 +32,8 @@ std::int64_t padded_width(std::int64_t width) {
 
 // A whole tile, but of few rows so many blocks that the threads have something to share.
 std::int64_t block_rows(std::int64_t rows, Compute compute) {
-  const std::int64_t tile = compute == Compute::float32 ? 192 : 96, step = tile / 4;
+  const std::int64_t tile = tile_rows(rows, compute == Compute::float32 ? sizeof(float) : sizeof(double)),
+                     step = tile / 4;
   return std::clamp((rows / 8 + step - 1) / step * step, step, tile);
 }
 

@@ -33,9 +33,9 @@ class DistanceWalk {
   DistanceWalk(const DistanceCountsTask& task, const Execution& execution)
       : task_(task),
         execution_(execution),
-        blocks_{task.layer.x.rows, TileShape<T>::rows},
+        blocks_{task.layer.x.rows, gramless::tile_rows(task.layer.x.rows, sizeof(T))},
         tile_rows_(blocks_.length(0)),
-        keep_rows_(task.layer.x.cols * TileShape<T>::rows * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes) {}
+        keep_rows_(task.layer.x.cols * tile_rows_ * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes) {}
 
   void run() {
     const UpperTriangle tiles{blocks_.count()};

@@ -25,7 +25,7 @@ struct BlockPair {
 // All tiles, by their rows, so that packed rows serve many tiles.
 class BlockPairs {
  public:
-  BlockPairs(const CovarianceSumsTask& task, int size) : task_(task), size_(size) {
+  BlockPairs(const CovarianceSumsTask& task, int most, int panel) : task_(task), most_(most), panel_(panel) {
     visit([&](const FeatureBlock&, const FeatureBlock&) { count_++; });
     pairs_ = AlignedBuffer(static_cast<std::size_t>(count_) * sizeof(BlockPair));
     std::int64_t next = 0;
@@ -46,7 +46,11 @@ class BlockPairs {
 
  private:
   BlockPair& at(std::int64_t pair) const { return reinterpret_cast<BlockPair*>(pairs_.data())[pair]; }
-  Blocks blocks(std::int64_t layer) const { return {task_.layers[layer].x.cols, size_}; }
+  // As few as can be, of equal size, in whole panels.
+  Blocks blocks(std::int64_t layer) const {
+    const std::int64_t features = task_.layers[layer].x.cols, count = (features + most_ - 1) / most_;
+    return {features, static_cast<int>(round_up((features + count - 1) / count, panel_))};
+  }
 
   bool wanted(std::int64_t a, std::int64_t b) const {
     return a == b || task_.layers_y == 0 || (a < task_.layers_x && b >= task_.layers_x);
@@ -64,7 +68,7 @@ class BlockPairs {
   }
 
   const CovarianceSumsTask& task_;
-  int size_;
+  const int most_, panel_;
   std::int64_t count_ = 0;
   AlignedBuffer pairs_;
 };
@@ -80,7 +84,7 @@ class CovarianceWalk {
   CovarianceWalk(const CovarianceSumsTask& task, const Execution& execution)
       : task_(task),
         execution_(execution),
-        pairs_(task, TileShape<T>::rows),
+        pairs_(task, TileShape<T>::rows, TileShape<T>::micro_cols),
         segments_{task.layers[0].x.rows, segment_samples} {
     for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++)
       tile_rows_ = std::max(tile_rows_, std::min<std::int64_t>(task.layers[l].x.cols, TileShape<T>::rows));

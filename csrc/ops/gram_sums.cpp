@@ -17,14 +17,14 @@ class GramWalk {
       : task_(task),
         execution_(execution),
         layers_(task.layers_x + task.layers_y),
-        blocks_{task.layers[0].x.rows, TileShape<T>::rows},
+        blocks_{task.layers[0].x.rows, gramless::tile_rows(task.layers[0].x.rows, sizeof(T))},
         tile_rows_(blocks_.length(0)),
         tile_values_(tile_values<T>(tile_rows_, tile_rows_)) {
     for (std::int64_t l = 0; l < layers_; l++) {
       max_depth_ = std::max(max_depth_, task.layers[l].x.cols);
       total_depth_ += task.layers[l].x.cols;
     }
-    keep_rows_ = total_depth_ * TileShape<T>::rows * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes;
+    keep_rows_ = total_depth_ * tile_rows_ * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes;
   }
 
   void run() {

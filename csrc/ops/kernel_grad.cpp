@@ -19,7 +19,7 @@ class KernelGradWalk {
   KernelGradWalk(const KernelGradTask& task, const Execution& execution)
       : task_(task),
         execution_(execution),
-        blocks_{task.layers[0].x.rows, TileShape<T>::rows},
+        blocks_{task.layers[0].x.rows, gramless::tile_rows(task.layers[0].x.rows, sizeof(T))},
         tile_rows_(blocks_.length(0)),
         tile_values_(tile_values<T>(tile_rows_, tile_rows_)) {
     for (std::int64_t l = 0; l < task.count; l++) total_depth_ += task.layers[l].x.cols;
@@ -38,7 +38,7 @@ class KernelGradWalk {
   }
 
  private:
-  static constexpr int chunk = TileShape<T>::rows;             // columns of the rows a tile's weights multiply
+  static constexpr int chunk = TileShape<T>::depth;            // columns of the rows a tile's weights multiply
   static constexpr int chunk_stride = chunk + 64 / sizeof(T);  // an odd number of cache lines
 
   struct Thread {

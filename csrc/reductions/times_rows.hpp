@@ -87,7 +87,7 @@ void add_column_panel(const Weights<T>& weights, int first, int depth, RowSpan<c
 // to the next whole register tile; what is read there reaches no answer.
 template <class T>
 void add_times_rows(const Weights<T>& weights, RowSpan<const T> rows, std::int64_t cols, RowSpan<T> out) {
-  constexpr int panel = 3 * lanes<T>, chunk = TileShape<T>::rows / 2;  // a chunk's panel stays in L1
+  constexpr int panel = 3 * lanes<T>, chunk = TileShape<T>::depth / 2;  // a chunk's panel stays in L1
   for (int first = 0; first < weights.depth; first += chunk) {
     const int depth = std::min(chunk, weights.depth - first);
     for (std::int64_t c = 0; c < cols; c += panel) {

@@ -13,7 +13,7 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 namespace {
 
-constexpr std::size_t stats_length = 192 + 64;
+constexpr std::size_t stats_length = most_tile_rows(4) + 64;
 
 // One tile of dot products, garbage outside, and what KernelSums made of it.
 template <class T>

@@ -1,0 +1,48 @@
+// The memory of the rows that will be packed next, asked for a few lines at a time while the present ones multiply:
+// they lie too far apart for the processor to see a stream in them.
+#pragma once
+
+#include <algorithm>
+
+#include "engine/simd.hpp"
+#include "support/array.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+class ReadAhead {
+ public:
+  // Rows [row, row + rows) and columns [first, first + depth) of x; what lies outside x is left alone.
+  ReadAhead(const ArrayView& x, std::int64_t row, int rows, std::int64_t first, int depth)
+      : x_(x), row_(row), first_(first), runs_(0), run_bytes_(0) {
+    rows = static_cast<int>(std::clamp<std::int64_t>(x.rows - row, 0, rows));
+    if (adjacent(x.col_stride)) {
+      runs_ = rows;
+      run_bytes_ = depth * x.col_stride;
+    } else if (adjacent(x.row_stride) && x.row_index == nullptr) {
+      runs_ = rows > 0 ? depth : 0;
+      run_bytes_ = rows * x.row_stride;
+    }
+  }
+
+  // The share of one of `parts` parts. Inline: to GCC a function that only asks ahead does nothing, and its calls go.
+  GRAMLESS_INLINE void fetch(int part, int parts) const {
+    for (int run = part * runs_ / parts; run < (part + 1) * runs_ / parts; run++) {
+      const bool by_row = adjacent(x_.col_stride);
+      const char* memory = x_.row(by_row ? row_ + run : row_) + (by_row ? first_ : first_ + run) * x_.col_stride;
+      for (std::int64_t byte = 0; byte < run_bytes_; byte += line) __builtin_prefetch(memory + byte, 0, 2);
+    }
+  }
+
+ private:
+  static constexpr int line = 64;
+  static bool adjacent(std::int64_t stride) { return stride > 0 && stride <= 8; }
+
+  const ArrayView& x_;
+  const std::int64_t row_, first_;
+  int runs_;
+  std::int64_t run_bytes_;
+};
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless
