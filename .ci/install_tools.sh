@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What the extras bench, peers and dev name beside gramless itself, which README's commands have installed already.
+# What the extras bench, docs, peers and dev name beside gramless itself, which README's commands have installed already.
 set -euo pipefail
 mapfile -t tools < <(python - <<'PYTHON'
 import tomllib
 
 with open("pyproject.toml", "rb") as file:
     extras = tomllib.load(file)["project"]["optional-dependencies"]
-print("\n".join(tool for extra in ("bench", "peers", "dev") for tool in extras[extra] if not tool.startswith("gramless")))
+print("\n".join(tool for extra in ("bench", "docs", "peers", "dev") for tool in extras[extra] if not tool.startswith("gramless")))
 PYTHON
 )
 pip install --quiet -c constraints.txt "${tools[@]}"

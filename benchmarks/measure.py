@@ -233,7 +233,7 @@ def _resident_bytes(field: str) -> int:
     raise OSError(f"no {field} in the status of this process")
 
 
-def _peak_while(run: Callable[[], Any]) -> int:
+def peak_while(run: Callable[[], Any]) -> int:
     """Bytes that `run` needed at its worst above what was there before it."""
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
@@ -252,7 +252,7 @@ def _alone(problem: Problem, rival: Rival) -> dict[str, Any]:
     prepared = rival.prepare(problem.inputs())
     gc.collect()
     elapsed: list[float] = []
-    peak_bytes = _peak_while(lambda: elapsed.append(_clock(lambda: rival.run(problem, prepared), 1)))
+    peak_bytes = peak_while(lambda: elapsed.append(_clock(lambda: rival.run(problem, prepared), 1)))
     return {"peak_bytes": peak_bytes, "samples_ms": elapsed}
 
 

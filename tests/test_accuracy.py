@@ -148,6 +148,19 @@ def test_float32_sweep_is_that_of_float64(kernel):
     assert np.max(np.abs(ours - hsic / np.outer(lengths, lengths))) <= LIMIT
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [2049, 9217])
+def test_many_samples_are_summed_over_all_their_segments(backend, dtype, n):
+    """In feature space: sums over n are float32 within a segment of 3072 samples, or 2048 in float64."""
+    generator = np.random.default_rng(n)
+    x = generator.standard_normal((n, 5)).astype(dtype)
+    y = (x[:, :3] ** 2 + x[:, 1:4] + 0.5 * generator.standard_normal((n, 3))).astype(dtype)
+    y[n // 2 :] *= 2  # the first segments are not like the others
+    a, b = (np.asarray(z, np.float64) - np.mean(z, axis=0, dtype=np.float64) for z in (x, y))
+    expected = np.sum((a.T @ b) ** 2) / (n - 1) ** 2
+    assert gramless.hsic(x, y, estimator="biased") == pytest.approx(expected, rel=LIMIT)
+
+
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
 def test_float64_keeps_ten_digits_far_from_the_origin(estimator):
     x, y = (a.astype(np.float64) for a in plain(np.random.default_rng(3)))

@@ -106,6 +106,17 @@ def test_losses_alone_are_the_losses_beside_gradients(dtype):
             assert value == pytest.approx(losses.sum() / counted, rel=1e-14)
 
 
+@every_dtype
+@pytest.mark.parametrize("queued", [0, 7])
+def test_a_symmetric_loss_is_the_mean_of_both_directions(dtype, queued):
+    a, b = views(50, 9, dtype)
+    queue = a[:queued] if queued else None
+    there, back = gramless.info_nce(a, b, queue), gramless.info_nce(b, a)
+    assert gramless.info_nce(a, b, queue, symmetric=True) == pytest.approx((there + back) / 2, rel=1e-6)
+    beside, _ = gramless.info_nce_value_and_grad(a, b, queue, symmetric=True)
+    assert beside == pytest.approx((there + back) / 2, rel=1e-6)
+
+
 def late_in_training(generator, n, d, noise):
     """Two views that agree, of examples that are spread out, as an encoder has them after training."""
     base = generator.standard_normal((n, d))

@@ -1,4 +1,4 @@
-"""What the documentation shows runs: the examples of every docstring, and the Python of README.md."""
+"""What the documentation shows runs: examples of every docstring, the Python of README.md and of docs/."""
 
 import doctest
 import importlib
@@ -27,9 +27,31 @@ def test_docstring_examples_run(name, tmp_path, monkeypatch):
     assert doctest.testmod(module).failed == 0
 
 
-def test_readme_examples_run(tmp_path, monkeypatch):
+PAGES = [
+    ROOT / "README.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if "```python" in path.read_text()),
+]
+PYTHON = re.compile(r"(<!-- not run: .*? -->\n)?```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     pytest.importorskip("torch")
+    pytest.importorskip("matplotlib").use("agg")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = [code for skipped, code in PYTHON.findall(page.read_text(encoding="utf-8")) if not skipped]
     assert blocks
-    exec("\n".join(blocks), {"__name__": "readme"})
+    exec("\n".join(blocks), {"__name__": page.stem})
+
+
+def test_every_public_name_stands_in_the_reference():
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference").glob("*.md"))
+    described = set(re.findall(r"^\.\. auto(?:function|class):: (\w+)", pages, re.MULTILINE))
+    modules = {"analysis", "compat", "plot", "reference", "__version__"}
+    missing = [
+        name
+        for module in ("gramless", "gramless.torch", "gramless.analysis", "gramless.compat", "gramless.plot")
+        for name in importlib.import_module(module).__all__
+        if name not in described | modules
+    ]
+    assert missing == []

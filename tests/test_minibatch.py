@@ -138,6 +138,15 @@ def test_merging_with_an_empty_one_changes_nothing(batches):
     assert np.array_equal(empty.compute(), full.compute())
 
 
+def test_what_was_merged_goes_its_own_way(batches):
+    """Sums are copied, not shared: a later batch of one does not reach the other."""
+    full, other = accumulated(batches[:2]), MinibatchCKA()
+    other.merge(full)
+    other.update(*batches[2])
+    assert np.array_equal(full.compute(), accumulated(batches[:2]).compute())
+    assert np.array_equal(other.compute(), accumulated(batches[:3]).compute())
+
+
 def through_json(state):
     return json.loads(json.dumps(state))
 

@@ -159,3 +159,64 @@ def test_functions_are_those_of_the_reference(pair, dtype, kernel):
             * gramless.reference.hsic(y, y, kernel=kernel, estimator="biased")
         )
         assert abs(ours - expected) <= (3e-6 if dtype == np.float32 else 1e-12) * scale
+
+
+@st.composite
+def points(draw):
+    n, d = draw(st.integers(2, 60)), draw(st.integers(1, 30))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = generator.standard_normal((n, d)) * generator.choice([0.1, 1.0, 10.0], d)
+    if draw(st.booleans()):
+        x[n // 2 :] = x[: n - n // 2]  # equal rows: distances of 0
+    return x, generator
+
+
+@pytest.mark.parametrize("include_diagonal", [False, True])
+@given(points(), st.sampled_from([-300.0, 0.0, 7.0]))
+def test_the_median_distance_ignores_rotation_offset_and_order(include_diagonal, data, offset):
+    x, generator = data
+    moved = (x @ rotation(generator, x.shape[1]) + offset)[generator.permutation(len(x))]
+    expected = gramless.median_distance(x, include_diagonal=include_diagonal)
+    # Where the median is that of equal rows, rotation rounds each of them by itself.
+    slack = 1e-12 * (abs(offset) + np.max(np.abs(x))) if expected == 0 else 0
+    assert gramless.median_distance(moved, include_diagonal=include_diagonal) == pytest.approx(
+        expected, rel=1e-7, abs=slack
+    )
+
+
+@pytest.mark.parametrize("include_diagonal", [False, True])
+@given(points(), st.sampled_from([-2.0, 0.5, 1024.0]))
+def test_the_median_distance_has_the_units_of_the_data(include_diagonal, data, factor):
+    x, _ = data
+    expected = abs(factor) * gramless.median_distance(x, include_diagonal=include_diagonal)
+    assert gramless.median_distance(factor * x, include_diagonal=include_diagonal) == expected
+
+
+@given(points(), st.integers(1, 4))
+def test_the_median_distance_knows_no_columns_of_zeros(data, columns):
+    x, _ = data
+    padded = np.hstack([x, np.zeros((len(x), columns))])
+    assert gramless.median_distance(padded) == pytest.approx(gramless.median_distance(x), rel=1e-12)
+
+
+@every_kernel
+@given(pairs(), st.integers(2, 5))
+def test_a_matrix_follows_the_order_of_its_layers(kernel, pair, count):
+    x, y, generator = pair
+    layers = [x, y, *(generator.standard_normal((len(x), d)) + x[:, :1] for d in range(1, count))]
+    order = generator.permutation(len(layers))
+    matrix = gramless.cka_matrix(layers, kernel=kernel)
+    assert gramless.cka_matrix([layers[i] for i in order], kernel=kernel) == close(
+        matrix[np.ix_(order, order)]
+    )
+    assert gramless.cka_matrix(layers, layers[:2], kernel=kernel) == close(matrix[:, :2])
+
+
+@every_kernel
+@every_estimator
+@given(pairs())
+def test_signs_of_columns_and_columns_of_constants_change_nothing(kernel, estimator, pair):
+    x, y, generator = pair
+    options = {"kernel": kernel, "estimator": estimator}
+    changed = np.hstack([x * generator.choice([-1.0, 1.0], x.shape[1]), np.full((len(x), 2), 5.0)])
+    assert gramless.cka(changed, y, **options) == close(gramless.cka(x, y, **options))

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# wheels.sh [PYTHON ...]: an sdist, and from it alone for each interpreter a wheel that installs and works in a clean
+# environment. Without arguments for the one that runs. Prints sizes and times.
+set -euo pipefail
+dist=$(mktemp -d)
+trap 'rm -rf "$dist"' EXIT
+[ $# -gt 0 ] || set -- python
+python -m build --quiet --sdist --outdir "$dist" .
+sdist=$(ls "$dist"/*.tar.gz)
+printf '%s: %d bytes\n' "$(basename "$sdist")" "$(stat -c %s "$sdist")"
+
+for interpreter; do
+  env="$dist/env"
+  rm -rf "$env" "$dist/wheel"
+  "$interpreter" -m venv "$env"
+  "$env/bin/pip" wheel --quiet --no-deps --wheel-dir "$dist/wheel" -c constraints.txt "$sdist"
+  wheel=$(ls "$dist"/wheel/*.whl)
+  printf '%s: %d bytes\n' "$(basename "$wheel")" "$(stat -c %s "$wheel")"
+  python -m auditwheel show "$wheel" | tr '\n' ' ' | grep -o 'consistent with.*: *"manylinux[^"]*"'
+  started=$EPOCHREALTIME
+  "$env/bin/pip" install --quiet -c constraints.txt "$wheel"
+  printf 'installed with numpy in %.1f s\n' "$(echo "$EPOCHREALTIME - $started" | bc)"
+  "$env/bin/pip" install --quiet -c constraints.txt "$(echo "$wheel")[cli]" pytest ml_dtypes hypothesis
+  (cd "$dist" && "$env/bin/python" -m gramless info && "$env/bin/gramless" --version)
+  "$env/bin/python" -m pytest -q -p no:cacheprovider -W error tests/test_oracle.py tests/test_minibatch.py \
+    tests/test_contrastive.py
+done

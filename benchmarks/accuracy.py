@@ -1,0 +1,188 @@
+"""python -m benchmarks.accuracy [--out FILE]: errors against offset, width and temperature, as JSON.
+
+Inputs are float32; the truth is that of the same float32 values in float64. Times nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import gramless as gl
+import numpy as np
+import numpy.typing as npt
+
+from .__main__ import RESULTS, conditions
+from .losses import Loss, as_leaves, gramless_loss, lightly_loss, pml_loss, torch_nt_xent
+from .problems import Problem
+
+OFFSETS = [0, 1, 10, 100, 1000, 10_000]
+WIDTHS = [4, 16, 64, 256, 1024, 4096, 16_384]
+TEMPERATURES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
+SEEDS = range(5)  # an error is the worst over these
+
+Float32 = npt.NDArray[np.float32]
+Cka = Callable[[Float32, Float32, str], float]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot: errors of everybody against one thing."""
+
+    name: str
+    title: str
+    against: str
+    values: Sequence[float]
+    errors: dict[str, list[float | None]]  # of everybody, None where an answer is not a number
+
+
+def related(n: int, d: int, offset: float, seed: int) -> tuple[Float32, Float32]:
+    """Two representations that share half their signal, every value moved by `offset`."""
+    rng = np.random.default_rng(1000 * seed + d)
+    shared = rng.standard_normal((n, min(d, 16)))
+    layers = []
+    for _ in range(2):
+        x = rng.standard_normal((n, d))
+        x[:, : shared.shape[1]] += shared
+        layers.append((x + offset).astype(np.float32))
+    return layers[0], layers[1]
+
+
+def gram(x: Float32, kernel: str, center: bool) -> Float32:
+    """In float32 throughout."""
+    x = x - x.mean(axis=0) if center else x
+    dots = x @ x.T
+    if kernel == "linear":
+        return dots
+    norms = np.sum(x * x, axis=1)
+    distance2 = np.maximum(norms[:, None] + norms - 2 * dots, 0)
+    np.fill_diagonal(distance2, 0)
+    return np.exp(-distance2 / (2 * np.median(distance2[~np.eye(len(x), dtype=bool)])))
+
+
+def unbiased(k: Float32, l: Float32) -> np.float32:
+    n = np.float32(len(k))
+    k, l = (np.where(np.eye(len(m), dtype=bool), np.float32(0), m) for m in (k, l))
+    total = np.sum(k * l) + k.sum() * l.sum() / ((n - 1) * (n - 2))
+    return (total - 2 / (n - 2) * np.sum(k.sum(0) * l.sum(0))) / (n * (n - 3))
+
+
+def naive(x: Float32, y: Float32, kernel: str, center: bool) -> float:
+    with np.errstate(all="ignore"):
+        k, l = gram(x, kernel, center), gram(y, kernel, center)
+        return float(unbiased(k, l) / np.sqrt(unbiased(k, k)) / np.sqrt(unbiased(l, l)))
+
+
+def pytorch_cka(x: Float32, y: Float32, kernel: str) -> float:
+    import torch
+    from cka import cka_from_features
+
+    return float(cka_from_features(torch.from_numpy(x), torch.from_numpy(y))[0, 0])
+
+
+def ckatorch(x: Float32, y: Float32, kernel: str) -> float:
+    """In float64, whatever it is given."""
+    import torch
+    from ckatorch import cka_base
+
+    return float(cka_base(torch.from_numpy(x), torch.from_numpy(y), kernel="linear", unbiased=True))
+
+
+def rivals(kernel: str) -> dict[str, Cka]:
+    """Everybody who is installed and computes the unbiased CKA with this kernel."""
+    found: dict[str, Cka] = {
+        "gramless": lambda x, y, kernel: gl.cka(x, y, kernel="linear" if kernel == "linear" else "rbf"),
+        "numpy float32, centred": lambda x, y, kernel: naive(x, y, kernel, True),
+        "numpy float32, not centred": lambda x, y, kernel: naive(x, y, kernel, False),
+    }
+    if kernel == "linear":
+        peers: dict[str, tuple[str, Cka]] = {
+            "pytorch-cka": ("cka", pytorch_cka),
+            "ckatorch": ("ckatorch", ckatorch),
+        }
+        found |= {name: run for name, (package, run) in peers.items() if find_spec(package)}
+    return found
+
+
+def worst(errors: Iterable[float]) -> float | None:
+    found = float(np.max(list(errors)))
+    return found if np.isfinite(found) else None
+
+
+def cka_panel(kernel: str, against: str, n: int, shapes: Sequence[tuple[float, int, float]]) -> Panel:
+    """Errors over shapes (what it is drawn against, width, offset)."""
+    errors: dict[str, list[float | None]] = {name: [] for name in rivals(kernel)}
+    for _, d, offset in shapes:
+        data = [related(n, d, offset, seed) for seed in SEEDS]
+        truth = [gl.reference.cka(x.astype(float), y.astype(float), kernel=kernel) for x, y in data]
+        for name, run in rivals(kernel).items():
+            found = [abs(run(x, y, kernel) - exact) for (x, y), exact in zip(data, truth, strict=True)]
+            errors[name].append(worst(found))
+    title = f"{'linear' if kernel == 'linear' else 'RBF'} CKA, n {n}" + (
+        ", d 64" if against == "offset" else ""
+    )
+    return Panel(f"{kernel}_{against}", title, against, [shape[0] for shape in shapes], errors)
+
+
+def views_of(noise: float, seed: int) -> list[Float32]:
+    """Two views of 128 rows that differ by `noise`."""
+    rng = np.random.default_rng(seed)
+    base = rng.standard_normal((128, 64))
+    return [(base + noise * rng.standard_normal(base.shape)).astype(np.float32) for _ in range(2)]
+
+
+def gradient_error(loss_of: Loss, problem: Problem, views: Sequence[Float32]) -> float:
+    """Of the gradient, relative to its length."""
+    exact_views = [view.astype(float) for view in views]
+    _, grads = gl.reference.nt_xent_value_and_grad(*exact_views, temperature=problem.temperature)
+    exact = np.concatenate([grad.ravel() for grad in grads[:2]])
+    leaves = as_leaves(views)
+    loss_of(problem, *leaves).backward()
+    found = np.concatenate([leaf.grad.double().numpy().ravel() for leaf in leaves])
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+
+
+def gradient_panel(name: str, title: str, noise: float) -> Panel:
+    """Errors of NT-Xent's gradient over temperatures, for views that differ by `noise`."""
+    losses: dict[str, Loss] = {"gramless": gramless_loss, "torch float32": torch_nt_xent}
+    peers = {
+        "lightly": ("lightly", lightly_loss),
+        "pytorch-metric-learning": ("pytorch_metric_learning", pml_loss),
+    }
+    losses |= {peer: loss_of for peer, (package, loss_of) in peers.items() if find_spec(package)}
+    errors: dict[str, list[float | None]] = {name: [] for name in losses}
+    for temperature in TEMPERATURES:
+        problem = Problem(name, "nt_xent", 256, 64, temperature=temperature)
+        for rival, loss_of in losses.items():
+            found = [gradient_error(loss_of, problem, views_of(noise, seed)) for seed in SEEDS]
+            errors[rival].append(worst(found))
+    return Panel(name, title, "temperature", TEMPERATURES, errors)
+
+
+def panels() -> list[Panel]:
+    """Every plot."""
+    found = []
+    for kernel in ("linear", "rbf"):
+        found.append(cka_panel(kernel, "offset", 512, [(offset, 64, offset) for offset in OFFSETS]))
+        found.append(cka_panel(kernel, "width", 256, [(width, width, 1.0) for width in WIDTHS]))
+    found.append(gradient_panel("nt_xent_early", "gradient of NT-Xent, views as they start", 1.0))
+    found.append(gradient_panel("nt_xent_late", "gradient of NT-Xent, views nearly equal", 0.03))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("--out", type=Path, default=RESULTS / "accuracy.json", metavar="FILE")
+    arguments = parser.parse_args()
+    found = conditions() | {"seeds": len(SEEDS), "panels": [asdict(panel) for panel in panels()]}
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    for panel in found["panels"]:
+        print(panel["title"], panel["errors"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""From accuracy.json and costs.json to the figures of the documentation. Measures nothing.
+
+python -m benchmarks.figures
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from .__main__ import RESULTS
+from .report import ROOT
+
+COLORS = {
+    "gramless": "C0",
+    "numpy float32, centred": "C1",
+    "numpy float32, not centred": "C3",
+    "torch float32": "C1",
+    "torch eager": "C1",
+    "pytorch-cka": "C4",
+    "ckatorch": "C2",
+    "lightly": "C5",
+    "pytorch-metric-learning": "C4",
+}
+TOP = 2.0  # where answers that are no number are drawn
+TITLES = {
+    "rbf_rows": "RBF CKA, d 64",
+    "linear_rows": "linear CKA, d 64",
+    "nt_xent_rows": "NT-Xent forward + backward, d 128",
+    "rbf_columns": "RBF CKA, n 2048",
+    "nt_xent_columns": "NT-Xent forward + backward, 2N 2048",
+}
+
+
+def draw_errors(axes: Axes, panel: dict[str, Any]) -> None:
+    """Errors of everybody; a cross at the top is an answer that is no number."""
+    for name, errors in panel["errors"].items():
+        shown = [TOP if error is None else max(error, 1e-17) for error in errors]
+        axes.plot(panel["values"], shown, "o-", color=COLORS[name], label=name, markersize=4)
+        nans = [v for v, error in zip(panel["values"], errors, strict=True) if error is None]
+        axes.plot(nans, [TOP] * len(nans), "x", color="black", markersize=9)
+    axes.set_xscale("symlog" if 0 in panel["values"] else "log")
+    axes.set_yscale("log")
+    axes.set_title(panel["title"], fontsize=10)
+    axes.set_xlabel(
+        {"offset": "added to every value", "width": "features"}.get(panel["against"], panel["against"])
+    )
+    axes.set_ylabel("error" if panel["against"] != "temperature" else "error / length of the gradient")
+    axes.legend(fontsize=7)
+
+
+def draw_accuracy(found: dict[str, Any], against: tuple[str, ...], file: str) -> None:
+    panels = [panel for panel in found["panels"] if panel["against"] in against]
+    figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 3.8), squeeze=False)
+    for panel, place in zip(panels, axes[0], strict=True):
+        draw_errors(place, panel)
+    figure.tight_layout()
+    figure.savefig(ROOT / "docs/images" / file, dpi=110)
+    plt.close(figure)
+
+
+def slope(values: list[float], costs: list[float]) -> float:
+    """The exponent of a power law through the last three points."""
+    return float(np.polyfit(np.log(values[-3:]), np.log(costs[-3:]), 1)[0])
+
+
+def draw_cost(axes: Axes, name: str, points: list[dict[str, Any]], cost: str) -> None:
+    against = "n" if name.endswith("rows") else "d"
+    for rival in ("gramless", "torch eager"):
+        own = [point for point in points if point["rival"] == rival and point[cost] > 0]
+        values, costs = [point[against] for point in own], [point[cost] for point in own]
+        if len(own) > 2:
+            label = f"{rival}: {against}^{slope(values, costs):.2f} at the end"
+            axes.plot(values, costs, "o-", color=COLORS[rival], label=label, markersize=4)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_title(TITLES[name], fontsize=10)
+    axes.set_xlabel(against)
+    axes.set_ylabel({"cpu_seconds": "CPU s, one thread", "peak_bytes": "bytes above the inputs"}[cost])
+    axes.legend(fontsize=7)
+
+
+def draw_costs(found: dict[str, Any], names: tuple[str, ...], costs: tuple[str, ...], file: str) -> None:
+    figure, axes = plt.subplots(
+        len(costs), len(names), figsize=(4.2 * len(names), 3.3 * len(costs)), squeeze=False
+    )
+    for row, cost in zip(axes, costs, strict=True):
+        for name, place in zip(names, row, strict=True):
+            draw_cost(place, name, found["curves"][name], cost)
+    figure.tight_layout()
+    figure.savefig(ROOT / "docs/images" / file, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    accuracy = json.loads((RESULTS / "accuracy.json").read_text())
+    draw_accuracy(accuracy, ("offset",), "error_offset.png")
+    draw_accuracy(accuracy, ("width",), "error_width.png")
+    draw_accuracy(accuracy, ("temperature",), "error_temperature.png")
+    costs = json.loads((RESULTS / "costs.json").read_text())
+    rows = ("rbf_rows", "linear_rows", "nt_xent_rows")
+    draw_costs(costs, rows, ("cpu_seconds", "peak_bytes"), "cost_rows.png")
+    draw_costs(costs, ("rbf_columns", "nt_xent_columns"), ("cpu_seconds",), "cost_columns.png")
+
+
+if __name__ == "__main__":
+    main()
