@@ -169,6 +169,27 @@ def fit(
     return losses
 
 
+def fit_classifier(
+    model: nn.Module,
+    data: Data,
+    *,
+    epochs: int,
+    batch: int = 128,
+    learning_rate: float = 3e-3,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    smallest: float | None = None,
+) -> None:
+    """Train on the classes of all training images; smallest: of the crops of `augment`, None for none."""
+
+    def loss_of_batch(indices: Tensor) -> Tensor:
+        images = data.train_images[indices]
+        views = images if smallest is None else augment(images, smallest)
+        return loss(model(views), data.train_labels[indices])
+
+    rows = len(data.train_images)
+    fit([model], loss_of_batch, rows=rows, epochs=epochs, batch=batch, learning_rate=learning_rate)
+
+
 @torch.no_grad()
 def outputs(model: nn.Module, images: Tensor) -> Tensor:
     """What the model, in evaluation mode, makes of all images."""

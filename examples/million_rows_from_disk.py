@@ -1,13 +1,17 @@
-"""CKA of a million examples that stay on disk: two memory-mapped files, a few megabytes of memory.
+"""CKA of a million examples that stay on disk: memory-mapped layers, some megabytes of memory.
 
-Writes two .npy files into a temporary folder (2 x 256 MB at a million rows of 64 float32), compares them, and
-prints the time and the peak of the process' own memory above what it held before. Pages of the files that the
-system keeps in its cache are not counted: they are given back whenever something else needs the room.
+Writes .npy files into a temporary folder (256 MB each at a million rows of 64 float32), compares every layer
+with every other, and prints the time and the peak of the process' own memory above what it held before. Pages
+of the files that the system keeps in its cache are not counted: they are given back whenever something else
+needs the room. With --checkpoint FILE it can be killed at any moment; the same command goes on from there and
+gives the same bits.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import importlib.util
 import tempfile
 import threading
 import time
@@ -47,38 +51,52 @@ def peak_memory() -> Iterator[list[int]]:
         watcher.join()
 
 
-def write_activations(x_path: Path, y_path: Path, rows: int, columns: int) -> None:
-    """Two files (rows, columns): y is a rotation of x with as much noise as signal, so linear CKA is 0.5."""
+def write_layers(folder: Path, layers: int, rows: int, columns: int) -> list[Path]:
+    """Layer l is a rotation of one signal with l times as much noise, so CKA is 1 / ((1 + k) (1 + l))."""
     rng = np.random.default_rng(0)
-    rotation = np.linalg.qr(rng.normal(size=(columns, columns)))[0].astype(np.float32)
-    x = np.lib.format.open_memmap(x_path, "w+", np.float32, (rows, columns))
-    y = np.lib.format.open_memmap(y_path, "w+", np.float32, (rows, columns))
+    paths = [folder / f"{layer}.npy" for layer in range(layers)]
+    rotations = [np.linalg.qr(rng.normal(size=(columns, columns)))[0].astype(np.float32) for _ in paths]
+    arrays = [np.lib.format.open_memmap(path, "w+", np.float32, (rows, columns)) for path in paths]
     for start in range(0, rows, CHUNK):
-        chunk = x[start : start + CHUNK]
-        chunk[:] = rng.standard_normal(chunk.shape, np.float32)
-        y[start : start + CHUNK] = chunk @ rotation + rng.standard_normal(chunk.shape, np.float32)
+        chunk = slice(start, min(start + CHUNK, rows))
+        signal = rng.standard_normal((chunk.stop - start, columns), np.float32)
+        for layer, (array, rotation) in enumerate(zip(arrays, rotations, strict=True)):
+            noise = rng.standard_normal(signal.shape, np.float32)
+            array[chunk] = signal @ rotation + np.float32(layer**0.5) * noise
+    return paths
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=64)
+    parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--kernel", choices=["linear", "rbf"], default="linear", help="rbf takes n^2 work")
+    parser.add_argument("--checkpoint", type=Path, help="keep the sweep in this file and go on from it")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        x_path, y_path = Path(folder, "x.npy"), Path(folder, "y.npy")
-        write_activations(x_path, y_path, arguments.rows, arguments.columns)
-        size = x_path.stat().st_size + y_path.stat().st_size
-
-        x, y = np.load(x_path, mmap_mode="r"), np.load(y_path, mmap_mode="r")
-        started = time.perf_counter()
+        paths = write_layers(Path(folder), arguments.layers, arguments.rows, arguments.columns)
+        size = sum(path.stat().st_size for path in paths)
+        layers = [np.load(path, mmap_mode="r") for path in paths]
+        started, cpu = time.perf_counter(), time.process_time()
         with peak_memory() as peak:
-            value = gl.cka(x, y, kernel=arguments.kernel)
-        seconds = time.perf_counter() - started
+            matrix = gl.cka_matrix(
+                layers,
+                kernel=arguments.kernel,
+                progress=importlib.util.find_spec("rich") is not None,
+                checkpoint=arguments.checkpoint,
+            )
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
 
-    print(f"{arguments.kernel} CKA of {arguments.rows} rows, {size / 1e6:.0f} MB on disk: {value:.6f}")
-    print(f"{seconds:.2f} s, peak memory {peak[0] / 1e6:.1f} MB above the baseline")
+    print(
+        f"{arguments.kernel} CKA of {arguments.rows} rows, {size / 1e6:.0f} MB on disk, {len(layers)} layers:"
+    )
+    print(matrix.round(4))
+    print(
+        f"{seconds:.2f} s ({cpu_seconds:.2f} s of CPU), peak memory {peak[0] / 1e6:.1f} MB above the baseline"
+    )
+    print(f"digest of all bits: {hashlib.sha256(matrix.tobytes()).hexdigest()[:16]}")
 
 
 if __name__ == "__main__":

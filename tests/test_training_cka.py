@@ -1,17 +1,16 @@
-"""CKA while training: the metric, alone and over processes, and the callback."""
+"""CKA while training: the callback."""
 
 from __future__ import annotations
 
 import copy
 
-import gramless
 import matplotlib
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from gramless.torch import CKAMetric, TrainingCKA, compare_models  # noqa: E402
+from gramless.torch import TrainingCKA, compare_models  # noqa: E402
 from torch import nn  # noqa: E402
 
 matplotlib.use("agg")
@@ -21,85 +20,6 @@ matplotlib.use("agg")
 def batches():
     generator = torch.Generator().manual_seed(0)
     return [torch.randn(n, 6, generator=generator, dtype=torch.float64) for n in (12, 4, 17)]
-
-
-@pytest.mark.parametrize("kernel", ["linear", "rbf"])
-@pytest.mark.parametrize("weighting", ["mean", "pairs"])
-def test_the_metric_is_minibatch_cka(batches, kernel, weighting):
-    metric, expected = CKAMetric(kernel, weighting), gramless.MinibatchCKA(kernel, weighting)
-    for x in batches:
-        metric.update([x, x.tanh()], [x.abs()])
-        expected.update([x, x.tanh()], [x.abs()])
-    assert isinstance(metric.compute(), torch.Tensor)
-    assert np.array_equal(metric.compute().numpy(), expected.compute())
-    metric.reset()
-    with pytest.raises(RuntimeError, match="call update first"):
-        metric.compute()
-
-
-def test_calling_the_metric_gives_the_batch_and_counts_it(batches):
-    metric, updated = CKAMetric(), CKAMetric()
-    for x in batches:
-        value = metric([x, x.tanh()])
-        assert value.numpy() == pytest.approx(gramless.cka_matrix([x, x.tanh()]).numpy(), rel=1e-10)
-        updated.update([x, x.tanh()])
-    assert torch.equal(metric.compute(), updated.compute())
-
-
-def test_metrics_merge_and_travel_as_states(batches):
-    whole, parts = CKAMetric(), [CKAMetric(), CKAMetric()]
-    for i, x in enumerate(batches):
-        maps = x.reshape(len(x), 2, 3).requires_grad_()
-        whole.update([maps, maps**2])
-        parts[i > 0].update([maps, maps**2])
-    restored = CKAMetric()
-    restored.load_state_dict(parts[0].state_dict())
-    restored.merge_state(parts[1])
-    assert torch.allclose(restored.compute(), whole.compute(), rtol=1e-14, atol=0)
-    with pytest.raises(TypeError, match=r"CKAMetric.merge: other must be a CKAMetric"):
-        whole.merge(gramless.MinibatchCKA())
-
-
-RANKS = """
-import sys
-import gramless
-import torch
-from torch import distributed, multiprocessing
-from gramless.torch import CKAMetric
-
-def batch(i):
-    x = torch.randn(10 + i, 6, generator=torch.Generator().manual_seed(i), dtype=torch.float64)
-    return [x, x.tanh()]
-
-def work(rank, size, file):
-    torch.set_num_threads(1)
-    gramless.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
-    check(rank, size, None)
-    pair = distributed.new_group([0, 1])
-    if rank < 2:
-        check(rank, 2, pair)
-    distributed.destroy_process_group()
-
-def check(rank, size, group):
-    metric, alone = CKAMetric(weighting="pairs", group=group), gramless.MinibatchCKA(weighting="pairs")
-    for i in range(5):
-        alone.update(batch(i))
-        if i % size == rank:
-            metric.update(batch(i))
-    found = [None] * size
-    distributed.all_gather_object(found, metric.compute(), group)
-    assert all(torch.equal(found[0], other) for other in found)
-    assert torch.allclose(found[0], torch.from_numpy(alone.compute()), rtol=1e-13, atol=0)
-
-if __name__ == "__main__":
-    multiprocessing.start_processes(work, (3, sys.argv[1]), 3, start_method="fork")
-    print("same")
-"""
-
-
-def test_three_processes_and_a_group_of_two_give_one_answer(run_script, tmp_path):
-    assert run_script(RANKS, tmp_path / "meeting") == "same\n"
 
 
 @pytest.fixture

@@ -23,10 +23,7 @@ py::tuple hsic_matrix(const py::sequence& xs, const py::sequence& ys, const py::
     const py::gil_scoped_release unlocked;
     values = hsic_values(x, y, which, where, ops, how);
   }
-  const auto columns = static_cast<py::ssize_t>(y.empty() ? x.size() : y.size());
-  return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(x.size()), columns}), to_numpy(values.xx),
-                        to_numpy(values.yy), to_numpy(values.mean_x), to_numpy(values.mean_y),
-                        to_numpy(values.diagonal_x), to_numpy(values.diagonal_y));
+  return hsic_tuple(values, x.size(), y.size());
 }
 
 // One pair without the cost of numpy arrays: (hsic_xy, hsic_xx, hsic_yy).
@@ -113,17 +110,16 @@ void backward(const py::sequence& xs, const py::sequence& ys, const py::sequence
   hsic_gradients(x, y, which, row_sums, weights, targets, ops, how);
 }
 
-// The sigma an RBF takes for x.
-double bandwidth(py::handle x, py::handle kernel) {
+// The sigma an RBF takes for x, in float64 if other layers of the comparison ask for it.
+double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object progress) {
   const LayerInput layer{array_view(x), kernel_spec(kernel)};
   if (layer.kernel.sigma) return *layer.kernel.sigma;
-  PythonMonitor monitor((py::none()));
-  const Execution how = execution({&layer, 1}, monitor);
+  PythonMonitor monitor(std::move(progress));
+  Execution how = execution({&layer, 1}, monitor);
+  if (in_float64) how.compute = Compute::float64;
   const OpTable& ops = current_backend();
   const py::gil_scoped_release unlocked;
-  return layer.kernel.scale *
-         std::sqrt(Representation(layer.x, ops, how)
-                       .median_squared_distance(layer.kernel.include_diagonal, layer.kernel.median_rows, how));
+  return Representation(layer.x, ops, how).bandwidth(layer.kernel, how);
 }
 
 double median_distance(py::handle x, bool include_diagonal, py::object progress) {
@@ -144,7 +140,8 @@ void bind_hsic(py::module_& module) {
   module.def("median_distance", median_distance);
   module.def("hsic_forward", forward);
   module.def("hsic_backward", backward);
-  module.def("bandwidth", bandwidth);
+  module.def("bandwidth", bandwidth, py::arg("x"), py::arg("kernel"), py::arg("in_float64") = false,
+             py::arg("progress") = py::none());
 }
 
 }  // namespace gramless

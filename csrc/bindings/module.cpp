@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "Compiled core of gramless. Not a public interface: use the functions of the package.";
   module.attr("__version__") = GRAMLESS_VERSION;
   gramless::bind_hsic(module);
+  gramless::bind_sweep(module);
   gramless::bind_contrast(module);
   gramless::bind_backends(module);
 }

@@ -19,6 +19,9 @@ KernelSpec kernel_spec(py::handle kernel);
 
 py::array_t<double> to_numpy(const std::vector<double>& values);
 
+// (hsic_xy, hsic_xx, hsic_yy, mean_x, mean_y, diagonal_x, diagonal_y)
+py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t layers_y);
+
 // Where a gradient of `like` is written: a writable C-contiguous array of the compute type; null for None.
 void* gradient_target(py::handle grad, const ArrayView& like, Compute compute);
 
@@ -42,6 +45,7 @@ class PythonMonitor {
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);
 
 void bind_hsic(py::module_& module);
+void bind_sweep(py::module_& module);
 void bind_contrast(py::module_& module);
 void bind_backends(py::module_& module);
 

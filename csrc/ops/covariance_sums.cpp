@@ -19,7 +19,7 @@ struct FeatureBlock {
 // One tile: the features of `a` against those of `b`.
 struct BlockPair {
   FeatureBlock a, b;
-  std::int64_t run_begin, run_end;  // the pairs it is visited with: neighbours with the same a
+  std::int64_t run, run_begin, run_end;  // the pairs it is visited with: neighbours with the same a
 };
 
 // All tiles, by their rows, so that packed rows serve many tiles.
@@ -29,17 +29,25 @@ class BlockPairs {
     visit([&](const FeatureBlock&, const FeatureBlock&) { count_++; });
     pairs_ = AlignedBuffer(static_cast<std::size_t>(count_) * sizeof(BlockPair));
     std::int64_t next = 0;
-    visit([&](const FeatureBlock& a, const FeatureBlock& b) { at(next++) = {a, b, 0, 0}; });
+    visit([&](const FeatureBlock& a, const FeatureBlock& b) { at(next++) = {a, b, 0, 0, 0}; });
     for (std::int64_t begin = 0, end; begin < count_; begin = end) {
       for (end = begin; end < count_ && end - begin < longest_run && at(end).a == at(begin).a;) end++;
       for (std::int64_t pair = begin; pair < end; pair++) {
+        at(pair).run = runs_;
         at(pair).run_begin = begin;
         at(pair).run_end = end;
       }
+      runs_++;
     }
   }
 
   std::int64_t count() const { return count_; }
+  std::int64_t runs() const { return runs_; }
+  std::int64_t first_of_run(std::int64_t run) const {
+    std::int64_t pair = 0;
+    while (pair < count_ && at(pair).run < run) pair = at(pair).run_end;
+    return pair;
+  }
   const BlockPair& operator[](std::int64_t pair) const { return at(pair); }
 
   static constexpr std::int64_t longest_run = 16;
@@ -69,7 +77,7 @@ class BlockPairs {
 
   const CovarianceSumsTask& task_;
   const int most_, panel_;
-  std::int64_t count_ = 0;
+  std::int64_t count_ = 0, runs_ = 0;
   AlignedBuffer pairs_;
 };
 
@@ -89,14 +97,19 @@ class CovarianceWalk {
     for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++)
       tile_rows_ = std::max(tile_rows_, std::min<std::int64_t>(task.layers[l].x.cols, TileShape<T>::rows));
     tile_bytes_ = static_cast<std::size_t>(tile_rows_ * tile_rows_) * sizeof(double);
+    part_sums_ = AlignedBuffer(static_cast<std::size_t>(products() + layers()) * sizeof(double));
+    std::fill_n(part_products(), products() + layers(), 0.0);
   }
 
   void run() {
     Layout scratch;
     lay_out(scratch);
     const double tile = static_cast<double>(tile_rows_) * static_cast<double>(tile_rows_);
-    const WalkPlan plan{.tasks = pairs_.count() * segments_.count(),
-                        .flops = 2 * tile * static_cast<double>(pairs_.count()) * static_cast<double>(segments_.n),
+    const std::int64_t first = pairs_.first_of_run(task_.parts.begin(task_.parts.first, pairs_.runs()));
+    const std::int64_t end = pairs_.first_of_run(task_.parts.begin(task_.parts.end, pairs_.runs()));
+    const std::int64_t first_task = first * segments_.count();
+    const WalkPlan plan{.tasks = (end - first) * segments_.count(),
+                        .flops = 2 * tile * static_cast<double>(end - first) * static_cast<double>(segments_.n),
                         .scratch_bytes = scratch.bytes(),
                         .partial_bytes = tile_bytes_,
                         .threads = execution_.threads,
@@ -105,9 +118,11 @@ class CovarianceWalk {
     walk(
         plan,
         [&](std::int64_t task, char* memory, char* answer, Worker& worker) {
-          compute(at(task), memory, reinterpret_cast<double*>(answer), worker);
+          compute(at(first_task + task), memory, reinterpret_cast<double*>(answer), worker);
         },
-        [&](std::int64_t task, const char* answer) { merge(at(task), reinterpret_cast<const double*>(answer)); });
+        [&](std::int64_t task, const char* answer) {
+          merge(at(first_task + task), reinterpret_cast<const double*>(answer));
+        });
   }
 
  private:
@@ -179,8 +194,22 @@ class CovarianceWalk {
     const std::int64_t entries = std::int64_t{pair.a.length} * pair.b.length;
     if (visit.segment == 0) std::fill_n(sums, entries, 0.0);
     for (std::int64_t e = 0; e < entries; e++) sums[e] += partial[e];
-    if (visit.segment + 1 == segments_.count()) add_squares(pair, sums);
+    if (visit.segment + 1 < segments_.count()) return;
+    add_squares(pair, sums);
+    if (visit.pair + 1 == pair.run_end && task_.parts.end_with(pair.run, pairs_.runs())) finish_part();
   }
+
+  void finish_part() const {
+    for (std::int64_t p = 0; p < products(); p++) task_.products[p] += part_products()[p];
+    for (std::int64_t l = 0; l < layers(); l++) task_.self_products[l] += part_self_products()[l];
+    std::fill_n(part_products(), products() + layers(), 0.0);
+  }
+
+  std::int64_t layers() const { return task_.layers_x + task_.layers_y; }
+  std::int64_t columns() const { return task_.layers_y ? task_.layers_y : task_.layers_x; }
+  std::int64_t products() const { return task_.layers_x * columns(); }
+  double* part_products() const { return reinterpret_cast<double*>(part_sums_.data()); }
+  double* part_self_products() const { return part_products() + products(); }
 
   void add_squares(const BlockPair& pair, const double* sums) const {
     const bool same_layer = pair.a.layer == pair.b.layer, diagonal = pair.a == pair.b;
@@ -193,12 +222,11 @@ class CovarianceWalk {
       squares += row_squares;
     }
     const double sum = same_layer ? 2 * squares + diagonal_squares : squares;
-    const std::int64_t columns = task_.layers_y ? task_.layers_y : task_.layers_x;
-    if (same_layer) task_.self_products[pair.a.layer] += sum;
+    if (same_layer) part_self_products()[pair.a.layer] += sum;
     if (task_.layers_y == 0)
-      task_.products[pair.a.layer * columns + pair.b.layer] += sum;
+      part_products()[pair.a.layer * columns() + pair.b.layer] += sum;
     else if (!same_layer)
-      task_.products[pair.a.layer * columns + pair.b.layer - task_.layers_x] += sum;
+      part_products()[pair.a.layer * columns() + pair.b.layer - task_.layers_x] += sum;
   }
 
   const CovarianceSumsTask& task_;
@@ -207,7 +235,8 @@ class CovarianceWalk {
   const Blocks segments_;
   std::int64_t tile_rows_ = 0;
   std::size_t tile_bytes_ = 0;
-  AlignedBuffer sums_;  // (run, tile)
+  AlignedBuffer sums_;       // (run, tile)
+  AlignedBuffer part_sums_;  // the part's products, then its self_products
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "ops/scratch.hpp"
 #include "reductions/inner_products.hpp"
 #include "reductions/kernel_sums.hpp"
+#include "support/aligned_buffer.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -25,24 +26,34 @@ class GramWalk {
       total_depth_ += task.layers[l].x.cols;
     }
     keep_rows_ = total_depth_ * tile_rows_ * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes;
+    sums_ = {task.products, task.self_products, task.row_sums};
+    if (task.parts.count > 1) start_part();
   }
 
   void run() {
     const UpperTriangle tiles{blocks_.count()};
+    const std::int64_t first = task_.parts.begin(task_.parts.first, tiles.count());
+    const std::int64_t end = task_.parts.begin(task_.parts.end, tiles.count());
+    const double share = static_cast<double>(end - first) / static_cast<double>(tiles.count());
     const double n = static_cast<double>(blocks_.n);
     Layout scratch, partial;
     lay_out_thread(scratch);
     lay_out_partial(partial);
-    const WalkPlan plan{.tasks = tiles.count(),
-                        .flops = n * n * static_cast<double>(total_depth_ + 20 * layers_),
+    const WalkPlan plan{.tasks = end - first,
+                        .flops = share * n * n * static_cast<double>(total_depth_ + 20 * layers_),
                         .scratch_bytes = scratch.bytes(),
                         .partial_bytes = partial.bytes(),
                         .threads = execution_.threads,
                         .monitor = execution_.monitor};
     walk(
         plan,
-        [&](std::int64_t t, char* memory, char* answer, Worker& worker) { compute(tiles[t], memory, answer, worker); },
-        [&](std::int64_t t, const char* answer) { merge(tiles[t], const_cast<char*>(answer)); });
+        [&](std::int64_t t, char* memory, char* answer, Worker& worker) {
+          compute(tiles[first + t], memory, answer, worker);
+        },
+        [&](std::int64_t t, const char* answer) {
+          merge(tiles[first + t], const_cast<char*>(answer));
+          if (task_.parts.count > 1 && task_.parts.end_with(first + t, tiles.count())) finish_part();
+        });
   }
 
  private:
@@ -58,6 +69,9 @@ class GramWalk {
     double* self_products;  // (x + y)
     double* row_sums;       // (x + y, rows)
     double* column_sums;    // (x + y, rows)
+  };
+  struct Sums {
+    double *products, *self_products, *row_sums;  // as in the task
   };
   static constexpr std::int64_t stats_length = TileShape<T>::rows + stat_padding;
 
@@ -160,15 +174,44 @@ class GramWalk {
   void merge(TilePosition at, char* answer) const {
     Layout layout(answer);
     const Partial partial = lay_out_partial(layout);
-    for (std::int64_t p = 0; p < task_.layers_x * columns(); p++) task_.products[p] += partial.products[p];
+    for (std::int64_t p = 0; p < task_.layers_x * columns(); p++) sums_.products[p] += partial.products[p];
     for (std::int64_t l = 0; l < layers_; l++) {
-      task_.self_products[l] += partial.self_products[l];
-      double* sums = task_.row_sums + l * blocks_.n;
+      sums_.self_products[l] += partial.self_products[l];
+      double* sums = sums_.row_sums + l * blocks_.n;
       for (int i = 0; i < blocks_.length(at.i); i++)
         sums[blocks_.begin(at.i) + i] += partial.row_sums[l * tile_rows_ + i];
       for (int j = 0; j < blocks_.length(at.j); j++)
         sums[blocks_.begin(at.j) + j] += partial.column_sums[l * tile_rows_ + j];
     }
+  }
+
+  Sums lay_out_sums(Layout& layout) const {
+    Sums sums;
+    sums.products = layout.take<double>(task_.layers_x * columns());
+    sums.self_products = layout.take<double>(layers_);
+    sums.row_sums = layout.take<double>(layers_ * blocks_.n);
+    return sums;
+  }
+
+  void start_part() {
+    Layout measured;
+    lay_out_sums(measured);
+    part_sums_ = AlignedBuffer(measured.bytes());
+    Layout layout(part_sums_.data());
+    sums_ = lay_out_sums(layout);
+    std::fill_n(part_sums_.data(), measured.bytes(), char{0});
+  }
+
+  void finish_part() const {
+    const auto move = [](double* part, double* whole, std::int64_t count) {
+      for (std::int64_t e = 0; e < count; e++) {
+        whole[e] += part[e];
+        part[e] = 0;
+      }
+    };
+    move(sums_.products, task_.products, task_.layers_x * columns());
+    move(sums_.self_products, task_.self_products, layers_);
+    move(sums_.row_sums, task_.row_sums, layers_ * blocks_.n);
   }
 
   std::int64_t columns() const { return task_.layers_y ? task_.layers_y : task_.layers_x; }
@@ -181,6 +224,8 @@ class GramWalk {
   const std::int64_t tile_values_;
   std::int64_t max_depth_ = 0, total_depth_ = 0;
   bool keep_rows_ = false;
+  AlignedBuffer part_sums_;
+  Sums sums_;  // of the part that merges, or the task's own where there is but one
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "ops/contrast_tasks.hpp"
 #include "support/array.hpp"
 #include "support/monitor.hpp"
+#include "support/parts.hpp"
 
 namespace gramless {
 
@@ -32,12 +33,14 @@ struct LayerView {
 constexpr std::int64_t stat_padding = 64;
 
 // sum_{i<j} of kernel values, their products and their row sums, for layers_x against layers_y (none: x with itself).
+// Sums are added to what is there.
 struct GramSumsTask {
   const LayerView* layers;  // x, then y
   std::int64_t layers_x, layers_y;
   double* products;       // (x, y or x): sum_{i<j} K_ij L_ij; where x meets itself only for column >= row
   double* self_products;  // (x + y): sum_{i<j} K_ij^2
   double* row_sums;       // (x + y, n): sum_{j != i} K_ij
+  Parts parts;
 };
 
 // |X' Y|_F^2 of centred layers, for every pair as above.
@@ -46,6 +49,7 @@ struct CovarianceSumsTask {
   std::int64_t layers_x, layers_y;
   double* products;
   double* self_products;
+  Parts parts;
 };
 
 // How many of the squared distances between rows i < j fall where. A nonnegative float's bits order as the float does.

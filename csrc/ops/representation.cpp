@@ -113,10 +113,7 @@ AlignedBuffer Representation::padded_norms(double scale) const {
 void Representation::resolve(const KernelSpec& spec, const Execution& execution) {
   if (spec.rbf) {
     if (spec.sigma) ops_.tile_norms(centered(), execution, norms_.data());  // the median measures them itself
-    return resolve_rbf(spec.sigma ? *spec.sigma * *spec.sigma
-                                  : spec.scale * spec.scale *
-                                        median_squared_distance(spec.include_diagonal, spec.median_rows, execution),
-                       execution);
+    return resolve_rbf(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
   }
   ops_.row_norms(centered(), execution, norms_.data());
   const double n = static_cast<double>(x_.rows);
@@ -126,7 +123,12 @@ void Representation::resolve(const KernelSpec& spec, const Execution& execution)
   row_stats_ = padded_norms();  // not used by the kernel function, but read
 }
 
-void Representation::resolve_rbf(double sigma2, const Execution& execution) {
+double Representation::bandwidth(const KernelSpec& spec, const Execution& execution) {
+  return spec.scale * std::sqrt(median_squared_distance(spec.include_diagonal, spec.median_rows, execution));
+}
+
+void Representation::resolve_rbf(double sigma, const Execution& execution) {
+  const double sigma2 = sigma * sigma;
   // Bandwidths near 0 mean "equal or not": equal rows are at distance exactly 0, and 0 times infinity must not arise.
   const double sharpest = compute_ == Compute::float32 ? 0x1p60 : 0x1p200;
   const double gamma = 1 / (2 * sigma2) > sharpest ? sharpest : 1 / (2 * sigma2);

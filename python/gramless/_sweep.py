@@ -1,0 +1,196 @@
+"""A long sweep in parts: kept in a file as it goes, shared among processes, the same bits as in one go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from . import _arrays, _core
+from ._checkpoint import Checkpoint, State, problem_of
+from ._sums import CoreKernel, Floats, HsicValues, Progress, core_kernel, core_progress
+from .kernels import Estimator, Kernel
+
+Value = TypeVar("Value")
+Report = Callable[[int, int], object] | None
+
+
+class Processes(Protocol):
+    """Who works on a sweep together. Process 0 adds up."""
+
+    size: int
+    rank: int
+
+    def share(self, value: Value) -> list[Value]:
+        """The values of all processes, in all of them."""
+
+    def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
+        """In process 0 what processes 0, ..., owners - 1 hold; in the others nothing."""
+
+    def spread(self, sums: Floats | None, length: int) -> Floats:
+        """In all processes what process 0 holds."""
+
+
+class Alone:
+    """One process."""
+
+    size, rank = 1, 0
+
+    def share(self, value: Value) -> list[Value]:
+        return [value]
+
+    def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
+        yield own
+
+    def spread(self, sums: Floats | None, length: int) -> Floats:
+        assert sums is not None
+        return sums
+
+
+class _Stages:
+    """One progress count for the bandwidths, together about as long as the parts, and for the parts."""
+
+    STEPS = 10_000
+
+    def __init__(self, report: Report, bandwidths: int, parts: int = 1) -> None:
+        self._report, self._bandwidths, self.parts = report, bandwidths, parts
+
+    def bandwidth(self, index: int) -> Callable[[int, int], None]:
+        return self._within(index / (2 * self._bandwidths), 1 / (2 * self._bandwidths))
+
+    def part(self, index: int) -> Callable[[int, int], None]:
+        share = 0.5 if self._bandwidths else 1.0
+        return self._within(1 - share + share * index / self.parts, share / self.parts)
+
+    def _within(self, begin: float, share: float) -> Callable[[int, int], None]:
+        def report(done: int, total: int) -> None:
+            if self._report is not None:
+                self._report(round(self.STEPS * (begin + share * done / total)), self.STEPS)
+
+        return report
+
+
+def swept_values(
+    function: str,
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None,
+    kernel: Kernel,
+    estimator: Estimator,
+    progress: Progress,
+    checkpoint: str | os.PathLike[str] | None,
+    group: Any,
+) -> HsicValues:
+    """`hsic_values`, going on from `checkpoint` if that file is there, with the processes of `group`."""
+    x = _arrays.describe_layers(function, "xs", xs)
+    y = [] if ys is None else _arrays.describe_layers(function, "ys", ys)
+    _arrays.check_enough_rows(function, "xs[0]", x[0], estimator)
+    if y:
+        _arrays.check_rows(function, "xs[0]", x[0], "ys[0]", y[0])
+    processes = _processes(function, group)
+    problem = problem_of(kernel, xs, ys)
+    _check_same(function, processes, problem)
+    file = None if checkpoint is None or processes.rank > 0 else Checkpoint(function, checkpoint, problem)
+    state = _resumed(processes, file)
+    report = core_progress(function, progress)
+    try:
+        kernels = _resolved(x + y, kernel, processes, state, file, report)
+        sweep = _core.Sweep(x, y, kernels[: len(x)], kernels[len(x) :], estimator, "auto")
+        stages = _Stages(report, len(state.sigmas), sweep.parts)
+        _add_parts(function, sweep, processes, state, file, stages)
+    except BaseException:  # Ctrl-C too
+        if file is not None:
+            file.write(state)
+        raise
+    if file is not None:
+        file.write(state)
+    sums = processes.spread(state.summed[1] if processes.rank == 0 else None, sweep.sums_length)
+    xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y = sweep.values(sums)
+    if ys is None:
+        yy, mean_y, diagonal_y = xx, mean_x, diagonal_x
+    return HsicValues(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, _arrays.rows_of(x[0]))
+
+
+def _processes(function: str, group: Any) -> Processes:
+    if group is None:
+        return Alone()
+    from .torch._ranks import Ranks
+
+    return Ranks(function, group)
+
+
+def _check_same(function: str, processes: Processes, problem: dict[str, Any]) -> None:
+    for rank, other in enumerate(processes.share(problem)):
+        for name, value in problem.items():
+            if other[name] != value:
+                raise ValueError(
+                    f"{function}: every process of the group must compare the same layers, but {name} is "
+                    f"{value!r} in process {processes.rank} and {other[name]!r} in process {rank}"
+                )
+
+
+def _resumed(processes: Processes, file: Checkpoint | None) -> State:
+    """What process 0 reads; where it refuses, all do."""
+    state, refusal = State(), None
+    if file is not None:
+        try:
+            state = file.read()
+        except ValueError as error:
+            refusal = str(error)
+    refusal, sigmas, done = processes.share((refusal, state.sigmas, state.summed[0]))[0]
+    if refusal is not None:
+        raise ValueError(refusal)
+    return State(sigmas, (done, state.summed[1]))
+
+
+def _resolved(
+    layers: Sequence[Any],
+    kernel: Kernel,
+    processes: Processes,
+    state: State,
+    file: Checkpoint | None,
+    report: Report,
+) -> list[CoreKernel]:
+    """The kernel of every layer, its bandwidth known: a layer's is found by one process."""
+    code = core_kernel(kernel)
+    if code is None or code[0] is not None:
+        return [code] * len(layers)
+    in_float64, stages = _arrays.computes_in_float64(layers), _Stages(report, len(layers))
+    while len(state.sigmas) < len(layers):
+        start = len(state.sigmas)
+        mine, sigma = min(start + processes.rank, len(layers) - 1), np.nan
+        if mine == start + processes.rank:
+            sigma = _core.bandwidth(layers[mine], code, in_float64, stages.bandwidth(mine))
+        found = processes.share(sigma)[: len(layers) - start]
+        state.sigmas = [*state.sigmas, *found]
+        if file is not None:
+            file.keep(state)
+        stages.bandwidth(mine)(1, 1)
+    return [(sigma, *code[1:]) for sigma in state.sigmas]
+
+
+def _add_parts(
+    function: str,
+    sweep: _core.Sweep,
+    processes: Processes,
+    state: State,
+    file: Checkpoint | None,
+    stages: _Stages,
+) -> None:
+    """Waves of neighbouring parts, one for each process; process 0 adds them in their order."""
+    done, sums = state.summed
+    if done == 0:
+        state.summed = (0, np.zeros(sweep.sums_length))
+    elif processes.rank == 0 and (len(sums) != sweep.sums_length or done > sweep.parts):
+        raise ValueError(f"{function}: the checkpoint is damaged: {len(sums)} sums after part {done}")
+    for first in range(done, sweep.parts, processes.size):
+        own, owners = np.zeros(sweep.sums_length), min(processes.size, sweep.parts - first)
+        if processes.rank < owners:
+            sweep.add_part(first + processes.rank, own, stages.part(first + processes.rank))
+        for of_part in processes.in_order(own, owners):
+            done, sums = state.summed
+            state.summed = (done + 1, sums + of_part)
+        if file is not None:
+            file.keep(state)
+        stages.part(first + owners - 1)(1, 1)

@@ -1,0 +1,55 @@
+"""Processes that each ran the models on batches of their own: what they tell each other so that all count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..minibatch import MinibatchCKA
+from ._ranks import Ranks
+from .hooks import Rows
+from .spool import Spool
+
+CHUNK = 1024  # rows at a time
+
+
+def check_layers(function: str, ranks: Ranks, layers: Any, examples: int) -> None:
+    """Raises ValueError, everywhere, unless all processes have the same layers and at least one example."""
+    for rank, (theirs, count) in enumerate(ranks.share((layers, examples))):
+        if count == 0:
+            raise ValueError(f"{function}: every process needs a batch but process {rank} has none")
+        if theirs != layers:
+            raise ValueError(
+                f"{function}: every process must compare the same layers, but process {ranks.rank} has "
+                f"{layers} and process {rank} has {theirs}"
+            )
+
+
+def merged(ranks: Ranks, minibatch: MinibatchCKA) -> MinibatchCKA:
+    """The batches of all processes, added up in their order."""
+    total = MinibatchCKA(minibatch.kernel, minibatch.weighting)
+    for state in ranks.share(minibatch.state_dict()):
+        of_rank = MinibatchCKA(minibatch.kernel, minibatch.weighting)
+        of_rank.load_state_dict(state)
+        total.merge(of_rank)
+    return total
+
+
+def all_rows(ranks: Ranks, own: Sequence[Rows], spool: Spool) -> list[Rows]:
+    """The rows of every layer from all processes, those of process 0 first."""
+    counts = ranks.share(len(own[0]))
+    chunks = math.ceil(sum(counts) / CHUNK)
+    for owner, count in enumerate(counts):
+        for start in range(0, count, CHUNK):
+            rows = min(CHUNK, count - start)
+            part = [
+                np.array(layer[start : start + rows])
+                if owner == ranks.rank
+                else np.empty((rows, layer.shape[1]), layer.dtype)
+                for layer in own
+            ]
+            spool.append([ranks.broadcast(layer, owner) for layer in part], chunks)
+    return spool.arrays()
