@@ -15,7 +15,8 @@ namespace gramless::cuda {
 
 class DeviceMemory {
  public:
-  explicit DeviceMemory(std::size_t bytes) : bytes_(bytes), data_(static_cast<char*>(std::aligned_alloc(256, padded()))) {
+  explicit DeviceMemory(std::size_t bytes)
+      : bytes_(bytes), data_(static_cast<char*>(std::aligned_alloc(256, padded()))) {
     std::memset(data_, 0xff, bytes);
 #if defined(__SANITIZE_ADDRESS__)
     __asan_poison_memory_region(data_ + bytes_, padded() - bytes_);

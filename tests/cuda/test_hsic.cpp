@@ -113,8 +113,8 @@ Layers layers_of(Dtype dtype, std::int64_t n, std::int64_t p, std::int64_t q, in
   const unsigned seed = static_cast<unsigned>(1000 * n + 10 * p + q);
   DeviceMatrix x(dtype, n, p, normal_entries(seed, mean));
   const auto noise = normal_entries(seed + 1);
-  DeviceMatrix y(dtype, n, q, [&](std::int64_t i, std::int64_t k) { return x.value(i, k % p) + noise(i, k); },
-                 n % 2 == 1, n % 3);
+  DeviceMatrix y(
+      dtype, n, q, [&](std::int64_t i, std::int64_t k) { return x.value(i, k % p) + noise(i, k); }, n % 2 == 1, n % 3);
   return {std::move(x), std::move(y), sigma_x, sigma_y, dtype};
 }
 
