@@ -1,7 +1,6 @@
-"""Arrays of a GPU through the public functions: values, gradients, where the answers live, and that nothing waits.
+"""Arrays of a GPU through the public functions: values, gradients, and where the answers live.
 
-Values are compared with the CPU's of the same numbers. Where the device is stood in for, what the bindings and
-the Python half do is what is tested; kernels have their own tests.
+Values are compared with the CPU's of the same numbers.
 """
 
 from __future__ import annotations

@@ -33,7 +33,6 @@ py::tuple devices() {
 PYBIND11_MODULE(GRAMLESS_CUDA_MODULE, module) {
   module.doc() = "CUDA operations of gramless. Not a public interface: use the functions of the package.";
   module.def("devices", gramless::devices);
-  module.def("device_of", [](gramless::Address memory) { return gramless::device_of(gramless::pointer(memory)); });
   gramless::bind_cuda_hsic(module);
   gramless::bind_cuda_contrast(module);
 }

@@ -27,15 +27,6 @@ CudaDevices cuda_devices() {
   return found;
 }
 
-int device_of(const void* memory) {
-  cudaPointerAttributes attributes{};
-  const cudaError_t error = cudaPointerGetAttributes(&attributes, memory);
-  if (error != cudaSuccess) cudaGetLastError();
-  const bool on_device =
-      attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
-  return error == cudaSuccess && on_device ? attributes.device : -1;
-}
-
 CurrentDevice::CurrentDevice(int device) : device_(device) {
   cudaError_t error = cudaGetDevice(&before_);
   if (error == cudaSuccess && before_ != device) error = cudaSetDevice(device);

@@ -21,9 +21,6 @@ struct CudaDevices {
 
 CudaDevices cuda_devices();
 
-// The device whose memory this is; -1 where it is none's.
-int device_of(const void* memory);
-
 // Makes a device the current one of this thread, and afterwards the one it was.
 class CurrentDevice {
  public:

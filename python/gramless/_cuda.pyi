@@ -7,7 +7,6 @@ _Kernel = tuple[float | None, float, bool] | None
 contrast_saved_arrays: int
 
 def devices() -> tuple[int, int, list[tuple[str, int, int, int, str | None]], str]: ...
-def device_of(memory: int, /) -> int: ...
 def hsic(
     place: _Place,
     x: _Matrix,

@@ -92,11 +92,11 @@ class NTXentLoss(nn.Module):
         check_array(function, "out0", out0)
         check_array(function, "out1", out1)
         check_rows(function, "out0", out0, "out1", out1)
-        for name, z in (("out0", out0), ("out1", out1)):
-            check_columns(function, name, z, "the memory bank", bank)
         update, dtype = out0.requires_grad, compute_dtype([out0, out1])
         with torch.autocast(out0.device.type, enabled=False):
-            z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
+            z_a, z_b, bank = unit_rows(out0, dtype), unit_rows(out1, dtype), bank.to(dtype)
+            for name, z in (("out0", z_a), ("out1", z_b)):
+                check_columns(function, name, z, "the memory bank", bank)
             if update:
                 self.memory_bank.put(z_b)
             odds = row_log_sum_exp(z_a, bank, self.temperature) - _positive_logits(z_a, z_b, self.temperature)
