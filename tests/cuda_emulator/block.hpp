@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <random>
 #include <stdexcept>
@@ -21,7 +22,6 @@ struct Options {
   enum class Order : std::uint8_t { forward, reverse, random } order = Order::forward;  // who runs next
   bool late_copies = true;  // asynchronous copies land at the wait, else at once
   std::uint64_t seed = 1;
-  std::size_t stack_bytes = 128 << 10;
 };
 inline Options options;
 
@@ -86,7 +86,7 @@ struct Block {
   Barrier barrier;
   Fiber scheduler;
   Thread* running = nullptr;
-  std::vector<unsigned> ready;
+  std::deque<unsigned> ready;
   std::size_t alive = 0;
   std::string error;
   std::mt19937_64 random;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "cuda_emulator/sanitizers.hpp"
 
@@ -42,8 +43,6 @@ emulator_switch:
 )");
 #endif
 
-constexpr std::size_t guard_bytes = 4096;
-
 EMULATOR_UNSEEN inline void switch_fibers(Fiber& from, Fiber& to) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&from.fake_stack, to.stack, to.bytes);
@@ -61,18 +60,56 @@ EMULATOR_UNSEEN inline void switch_fibers(Fiber& from, Fiber& to) {
 #endif
 }
 
+// Stacks are used again, save under ThreadSanitizer, which would take two fibers on one stack for a race.
+class StackPool {
+ public:
+  ~StackPool() {
+    for (char* stack : free_) unmap(stack);
+  }
+
+  char* take() {
+    if (free_.empty()) return map();
+    char* const stack = free_.back();
+    free_.pop_back();
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(stack, bytes);  // frames that never returned
+#endif
+    return stack;
+  }
+  void give(char* stack) {
+#if defined(__SANITIZE_THREAD__)
+    unmap(stack);
+#else
+    free_.push_back(stack);
+#endif
+  }
+
+  static constexpr std::size_t bytes = 128 << 10;
+
+ private:
+  static constexpr std::size_t guard = 4096;  // a stack that overflows stops there
+
+  static char* map() {
+    void* memory =
+        mmap(nullptr, bytes + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    mprotect(memory, guard, PROT_NONE);
+    return static_cast<char*>(memory) + guard;
+  }
+  static void unmap(char* stack) { munmap(stack - guard, bytes + guard); }
+
+  std::vector<char*> free_;
+};
+inline StackPool stacks;
+
 // `entry` must never return.
-inline void create(Fiber& fiber, std::size_t bytes, void (*entry)()) {
-  void* memory = mmap(nullptr, bytes + guard_bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  mprotect(memory, guard_bytes, PROT_NONE);  // a stack that overflows stops here
-  fiber.stack = static_cast<char*>(memory) + guard_bytes;
-  fiber.bytes = bytes;
+inline void create(Fiber& fiber, void (*entry)()) {
+  fiber.stack = stacks.take();
+  fiber.bytes = StackPool::bytes;
 #if defined(__SANITIZE_THREAD__)
   fiber.tsan_thread = __tsan_create_fiber(0);
 #endif
 #if defined(__x86_64__)
-  void** top = reinterpret_cast<void**>(fiber.stack + bytes) - 3;  // 8 modulo 16 on entry, as after a call
+  void** top = reinterpret_cast<void**>(fiber.stack + fiber.bytes) - 3;  // 8 modulo 16 on entry, as after a call
   *--top = reinterpret_cast<void*>(entry);
   for (int i = 0; i < 6; i++) *--top = nullptr;
   --top;
@@ -83,7 +120,7 @@ inline void create(Fiber& fiber, std::size_t bytes, void (*entry)()) {
 #else
   getcontext(&fiber.context);
   fiber.context.uc_stack.ss_sp = fiber.stack;
-  fiber.context.uc_stack.ss_size = bytes;
+  fiber.context.uc_stack.ss_size = fiber.bytes;
   fiber.context.uc_link = nullptr;
   makecontext(&fiber.context, entry, 0);
 #endif
@@ -93,7 +130,7 @@ inline void destroy(Fiber& fiber) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_destroy_fiber(fiber.tsan_thread);
 #endif
-  munmap(fiber.stack - guard_bytes, fiber.bytes + guard_bytes);
+  stacks.give(fiber.stack);
 }
 
 }  // namespace emulator

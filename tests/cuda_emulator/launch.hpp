@@ -63,7 +63,7 @@ class Launch {
       thread.warp = i / 32;
       thread.lane = i % 32;
       thread.index = {i % extent.x, i / extent.x % extent.y, i / extent.x / extent.y};
-      create(thread.fiber, options.stack_bytes, run_threads);
+      create(thread.fiber, run_threads);
     }
 #if defined(__SANITIZE_THREAD__)
     own_.scheduler.tsan_thread = __tsan_get_current_fiber();
@@ -101,7 +101,7 @@ class Launch {
     for (Thread& thread : own_.threads) {
       old.push_back(thread.fiber);
       thread.fiber = {};
-      create(thread.fiber, own_.how.stack_bytes, run_threads);
+      create(thread.fiber, run_threads);
     }
     for (Fiber& fiber : old) destroy(fiber);
 #endif
@@ -129,17 +129,16 @@ class Launch {
   }
 
   unsigned take_next() {
-    std::vector<unsigned>& ready = own_.ready;
+    std::deque<unsigned>& ready = own_.ready;
     std::size_t position = 0;
     if (own_.how.order == Options::Order::reverse) position = ready.size() - 1;
     if (own_.how.order == Options::Order::random) position = own_.random() % ready.size();
     const unsigned number = ready[position];
-    if (own_.how.order == Options::Order::random) {
-      ready[position] = ready.back();
+    if (own_.how.order == Options::Order::random) ready[position] = ready.back();
+    if (own_.how.order == Options::Order::forward)
+      ready.pop_front();
+    else
       ready.pop_back();
-    } else {
-      ready.erase(ready.begin() + static_cast<std::ptrdiff_t>(position));
-    }
     return number;
   }
 
