@@ -1,7 +1,7 @@
 """Devices for the tests of the CUDA half: a real GPU, or this machine's memory in the place of one.
 
 "host" is the bindings over the CPU core, which shows that the Python half is right; "emulated" is the
-bindings over the kernels themselves, compiled for the CPU. .ci/cuda_tests.sh builds both, into the folder that
+bindings over the kernels themselves, compiled for the CPU. .ci/cuda_tests.sh builds both into the folder that
 GRAMLESS_CUDA_MODULES names.
 """
 
