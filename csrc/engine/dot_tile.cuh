@@ -82,11 +82,11 @@ class DotTile {
                              const PackedRows<Operand>& columns, std::int64_t first_col, int slice, bool exists,
                              int stage) const {
     constexpr int pieces = Operand::planes * ring_rows * 4, piece_elements = slice_elements<Operand> / 4;
-    static_assert(pieces % Shape::threads == 0);
     if (exists) {
 #pragma unroll
       for (int first = 0; first < pieces; first += Shape::threads) {
         const int i = first + static_cast<int>(threadIdx.x), plane = i / (ring_rows * 4), ring_row = i / 4 % ring_rows;
+        if (pieces % Shape::threads != 0 && i >= pieces) break;
         const bool of_rows = ring_row < Shape::rows;
         const Element* const source =
             of_rows ? rows.elements + plane * rows.plane_stride + (first_row + ring_row) * rows.stride()
@@ -109,32 +109,36 @@ class DotTile {
   }
 
   __device__ void multiply_atoms(int stage, int k) {
-    std::uint32_t b[Operand::planes][across][2];
+    std::uint32_t a[down][Operand::planes][4];
 #pragma unroll
-    for (int plane = 0; plane < Operand::planes; plane++)
-#pragma unroll
-      for (int n = 0; n < across; n += 2) {
-        std::uint32_t four[4];
-        const int ring_row = Shape::rows + warp_col_ + n * 8 + lane_ / 16 * 8 + lane_ % 8;
-        load_matrices(four, piece(stage, plane, ring_row, k * 2 + lane_ / 8 % 2));
-#pragma unroll
-        for (int i = 0; i < 4; i++) b[plane][n + i / 2][i % 2] = four[i];
-      }
-#pragma unroll
-    for (int m = 0; m < down; m++) {
-      std::uint32_t a[Operand::planes][4];
+    for (int m = 0; m < down; m++)
 #pragma unroll
       for (int plane = 0; plane < Operand::planes; plane++)
-        load_matrices(a[plane], piece(stage, plane, warp_row_ + m * 16 + lane_ % 16, k * 2 + lane_ / 16));
+        load_matrices(a[m][plane], piece(stage, plane, warp_row_ + m * 16 + lane_ % 16, k * 2 + lane_ / 16));
 #pragma unroll
-      for (int n = 0; n < across; n++) {
-        if constexpr (Operand::planes == 2) {
-          Operand::multiply_add(values_[m][n], a[0], b[1][n]);
-          Operand::multiply_add(values_[m][n], a[1], b[0][n]);
-        }
-        Operand::multiply_add(values_[m][n], a[0], b[0][n]);
+    for (int n = 0; n < across; n += 2) {
+      std::uint32_t b[Operand::planes][4];  // of two atoms
+#pragma unroll
+      for (int plane = 0; plane < Operand::planes; plane++) {
+        const int ring_row = Shape::rows + warp_col_ + n * 8 + lane_ / 16 * 8 + lane_ % 8;
+        load_matrices(b[plane], piece(stage, plane, ring_row, k * 2 + lane_ / 8 % 2));
       }
+#pragma unroll
+      for (int m = 0; m < down; m++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) multiply_atom(values_[m][n + half], a[m], b, half);
     }
+  }
+
+  __device__ static void multiply_atom(Value (&sum)[4], const std::uint32_t (&a)[Operand::planes][4],
+                                       const std::uint32_t (&b)[Operand::planes][4], int half) {
+    const std::uint32_t high[2] = {b[0][2 * half], b[0][2 * half + 1]};
+    if constexpr (Operand::planes == 2) {
+      const std::uint32_t low[2] = {b[1][2 * half], b[1][2 * half + 1]};
+      Operand::multiply_add(sum, a[0], low);
+      Operand::multiply_add(sum, a[1], high);
+    }
+    Operand::multiply_add(sum, a[0], high);
   }
 
   __device__ double element(int stage, int ring_row, int k) const {

@@ -30,6 +30,14 @@ const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::s
   return error_text(cudaGetLastError());
 }
 
+// 80 for 8.0; 0 where there is no such device.
+inline int compute_capability(int device) {
+  int major = 0, minor = 0;
+  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess) return 0;
+  if (cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) return 0;
+  return 10 * major + minor;
+}
+
 inline const char* fill_bytes(void* address, int value, std::size_t bytes, void* stream) {
   return error_text(cudaMemsetAsync(address, value, bytes, static_cast<cudaStream_t>(stream)));
 }
@@ -69,6 +77,13 @@ __device__ __forceinline__ float exp2_approximately(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+
+// The compiler keeps nothing in registers that it read before.
+__device__ __forceinline__ void forget_loads() { asm volatile("" ::: "memory"); }
+
+// Never part of a fused multiply-add.
+__device__ __forceinline__ float multiply_rounded(float a, float b) { return __fmul_rn(a, b); }
+__device__ __forceinline__ double multiply_rounded(double a, double b) { return __dmul_rn(a, b); }
 
 __device__ __forceinline__ void load_matrices(std::uint32_t (&fragments)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"

@@ -97,6 +97,7 @@ struct ContrastSide {
 
 struct ContrastTask {
   ContrastSide anchors, keys;  // without keys, anchors meet each other
+  bool keys_are_anchors = false;  // whether the losses of keys against the anchors are wanted too: CLIP
   double temperature = 0.5;
   bool normalize = true;
   ContrastKind kind = ContrastKind::softmax;
@@ -108,7 +109,7 @@ constexpr std::int64_t contrast_saved_arrays = 5;
 
 struct ContrastForwardTask {
   ContrastTask problem;
-  double* losses = nullptr;  // (anchors + keys) of every anchor, then of every key against the anchors
+  double* losses = nullptr;  // (anchors), or (anchors + keys) where keys are anchors too
   double* saved = nullptr;   // (5, anchors + keys)
   double* mean = nullptr;    // (1) of the anchors' losses, or null
 };
@@ -121,7 +122,7 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
 struct ContrastBackwardTask {
   ContrastTask problem;
   const double* saved = nullptr;          // (5, anchors + keys), of the forward
-  const double* weights = nullptr;        // (anchors + keys)
+  const double* weights = nullptr;        // as the losses
   const double* scale_of_mean = nullptr;  // (1) or null: the derivative by the mean
   void* grads[4] = {};  // (rows, width) contiguous, of the inputs' dtype: anchors' parts, keys' parts; or null
   double* grad_temperature = nullptr;  // (1) or null

@@ -9,11 +9,10 @@
 
 namespace gramless::cuda {
 
-// Square tiles of rows with rows, two of them in registers at once: split rows need more warps to have the registers.
+// Square tiles of rows with rows, two of them in registers at once.
 template <class Operand>
 using SquareShape =
-    std::conditional_t<Operand::atom_rows == 8, TileShape<64, 64, 32, 16>,
-                       std::conditional_t<is_scaled<Operand>, TileShape<128, 128, 32, 32>, TileShape<128, 128, 64, 32>>>;
+    std::conditional_t<Operand::atom_rows == 16, TileShape<128, 128, 64, 32>, TileShape<64, 64, 32, 16>>;
 
 template <class Operand>
 struct DeviceLayer {

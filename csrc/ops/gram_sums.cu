@@ -3,6 +3,7 @@
 #include "ops/gram_sums.cuh"
 
 #include "engine/block_sums.cuh"
+#include "engine/pair_tile.cuh"
 
 namespace gramless::cuda {
 namespace {
@@ -22,17 +23,18 @@ __device__ void evaluate(DotTile<Operand, Shape>& tile, const DeviceLayer<Operan
                          std::int64_t first_col, std::int64_t n) {
   using Value = typename Operand::Value;
   const TileKernel<Value> kernel = *layer.kernel;
-  const bool diagonal = first_row == first_col;
+  const PairTile place(first_row, n, first_col, n, true);
+  const Value *const row_norms = layer.norms + first_row, *const column_norms = layer.norms + first_col;
+  const Value *const row_scales = layer.scales + first_row, *const column_scales = layer.scales + first_col;
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
-    const std::int64_t j = first_col + tile.col(c);
-    const Value norm = layer.norms[j], scale = is_scaled<Operand> ? layer.scales[j] : Value(1);
+    if (is_scaled<Operand>) forget_loads();  // rows' numbers are read again: no registers are left
+    const Value norm = column_norms[tile.col(c)], scale = is_scaled<Operand> ? column_scales[tile.col(c)] : Value(1);
 #pragma unroll
     for (int r = 0; r < tile.own_rows; r++) {
-      const std::int64_t i = first_row + tile.row(r);
-      const Value row_scale = is_scaled<Operand> ? layer.scales[i] : Value(1);
-      const Value value = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), layer.norms[i], norm);
-      tile.at(r, c) = i < n && j < n && !(diagonal && i == j) ? value : Value(0);
+      const Value row_scale = is_scaled<Operand> ? row_scales[tile.row(r)] : Value(1);
+      const Value value = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), row_norms[tile.row(r)], norm);
+      tile.at(r, c) = place.owns(tile.row(r), tile.col(c)) ? value : Value(0);
     }
   }
 }

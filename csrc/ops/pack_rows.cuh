@@ -6,16 +6,12 @@
 
 namespace gramless::cuda {
 
-namespace detail {
-
-__device__ __forceinline__ float power_of_two(int exponent) {
+__device__ __forceinline__ float two_to(int exponent) {
   const std::uint32_t bits = static_cast<std::uint32_t>(exponent + 127) << 23;
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
 }
-
-}  // namespace detail
 
 // The power of two that brings `largest` into [2^13, 2^14): its low part is then a normal float16, and products with
 // other such rows stay far from overflow. 1 for 0, infinity and NaN.
@@ -25,7 +21,7 @@ __device__ __forceinline__ float split_scale(float largest) {
   const int exponent = static_cast<int>(bits >> 23 & 0xffu);
   if (exponent == 0xff || largest == 0) return 1;
   const int scale = 13 + 127 - exponent;
-  return detail::power_of_two(scale > 60 ? 60 : scale < -60 ? -60 : scale);
+  return two_to(scale > 60 ? 60 : scale < -60 ? -60 : scale);
 }
 
 template <class Operand>
