@@ -143,6 +143,22 @@ const std::vector<ContrastCase> relatives = {
 const std::vector<ContrastCase> wide = {{{70, 70}, {}, 300, 0.1},
                                         {{10}, {150}, 270, 0.5, true, ContrastKind::softmax, 4}};
 
+TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
+  for (const ContrastCase& shape : {ContrastCase{{70, 70}, {}, 40, 0.1}, ContrastCase{{70}, {70}, 20, 0.01, false}})
+    for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::float64}) {
+      const ContrastInput input = input_of(shape, dtype);
+      const Operand operand = default_operand(dtype, false);
+      use_schedule(0);
+      const ContrastAnswer first = ours(shape, input, dtype, operand);
+      check_cases({shape}, dtype, operand);
+      for (int number = 1; number < schedules; number++) {
+        use_schedule(number);
+        const ContrastAnswer again = ours(shape, input, dtype, operand);
+        CHECK(again.losses == first.losses && again.grads == first.grads && again.temperature == first.temperature);
+      }
+    }
+}
+
 TEST(nt_xent_of_every_dtype_is_as_accurate_as_naive_code) {
   use_schedule(0);
   check_cases(nt_xent, Dtype::float32, Operand::split);
