@@ -10,6 +10,7 @@ import sys
 import types
 from pathlib import Path
 
+import devices
 import gramless
 import pytest
 from gramless import _core
@@ -22,10 +23,15 @@ settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser):
+    choices = list(devices.MODULES)
+    parser.addoption(
+        "--tensors-on", choices=choices, help="a device that torch's tests run on instead of the CPU"
+    )
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "cuda: needs a GPU")
     config.addinivalue_line("markers", "slow: takes longer than all others together; runs with --slow")
 
 
@@ -35,6 +41,16 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="runs with --slow"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    try:
+        return (yield)
+    except NotImplementedError as error:
+        if item.config.getoption("--tensors-on") and "has no CUDA kernel yet" in str(error):
+            pytest.skip(str(error))
+        raise
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +65,19 @@ def backend(request):
     """Every instruction set this machine can run, each in turn."""
     _core.set_backend(request.param)
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _tensors_on_device(request, monkeypatch):
+    kind = request.config.getoption("--tensors-on")
+    if kind is not None:
+        devices.device(kind, monkeypatch)
+
+
+@pytest.fixture(params=devices.present())
+def device(request, monkeypatch):
+    """Every device there is, each in turn: a GPU, and what .ci/cuda_tests.sh built to stand in for one."""
+    return devices.device(request.param, monkeypatch)
 
 
 @pytest.fixture

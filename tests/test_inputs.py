@@ -287,7 +287,7 @@ def test_tensors_that_cannot_be_read_are_refused():
     torch = pytest.importorskip("torch")
     x = torch.randn(10, 3)
     for bad, sentence in [
-        (x.to("meta"), "y is on meta but this build of gramless reads only the CPU"),
+        (x.to("meta"), "y is on meta but gramless reads"),
         (x.to(torch.complex64), "y must hold real numbers but has dtype torch.complex64"),
         (x.to_sparse(), "y must be a dense tensor but has layout torch.sparse_coo"),
         (torch.imag(torch.view_as_complex(torch.randn(10, 3, 2)).conj()), "y is a lazily negated view"),

@@ -254,7 +254,7 @@ REFUSED = {
     ),
     "widths": (lambda a: gramless.nt_xent(a, a[:, :2]), "z_a has 5 columns but z_b has 2"),
     "empty": (lambda a: DCLLoss()(a[:0], a[:0]), r"DCLLoss: z_a is empty, its shape is \(0, 5\)"),
-    "device": (lambda a: NTXentLoss()(a, a.to("meta")), "z_b is on meta but this build of gramless"),
+    "device": (lambda a: NTXentLoss()(a, a.to("meta")), "z_b is on meta but gramless reads"),
     "complex": (lambda a: NTXentLoss()(a, a + 1j), "z_b must hold real numbers but has dtype torch.complex"),
     "temperature 0": (lambda a: gramless.nt_xent(a, a, temperature=0), "must be finite and not 0 but is 0"),
     "learned temperature 0": (

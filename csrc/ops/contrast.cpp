@@ -193,7 +193,7 @@ ContrastSums contrast_sums(const ContrastProblem& problem, const OpTable& ops, c
 }
 
 ContrastLosses contrast_losses(const ContrastProblem& problem, const ContrastSums& sums) {
-  const Loss loss(problem);
+  const AnchorLoss loss = loss_of(problem);
   ContrastLosses losses;
   const auto rows = static_cast<std::size_t>(rows_in(problem.anchors));
   const std::vector<std::int64_t> row_counts = ContrastPass::positive_counts(problem, false),

@@ -1,6 +1,8 @@
 // The estimators of HSIC as algebra of sums over the Gram matrices: scalar, float64, once per pair of layers.
 #pragma once
 
+#include "support/shared.hpp"
+
 namespace gramless {
 
 // Sums of two Gram matrices with their diagonals, for n rows.
@@ -11,7 +13,7 @@ struct FullSums {
 };
 
 // tr(K H L H) / (n - 1)^2 (Gretton et al. 2005)
-inline double biased_hsic(const FullSums& sums, double n) {
+GRAMLESS_HD double biased_hsic(const FullSums& sums, double n) {
   return (sums.products - 2 / n * sums.row_products + sums.total_k * sums.total_l / (n * n)) / ((n - 1) * (n - 1));
 }
 
@@ -20,7 +22,7 @@ struct HollowSums {
   double products, row_products, total_k, total_l;
 };
 
-inline double unbiased_hsic(const HollowSums& sums, double n) {
+GRAMLESS_HD double unbiased_hsic(const HollowSums& sums, double n) {
   return (sums.products + sums.total_k * sums.total_l / ((n - 1) * (n - 2)) - 2 / (n - 2) * sums.row_products) /
          (n * (n - 3));
 }

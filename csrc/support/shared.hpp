@@ -3,3 +3,10 @@
 #pragma once
 
 #define GRAMLESS_SHARED inline __attribute__((always_inline))
+
+// Marks formulas that kernels on both sides share.
+#if defined(__CUDACC__)
+#define GRAMLESS_HD __host__ __device__ __forceinline__
+#else
+#define GRAMLESS_HD GRAMLESS_SHARED
+#endif

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import reference
 from ._core import __version__
+from ._device.status import CudaDevice, CudaStatus, cuda_status
 from ._runtime import backends, get_num_threads, set_num_threads
 from .contrastive import (
     dcl,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RBF",
+    "CudaDevice",
+    "CudaStatus",
     "Linear",
     "MinibatchCKA",
     "__version__",
@@ -47,6 +50,7 @@ __all__ = [
     "cka",
     "cka_matrix",
     "compat",
+    "cuda_status",
     "dcl",
     "dcl_value_and_grad",
     "get_num_threads",

@@ -17,6 +17,8 @@ _DTYPES = frozenset(
     ["float32", "float64", "float16", "bfloat16", "bool"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
+TENSOR_DEVICES = frozenset(["cuda"])  # where tensors live that the CUDA half reads; tests have others
+_DLPACK_CUDA = (2, 13)  # memory of a device, and managed memory
 _FLOAT64 = frozenset(["float64", "int32", "int64", "uint32", "uint64"])
 
 
@@ -32,8 +34,31 @@ def any_tensor(*arrays: object) -> bool:
     return torch is not None and any(isinstance(x, torch.Tensor) for x in arrays)
 
 
+def is_on_device(x: object) -> bool:
+    """Whether x is what the CUDA half computes with: a tensor, or an array that tells its device address."""
+    if type(x) is np.ndarray:
+        return False
+    if is_tensor(x):
+        return x.device.type in TENSOR_DEVICES  # type: ignore[attr-defined]
+    if hasattr(x, "__cuda_array_interface__"):
+        return True
+    return hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in _DLPACK_CUDA
+
+
+def any_on_device(*arrays: object) -> bool:
+    """Whether the CUDA half is to compute with these, or to say that it cannot."""
+    return any(is_on_device(x) for x in arrays)
+
+
+def _no_kernel(function: str, name: str) -> Exception:
+    return NotImplementedError(
+        f"{function}: {name} is on a GPU, for which there is no kernel of this yet; "
+        "copy it to the CPU, by .cpu() or .get()"
+    )
+
+
 def is_followed(*arrays: object) -> bool:
-    """Whether a tensor among these is to be differentiated, traced or transformed by torch."""
+    """Whether torch is to compute with these: a tensor is on a GPU, differentiated or transformed."""
     if not any_tensor(*arrays):
         return False
     from .torch.similarity import is_followed
@@ -54,7 +79,7 @@ def describe(function: str, name: str, x: Any) -> Described:
         raise TypeError(f"{function}: {name} must hold real numbers but has dtype {dtype}")
     if not dtype.isnative:
         raise TypeError(f"{function}: {name} must have native byte order but has dtype {dtype.str}")
-    _check_shape(function, name, array.shape)
+    check_shape(function, name, array.shape)
     return array
 
 
@@ -65,8 +90,8 @@ def _as_array(function: str, name: str, x: Any) -> np.ndarray[Any, Any]:
         )
     if x is None or isinstance(x, (str, bytes, Mapping)):
         raise TypeError(f"{function}: {name} must be a two-dimensional array but is {type(x).__name__}")
-    if hasattr(x, "__cuda_array_interface__"):
-        raise TypeError(f"{function}: {name} lives on a GPU but this build of gramless has no CUDA support")
+    if is_on_device(x):
+        raise _no_kernel(function, name)
     try:
         return np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -76,8 +101,10 @@ def _as_array(function: str, name: str, x: Any) -> np.ndarray[Any, Any]:
 
 
 def _describe_tensor(function: str, name: str, x: Any) -> Described:
+    if is_on_device(x):
+        raise _no_kernel(function, name)
     if x.device.type != "cpu":
-        raise TypeError(f"{function}: {name} is on {x.device} but this build of gramless reads only the CPU")
+        raise TypeError(f"{function}: {name} is on {x.device} but gramless reads the CPU's and CUDA's memory")
     if str(x.layout) != "torch.strided":
         raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
     dtype = str(x.dtype).removeprefix("torch.")
@@ -85,14 +112,15 @@ def _describe_tensor(function: str, name: str, x: Any) -> Described:
         raise TypeError(f"{function}: {name} must hold real numbers but has dtype {x.dtype}")
     if x.is_neg():
         raise TypeError(f"{function}: {name} is a lazily negated view; call .resolve_neg() first")
-    _check_shape(function, name, tuple(x.shape))
+    check_shape(function, name, tuple(x.shape))
     size = x.element_size()
     rows, cols = x.shape
     row_stride, col_stride = x.stride()
     return (x.data_ptr(), rows, cols, row_stride * size, col_stride * size, dtype)
 
 
-def _check_shape(function: str, name: str, shape: tuple[int, ...]) -> None:
+def check_shape(function: str, name: str, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless there are two dimensions and something in them."""
     if len(shape) != 2:
         raise ValueError(f"{function}: {name} must have 2 dimensions (rows, features) but has shape {shape}")
     if 0 in shape:

@@ -5,7 +5,7 @@ Sums and gradients come from the core.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from ._losses import (
     contrast_options,
 )
 
+if TYPE_CHECKING:
+    from ._device.losses import DeviceContrast
+
 __all__ = [
     "dcl",
     "dcl_value_and_grad",
@@ -31,14 +34,22 @@ __all__ = [
 ]
 
 
-def _two_views(function: str, z_a: Any, z_b: Any, options: ContrastOptions) -> SelfContrast:
+def _two_views(function: str, z_a: Any, z_b: Any, options: ContrastOptions) -> SelfContrast | DeviceContrast:
+    if _arrays.any_on_device(z_a, z_b):
+        from ._device import losses
+
+        return losses.two_views(function, z_a, z_b, options)
     described = describe_embeddings(function, {"z_a": z_a, "z_b": z_b})
     _arrays.check_rows(function, "z_a", described[0], "z_b", described[1])
     groups = np.tile(np.arange(_arrays.rows_of(described[0]), dtype=np.int64), 2)
     return self_contrast([z_a, z_b], described, groups, options)
 
 
-def _labelled(function: str, z: Any, labels: Any, options: ContrastOptions) -> SelfContrast:
+def _labelled(function: str, z: Any, labels: Any, options: ContrastOptions) -> SelfContrast | DeviceContrast:
+    if _arrays.is_on_device(z):
+        from ._device import losses
+
+        return losses.labelled(function, z, labels, options)
     described = describe_embeddings(function, {"z": z})
     groups = as_groups(function, labels, _arrays.rows_of(described[0]))
     return self_contrast([z], described, groups, options)

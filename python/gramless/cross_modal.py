@@ -4,7 +4,7 @@ log-sum-exp of rows underneath. Sums and gradients come from the core.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from ._losses import (
     contrast_options,
 )
 from ._sums import Floats
+
+if TYPE_CHECKING:
+    from ._device.losses import DeviceContrast
 
 __all__ = [
     "info_nce",
@@ -95,6 +98,10 @@ def info_nce(
         return functional.info_nce(anchors, keys, queue, *chosen)
     options = contrast_options("info_nce", temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_reduction("info_nce", reduction)
+    if _arrays.any_on_device(anchors, keys, queue):
+        from ._device import losses as device
+
+        return device.pairs("info_nce", anchors, keys, queue, options, symmetric).value(reduction)
     problem = _pairs("info_nce", anchors, keys, queue, options, symmetric)
     losses, columns, _ = problem.forward()
     if symmetric and columns is not None:
@@ -127,6 +134,14 @@ def info_nce_value_and_grad(
     function = "info_nce_value_and_grad"
     options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_scalar_reduction(function, reduction)
+    if _arrays.any_on_device(anchors, keys, queue):
+        from ._device import losses as device
+
+        on_device = device.pairs(function, anchors, keys, queue, options, symmetric)
+        loss, (*grads, by_temperature) = on_device.value_and_grad(
+            reduction, [True, True, False][: 2 + (queue is not None)]
+        )
+        return loss, (grads[0], grads[1], by_temperature)
     problem = _pairs(function, anchors, keys, queue, options, symmetric)
     losses, columns, saved = problem.forward()
     n = len(losses)
@@ -143,12 +158,27 @@ def info_nce_value_and_grad(
     return loss, (wrap_rows(grads[0], anchors), wrap_rows(grads[1], keys), by_temperature)
 
 
+def _log_sum_exp_options(
+    function: str, y: Any, temperature: float, normalize: bool, exclude_self: bool
+) -> ContrastOptions:
+    if exclude_self and y is not None:
+        raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
+    return contrast_options(function, temperature, normalize)
+
+
+def _log_sum_exp_on_device(
+    function: str, x: Any, y: Any, temperature: float, normalize: bool, exclude_self: bool
+) -> DeviceContrast:
+    from ._device import losses
+
+    options = _log_sum_exp_options(function, y, temperature, normalize, exclude_self)
+    return losses.row_log_sum_exp(function, x, y, options.temperature, options.normalize, exclude_self)
+
+
 def _log_sum_exp_problem(
     function: str, x: Any, y: Any, temperature: float, normalize: bool, exclude_self: bool
 ) -> ContrastProblem:
-    if exclude_self and y is not None:
-        raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
-    options = contrast_options(function, temperature, normalize)
+    options = _log_sum_exp_options(function, y, temperature, normalize, exclude_self)
     described = describe_embeddings(function, {"x": x} if y is None else {"x": x, "y": y})
     keys = [] if exclude_self else described[-1:]
     return ContrastProblem(described[:1], keys, NO_GROUPS, NO_GROUPS, options, "log_sum_exp")
@@ -175,6 +205,9 @@ def row_log_sum_exp(
         from .torch import functional
 
         return functional.row_log_sum_exp(x, y, temperature, normalize, exclude_self)
+    if _arrays.any_on_device(x, y):
+        on_device = _log_sum_exp_on_device("row_log_sum_exp", x, y, temperature, normalize, exclude_self)
+        return on_device.value("none")
     problem = _log_sum_exp_problem("row_log_sum_exp", x, y, temperature, normalize, exclude_self)
     return _arrays.wrap(problem.forward()[0], x, [*problem.anchors, *problem.keys])
 
@@ -199,6 +232,11 @@ def row_log_sum_exp_value_and_grad(
     array([[0.5, 0.5]])
     """
     function = "row_log_sum_exp_value_and_grad"
+    if _arrays.any_on_device(x, y):
+        from ._device import losses
+
+        on_device = _log_sum_exp_on_device(function, x, y, temperature, normalize, exclude_self)
+        return losses.row_log_sum_exp_value_and_grad(on_device, weights, y is not None)
     problem = _log_sum_exp_problem(function, x, y, temperature, normalize, exclude_self)
     values, _, saved = problem.forward()
     row_weights = _as_weights(function, weights, len(values))

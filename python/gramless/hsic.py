@@ -13,18 +13,24 @@ import numpy as np
 from . import _arrays, _core
 from ._sums import Floats, HsicValues, Progress, core_kernel, core_progress, hsic_values
 from ._sweep import swept_values
-from .kernels import Estimator, KernelLike, as_estimator, as_kernel
+from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
 
 __all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix", "median_distance"]
+
+
+def _options(
+    function: str, kernel: KernelLike, kernel_y: KernelLike | None, estimator: Estimator
+) -> tuple[tuple[Kernel, Kernel], Estimator]:
+    of_x = as_kernel(kernel, function)
+    of_y = of_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
+    return (of_x, of_y), as_estimator(estimator, function)
 
 
 def _pair(
     function: str, x: Any, y: Any, kernel: KernelLike, kernel_y: KernelLike | None, estimator: Estimator
 ) -> tuple[tuple[float, float, float], list[_arrays.Described]]:
     described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
-    kernel_of_x = as_kernel(kernel, function)
-    kernel_of_y = kernel_of_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
-    estimator = as_estimator(estimator, function)
+    (kernel_of_x, kernel_of_y), estimator = _options(function, kernel, kernel_y, estimator)
     _arrays.check_rows(function, "x", described_x, "y", described_y)
     _arrays.check_enough_rows(function, "x", described_x, estimator)
     values = _core.hsic_pair(
@@ -36,6 +42,24 @@ def _pair(
 def _members(layers: Any) -> Sequence[Any]:
     """What might be a tensor in whatever was given as layers."""
     return layers if isinstance(layers, (list, tuple)) else [layers]
+
+
+def _matrix_on_device(
+    function: str,
+    xs: Any,
+    ys: Any,
+    kernel: Kernel,
+    estimator: Estimator,
+    progress: Progress,
+    *,
+    aligned: bool,
+) -> Any:
+    from ._device import hsic as device
+
+    for name, layers in [("xs", xs)] + ([] if ys is None else [("ys", ys)]):
+        _arrays.check_layers(function, name, layers)
+    report = core_progress(function, progress)
+    return device.matrix(function, xs, ys, kernel, estimator, report, aligned=aligned)
 
 
 def hsic(
@@ -70,6 +94,10 @@ def hsic(
         from .torch import similarity
 
         return similarity.hsic(x, y, kernel, kernel_y, estimator)
+    if _arrays.any_on_device(x, y):
+        from ._device import hsic as device
+
+        return device.hsic("hsic", x, y, *_options("hsic", kernel, kernel_y, estimator))
     (hsic_xy, _, _), described = _pair("hsic", x, y, kernel, kernel_y, estimator)
     return _arrays.wrap(hsic_xy, x, described)
 
@@ -104,6 +132,10 @@ def cka(
         from .torch import similarity
 
         return similarity.cka(x, y, kernel, kernel_y, estimator)
+    if _arrays.any_on_device(x, y):
+        from ._device import hsic as device
+
+        return device.cka("cka", x, y, *_options("cka", kernel, kernel_y, estimator))
     (hsic_xy, hsic_xx, hsic_yy), described = _pair("cka", x, y, kernel, kernel_y, estimator)
     if hsic_xx <= 0 or hsic_yy <= 0:
         return _arrays.wrap(_degenerate("cka", hsic_xx, hsic_yy), x, described)
@@ -161,7 +193,10 @@ def hsic_matrix(
         from .torch import similarity
 
         return similarity.hsic_matrix(xs, ys, kernel, estimator)
-    values = _matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    options = as_kernel(kernel, "hsic_matrix"), as_estimator(estimator, "hsic_matrix")
+    if _is_on_device("hsic_matrix", xs, ys, checkpoint, group):
+        return _matrix_on_device("hsic_matrix", xs, ys, *options, progress, aligned=False)
+    values = _matrix_values("hsic_matrix", xs, ys, *options, progress, checkpoint, group)
     return _wrap_matrix(values.xy, xs, ys)
 
 
@@ -191,7 +226,10 @@ def cka_matrix(
         from .torch import similarity
 
         return similarity.cka_matrix(xs, ys, kernel, estimator)
-    values = _matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    options = as_kernel(kernel, "cka_matrix"), as_estimator(estimator, "cka_matrix")
+    if _is_on_device("cka_matrix", xs, ys, checkpoint, group):
+        return _matrix_on_device("cka_matrix", xs, ys, *options, progress, aligned=True)
+    values = _matrix_values("cka_matrix", xs, ys, *options, progress, checkpoint, group)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
         degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
@@ -215,17 +253,24 @@ def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: obj
     return followed
 
 
+def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
+    """Whether a GPU is to compute; raises ValueError where it also could not."""
+    on_device = _arrays.any_on_device(*_members(xs), *_members(ys))
+    if on_device and not (checkpoint is None and group is None):
+        raise ValueError(f"{function}: checkpoint and group are for layers in the CPU's memory; copy them there")
+    return on_device
+
+
 def _matrix_values(
     function: str,
     xs: Sequence[Any],
     ys: Sequence[Any] | None,
-    kernel: KernelLike,
+    kernel: Kernel,
     estimator: Estimator,
     progress: Progress,
     checkpoint: str | os.PathLike[str] | None,
     group: Any,
 ) -> HsicValues:
-    kernel, estimator = as_kernel(kernel, function), as_estimator(estimator, function)
     if checkpoint is None and group is None:
         return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
     return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, group)
@@ -260,6 +305,10 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
     >>> median_distance(np.array([[0.0], [1.0], [3.0]]))
     2.0
     """
+    if _arrays.is_on_device(x):
+        from ._device import hsic as device
+
+        return device.median_distance("median_distance", x, bool(include_diagonal))
     described = _arrays.describe("median_distance", "x", x)
     if _arrays.rows_of(described) < 2:
         raise ValueError(

@@ -32,11 +32,19 @@ def facts() -> dict[str, str]:
         "gramless": gramless.__version__,
         "backend": f"{active} in use, of {others}",
         "threads": _threads(),
-        "cuda": "not in this build (CPU only)",
+        "cuda": _cuda(),
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "numpy": _version("numpy"),
         "torch": _version("torch"),
     }
+
+
+def _cuda() -> str:
+    status = gramless.cuda_status()
+    if status.reason is not None:
+        return f"not usable: {status.reason}"
+    devices = ", ".join(f"{device.name} ({device.memory_bytes / 1e9:.0f} GB)" for device in status.devices)
+    return f"{status.toolkit}, driver of {status.driver}, on {devices}"
 
 
 def _threads() -> str:

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._device.launch import DTYPES as DEVICE_DTYPES
+from .._device.status import cuda_module
 from .._losses import as_groups, as_temperature
+from ._framework import on_device
 from ._operators import DTYPES
+
+_DEVICE_DTYPES = frozenset(getattr(torch, name) for name in DEVICE_DTYPES)
 
 
 def _as_tensor(function: str, name: str, array: Any) -> Tensor:
@@ -26,8 +31,10 @@ def _as_tensor(function: str, name: str, array: Any) -> Tensor:
 def check_array(function: str, name: str, array: Any) -> Tensor:
     """A tensor the core can read: `array` itself, or what is in it."""
     x: Tensor = array if isinstance(array, Tensor) else _as_tensor(function, name, array)
-    if x.device.type != "cpu":
-        raise TypeError(f"{function}: {name} is on {x.device} but this build of gramless reads only the CPU")
+    if on_device(x) and not torch.compiler.is_compiling():
+        cuda_module(function)
+    elif x.device.type not in ("cpu", "cuda"):
+        raise TypeError(f"{function}: {name} is on {x.device} but gramless reads the CPU's and CUDA's memory")
     if x.layout is not torch.strided:
         raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
     if x.dtype not in DTYPES:
@@ -39,17 +46,34 @@ def check_array(function: str, name: str, array: Any) -> Tensor:
         )
     if 0 in shape:
         raise ValueError(f"{function}: {name} is empty, its shape is {tuple(shape)}")
+    if on_device(x) and x.dtype not in _DEVICE_DTYPES:
+        raise TypeError(
+            f"{function}: {name} has dtype {x.dtype} but on a GPU must have one of {', '.join(DEVICE_DTYPES)}"
+        )
     return x
+
+
+def _check_place(function: str, name_x: str, x: Tensor, name_y: str, y: Tensor) -> None:
+    """Raises TypeError or ValueError unless both are on one device and, on a GPU, of one dtype."""
+    if x.device != y.device:
+        raise ValueError(f"{function}: {name_x} is on {x.device} but {name_y} is on {y.device}")
+    if on_device(x) and x.dtype is not y.dtype:
+        raise TypeError(
+            f"{function}: on a GPU all arrays must have one dtype "
+            f"but {name_x} has {x.dtype} and {name_y} has {y.dtype}"
+        )
 
 
 def check_rows(function: str, name_x: str, x: Tensor, name_y: str, y: Tensor) -> None:
     """Raises ValueError unless both have the same number of rows."""
+    _check_place(function, name_x, x, name_y, y)
     if x.shape[0] != y.shape[0]:
         raise ValueError(f"{function}: {name_x} has {x.shape[0]} rows but {name_y} has {y.shape[0]}")
 
 
 def check_columns(function: str, name_x: str, x: Tensor, name_y: str, y: Tensor) -> None:
     """Raises ValueError unless both have the same number of columns."""
+    _check_place(function, name_x, x, name_y, y)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"{function}: {name_x} has {x.shape[1]} columns but {name_y} has {y.shape[1]}")
 
@@ -62,9 +86,9 @@ def check_temperature(function: str, value: Any, name: str = "temperature") -> t
         return as_temperature(function, value, name), None
     if value.numel() != 1:
         raise ValueError(f"{function}: {name} must be one number but has shape {tuple(value.shape)}")
-    if value.device.type != "cpu" or not value.is_floating_point():
+    if value.device.type not in ("cpu", "cuda") or not value.is_floating_point():
         raise TypeError(
-            f"{function}: {name} must be a floating-point tensor on the CPU "
+            f"{function}: {name} must be a floating-point tensor on the CPU or a GPU "
             f"but is {value.dtype} on {value.device}"
         )
     return 1.0, value.reshape(())

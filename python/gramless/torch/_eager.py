@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from ._contrast import ContrastFunction, contrast_gradients
-from ._operators import Options, Problem, contrast_forward
+from ._operators import contrast_forward, problem_of, saved_tensor, temperature_gradient
+from ._options import Options
 
 # Private to torch: where they are missing, the long way is taken.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
@@ -60,7 +61,7 @@ class EagerContrast(torch.autograd.Function):
         temperature: Tensor | None,
         *arrays: Tensor,
     ) -> Tensor:
-        loss, ctx.sums = Problem(arrays[:split], arrays[split:], labels, temperature, options).forward()
+        loss, ctx.sums = problem_of(arrays[:split], arrays[split:], labels, temperature, options).forward()
         ctx.save_for_backward(labels, temperature, *arrays)
         ctx.split, ctx.options = split, options
         return loss
@@ -70,13 +71,13 @@ class EagerContrast(torch.autograd.Function):
         labels, temperature, *arrays = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         if torch.is_grad_enabled():  # to be differentiated once more
-            saved = torch.from_numpy(ctx.sums)
+            saved = saved_tensor(ctx.sums)
             return contrast_gradients(
                 ctx.split, ctx.options, wanted, grad, saved, labels, temperature, *arrays
             )
-        problem = Problem(arrays[: ctx.split], arrays[ctx.split :], labels, temperature, ctx.options)
+        problem = problem_of(arrays[: ctx.split], arrays[ctx.split :], labels, temperature, ctx.options)
         grads, value = problem.backward(grad, ctx.sums, wanted[4:])
-        by_temperature = torch.full_like(temperature, value) if wanted[3] else None
+        by_temperature = temperature_gradient(temperature, value) if wanted[3] else None
         return (None, None, None, by_temperature, *grads)
 
 

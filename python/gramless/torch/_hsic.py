@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from .._device.launch import CudaKernel
 from .._sums import CoreKernel
 from ..kernels import RBF, Kernel
+from . import _device
 from ._contrast import refuse_second_derivative
-from ._operators import compute_dtype, described, library
+from ._framework import on_device
+from ._operators import described, library
+from ._options import compute_dtype
 from ._vmap import one_by_one
 
 _ARRAYS = "Tensor[] xs, Tensor[] ys, str function, float[] kernel_x, float[] kernel_y, str estimator"
@@ -25,7 +29,7 @@ library.define(
 )
 hsic_forward = torch.ops.gramless.hsic_forward.default
 hsic_backward = torch.ops.gramless.hsic_backward.default
-_HEAD = 2  # what stands before a layer's row sums in `saved`: its bandwidth, and whether there are row sums
+_HEAD = _device.HEAD  # before a layer's row sums in `saved`: its bandwidth, and whether there are row sums
 
 
 def encoded(kernel: Kernel) -> list[float]:
@@ -49,6 +53,13 @@ def _decoded(code: Sequence[float], sigma: float | None = None) -> CoreKernel:
     return (sigma, code[1], bool(code[2]), int(code[3]) or None)
 
 
+def _cuda_kernels(*codes: Sequence[float]) -> tuple[CudaKernel, CudaKernel]:
+    x, y = (
+        (None if math.isnan(code[0]) else code[0], code[1], bool(code[2])) if code else None for code in codes
+    )
+    return x, y
+
+
 def _layers(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[list[Any], list[Any]]:
     x, y = ([described(layer.resolve_neg()) for layer in layers] for layers in (xs, ys))
     return x, y
@@ -62,6 +73,8 @@ def _forward(
     kernel_y: Sequence[float],
     estimator: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if on_device(xs[0]):
+        return _device.hsic_forward(xs, ys, function, _cuda_kernels(kernel_x, kernel_y), estimator)
     x, y = _layers(xs, ys)
     codes = [kernel_x] * len(x) + [kernel_y] * len(y)
     sigmas = [
@@ -90,6 +103,12 @@ def _backward(
     grad_yy: Tensor,
     wanted: Sequence[bool],
 ) -> list[Tensor]:
+    if on_device(xs[0]):
+        kernels_on_device = _cuda_kernels(kernel_x, kernel_y)
+        grads_by_value = grad_xy, grad_xx, grad_yy
+        return _device.hsic_backward(
+            xs, ys, function, kernels_on_device, estimator, saved, grads_by_value, wanted
+        )
     x, y = _layers(xs, ys)
     layers, codes = [*xs, *ys], [kernel_x] * len(x) + [kernel_y] * len(y)
     kernels = [_decoded(code, s) for code, s in zip(codes, saved[:, 0].tolist(), strict=True)]
@@ -120,8 +139,9 @@ def _fake_backward(xs: Sequence[Tensor], ys: Sequence[Tensor], *more: Any) -> li
     return [x.new_empty(x.shape) for x, want in zip([*xs, *ys], more[-1], strict=True) if want]
 
 
-library.impl("hsic_forward", _forward, "CPU")
-library.impl("hsic_backward", _backward, "CPU")
+for _key in ("CPU", "CUDA"):
+    library.impl("hsic_forward", _forward, _key)
+    library.impl("hsic_backward", _backward, _key)
 torch.library.register_fake("gramless::hsic_forward", _fake_forward, lib=library)
 torch.library.register_fake("gramless::hsic_backward", _fake_backward, lib=library)
 torch.library.register_vmap("gramless::hsic_forward", one_by_one(hsic_forward), lib=library)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,23 +19,12 @@ from .. import _core
 from .._contrast import NO_GROUPS, Groups, hardest_limits, rows_as
 from .._losses import as_groups, as_temperature
 from .._sums import Floats
+from ._device import DeviceProblem
+from ._framework import on_device
+from ._options import Options, compute_dtype
 
 _NAMES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 DTYPES = {getattr(torch, name): name for name in _NAMES.split()}
-_WIDE = frozenset([torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64])
-
-
-class Options(NamedTuple):
-    """What of a contrastive loss is neither an array nor a tensor."""
-
-    function: str  # whom errors name
-    temperature: float  # where it is no tensor
-    normalize: bool
-    kind: str  # "softmax", "decoupled" or "log_sum_exp"
-    symmetric: bool  # the mean of the anchors' losses and those of the first keys as anchors
-    reduction: str  # "mean", "sum" or "none"
-    exclude_above: float | None
-    exclude_hardest: float | None
 
 
 _OPTIONS = (
@@ -51,11 +40,6 @@ library.define(
 )
 contrast_forward = torch.ops.gramless.contrast_forward.default
 contrast_backward = torch.ops.gramless.contrast_backward.default
-
-
-def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
-    """What the core computes these tensors in."""
-    return torch.float64 if any(x.dtype in _WIDE for x in arrays) else torch.float32
 
 
 def described(x: Tensor) -> tuple[Any, ...]:
@@ -116,11 +100,10 @@ class Problem:
             saved = np.vstack([saved, np.concatenate(limits)])
         return self._reduced(losses), saved
 
-    def backward(
-        self, grad: Tensor, saved: Floats, wanted: Sequence[bool]
-    ) -> tuple[list[Tensor | None], float]:
+    def backward(self, grad: Tensor, saved: Any, wanted: Sequence[bool]) -> tuple[list[Tensor | None], float]:
         """Gradients by the arrays that are wanted, each in its array's dtype, and by the temperature."""
         limits: Any = self.options.exclude_above
+        saved = saved.numpy() if isinstance(saved, Tensor) else saved
         if self.options.exclude_hardest is not None:
             limits, saved = (saved[4, : self.rows], saved[4, self.rows :]), np.ascontiguousarray(saved[:4])
         dtype = compute_dtype(self.arrays)
@@ -181,6 +164,30 @@ class Problem:
         return rows, columns
 
 
+def problem_of(
+    anchors: Sequence[Tensor],
+    keys: Sequence[Tensor],
+    labels: Tensor | None,
+    learned_temperature: Tensor | None,
+    options: Options,
+) -> Problem | DeviceProblem:
+    """The arguments of an operator as those of whatever computes on their device."""
+    kind = DeviceProblem if on_device(anchors[0]) else Problem
+    return kind(anchors, keys, labels, learned_temperature, options)
+
+
+def saved_tensor(saved: Floats | Tensor) -> Tensor:
+    """What a forward leaves for its backward, as an operator returns it."""
+    return saved if isinstance(saved, Tensor) else torch.from_numpy(saved)
+
+
+def temperature_gradient(temperature: Tensor, value: float | Tensor) -> Tensor:
+    """The derivative by a learned temperature, as it is: shape, dtype and device."""
+    if isinstance(value, Tensor):
+        return value.to(temperature).reshape(temperature.shape)
+    return torch.full_like(temperature, value)
+
+
 def _forward(
     anchors: Sequence[Tensor],
     keys: Sequence[Tensor],
@@ -188,9 +195,8 @@ def _forward(
     learned_temperature: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    problem = Problem(anchors, keys, labels, learned_temperature, Options(*options))
-    loss, saved = problem.forward()
-    return loss, torch.from_numpy(saved)
+    loss, saved = problem_of(anchors, keys, labels, learned_temperature, Options(*options)).forward()
+    return loss, saved_tensor(saved)
 
 
 def _backward(
@@ -201,11 +207,11 @@ def _backward(
     *options_and_more: Any,
 ) -> list[Tensor]:
     *options, grad, saved, wanted = options_and_more
-    problem = Problem(anchors, keys, labels, learned_temperature, Options(*options))
-    grads, by_temperature = problem.backward(grad, saved.numpy(), wanted)
+    problem = problem_of(anchors, keys, labels, learned_temperature, Options(*options))
+    grads, by_temperature = problem.backward(grad, saved, wanted)
     found = [g for g in grads if g is not None]
     if learned_temperature is not None and wanted[-1]:
-        found.append(torch.full_like(learned_temperature, by_temperature))
+        found.append(temperature_gradient(learned_temperature, by_temperature))
     return found
 
 
@@ -219,7 +225,7 @@ def _fake_forward(
     chosen, first = Options(*options), anchors[0]
     rows, columns = (sum(x.shape[0] for x in side) for side in (anchors, keys))
     shape = (rows,) if chosen.reduction == "none" else ()
-    height = 4 if chosen.exclude_hardest is None else 5
+    height = 4 if chosen.exclude_hardest is None and not on_device(first) else 5
     loss = first.new_empty(shape, dtype=compute_dtype([*anchors, *keys]))
     return loss, first.new_empty((height, rows + columns), dtype=torch.float64)
 
@@ -238,7 +244,8 @@ def _fake_backward(
     return found
 
 
-library.impl("contrast_forward", _forward, "CPU")
-library.impl("contrast_backward", _backward, "CPU")
+for _key in ("CPU", "CUDA"):
+    library.impl("contrast_forward", _forward, _key)
+    library.impl("contrast_backward", _backward, _key)
 torch.library.register_fake("gramless::contrast_forward", _fake_forward, lib=library)
 torch.library.register_fake("gramless::contrast_backward", _fake_backward, lib=library)

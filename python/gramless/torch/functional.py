@@ -13,7 +13,8 @@ from torch import Tensor
 from .._losses import EPSILON, as_reduction, contrast_options
 from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
 from ._eager import contrast
-from ._operators import Options, compute_dtype, contrast_backward, contrast_forward
+from ._operators import contrast_backward, contrast_forward
+from ._options import Options, compute_dtype
 
 
 def _options(
@@ -161,7 +162,7 @@ def similarity_distillation(
     if learned_sharp is not None:
         raise TypeError(f"{function}: teacher_temperature must be a number, being constant, but is a tensor")
     dtype = compute_dtype([z, t, *queues])
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(z.device.type, enabled=False):
         rows = [unit_rows(x, dtype) if normalize else x.to(dtype) for x in (z, t, queue, of_teacher)]
         z, t, queue, of_teacher = rows[0], *(x.detach() for x in rows[1:])
         if second == "queue_student":

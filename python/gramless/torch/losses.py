@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ._check import check_array, check_columns, check_rows, check_temperature
 from ._distributed import GatheredContrast
+from ._framework import on_device
 from ._gather import check_available, world_size
-from ._operators import compute_dtype
+from ._options import compute_dtype
 from .functional import info_nce, row_log_sum_exp, sup_con, two_views, unit_rows
 from .memory_bank import MemoryBank
 
@@ -22,7 +23,11 @@ def _gathered(
 ) -> Tensor:
     value, learned = check_temperature(function, temperature)
     for name, z in (("the first input", z_a), ("the second input", z_b)):
-        check_array(function, name, z)
+        if on_device(check_array(function, name, z)):
+            raise NotImplementedError(
+                f"{function}: gather_distributed=True has no CUDA kernels yet but {name} is on {z.device}; "
+                "copy the inputs to the CPU, by .cpu()"
+            )
     check_rows(function, "the first input", z_a, "the second input", z_b)
     check_columns(function, "the first input", z_a, "the second input", z_b)
     loss: Tensor = GatheredContrast.apply(function, kind, meet_self, value, learned, z_a, z_b)
@@ -87,11 +92,11 @@ class NTXentLoss(nn.Module):
         check_array(function, "out0", out0)
         check_array(function, "out1", out1)
         check_rows(function, "out0", out0, "out1", out1)
-        for name, z in (("out0", out0), ("out1", out1)):
-            check_columns(function, name, z, "the memory bank", bank)
         update, dtype = out0.requires_grad, compute_dtype([out0, out1])
-        with torch.autocast("cpu", enabled=False):
-            z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
+        with torch.autocast(out0.device.type, enabled=False):
+            z_a, z_b, bank = unit_rows(out0, dtype), unit_rows(out1, dtype), bank.to(dtype)
+            for name, z in (("out0", z_a), ("out1", z_b)):
+                check_columns(function, name, z, "the memory bank", bank)
             if update:
                 self.memory_bank.put(z_b)
             odds = row_log_sum_exp(z_a, bank, self.temperature) - _positive_logits(z_a, z_b, self.temperature)
@@ -133,7 +138,7 @@ class DCLLoss(nn.Module):
         if self.weight_fn is None:
             return loss
         dtype = compute_dtype([out0, out1])
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(out0.device.type, enabled=False):
             z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
             unweighted = 1 - (self.weight_fn(z_a, z_b) + self.weight_fn(z_b, z_a)) / 2
             return loss + (unweighted * _positive_logits(z_a, z_b, self.temperature)).mean()
@@ -186,7 +191,7 @@ class SupConLoss(nn.Module):
                     f"SupConLoss: without labels z must be (examples, views, features), "
                     f"at least 2 views, but has {z.ndim} dimensions and {views} view"
                 )
-            labels = torch.arange(z.shape[0] // views)
+            labels = torch.arange(z.shape[0] // views, device=z.device)
         return sup_con(z, labels.repeat_interleave(views), self.temperature)
 
 

@@ -13,18 +13,21 @@ from .._arrays import check_layers
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from ._check import check_array, check_rows
 from ._eager import is_differentiated, is_plain, seen_anew
+from ._framework import on_device
 from ._hsic import HsicFunction, encoded, hsic_forward
-from ._operators import compute_dtype
+from ._options import compute_dtype
 
 Values = tuple[Tensor, Tensor, Tensor]  # (Lx, Ly), (Lx,), (Ly,), float64
 
 
 def is_followed(*arrays: Any) -> bool:
-    """Whether a tensor among these is to be differentiated, traced or transformed."""
+    """Whether a tensor among these is on a GPU, or to be differentiated, traced or transformed."""
     tensors = [x for x in arrays if isinstance(x, Tensor)]
     if not tensors:
         return False
-    return not is_plain(tensors) or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+    if not is_plain(tensors) or any(on_device(x) for x in tensors):
+        return True
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 def _values(
@@ -70,8 +73,8 @@ def _aligned(values: Values, degenerate: float) -> Tensor:
 
 
 def _warn(function: str, values: Values, names_x: Sequence[str], names_y: Sequence[str]) -> None:
-    if not is_plain([value.detach() for value in values]):
-        return
+    if on_device(values[0]) or not is_plain([value.detach() for value in values]):
+        return  # the device is not waited for
     named = [*zip(names_x, values[1].tolist(), strict=True)]
     named += [*zip(names_y, values[2].tolist(), strict=True)] if names_y else []
     degenerate = [name for name, value in named if value <= 0]

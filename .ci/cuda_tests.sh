@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The Python half of CUDA without a GPU: its bindings over the CPU core, and over the kernels in their emulator.
+set -euo pipefail
+build=build/cuda_modules
+python=$(command -v python)
+mkdir -p build
+cmake -S . -B "$build" -G Ninja -DGRAMLESS_CUDA=OFF -DGRAMLESS_CUDA_ON_HOST=ON -DPython_EXECUTABLE="$python" \
+  -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" >"$build.log" || { cat "$build.log"; exit 1; }
+cmake --build "$build" --target cuda_test_modules -- --quiet
+export GRAMLESS_CUDA_MODULES="$build"
+pytest -q tests/test_cuda_arrays.py tests/test_cuda_guards.py tests/test_cuda_status.py tests/test_cuda_torch.py
+
+# What tests of the CPU say of tensors, said of a device's. Left out: what is a warning on the CPU and would have to wait
+# for a device, and integers, which kernels do not read.
+pytest -q --tensors-on host tests/test_torch_transforms.py tests/test_torch_losses.py tests/test_torch_similarity.py \
+  --deselect tests/test_torch_similarity.py::test_degenerate_representations_have_finite_gradients \
+  --deselect tests/test_torch_losses.py::test_only_what_needs_a_gradient_gets_one

@@ -1,0 +1,73 @@
+// Contrastive losses on CUDA devices for Python: translates and enqueues. Results are addresses of device memory.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bindings/cuda_types.hpp"
+
+namespace gramless {
+namespace {
+
+using Parts = std::vector<py::tuple>;
+
+cuda::ContrastSide side(const Parts& parts, Address groups) {
+  cuda::ContrastSide side;
+  if (parts.size() > std::size(side.parts)) throw py::value_error("a side has at most 2 parts");
+  for (const py::tuple& part : parts) side.parts[side.part_count++] = cuda_matrix(part);
+  side.groups = pointer<const std::int32_t>(groups);
+  return side;
+}
+
+cuda::ContrastKind contrast_kind(const std::string& name) {
+  if (name == "softmax") return cuda::ContrastKind::softmax;
+  if (name == "decoupled") return cuda::ContrastKind::decoupled;
+  if (name == "log_sum_exp") return cuda::ContrastKind::log_sum_exp;
+  throw py::value_error("kind is '" + name + "'");
+}
+
+cuda::ContrastTask contrast_task(const Parts& anchors, const Parts& keys, Address anchor_groups, Address key_groups,
+                                 double temperature, bool normalize, const std::string& kind) {
+  cuda::ContrastTask task;
+  task.anchors = side(anchors, anchor_groups);
+  task.keys = side(keys, key_groups);
+  task.temperature = temperature;
+  task.normalize = normalize;
+  task.kind = contrast_kind(kind);
+  task.operand = cuda_operand(task.anchors.parts[0], false);
+  return task;
+}
+
+void forward(const py::tuple& place, const Parts& anchors, const Parts& keys, Address anchor_groups, Address key_groups,
+             double temperature, bool normalize, const std::string& kind, Address losses, Address saved, Address mean) {
+  cuda::ContrastForwardTask task;
+  task.problem = contrast_task(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind);
+  task.losses = pointer<double>(losses);
+  task.saved = pointer<double>(saved);
+  task.mean = pointer<double>(mean);
+  Launch(place).run(cuda::contrast_forward_scratch_bytes, cuda::contrast_forward, task);
+}
+
+// grads: of the anchors' parts, then of the keys' parts; 0 where none is wanted.
+void backward(const py::tuple& place, const Parts& anchors, const Parts& keys, Address anchor_groups,
+              Address key_groups, double temperature, bool normalize, const std::string& kind, Address saved,
+              Address weights, Address scale_of_mean, const std::vector<Address>& grads, Address grad_temperature) {
+  cuda::ContrastBackwardTask task;
+  task.problem = contrast_task(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind);
+  task.saved = pointer<const double>(saved);
+  task.weights = pointer<const double>(weights);
+  task.scale_of_mean = pointer<const double>(scale_of_mean);
+  if (grads.size() != anchors.size() + keys.size()) throw py::value_error("there must be a gradient for every part");
+  std::transform(grads.begin(), grads.end(), task.grads, [](Address address) { return pointer(address); });
+  task.grad_temperature = pointer<double>(grad_temperature);
+  Launch(place).run(cuda::contrast_backward_scratch_bytes, cuda::contrast_backward, task);
+}
+
+}  // namespace
+
+void bind_cuda_contrast(py::module_& module) {
+  module.attr("contrast_saved_arrays") = cuda::contrast_saved_arrays;
+  module.def("contrast_forward", forward);
+  module.def("contrast_backward", backward);
+}
+
+}  // namespace gramless

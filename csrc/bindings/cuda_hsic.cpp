@@ -1,0 +1,71 @@
+// HSIC on CUDA devices for Python: translates and enqueues. Results are addresses of device memory, to be written later.
+#include "bindings/cuda_types.hpp"
+
+namespace gramless {
+namespace {
+
+using Kernel = std::optional<std::tuple<std::optional<double>, double, bool>>;  // None, or (sigma or None, scale, ...)
+
+cuda::KernelSpec kernel_spec(const Kernel& kernel) {
+  cuda::KernelSpec spec;
+  if (!kernel) return spec;
+  const auto [sigma, scale, include_diagonal] = *kernel;
+  spec.rbf = true;
+  spec.sigma = sigma.value_or(0.0);
+  spec.scale = scale;
+  spec.include_diagonal = include_diagonal;
+  return spec;
+}
+
+cuda::HsicTask hsic_task(const py::tuple& x, const py::tuple& y, const Kernel& kernel_x, const Kernel& kernel_y,
+                         bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths) {
+  cuda::HsicTask task;
+  task.x = cuda_matrix(x);
+  task.y = cuda_matrix(y);
+  task.kernel_x = kernel_spec(kernel_x);
+  task.kernel_y = kernel_spec(kernel_y);
+  task.estimator = unbiased ? cuda::HsicEstimator::unbiased : cuda::HsicEstimator::biased;
+  task.operand = cuda_operand(task.x, allow_tf32);
+  task.row_sums = pointer<double>(row_sums);
+  task.bandwidths = pointer<double>(bandwidths);
+  return task;
+}
+
+void hsic(const py::tuple& place, const py::tuple& x, const py::tuple& y, const Kernel& kernel_x,
+          const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths,
+          Address values) {
+  cuda::HsicTask task = hsic_task(x, y, kernel_x, kernel_y, unbiased, allow_tf32, row_sums, bandwidths);
+  task.values = pointer<double>(values);
+  Launch(place).run(cuda::hsic_scratch_bytes, cuda::hsic, task);
+}
+
+void hsic_grad(const py::tuple& place, const py::tuple& x, const py::tuple& y, const Kernel& kernel_x,
+               const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths,
+               Address weights, Address grad_x, Address grad_y) {
+  cuda::HsicGradTask task;
+  task.forward = hsic_task(x, y, kernel_x, kernel_y, unbiased, allow_tf32, row_sums, bandwidths);
+  task.weights = pointer<const double>(weights);
+  task.grad_x = pointer(grad_x);
+  task.grad_y = pointer(grad_y);
+  Launch(place).run(cuda::hsic_grad_scratch_bytes, cuda::hsic_grad, task);
+}
+
+void median_squared_distance(const py::tuple& place, const py::tuple& x, bool include_diagonal, bool allow_tf32,
+                             Address median) {
+  cuda::MedianTask task;
+  task.x = cuda_matrix(x);
+  task.include_diagonal = include_diagonal;
+  task.operand = cuda_operand(task.x, allow_tf32);
+  task.median = pointer<double>(median);
+  Launch(place).run(cuda::median_scratch_bytes, cuda::median_squared_distance, task);
+}
+
+}  // namespace
+
+void bind_cuda_hsic(py::module_& module) {
+  module.def("hsic", hsic);
+  module.def("hsic_grad", hsic_grad);
+  module.def("median_squared_distance", median_squared_distance);
+}
+
+}  // namespace gramless

@@ -1,0 +1,38 @@
+// The extension module gramless._cuda: devices, and what cuda_hsic.cpp and cuda_contrast.cpp bind.
+#include "bindings/cuda_types.hpp"
+#include "bindings/dtype_names.hpp"
+
+namespace gramless {
+
+cuda::Matrix cuda_matrix(const py::tuple& described) {
+  return {pointer<const void>(described[0].cast<Address>()), described[1].cast<std::int64_t>(),
+          described[2].cast<std::int64_t>(), described[3].cast<std::int64_t>(), described[4].cast<std::int64_t>(),
+          named_dtype(described[5].cast<std::string>())};
+}
+
+cuda::Operand cuda_operand(const cuda::Matrix& matrix, bool allow_tf32) {
+  return cuda::default_operand(matrix.dtype, allow_tf32);
+}
+
+namespace {
+
+// (driver, runtime, [(name, major, minor, bytes of memory, why it cannot compute or None)], error or "")
+py::tuple devices() {
+  const CudaDevices found = cuda_devices();
+  py::list rows;
+  for (int i = 0; i < static_cast<int>(found.devices.size()); i++) {
+    const CudaDevice& device = found.devices[static_cast<std::size_t>(i)];
+    rows.append(py::make_tuple(device.name, device.major, device.minor, device.memory_bytes, cuda::check_device(i)));
+  }
+  return py::make_tuple(found.driver, found.runtime, rows, found.error);
+}
+
+}  // namespace
+}  // namespace gramless
+
+PYBIND11_MODULE(GRAMLESS_CUDA_MODULE, module) {
+  module.doc() = "CUDA operations of gramless. Not a public interface: use the functions of the package.";
+  module.def("devices", gramless::devices);
+  gramless::bind_cuda_hsic(module);
+  gramless::bind_cuda_contrast(module);
+}

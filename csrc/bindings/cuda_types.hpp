@@ -1,0 +1,61 @@
+// How Python describes a launch to the CUDA half. Checks that concern users are made in Python; these are assertions.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <tuple>
+
+#include "ops/cuda_ops.hpp"
+#include "support/cuda_devices.hpp"
+
+namespace gramless {
+
+namespace py = pybind11;
+
+// The address of device memory, or 0.
+using Address = std::uintptr_t;
+
+template <class Value = void>
+Value* pointer(Address address) {
+  return reinterpret_cast<Value*>(address);
+}
+
+// (address, rows, columns, row stride, column stride, dtype name) with strides in elements.
+cuda::Matrix cuda_matrix(const py::tuple& described);
+
+cuda::Operand cuda_operand(const cuda::Matrix& matrix, bool allow_tf32);
+
+// Where a launch happens: (device, stream, allocate), `allocate` a callable of bytes that returns an address, whose memory
+// stays until the work enqueued so far is done.
+class Launch {
+ public:
+  explicit Launch(const py::tuple& place)
+      : device_(place[0].cast<int>()), stream_(pointer(place[1].cast<Address>())), allocate_(place[2]) {}
+
+  // Runs an operation of ops/cuda_ops.hpp; raises RuntimeError with what it says is wrong.
+  template <class Task>
+  void run(std::size_t (*scratch_bytes)(const Task&), const char* (*enqueue)(const Task&, void*, void*),
+           const Task& task) const {
+    const CurrentDevice current(device_);
+    const std::size_t bytes = scratch_bytes(task);
+    void* scratch = bytes == 0 ? nullptr : pointer(allocate_(bytes).cast<Address>());
+    const char* wrong = nullptr;
+    {
+      const py::gil_scoped_release unlocked;
+      wrong = enqueue(task, scratch, stream_);
+    }
+    if (wrong) throw std::runtime_error(wrong);
+  }
+
+ private:
+  int device_;
+  void* stream_;
+  py::object allocate_;
+};
+
+void bind_cuda_hsic(py::module_& module);
+void bind_cuda_contrast(py::module_& module);
+
+}  // namespace gramless

@@ -1,0 +1,272 @@
+// The contrastive losses on the device, forward and backward: the CUDA twin of contrast.cpp.
+#include <cmath>
+
+#include "ops/contrast_coefficients.cuh"
+#include "ops/matrices.hpp"
+#include "ops/visit_operand.cuh"
+
+namespace gramless::cuda {
+namespace {
+
+// A shift of all anchors under which no exponential of a unit row's logit leaves float's normal numbers, nor any sum of
+// them; none where the temperature is too small for that.
+struct Shift {
+  double value = 0;
+  bool running = true;
+};
+Shift choose_shift(const ContrastTask& task, std::int64_t pairs) {
+  const double highest = task.operand == Operand::float64 ? 700 : 85, largest_logit = 1 / std::abs(task.temperature);
+  const double value = std::fmax(0.0, largest_logit + std::log(static_cast<double>(pairs)) - 0.7 * highest);
+  if (!task.normalize || !(largest_logit + value <= highest)) return {};
+  return {value, false};
+}
+
+AnchorLoss loss_of(const ContrastTask& task) {
+  return {task.kind != ContrastKind::log_sum_exp, task.kind == ContrastKind::decoupled};
+}
+
+// Anchors and keys, packed; without keys the anchors are both.
+template <class Operand>
+class ContrastPass {
+ public:
+  ContrastPass(const ContrastTask& task, DeviceLayout& layout)
+      : task_(task), anchors_(task.anchors, positives(), layout), keys_(other_side(), positives(), layout) {
+    row_scale_ = layout.take<double>(1);
+  }
+
+  void pack(Queue& queue) const {
+    const bool measured = is_scaled<Operand> && !task_.normalize;
+    if (measured) {
+      anchors_.find_largest(queue);
+      if (has_keys()) keys_.find_largest(queue);
+    }
+    choose_row_scale(measured ? anchors_.largest() : nullptr, anchors(), keys_.largest(), has_keys() ? keys() : 0,
+                     is_scaled<Operand>, row_scale_, queue);
+    anchors_.pack(task_.normalize, row_scale_, queue);
+    if (has_keys()) keys_.pack(task_.normalize, row_scale_, queue);
+  }
+
+  // Rows against columns: anchors against keys, or `turned`.
+  DevicePairs<Operand> pairs(bool turned) const {
+    const PairRows<Operand> rows = side(turned).rows(), columns = side(has_keys() ? !turned : turned).rows();
+    const Shift shift = choose_shift(task_, anchors() > keys() ? anchors() : keys());
+    return {rows,
+            columns,
+            !has_keys(),
+            1 / task_.temperature,
+            shift.value,
+            shift.running,
+            task_.kind == ContrastKind::softmax,
+            row_scale_};
+  }
+
+  const DeviceContrastRows<Operand>& side(bool of_keys) const { return of_keys ? keys_ : anchors_; }
+  const double* row_scale() const { return row_scale_; }
+  bool has_keys() const { return task_.keys.part_count > 0; }
+  std::int64_t anchors() const { return rows_of(task_.anchors); }
+  std::int64_t keys() const { return has_keys() ? rows_of(task_.keys) : anchors(); }
+  std::int64_t saved_rows() const { return anchors() + rows_of(task_.keys); }
+
+ private:
+  bool positives() const { return task_.kind != ContrastKind::log_sum_exp; }
+  // One row that is never packed where there are no keys.
+  ContrastSide other_side() const {
+    if (has_keys()) return task_.keys;
+    ContrastSide none;
+    none.part_count = 1;
+    none.parts[0] = task_.anchors.parts[0];
+    none.parts[0].rows = 1;
+    return none;
+  }
+
+  ContrastTask task_;
+  DeviceContrastRows<Operand> anchors_, keys_;
+  double* row_scale_;
+};
+
+template <class Operand>
+class ContrastForward {
+ public:
+  explicit ContrastForward(const ContrastForwardTask& task, void* scratch = nullptr)
+      : task_(task),
+        layout_(scratch),
+        pass_(task.problem, layout_),
+        of_anchors_(pass_.anchors(), pass_.keys(), layout_),
+        of_keys_(two_way() ? pass_.keys() : 1, pass_.anchors(), layout_) {}
+
+  std::size_t bytes() const { return layout_.bytes(); }
+
+  const char* run(void* stream) const {
+    Queue queue(stream);
+    const std::int64_t anchors = pass_.anchors();
+    const AnchorLoss loss = loss_of(task_.problem);
+    pass_.pack(queue);
+    const DeviceAnchorSums sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), 0);
+    of_anchors_.run(pass_.pairs(false), sums, queue);
+    measure_losses(sums, anchors, loss, task_.losses, queue);
+    if (two_way()) {
+      const DeviceAnchorSums key_sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), anchors);
+      of_keys_.run(pass_.pairs(true), key_sums, queue);
+      measure_losses(key_sums, pass_.keys(), loss, task_.losses + anchors, queue);
+    }
+    if (task_.mean != nullptr) mean_of(task_.losses, anchors, task_.mean, queue);
+    return queue.error();
+  }
+
+ private:
+  bool two_way() const { return pass_.has_keys() && task_.problem.keys_are_anchors; }
+
+  ContrastForwardTask task_;
+  DeviceLayout layout_;
+  ContrastPass<Operand> pass_;
+  SoftmaxSums<Operand> of_anchors_, of_keys_;
+};
+
+template <class Operand>
+class ContrastBackward {
+ public:
+  using Value = typename Operand::Value;
+
+  explicit ContrastBackward(const ContrastBackwardTask& task, void* scratch = nullptr)
+      : task_(task),
+        layout_(scratch),
+        pass_(task.problem, layout_),
+        of_anchors_(pass_.anchors(), pass_.keys(), width(), layout_),
+        of_keys_(keys_wanted() ? pass_.keys() : 1, pass_.anchors(), width(), layout_) {
+    gradient_scale_ = layout_.take<double>(1);
+    alignments_ = layout_.take<double>(pass_.anchors() > pass_.keys() ? pass_.anchors() : pass_.keys());
+    for (const bool of_keys : {false, true}) {
+      const std::int64_t rows = padded(of_keys);
+      for (Value** array : arrays_of(coefficients_[of_keys])) *array = layout_.take<Value>(rows);
+    }
+  }
+
+  std::size_t bytes() const { return layout_.bytes(); }
+
+  const char* run(void* stream) const {
+    Queue queue(stream);
+    pass_.pack(queue);
+    choose_gradient_scale(weights(false), weights(true), rows_of(task_.problem.keys), gradient_scale_, queue);
+    fill(false, queue);
+    if (pass_.has_keys()) fill(true, queue);
+    const auto &anchors = coefficients_[0], &keys = coefficients_[pass_.has_keys()];
+    of_anchors_.run(pass_.pairs(false), anchors, keys, queue);
+    finish(false, of_anchors_, queue);
+    if (task_.grad_temperature != nullptr)  // symmetric pairs were differentiated by both of their rows
+      sum_up(alignments_, pass_.anchors(), -1 / task_.problem.temperature / (pass_.has_keys() ? 1 : 2),
+             task_.grad_temperature, queue);
+    if (keys_wanted()) {
+      of_keys_.run(pass_.pairs(true), keys, anchors, queue);
+      finish(true, of_keys_, queue);
+    }
+    return queue.error();
+  }
+
+ private:
+  struct Arrays {
+    Value** arrays[5];
+    Value*** begin() { return arrays; }
+    Value*** end() { return arrays + 5; }
+  };
+  static Arrays arrays_of(DeviceCoefficients<Value>& c) {
+    return {{&c.shift, &c.negative, &c.positive, &c.positive_mean, &c.positive_offset}};
+  }
+
+  std::int64_t width() const { return task_.problem.anchors.parts[0].cols; }
+  std::int64_t padded(bool of_keys) const {
+    return DeviceContrastRows<Operand>::padded(of_keys ? pass_.keys() : pass_.anchors());
+  }
+  bool keys_wanted() const {
+    bool wanted = false;
+    for (int p = 0; p < task_.problem.keys.part_count; p++)
+      wanted = wanted || task_.grads[task_.problem.anchors.part_count + p] != nullptr;
+    return wanted;
+  }
+
+  AnchorWeights weights(bool of_keys) const {
+    if (!of_keys) return {task_.weights, task_.scale_of_mean, pass_.anchors()};
+    const bool counted = task_.problem.keys_are_anchors && task_.scale_of_mean == nullptr;
+    return {counted ? task_.weights + pass_.anchors() : nullptr, nullptr, pass_.keys()};
+  }
+
+  void fill(bool of_keys, Queue& queue) const {
+    // Read only: the tasks of the forward and the backward share a type.
+    double* const saved = const_cast<double*>(task_.saved);
+    fill_coefficients(DeviceAnchorSums::of(saved, pass_.saved_rows(), of_keys ? pass_.anchors() : 0),
+                      of_keys ? pass_.keys() : pass_.anchors(), padded(of_keys), loss_of(task_.problem),
+                      weights(of_keys), gradient_scale_, coefficients_[of_keys], queue);
+  }
+
+  void finish(bool of_keys, const SoftmaxGrad<Operand>& gradients, Queue& queue) const {
+    const ContrastSide& side = of_keys ? task_.problem.keys : task_.problem.anchors;
+    std::int64_t first = 0;
+    for (int p = 0; p < side.part_count; p++) {
+      finish_gradients<Operand>(
+          {pass_.side(of_keys).rows().rows, first, side.parts[p].rows, width(), padded(of_keys), gradients.strips(),
+           gradients.partials(), pass_.row_scale(), gradient_scale_,
+           task_.problem.normalize ? pass_.side(of_keys).inverse_norms() : nullptr, 1 / task_.problem.temperature,
+           task_.grads[(of_keys ? task_.problem.anchors.part_count : 0) + p], side.parts[p].dtype, alignments_},
+          queue);
+      first += side.parts[p].rows;
+    }
+  }
+
+  ContrastBackwardTask task_;
+  DeviceLayout layout_;
+  ContrastPass<Operand> pass_;
+  SoftmaxGrad<Operand> of_anchors_, of_keys_;
+  double *gradient_scale_, *alignments_;
+  DeviceCoefficients<Value> coefficients_[2];  // of anchors, of keys
+};
+
+const char* problem_with(const ContrastTask& task) {
+  if (task.operand == Operand::tf32) return "contrastive losses have no TF32";
+  if (!(task.temperature != 0) || !std::isfinite(task.temperature)) return "temperature must be finite and not 0";
+  if (task.anchors.part_count < 1) return "there are no anchors";
+  const Matrix& first = task.anchors.parts[0];
+  for (const ContrastSide* side : {&task.anchors, &task.keys})
+    for (int p = 0; p < side->part_count; p++) {
+      const Matrix& part = side->parts[p];
+      if (const char* problem = problem_with(part, task.operand)) return problem;
+      if (part.cols != first.cols) return "anchors and keys differ in width";
+      if (part.dtype != first.dtype) return "anchors and keys differ in dtype";
+    }
+  return nullptr;
+}
+
+// visitor.template operator()<Operand>() for those the contrastive losses have.
+template <class Visitor>
+auto visit_contrast_operand(Operand operand, Visitor&& visitor) {
+  return visit_operand(operand == Operand::tf32 ? Operand::split : operand, [&]<class Chosen>() {
+    using Known = std::conditional_t<std::is_same_v<Chosen, Tf32Operand>, SplitOperand, Chosen>;
+    return visitor.template operator()<Known>();
+  });
+}
+
+}  // namespace
+
+std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask& task) {
+  if (problem_with(task.problem) != nullptr) return 0;
+  return visit_contrast_operand(task.problem.operand,
+                                [&]<class Operand>() { return ContrastForward<Operand>(task).bytes(); });
+}
+
+const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void* stream) {
+  if (const char* problem = problem_with(task.problem)) return problem;
+  return visit_contrast_operand(task.problem.operand,
+                                [&]<class Operand>() { return ContrastForward<Operand>(task, scratch).run(stream); });
+}
+
+std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask& task) {
+  if (problem_with(task.problem) != nullptr) return 0;
+  return visit_contrast_operand(task.problem.operand,
+                                [&]<class Operand>() { return ContrastBackward<Operand>(task).bytes(); });
+}
+
+const char* contrast_backward(const ContrastBackwardTask& task, void* scratch, void* stream) {
+  if (const char* problem = problem_with(task.problem)) return problem;
+  return visit_contrast_operand(task.problem.operand,
+                                [&]<class Operand>() { return ContrastBackward<Operand>(task, scratch).run(stream); });
+}
+
+}  // namespace gramless::cuda

@@ -1,0 +1,134 @@
+// The CUDA operations as plain C++: what the bindings call. It knows neither CUDA's headers nor Python.
+//
+// Every pointer in a task is device memory of the current device, `stream` is a cudaStream_t, `scratch` is aligned to
+// 256 bytes and at least as large as <op>_scratch_bytes says. Launchers return null, or a sentence about what is wrong.
+// They only enqueue: nothing synchronises, allocates or is copied from the host, so streams may be captured in graphs.
+// The same input gives the same bits, whatever the device does besides.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "support/array.hpp"
+
+namespace gramless::cuda {
+
+// What the tensor cores multiply. Sums over a tile are float32 (float64: float64), sums over tiles float64.
+enum class Operand : std::uint8_t {
+  bfloat16,  // rows rounded to bfloat16
+  float16,   // rows rounded to float16
+  tf32,      // rows rounded to TF32; only for HSIC, only when asked for
+  split,     // rows as sums of two float16 numbers, three products: as accurate as float32
+  float64,
+};
+
+// float32, float64, float16 or bfloat16; strides in elements, of any sign and alignment.
+struct Matrix {
+  const void* data = nullptr;
+  std::int64_t rows = 0, cols = 0;
+  std::int64_t row_stride = 0, col_stride = 1;
+  Dtype dtype = Dtype::float32;
+};
+
+// bfloat16, float16, float64 as they are; float32 is split or, where allowed, rounded to TF32.
+Operand default_operand(Dtype dtype, bool allow_tf32);
+
+// Null if this device can run the operations, else why not.
+const char* check_device(int device);
+
+// k(a, b) = <a, b>, or exp(-|a - b|^2 / (2 sigma^2)); sigma 0: scale * median distance of the rows.
+struct KernelSpec {
+  bool rbf = false;
+  double sigma = 0;
+  double scale = 1;
+  bool include_diagonal = false;  // whether the median counts the n zero distances too
+};
+
+enum class HsicEstimator : std::uint8_t { biased, unbiased };
+
+struct HsicTask {
+  Matrix x, y;  // (n, p), (n, q) of one dtype
+  KernelSpec kernel_x, kernel_y;
+  HsicEstimator estimator = HsicEstimator::unbiased;
+  Operand operand = Operand::split;
+  double* values = nullptr;      // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
+  double* row_sums = nullptr;    // (2, n) for the backward, or null
+  double* bandwidths = nullptr;  // (2) sigma^2 of x and y (0: linear) for the backward, or null
+};
+
+std::size_t hsic_scratch_bytes(const HsicTask& task);
+const char* hsic(const HsicTask& task, void* scratch, void* stream);
+
+// sigma^2 = the median squared distance between rows, exact.
+struct MedianTask {
+  Matrix x;
+  bool include_diagonal = false;
+  Operand operand = Operand::split;
+  double* median = nullptr;  // (1)
+};
+
+std::size_t median_scratch_bytes(const MedianTask& task);
+const char* median_squared_distance(const MedianTask& task, void* scratch, void* stream);
+
+// Gradients of w_xy hsic(x, y) + w_xx hsic(x, x) + w_yy hsic(y, y); bandwidths are constants.
+struct HsicGradTask {
+  HsicTask forward;                 // as it ran, with row_sums and bandwidths; values are not written
+  const double* weights = nullptr;  // (3)
+  void* grad_x = nullptr;           // (n, p) contiguous, of x's dtype, or null
+  void* grad_y = nullptr;
+};
+
+std::size_t hsic_grad_scratch_bytes(const HsicGradTask& task);
+const char* hsic_grad(const HsicGradTask& task, void* scratch, void* stream);
+
+enum class ContrastKind : std::uint8_t {
+  softmax,      // negatives and positives in the denominator: NT-Xent, InfoNCE, supervised contrastive
+  decoupled,    // negatives only
+  log_sum_exp,  // no positives: log sum over all pairs
+};
+
+// The rows of one side: those of its parts, one after the other. A pair of rows of one group is positive; a negative
+// group has no partner. Without groups a row's group is its number within its part (NT-Xent's views, CLIP's pairs).
+struct ContrastSide {
+  Matrix parts[2];  // of one dtype and width
+  int part_count = 0;
+  const std::int32_t* groups = nullptr;  // (rows)
+};
+
+struct ContrastTask {
+  ContrastSide anchors, keys;     // without keys, anchors meet each other
+  bool keys_are_anchors = false;  // whether the losses of keys against the anchors are wanted too: CLIP
+  double temperature = 0.5;
+  bool normalize = true;
+  ContrastKind kind = ContrastKind::softmax;
+  Operand operand = Operand::split;  // not tf32
+};
+
+// What the backward needs: 5 arrays with an entry per anchor, then per key. Contiguous, (5, anchors + keys).
+constexpr std::int64_t contrast_saved_arrays = 5;
+
+struct ContrastForwardTask {
+  ContrastTask problem;
+  double* losses = nullptr;  // (anchors), or (anchors + keys) where keys are anchors too
+  double* saved = nullptr;   // (5, anchors + keys)
+  double* mean = nullptr;    // (1) of the anchors' losses, or null
+};
+
+std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask& task);
+const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void* stream);
+
+// Gradients of sum_i weights_i losses_i. With `scale_of_mean` the weights of the anchors are its value / anchors, those
+// of the keys 0, and `weights` is not read.
+struct ContrastBackwardTask {
+  ContrastTask problem;
+  const double* saved = nullptr;          // (5, anchors + keys), of the forward
+  const double* weights = nullptr;        // as the losses
+  const double* scale_of_mean = nullptr;  // (1) or null: the derivative by the mean
+  void* grads[4] = {};  // (rows, width) contiguous, of the inputs' dtype: anchors' parts, keys' parts; or null
+  double* grad_temperature = nullptr;  // (1) or null
+};
+
+std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask& task);
+const char* contrast_backward(const ContrastBackwardTask& task, void* scratch, void* stream);
+
+}  // namespace gramless::cuda

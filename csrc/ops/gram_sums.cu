@@ -1,0 +1,206 @@
+// Walk over rounds of tiles -> the kernel functions of two layers -> inner products and row sums: the CUDA twin of
+// gram_sums.cpp for one pair of layers.
+#include "ops/gram_sums.cuh"
+
+#include "engine/block_sums.cuh"
+#include "engine/pair_tile.cuh"
+
+namespace gramless::cuda {
+namespace {
+
+constexpr std::int64_t partial_bytes = 64 << 20;
+
+// Sums of a tile's kernel values along its rows and down its columns, in shared memory while warps meet.
+template <class Value, class Shape>
+struct TileSums {
+  Value of_rows[Shape::warps_across][Shape::rows];
+  Value of_columns[Shape::warps_down][Shape::cols];
+};
+
+// Replaces dot products by kernel values; what the tile does not own becomes 0.
+template <class Operand, class Shape>
+__device__ void evaluate(DotTile<Operand, Shape>& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
+                         std::int64_t first_col, std::int64_t n) {
+  using Value = typename Operand::Value;
+  const TileKernel<Value> kernel = *layer.kernel;
+  const PairTile place(first_row, n, first_col, n, true);
+  const Value *const row_norms = layer.norms + first_row, *const column_norms = layer.norms + first_col;
+  const Value *const row_scales = layer.scales + first_row, *const column_scales = layer.scales + first_col;
+#pragma unroll
+  for (int c = 0; c < tile.own_cols; c++) {
+    if (is_scaled<Operand>) forget_loads();  // rows' numbers are read again: no registers are left
+    const Value norm = column_norms[tile.col(c)], scale = is_scaled<Operand> ? column_scales[tile.col(c)] : Value(1);
+#pragma unroll
+    for (int r = 0; r < tile.own_rows; r++) {
+      const Value row_scale = is_scaled<Operand> ? row_scales[tile.row(r)] : Value(1);
+      const Value value = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), row_norms[tile.row(r)], norm);
+      tile.at(r, c) = place.owns(tile.row(r), tile.col(c)) ? value : Value(0);
+    }
+  }
+}
+
+// All threads must come; the sums of the block's warps are added in their order.
+template <class Operand, class Shape>
+__device__ void store_row_sums(DotTile<Operand, Shape>& tile, char* memory, typename Operand::Value* rows,
+                               typename Operand::Value* columns) {
+  using Value = typename Operand::Value;
+  auto& sums = *reinterpret_cast<TileSums<Value, Shape>*>(memory);
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
+#pragma unroll
+  for (int r = 0; r < tile.own_rows; r++) {
+    Value sum = 0;
+#pragma unroll
+    for (int c = 0; c < tile.own_cols; c++) sum += tile.at(r, c);
+    sum += __shfl_xor_sync(all_lanes, sum, 1);
+    sum += __shfl_xor_sync(all_lanes, sum, 2);
+    if (lane % 4 == 0) sums.of_rows[warp % Shape::warps_across][tile.row(r)] = sum;
+  }
+#pragma unroll
+  for (int c = 0; c < tile.own_cols; c++) {
+    Value sum = 0;
+#pragma unroll
+    for (int r = 0; r < tile.own_rows; r++) sum += tile.at(r, c);
+#pragma unroll
+    for (int bits = 4; bits < warp_lanes; bits *= 2) sum += __shfl_xor_sync(all_lanes, sum, bits);
+    if (lane / 4 == 0) sums.of_columns[warp / Shape::warps_across][tile.col(c)] = sum;
+  }
+  __syncthreads();  // the sums of all warps are there
+  const int t = static_cast<int>(threadIdx.x);
+  if (t < Shape::rows) {
+    Value sum = 0;
+#pragma unroll
+    for (int w = 0; w < Shape::warps_across; w++) sum += sums.of_rows[w][t];
+    rows[t] = sum;
+  }
+  if (columns != nullptr && t < Shape::cols) {
+    Value sum = 0;
+#pragma unroll
+    for (int w = 0; w < Shape::warps_down; w++) sum += sums.of_columns[w][t];
+    columns[t] = sum;
+  }
+  __syncthreads();  // and have been read
+}
+
+template <class Operand>
+struct GramTask {
+  DeviceLayer<Operand> x, y;
+  Rounds rounds;
+  std::int64_t first_round, n, padded_rows;
+  typename Operand::Value* row_partials;  // (rounds, 2, padded rows)
+  double* tile_partials;                  // (rounds, tables, 3)
+};
+
+// A block sums one tile: the one of round x at table y.
+template <class Operand>
+__global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramTask<Operand> task) {
+  using Value = typename Operand::Value;
+  using Shape = SquareShape<Operand>;
+  using Tile = DotTile<Operand, Shape>;
+  char* const memory = shared_memory<char>();
+  const std::int64_t slot = blockIdx.x, tables = task.rounds.tables();
+  const BlockPair pair = task.rounds.pair(task.first_round + slot, blockIdx.y);
+  if (pair.i < 0) {
+    if (threadIdx.x < 3) task.tile_partials[(slot * tables + blockIdx.y) * 3 + threadIdx.x] = 0;
+    return;
+  }
+  const std::int64_t first_row = pair.i * Shape::rows, first_col = pair.j * Shape::cols;
+  const auto store = [&](Tile& tile, int layer) {
+    Value* const sums = task.row_partials + (slot * 2 + layer) * task.padded_rows;
+    store_row_sums(tile, memory, sums + first_row, first_row == first_col ? nullptr : sums + first_col);
+  };
+  Tile of_x(memory), of_y(memory);
+  of_x.multiply(task.x.rows, first_row, task.x.rows, first_col);
+  evaluate(of_x, task.x, first_row, first_col, task.n);
+  store(of_x, 0);
+  of_y.multiply(task.y.rows, first_row, task.y.rows, first_col);
+  evaluate(of_y, task.y, first_row, first_col, task.n);
+  store(of_y, 1);
+  Value own[3] = {0, 0, 0};
+#pragma unroll
+  for (int r = 0; r < Tile::own_rows; r++)
+#pragma unroll
+    for (int c = 0; c < Tile::own_cols; c++) {
+      const Value k = of_x.at(r, c), l = of_y.at(r, c);
+      own[0] += k * l;
+      own[1] += k * k;
+      own[2] += l * l;
+    }
+  const double share = first_row == first_col ? 0.5 : 1;  // a tile on the diagonal has every pair twice
+  double sums[3] = {share * static_cast<double>(own[0]), share * static_cast<double>(own[1]),
+                    share * static_cast<double>(own[2])};
+  sum_over_block(sums, reinterpret_cast<double*>(memory));
+  if (threadIdx.x == 0)
+    for (int p = 0; p < 3; p++) task.tile_partials[(slot * tables + blockIdx.y) * 3 + p] = sums[p];
+}
+
+constexpr int add_threads = 256;
+
+// Adds what a launch left, round after round. The last block adds the products.
+template <class T>
+__global__ void __launch_bounds__(add_threads)
+    add_rounds(const T* row_partials, const double* tile_partials, std::int64_t rounds, std::int64_t tiles,
+               std::int64_t n, std::int64_t padded_rows, double* row_sums, double* products) {
+  if (blockIdx.x + 1 == gridDim.x) {
+    double sums[3] = {0, 0, 0};
+    for (std::int64_t tile = threadIdx.x; tile < tiles; tile += add_threads)
+      for (int p = 0; p < 3; p++) sums[p] += tile_partials[tile * 3 + p];
+    sum_over_block(sums, shared_memory<double>());
+    if (threadIdx.x == 0)
+      for (int p = 0; p < 3; p++) products[p] += sums[p];
+    return;
+  }
+  const std::int64_t i = std::int64_t{blockIdx.x} * add_threads + threadIdx.x;
+  if (i >= n) return;
+  for (int layer = 0; layer < 2; layer++) {
+    double sum = row_sums[layer * n + i];
+    for (std::int64_t round = 0; round < rounds; round++)
+      sum += static_cast<double>(row_partials[(round * 2 + layer) * padded_rows + i]);
+    row_sums[layer * n + i] = sum;
+  }
+}
+
+}  // namespace
+
+template <class Operand>
+GramSums<Operand>::GramSums(std::int64_t rows, DeviceLayout& layout)
+    : rows_(rows), rounds_{blocks_of(rows, Shape::rows)} {
+  const std::int64_t rounds = rounds_per_launch();
+  row_partials_ = layout.take<Value>(rounds * 2 * DeviceRepresentation<Operand>::padded_rows(rows));
+  tile_partials_ = layout.take<double>(rounds * rounds_.tables() * 3);
+}
+
+template <class Operand>
+std::int64_t GramSums<Operand>::rounds_per_launch() const {
+  const std::int64_t padded = DeviceRepresentation<Operand>::padded_rows(rows_);
+  const std::int64_t fitting = partial_bytes / (2 * padded * static_cast<std::int64_t>(sizeof(Value)));
+  const std::int64_t wanted = fitting < 8 ? 8 : fitting;
+  return wanted < rounds_.count() ? wanted : rounds_.count();
+}
+
+template <class Operand>
+void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, double* products,
+                            double* row_sums, Queue& queue) const {
+  using Tile = DotTile<Operand, Shape>;
+  constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>);
+  constexpr std::size_t shared = sums_bytes > Tile::ring_bytes ? sums_bytes : Tile::ring_bytes;
+  const std::int64_t padded = DeviceRepresentation<Operand>::padded_rows(rows_), step = rounds_per_launch();
+  queue.clear(products, 3 * sizeof(double));
+  queue.clear(row_sums, static_cast<std::size_t>(2 * rows_) * sizeof(double));
+  for (std::int64_t first = 0; first < rounds_.count(); first += step) {
+    const std::int64_t rounds = first + step < rounds_.count() ? step : rounds_.count() - first;
+    const GramTask<Operand> task{x, y, rounds_, first, rows_, padded, row_partials_, tile_partials_};
+    queue.launch(sum_tiles<Operand>, {static_cast<unsigned>(rounds), static_cast<unsigned>(rounds_.tables())},
+                 Shape::threads, shared, task);
+    queue.launch(add_rounds<Value>, {static_cast<unsigned>(blocks_of(rows_, add_threads) + 1)}, add_threads,
+                 3 * add_threads / warp_lanes * sizeof(double), row_partials_, tile_partials_, rounds,
+                 rounds * rounds_.tables(), rows_, padded, row_sums, products);
+  }
+}
+
+template class GramSums<BfloatOperand>;
+template class GramSums<HalfOperand>;
+template class GramSums<SplitOperand>;
+template class GramSums<Tf32Operand>;
+template class GramSums<DoubleOperand>;
+
+}  // namespace gramless::cuda

@@ -1,0 +1,137 @@
+// HSIC of two representations on the device: prepare both, sum over tiles, then the algebra, in one block of threads.
+#include "engine/block_sums.cuh"
+#include "ops/gram_sums.cuh"
+#include "ops/matrices.hpp"
+#include "ops/visit_operand.cuh"
+#include "reductions/hsic_sums.hpp"
+
+namespace gramless::cuda {
+namespace {
+
+constexpr int finish_threads = 512;
+
+template <class Operand>
+struct FinishTask {
+  DeviceLayer<Operand> layers[2];
+  std::int64_t n;
+  bool biased;
+  const double* products;  // (3) over i < j
+  double* row_sums;        // (2, n); biased, they get the diagonal
+  double* values;          // (3)
+};
+
+// k(x_i, x_i) as tiles hold it.
+template <class Operand>
+__device__ double diagonal(const DeviceLayer<Operand>& layer, std::int64_t i) {
+  const auto& kernel = *layer.kernel;
+  return (kernel.rbf ? 1.0 / kernel.unit : static_cast<double>(layer.norms[i])) - static_cast<double>(kernel.shift);
+}
+
+// Of two layers: products of the row sums and of the diagonals (xy, xx, yy), then the totals.
+struct RowProducts {
+  double rows[3], diagonals[3], totals[2];
+};
+
+__device__ double hsic_of(const RowProducts& sums, double product, int pair, int first, int second, double n,
+                          bool biased) {
+  const double both = 2 * product + sums.diagonals[pair];  // tiles saw i < j
+  if (biased) return biased_hsic({both, sums.rows[pair], sums.totals[first], sums.totals[second]}, n);
+  return unbiased_hsic({both, sums.rows[pair], sums.totals[first], sums.totals[second]}, n);
+}
+
+// 0 where it is no more than the rounding of what it was summed from: a representation without variation must not be
+// divided by noise.
+template <class T>
+__device__ double unless_rounding(double value, double product, double total, const TileKernel<T>& kernel, double n) {
+  const double noise = kernel.noise * kernel.unit, unit2 = kernel.unit * kernel.unit, mean = total / n / n;
+  const double mean_square = fabs(product) / (n * n) + mean * mean;
+  return fabs(value) <= 16 * noise * noise + 1e-14 * unit2 * mean_square ? 0 : value;
+}
+
+template <class Operand>
+__global__ void __launch_bounds__(finish_threads) finish_hsic(FinishTask<Operand> task) {
+  const std::int64_t n = task.n;
+  double sums[8] = {};
+  for (std::int64_t i = threadIdx.x; i < n; i += finish_threads) {
+    double r[2], d[2];
+    for (int layer = 0; layer < 2; layer++) {
+      d[layer] = task.biased ? diagonal(task.layers[layer], i) : 0;
+      r[layer] = task.row_sums[layer * n + i] += d[layer];
+      sums[6 + layer] += r[layer];
+    }
+    sums[0] += r[0] * r[1];
+    sums[1] += r[0] * r[0];
+    sums[2] += r[1] * r[1];
+    sums[3] += d[0] * d[1];
+    sums[4] += d[0] * d[0];
+    sums[5] += d[1] * d[1];
+  }
+  sum_over_block(sums, shared_memory<double>());
+  if (threadIdx.x != 0) return;
+  const RowProducts rows{{sums[0], sums[1], sums[2]}, {sums[3], sums[4], sums[5]}, {sums[6], sums[7]}};
+  const auto &x = *task.layers[0].kernel, &y = *task.layers[1].kernel;
+  const double count = static_cast<double>(n);
+  task.values[0] = x.unit * y.unit * hsic_of(rows, task.products[0], 0, 0, 1, count, task.biased);
+  const double xx = x.unit * x.unit * hsic_of(rows, task.products[1], 1, 0, 0, count, task.biased);
+  const double yy = y.unit * y.unit * hsic_of(rows, task.products[2], 2, 1, 1, count, task.biased);
+  task.values[1] = unless_rounding(xx, task.products[1], rows.totals[0], x, count);
+  task.values[2] = unless_rounding(yy, task.products[2], rows.totals[1], y, count);
+}
+
+template <class Operand>
+class Hsic {
+ public:
+  explicit Hsic(const HsicTask& task, void* scratch = nullptr)
+      : task_(task), layout_(scratch), x_(task.x, layout_), y_(task.y, layout_), sums_(task.x.rows, layout_) {
+    products_ = layout_.take<double>(3);
+    row_sums_ = task.row_sums ? task.row_sums : layout_.take<double>(2 * task.x.rows);
+  }
+
+  std::size_t bytes() const { return layout_.bytes(); }
+
+  const char* run(void* stream) const {
+    Queue queue(stream);
+    x_.pack(queue);
+    y_.pack(queue);
+    x_.resolve(task_.kernel_x, nullptr, task_.bandwidths, queue);
+    y_.resolve(task_.kernel_y, nullptr, task_.bandwidths ? task_.bandwidths + 1 : nullptr, queue);
+    sums_.run(x_.layer(), y_.layer(), products_, row_sums_, queue);
+    const FinishTask<Operand> finish{{x_.layer(), y_.layer()},
+                                     task_.x.rows,
+                                     task_.estimator == HsicEstimator::biased,
+                                     products_,
+                                     row_sums_,
+                                     task_.values};
+    queue.launch(finish_hsic<Operand>, {1}, finish_threads, 8 * finish_threads / warp_lanes * sizeof(double), finish);
+    return queue.error();
+  }
+
+ private:
+  HsicTask task_;
+  DeviceLayout layout_;
+  DeviceRepresentation<Operand> x_, y_;
+  GramSums<Operand> sums_;
+  double *products_, *row_sums_;
+};
+
+const char* problem_with(const HsicTask& task) {
+  if (const char* problem = problem_with(task.x, task.operand)) return problem;
+  if (const char* problem = problem_with(task.y, task.operand)) return problem;
+  if (task.x.rows != task.y.rows) return "hsic: x and y differ in rows";
+  if (task.x.rows < (task.estimator == HsicEstimator::biased ? 2 : 4)) return "hsic: too few rows for the estimator";
+  return nullptr;
+}
+
+}  // namespace
+
+std::size_t hsic_scratch_bytes(const HsicTask& task) {
+  if (problem_with(task) != nullptr) return 0;
+  return visit_operand(task.operand, [&]<class Operand>() { return Hsic<Operand>(task).bytes(); });
+}
+
+const char* hsic(const HsicTask& task, void* scratch, void* stream) {
+  if (const char* problem = problem_with(task)) return problem;
+  return visit_operand(task.operand, [&]<class Operand>() { return Hsic<Operand>(task, scratch).run(stream); });
+}
+
+}  // namespace gramless::cuda

@@ -1,0 +1,57 @@
+// Each anchor's softmax sums over all columns, on the device.
+#pragma once
+
+#include "ops/device_contrast_rows.cuh"
+
+namespace gramless::cuda {
+
+// All pairs of rows with columns. logit = scale * dot product of the rows themselves.
+template <class Operand>
+struct DevicePairs {
+  PairRows<Operand> rows, columns;
+  bool symmetric;       // columns are the rows again
+  double scale, shift;  // shift: of all anchors, unless running
+  bool running;         // shifts are each anchor's largest logit
+  bool positives_raise;
+  const double* row_scale;  // (1) what rows were multiplied by when they were packed
+
+  // Whether a block of rows and one of columns have no positive pair.
+  __device__ bool apart(std::int64_t row_block, std::int64_t column_block) const {
+    const GroupRange others = columns.ranges[column_block];
+    return rows.ranges[2 * row_block].apart(others) && rows.ranges[2 * row_block + 1].apart(others);
+  }
+};
+
+// Arrays (anchors) of one side; see AnchorSums. count: of positives.
+struct DeviceAnchorSums {
+  double *shift, *negative, *positive, *positive_logit, *count;
+
+  // Of an array (5, stride), from `first` on.
+  static DeviceAnchorSums of(double* saved, std::int64_t stride, std::int64_t first) {
+    saved += first;
+    return {saved, saved + stride, saved + 2 * stride, saved + 3 * stride, saved + 4 * stride};
+  }
+};
+
+// Columns are cut into strips, so that few rows keep many multiprocessors busy. Numbers of rows decide, not the device.
+constexpr std::int64_t wanted_blocks = 264;
+template <class Operand>
+std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks) {
+  using Shape = SoftmaxShape<Operand>;
+  const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
+  const std::int64_t strips = blocks_of(wanted_blocks, blocks), most = tiles < 16 ? tiles : 16;
+  return strips < most ? strips : most;
+}
+
+template <class Operand>
+class SoftmaxSums {
+ public:
+  SoftmaxSums(std::int64_t rows, std::int64_t columns, DeviceLayout& layout);
+  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const;
+
+ private:
+  std::int64_t rows_, strips_;
+  double* partials_;  // (strips, 5, rows)
+};
+
+}  // namespace gramless::cuda

@@ -1,0 +1,70 @@
+// The contrastive losses as algebra of an anchor's sums: scalar, float64, once per anchor, on either device.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "support/shared.hpp"
+
+namespace gramless {
+
+// What the sums of one anchor mean for its loss and its gradient.
+struct Anchor {
+  double shift, negative, positive, positive_logit;
+  std::int64_t positives;
+};
+
+// What tiles read of an anchor in the backward pass: see softmax_grad.
+struct AnchorCoefficient {
+  double shift = 0, negative = 0, positive = 0, positive_mean = 0, positive_offset = 0;
+};
+
+// log(1 + e^x)
+GRAMLESS_HD double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
+
+struct AnchorLoss {
+  bool positives;  // false: the loss is the log-sum-exp over all pairs
+  bool decoupled;  // whether the denominator has the negatives only
+
+  GRAMLESS_HD double value(const Anchor& a) const {
+    if (!positives) return std::log(a.negative) + a.shift;
+    if (a.positives == 0) return 0;
+    const double mean_logit = a.positive_logit / static_cast<double>(a.positives);
+    if (decoupled) return std::log(a.negative) + a.shift - mean_logit;
+    if (a.positives == 1) return softplus(log_odds(a));
+    return std::log(a.negative + a.positive) + a.shift - mean_logit;
+  }
+
+  GRAMLESS_HD double denominator(const Anchor& a) const {
+    if (!positives || decoupled) return a.negative;
+    return a.negative + (a.positives == 1 ? std::exp(a.positive_logit - a.shift) : a.positive);
+  }
+
+  // Of its negatives against its one positive.
+  GRAMLESS_HD static double log_odds(const Anchor& a) { return std::log(a.negative) + a.shift - a.positive_logit; }
+
+  // The negatives' part of the denominator: what is left of -1 in the derivative by the positives' mean logit.
+  GRAMLESS_HD double open(const Anchor& a) const {
+    if (decoupled) return 1;
+    if (a.positives == 1) return 1 / (1 + std::exp(-log_odds(a)));
+    return a.negative / (a.negative + a.positive);
+  }
+
+  GRAMLESS_HD AnchorCoefficient coefficient(const Anchor& a, double weight) const {
+    AnchorCoefficient result;
+    if (positives && a.positives == 0) return result;
+    const double sum = denominator(a), count = static_cast<double>(a.positives);
+    // Shifts as the sums had them: with the logarithm of the denominator added and rounded, a saturated softmax would
+    // not add up to 1.
+    result.shift = a.shift;
+    result.negative = sum == 0 ? 0 : weight / sum;
+    if (!positives) return result;
+    result.positive_offset = weight * open(a) / count;
+    if (a.positives == 1 || decoupled) return result;
+    result.positive = result.negative;
+    result.positive_mean = a.positive / count;
+    return result;
+  }
+};
+
+}  // namespace gramless

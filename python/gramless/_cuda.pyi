@@ -1,0 +1,70 @@
+from collections.abc import Callable, Sequence
+
+_Place = tuple[int, int, Callable[[int], int]]
+_Matrix = tuple[int, int, int, int, int, str]
+_Kernel = tuple[float | None, float, bool] | None
+
+contrast_saved_arrays: int
+
+def devices() -> tuple[int, int, list[tuple[str, int, int, int, str | None]], str]: ...
+def hsic(
+    place: _Place,
+    x: _Matrix,
+    y: _Matrix,
+    kernel_x: _Kernel,
+    kernel_y: _Kernel,
+    unbiased: bool,
+    allow_tf32: bool,
+    row_sums: int,
+    bandwidths: int,
+    values: int,
+    /,
+) -> None: ...
+def hsic_grad(
+    place: _Place,
+    x: _Matrix,
+    y: _Matrix,
+    kernel_x: _Kernel,
+    kernel_y: _Kernel,
+    unbiased: bool,
+    allow_tf32: bool,
+    row_sums: int,
+    bandwidths: int,
+    weights: int,
+    grad_x: int,
+    grad_y: int,
+    /,
+) -> None: ...
+def median_squared_distance(
+    place: _Place, x: _Matrix, include_diagonal: bool, allow_tf32: bool, median: int, /
+) -> None: ...
+def contrast_forward(
+    place: _Place,
+    anchors: Sequence[_Matrix],
+    keys: Sequence[_Matrix],
+    anchor_groups: int,
+    key_groups: int,
+    temperature: float,
+    normalize: bool,
+    kind: str,
+    losses: int,
+    saved: int,
+    mean: int,
+    /,
+) -> None: ...
+def contrast_backward(
+    place: _Place,
+    anchors: Sequence[_Matrix],
+    keys: Sequence[_Matrix],
+    anchor_groups: int,
+    key_groups: int,
+    temperature: float,
+    normalize: bool,
+    kind: str,
+    saved: int,
+    weights: int,
+    scale_of_mean: int,
+    grads: Sequence[int],
+    grad_temperature: int,
+    /,
+) -> None: ...

@@ -1,0 +1,156 @@
+"""Whose memory a device array is: cupy's, torch's, or that of somebody they can read.
+
+A framework allocates, names the stream and does the few sums around a launch. What it returns lives on the
+device; nothing here waits for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, Protocol, TypeAlias
+
+import numpy.typing as npt
+
+Array: TypeAlias = Any
+Described: TypeAlias = tuple[int, int, int, int, int, str]  # as _cuda reads it, strides in elements
+
+
+class Framework(Protocol):
+    """What the CUDA half asks of the library that an array belongs to."""
+
+    def owns(self, x: object) -> bool: ...
+    def device(self, x: Array) -> int: ...
+    def stream(self, device: int) -> int:
+        """The stream that is current now; asked at every launch."""
+
+    def address(self, x: Array) -> int: ...
+    def dtype(self, x: Array) -> str: ...
+    def strides(self, x: Array) -> tuple[int, ...]:
+        """In bytes."""
+
+    def itemsize(self, x: Array) -> int: ...
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int) -> Array: ...
+    def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> Array: ...
+    def arange(self, count: int, device: int) -> Array:
+        """0, 1, ... as int32."""
+
+    def upload(self, values: npt.NDArray[Any], device: int) -> Array: ...
+    def cast(self, x: Array, dtype: str) -> Array: ...
+
+
+class NumpyLike:
+    """cupy: numpy's interface, on the device."""
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    def owns(self, x: object) -> bool:
+        return isinstance(x, self.xp.ndarray)
+
+    def device(self, x: Array) -> int:
+        return int(x.device.id)
+
+    def stream(self, device: int) -> int:
+        return int(self.xp.cuda.get_current_stream(device).ptr)
+
+    def address(self, x: Array) -> int:
+        return int(x.data.ptr)
+
+    def dtype(self, x: Array) -> str:
+        return str(x.dtype.name)
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        return tuple(x.strides)
+
+    def itemsize(self, x: Array) -> int:
+        return int(x.itemsize)
+
+    def _on(self, device: int) -> Any:
+        return self.xp.cuda.Device(device)
+
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int) -> Array:
+        with self._on(device):
+            return self.xp.empty(shape, dtype)
+
+    def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> Array:
+        with self._on(device):
+            return self.xp.zeros(shape, dtype)
+
+    def arange(self, count: int, device: int) -> Array:
+        with self._on(device):
+            return self.xp.arange(count, dtype="int32")
+
+    def upload(self, values: npt.NDArray[Any], device: int) -> Array:
+        with self._on(device):
+            return self.xp.asarray(values)
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        return x.astype(dtype, copy=False)
+
+
+_known: list[Framework] = []  # those met so far; tests add their own
+
+
+def framework_of(function: str, name: str, x: Any) -> tuple[Framework, Array]:
+    """The framework of a device array, and the array as that framework's, in place."""
+    for framework in _known:
+        if framework.owns(x):
+            return framework, x
+    package = type(x).__module__.partition(".")[0]
+    if package == "torch":
+        return _torch(), x
+    if package == "cupy" or importlib.util.find_spec("cupy") is not None:
+        cupy = importlib.import_module("cupy")
+        _known.append(NumpyLike(cupy))
+        read = cupy.asarray if hasattr(x, "__cuda_array_interface__") else cupy.from_dlpack
+        return _known[-1], x if package == "cupy" else _read(function, name, x, read)
+    if importlib.util.find_spec("torch") is not None:
+        torch = importlib.import_module("torch")
+        return _torch(), _read(function, name, x, _torch_reader(torch, x))
+    raise RuntimeError(
+        f"{function}: {name} is a {type(x).__name__} on a GPU, which is read through cupy or torch, "
+        "but neither is installed"
+    )
+
+
+def _torch() -> Framework:
+    from ..torch._framework import TorchFramework
+
+    return TorchFramework()
+
+
+def _torch_reader(torch: Any, x: Any) -> Any:
+    if hasattr(x, "__cuda_array_interface__"):
+        return lambda array: torch.as_tensor(array, device="cuda")
+    return torch.from_dlpack
+
+
+def _read(function: str, name: str, x: Any, read: Any) -> Array:
+    try:
+        return read(x)
+    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
+        raise TypeError(f"{function}: {name} cannot be read, a {type(x).__name__} ({error})") from None
+
+
+def compute_dtype(dtype: str) -> str:
+    """What values and losses are returned in."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def dense_groups(framework: Framework, labels: Array, device: int) -> tuple[Array, Array]:
+    """Labels (n,) on the device as int32 from 0, and whether another row has the same. Nothing is counted on
+    the host, so that the device is not waited for.
+    """
+    n = len(labels)
+    order = labels.argsort()
+    ordered = labels[order]
+    differs = ordered[1:] != ordered[:-1]
+    ranks = framework.zeros((n,), "int32", device)
+    ranks[1:] = framework.cast(differs, "int32").cumsum(0)
+    partner = framework.zeros((n,), "bool", device)
+    partner[1:] |= ~differs
+    partner[:-1] |= ~differs
+    groups, counted = framework.zeros((n,), "int32", device), framework.zeros((n,), "bool", device)
+    groups[order], counted[order] = framework.cast(ranks, "int32"), partner
+    return groups, counted

@@ -1,0 +1,232 @@
+"""Launches: device arrays of one framework become arguments of `_cuda`, results are arrays to be filled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import _arrays
+from ..kernels import RBF, Kernel
+from .frameworks import Array, Described, Framework, framework_of
+from .status import cuda_module
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+SCRATCH_ALIGNMENT = 256
+
+
+@dataclass(frozen=True)
+class Place:
+    """One device of one framework, with the extension module that computes on it."""
+
+    function: str  # whom errors name
+    framework: Framework
+    device: int
+    module: Any
+
+    def run(self, operation: str, *arguments: Any) -> None:
+        """Enqueues an operation on the stream that is current now; its scratch is the framework's."""
+        held = []
+
+        def allocate(size: int) -> int:
+            held.append(self.framework.empty((size + SCRATCH_ALIGNMENT,), "uint8", self.device))
+            address = self.framework.address(held[-1])
+            return address + -address % SCRATCH_ALIGNMENT
+
+        place = (self.device, self.framework.stream(self.device), allocate)
+        try:
+            getattr(self.module, operation)(place, *arguments)
+        except RuntimeError as error:
+            raise RuntimeError(f"{self.function}: {error}") from None
+
+    def empty(self, *shape: int, dtype: str = "float64") -> Array:
+        return self.framework.empty(shape, dtype, self.device)
+
+    def zeros(self, *shape: int, dtype: str = "float64") -> Array:
+        return self.framework.zeros(shape, dtype, self.device)
+
+    def address(self, x: Array | None) -> int:
+        return 0 if x is None else self.framework.address(x)
+
+    def described(self, x: Array) -> Described:
+        size = self.framework.itemsize(x)
+        row_stride, column_stride = (stride // size for stride in self.framework.strides(x))
+        rows, columns = x.shape
+        dtype = self.framework.dtype(x)
+        return (self.framework.address(x), int(rows), int(columns), row_stride, column_stride, dtype)
+
+
+def place_of(function: str, named: Iterable[tuple[str, Any]]) -> tuple[Place, list[Array]]:
+    """Where these arrays are, and they themselves as their framework's; raises unless that is one place."""
+    module = cuda_module(function)
+    first, place, arrays = "", None, []
+    for name, x in named:
+        if not _arrays.is_on_device(x):
+            raise TypeError(
+                f"{function}: {first or 'an array'} is on a GPU but {name} is not; copy one of them"
+            )
+        framework, array = framework_of(function, name, x)
+        device = framework.device(array)
+        if place is None:
+            first, place = name, Place(function, framework, device, module)
+        elif type(framework) is not type(place.framework):
+            raise TypeError(
+                f"{function}: {first} and {name} are arrays of two libraries; convert one of them"
+            )
+        elif device != place.device:
+            raise ValueError(
+                f"{function}: {first} is on device {place.device} but {name} is on device {device}"
+            )
+        check_matrix(function, name, framework, array)
+        arrays.append(array)
+        check_dtypes(function, first, place.framework.dtype(arrays[0]), name, framework.dtype(array))
+    assert place is not None
+    return place, arrays
+
+
+def check_matrix(function: str, name: str, framework: Framework, x: Array) -> None:
+    """Raises TypeError or ValueError unless the kernels can read x."""
+    dtype = framework.dtype(x)
+    if dtype not in DTYPES:
+        raise TypeError(
+            f"{function}: {name} has dtype {dtype} but on a GPU must have one of {', '.join(DTYPES)}"
+        )
+    _arrays.check_shape(function, name, tuple(x.shape))
+    size, strides = framework.itemsize(x), framework.strides(x)
+    if any(stride % size for stride in strides) or framework.address(x) % size:
+        raise ValueError(
+            f"{function}: {name} must have elements that are aligned to their size {size} "
+            f"but has strides {strides} at address {framework.address(x)}"
+        )
+
+
+def check_dtypes(function: str, name_x: str, dtype_x: str, name_y: str, dtype_y: str) -> None:
+    """Raises TypeError unless both are of one dtype, as the kernels need it."""
+    if dtype_x != dtype_y:
+        raise TypeError(
+            f"{function}: on a GPU all arrays must have one dtype "
+            f"but {name_x} has {dtype_x} and {name_y} has {dtype_y}"
+        )
+
+
+CudaKernel = tuple[float | None, float, bool] | None
+
+
+def cuda_kernel(kernel: Kernel) -> CudaKernel:
+    """A kernel as `_cuda` reads it. A median is always exact there."""
+    return (kernel.sigma, kernel.scale, kernel.include_diagonal) if isinstance(kernel, RBF) else None
+
+
+@dataclass(frozen=True)
+class HsicLaunch:
+    """HSIC of pairs of layers."""
+
+    place: Place
+    unbiased: bool
+    allow_tf32: bool
+
+    def pair(
+        self,
+        x: Array,
+        y: Array,
+        kernel_x: CudaKernel,
+        kernel_y: CudaKernel,
+        values: Array,
+        row_sums: Array | None = None,
+        bandwidths: Array | None = None,
+    ) -> None:
+        """Fills values (3,), HSIC of x with y, x with x, y with y, and where given what `pair_grad` needs."""
+        place = self.place
+        arguments = place.described(x), place.described(y), kernel_x, kernel_y, self.unbiased, self.allow_tf32
+        place.run("hsic", *arguments, *map(place.address, (row_sums, bandwidths, values)))
+
+    def pair_grad(
+        self,
+        x: Array,
+        y: Array,
+        kernel_x: CudaKernel,
+        kernel_y: CudaKernel,
+        row_sums: Array,
+        bandwidths: Array,
+        weights: Array,
+        wanted: Sequence[bool],
+    ) -> list[Array | None]:
+        """Gradients of weights (3,) times the values, by x and y, where wanted."""
+        place = self.place
+        grads = [
+            place.empty(*side.shape, dtype=place.framework.dtype(side)) if want else None
+            for side, want in zip((x, y), wanted, strict=True)
+        ]
+        arguments = place.described(x), place.described(y), kernel_x, kernel_y, self.unbiased, self.allow_tf32
+        place.run("hsic_grad", *arguments, *map(place.address, (row_sums, bandwidths, weights, *grads)))
+        return grads
+
+
+def median_squared_distance(
+    place: Place, x: Array, include_diagonal: bool, allow_tf32: bool = False
+) -> Array:
+    """(1,), float64."""
+    median = place.empty(1)
+    place.run(
+        "median_squared_distance", place.described(x), include_diagonal, allow_tf32, place.address(median)
+    )
+    return median
+
+
+@dataclass(frozen=True)
+class ContrastLaunch:
+    """A contrastive problem: `groups` are int32 arrays or None, as ops/cuda_ops.hpp explains them."""
+
+    place: Place
+    anchors: Sequence[Array]
+    keys: Sequence[Array]
+    anchor_groups: Array | None
+    key_groups: Array | None
+    temperature: float
+    normalize: bool
+    kind: str
+
+    @property
+    def rows(self) -> int:
+        """Of the anchors."""
+        return sum(x.shape[0] for x in self.anchors)
+
+    @property
+    def columns(self) -> int:
+        """Of the keys."""
+        return sum(x.shape[0] for x in self.keys)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        place = self.place
+        sides = [[place.described(x) for x in side] for side in (self.anchors, self.keys)]
+        groups = place.address(self.anchor_groups), place.address(self.key_groups)
+        return (*sides, *groups, self.temperature, self.normalize, self.kind)
+
+    def forward(self) -> tuple[Array, Array, Array]:
+        """Losses of anchors, then keys (n + m,), what `backward` needs, the anchors' mean (1,): float64."""
+        place, count = self.place, self.rows + self.columns
+        losses, mean = place.empty(count), place.empty(1)
+        saved = place.empty(place.module.contrast_saved_arrays, count)
+        place.run("contrast_forward", *self._arguments(), *map(place.address, (losses, saved, mean)))
+        return losses, saved, mean
+
+    def backward(
+        self,
+        saved: Array,
+        wanted: Sequence[bool],
+        weights: Array | None = None,
+        scale_of_mean: Array | None = None,
+    ) -> tuple[list[Array | None], Array]:
+        """Gradients of the weighted losses, or of the anchors' mean times its scale: by arrays, and by the
+        temperature (1,). `wanted` says for each of anchors, then keys, whether its gradient is.
+        """
+        place = self.place
+        grads = [
+            place.empty(*x.shape, dtype=place.framework.dtype(x)) if want else None
+            for x, want in zip((*self.anchors, *self.keys), wanted, strict=True)
+        ]
+        by_temperature = place.empty(1)
+        sources = place.address(saved), place.address(weights), place.address(scale_of_mean)
+        targets = [place.address(grad) for grad in grads]
+        place.run("contrast_backward", *self._arguments(), *sources, targets, place.address(by_temperature))
+        return grads, by_temperature

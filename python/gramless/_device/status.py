@@ -1,0 +1,94 @@
+"""Whether this process can compute on a GPU, and in one sentence why not. Loads the CUDA module then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+__all__ = ["CudaDevice", "CudaStatus", "cuda_status"]
+
+
+@dataclass(frozen=True)
+class CudaDevice:
+    """One GPU the driver shows to this process."""
+
+    name: str
+    compute_capability: tuple[int, int]
+    memory_bytes: int
+    reason: str | None  # why the kernels cannot run on it, in one sentence
+
+
+@dataclass(frozen=True)
+class CudaStatus:
+    """Whether CUDA arrays can be computed with: `bool(status)`, and if not, the reason in one sentence."""
+
+    built: bool
+    toolkit: str | None  # the version this build is of
+    driver: str | None  # the newest CUDA version the driver knows
+    devices: tuple[CudaDevice, ...]
+    reason: str | None
+
+    def __bool__(self) -> bool:
+        return self.reason is None
+
+
+_module: ModuleType | None = None  # once it is known to be usable
+
+
+def cuda_status() -> CudaStatus:
+    """What gramless knows of CUDA here: whether it was built with it, driver, devices, what is missing.
+
+    Asks the driver anew at every call; that starts CUDA in this process, after which a fork must not use it.
+
+    >>> status = cuda_status()
+    >>> bool(status) == (status.reason is None)
+    True
+    """
+    try:
+        module: Any = import_module("gramless._cuda")
+    except ImportError as error:
+        return CudaStatus(False, None, None, (), _why_not_loaded(error))
+    driver, runtime, found, failure = module.devices()
+    devices = tuple(CudaDevice(name, (major, minor), *more) for name, major, minor, *more in found)
+    reason = _why_not_usable(driver, runtime, devices, failure)
+    return CudaStatus(True, _version(runtime), _version(driver) if driver else None, devices, reason)
+
+
+def cuda_module(function: str) -> Any:
+    """The extension module with the CUDA kernels; raises RuntimeError with the reason where it cannot run."""
+    global _module
+    if _module is None:
+        status = cuda_status()
+        if not status:
+            raise RuntimeError(f"{function}: CUDA arrays cannot be used here, because {status.reason}")
+        _module = import_module("gramless._cuda")
+    return _module
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _why_not_loaded(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return "this installation was built without CUDA (build it with GRAMLESS_CUDA=ON, or pypi)"
+    return f"the module gramless._cuda cannot be loaded ({error})"
+
+
+def _why_not_usable(driver: int, runtime: int, devices: tuple[CudaDevice, ...], error: str) -> str | None:
+    if driver == 0:
+        return "no NVIDIA driver was found"
+    if driver // 1000 < runtime // 1000:
+        return (
+            f"the NVIDIA driver knows CUDA {_version(driver)} but this build is of CUDA {_version(runtime)}; "
+            "driver 580 or newer is needed"
+        )
+    if error:
+        return f"the NVIDIA driver shows no GPU ({error})"
+    if not devices:
+        return "the NVIDIA driver shows no GPU"
+    if all(device.reason for device in devices):
+        return "; ".join(f"{device.name}: {device.reason}" for device in devices)
+    return None

@@ -1,0 +1,140 @@
+"""The operators of torch on a GPU: what `Problem` and the operators of HSIC are on a CPU.
+
+Nothing waits for it, but a temperature that is a tensor and labels of the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .._device.hsic import own_values, pair_values
+from .._device.launch import ContrastLaunch, CudaKernel, HsicLaunch, Place
+from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_exclusion
+from .._device.status import cuda_module
+from .._losses import as_temperature
+from ._framework import TorchFramework
+from ._options import Options
+
+HEAD = 2  # what stands before a layer's row sums in `saved`, as on the CPU
+
+
+def place(function: str, x: Tensor) -> Place:
+    """Where x is."""
+    framework = TorchFramework()
+    return Place(function, framework, framework.device(x), cuda_module(function))
+
+
+class DeviceProblem:
+    """The arguments of an operator of contrastive losses as those of a launch."""
+
+    def __init__(
+        self,
+        anchors: Sequence[Tensor],
+        keys: Sequence[Tensor],
+        labels: Tensor | None,
+        learned_temperature: Tensor | None,
+        options: Options,
+    ) -> None:
+        refuse_exclusion(options.function, options.exclude_above, options.exclude_hardest)
+        self.options = options
+        anchors, keys = ([x.resolve_neg() for x in side] for side in (anchors, keys))
+        temperature = options.temperature if learned_temperature is None else learned_temperature.item()
+        where, groups, counted = place(options.function, anchors[0]), None, None
+        if labels is not None:
+            groups, counted = groups_of(where, labels, sum(x.shape[0] for x in anchors))
+        of_keys = None
+        if keys and options.kind != "log_sum_exp":
+            of_keys = queue_groups(where, keys[0].shape[0], sum(x.shape[0] for x in keys[1:]))
+        chosen = as_temperature(options.function, temperature), options.normalize, options.kind
+        launch = ContrastLaunch(where, anchors, keys, groups, of_keys, *chosen)
+        self.contrast = DeviceContrast(launch, counted, options.symmetric)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """The loss, and what `backward` needs beside the arrays."""
+        losses, saved, mean = self.contrast.launch.forward()
+        return self.contrast.reduced(losses, mean, self.options.reduction), saved  # type: ignore[arg-type]
+
+    def backward(
+        self, grad: Tensor, saved: Tensor, wanted: Sequence[bool]
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """Gradients by the arrays that are wanted, each in its array's dtype, and by the temperature."""
+        contrast, reduction, grad = self.contrast, self.options.reduction, grad.double()
+        wanted = wanted[: len(contrast.launch.anchors) + len(contrast.launch.keys)]
+        if reduction == "mean" and contrast.all_alike:
+            return contrast.launch.backward(saved, wanted, scale_of_mean=grad.reshape(1))
+        if reduction == "none":
+            weights = contrast.weights("none", grad)
+        else:
+            weights = contrast.weights(reduction) * grad  # type: ignore[arg-type]
+        return contrast.launch.backward(saved, wanted, weights)
+
+
+def _hsic_launch(function: str, x: Tensor, estimator: str) -> HsicLaunch:
+    allow_tf32 = torch.backends.cuda.matmul.allow_tf32
+    return HsicLaunch(place(function, x), estimator == "unbiased", allow_tf32)
+
+
+def hsic_forward(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    function: str,
+    kernels: tuple[CudaKernel, CudaKernel],
+    estimator: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(xs, ys), (xs,), (ys,), and for each layer what the backward needs, (layers, 2 + n), all float64."""
+    xs, ys = ([x.resolve_neg() for x in side] for side in (xs, ys))
+    launch = _hsic_launch(function, xs[0], estimator)
+    saved = launch.place.zeros(len(xs) + len(ys), HEAD + xs[0].shape[0])
+    values = pair_values(launch, xs, ys, kernels, saved[:, 1:])
+    xy, xx, yy = (x.clone() for x in own_values(values, not ys))  # the outputs of an operator share no memory
+    return xy, xx, yy[: len(ys)], saved
+
+
+def _pair_weights(
+    alone: bool, i: int, j: int, grad_xy: Tensor, grad_xx: Tensor, grad_yy: Tensor
+) -> Tensor:  # (3,)
+    """The derivative by what the launch of one pair returned; a layer's own value is in one pair only."""
+    zero = grad_xy.new_zeros(())
+    if alone:
+        own = grad_xy[i, i] + grad_xx[i] if i == j else zero
+        return torch.stack([zero if i == j else grad_xy[i, j] + grad_xy[j, i], own, zero])
+    return torch.stack([grad_xy[i, j], grad_xx[i] if j == 0 else zero, grad_yy[j] if i == 0 else zero])
+
+
+def hsic_backward(
+    xs: Sequence[Tensor],
+    ys: Sequence[Tensor],
+    function: str,
+    kernels: tuple[CudaKernel, CudaKernel],
+    estimator: str,
+    saved: Tensor,
+    grads: tuple[Tensor, Tensor, Tensor],
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """Gradients by the layers that are wanted, each in its layer's dtype."""
+    layers = [x.resolve_neg() for x in (*xs, *ys)]
+    launch, alone = _hsic_launch(function, layers[0], estimator), not ys
+    totals: list[Tensor | None] = [None] * len(layers)
+    for i in range(len(xs)):
+        for j in range(i, len(xs)) if alone else range(len(ys)):
+            sides = i, j if alone else len(xs) + j
+            asked = [wanted[sides[0]], wanted[sides[1]] and not (alone and i == j)]
+            if not any(asked):
+                continue
+            kept = saved[list(sides)]
+            arguments = kept[:, 2:].contiguous(), kept[:, 1].contiguous(), _pair_weights(alone, i, j, *grads)
+            x, y = (layers[side] for side in sides)
+            found = launch.pair_grad(x, y, *kernels, *arguments, asked)
+            for side, grad in zip(sides, found, strict=True):
+                totals[side] = _added(totals[side], grad)
+    return [total.to(x.dtype) for total, x in zip(totals, layers, strict=True) if total is not None]
+
+
+def _added(total: Tensor | None, grad: Tensor | None) -> Tensor | None:
+    """Their sum, in float32 at least."""
+    if total is None or grad is None:
+        return grad if total is None else total
+    return total.to(torch.promote_types(total.dtype, torch.float32)) + grad

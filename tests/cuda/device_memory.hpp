@@ -1,0 +1,73 @@
+// Memory as kernels in the emulator get it: exactly as large as they were told, and not zero at first.
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "check.hpp"
+#include "engine/primitives.cuh"
+#include "ops/cuda_ops.hpp"
+
+namespace gramless::cuda {
+
+class DeviceMemory {
+ public:
+  explicit DeviceMemory(std::size_t bytes)
+      : bytes_(bytes), data_(static_cast<char*>(std::aligned_alloc(256, padded()))) {
+    std::memset(data_, 0xff, bytes);
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_poison_memory_region(data_ + bytes_, padded() - bytes_);
+#endif
+  }
+  ~DeviceMemory() {
+    if (data_ == nullptr) return;
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(data_, padded());
+#endif
+    std::free(data_);
+  }
+  DeviceMemory(DeviceMemory&& other) noexcept : bytes_(other.bytes_), data_(std::exchange(other.data_, nullptr)) {}
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    std::swap(data_, other.data_);
+    return *this;
+  }
+
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data_);
+  }
+  template <class T>
+  std::vector<T> values() const {
+    return {as<T>(), as<T>() + bytes_ / sizeof(T)};
+  }
+
+ private:
+  std::size_t padded() const { return (bytes_ + 256) / 256 * 256; }
+
+  std::size_t bytes_;
+  char* data_;
+};
+
+// The six ways to run a kernel: who runs next, and whether asynchronous copies land early or late.
+constexpr int schedules = 6;
+inline void use_schedule(int number) {
+  emulator::options.order = static_cast<emulator::Options::Order>(number % 3);
+  emulator::options.late_copies = number < 3;
+  emulator::options.seed = 11 + static_cast<std::uint64_t>(number);
+}
+// How many of them a test tries: all, or as many as GRAMLESS_SCHEDULES says.
+inline int schedules_to_try() {
+  const char* const wanted = std::getenv("GRAMLESS_SCHEDULES");
+  return wanted ? std::atoi(wanted) : schedules;
+}
+
+inline bool succeeded(const char* error) {
+  if (error != nullptr) std::fprintf(stderr, "%s\n", error);
+  return error == nullptr;
+}
+
+}  // namespace gramless::cuda

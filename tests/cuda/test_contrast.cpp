@@ -1,0 +1,185 @@
+// The contrastive losses and their gradients from emulated kernels against n x n code in long double, beside naive code
+// in the same dtype.
+#include <numeric>
+
+#include "naive_contrast.hpp"
+
+namespace gramless::cuda {
+namespace {
+
+ContrastInput input_of(const ContrastCase& shape, Dtype dtype) {
+  ContrastInput input;
+  unsigned seed = 5;
+  std::mt19937 random(17);
+  for (const auto* parts : {&shape.anchors, &shape.keys})
+    for (std::size_t p = 0; p < parts->size(); p++) {
+      const std::int64_t rows = (*parts)[p];
+      const auto noise = normal_entries(seed++);
+      const bool pairs = !input.parts.empty() && rows <= input.parts[0].rows() && shape.labels == 0;
+      input.parts.emplace_back(
+          dtype, rows, shape.width,
+          [&](std::int64_t i, std::int64_t k) { return noise(i, k) + (pairs ? 2 * input.parts[0].value(i, k) : 0); },
+          seed % 2 == 0, seed % 3);
+      for (std::int64_t i = 0; i < rows; i++) {
+        const bool queue = parts == &shape.keys && p == 1;
+        const auto label =
+            static_cast<std::int64_t>(random() % static_cast<unsigned>(std::max<std::int64_t>(1, shape.labels)));
+        input.groups.push_back(static_cast<std::int32_t>(queue ? -1 : shape.labels ? label : i));
+      }
+    }
+  for (std::size_t i = 0; i < input.groups.size(); i++)
+    input.weights.push_back(0.01 + 0.001 * static_cast<double>(i % 5));
+  return input;
+}
+
+ContrastSide side_of(const ContrastInput& input, std::size_t first, std::size_t count, const std::int32_t* groups) {
+  ContrastSide side;
+  side.part_count = static_cast<int>(count);
+  for (std::size_t p = 0; p < count; p++) side.parts[p] = input.parts[first + p].view();
+  side.groups = groups;
+  return side;
+}
+
+ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input, Dtype dtype, Operand operand) {
+  const std::size_t anchors = static_cast<std::size_t>(
+                        std::accumulate(shape.anchors.begin(), shape.anchors.end(), std::int64_t{0})),
+                    all = input.groups.size();
+  const DeviceMemory groups(all * sizeof(std::int32_t)), losses(all * sizeof(double)), saved(5 * all * sizeof(double)),
+      weights(all * sizeof(double)), mean(sizeof(double)), by_temperature(sizeof(double));
+  std::copy(input.groups.begin(), input.groups.end(), groups.as<std::int32_t>());
+  std::copy(input.weights.begin(), input.weights.end(), weights.as<double>());
+  const bool named = shape.labels > 0 || shape.keys.size() > 1;
+  ContrastTask problem;
+  problem.anchors = side_of(input, 0, shape.anchors.size(), named ? groups.as<std::int32_t>() : nullptr);
+  problem.keys =
+      side_of(input, shape.anchors.size(), shape.keys.size(), named ? groups.as<std::int32_t>() + anchors : nullptr);
+  problem.keys_are_anchors = shape.keys_are_anchors;
+  problem.temperature = shape.temperature;
+  problem.normalize = shape.normalize;
+  problem.kind = shape.kind;
+  problem.operand = operand;
+  ContrastForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};
+  const DeviceMemory forward_scratch(contrast_forward_scratch_bytes(forward));
+  CHECK(succeeded(contrast_forward(forward, forward_scratch.as<char>(), nullptr)));
+  ContrastBackwardTask backward;
+  backward.problem = problem;
+  backward.saved = saved.as<double>();
+  backward.weights = weights.as<double>();
+  backward.grad_temperature = by_temperature.as<double>();
+  std::vector<DeviceMemory> grads;
+  for (std::size_t p = 0; p < input.parts.size(); p++) {
+    grads.emplace_back(static_cast<std::size_t>(input.parts[p].rows() * shape.width) * bytes_of(dtype));
+    backward.grads[p] = grads.back().as<char>();
+  }
+  const DeviceMemory backward_scratch(contrast_backward_scratch_bytes(backward));
+  CHECK(succeeded(contrast_backward(backward, backward_scratch.as<char>(), nullptr)));
+  ContrastAnswer answer;
+  answer.losses = losses.values<double>();
+  answer.losses.resize(shape.keys_are_anchors ? all : anchors);
+  const double sum =
+      std::accumulate(answer.losses.begin(), answer.losses.begin() + static_cast<std::ptrdiff_t>(anchors), 0.0);
+  CHECK(std::abs(*mean.as<double>() - sum / static_cast<double>(anchors)) <= 1e-12 * (1 + std::abs(sum)));
+  for (std::size_t p = 0; p < grads.size(); p++)
+    for (std::int64_t i = 0; i < input.parts[p].rows() * shape.width; i++)
+      answer.grads.push_back(load(dtype, grads[p].as<char>() + i * static_cast<std::int64_t>(bytes_of(dtype))));
+  answer.temperature = *by_temperature.as<double>();
+  return answer;
+}
+
+double largest(const std::vector<double>& values) {
+  double found = 0;
+  for (const double value : values) found = std::max(found, std::abs(value));
+  return found;
+}
+
+struct ContrastAccuracy {
+  Accuracy loss, gradient, temperature;
+
+  void add(const ContrastCase& shape, const ContrastAnswer& our, const ContrastAnswer& naive,
+           const ContrastAnswer& truth) {
+    const double slope = 1 / std::abs(shape.temperature), weight = 0.012;
+    const auto compare = [](Accuracy& accuracy, const std::vector<double>& a, const std::vector<double>& b,
+                            const std::vector<double>& c, double scale) {
+      CHECK(a.size() == c.size());
+      for (std::size_t i = 0; i < c.size(); i++) accuracy.add(a[i] / scale, b[i] / scale, c[i] / scale);
+    };
+    compare(loss, our.losses, naive.losses, truth.losses, std::max(1.0, largest(truth.losses)));
+    const double share = weight * slope * (shape.width <= 2 || truth.losses.size() <= 2 ? 1 : 1e-3);
+    compare(gradient, our.grads, naive.grads, truth.grads, std::max(largest(truth.grads), share));
+    const double count = static_cast<double>(truth.losses.size());
+    compare(temperature, {our.temperature}, {naive.temperature}, {truth.temperature},
+            std::max(std::abs(truth.temperature), count * weight * slope));
+  }
+};
+
+void check_cases(const std::vector<ContrastCase>& cases, Dtype dtype, Operand operand) {
+  ContrastAccuracy accuracy;
+  for (const ContrastCase& shape : cases) {
+    const ContrastInput input = input_of(shape, dtype);
+    const ContrastAnswer truth = NaiveContrast<long double>(shape, input, Dtype::float64).answer();
+    const ContrastAnswer naive = dtype == Dtype::float64 ? NaiveContrast<double>(shape, input, dtype).answer()
+                                                         : NaiveContrast<float>(shape, input, dtype).answer();
+    accuracy.add(shape, ours(shape, input, dtype, operand), naive, truth);
+  }
+  CHECK(accuracy.loss.holds(dtype, name_of(dtype)));
+  CHECK(accuracy.gradient.holds(dtype, name_of(dtype)));
+  CHECK(accuracy.temperature.holds(dtype, name_of(dtype)));
+}
+
+const std::vector<ContrastCase> nt_xent = {
+    {{1, 1}, {}, 3, 0.5},   {{2, 2}, {}, 1, 0.5},     {{5, 5}, {}, 33, 0.1},    {{33, 33}, {}, 64, 0.05},
+    {{64, 64}, {}, 7, 0.5}, {{65, 65}, {}, 100, 0.2}, {{40, 40}, {}, 9, 0.005},
+};
+const std::vector<ContrastCase> relatives = {
+    {{30, 30}, {}, 9, 2.0, false},
+    {{40, 40}, {}, 17, 0.3, true, ContrastKind::decoupled},
+    {{50}, {}, 20, 0.5, true, ContrastKind::softmax, 7},
+    {{50}, {}, 20, 0.02, true, ContrastKind::softmax, 40},
+    {{33}, {33}, 12, 0.2, true, ContrastKind::softmax, 0, true},
+    {{20}, {20, 70}, 40, 0.1},
+    {{20}, {90}, 5, 0.1, true, ContrastKind::log_sum_exp},
+    {{60}, {60}, 50, -0.4, true, ContrastKind::softmax, 0, true},
+};
+const std::vector<ContrastCase> wide = {{{70, 70}, {}, 300, 0.1},
+                                        {{10}, {150}, 270, 0.5, true, ContrastKind::softmax, 4}};
+
+TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
+  for (const ContrastCase& shape : {ContrastCase{{70, 70}, {}, 40, 0.1}, ContrastCase{{70}, {70}, 20, 0.01, false}})
+    for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::float64}) {
+      const ContrastInput input = input_of(shape, dtype);
+      const Operand operand = default_operand(dtype, false);
+      use_schedule(0);
+      const ContrastAnswer first = ours(shape, input, dtype, operand);
+      check_cases({shape}, dtype, operand);
+      for (int number = 1; number < schedules; number++) {
+        use_schedule(number);
+        const ContrastAnswer again = ours(shape, input, dtype, operand);
+        CHECK(again.losses == first.losses && again.grads == first.grads && again.temperature == first.temperature);
+      }
+    }
+}
+
+TEST(nt_xent_of_every_dtype_is_as_accurate_as_naive_code) {
+  use_schedule(0);
+  check_cases(nt_xent, Dtype::float32, Operand::split);
+  check_cases(nt_xent, Dtype::float64, Operand::float64);
+  check_cases(nt_xent, Dtype::float16, Operand::float16);
+  check_cases(nt_xent, Dtype::bfloat16, Operand::bfloat16);
+}
+
+TEST(relatives_of_nt_xent_are_as_accurate_as_naive_code) {
+  use_schedule(5);
+  check_cases(relatives, Dtype::float32, Operand::split);
+  check_cases(relatives, Dtype::float64, Operand::float64);
+  check_cases(relatives, Dtype::bfloat16, Operand::bfloat16);
+}
+
+TEST(wide_rows_are_as_accurate_as_naive_code) {
+  use_schedule(1);
+  check_cases(wide, Dtype::float32, Operand::split);
+  check_cases(wide, Dtype::float16, Operand::float16);
+  check_cases({{{10, 10}, {}, 70, 0.1}}, Dtype::float64, Operand::float64);
+}
+
+}  // namespace
+}  // namespace gramless::cuda

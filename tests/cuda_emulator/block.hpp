@@ -1,0 +1,169 @@
+// A block of CUDA threads and what its threads wait at: barriers of the block, operations of a warp.
+#pragma once
+
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cuda_emulator/fiber.hpp"
+
+namespace emulator {
+
+// What a kernel did wrong.
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Options {
+  enum class Order : std::uint8_t { forward, reverse, random } order = Order::forward;  // who runs next
+  bool late_copies = true;  // asynchronous copies land at the wait, else at once
+  std::uint64_t seed = 1;
+};
+inline Options options;
+
+struct Index {
+  unsigned x = 0, y = 0, z = 0;
+};
+struct Extent {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+// A line of the kernel.
+struct Site {
+  const char* file = nullptr;
+  int line = 0;
+
+  bool operator==(const Site& other) const {
+    return line == other.line && (file == other.file || std::strcmp(file, other.file) == 0);
+  }
+  std::string text() const { return std::string(file) + ":" + std::to_string(line); }
+};
+inline Site here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
+
+struct AsyncCopy {
+  void* to;
+  const void* from;
+  unsigned bytes;
+  bool landed;
+};
+
+struct Thread {
+  enum class State : std::uint8_t { ready, blocked, done } state = State::ready;
+  Fiber fiber;
+  Index index;
+  unsigned number = 0, warp = 0, lane = 0;
+  Site waits_at;
+  std::vector<AsyncCopy> open_copies;
+  std::vector<std::vector<AsyncCopy>> copy_groups;
+};
+
+using WarpOperands = std::uint64_t[32][16];  // of each lane; results go back the same way
+
+struct Warp {
+  unsigned arrived = 0, mask = 0;
+  const char* operation = nullptr;
+  Site site;
+  WarpOperands operands;
+};
+
+struct Barrier {
+  std::size_t arrived = 0;
+  Site site;
+  std::vector<Thread*> waiting;
+};
+
+struct Block {
+  Extent grid, extent;
+  Index index;
+  Options how;
+  std::function<void()> kernel;
+  std::vector<Thread> threads;
+  std::vector<Warp> warps;
+  Barrier barrier;
+  Fiber scheduler;
+  Thread* running = nullptr;
+  std::deque<unsigned> ready;
+  std::size_t alive = 0;
+  std::string error;
+  std::mt19937_64 random;
+  char* shared = nullptr;
+  std::size_t shared_bytes = 0;
+  std::vector<void*> kept;    // freed with the launch, so that no address means two things to ThreadSanitizer
+  char* tokens = nullptr;     // [0]: the block's barrier, [1 + warp]: that of a warp
+  char begun = 0, ended = 0;  // tokens of the launch
+};
+inline thread_local Block* block = nullptr;
+
+EMULATOR_UNSEEN inline Thread& self() { return *block->running; }
+
+[[noreturn]] inline void fail(const std::string& message) { throw Error(message); }
+
+inline void wake(Thread& thread) {
+  thread.state = Thread::State::ready;
+  block->ready.push_back(thread.number);
+}
+
+inline void wait_here(Site site) {
+  Thread& thread = self();
+  thread.state = Thread::State::blocked;
+  thread.waits_at = site;
+  switch_fibers(thread.fiber, block->scheduler);
+  if (!block->error.empty()) fail(block->error);
+}
+
+// __syncthreads
+inline void synchronize_block(Site site) {
+  const Bookkeeping own;
+  Barrier& barrier = block->barrier;
+  if (barrier.arrived == 0)
+    barrier.site = site;
+  else if (!(barrier.site == site))
+    fail("divergent barrier: one thread at " + barrier.site.text() + ", another at " + site.text());
+  if (block->alive < block->threads.size())
+    fail("__syncthreads() after a thread of the block has left, at " + site.text());
+  release(block->tokens);
+  if (++barrier.arrived == block->threads.size()) {
+    for (Thread* thread : barrier.waiting) wake(*thread);
+    barrier.waiting.clear();
+    barrier.arrived = 0;
+  } else {
+    barrier.waiting.push_back(&self());
+    wait_here(site);
+  }
+  acquire(block->tokens);
+}
+
+// Every lane of the mask leaves its operands; the last one computes the results of all, and wakes the others.
+template <class Compute>
+void warp_operation(const char* operation, unsigned mask, std::uint64_t* operands, int count, Site site,
+                    Compute compute) {
+  const Bookkeeping own;
+  Thread& thread = self();
+  Warp& warp = block->warps[thread.warp];
+  if (!(mask >> thread.lane & 1)) fail("a lane is not in its own mask at " + site.text());
+  if (warp.arrived == 0) {
+    warp.mask = mask;
+    warp.site = site;
+    warp.operation = operation;
+  } else if (warp.mask != mask || warp.operation != operation || !(warp.site == site)) {
+    fail("divergent warp: " + std::string(warp.operation) + " at " + warp.site.text() + " and " + operation + " at " +
+         site.text());
+  }
+  for (int i = 0; i < count; i++) warp.operands[thread.lane][i] = operands[i];
+  warp.arrived |= 1u << thread.lane;
+  if (warp.arrived == mask) {
+    compute(warp.operands);
+    warp.arrived = 0;
+    for (unsigned lane = 0; lane < 32; lane++)
+      if ((mask >> lane & 1) && lane != thread.lane) wake(block->threads[thread.warp * 32 + lane]);
+  } else {
+    wait_here(site);
+  }
+  for (int i = 0; i < count; i++) operands[i] = warp.operands[thread.lane][i];
+}
+
+}  // namespace emulator

@@ -1,0 +1,179 @@
+// Runs the blocks of a grid one after the other, the threads of a block in the order the options ask for.
+#pragma once
+
+#include <cstdlib>
+#include <utility>
+
+#include "cuda_emulator/block.hpp"
+
+namespace emulator {
+
+// A thread of the block, from its first instruction to its last. Fibers are kept: the next block continues here.
+inline void run_threads() {
+#if defined(__SANITIZE_ADDRESS__)
+  const void* bottom;
+  std::size_t bytes;
+  __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
+  if (block->scheduler.stack == nullptr) {
+    block->scheduler.stack = static_cast<char*>(const_cast<void*>(bottom));
+    block->scheduler.bytes = bytes;
+  }
+#endif
+  while (true) {
+    Thread& thread = self();
+    {
+      std::string error;
+      acquire(&block->begun);
+      try {
+        block->kernel();
+      } catch (const std::exception& caught) {
+        error = caught.what();
+      }
+      const Bookkeeping own;
+      if (error.empty() && !(thread.open_copies.empty() && thread.copy_groups.empty()))
+        error = "a thread leaves with copies nobody waited for";
+      if (block->error.empty()) block->error = error;
+      thread.state = Thread::State::done;
+      thread.open_copies.clear();
+      thread.copy_groups.clear();
+      --block->alive;
+      release(&block->ended);
+    }
+    switch_fibers(thread.fiber, block->scheduler);
+  }
+}
+
+class Launch {
+ public:
+  Launch(Extent grid, Extent extent, std::size_t shared_bytes, std::function<void()> kernel) {
+    const unsigned threads = extent.x * extent.y * extent.z;
+    if (threads == 0 || threads > 1024) throw Error("a block of " + std::to_string(threads) + " threads");
+    if (shared_bytes > 227 << 10) throw Error(std::to_string(shared_bytes) + " bytes of shared memory");
+    own_.grid = grid;
+    own_.extent = extent;
+    own_.how = options;
+    own_.kernel = std::move(kernel);
+    own_.random.seed(options.seed);
+    own_.shared_bytes = shared_bytes;
+    own_.threads.resize(threads);
+    own_.warps.resize((threads + 31) / 32);
+    for (unsigned i = 0; i < threads; i++) {
+      Thread& thread = own_.threads[i];
+      thread.number = i;
+      thread.warp = i / 32;
+      thread.lane = i % 32;
+      thread.index = {i % extent.x, i / extent.x % extent.y, i / extent.x / extent.y};
+      create(thread.fiber, run_threads);
+    }
+#if defined(__SANITIZE_THREAD__)
+    own_.scheduler.tsan_thread = __tsan_get_current_fiber();
+#endif
+    block = &own_;
+  }
+
+  ~Launch() {
+    acquire(&own_.ended);
+    for (Thread& thread : own_.threads) destroy(thread.fiber);
+    for (void* memory : own_.kept) std::free(memory);
+    block = nullptr;
+  }
+
+  void run() {
+    release(&own_.begun);  // the launch comes before its threads, but no block before another
+    for (unsigned z = 0; z < own_.grid.z; z++)
+      for (unsigned y = 0; y < own_.grid.y; y++)
+        for (unsigned x = 0; x < own_.grid.x; x++) {
+          own_.index = {x, y, z};
+          run_block();
+        }
+  }
+
+ private:
+  static std::size_t padded(std::size_t bytes) { return (bytes + 1023) / 1024 * 1024; }
+
+  void start_block() {
+    own_.alive = own_.threads.size();
+    own_.ready.clear();
+    own_.barrier = {};
+    for (Warp& warp : own_.warps) warp.arrived = 0;
+#if defined(__SANITIZE_THREAD__)
+    std::vector<Fiber> old;  // new threads for ThreadSanitizer, as blocks are not ordered
+    for (Thread& thread : own_.threads) {
+      old.push_back(thread.fiber);
+      thread.fiber = {};
+      create(thread.fiber, run_threads);
+    }
+    for (Fiber& fiber : old) destroy(fiber);
+#endif
+    for (Thread& thread : own_.threads) wake(thread);
+    own_.tokens = static_cast<char*>(std::malloc(1 + own_.warps.size()));
+    own_.kept.push_back(own_.tokens);
+    prepare_shared_memory();
+  }
+
+  // Filled with NaN: shared memory is not zero at first.
+  void prepare_shared_memory() {
+    const std::size_t bytes = padded(own_.shared_bytes);
+    if (bytes == 0) return;
+#if defined(__SANITIZE_THREAD__)
+    own_.shared = nullptr;  // no block sees another's
+#endif
+    if (own_.shared == nullptr) {
+      own_.shared = static_cast<char*>(std::aligned_alloc(1024, bytes));
+      own_.kept.push_back(own_.shared);
+#if defined(__SANITIZE_ADDRESS__)
+      __asan_poison_memory_region(own_.shared + own_.shared_bytes, bytes - own_.shared_bytes);
+#endif
+    }
+    std::memset(own_.shared, 0xff, own_.shared_bytes);
+  }
+
+  unsigned take_next() {
+    std::deque<unsigned>& ready = own_.ready;
+    std::size_t position = 0;
+    if (own_.how.order == Options::Order::reverse) position = ready.size() - 1;
+    if (own_.how.order == Options::Order::random) position = own_.random() % ready.size();
+    const unsigned number = ready[position];
+    if (own_.how.order == Options::Order::random) ready[position] = ready.back();
+    if (own_.how.order == Options::Order::forward)
+      ready.pop_front();
+    else
+      ready.pop_back();
+    return number;
+  }
+
+  void resume(Thread& thread) {
+    own_.running = &thread;
+    switch_fibers(own_.scheduler, thread.fiber);
+  }
+
+  std::string deadlock() const {
+    std::string message = "deadlock: " + std::to_string(own_.alive) + " threads wait";
+    int named = 0;
+    for (const Thread& thread : own_.threads)
+      if (thread.state == Thread::State::blocked && named++ < 3)
+        message += ", " + std::to_string(thread.number) + " at " + thread.waits_at.text();
+    return message;
+  }
+
+  void run_block() {
+    const Bookkeeping own;
+    start_block();
+    while (own_.alive > 0) {
+      if (!own_.ready.empty()) {
+        resume(own_.threads[take_next()]);
+        continue;
+      }
+      if (own_.error.empty()) own_.error = deadlock();
+      for (Thread& thread : own_.threads)  // woken by an error, they unwind
+        if (thread.state == Thread::State::blocked) resume(thread);
+    }
+    if (own_.error.empty()) return;
+    const std::string where = " (block " + std::to_string(own_.index.x) + ", " + std::to_string(own_.index.y) + ")";
+    throw Error(std::exchange(own_.error, {}) + where);
+  }
+
+  Block own_;
+};
+
+}  // namespace emulator

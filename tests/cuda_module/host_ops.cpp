@@ -1,0 +1,194 @@
+// The operations of csrc/ops/cuda_ops.hpp as the CPU core computes them, on memory of the host: what stands behind the
+// Python half where its tests are about the Python half. The emulated kernels are the other double, slower and truer.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "ops/backends.hpp"
+#include "ops/contrast.hpp"
+#include "ops/cuda_ops.hpp"
+#include "ops/hsic.hpp"
+#include "support/dtype.hpp"
+#include "support/thread_pool.hpp"
+
+namespace gramless::cuda {
+namespace {
+
+std::int64_t bytes_of(Dtype dtype) { return dtype == Dtype::float64 ? 8 : dtype == Dtype::float32 ? 4 : 2; }
+
+ArrayView view(const Matrix& matrix) {
+  const std::int64_t size = bytes_of(matrix.dtype);
+  return {matrix.data, matrix.rows, matrix.cols, matrix.row_stride * size, matrix.col_stride * size, matrix.dtype};
+}
+
+Execution execution(const Matrix& matrix) {
+  return {computes_in_float64(matrix.dtype) ? Compute::float64 : Compute::float32, num_threads(), {}};
+}
+
+gramless::KernelSpec resolved(const Matrix& x, const KernelSpec& kernel) {
+  gramless::KernelSpec spec{kernel.rbf, std::nullopt, kernel.scale, kernel.include_diagonal, 0};
+  if (!kernel.rbf) return spec;
+  spec.sigma = kernel.sigma;
+  if (kernel.sigma == 0)
+    spec.sigma = kernel.scale * std::sqrt(Representation(view(x), current_backend(), execution(x))
+                                              .median_squared_distance(kernel.include_diagonal, 0, execution(x)));
+  return spec;
+}
+
+// Gradients are computed in the compute type and rounded to the input's.
+struct Gradient {
+  const Matrix& like;
+  void* target;
+  std::vector<double> wide = std::vector<double>(static_cast<std::size_t>(like.rows * like.cols));
+
+  void* buffer() { return target ? wide.data() : nullptr; }
+
+  void store() const {
+    if (!target) return;
+    const auto* narrow = reinterpret_cast<const float*>(wide.data());
+    if (bytes_of(like.dtype) >= 4) {
+      std::memcpy(target, wide.data(), wide.size() * static_cast<std::size_t>(bytes_of(like.dtype)));
+    } else {
+      for (std::size_t i = 0; i < wide.size(); i++) store_16_bits(static_cast<char*>(target) + 2 * i, narrow[i]);
+    }
+  }
+
+  void store_16_bits(char* address, float value) const {
+    if (like.dtype == Dtype::float16) {
+      const auto half = static_cast<_Float16>(value);
+      std::memcpy(address, &half, 2);
+    } else {
+      const auto bits = std::bit_cast<std::uint32_t>(value);
+      const auto rounded = static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+      std::memcpy(address, &rounded, 2);
+    }
+  }
+};
+
+Estimator estimator(HsicEstimator which) {
+  return which == HsicEstimator::unbiased ? Estimator::unbiased : Estimator::biased;
+}
+
+std::vector<std::int64_t> groups_of(const ContrastSide& side) {
+  std::vector<std::int64_t> groups;
+  for (int part = 0; part < side.part_count; part++)
+    for (std::int64_t row = 0; row < side.parts[part].rows; row++)
+      groups.push_back(side.groups ? side.groups[groups.size()] : row);
+  return groups;
+}
+
+ContrastProblem contrast_problem(const ContrastTask& task) {
+  ContrastProblem problem;
+  for (int part = 0; part < task.anchors.part_count; part++) problem.anchors.push_back(view(task.anchors.parts[part]));
+  for (int part = 0; part < task.keys.part_count; part++) problem.keys.push_back(view(task.keys.parts[part]));
+  problem.anchor_groups = groups_of(task.anchors);
+  problem.key_groups = groups_of(task.keys);
+  problem.temperature = task.temperature;
+  problem.normalize = task.normalize;
+  problem.positives = task.kind != ContrastKind::log_sum_exp;
+  problem.denominator = task.kind == ContrastKind::decoupled ? Denominator::negatives : Denominator::all;
+  return problem;
+}
+
+constexpr std::vector<double> ContrastSums::* saved_fields[] = {&ContrastSums::shift, &ContrastSums::negative,
+                                                                &ContrastSums::positive, &ContrastSums::positive_logit};
+
+}  // namespace
+
+Operand default_operand(Dtype, bool) { return Operand::split; }
+
+const char* check_device(int) { return nullptr; }
+
+std::size_t hsic_scratch_bytes(const HsicTask&) { return 256; }
+
+const char* hsic(const HsicTask& task, void* scratch, void*) {
+  if (!scratch) return "there is no scratch";
+  const LayerInput x{view(task.x), resolved(task.x, task.kernel_x)}, y{view(task.y), resolved(task.y, task.kernel_y)};
+  const Space space = task.row_sums ? Space::gram : Space::automatic;
+  const HsicValues found =
+      hsic_values({&x, 1}, {&y, 1}, estimator(task.estimator), space, current_backend(), execution(task.x));
+  if (task.values) std::copy_n(std::array{found.xy[0], found.xx[0], found.yy[0]}.begin(), 3, task.values);
+  if (task.row_sums) std::copy(found.row_sums.begin(), found.row_sums.end(), task.row_sums);
+  if (task.bandwidths) {
+    task.bandwidths[0] = std::pow(x.kernel.sigma.value_or(0), 2);
+    task.bandwidths[1] = std::pow(y.kernel.sigma.value_or(0), 2);
+  }
+  return nullptr;
+}
+
+std::size_t median_scratch_bytes(const MedianTask&) { return 256; }
+
+const char* median_squared_distance(const MedianTask& task, void*, void*) {
+  Representation x(view(task.x), current_backend(), execution(task.x));
+  *task.median = x.median_squared_distance(task.include_diagonal, 0, execution(task.x));
+  return nullptr;
+}
+
+std::size_t hsic_grad_scratch_bytes(const HsicGradTask&) { return 256; }
+
+const char* hsic_grad(const HsicGradTask& task, void*, void*) {
+  const HsicTask& forward = task.forward;
+  LayerInput layers[] = {{view(forward.x), {}}, {view(forward.y), {}}};
+  const KernelSpec* kernels[] = {&forward.kernel_x, &forward.kernel_y};
+  for (int i = 0; i < 2; i++) {
+    layers[i].kernel = {kernels[i]->rbf, std::nullopt, 1, false, 0};
+    if (kernels[i]->rbf) layers[i].kernel.sigma = std::sqrt(forward.bandwidths[i]);
+  }
+  Gradient grads[] = {{forward.x, task.grad_x}, {forward.y, task.grad_y}};
+  void* const buffers[] = {grads[0].buffer(), grads[1].buffer()};
+  const HsicWeights weights{{task.weights, 1}, {task.weights + 1, 1}, {task.weights + 2, 1}};
+  const std::span<const double> row_sums(forward.row_sums, static_cast<std::size_t>(2 * forward.x.rows));
+  hsic_gradients({layers, 1}, {layers + 1, 1}, estimator(forward.estimator), row_sums, weights, buffers,
+                 current_backend(), execution(forward.x));
+  for (const Gradient& grad : grads) grad.store();
+  return nullptr;
+}
+
+std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask&) { return 256; }
+
+const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void*) {
+  if (!scratch) return "there is no scratch";
+  const ContrastProblem problem = contrast_problem(task.problem);
+  const ContrastSums sums = contrast_sums(problem, current_backend(), execution(task.problem.anchors.parts[0]));
+  const ContrastLosses losses = contrast_losses(problem, sums);
+  std::copy(losses.columns.begin(), losses.columns.end(),
+            std::copy(losses.rows.begin(), losses.rows.end(), task.losses));
+  for (std::size_t field = 0; field < std::size(saved_fields); field++)
+    std::ranges::copy(sums.*saved_fields[field], task.saved + field * sums.shift.size());
+  if (task.mean) {
+    *task.mean = 0;
+    for (const double loss : losses.rows) *task.mean += loss / static_cast<double>(losses.rows.size());
+  }
+  return nullptr;
+}
+
+std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask&) { return 256; }
+
+const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
+  const ContrastProblem problem = contrast_problem(task.problem);
+  const std::size_t rows = problem.anchor_groups.size(), columns = problem.key_groups.size();
+  ContrastSums sums;
+  for (std::size_t field = 0; field < std::size(saved_fields); field++)
+    (sums.*saved_fields[field])
+        .assign(task.saved + field * (rows + columns), task.saved + (field + 1) * (rows + columns));
+  std::vector<double> weights(rows + columns);
+  if (task.scale_of_mean) {
+    std::fill_n(weights.begin(), rows, *task.scale_of_mean / static_cast<double>(rows));
+  } else {
+    std::copy_n(task.weights, rows + columns, weights.begin());
+  }
+  std::vector<Gradient> grads;
+  for (const ContrastSide* part : {&task.problem.anchors, &task.problem.keys})
+    for (int i = 0; i < part->part_count; i++) grads.push_back({part->parts[i], task.grads[grads.size()]});
+  std::vector<void*> buffers;
+  for (Gradient& grad : grads) buffers.push_back(grad.buffer());
+  const std::span<const double> all(weights);
+  const double by_temperature = contrast_gradients(problem, sums, all.first(rows), all.subspan(rows), buffers,
+                                                   current_backend(), execution(task.problem.anchors.parts[0]));
+  for (const Gradient& grad : grads) grad.store();
+  if (task.grad_temperature) *task.grad_temperature = by_temperature;
+  return nullptr;
+}
+
+}  // namespace gramless::cuda

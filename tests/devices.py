@@ -1,0 +1,160 @@
+"""Devices for the tests of the CUDA half: a real GPU, or this machine's memory in the place of one.
+
+"host" is the bindings over the CPU core, which shows that the Python half is right; "emulated" is the
+bindings over the kernels themselves, compiled for the CPU. .ci/cuda_tests.sh builds both into the folder that
+GRAMLESS_CUDA_MODULES names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import gramless
+import numpy as np
+import pytest
+from gramless import _arrays
+from gramless._device import frameworks, status
+
+FOLDER = os.environ.get("GRAMLESS_CUDA_MODULES")
+MODULES = {"host": "_cuda_on_host", "emulated": "_cuda_emulated"}
+
+
+class DeviceArray(np.ndarray):
+    """What an array library of a GPU shows of its arrays; the addresses are those of the host."""
+
+    number = 0  # of its device
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.__array_interface__ | {"version": 3, "stream": None}
+
+    def __array_finalize__(self, other):
+        self.number = getattr(other, "number", 0)
+
+
+class HostFramework(frameworks.NumpyLike):
+    """numpy in the place of cupy. What is empty holds NaN, so that reading it shows."""
+
+    def __init__(self):
+        where = lambda *arguments: np.where(*arguments).view(DeviceArray)  # noqa: E731
+        super().__init__(SimpleNamespace(where=where, sqrt=np.sqrt))
+        self.streams, self.allocated = [], []
+
+    def owns(self, x):
+        return isinstance(x, DeviceArray)
+
+    def device(self, x):
+        return x.number
+
+    def stream(self, device):
+        self.streams.append(len(self.streams))
+        return 0
+
+    def address(self, x):
+        return x.ctypes.data
+
+    def _on(self, device):
+        return contextlib.nullcontext()
+
+    def empty(self, shape, dtype, device):
+        self.allocated.append((shape, dtype))
+        found = np.empty(shape, dtype)
+        found.view(np.uint8)[...] = 255
+        return found.view(DeviceArray)
+
+    def zeros(self, shape, dtype, device):
+        return np.zeros(shape, dtype).view(DeviceArray)
+
+    def arange(self, count, device):
+        return np.arange(count, dtype=np.int32).view(DeviceArray)
+
+    def upload(self, values, device):
+        return values.view(DeviceArray)
+
+
+@cache
+def extension(kind):
+    """The extension module of that kind, or None where it was not built."""
+    found = sorted(Path(FOLDER).glob(f"**/{MODULES[kind]}.*.so")) if FOLDER else []
+    if not found:
+        return None
+    spec = importlib.util.spec_from_file_location(MODULES[kind], found[0])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def has_gpu():
+    """Whether this process can compute on a GPU, and has the libraries to put arrays there."""
+    wanted = all(importlib.util.find_spec(package) for package in ("torch", "cupy"))
+    return bool(wanted and gramless.cuda_status())
+
+
+def present():
+    """The parameters of a test that runs on every device there is."""
+    kinds = [kind for kind in MODULES if extension(kind) is not None]
+    kinds += [pytest.param("cuda", marks=pytest.mark.cuda)] if has_gpu() else []
+    reason = "no GPU here, and .ci/cuda_tests.sh did not build what stands in for one"
+    return kinds or [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+
+
+class Device:
+    """One device, and how values get there and back."""
+
+    def __init__(self, kind, framework=None):
+        self.kind, self.framework = kind, framework
+
+    def array(self, values):
+        """As an array of cupy, or of what stands in its place."""
+        if self.kind == "cuda":
+            import cupy
+
+            return cupy.asarray(values)
+        return np.array(values, copy=True).view(DeviceArray)
+
+    def in_place(self, values):
+        """The same memory, where that of the host stands in for the device's."""
+        return values.view(DeviceArray)
+
+    def tensor(self, values, **options):
+        import torch
+
+        x = torch.as_tensor(values).to("cuda" if self.kind == "cuda" else "cpu")
+        return x.detach().requires_grad_(options.get("requires_grad", False))
+
+    def numpy(self, x):
+        """The values, on the host."""
+        if type(x).__module__.startswith("torch"):
+            return x.detach().cpu().numpy()
+        return np.asarray(x.get() if hasattr(x, "get") else x)
+
+    def is_here(self, x):
+        """Whether x lives on this device."""
+        if type(x).__module__.startswith("torch"):
+            return x.is_cuda == (self.kind == "cuda")
+        return self.kind == "cuda" or isinstance(
+            x, (DeviceArray, np.generic)
+        )  # numpy's 0-d arrays are scalars
+
+
+def device(kind, monkeypatch):
+    """The device of that kind; where it is this machine's memory, for as long as the test runs."""
+    if kind == "cuda":
+        return Device("cuda")
+    framework = HostFramework()
+    monkeypatch.setattr(status, "_module", extension(kind))
+    monkeypatch.setattr(frameworks, "_known", [framework])
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+        from gramless.torch._framework import TorchFramework
+
+        monkeypatch.setattr(_arrays, "TENSOR_DEVICES", frozenset(["cpu"]))
+        monkeypatch.setattr(TorchFramework, "stream", lambda self, device: 0)
+        monkeypatch.setattr(TorchFramework, "_on", lambda self, device: torch.device("cpu"))
+    return Device(kind, framework)

@@ -1,0 +1,169 @@
+"""Tensors of a GPU. Torch's other tests run there too, by --tensors-on; here is what they leave open."""
+
+from __future__ import annotations
+
+import gramless
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch_formulas as plain  # noqa: E402
+from gramless.torch import CKALoss, CLIPLoss, NTXentLoss, SupConLoss  # noqa: E402
+
+OPTIONS = ("f", 0.3, True, "softmax", False, "mean", None, None)
+
+
+def rows(count=8, width=5, seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).standard_normal((count, width)).astype(dtype)
+
+
+def grads_of(loss, *inputs):
+    return torch.autograd.grad(loss, inputs)
+
+
+def test_losses_and_gradients_are_those_of_numpy(device):
+    pairs = {
+        "nt_xent": lambda call, a, b: call(a, b),
+        "dcl": lambda call, a, b: call(a, b),
+        "info_nce": lambda call, a, b: call(a, b, symmetric=True),
+        "sup_con": lambda call, a, b: call(a, [0, 1, 0, 2, 0, 1, 5, 6]),
+    }
+    for name, call in pairs.items():
+        x, y = rows(), rows(seed=1)
+        value, grads = call(getattr(gramless, f"{name}_value_and_grad"), x, y)
+        a, b = device.tensor(x, requires_grad=True), device.tensor(y, requires_grad=True)
+        loss = call(getattr(gramless, name), a, b)
+        assert device.is_here(loss)
+        found = grads_of(loss, a) if name == "sup_con" else grads_of(loss, a, b)
+        np.testing.assert_allclose(loss.item(), value, rtol=1e-9)
+        for ours, theirs in zip(found, grads, strict=False):
+            np.testing.assert_allclose(device.numpy(ours), theirs, rtol=1e-9, atol=1e-12)
+        loss, (grad, *_) = call(getattr(gramless, f"{name}_value_and_grad"), a.detach(), b.detach())
+        assert device.is_here(loss)
+        np.testing.assert_allclose(device.numpy(grad), grads[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [None, 2.0])
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+def test_cka_trains_as_plain_torch_does(device, sigma, estimator):
+    x, y = rows(12), rows(12, 3, 1)
+    kernel = "linear" if sigma is None else gramless.RBF(sigma=sigma)
+    a, b = (torch.from_numpy(z).requires_grad_() for z in (x, y))
+    expected = 1 - plain.cka(plain.gram(a, sigma), plain.gram(b, sigma), estimator)
+    c, d = (device.tensor(z, requires_grad=True) for z in (x, y))
+    loss = CKALoss(kernel, estimator=estimator)(c, d)
+    np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-9)
+    for ours, theirs in zip(grads_of(loss, c, d), grads_of(expected, a, b), strict=True):
+        np.testing.assert_allclose(device.numpy(ours), theirs.numpy(), rtol=1e-8, atol=1e-11)
+
+
+def test_matrices_train(device):
+    layers = [device.tensor(rows(10, width, width), requires_grad=True) for width in (2, 3, 4)]
+    weights = device.tensor(rows(3, 3))
+    for others in (None, layers[1:]):
+        for call in (gramless.cka_matrix, gramless.hsic_matrix):
+
+            def loss(*layers, call=call, others=others):
+                found = call(list(layers), None if others is None else list(layers[1:]), kernel="linear")
+                return (found * weights[:, : found.shape[1]]).sum()
+
+            assert torch.autograd.gradcheck(loss, layers)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_operators_keep_what_they_promise(device):
+    a, b = (device.tensor(rows(6, 4, seed)) for seed in (0, 1))
+    temperature = device.tensor(np.array(0.3))
+    for options, labels, learned in (
+        (OPTIONS, None, None),
+        (OPTIONS, None, temperature),
+        (OPTIONS, device.tensor(np.array([1, 2, 1, 2, 5, 2])), None),
+        ((*OPTIONS[:5], "none", None, None), None, None),
+    ):
+        anchors = [a] if labels is not None else [a, b]
+        forward = (anchors, [], labels, learned, *options)
+        torch.library.opcheck(torch.ops.gramless.contrast_forward.default, forward)
+        loss, saved = torch.ops.gramless.contrast_forward(*forward)
+        wanted = [True] * len(anchors) + [learned is not None]
+        torch.library.opcheck(
+            torch.ops.gramless.contrast_backward.default, (*forward, torch.ones_like(loss), saved, wanted)
+        )
+    for ys in ([b], []):
+        forward = ([a, b], ys, "f", [2.0, 1.0, 0.0, 0.0], [], "unbiased")
+        torch.library.opcheck(torch.ops.gramless.hsic_forward.default, forward)
+        xy, xx, yy, saved = torch.ops.gramless.hsic_forward(*forward)
+        grads = map(torch.ones_like, (xy, xx, yy))
+        torch.library.opcheck(
+            torch.ops.gramless.hsic_backward.default, (*forward, saved, *grads, [True] * (2 + len(ys)))
+        )
+
+
+@pytest.mark.parametrize("where", ["cpu", "device"])
+def test_a_temperature_may_be_learned_wherever_it_lies(device, where):
+    x, y = rows(), rows(seed=1)
+    _, (_, _, expected) = gramless.nt_xent_value_and_grad(x, y, temperature=0.3)
+    temperature = torch.tensor(0.3, dtype=torch.float64)
+    temperature = (temperature if where == "cpu" else device.tensor(temperature)).requires_grad_()
+    loss = gramless.nt_xent(device.tensor(x), device.tensor(y), temperature=temperature)
+    (found,) = grads_of(loss, temperature)
+    assert (found.device, found.dtype) == (temperature.device, temperature.dtype)
+    np.testing.assert_allclose(found.item(), expected, rtol=1e-9)
+
+
+def test_modules_take_tensors_of_the_device(device):
+    a, b = (device.tensor(rows(8, 4, seed, np.float32), requires_grad=True) for seed in (0, 1))
+    scale = device.tensor(np.array(10.0, np.float32), requires_grad=True)
+    labels = device.tensor(np.array([0, 1, 0, 1, 2, 2, 3, 3]))
+    bank = NTXentLoss(memory_bank_size=(16, 4)).to(a.device)
+    with torch.autocast(a.device.type, torch.bfloat16):
+        losses = [
+            NTXentLoss()(a, b),
+            bank(a.bfloat16(), b.bfloat16()),
+            SupConLoss()(a, labels),
+            SupConLoss()(torch.stack([a, b], 1)),
+            CLIPLoss()(a, b, scale),
+            CKALoss("rbf")(a, b),
+        ]
+    for loss in losses:
+        assert device.is_here(loss)
+        assert loss.dtype == torch.float32
+    assert all(torch.isfinite(grad).all() for grad in grads_of(sum(losses), a, b, scale))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_halves_get_gradients_of_their_own_dtype(device, dtype):
+    a, b = (device.tensor(rows(8, 4, seed)).to(dtype).requires_grad_() for seed in (0, 1))
+    for loss in (gramless.nt_xent(a, b), gramless.cka(a, b, kernel="rbf")):
+        assert loss.dtype == torch.float32
+        assert {grad.dtype for grad in grads_of(loss, a, b)} == {dtype}
+
+
+def test_median_distances_are_those_of_numpy(device):
+    found = gramless.median_distance(device.tensor(rows()))
+    assert device.is_here(found)
+    np.testing.assert_allclose(found.item(), gramless.median_distance(rows()), rtol=1e-9)
+
+
+def test_labels_of_the_cpu_and_of_the_device_mean_the_same(device):
+    z, labels = device.tensor(rows()), np.array([-3, 2**40, -3, 1, 1, 7, 8, 2**40])
+    expected, _ = gramless.sup_con_value_and_grad(rows(), labels)
+    for given in (labels, torch.from_numpy(labels), device.tensor(labels), labels.tolist()):
+        np.testing.assert_allclose(gramless.sup_con(z, given).item(), expected, rtol=1e-9)
+
+
+def test_what_is_gathered_over_processes_has_no_kernel_yet(device, monkeypatch):
+    from gramless.torch import losses
+
+    monkeypatch.setattr(losses, "world_size", lambda: 2)
+    z = device.tensor(rows())
+    with pytest.raises(
+        NotImplementedError, match=r"^NTXentLoss: gather_distributed=True has no CUDA kernels yet"
+    ):
+        NTXentLoss(gather_distributed=True)(z, z)
+
+
+def test_degenerate_representations_are_nan_without_waiting_for_a_warning(device):
+    x, constant = device.tensor(rows()), device.tensor(np.ones((8, 3)))
+    assert torch.isnan(gramless.cka(x, constant))
+    assert torch.isnan(gramless.cka_matrix([x, constant])).tolist() == [[False, True], [True, True]]
