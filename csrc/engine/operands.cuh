@@ -29,10 +29,22 @@ struct HalfOperand {
   }
 };
 
-// x = high + low, scaled by a power of two so that low keeps its digits: 22 bits of x. The product of two lows, 2^-22 of
-// the whole, is left out.
+// x = high + low, scaled by a power of two so that low keeps its digits: 22 bits of x. The product of two lows, 2^-22
+// of the whole, is left out.
 struct SplitOperand : HalfOperand {
   static constexpr int planes = 2;
+
+  // Tensor cores cut sums off, which adds up over a long depth: what they sum is kept short, and added rounded.
+  __device__ __forceinline__ static void multiply_add(float (&d)[4], const std::uint32_t (&a_high)[4],
+                                                      const std::uint32_t (&a_low)[4], const std::uint32_t (&b_high)[2],
+                                                      const std::uint32_t (&b_low)[2]) {
+    float sum[4];
+    multiply_half(sum, a_high, b_low);
+    multiply_add_half(sum, a_low, b_high);
+    multiply_add_half(sum, a_high, b_high);
+#pragma unroll
+    for (int i = 0; i < 4; i++) d[i] += sum[i];
+  }
 };
 
 struct Tf32Operand {

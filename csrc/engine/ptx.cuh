@@ -1,4 +1,5 @@
-// The primitives as PTX, for compute capability 8.0 and later. Their emulated twins: tests/cuda_emulator/primitives.hpp.
+// The primitives as PTX, for compute capability 8.0 and later. Their emulated twins:
+// tests/cuda_emulator/primitives.hpp.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -21,8 +22,8 @@ template <class... Parameters, class... Arguments>
 const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t shared_bytes, void* stream,
                    Arguments... arguments) {
   if (shared_bytes > 48 << 10) {
-    const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(shared_bytes));
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (error != cudaSuccess) return error_text(error);
   }
   kernel<<<dim3(grid.x, grid.y, grid.z), static_cast<unsigned>(threads), shared_bytes,
@@ -113,6 +114,13 @@ __device__ __forceinline__ void multiply_add_half(float (&d)[4], const std::uint
       "{%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+__device__ __forceinline__ void multiply_half(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%10, %10, %10, %10};"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(0.0f));
 }
 __device__ __forceinline__ void multiply_add_tf32(float (&d)[4], const std::uint32_t (&a)[4],
                                                   const std::uint32_t (&b)[2]) {

@@ -19,7 +19,9 @@ class TimesRows {
   static constexpr int block_bytes = chunk * Operand::planes * Shape::cols * slice_bytes;
 
   __device__ explicit TimesRows(char* memory)
-      : memory_(memory), lane_(static_cast<int>(threadIdx.x) % warp_lanes) {
+      : memory_(memory),
+        lane_(static_cast<int>(threadIdx.x) % warp_lanes),
+        lane_piece_(lane_ % 16 * slice_bytes + swizzled(lane_, lane_ / 16)) {
 #pragma unroll
     for (auto& of_slice : sums_)
 #pragma unroll
@@ -31,13 +33,13 @@ class TimesRows {
   // Starts copying rows first, first + 1, ... from `first_slice` on; the memory must be free of readers.
   __device__ void load(const PackedRows<Operand>& rows, std::int64_t first, int first_slice, int slices) const {
     constexpr int pieces = Operand::planes * Shape::cols * 4;
-    for (int s = 0; s < slices; s++)
-      for (int i = static_cast<int>(threadIdx.x); i < pieces; i += Shape::threads) {
-        const int plane = i / (Shape::cols * 4), row = i / 4 % Shape::cols;
-        copy_async(piece(s, plane, row, i % 4), rows.elements + plane * rows.plane_stride +
-                                                    (first + row) * rows.stride() + (first_slice + s) * slice +
-                                                    i % 4 * (slice / 4));
-      }
+    for (int i = static_cast<int>(threadIdx.x); i < pieces; i += Shape::threads) {
+      const int plane = i / (Shape::cols * 4), row = i / 4 % Shape::cols;
+      const auto* from = rows.elements + plane * rows.plane_stride + (first + row) * rows.stride() +
+                         first_slice * slice + i % 4 * (slice / 4);
+      char* to = memory_ + plane * plane_bytes + row * slice_bytes + swizzled(row, i % 4);
+      for (int s = 0; s < slices; s++, from += slice, to += Operand::planes * plane_bytes) copy_async(to, from);
+    }
     commit_copies();
   }
 
@@ -67,10 +69,7 @@ class TimesRows {
 
  private:
   static constexpr int atoms = slice / 8, atom_values = Operand::atom_rows == 16 ? 4 : 2;
-
-  __device__ char* piece(int s, int plane, int row, int number) const {
-    return memory_ + ((s * Operand::planes + plane) * Shape::cols + row) * slice_bytes + (number ^ (row / 2 % 4)) * 16;
-  }
+  static constexpr int plane_bytes = Shape::cols * slice_bytes;
 
   __device__ static std::uint32_t pair(Value low, Value high) {
     if constexpr (std::is_same_v<Operand, BfloatOperand>)
@@ -103,17 +102,18 @@ class TimesRows {
             std::uint32_t rows[Operand::planes][4];
 #pragma unroll
             for (int plane = 0; plane < Operand::planes; plane++)
-              load_matrices_transposed(rows[plane], piece(s, plane, k * 16 + lane_ % 16, two + lane_ / 16));
+              load_matrices_transposed(rows[plane], memory_ + (s * Operand::planes + plane) * plane_bytes +
+                                                        k * 16 * slice_bytes + (lane_piece_ ^ two * 16));
 #pragma unroll
             for (int half = 0; half < 2; half++) {
               auto& sum = sums_[s][two + half];
               const std::uint32_t high[2] = {rows[0][2 * half], rows[0][2 * half + 1]};
               if constexpr (Operand::planes == 2) {
                 const std::uint32_t low[2] = {rows[1][2 * half], rows[1][2 * half + 1]};
-                Operand::multiply_add(sum, a[0], low);
-                Operand::multiply_add(sum, a[1], high);
+                Operand::multiply_add(sum, a[0], a[1], high, low);
+              } else {
+                Operand::multiply_add(sum, a[0], high);
               }
-              Operand::multiply_add(sum, a[0], high);
             }
           }
     }
@@ -127,15 +127,17 @@ class TimesRows {
       for (int odd = 0; odd < 2; odd++) {
         const double a = weights.at(0, 2 * n + odd);
         const int row = n * 8 + lane_ % 4 * 2 + odd;
+        const char* const of_lane = memory_ + row * slice_bytes + swizzled(row, lane_ / 8) + lane_ / 4 % 2 * 8;
 #pragma unroll
         for (int s = 0; s < chunk; s++)
           if (s < slices)
-            multiply_add_double(sums_[s][0], a, reinterpret_cast<const double*>(piece(s, 0, row, lane_ / 8))[lane_ / 4 % 2]);
+            multiply_add_double(sums_[s][0], a, *reinterpret_cast<const double*>(of_lane + s * plane_bytes));
       }
   }
 
-  char* memory_;
+  char* memory_;  // (slices, planes, rows)
   int lane_;
+  int lane_piece_;  // what this lane loads of the first atoms
   Value sums_[chunk][atoms][atom_values];
 };
 

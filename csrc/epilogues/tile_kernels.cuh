@@ -1,4 +1,5 @@
-// What becomes of a dot product in a CUDA tile: the twins of epilogues/tile_kernels.hpp, their parameters on the device.
+// What becomes of a dot product in a CUDA tile: the twins of epilogues/tile_kernels.hpp, their parameters on the
+// device.
 #pragma once
 
 #include "epilogues/exp.cuh"

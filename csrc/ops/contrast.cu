@@ -50,8 +50,14 @@ class ContrastPass {
   DevicePairs<Operand> pairs(bool turned) const {
     const PairRows<Operand> rows = side(turned).rows(), columns = side(has_keys() ? !turned : turned).rows();
     const Shift shift = choose_shift(task_, anchors() > keys() ? anchors() : keys());
-    return {rows, columns, !has_keys(), 1 / task_.temperature, shift.value, shift.running,
-            task_.kind == ContrastKind::softmax, row_scale_};
+    return {rows,
+            columns,
+            !has_keys(),
+            1 / task_.temperature,
+            shift.value,
+            shift.running,
+            task_.kind == ContrastKind::softmax,
+            row_scale_};
   }
 
   const DeviceContrastRows<Operand>& side(bool of_keys) const { return of_keys ? keys_ : anchors_; }

@@ -20,9 +20,9 @@ __device__ float largest_of_block(float value, float* shared) {
   return value;
 }
 
-__global__ void __launch_bounds__(one_block) row_scale_of(const float* anchors, std::int64_t anchor_count,
-                                                          const float* keys, std::int64_t key_count, bool split,
-                                                          double* scale) {
+__global__ void __launch_bounds__(one_block)
+    row_scale_of(const float* anchors, std::int64_t anchor_count, const float* keys, std::int64_t key_count, bool split,
+                 double* scale) {
   float largest = anchors == nullptr ? 1.0f : 0.0f;  // of unit rows
   if (anchors != nullptr) {
     for (std::int64_t i = threadIdx.x; i < anchor_count; i += one_block)
@@ -129,14 +129,14 @@ void sum_up(const double* values, std::int64_t count, double factor, double* sum
   queue.launch(sum_values, {1}, one_block, block_bytes, values, count, factor, sum);
 }
 
-void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows, double* scale,
-                           Queue& queue) {
+void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows,
+                           double* scale, Queue& queue) {
   queue.launch(gradient_scale_of, {1}, one_block, block_bytes, anchors, keys, key_rows, scale);
 }
 
 template <class T>
-void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows, const AnchorLoss& loss,
-                       const AnchorWeights& weights, const double* gradient_scale,
+void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows,
+                       const AnchorLoss& loss, const AnchorWeights& weights, const double* gradient_scale,
                        const DeviceCoefficients<T>& coefficients, Queue& queue) {
   queue.launch(coefficients_of<T>, {static_cast<unsigned>(blocks_of(padded_rows, 256))}, 256, 0, sums, rows,
                padded_rows, loss, weights, gradient_scale, coefficients);

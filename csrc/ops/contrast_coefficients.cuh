@@ -28,12 +28,12 @@ struct AnchorWeights {
 };
 
 // *scale: a power of two that lifts the largest weight to where float16 derivatives have all their digits.
-void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows, double* scale,
-                           Queue& queue);
+void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows,
+                           double* scale, Queue& queue);
 
 template <class T>
-void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows, const AnchorLoss& loss,
-                       const AnchorWeights& weights, const double* gradient_scale,
+void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows,
+                       const AnchorLoss& loss, const AnchorWeights& weights, const double* gradient_scale,
                        const DeviceCoefficients<T>& coefficients, Queue& queue);
 
 // dx of one side's parts from dz, as sums over strips.

@@ -96,7 +96,7 @@ struct ContrastSide {
 };
 
 struct ContrastTask {
-  ContrastSide anchors, keys;  // without keys, anchors meet each other
+  ContrastSide anchors, keys;     // without keys, anchors meet each other
   bool keys_are_anchors = false;  // whether the losses of keys against the anchors are wanted too: CLIP
   double temperature = 0.5;
   bool normalize = true;

@@ -16,9 +16,7 @@ using SoftmaxShape = std::conditional_t<Operand::atom_rows == 16, TileShape<128,
 struct GroupRange {
   std::int32_t lowest, highest;
 
-  __device__ bool apart(const GroupRange& other) const {
-    return highest < other.lowest || other.highest < lowest;
-  }
+  __device__ bool apart(const GroupRange& other) const { return highest < other.lowest || other.highest < lowest; }
 };
 
 // Rows of one side; arrays are padded to whole blocks.

@@ -19,7 +19,8 @@ __global__ void __launch_bounds__(sum_threads) sum_columns_of_chunk(Matrix x, do
   double sum = 0;
   if (k < x.cols) {
     const double start = element<double>(x, 0, k);
-    for (std::int64_t i = first + part; i < end; i += sum_threads / sum_columns) sum += element<double>(x, i, k) - start;
+    for (std::int64_t i = first + part; i < end; i += sum_threads / sum_columns)
+      sum += element<double>(x, i, k) - start;
   }
   shared[threadIdx.x] = sum;
   __syncthreads();  // the sums of all parts are there
@@ -65,7 +66,8 @@ __global__ void __launch_bounds__(pack_threads)
     if (lane == 0) layer.scales[i] = 1 / scale;
   }
   const std::int64_t stride = layer.rows.stride();
-  for (std::int64_t k = lane; k < stride; k += warp_lanes) store_packed(layer.rows, i * stride + k, centered(k) * scale);
+  for (std::int64_t k = lane; k < stride; k += warp_lanes)
+    store_packed(layer.rows, i * stride + k, centered(k) * scale);
 }
 
 // norms (padded rows): the diagonal of the tiles on the diagonal.
@@ -98,7 +100,8 @@ __device__ std::int64_t random_below(std::uint64_t number, std::int64_t bound) {
 
 // The mean of exp(-gamma |x_i - x_j|^2) over some pairs.
 template <class Operand>
-__device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::int64_t n, double gamma, double* shared) {
+__device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::int64_t n, double gamma,
+                                       double* shared) {
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
   const std::int64_t half = n / 2, pairs = half < 16 ? 16 : half > 256 ? 256 : half, stride = layer.rows.stride();
   double sums[1] = {0};
@@ -108,8 +111,8 @@ __device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::i
     const double scale_i = is_scaled<Operand> ? layer.scales[i] : 1, scale_j = is_scaled<Operand> ? layer.scales[j] : 1;
     double distance2 = 0;
     for (std::int64_t k = lane; k < stride; k += warp_lanes) {
-      const double difference = packed_value(layer.rows, i * stride + k) * scale_i -
-                                packed_value(layer.rows, j * stride + k) * scale_j;
+      const double difference =
+          packed_value(layer.rows, i * stride + k) * scale_i - packed_value(layer.rows, j * stride + k) * scale_j;
       distance2 += difference * difference;
     }
     distance2 = sum_over_warp(distance2);

@@ -99,16 +99,14 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramT
   char* const memory = shared_memory<char>();
   const std::int64_t slot = blockIdx.x, tables = task.rounds.tables();
   const BlockPair pair = task.rounds.pair(task.first_round + slot, blockIdx.y);
-  double* const products = task.tile_partials + (slot * tables + blockIdx.y) * 3;
   if (pair.i < 0) {
-    if (threadIdx.x < 3) products[threadIdx.x] = 0;
+    if (threadIdx.x < 3) task.tile_partials[(slot * tables + blockIdx.y) * 3 + threadIdx.x] = 0;
     return;
   }
   const std::int64_t first_row = pair.i * Shape::rows, first_col = pair.j * Shape::cols;
-  const bool diagonal = pair.i == pair.j;
   const auto store = [&](Tile& tile, int layer) {
     Value* const sums = task.row_partials + (slot * 2 + layer) * task.padded_rows;
-    store_row_sums(tile, memory, sums + first_row, diagonal ? nullptr : sums + first_col);
+    store_row_sums(tile, memory, sums + first_row, first_row == first_col ? nullptr : sums + first_col);
   };
   Tile of_x(memory), of_y(memory);
   of_x.multiply(task.x.rows, first_row, task.x.rows, first_col);
@@ -127,12 +125,12 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramT
       own[1] += k * k;
       own[2] += l * l;
     }
-  const double share = diagonal ? 0.5 : 1;  // a tile on the diagonal has every pair twice
+  const double share = first_row == first_col ? 0.5 : 1;  // a tile on the diagonal has every pair twice
   double sums[3] = {share * static_cast<double>(own[0]), share * static_cast<double>(own[1]),
                     share * static_cast<double>(own[2])};
   sum_over_block(sums, reinterpret_cast<double*>(memory));
   if (threadIdx.x == 0)
-    for (int p = 0; p < 3; p++) products[p] = sums[p];
+    for (int p = 0; p < 3; p++) task.tile_partials[(slot * tables + blockIdx.y) * 3 + p] = sums[p];
 }
 
 constexpr int add_threads = 256;

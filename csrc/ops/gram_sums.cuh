@@ -24,8 +24,8 @@ class GramSums {
 
   std::int64_t rows_;
   Rounds rounds_;
-  Value* row_partials_;     // (rounds, 2, padded rows)
-  double* tile_partials_;   // (rounds, tables, 3)
+  Value* row_partials_;    // (rounds, 2, padded rows)
+  double* tile_partials_;  // (rounds, tables, 3)
 };
 
 }  // namespace gramless::cuda

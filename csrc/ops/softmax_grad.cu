@@ -2,8 +2,8 @@
 // A block owns its rows and meets all columns, so nobody else adds to their gradients.
 #include "ops/softmax_grad.cuh"
 
-#include "epilogues/logit.cuh"
 #include "engine/pair_tile.cuh"
+#include "epilogues/logit.cuh"
 
 namespace gramless::cuda {
 namespace {
@@ -52,12 +52,12 @@ struct GradTask {
 // column.
 template <bool Plain, bool Running, class Operand, class Tile>
 __device__ void differentiate(Tile& tile, const PairTile& place, const TileAnchors<typename Operand::Value>& rows,
-                              const TileAnchors<typename Operand::Value>& columns,
-                              typename Operand::Value fixed_shift, const Logit<Operand> logit_of) {
+                              const TileAnchors<typename Operand::Value>& columns, typename Operand::Value fixed_shift,
+                              const Logit<Operand> logit_of) {
   using T = typename Operand::Value;
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
-    if (!Plain || Running) forget_loads();  // the rarer paths read rows' coefficients again: no registers are left
+    if (!Plain || Running || is_scaled<Operand>) forget_loads();  // reads again what no register is left for
     const int j = tile.col(c);
     const Coefficient<T> of_column(columns.coefficients, j);
     const std::int32_t group = columns.groups[j];
@@ -119,7 +119,8 @@ __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t 
 
 // Block (x, y, z): a block of rows against a strip of columns, for some of the width.
 template <class Operand>
-__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads) grad_of_rows(GradTask<Operand> task, std::int64_t tiles) {
+__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads)
+    grad_of_rows(GradTask<Operand> task, std::int64_t tiles) {
   const std::int64_t strip = blockIdx.y, strips = gridDim.y;
   const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
   differentiate_strip(task, first, last);
@@ -133,7 +134,8 @@ SoftmaxGrad<Operand>::SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::
       slices_(static_cast<int>(blocks_of(width, slice_elements<Operand>))),
       chunks_(static_cast<int>(blocks_of(slices_, TimesRows<Operand, SoftmaxShape<Operand>>::chunk))) {
   strips_ = strips_of<Operand>(rows, columns, chunks_);
-  partials_ = layout.take<Value>(strips_ * DeviceContrastRows<Operand>::padded(rows) * slices_ * slice_elements<Operand>);
+  partials_ =
+      layout.take<Value>(strips_ * DeviceContrastRows<Operand>::padded(rows) * slices_ * slice_elements<Operand>);
 }
 
 template <class Operand>
@@ -144,8 +146,7 @@ void SoftmaxGrad<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceCo
   queue.launch(grad_of_rows<Operand>,
                {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_),
                 static_cast<unsigned>(chunks_)},
-               Shape::threads, DotTile<Operand, Shape>::ring_bytes, task,
-               blocks_of(pairs.columns.count, Shape::cols));
+               Shape::threads, DotTile<Operand, Shape>::ring_bytes, task, blocks_of(pairs.columns.count, Shape::cols));
 }
 
 template class SoftmaxGrad<BfloatOperand>;

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "epilogues/logit.cuh"
 #include "engine/pair_tile.cuh"
+#include "epilogues/logit.cuh"
 
 namespace gramless::cuda {
 namespace {

@@ -20,9 +20,7 @@ struct AnchorCoefficient {
 };
 
 // log(1 + e^x)
-GRAMLESS_HD double softplus(double x) {
-  return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
-}
+GRAMLESS_HD double softplus(double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); }
 
 struct AnchorLoss {
   bool positives;  // false: the loss is the log-sum-exp over all pairs

@@ -67,8 +67,10 @@ class DeviceMatrix {
       for (std::int64_t k = 0; k < cols; k++) {
         const double value = rounded_to(dtype, entry(i, k));
         values_.push_back(value);
-        store(dtype, memory_.as<char>() + (i * view_.row_stride + k * view_.col_stride) *
-                                              static_cast<std::int64_t>(bytes_of(dtype)), value);
+        store(dtype,
+              memory_.as<char>() +
+                  (i * view_.row_stride + k * view_.col_stride) * static_cast<std::int64_t>(bytes_of(dtype)),
+              value);
       }
   }
 

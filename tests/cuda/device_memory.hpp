@@ -15,7 +15,8 @@ namespace gramless::cuda {
 
 class DeviceMemory {
  public:
-  explicit DeviceMemory(std::size_t bytes) : bytes_(bytes), data_(static_cast<char*>(std::aligned_alloc(256, padded()))) {
+  explicit DeviceMemory(std::size_t bytes)
+      : bytes_(bytes), data_(static_cast<char*>(std::aligned_alloc(256, padded()))) {
     std::memset(data_, 0xff, bytes);
 #if defined(__SANITIZE_ADDRESS__)
     __asan_poison_memory_region(data_ + bytes_, padded() - bytes_);
@@ -29,6 +30,11 @@ class DeviceMemory {
     std::free(data_);
   }
   DeviceMemory(DeviceMemory&& other) noexcept : bytes_(other.bytes_), data_(std::exchange(other.data_, nullptr)) {}
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    std::swap(data_, other.data_);
+    return *this;
+  }
 
   template <class T>
   T* as() const {

@@ -14,7 +14,7 @@ struct ContrastCase {
   double temperature;
   bool normalize = true;
   ContrastKind kind = ContrastKind::softmax;
-  std::int64_t labels = 0;        // so many groups at random; 0: rows of one number
+  std::int64_t labels = 0;  // so many groups at random; 0: rows of one number
   bool keys_are_anchors = false;
 };
 

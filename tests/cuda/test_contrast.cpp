@@ -22,11 +22,13 @@ ContrastInput input_of(const ContrastCase& shape, Dtype dtype) {
           seed % 2 == 0, seed % 3);
       for (std::int64_t i = 0; i < rows; i++) {
         const bool queue = parts == &shape.keys && p == 1;
-        const auto label = static_cast<std::int64_t>(random() % static_cast<unsigned>(std::max<std::int64_t>(1, shape.labels)));
+        const auto label =
+            static_cast<std::int64_t>(random() % static_cast<unsigned>(std::max<std::int64_t>(1, shape.labels)));
         input.groups.push_back(static_cast<std::int32_t>(queue ? -1 : shape.labels ? label : i));
       }
     }
-  for (std::size_t i = 0; i < input.groups.size(); i++) input.weights.push_back(0.01 + 0.001 * static_cast<double>(i % 5));
+  for (std::size_t i = 0; i < input.groups.size(); i++)
+    input.weights.push_back(0.01 + 0.001 * static_cast<double>(i % 5));
   return input;
 }
 
@@ -39,7 +41,8 @@ ContrastSide side_of(const ContrastInput& input, std::size_t first, std::size_t 
 }
 
 ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input, Dtype dtype, Operand operand) {
-  const std::size_t anchors = static_cast<std::size_t>(std::accumulate(shape.anchors.begin(), shape.anchors.end(), std::int64_t{0})),
+  const std::size_t anchors = static_cast<std::size_t>(
+                        std::accumulate(shape.anchors.begin(), shape.anchors.end(), std::int64_t{0})),
                     all = input.groups.size();
   const DeviceMemory groups(all * sizeof(std::int32_t)), losses(all * sizeof(double)), saved(5 * all * sizeof(double)),
       weights(all * sizeof(double)), mean(sizeof(double)), by_temperature(sizeof(double));
@@ -48,8 +51,8 @@ ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input, Dtype
   const bool named = shape.labels > 0 || shape.keys.size() > 1;
   ContrastTask problem;
   problem.anchors = side_of(input, 0, shape.anchors.size(), named ? groups.as<std::int32_t>() : nullptr);
-  problem.keys = side_of(input, shape.anchors.size(), shape.keys.size(),
-                         named ? groups.as<std::int32_t>() + anchors : nullptr);
+  problem.keys =
+      side_of(input, shape.anchors.size(), shape.keys.size(), named ? groups.as<std::int32_t>() + anchors : nullptr);
   problem.keys_are_anchors = shape.keys_are_anchors;
   problem.temperature = shape.temperature;
   problem.normalize = shape.normalize;
@@ -73,7 +76,8 @@ ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input, Dtype
   ContrastAnswer answer;
   answer.losses = losses.values<double>();
   answer.losses.resize(shape.keys_are_anchors ? all : anchors);
-  const double sum = std::accumulate(answer.losses.begin(), answer.losses.begin() + static_cast<std::ptrdiff_t>(anchors), 0.0);
+  const double sum =
+      std::accumulate(answer.losses.begin(), answer.losses.begin() + static_cast<std::ptrdiff_t>(anchors), 0.0);
   CHECK(std::abs(*mean.as<double>() - sum / static_cast<double>(anchors)) <= 1e-12 * (1 + std::abs(sum)));
   for (std::size_t p = 0; p < grads.size(); p++)
     for (std::int64_t i = 0; i < input.parts[p].rows() * shape.width; i++)
@@ -91,7 +95,8 @@ double largest(const std::vector<double>& values) {
 struct ContrastAccuracy {
   Accuracy loss, gradient, temperature;
 
-  void add(const ContrastCase& shape, const ContrastAnswer& our, const ContrastAnswer& naive, const ContrastAnswer& truth) {
+  void add(const ContrastCase& shape, const ContrastAnswer& our, const ContrastAnswer& naive,
+           const ContrastAnswer& truth) {
     const double slope = 1 / std::abs(shape.temperature), weight = 0.012;
     const auto compare = [](Accuracy& accuracy, const std::vector<double>& a, const std::vector<double>& b,
                             const std::vector<double>& c, double scale) {
@@ -122,7 +127,7 @@ void check_cases(const std::vector<ContrastCase>& cases, Dtype dtype, Operand op
 }
 
 const std::vector<ContrastCase> nt_xent = {
-    {{1, 1}, {}, 3, 0.5},   {{2, 2}, {}, 1, 0.5},    {{5, 5}, {}, 33, 0.1},       {{33, 33}, {}, 64, 0.05},
+    {{1, 1}, {}, 3, 0.5},   {{2, 2}, {}, 1, 0.5},     {{5, 5}, {}, 33, 0.1},    {{33, 33}, {}, 64, 0.05},
     {{64, 64}, {}, 7, 0.5}, {{65, 65}, {}, 100, 0.2}, {{40, 40}, {}, 9, 0.005},
 };
 const std::vector<ContrastCase> relatives = {
@@ -135,7 +140,24 @@ const std::vector<ContrastCase> relatives = {
     {{20}, {90}, 5, 0.1, true, ContrastKind::log_sum_exp},
     {{60}, {60}, 50, -0.4, true, ContrastKind::softmax, 0, true},
 };
-const std::vector<ContrastCase> wide = {{{70, 70}, {}, 300, 0.1}, {{10}, {150}, 270, 0.5, true, ContrastKind::softmax, 4}};
+const std::vector<ContrastCase> wide = {{{70, 70}, {}, 300, 0.1},
+                                        {{10}, {150}, 270, 0.5, true, ContrastKind::softmax, 4}};
+
+TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
+  for (const ContrastCase& shape : {ContrastCase{{70, 70}, {}, 40, 0.1}, ContrastCase{{70}, {70}, 20, 0.01, false}})
+    for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::float64}) {
+      const ContrastInput input = input_of(shape, dtype);
+      const Operand operand = default_operand(dtype, false);
+      use_schedule(0);
+      const ContrastAnswer first = ours(shape, input, dtype, operand);
+      check_cases({shape}, dtype, operand);
+      for (int number = 1; number < schedules; number++) {
+        use_schedule(number);
+        const ContrastAnswer again = ours(shape, input, dtype, operand);
+        CHECK(again.losses == first.losses && again.grads == first.grads && again.temperature == first.temperature);
+      }
+    }
+}
 
 TEST(nt_xent_of_every_dtype_is_as_accurate_as_naive_code) {
   use_schedule(0);

@@ -92,8 +92,8 @@ struct Block {
   std::mt19937_64 random;
   char* shared = nullptr;
   std::size_t shared_bytes = 0;
-  std::vector<void*> kept;  // freed with the launch, so that no address means two things to ThreadSanitizer
-  char* tokens = nullptr;   // [0]: the block's barrier, [1 + warp]: that of a warp
+  std::vector<void*> kept;    // freed with the launch, so that no address means two things to ThreadSanitizer
+  char* tokens = nullptr;     // [0]: the block's barrier, [1 + warp]: that of a warp
   char begun = 0, ended = 0;  // tokens of the launch
 };
 inline thread_local Block* block = nullptr;

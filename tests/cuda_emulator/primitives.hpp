@@ -26,9 +26,9 @@ const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::s
                    Arguments... arguments) {
   static thread_local std::string message;
   try {
-    emulator::Launch({grid.x, grid.y, grid.z}, {static_cast<unsigned>(threads), 1, 1}, shared_bytes,
-                     [&] { kernel(arguments...); })
-        .run();
+    emulator::Launch({grid.x, grid.y, grid.z}, {static_cast<unsigned>(threads), 1, 1}, shared_bytes, [&] {
+      kernel(arguments...);
+    }).run();
   } catch (const emulator::Error& error) {
     message = error.what();
     return message.c_str();
@@ -84,19 +84,20 @@ inline void load_matrices(std::uint32_t (&fragments)[4], const void* row, bool t
   check_alignment(row, "ldmatrix", site);
   std::uint64_t words[2];
   std::memcpy(words, row, 16);  // each lane reads the row whose address it gave
-  emulator::warp_operation(
-      transposed ? "ldmatrix.trans" : "ldmatrix", ~0u, words, 2, site, [&](emulator::WarpOperands& lanes) {
-        std::uint16_t elements[4][8][8];
-        for (int lane = 0; lane < 32; lane++) std::memcpy(elements[lane / 8][lane % 8], lanes[lane], 16);
-        for (int lane = 0; lane < 32; lane++)
-          for (int m = 0; m < 4; m++)
-            for (int half = 0; half < 2; half++) {
-              const int row_of_lane = lane / 4, column = lane % 4 * 2 + half;
-              const std::uint16_t element =
-                  transposed ? elements[m][column][row_of_lane] : elements[m][row_of_lane][column];
-              std::memcpy(reinterpret_cast<char*>(lanes[lane]) + 4 * m + 2 * half, &element, 2);
-            }
-      });
+  emulator::warp_operation(transposed ? "ldmatrix.trans" : "ldmatrix", ~0u, words, 2, site,
+                           [&](emulator::WarpOperands& lanes) {
+                             std::uint16_t elements[4][8][8];
+                             for (int lane = 0; lane < 32; lane++)
+                               std::memcpy(elements[lane / 8][lane % 8], lanes[lane], 16);
+                             for (int lane = 0; lane < 32; lane++)
+                               for (int m = 0; m < 4; m++)
+                                 for (int half = 0; half < 2; half++) {
+                                   const int row_of_lane = lane / 4, column = lane % 4 * 2 + half;
+                                   const std::uint16_t element =
+                                       transposed ? elements[m][column][row_of_lane] : elements[m][row_of_lane][column];
+                                   std::memcpy(reinterpret_cast<char*>(lanes[lane]) + 4 * m + 2 * half, &element, 2);
+                                 }
+                           });
   std::memcpy(fragments, words, 16);
 }
 
@@ -133,7 +134,8 @@ void multiply_add(const char* operation, float (&d)[4], const std::uint32_t (&a)
         for (int c = 0; c < 8; c++) sums[r][c] += rows[r][k] * columns[k][c];
     for (int lane = 0; lane < 32; lane++)
       for (int i = 0; i < 4; i++)
-        lanes[lane][6 + i] = std::bit_cast<std::uint32_t>(toward_zero(sums[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2]));
+        lanes[lane][6 + i] =
+            std::bit_cast<std::uint32_t>(toward_zero(sums[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2]));
   });
   for (int i = 0; i < 4; i++) d[i] = std::bit_cast<float>(static_cast<std::uint32_t>(words[6 + i]));
 }
@@ -160,6 +162,11 @@ inline void multiply_add_half(float (&d)[4], const std::uint32_t (&a)[4], const 
   detail::multiply_add<16>("mma.f16", d, a, b, site, [](std::uint32_t word, int half) {
     return static_cast<double>(widen_half(static_cast<std::uint16_t>(half ? word >> 16 : word)));
   });
+}
+inline void multiply_half(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                          Site site = emulator::here()) {
+  for (float& value : d) value = 0;
+  multiply_add_half(d, a, b, site);
 }
 inline void multiply_add_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                               Site site = emulator::here()) {

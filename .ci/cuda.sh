@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The CUDA half without a GPU: the kernels in the emulator, plain and under sanitizers, planted faults, and, where there
+# is nvcc, every source compiled for every architecture with what must and must not be in the machine code.
+set -euo pipefail
+emulated() {
+  local name=$1
+  shift
+  mkdir -p build
+  cmake -S . -B "build/$name" -G Ninja -DGRAMLESS_PYTHON=OFF -DGRAMLESS_CUDA_EMULATOR=ON -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+    "$@" >"build/$name.log" || { cat "build/$name.log"; exit 1; }
+  cmake --build "build/$name" --target test_cuda -- --quiet
+}
+run() { # run BUILD [WORD]: that build's tests, or those whose name contains the word
+  timeout 600 "build/$1/tests/cuda/test_cuda" "${@:2}"
+}
+
+cute=$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cutlass_library/source/include
+toolkit=${CUDA_HOME:-/usr/local/cuda}/include
+if [ -f "$cute/cute/tensor.hpp" ] && [ -f "$toolkit/cuda_runtime_api.h" ]; then
+  cute="$cute;$toolkit;$toolkit/cccl"
+else
+  echo 'SKIPPED: fragment maps against CuTe, for the headers of nvidia-cutlass or of CUDA are missing'
+  cute=
+fi
+emulated cuda-plain -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DGRAMLESS_CUTE_INCLUDE="$cute"
+run cuda-plain
+if [ -n "$cute" ]; then
+  cmake --build build/cuda-plain --target test_cute_maps -- --quiet
+  build/cuda-plain/tests/cuda/test_cute_maps
+fi
+tests/cuda_emulator/faults.py build/cuda-plain
+emulated cuda-address -DGRAMLESS_SANITIZE=address,undefined
+run cuda-address same_bits
+run cuda-address emulator
+emulated cuda-thread -DGRAMLESS_SANITIZE=thread
+run cuda-thread same_bits
+tests/cuda_emulator/faults.py build/cuda-thread
+
+if ! command -v nvcc >/dev/null; then
+  echo 'SKIPPED: there is no nvcc, so no kernel was compiled for a GPU'
+  exit
+fi
+.ci/cuda_code.py

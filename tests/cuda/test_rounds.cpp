@@ -1,0 +1,33 @@
+// Who meets whom on the GPU: every pair of blocks once, no block twice in a round.
+#include <set>
+
+#include "check.hpp"
+#include "engine/rounds.hpp"
+
+namespace gramless::cuda {
+namespace {
+
+TEST(in_rounds_every_two_blocks_meet_once_and_no_block_twice) {
+  for (std::int64_t blocks = 1; blocks <= 24; blocks++) {
+    const Rounds rounds{blocks};
+    std::set<std::pair<std::int64_t, std::int64_t>> met;
+    std::int64_t pairs = 0;
+    for (std::int64_t round = 0; round < rounds.count(); round++) {
+      std::set<std::int64_t> present;
+      for (std::int64_t table = 0; table < rounds.tables(); table++) {
+        const BlockPair pair = rounds.pair(round, table);
+        if (pair.i < 0) continue;
+        CHECK(0 <= pair.i && pair.i <= pair.j && pair.j < blocks);
+        CHECK(present.insert(pair.i).second);
+        if (pair.j != pair.i) CHECK(present.insert(pair.j).second);
+        met.insert({pair.i, pair.j});
+        pairs++;
+      }
+      CHECK(static_cast<std::int64_t>(present.size()) == blocks);  // row sums of a round fill their slot
+    }
+    CHECK(pairs == blocks * (blocks + 1) / 2 && static_cast<std::int64_t>(met.size()) == pairs);
+  }
+}
+
+}  // namespace
+}  // namespace gramless::cuda
