@@ -152,8 +152,8 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
   const ContrastProblem problem = contrast_problem(task.problem);
   const ContrastSums sums = contrast_sums(problem, current_backend(), execution(task.problem.anchors.parts[0]));
   const ContrastLosses losses = contrast_losses(problem, sums);
-  std::copy(losses.columns.begin(), losses.columns.end(),
-            std::copy(losses.rows.begin(), losses.rows.end(), task.losses));
+  double* const end = std::ranges::copy(losses.rows, task.losses).out;
+  if (task.problem.keys_are_anchors) std::ranges::copy(losses.columns, end);
   for (std::size_t field = 0; field < std::size(saved_fields); field++)
     std::ranges::copy(sums.*saved_fields[field], task.saved + field * sums.shift.size());
   if (task.mean) {
@@ -176,7 +176,7 @@ const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
   if (task.scale_of_mean) {
     std::fill_n(weights.begin(), rows, *task.scale_of_mean / static_cast<double>(rows));
   } else {
-    std::copy_n(task.weights, rows + columns, weights.begin());
+    std::copy_n(task.weights, rows + (task.problem.keys_are_anchors ? columns : 0), weights.begin());
   }
   std::vector<Gradient> grads;
   for (const ContrastSide* part : {&task.problem.anchors, &task.problem.keys})
