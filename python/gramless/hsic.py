@@ -257,7 +257,9 @@ def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, group: ob
     """Whether a GPU is to compute; raises ValueError where it also could not."""
     on_device = _arrays.any_on_device(*_members(xs), *_members(ys))
     if on_device and not (checkpoint is None and group is None):
-        raise ValueError(f"{function}: checkpoint and group are for layers in the CPU's memory; copy them there")
+        raise ValueError(
+            f"{function}: checkpoint and group are for layers in the CPU's memory; copy them there"
+        )
     return on_device
 
 
