@@ -14,7 +14,7 @@ from typing import Any
 
 from .measure import cpu_count, measure, use_all_cores
 from .peak import active_isa
-from .problems import PROBLEMS, quick
+from .problems import PROBLEMS, quick_problems
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
@@ -77,8 +77,7 @@ def main() -> None:
     if not chosen:
         parser.error(f"no problem or group is called {', '.join(wanted)}; there are {', '.join(PROBLEMS)}")
     found = conditions() | {"problems": []}
-    for problem in chosen:
-        problem = quick(problem) if arguments.quick else problem
+    for problem in quick_problems(chosen) if arguments.quick else chosen:
         entry = measure(
             problem, rounds=arguments.rounds, budget_s=arguments.budget, small_sizes=arguments.quick
         )

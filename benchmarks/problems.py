@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -164,6 +165,14 @@ def _losses() -> list[Problem]:
 
 
 PROBLEMS = {problem.name: problem for problem in [*_engine(), *_others(), *_losses(), *_scaling()]}
+
+
+def quick_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """What the problems are at small sizes, those that become the same only once."""
+    found: dict[Problem, Problem] = {}
+    for problem in map(quick, problems):
+        found.setdefault(replace(problem, name="", group="", series=False), problem)
+    return list(found.values())
 
 
 def quick(problem: Problem) -> Problem:
