@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.metadata
 import pkgutil
 import re
 from pathlib import Path
@@ -55,3 +56,9 @@ def test_every_public_name_stands_in_the_reference():
         if name not in described | modules
     ]
     assert missing == []
+
+
+def test_the_version_is_one_and_stands_in_the_changelog():
+    declared = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert gramless.__version__ == importlib.metadata.version("gramless") == declared
+    assert f"\n## {declared}" in (ROOT / "docs/changelog.md").read_text()

