@@ -14,7 +14,7 @@ MAY_INCLUDE = {
 }
 INCLUDES = [
     (path.relative_to(CSRC), name)
-    for path in sorted(CSRC.rglob("*.?pp"))
+    for path in sorted(CSRC.rglob("*.*"))
     for name in re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)', path.read_text(), re.MULTILINE)
 ]
 
@@ -33,3 +33,13 @@ def test_only_bindings_know_python_and_nothing_knows_torch():
     core = [(path, name) for path, name in INCLUDES if path.parts[0] != "bindings"]
     assert [(path, name) for path, name in core if name.startswith(("pybind11", "Python"))] == []
     assert [(path, name) for path, name in INCLUDES if name.startswith(("torch", "ATen", "c10"))] == []
+
+
+def test_only_cu_and_cuh_include_cuda_and_only_the_primitives_name_it():
+    cuda = {path for path, name in INCLUDES if re.match(r"cuda(_|\.h$)|cute/|cutlass/", name)}
+    own = {Path("engine/primitives.cuh"), Path("engine/ptx.cuh"), Path("support/cuda_devices.cu")}
+    assert {path for path in cuda if path.suffix not in (".cu", ".cuh")} == set()
+    assert cuda == own
+    kernels = [path for path in CSRC.rglob("*.cu*") if path.relative_to(CSRC) not in own]
+    assert len(kernels) > 10
+    assert [path.name for path in kernels if re.search(r"\basm\b|__CUDACC__", path.read_text())] == []

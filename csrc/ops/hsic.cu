@@ -1,5 +1,6 @@
 // HSIC of two representations on the device: prepare both, sum over tiles, then the algebra, in one block of threads.
 #include "engine/block_sums.cuh"
+#include "ops/device_median.cuh"
 #include "ops/gram_sums.cuh"
 #include "ops/matrices.hpp"
 #include "ops/visit_operand.cuh"
@@ -82,7 +83,13 @@ template <class Operand>
 class Hsic {
  public:
   explicit Hsic(const HsicTask& task, void* scratch = nullptr)
-      : task_(task), layout_(scratch), x_(task.x, layout_), y_(task.y, layout_), sums_(task.x.rows, layout_) {
+      : task_(task),
+        layout_(scratch),
+        x_(task.x, layout_),
+        y_(task.y, layout_),
+        median_(task.x.rows, layout_),
+        sums_(task.x.rows, layout_) {
+    squared_sigma_ = layout_.take<double>(1);
     products_ = layout_.take<double>(3);
     row_sums_ = task.row_sums ? task.row_sums : layout_.take<double>(2 * task.x.rows);
   }
@@ -93,8 +100,8 @@ class Hsic {
     Queue queue(stream);
     x_.pack(queue);
     y_.pack(queue);
-    x_.resolve(task_.kernel_x, nullptr, task_.bandwidths, queue);
-    y_.resolve(task_.kernel_y, nullptr, task_.bandwidths ? task_.bandwidths + 1 : nullptr, queue);
+    resolve(x_, task_.kernel_x, task_.bandwidths, queue);
+    resolve(y_, task_.kernel_y, task_.bandwidths ? task_.bandwidths + 1 : nullptr, queue);
     sums_.run(x_.layer(), y_.layer(), products_, row_sums_, queue);
     const FinishTask<Operand> finish{{x_.layer(), y_.layer()},
                                      task_.x.rows,
@@ -107,11 +114,18 @@ class Hsic {
   }
 
  private:
+  void resolve(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, double* bandwidth,
+               Queue& queue) const {
+    if (kernel.rbf && kernel.sigma == 0) median_.run(x.layer(), kernel.include_diagonal, squared_sigma_, queue);
+    x.resolve(kernel, squared_sigma_, bandwidth, queue);
+  }
+
   HsicTask task_;
   DeviceLayout layout_;
   DeviceRepresentation<Operand> x_, y_;
+  DeviceMedian<Operand> median_;
   GramSums<Operand> sums_;
-  double *products_, *row_sums_;
+  double *squared_sigma_, *products_, *row_sums_;
 };
 
 const char* problem_with(const HsicTask& task) {

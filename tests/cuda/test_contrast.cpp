@@ -144,7 +144,8 @@ const std::vector<ContrastCase> wide = {{{70, 70}, {}, 300, 0.1},
                                         {{10}, {150}, 270, 0.5, true, ContrastKind::softmax, 4}};
 
 TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
-  for (const ContrastCase& shape : {ContrastCase{{70, 70}, {}, 40, 0.1}, ContrastCase{{70}, {70}, 20, 0.01, false}})
+  for (const ContrastCase& shape : {ContrastCase{{70, 70}, {}, 40, 0.1},
+                                    ContrastCase{{130}, {200}, 20, 2.0, false, ContrastKind::softmax, 0, true}})
     for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::float64}) {
       const ContrastInput input = input_of(shape, dtype);
       const Operand operand = default_operand(dtype, false);

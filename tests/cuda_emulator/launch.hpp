@@ -8,6 +8,8 @@
 
 namespace emulator {
 
+EMULATOR_UNSEEN inline void to_scheduler() { switch_fibers(block->running->fiber, block->scheduler); }
+
 // A thread of the block, from its first instruction to its last. Fibers are kept: the next block continues here.
 inline void run_threads() {
 #if defined(__SANITIZE_ADDRESS__)
@@ -39,13 +41,14 @@ inline void run_threads() {
       --block->alive;
       release(&block->ended);
     }
-    switch_fibers(thread.fiber, block->scheduler);
+    to_scheduler();
   }
 }
 
 class Launch {
  public:
   Launch(Extent grid, Extent extent, std::size_t shared_bytes, std::function<void()> kernel) {
+    const Bookkeeping own;
     const unsigned threads = extent.x * extent.y * extent.z;
     if (threads == 0 || threads > 1024) throw Error("a block of " + std::to_string(threads) + " threads");
     if (shared_bytes > 227 << 10) throw Error(std::to_string(shared_bytes) + " bytes of shared memory");
@@ -72,6 +75,7 @@ class Launch {
   }
 
   ~Launch() {
+    const Bookkeeping own;
     acquire(&own_.ended);
     for (Thread& thread : own_.threads) destroy(thread.fiber);
     for (void* memory : own_.kept) std::free(memory);
