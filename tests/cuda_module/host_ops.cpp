@@ -152,6 +152,7 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
   const ContrastProblem problem = contrast_problem(task.problem);
   const ContrastSums sums = contrast_sums(problem, current_backend(), execution(task.problem.anchors.parts[0]));
   const ContrastLosses losses = contrast_losses(problem, sums);
+  std::fill_n(task.saved, contrast_saved_arrays * static_cast<std::int64_t>(sums.shift.size()), 0.0);
   double* const end = std::ranges::copy(losses.rows, task.losses).out;
   if (task.problem.keys_are_anchors) std::ranges::copy(losses.columns, end);
   for (std::size_t field = 0; field < std::size(saved_fields); field++)
