@@ -17,10 +17,10 @@ for interpreter; do
   wheel=$(ls "$dist"/wheel/*.whl)
   printf '%s: %d bytes\n' "$(basename "$wheel")" "$(stat -c %s "$wheel")"
   python -m auditwheel show "$wheel" | tr '\n' ' ' | grep -o 'consistent with.*: *"manylinux[^"]*"'
-  started=$EPOCHREALTIME
+  started=${EPOCHREALTIME/[.,]/}
   "$env/bin/pip" install --quiet -c constraints.txt "$wheel"
-  printf 'installed with numpy in %.1f s\n' "$(echo "$EPOCHREALTIME - $started" | bc)"
-  "$env/bin/pip" install --quiet -c constraints.txt "$(echo "$wheel")[cli]" pytest ml_dtypes hypothesis
+  printf 'installed with numpy in %d ms\n' $(((${EPOCHREALTIME/[.,]/} - started) / 1000))
+  "$env/bin/pip" install --quiet -c constraints.txt "${wheel}[cli]" pytest ml_dtypes hypothesis
   (cd "$dist" && "$env/bin/python" -m gramless info && "$env/bin/gramless" --version)
   "$env/bin/python" -m pytest -q -p no:cacheprovider -W error tests/test_oracle.py tests/test_minibatch.py \
     tests/test_contrastive.py

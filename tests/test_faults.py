@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).with_name("mutation")))
+sys.path.append(str(Path(__file__).with_name("mutation")))
 
 from faults import ROOT, read_faults
 

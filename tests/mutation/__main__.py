@@ -15,9 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from compiling import PYTEST, Build, python_environment
 from faults import ROOT, Fault, read_faults
-
-from build import PYTEST, Build, python_environment
 
 LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: what takes so many times longer is noticed as well
 
