@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from . import _arrays, _core
-from ._sums import Floats, HsicValues, Progress, core_kernel, core_progress, hsic_values
-from ._sweep import swept_values
+from ._sums import Floats, Progress, core_kernel, core_progress
+from ._sweep import matrix_values
 from .kernels import Estimator, KernelLike, as_estimator, as_kernel
 
 __all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix", "median_distance"]
@@ -161,7 +161,7 @@ def hsic_matrix(
         from .torch import similarity
 
         return similarity.hsic_matrix(xs, ys, kernel, estimator)
-    values = _matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
     return _wrap_matrix(values.xy, xs, ys)
 
 
@@ -191,7 +191,7 @@ def cka_matrix(
         from .torch import similarity
 
         return similarity.cka_matrix(xs, ys, kernel, estimator)
-    values = _matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
         degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
@@ -213,22 +213,6 @@ def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: obj
             f"{function}: checkpoint and group are for layers without gradients; detach() the tensors first"
         )
     return followed
-
-
-def _matrix_values(
-    function: str,
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None,
-    kernel: KernelLike,
-    estimator: Estimator,
-    progress: Progress,
-    checkpoint: str | os.PathLike[str] | None,
-    group: Any,
-) -> HsicValues:
-    kernel, estimator = as_kernel(kernel, function), as_estimator(estimator, function)
-    if checkpoint is None and group is None:
-        return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
-    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, group)
 
 
 def _denominators(hsic_xx: Floats, hsic_yy: Floats) -> Floats:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from .. import _core, _sums
-from .._sweep import swept_values
+from .._sweep import matrix_values
 from ..hsic import _denominators
 from ..kernels import Estimator, Kernel
 from ..minibatch import MinibatchCKA
@@ -212,9 +212,7 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
 
 def _values(xs: Sequence[Rows], ys: Sequence[Rows] | None, plan: Plan) -> _sums.HsicValues:
     report = _report(plan.progress, "CKA")
-    if plan.checkpoint is None and plan.ranks is None:
-        return _sums.hsic_values(FUNCTION, xs, ys, plan.kernel, plan.kernel, plan.estimator, report)
-    return swept_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, plan.checkpoint, plan.group)
+    return matrix_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, plan.checkpoint, plan.group)
 
 
 def _over_processes(sides: Sequence[Side], examples: int, batches: int, plan: Plan) -> tuple[int, int]:
