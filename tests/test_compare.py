@@ -34,6 +34,14 @@ def saved(tmp_path, layers) -> Path:
     return tmp_path / "A.npz"
 
 
+def test_a_comparison_is_kept_in_a_checkpoint(saved, layers, tmp_path):
+    options = "compare", saved, "--csv", "-", "--checkpoint", tmp_path / "sweep.npz"
+    for _ in range(2):
+        *_, matrix = read_csv(run(*options).stdout)
+        assert np.array_equal(matrix, gramless.cka_matrix(list(layers.values())))
+    assert "checkpoint sweep.npz belongs to another sweep" in refused(*options, "--kernel", "rbf")
+
+
 def test_the_csv_holds_every_digit_of_the_matrix(saved, layers):
     result = run("compare", saved, "--csv", "-")
     names_a, names_b, matrix = read_csv(result.stdout)

@@ -29,9 +29,10 @@ from .cross_modal import (
     row_log_sum_exp_value_and_grad,
 )
 from .distillation import similarity_distillation, similarity_distillation_value_and_grad
-from .hsic import cka, cka_matrix, hsic, hsic_matrix, median_distance
+from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .kernels import RBF, Linear
+from .layer_matrices import cka_matrix, hsic_matrix
 from .minibatch import MinibatchCKA
 
 if TYPE_CHECKING:

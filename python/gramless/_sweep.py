@@ -10,8 +10,8 @@ import numpy as np
 
 from . import _arrays, _core
 from ._checkpoint import Checkpoint, State, problem_of
-from ._sums import CoreKernel, Floats, HsicValues, Progress, core_kernel, core_progress
-from .kernels import Estimator, Kernel
+from ._sums import CoreKernel, Floats, HsicValues, Progress, core_kernel, core_progress, hsic_values
+from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
 
 Value = TypeVar("Value")
 Report = Callable[[int, int], object] | None
@@ -70,6 +70,23 @@ class _Stages:
                 self._report(round(self.STEPS * (begin + share * done / total)), self.STEPS)
 
         return report
+
+
+def matrix_values(
+    function: str,
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None,
+    kernel: KernelLike,
+    estimator: Estimator,
+    progress: Progress,
+    checkpoint: str | os.PathLike[str] | None,
+    group: Any,
+) -> HsicValues:
+    """HSIC of every pair of layers, in one go where neither a checkpoint nor a group asks for parts."""
+    kernel, estimator = as_kernel(kernel, function), as_estimator(estimator, function)
+    if checkpoint is None and group is None:
+        return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
+    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, group)
 
 
 def swept_values(

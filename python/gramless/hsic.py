@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from . import _arrays, _core
-from ._sums import Floats, HsicValues, Progress, core_kernel, core_progress, hsic_values
-from ._sweep import swept_values
+from ._sums import Progress, core_kernel, core_progress
 from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
 
-__all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix", "median_distance"]
+__all__ = ["cka", "hsic", "median_distance"]
 
 
 def _options(
@@ -37,29 +32,6 @@ def _pair(
         described_x, described_y, core_kernel(kernel_of_x), core_kernel(kernel_of_y), estimator, "auto"
     )
     return values, [described_x, described_y]
-
-
-def _members(layers: Any) -> Sequence[Any]:
-    """What might be a tensor in whatever was given as layers."""
-    return layers if isinstance(layers, (list, tuple)) else [layers]
-
-
-def _matrix_on_device(
-    function: str,
-    xs: Any,
-    ys: Any,
-    kernel: Kernel,
-    estimator: Estimator,
-    progress: Progress,
-    *,
-    aligned: bool,
-) -> Any:
-    from ._device import hsic as device
-
-    for name, layers in [("xs", xs)] + ([] if ys is None else [("ys", ys)]):
-        _arrays.check_layers(function, name, layers)
-    report = core_progress(function, progress)
-    return device.matrix(function, xs, ys, kernel, estimator, report, aligned=aligned)
 
 
 def hsic(
@@ -156,142 +128,6 @@ def _degenerate(function: str, hsic_xx: float, hsic_yy: float) -> float:
         stacklevel=3,
     )
     return math.nan
-
-
-def hsic_matrix(
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None = None,
-    *,
-    kernel: KernelLike = "linear",
-    estimator: Estimator = "unbiased",
-    progress: Progress = False,
-    checkpoint: str | os.PathLike[str] | None = None,
-    group: Any = None,
-) -> Any:
-    """HSIC of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
-
-    xs, ys: sequences of (n, d) arrays, d as each layer has it; ys=None compares xs with itself. Every layer's
-    Gram tile is computed once and the tiles' inner products give all pairs; narrow linear layers are compared
-    in feature space instead, whichever costs less. Memory: O(n + tiles) per layer, never n x n.
-    progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
-    checkpoint: a file that is kept up to date; killed at any moment, the same call goes on from there. The
-        file of other layers, another kernel or version is refused; a finished one gives the answer at once.
-    group: a process group of torch.distributed, such as torch.distributed.group.WORLD, whose processes call
-        with the same layers, share the work and all get the answer. Process 0 keeps the checkpoint.
-
-    With either, for any number of processes and threads, the answer has the same bits as without, given CPUs
-    of one instruction set. Gradients need a sweep without.
-
-    Formula, kernels, dtypes, returns and errors as in `hsic`.
-
-    >>> import numpy as np
-    >>> layers = [np.random.default_rng(seed).standard_normal((50, 8)) for seed in range(3)]
-    >>> hsic_matrix(layers).shape
-    (3, 3)
-    """
-    if _is_followed("hsic_matrix", xs, ys, checkpoint, group):
-        from .torch import similarity
-
-        return similarity.hsic_matrix(xs, ys, kernel, estimator)
-    options = as_kernel(kernel, "hsic_matrix"), as_estimator(estimator, "hsic_matrix")
-    if _is_on_device("hsic_matrix", xs, ys, checkpoint, group):
-        return _matrix_on_device("hsic_matrix", xs, ys, *options, progress, aligned=False)
-    values = _matrix_values("hsic_matrix", xs, ys, *options, progress, checkpoint, group)
-    return _wrap_matrix(values.xy, xs, ys)
-
-
-def cka_matrix(
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None = None,
-    *,
-    kernel: KernelLike = "linear",
-    estimator: Estimator = "unbiased",
-    progress: Progress = False,
-    checkpoint: str | os.PathLike[str] | None = None,
-    group: Any = None,
-) -> Any:
-    """CKA of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
-
-    Formula as in `cka` (Kornblith et al. 2019; sweeps over whole networks: Nguyen et al. 2021,
-    arXiv:2010.15327), arguments as in `hsic_matrix`. Rows and columns of degenerate layers are NaN, with one
-    RuntimeWarning for all of them.
-
-    >>> import numpy as np
-    >>> x = np.random.default_rng(0).standard_normal((50, 8))
-    >>> cka_matrix([x, x[:, ::-1]]).round(6)
-    array([[1., 1.],
-           [1., 1.]])
-    """
-    if _is_followed("cka_matrix", xs, ys, checkpoint, group):
-        from .torch import similarity
-
-        return similarity.cka_matrix(xs, ys, kernel, estimator)
-    options = as_kernel(kernel, "cka_matrix"), as_estimator(estimator, "cka_matrix")
-    if _is_on_device("cka_matrix", xs, ys, checkpoint, group):
-        return _matrix_on_device("cka_matrix", xs, ys, *options, progress, aligned=True)
-    values = _matrix_values("cka_matrix", xs, ys, *options, progress, checkpoint, group)
-    degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
-    if ys is not None:
-        degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
-    if degenerate:
-        warnings.warn(
-            f"cka_matrix: not defined for {', '.join(degenerate)}, whose HSIC with itself is not positive; "
-            "a constant representation has none",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return _wrap_matrix(values.xy / _denominators(values.xx, values.yy), xs, ys)
-
-
-def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
-    """Whether torch is to compute; raises ValueError where it also could not."""
-    followed = _arrays.is_followed(*_members(xs), *_members(ys))
-    if followed and not (checkpoint is None and group is None):
-        raise ValueError(
-            f"{function}: checkpoint and group are for layers without gradients; detach() the tensors first"
-        )
-    return followed
-
-
-def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
-    """Whether a GPU is to compute; raises ValueError where it also could not."""
-    on_device = _arrays.any_on_device(*_members(xs), *_members(ys))
-    if on_device and not (checkpoint is None and group is None):
-        raise ValueError(
-            f"{function}: checkpoint and group are for layers in the CPU's memory; copy them there"
-        )
-    return on_device
-
-
-def _matrix_values(
-    function: str,
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None,
-    kernel: Kernel,
-    estimator: Estimator,
-    progress: Progress,
-    checkpoint: str | os.PathLike[str] | None,
-    group: Any,
-) -> HsicValues:
-    if checkpoint is None and group is None:
-        return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
-    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, group)
-
-
-def _denominators(hsic_xx: Floats, hsic_yy: Floats) -> Floats:
-    """sqrt(hsic_xx hsic_yy) for every pair, NaN where either is not positive."""
-    xx, yy = np.where(hsic_xx <= 0, np.nan, hsic_xx), np.where(hsic_yy <= 0, np.nan, hsic_yy)
-    with np.errstate(over="ignore", under="ignore"):
-        products = np.outer(xx, yy)
-        safe = (products > 0) & (products < np.inf)
-        return np.where(safe, np.sqrt(products), np.outer(np.sqrt(xx), np.sqrt(yy)))
-
-
-def _wrap_matrix(matrix: Floats, xs: Sequence[Any], ys: Sequence[Any] | None) -> Any:
-    if not _arrays.is_tensor(xs[0]):
-        return matrix
-    described = [_arrays.describe("", "", layer) for layer in [*xs, *(ys or ())]]
-    return _arrays.wrap(matrix, xs[0], described)
 
 
 def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progress = False) -> Any:

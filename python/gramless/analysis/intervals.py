@@ -43,7 +43,8 @@ def cka_interval(
     se^2 = (n - 1) / n sum_i (c_(i) - mean c_(i))^2,   low, high = c -+ z se
 
     c_(i) the CKA without example i, all n of them from two walks over blocks of rows: deleting a row changes
-    the sums of HSIC by terms of that row. Jackknife rather than bootstrap, because examples drawn twice are
+    the sums of HSIC by terms of that row, one of which, sum_j K_ij r_j with r the other kernel's row sums,
+    cannot be had in the walk that finds r. Jackknife rather than bootstrap, because examples drawn twice are
     pairs of equal rows, which bias HSIC. A bandwidth left to the median is that of all examples, exact.
 
     Takes n^2 (p + q) operations in float64 and O(n) memory per row of a block. Raises ValueError for fewer

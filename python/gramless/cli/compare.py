@@ -59,6 +59,11 @@ class Comparison:
     "--csv", "csv_path", type=click.Path(path_type=Path), help="Write the matrix; - is standard output."
 )
 @click.option("--title", help="Title of the heatmap.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Keep a long comparison in this file: killed, the same command goes on from there.",
+)
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--quiet", is_flag=True, help="Write the files and nothing else.")
 def compare(a: Path, b: Path | None, **options: Any) -> None:
@@ -78,7 +83,9 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         labels = printable(a.name), printable((b or a).name)
         rows = check_rows((labels[0], layers_a), (labels[1], layers_b or {}))
         started = time.perf_counter()
-        found = _compare(layers_a, layers_b, labels, kernel, options["estimator"], quiet)
+        found = _compare(
+            layers_a, layers_b, labels, kernel, options["estimator"], options["checkpoint"], quiet
+        )
         elapsed = time.perf_counter() - started
     what = f"{describe(kernel)}, {options['estimator']}, n = {rows}"
     with one_sentence_errors():
@@ -159,6 +166,7 @@ def _compare(
     labels: tuple[str, str],
     kernel: gramless.Linear | gramless.RBF,
     estimator: Any,
+    checkpoint: Path | None,
     quiet: bool,
 ) -> Comparison:
     names_b = list(layers_a if layers_b is None else layers_b)
@@ -173,6 +181,7 @@ def _compare(
                 kernel=kernel,
                 estimator=estimator,
                 progress=progress,
+                checkpoint=checkpoint,
             )
         except (ValueError, TypeError) as error:
             raise Failure(_with_names(str(error), names)) from error

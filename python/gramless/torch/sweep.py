@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from .. import _core, _sums
-from .._sweep import swept_values
-from ..hsic import _denominators
+from .._sweep import matrix_values
 from ..kernels import Estimator, Kernel
+from ..layer_matrices import denominators
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
 from ._shards import all_rows, check_layers, merged
@@ -204,7 +204,7 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
             spools = [stack.enter_context(Spool(plan.budget // len(sides), plan.folder)) for _ in sides]
             arrays = [all_rows(plan.ranks, own, spool) for own, spool in zip(arrays, spools, strict=True)]
         values = _values(arrays[0], arrays[1] if len(arrays) > 1 else None, plan)
-        matrix = values.xy / _denominators(values.xx, values.yy)
+        matrix = values.xy / denominators(values.xx, values.yy)
         return _Outcome(
             matrix, [values.xx, values.yy], examples, count, any(spool.on_disk for spool in spools)
         )
@@ -212,9 +212,7 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
 
 def _values(xs: Sequence[Rows], ys: Sequence[Rows] | None, plan: Plan) -> _sums.HsicValues:
     report = _report(plan.progress, "CKA")
-    if plan.checkpoint is None and plan.ranks is None:
-        return _sums.hsic_values(FUNCTION, xs, ys, plan.kernel, plan.kernel, plan.estimator, report)
-    return swept_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, plan.checkpoint, plan.group)
+    return matrix_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, plan.checkpoint, plan.group)
 
 
 def _over_processes(sides: Sequence[Side], examples: int, batches: int, plan: Plan) -> tuple[int, int]:

@@ -1,0 +1,43 @@
+"""Weights of torch models that are packaged as ONNX graphs, by the names they had."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def package_folder(name: str) -> Path:
+    """Where an installed package lies, without importing it; otherwise one sentence."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit(f"the package {name} is missing: the head of the example says which it needs")
+    return Path(found.submodule_search_locations[0])
+
+
+def named_weights(path: Path, prefix: str) -> dict[str, Tensor]:
+    """Biases and norms keep their names in a graph; matrices are named by the products they are in."""
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    graph = onnx.load(path).graph
+    values = {entry.name: np.array(to_array(entry)) for entry in graph.initializer}
+    weights = {name.removeprefix(prefix): torch.tensor(value) for name, value in values.items()}
+    for node in graph.node:
+        if node.op_type == "MatMul" and node.input[1] in values:
+            place = node.name.removesuffix("/MatMul").replace("/", ".").partition(prefix)[2]
+            weights[f"{place}.weight"] = torch.tensor(values[node.input[1]].T)
+    return weights
+
+
+def load(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
+    """The model with these weights, all of them there; it is an error if one is not."""
+    wanted = model.state_dict()
+    missing = [name for name in wanted if name not in weights]
+    if missing:
+        raise SystemExit(f"the ONNX graph has no {missing[0]}")
+    model.load_state_dict({name: weights[name] for name in wanted})
+    return model

@@ -1,0 +1,159 @@
+"""HSIC and CKA of all pairs of layers, in one pass over tiles."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _arrays
+from ._sums import Floats, Progress, core_progress
+from ._sweep import matrix_values
+from .kernels import Estimator, KernelLike, as_estimator, as_kernel
+
+__all__ = ["cka_matrix", "hsic_matrix"]
+
+
+def hsic_matrix(
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None = None,
+    *,
+    kernel: KernelLike = "linear",
+    estimator: Estimator = "unbiased",
+    progress: Progress = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    group: Any = None,
+) -> Any:
+    """HSIC of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
+
+    xs, ys: sequences of (n, d) arrays, d as each layer has it; ys=None compares xs with itself. Every layer's
+    Gram tile is computed once and the tiles' inner products give all pairs; narrow linear layers are compared
+    in feature space instead, whichever costs less. Memory: O(n + tiles) per layer, never n x n.
+    progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
+    checkpoint: a file that is kept up to date; killed at any moment, the same call goes on from there. The
+        file of other layers, another kernel or version is refused; a finished one gives the answer at once.
+    group: a process group of torch.distributed, such as torch.distributed.group.WORLD, whose processes call
+        with the same layers, share the work and all get the answer. Process 0 keeps the checkpoint.
+
+    With either, for any number of processes and threads, the answer has the same bits as without, given CPUs
+    of one instruction set. Gradients need a sweep without.
+
+    Formula, kernels, dtypes, returns and errors as in `hsic`.
+
+    >>> import numpy as np
+    >>> layers = [np.random.default_rng(seed).standard_normal((50, 8)) for seed in range(3)]
+    >>> hsic_matrix(layers).shape
+    (3, 3)
+    """
+    if _is_followed("hsic_matrix", xs, ys, checkpoint, group):
+        from .torch import similarity
+
+        return similarity.hsic_matrix(xs, ys, kernel, estimator)
+    if _is_on_device("hsic_matrix", xs, ys, checkpoint, group):
+        return _on_device("hsic_matrix", xs, ys, kernel, estimator, progress, aligned=False)
+    values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    return _wrap_matrix(values.xy, xs, ys)
+
+
+def cka_matrix(
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None = None,
+    *,
+    kernel: KernelLike = "linear",
+    estimator: Estimator = "unbiased",
+    progress: Progress = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    group: Any = None,
+) -> Any:
+    """CKA of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
+
+    Formula as in `cka` (Kornblith et al. 2019; sweeps over whole networks: Nguyen et al. 2021,
+    arXiv:2010.15327), arguments as in `hsic_matrix`. Rows and columns of degenerate layers are NaN, with one
+    RuntimeWarning for all of them.
+
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((50, 8))
+    >>> cka_matrix([x, x[:, ::-1]]).round(6)
+    array([[1., 1.],
+           [1., 1.]])
+    """
+    if _is_followed("cka_matrix", xs, ys, checkpoint, group):
+        from .torch import similarity
+
+        return similarity.cka_matrix(xs, ys, kernel, estimator)
+    if _is_on_device("cka_matrix", xs, ys, checkpoint, group):
+        return _on_device("cka_matrix", xs, ys, kernel, estimator, progress, aligned=True)
+    values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
+    if ys is not None:
+        degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
+    if degenerate:
+        warnings.warn(
+            f"cka_matrix: not defined for {', '.join(degenerate)}, whose HSIC with itself is not positive; "
+            "a constant representation has none",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return _wrap_matrix(values.xy / denominators(values.xx, values.yy), xs, ys)
+
+
+def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
+    """Whether torch is to compute; raises ValueError where it also could not."""
+    followed = _arrays.is_followed(*_members(xs), *_members(ys))
+    if followed and not (checkpoint is None and group is None):
+        raise ValueError(
+            f"{function}: checkpoint and group are for layers without gradients; detach() the tensors first"
+        )
+    return followed
+
+
+def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
+    """Whether a GPU is to compute; raises ValueError where it also could not."""
+    on_device = _arrays.any_on_device(*_members(xs), *_members(ys))
+    if on_device and not (checkpoint is None and group is None):
+        raise ValueError(
+            f"{function}: checkpoint and group are for layers in the CPU's memory; copy them there"
+        )
+    return on_device
+
+
+def denominators(hsic_xx: Floats, hsic_yy: Floats) -> Floats:
+    """sqrt(hsic_xx hsic_yy) for every pair, NaN where either is not positive."""
+    xx, yy = np.where(hsic_xx <= 0, np.nan, hsic_xx), np.where(hsic_yy <= 0, np.nan, hsic_yy)
+    with np.errstate(over="ignore", under="ignore"):
+        products = np.outer(xx, yy)
+        safe = (products > 0) & (products < np.inf)
+        return np.where(safe, np.sqrt(products), np.outer(np.sqrt(xx), np.sqrt(yy)))
+
+
+def _wrap_matrix(matrix: Floats, xs: Sequence[Any], ys: Sequence[Any] | None) -> Any:
+    if not _arrays.is_tensor(xs[0]):
+        return matrix
+    described = [_arrays.describe("", "", layer) for layer in [*xs, *(ys or ())]]
+    return _arrays.wrap(matrix, xs[0], described)
+
+
+def _members(layers: Any) -> Sequence[Any]:
+    """What might be a tensor in whatever was given as layers."""
+    return layers if isinstance(layers, (list, tuple)) else [layers]
+
+
+def _on_device(
+    function: str,
+    xs: Any,
+    ys: Any,
+    kernel: KernelLike,
+    estimator: Estimator,
+    progress: Progress,
+    *,
+    aligned: bool,
+) -> Any:
+    from ._device import hsic as device
+
+    for name, layers in [("xs", xs)] + ([] if ys is None else [("ys", ys)]):
+        _arrays.check_layers(function, name, layers)
+    options = as_kernel(kernel, function), as_estimator(estimator, function)
+    return device.matrix(function, xs, ys, *options, core_progress(function, progress), aligned=aligned)
