@@ -1,4 +1,5 @@
-// HSIC on CUDA devices for Python: translates and enqueues. Results are addresses of device memory, to be written later.
+// HSIC on CUDA devices for Python: translates and enqueues. Results are addresses of device memory, to be written
+// later.
 #include "bindings/cuda_types.hpp"
 
 namespace gramless {

@@ -5,8 +5,11 @@
 namespace gramless {
 
 cuda::Matrix cuda_matrix(const py::tuple& described) {
-  return {pointer<const void>(described[0].cast<Address>()), described[1].cast<std::int64_t>(),
-          described[2].cast<std::int64_t>(), described[3].cast<std::int64_t>(), described[4].cast<std::int64_t>(),
+  return {pointer<const void>(described[0].cast<Address>()),
+          described[1].cast<std::int64_t>(),
+          described[2].cast<std::int64_t>(),
+          described[3].cast<std::int64_t>(),
+          described[4].cast<std::int64_t>(),
           named_dtype(described[5].cast<std::string>())};
 }
 

@@ -27,8 +27,8 @@ cuda::Matrix cuda_matrix(const py::tuple& described);
 
 cuda::Operand cuda_operand(const cuda::Matrix& matrix, bool allow_tf32);
 
-// Where a launch happens: (device, stream, allocate), `allocate` a callable of bytes that returns an address, whose memory
-// stays until the work enqueued so far is done.
+// Where a launch happens: (device, stream, allocate), `allocate` a callable of bytes that returns an address, whose
+// memory stays until the work enqueued so far is done.
 class Launch {
  public:
   explicit Launch(const py::tuple& place)

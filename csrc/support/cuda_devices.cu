@@ -21,8 +21,8 @@ CudaDevices cuda_devices() {
   for (int device = 0; device < count; device++) {
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, device) != cudaSuccess) continue;
-    found.devices.push_back({properties.name, properties.major, properties.minor,
-                             static_cast<std::int64_t>(properties.totalGlobalMem)});
+    found.devices.push_back(
+        {properties.name, properties.major, properties.minor, static_cast<std::int64_t>(properties.totalGlobalMem)});
   }
   return found;
 }
