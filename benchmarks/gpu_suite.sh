@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # gpu_suite.sh [--dry-run] [--only STEP ...] [--out FILE]: everything one needs a GPU for, in about 15 minutes.
 #
-# Expects Python 3.11 or newer with torch, cupy, pybind11, scikit-build-core, cmake 3.31, ninja and pytest, nvcc 13, and no
+# Expects Python 3.11 or newer with torch, cupy, pybind11, scikit-build-core, cmake, ninja and pytest, nvcc 13, and no
 # network. Every step has its own limit in seconds; a step that fails is recorded and does not stop the others.
 # --dry-run: the same steps on small sizes and the CPU, as far as they go without a GPU.
 set -uo pipefail
@@ -61,7 +61,8 @@ if [ "$dry" = 1 ]; then
 else
   device=cuda
   export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
-  step build 240 env GRAMLESS_CUDA=AUTO "${build[@]}"
+  step build 240 env GRAMLESS_CUDA=AUTO "${build[@]}" # for this machine's GPU
+  step status 30 "$python" -c 'import gramless, sys; s = gramless.cuda_status(); print(s.reason or s); sys.exit(not s)'
   if [ -x tests/cuda/golden.sh ]; then step golden 60 tests/cuda/golden.sh "$logs/golden"; fi
   step tests 240 "$python" -m pytest -q -m cuda --ignore tests/test_cuda_gpu.py tests
   step graphs-and-streams 60 "$python" -m pytest -q tests/test_cuda_gpu.py
