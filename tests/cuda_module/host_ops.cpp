@@ -15,6 +15,12 @@
 namespace gramless::cuda {
 namespace {
 
+// What the kernels take for granted of their scratch memory.
+const char* problem_with(const void* scratch) {
+  return reinterpret_cast<std::uintptr_t>(scratch) % 256 == 0 && scratch ? nullptr
+                                                                         : "scratch must be aligned to 256 bytes";
+}
+
 std::int64_t bytes_of(Dtype dtype) { return dtype == Dtype::float64 ? 8 : dtype == Dtype::float32 ? 4 : 2; }
 
 ArrayView view(const Matrix& matrix) {
@@ -103,7 +109,7 @@ const char* check_device(int) { return nullptr; }
 std::size_t hsic_scratch_bytes(const HsicTask&) { return 256; }
 
 const char* hsic(const HsicTask& task, void* scratch, void*) {
-  if (!scratch) return "there is no scratch";
+  if (const char* problem = problem_with(scratch)) return problem;
   const LayerInput x{view(task.x), resolved(task.x, task.kernel_x)}, y{view(task.y), resolved(task.y, task.kernel_y)};
   const Space space = task.row_sums ? Space::gram : Space::automatic;
   const HsicValues found =
@@ -148,12 +154,13 @@ const char* hsic_grad(const HsicGradTask& task, void*, void*) {
 std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask&) { return 256; }
 
 const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void*) {
-  if (!scratch) return "there is no scratch";
+  if (const char* problem = problem_with(scratch)) return problem;
   const ContrastProblem problem = contrast_problem(task.problem);
   const ContrastSums sums = contrast_sums(problem, current_backend(), execution(task.problem.anchors.parts[0]));
   const ContrastLosses losses = contrast_losses(problem, sums);
-  std::copy(losses.columns.begin(), losses.columns.end(),
-            std::copy(losses.rows.begin(), losses.rows.end(), task.losses));
+  std::fill_n(task.saved, contrast_saved_arrays * static_cast<std::int64_t>(sums.shift.size()), 0.0);
+  double* const end = std::ranges::copy(losses.rows, task.losses).out;
+  if (task.problem.keys_are_anchors) std::ranges::copy(losses.columns, end);
   for (std::size_t field = 0; field < std::size(saved_fields); field++)
     std::ranges::copy(sums.*saved_fields[field], task.saved + field * sums.shift.size());
   if (task.mean) {
@@ -176,7 +183,7 @@ const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
   if (task.scale_of_mean) {
     std::fill_n(weights.begin(), rows, *task.scale_of_mean / static_cast<double>(rows));
   } else {
-    std::copy_n(task.weights, rows + columns, weights.begin());
+    std::copy_n(task.weights, rows + (task.problem.keys_are_anchors ? columns : 0), weights.begin());
   }
   std::vector<Gradient> grads;
   for (const ContrastSide* part : {&task.problem.anchors, &task.problem.keys})

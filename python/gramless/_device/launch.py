@@ -185,6 +185,7 @@ class ContrastLaunch:
     temperature: float
     normalize: bool
     kind: str
+    keys_are_anchors: bool = False  # whether the losses of keys against the anchors are wanted too
 
     @property
     def rows(self) -> int:
@@ -196,17 +197,22 @@ class ContrastLaunch:
         """Of the keys."""
         return sum(x.shape[0] for x in self.keys)
 
+    @property
+    def losses(self) -> int:
+        """How many there are: of the anchors, then of the keys, where they are anchors too."""
+        return self.rows + (self.columns if self.keys_are_anchors else 0)
+
     def _arguments(self) -> tuple[Any, ...]:
         place = self.place
         sides = [[place.described(x) for x in side] for side in (self.anchors, self.keys)]
         groups = place.address(self.anchor_groups), place.address(self.key_groups)
-        return (*sides, *groups, self.temperature, self.normalize, self.kind)
+        return (*sides, *groups, self.temperature, self.normalize, self.kind, self.keys_are_anchors)
 
     def forward(self) -> tuple[Array, Array, Array]:
-        """Losses of anchors, then keys (n + m,), what `backward` needs, the anchors' mean (1,): float64."""
-        place, count = self.place, self.rows + self.columns
-        losses, mean = place.empty(count), place.empty(1)
-        saved = place.empty(place.module.contrast_saved_arrays, count)
+        """The losses, what `backward` needs, the mean of the anchors' losses (1,): float64."""
+        place = self.place
+        losses, mean = place.empty(self.losses), place.empty(1)
+        saved = place.empty(place.module.contrast_saved_arrays, self.rows + self.columns)
         place.run("contrast_forward", *self._arguments(), *map(place.address, (losses, saved, mean)))
         return losses, saved, mean
 

@@ -20,7 +20,6 @@ class DeviceContrast:
 
     launch: ContrastLaunch
     counted: Array | None = None  # which anchors have a positive; None: all
-    symmetric: bool = False  # keys as anchors count as well
 
     def value(self, reduction: Reduction) -> Array:
         """The losses of the anchors (n,), or their sum, or their mean over those that are counted, 0-d."""
@@ -32,7 +31,7 @@ class DeviceContrast:
         if reduction == "mean" and self.all_alike:
             return self._cast(mean[0])
         n = self.launch.rows
-        rows = (losses[:n] + losses[n : 2 * n]) / 2 if self.symmetric else losses[:n]
+        rows = (losses[:n] + losses[n : 2 * n]) / 2 if self.launch.keys_are_anchors else losses[:n]
         if reduction == "none":
             return self._cast(rows)
         total = rows.sum()
@@ -58,7 +57,7 @@ class DeviceContrast:
     @property
     def all_alike(self) -> bool:
         """Whether the mean is over all anchors and nothing else, as the launch itself knows it."""
-        return self.counted is None and not self.symmetric
+        return self.counted is None and not self.launch.keys_are_anchors
 
     def _cast(self, x: Array) -> Array:
         framework = self.launch.place.framework
@@ -71,16 +70,18 @@ class DeviceContrast:
         return self.launch.place.framework.cast(self.counted, "float64").sum().clip(1)
 
     def weights(self, reduction: Reduction, of_anchors: Array | None = None) -> Array:
-        """What every loss of anchors, then keys, is multiplied by; `of_anchors` where it is not reduced."""
+        """What every loss is multiplied by; `of_anchors` where they are not reduced."""
         launch, n = self.launch, self.launch.rows
-        weights = launch.place.zeros(n + launch.columns)
+        weights = launch.place.zeros(launch.losses)
         if of_anchors is None:
             weights[:n] = 1 if self.counted is None else self.counted
         else:
             weights[:n] = of_anchors
-        if self.symmetric:
+        if launch.keys_are_anchors:
             weights[n : 2 * n] = weights[:n]
-        return weights / ((self._count() if reduction == "mean" else 1) * (2 if self.symmetric else 1))
+        return weights / (
+            (self._count() if reduction == "mean" else 1) * (2 if self.launch.keys_are_anchors else 1)
+        )
 
 
 def refuse_exclusion(function: str, exclude_above: Any, exclude_hardest: Any) -> None:
@@ -159,8 +160,8 @@ def pairs(
     place, (a, *others) = embeddings(function, named)
     _arrays.check_rows(function, "anchors", a, "keys", others[0])
     groups = queue_groups(place, len(a), sum(len(z) for z in others[1:]))
-    launch = ContrastLaunch(place, [a], others, None, groups, *_options(function, options))
-    return DeviceContrast(launch, symmetric=symmetric)
+    launch = ContrastLaunch(place, [a], others, None, groups, *_options(function, options), symmetric)
+    return DeviceContrast(launch)
 
 
 def row_log_sum_exp(
@@ -180,7 +181,7 @@ def row_log_sum_exp_value_and_grad(
     launch, n = problem.launch, problem.launch.rows
     place, framework = launch.place, launch.place.framework
     losses, saved, _ = launch.forward()
-    of_losses = place.zeros(n + launch.columns)
+    of_losses = place.zeros(n)
     of_losses[:n] = 1 if weights is None else _weights(place, weights, n)
     grads, by_temperature = launch.backward(saved, [True] * (1 + len(launch.keys)), of_losses)
     grad_x, grad_y = grads[0], grads[1] if len(grads) > 1 else None

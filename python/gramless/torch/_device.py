@@ -48,9 +48,10 @@ class DeviceProblem:
         of_keys = None
         if keys and options.kind != "log_sum_exp":
             of_keys = queue_groups(where, keys[0].shape[0], sum(x.shape[0] for x in keys[1:]))
-        chosen = as_temperature(options.function, temperature), options.normalize, options.kind
+        temperature = as_temperature(options.function, temperature)
+        chosen = temperature, options.normalize, options.kind, options.symmetric
         launch = ContrastLaunch(where, anchors, keys, groups, of_keys, *chosen)
-        self.contrast = DeviceContrast(launch, counted, options.symmetric)
+        self.contrast = DeviceContrast(launch, counted)
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """The loss, and what `backward` needs beside the arrays."""
