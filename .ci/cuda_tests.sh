@@ -12,6 +12,7 @@ pytest -q tests/test_cuda_arrays.py tests/test_cuda_guards.py tests/test_cuda_st
 
 # What tests of the CPU say of tensors, said of a device's. Left out: what is a warning on the CPU and would have to wait
 # for a device, and integers, which kernels do not read.
+export TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 # what was compiled for the CPU is not for here
 pytest -q --tensors-on host tests/test_torch_transforms.py tests/test_torch_losses.py tests/test_torch_similarity.py \
   --deselect tests/test_torch_similarity.py::test_degenerate_representations_have_finite_gradients \
   --deselect tests/test_torch_losses.py::test_only_what_needs_a_gradient_gets_one

@@ -43,7 +43,7 @@ endif()
 
 message(STATUS "With CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
 pybind11_add_module(_cuda NO_EXTRAS ${CUDA_BINDINGS} ${CUDA_SOURCES} csrc/support/cuda_devices.cu)
-target_compile_definitions(_cuda PRIVATE GRAMLESS_CUDA_MODULE=_cuda GRAMLESS_NO_CUDA_MEDIAN)
+target_compile_definitions(_cuda PRIVATE GRAMLESS_CUDA_MODULE=_cuda)
 target_include_directories(_cuda PRIVATE csrc)
 target_compile_options(_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-Xfatbin=-compress-all>")
 set_target_properties(_cuda PROPERTIES CUDA_SEPARABLE_COMPILATION OFF CUDA_VISIBILITY_PRESET hidden)

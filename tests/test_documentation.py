@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(gramless.__path__, "gramless.")
-    if not module.name.endswith(("__main__", "_core"))
+    if not module.name.endswith(("__main__", "_core", "_cuda"))
 )
 
 

@@ -11,12 +11,6 @@ cuda::KernelSpec kernel_spec(const Kernel& kernel) {
   cuda::KernelSpec spec;
   if (!kernel) return spec;
   const auto [sigma, scale, include_diagonal] = *kernel;
-#ifdef GRAMLESS_NO_CUDA_MEDIAN
-  if (!sigma)
-    throw std::runtime_error(
-        "a bandwidth that is a median distance has no CUDA kernel yet; give sigma, or copy the inputs to the CPU, by "
-        ".cpu() or .get()");
-#endif
   spec.rbf = true;
   spec.sigma = sigma.value_or(0.0);
   spec.scale = scale;

@@ -8,12 +8,12 @@ namespace gramless::cuda {
 
 // A warp's rows of weights (rows of the tile, its columns) times the rows that those columns stand for, some slices of
 // them at a time.
-template <class Operand, class Shape>
+template <class Operand, class Shape, int Slices>
 class TimesRows {
  public:
   using Value = typename Operand::Value;
   using Tile = DotTile<Operand, Shape>;
-  static constexpr int chunk = Operand::planes == 2 ? 6 : 8;  // slices: what registers hold
+  static constexpr int chunk = Slices;  // at a time: their sums are in registers
   static constexpr int slice = slice_elements<Operand>;
   static_assert(Shape::warps_across == 1 && Shape::warp_rows == Operand::atom_rows);
   static constexpr int block_bytes = chunk * Operand::planes * Shape::cols * slice_bytes;

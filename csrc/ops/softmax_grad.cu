@@ -8,6 +8,10 @@
 namespace gramless::cuda {
 namespace {
 
+// Of a row's gradient, as many slices as registers hold beside a tile.
+template <class Operand>
+constexpr int grad_slices = is_scaled<Operand> ? 6 : 8;
+
 // The coefficients of one anchor.
 template <class T>
 struct Coefficient {
@@ -82,7 +86,7 @@ template <class Operand>
 __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t first_tile, std::int64_t last_tile) {
   using Shape = SoftmaxShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
-  using Product = TimesRows<Operand, Shape>;
+  using Product = TimesRows<Operand, Shape, grad_slices<Operand>>;
   using T = typename Operand::Value;
   static_assert(Product::block_bytes <= Tile::ring_bytes);
   const DevicePairs<Operand>& pairs = task.pairs;
@@ -132,7 +136,7 @@ template <class Operand>
 SoftmaxGrad<Operand>::SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::int64_t width, DeviceLayout& layout)
     : rows_(rows),
       slices_(static_cast<int>(blocks_of(width, slice_elements<Operand>))),
-      chunks_(static_cast<int>(blocks_of(slices_, TimesRows<Operand, SoftmaxShape<Operand>>::chunk))) {
+      chunks_(static_cast<int>(blocks_of(slices_, grad_slices<Operand>))) {
   strips_ = strips_of<Operand>(rows, columns, chunks_);
   partials_ =
       layout.take<Value>(strips_ * DeviceContrastRows<Operand>::padded(rows) * slices_ * slice_elements<Operand>);

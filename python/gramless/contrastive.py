@@ -79,12 +79,13 @@ def nt_xent(
     k = floor(fraction m) > 0 and t the k-th largest <z_i, z_j>, those with
     <z_i, z_j> > t - 1e-6 max_j |<z_i, z_j>|, so that neither order nor rounding chooses among equals.
 
-    z_a, z_b: numpy arrays of any layout and real dtype, memory-mapped ones included, or torch CPU tensors;
-    computed in float64 if either is float64 or a wide integer, else in float32. With tensors the loss is
-    differentiable once, by a temperature that is a 0-d tensor too; else see `nt_xent_value_and_grad`.
+    z_a, z_b: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays
+    of a GPU, such as cupy's, in a floating-point dtype; computed in float64 if either is float64 or a wide
+    integer, else in float32. With tensors the loss is differentiable once, by a temperature that is a 0-d
+    tensor too; else see `nt_xent_value_and_grad`.
 
-    Returns a float, or for tensors a 0-d tensor; "none" gives an array or a tensor. NaN propagates. Raises
-    ValueError where shapes or options do not fit and TypeError where types do not.
+    Returns a float, or for tensors and arrays of a GPU a 0-d one; "none" gives an array or a tensor. NaN
+    propagates. Raises ValueError where shapes or options do not fit and TypeError where types do not.
 
     >>> import numpy as np
     >>> z = np.eye(4)

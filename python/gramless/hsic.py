@@ -49,11 +49,12 @@ def hsic(
     of K~ and L~ zero, r their row sums, s their totals (Song et al. 2012, eq. 5); n >= 4.
 
     kernel: `Linear()`, `RBF(...)`, "linear" or "rbf"; kernel_y, if given, is the kernel of y.
-    x, y: numpy arrays of any layout and real dtype, memory-mapped ones included, or torch CPU tensors; read
-    in place, computed in float64 if either is float64 or a wide integer, else in float32. No n x n memory.
+    x, y: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays of
+    a GPU, such as cupy's, in a floating-point dtype; read in place, computed in float64 if either is float64
+    or a wide integer, else in float32. No n x n memory.
 
-    Returns a float, or for tensors a 0-d tensor. NaN and inf in the data propagate. Raises ValueError where
-    shapes or options do not fit and TypeError where types do not.
+    Returns a float, or for tensors and arrays of a GPU a 0-d one, where they live. NaN and inf in the data
+    propagate. Raises ValueError where shapes or options do not fit and TypeError where types do not.
 
     >>> import numpy as np
     >>> rng = np.random.RandomState(1337)

@@ -21,6 +21,8 @@ struct ContrastCase {
 struct ContrastAnswer {
   std::vector<double> losses, grads;  // of anchors, then keys
   double temperature = 0;
+
+  bool operator==(const ContrastAnswer&) const = default;
 };
 
 // Rows of all parts, anchors first, and the weights of their losses.

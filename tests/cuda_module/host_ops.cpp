@@ -15,6 +15,12 @@
 namespace gramless::cuda {
 namespace {
 
+// What the kernels take for granted of their scratch memory.
+const char* problem_with(const void* scratch) {
+  return reinterpret_cast<std::uintptr_t>(scratch) % 256 == 0 && scratch ? nullptr
+                                                                         : "scratch must be aligned to 256 bytes";
+}
+
 std::int64_t bytes_of(Dtype dtype) { return dtype == Dtype::float64 ? 8 : dtype == Dtype::float32 ? 4 : 2; }
 
 ArrayView view(const Matrix& matrix) {
@@ -103,7 +109,7 @@ const char* check_device(int) { return nullptr; }
 std::size_t hsic_scratch_bytes(const HsicTask&) { return 256; }
 
 const char* hsic(const HsicTask& task, void* scratch, void*) {
-  if (!scratch) return "there is no scratch";
+  if (const char* problem = problem_with(scratch)) return problem;
   const LayerInput x{view(task.x), resolved(task.x, task.kernel_x)}, y{view(task.y), resolved(task.y, task.kernel_y)};
   const Space space = task.row_sums ? Space::gram : Space::automatic;
   const HsicValues found =
@@ -148,7 +154,7 @@ const char* hsic_grad(const HsicGradTask& task, void*, void*) {
 std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask&) { return 256; }
 
 const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void*) {
-  if (!scratch) return "there is no scratch";
+  if (const char* problem = problem_with(scratch)) return problem;
   const ContrastProblem problem = contrast_problem(task.problem);
   const ContrastSums sums = contrast_sums(problem, current_backend(), execution(task.problem.anchors.parts[0]));
   const ContrastLosses losses = contrast_losses(problem, sums);
