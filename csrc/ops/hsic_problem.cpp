@@ -9,8 +9,9 @@
 namespace gramless {
 namespace {
 
-// A part is worth the sums it starts and ends with, and there are few enough to keep or to send them.
-constexpr std::int64_t part_tiles = 64, most_parts = 256, tile_rows = 192;
+// A part is worth the sums it starts and ends with, and there are few enough to keep or to send them. Counted in tiles
+// of one size, whatever the compute type and the walk choose.
+constexpr std::int64_t part_tiles = 64, most_parts = 256, nominal_rows = 192;
 
 }  // namespace
 
@@ -29,11 +30,11 @@ HsicProblem::HsicProblem(std::vector<Representation> layers, std::int64_t layers
 
 std::int64_t HsicProblem::parts() const {
   if (!over_features_) {
-    const std::int64_t blocks = (rows_ + tile_rows - 1) / tile_rows;
+    const std::int64_t blocks = (rows_ + nominal_rows - 1) / nominal_rows;
     return std::clamp<std::int64_t>(blocks * (blocks + 1) / 2 / part_tiles, 1, most_parts);
   }
   std::int64_t blocks = 0;
-  for (const Representation& layer : layers_) blocks += (layer.cols() + tile_rows - 1) / tile_rows;
+  for (const Representation& layer : layers_) blocks += (layer.cols() + nominal_rows - 1) / nominal_rows;
   return std::min(blocks, most_parts);
 }
 
