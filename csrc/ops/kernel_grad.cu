@@ -11,11 +11,6 @@ namespace {
 // Two tiles are in registers: of a row's gradient these slices fit beside them.
 constexpr int grad_slices = 4;
 
-template <class Operand>
-struct KernelGradShape : SoftmaxShape<Operand> {
-  static constexpr bool lean = true;
-};
-
 // Replaces dot products by kernel values.
 template <class Operand, class Tile>
 __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
