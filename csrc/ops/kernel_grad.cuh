@@ -7,6 +7,11 @@
 
 namespace gramless::cuda {
 
+template <class Operand>
+struct KernelGradShape : SoftmaxShape<Operand> {
+  static constexpr bool lean = true;
+};
+
 // The derivative of a loss by the layer's kernel value of a pair:
 //   own * value + other * value of the other layer + row_terms[i] + row_terms[j] + constant
 struct PairDerivative {
