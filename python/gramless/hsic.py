@@ -42,24 +42,6 @@ def _members(layers: Any) -> Sequence[Any]:
     return layers if isinstance(layers, (list, tuple)) else [layers]
 
 
-def _matrix_on_device(
-    function: str,
-    xs: Any,
-    ys: Any,
-    kernel: Kernel,
-    estimator: Estimator,
-    progress: Progress,
-    *,
-    aligned: bool,
-) -> Any:
-    from ._device import hsic as device
-
-    for name, layers in [("xs", xs)] + ([] if ys is None else [("ys", ys)]):
-        _arrays.check_layers(function, name, layers)
-    report = core_progress(function, progress)
-    return device.matrix(function, xs, ys, kernel, estimator, report, aligned=aligned)
-
-
 def hsic(
     x: Any,
     y: Any,
@@ -186,7 +168,10 @@ def hsic_matrix(
     kernel = as_kernel(kernel, "hsic_matrix")
     estimator = as_estimator(estimator, "hsic_matrix")
     if _arrays.any_on_device(*_members(xs), *_members(ys)):
-        return _matrix_on_device("hsic_matrix", xs, ys, kernel, estimator, progress, aligned=False)
+        from ._device import hsic as device
+
+        report = core_progress("hsic_matrix", progress)
+        return device.matrix("hsic_matrix", xs, ys, kernel, estimator, report, aligned=False)
     values = hsic_values("hsic_matrix", xs, ys, kernel, kernel, estimator, progress)
     return _wrap_matrix(values.xy, xs, ys)
 
@@ -218,7 +203,10 @@ def cka_matrix(
     kernel = as_kernel(kernel, "cka_matrix")
     estimator = as_estimator(estimator, "cka_matrix")
     if _arrays.any_on_device(*_members(xs), *_members(ys)):
-        return _matrix_on_device("cka_matrix", xs, ys, kernel, estimator, progress, aligned=True)
+        from ._device import hsic as device
+
+        report = core_progress("cka_matrix", progress)
+        return device.matrix("cka_matrix", xs, ys, kernel, estimator, report, aligned=True)
     values = hsic_values("cka_matrix", xs, ys, kernel, kernel, estimator, progress)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
