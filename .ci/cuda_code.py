@@ -7,6 +7,7 @@ A warning, a spilled register or local memory is an error. cuobjdump comes with 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -43,10 +44,14 @@ BUDGETS = [
 
 def cuobjdump(*arguments: str) -> str:
     wheel = Path(sysconfig.get_path("purelib"), "nvidia", "cu13", "bin")
-    tool = shutil.which("cuobjdump", path=str(wheel)) or shutil.which("cuobjdump")
+    path = f"{wheel}{os.pathsep}{os.environ['PATH']}"  # where it looks for nvdisasm, too
+    tool = shutil.which("cuobjdump", path=path)
     if tool is None:
         raise SystemExit("cuobjdump is in neither the toolkit nor nvidia-cuda-cuobjdump")
-    return subprocess.run([tool, *arguments], capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"PATH": path}
+    return subprocess.run(
+        [tool, *arguments], capture_output=True, text=True, check=True, env=environment
+    ).stdout
 
 
 def compile_source(source: Path, folder: Path) -> Path:

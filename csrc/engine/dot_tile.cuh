@@ -15,6 +15,7 @@ template <int Rows, int Cols, int WarpRows, int WarpCols>
 struct TileShape {
   static constexpr int rows = Rows, cols = Cols, warp_rows = WarpRows, warp_cols = WarpCols;
   static constexpr int warps_across = Cols / WarpCols, warps_down = Rows / WarpRows;
+  static constexpr bool lean = false;  // whether registers are short beside the tile
   static constexpr int threads = warps_across * warps_down * warp_lanes;
   static_assert(Rows % WarpRows == 0 && Cols % WarpCols == 0 && WarpCols % 16 == 0);
   static_assert(threads % 32 == 0);  // whole groups of 8 rows are copied at once
@@ -118,7 +119,8 @@ class DotTile {
 
   __device__ void multiply_slice(const char* stage) {
     if constexpr (atom_rows == 16) {
-#pragma unroll(Operand::planes == 2 ? 1 : 2)  // split, two steps at once would not fit into registers
+#pragma unroll(Operand::planes == 2 && (down > 1 || Shape::lean) ? 1 \
+                                                                 : 2)  // two steps at once may not fit into registers
       for (int k = 0; k < 2; k++) multiply_atoms(stage, k);
     } else {
 #pragma unroll

@@ -58,14 +58,16 @@ __global__ void __launch_bounds__(pack_threads)
   T scale = 1;
   if constexpr (is_scaled<Operand>) {
     T largest = 0;
+#pragma unroll 1
     for (std::int64_t k = lane; k < x.cols; k += warp_lanes) {
       const T value = centered(k), magnitude = value < 0 ? -value : value;
       largest = magnitude > largest ? magnitude : largest;
     }
     scale = split_scale(largest_of_warp(largest));
-    if (lane == 0) layer.scales[i] = 1 / scale;
+    if (lane == 0) layer.scales[i] = inverse_of_power(scale);
   }
   const std::int64_t stride = layer.rows.stride();
+#pragma unroll 1  // several at a time, registers spill on some architectures
   for (std::int64_t k = lane; k < stride; k += warp_lanes)
     store_packed(layer.rows, i * stride + k, centered(k) * scale);
 }

@@ -11,6 +11,11 @@ namespace {
 // Two tiles are in registers: of a row's gradient these slices fit beside them.
 constexpr int grad_slices = 4;
 
+template <class Operand>
+struct KernelGradShape : SoftmaxShape<Operand> {
+  static constexpr bool lean = true;
+};
+
 // Replaces dot products by kernel values.
 template <class Operand, class Tile>
 __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
@@ -67,15 +72,15 @@ __device__ void weigh(Tile& tile, Tile& other, const KernelGradTask<Operand>& ta
 template <class Operand>
 __global__ void __launch_bounds__(SoftmaxShape<Operand>::threads)
     kernel_grad_of_rows(KernelGradTask<Operand> task, std::int64_t tiles) {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = KernelGradShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
   using Product = TimesRows<Operand, Shape, grad_slices>;
   static_assert(Product::block_bytes <= Tile::ring_bytes);
   const std::int64_t strip = blockIdx.y, strips = gridDim.y;
   const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
-  const int first_slice = static_cast<int>(blockIdx.z) * grad_slices, left = task.layer.rows.slices - first_slice;
-  const int slices = left < grad_slices ? left : grad_slices;
+  const int first_slice = static_cast<int>(blockIdx.z) * Product::chunk, left = task.layer.rows.slices - first_slice;
+  const int slices = left < Product::chunk ? left : Product::chunk;
   char* const memory = shared_memory<char>();
   Tile tile(memory), other(memory);
   Product product(memory);

@@ -13,6 +13,15 @@ __device__ __forceinline__ float two_to(int exponent) {
   return value;
 }
 
+// 1 / 2^n without a division.
+__device__ __forceinline__ float inverse_of_power(float power) {
+  std::uint32_t bits;
+  memcpy(&bits, &power, sizeof bits);
+  bits = (254u << 23) - bits;
+  memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
 // The power of two that brings `largest` into [2^13, 2^14): its low part is then a normal float16, and products with
 // other such rows stay far from overflow. 1 for 0, infinity and NaN.
 __device__ __forceinline__ float split_scale(float largest) {

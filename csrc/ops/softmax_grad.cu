@@ -93,8 +93,7 @@ __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t 
   char* const memory = shared_memory<char>();
   Tile tile(memory);
   Product product(memory);
-  const double row_scale = *pairs.row_scale;
-  const Logit<Operand> logit_of{static_cast<T>(pairs.scale / (row_scale * row_scale))};
+  const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   const TileAnchors<T> rows = anchors_from(task.rows, pairs.rows.groups, first_row);
   const int first_slice = static_cast<int>(blockIdx.z) * Product::chunk, left = pairs.rows.rows.slices - first_slice;

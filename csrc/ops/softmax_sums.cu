@@ -86,8 +86,7 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
   using Tile = DotTile<Operand, Shape>;
   using T = typename Operand::Value;
   Tile tile(shared_memory<char>());
-  const double row_scale = *pairs.row_scale;
-  const Logit<Operand> logit_of{static_cast<T>(pairs.scale / (row_scale * row_scale))};
+  const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   RowState<T> states[Tile::own_rows];
 #pragma unroll

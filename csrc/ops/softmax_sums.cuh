@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/device_contrast_rows.cuh"
+#include "ops/pack_rows.cuh"
 
 namespace gramless::cuda {
 
@@ -14,6 +15,12 @@ struct DevicePairs {
   bool running;         // shifts are each anchor's largest logit
   bool positives_raise;
   const double* row_scale;  // (1) what rows were multiplied by when they were packed
+
+  // Of a dot product of packed rows: their scale is a power of two.
+  __device__ double packed_scale() const {
+    const double inverse = static_cast<double>(inverse_of_power(static_cast<float>(*row_scale)));
+    return scale * inverse * inverse;
+  }
 
   // Whether a block of rows and one of columns have no positive pair.
   __device__ bool apart(std::int64_t row_block, std::int64_t column_block) const {

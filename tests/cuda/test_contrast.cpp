@@ -160,7 +160,7 @@ TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
   for (const ContrastCase& shape : {ContrastCase{{70, 70}, {}, 40, 0.1},
                                     ContrastCase{{130}, {200}, 20, 2.0, false, ContrastKind::softmax, 0, true}})
     for (const Dtype dtype : {Dtype::float32, Dtype::float16, Dtype::float64}) {
-      if (dtype != Dtype::float32 && !in_all_schedules) continue;
+      if ((dtype != Dtype::float32 || !shape.keys.empty()) && !in_all_schedules) continue;
       const ContrastInput input = input_of(shape, dtype);
       check_case(shape, dtype,
                  same_in_every_schedule([&] { return ours(shape, input, dtype, default_operand(dtype, false)); }));

@@ -1,55 +1,94 @@
-// The fragment maps of the emulated matrix products are those of CuTe. Host only; needs the headers of nvidia-cutlass.
+// The emulator's matrix products, with their operands laid out as CuTe says, are matrix products. Host only; needs the
+// headers of nvidia-cutlass.
 #include <cute/atom/mma_traits_sm80.hpp>
 #include <cute/tensor.hpp>
 
-#include "check.hpp"
+#undef __global__  // of CUDA's headers; the emulator has its own
+#undef __device__
+#undef __forceinline__
+#undef __launch_bounds__
 
+#include "check.hpp"
+#include "engine/dot_tile.cuh"
+
+namespace gramless::cuda {
 namespace {
 
-// As in tests/cuda_emulator/primitives.hpp: lane, register and half of it to row and depth.
-template <class Traits, int Depth>
-void check_maps() {
-  typename Traits::ALayout a;
-  typename Traits::BLayout b;
-  typename Traits::CLayout c;
-  constexpr int halves = Depth / 8;
+// A (rows, Depth), B (Depth, 8) of small integers, D = A B + 1, with fragments filled and read through CuTe's layouts.
+template <class Traits, class Element, class Word, class Value, class Multiply>
+void check_product(int rows, int depth, Multiply multiply) {
+  typename Traits::ALayout of_a;
+  typename Traits::BLayout of_b;
+  typename Traits::CLayout of_c;
+  const auto a = [](int row, int k) { return (3 * row + 5 * k) % 7 - 3; };
+  const auto b = [](int k, int col) { return (2 * k + 3 * col) % 5 - 2; };
+  constexpr int a_elements = cute::size<1>(typename Traits::ALayout{}),
+                b_elements = cute::size<1>(typename Traits::BLayout{}),
+                c_elements = cute::size<1>(typename Traits::CLayout{});
+  Element fragments_a[32][a_elements], fragments_b[32][b_elements];
   for (int lane = 0; lane < 32; lane++) {
-    const int group = lane / 4, quad = lane % 4;
-    for (int half = 0; half < halves; half++) {
-      const int k = quad * halves + half;
-      for (int i = 0; i < 4; i++)
-        CHECK(a(lane, i * halves + half) == group + i % 2 * 8 + 16 * (k + i / 2 * (Depth / 2)));
-      for (int i = 0; i < 2; i++) CHECK(b(lane, i * halves + half) == group + 8 * (k + i * (Depth / 2)));
+    for (int v = 0; v < a_elements; v++) {
+      const int at = of_a(lane, v);
+      fragments_a[lane][v] = Element(static_cast<float>(a(at % rows, at / rows)));
     }
-    for (int i = 0; i < 4; i++) CHECK(c(lane, i) == group + i / 2 * 8 + 16 * (quad * 2 + i % 2));
+    for (int v = 0; v < b_elements; v++) {
+      const int at = of_b(lane, v);
+      fragments_b[lane][v] = Element(static_cast<float>(b(at / 8, at % 8)));
+    }
   }
+  Value results[32][c_elements];
+  emulator::Launch({}, {32, 1, 1}, 0, [&] {
+    const unsigned lane = threadIdx.x;
+    Word words_a[a_elements * sizeof(Element) / sizeof(Word)], words_b[b_elements * sizeof(Element) / sizeof(Word)];
+    std::memcpy(words_a, fragments_a[lane], sizeof words_a);
+    std::memcpy(words_b, fragments_b[lane], sizeof words_b);
+    Value d[c_elements];
+    for (Value& value : d) value = 1;
+    multiply(d, words_a, words_b);
+    for (int v = 0; v < c_elements; v++) results[lane][v] = d[v];
+  }).run();
+  for (int lane = 0; lane < 32; lane++)
+    for (int v = 0; v < c_elements; v++) {
+      const int at = of_c(lane, v);
+      int expected = 1;
+      for (int k = 0; k < depth; k++) expected += a(at % rows, k) * b(k, at / rows);
+      CHECK(results[lane][v] == static_cast<Value>(expected));
+    }
 }
 
-TEST(fragments_of_half_types_lie_as_cute_says) {
-  check_maps<cute::MMA_Traits<cute::SM80_16x8x16_F32BF16BF16F32_TN>, 16>();
-  check_maps<cute::MMA_Traits<cute::SM80_16x8x16_F32F16F16F32_TN>, 16>();
+struct BfloatElement {
+  explicit BfloatElement(float value = 0) : bits(bfloat_bits(value)) {}
+  std::uint16_t bits;
+};
+struct HalfElement {
+  explicit HalfElement(float value = 0) : bits(half_bits(value)) {}
+  std::uint16_t bits;
+};
+
+TEST(products_of_half_types_are_those_of_cute_fragments) {
+  check_product<cute::MMA_Traits<cute::SM80_16x8x16_F32BF16BF16F32_TN>, BfloatElement, std::uint32_t, float>(
+      16, 16, [](auto& d, const auto& a, const auto& b) { multiply_add_bfloat(d, a, b); });
+  check_product<cute::MMA_Traits<cute::SM80_16x8x16_F32F16F16F32_TN>, HalfElement, std::uint32_t, float>(
+      16, 16, [](auto& d, const auto& a, const auto& b) { multiply_add_half(d, a, b); });
 }
 
-TEST(fragments_of_tf32_lie_as_cute_says) { check_maps<cute::MMA_Traits<cute::SM80_16x8x8_F32TF32TF32F32_TN>, 8>(); }
-
-TEST(fragments_of_float64_lie_as_cute_says) {
-  using Traits = cute::MMA_Traits<cute::SM80_8x8x4_F64F64F64F64_TN>;
-  Traits::ALayout a;
-  Traits::BLayout b;
-  Traits::CLayout c;
-  for (int lane = 0; lane < 32; lane++) {
-    CHECK(a(lane, 0) == lane / 4 + 8 * (lane % 4));
-    CHECK(b(lane, 0) == lane / 4 + 8 * (lane % 4));
-    for (int i = 0; i < 2; i++) CHECK(c(lane, i) == lane / 4 + 8 * (lane % 4 * 2 + i));
-  }
+TEST(products_of_tf32_are_those_of_cute_fragments) {
+  check_product<cute::MMA_Traits<cute::SM80_16x8x8_F32TF32TF32F32_TN>, float, std::uint32_t, float>(
+      16, 8, [](auto& d, const auto& a, const auto& b) { multiply_add_tf32(d, a, b); });
 }
 
-// Rows 64 bytes apart, 16-byte pieces: engine/dot_tile.cuh's own formula is CuTe's Swizzle<2, 4, 3> of the address.
+TEST(products_of_float64_are_those_of_cute_fragments) {
+  check_product<cute::MMA_Traits<cute::SM80_8x8x4_F64F64F64F64_TN>, double, double, double>(
+      8, 4, [](auto& d, const auto& a, const auto& b) { multiply_add_double(d, a[0], b[0]); });
+}
+
+// Rows 64 bytes apart, 16-byte pieces.
 TEST(swizzled_pieces_lie_as_cute_says) {
   const cute::Swizzle<2, 4, 3> swizzle;
   for (int row = 0; row < 128; row++)
     for (int piece = 0; piece < 4; piece++)
-      CHECK(row * 64 + (piece ^ (row / 2 % 4)) * 16 == swizzle(row * 64 + piece * 16));
+      CHECK(row * slice_bytes + swizzled(row, piece) == swizzle(row * slice_bytes + piece * 16));
 }
 
 }  // namespace
+}  // namespace gramless::cuda
