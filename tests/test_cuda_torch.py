@@ -199,3 +199,21 @@ def test_arrays_of_other_libraries_are_read_through_torch_where_there_is_no_cupy
     np.testing.assert_allclose(
         grad.numpy(), gramless.nt_xent_value_and_grad(x, y)[1][0], rtol=1e-9, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_what_follows_a_loss_weighs_its_gradient(device, reduction):
+    a, b = (device.tensor(rows(4, 3, seed), requires_grad=True) for seed in (0, 1))
+    weights = device.tensor(np.arange(1.0, 9.0)) if reduction == "none" else 3.0
+    assert torch.autograd.gradcheck(
+        lambda a, b: (gramless.nt_xent(a, b, reduction=reduction) * weights).sum(), (a, b)
+    )
+
+
+def test_tensors_of_two_dtypes_are_refused(device):
+    a = device.tensor(rows())
+    for call in (gramless.nt_xent, gramless.cka):
+        with pytest.raises(
+            TypeError, match="on a GPU all arrays must have one dtype but .* has torch.float64"
+        ):
+            call(a, a.float())
