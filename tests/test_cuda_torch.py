@@ -214,6 +214,6 @@ def test_tensors_of_two_dtypes_are_refused(device):
     a = device.tensor(rows())
     for call in (gramless.nt_xent, gramless.cka):
         with pytest.raises(
-            TypeError, match="on a GPU all arrays must have one dtype but .* has torch.float64"
+            TypeError, match=r"on a GPU all arrays must have one dtype but .* has torch.float64"
         ):
             call(a, a.float())
