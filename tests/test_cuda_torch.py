@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
+from gramless._device import frameworks  # noqa: E402
 from gramless.torch import CKALoss, CLIPLoss, NTXentLoss, SupConLoss  # noqa: E402
 
 OPTIONS = ("f", 0.3, True, "softmax", False, "mean", None, None)
@@ -171,3 +172,48 @@ def test_degenerate_representations_are_nan_without_waiting_for_a_warning(device
     x, constant = device.tensor(rows()), device.tensor(np.ones((8, 3)))
     assert torch.isnan(gramless.cka(x, constant))
     assert torch.isnan(gramless.cka_matrix([x, constant])).tolist() == [[False, True], [True, True]]
+
+
+def test_arrays_of_other_libraries_are_read_through_torch_where_there_is_no_cupy(device, monkeypatch):
+    class Foreign:
+        """Memory that says no more than that it lies on a GPU."""
+
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+    if device.kind == "cuda":
+        pytest.skip("cupy is there")
+    monkeypatch.setattr(frameworks, "_known", [])
+    monkeypatch.setattr(frameworks, "_torch_reader", lambda torch, x: lambda array: array.tensor)
+    x, y = rows(), rows(seed=1)
+    a, b = (Foreign(device.tensor(z)) for z in (x, y))
+    for call in (gramless.hsic, gramless.cka, gramless.nt_xent):
+        found = call(a, b)
+        assert isinstance(found, torch.Tensor)
+        np.testing.assert_allclose(found.item(), call(x, y), rtol=1e-9)
+    assert torch.isnan(gramless.cka_matrix([a, Foreign(device.tensor(np.ones((8, 2))))])[0, 1])
+    _, (grad, *_) = gramless.nt_xent_value_and_grad(a, b)
+    np.testing.assert_allclose(
+        grad.numpy(), gramless.nt_xent_value_and_grad(x, y)[1][0], rtol=1e-9, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_what_follows_a_loss_weighs_its_gradient(device, reduction):
+    a, b = (device.tensor(rows(4, 3, seed), requires_grad=True) for seed in (0, 1))
+    weights = device.tensor(np.arange(1.0, 9.0)) if reduction == "none" else 3.0
+    assert torch.autograd.gradcheck(
+        lambda a, b: (gramless.nt_xent(a, b, reduction=reduction) * weights).sum(), (a, b)
+    )
+
+
+def test_tensors_of_two_dtypes_are_refused(device):
+    a = device.tensor(rows())
+    for call in (gramless.nt_xent, gramless.cka):
+        with pytest.raises(
+            TypeError, match=r"on a GPU all arrays must have one dtype but .* has torch.float64"
+        ):
+            call(a, a.float())

@@ -153,7 +153,5 @@ def _on_device(
 ) -> Any:
     from ._device import hsic as device
 
-    for name, layers in [("xs", xs)] + ([] if ys is None else [("ys", ys)]):
-        _arrays.check_layers(function, name, layers)
     options = as_kernel(kernel, function), as_estimator(estimator, function)
     return device.matrix(function, xs, ys, *options, core_progress(function, progress), aligned=aligned)

@@ -25,6 +25,9 @@ void check_product(int rows, int depth, Multiply multiply) {
   constexpr int a_elements = cute::size<1>(typename Traits::ALayout{}),
                 b_elements = cute::size<1>(typename Traits::BLayout{}),
                 c_elements = cute::size<1>(typename Traits::CLayout{});
+  using WordsOfA = Word[a_elements * sizeof(Element) / sizeof(Word)];  // named here: GCC 12 fails on them in the lambda
+  using WordsOfB = Word[b_elements * sizeof(Element) / sizeof(Word)];
+  using Results = Value[c_elements];
   Element fragments_a[32][a_elements], fragments_b[32][b_elements];
   for (int lane = 0; lane < 32; lane++) {
     for (int v = 0; v < a_elements; v++) {
@@ -39,10 +42,11 @@ void check_product(int rows, int depth, Multiply multiply) {
   Value results[32][c_elements];
   emulator::Launch({}, {32, 1, 1}, 0, [&] {
     const unsigned lane = threadIdx.x;
-    Word words_a[a_elements * sizeof(Element) / sizeof(Word)], words_b[b_elements * sizeof(Element) / sizeof(Word)];
+    WordsOfA words_a;
+    WordsOfB words_b;
     std::memcpy(words_a, fragments_a[lane], sizeof words_a);
     std::memcpy(words_b, fragments_b[lane], sizeof words_b);
-    Value d[c_elements];
+    Results d;
     for (Value& value : d) value = 1;
     multiply(d, words_a, words_b);
     for (int v = 0; v < c_elements; v++) results[lane][v] = d[v];

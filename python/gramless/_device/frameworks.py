@@ -37,6 +37,7 @@ class Framework(Protocol):
 
     def upload(self, values: npt.NDArray[Any], device: int) -> Array: ...
     def cast(self, x: Array, dtype: str) -> Array: ...
+    def where(self, which: Array, x: Any, y: Array) -> Array: ...
 
 
 class NumpyLike:
@@ -87,6 +88,9 @@ class NumpyLike:
 
     def cast(self, x: Array, dtype: str) -> Array:
         return x.astype(dtype, copy=False)
+
+    def where(self, which: Array, x: Any, y: Array) -> Array:
+        return self.xp.where(which, x, y)
 
 
 _known: list[Framework] = []  # those met so far; tests add their own

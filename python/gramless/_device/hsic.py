@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _arrays
 from ..kernels import Estimator, Kernel
-from .frameworks import Array, NumpyLike, compute_dtype
+from .frameworks import Array, Framework, compute_dtype
 from .launch import CudaKernel, HsicLaunch, Place, cuda_kernel, median_squared_distance, place_of
 
 Report = Callable[[int, int], object] | None
@@ -59,11 +59,6 @@ def own_values(values: Array, alone: bool) -> tuple[Array, Array, Array]:
     return values[:, :, 0], values[:, 0, 1], values[0, :, 2]
 
 
-def _xp(place: Place) -> Any:
-    assert isinstance(place.framework, NumpyLike)
-    return place.framework.xp
-
-
 def _values(
     function: str,
     xs: dict[str, Any],
@@ -84,15 +79,15 @@ def _values(
     return place, found, compute_dtype(place.framework.dtype(arrays[0]))
 
 
-def _aligned(xp: Any, values: tuple[Array, Array, Array]) -> Array:
+def _aligned(framework: Framework, values: tuple[Array, Array, Array]) -> Array:
     """xy / sqrt(xx yy), NaN where either is not positive."""
     xy, xx, yy = values
     with np.errstate(all="ignore"):
         undefined = (xx <= 0)[:, None] | (yy <= 0)[None, :]
         product = xx[:, None] * yy[None, :]
         safe = (product > 0) & (product < np.inf)
-        root = xp.where(safe, xp.sqrt(product), xp.sqrt(xx)[:, None] * xp.sqrt(yy)[None, :])
-        return xp.where(undefined, np.nan, xy / root)
+        root = framework.where(safe, product**0.5, (xx**0.5)[:, None] * (yy**0.5)[None, :])
+        return framework.where(undefined, np.nan, xy / root)
 
 
 def hsic(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel], estimator: Estimator) -> Array:
@@ -104,7 +99,7 @@ def hsic(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel], estimato
 def cka(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel], estimator: Estimator) -> Array:
     """`gramless.cka`, 0-d."""
     place, values, dtype = _values(function, {"x": x}, {"y": y}, kernels, estimator)
-    return place.framework.cast(_aligned(_xp(place), values)[0, 0], dtype)
+    return place.framework.cast(_aligned(place.framework, values)[0, 0], dtype)
 
 
 def matrix(
@@ -118,9 +113,11 @@ def matrix(
     aligned: bool,
 ) -> Array:
     """`gramless.hsic_matrix` or, aligned, `gramless.cka_matrix`: (len(xs), len(ys))."""
+    for name, layers in [("xs", xs), *([] if ys is None else [("ys", ys)])]:
+        _arrays.check_layers(function, name, layers)
     named = [{f"xs[{i}]": x for i, x in enumerate(xs)}, {f"ys[{i}]": y for i, y in enumerate(ys or ())}]
     place, values, dtype = _values(function, named[0], named[1], (kernel, kernel), estimator, report)
-    return place.framework.cast(_aligned(_xp(place), values) if aligned else values[0], dtype)
+    return place.framework.cast(_aligned(place.framework, values) if aligned else values[0], dtype)
 
 
 def median_distance(function: str, x: Any, include_diagonal: bool) -> Array:

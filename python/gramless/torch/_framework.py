@@ -57,3 +57,6 @@ class TorchFramework:
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         return x.to(getattr(torch, dtype))
+
+    def where(self, which: Tensor, x: Any, y: Tensor) -> Tensor:
+        return torch.where(which, x, y)
