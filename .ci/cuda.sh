@@ -34,8 +34,8 @@ tests/cuda_emulator/faults.py build/cuda-plain
 emulated cuda-address -DGRAMLESS_SANITIZE=address,undefined
 run cuda-address -as_accurate
 emulated cuda-thread -DGRAMLESS_SANITIZE=thread
-run cuda-thread same_bits
-run cuda-thread median_of_integers
+printf '%s\n' gradients_of_hsic_have contrastive_losses_have hsic_has median_of_integers |
+  xargs -P 2 -I NAME timeout 600 build/cuda-thread/tests/cuda/test_cuda NAME
 tests/cuda_emulator/faults.py build/cuda-thread
 
 if ! command -v nvcc >/dev/null; then

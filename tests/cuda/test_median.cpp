@@ -46,11 +46,13 @@ TEST(median_of_integers_is_exact) {
     const std::int64_t value = (i * 7 + k * 3) % 5;  // columns have the mean 2
     return static_cast<double>(value);
   });
-  for (int number = 0; number < schedules; number++) {
+  for (int number = 0; number < schedules; number += in_all_schedules ? 1 : schedules - 1) {
     use_schedule(number);
     for (const bool include_diagonal : {false, true})
-      for (const Operand operand : {Operand::bfloat16, Operand::split, Operand::tf32})
+      for (const Operand operand : {Operand::split, Operand::bfloat16, Operand::tf32}) {
+        if (operand != Operand::split && !in_all_schedules) continue;
         CHECK(our_median(x, include_diagonal, operand) == true_median(x, include_diagonal));
+      }
   }
 }
 
