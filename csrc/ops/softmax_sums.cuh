@@ -40,13 +40,15 @@ struct DeviceAnchorSums {
   }
 };
 
-// Columns are cut into strips, so that few rows keep many multiprocessors busy. Numbers of rows decide, not the device.
+// Columns are cut into strips of two tiles or more, so that few rows keep many multiprocessors busy. Numbers of rows
+// decide, not the device.
 constexpr std::int64_t wanted_blocks = 264;
 template <class Operand>
 std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks) {
   using Shape = SoftmaxShape<Operand>;
   const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
-  const std::int64_t strips = blocks_of(wanted_blocks, blocks), most = tiles < 16 ? tiles : 16;
+  const std::int64_t strips = blocks_of(wanted_blocks, blocks);
+  const std::int64_t pairs_of_tiles = blocks_of(tiles, 2), most = pairs_of_tiles < 16 ? pairs_of_tiles : 16;
   return strips < most ? strips : most;
 }
 

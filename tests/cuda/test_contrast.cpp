@@ -167,6 +167,15 @@ TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
     }
 }
 
+// More tiles than strips, so that blocks go from one to the next.
+TEST(contrastive_losses_have_no_seam_between_tiles) {
+  if (!in_all_schedules) return;  // blocks of the tests above go from tile to tile as well
+  use_schedule(schedules - 1);
+  const ContrastCase shape{{4}, {1100}, 20, 0.5};
+  const ContrastInput input = input_of(shape, Dtype::float32);
+  check_case(shape, Dtype::float32, ours(shape, input, Dtype::float32, Operand::split));
+}
+
 TEST(nt_xent_of_every_dtype_is_as_accurate_as_naive_code) {
   use_schedule(0);
   check_cases(nt_xent, Dtype::float32, Operand::split);
