@@ -5,6 +5,7 @@ set -euo pipefail
 dist=$(mktemp -d)
 trap 'rm -rf "$dist"' EXIT
 [ $# -gt 0 ] || set -- python
+export GRAMLESS_CUDA=OFF # README's commands have compiled the kernels already
 python -m build --quiet --sdist --outdir "$dist" .
 sdist=$(ls "$dist"/*.tar.gz)
 printf '%s: %d bytes\n' "$(basename "$sdist")" "$(stat -c %s "$sdist")"
