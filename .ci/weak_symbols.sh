@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# weak_symbols.sh BUILD: a weak symbol compiled for AVX2 or AVX-512 must name that ISA. Otherwise the linker may keep it
+# weak_symbols.sh BUILD: a weak symbol compiled for AVX2, AVX-512 or AMX must name that ISA. Otherwise the linker may keep it
 # for everybody, and an older CPU meets instructions it does not have.
 set -euo pipefail
 build=$1
-for isa in avx2 avx512; do
+for isa in avx2 avx512 amx; do
   mapfile -t objects < <(find "$build" -path "*gramless_$isa.dir*" -name '*.o')
   if [ ${#objects[@]} -eq 0 ]; then
     [ "$(uname -m)" != x86_64 ] || { echo "no objects of $isa under $build" >&2; exit 1; }

@@ -10,7 +10,7 @@ class Sweep {
  public:
   Sweep(py::sequence xs, py::sequence ys, const py::sequence& kernels_x, const py::sequence& kernels_y,
         const std::string& estimator_name, const std::string& space_name)
-      : xs_(std::move(xs)), ys_(std::move(ys)), ops_(current_backend()) {
+      : xs_(std::move(xs)), ys_(std::move(ys)) {
     const std::vector<LayerInput> x = layer_inputs(xs_, kernels_x), y = layer_inputs(ys_, kernels_y);
     std::vector<LayerInput> all = x;
     all.insert(all.end(), y.begin(), y.end());
@@ -19,7 +19,7 @@ class Sweep {
     const Estimator which = estimator(estimator_name);
     const Space where = space(space_name);
     const py::gil_scoped_release unlocked;
-    problem_ = std::make_unique<HsicProblem>(hsic_problem(x, y, which, where, ops_, how_));
+    problem_ = std::make_unique<HsicProblem>(hsic_problem(x, y, which, where, current_backend(), how_));
     how_.monitor = {};
   }
 
@@ -33,7 +33,7 @@ class Sweep {
     Execution how = how_;
     how.monitor = monitor.monitor();
     const py::gil_scoped_release unlocked;
-    problem_->add_parts(part, part + 1, all, ops_, how);
+    problem_->add_parts(part, part + 1, all, how);
   }
 
   // (hsic_xy, hsic_xx, hsic_yy, mean_x, mean_y, diagonal_x, diagonal_y), as `hsic_matrix`.
@@ -55,7 +55,6 @@ class Sweep {
   }
 
   const py::sequence xs_, ys_;  // whose memory the problem reads
-  const OpTable& ops_;
   Execution how_;
   std::unique_ptr<HsicProblem> problem_;
 };

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "engine/simd.hpp"
+#include "engine/tile.hpp"
 #include "support/array.hpp"
 
 namespace gramless {
@@ -43,6 +43,20 @@ class ReadAhead {
   int runs_;
   std::int64_t run_bytes_;
 };
+
+// What will be packed after the columns at j of the chunk at k: more columns, the next chunk, or the next tile's.
+template <class T>
+ReadAhead after(const ArrayView& y, std::int64_t first_j, int cols, int j, std::int64_t k, std::int64_t first_k,
+                std::int64_t end_k) {
+  using Shape = TileShape<T>;
+  const auto panel = [&](std::int64_t row, std::int64_t first) {
+    const int depth = static_cast<int>(std::min<std::int64_t>(Shape::depth, end_k - first));
+    return ReadAhead(y, row, Shape::micro_cols, first, depth);
+  };
+  if (j + Shape::micro_cols < cols) return panel(first_j + j + Shape::micro_cols, k);
+  if (k + Shape::depth < end_k) return panel(first_j, k + Shape::depth);
+  return panel(first_j + cols, first_k);
+}
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

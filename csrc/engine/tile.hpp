@@ -4,25 +4,35 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/matrix_unit.hpp"
 #include "engine/simd.hpp"
 #include "engine/tile_rows.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// A register tile of micro_rows x micro_cols dot products; a tile of at most rows x rows of them; depth, so that one
-// panel of columns and one sliver of rows stay in L1.
+// The register tile of the vector units: accumulators that fit their registers.
+template <class T>
+struct RegisterTile {
+  static constexpr int cols = 3 * lanes<T>;
+#if defined(__aarch64__)
+  static constexpr int rows = 6;  // 32 registers: 18 accumulators
+#else
+  static constexpr int rows = vector_bytes == 64 ? 8 : lanes<T> == 2 ? 3 : 4;  // 16 registers: 12 accumulators
+#endif
+};
+
+// block_rows x micro_cols dot products, multiplied together, and micro_rows x micro_cols, finished together; a tile of
+// at most rows x rows of them; depth, so that one panel of columns and one sliver of rows stay near.
 template <class T>
 struct TileShape {
-  static constexpr int micro_cols = 3 * lanes<T>;
-#if defined(__aarch64__)
-  static constexpr int micro_rows = 6;  // 32 registers: 18 accumulators
-#else
-  static constexpr int micro_rows = vector_bytes == 64 ? 8 : lanes<T> == 2 ? 3 : 4;  // 16 registers: 12 accumulators
-#endif
+  static constexpr bool on_matrix_unit = has_matrix_unit && sizeof(T) == 4;
+  static constexpr int micro_cols = on_matrix_unit ? 32 : RegisterTile<T>::cols;
+  static constexpr int micro_rows = on_matrix_unit ? 2 : RegisterTile<T>::rows;
+  static constexpr int block_rows = on_matrix_unit ? 32 : micro_rows;
   static constexpr int rows = most_tile_rows(sizeof(T));
-  static constexpr int depth = sizeof(T) == 4 ? 192 : 128;
-  static_assert(rows / 2 % micro_cols == 0 && rows / 2 % micro_rows == 0);
+  static constexpr int depth = on_matrix_unit ? 256 : sizeof(T) == 4 ? 192 : 128;
+  static_assert(rows / 2 % micro_cols == 0 && rows / 2 % block_rows == 0);
 };
 
 template <class T>

@@ -150,8 +150,8 @@ class CovarianceWalk {
     thread.packed = layout.take<PackedRows<T>>(1);
     thread.held = layout.take<Visit>(1);
     thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
-    thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * samples);
-    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
+    thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, samples));
+    thread.panel = layout.take<T>(Product<T>::panel_values);
     return thread;
   }
 

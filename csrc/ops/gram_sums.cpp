@@ -24,6 +24,7 @@ class GramWalk {
     for (std::int64_t l = 0; l < layers_; l++) {
       max_depth_ = std::max(max_depth_, task.layers[l].x.cols);
       total_depth_ += task.layers[l].x.cols;
+      kept_values_ += Product<T>::packed_values(tile_rows_, task.layers[l].x.cols);
     }
     keep_rows_ = total_depth_ * tile_rows_ * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes;
     sums_ = {task.products, task.self_products, task.row_sums};
@@ -76,15 +77,14 @@ class GramWalk {
   static constexpr std::int64_t stats_length = TileShape<T>::rows + stat_padding;
 
   Thread lay_out_thread(Layout& layout) const {
-    const std::int64_t rows = round_up(tile_rows_, TileShape<T>::micro_rows);
     const std::int64_t chunk = std::min<std::int64_t>(max_depth_, TileShape<T>::depth);
     Thread thread;
     thread.started = layout.take<bool>(1);
     thread.packed = layout.take<PackedRows<T>>(layers_);
     thread.values = layout.take<T>(layers_ * tile_values_);
     thread.stats = layout.take<T>(2 * stats_length);
-    thread.slivers = layout.take<T>(rows * (keep_rows_ ? total_depth_ : chunk));
-    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
+    thread.slivers = layout.take<T>(keep_rows_ ? kept_values_ : Product<T>::packed_values(tile_rows_, chunk));
+    thread.panel = layout.take<T>(Product<T>::panel_values);
     return thread;
   }
 
@@ -105,7 +105,7 @@ class GramWalk {
     T* slivers = thread.slivers;
     for (std::int64_t l = 0; l < layers_; l++) {
       thread.packed[l] = {slivers, thread.panel, keep_rows_, -1};
-      if (keep_rows_) slivers += round_up(tile_rows_, TileShape<T>::micro_rows) * task_.layers[l].x.cols;
+      if (keep_rows_) slivers += Product<T>::packed_values(tile_rows_, task_.layers[l].x.cols);
     }
     return thread;
   }
@@ -222,7 +222,7 @@ class GramWalk {
   const Blocks blocks_;
   const int tile_rows_;
   const std::int64_t tile_values_;
-  std::int64_t max_depth_ = 0, total_depth_ = 0;
+  std::int64_t max_depth_ = 0, total_depth_ = 0, kept_values_ = 0;
   bool keep_rows_ = false;
   AlignedBuffer part_sums_;
   Sums sums_;  // of the part that merges, or the task's own where there is but one

@@ -77,21 +77,28 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
       layers.emplace_back(input.x, ops, staged);
       layers.back().resolve(input.kernel, staged);
     }
+  for (const Representation& layer : layers)  // tiles of all layers are made by one table
+    if (&layer.ops() != &ops) return prepare(xs, ys, layer.ops(), execution, stages);
   return layers;
 }
 
-std::vector<double> all_sums(const HsicProblem& problem, const OpTable& ops, const Execution& execution) {
+std::vector<double> all_sums(const HsicProblem& problem, const Execution& execution) {
   std::vector<double> sums(problem.sums_length());
-  problem.add_parts(0, problem.parts(), sums, ops, execution);
+  problem.add_parts(0, problem.parts(), sums, execution);
   return sums;
 }
 
 }  // namespace
 
+std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
+                                    const Execution& execution) {
+  Stages stages(execution.monitor, 0);
+  return prepare(xs, ys, ops, execution, stages);
+}
+
 HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
                          Space space, const OpTable& ops, const Execution& execution) {
-  Stages stages(execution.monitor, 0);
-  return {prepare(xs, ys, ops, execution, stages), static_cast<std::int64_t>(xs.size()), estimator,
+  return {prepare(xs, ys, ops, execution), static_cast<std::int64_t>(xs.size()), estimator,
           use_features(xs, ys, space)};
 }
 
@@ -102,15 +109,14 @@ HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInpu
                       use_features(xs, ys, space));
   Execution main = execution;
   main.monitor = stages.next();
-  return problem.values(all_sums(problem, ops, main));
+  return problem.values(all_sums(problem, main));
 }
 
 std::vector<double> permuted_hsic(const LayerInput& x, const LayerInput& y, std::span<const std::int64_t> permutations,
                                   Estimator estimator, const OpTable& ops, const Execution& execution) {
-  Stages stages(execution.monitor, 0);
-  HsicProblem problem(prepare({&x, 1}, {&y, 1}, ops, execution, stages), 1, estimator, false);
+  HsicProblem problem(prepare({&x, 1}, {&y, 1}, ops, execution), 1, estimator, false);
   problem.permute_y(permutations);
-  return problem.values(all_sums(problem, ops, execution)).xy;
+  return problem.values(all_sums(problem, execution)).xy;
 }
 
 }  // namespace gramless

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "ops/contrast_rows.hpp"
-#include "ops/hsic.hpp"
+#include "ops/hsic_problem.hpp"
 
 namespace gramless {
 namespace {
@@ -13,15 +13,16 @@ class HsicGradients {
  public:
   HsicGradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, const OpTable& ops,
                 const Execution& execution)
-      : ops_(ops), execution_(execution), estimator_(estimator), layers_x_(xs.size()), layers_y_(ys.size()) {
-    layers_.reserve(xs.size() + ys.size());
-    for (const auto& inputs : {xs, ys})
-      for (const LayerInput& input : inputs) {
-        layers_.emplace_back(input.x, ops, execution);
-        layers_.back().resolve(input.kernel, execution);
-        views_.push_back(layers_.back().view());
-        units_.push_back(layers_.back().unit());
-      }
+      : layers_(prepare(xs, ys, ops, execution)),
+        ops_(layers_[0].ops()),
+        execution_(execution),
+        estimator_(estimator),
+        layers_x_(xs.size()),
+        layers_y_(ys.size()) {
+    for (const Representation& layer : layers_) {
+      views_.push_back(layer.view());
+      units_.push_back(layer.unit());
+    }
     rows_ = static_cast<std::size_t>(layers_[0].rows());
     n_ = static_cast<double>(rows_);
   }
@@ -112,11 +113,11 @@ class HsicGradients {
     return sum;
   }
 
+  std::vector<Representation> layers_;
   const OpTable& ops_;
   const Execution& execution_;
   const Estimator estimator_;
   const std::size_t layers_x_, layers_y_;
-  std::vector<Representation> layers_;
   std::vector<LayerView> views_;
   std::size_t rows_ = 0;
   double n_ = 0;

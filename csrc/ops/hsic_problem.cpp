@@ -38,8 +38,9 @@ std::int64_t HsicProblem::parts() const {
   return std::min(blocks, most_parts);
 }
 
-void HsicProblem::add_parts(std::int64_t first, std::int64_t end, std::span<double> sums, const OpTable& ops,
+void HsicProblem::add_parts(std::int64_t first, std::int64_t end, std::span<double> sums,
                             const Execution& execution) const {
+  const OpTable& ops = layers_[0].ops();
   double *products = sums.data(), *self_products = products + products_length();
   const Parts wanted{parts(), first, end};
   if (over_features_)

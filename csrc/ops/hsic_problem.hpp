@@ -18,8 +18,7 @@ class HsicProblem {
   // Products, self products and, where summed over rows, row sums.
   std::size_t sums_length() const { return products_length() + at(count_) + (over_features_ ? 0 : at(count_ * rows_)); }
   // Adds the sums of parts [first, end) to `sums`, zero before the first.
-  void add_parts(std::int64_t first, std::int64_t end, std::span<double> sums, const OpTable& ops,
-                 const Execution& execution) const;
+  void add_parts(std::int64_t first, std::int64_t end, std::span<double> sums, const Execution& execution) const;
   HsicValues values(std::vector<double> sums);
 
   // The rows of y in another order: a view per permutation, statistics shared.
@@ -56,7 +55,9 @@ class HsicProblem {
   std::vector<double> sums_, totals_, mean_;
 };
 
-// Means, norms, bandwidths: all that is needed before the first part.
+// Means, norms, bandwidths: all that is needed before the first part. One table of ops serves all layers.
+std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
+                                    const Execution& execution);
 HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
                          Space space, const OpTable& ops, const Execution& execution);
 

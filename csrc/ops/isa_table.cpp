@@ -8,8 +8,16 @@
 
 namespace gramless {
 
+#if defined(GRAMLESS_MATRIX_UNIT)
+extern const OpTable table_avx512;
+constexpr const OpTable* any_range = &table_avx512;
+#else
+constexpr const OpTable* any_range = nullptr;
+#endif
+
 extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
 const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {GRAMLESS_NAME(GRAMLESS_ISA),
+                                              any_range,
                                               column_sums,
                                               row_norms,
                                               tile_norms,

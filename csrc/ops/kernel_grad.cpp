@@ -52,8 +52,8 @@ class KernelGradWalk {
     thread.started = layout.take<bool>(1);
     thread.values = layout.take<T>(task_.count * tile_values_);
     thread.weights = layout.take<T>(tile_values_);
-    thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * TileShape<T>::depth);
-    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
+    thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, TileShape<T>::depth));
+    thread.panel = layout.take<T>(Product<T>::panel_values);
     thread.rows = layout.take<T>(std::int64_t{chunk_stride} * tile_rows_);
     thread.coefficients = layout.take<T>(task_.count);
     return thread;

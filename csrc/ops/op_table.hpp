@@ -87,6 +87,7 @@ struct FinishKernelGradTask {
 
 struct OpTable {
   const char* name;
+  const OpTable* any_range;  // the table for data too large or too small for this one's products; null: there is none
   void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);     // (d): sum_i (x_i - x_0)
   void (*row_norms)(const LayerView& layer, const Execution& execution, double* norms);  // (n): |x_i - mean|^2
   // The same, rounded as a tile's dot products are: a row's distance to an equal row is then exactly 0.

@@ -63,8 +63,8 @@ class PairTiles {
     Thread thread;
     thread.started = layout.take<bool>(1);
     thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
-    thread.slivers = layout.take<T>(round_up(tile_rows_, TileShape<T>::micro_rows) * chunk);
-    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
+    thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, chunk));
+    thread.panel = layout.take<T>(Product<T>::panel_values);
     return thread;
   }
 

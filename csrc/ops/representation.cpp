@@ -39,7 +39,7 @@ void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, 
 }  // namespace
 
 Representation::Representation(const ArrayView& x, const OpTable& ops, const Execution& execution)
-    : x_(x), ops_(ops), compute_(execution.compute), norms_(static_cast<std::size_t>(x.rows)) {
+    : x_(x), ops_(&ops), compute_(execution.compute), norms_(static_cast<std::size_t>(x.rows)) {
   std::vector<double> sums(static_cast<std::size_t>(x.cols));
   ops.column_sums(x, execution, sums.data());
   const std::size_t bytes = sums.size() * element_bytes(execution.compute);
@@ -110,12 +110,23 @@ AlignedBuffer Representation::padded_norms(double scale) const {
   return stats;
 }
 
+// Products of parts of numbers leave the range of float32 before the numbers' own products do.
+void Representation::measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution) {
+  (ops_->*norms_of)(centered(), execution, norms_.data());
+  double largest = 0;
+  for (const double norm2 : norms_) largest = norm2 > largest ? norm2 : largest;
+  const bool in_range = largest == 0 || (largest > 0x1p-80 && largest < 0x1p100);
+  if (in_range || ops_->any_range == nullptr || compute_ == Compute::float64) return;
+  ops_ = ops_->any_range;
+  (ops_->*norms_of)(centered(), execution, norms_.data());
+}
+
 void Representation::resolve(const KernelSpec& spec, const Execution& execution) {
   if (spec.rbf) {
-    if (spec.sigma) ops_.tile_norms(centered(), execution, norms_.data());  // the median measures them itself
+    if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // the median measures them itself
     return resolve_rbf(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
   }
-  ops_.row_norms(centered(), execution, norms_.data());
+  measure_norms(&OpTable::row_norms, execution);
   const double n = static_cast<double>(x_.rows);
   kernel_ = Linear{};
   // Centred rows sum to zero, so the mean over i != j is known exactly.
@@ -148,8 +159,8 @@ double Representation::mean_kernel_of_pairs(double gamma, const Execution& execu
   const std::int64_t sampled = std::clamp<std::int64_t>(x_.rows / 2, 16, 256);
   const std::vector<std::int64_t> pairs = sample_pairs(x_.rows, sampled);
   std::vector<double> distances(pairs.size() / 2);
-  ops_.pair_distances(centered(), execution, pairs.data(), static_cast<std::int64_t>(distances.size()),
-                      distances.data());
+  ops_->pair_distances(centered(), execution, pairs.data(), static_cast<std::int64_t>(distances.size()),
+                       distances.data());
   double sum = 0;
   for (const double distance2 : distances) sum += std::exp(-gamma * distance2);
   return sum / static_cast<double>(distances.size());
@@ -158,7 +169,7 @@ double Representation::mean_kernel_of_pairs(double gamma, const Execution& execu
 double Representation::median_squared_distance(bool include_diagonal, std::int64_t median_rows,
                                                const Execution& execution) {
   LayerView layer = centered();
-  ops_.tile_norms(layer, execution, norms_.data());
+  measure_norms(&OpTable::tile_norms, execution);
   std::vector<std::int64_t> rows;
   AlignedBuffer norms = padded_norms();
   layer.row_stats = norms.data();
@@ -168,7 +179,7 @@ double Representation::median_squared_distance(bool include_diagonal, std::int64
     layer.x.rows = median_rows;
     gather(norms, rows, compute_);
   }
-  return gramless::median_squared_distance(layer, include_diagonal, ops_, execution);
+  return gramless::median_squared_distance(layer, include_diagonal, *ops_, execution);
 }
 
 }  // namespace gramless

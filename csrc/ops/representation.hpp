@@ -34,6 +34,7 @@ class Representation {
   // How far rounding alone may move a tile's values.
   double noise() const;
   const std::vector<double>& norms() const { return norms_; }
+  const OpTable& ops() const { return *ops_; }  // the one given, or its any_range where that is needed
   bool in_float32() const { return compute_ == Compute::float32; }
   std::int64_t rows() const { return x_.rows; }
   std::int64_t cols() const { return x_.cols; }
@@ -43,11 +44,12 @@ class Representation {
   template <class T>
   void store_centers(const std::vector<double>& sums);
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
+  void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void resolve_rbf(double sigma, const Execution& execution);
   double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
 
   ArrayView x_;
-  const OpTable& ops_;
+  const OpTable* ops_;
   const Compute compute_;
   AlignedBuffer center_high_, center_low_, row_stats_;
   std::vector<double> norms_;  // |x_i - mean|^2

@@ -1,6 +1,6 @@
 // Statistics that come before any tile: column sums, centred row norms, distances of a few sampled pairs. All in
 // float64.
-#include "engine/pack.hpp"
+#include "engine/dot_tile.hpp"
 #include "engine/walk.hpp"
 #include "ops/centered_values.hpp"
 #include "ops/for_each_row.hpp"
@@ -69,23 +69,16 @@ double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -
   return sum;
 }
 
-// The diagonal of a tile, in the tile's own arithmetic: one chain of multiply-adds per chunk of the depth.
+// The diagonal of a tile, in the tile's own arithmetic.
 template <class T>
 void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double* norms) {
-  constexpr int width = lanes<T>, depth = TileShape<T>::depth;
+  constexpr int depth = TileShape<T>::depth;
   const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
                              static_cast<const T*>(layer.center_low)};
-  alignas(64) T panel[width * depth];
   Vector<T> total{};
   for (std::int64_t k0 = 0; k0 < layer.x.cols; k0 += depth) {
     const int chunk = static_cast<int>(std::min<std::int64_t>(depth, layer.x.cols - k0));
-    pack<width>(rows, first, count, k0, chunk, panel);
-    Vector<T> sum{};
-    for (int k = 0; k < chunk; k++) {
-      const Vector<T> values = load<Vector<T>>(panel + k * width);
-      sum += values * values;
-    }
-    total += sum;
+    total += Product<T>::squared_lengths(rows, first, count, k0, chunk);
   }
   for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
 }

@@ -36,7 +36,7 @@ namespace detail {
 template <int Vectors, class T>
 GRAMLESS_INLINE void add_register_tile(const Weights<T>& weights, int first_row, int first, int depth,
                                        RowSpan<const T> rows, RowSpan<T> out) {
-  constexpr int count = TileShape<T>::micro_rows;
+  constexpr int count = RegisterTile<T>::rows;
   Vector<T> sums[count][Vectors];
 #pragma GCC unroll 8
   for (int i = 0; i < count; i++)
@@ -66,7 +66,7 @@ GRAMLESS_INLINE void add_register_tile(const Weights<T>& weights, int first_row,
 template <int Vectors, class T>
 void add_column_panel(const Weights<T>& weights, int first, int depth, RowSpan<const T> rows, int cols,
                       RowSpan<T> out) {
-  constexpr int count = TileShape<T>::micro_rows, width = Vectors * lanes<T>;
+  constexpr int count = RegisterTile<T>::rows, width = Vectors * lanes<T>;
   for (int i = 0; i < weights.rows; i += count) {
     const RowSpan<T> target{out.values + i * out.stride, out.stride};
     const int present = std::min(count, weights.rows - i);
@@ -87,7 +87,7 @@ void add_column_panel(const Weights<T>& weights, int first, int depth, RowSpan<c
 // to the next whole register tile; what is read there reaches no answer.
 template <class T>
 void add_times_rows(const Weights<T>& weights, RowSpan<const T> rows, std::int64_t cols, RowSpan<T> out) {
-  constexpr int panel = 3 * lanes<T>, chunk = TileShape<T>::depth / 2;  // a chunk's panel stays in L1
+  constexpr int panel = RegisterTile<T>::cols, chunk = sizeof(T) == 4 ? 96 : 64;  // a chunk's panel stays in L1
   for (int first = 0; first < weights.depth; first += chunk) {
     const int depth = std::min(chunk, weights.depth - first);
     for (std::int64_t c = 0; c < cols; c += panel) {

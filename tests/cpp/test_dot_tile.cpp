@@ -17,8 +17,8 @@ class Workspace {
  public:
   Workspace(std::int64_t rows, std::int64_t cols, std::int64_t depth, bool keeps)
       : values_(static_cast<std::size_t>(tile_values<T>(rows, cols)), T(99)),
-        slivers_(static_cast<std::size_t>(round_up(rows, TileShape<T>::micro_rows) * (keeps ? depth : chunk(depth)))),
-        panels_(static_cast<std::size_t>(round_up(cols, TileShape<T>::micro_cols) * chunk(depth))),
+        slivers_(static_cast<std::size_t>(Product<T>::packed_values(rows, keeps ? depth : chunk(depth)))),
+        panels_(static_cast<std::size_t>(Product<T>::panel_values)),
         packed{slivers_.data(), panels_.data(), keeps, -1} {}
 
   Tile<T> tile(int rows, int cols, bool diagonal) {
@@ -118,6 +118,37 @@ void check_kept_rows() {
 TEST(rows_kept_from_the_last_tile_are_the_right_ones) {
   check_kept_rows<float>();
   check_kept_rows<double>();
+}
+
+// Whoever finishes a register tile sees its dot products, and sees each once.
+template <class T>
+void check_finishing(int rows, int cols, std::int64_t depth, bool diagonal) {
+  using Shape = TileShape<T>;
+  const std::vector<T> zeros(static_cast<std::size_t>(depth));
+  const Matrix x(own<T>, rows, depth, 1), y(own<T>, cols, depth, diagonal ? 1 : 2);
+  Workspace<T> workspace(rows, cols, depth, false);
+  const Tile<T> tile = workspace.tile(rows, cols, diagonal);
+  std::vector<int> seen(static_cast<std::size_t>(rows * cols));
+  dot_tile<T>({x.view(), zeros.data(), zeros.data()}, 0, {y.view(), zeros.data(), zeros.data()}, 0, 0, depth,
+              workspace.packed, tile, [&](int first_i, int first_j) {
+                for (int i = first_i; i < std::min(rows, first_i + Shape::micro_rows); i++)
+                  for (int j = first_j; j < std::min(cols, first_j + Shape::micro_cols); j++) {
+                    double sum = 0;
+                    for (std::int64_t k = 0; k < depth; k++) sum += x.value(i, k) * y.value(j, k);
+                    seen[static_cast<std::size_t>(i * cols + j)] += static_cast<double>(tile.row(i)[j]) == sum;
+                  }
+              });
+  for (int i = 0; i < rows; i++)
+    for (int j = diagonal ? i + 1 : 0; j < cols; j++) CHECK(seen[static_cast<std::size_t>(i * cols + j)] == 1);
+}
+
+TEST(every_register_tile_is_finished_once_with_its_products) {
+  for (const int rows : {1, 31, 32, 33, 70, 100})
+    for (const std::int64_t depth : {5, 40, 300}) {
+      check_finishing<float>(rows, 50, depth, false);
+      check_finishing<float>(rows, rows, depth, true);
+      check_finishing<double>(rows, 30, depth, false);
+    }
 }
 
 TEST(a_range_of_the_depth_multiplies_alone) {

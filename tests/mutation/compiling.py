@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,19 +15,26 @@ FLAGS = shlex.split(
     "-std=gnu++20 -O1 -fPIC -fvisibility=hidden -w -pthread "
     "-DGRAMLESS_ISA=baseline -DGRAMLESS_VECTOR_BYTES=32 -I csrc -I tests/cpp"
 )
+MATRIX_UNIT = [
+    "-UGRAMLESS_VECTOR_BYTES",
+    "-DGRAMLESS_VECTOR_BYTES=64",
+    "-DGRAMLESS_MATRIX_UNIT",
+    "-mno-amx-bf16",
+]
 COMPILER = os.environ.get("CXX", "g++")
 
 
 class Build:
     """Objects of a copy of the sources. Only those that a faulty file goes into are compiled again."""
 
-    def __init__(self, root: Path, objects: Path) -> None:
+    def __init__(self, root: Path, objects: Path, flags: Sequence[str] = ()) -> None:
+        objects.mkdir()
         self.root, self.objects = root, objects
         self.faulty: Path | None = None  # what differs from the sources the kept objects were compiled from
         native = subprocess.run(
             [COMPILER, "-march=native", "-E", "-x", "c++", os.devnull], capture_output=True, check=False
         )
-        self.flags = [*FLAGS, "-march=native"] if native.returncode == 0 else FLAGS
+        self.flags = [*FLAGS, *(["-march=native"] if native.returncode == 0 else []), *flags]
 
     def tests(self, names: list[str]) -> Path:
         """An executable of the C++ tests of these names; those that include no op are linked with none."""

@@ -21,6 +21,7 @@ class Fault:
     cpp: list[str] = field(default_factory=list)  # of tests/cpp, without test_ and .cpp
     only: str = ""  # of those C++ tests, the ones with this in their name
     pytest: list[str] = field(default_factory=list)  # arguments of pytest
+    matrix_unit: bool = False  # whether the C++ tests are those of the matrix unit
     quick: bool = False
 
     def planted(self, text: str) -> str:

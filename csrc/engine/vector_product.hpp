@@ -1,0 +1,102 @@
+// Products of rows on the vector units: register tiles of dot products, accumulators in registers.
+#pragma once
+
+#include "engine/chunk.hpp"
+#include "engine/pack.hpp"
+#include "engine/packed_rows.hpp"
+#include "engine/read_ahead.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// values[i][j] (+)= sum_k sliver[k][i] * panel[k][j], accumulators in registers. A chunk of the depth is summed on its
+// own and added to what the tile has: for 20,000 columns in float32 that is 8 times more accurate than one long sum.
+template <class T>
+GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* values, int stride, bool fresh) {
+  using Shape = TileShape<T>;
+  constexpr int rows = Shape::micro_rows, vectors = 3;
+  Vector<T> sums[rows][vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+    for (int j = 0; j < vectors; j++) sums[i][j] = Vector<T>{};
+#pragma GCC unroll 4
+  for (int k = 0; k < depth; k++) {
+    Vector<T> columns[vectors];
+#pragma GCC unroll 3
+    for (int j = 0; j < vectors; j++) columns[j] = load<Vector<T>>(panel + k * Shape::micro_cols + j * lanes<T>);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) {
+      const Vector<T> row = splat(sliver[k * rows + i]);
+#pragma GCC unroll 3
+      for (int j = 0; j < vectors; j++) sums[i][j] += row * columns[j];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 3
+    for (int j = 0; j < vectors; j++) {
+      T* const entries = values + i * stride + j * lanes<T>;
+      store(entries, fresh ? sums[i][j] : load<Vector<T>>(entries) + sums[i][j]);
+    }
+}
+
+template <class T>
+struct VectorProduct {
+  // How many values the packed rows take.
+  static constexpr std::int64_t packed_values(std::int64_t rows, std::int64_t depth) {
+    return round_up(rows, TileShape<T>::micro_rows) * depth;
+  }
+  static constexpr std::int64_t panel_values = std::int64_t{TileShape<T>::micro_cols} * TileShape<T>::depth;
+
+  // One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it
+  // are left out.
+  template <class Finish>
+  static void multiply_panel(const T* slivers, const T* panel, Chunk chunk, const Tile<T>& tile, int j,
+                             const ReadAhead& next, Finish& finish) {
+    using Shape = TileShape<T>;
+    const int rows = tile.diagonal ? std::min(tile.rows, j + Shape::micro_cols) : tile.rows;
+    for (int i = 0; i < rows; i += Shape::micro_rows) {
+      next.fetch(i / Shape::micro_rows, (rows + Shape::micro_rows - 1) / Shape::micro_rows);
+      micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * chunk.depth, panel, chunk.depth, tile.row(i) + j,
+                 tile.stride, chunk.first);
+      if (chunk.last) finish(i, j);
+    }
+  }
+
+  template <class Finish>
+  static void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows<T>& y, std::int64_t first_j,
+                       std::int64_t first_k, std::int64_t end_k, PackedRows<T>& packed, const Tile<T>& tile,
+                       Finish& finish) {
+    using Shape = TileShape<T>;
+    const bool hold = packed.keeps && packed.held_row == first_i;
+    for (std::int64_t k = first_k; k < end_k; k += Shape::depth) {
+      const int depth = static_cast<int>(std::min<std::int64_t>(Shape::depth, end_k - k));
+      T* slivers = packed.slivers + (packed.keeps ? packed_values(tile.rows, k - first_k) : 0);
+      if (!hold) pack<Shape::micro_rows>(x, first_i, tile.rows, k, depth, slivers);
+      for (int j = 0; j < tile.cols; j += Shape::micro_cols) {
+        const ReadAhead next = after<T>(y.x, first_j, tile.cols, j, k, first_k, end_k);
+        pack<Shape::micro_cols>(y, first_j + j, std::min(Shape::micro_cols, tile.cols - j), k, depth, packed.panel);
+        multiply_panel(slivers, packed.panel, Chunk{depth, k == first_k, k + depth == end_k}, tile, j, next, finish);
+      }
+    }
+    packed.held_row = first_i;
+  }
+
+  // Sums of squares of `count` rows over a chunk, one per lane, by the same chain of multiply-adds as a tile's.
+  static Vector<T> squared_lengths(const CenteredRows<T>& x, std::int64_t first_row, int count, std::int64_t first,
+                                   int depth) {
+    constexpr int width = lanes<T>;
+    alignas(64) T panel[width * TileShape<T>::depth];
+    pack<width>(x, first_row, count, first, depth, panel);
+    Vector<T> sum{};
+    for (int k = 0; k < depth; k++) {
+      const Vector<T> values = load<Vector<T>>(panel + k * width);
+      sum += values * values;
+    }
+    return sum;
+  }
+};
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless
