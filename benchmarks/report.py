@@ -16,6 +16,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from .whole_models_report import section
+
 ROOT = Path(__file__).parent.parent
 FIGURE = "images/scaling.png"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
@@ -206,6 +208,7 @@ def document(results: Entry) -> str:
             lines += median_in_passes({problem["name"]: problem for problem in problems})
         if group == "scaling":
             lines += [f"![Time and peak memory against n]({FIGURE})", ""]
+    lines += section(json.loads((ROOT / "benchmarks/results/whole_models.json").read_text()))
     return "\n".join(lines).rstrip() + "\n"
 
 

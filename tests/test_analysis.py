@@ -263,3 +263,40 @@ def test_an_interval_of_a_constant_is_nan_and_says_so(generator):
         found = analysis.cka_interval(np.ones((9, 2)), generator.standard_normal((9, 2)))
     assert math.isnan(found.value)
     assert math.isnan(found.low)
+
+
+@pytest.mark.parametrize("estimator", ["unbiased", "biased"])
+@pytest.mark.parametrize("kernel", ["linear", RBF(sigma=2.0)], ids=str)
+def test_the_jackknife_of_groups_deletes_every_group(generator, kernel, estimator, monkeypatch):
+    monkeypatch.setattr("gramless.analysis.intervals.BLOCK_BYTES", 5 * 8 * 16)
+    n, groups = 37, 8  # groups of 5 and of 4
+    x = generator.standard_normal((n, 4)) + 5
+    y = x[:, :3] + generator.standard_normal((n, 3))
+    found = analysis.cka_interval(x, y, kernel=kernel, estimator=estimator, groups=groups)
+    assert found.value == pytest.approx(cka(x, y, kernel=kernel, estimator=estimator), rel=EXACT)
+    own = np.random.default_rng(0).permutation(n) % groups
+    h = n / np.bincount(own)
+    without = np.array(
+        [reference.cka(x[own != g], y[own != g], kernel=kernel, estimator=estimator) for g in range(groups)]
+    )
+    centre = groups * found.value - np.sum((1 - 1 / h) * without)
+    pseudo = h * found.value - (h - 1) * without
+    assert found.standard_error**2 == pytest.approx(np.mean((pseudo - centre) ** 2 / (h - 1)), rel=1e-7)
+    assert found.high - found.value == pytest.approx(
+        2.364624 * found.standard_error, rel=1e-3
+    )  # t, 7 degrees
+
+
+def test_the_interval_of_groups_holds_the_truth_as_often_as_it_says(generator):
+    d, held = 4, 0
+    for _ in range(300):
+        x = generator.standard_normal((80, d))
+        interval = analysis.cka_interval(x, x + generator.standard_normal((80, d)), level=0.9, groups=16)
+        held += interval.low <= 0.5 <= interval.high
+    assert 0.84 < held / 300 < 0.95
+
+
+def test_groups_are_refused():
+    x = np.eye(6)
+    refused(ValueError, "groups must be a number from 5 to 6", analysis.cka_interval, x, x, groups=4)
+    refused(ValueError, "but is 7", analysis.cka_interval, x, x, groups=7)

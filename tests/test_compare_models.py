@@ -342,3 +342,36 @@ def test_one_model_on_two_loaders_and_other_layers(images):
     found = quiet(net, None, [images], [noisy], layers="0", layers_b=["5", "2"])
     expected = gramless.cka_matrix(rows(outputs(net, images, ["0"])), rows(outputs(net, noisy, ["5", "2"])))
     assert found.matrix == pytest.approx(expected, abs=1e-6)
+
+
+class Viewing(nn.Module):
+    """Takes channels in the usual order of memory only."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 6, 3), nn.Linear(6 * 36, 5)
+        self.strides = []
+
+    def forward(self, x):
+        self.strides.append(x.stride(1))
+        x = self.conv(x)
+        return self.fc(x.view(len(x), -1))
+
+
+def test_pictures_go_in_with_channels_last_unless_the_model_fails_on_it(images):
+    torch.manual_seed(0)
+    net = Viewing()
+    found = quiet(net, None, list(images.split(16)), layers=["conv", "fc"], pool="none")
+    assert net.strides == [1, 64, 64, 64]  # the first batch again
+    with torch.no_grad():
+        expected = gramless.cka_matrix([r.flatten(1).numpy() for r in (net.conv(images), net(images))])
+    assert found.matrix == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_order_of_flattened_channels_does_not_matter(pair, images):
+    batches = [images[:16], images[16:32].contiguous(memory_format=torch.channels_last)]
+    found = quiet(*pair, batches, layers=["0", "2"], method="minibatch", pool="none", kernel="rbf")
+    expected = gramless.MinibatchCKA("rbf")
+    for batch in batches:
+        expected.update(*(rows(outputs(net, batch, ["0", "2"]), "none") for net in pair))
+    assert found.matrix == pytest.approx(expected.compute(), rel=1e-5)

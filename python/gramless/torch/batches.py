@@ -148,14 +148,33 @@ def moved(batch: Any, device: torch.device) -> Any:
     >>> moved({"x": torch.zeros(2), "name": "a"}, torch.device("cpu"))["name"]
     'a'
     """
+    return _with_tensors(batch, lambda tensor: tensor.to(device))
+
+
+def channels_last(batch: Any) -> Any:
+    """The batch with its pictures (n, channels, height, width) in that order of memory, on CPUs.
+
+    >>> channels_last([torch.zeros(2, 3, 4, 4)])[0].stride()
+    (48, 1, 12, 3)
+    """
+
+    def changed(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.ndim != 4 or tensor.device.type != "cpu" or not tensor.is_floating_point():
+            return tensor
+        return tensor.contiguous(memory_format=torch.channels_last)
+
+    return _with_tensors(batch, changed)
+
+
+def _with_tensors(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(batch, torch.Tensor):
-        return batch.to(device)
+        return change(batch)
     if isinstance(batch, Mapping):
-        return {name: moved(value, device) for name, value in batch.items()}
+        return {name: _with_tensors(value, change) for name, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(moved(value, device) for value in batch))
+        return type(batch)(*(_with_tensors(value, change) for value in batch))
     if isinstance(batch, (tuple, list)):
-        return type(batch)([moved(value, device) for value in batch])
+        return type(batch)([_with_tensors(value, change) for value in batch])
     return batch
 
 

@@ -23,7 +23,7 @@ class Recorder:
 
     function, owner: for the errors, such as "compare_models" and "model_a".
     optional: layers that never run, or whose output cannot be pooled, are left out, not refused.
-    keep: what is kept of the rows, see `pooled`.
+    keep, any_order: what is kept of the rows, see `pooled`.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
     >>> with Recorder("f", "model_a", net, [("0", net[0])], "none").running() as recorder:
@@ -41,12 +41,13 @@ class Recorder:
         pool: Pool,
         optional: bool = False,
         keep: Callable[[torch.Tensor], Any] = owned,
+        any_order: bool = False,
     ) -> None:
         self.names: list[str] = []  # known after the first batch
         self.left_out: list[str] = []
         self._function, self.owner = function, owner
         self._model, self._layers, self._pool = model, list(layers), pool
-        self._optional, self._keep = optional, keep
+        self._optional, self._keep, self._any_order = optional, keep, any_order
         self._unusable: set[int] = set()
         self._calls: dict[int, list[Any]] = {}
         self._counts: list[int] | None = None  # how often each layer ran in the first batch
@@ -74,7 +75,7 @@ class Recorder:
             if id(module) in self._unusable:
                 return
             try:
-                rows = pooled(output, self._pool, self._mask, self._rows, self._keep)
+                rows = pooled(output, self._pool, self._mask, self._rows, self._keep, self._any_order)
             except PoolError as error:
                 if self._optional and self._counts is None:
                     self._unusable.add(id(module))

@@ -66,7 +66,8 @@ def compare_models(
         All get the one answer.
     progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles.
 
-    The models run in evaluation mode without gradients and are left as found. Raises ValueError or TypeError
+    The models run in evaluation mode without gradients and are left as found; on CPUs pictures go in with
+    channels last, unless a model fails on that. Raises ValueError or TypeError
     in a sentence for a layer that is not there or never runs, batches or outputs that are not understood,
     dataloaders that do not match, and models on different devices. A constant layer has NaN and a warning.
 
@@ -75,27 +76,22 @@ def compare_models(
     >>> compare_models(net, None, batches, layers=["2", "0"]).layers_a
     ['2', '0']
     """
-    for name, value, allowed in (("method", method, Method), ("weighting", weighting, Weighting)):
-        if value not in get_args(allowed):
-            raise ValueError(f"{FUNCTION}: {name} must be one of {get_args(allowed)} but is {value!r}")
-    plan = Plan(
-        as_kernel(kernel, FUNCTION),
-        as_estimator(estimator, FUNCTION),
-        method,
-        weighting,
-        check_pool(FUNCTION, pool),
-        BatchReader(FUNCTION, forward, attention_mask, sample_ids),
-        memory_budget,
-        folder,
-        progress,
-        checkpoint,
-        None if group is None else Ranks(FUNCTION, group),
-        group,
+    plan = _checked(
+        Plan(
+            as_kernel(kernel, FUNCTION),
+            as_estimator(estimator, FUNCTION),
+            method,
+            weighting,
+            check_pool(FUNCTION, pool),
+            BatchReader(FUNCTION, forward, attention_mask, sample_ids),
+            memory_budget,
+            folder,
+            progress,
+            checkpoint,
+            None if group is None else Ranks(FUNCTION, group),
+            group,
+        )
     )
-    if plan.method == "minibatch" and checkpoint is not None:
-        raise ValueError(f'{FUNCTION}: checkpoint needs method="exact" but it is "minibatch"')
-    if plan.method == "minibatch" and plan.estimator != "unbiased":
-        raise ValueError(f'{FUNCTION}: method="minibatch" needs estimator="unbiased" but it is {estimator!r}')
     if model_b is not None and not isinstance(model_b, nn.Module):
         model_b, dataloaders = None, (model_b, *dataloaders)
     if len(dataloaders) not in (1, 2):
@@ -106,6 +102,21 @@ def compare_models(
         for side in sides:
             undo.enter_context(side.recorder.running())
         return compared(sides, dataloaders, where, plan)
+
+
+def _checked(plan: Plan) -> Plan:
+    """The plan, if its parts go together."""
+    for name, allowed in (("method", Method), ("weighting", Weighting)):
+        value = getattr(plan, name)
+        if value not in get_args(allowed):
+            raise ValueError(f"{FUNCTION}: {name} must be one of {get_args(allowed)} but is {value!r}")
+    if plan.method == "minibatch" and plan.checkpoint is not None:
+        raise ValueError(f'{FUNCTION}: checkpoint needs method="exact" but it is "minibatch"')
+    if plan.method == "minibatch" and plan.estimator != "unbiased":
+        raise ValueError(
+            f'{FUNCTION}: method="minibatch" needs estimator="unbiased" but it is {plan.estimator!r}'
+        )
+    return plan
 
 
 def _sides(
@@ -120,23 +131,22 @@ def _sides(
     if not isinstance(model_a, nn.Module):
         raise TypeError(f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}")
     keep = gram_or_rows if plan.method == "minibatch" and isinstance(plan.kernel, Linear) else owned
-    model_a, optional_a = bare(model_a), layers is None or layers is EVERY
+    any_order = plan.method == "minibatch"  # a batch is compared with itself alone
+
+    def side(owner: str, model: nn.Module, wanted: Layers, argument: str, batch: int) -> Side:
+        found, optional = select(FUNCTION, owner, model, wanted, argument), wanted is None or wanted is EVERY
+        return Side(
+            model, Recorder(FUNCTION, owner, model, found, plan.pool, optional, keep, any_order), batch
+        )
+
+    model_a = bare(model_a)
     model_b = model_a if model_b is None else bare(model_b)
-    wanted = select(FUNCTION, "model_a", model_a, layers, "layers")
-    side_a = Side(model_a, Recorder(FUNCTION, "model_a", model_a, wanted, plan.pool, optional_a, keep), 0)
+    side_a = side("model_a", model_a, layers, "layers", 0)
     if model_b is model_a and layers_b is None and len(loaders) == 1:
         return [side_a]
-    owner, argument = ("model_a" if model_b is model_a else "model_b"), "layers_b"
-    if layers_b is None:
-        layers_b, argument = layers, "layers"
-    wanted = select(FUNCTION, owner, model_b, layers_b, argument)
-    optional_b = layers_b is None or layers_b is EVERY
-    return [
-        side_a,
-        Side(
-            model_b, Recorder(FUNCTION, owner, model_b, wanted, plan.pool, optional_b, keep), len(loaders) - 1
-        ),
-    ]
+    wanted, argument = (layers, "layers") if layers_b is None else (layers_b, "layers_b")
+    owner = "model_a" if model_b is model_a else "model_b"
+    return [side_a, side(owner, model_b, wanted, argument, len(loaders) - 1)]
 
 
 @contextmanager

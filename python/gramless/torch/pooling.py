@@ -65,6 +65,7 @@ def pooled(
     mask: torch.Tensor | None,
     rows: int | None,
     keep: Callable[[torch.Tensor], Any] = owned,
+    any_order: bool = False,
 ) -> Any:
     """The rows (n, features) of one output, or what `keep` makes of them.
 
@@ -75,6 +76,8 @@ def pooled(
     mask: (n, tokens), nonzero where valid.
     rows: the examples in the batch, if known.
     keep: must copy or reduce, for the tensor it gets may be part of the output and change later.
+    any_order: whether "none" may flatten features in the order in which they lie in memory, which saves a
+        copy; kernels do not notice, but batches may differ.
 
     Raises PoolError where the output does not fit. float64 stays, everything else becomes float32.
 
@@ -97,6 +100,9 @@ def pooled(
             f"returns shape {tuple(tensor.shape)} for a batch of {rows} examples: its rows are no examples"
         )
     if not callable(pool):
+        channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        if any_order and pool == "none" and channels_last:
+            tensor = tensor.permute(0, 2, 3, 1)
         tensor = _by_name(_wide(tensor), pool, mask)
     return keep(_wide(tensor))
 

@@ -23,7 +23,7 @@ from ..layer_matrices import denominators
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
 from ._shards import all_rows, check_layers, merged
-from .batches import BatchReader, length, moved
+from .batches import BatchReader, channels_last, length, moved
 from .comparison import ModelComparison
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder, Rows
@@ -53,13 +53,26 @@ class Plan:
     group: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Side:
     """One model, or the one model on one of two dataloaders, and the layers watched in it."""
 
     model: nn.Module
     recorder: Recorder
     batch: int  # which of a pair of batches it sees
+    channels_last: bool = True  # until the model turns out not to take it
+
+    def record(self, batch: Any, reader: BatchReader) -> list[Any]:
+        """The layers of one batch. On CPUs pictures go in with channels last, for which torch has the faster
+        convolutions; a model that fails on that, in a view() perhaps, gets them as they are.
+        """
+        run, mask, rows = partial(reader.run, self.model), reader.mask(batch), reader.rows(batch)
+        if self.channels_last:
+            try:
+                return self.recorder.record(run, channels_last(batch), mask, rows)
+            except RuntimeError:
+                self.channels_last = False
+        return self.recorder.record(run, batch, mask, rows)
 
 
 @dataclass
@@ -127,15 +140,7 @@ def _recorded(
         on_device.append(on_device[0] if pair[1] is pair[0] else moved(pair[1], device))
         found = []
         for side in sides:
-            batch = on_device[side.batch]
-            found.append(
-                side.recorder.record(
-                    partial(plan.reader.run, side.model),
-                    batch,
-                    plan.reader.mask(batch),
-                    plan.reader.rows(batch),
-                )
-            )
+            found.append(side.record(on_device[side.batch], plan.reader))
         _check_rows(sides, found)
         yield found
         if report is not None:
