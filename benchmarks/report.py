@@ -81,6 +81,13 @@ def conditions(results: Entry) -> list[str]:
     ]
 
 
+def busy(median: float, worst: float) -> str:
+    """How a sentence on the load of a machine ends."""
+    if median > 0.5:
+        return ": too busy for times and ratios to count, for code waits at barriers; errors and memory do."
+    return ": a busy machine, where ratios tell more than times." if worst > 0.1 else "."
+
+
 def others_load(results: Entry) -> list[str]:
     """What the numbers are worth: how busy the machine was with something else."""
     shares = [share for problem in results["problems"] if (share := problem.get("others_load")) is not None]
@@ -88,8 +95,7 @@ def others_load(results: Entry) -> list[str]:
         return []
     return [
         f"While timing, other processes used {np.median(shares):.0%} of the cores (median over problems, at "
-        f"worst {max(shares):.0%})"
-        + (": a busy machine, where ratios tell more than times." if max(shares) > 0.1 else ".")
+        f"worst {max(shares):.0%})" + busy(float(np.median(shares)), max(shares))
     ]
 
 
