@@ -26,8 +26,15 @@ PACKAGES = (
     "ckatorch",
     "repsim",
     "hyppo",
+    "thingsvision",
+    "scikit-learn",
+    "pykeops",
     "lightly",
+    "infonce",
     "pytorch-metric-learning",
+    "optax",
+    "jax",
+    "info-nce-pytorch",
 )
 
 

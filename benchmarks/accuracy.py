@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .__main__ import RESULTS, conditions
-from .losses import Loss, as_leaves, gramless_loss, lightly_loss, pml_loss, torch_nt_xent
+from .losses import Loss, as_leaves, gramless_loss, infonce_loss, lightly_loss, pml_loss, torch_nt_xent
 from .problems import Problem
 
 OFFSETS = [0, 1, 10, 100, 1000, 10_000]
@@ -151,6 +151,7 @@ def gradient_panel(name: str, title: str, noise: float) -> Panel:
     losses: dict[str, Loss] = {"gramless": gramless_loss, "torch float32": torch_nt_xent}
     peers = {
         "lightly": ("lightly", lightly_loss),
+        "infonce": ("infonce", infonce_loss),
         "pytorch-metric-learning": ("pytorch_metric_learning", pml_loss),
     }
     losses |= {peer: loss_of for peer, (package, loss_of) in peers.items() if find_spec(package)}

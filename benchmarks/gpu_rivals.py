@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from .losses import torch_cka
+from .obvious import torch_run
 from .problems import Problem
-from .rivals import torch_run
 
 Answer = list[Tensor]  # the value, then the gradients
 Run = Callable[[Problem, Sequence[Tensor]], Answer]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import gramless as gl
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from .obvious import torch_unbiased
+from .parts import lightly_part
 from .problems import Array, Problem
 
 Loss = Callable[[Problem, Any, Any], Any]
@@ -17,8 +21,6 @@ Loss = Callable[[Problem, Any, Any], Any]
 
 def as_leaves(arrays: Sequence[Any]) -> list[Any]:
     """Tensors whose gradient is wanted; tensors stay what they are."""
-    import torch
-
     return [x if isinstance(x, torch.Tensor) else torch.from_numpy(x).requires_grad_() for x in arrays]
 
 
@@ -31,10 +33,10 @@ class Trained:
 
     problem: Problem
     loss: Any
-    leaves: Sequence[Any]
+    grads: Sequence[Any]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.float64]:
-        grads = [self.problem.n * leaf.grad.double().numpy().ravel() for leaf in self.leaves]
+        grads = [self.problem.n * np.asarray(grad, dtype=np.float64).ravel() for grad in self.grads]
         return np.concatenate([[self.loss.item()], *grads])
 
 
@@ -45,18 +47,18 @@ def forward_and_backward(loss_of: Loss, problem: Problem, xs: Sequence[Any]) -> 
         leaf.grad = None
     loss = loss_of(problem, *leaves)
     loss.backward()
-    return Trained(problem, loss, leaves)
+    return Trained(problem, loss, [leaf.grad for leaf in leaves])
 
 
 def gramless_loss(problem: Problem, x: Any, y: Any) -> Any:
     if problem.kind == "nt_xent":
         return gl.nt_xent(x, y, temperature=problem.temperature)
+    if problem.kind == "info_nce":
+        return gl.info_nce(x, y, temperature=problem.temperature)
     return gl.cka(x, y, kernel=problem.gramless_kernel, estimator=problem.estimator)
 
 
 def torch_nt_xent(problem: Problem, x: Any, y: Any) -> Any:
-    import torch
-
     n = len(x)
     z = torch.nn.functional.normalize(torch.cat([x, y]))
     logits = (z @ z.T / problem.temperature).fill_diagonal_(-torch.inf)
@@ -64,9 +66,12 @@ def torch_nt_xent(problem: Problem, x: Any, y: Any) -> Any:
     return torch.nn.functional.cross_entropy(logits, positives)
 
 
-def _hollow_rbf(problem: Problem, x: Any) -> Any:
-    import torch
+def torch_info_nce(problem: Problem, x: Any, y: Any) -> Any:
+    x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
+    return torch.nn.functional.cross_entropy(x @ y.T / problem.temperature, torch.arange(len(x)))
 
+
+def _hollow_rbf(problem: Problem, x: Any) -> Any:
     x = x - x.mean(0)
     norm2 = (x * x).sum(1)
     distance2 = (norm2[:, None] + norm2 - 2 * (x @ x.T)).clamp(min=0)
@@ -76,20 +81,17 @@ def _hollow_rbf(problem: Problem, x: Any) -> Any:
 
 def torch_cka(problem: Problem, x: Any, y: Any) -> Any:
     """Out of place, for autograd keeps what it needs."""
-    from .rivals import torch_unbiased
-
     k, l = _hollow_rbf(problem, x), _hollow_rbf(problem, y)
     return torch_unbiased(k, l) / (torch_unbiased(k, k) * torch_unbiased(l, l)).sqrt()
 
 
 def torch_loss(problem: Problem, x: Any, y: Any) -> Any:
-    return torch_nt_xent(problem, x, y) if problem.kind == "nt_xent" else torch_cka(problem, x, y)
+    losses = {"nt_xent": torch_nt_xent, "info_nce": torch_info_nce, "cka_grad": torch_cka}
+    return losses[problem.kind](problem, x, y)
 
 
 def lightly_loss(problem: Problem, x: Any, y: Any) -> Any:
-    from lightly.loss import NTXentLoss
-
-    return NTXentLoss(temperature=problem.temperature)(x, y)
+    return lightly_part("ntx_ent_loss").NTXentLoss(temperature=problem.temperature)(x, y)
 
 
 def pml_loss(problem: Problem, x: Any, y: Any) -> Any:
@@ -98,9 +100,43 @@ def pml_loss(problem: Problem, x: Any, y: Any) -> Any:
     return SelfSupervisedLoss(NTXentLoss(temperature=problem.temperature))(x, y)
 
 
+def infonce_loss(problem: Problem, x: Any, y: Any) -> Any:
+    """NT-Xent, by the name of InfoNCE."""
+    from infonce import InfoNCE
+
+    return InfoNCE(temperature=problem.temperature)(torch.cat([x, y]))
+
+
+def info_nce_pytorch_loss(problem: Problem, x: Any, y: Any) -> Any:
+    from info_nce import info_nce
+
+    return info_nce(x, y, temperature=problem.temperature)
+
+
+@cache
+def _optax_step(temperature: float) -> Any:
+    import jax
+    import optax
+
+    def loss(x: Any, y: Any) -> Any:
+        labels = jax.numpy.tile(jax.numpy.arange(len(x)), 2)
+        return optax.losses.ntxent(jax.numpy.concatenate([x, y]), labels, temperature)
+
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+
+
+def optax_run(problem: Problem, xs: Sequence[Any]) -> Trained:
+    """Compiled, as its users do; not timed before it is."""
+    import jax
+
+    loss, grads = jax.block_until_ready(_optax_step(problem.temperature)(xs[0], xs[1]))
+    return Trained(problem, loss, grads)
+
+
 def reference_loss(problem: Problem, xs: Sequence[Array]) -> npt.NDArray[np.float64]:
-    """NT-Xent from its float64 reference; CKA, whose reference has no gradient, from autograd in float64."""
-    if problem.kind == "nt_xent":
-        loss, grads = gl.reference.nt_xent_value_and_grad(xs[0], xs[1], temperature=problem.temperature)
-        return np.concatenate([[loss], *(problem.n * grad.ravel() for grad in grads[:2])])
-    return np.asarray(forward_and_backward(torch_loss, problem, [x.astype(np.float64) for x in xs]))
+    """From the float64 reference; CKA, whose reference has no gradient, from autograd in float64."""
+    if problem.kind == "cka_grad":
+        return np.asarray(forward_and_backward(torch_loss, problem, [x.astype(np.float64) for x in xs]))
+    value_and_grad = getattr(gl.reference, f"{problem.kind}_value_and_grad")
+    loss, grads = value_and_grad(xs[0], xs[1], temperature=problem.temperature)
+    return np.concatenate([[loss], *(problem.n * grad.ravel() for grad in grads[:2])])

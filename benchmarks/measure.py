@@ -23,6 +23,7 @@ import numpy as np
 from .peak import fma_peak
 from .problems import PROBLEMS, Problem, quick
 from .rivals import RIVALS, Rival, reference_run
+from .tables import ABSENT
 
 WRONG = 1e-3  # an answer further than this from the truth is shown as wrong
 SAMPLE_SECONDS = 2e-3  # short calls are repeated until a sample takes this long
@@ -136,6 +137,13 @@ def time_interleaved(runs: dict[str, Callable[[], Any]], rounds: int, budget_s: 
     return {"samples_ms": samples, "peak_gflops": peak, "others_load": load.share()}
 
 
+def absent(problem: Problem, rivals: Sequence[Rival]) -> dict[str, dict[str, Any]]:
+    """Who would take part but is not installed, as it goes into the JSON."""
+    return {
+        rival.name: {"failed": ABSENT} for rival in rivals if rival.wanted(problem) and not rival.installed
+    }
+
+
 def measure(problem: Problem, *, rounds: int, budget_s: float, small_sizes: bool) -> dict[str, Any]:
     """Everything about one problem, as it goes into the JSON."""
     rivals = [rival for rival in RIVALS if rival.takes(problem)]
@@ -158,6 +166,7 @@ def measure(problem: Problem, *, rounds: int, budget_s: float, small_sizes: bool
                 entry["samples_ms"] = timing["samples_ms"][name]
                 if problem.memory:
                     entry["peak_bytes"] = run_alone(problem, name, small_sizes).get("peak_bytes")
+    found |= absent(problem, RIVALS)
     floor_ms = problem.flops / float(np.median(timing["peak_gflops"]["all"])) / 1e6
     for entry in found.values():
         if entry.get("samples_ms"):

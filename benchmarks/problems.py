@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[np.float32]
-Kind: TypeAlias = Literal["pair", "sweep", "median", "distances", "pvalue", "nt_xent", "cka_grad"]
+Kind: TypeAlias = Literal["pair", "sweep", "median", "distances", "pvalue", "nt_xent", "info_nce", "cka_grad"]
 Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]
 
 
@@ -20,7 +20,7 @@ Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]
 class Problem:
     """One computation of one size. `once` is run a single time, in the process that measures its memory.
 
-    n counts rows: of NT-Xent, those of both views. Losses are measured forward and backward.
+    n counts rows: of NT-Xent and InfoNCE, those of both views. Losses are measured forward and backward.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Problem:
     only: tuple[str, ...] = ()  # rivals; empty: all that can
     series: bool = False  # a point of the scaling figure
     memory: bool = True  # whether its peak memory is measured
-    temperature: float = 0.1  # of NT-Xent
+    temperature: float = 0.1  # of NT-Xent and InfoNCE
 
     @property
     def sigma(self) -> float:
@@ -60,8 +60,8 @@ class Problem:
         n, d, layers = float(self.n), float(self.d), self.layers
         if self.kind in ("median", "distances"):
             return n * n * d
-        if self.kind in ("nt_xent", "cka_grad"):
-            matrices = 1 if self.kind == "nt_xent" else 2
+        if self.kind in ("nt_xent", "info_nce", "cka_grad"):
+            matrices = {"nt_xent": 1.0, "info_nce": 0.5, "cka_grad": 2.0}[self.kind]  # of n x n, symmetric
             return (
                 4 * n * n * d * matrices
             )  # pairs once forward, once again, and their weights times rows twice
@@ -75,9 +75,9 @@ class Problem:
     def inputs(self) -> list[Array]:
         """Layers that share half their signal, (n, d) each; built in place, for memory is measured after.
 
-        NT-Xent has two views of n / 2 rows.
+        NT-Xent and InfoNCE have two views of n / 2 rows.
         """
-        if self.kind == "nt_xent":
+        if self.kind in ("nt_xent", "info_nce"):
             return self.views()
         rng = np.random.default_rng(self.n * 7919 + self.d)
         count = 1 if self.kind in ("median", "distances") else self.layers
@@ -164,7 +164,23 @@ def _losses() -> list[Problem]:
     return found
 
 
-PROBLEMS = {problem.name: problem for problem in [*_engine(), *_others(), *_losses(), *_scaling()]}
+def _field() -> list[Problem]:
+    """Where every peer takes part that has the function at all."""
+    linear = {"kernel": "linear", "group": "field"}
+    found = [
+        Problem("field-linear", "pair", 2048, 512, **linear),  # type: ignore[arg-type]
+        Problem("field-linear-offset", "pair", 2048, 512, offset=1000.0, **linear),  # type: ignore[arg-type]
+        Problem("field-rbf", "pair", 2048, 64, group="field"),
+        Problem("field-median", "median", 2048, 64, group="field"),
+        Problem("field-info-nce", "info_nce", 2048, 128, group="field"),
+    ]
+    return [
+        *found,
+        *(Problem(f"field-nt-xent-{n}", "nt_xent", n, 128, group="field") for n in (128, 512, 2048)),
+    ]
+
+
+PROBLEMS = {p.name: p for p in [*_engine(), *_others(), *_losses(), *_field(), *_scaling()]}
 
 
 def quick_problems(problems: Iterable[Problem]) -> list[Problem]:

@@ -1,6 +1,8 @@
 """From results JSON to docs/benchmarks.md, the scaling figure and the README's table. Measures nothing.
 
-python -m benchmarks.report benchmarks/results/x.json
+python -m benchmarks.report benchmarks/results/x.json [...]
+
+README and the figure are of the first file; a group of problems is taken from the first file that has it.
 """
 
 from __future__ import annotations
@@ -8,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -16,9 +17,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from .tables import Entry, duration, error, number, ratio, shipping_tables, size, table, what
 from .whole_models_report import section
 
 ROOT = Path(__file__).parent.parent
+WHOLE_MODELS = ROOT / "benchmarks/results/whole_models.json"
 FIGURE = "images/scaling.png"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 TITLES = {
@@ -29,6 +32,7 @@ TITLES = {
     "median": "The exact median distance",
     "losses": "Losses, forward and backward",
     "peers": "Peers",
+    "field": "More of the field",
     "large": "Where n x n does not fit",
 }
 README_ROWS = (
@@ -48,97 +52,6 @@ README_ROWS = (
     "sweep-rbf",
     "rbf-100000-256",
 )
-Entry = dict[str, Any]
-
-
-def number(value: float) -> str:
-    """Three significant digits, never in scientific notation."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return np.format_float_positional(float(f"{value:.3g}"), trim="-")
-
-
-def duration(ms: float | None) -> str:
-    if ms is None:
-        return ""
-    if ms >= 1000:
-        return f"{number(ms / 1e3)} s"
-    return f"{number(ms)} ms" if ms >= 1 else f"{number(ms * 1e3)} us"
-
-
-def size(count: float | None) -> str:
-    if count is None:
-        return ""
-    return f"{number(count / 1e9)} GB" if count >= 1e9 else f"{number(count / 1e6)} MB"
-
-
-def what(problem: Entry) -> str:
-    """The problem in words."""
-    shape = f"n {problem['n']:,}, d {problem['d']:,}"
-    kind = {"pair": "CKA", "sweep": f"sweep of {problem['layers']} layers", "median": "median distance"}
-    words = kind.get(
-        problem["kind"],
-        {"distances": "one distance pass", "pvalue": "p-value", "cka_grad": "CKA forward + backward"}.get(
-            problem["kind"]
-        ),
-    )
-    if problem["kind"] == "nt_xent":
-        return f"NT-Xent forward + backward, 2N {problem['n']:,}, D {problem['d']:,}"
-    if problem["kind"] in ("median", "distances"):
-        return f"{words}, {shape}"
-    kernel = problem["kernel"].upper() if problem["kernel"] == "rbf" else problem["kernel"]
-    bandwidth = {
-        "given": ", sigma given",
-        "median": ", exact median",
-        "kornblith": ", scale 0.5, diagonal in",
-    }
-    extra = bandwidth[problem["bandwidth"]] if problem["kernel"] == "rbf" else ""
-    offset = f", every value + {problem['offset']:g}" if problem["offset"] else ""
-    biased = ", biased" if problem["estimator"] == "biased" else ""
-    return f"{kernel} {words}{extra}{biased}, {shape}{offset}"
-
-
-def fraction_of_peak(problem: Entry) -> float | None:
-    """Necessary FLOPs a second, over the FMA peak of all cores in the same run."""
-    ours = problem["rivals"]["gramless"].get("median_ms")
-    return problem["floor_ms"] / ours if ours else None
-
-
-def error(rival: Entry) -> str:
-    value = rival.get("error") if rival.get("error") is not None else rival.get("error_small")
-    text = "NaN" if value is None else f"{value:.1e}"
-    return f"**wrong: {text}**" if rival.get("wrong") else text
-
-
-def ratio(problem: Entry, rival: Entry) -> str:
-    ours, theirs = problem["rivals"]["gramless"].get("median_ms"), rival.get("median_ms")
-    if not ours or not theirs or rival is problem["rivals"]["gramless"]:
-        return ""
-    return f"{number(theirs / ours)}x" if theirs >= ours else f"**{number(theirs / ours)}x**"
-
-
-def table(problems: list[Entry]) -> list[str]:
-    """One row a rival; the floor and its share of the peak stand in our row."""
-    rows = [
-        "| problem | who | median | p20 - p80 | ratio | peak memory | error | floor | of FMA peak |",
-        "|---|---|---:|---|---:|---:|---:|---:|---:|",
-    ]
-    for problem in problems:
-        for i, (name, rival) in enumerate(problem["rivals"].items()):
-            first = what(problem) if i == 0 else ""
-            if "failed" in rival:
-                rows.append(f"| {first} | {name} | failed: {rival['failed']} | | | | | | |")
-                continue
-            floor, share = "", ""
-            if name == "gramless" and problem["kind"] not in ("pvalue",):
-                floor, share = duration(problem["floor_ms"]), f"{fraction_of_peak(problem) or 0:.0%}"
-            spread = f"{duration(rival['p20_ms'])} - {duration(rival['p80_ms'])}"
-            if len(rival["samples_ms"]) == 1:
-                spread = "one run"
-            cells = [first, name, duration(rival["median_ms"]), spread, ratio(problem, rival)]
-            cells += [size(rival.get("peak_bytes")), error(rival), floor, share]
-            rows.append("| " + " | ".join(cells) + " |")
-    return rows
 
 
 def median_in_passes(problems: dict[str, Entry]) -> list[str]:
@@ -170,6 +83,13 @@ def conditions(results: Entry) -> list[str]:
     ]
 
 
+def busy(median: float, worst: float) -> str:
+    """How a sentence on the load of a machine ends."""
+    if median > 0.5:
+        return ": too busy for times and ratios to count, for code waits at barriers; errors and memory do."
+    return ": a busy machine, where ratios tell more than times." if worst > 0.1 else "."
+
+
 def others_load(results: Entry) -> list[str]:
     """What the numbers are worth: how busy the machine was with something else."""
     shares = [share for problem in results["problems"] if (share := problem.get("others_load")) is not None]
@@ -177,8 +97,7 @@ def others_load(results: Entry) -> list[str]:
         return []
     return [
         f"While timing, other processes used {np.median(shares):.0%} of the cores (median over problems, at "
-        f"worst {max(shares):.0%})"
-        + (": a busy machine, where ratios tell more than times." if max(shares) > 0.1 else ".")
+        f"worst {max(shares):.0%})" + busy(float(np.median(shares)), max(shares))
     ]
 
 
@@ -194,21 +113,37 @@ less time. The errors of problems run once are those of the small size.
 """.strip().replace("\n", " ")
 
 
-def document(results: Entry) -> str:
-    problems = results["problems"]
+PEERS = """
+`pip install -c constraints.txt '.[bench,peers]'` brings the peers. Two more ask for a torchvision, and one of
+them for a numpy below 2, which cannot stand beside what is measured here. `pip install --no-deps
+lightly==1.6.0 thingsvision==2.7.3 torchtyping==0.1.5 typeguard==2.13.3` brings their own files, and of those
+the measured ones run without the packages around them. Who is not installed is named in its row.
+""".strip().replace("\n", " ")
+
+
+def document(*files: Entry) -> str:
+    results, *more = files
     lines = ["# Benchmarks", "", "Generated by `python -m benchmarks.report`; do not edit.", ""]
-    for line in [*conditions(results), METHOD]:
+    for line in [*conditions(results), METHOD, PEERS]:
         lines += [line, ""]
+    problems = results["problems"]
     for group, title in TITLES.items():
-        members = [problem for problem in problems if problem["group"] == group]
-        if not members:
+        having = (file for file in files if any(p["group"] == group for p in file.get("problems", [])))
+        source = next(having, None)
+        if source is None:
             continue
-        lines += [f"## {title}", "", *table(members), ""]
+        lines += [f"## {title}", ""]
+        if source is not results:
+            lines += [line for text in conditions(source) for line in (text, "")]
+        lines += [*table([problem for problem in source["problems"] if problem["group"] == group]), ""]
         if group == "median":
             lines += median_in_passes({problem["name"]: problem for problem in problems})
         if group == "scaling":
             lines += [f"![Time and peak memory against n]({FIGURE})", ""]
-    lines += section(json.loads((ROOT / "benchmarks/results/whole_models.json").read_text()))
+    for file in more:
+        lines += shipping_tables(file) if "shipping" in file else []
+    if WHOLE_MODELS.exists():
+        lines += section(json.loads(WHOLE_MODELS.read_text()))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -280,9 +215,9 @@ def write_readme(results: Entry) -> None:
 
 
 def main() -> None:
-    results = json.loads(Path(sys.argv[1]).read_text())
+    results, *more = (json.loads(Path(name).read_text()) for name in sys.argv[1:])
     scaling_figure(results["problems"], ROOT / "docs" / FIGURE)
-    (ROOT / "docs" / "benchmarks.md").write_text(document(results))
+    (ROOT / "docs" / "benchmarks.md").write_text(document(results, *more))
     write_readme(results)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,12 @@ def _exponent(costs: Found, curve: str, cost: str, against: str) -> str:
     return f"{math.log(later_y / y) / math.log(later_x / x):.2f}"
 
 
+def _emulator_faults() -> list[Found]:
+    """What is planted in the CUDA kernels."""
+    table = Path(__file__).parents[1] / "tests/cuda_emulator/faults.toml"
+    return list(tomllib.loads(table.read_text(encoding="utf-8"))["fault"])
+
+
 def substitutions() -> dict[str, str]:
     """By name, what stands in {{ name }}."""
     accuracy, costs = _read("accuracy.json"), _read("costs.json")
@@ -108,9 +115,12 @@ def substitutions() -> dict[str, str]:
         for cost in ("cpu_seconds", "peak_bytes")
         if cost == "cpu_seconds" or curve.endswith("rows")
     }
+    emulator_faults = _emulator_faults()
     return {
         **panels,
         **exponents,
+        "emulator_faults": str(len(emulator_faults)),
+        "emulator_races": str(sum(fault.get("race", False) for fault in emulator_faults)),
         "machine_accuracy": _machine(accuracy),
         "machine_costs": _machine(costs),
         "more_accurate": _more_accurate(accuracy),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import subprocess
 import sys
-import types
-from pathlib import Path
 
 import devices
 import gramless
@@ -100,25 +97,13 @@ def run_script():
 
 
 @pytest.fixture
-def lightly_loss(monkeypatch):
+def lightly_loss():
     """A loss class of lightly, from its own file; packages that import all of lightly are passed by."""
-    found = importlib.util.find_spec("lightly")
-    if found is None:
+    if importlib.util.find_spec("lightly") is None:
         pytest.skip("lightly is not installed")
-    root = Path(found.origin).parent
-    for name in ("lightly", "lightly.loss", "lightly.models", "lightly.models.modules", "lightly.utils"):
-        package = types.ModuleType(name)
-        package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
-        monkeypatch.setitem(sys.modules, name, package)
-    unused = types.ModuleType("lightly.models.utils")
-    monkeypatch.setitem(sys.modules, unused.__name__, unused)
-    sys.modules["lightly.models"].utils = unused
-
-    def load(file, name):
-        return getattr(importlib.import_module(f"lightly.loss.{file}"), name)
-
+    lightly_part = pytest.importorskip("benchmarks.parts").lightly_part
     before = set(sys.modules)
-    yield load
+    yield lambda file, name: getattr(lightly_part(file), name)
     for name in set(sys.modules) - before:
-        if name.startswith("lightly."):
+        if name.split(".")[0] == "lightly":
             del sys.modules[name]

@@ -1,4 +1,4 @@
-"""Calls made of anything, from a seed: the arrays, and how calls are judged. Knows no function."""
+"""Calls made of anything: the arrays, and how calls are judged. Knows no function."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ DOCUMENTED = (ValueError, TypeError)
 
 
 class AnyCall:
-    """What a call is made of; subclasses choose the function, and say whether the call is as documented."""
+    """What a call is made of; subclasses choose the function, and say whether the call is as documented.
+
+    Every choice is one of `random`: a numpy Generator, or what has these of its methods.
+    """
 
     function: str
 
-    def __init__(self, seed):
-        self.random = np.random.default_rng(seed)
+    def __init__(self, random):
+        self.random = random
         self.wrong, self.finite, self.row_counts = False, True, []
         self.rows = int(self.random.choice([1, 2, 3, 4, 5, 6, 7, 9, 12, 17, 25]))
 
@@ -113,7 +116,7 @@ def run(kind, batch, check):
     """check(case) for every case of a batch; what it returned."""
     outcomes = []
     for seed in range(batch, CASES, BATCHES):
-        case = kind(seed)
+        case = kind(np.random.default_rng(seed))
         try:
             outcomes.append(check(case))
         except Exception as error:

@@ -26,8 +26,8 @@ WRONG_KERNELS = [None, "cosine", 7, RBF, b"rbf", ["linear"]]
 class Case(AnyCall):
     """One call: what is called, with what, and whether everything in it is as documented."""
 
-    def __init__(self, seed):
-        super().__init__(seed)
+    def __init__(self, random):
+        super().__init__(random)
         self.function = str(
             self.random.choice(["hsic", "cka", "hsic_matrix", "cka_matrix", "median_distance"])
         )

@@ -27,8 +27,8 @@ WRONG_EXCLUSIONS = [
 class Case(AnyCall):
     """One call of a loss, perhaps with its gradients."""
 
-    def __init__(self, seed):
-        super().__init__(seed)
+    def __init__(self, random):
+        super().__init__(random)
         self.loss = self.pick(FUNCTIONS)
         self.with_grad = self.chance(0.5)
         self.function = self.loss + ("_value_and_grad" if self.with_grad else "")

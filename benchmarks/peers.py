@@ -1,0 +1,86 @@
+"""What peers compute, called as their documentation shows it; each has the inputs it likes best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from .obvious import gram_cka
+from .parts import part
+from .problems import Problem
+
+
+def pytorch_cka_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    from cka import cka_from_features
+
+    if problem.kind == "pair":
+        return cka_from_features(xs[0], xs[1])[0, 0]
+    return cka_from_features(xs, xs)
+
+
+def ckatorch_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    from ckatorch import cka_base
+
+    options = {"kernel": problem.kernel, "unbiased": problem.estimator == "unbiased", "threshold": 0.5}
+    if problem.kind == "pair":
+        return cka_base(xs[0], xs[1], **options)
+    return np.array([[float(cka_base(x, y, **options)) for y in xs] for x in xs])
+
+
+def repsim_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    import repsim
+
+    return repsim.cka(xs, kernel_type="linear", estimator="song")
+
+
+def hyppo_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    from hyppo.independence import Hsic
+
+    return Hsic().test(xs[0], xs[1], auto=True).pvalue
+
+
+def thingsvision_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    cka = part("thingsvision.core.cka.cka_torch").CKATorch
+    options = {"unbiased": problem.estimator == "unbiased", "sigma": problem.sigma}
+    return cka(m=problem.n, kernel=problem.kernel, **options).compare(xs[0], xs[1])
+
+
+def sklearn_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    """Gram matrices are all that it has."""
+    from sklearn.metrics.pairwise import rbf_kernel
+
+    k, l = (torch.from_numpy(rbf_kernel(x, gamma=0.5 / problem.sigma**2)) for x in xs)
+    return gram_cka(problem, k, l)
+
+
+def scipy_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    """Distances are all that it has, in float64."""
+    from scipy.spatial.distance import pdist, squareform
+
+    if problem.kind == "median":
+        return np.median(pdist(xs[0]))
+    pairs = [np.exp(-0.5 / problem.sigma**2 * pdist(x, "sqeuclidean")) for x in xs]
+    k, l = (torch.from_numpy(squareform(values)) for values in pairs)
+    return gram_cka(problem, k, l)
+
+
+def keops_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    """Unbiased, from row sums less the diagonal: every reduction evaluates its kernels anew."""
+    from pykeops.torch import LazyTensor
+
+    n = problem.n
+
+    def gram(x: Any) -> Any:
+        difference = LazyTensor(x[:, None, :]) - LazyTensor(x[None, :, :])
+        return (-0.5 / problem.sigma**2 * (difference**2).sum(-1)).exp()
+
+    def hsic(k: Any, l: Any, r: Any, s: Any) -> Any:
+        inner = (k * l).sum(1).sum() - n
+        return inner + r.sum() * s.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (r * s).sum()
+
+    k, l = gram(xs[0]), gram(xs[1])
+    r, s = k.sum(1) - 1, l.sum(1) - 1
+    return hsic(k, l, r, s) / (hsic(k, k, r, r) * hsic(l, l, s, s)).sqrt()
