@@ -18,6 +18,9 @@ enum class Denominator : std::uint8_t {
 struct ContrastProblem {
   std::vector<ArrayView> anchors, keys;
   std::vector<std::int64_t> anchor_groups, key_groups;  // pairs of one group are positive
+  // How many positives each has; empty: counted from the groups. Given where a problem is a part of a larger one, whose
+  // sums its gradients are of.
+  std::vector<std::int64_t> anchor_positives, key_positives;
   double temperature = 0.5;
   bool normalize = true;
   bool positives = true;  // false: groups are not read, the loss is the log-sum-exp over all pairs

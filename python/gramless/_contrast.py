@@ -66,7 +66,7 @@ class ContrastProblem:
             np.empty((_arrays.rows_of(array), _arrays.columns_of(array)), dtype) if want else None
             for array, want in zip(arrays, wanted, strict=True)
         ]
-        arguments = (*self._arguments(), saved, row_weights, column_weights, grads)
+        arguments = (*self._arguments(), saved, row_weights, column_weights, grads, None)
         return grads, _core.contrast_backward(*arguments)
 
 

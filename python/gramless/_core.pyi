@@ -102,6 +102,7 @@ def contrast_backward(
     row_weights: _Floats,
     column_weights: _Floats | None,
     grads: Sequence[Any],
+    positives: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
     /,
 ) -> float: ...
 def backends() -> list[tuple[str, bool, bool]]: ...

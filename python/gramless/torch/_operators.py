@@ -112,7 +112,7 @@ class Problem:
             for x, want in zip(self.arrays, wanted, strict=False)
         ]
         targets = [None if g is None else described(g) for g in grads]
-        arguments = (*self._arguments(limits), saved, *self._weights(grad), targets)
+        arguments = (*self._arguments(limits), saved, *self._weights(grad), targets, None)
         by_temperature = _core.contrast_backward(*arguments)
         for i, x in enumerate(self.arrays):
             if x.dtype is not dtype and (g := grads[i]) is not None:
