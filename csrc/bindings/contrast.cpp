@@ -158,9 +158,26 @@ double backward(const py::sequence& anchors, const py::sequence& keys, py::handl
   return contrast_gradients(problem, sums, of_rows, of_columns, targets, ops, how);
 }
 
+// (limits of anchors, limits of keys), to be passed to forward and backward.
+py::tuple limits(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,
+                 bool normalize, double fraction, double tie, bool of_keys) {
+  const ContrastProblem problem =
+      contrast_problem(anchors, keys, anchor_groups, key_groups, 1, normalize, "softmax", py::none());
+  PythonMonitor monitor((py::none()));
+  const Execution how = contrast_execution(problem, monitor);
+  const OpTable& ops = current_backend();
+  HardestLimits found;
+  {
+    const py::gil_scoped_release unlocked;
+    found = hardest_limits(problem, {fraction, tie, of_keys}, ops, how);
+  }
+  return py::make_tuple(to_numpy(found.anchors), to_numpy(found.keys));
+}
+
 }  // namespace
 
 void bind_contrast(py::module_& module) {
+  module.def("contrast_limits", limits);
   module.def("contrast_forward", forward);
   module.def("contrast_backward", backward);
 }

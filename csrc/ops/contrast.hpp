@@ -28,6 +28,20 @@ struct ContrastProblem {
   std::vector<double> anchor_limits, key_limits;  // empty, or negatives beyond them are left out
 };
 
+// Which negatives are left out as the hardest: see HardestLimitsTask.
+struct HardestNegatives {
+  double fraction, tie;
+  bool of_keys;  // of the first keys as anchors too
+};
+
+struct HardestLimits {
+  std::vector<double> anchors, keys;
+};
+
+// The limits of a problem without its hardest negatives.
+HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& ops,
+                             const Execution& execution);
+
 // Softmax sums of the anchors and, where there are keys, of the keys as anchors: what the backward pass needs.
 struct ContrastSums {
   std::vector<double> shift, negative, positive, positive_logit;  // (anchors + keys)

@@ -105,6 +105,29 @@ def contrast_backward(
     positives: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
     /,
 ) -> float: ...
+def contrast_limits(
+    anchors: Sequence[Any],
+    keys: Sequence[Any],
+    anchor_groups: npt.NDArray[np.int64],
+    key_groups: npt.NDArray[np.int64],
+    normalize: bool,
+    fraction: float,
+    tie: float,
+    of_keys: bool,
+    /,
+) -> tuple[_Floats, _Floats]: ...
+def distill_forward(
+    arrays: Sequence[Any], temperatures: tuple[float, float], normalize: bool, /
+) -> tuple[_Floats, _Floats]: ...
+def distill_backward(
+    arrays: Sequence[Any],
+    temperatures: tuple[float, float],
+    normalize: bool,
+    saved: _Floats,
+    weights: _Floats,
+    grad: Any,
+    /,
+) -> float: ...
 def backends() -> list[tuple[str, bool, bool]]: ...
 def set_backend(name: str, /) -> None: ...
 def num_threads() -> int: ...

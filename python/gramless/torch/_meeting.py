@@ -1,4 +1,4 @@
-"""Anchors and keys that are a part of a larger contrastive problem: what they add to its sums and gradients."""
+"""Anchors and keys that are a part of a larger contrastive problem: what they add to its sums."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from .. import _core
 from .._contrast import Groups, Kind
 from .._sums import Floats
-from ._operators import described
 from ._options import compute_dtype
+from ._problem import described
 
 _FAR = 700.0  # exp of it is still a number
 
