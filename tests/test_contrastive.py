@@ -8,7 +8,7 @@ import gramless
 import naive_losses
 import numpy as np
 import pytest
-from gramless import reference
+from gramless import _core, reference
 
 TYPES = [np.float32, np.float64]
 every_dtype = pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.__name__)
@@ -253,6 +253,67 @@ def test_the_hardest_negatives_are_those_of_the_reference(fraction, normalize, d
             for module in (gramless, reference)
         )
         assert_near(ours, expected, dtype)
+
+
+@every_dtype
+@pytest.mark.parametrize("fraction", [0.0001, 0.003, 0.3, 1])
+def test_limits_of_many_keys_are_those_of_a_sort(backend, dtype, fraction):
+    """Strips of fewer rows than threads could share: 50,000 float64 keys are 20 rows in 8 MB."""
+    generator = np.random.default_rng(0)
+    anchors, keys = generator.standard_normal((200, 5)).astype(dtype), generator.standard_normal((50_000, 5))
+    keys = keys.astype(dtype)
+    keys[7], anchors[3] = 0, 0  # zeros of both signs, and an anchor all of whose negatives tie
+    groups = np.arange(200), np.arange(50_000) % 300
+    found, of_keys = _core.contrast_limits([anchors], [keys], *groups, False, fraction, 1e-6, False)
+    assert np.all(of_keys == np.inf)
+    dots = (anchors.astype(np.longdouble) @ keys.T.astype(np.longdouble)).astype(np.float64)
+    for i, row in enumerate(dots):
+        row = np.sort(row[groups[1] != groups[0][i]])
+        k = math.floor(fraction * len(row))
+        expected = row[-k] - 1e-6 * np.abs(row).max()
+        assert found[i] == pytest.approx(expected, abs=(1e-6 if dtype == np.float32 else 1e-14) * 16)
+
+
+@every_dtype
+@pytest.mark.parametrize("normalize", [True, False], ids=["unit", "raw"])
+@pytest.mark.parametrize("temperatures", [(0.2, 0.01), (0.003, 0.02), (-0.3, 5.0)], ids=str)
+def test_distillation_is_that_of_the_reference(backend, dtype, normalize, temperatures):
+    """Rows and keys that are not whole tiles, queues of two widths, logits beyond the range of exp."""
+    temperature, of_teacher = temperatures
+    a, _ = views(130, 33, dtype)
+    teacher, queue, teacher_queue = views(130, 7, dtype)[1], views(211, 33, dtype)[0], views(211, 7, dtype)[1]
+    options = {"temperature": temperature, "teacher_temperature": of_teacher, "normalize": normalize}
+    for arrays in ((a, teacher, queue, teacher_queue), (a, a[::-1], queue)):
+        ours, expected = (
+            module.similarity_distillation_value_and_grad(*arrays, **options)
+            for module in (gramless, reference)
+        )
+        assert_near(ours, expected, dtype)
+
+
+@every_dtype
+def test_distillation_of_what_the_student_knows_has_no_gradient(dtype):
+    """p = q: the loss is the entropy of p, and the two softmaxes cancel pair by pair."""
+    a, _ = views(60, 9, dtype)
+    loss, (grad, by_temperature) = gramless.similarity_distillation_value_and_grad(
+        a, a, a, temperature=0.1, teacher_temperature=0.1
+    )
+    assert loss > 0
+    slope = 1 / 0.1 / 60  # of the mean loss, by a similarity
+    assert np.abs(grad).max() <= np.finfo(dtype).eps * slope
+    assert abs(by_temperature) <= np.finfo(dtype).eps * slope / 0.1
+
+
+@every_dtype
+@pytest.mark.parametrize("where", ["student", "teacher", "queue"])
+def test_nan_in_distillation_reaches_the_rows_it_touches(dtype, where):
+    arrays = [views(30, 5, dtype)[0], views(30, 5, dtype)[1], views(40, 5, dtype)[0]]
+    arrays[["student", "teacher", "queue"].index(where)][4, 2] = np.nan
+    ours, expected = (
+        module.similarity_distillation(*arrays, reduction="none") for module in (gramless, reference)
+    )
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(expected))
+    assert np.isnan(ours).sum() == (30 if where == "queue" else 1)
 
 
 @every_dtype

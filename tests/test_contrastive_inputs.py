@@ -48,6 +48,9 @@ def test_layouts_do_not_change_a_bit(layout, dtype):
     x, y = (square(55, 19, seed).astype(dtype) for seed in (0, 1))
     assert numbers(layout(x), layout(y)) == numbers(x, y)
     assert numbers(layout(x), y, temperature=0.004) == numbers(x, y, temperature=0.004)
+    for name in [*PAIRS, "sup_con"]:
+        excluded = results(name, layout(x), layout(y), exclude_hardest=0.2)
+        assert excluded == results(name, x, y, exclude_hardest=0.2) != results(name, x, y)
 
 
 def test_lists_are_their_values():

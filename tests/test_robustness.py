@@ -46,6 +46,14 @@ LONG = {  # minutes each, if nothing stops them
         "x = generator.standard_normal((200_000, 64), dtype=np.float32)",
         "gramless.median_distance(x)",
     ),
+    "hardest_negatives": (
+        "x = generator.standard_normal((200_000, 64), dtype=np.float32)",
+        "gramless.nt_xent(x, x, exclude_hardest=0.1)",
+    ),
+    "distillation": (
+        "x = generator.standard_normal((200_000, 64), dtype=np.float32)",
+        "gramless.similarity_distillation(x, x, x)",
+    ),
     "one_tile_of_wide_layers": (
         "xs = [np.broadcast_to(generator.standard_normal((190, 1)), (190, 2_000_000))] * 40",
         "gramless.hsic_matrix(xs)",

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
-from gramless.torch import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss  # noqa: E402
+from gramless.torch import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss  # noqa: E402
 
 if not torch.distributed.is_available():
     pytest.skip("this torch has no torch.distributed", allow_module_level=True)
@@ -23,8 +23,13 @@ CASES = {  # loss, temperature, dtype
     "dcl": (DCLLoss, 0.1, "float64"),
     "clip": (CLIPLoss, 0.07, "float64"),
     "clip_cold": (CLIPLoss, 0.002, "float64"),
+    "sup_con": (SupConLoss, 0.3, "float64"),
+    "sup_con_cold": (SupConLoss, 0.002, "float64"),
+    "sup_con_negative": (SupConLoss, -0.3, "float64"),
+    "sup_con_float32": (SupConLoss, 0.1, "float32"),
 }
 ROWS, WIDTH = 5, 4
+LABELS = [[7, -4, 7, 0, 3], [0, 9, 7, 8, 8], [6, 6, 5, 6, 9]]  # of processes: alone, in pairs, here and there
 
 
 class Embedded(torch.nn.Module):
@@ -37,7 +42,9 @@ class Embedded(torch.nn.Module):
         temperature = torch.nn.Parameter(torch.tensor(temperature, dtype=dtype))
         self.loss = loss(temperature, gather_distributed=gather)
 
-    def forward(self, a, b):
+    def forward(self, a, b, labels):
+        if isinstance(self.loss, SupConLoss):
+            return self.loss(self.layer(a), labels)
         return self.loss(self.layer(a), self.layer(b))
 
 
@@ -46,10 +53,11 @@ def check_case(name, rank, world):
     dtype = getattr(torch, dtype)
     views = torch.randn(2, world, ROWS, WIDTH, generator=torch.Generator().manual_seed(1)).to(dtype)
     whole = Embedded(loss, temperature, dtype, gather=False)
-    expected = whole(*views.flatten(1, 2))
+    labels = torch.tensor(LABELS[:world])
+    expected = whole(*views.flatten(1, 2), labels.flatten())
     expected.backward()
     shard = torch.nn.parallel.DistributedDataParallel(Embedded(loss, temperature, dtype, gather=True))
-    mean = shard(*views[:, rank])
+    mean = shard(*views[:, rank], labels[rank])
     mean.backward()
     torch.distributed.all_reduce(mean := mean.detach().clone())
     tolerance = {"rtol": 1e-9, "atol": 1e-10} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-5}
@@ -57,7 +65,7 @@ def check_case(name, rank, world):
     for ours, theirs in zip(shard.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, **tolerance)
     with torch.no_grad():
-        shard.module(*views[:, rank])
+        shard.module(*views[:, rank], labels[rank])
 
 
 def check_own_rows(rank, world):
@@ -71,6 +79,29 @@ def check_own_rows(rank, world):
     NTXentLoss(gather_distributed=True)(*own).backward()
     for ours, theirs in zip(own, every, strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad.reshape(world, ROWS, WIDTH)[rank])
+
+
+def check_views_of_instances(rank, world):
+    """Without labels the views of an example are its positives, and those of other processes are not."""
+    views = torch.randn(world * ROWS, 3, WIDTH, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    expected = SupConLoss(0.2)(views)
+    expected.backward()
+    own = views.detach()[rank * ROWS :][:ROWS].clone().requires_grad_()
+    mean = SupConLoss(0.2, gather_distributed=True)(own)
+    mean.backward()
+    torch.testing.assert_close(own.grad / world, views.grad[rank * ROWS :][:ROWS], rtol=1e-4, atol=1e-6)
+    torch.distributed.all_reduce(mean := mean.detach().clone())
+    torch.testing.assert_close(mean / world, expected.detach())
+
+
+def check_nothing_in_common(rank, world):
+    """Labels that are all different, on any process: nothing to learn, and no number that is not one."""
+    rows = torch.randn(ROWS, WIDTH, requires_grad=True)
+    labels = torch.arange(ROWS) + rank * ROWS
+    loss = SupConLoss(gather_distributed=True)(rows, labels)
+    loss.backward()
+    assert loss == 0
+    assert not rows.grad.any()
 
 
 def check_bank(rank, world):
@@ -92,6 +123,8 @@ def check_refusals(rank, world):
     rows = torch.ones(3 + (rank == 1), 4)
     with pytest.raises(ValueError, match=r"process 0 has \(3, 4\) and process 1 has \(4, 4\)"):
         NTXentLoss(gather_distributed=True)(rows, rows)
+    with pytest.raises(ValueError, match=r"process 0 has \(3, 4\) and process 1 has \(4, 4\)"):
+        SupConLoss(gather_distributed=True)(rows, torch.zeros(len(rows), dtype=torch.int64))
     DCLWLoss(gather_distributed=True)(torch.eye(4) + rank, torch.eye(4))
     own = torch.randn(3, 4, requires_grad=True)
     loss = NTXentLoss(gather_distributed=True)(own, own * 2)
@@ -113,6 +146,8 @@ def process(rank, world, meeting):
     for name in CASES:
         check_case(name, rank, world)
     check_own_rows(rank, world)
+    check_views_of_instances(rank, world)
+    check_nothing_in_common(rank, world)
     check_bank(rank, world)
     check_refusals(rank, world)
     torch.distributed.destroy_process_group()
@@ -128,3 +163,5 @@ def test_without_a_process_group_gathering_changes_nothing():
     a, b = torch.randn(2, 6, 4)
     for loss in (NTXentLoss, DCLLoss, CLIPLoss):
         assert loss(0.5, gather_distributed=True)(a, b) == loss(0.5)(a, b)
+    labels = torch.tensor(LABELS[0] + [7])
+    assert SupConLoss(0.5, gather_distributed=True)(a, labels) == SupConLoss(0.5)(a, labels)

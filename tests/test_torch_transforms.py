@@ -15,6 +15,9 @@ LOSSES = {
     "info_nce": lambda a, b, t: gramless.info_nce(a, b, b * 2, temperature=t, exclude_hardest=0.2),
     "sup_con": lambda a, b, t: gramless.sup_con(a * b, LABELS, temperature=t, reduction="none"),
     "log_sum_exp": lambda a, b, t: gramless.row_log_sum_exp(a, temperature=t, exclude_self=True) + b.sum(),
+    "distillation": lambda a, b, t: (
+        gramless.similarity_distillation(a, b, b * 2, b, temperature=t, teacher_temperature=0.1) + b.sum()
+    ),
     "cka": lambda a, b, t: gramless.cka(a, b / t, kernel="rbf"),
     "cka_matrix": lambda a, b, t: gramless.cka_matrix([a, b], [b, a * t], estimator="biased"),
 }
@@ -185,13 +188,18 @@ def operator_calls():
     a, b, t = inputs_of()
     forward = torch.ops.gramless.contrast_forward.default
     backward = torch.ops.gramless.contrast_backward.default
-    options = ("f", 0.5, True, "softmax", True, "mean", None, 0.2)
+    options = ("f", 0.5, True, "softmax", True, "mean", None, 0.2, None)
     arrays = ([a], [b], None, t)
     yield forward, (*arrays, *options)
     saved = forward(*arrays, *options)[1]
     yield backward, (*arrays, *options, torch.ones((), dtype=a.dtype), saved, [True, False, True])
-    options = ("f", 0.5, True, "softmax", False, "none", None, None)
+    options = ("f", 0.5, True, "softmax", False, "none", None, None, None)
     yield forward, ([a], [], LABELS, None, *options)
+    options = ("f", 0.5, True, "distillation", False, "mean", None, None, 0.1)
+    yield forward, ([a, b], [b], None, t, *options)
+    saved = forward([a, b], [b], None, t, *options)[1]
+    wanted = [True, False, False, True]
+    yield backward, ([a, b], [b], None, t, *options, torch.ones((), dtype=a.dtype), saved, wanted)
     forward, backward = torch.ops.gramless.hsic_forward.default, torch.ops.gramless.hsic_backward.default
     options = ("f", [float("nan"), 1.0, 0.0, 0.0], [], "unbiased")
     yield forward, ([a], [b], *options)
@@ -199,7 +207,7 @@ def operator_calls():
     yield backward, ([a], [b], *options, saved, xy, xx, yy, [False, True])
 
 
-@pytest.mark.parametrize("call", range(5))
+@pytest.mark.parametrize("call", range(7))
 def test_operators_keep_what_they_promise(call):
     import gramless.torch  # noqa: F401 registers them
 
@@ -213,7 +221,7 @@ def test_operators_are_differentiable_by_themselves(loss):
 
     a, b, t = inputs_of()
     if loss == "nt_xent":
-        options = ("f", 0.5, True, "softmax", False, "mean", None, None)
+        options = ("f", 0.5, True, "softmax", False, "mean", None, None, None)
         found = grads_of(
             lambda a, b, t: torch.ops.gramless.contrast_forward([a, b], [], None, t, *options)[0], (a, b, t)
         )

@@ -52,6 +52,17 @@ void set_limits(ContrastProblem& problem, py::handle limits) {
     throw py::value_error("there must be a limit for every row");
 }
 
+// A pair of arrays with the number of positives of every anchor and every key, or None: those of the groups.
+void set_positives(ContrastProblem& problem, py::handle positives) {
+  if (positives.is_none()) return;
+  const auto [of_anchors, of_keys] = positives.cast<std::pair<Integers, Integers>>();
+  problem.anchor_positives = to_vector(of_anchors);
+  problem.key_positives = to_vector(of_keys);
+  if (problem.anchor_positives.size() != problem.anchor_groups.size() ||
+      problem.key_positives.size() != problem.key_groups.size())
+    throw py::value_error("there must be a number of positives for every row");
+}
+
 ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups,
                                  py::handle key_groups, double temperature, bool normalize, const std::string& kind,
                                  py::handle limits) {
@@ -124,9 +135,11 @@ py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::han
 
 double backward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,
                 double temperature, bool normalize, const std::string& kind, py::handle limits, const Numbers& saved,
-                const Numbers& row_weights, py::handle column_weights, const py::sequence& grads) {
-  const ContrastProblem problem =
+                const Numbers& row_weights, py::handle column_weights, const py::sequence& grads,
+                py::handle positives) {
+  ContrastProblem problem =
       contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits);
+  set_positives(problem, positives);
   PythonMonitor monitor((py::none()));
   const Execution how = contrast_execution(problem, monitor);
   const auto rows = static_cast<std::size_t>(total_rows(problem.anchors)),
@@ -145,9 +158,26 @@ double backward(const py::sequence& anchors, const py::sequence& keys, py::handl
   return contrast_gradients(problem, sums, of_rows, of_columns, targets, ops, how);
 }
 
+// (limits of anchors, limits of keys), to be passed to forward and backward.
+py::tuple limits(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,
+                 bool normalize, double fraction, double tie, bool of_keys) {
+  const ContrastProblem problem =
+      contrast_problem(anchors, keys, anchor_groups, key_groups, 1, normalize, "softmax", py::none());
+  PythonMonitor monitor((py::none()));
+  const Execution how = contrast_execution(problem, monitor);
+  const OpTable& ops = current_backend();
+  HardestLimits found;
+  {
+    const py::gil_scoped_release unlocked;
+    found = hardest_limits(problem, {fraction, tie, of_keys}, ops, how);
+  }
+  return py::make_tuple(to_numpy(found.anchors), to_numpy(found.keys));
+}
+
 }  // namespace
 
 void bind_contrast(py::module_& module) {
+  module.def("contrast_limits", limits);
   module.def("contrast_forward", forward);
   module.def("contrast_backward", backward);
 }

@@ -9,5 +9,6 @@ PYBIND11_MODULE(_core, module) {
   gramless::bind_hsic(module);
   gramless::bind_sweep(module);
   gramless::bind_contrast(module);
+  gramless::bind_distillation(module);
   gramless::bind_backends(module);
 }

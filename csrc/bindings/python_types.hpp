@@ -47,6 +47,7 @@ Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);
 void bind_hsic(py::module_& module);
 void bind_sweep(py::module_& module);
 void bind_contrast(py::module_& module);
+void bind_distillation(py::module_& module);
 void bind_backends(py::module_& module);
 
 }  // namespace gramless

@@ -122,6 +122,7 @@ class ContrastPass {
 
   static std::vector<std::int64_t> positive_counts(const ContrastProblem& problem, bool columns) {
     if (!problem.positives) return {};
+    if (!problem.anchor_positives.empty()) return columns ? problem.key_positives : problem.anchor_positives;
     if (problem.keys.empty()) return positives_among(problem.anchor_groups, problem.anchor_groups, 1);
     return columns ? positives_among(problem.key_groups, problem.anchor_groups, 0)
                    : positives_among(problem.anchor_groups, problem.key_groups, 0);

@@ -18,12 +18,29 @@ enum class Denominator : std::uint8_t {
 struct ContrastProblem {
   std::vector<ArrayView> anchors, keys;
   std::vector<std::int64_t> anchor_groups, key_groups;  // pairs of one group are positive
+  // How many positives each has; empty: counted from the groups. Given where a problem is a part of a larger one, whose
+  // sums its gradients are of.
+  std::vector<std::int64_t> anchor_positives, key_positives;
   double temperature = 0.5;
   bool normalize = true;
   bool positives = true;  // false: groups are not read, the loss is the log-sum-exp over all pairs
   Denominator denominator = Denominator::all;
   std::vector<double> anchor_limits, key_limits;  // empty, or negatives beyond them are left out
 };
+
+// Which negatives are left out as the hardest: see HardestLimitsTask.
+struct HardestNegatives {
+  double fraction, tie;
+  bool of_keys;  // of the first keys as anchors too
+};
+
+struct HardestLimits {
+  std::vector<double> anchors, keys;
+};
+
+// The limits of a problem without its hardest negatives.
+HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& ops,
+                             const Execution& execution);
 
 // Softmax sums of the anchors and, where there are keys, of the keys as anchors: what the backward pass needs.
 struct ContrastSums {

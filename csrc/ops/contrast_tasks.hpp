@@ -49,6 +49,15 @@ struct UnitRowsTask {
   double* inverse_norms;  // (rows)
 };
 
+// For each of the first `anchors` rows: with k = floor(fraction * its negatives), the k-th largest of their dot
+// products less `tie` times the largest magnitude among them; infinity where k = 0.
+struct HardestLimitsTask {
+  PairProblem pairs;
+  std::int64_t anchors;
+  double fraction, tie;
+  double* limits;  // (anchors)
+};
+
 struct SoftmaxSumsTask {
   PairProblem pairs;
   bool positives_raise;      // whether running shifts bound positives too

@@ -28,8 +28,11 @@ const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {GRAMLESS_NAME(GRAMLESS_ISA),
                                               kernel_grad,
                                               finish_kernel_grad,
                                               unit_rows,
+                                              hardest_limits,
                                               softmax_sums,
                                               softmax_grad,
+                                              distill_sums,
+                                              distill_grad,
                                               finish_grad};
 
 }  // namespace gramless

@@ -4,8 +4,8 @@
 #include "engine/match_walk.hpp"
 #include "engine/pairs.hpp"
 #include "ops/isa_ops.hpp"
+#include "ops/pair_rows.hpp"
 #include "ops/scratch.hpp"
-#include "support/aligned_buffer.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -14,8 +14,7 @@ template <class T>
 class PairTiles {
  public:
   PairTiles(const PairProblem& pairs, const Execution& execution)
-      : pairs_(pairs), execution_(execution), no_center_(static_cast<std::size_t>(pairs.width) * sizeof(T)) {
-    std::fill_n(reinterpret_cast<T*>(no_center_.data()), pairs.width, T(0));
+      : pairs_(pairs), execution_(execution), no_center_(zeros<T>(pairs.width)) {
     for (const PairSide* side : {&pairs.rows, &pairs.columns})
       for (std::int64_t b = 0; b < side->block_count; b++)
         tile_rows_ = std::max<std::int64_t>(tile_rows_, side->blocks[b].rows);
@@ -25,23 +24,43 @@ class PairTiles {
   // a tile's size that a tile takes in all. Bodies that share a block run one after another, in a fixed order.
   template <class Body>
   void for_each(double products, Body body) const {
-    const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
+    walk_blocks(plan(products),
+                [&](std::int64_t a, std::int64_t b, char* memory) { body(dot_products(a, b, memory), a, b); });
+  }
+
+  WalkPlan plan(double products) const {
     Layout scratch;
     lay_out(scratch);
-    const double tiles = static_cast<double>(rows) * static_cast<double>(columns) / (pairs_.symmetric ? 2 : 1);
+    const double tiles = static_cast<double>(pairs_.rows.block_count) *
+                         static_cast<double>(pairs_.columns.block_count) / (pairs_.symmetric ? 2 : 1);
     const double pairs_of_tile = static_cast<double>(tile_rows_ * tile_rows_);
-    const WalkPlan plan{.flops = tiles * pairs_of_tile * (2 * products * static_cast<double>(pairs_.width) + 20),
-                        .scratch_bytes = scratch.bytes(),
-                        .threads = execution_.threads,
-                        .monitor = execution_.monitor};
+    return {.flops = tiles * pairs_of_tile * (2 * products * static_cast<double>(pairs_.width) + 20),
+            .scratch_bytes = scratch.bytes(),
+            .threads = execution_.threads,
+            .monitor = execution_.monitor};
+  }
+
+  // body(a, b, memory) for every pair of blocks, with a plan's scratch.
+  template <class Body>
+  void walk_blocks(const WalkPlan& plan, Body body) const {
+    const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
     const auto meet = [&](const Match& match, char* memory, Worker&) {
-      const std::int64_t b = pairs_.symmetric ? match.b : match.b - rows;
-      body(dot_products(match.a, b, memory), match.a, b);
+      body(match.a, pairs_.symmetric ? match.b : match.b - rows, memory);
     };
     if (pairs_.symmetric)
       walk_matches(plan, Tournament{rows}, rows, meet);
     else
       walk_matches(plan, Pairing{rows, columns}, rows + columns, meet);
+  }
+
+  Tile<T> dot_products(std::int64_t a, std::int64_t b, char* memory) const {
+    Layout layout(memory);
+    const Thread thread = lay_out(layout);
+    const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
+    PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
+    const Tile<T> tile{thread.values, rows.rows, columns.rows, tile_stride<T>(columns.rows), false};
+    dot_tile(centered(pairs_.rows), rows.first, centered(pairs_.columns), columns.first, 0, pairs_.width, packed, tile);
+    return tile;
   }
 
   // Whether some pair of the two blocks may be other than a negative of both.
@@ -68,33 +87,27 @@ class PairTiles {
     return thread;
   }
 
-  CenteredRows<T> centered(const PairSide& side) const {
-    ArrayView z;
-    z.data = side.z;
-    z.rows = side.blocks[side.block_count - 1].first + side.blocks[side.block_count - 1].rows;
-    z.cols = pairs_.width;
-    z.row_stride = side.stride * static_cast<std::int64_t>(sizeof(T));
-    z.col_stride = sizeof(T);
-    z.dtype = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
-    const T* zeros = reinterpret_cast<const T*>(no_center_.data());
-    return {z, zeros, zeros};
-  }
-
-  Tile<T> dot_products(std::int64_t a, std::int64_t b, char* memory) const {
-    Layout layout(memory);
-    const Thread thread = lay_out(layout);
-    const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
-    PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
-    const Tile<T> tile{thread.values, rows.rows, columns.rows, tile_stride<T>(columns.rows), false};
-    dot_tile(centered(pairs_.rows), rows.first, centered(pairs_.columns), columns.first, 0, pairs_.width, packed, tile);
-    return tile;
-  }
+  CenteredRows<T> centered(const PairSide& side) const { return uncentered<T>(side, pairs_.width, no_center_); }
 
   const PairProblem& pairs_;
   const Execution& execution_;
   AlignedBuffer no_center_;
   std::int64_t tile_rows_ = 0;
 };
+
+// Two problems whose blocks have the same rows, side by side: body(tile of one, tile of the other, a, b). `products`
+// are those of the first; of the second there is one.
+template <class T, class Body>
+void for_each_twin(const PairTiles<T>& first, const PairTiles<T>& second, double products, Body body) {
+  WalkPlan plan = first.plan(products);
+  const WalkPlan beside = second.plan(1);
+  const std::size_t own_bytes = plan.scratch_bytes;
+  plan.flops += beside.flops;
+  plan.scratch_bytes += beside.scratch_bytes;
+  first.walk_blocks(plan, [&](std::int64_t a, std::int64_t b, char* memory) {
+    body(first.dot_products(a, b, memory), second.dot_products(a, b, memory + own_bytes), a, b);
+  });
+}
 
 template <class T>
 PairRule<T> rule_of(const PairSide& side, std::int64_t first) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _core
-from ._losses import EPSILON, TIE, ContrastOptions, Reduction, ScalarReduction
+from ._losses import TIE, ContrastOptions, Reduction, ScalarReduction
 from ._sums import Floats
 
 Groups: TypeAlias = npt.NDArray[np.int64]
@@ -21,7 +20,6 @@ Kind: TypeAlias = Literal["softmax", "decoupled", "log_sum_exp"]
 Rows: TypeAlias = npt.NDArray[Any]  # float32 or float64, whichever the core computes in
 
 NO_GROUPS: Groups = np.empty(0, np.int64)
-BLOCK_ENTRIES = 1 << 20  # similarities in memory at once where an anchor's hardest negatives are looked for
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class ContrastProblem:
             np.empty((_arrays.rows_of(array), _arrays.columns_of(array)), dtype) if want else None
             for array, want in zip(arrays, wanted, strict=True)
         ]
-        arguments = (*self._arguments(), saved, row_weights, column_weights, grads)
+        arguments = (*self._arguments(), saved, row_weights, column_weights, grads, None)
         return grads, _core.contrast_backward(*arguments)
 
 
@@ -101,55 +99,32 @@ def wrap_rows(rows: Rows | None, like: Any) -> Any:
     return sys.modules["torch"].from_numpy(rows) if rows is not None and _arrays.is_tensor(like) else rows
 
 
-def block_of(array: Any, first: int, last: int, dtype: npt.DTypeLike) -> Rows:
-    """Rows [first, last) of a user's array as `dtype` in C order; a copy, and the only one."""
-    block = array[first:last]
-    if _arrays.is_tensor(array):
-        block = block.detach()
-        block = (block.double() if dtype == np.float64 else block.float()).numpy()
-    return np.array(block, dtype, order="C")
-
-
-def rows_as(arrays: Sequence[Any], normalize: bool, dtype: npt.DTypeLike) -> Rows:
-    """Users' arrays in one, (n, d), as `dtype`, rows of length 1 where asked for: z = u / max(|u|, 1e-12)."""
-    rows = np.concatenate([block_of(array, 0, len(array), dtype) for array in arrays])
-    if normalize:
-        with np.errstate(invalid="ignore", over="ignore"):
-            for row in np.array_split(rows, max(1, rows.size // BLOCK_ENTRIES)):
-                length = np.sqrt(np.sum(np.square(row, dtype=np.float64), axis=1, keepdims=True))
-                row /= np.maximum(length, EPSILON)
-    return rows
-
-
 def hardest_limits(
-    fraction: float, anchors: Rows, keys: Rows, anchor_groups: Groups, key_groups: Groups, meet_self: bool
-) -> Floats:
-    """For every anchor the similarity above which a negative is among its hardest: see `nt_xent`.
+    fraction: float,
+    normalize: bool,
+    anchors: Sequence[_arrays.Described],
+    keys: Sequence[_arrays.Described],
+    groups: tuple[Groups, Groups],
+    of_keys: bool = False,
+) -> tuple[Floats, Floats]:
+    """For every anchor, then key, the similarity above which a negative is among its hardest: see `nt_xent`.
 
-    anchors (n, d) and keys (m, d) are what is multiplied; a block of rows of the similarities is in memory at
-    a time. `meet_self`: row i of both is the same one, which is no negative of itself.
+    of_keys: the first keys are anchors too; other keys have no limit.
     """
-    limits = np.full(len(anchors), np.inf)
-    step = max(1, BLOCK_ENTRIES // len(keys))
-    for first in range(0, len(anchors), step):
-        block = slice(first, first + step)
-        with np.errstate(invalid="ignore", over="ignore"):
-            similarity = anchors[block] @ keys.T
-        ignored = anchor_groups[block, None] == key_groups
-        if meet_self:  # negative groups have no partner, not even themselves
-            rows = np.arange(len(similarity))
-            ignored[rows, first + rows] = True
-        similarity[ignored] = -np.inf
-        counts = similarity.shape[1] - np.sum(ignored, axis=1)
-        ranks = np.array([math.floor(fraction * count) for count in counts])
-        if not ranks.any():
-            continue
-        places = len(keys) - ranks  # of the k-th largest, in ascending order
-        ordered = np.partition(similarity, np.unique(places[ranks > 0]), axis=1)
-        chosen = ordered[np.arange(len(ordered)), np.minimum(places, len(keys) - 1)].astype(np.float64)
-        largest = np.max(np.abs(np.where(ignored, 0, similarity)), axis=1)
-        limits[block] = np.where(ranks > 0, chosen - TIE * largest, np.inf)
-    return limits
+    return _core.contrast_limits(anchors, keys, *groups, normalize, fraction, TIE, of_keys)
+
+
+def exclusion(
+    options: ContrastOptions,
+    anchors: Sequence[_arrays.Described],
+    keys: Sequence[_arrays.Described],
+    groups: tuple[Groups, Groups],
+    of_keys: bool = False,
+) -> Limits:
+    """What is left out of these arrays, as the core is told."""
+    if options.exclude_hardest is None:
+        return options.exclude_above
+    return hardest_limits(options.exclude_hardest, options.normalize, anchors, keys, groups, of_keys)
 
 
 @dataclass(frozen=True)
@@ -183,10 +158,7 @@ def self_contrast(
     arrays: list[Any], described: list[_arrays.Described], groups: Groups, options: ContrastOptions
 ) -> SelfContrast:
     """Users' arrays, one below the other, whose rows meet each other; those of one group are positive."""
-    limits: Any = options.exclude_above
-    if options.exclude_hardest is not None:
-        rows = rows_as(arrays, options.normalize, compute_dtype(described))
-        limits = hardest_limits(options.exclude_hardest, rows, rows, groups, groups, True), np.empty(0)
+    limits = exclusion(options, described, [], (groups, NO_GROUPS))
     kind: Any = "decoupled" if options.decoupled else "softmax"
     counted = np.bincount(groups)[groups] > 1
     return SelfContrast(

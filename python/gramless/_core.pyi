@@ -102,6 +102,30 @@ def contrast_backward(
     row_weights: _Floats,
     column_weights: _Floats | None,
     grads: Sequence[Any],
+    positives: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
+    /,
+) -> float: ...
+def contrast_limits(
+    anchors: Sequence[Any],
+    keys: Sequence[Any],
+    anchor_groups: npt.NDArray[np.int64],
+    key_groups: npt.NDArray[np.int64],
+    normalize: bool,
+    fraction: float,
+    tie: float,
+    of_keys: bool,
+    /,
+) -> tuple[_Floats, _Floats]: ...
+def distill_forward(
+    arrays: Sequence[Any], temperatures: tuple[float, float], normalize: bool, /
+) -> tuple[_Floats, _Floats]: ...
+def distill_backward(
+    arrays: Sequence[Any],
+    temperatures: tuple[float, float],
+    normalize: bool,
+    saved: _Floats,
+    weights: _Floats,
+    grad: Any,
     /,
 ) -> float: ...
 def backends() -> list[tuple[str, bool, bool]]: ...

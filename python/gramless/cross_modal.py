@@ -12,11 +12,9 @@ from . import _arrays
 from ._contrast import (
     NO_GROUPS,
     ContrastProblem,
-    compute_dtype,
     describe_embeddings,
-    hardest_limits,
+    exclusion,
     reduced,
-    rows_as,
     wrap_rows,
 )
 from ._losses import (
@@ -50,15 +48,7 @@ def _pairs(
     own = np.arange(n, dtype=np.int64)
     queued = sum(_arrays.rows_of(z) for z in described[2:])
     groups = np.concatenate([own, np.full(queued, -1, np.int64)])
-    limits: Any = options.exclude_above
-    if options.exclude_hardest is not None:
-        dtype = compute_dtype(described)
-        a, k = (rows_as(arrays, options.normalize, dtype) for arrays in ([anchors], list(named.values())[1:]))
-        of_anchors = hardest_limits(options.exclude_hardest, a, k, own, groups, False)
-        of_keys = np.full(len(k), np.inf)
-        if symmetric:
-            of_keys[:n] = hardest_limits(options.exclude_hardest, k[:n], a, own, own, False)
-        limits = of_anchors, of_keys
+    limits = exclusion(options, described[:1], described[1:], (own, groups), symmetric)
     return ContrastProblem([described[0]], described[1:], own, groups, options, "softmax", limits)
 
 

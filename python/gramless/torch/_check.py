@@ -12,7 +12,7 @@ from .._device.launch import DTYPES as DEVICE_DTYPES
 from .._device.status import cuda_module
 from .._losses import as_groups, as_temperature
 from ._framework import on_device
-from ._operators import DTYPES
+from ._problem import DTYPES
 
 _DEVICE_DTYPES = frozenset(getattr(torch, name) for name in DEVICE_DTYPES)
 

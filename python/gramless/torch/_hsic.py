@@ -17,8 +17,9 @@ from ..kernels import RBF, Kernel
 from . import _device
 from ._contrast import refuse_second_derivative
 from ._framework import on_device
-from ._operators import described, library
+from ._operators import library
 from ._options import compute_dtype
+from ._problem import described
 from ._vmap import one_by_one
 
 _ARRAYS = "Tensor[] xs, Tensor[] ys, str function, float[] kernel_x, float[] kernel_y, str estimator"

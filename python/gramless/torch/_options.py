@@ -17,11 +17,12 @@ class Options(NamedTuple):
     function: str  # whom errors name
     temperature: float  # where it is no tensor
     normalize: bool
-    kind: str  # "softmax", "decoupled" or "log_sum_exp"
+    kind: str  # "softmax", "decoupled", "log_sum_exp" or "distillation"
     symmetric: bool  # the mean of the anchors' losses and those of the first keys as anchors
     reduction: str  # "mean", "sum" or "none"
     exclude_above: float | None
     exclude_hardest: float | None
+    teacher_temperature: float | None = None  # of distillation
 
 
 def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:

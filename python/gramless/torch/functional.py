@@ -13,6 +13,7 @@ from torch import Tensor
 from .._losses import EPSILON, as_reduction, contrast_options
 from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
 from ._eager import contrast
+from ._framework import on_device
 from ._operators import contrast_backward, contrast_forward
 from ._options import Options, compute_dtype
 
@@ -123,6 +124,24 @@ def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
 
 
+def _distilled_on_device(
+    options: Options, z: Tensor, t: Tensor, queue: Tensor, of_teacher: Tensor | None, learned: Tensor | None
+) -> Tensor:
+    """The losses of what has no kernel of its own there, from log-sum-exps: (n,)."""
+    arrays = [z, t, queue, *([] if of_teacher is None else [of_teacher])]
+    dtype, sharp = compute_dtype(arrays), options.teacher_temperature or 0.0
+    with torch.autocast(z.device.type, enabled=False):
+        z, t, queue, *other = (unit_rows(x, dtype) if options.normalize else x.to(dtype) for x in arrays)
+        if not other:
+            target = _softmax_means(t, queue, sharp)
+        else:  # the student's queue beside the teacher's, where no row of the teacher's reaches
+            wide = torch.cat([t, torch.zeros_like(z.detach())], 1)
+            target = _softmax_means(wide, torch.cat([other[0], queue], 1), sharp)[:, t.shape[1] :]
+        aligned = (z * target).sum(1) / (options.temperature if learned is None else learned)
+        of_rows = options._replace(kind="log_sum_exp", normalize=False, reduction="none")
+        return contrast(of_rows, [z], [queue], temperature=learned) - aligned
+
+
 def _softmax_means(anchors: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """sum_j p_ij k_j with p_ij the softmax over j of <a_i, k_j> / temperature: (n, d), a constant.
 
@@ -157,21 +176,16 @@ def similarity_distillation(
     check_columns(function, "teacher", t, second, of_teacher)
     check_rows(function, "student", z, "teacher", t)
     check_rows(function, "queue_student", queue, second, of_teacher)
-    options, learned = _options(function, temperature, False, "log_sum_exp", "none")
+    options, learned = _options(function, temperature, normalize, "distillation", reduction)
     sharp, learned_sharp = check_temperature(function, teacher_temperature, "teacher_temperature")
     if learned_sharp is not None:
         raise TypeError(f"{function}: teacher_temperature must be a number, being constant, but is a tensor")
-    dtype = compute_dtype([z, t, *queues])
-    with torch.autocast(z.device.type, enabled=False):
-        rows = [unit_rows(x, dtype) if normalize else x.to(dtype) for x in (z, t, queue, of_teacher)]
-        z, t, queue, of_teacher = rows[0], *(x.detach() for x in rows[1:])
-        if second == "queue_student":
-            target = _softmax_means(t, queue, sharp)
-        else:  # the student's queue beside the teacher's, where no row of the teacher's reaches
-            wide = torch.cat([t, torch.zeros_like(z.detach())], 1)
-            target = _softmax_means(wide, torch.cat([of_teacher, queue], 1), sharp)[:, t.shape[1] :]
-        aligned = (z * target).sum(1) / (options.temperature if learned is None else learned)
-        losses: Tensor = contrast(options, [z], [queue], temperature=learned) - aligned
+    options = options._replace(teacher_temperature=sharp)
+    t, queue, of_teacher = t.detach(), queue.detach(), of_teacher.detach()
+    one_queue = second == "queue_student"
+    if not on_device(z):
+        return contrast(options, [z, t], [queue] if one_queue else [queue, of_teacher], temperature=learned)
+    losses = _distilled_on_device(options, z, t, queue, None if one_queue else of_teacher, learned)
     if reduction == "none":
         return losses
     return losses.sum() if reduction == "sum" else losses.mean()

@@ -9,13 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._check import check_array, check_columns, check_rows, check_temperature
+from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
 from ._distributed import GatheredContrast
 from ._framework import on_device
-from ._gather import check_available, world_size
+from ._gather import check_available, rank, world_size
 from ._options import compute_dtype
 from .functional import info_nce, row_log_sum_exp, sup_con, two_views, unit_rows
 from .memory_bank import MemoryBank
+
+
+def _check_gathered(function: str, name: str, z: Tensor) -> None:
+    if on_device(check_array(function, name, z)):
+        raise NotImplementedError(
+            f"{function}: gather_distributed=True has no CUDA kernels yet but {name} is on {z.device}; "
+            "copy the inputs to the CPU, by .cpu()"
+        )
 
 
 def _gathered(
@@ -23,14 +31,18 @@ def _gathered(
 ) -> Tensor:
     value, learned = check_temperature(function, temperature)
     for name, z in (("the first input", z_a), ("the second input", z_b)):
-        if on_device(check_array(function, name, z)):
-            raise NotImplementedError(
-                f"{function}: gather_distributed=True has no CUDA kernels yet but {name} is on {z.device}; "
-                "copy the inputs to the CPU, by .cpu()"
-            )
+        _check_gathered(function, name, z)
     check_rows(function, "the first input", z_a, "the second input", z_b)
     check_columns(function, "the first input", z_a, "the second input", z_b)
-    loss: Tensor = GatheredContrast.apply(function, kind, meet_self, value, learned, z_a, z_b)
+    loss: Tensor = GatheredContrast.apply(function, kind, meet_self, value, learned, None, z_a, z_b)
+    return loss
+
+
+def _gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any) -> Tensor:
+    value, learned = check_temperature(function, temperature)
+    _check_gathered(function, "z", z)
+    labels = check_labels(function, labels, z.shape[0])
+    loss: Tensor = GatheredContrast.apply(function, "softmax", True, value, learned, labels, z)
     return loss
 
 
@@ -169,18 +181,26 @@ class SupConLoss(nn.Module):
     are those of all views; without labels the views of one example are each other's positives. The mean is
     over rows that have a positive. SupContrast's code multiplies by temperature / 0.07 besides.
 
-    temperature as in `NTXentLoss`. Raises ValueError where shapes do not fit.
+    temperature as in `NTXentLoss`. gather_distributed: positives and negatives come from all processes of
+    torch.distributed, which must hold equally many rows. The mean is over the rows of all that have a
+    positive: a process's loss is the sum over its own, times processes / rows with a positive, so that the
+    average of losses, and DistributedDataParallel's of gradients, are those of the whole batch.
+
+    Raises ValueError where shapes do not fit and for unequal shards.
 
     >>> z = torch.eye(3)
     >>> round(SupConLoss(temperature=0.5)(z, torch.tensor([7, 7, 8])).item(), 6)
     0.693147
     """
 
-    def __init__(self, temperature: Any = 0.07) -> None:
+    def __init__(self, temperature: Any = 0.07, gather_distributed: bool = False) -> None:
         super().__init__()
+        check_available("SupConLoss", gather_distributed)
         self.temperature = temperature
+        self.gather_distributed = gather_distributed
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        gathers = self.gather_distributed and world_size() > 1
         views = 1
         if z.ndim == 3:
             views = z.shape[1]
@@ -191,8 +211,13 @@ class SupConLoss(nn.Module):
                     f"SupConLoss: without labels z must be (examples, views, features), "
                     f"at least 2 views, but has {z.ndim} dimensions and {views} view"
                 )
-            labels = torch.arange(z.shape[0] // views, device=z.device)
-        return sup_con(z, labels.repeat_interleave(views), self.temperature)
+            examples = z.shape[0] // views
+            first = rank() * examples if gathers else 0
+            labels = torch.arange(first, first + examples, device=z.device)
+        labels = labels.repeat_interleave(views)
+        if gathers:
+            return _gathered_by_label("SupConLoss", z, labels, self.temperature)
+        return sup_con(z, labels, self.temperature)
 
 
 class CLIPLoss(nn.Module):
