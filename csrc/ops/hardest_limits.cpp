@@ -53,18 +53,18 @@ class StripWalk {
 
   // As many as the budget holds, but so few that threads have something to share.
   int strip_rows() const {
-    constexpr std::int64_t step = TileShape<T>::micro_rows;
+    constexpr std::int64_t step = TileShape<T>::block_rows;
     const std::int64_t fitting = strip_bytes / (length_ * static_cast<std::int64_t>(sizeof(T))) / step * step,
                        shared = round_up((task_.anchors + 7) / 8, step);
     return static_cast<int>(std::clamp(std::min(fitting, shared), step, std::int64_t{TileShape<T>::rows}));
   }
 
   Thread lay_out(Layout& layout) const {
-    const std::int64_t rows = round_up(strips_.size, TileShape<T>::micro_rows);
+    const std::int64_t chunk = std::min<std::int64_t>(task_.pairs.width, TileShape<T>::depth);
     Thread thread;
-    thread.values = layout.take<T>(rows * length_);
-    thread.slivers = layout.take<T>(rows * std::min<std::int64_t>(task_.pairs.width, TileShape<T>::depth));
-    thread.panel = layout.take<T>(PackedRows<T>::panel_values);
+    thread.values = layout.take<T>(tile_values<T>(strips_.size, keys_));
+    thread.slivers = layout.take<T>(Product<T>::packed_values(strips_.size, chunk));
+    thread.panel = layout.take<T>(Product<T>::panel_values);
     return thread;
   }
 

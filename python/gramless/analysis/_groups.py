@@ -57,7 +57,7 @@ def _hsic_without(inner: Floats, sums: Floats, own: Any, estimator: Estimator) -
 
 
 def group_error(value: float, without: Floats, sizes: Floats) -> float:
-    """The standard error from groups of any sizes, Busing, Meijer and van der Leeden 1999, eq. 4."""
+    """The standard error from groups of any sizes, Busing, Meijer and van der Leeden 1999."""
     n, groups = sizes.sum(), len(sizes)
     inverse = n / sizes
     centre = groups * value - float(np.sum((1 - 1 / inverse) * without))
