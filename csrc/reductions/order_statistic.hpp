@@ -29,7 +29,7 @@ T value_at(Bits<T> order) {
 // How many of `length` values, a multiple of the register tile's columns, are at least `least`.
 template <class T>
 std::int64_t count_from(const T* values, std::int64_t length, T least) {
-  constexpr int vectors = 3;
+  constexpr int vectors = TileShape<T>::micro_cols / lanes<T>;
   Vector<Bits<T>> counts[vectors] = {};
   for (std::int64_t j = 0; j < length; j += vectors * lanes<T>)
 #pragma GCC unroll 3
