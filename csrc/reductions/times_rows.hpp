@@ -32,7 +32,8 @@ struct RowSpan {
 
 namespace detail {
 
-// out[i][c] += sum_k weights(i, k) rows[k][c], accumulators in registers.
+// out[i][c] += sum_k weights(i, k) rows[k][c], accumulators in registers. They start at 0, so that no float32
+// sum runs over all rows of a large batch.
 template <int Vectors, class T>
 GRAMLESS_INLINE void add_register_tile(const Weights<T>& weights, int first_row, int first, int depth,
                                        RowSpan<const T> rows, RowSpan<T> out) {
@@ -41,7 +42,7 @@ GRAMLESS_INLINE void add_register_tile(const Weights<T>& weights, int first_row,
 #pragma GCC unroll 8
   for (int i = 0; i < count; i++)
 #pragma GCC unroll 3
-    for (int c = 0; c < Vectors; c++) sums[i][c] = load<Vector<T>>(out.values + i * out.stride + c * lanes<T>);
+    for (int c = 0; c < Vectors; c++) sums[i][c] = Vector<T>{};
   const T* weight = weights.values + first_row * weights.row_step + first * weights.depth_step;
   const T* row = rows.values + first * rows.stride;
 #pragma GCC unroll 2
@@ -59,7 +60,10 @@ GRAMLESS_INLINE void add_register_tile(const Weights<T>& weights, int first_row,
 #pragma GCC unroll 8
   for (int i = 0; i < count; i++)
 #pragma GCC unroll 3
-    for (int c = 0; c < Vectors; c++) store(out.values + i * out.stride + c * lanes<T>, sums[i][c]);
+    for (int c = 0; c < Vectors; c++) {
+      T* const entries = out.values + i * out.stride + c * lanes<T>;
+      store(entries, load<Vector<T>>(entries) + sums[i][c]);
+    }
 }
 
 // `cols` columns, at most Vectors vectors of them, of all rows; out ends where its rows and columns end.
