@@ -1,6 +1,8 @@
 // Tiles of dot products of integers, where every sum is exact, at sizes around those of tiles, vectors and chunks.
 #include "engine/dot_tile.hpp"
 
+#include <new>
+
 #include "check.hpp"
 #include "matrices.hpp"
 #include "support/aligned_buffer.hpp"
@@ -10,6 +12,17 @@ inline namespace GRAMLESS_ISA {
 namespace {
 
 using testing::Matrix;
+
+// Memory that begins with a cache line, as a thread's does, and ends where it must.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t line{64};
+
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), line)); }
+  void deallocate(T* memory, std::size_t) { ::operator delete(memory, line); }
+  bool operator==(const LineAllocator&) const = default;
+};
 
 // A thread's memory, exactly as large as it must be.
 template <class T>
@@ -27,7 +40,7 @@ class Workspace {
 
  private:
   static std::int64_t chunk(std::int64_t depth) { return std::min<std::int64_t>(depth, TileShape<T>::depth); }
-  std::vector<T> values_, slivers_, panels_;
+  std::vector<T, LineAllocator<T>> values_, slivers_, panels_;
 
  public:
   PackedRows<T> packed;
