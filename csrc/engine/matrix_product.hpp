@@ -59,12 +59,6 @@ GRAMLESS_INLINE void multiply_block(MatrixUnit& unit, const Thirds* left, const 
   for (int s = 0; s < steps; s++) load_left(s, high), load_right(s, high), multiply();
 }
 
-GRAMLESS_INLINE void load_block(MatrixUnit& unit, const float* values, std::ptrdiff_t stride) {
-  const std::ptrdiff_t bytes = stride * static_cast<std::ptrdiff_t>(sizeof(float)), half = MatrixUnit::side;
-  unit.load<0>(values, bytes), unit.load<1>(values + half, bytes);
-  unit.load<2>(values + half * stride, bytes), unit.load<3>(values + half * stride + half, bytes);
-}
-
 GRAMLESS_INLINE void store_block(MatrixUnit& unit, float* values, std::ptrdiff_t stride) {
   const std::ptrdiff_t bytes = stride * static_cast<std::ptrdiff_t>(sizeof(float)), half = MatrixUnit::side;
   unit.store<0>(values, bytes), unit.store<1>(values + half, bytes);
