@@ -9,37 +9,80 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// values[i][j] (+)= sum_k sliver[k][i] * panel[k][j], accumulators in registers. A chunk of the depth is summed on its
-// own and added to what the tile has: for 20,000 columns in float32 that is 8 times more accurate than one long sum.
+namespace detail {
+
 template <class T>
-GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* values, int stride, bool fresh) {
-  using Shape = TileShape<T>;
-  constexpr int rows = Shape::micro_rows, vectors = 3;
-  Vector<T> sums[rows][vectors];
-#pragma GCC unroll 8
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 3
-    for (int j = 0; j < vectors; j++) sums[i][j] = Vector<T>{};
-#pragma GCC unroll 4
-  for (int k = 0; k < depth; k++) {
+struct RegisterSums {
+  static constexpr int rows = RegisterTile<T>::rows, vectors = RegisterTile<T>::cols / lanes<T>;
+  Vector<T> of[rows][vectors] = {};
+
+  GRAMLESS_INLINE void add_products(const T* sliver, const T* panel) {
     Vector<T> columns[vectors];
 #pragma GCC unroll 3
-    for (int j = 0; j < vectors; j++) columns[j] = load<Vector<T>>(panel + k * Shape::micro_cols + j * lanes<T>);
+    for (int j = 0; j < vectors; j++) columns[j] = load<Vector<T>>(panel + j * lanes<T>);
 #pragma GCC unroll 8
     for (int i = 0; i < rows; i++) {
-      const Vector<T> row = splat(sliver[k * rows + i]);
+      const Vector<T> row = splat(sliver[i]);
 #pragma GCC unroll 3
-      for (int j = 0; j < vectors; j++) sums[i][j] += row * columns[j];
+      for (int j = 0; j < vectors; j++) of[i][j] += row * columns[j];
     }
   }
+};
+
+}  // namespace detail
+
+// While that many of the depth multiply, one row of the register tile before is finished.
+constexpr int depth_beside_a_row = 8;
+
+// values[i][j] (+)= sum_k sliver[k][i] * panel[k][j], accumulators in registers. A chunk of the depth is summed on its
+// own and added to what the tile has: for 20,000 columns in float32 that is 8 times more accurate than one long sum.
+// Rows that are `unfinished` are finished between the first multiplications: their instructions wait for each other
+// where multiply-adds do not, and many run on other units of the processor.
+template <class T, class Rows>
+GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* values, int stride, bool fresh,
+                                Rows unfinished) {
+  using Sums = detail::RegisterSums<T>;
+  constexpr int rows = Sums::rows, cols = RegisterTile<T>::cols, vectors = Sums::vectors, run = depth_beside_a_row;
+  Sums sums;
+  int k = 0;
+  for (; k + run <= depth && unfinished.left > 0; k += run) {
+#pragma GCC unroll 8
+    for (int s = 0; s < run; s++) {
+      sums.add_products(sliver + (k + s) * rows, panel + (k + s) * cols);
+      if (s % 3 == 1) unfinished.finish_vector(s / 3);
+    }
+    unfinished.next();
+  }
+#pragma GCC unroll 4
+  for (; k < depth; k++) sums.add_products(sliver + k * rows, panel + k * cols);
 #pragma GCC unroll 8
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
     for (int j = 0; j < vectors; j++) {
       T* const entries = values + i * stride + j * lanes<T>;
-      store(entries, fresh ? sums[i][j] : load<Vector<T>>(entries) + sums[i][j]);
+      store(entries, fresh ? sums.of[i][j] : load<Vector<T>>(entries) + sums.of[i][j]);
     }
+  unfinished.finish_all();
 }
+
+// Where register tiles are finished at once, or not at all.
+struct NoRows {
+  static constexpr int left = 0;
+  void finish_vector(int) const {}
+  void next() const {}
+  void finish_all() const {}
+};
+
+// Of a Finish that can finish whole register tiles a vector at a time, where there are registers for that: its rows.
+template <class Finish>
+struct RowsOf {
+  using type = NoRows;
+};
+template <class Finish>
+  requires(vector_bytes == 64) && requires { typename Finish::UnfinishedRows; }
+struct RowsOf<Finish> {
+  using type = typename Finish::UnfinishedRows;
+};
 
 template <class T>
 struct VectorProduct {
@@ -51,16 +94,24 @@ struct VectorProduct {
 
   // One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it
   // are left out.
-  template <class Finish>
+  template <class Finish, class Rows>
   static void multiply_panel(const T* slivers, const T* panel, Chunk chunk, const Tile<T>& tile, int j,
-                             const ReadAhead& next, Finish& finish) {
+                             const ReadAhead& next, Finish& finish, Rows& unfinished) {
     using Shape = TileShape<T>;
     const int rows = tile.diagonal ? std::min(tile.rows, j + Shape::micro_cols) : tile.rows;
     for (int i = 0; i < rows; i += Shape::micro_rows) {
       next.fetch(i / Shape::micro_rows, (rows + Shape::micro_rows - 1) / Shape::micro_rows);
       micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * chunk.depth, panel, chunk.depth, tile.row(i) + j,
-                 tile.stride, chunk.first);
-      if (chunk.last) finish(i, j);
+                 tile.stride, chunk.first, unfinished);
+      unfinished = {};
+      if (!chunk.last) continue;
+      if constexpr (!std::is_same_v<Rows, NoRows>) {
+        if (chunk.depth >= Shape::micro_rows * depth_beside_a_row && finish.whole(i, j)) {
+          unfinished = finish.unfinished_rows(i, j);
+          continue;
+        }
+      }
+      finish(i, j);
     }
   }
 
@@ -69,6 +120,7 @@ struct VectorProduct {
                        std::int64_t first_k, std::int64_t end_k, PackedRows<T>& packed, const Tile<T>& tile,
                        Finish& finish) {
     using Shape = TileShape<T>;
+    typename RowsOf<Finish>::type unfinished;
     const bool hold = packed.keeps && packed.held_row == first_i;
     for (std::int64_t k = first_k; k < end_k; k += Shape::depth) {
       const int depth = static_cast<int>(std::min<std::int64_t>(Shape::depth, end_k - k));
@@ -77,9 +129,11 @@ struct VectorProduct {
       for (int j = 0; j < tile.cols; j += Shape::micro_cols) {
         const ReadAhead next = after<T>(y.x, first_j, tile.cols, j, k, first_k, end_k);
         pack<Shape::micro_cols>(y, first_j + j, std::min(Shape::micro_cols, tile.cols - j), k, depth, packed.panel);
-        multiply_panel(slivers, packed.panel, Chunk{depth, k == first_k, k + depth == end_k}, tile, j, next, finish);
+        multiply_panel(slivers, packed.panel, Chunk{depth, k == first_k, k + depth == end_k}, tile, j, next, finish,
+                       unfinished);
       }
     }
+    unfinished.finish_all();
     packed.held_row = first_i;
   }
 

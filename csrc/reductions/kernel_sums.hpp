@@ -28,12 +28,53 @@ class KernelSums {
   KernelSums(const Tile<T>& tile, const Kernel& kernel, const T* row_stats, const T* column_stats)
       : tile_(tile), kernel_(kernel), row_stats_(row_stats), column_stats_(column_stats) {}
 
+  // Rows of a whole register tile that wait to be finished a vector at a time (engine/vector_product.hpp).
+  struct UnfinishedRows {
+    int left = 0;
+    Kernel kernel = {};
+    T* values = nullptr;
+    std::ptrdiff_t stride = 0;
+    const T *row_stats = nullptr, *column_stats = nullptr;
+    Vector<T>*row_sums = nullptr, *column_sums = nullptr;
+
+    GRAMLESS_INLINE void finish_vector(int v) {
+      T* const entries = values + v * width;
+      using Values = Bundle<T, 1>;
+      const Values dot{load<Vector<T>>(entries)}, column{load<Vector<T>>(column_stats + v * width)};
+      const Vector<T> value = kernel(dot, Values{splat(*row_stats)}, column).parts[0];
+      store(entries, value);
+      *row_sums += value;
+      column_sums[v] += value;
+    }
+    GRAMLESS_INLINE void next() {
+      left--;
+      values += stride;
+      row_stats++;
+      row_sums++;
+    }
+    GRAMLESS_INLINE void finish_all() {
+      for (; left > 0; next())
+#pragma GCC unroll 3
+        for (int v = 0; v < vectors; v++) finish_vector(v);
+    }
+  };
+
+  // Whether all of the register tile at (i, j) is owned.
+  bool whole(int i, int j) const {
+    using Shape = TileShape<T>;
+    return i + Shape::micro_rows <= tile_.rows && j + Shape::micro_cols <= tile_.cols &&
+           !(tile_.diagonal && j < i + Shape::micro_rows);
+  }
+
+  UnfinishedRows unfinished_rows(int i, int j) {
+    return {TileShape<T>::micro_rows, kernel_,           tile_.row(i) + j, tile_.stride,
+            row_stats_ + i,           column_stats_ + j, rows_ + i,        columns_ + j / width};
+  }
+
   // The register tile at (i, j).
   void operator()(int i, int j) {
     using Shape = TileShape<T>;
-    const bool whole = i + Shape::micro_rows <= tile_.rows && j + Shape::micro_cols <= tile_.cols &&
-                       !(tile_.diagonal && j < i + Shape::micro_rows);
-    if (whole)
+    if (whole(i, j))
       add(i, Shape::micro_rows, j, [](Vector<T> value, int, int) { return value; });
     else
       add(i, std::min(Shape::micro_rows, tile_.rows - i), j,

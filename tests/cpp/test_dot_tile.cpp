@@ -4,7 +4,9 @@
 #include <new>
 
 #include "check.hpp"
+#include "epilogues/tile_kernels.hpp"
 #include "matrices.hpp"
+#include "reductions/kernel_sums.hpp"
 #include "support/aligned_buffer.hpp"
 
 namespace gramless {
@@ -162,6 +164,47 @@ TEST(every_register_tile_is_finished_once_with_its_products) {
       check_finishing<float>(rows, rows, depth, true);
       check_finishing<double>(rows, 30, depth, false);
     }
+}
+
+// KernelSums may finish a register tile while the next one multiplies. Its kernel here subtracts 2.
+template <class T>
+void check_kernel_sums(int rows, int cols, std::int64_t depth, bool diagonal) {
+  const std::vector<T> zeros(static_cast<std::size_t>(std::max<std::int64_t>(depth, 2 * TileShape<T>::rows)));
+  const Matrix x(own<T>, rows, depth, 1), y(own<T>, cols, depth, diagonal ? 1 : 2);
+  Workspace<T> workspace(rows, cols, depth, false);
+  const Tile<T> tile = workspace.tile(rows, cols, diagonal);
+  KernelSums sums(tile, on_tiles<T>(Linear{}, 2.0), zeros.data(), zeros.data());
+  dot_tile<T>({x.view(), zeros.data(), zeros.data()}, 0, {y.view(), zeros.data(), zeros.data()}, 0, 0, depth,
+              workspace.packed, tile, sums);
+  std::vector<double> row_sums(static_cast<std::size_t>(rows)), column_sums(static_cast<std::size_t>(cols));
+  sums.finish(row_sums.data(), column_sums.data());
+  std::vector<double> expected_columns(static_cast<std::size_t>(cols));
+  for (int i = 0; i < rows; i++) {
+    double expected_row = 0;
+    for (int j = diagonal ? i + 1 : 0; j < cols; j++) {
+      tile.row(i)[j] += 2;
+      const double value = static_cast<double>(tile.row(i)[j]) - 2;
+      expected_row += value;
+      expected_columns[static_cast<std::size_t>(j)] += value;
+    }
+    CHECK(row_sums[static_cast<std::size_t>(i)] == expected_row);
+  }
+  CHECK(column_sums == expected_columns);
+  CHECK(is_product(tile, x, 0, y, 0, 0, depth));
+}
+
+TEST(kernel_values_are_right_while_other_tiles_multiply) {
+  const auto check = []<class T>(T) {
+    using Shape = TileShape<T>;
+    for (const std::int64_t depth : {1, 63, 64, 65, Shape::depth, Shape::depth + 1, Shape::depth + 70})
+      for (const int cols : {Shape::micro_cols, 2 * Shape::micro_cols + 1}) {
+        check_kernel_sums<T>(Shape::micro_rows, cols, depth, false);
+        check_kernel_sums<T>(5 * Shape::micro_rows + 1, cols, depth, false);
+        check_kernel_sums<T>(cols, cols, depth, true);
+      }
+  };
+  check(float());
+  check(double());
 }
 
 TEST(a_range_of_the_depth_multiplies_alone) {

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from compiling import MATRIX_UNIT, PYTEST, Build, python_environment
+from compiling import MATRIX_UNIT, PYTEST, WIDE_VECTORS, Build, python_environment
 from faults import ROOT, Fault, read_faults
 
 LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: what takes so many times longer is noticed as well
@@ -30,14 +30,17 @@ class Mutation:
             shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
         for part in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / part, self.root)
-        self.vector_build = Build(self.root, folder / "objects")
-        self.matrix_build = Build(self.root, folder / "matrix_objects", MATRIX_UNIT)
+        self.builds = {
+            "vectors": Build(self.root, folder / "objects"),
+            "wide vectors": Build(self.root, folder / "wide_objects", WIDE_VECTORS),
+            "matrix unit": Build(self.root, folder / "matrix_objects", MATRIX_UNIT),
+        }
         self.seconds: dict[tuple[str, ...], float] = {}  # of tests seen to pass without a fault
 
     def notices(self, fault: Fault) -> bool:
         """Whether the fault's tests, which pass without it, fail with it."""
-        build = self._build(fault)
-        tests = (fault.file.split("/")[0], str(fault.matrix_unit), *fault.cpp, fault.only, *fault.pytest)
+        build = self.builds[fault.built_for]
+        tests = (fault.file.split("/")[0], fault.built_for, *fault.cpp, fault.only, *fault.pytest)
         if tests not in self.seconds:
             begun = time.monotonic()
             if not self._pass(fault, None):
@@ -54,17 +57,16 @@ class Mutation:
             file.write_text(before, encoding="utf-8")
             build.faulty = None
 
-    def _build(self, fault: Fault) -> Build:
-        return self.matrix_build if fault.matrix_unit else self.vector_build
-
     def _pass(self, fault: Fault, limit: float | None) -> bool:
-        if fault.cpp and not self._run([str(self._build(fault).tests(fault.cpp)), fault.only], limit):
+        if fault.cpp and not self._run(
+            [str(self.builds[fault.built_for].tests(fault.cpp)), fault.only], limit
+        ):
             return False
         if not fault.pytest:
             return True
         package = self.root / "python/gramless"
         if fault.file.startswith("csrc/"):
-            self._build(fault).extension(package)
+            self.builds[fault.built_for].extension(package)
         else:
             copy_installed_core(package)
         return self._run([*PYTEST, *fault.pytest], limit)

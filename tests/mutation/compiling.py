@@ -15,12 +15,8 @@ FLAGS = shlex.split(
     "-std=gnu++20 -O1 -fPIC -fvisibility=hidden -w -pthread "
     "-DGRAMLESS_ISA=baseline -DGRAMLESS_VECTOR_BYTES=32 -I csrc -I tests/cpp"
 )
-MATRIX_UNIT = [
-    "-UGRAMLESS_VECTOR_BYTES",
-    "-DGRAMLESS_VECTOR_BYTES=64",
-    "-DGRAMLESS_MATRIX_UNIT",
-    "-mno-amx-bf16",
-]
+WIDE_VECTORS = ["-UGRAMLESS_VECTOR_BYTES", "-DGRAMLESS_VECTOR_BYTES=64"]
+MATRIX_UNIT = [*WIDE_VECTORS, "-DGRAMLESS_MATRIX_UNIT", "-mno-amx-bf16"]
 COMPILER = os.environ.get("CXX", "g++")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("faults.toml")
@@ -21,7 +22,7 @@ class Fault:
     cpp: list[str] = field(default_factory=list)  # of tests/cpp, without test_ and .cpp
     only: str = ""  # of those C++ tests, the ones with this in their name
     pytest: list[str] = field(default_factory=list)  # arguments of pytest
-    matrix_unit: bool = False  # whether the C++ tests are those of the matrix unit
+    built_for: Literal["vectors", "wide vectors", "matrix unit"] = "vectors"  # what the C++ tests run
     quick: bool = False
 
     def planted(self, text: str) -> str:
