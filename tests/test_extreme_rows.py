@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tolerance import assert_as_accurate
 
-ROWS, WIDTH, SAMPLED, BLOCK = 16_384, 128, 64, 256
+ROWS, WIDTH, SAMPLED, BLOCK = 65_536, 128, 64, 256
 TEMPERATURES = [0.005, 0.05, 1.0, 10.0, -0.3]
 
 pytestmark = pytest.mark.slow
