@@ -6,17 +6,10 @@
 #include <numeric>
 
 #include "check.hpp"
-#include "engine/simd.hpp"
 #include "matrices.hpp"
-#include "ops/backends.hpp"
-
-#define GRAMLESS_JOIN(a, b) a##b
-#define GRAMLESS_TABLE(isa) GRAMLESS_JOIN(table_, isa)
+#include "tables.hpp"
 
 namespace gramless {
-
-extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
-
 inline namespace GRAMLESS_ISA {
 namespace {
 
@@ -192,13 +185,6 @@ void check_close(const std::vector<double>& ours, const std::vector<double>& tru
   CHECK(error <= 16 * static_cast<double>(std::numeric_limits<T>::epsilon()) * (1 + logits) * largest);
 }
 
-std::vector<const OpTable*> tables() {
-  std::vector<const OpTable*> found{&GRAMLESS_TABLE(GRAMLESS_ISA)};
-  for (const Backend& backend : backends())
-    if (backend.supported) found.push_back(backend.ops);
-  return found;
-}
-
 template <class T>
 void losses_and_gradients_are_right() {
   for (const Case& shape : cases) {
@@ -223,9 +209,9 @@ TEST(contrastive_losses_and_gradients_are_those_of_n_x_n_code) {
 TEST(contrastive_gradients_are_the_same_bits_for_any_number_of_threads) {
   for (const Case& shape : {Case{{430, 430}, {}, 24, 0.1}, Case{{300}, {300, 500}, 10, 0.2}}) {
     const Problem<float> problem(shape);
-    const Answer alone = problem.run(GRAMLESS_TABLE(GRAMLESS_ISA), 1);
+    const Answer alone = problem.run(own_table(), 1);
     for (const int threads : {2, 3, 7}) {
-      const Answer together = problem.run(GRAMLESS_TABLE(GRAMLESS_ISA), threads);
+      const Answer together = problem.run(own_table(), threads);
       CHECK(together.rows == alone.rows && together.columns == alone.columns && together.grads == alone.grads);
       CHECK(together.temperature == alone.temperature);
     }

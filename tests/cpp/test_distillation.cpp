@@ -7,17 +7,11 @@
 #include <limits>
 
 #include "check.hpp"
-#include "engine/simd.hpp"
 #include "matrices.hpp"
 #include "ops/contrast.hpp"
-
-#define GRAMLESS_JOIN(a, b) a##b
-#define GRAMLESS_TABLE(isa) GRAMLESS_JOIN(table_, isa)
+#include "tables.hpp"
 
 namespace gramless {
-
-extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
-
 inline namespace GRAMLESS_ISA {
 namespace {
 
@@ -66,11 +60,10 @@ void check_distillation(std::int64_t n, std::int64_t m, double temperature) {
   std::vector<std::vector<T>> grads;
   for (const int threads : {1, 3}) {
     const Execution how{sizeof(T) == 4 ? Compute::float32 : Compute::float64, threads, {}};
-    const DistillationLosses ours = distillation_losses(problem, GRAMLESS_TABLE(GRAMLESS_ISA), how);
+    const DistillationLosses ours = distillation_losses(problem, own_table(), how);
     std::vector<T>& grad = grads.emplace_back(student.values.size());
     const std::vector<double> weights(static_cast<std::size_t>(n), 0.5);
-    const double by_temperature =
-        distillation_gradient(problem, ours.sums, weights, grad.data(), GRAMLESS_TABLE(GRAMLESS_ISA), how);
+    const double by_temperature = distillation_gradient(problem, ours.sums, weights, grad.data(), own_table(), how);
     Wide slope = 0;
     for (std::int64_t i = 0; i < n; i++) {
       std::vector<Wide> p, q, expected(21);
@@ -113,7 +106,7 @@ void check_limits(double fraction) {
   std::vector<std::vector<double>> found;
   for (const int threads : {1, 3}) {
     const Execution how{sizeof(T) == 4 ? Compute::float32 : Compute::float64, threads, {}};
-    found.push_back(hardest_limits(problem, {fraction, 0, false}, GRAMLESS_TABLE(GRAMLESS_ISA), how).anchors);
+    found.push_back(hardest_limits(problem, {fraction, 0, false}, own_table(), how).anchors);
   }
   CHECK(found[0] == found[1]);
   for (std::int64_t i = 0; i < rows.count; i++) {

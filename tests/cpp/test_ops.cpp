@@ -6,29 +6,15 @@
 #include <limits>
 
 #include "check.hpp"
-#include "engine/simd.hpp"
 #include "matrices.hpp"
 #include "naive_hsic.hpp"
-#include "ops/backends.hpp"
-
-#define GRAMLESS_JOIN(a, b) a##b
-#define GRAMLESS_TABLE(isa) GRAMLESS_JOIN(table_, isa)
+#include "tables.hpp"
 
 namespace gramless {
-
-extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
-
 inline namespace GRAMLESS_ISA {
 namespace {
 
 using testing::Matrix;
-
-std::vector<const OpTable*> tables() {
-  std::vector<const OpTable*> found{&GRAMLESS_TABLE(GRAMLESS_ISA)};
-  for (const Backend& backend : backends())
-    if (backend.supported) found.push_back(backend.ops);
-  return found;
-}
 
 Execution execution(Dtype dtype, int threads) {
   return {dtype == Dtype::float64 ? Compute::float64 : Compute::float32, threads, {}};

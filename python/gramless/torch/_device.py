@@ -14,9 +14,8 @@ from .._device.hsic import own_values, pair_values
 from .._device.launch import ContrastLaunch, CudaKernel, HsicLaunch, Place
 from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_exclusion
 from .._device.status import cuda_module
-from .._losses import as_temperature
 from ._framework import TorchFramework
-from ._options import Options
+from ._options import Arguments
 
 HEAD = 2  # what stands before a layer's row sums in `saved`, as on the CPU
 
@@ -30,25 +29,18 @@ def place(function: str, x: Tensor) -> Place:
 class DeviceProblem:
     """The arguments of an operator of contrastive losses as those of a launch."""
 
-    def __init__(
-        self,
-        anchors: Sequence[Tensor],
-        keys: Sequence[Tensor],
-        labels: Tensor | None,
-        learned_temperature: Tensor | None,
-        options: Options,
-    ) -> None:
+    def __init__(self, arguments: Arguments) -> None:
+        *sides, labels, _, options = arguments
         refuse_exclusion(options.function, options.exclude_above, options.exclude_hardest)
         self.options = options
-        anchors, keys = ([x.resolve_neg() for x in side] for side in (anchors, keys))
-        temperature = options.temperature if learned_temperature is None else learned_temperature.item()
+        anchors, keys = ([x.resolve_neg() for x in side] for side in sides)
+        temperature = arguments.temperature()
         where, groups, counted = place(options.function, anchors[0]), None, None
         if labels is not None:
             groups, counted = groups_of(where, labels, sum(x.shape[0] for x in anchors))
         of_keys = None
         if keys and options.kind != "log_sum_exp":
             of_keys = queue_groups(where, keys[0].shape[0], sum(x.shape[0] for x in keys[1:]))
-        temperature = as_temperature(options.function, temperature)
         chosen = temperature, options.normalize, options.kind, options.symmetric
         launch = ContrastLaunch(where, anchors, keys, groups, of_keys, *chosen)
         self.contrast = DeviceContrast(launch, counted)

@@ -12,25 +12,17 @@ from torch import Tensor
 from .. import _core
 from .._losses import as_temperature
 from .._sums import Floats
-from ._options import Options, compute_dtype
-from ._problem import described, reduced, row_weights
+from ._options import Arguments, compute_dtype
+from ._problem import described, reduced, resolved, row_weights
 
 
 class DistillationProblem:
     """The arguments of an operator as those of the core. All but student and temperature is constant."""
 
-    def __init__(
-        self,
-        anchors: Sequence[Tensor],
-        keys: Sequence[Tensor],
-        labels: Tensor | None,
-        learned_temperature: Tensor | None,
-        options: Options,
-    ) -> None:
-        self.arrays = [x.resolve_neg() if x.is_neg() else x for x in (*anchors, *keys)]
-        self.options, self.rows = options, anchors[0].shape[0]
-        temperature = options.temperature if learned_temperature is None else learned_temperature.item()
-        self.temperature = as_temperature(options.function, temperature)
+    def __init__(self, arguments: Arguments) -> None:
+        self.arrays = resolved(arguments)
+        self.options, self.rows = arguments.options, arguments.anchors[0].shape[0]
+        self.temperature = arguments.temperature()
 
     def forward(self) -> tuple[Tensor, Floats]:
         """The loss, and what `backward` needs beside the arrays."""

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 from ._contrast import ContrastFunction, contrast_gradients
 from ._operators import contrast_forward, problem_of, saved_tensor, temperature_gradient
-from ._options import Options
+from ._options import Arguments, Options
 
 # Private to torch: where they are missing, the long way is taken.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
@@ -61,7 +61,8 @@ class EagerContrast(torch.autograd.Function):
         temperature: Tensor | None,
         *arrays: Tensor,
     ) -> Tensor:
-        loss, ctx.sums = problem_of(arrays[:split], arrays[split:], labels, temperature, options).forward()
+        arguments = Arguments(arrays[:split], arrays[split:], labels, temperature, options)
+        loss, ctx.sums = problem_of(arguments).forward()
         ctx.save_for_backward(labels, temperature, *arrays)
         ctx.split, ctx.options = split, options
         return loss
@@ -75,7 +76,8 @@ class EagerContrast(torch.autograd.Function):
             return contrast_gradients(
                 ctx.split, ctx.options, wanted, grad, saved, labels, temperature, *arrays
             )
-        problem = problem_of(arrays[: ctx.split], arrays[ctx.split :], labels, temperature, ctx.options)
+        sides = arrays[: ctx.split], arrays[ctx.split :]
+        problem = problem_of(Arguments(*sides, labels, temperature, ctx.options))
         grads, value = problem.backward(grad, ctx.sums, wanted[4:])
         by_temperature = temperature_gradient(temperature, value) if wanted[3] else None
         return (None, None, None, by_temperature, *grads)

@@ -16,7 +16,7 @@ from .._sums import Floats
 from ._device import DeviceProblem
 from ._distillation import DistillationProblem
 from ._framework import on_device
-from ._options import Options, compute_dtype
+from ._options import Arguments, Options, compute_dtype
 from ._problem import Problem
 
 _OPTIONS = (
@@ -34,18 +34,11 @@ contrast_forward = torch.ops.gramless.contrast_forward.default
 contrast_backward = torch.ops.gramless.contrast_backward.default
 
 
-def problem_of(
-    anchors: Sequence[Tensor],
-    keys: Sequence[Tensor],
-    labels: Tensor | None,
-    learned_temperature: Tensor | None,
-    options: Options,
-) -> Problem | DistillationProblem | DeviceProblem:
+def problem_of(arguments: Arguments) -> Problem | DistillationProblem | DeviceProblem:
     """The arguments of an operator as those of whatever computes on their device."""
-    if on_device(anchors[0]):
-        return DeviceProblem(anchors, keys, labels, learned_temperature, options)
-    kind = DistillationProblem if options.kind == "distillation" else Problem
-    return kind(anchors, keys, labels, learned_temperature, options)
+    if on_device(arguments.anchors[0]):
+        return DeviceProblem(arguments)
+    return DistillationProblem(arguments) if arguments.options.kind == "distillation" else Problem(arguments)
 
 
 def saved_tensor(saved: Floats | Tensor) -> Tensor:
@@ -67,7 +60,8 @@ def _forward(
     learned_temperature: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    loss, saved = problem_of(anchors, keys, labels, learned_temperature, Options(*options)).forward()
+    arguments = Arguments(anchors, keys, labels, learned_temperature, Options(*options))
+    loss, saved = problem_of(arguments).forward()
     return loss, saved_tensor(saved)
 
 
@@ -79,7 +73,7 @@ def _backward(
     *options_and_more: Any,
 ) -> list[Tensor]:
     *options, grad, saved, wanted = options_and_more
-    problem = problem_of(anchors, keys, labels, learned_temperature, Options(*options))
+    problem = problem_of(Arguments(anchors, keys, labels, learned_temperature, Options(*options)))
     grads, by_temperature = problem.backward(grad, saved, wanted)
     found = [g for g in grads if g is not None]
     if learned_temperature is not None and wanted[-1]:

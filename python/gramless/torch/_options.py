@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._losses import as_temperature
+
 _WIDE = frozenset([torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64])
 
 
@@ -23,6 +25,22 @@ class Options(NamedTuple):
     exclude_above: float | None
     exclude_hardest: float | None
     teacher_temperature: float | None = None  # of distillation
+
+
+class Arguments(NamedTuple):
+    """All that an operator of contrastive losses is given."""
+
+    anchors: Sequence[Tensor]
+    keys: Sequence[Tensor]
+    labels: Tensor | None
+    learned_temperature: Tensor | None  # waits for the tensor's device when read
+    options: Options
+
+    def temperature(self) -> float:
+        """The learned one, else that of the options; checked."""
+        learned = self.learned_temperature
+        value = self.options.temperature if learned is None else learned.item()
+        return as_temperature(self.options.function, value)
 
 
 def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:

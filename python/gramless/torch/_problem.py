@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .. import _core
 from .._contrast import NO_GROUPS, Groups, hardest_limits
-from .._losses import as_groups, as_temperature
+from .._losses import as_groups
 from .._sums import Floats
-from ._options import Options, compute_dtype
+from ._options import Arguments, compute_dtype
 
 _NAMES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 DTYPES = {getattr(torch, name): name for name in _NAMES.split()}
@@ -25,6 +25,11 @@ def described(x: Tensor) -> tuple[Any, ...]:
     """A two-dimensional tensor as the core reads it, in place."""
     size, (row_stride, column_stride) = x.element_size(), x.stride()
     return (x.data_ptr(), *x.shape, row_stride * size, column_stride * size, DTYPES[x.dtype])
+
+
+def resolved(arguments: Arguments) -> list[Tensor]:
+    """Anchors and keys with their negations carried out, which the core does not know of."""
+    return [x.resolve_neg() if x.is_neg() else x for x in (*arguments.anchors, *arguments.keys)]
 
 
 def reduced(losses: Floats, dtype: torch.dtype, reduction: str, count: int) -> Tensor:
@@ -56,18 +61,10 @@ def _instance_groups(anchor_rows: tuple[int, ...], key_rows: tuple[int, ...]) ->
 class Problem:
     """The arguments of an operator as those of the core."""
 
-    def __init__(
-        self,
-        anchors: Sequence[Tensor],
-        keys: Sequence[Tensor],
-        labels: Tensor | None,
-        learned_temperature: Tensor | None,
-        options: Options,
-    ) -> None:
-        self.arrays = [x.resolve_neg() if x.is_neg() else x for x in (*anchors, *keys)]
-        self.options = options
-        temperature = options.temperature if learned_temperature is None else learned_temperature.item()
-        self.temperature = as_temperature(options.function, temperature)
+    def __init__(self, arguments: Arguments) -> None:
+        anchors, keys, labels, _, options = arguments
+        self.arrays, self.options = resolved(arguments), options
+        self.temperature = arguments.temperature()
         self.split = len(anchors)
         self.rows = sum(x.shape[0] for x in anchors)
         self.counted: npt.NDArray[np.bool_] | None = None  # all

@@ -1,0 +1,32 @@
+// The operations that tests of whole ops run: those compiled for this test's width, and this CPU's own.
+#pragma once
+
+#include <vector>
+
+#include "engine/simd.hpp"
+#include "ops/backends.hpp"
+
+#define GRAMLESS_JOIN(a, b) a##b
+#define GRAMLESS_TABLE(isa) GRAMLESS_JOIN(table_, isa)
+
+namespace gramless {
+
+extern const OpTable GRAMLESS_TABLE(GRAMLESS_ISA);
+
+inline namespace GRAMLESS_ISA {
+
+inline const OpTable& own_table() { return GRAMLESS_TABLE(GRAMLESS_ISA); }
+
+// That of this width, and every one this CPU can run.
+inline std::vector<const OpTable*> tables() {
+  std::vector<const OpTable*> found{&own_table()};
+  for (const Backend& backend : backends())
+    if (backend.supported) found.push_back(backend.ops);
+  return found;
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless
+
+#undef GRAMLESS_TABLE
+#undef GRAMLESS_JOIN
