@@ -30,7 +30,7 @@ from .measure import OthersLoad, peak_while
 BATCH = 64
 CHECKED = 128  # images on which answers are compared with float64
 WRONG = 1e-3
-MEMORY_IMAGES = (128, 512)
+MEMORY_IMAGES = (128, 512, 2048)
 OURS = "gramless, minibatch"
 FORWARD, LAST = "forward passes alone", "forward passes alone, channels last"
 Networks = tuple[torch.nn.Module, torch.nn.Module]

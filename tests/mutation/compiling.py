@@ -50,7 +50,7 @@ class Build:
         found = (
             source for folder in folders for source in sorted((self.root / "csrc" / folder).glob("*.cpp"))
         )
-        return [str(source.relative_to(self.root)) for source in found]
+        return [str(source.relative_to(self.root)) for source in found if not source.name.startswith("cuda_")]
 
     def _compile(self, sources: list[str]) -> list[Path]:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
