@@ -26,9 +26,18 @@ struct Case {
   double limit = std::numeric_limits<double>::infinity();
 };
 const Case cases[] = {
-    {{1, 1}, {}, 1, 0.5},       {{5, 5}, {}, 3, 0.1},          {{50, 50}, {}, 17, 0.5, true, Denominator::negatives},
-    {{97, 97}, {}, 20, 0.01},   {{40, 40}, {}, 9, 2.0, false}, {{30, 30}, {}, 6, 0.3, true, Denominator::all, 0.4},
-    {{33}, {33, 200}, 12, 0.2}, {{60}, {60}, 50, -0.4},        {{20}, {20, 7}, 5, 3.0, false, Denominator::negatives},
+    {{1, 1}, {}, 1, 0.5},
+    {{5, 5}, {}, 3, 0.1},
+    {{50, 50}, {}, 17, 0.5, true, Denominator::negatives},
+    {{97, 97}, {}, 20, 0.01},
+    {{40, 40}, {}, 9, 2.0, false},
+    {{30, 30}, {}, 6, 0.3, true, Denominator::all, 0.4},
+    {{33}, {33, 200}, 12, 0.2},
+    {{60}, {60}, 50, -0.4},
+    {{20}, {20, 7}, 5, 3.0, false, Denominator::negatives},
+    {{25, 25, 25}, {}, 9, 0.2},  // two positives each
+    {{15, 15, 15}, {}, 4, 0.5, true, Denominator::negatives},
+    {{30, 30}, {}, 200, 0.005},  // rows so far apart that one shift for all would leave some sums nothing
 };
 
 struct Answer {
