@@ -17,6 +17,9 @@ def test_a_fault_can_be_planted(fault):
     planted = fault.planted((ROOT / fault.file).read_text(encoding="utf-8"))
     assert fault.replace in planted
     assert fault.cpp or fault.pytest
+    tests = [f"tests/cpp/test_{name}.cpp" for name in fault.cpp]
+    tests += [argument for argument in fault.pytest if argument.endswith(".py")]
+    assert all((ROOT / test).is_file() for test in tests)
 
 
 def test_faults_have_names_of_their_own():

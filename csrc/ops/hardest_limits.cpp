@@ -88,20 +88,18 @@ class StripWalk {
     return static_cast<double>(hardest) - task_.tie * static_cast<double>(negatives.largest);
   }
 
-  // Everything else in the row becomes -inf, which is no harder than any negative.
+  // Everything else in the row, the anchor itself too, becomes -inf, which is no harder than any negative.
   Negatives<T> keep_negatives(T* row, std::int64_t anchor) const {
     using V = Vector<T>;
     using M = Vector<Bits<T>>;
     const V least = splat(static_cast<T>(-INFINITY)), most = splat(static_cast<T>(INFINITY));
     const auto* groups = static_cast<const Bits<T>*>(task_.pairs.columns.groups);
     const auto group = static_cast<const Bits<T>*>(task_.pairs.rows.groups)[anchor];
-    const auto self = static_cast<Bits<T>>(task_.pairs.symmetric ? anchor : -1);
     V lowest = most, highest = least, largest = V{};
     M counts{}, nans{};
     for (std::int64_t j = 0; j < length_; j += lanes<T>) {
       const M column = lane_numbers<T>() + static_cast<Bits<T>>(j);
-      M negative = (column < static_cast<Bits<T>>(keys_)) & (column != self);
-      negative &= load<M>(groups + j) != group;
+      const M negative = (column < static_cast<Bits<T>>(keys_)) & (load<M>(groups + j) != group);
       const V value = negative ? load<V>(row + j) : least;
       const V magnitude = value < V{} ? -value : value;
       counts -= negative;
