@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import timedelta
 
 import gramless
@@ -150,6 +151,7 @@ def process(rank, world, meeting):
     check_nothing_in_common(rank, world)
     check_bank(rank, world)
     check_refusals(rank, world)
+    gc.collect()  # networks wrapped for the group go before it
     torch.distributed.destroy_process_group()
 
 
