@@ -28,8 +28,10 @@ NEAR = 5.0  # seconds from the middle of a crossfade that count as found
 
 def recorded(path: Path, seconds: float) -> Floats:
     """Mono audio from the middle of a track, at about RATE."""
-    import soundfile
-
+    try:
+        import soundfile
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error}: pip install soundfile, or take --quick's made-up tracks") from None
     with soundfile.SoundFile(path) as file:
         step = max(1, round(file.samplerate / RATE))
         wanted = min(file.frames, int(seconds * RATE * step))
@@ -110,7 +112,7 @@ def draw(rows: Floats, cuts: list[float], middles: list[float], title: str, out:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=FOLDER, help="folder of tracks (.ogg, .flac or .wav)")
+    parser.add_argument("--data", type=Path, help=f"folder of .ogg, .flac or .wav tracks (default: {FOLDER})")
     parser.add_argument("--quick", action="store_true", help="few seconds; made-up tracks without --data")
     parser.add_argument("--tracks", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each track, on average")
@@ -122,20 +124,21 @@ def main() -> None:
         arguments.tracks, arguments.seconds, arguments.fade = 4, 20.0, 3.0
     spread = np.random.default_rng(arguments.seed).uniform(0.5, 1.5, arguments.tracks)
     lengths = [float(arguments.seconds * factor) for factor in spread]
-    suffixes = (".ogg", ".flac", ".wav")
-    paths = sorted(path for path in arguments.data.glob("*") if path.suffix in suffixes)
-    if len(paths) >= arguments.tracks:
-        paths = paths[: arguments.tracks]
-        names = [path.stem for path in paths]
-        tracks = [recorded(path, length) for path, length in zip(paths, lengths, strict=True)]
-    elif arguments.quick:
+    if arguments.quick and arguments.data is None:
         names = [f"made up {seed}" for seed in range(arguments.tracks)]
         tracks = [made_up(seed, length) for seed, length in enumerate(lengths)]
     else:
-        raise SystemExit(
-            f"{len(paths)} of {arguments.tracks} tracks in {arguments.data}: install Debian's package "
-            "singularity-music, or name a folder of .ogg, .flac or .wav files with --data"
-        )
+        folder = arguments.data or FOLDER
+        suffixes = (".ogg", ".flac", ".wav")
+        paths = sorted(path for path in folder.glob("*") if path.suffix in suffixes)
+        if len(paths) < arguments.tracks:
+            raise SystemExit(
+                f"{len(paths)} of {arguments.tracks} tracks in {folder}: install Debian's package "
+                "singularity-music, or name a folder of .ogg, .flac or .wav files with --data"
+            )
+        paths = paths[: arguments.tracks]
+        names = [path.stem for path in paths]
+        tracks = [recorded(path, length) for path, length in zip(paths, lengths, strict=True)]
     mix, middles = mixed(tracks, arguments.fade)
     rows = band_energies(mix)
     started = time.perf_counter()
