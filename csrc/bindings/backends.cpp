@@ -3,6 +3,7 @@
 
 #include "bindings/python_types.hpp"
 #include "support/thread_pool.hpp"
+#include "support/workspace.hpp"
 
 namespace gramless {
 
@@ -16,6 +17,8 @@ void bind_backends(py::module_& module) {
   module.def("set_backend", &set_backend);
   module.def("num_threads", &num_threads);
   module.def("set_num_threads", &set_num_threads);
+  module.def("workspace_limit", &workspace_limit);
+  module.def("set_workspace_limit", &set_workspace_limit);
 }
 
 }  // namespace gramless

@@ -1,5 +1,5 @@
 // Contrastive losses for Python: translates, lets go of the GIL, translates back.
-#include "ops/contrast.hpp"
+#include "ops/contrast_pass.hpp"
 
 #include "bindings/python_types.hpp"
 #include "ops/backends.hpp"
@@ -23,12 +23,6 @@ std::vector<ArrayView> views(const py::sequence& arrays) {
   return found;
 }
 
-std::int64_t total_rows(const std::vector<ArrayView>& parts) {
-  std::int64_t rows = 0;
-  for (const ArrayView& part : parts) rows += part.rows;
-  return rows;
-}
-
 void check_groups(const std::vector<std::int64_t>& groups, std::int64_t rows) {
   if (static_cast<std::int64_t>(groups.size()) != rows) throw py::value_error("there must be a group for every row");
   for (const std::int64_t group : groups)
@@ -38,8 +32,8 @@ void check_groups(const std::vector<std::int64_t>& groups, std::int64_t rows) {
 // One limit for all, or a pair of arrays with a limit for every anchor and every key.
 void set_limits(ContrastProblem& problem, py::handle limits) {
   if (limits.is_none()) return;
-  const auto rows = static_cast<std::size_t>(total_rows(problem.anchors)),
-             keys = static_cast<std::size_t>(total_rows(problem.keys));
+  const auto rows = static_cast<std::size_t>(rows_in(problem.anchors)),
+             keys = static_cast<std::size_t>(rows_in(problem.keys));
   if (py::isinstance<py::tuple>(limits)) {
     const auto [of_anchors, of_keys] = limits.cast<std::pair<Numbers, Numbers>>();
     problem.anchor_limits = to_vector(of_anchors);
@@ -77,9 +71,9 @@ ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence
     throw py::value_error("kind is '" + kind + "'");
   if (problem.positives) {
     problem.anchor_groups = to_vector(anchor_groups.cast<Integers>());
-    check_groups(problem.anchor_groups, total_rows(problem.anchors));
+    check_groups(problem.anchor_groups, rows_in(problem.anchors));
     if (!problem.keys.empty()) problem.key_groups = to_vector(key_groups.cast<Integers>());
-    check_groups(problem.key_groups, total_rows(problem.keys));
+    check_groups(problem.key_groups, rows_in(problem.keys));
   }
   set_limits(problem, limits);
   return problem;
@@ -112,26 +106,48 @@ ContrastSums unpack_sums(const Numbers& saved, std::size_t rows) {
   return sums;
 }
 
-// (row losses, column losses or None, saved)
+// (row losses, column losses or None, saved, what `keep` leaves for the backward, or None)
 py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups,
-                  py::handle key_groups, double temperature, bool normalize, const std::string& kind,
-                  py::handle limits) {
-  const ContrastProblem problem =
+                  py::handle key_groups, double temperature, bool normalize, const std::string& kind, py::handle limits,
+                  bool keep) {
+  ContrastProblem problem =
       contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits);
   PythonMonitor monitor((py::none()));
   const Execution how = contrast_execution(problem, monitor);
   const OpTable& ops = current_backend();
+  std::unique_ptr<ContrastPass> pass;
   ContrastSums sums;
   ContrastLosses losses;
   {
     const py::gil_scoped_release unlocked;
-    sums = contrast_sums(problem, ops, how);
-    losses = contrast_losses(problem, sums);
+    pass = std::make_unique<ContrastPass>(std::move(problem), ops, how);
+    sums = pass->sums(keep, how);
+    losses = contrast_losses(pass->problem(), sums);
   }
-  py::object columns = py::none();
-  if (!problem.keys.empty()) columns = to_numpy(losses.columns);
-  return py::make_tuple(to_numpy(losses.rows), columns, pack_sums(sums));
+  const py::object columns = pass->problem().keys.empty() ? py::none() : py::object(to_numpy(losses.columns));
+  const py::object kept = keep ? py::cast(std::move(pass)) : py::none();
+  return py::make_tuple(to_numpy(losses.rows), columns, pack_sums(sums), kept);
 }
+
+// The weights of the losses and where gradients go.
+struct Targets {
+  Targets(const ContrastProblem& problem, const Numbers& saved, const Numbers& row_weights, py::handle column_weights,
+          const py::sequence& grads, Compute compute) {
+    const auto anchors = static_cast<std::size_t>(rows_in(problem.anchors)),
+               keys = static_cast<std::size_t>(rows_in(problem.keys));
+    sums = unpack_sums(saved, anchors + keys);
+    rows = to_vector(row_weights);
+    if (!column_weights.is_none()) columns = to_vector(column_weights.cast<Numbers>());
+    if (rows.size() != anchors || (!columns.empty() && columns.size() != keys))
+      throw py::value_error("there must be a weight for every loss");
+    for (const auto* parts : {&problem.anchors, &problem.keys})
+      for (const ArrayView& part : *parts) pointers.push_back(gradient_target(grads[pointers.size()], part, compute));
+  }
+
+  ContrastSums sums;
+  std::vector<double> rows, columns;
+  std::vector<void*> pointers;
+};
 
 double backward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,
                 double temperature, bool normalize, const std::string& kind, py::handle limits, const Numbers& saved,
@@ -142,20 +158,20 @@ double backward(const py::sequence& anchors, const py::sequence& keys, py::handl
   set_positives(problem, positives);
   PythonMonitor monitor((py::none()));
   const Execution how = contrast_execution(problem, monitor);
-  const auto rows = static_cast<std::size_t>(total_rows(problem.anchors)),
-             columns = static_cast<std::size_t>(total_rows(problem.keys));
-  const ContrastSums sums = unpack_sums(saved, rows + columns);
-  const std::vector<double> of_rows = to_vector(row_weights),
-                            of_columns = column_weights.is_none() ? std::vector<double>{}
-                                                                  : to_vector(column_weights.cast<Numbers>());
-  if (of_rows.size() != rows || (!of_columns.empty() && of_columns.size() != columns))
-    throw py::value_error("there must be a weight for every loss");
-  std::vector<void*> targets;
-  for (const auto* parts : {&problem.anchors, &problem.keys})
-    for (const ArrayView& part : *parts) targets.push_back(gradient_target(grads[targets.size()], part, how.compute));
+  const Targets to(problem, saved, row_weights, column_weights, grads, how.compute);
   const OpTable& ops = current_backend();
   const py::gil_scoped_release unlocked;
-  return contrast_gradients(problem, sums, of_rows, of_columns, targets, ops, how);
+  return ContrastPass(std::move(problem), ops, how).gradients(to.sums, to.rows, to.columns, to.pointers, how);
+}
+
+// The same from what a forward kept.
+double kept_backward(const ContrastPass& pass, const Numbers& saved, const Numbers& row_weights,
+                     py::handle column_weights, const py::sequence& grads) {
+  PythonMonitor monitor((py::none()));
+  const Execution how = contrast_execution(pass.problem(), monitor);
+  const Targets to(pass.problem(), saved, row_weights, column_weights, grads, how.compute);
+  const py::gil_scoped_release unlocked;
+  return pass.gradients(to.sums, to.rows, to.columns, to.pointers, how);
 }
 
 // (limits of anchors, limits of keys), to be passed to forward and backward.
@@ -180,6 +196,7 @@ void bind_contrast(py::module_& module) {
   module.def("contrast_limits", limits);
   module.def("contrast_forward", forward);
   module.def("contrast_backward", backward);
+  py::class_<ContrastPass>(module, "ContrastPass").def("backward", kept_backward);
 }
 
 }  // namespace gramless

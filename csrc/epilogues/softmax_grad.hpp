@@ -30,17 +30,18 @@ GRAMLESS_INLINE Vector<T> share(Vector<T> e, const PairMasks<T>& pairs, Mask<T> 
 
 }  // namespace detail
 
-// Replaces a tile's dot products by the derivatives, from the anchors of its rows and of its columns together.
+// The derivatives by a tile's dot products, from the anchors of its rows and of its columns together. Both tiles may be
+// the same one.
 template <bool Ruled, bool Running, class T>
-void softmax_grad(const Tile<T>& tile, bool self, const Logit<T, Running> logit_of, const AnchorCoefficients<T>& rows,
-                  const AnchorCoefficients<T>& columns) {
+void softmax_grad(const Tile<T>& dots, const Tile<T>& derivatives, bool self, const Logit<T, Running> logit_of,
+                  const AnchorCoefficients<T>& rows, const AnchorCoefficients<T>& columns) {
   using V = Vector<T>;
-  for (int i = 0; i < tile.rows; i++) {
+  for (int i = 0; i < dots.rows; i++) {
     const T row_shift = Running ? rows.shift[i] : logit_of.shift;
     const V negative = splat(rows.negative[i]);
-    for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
-      T* const entries = tile.row(i) + j;
-      const V dot = load<V>(entries), logit = logit_of(dot);
+    for_each_vector(dots, self, i, [&](int j, Mask<T> owned) {
+      T* const entries = derivatives.row(i) + j;
+      const V dot = load<V>(dots.row(i) + j), logit = logit_of(dot);
       const V of_row = logit_of.weight(logit, row_shift);
       const V of_column = Running ? logit_of.weight(logit, load<V>(columns.shift + j)) : of_row;
       const V column_negative = load<V>(columns.negative + j);

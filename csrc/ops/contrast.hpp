@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "ops/op_table.hpp"
@@ -28,6 +27,9 @@ struct ContrastProblem {
   std::vector<double> anchor_limits, key_limits;  // empty, or negatives beyond them are left out
 };
 
+// Rows of all parts of a side.
+std::int64_t rows_in(const std::vector<ArrayView>& parts);
+
 // Which negatives are left out as the hardest: see HardestLimitsTask.
 struct HardestNegatives {
   double fraction, tie;
@@ -51,15 +53,10 @@ struct ContrastLosses {
   std::vector<double> rows, columns;  // (anchors), (keys)
 };
 
-ContrastSums contrast_sums(const ContrastProblem& problem, const OpTable& ops, const Execution& execution);
+// How many positives each anchor has or, `columns`, each key; empty where none are told apart.
+std::vector<std::int64_t> positive_counts(const ContrastProblem& problem, bool columns);
 
 // Of every anchor: log(sum over its denominator) - mean of its positives' logits; 0 where it has no positive.
 ContrastLosses contrast_losses(const ContrastProblem& problem, const ContrastSums& sums);
-
-// Gradients of sum_i row_weights_i loss_i + sum_j column_weights_j column_loss_j. Each of `gradients` holds the rows of
-// one of anchors, then keys, in the compute type; null where none is wanted. Returns that of the temperature.
-double contrast_gradients(const ContrastProblem& problem, const ContrastSums& sums, std::span<const double> row_weights,
-                          std::span<const double> column_weights, std::span<void* const> gradients, const OpTable& ops,
-                          const Execution& execution);
 
 }  // namespace gramless

@@ -1,6 +1,7 @@
 // What the backward pass of a contrastive loss reads of its anchors, as arrays.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ops/contrast.hpp"
@@ -11,6 +12,10 @@ namespace gramless {
 
 inline AnchorLoss loss_of(const ContrastProblem& problem) {
   return {problem.positives, problem.denominator == Denominator::negatives};
+}
+
+inline Anchor anchor_of(const ContrastSums& sums, std::size_t i, std::int64_t positives) {
+  return {sums.shift[i], sums.negative[i], sums.positive[i], sums.positive_logit[i], positives};
 }
 
 // One side's anchors, with the arrays the tiles of the backward pass read.
@@ -27,6 +32,13 @@ class Coefficients {
     positive_[i] = coefficient.positive;
     mean_[i] = coefficient.positive_mean;
     offset_[i] = coefficient.positive_offset;
+  }
+
+  // Of all anchors on a side, whose sums begin at `first`.
+  void fill(const ContrastSums& sums, std::size_t first, const std::vector<std::int64_t>& positives,
+            std::span<const double> weights) {
+    for (std::size_t i = 0; i < weights.size(); i++)
+      set(i, anchor_of(sums, first + i, positives.empty() ? 0 : positives[i]), weights[i]);
   }
 
   void store(Compute compute) {

@@ -38,6 +38,9 @@ struct PairProblem {
   double scale = 1;      // logit = scale * dot product
   double shift = 0;      // of all anchors, unless running
   bool running = false;  // shifts are each anchor's largest logit
+  // The dot products of all tiles, kept by one walk for the next; null: every walk multiplies.
+  void* dots = nullptr;
+  bool dots_known = false;
 };
 
 // z = x / max(|x|, 1e-12), or x itself; converted to the compute type.

@@ -19,6 +19,7 @@ void kernel_grad(const KernelGradTask& task, const Execution& execution);
 void finish_kernel_grad(const FinishKernelGradTask& task, const Execution& execution);
 void unit_rows(const UnitRowsTask& task, const Execution& execution);
 void hardest_limits(const HardestLimitsTask& task, const Execution& execution);
+std::size_t dots_bytes(const PairProblem& pairs, const Execution& execution);
 void softmax_sums(const SoftmaxSumsTask& task, const Execution& execution);
 void softmax_grad(const SoftmaxGradTask& task, const Execution& execution);
 void distill_sums(const DistillSumsTask& task, const Execution& execution);

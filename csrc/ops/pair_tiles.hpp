@@ -34,6 +34,7 @@ class PairTiles {
     const double tiles = static_cast<double>(pairs_.rows.block_count) *
                          static_cast<double>(pairs_.columns.block_count) / (pairs_.symmetric ? 2 : 1);
     const double pairs_of_tile = static_cast<double>(tile_rows_ * tile_rows_);
+    if (pairs_.dots_known) products--;
     return {.flops = tiles * pairs_of_tile * (2 * products * static_cast<double>(pairs_.width) + 20),
             .scratch_bytes = scratch.bytes(),
             .threads = execution_.threads,
@@ -56,11 +57,24 @@ class PairTiles {
   Tile<T> dot_products(std::int64_t a, std::int64_t b, char* memory) const {
     Layout layout(memory);
     const Thread thread = lay_out(layout);
+    const Tile<T> tile = tile_of(a, b, pairs_.dots ? kept_dots(a, b) : thread.values);
+    if (pairs_.dots_known) return tile;
     const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
     PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
-    const Tile<T> tile{thread.values, rows.rows, columns.rows, tile_stride<T>(columns.rows), false};
     dot_tile(centered(pairs_.rows), rows.first, centered(pairs_.columns), columns.first, 0, pairs_.width, packed, tile);
     return tile;
+  }
+
+  // Room for what becomes of the dot products: where they are kept, they stay.
+  Tile<T> scratch_tile(std::int64_t a, std::int64_t b, char* memory) const {
+    Layout layout(memory);
+    return tile_of(a, b, lay_out(layout).values);
+  }
+
+  std::size_t dots_bytes() const {
+    const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
+    const std::int64_t tiles = pairs_.symmetric ? UpperTriangle{rows}.count() : rows * columns;
+    return static_cast<std::size_t>(tiles * kept_values()) * sizeof(T);
   }
 
   // Whether some pair of the two blocks may be other than a negative of both.
@@ -81,10 +95,26 @@ class PairTiles {
     const std::int64_t chunk = std::min<std::int64_t>(pairs_.width, TileShape<T>::depth);
     Thread thread;
     thread.started = layout.take<bool>(1);
-    thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
+    thread.values = layout.take<T>(kept_values());
     thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, chunk));
     thread.panel = layout.take<T>(Product<T>::panel_values);
     return thread;
+  }
+
+  Tile<T> tile_of(std::int64_t a, std::int64_t b, T* values) const {
+    const int columns = pairs_.columns.blocks[b].rows;
+    return {values, pairs_.rows.blocks[a].rows, columns, tile_stride<T>(columns), false};
+  }
+
+  std::int64_t kept_values() const {
+    constexpr std::int64_t line = 64 / sizeof(T);
+    return round_up(tile_values<T>(tile_rows_, tile_rows_), line);
+  }
+
+  T* kept_dots(std::int64_t a, std::int64_t b) const {
+    const std::int64_t columns = pairs_.columns.block_count;
+    const std::int64_t tile = pairs_.symmetric ? b * (b + 1) / 2 + a : a * columns + b;  // symmetric: a <= b
+    return static_cast<T*>(pairs_.dots) + tile * kept_values();
   }
 
   CenteredRows<T> centered(const PairSide& side) const { return uncentered<T>(side, pairs_.width, no_center_); }

@@ -53,6 +53,11 @@ class SoftmaxWalk {
 
 }  // namespace
 
+std::size_t dots_bytes(const PairProblem& pairs, const Execution& execution) {
+  if (execution.compute == Compute::float32) return PairTiles<float>(pairs, execution).dots_bytes();
+  return PairTiles<double>(pairs, execution).dots_bytes();
+}
+
 void softmax_sums(const SoftmaxSumsTask& task, const Execution& execution) {
   if (execution.compute == Compute::float32)
     SoftmaxWalk<float>(task, execution).run();

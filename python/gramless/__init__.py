@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from . import reference
 from ._core import __version__
 from ._device.status import CudaDevice, CudaStatus, cuda_status
-from ._runtime import backends, get_num_threads, set_num_threads
+from ._runtime import (
+    backends,
+    get_num_threads,
+    get_workspace_limit,
+    set_num_threads,
+    set_workspace_limit,
+)
 from .contrastive import (
     dcl,
     dcl_value_and_grad,
@@ -55,6 +61,7 @@ __all__ = [
     "dcl",
     "dcl_value_and_grad",
     "get_num_threads",
+    "get_workspace_limit",
     "hsic",
     "hsic_matrix",
     "independence_test",
@@ -68,6 +75,7 @@ __all__ = [
     "row_log_sum_exp",
     "row_log_sum_exp_value_and_grad",
     "set_num_threads",
+    "set_workspace_limit",
     "similarity_distillation",
     "similarity_distillation_value_and_grad",
     "sup_con",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,15 @@ Kind: TypeAlias = Literal["softmax", "decoupled", "log_sum_exp"]
 Rows: TypeAlias = npt.NDArray[Any]  # float32 or float64, whichever the core computes in
 
 NO_GROUPS: Groups = np.empty(0, np.int64)
+
+
+class Forward(NamedTuple):
+    """What a problem's forward returns."""
+
+    losses: Floats  # of anchors (n,)
+    key_losses: Floats | None  # of keys as anchors (m,)
+    saved: Floats  # what the backward needs
+    kept: _core.ContrastPass | None  # what makes it faster
 
 
 @dataclass(frozen=True)
@@ -47,12 +56,13 @@ class ContrastProblem:
             self.limits,
         )
 
-    def forward(self) -> tuple[Floats, Floats | None, Floats]:
-        """The losses of anchors (n,) and of keys as anchors (m,), and what `backward` needs of them."""
-        return _core.contrast_forward(*self._arguments())
+    def forward(self, keep: bool = False) -> Forward:
+        """The losses; `keep`: for a `backward`, tiles too, as far as the limit of the workspace goes."""
+        arguments = (*self._arguments(), keep)
+        return Forward(*_core.contrast_forward(*arguments))
 
     def backward(
-        self, saved: Floats, row_weights: Floats, column_weights: Floats | None, wanted: Sequence[bool]
+        self, forward: Forward, row_weights: Floats, column_weights: Floats | None, wanted: Sequence[bool]
     ) -> tuple[list[Rows | None], float]:
         """Gradients of sum_i row_weights_i loss_i + sum_j column_weights_j loss_j, by arrays and temperature.
 
@@ -64,8 +74,11 @@ class ContrastProblem:
             np.empty((_arrays.rows_of(array), _arrays.columns_of(array)), dtype) if want else None
             for array, want in zip(arrays, wanted, strict=True)
         ]
-        arguments = (*self._arguments(), saved, row_weights, column_weights, grads, None)
-        return grads, _core.contrast_backward(*arguments)
+        arguments = forward.saved, row_weights, column_weights, grads
+        if forward.kept is not None:
+            return grads, forward.kept.backward(*arguments)
+        whole = (*self._arguments(), *arguments, None)
+        return grads, _core.contrast_backward(*whole)
 
 
 def compute_dtype(described: Sequence[_arrays.Described]) -> npt.DTypeLike:
@@ -137,16 +150,15 @@ class SelfContrast:
 
     def value(self, reduction: Reduction) -> Any:
         """The loss as the user gets it."""
-        losses, _, _ = self.problem.forward()
-        loss = reduced(losses, self.counted, reduction)
+        loss = reduced(self.problem.forward().losses, self.counted, reduction)
         return _arrays.wrap(loss, self.arrays[0], self.problem.anchors)
 
     def value_and_grad(self, reduction: ScalarReduction) -> tuple[Any, tuple[Any, ...]]:
         """The loss, and its gradients by the arrays and by the temperature."""
-        losses, _, saved = self.problem.forward()
+        forward = self.problem.forward(keep=True)
         weights = weights_of(self.counted, reduction)
-        grads, by_temperature = self.problem.backward(saved, weights, None, [True] * len(self.arrays))
-        loss = float(np.sum(losses * weights))
+        grads, by_temperature = self.problem.backward(forward, weights, None, [True] * len(self.arrays))
+        loss = float(np.sum(forward.losses * weights))
         loss, by_temperature = (
             _arrays.wrap(value, self.arrays[0], self.problem.anchors) for value in (loss, by_temperature)
         )

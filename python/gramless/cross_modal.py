@@ -93,7 +93,7 @@ def info_nce(
 
         return device.pairs("info_nce", anchors, keys, queue, options, symmetric).value(reduction)
     problem = _pairs("info_nce", anchors, keys, queue, options, symmetric)
-    losses, columns, _ = problem.forward()
+    losses, columns, *_ = problem.forward()
     if symmetric and columns is not None:
         losses = (losses + columns[: len(losses)]) / 2
     loss = reduced(losses, np.ones(len(losses), bool), reduction)
@@ -133,7 +133,8 @@ def info_nce_value_and_grad(
         )
         return loss, (grads[0], grads[1], by_temperature)
     problem = _pairs(function, anchors, keys, queue, options, symmetric)
-    losses, columns, saved = problem.forward()
+    forward = problem.forward(keep=True)
+    losses, columns = forward.losses, forward.key_losses
     n = len(losses)
     weight = (1 / n if reduction == "mean" else 1.0) / (2 if symmetric else 1)
     loss, column_weights = weight * float(np.sum(losses)), None
@@ -142,7 +143,7 @@ def info_nce_value_and_grad(
         column_weights = np.zeros(len(columns))
         column_weights[:n] = weight
     wanted = [True, True, False][: 1 + len(problem.keys)]
-    grads, by_temperature = problem.backward(saved, np.full(n, weight), column_weights, wanted)
+    grads, by_temperature = problem.backward(forward, np.full(n, weight), column_weights, wanted)
     described = [*problem.anchors, *problem.keys]
     loss, by_temperature = (_arrays.wrap(value, anchors, described) for value in (loss, by_temperature))
     return loss, (wrap_rows(grads[0], anchors), wrap_rows(grads[1], keys), by_temperature)
@@ -199,7 +200,7 @@ def row_log_sum_exp(
         on_device = _log_sum_exp_on_device("row_log_sum_exp", x, y, temperature, normalize, exclude_self)
         return on_device.value("none")
     problem = _log_sum_exp_problem("row_log_sum_exp", x, y, temperature, normalize, exclude_self)
-    return _arrays.wrap(problem.forward()[0], x, [*problem.anchors, *problem.keys])
+    return _arrays.wrap(problem.forward().losses, x, [*problem.anchors, *problem.keys])
 
 
 def row_log_sum_exp_value_and_grad(
@@ -228,14 +229,14 @@ def row_log_sum_exp_value_and_grad(
         on_device = _log_sum_exp_on_device(function, x, y, temperature, normalize, exclude_self)
         return losses.row_log_sum_exp_value_and_grad(on_device, weights, y is not None)
     problem = _log_sum_exp_problem(function, x, y, temperature, normalize, exclude_self)
-    values, _, saved = problem.forward()
-    row_weights = _as_weights(function, weights, len(values))
+    forward = problem.forward(keep=True)
+    row_weights = _as_weights(function, weights, len(forward.losses))
     arrays = [*problem.anchors, *problem.keys]
-    grads, by_temperature = problem.backward(saved, row_weights, None, [True] * len(arrays))
+    grads, by_temperature = problem.backward(forward, row_weights, None, [True] * len(arrays))
     grad_x, grad_y = grads[0], grads[1] if len(grads) > 1 else None
     if y is None and grad_x is not None and grad_y is not None:
         grad_x, grad_y = grad_x + grad_y, None
-    values, by_temperature = (_arrays.wrap(value, x, arrays) for value in (values, by_temperature))
+    values, by_temperature = (_arrays.wrap(value, x, arrays) for value in (forward.losses, by_temperature))
     return values, (wrap_rows(grad_x, x), wrap_rows(grad_y, y), by_temperature)
 
 

@@ -1,12 +1,11 @@
 // The contrastive losses through this width's table and every table of this CPU, against n x n code in long double.
-#include "ops/contrast.hpp"
-
 #include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "check.hpp"
 #include "matrices.hpp"
+#include "ops/contrast_pass.hpp"
 #include "tables.hpp"
 
 namespace gramless {
@@ -77,15 +76,17 @@ class Problem {
       column_weights_.push_back(problem_.key_groups[j] < 0 ? 0 : 0.2);
   }
 
-  Answer run(const OpTable& ops, int threads) const {
+  Answer run(const OpTable& ops, int threads, bool keep = false) const {
     const Execution how{sizeof(T) == 4 ? Compute::float32 : Compute::float64, threads, {}};
-    const ContrastSums sums = contrast_sums(problem_, ops, how);
+    ContrastPass pass(problem_, ops, how);
+    const ContrastSums sums = pass.sums(keep, how);
     ContrastLosses losses = contrast_losses(problem_, sums);
     std::vector<std::vector<T>> grads;
     std::vector<void*> targets;
     for (const auto& values : values_) targets.push_back(grads.emplace_back(values.size()).data());
     Answer answer;
-    answer.temperature = contrast_gradients(problem_, sums, row_weights_, column_weights_, targets, ops, how);
+    if (keep) pass.gradients(sums, row_weights_, column_weights_, targets, how);  // what is kept stays
+    answer.temperature = pass.gradients(sums, row_weights_, column_weights_, targets, how);
     answer.rows = std::move(losses.rows);
     answer.columns = std::move(losses.columns);
     for (const auto& grad : grads) answer.grads.insert(answer.grads.end(), grad.begin(), grad.end());
@@ -213,6 +214,21 @@ void losses_and_gradients_are_right() {
 TEST(contrastive_losses_and_gradients_are_those_of_n_x_n_code) {
   losses_and_gradients_are_right<float>();
   losses_and_gradients_are_right<double>();
+}
+
+TEST(dot_products_that_were_kept_give_the_same_bits_as_new_ones) {
+  for (const Case& shape : cases) {
+    const Problem<float> problem(shape);
+    for (const OpTable* ops : tables()) {
+      const Answer anew = problem.run(*ops, 2), kept = problem.run(*ops, 2, true);
+      CHECK(kept.rows == anew.rows && kept.columns == anew.columns && kept.grads == anew.grads);
+      CHECK(kept.temperature == anew.temperature);
+    }
+  }
+  for (const Case& shape : {Case{{430, 430}, {}, 40, 0.1}, Case{{300}, {300, 500}, 33, 0.2}}) {  // several tiles
+    const Problem<double> problem(shape);
+    CHECK(problem.run(own_table(), 1).grads == problem.run(own_table(), 3, true).grads);
+  }
 }
 
 TEST(contrastive_gradients_are_the_same_bits_for_any_number_of_threads) {

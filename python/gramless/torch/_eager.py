@@ -19,6 +19,7 @@ from ._options import Arguments, Options
 # Private to torch: where they are missing, the long way is taken.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 _modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+_saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
 _PLAIN = (Tensor, Parameter)
 
 
@@ -49,12 +50,22 @@ def is_differentiated(tensors: Sequence[Tensor]) -> bool:
     return not torch.compiler.is_compiling() or any(x.requires_grad for x in tensors)
 
 
+def keeps() -> bool:
+    """Whether a forward may leave more to its backward than the tensors it saves.
+
+    It may not where no backward follows, or where hooks look after what is saved: those of checkpoints and
+    of memory on other devices are there to save memory.
+    """
+    return torch.is_grad_enabled() and _saved_tensor_hooks(True) is None
+
+
 class EagerContrast(torch.autograd.Function):
-    """(split, options, labels, temperature or None, *anchors, *keys) -> loss."""
+    """(keep, split, options, labels, temperature or None, *anchors, *keys) -> loss."""
 
     @staticmethod
     def forward(
         ctx: Any,
+        keep: bool,
         split: int,
         options: Options,
         labels: Tensor | None,
@@ -62,25 +73,30 @@ class EagerContrast(torch.autograd.Function):
         *arrays: Tensor,
     ) -> Tensor:
         arguments = Arguments(arrays[:split], arrays[split:], labels, temperature, options)
-        loss, ctx.sums = problem_of(arguments).forward()
+        keep = keep and any(ctx.needs_input_grad)
+        problem = problem_of(arguments, keep)
+        loss, ctx.sums = problem.forward()
         ctx.save_for_backward(labels, temperature, *arrays)
-        ctx.split, ctx.options = split, options
+        ctx.split, ctx.options, ctx.problem = split, options, problem if keep else None
         return loss
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         labels, temperature, *arrays = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
+        _, *wanted = ctx.needs_input_grad
+        problem, ctx.problem = ctx.problem, None  # a second backward begins anew
         if torch.is_grad_enabled():  # to be differentiated once more
             saved = saved_tensor(ctx.sums)
-            return contrast_gradients(
+            grads = contrast_gradients(
                 ctx.split, ctx.options, wanted, grad, saved, labels, temperature, *arrays
             )
-        sides = arrays[: ctx.split], arrays[ctx.split :]
-        problem = problem_of(Arguments(*sides, labels, temperature, ctx.options))
+            return (None, *grads)
+        if problem is None:
+            sides = arrays[: ctx.split], arrays[ctx.split :]
+            problem = problem_of(Arguments(*sides, labels, temperature, ctx.options))
         grads, value = problem.backward(grad, ctx.sums, wanted[4:])
         by_temperature = temperature_gradient(temperature, value) if wanted[3] else None
-        return (None, None, None, by_temperature, *grads)
+        return (None, None, None, None, by_temperature, *grads)
 
 
 def contrast(
@@ -96,7 +112,7 @@ def contrast(
     to cast here, neither the inputs nor the loss.
     """
     if is_plain(arrays := (*anchors, *keys)):
-        loss: Tensor = EagerContrast.apply(len(anchors), options, labels, temperature, *arrays)
+        loss: Tensor = EagerContrast.apply(keeps(), len(anchors), options, labels, temperature, *arrays)
         return loss
     arrays = tuple(seen_anew(x) for x in arrays)
     temperature = None if temperature is None else seen_anew(temperature)

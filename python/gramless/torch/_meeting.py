@@ -97,7 +97,8 @@ class Meeting:
         groups: tuple[Groups, Groups],
     ) -> None:
         self.settings, self.anchors, self.keys, self.groups = settings, anchors, keys, groups
-        _, _, saved = _core.contrast_forward(*self._arguments())
+        arguments = (*self._arguments(), False)
+        _, _, saved, _ = _core.contrast_forward(*arguments)
         self.sums, self._shift = AnchorSums.of(saved), saved[0]
 
     def backward(

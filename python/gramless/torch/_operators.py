@@ -34,11 +34,13 @@ contrast_forward = torch.ops.gramless.contrast_forward.default
 contrast_backward = torch.ops.gramless.contrast_backward.default
 
 
-def problem_of(arguments: Arguments) -> Problem | DistillationProblem | DeviceProblem:
-    """The arguments of an operator as those of whatever computes on their device."""
+def problem_of(arguments: Arguments, keep: bool = False) -> Problem | DistillationProblem | DeviceProblem:
+    """The arguments of an operator as those of whatever computes on their device; `keep` as in `Problem`."""
     if on_device(arguments.anchors[0]):
         return DeviceProblem(arguments)
-    return DistillationProblem(arguments) if arguments.options.kind == "distillation" else Problem(arguments)
+    if arguments.options.kind == "distillation":
+        return DistillationProblem(arguments)
+    return Problem(arguments, keep)
 
 
 def saved_tensor(saved: Floats | Tensor) -> Tensor:

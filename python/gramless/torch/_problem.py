@@ -59,13 +59,18 @@ def _instance_groups(anchor_rows: tuple[int, ...], key_rows: tuple[int, ...]) ->
 
 
 class Problem:
-    """The arguments of an operator as those of the core."""
+    """The arguments of an operator as those of the core.
 
-    def __init__(self, arguments: Arguments) -> None:
+    `keep`: a forward leaves its backward what makes it faster, as far as the limit of the workspace goes.
+    """
+
+    def __init__(self, arguments: Arguments, keep: bool = False) -> None:
         anchors, keys, labels, _, options = arguments
         self.arrays, self.options = resolved(arguments), options
         self.temperature = arguments.temperature()
         self.split = len(anchors)
+        self._keep = keep
+        self._kept: _core.ContrastPass | None = None
         self.rows = sum(x.shape[0] for x in anchors)
         self.counted: npt.NDArray[np.bool_] | None = None  # all
         if labels is not None:
@@ -81,7 +86,8 @@ class Problem:
         options = self.options
         hardest = options.exclude_hardest is not None
         limits: Any = self._limits() if hardest else options.exclude_above
-        losses, columns, saved = _core.contrast_forward(*self._arguments(limits))
+        arguments = (*self._arguments(limits), self._keep)
+        losses, columns, saved, self._kept = _core.contrast_forward(*arguments)
         if columns is not None and options.symmetric:
             losses = (losses + columns[: len(losses)]) / 2
         if hardest:
@@ -100,8 +106,12 @@ class Problem:
             for x, want in zip(self.arrays, wanted, strict=False)
         ]
         targets = [None if g is None else described(g) for g in grads]
-        arguments = (*self._arguments(limits), saved, *self._weights(grad), targets, None)
-        by_temperature = _core.contrast_backward(*arguments)
+        arguments = saved, *self._weights(grad), targets
+        if self._kept is not None:
+            by_temperature = self._kept.backward(*arguments)
+        else:
+            whole = (*self._arguments(limits), *arguments, None)
+            by_temperature = _core.contrast_backward(*whole)
         for i, x in enumerate(self.arrays):
             if x.dtype is not dtype and (g := grads[i]) is not None:
                 grads[i] = g.to(x.dtype)

@@ -1,0 +1,31 @@
+// Memory that calls leave to one another: what is large, and wanted again by the next batch. Fresh pages of it cost
+// more than filling them.
+#pragma once
+
+#include <cstddef>
+
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+
+// How many bytes a call may take beyond what it needs, where that makes it faster; 0: none.
+std::size_t workspace_limit();
+void set_workspace_limit(std::size_t bytes);
+
+// Taken up to the limit, empty beyond it. The largest that was given back is kept for the next.
+class Workspace {
+ public:
+  Workspace() = default;
+  explicit Workspace(std::size_t bytes);
+  Workspace(Workspace&& other) noexcept { *this = std::move(other); }
+  Workspace& operator=(Workspace&& other) noexcept;
+  ~Workspace();
+
+  char* data() const { return buffer_.data(); }
+
+ private:
+  AlignedBuffer buffer_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace gramless
