@@ -62,9 +62,7 @@ class Problem:
             return n * n * d
         if self.kind in ("nt_xent", "info_nce", "cka_grad"):
             matrices = {"nt_xent": 1.0, "info_nce": 0.5, "cka_grad": 2.0}[self.kind]  # of n x n, symmetric
-            return (
-                4 * n * n * d * matrices
-            )  # pairs once forward, once again, and their weights times rows twice
+            return 3 * n * n * d * matrices  # pairs once, and their derivatives times rows for both of them
         if self.kind == "sweep":
             gram = n * n * d * layers + layers * layers * n * n / 2
             features = n * (d * layers) ** 2

@@ -47,42 +47,69 @@ constexpr int block_side = Width % lanes<T> == 0 ? lanes<T>
                            : Width % 2           ? 1
                                                  : 2;
 
+// Rows of one square block side by side, from their addresses; those from `present` on are zero.
+template <class T, int Side>
+class BlockRows {
+ public:
+  using Block = Vector<T, Side>;
+
+  GRAMLESS_INLINE BlockRows(const CenteredRows<T>& source, const T* const (&rows)[Side], std::int64_t first_row,
+                            int present, std::int64_t first)
+      : source_(source), rows_(rows), first_row_(first_row), present_(present), first_(first) {}
+
+  // Columns [k, k + Side), transposed.
+  template <bool Whole>
+  GRAMLESS_INLINE void transposed(int k, Block (&block)[Side]) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < Side; r++) {
+      if (!Whole && r >= present_)
+        block[r] = Block{};
+      else if (source_.center_by_row)
+        block[r] =
+            (load<Block>(rows_[r] + k) - source_.center_high[first_row_ + r]) - source_.center_low[first_row_ + r];
+      else
+        block[r] = (load<Block>(rows_[r] + k) - load<Block>(source_.center_high + first_ + k)) -
+                   load<Block>(source_.center_low + first_ + k);
+    }
+    transpose<Side / 2>(block);
+  }
+
+  GRAMLESS_INLINE T entry(int r, int k) const {
+    if (r >= present_) return T(0);
+    const std::int64_t center = source_.center_by_row ? first_row_ + r : first_ + k;
+    return (load<T>(rows_[r] + k) - source_.center_high[center]) - source_.center_low[center];
+  }
+
+ private:
+  const CenteredRows<T>& source_;
+  const T* const (&rows_)[Side];
+  std::int64_t first_row_;
+  int present_;
+  std::int64_t first_;
+};
+
 template <class T, int Width>
 GRAMLESS_INLINE void pack_transposed(const CenteredRows<T>& source, std::int64_t first_row, int count,
                                      std::int64_t first, int depth, T* panel) {
   constexpr int side = block_side<T, Width>;
-  using Block = Vector<T, side>;
   alignas(64) T copy[side][TileShape<T>::depth];
-  const T* rows[side];
+  const T* rows[side] = {};
   for (int r0 = 0; r0 < Width; r0 += side) {
     const int present = std::clamp(count - r0, 0, side);
     read_rows(source.x, first_row + r0, present, first, depth, copy, rows);
-    const auto centered = [&](int r, int k) {
-      const std::int64_t center = source.center_by_row ? first_row + r0 + r : first + k;
-      return (load<T>(rows[r] + k) - source.center_high[center]) - source.center_low[center];
-    };
+    const BlockRows<T, side> block_rows(source, rows, first_row + r0, present, first);
     int k = 0;
-    if (present == side) {
-      for (; k + side <= depth; k += side) {
-        Block block[side];
+    for (; k + side <= depth; k += side) {
+      Vector<T, side> block[side];
+      if (present == side)
+        block_rows.template transposed<true>(k, block);
+      else
+        block_rows.template transposed<false>(k, block);
 #pragma GCC unroll 16
-        for (int r = 0; r < side; r++) {
-          block[r] = load<Block>(rows[r] + k);
-          if (source.center_by_row) {
-            const std::int64_t center = first_row + r0 + r;
-            block[r] = (block[r] - source.center_high[center]) - source.center_low[center];
-          } else {
-            block[r] =
-                (block[r] - load<Block>(source.center_high + first + k)) - load<Block>(source.center_low + first + k);
-          }
-        }
-        transpose<side / 2>(block);
-#pragma GCC unroll 16
-        for (int kk = 0; kk < side; kk++) store(panel + (k + kk) * Width + r0, block[kk]);
-      }
+      for (int kk = 0; kk < side; kk++) store(panel + (k + kk) * Width + r0, block[kk]);
     }
     for (; k < depth; k++)
-      for (int r = 0; r < side; r++) panel[k * Width + r0 + r] = r < present ? centered(r, k) : T(0);
+      for (int r = 0; r < side; r++) panel[k * Width + r0 + r] = block_rows.entry(r, k);
   }
 }
 

@@ -12,12 +12,29 @@ namespace {
 constexpr int piece = 256;
 constexpr double least_norm = 1e-12;
 
+// In float64, in four chains of vectors.
+template <class T>
+double dot(const T* a, const T* b, std::int64_t count) {
+  constexpr int width = lanes<double>, chains = 4;
+  using Wide = Vector<double>;
+  using Narrow = Vector<T, width>;
+  Wide sums[chains] = {};
+  std::int64_t k = 0;
+  for (; k + chains * width <= count; k += chains * width)
+#pragma GCC unroll 4
+    for (int c = 0; c < chains; c++)
+      sums[c] += __builtin_convertvector(load<Narrow>(a + k + c * width), Wide) *
+                 __builtin_convertvector(load<Narrow>(b + k + c * width), Wide);
+  double sum = horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; k < count; k++) sum += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+  return sum;
+}
+
 template <class T>
 void scale_row(const UnitRowsTask& task, std::int64_t i) {
   T* const z = static_cast<T*>(task.z) + i * task.stride;
   T copy[1][piece];
   const T* values[1];
-  double norm2[4] = {};
   for (std::int64_t first = 0; first < task.x.cols; first += piece) {
     const int count = static_cast<int>(std::min<std::int64_t>(piece, task.x.cols - first));
     detail::read_rows(task.x, i, 1, first, count, copy, values);
@@ -26,9 +43,7 @@ void scale_row(const UnitRowsTask& task, std::int64_t i) {
   std::fill(z + task.x.cols, z + task.stride, T(0));
   task.inverse_norms[i] = 1;
   if (!task.normalize) return;
-  for (std::int64_t k = 0; k < task.stride; k += 4)
-    for (int u = 0; u < 4; u++) norm2[u] += static_cast<double>(z[k + u]) * static_cast<double>(z[k + u]);
-  const double norm = std::sqrt((norm2[0] + norm2[1]) + (norm2[2] + norm2[3]));
+  const double norm = std::sqrt(dot(z, z, task.x.cols));
   const double length = norm < least_norm ? least_norm : norm;
   task.inverse_norms[i] = 1 / length;
   for (std::int64_t k = 0; k < task.x.cols; k++)
@@ -39,8 +54,7 @@ template <class T>
 void finish_row(const FinishGradTask& task, std::int64_t i) {
   const T* const z = static_cast<const T*>(task.z) + i * task.stride;
   T* const grad = static_cast<T*>(task.grad) + i * task.width;
-  double alignment = 0;
-  for (std::int64_t k = 0; k < task.width; k++) alignment += static_cast<double>(grad[k]) * static_cast<double>(z[k]);
+  const double alignment = dot(grad, z, task.width);
   task.alignments[i] = task.scale * alignment;
   const double inverse = task.inverse_norms ? task.inverse_norms[i] : 1;
   // Below the least norm, x was divided by a constant.
