@@ -3,6 +3,7 @@
 
 #include "bindings/python_types.hpp"
 #include "ops/backends.hpp"
+#include "ops/jackknife.hpp"
 
 namespace gramless {
 namespace {
@@ -43,9 +44,10 @@ py::tuple hsic_pair(py::handle x, py::handle y, py::handle kernel_x, py::handle 
   return py::make_tuple(values.xy[0], values.xx[0], values.yy[0]);
 }
 
+using Rows = py::array_t<std::int64_t, py::array::c_style>;
+
 py::array_t<double> permuted(py::handle x, py::handle y, py::handle kernel_x, py::handle kernel_y,
-                             const py::array_t<std::int64_t, py::array::c_style>& permutations,
-                             const std::string& estimator_name, py::object progress) {
+                             const Rows& permutations, const std::string& estimator_name, py::object progress) {
   const LayerInput layers[] = {{array_view(x), kernel_spec(kernel_x)}, {array_view(y), kernel_spec(kernel_y)}};
   PythonMonitor monitor(std::move(progress));
   const Execution how = execution(layers, monitor);
@@ -60,6 +62,26 @@ py::array_t<double> permuted(py::handle x, py::handle y, py::handle kernel_x, py
     values = permuted_hsic(layers[0], layers[1], orders, which, ops, how);
   }
   return to_numpy(values);
+}
+
+// (hsic_xy, hsic_xx, hsic_yy), each (1 + groups): of all rows, then without each group. The rows in the order of their
+// groups, and how many each group has.
+py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle kernel_y, const Rows& order,
+                    const Rows& sizes, const std::string& estimator_name) {
+  const LayerInput layers[] = {{array_view(x), kernel_spec(kernel_x)}, {array_view(y), kernel_spec(kernel_y)}};
+  PythonMonitor monitor((py::none()));
+  const Execution how = execution(layers, monitor);
+  const OpTable& ops = current_backend();
+  const Estimator which = estimator(estimator_name);
+  const RowGroups groups{{order.data(), static_cast<std::size_t>(order.size())},
+                         {sizes.data(), static_cast<std::size_t>(sizes.size())}};
+  if (!groups.cover(layers[0].x.rows)) throw py::value_error("the groups are not all rows, each once");
+  JackknifeValues values;
+  {
+    const py::gil_scoped_release unlocked;
+    values = jackknife_hsic(layers[0], layers[1], groups, which, ops, how);
+  }
+  return py::make_tuple(to_numpy(values.xy), to_numpy(values.xx), to_numpy(values.yy));
 }
 
 // (hsic_xy, hsic_xx, hsic_yy, saved)
@@ -137,6 +159,7 @@ void bind_hsic(py::module_& module) {
   module.def("hsic_matrix", hsic_matrix);
   module.def("hsic_pair", hsic_pair);
   module.def("permuted_hsic", permuted);
+  module.def("jackknife_hsic", jackknife);
   module.def("median_distance", median_distance);
   module.def("hsic_forward", forward);
   module.def("hsic_backward", backward);

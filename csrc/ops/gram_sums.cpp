@@ -1,4 +1,5 @@
-// Walk over tiles i <= j -> each layer's kernel function -> sums, row sums and inner products between layers.
+// Walk over tiles i <= j -> each layer's kernel function -> row sums and inner products between layers, by the groups
+// of rows and of columns.
 #include "engine/walk.hpp"
 #include "epilogues/tile_kernels.hpp"
 #include "ops/isa_ops.hpp"
@@ -18,8 +19,8 @@ class GramWalk {
       : task_(task),
         execution_(execution),
         layers_(task.layers_x + task.layers_y),
-        blocks_{task.layers[0].x.rows, gramless::tile_rows(task.layers[0].x.rows, sizeof(T))},
-        tile_rows_(blocks_.length(0)),
+        rows_(task.layers[0].x.rows),
+        tile_rows_(static_cast<int>(std::min<std::int64_t>(rows_, gramless::tile_rows(rows_, sizeof(T))))),
         tile_values_(tile_values<T>(tile_rows_, tile_rows_)) {
     for (std::int64_t l = 0; l < layers_; l++) {
       max_depth_ = std::max(max_depth_, task.layers[l].x.cols);
@@ -32,11 +33,11 @@ class GramWalk {
   }
 
   void run() {
-    const UpperTriangle tiles{blocks_.count()};
+    const UpperTriangle tiles{task_.block_count};
     const std::int64_t first = task_.parts.begin(task_.parts.first, tiles.count());
     const std::int64_t end = task_.parts.begin(task_.parts.end, tiles.count());
     const double share = static_cast<double>(end - first) / static_cast<double>(tiles.count());
-    const double n = static_cast<double>(blocks_.n);
+    const double n = static_cast<double>(rows_);
     Layout scratch, partial;
     lay_out_thread(scratch);
     lay_out_partial(partial);
@@ -114,8 +115,8 @@ class GramWalk {
     const Thread thread = enter(memory);
     Layout layout(answer);
     const Partial partial = lay_out_partial(layout);
-    Tile<T> tile{nullptr, blocks_.length(at.i), blocks_.length(at.j), tile_stride<T>(blocks_.length(at.j)),
-                 at.i == at.j};
+    const int cols = task_.blocks[at.j].rows;
+    Tile<T> tile{nullptr, task_.blocks[at.i].rows, cols, tile_stride<T>(cols), at.i == at.j};
     for (std::int64_t l = 0; l < layers_; l++) {
       if (worker.stopped()) return;
       tile.values = thread.values + l * tile_values_;
@@ -129,20 +130,20 @@ class GramWalk {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
                                static_cast<const T*>(layer.center_low)};
-    const T* row_stats = stats(layer, at.i, thread.stats);
-    const T* column_stats = stats(layer, at.j, thread.stats + stats_length);
+    const GroupBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
+    const T* row_stats = stats(layer, row_block, thread.stats);
+    const T* column_stats = stats(layer, column_block, thread.stats + stats_length);
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
       KernelSums sums(tile, kernel, row_stats, column_stats);
-      dot_tile(rows, blocks_.begin(at.i), rows, blocks_.begin(at.j), 0, layer.x.cols, thread.packed[l], tile, sums);
+      dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile, sums);
       sums.finish(partial.row_sums + l * tile_rows_, partial.column_sums + l * tile_rows_);
     });
   }
 
-  const T* stats(const LayerView& layer, std::int64_t block, T* gathered) const {
+  static const T* stats(const LayerView& layer, const GroupBlock& block, T* gathered) {
     const T* stored = static_cast<const T*>(layer.row_stats);
-    const std::int64_t begin = blocks_.begin(block);
-    if (layer.x.row_index == nullptr) return stored + begin;
-    for (int i = 0; i < blocks_.length(block); i++) gathered[i] = stored[layer.x.row_index[begin + i]];
+    if (layer.x.row_index == nullptr) return stored + block.first;
+    for (int i = 0; i < block.rows; i++) gathered[i] = stored[layer.x.row_index[block.first + i]];
     return gathered;
   }
 
@@ -174,22 +175,26 @@ class GramWalk {
   void merge(TilePosition at, char* answer) const {
     Layout layout(answer);
     const Partial partial = lay_out_partial(layout);
-    for (std::int64_t p = 0; p < task_.layers_x * columns(); p++) sums_.products[p] += partial.products[p];
+    const GroupBlock &a = task_.blocks[at.i], &b = task_.blocks[at.j];
+    const std::int64_t groups = a.group * task_.groups + b.group, pairs = task_.layers_x * columns();
+    add(partial.products, pairs, sums_.products + groups * pairs);
+    add(partial.self_products, layers_, sums_.self_products + groups * layers_);
     for (std::int64_t l = 0; l < layers_; l++) {
-      sums_.self_products[l] += partial.self_products[l];
-      double* sums = sums_.row_sums + l * blocks_.n;
-      for (int i = 0; i < blocks_.length(at.i); i++)
-        sums[blocks_.begin(at.i) + i] += partial.row_sums[l * tile_rows_ + i];
-      for (int j = 0; j < blocks_.length(at.j); j++)
-        sums[blocks_.begin(at.j) + j] += partial.column_sums[l * tile_rows_ + j];
+      double* sums = sums_.row_sums + l * task_.groups * rows_;
+      add(partial.row_sums + l * tile_rows_, a.rows, sums + b.group * rows_ + a.first);
+      add(partial.column_sums + l * tile_rows_, b.rows, sums + a.group * rows_ + b.first);
     }
+  }
+
+  static void add(const double* values, std::int64_t count, double* sums) {
+    for (std::int64_t e = 0; e < count; e++) sums[e] += values[e];
   }
 
   Sums lay_out_sums(Layout& layout) const {
     Sums sums;
-    sums.products = layout.take<double>(task_.layers_x * columns());
-    sums.self_products = layout.take<double>(layers_);
-    sums.row_sums = layout.take<double>(layers_ * blocks_.n);
+    sums.products = layout.take<double>(product_count());
+    sums.self_products = layout.take<double>(self_product_count());
+    sums.row_sums = layout.take<double>(row_sum_count());
     return sums;
   }
 
@@ -204,22 +209,22 @@ class GramWalk {
 
   void finish_part() const {
     const auto move = [](double* part, double* whole, std::int64_t count) {
-      for (std::int64_t e = 0; e < count; e++) {
-        whole[e] += part[e];
-        part[e] = 0;
-      }
+      add(part, count, whole);
+      std::fill_n(part, count, 0.0);
     };
-    move(sums_.products, task_.products, task_.layers_x * columns());
-    move(sums_.self_products, task_.self_products, layers_);
-    move(sums_.row_sums, task_.row_sums, layers_ * blocks_.n);
+    move(sums_.products, task_.products, product_count());
+    move(sums_.self_products, task_.self_products, self_product_count());
+    move(sums_.row_sums, task_.row_sums, row_sum_count());
   }
 
   std::int64_t columns() const { return task_.layers_y ? task_.layers_y : task_.layers_x; }
+  std::int64_t product_count() const { return task_.groups * task_.groups * task_.layers_x * columns(); }
+  std::int64_t self_product_count() const { return task_.groups * task_.groups * layers_; }
+  std::int64_t row_sum_count() const { return layers_ * task_.groups * rows_; }
 
   const GramSumsTask& task_;
   const Execution& execution_;
-  const std::int64_t layers_;
-  const Blocks blocks_;
+  const std::int64_t layers_, rows_;
   const int tile_rows_;
   const std::int64_t tile_values_;
   std::int64_t max_depth_ = 0, total_depth_ = 0, kept_values_ = 0;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "ops/group_blocks.hpp"
 #include "reductions/hsic_sums.hpp"
 
 namespace gramless {
@@ -41,12 +42,14 @@ std::int64_t HsicProblem::parts() const {
 void HsicProblem::add_parts(std::int64_t first, std::int64_t end, std::span<double> sums,
                             const Execution& execution) const {
   const OpTable& ops = layers_[0].ops();
+  const std::vector<GroupBlock> blocks = group_blocks({&rows_, 1}, execution.compute);
   double *products = sums.data(), *self_products = products + products_length();
   const Parts wanted{parts(), first, end};
   if (over_features_)
     ops.covariance_sums({views_.data(), layers_x_, layers_y_, products, self_products, wanted}, execution);
   else
-    ops.gram_sums({views_.data(), layers_x_, layers_y_, products, self_products, self_products + count_, wanted},
+    ops.gram_sums({views_.data(), layers_x_, layers_y_, blocks.data(), static_cast<std::int64_t>(blocks.size()), 1,
+                   products, self_products, self_products + count_, wanted},
                   execution);
 }
 
@@ -124,13 +127,8 @@ double HsicProblem::hsic(std::int64_t a, std::int64_t b, double products) const 
   return over_features_ ? feature_hsic(a, b, products) : gram_hsic(a, b, products);
 }
 
-// 0 where it is no more than the rounding of what it was summed from: a representation without variation must not
-// be divided by noise.
 double HsicProblem::self_hsic(std::int64_t layer) const {
-  const double value = hsic(layer, layer, self_product(layer));
-  const double unit = layer_of(layer).unit(), noise = layer_of(layer).noise() * unit;
-  const double rounding = 16 * noise * noise + 1e-14 * unit * unit * mean_square(layer);
-  return std::abs(value) <= rounding ? 0.0 : value;
+  return layer_of(layer).beyond_rounding(hsic(layer, layer, self_product(layer)), mean_square(layer));
 }
 
 // Of the terms an HSIC is the difference of.

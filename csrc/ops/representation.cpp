@@ -87,6 +87,12 @@ double Representation::unit() const {
   return rbf ? std::exp2(rbf->log2_unit) : 1.0;
 }
 
+double Representation::beyond_rounding(double hsic, double mean_square) const {
+  const double of_values = noise(), rounding = unit() * unit() * (16 * of_values * of_values + 1e-14 * mean_square);
+  return std::abs(hsic) <= rounding ? 0.0 : hsic;
+}
+
+// How far rounding alone may move a tile's values.
 double Representation::noise() const {
   const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
   const double mean = std::accumulate(norms_.begin(), norms_.end(), 0.0) / static_cast<double>(norms_.size());

@@ -31,8 +31,9 @@ class Representation {
   double diagonal(std::int64_t i) const;
   double unit() const;
   double shift() const { return shift_; }
-  // How far rounding alone may move a tile's values.
-  double noise() const;
+  // An HSIC with itself, or 0 where it is no more than the rounding of what it was summed from, values of a tile of
+  // that mean square: a representation without variation must not be divided by noise.
+  double beyond_rounding(double hsic, double mean_square) const;
   const std::vector<double>& norms() const { return norms_; }
   const OpTable& ops() const { return *ops_; }  // the one given, or its any_range where that is needed
   bool in_float32() const { return compute_ == Compute::float32; }
@@ -46,6 +47,7 @@ class Representation {
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void resolve_rbf(double sigma, const Execution& execution);
+  double noise() const;
   double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
 
   ArrayView x_;

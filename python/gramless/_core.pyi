@@ -34,6 +34,16 @@ def permuted_hsic(
     progress: _Progress,
     /,
 ) -> _Floats: ...
+def jackknife_hsic(
+    x: Any,
+    y: Any,
+    kernel_x: _Kernel,
+    kernel_y: _Kernel,
+    order: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    estimator: str,
+    /,
+) -> tuple[_Floats, _Floats, _Floats]: ...
 def median_distance(x: Any, include_diagonal: bool, progress: _Progress, /) -> float: ...
 def hsic_forward(
     xs: Sequence[Any],

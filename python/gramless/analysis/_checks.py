@@ -7,12 +7,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
+
 Floats = npt.NDArray[np.float64]
+
+
+def on_cpu(values: Any) -> Any:
+    """A tensor of torch without its gradients and copied from its device, anything else as it is."""
+    return values.detach().cpu() if hasattr(values, "detach") else values
 
 
 def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Floats:
     """values as float64 with two dimensions, both alike if `square`; tensors of torch may need gradients."""
-    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return _as_numbers(function, name, on_cpu(values), square).astype(np.float64, copy=False)
+
+
+def as_described(function: str, name: str, values: Any) -> _arrays.Described:
+    """values, on the CPU, as the core reads them where they lie, for as long as they live."""
+    if _arrays.is_tensor(values):
+        return _arrays.describe(function, name, values)
+    matrix = _as_numbers(function, name, values)
+    if not matrix.dtype.isnative or matrix.dtype.itemsize > 8:  # byte order and digits the core does not read
+        matrix = matrix.astype(np.float64)
+    return _arrays.describe(function, name, matrix)
+
+
+def is_finite(values: Any) -> bool:
+    """Whether neither NaN nor infinity is among the values of an array or a tensor."""
+    return bool((values.isfinite() if _arrays.is_tensor(values) else np.isfinite(values)).all())
+
+
+def _as_numbers(function: str, name: str, values: Any, square: bool = False) -> npt.NDArray[Any]:
     try:
         matrix = np.asarray(values)
         if matrix.dtype.kind not in "biuf":
@@ -24,4 +49,4 @@ def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Fl
     if matrix.ndim != 2 or matrix.size == 0 or (square and matrix.shape[0] != matrix.shape[1]):
         what = "a square matrix" if square else "a matrix with rows and columns"
         raise ValueError(f"{function}: {name} must be {what} but has shape {matrix.shape}")
-    return matrix.astype(np.float64, copy=False)
+    return matrix
