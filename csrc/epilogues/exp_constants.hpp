@@ -21,6 +21,32 @@ struct ExpConstants<float> {
                                       0.009618083015084267f, 0.0013390863314270973f, 0.00015453163359779865f};
 };
 
+// The same with 2^n in sixteenths: the powers' mantissas, bits after the leading one, and what those round away, by
+// itself. series: (2^r - 1) / r on
+// |r| <= 1/32, Chebyshev of degree 2 (2e-9).
+struct SixteenthPowers {
+  static constexpr float round_shift = 786432.0f + 127.0f;
+  static constexpr float series[] = {0.6931471824645996f, 0.24023355543613434f, 0.055505409836769104f};
+  static constexpr float rounded_away[] = {0,
+                                           4.6285471e-8f,
+                                           -1.1992157e-8f,
+                                           4.7297824e-8f,
+                                           3.1934181e-8f,
+                                           3.6210573e-8f,
+                                           -3.0990721e-8f,
+                                           -7.4752132e-9f,
+                                           1.7114271e-8f,
+                                           -3.0476834e-8f,
+                                           5.2333342e-9f,
+                                           6.1075916e-9f,
+                                           -1.4719605e-8f,
+                                           -5.2587951e-9f,
+                                           -6.1282598e-9f,
+                                           5.1406092e-9f};
+  static constexpr int mantissas[] = {0x000000, 0x05aac3, 0x0b95c2, 0x11c3d3, 0x1837f0, 0x1ef532, 0x25fed7, 0x2d583f,
+                                      0x3504f3, 0x3d08a4, 0x45672a, 0x4e248c, 0x5744fd, 0x60ccdf, 0x6ac0c7, 0x75257d};
+};
+
 template <>
 struct ExpConstants<double> {
   static constexpr double lowest = -708.0, highest = 709.0, highest2 = 1021.0,

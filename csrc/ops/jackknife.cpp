@@ -54,7 +54,8 @@ class Jackknife {
                             .groups = static_cast<std::int64_t>(count_),
                             .products = products_.data(),
                             .self_products = self_products_.data(),
-                            .row_sums = row_sums_.data()};
+                            .row_sums = row_sums_.data(),
+                            .parts = {}};
     layers_[0].ops().gram_sums(task, execution);
   }
 
