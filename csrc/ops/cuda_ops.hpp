@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "support/array.hpp"
 
@@ -100,6 +101,7 @@ struct ContrastTask {
   bool keys_are_anchors = false;  // whether the losses of keys against the anchors are wanted too: CLIP
   double temperature = 0.5;
   bool normalize = true;
+  double limit = std::numeric_limits<double>::infinity();  // negatives with a dot product above it are left out
   ContrastKind kind = ContrastKind::softmax;
   Operand operand = Operand::split;  // not tf32
 };

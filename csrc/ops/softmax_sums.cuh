@@ -1,6 +1,8 @@
 // Each anchor's softmax sums over all columns, on the device.
 #pragma once
 
+#include <cmath>
+
 #include "ops/device_contrast_rows.cuh"
 #include "ops/pack_rows.cuh"
 
@@ -14,6 +16,7 @@ struct DevicePairs {
   double scale, shift;  // shift: of all anchors, unless running
   bool running;         // shifts are each anchor's largest logit
   bool positives_raise;
+  double limit;             // negatives with a dot product of the rows themselves above it are left out
   const double* row_scale;  // (1) what rows were multiplied by when they were packed
 
   // Of a dot product of packed rows: their scale is a power of two.
@@ -22,8 +25,15 @@ struct DevicePairs {
     return scale * inverse * inverse;
   }
 
-  // Whether a block of rows and one of columns have no positive pair.
-  __device__ bool apart(std::int64_t row_block, std::int64_t column_block) const {
+  // For a dot product of packed rows: rounded as one of the rows themselves would be.
+  template <class T>
+  __device__ T packed_limit() const {
+    return static_cast<T>(static_cast<double>(static_cast<T>(limit)) * *row_scale * *row_scale);
+  }
+
+  // Whether all pairs of a block of rows and one of columns are negatives that count.
+  __device__ bool all_negative(std::int64_t row_block, std::int64_t column_block) const {
+    if (limit < INFINITY) return false;
     const GroupRange others = columns.ranges[column_block];
     return rows.ranges[2 * row_block].apart(others) && rows.ranges[2 * row_block + 1].apart(others);
   }

@@ -7,6 +7,38 @@
 namespace gramless::cuda {
 namespace {
 
+// Of all rows with all others, in order.
+std::vector<double> dot_products(const ContrastCase& shape, const ContrastInput& input) {
+  std::vector<std::vector<double>> rows;
+  for (const DeviceMatrix& part : input.parts)
+    for (std::int64_t i = 0; i < part.rows(); i++) {
+      std::vector<double> row;
+      for (std::int64_t k = 0; k < shape.width; k++) row.push_back(part.value(i, k));
+      const double norm = std::sqrt(std::inner_product(row.begin(), row.end(), row.begin(), 0.0));
+      for (double& value : row) value /= shape.normalize ? norm : 1;
+      rows.push_back(row);
+    }
+  std::vector<double> products;
+  for (std::size_t i = 0; i < rows.size(); i++)
+    for (std::size_t j = 0; j < i; j++)
+      products.push_back(std::inner_product(rows[i].begin(), rows[i].end(), rows[j].begin(), 0.0));
+  std::sort(products.begin(), products.end());
+  return products;
+}
+
+// In the middle of a gap that no rounding crosses, or of whole numbers one that many pairs have.
+double limit_of(const ContrastCase& shape, const ContrastInput& input) {
+  if (shape.left_out == 0) return INFINITY;
+  const std::vector<double> products = dot_products(shape, input);
+  const auto count = static_cast<double>(products.size());
+  auto best = static_cast<std::size_t>(count * (1 - shape.left_out));
+  if (shape.whole_numbers) return products[best];
+  const auto gap = [&](std::size_t i) { return products[i + 1] - products[i]; };
+  for (std::size_t i = best; i + 1 < static_cast<std::size_t>(count * (1 - shape.left_out / 2)); i++)
+    best = gap(i) > gap(best) ? i : best;
+  return products[best] + gap(best) / 2;
+}
+
 ContrastInput input_of(const ContrastCase& shape, Dtype dtype) {
   ContrastInput input;
   unsigned seed = 5;
@@ -18,7 +50,10 @@ ContrastInput input_of(const ContrastCase& shape, Dtype dtype) {
       const bool pairs = !input.parts.empty() && rows <= input.parts[0].rows() && shape.labels == 0;
       input.parts.emplace_back(
           dtype, rows, shape.width,
-          [&](std::int64_t i, std::int64_t k) { return noise(i, k) + (pairs ? 2 * input.parts[0].value(i, k) : 0); },
+          [&](std::int64_t i, std::int64_t k) {
+            const double own = shape.whole_numbers ? std::round(noise(i, k)) : noise(i, k);
+            return own + (pairs ? 2 * input.parts[0].value(i, k) : 0);
+          },
           seed % 2 == 0, seed % 3);
       for (std::int64_t i = 0; i < rows; i++) {
         const bool queue = parts == &shape.keys && p == 1;
@@ -29,6 +64,7 @@ ContrastInput input_of(const ContrastCase& shape, Dtype dtype) {
     }
   for (std::size_t i = 0; i < input.groups.size(); i++)
     input.weights.push_back(0.01 + 0.001 * static_cast<double>(i % 5));
+  input.limit = limit_of(shape, input);
   return input;
 }
 
@@ -56,6 +92,7 @@ ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input, Dtype
   problem.keys_are_anchors = shape.keys_are_anchors;
   problem.temperature = shape.temperature;
   problem.normalize = shape.normalize;
+  problem.limit = input.limit;
   problem.kind = shape.kind;
   problem.operand = operand;
   ContrastForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};
@@ -164,6 +201,54 @@ TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
       const ContrastInput input = input_of(shape, dtype);
       check_case(shape, dtype,
                  same_in_every_schedule([&] { return ours(shape, input, dtype, default_operand(dtype, false)); }));
+    }
+}
+
+const std::vector<ContrastCase> limited = {
+    {{33, 33}, {}, 12, 0.2, true, ContrastKind::softmax, 0, false, 0.2},
+    {{50}, {}, 20, 0.01, true, ContrastKind::softmax, 7, false, 0.1},
+    {{40, 40}, {}, 17, 0.3, true, ContrastKind::decoupled, 0, false, 0.3},
+    {{33}, {33}, 12, -0.2, true, ContrastKind::softmax, 0, true, 0.3},
+    {{130}, {130, 150}, 9, 8.0, false, ContrastKind::softmax, 0, false, 0.2},
+    {{70, 70}, {}, 6, 8.0, false, ContrastKind::softmax, 0, false, 0.2, true},
+};
+
+TEST(contrastive_losses_have_no_negatives_above_a_limit) {
+  if (!in_all_schedules) return check_cases({limited[0]}, Dtype::float32, Operand::split);
+  use_schedule(2);
+  check_cases(limited, Dtype::float32, Operand::split);
+  check_cases(limited, Dtype::float64, Operand::float64);
+  check_cases(limited, Dtype::float16, Operand::float16);
+}
+
+// Otherwise one anchor of a pair might leave out the other, and not the other way round. Of orthogonal rows the dot
+// product is all rounding.
+TEST(contrastive_losses_have_one_dot_product_for_a_pair_in_either_order) {
+  if (!in_all_schedules) return;  // no barrier of its own
+  use_schedule(0);
+  const ContrastCase shape{{1}, {1}, 12, 1.0, false, ContrastKind::log_sum_exp};
+  for (const Dtype dtype : float_dtypes)
+    for (unsigned seed = 0; seed < 8; seed++) {
+      std::vector<double> rows[2];
+      const auto noise = normal_entries(seed);
+      for (auto& row : rows)
+        for (std::int64_t k = 0; k < shape.width; k++) row.push_back(noise(0, k));
+      const auto dot = [](const auto& x, const auto& y) {
+        return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
+      };
+      const double along = dot(rows[0], rows[1]) / dot(rows[0], rows[0]);
+      for (std::size_t k = 0; k < rows[1].size(); k++) rows[1][k] -= along * rows[0][k];
+      const auto logit = [&](int first) {
+        ContrastInput input;
+        for (const int which : {first, 1 - first}) {
+          const auto entry = [&](std::int64_t, std::int64_t k) { return rows[which][static_cast<std::size_t>(k)]; };
+          input.parts.emplace_back(dtype, 1, shape.width, entry);
+          input.groups.push_back(-1);
+          input.weights.push_back(1);
+        }
+        return ours(shape, input, dtype, default_operand(dtype, false)).losses;
+      };
+      CHECK(logit(0) == logit(1));
     }
 }
 

@@ -92,6 +92,10 @@ ContrastProblem contrast_problem(const ContrastTask& task) {
   problem.key_groups = groups_of(task.keys);
   problem.temperature = task.temperature;
   problem.normalize = task.normalize;
+  if (task.limit < INFINITY) {
+    problem.anchor_limits.assign(problem.anchor_groups.size(), task.limit);
+    problem.key_limits.assign(problem.key_groups.size(), task.limit);
+  }
   problem.positives = task.kind != ContrastKind::log_sum_exp;
   problem.denominator = task.kind == ContrastKind::decoupled ? Denominator::negatives : Denominator::all;
   return problem;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -184,6 +185,7 @@ class ContrastLaunch:
     key_groups: Array | None
     temperature: float
     normalize: bool
+    exclude_above: float | None
     kind: str
     keys_are_anchors: bool = False  # whether the losses of keys against the anchors are wanted too
 
@@ -206,7 +208,9 @@ class ContrastLaunch:
         place = self.place
         sides = [[place.described(x) for x in side] for side in (self.anchors, self.keys)]
         groups = place.address(self.anchor_groups), place.address(self.key_groups)
-        return (*sides, *groups, self.temperature, self.normalize, self.kind, self.keys_are_anchors)
+        limit = math.inf if self.exclude_above is None else self.exclude_above
+        options = self.temperature, self.normalize, limit, self.kind, self.keys_are_anchors
+        return (*sides, *groups, *options)
 
     def forward(self) -> tuple[Array, Array, Array]:
         """The losses, what `backward` needs, the mean of the anchors' losses (1,): float64."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._device.hsic import own_values, pair_values
 from .._device.launch import ContrastLaunch, CudaKernel, HsicLaunch, Place
-from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_exclusion
+from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_hardest
 from .._device.status import cuda_module
 from ._framework import TorchFramework
 from ._options import Arguments
@@ -31,7 +31,7 @@ class DeviceProblem:
 
     def __init__(self, arguments: Arguments) -> None:
         *sides, labels, _, options = arguments
-        refuse_exclusion(options.function, options.exclude_above, options.exclude_hardest)
+        refuse_hardest(options.function, options.exclude_hardest)
         self.options = options
         anchors, keys = ([x.resolve_neg() for x in side] for side in sides)
         temperature = arguments.temperature()
@@ -41,7 +41,7 @@ class DeviceProblem:
         of_keys = None
         if keys and options.kind != "log_sum_exp":
             of_keys = queue_groups(where, keys[0].shape[0], sum(x.shape[0] for x in keys[1:]))
-        chosen = temperature, options.normalize, options.kind, options.symmetric
+        chosen = temperature, options.normalize, options.exclude_above, options.kind, options.symmetric
         launch = ContrastLaunch(where, anchors, keys, groups, of_keys, *chosen)
         self.contrast = DeviceContrast(launch, counted)
 
