@@ -76,8 +76,8 @@ class ContrastBackward {
     of_anchors_.run(pass_.pairs(false), anchors, keys, queue);
     finish(false, of_anchors_, queue);
     if (task_.grad_temperature != nullptr)  // symmetric pairs were differentiated by both of their rows
-      sum_up(alignments_, pass_.anchors(), -1 / task_.problem.temperature / (pass_.has_keys() ? 1 : 2),
-             task_.grad_temperature, queue);
+      grad_of_temperature(alignments_, pass_.anchors(), pass_.has_keys() ? -1 : -0.5, pass_.scales(),
+                          task_.grad_temperature, queue);
     if (keys_wanted()) {
       of_keys_.run(pass_.pairs(true), keys, anchors, queue);
       finish(true, of_keys_, queue);
@@ -126,8 +126,8 @@ class ContrastBackward {
     for (int p = 0; p < side.part_count; p++) {
       finish_gradients<Operand>(
           {pass_.side(of_keys).rows().rows, first, side.parts[p].rows, width(), padded(of_keys), gradients.strips(),
-           gradients.partials(), pass_.row_scale(), gradient_scale_,
-           task_.problem.normalize ? pass_.side(of_keys).inverse_norms() : nullptr, 1 / task_.problem.temperature,
+           gradients.partials(), pass_.scales(), gradient_scale_,
+           task_.problem.normalize ? pass_.side(of_keys).inverse_norms() : nullptr,
            task_.grads[(of_keys ? task_.problem.anchors.part_count : 0) + p], side.parts[p].dtype, alignments_},
           queue);
       first += side.parts[p].rows;
@@ -144,7 +144,8 @@ class ContrastBackward {
 
 const char* problem_with(const ContrastTask& task) {
   if (task.operand == Operand::tf32) return "contrastive losses have no TF32";
-  if (!(task.temperature != 0) || !std::isfinite(task.temperature)) return "temperature must be finite and not 0";
+  if (task.device_temperature == nullptr && (task.temperature == 0 || !std::isfinite(task.temperature)))
+    return "temperature must be finite and not 0";
   if (task.anchors.part_count < 1) return "there are no anchors";
   const Matrix& first = task.anchors.parts[0];
   for (const ContrastSide* side : {&task.anchors, &task.keys})

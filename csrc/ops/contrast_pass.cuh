@@ -8,19 +8,6 @@
 
 namespace gramless::cuda {
 
-// A shift of all anchors under which no exponential of a unit row's logit leaves float's normal numbers, nor any sum of
-// them; none where the temperature is too small for that.
-struct Shift {
-  double value = 0;
-  bool running = true;
-};
-inline Shift choose_shift(const ContrastTask& task, std::int64_t pairs) {
-  const double highest = task.operand == Operand::float64 ? 700 : 85, largest_logit = 1 / std::abs(task.temperature);
-  const double value = std::fmax(0.0, largest_logit + std::log(static_cast<double>(pairs)) - 0.7 * highest);
-  if (!task.normalize || !(largest_logit + value <= highest)) return {};
-  return {value, false};
-}
-
 inline AnchorLoss loss_of(const ContrastTask& task) {
   return {task.kind != ContrastKind::log_sum_exp, task.kind == ContrastKind::decoupled};
 }
@@ -31,7 +18,7 @@ class ContrastPass {
  public:
   ContrastPass(const ContrastTask& task, DeviceLayout& layout)
       : task_(task), anchors_(task.anchors, positives(), layout), keys_(other_side(), positives(), layout) {
-    row_scale_ = layout.take<double>(1);
+    scales_ = layout.take<LogitScales>(1);
   }
 
   void pack(Queue& queue) const {
@@ -40,29 +27,23 @@ class ContrastPass {
       anchors_.find_largest(queue);
       if (has_keys()) keys_.find_largest(queue);
     }
-    choose_row_scale(measured ? anchors_.largest() : nullptr, anchors(), keys_.largest(), has_keys() ? keys() : 0,
-                     is_scaled<Operand>, row_scale_, queue);
-    anchors_.pack(task_.normalize, row_scale_, queue);
-    if (has_keys()) keys_.pack(task_.normalize, row_scale_, queue);
+    const std::int64_t most = anchors() > keys() ? anchors() : keys();
+    choose_scales({measured ? anchors_.largest() : nullptr, keys_.largest(), anchors(), has_keys() ? keys() : 0,
+                   is_scaled<Operand>, task_.temperature, task_.device_temperature, task_.normalize,
+                   std::log(static_cast<double>(most)), std::is_same_v<typename Operand::Value, double> ? 700.0 : 85.0},
+                  scales_, queue);
+    anchors_.pack(task_.normalize, &scales_->row, queue);
+    if (has_keys()) keys_.pack(task_.normalize, &scales_->row, queue);
   }
 
   // Rows against columns: anchors against keys, or `turned`.
   DevicePairs<Operand> pairs(bool turned) const {
     const PairRows<Operand> rows = side(turned).rows(), columns = side(has_keys() ? !turned : turned).rows();
-    const Shift shift = choose_shift(task_, anchors() > keys() ? anchors() : keys());
-    return {rows,
-            columns,
-            !has_keys(),
-            1 / task_.temperature,
-            shift.value,
-            shift.running,
-            task_.kind == ContrastKind::softmax,
-            task_.limit,
-            row_scale_};
+    return {rows, columns, !has_keys(), task_.kind == ContrastKind::softmax, task_.limit, scales_};
   }
 
   const DeviceContrastRows<Operand>& side(bool of_keys) const { return of_keys ? keys_ : anchors_; }
-  const double* row_scale() const { return row_scale_; }
+  const LogitScales* scales() const { return scales_; }
   bool has_keys() const { return task_.keys.part_count > 0; }
   std::int64_t anchors() const { return rows_of(task_.anchors); }
   std::int64_t keys() const { return has_keys() ? rows_of(task_.keys) : anchors(); }
@@ -82,7 +63,7 @@ class ContrastPass {
 
   ContrastTask task_;
   DeviceContrastRows<Operand> anchors_, keys_;
-  double* row_scale_;
+  LogitScales* scales_;
 };
 
 }  // namespace gramless::cuda

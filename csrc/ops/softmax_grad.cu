@@ -106,9 +106,9 @@ __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t 
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);
     const auto replace = [&]<bool Plain, bool Running>() {
       const T limit = Plain ? T(0) : pairs.template packed_limit<T>();  // anew: no register is left for it
-      differentiate<Plain, Running>(tile, place, rows, columns, limit, static_cast<T>(pairs.shift), logit_of);
+      differentiate<Plain, Running>(tile, place, rows, columns, limit, static_cast<T>(pairs.scales->shift), logit_of);
     };
-    if (pairs.running)
+    if (pairs.scales->running)
       plain ? replace.template operator()<true, true>() : replace.template operator()<false, true>();
     else
       plain ? replace.template operator()<true, false>() : replace.template operator()<false, false>();

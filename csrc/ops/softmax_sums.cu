@@ -90,11 +90,12 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
   using T = typename Operand::Value;
   Tile tile(shared_memory<char>());
   const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
+  const bool running = pairs.scales->running;
   const T limit = pairs.template packed_limit<T>();
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   RowState<T> states[Tile::own_rows];
 #pragma unroll
-  for (auto& state : states) state.shift = pairs.running ? static_cast<T>(-INFINITY) : static_cast<T>(pairs.shift);
+  for (auto& state : states) state.shift = running ? static_cast<T>(-INFINITY) : static_cast<T>(pairs.scales->shift);
   for (std::int64_t t = first_tile; t < last_tile; t++) {
     const std::int64_t first_col = t * Shape::cols;
     const PairTile place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
@@ -106,7 +107,7 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
       for (int r = 0; r < Tile::own_rows; r++)
         add_row<Plain, Running>(tile, r, place, rule, pairs.positives_raise, logit_of, states[r]);
     };
-    if (pairs.running)
+    if (running)
       plain ? add.template operator()<true, true>() : add.template operator()<false, true>();
     else
       plain ? add.template operator()<true, false>() : add.template operator()<false, false>();
@@ -114,7 +115,7 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
     RowState<T>& state = states[r];
-    for (const int bits : {1, 2}) state.merge_lane(pairs.running, bits);
+    for (const int bits : {1, 2}) state.merge_lane(running, bits);
     const std::int64_t i = first_row + tile.row(r), rows = pairs.rows.count;
     if (threadIdx.x % 4 != 0 || i >= rows) continue;
     partials[i] = static_cast<double>(state.shift);

@@ -18,6 +18,7 @@ struct ContrastCase {
   bool keys_are_anchors = false;
   double left_out = 0;         // about so many of the pairs have a dot product above the limit
   bool whole_numbers = false;  // elements are, and the limit is one of their dot products
+  bool temperature_on_device = false;
 };
 
 struct ContrastAnswer {
