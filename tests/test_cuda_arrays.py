@@ -101,9 +101,27 @@ LOSSES = {
 @pytest.mark.parametrize("loss", LOSSES)
 @every_reduction
 def test_losses_are_those_of_the_cpu(device, loss, reduction):
-    for options in ({}, {"normalize": False}):
+    for options in ({}, {"normalize": False}, {"exclude_above": 0.3}):
         expected = LOSSES[loss](lambda x: x, reduction=reduction, **options)
         assert_same(device, LOSSES[loss](device.array, reduction=reduction, **options), expected)
+
+
+def test_negatives_of_whole_numbers_are_left_out_above_the_limit_not_at_it(device):
+    x, y = (np.round(2 * rows(12, 4, seed)) for seed in (0, 1))
+    for limit in (-np.inf, -3, 0, 5, np.inf):
+        options = {"exclude_above": limit, "normalize": False, "temperature": 4}
+        value, grads = gramless.nt_xent_value_and_grad(device.array(x), device.array(y), **options)
+        expected_value, expected = gramless.nt_xent_value_and_grad(x, y, **options)
+        assert_same(device, value, expected_value)
+        for ours, theirs in zip(grads, expected, strict=True):
+            assert_same(device, ours, theirs)
+
+
+def test_a_similarity_of_nan_is_above_no_limit(device):
+    x = rows()
+    x[3, 1] = np.nan
+    found = gramless.nt_xent(device.array(x), device.array(rows(seed=1)), exclude_above=0.3, reduction="none")
+    assert np.isnan(device.numpy(found)).all()
 
 
 def test_row_log_sum_exp_is_that_of_the_cpu(device):
@@ -131,9 +149,11 @@ GRADIENTS = {
 
 @pytest.mark.parametrize("loss", GRADIENTS)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_gradients_are_those_of_the_cpu(device, loss, reduction):
-    value, grads = GRADIENTS[loss](device.array, reduction=reduction)
-    expected_value, expected = GRADIENTS[loss](lambda x: x, reduction=reduction)
+@pytest.mark.parametrize("limit", [None, 0.1])
+def test_gradients_are_those_of_the_cpu(device, loss, reduction, limit):
+    options = {"reduction": reduction, "exclude_above": limit}
+    value, grads = GRADIENTS[loss](device.array, **options)
+    expected_value, expected = GRADIENTS[loss](lambda x: x, **options)
     assert_same(device, value, expected_value)
     assert len(grads) == len(expected)
     for ours, theirs in zip(grads, expected, strict=True):

@@ -116,6 +116,30 @@ def test_a_temperature_may_be_learned_wherever_it_lies(device, where):
     np.testing.assert_allclose(found.item(), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_temperature_of_the_device_is_not_read_by_the_host(device, monkeypatch, dtype):
+    x, y = (device.tensor(rows(seed=seed)) for seed in (0, 1))
+    temperature = device.tensor(np.array([0.25, 3.0])).to(dtype)[:1].requires_grad_()
+    expected = gramless.info_nce(x, y, symmetric=True, temperature=0.25)
+    with monkeypatch.context() as patched:
+        for read in ("item", "tolist", "numpy", "__float__"):
+            patched.setattr(torch.Tensor, read, None)
+        loss = gramless.info_nce(x, y, symmetric=True, temperature=temperature)
+        (found,) = grads_of(loss, temperature)
+    assert torch.equal(loss.detach(), expected)
+    assert (found.shape, found.dtype) == (temperature.shape, dtype)
+
+
+@pytest.mark.parametrize("value", [0.0, np.inf, np.nan])
+def test_a_temperature_of_the_device_that_makes_no_sense_gives_nan(device, value):
+    x, y = (device.tensor(rows(seed=seed)) for seed in (0, 1))
+    for normalize in (True, False):
+        loss = gramless.nt_xent(
+            x, y, temperature=device.tensor(np.array(value)), normalize=normalize, reduction="none"
+        )
+        assert loss.isnan().all()
+
+
 def test_modules_take_tensors_of_the_device(device):
     a, b = (device.tensor(rows(8, 4, seed, np.float32), requires_grad=True) for seed in (0, 1))
     scale = device.tensor(np.array(10.0, np.float32), requires_grad=True)

@@ -15,7 +15,8 @@ template <int Rows, int Cols, int WarpRows, int WarpCols>
 struct TileShape {
   static constexpr int rows = Rows, cols = Cols, warp_rows = WarpRows, warp_cols = WarpCols;
   static constexpr int warps_across = Cols / WarpCols, warps_down = Rows / WarpRows;
-  static constexpr bool lean = false;  // whether registers are short beside the tile
+  static constexpr bool lean = false;       // whether registers are short beside the tile
+  static constexpr bool symmetric = false;  // whether <a, b> has the bits of <b, a>
   static constexpr int threads = warps_across * warps_down * warp_lanes;
   static_assert(Rows % WarpRows == 0 && Cols % WarpCols == 0 && WarpCols % 16 == 0);
   static_assert(threads % 32 == 0);  // whole groups of 8 rows are copied at once
@@ -174,7 +175,10 @@ class DotTile {
       const std::uint32_t high[2] = {b[0][2 * half], b[0][2 * half + 1]};
       if constexpr (Operand::planes == 2) {
         const std::uint32_t low[2] = {b[1][2 * half], b[1][2 * half + 1]};
-        Operand::multiply_add(values_[m][n + half], a[0], a[1], high, low);
+        if constexpr (Shape::symmetric)
+          Operand::multiply_add_symmetric(values_[m][n + half], a[0], a[1], high, low);
+        else
+          Operand::multiply_add(values_[m][n + half], a[0], a[1], high, low);
       } else {
         Operand::multiply_add(values_[m][n + half], a[0], high);
       }

@@ -45,6 +45,21 @@ struct SplitOperand : HalfOperand {
 #pragma unroll
     for (int i = 0; i < 4; i++) d[i] += sum[i];
   }
+
+  // The same bits for <a, b> and <b, a>, since both cross products begin at 0.
+  __device__ __forceinline__ static void multiply_add_symmetric(float (&d)[4], const std::uint32_t (&a_high)[4],
+                                                                const std::uint32_t (&a_low)[4],
+                                                                const std::uint32_t (&b_high)[2],
+                                                                const std::uint32_t (&b_low)[2]) {
+    float sum[4], other[4];
+    multiply_half(sum, a_high, b_low);
+    multiply_half(other, a_low, b_high);
+#pragma unroll
+    for (int i = 0; i < 4; i++) sum[i] += other[i];
+    multiply_add_half(sum, a_high, b_high);
+#pragma unroll
+    for (int i = 0; i < 4; i++) d[i] += sum[i];
+  }
 };
 
 struct Tf32Operand {

@@ -1,88 +1,11 @@
 // The contrastive losses on the device, forward and backward: the CUDA twin of contrast.cpp.
 #include <cmath>
 
-#include "ops/contrast_coefficients.cuh"
-#include "ops/matrices.hpp"
+#include "ops/contrast_pass.cuh"
 #include "ops/visit_operand.cuh"
 
 namespace gramless::cuda {
 namespace {
-
-// A shift of all anchors under which no exponential of a unit row's logit leaves float's normal numbers, nor any sum of
-// them; none where the temperature is too small for that.
-struct Shift {
-  double value = 0;
-  bool running = true;
-};
-Shift choose_shift(const ContrastTask& task, std::int64_t pairs) {
-  const double highest = task.operand == Operand::float64 ? 700 : 85, largest_logit = 1 / std::abs(task.temperature);
-  const double value = std::fmax(0.0, largest_logit + std::log(static_cast<double>(pairs)) - 0.7 * highest);
-  if (!task.normalize || !(largest_logit + value <= highest)) return {};
-  return {value, false};
-}
-
-AnchorLoss loss_of(const ContrastTask& task) {
-  return {task.kind != ContrastKind::log_sum_exp, task.kind == ContrastKind::decoupled};
-}
-
-// Anchors and keys, packed; without keys the anchors are both.
-template <class Operand>
-class ContrastPass {
- public:
-  ContrastPass(const ContrastTask& task, DeviceLayout& layout)
-      : task_(task), anchors_(task.anchors, positives(), layout), keys_(other_side(), positives(), layout) {
-    row_scale_ = layout.take<double>(1);
-  }
-
-  void pack(Queue& queue) const {
-    const bool measured = is_scaled<Operand> && !task_.normalize;
-    if (measured) {
-      anchors_.find_largest(queue);
-      if (has_keys()) keys_.find_largest(queue);
-    }
-    choose_row_scale(measured ? anchors_.largest() : nullptr, anchors(), keys_.largest(), has_keys() ? keys() : 0,
-                     is_scaled<Operand>, row_scale_, queue);
-    anchors_.pack(task_.normalize, row_scale_, queue);
-    if (has_keys()) keys_.pack(task_.normalize, row_scale_, queue);
-  }
-
-  // Rows against columns: anchors against keys, or `turned`.
-  DevicePairs<Operand> pairs(bool turned) const {
-    const PairRows<Operand> rows = side(turned).rows(), columns = side(has_keys() ? !turned : turned).rows();
-    const Shift shift = choose_shift(task_, anchors() > keys() ? anchors() : keys());
-    return {rows,
-            columns,
-            !has_keys(),
-            1 / task_.temperature,
-            shift.value,
-            shift.running,
-            task_.kind == ContrastKind::softmax,
-            row_scale_};
-  }
-
-  const DeviceContrastRows<Operand>& side(bool of_keys) const { return of_keys ? keys_ : anchors_; }
-  const double* row_scale() const { return row_scale_; }
-  bool has_keys() const { return task_.keys.part_count > 0; }
-  std::int64_t anchors() const { return rows_of(task_.anchors); }
-  std::int64_t keys() const { return has_keys() ? rows_of(task_.keys) : anchors(); }
-  std::int64_t saved_rows() const { return anchors() + rows_of(task_.keys); }
-
- private:
-  bool positives() const { return task_.kind != ContrastKind::log_sum_exp; }
-  // One row that is never packed where there are no keys.
-  ContrastSide other_side() const {
-    if (has_keys()) return task_.keys;
-    ContrastSide none;
-    none.part_count = 1;
-    none.parts[0] = task_.anchors.parts[0];
-    none.parts[0].rows = 1;
-    return none;
-  }
-
-  ContrastTask task_;
-  DeviceContrastRows<Operand> anchors_, keys_;
-  double* row_scale_;
-};
 
 template <class Operand>
 class ContrastForward {
@@ -153,8 +76,8 @@ class ContrastBackward {
     of_anchors_.run(pass_.pairs(false), anchors, keys, queue);
     finish(false, of_anchors_, queue);
     if (task_.grad_temperature != nullptr)  // symmetric pairs were differentiated by both of their rows
-      sum_up(alignments_, pass_.anchors(), -1 / task_.problem.temperature / (pass_.has_keys() ? 1 : 2),
-             task_.grad_temperature, queue);
+      grad_of_temperature(alignments_, pass_.anchors(), pass_.has_keys() ? -1 : -0.5, pass_.scales(),
+                          task_.grad_temperature, queue);
     if (keys_wanted()) {
       of_keys_.run(pass_.pairs(true), keys, anchors, queue);
       finish(true, of_keys_, queue);
@@ -203,8 +126,8 @@ class ContrastBackward {
     for (int p = 0; p < side.part_count; p++) {
       finish_gradients<Operand>(
           {pass_.side(of_keys).rows().rows, first, side.parts[p].rows, width(), padded(of_keys), gradients.strips(),
-           gradients.partials(), pass_.row_scale(), gradient_scale_,
-           task_.problem.normalize ? pass_.side(of_keys).inverse_norms() : nullptr, 1 / task_.problem.temperature,
+           gradients.partials(), pass_.scales(), gradient_scale_,
+           task_.problem.normalize ? pass_.side(of_keys).inverse_norms() : nullptr,
            task_.grads[(of_keys ? task_.problem.anchors.part_count : 0) + p], side.parts[p].dtype, alignments_},
           queue);
       first += side.parts[p].rows;
@@ -221,7 +144,8 @@ class ContrastBackward {
 
 const char* problem_with(const ContrastTask& task) {
   if (task.operand == Operand::tf32) return "contrastive losses have no TF32";
-  if (!(task.temperature != 0) || !std::isfinite(task.temperature)) return "temperature must be finite and not 0";
+  if (task.device_temperature == nullptr && (task.temperature == 0 || !std::isfinite(task.temperature)))
+    return "temperature must be finite and not 0";
   if (task.anchors.part_count < 1) return "there are no anchors";
   const Matrix& first = task.anchors.parts[0];
   for (const ContrastSide* side : {&task.anchors, &task.keys})

@@ -20,17 +20,26 @@ __device__ float largest_of_block(float value, float* shared) {
   return value;
 }
 
-__global__ void __launch_bounds__(one_block)
-    row_scale_of(const float* anchors, std::int64_t anchor_count, const float* keys, std::int64_t key_count, bool split,
-                 double* scale) {
-  float largest = anchors == nullptr ? 1.0f : 0.0f;  // of unit rows
-  if (anchors != nullptr) {
-    for (std::int64_t i = threadIdx.x; i < anchor_count; i += one_block)
-      largest = anchors[i] > largest ? anchors[i] : largest;
-    for (std::int64_t i = threadIdx.x; i < key_count; i += one_block) largest = keys[i] > largest ? keys[i] : largest;
+// A shift of all anchors under which no exponential of a unit row's logit leaves the tiles' normal numbers, nor any sum
+// of them; none where the temperature is too small for that.
+__device__ LogitScales scales_by(const ScaleTask& task, double row_scale) {
+  const double temperature = task.device_temperature != nullptr ? *task.device_temperature : task.temperature;
+  const bool usable = temperature != 0 && std::isfinite(temperature);
+  const double scale = usable ? 1 / temperature : NAN, largest_logit = scale < 0 ? -scale : scale;
+  const double least = largest_logit + task.log_pairs - 0.7 * task.highest, shift = least > 0 ? least : 0;
+  if (!task.unit_rows || !(largest_logit + shift <= task.highest)) return {row_scale, scale, 0, true};
+  return {row_scale, scale, shift, false};
+}
+
+__global__ void __launch_bounds__(one_block) scales_of(ScaleTask task, LogitScales* scales) {
+  float largest = task.largest_anchor == nullptr ? 1.0f : 0.0f;  // of unit rows
+  if (task.largest_anchor != nullptr) {
+    const auto see = [&](float element) { largest = element > largest ? element : largest; };
+    for (std::int64_t i = threadIdx.x; i < task.anchors; i += one_block) see(task.largest_anchor[i]);
+    for (std::int64_t i = threadIdx.x; i < task.keys; i += one_block) see(task.largest_key[i]);
   }
   largest = largest_of_block(largest, shared_memory<float>());
-  if (threadIdx.x == 0) *scale = split ? static_cast<double>(split_scale(largest)) : 1.0;
+  if (threadIdx.x == 0) *scales = scales_by(task, task.split ? static_cast<double>(split_scale(largest)) : 1.0);
 }
 
 __global__ void losses_of(DeviceAnchorSums sums, std::int64_t rows, AnchorLoss loss, double* losses) {
@@ -41,11 +50,11 @@ __global__ void losses_of(DeviceAnchorSums sums, std::int64_t rows, AnchorLoss l
 }
 
 __global__ void __launch_bounds__(one_block)
-    sum_values(const double* values, std::int64_t count, double factor, double* sum) {
+    sum_values(const double* values, std::int64_t count, double factor, const LogitScales* scales, double* sum) {
   double sums[1] = {0};
   for (std::int64_t i = threadIdx.x; i < count; i += one_block) sums[0] += values[i];
   sum_over_block(sums, shared_memory<double>());
-  if (threadIdx.x == 0) *sum = factor * sums[0];
+  if (threadIdx.x == 0) *sum = factor * (scales != nullptr ? scales->logit : 1) * sums[0];
 }
 
 __global__ void __launch_bounds__(one_block)
@@ -87,7 +96,8 @@ __global__ void __launch_bounds__(row_threads) finish_rows(FinishGradTask<Operan
   if (within >= task.count) return;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const std::int64_t i = task.first + within, stride = task.rows.stride();
-  const double unscaled = 1 / (*task.gradient_scale * *task.row_scale);
+  const LogitScales scales = *task.scales;
+  const double unscaled = 1 / (*task.gradient_scale * scales.row);
   const auto dz = [&](std::int64_t k) {
     double sum = 0;
     for (std::int64_t strip = 0; strip < task.strips; strip++)
@@ -95,25 +105,24 @@ __global__ void __launch_bounds__(row_threads) finish_rows(FinishGradTask<Operan
     return sum * unscaled;
   };
   const auto z = [&](std::int64_t k) {
-    return static_cast<double>(packed_value(task.rows, i * stride + k)) / *task.row_scale;
+    return static_cast<double>(packed_value(task.rows, i * stride + k)) / scales.row;
   };
   double alignment = 0;
   for (std::int64_t k = lane; k < task.width; k += warp_lanes) alignment += dz(k) * z(k);
   alignment = sum_over_warp(alignment);
-  if (lane == 0) task.alignments[i] = task.scale * alignment;
+  if (lane == 0) task.alignments[i] = scales.logit * alignment;
   if (task.grad == nullptr) return;
   const double inverse = task.inverse_norms ? task.inverse_norms[i] : 1;
   // Below the least norm, x was divided by a constant.
   const double along = task.inverse_norms && inverse < 1 / least_norm ? alignment : 0;
   for (std::int64_t k = lane; k < task.width; k += warp_lanes)
-    set_element(task.grad, task.dtype, within * task.width + k, (dz(k) - along * z(k)) * inverse * task.scale);
+    set_element(task.grad, task.dtype, within * task.width + k, (dz(k) - along * z(k)) * inverse * scales.logit);
 }
 
 }  // namespace
 
-void choose_row_scale(const float* largest_anchor, std::int64_t anchors, const float* largest_key, std::int64_t keys,
-                      bool split, double* scale, Queue& queue) {
-  queue.launch(row_scale_of, {1}, one_block, block_bytes, largest_anchor, anchors, largest_key, keys, split, scale);
+void choose_scales(const ScaleTask& task, LogitScales* scales, Queue& queue) {
+  queue.launch(scales_of, {1}, one_block, block_bytes, task, scales);
 }
 
 void measure_losses(const DeviceAnchorSums& sums, std::int64_t rows, const AnchorLoss& loss, double* losses,
@@ -122,11 +131,13 @@ void measure_losses(const DeviceAnchorSums& sums, std::int64_t rows, const Ancho
 }
 
 void mean_of(const double* values, std::int64_t count, double* mean, Queue& queue) {
-  sum_up(values, count, 1 / static_cast<double>(count), mean, queue);
+  const LogitScales* const none = nullptr;
+  queue.launch(sum_values, {1}, one_block, block_bytes, values, count, 1 / static_cast<double>(count), none, mean);
 }
 
-void sum_up(const double* values, std::int64_t count, double factor, double* sum, Queue& queue) {
-  queue.launch(sum_values, {1}, one_block, block_bytes, values, count, factor, sum);
+void grad_of_temperature(const double* alignments, std::int64_t count, double factor, const LogitScales* scales,
+                         double* gradient, Queue& queue) {
+  queue.launch(sum_values, {1}, one_block, block_bytes, alignments, count, factor, scales, gradient);
 }
 
 void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows,

@@ -7,9 +7,18 @@
 
 namespace gramless::cuda {
 
-// *scale: what rows are multiplied by when they are packed, that of the largest element given.
-void choose_row_scale(const float* largest_anchor, std::int64_t anchors, const float* largest_key, std::int64_t keys,
-                      bool split, double* scale, Queue& queue);
+// What the scales of logits are chosen by.
+struct ScaleTask {
+  const float *largest_anchor, *largest_key;  // elements of each row; without them rows are of length 1
+  std::int64_t anchors, keys;
+  bool split;  // whether the rows are scaled
+  double temperature;
+  const double* device_temperature;  // (1), read instead where given
+  bool unit_rows;
+  double log_pairs;  // of the most pairs an anchor has
+  double highest;    // exponent that the tiles' type is good for
+};
+void choose_scales(const ScaleTask& task, LogitScales* scales, Queue& queue);
 
 // losses (rows), of one side.
 void measure_losses(const DeviceAnchorSums& sums, std::int64_t rows, const AnchorLoss& loss, double* losses,
@@ -42,17 +51,18 @@ struct FinishGradTask {
   PackedRows<Operand> rows;
   std::int64_t first, count, width, padded_rows, strips;  // rows of one part
   const typename Operand::Value* partials;                // (strips, padded rows, stride)
-  const double *row_scale, *gradient_scale;
+  const LogitScales* scales;
+  const double* gradient_scale;
   const double* inverse_norms;  // (rows); null: not normalised
-  double scale;                 // of the logits
   void* grad;                   // (count, width) or null
   Dtype dtype;
-  double* alignments;  // (rows): scale <dz, z>
+  double* alignments;  // (rows): scales->logit <dz, z>
 };
 template <class Operand>
 void finish_gradients(const FinishGradTask<Operand>& task, Queue& queue);
 
-// *gradient = factor * sum of values.
-void sum_up(const double* values, std::int64_t count, double factor, double* sum, Queue& queue);
+// *gradient = factor * sum of alignments / temperature.
+void grad_of_temperature(const double* alignments, std::int64_t count, double factor, const LogitScales* scales,
+                         double* gradient, Queue& queue);
 
 }  // namespace gramless::cuda

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "support/array.hpp"
 
@@ -99,7 +100,9 @@ struct ContrastTask {
   ContrastSide anchors, keys;     // without keys, anchors meet each other
   bool keys_are_anchors = false;  // whether the losses of keys against the anchors are wanted too: CLIP
   double temperature = 0.5;
+  const double* device_temperature = nullptr;  // (1) or null: read instead; losses are NaN where it is 0 or not finite
   bool normalize = true;
+  double limit = std::numeric_limits<double>::infinity();  // negatives with a dot product above it are left out
   ContrastKind kind = ContrastKind::softmax;
   Operand operand = Operand::split;  // not tf32
 };

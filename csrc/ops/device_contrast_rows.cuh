@@ -10,7 +10,16 @@ namespace gramless::cuda {
 
 // A warp owns whole rows of a tile, so that their sums, and the weights times rows, need no other warp.
 template <class Operand>
-using SoftmaxShape = std::conditional_t<Operand::atom_rows == 16, TileShape<128, 64, 16, 64>, TileShape<64, 32, 8, 32>>;
+struct SoftmaxShape
+    : std::conditional_t<Operand::atom_rows == 16, TileShape<128, 64, 16, 64>, TileShape<64, 32, 8, 32>> {
+  static constexpr bool symmetric = true;  // a limit leaves a pair out of the sums of both anchors or of neither
+};
+
+// The same where a row's gradient lies in registers beside the tile.
+template <class Operand>
+struct GradShape : SoftmaxShape<Operand> {
+  static constexpr bool lean = true;
+};
 
 // Groups of the rows of one block lie in [lowest, highest]; those without a partner do not count.
 struct GroupRange {

@@ -9,7 +9,7 @@ namespace gramless::cuda {
 
 template <class Operand>
 struct KernelGradShape : SoftmaxShape<Operand> {
-  static constexpr bool lean = true;
+  static constexpr bool lean = true, symmetric = false;
 };
 
 // The derivative of a loss by the layer's kernel value of a pair:

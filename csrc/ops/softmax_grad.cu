@@ -52,13 +52,11 @@ struct GradTask {
   typename Operand::Value* partials;  // (strips, padded rows, stride)
 };
 
-// Dot products become derivatives; what the tile does not own becomes 0. Arrays begin with the tile's first row or
-// column.
-template <bool Plain, bool Running, class Operand, class Tile>
-__device__ void differentiate(Tile& tile, const PairTile& place, const TileAnchors<typename Operand::Value>& rows,
-                              const TileAnchors<typename Operand::Value>& columns, typename Operand::Value fixed_shift,
-                              const Logit<Operand> logit_of) {
-  using T = typename Operand::Value;
+// Dot products become derivatives; what the tile does not own, and negatives above the limit, become 0. Arrays begin
+// with the tile's first row or column.
+template <bool Plain, bool Running, class Operand, class Tile, class T>
+__device__ void differentiate(Tile& tile, const PairTile& place, const TileAnchors<T>& rows,
+                              const TileAnchors<T>& columns, T limit, T fixed_shift, const Logit<Operand> logit_of) {
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
     if (!Plain || Running || is_scaled<Operand>) forget_loads();  // reads again what no register is left for
@@ -76,7 +74,8 @@ __device__ void differentiate(Tile& tile, const PairTile& place, const TileAncho
       } else {
         const bool positive = group >= 0 && rows.groups[tile.row(r)] == group;
         const T sum = of_row.share(e, positive) + of_column.share(e_column, positive);
-        tile.at(r, c) = place.owns(tile.row(r), j) ? sum : T(0);
+        const bool left_out = !positive && tile.at(r, c) > limit;
+        tile.at(r, c) = place.owns(tile.row(r), j) && !left_out ? sum : T(0);
       }
     }
   }
@@ -84,7 +83,7 @@ __device__ void differentiate(Tile& tile, const PairTile& place, const TileAncho
 
 template <class Operand>
 __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t first_tile, std::int64_t last_tile) {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = GradShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
   using Product = TimesRows<Operand, Shape, grad_slices<Operand>>;
   using T = typename Operand::Value;
@@ -103,12 +102,13 @@ __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t 
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
     product.load(pairs.columns.rows, first_col, first_slice, slices);  // on its way while the tile is differentiated
     const PairTile place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
-    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.apart(blockIdx.x, t);
+    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);
     const auto replace = [&]<bool Plain, bool Running>() {
-      differentiate<Plain, Running>(tile, place, rows, columns, static_cast<T>(pairs.shift), logit_of);
+      const T limit = Plain ? T(0) : pairs.template packed_limit<T>();  // anew: no register is left for it
+      differentiate<Plain, Running>(tile, place, rows, columns, limit, static_cast<T>(pairs.scales->shift), logit_of);
     };
-    if (pairs.running)
+    if (pairs.scales->running)
       plain ? replace.template operator()<true, true>() : replace.template operator()<false, true>();
     else
       plain ? replace.template operator()<true, false>() : replace.template operator()<false, false>();
@@ -122,7 +122,7 @@ __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t 
 
 // Block (x, y, z): a block of rows against a strip of columns, for some of the width.
 template <class Operand>
-__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads)
+__global__ void __launch_bounds__(GradShape<Operand>::threads)
     grad_of_rows(GradTask<Operand> task, std::int64_t tiles) {
   const std::int64_t strip = blockIdx.y, strips = gridDim.y;
   const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
@@ -144,7 +144,7 @@ SoftmaxGrad<Operand>::SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::
 template <class Operand>
 void SoftmaxGrad<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceCoefficients<Value>& rows,
                                const DeviceCoefficients<Value>& columns, Queue& queue) const {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = GradShape<Operand>;
   const GradTask<Operand> task{pairs, rows, columns, DeviceContrastRows<Operand>::padded(rows_), partials_};
   queue.launch(grad_of_rows<Operand>,
                {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_),

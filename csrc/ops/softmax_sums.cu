@@ -36,24 +36,27 @@ struct RowState {
   }
 };
 
-// Groups of a tile's rows and columns.
-struct TileGroups {
+// How a tile's pairs count: groups of its rows and columns, and the dot product above which a negative does not.
+template <class T>
+struct TileRule {
   const std::int32_t *rows, *columns;
+  T limit;
 };
 
-// Adds a tile's row r. `Plain`: the tile owns all its pairs, and all are negatives.
+// Adds a tile's row r. `Plain`: the tile owns all its pairs, and all are negatives that count.
 template <bool Plain, bool Running, class Operand, class Tile, class T>
-__device__ void add_row(Tile& tile, int r, const PairTile& place, const TileGroups& groups, bool positives_raise,
+__device__ void add_row(Tile& tile, int r, const PairTile& place, const TileRule<T>& rule, bool positives_raise,
                         const Logit<Operand> logit_of, RowState<T>& state) {
-  const std::int32_t group = Plain ? -1 : groups.rows[tile.row(r)];
+  const std::int32_t group = Plain ? -1 : rule.rows[tile.row(r)];
   const auto owned = [&](int c) { return Plain || place.owns(tile.row(r), tile.col(c)); };
-  const auto is_positive = [&](int c) { return !Plain && group >= 0 && groups.columns[tile.col(c)] == group; };
+  const auto is_positive = [&](int c) { return !Plain && group >= 0 && rule.columns[tile.col(c)] == group; };
+  const auto is_negative = [&](int c) { return Plain || (!is_positive(c) && !(tile.at(r, c) > rule.limit)); };
   if constexpr (Running) {
     T highest = state.shift;
 #pragma unroll
     for (int c = 0; c < tile.own_cols; c++) {
       const T logit = logit_of(tile.at(r, c));
-      if (owned(c) && logit > highest && (positives_raise || !is_positive(c))) highest = logit;
+      if (owned(c) && logit > highest && (is_negative(c) || (positives_raise && is_positive(c)))) highest = logit;
     }
     if (highest > state.shift) state.rescale(highest);
   }
@@ -68,7 +71,7 @@ __device__ void add_row(Tile& tile, int r, const PairTile& place, const TileGrou
         positive += weight;
         positive_logit += logit;
         state.count++;
-      } else {
+      } else if (is_negative(c)) {
         negative += weight;
       }
     }
@@ -87,22 +90,24 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
   using T = typename Operand::Value;
   Tile tile(shared_memory<char>());
   const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
+  const bool running = pairs.scales->running;
+  const T limit = pairs.template packed_limit<T>();
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   RowState<T> states[Tile::own_rows];
 #pragma unroll
-  for (auto& state : states) state.shift = pairs.running ? static_cast<T>(-INFINITY) : static_cast<T>(pairs.shift);
+  for (auto& state : states) state.shift = running ? static_cast<T>(-INFINITY) : static_cast<T>(pairs.scales->shift);
   for (std::int64_t t = first_tile; t < last_tile; t++) {
     const std::int64_t first_col = t * Shape::cols;
     const PairTile place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
-    const TileGroups groups{pairs.rows.groups + first_row, pairs.columns.groups + first_col};
-    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.apart(blockIdx.x, t);
+    const TileRule<T> rule{pairs.rows.groups + first_row, pairs.columns.groups + first_col, limit};
+    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
     const auto add = [&]<bool Plain, bool Running>() {
 #pragma unroll
       for (int r = 0; r < Tile::own_rows; r++)
-        add_row<Plain, Running>(tile, r, place, groups, pairs.positives_raise, logit_of, states[r]);
+        add_row<Plain, Running>(tile, r, place, rule, pairs.positives_raise, logit_of, states[r]);
     };
-    if (pairs.running)
+    if (running)
       plain ? add.template operator()<true, true>() : add.template operator()<false, true>();
     else
       plain ? add.template operator()<true, false>() : add.template operator()<false, false>();
@@ -110,7 +115,7 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
     RowState<T>& state = states[r];
-    for (const int bits : {1, 2}) state.merge_lane(pairs.running, bits);
+    for (const int bits : {1, 2}) state.merge_lane(running, bits);
     const std::int64_t i = first_row + tile.row(r), rows = pairs.rows.count;
     if (threadIdx.x % 4 != 0 || i >= rows) continue;
     partials[i] = static_cast<double>(state.shift);

@@ -1,29 +1,45 @@
 // Each anchor's softmax sums over all columns, on the device.
 #pragma once
 
+#include <cmath>
+
 #include "ops/device_contrast_rows.cuh"
 #include "ops/pack_rows.cuh"
 
 namespace gramless::cuda {
 
-// All pairs of rows with columns. logit = scale * dot product of the rows themselves.
+// What logits are made with: on the device, where the largest element is known, and a temperature may be.
+struct LogitScales {
+  double row;    // what rows were multiplied by when they were packed: a power of two
+  double logit;  // 1 / temperature
+  double shift;  // of all anchors, unless running
+  bool running;  // shifts are each anchor's largest logit
+};
+
+// All pairs of rows with columns. logit = scales->logit * dot product of the rows themselves.
 template <class Operand>
 struct DevicePairs {
   PairRows<Operand> rows, columns;
-  bool symmetric;       // columns are the rows again
-  double scale, shift;  // shift: of all anchors, unless running
-  bool running;         // shifts are each anchor's largest logit
+  bool symmetric;  // columns are the rows again
   bool positives_raise;
-  const double* row_scale;  // (1) what rows were multiplied by when they were packed
+  double limit;  // negatives with a dot product of the rows themselves above it are left out
+  const LogitScales* scales;
 
-  // Of a dot product of packed rows: their scale is a power of two.
+  // Of a dot product of packed rows.
   __device__ double packed_scale() const {
-    const double inverse = static_cast<double>(inverse_of_power(static_cast<float>(*row_scale)));
-    return scale * inverse * inverse;
+    const double inverse = static_cast<double>(inverse_of_power(static_cast<float>(scales->row)));
+    return scales->logit * inverse * inverse;
   }
 
-  // Whether a block of rows and one of columns have no positive pair.
-  __device__ bool apart(std::int64_t row_block, std::int64_t column_block) const {
+  // For a dot product of packed rows: rounded as one of the rows themselves would be.
+  template <class T>
+  __device__ T packed_limit() const {
+    return static_cast<T>(static_cast<double>(static_cast<T>(limit)) * scales->row * scales->row);
+  }
+
+  // Whether all pairs of a block of rows and one of columns are negatives that count.
+  __device__ bool all_negative(std::int64_t row_block, std::int64_t column_block) const {
+    if (limit < INFINITY) return false;
     const GroupRange others = columns.ranges[column_block];
     return rows.ranges[2 * row_block].apart(others) && rows.ranges[2 * row_block + 1].apart(others);
   }

@@ -16,6 +16,9 @@ struct ContrastCase {
   ContrastKind kind = ContrastKind::softmax;
   std::int64_t labels = 0;  // so many groups at random; 0: rows of one number
   bool keys_are_anchors = false;
+  double left_out = 0;         // about so many of the pairs have a dot product above the limit
+  bool whole_numbers = false;  // elements are, and the limit is one of their dot products
+  bool temperature_on_device = false;
 };
 
 struct ContrastAnswer {
@@ -30,6 +33,7 @@ struct ContrastInput {
   std::vector<DeviceMatrix> parts;
   std::vector<std::int32_t> groups;
   std::vector<double> weights;
+  double limit = INFINITY;
 };
 
 template <class T>
@@ -91,17 +95,19 @@ class NaiveContrast {
     const T scale = static_cast<T>(1 / shape_.temperature);
     for (std::size_t i = 0; i < a.size(); i++) {
       std::vector<T> logits(b.size()), weights(b.size());
-      std::vector<bool> positive(b.size());
+      std::vector<bool> positive(b.size()), left_out(b.size());
       T highest = -INFINITY, positive_logits = 0, denominator = 0;
       int count = 0;
       const auto counts = [&](std::size_t j) {
-        return !(self_ && i == j) && !(positive[j] && shape_.kind == ContrastKind::decoupled);
+        return !(self_ && i == j) && !left_out[j] && !(positive[j] && shape_.kind == ContrastKind::decoupled);
       };
       for (std::size_t j = 0; j < b.size(); j++) {
-        logits[j] = dot(a[i], b[j]) * scale;
+        const T product = dot(a[i], b[j]);
+        logits[j] = product * scale;
         const std::int32_t group = input_.groups[first_a + i];
         positive[j] = !(self_ && i == j) && group >= 0 && group == input_.groups[first_b + j] &&
                       shape_.kind != ContrastKind::log_sum_exp;
+        left_out[j] = !positive[j] && product > static_cast<T>(input_.limit);
         if (counts(j)) highest = std::max(highest, logits[j]);
         if (positive[j]) positive_logits += logits[j], count++;
       }

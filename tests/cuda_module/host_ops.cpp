@@ -90,8 +90,13 @@ ContrastProblem contrast_problem(const ContrastTask& task) {
   for (int part = 0; part < task.keys.part_count; part++) problem.keys.push_back(view(task.keys.parts[part]));
   problem.anchor_groups = groups_of(task.anchors);
   problem.key_groups = groups_of(task.keys);
-  problem.temperature = task.temperature;
+  problem.temperature = task.device_temperature ? *task.device_temperature : task.temperature;
+  if (problem.temperature == 0 || std::isinf(problem.temperature)) problem.temperature = NAN;
   problem.normalize = task.normalize;
+  if (task.limit < INFINITY) {
+    problem.anchor_limits.assign(problem.anchor_groups.size(), task.limit);
+    problem.key_limits.assign(problem.key_groups.size(), task.limit);
+  }
   problem.positives = task.kind != ContrastKind::log_sum_exp;
   problem.denominator = task.kind == ContrastKind::decoupled ? Denominator::negatives : Denominator::all;
   return problem;

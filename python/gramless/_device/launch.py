@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -175,15 +176,19 @@ def median_squared_distance(
 
 @dataclass(frozen=True)
 class ContrastLaunch:
-    """A contrastive problem: `groups` are int32 arrays or None, as ops/cuda_ops.hpp explains them."""
+    """A contrastive problem: `groups` are int32 arrays or None, as ops/cuda_ops.hpp explains them.
+
+    A temperature that is an array (1,) of float64 is read by the device, and not checked.
+    """
 
     place: Place
     anchors: Sequence[Array]
     keys: Sequence[Array]
     anchor_groups: Array | None
     key_groups: Array | None
-    temperature: float
+    temperature: float | Array
     normalize: bool
+    exclude_above: float | None
     kind: str
     keys_are_anchors: bool = False  # whether the losses of keys against the anchors are wanted too
 
@@ -206,7 +211,11 @@ class ContrastLaunch:
         place = self.place
         sides = [[place.described(x) for x in side] for side in (self.anchors, self.keys)]
         groups = place.address(self.anchor_groups), place.address(self.key_groups)
-        return (*sides, *groups, self.temperature, self.normalize, self.kind, self.keys_are_anchors)
+        known = isinstance(self.temperature, float)
+        temperature = (self.temperature, 0) if known else (math.nan, place.address(self.temperature))
+        limit = math.inf if self.exclude_above is None else self.exclude_above
+        options = self.normalize, limit, self.kind, self.keys_are_anchors
+        return (*sides, *groups, *temperature, *options)
 
     def forward(self) -> tuple[Array, Array, Array]:
         """The losses, what `backward` needs, the mean of the anchors' losses (1,): float64."""

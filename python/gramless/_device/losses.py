@@ -84,19 +84,19 @@ class DeviceContrast:
         )
 
 
-def refuse_exclusion(function: str, exclude_above: Any, exclude_hardest: Any) -> None:
-    """Raises NotImplementedError where negatives are to be left out."""
-    for name, value in (("exclude_above", exclude_above), ("exclude_hardest", exclude_hardest)):
-        if value is not None:
-            raise NotImplementedError(
-                f"{function}: {name} has no CUDA kernel yet but is {value!r}; "
-                "copy the inputs to the CPU, by .cpu() or .get()"
-            )
+def refuse_hardest(function: str, exclude_hardest: Any) -> None:
+    """Raises NotImplementedError where the hardest negatives are to be left out."""
+    if exclude_hardest is not None:
+        raise NotImplementedError(
+            f"{function}: exclude_hardest has no CUDA kernel yet but is {exclude_hardest!r}; "
+            "copy the inputs to the CPU, by .cpu() or .get()"
+        )
 
 
-def _options(function: str, options: ContrastOptions) -> tuple[float, bool, str]:
-    refuse_exclusion(function, options.exclude_above, options.exclude_hardest)
-    return options.temperature, options.normalize, "decoupled" if options.decoupled else "softmax"
+def _options(function: str, options: ContrastOptions) -> tuple[float, bool, float | None, str]:
+    refuse_hardest(function, options.exclude_hardest)
+    kind = "decoupled" if options.decoupled else "softmax"
+    return options.temperature, options.normalize, options.exclude_above, kind
 
 
 def embeddings(function: str, named: dict[str, Any]) -> tuple[Place, list[Array]]:
@@ -170,7 +170,7 @@ def row_log_sum_exp(
     """log sum_j exp(<x_i, y_j> / temperature); its value with reduction "none" is (n,)."""
     place, (rows, *keys) = embeddings(function, {"x": x} if y is None else {"x": x, "y": y})
     keys = [] if exclude_self else keys or [rows]
-    launch = ContrastLaunch(place, [rows], keys, None, None, temperature, normalize, "log_sum_exp")
+    launch = ContrastLaunch(place, [rows], keys, None, None, temperature, normalize, None, "log_sum_exp")
     return DeviceContrast(launch)
 
 

@@ -1,6 +1,6 @@
 """The operators of torch on a GPU: what `Problem` and the operators of HSIC are on a CPU.
 
-Nothing waits for it, but a temperature that is a tensor and labels of the CPU.
+Nothing waits for it, but labels of the CPU.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from .._device.hsic import own_values, pair_values
 from .._device.launch import ContrastLaunch, CudaKernel, HsicLaunch, Place
-from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_exclusion
+from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_hardest
 from .._device.status import cuda_module
-from ._framework import TorchFramework
+from ._framework import TorchFramework, on_device
 from ._options import Arguments
 
 HEAD = 2  # what stands before a layer's row sums in `saved`, as on the CPU
@@ -26,22 +26,30 @@ def place(function: str, x: Tensor) -> Place:
     return Place(function, framework, framework.device(x), cuda_module(function))
 
 
+def temperature_of(arguments: Arguments) -> float | Tensor:
+    """A number, or where a device holds it float64 (1,) of the anchors' device, which nobody waits for."""
+    learned = arguments.learned_temperature
+    if learned is None or not on_device(learned):
+        return arguments.temperature()
+    return learned.detach().resolve_neg().to(arguments.anchors[0].device, torch.float64).reshape(1)
+
+
 class DeviceProblem:
     """The arguments of an operator of contrastive losses as those of a launch."""
 
     def __init__(self, arguments: Arguments) -> None:
         *sides, labels, _, options = arguments
-        refuse_exclusion(options.function, options.exclude_above, options.exclude_hardest)
+        refuse_hardest(options.function, options.exclude_hardest)
         self.options = options
         anchors, keys = ([x.resolve_neg() for x in side] for side in sides)
-        temperature = arguments.temperature()
+        temperature = temperature_of(arguments)
         where, groups, counted = place(options.function, anchors[0]), None, None
         if labels is not None:
             groups, counted = groups_of(where, labels, sum(x.shape[0] for x in anchors))
         of_keys = None
         if keys and options.kind != "log_sum_exp":
             of_keys = queue_groups(where, keys[0].shape[0], sum(x.shape[0] for x in keys[1:]))
-        chosen = temperature, options.normalize, options.kind, options.symmetric
+        chosen = temperature, options.normalize, options.exclude_above, options.kind, options.symmetric
         launch = ContrastLaunch(where, anchors, keys, groups, of_keys, *chosen)
         self.contrast = DeviceContrast(launch, counted)
 
