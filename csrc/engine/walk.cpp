@@ -16,7 +16,7 @@
 namespace gramless::walk_detail {
 namespace {
 
-constexpr double flops_per_thread = 2e6;  // below this, waking a thread costs more than it saves
+constexpr double flops_per_thread = 6e6;  // below this, waking a thread costs more than it saves
 constexpr auto report_interval = std::chrono::milliseconds(50);
 
 // Finished tasks wait in a ring until all before them have merged; a thread may run ahead by the length of the ring.
