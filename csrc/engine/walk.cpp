@@ -8,26 +8,76 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "support/aligned_buffer.hpp"
 #include "support/thread_pool.hpp"
+#include "support/workspace.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) (void)0
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) (void)0
+#endif
 
 namespace gramless::walk_detail {
 namespace {
 
-constexpr double flops_per_thread = 6e6;  // below this, waking a thread costs more than it saves
+constexpr double flops_per_thread = 12e6;  // below this, waking a thread costs more than it saves
 constexpr auto report_interval = std::chrono::milliseconds(50);
+
+// What the threads of a walk work in, cut from one piece that the next walk may have: fresh pages would cost a short
+// walk more than its work does. Gaps between the pieces are for AddressSanitizer to see.
+class WalkMemory {
+ public:
+  // Room for `count` pieces of `bytes` each.
+  static std::size_t room(std::size_t count, std::size_t bytes) {
+    return count * (AlignedBuffer::round_up(bytes) + gap);
+  }
+
+  explicit WalkMemory(std::size_t room) : room_(room) {
+    if (room <= most_kept)
+      kept_ = Workspace(room, Workspace::BeyondLimit::fresh);
+    else
+      own_ = AlignedBuffer(room);
+    next_ = begin();
+    ASAN_POISON_MEMORY_REGION(begin(), room_);
+  }
+  WalkMemory(const WalkMemory&) = delete;
+  WalkMemory& operator=(const WalkMemory&) = delete;
+  ~WalkMemory() { ASAN_UNPOISON_MEMORY_REGION(begin(), room_); }
+
+  char* take(std::size_t bytes) {
+    ASAN_UNPOISON_MEMORY_REGION(next_, bytes);
+    return std::exchange(next_, next_ + room(1, bytes));
+  }
+
+ private:
+  static constexpr std::size_t gap = AlignedBuffer::alignment, most_kept = std::size_t{32} << 20;
+
+  char* begin() const { return room_ <= most_kept ? kept_.data() : own_.data(); }
+
+  std::size_t room_;
+  Workspace kept_;
+  AlignedBuffer own_;
+  char* next_ = nullptr;
+};
 
 // Finished tasks wait in a ring until all before them have merged; a thread may run ahead by the length of the ring.
 class OrderedWalk {
  public:
   OrderedWalk(const WalkPlan& plan, const WalkSteps& steps, int threads)
-      : plan_(plan), steps_(steps), ring_(static_cast<std::size_t>(threads == 1 ? 1 : 2 * threads + 2)) {
-    for (Slot& slot : ring_) slot.partial = AlignedBuffer(plan.partial_bytes);
-    for (int i = 0; i < threads; i++) {
-      scratch_.emplace_back(plan.scratch_bytes);
-      std::memset(scratch_.back().data(), 0, AlignedBuffer::alignment);
+      : plan_(plan),
+        steps_(steps),
+        ring_(static_cast<std::size_t>(threads == 1 ? 1 : 2 * threads + 2)),
+        scratch_(static_cast<std::size_t>(threads)),
+        memory_(WalkMemory::room(scratch_.size(), plan.scratch_bytes) +
+                WalkMemory::room(ring_.size(), plan.partial_bytes)) {
+    for (Slot& slot : ring_) slot.partial = memory_.take(plan.partial_bytes);
+    for (char*& scratch : scratch_) {
+      scratch = memory_.take(plan.scratch_bytes);
+      std::memset(scratch, 0, std::min(plan.scratch_bytes, AlignedBuffer::alignment));
     }
   }
 
@@ -39,7 +89,7 @@ class OrderedWalk {
 
  private:
   struct Slot {
-    AlignedBuffer partial;
+    char* partial = nullptr;
     bool ready = false;
   };
 
@@ -56,7 +106,7 @@ class OrderedWalk {
   void serve() {
     std::unique_lock lock(mutex_);
     if (entered_ == scratch_.size()) return;
-    char* scratch = scratch_[entered_++].data();
+    char* scratch = scratch_[entered_++];
     lock.unlock();
     ThreadWorker worker(*this);
     while (true) {
@@ -64,7 +114,7 @@ class OrderedWalk {
       const std::int64_t task = claim(lock, worker);
       lock.unlock();
       if (task < 0) break;
-      char* partial = slot(task).partial.data();
+      char* partial = slot(task).partial;
       steps_.compute(steps_.context, task, scratch, partial, worker);
       lock.lock();
       if (!stopped_) finish_task(task);
@@ -91,7 +141,7 @@ class OrderedWalk {
     slot(task).ready = true;
     const bool was_full = claimed_ == merged_ + ring_length();
     for (; merged_ < plan_.tasks && slot(merged_).ready; merged_++) {
-      steps_.merge(steps_.context, merged_, slot(merged_).partial.data());
+      steps_.merge(steps_.context, merged_, slot(merged_).partial);
       slot(merged_).ready = false;
     }
     if (was_full) progress_.notify_all();
@@ -124,7 +174,8 @@ class OrderedWalk {
   const WalkPlan& plan_;
   const WalkSteps& steps_;
   std::vector<Slot> ring_;
-  std::vector<AlignedBuffer> scratch_;
+  std::vector<char*> scratch_;
+  WalkMemory memory_;
   std::thread::id caller_;
   std::mutex mutex_;  // orders everything below, the partial answers included: written before ready is set
   std::condition_variable progress_;

@@ -29,8 +29,8 @@ void set_workspace_limit(std::size_t bytes) {
   if (spare && spare->bytes <= bytes) exchange_spare(std::move(spare));
 }
 
-Workspace::Workspace(std::size_t bytes) {
-  if (bytes == 0 || bytes > limit) return;
+Workspace::Workspace(std::size_t bytes, BeyondLimit beyond) {
+  if (bytes == 0 || (bytes > limit && beyond == BeyondLimit::none)) return;
   bytes_ = bytes;
   if (std::unique_ptr<Spare> spare = exchange_spare(nullptr); spare && spare->bytes >= bytes) {
     bytes_ = spare->bytes;

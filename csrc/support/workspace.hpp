@@ -12,11 +12,13 @@ namespace gramless {
 std::size_t workspace_limit();
 void set_workspace_limit(std::size_t bytes);
 
-// Taken up to the limit, empty beyond it. The largest that was given back is kept for the next.
+// The largest that was given back is kept for the next, up to the limit.
 class Workspace {
  public:
+  enum class BeyondLimit { none, fresh };  // what there is beyond it
+
   Workspace() = default;
-  explicit Workspace(std::size_t bytes);
+  explicit Workspace(std::size_t bytes, BeyondLimit beyond = BeyondLimit::none);
   Workspace(Workspace&& other) noexcept { *this = std::move(other); }
   Workspace& operator=(Workspace&& other) noexcept;
   ~Workspace();

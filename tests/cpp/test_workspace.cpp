@@ -49,6 +49,23 @@ TEST(nothing_is_taken_beyond_the_limit) {
   CHECK(Workspace(0).data() == nullptr);
 }
 
+TEST(what_is_needed_is_there_beyond_the_limit_and_not_kept) {
+  const Limit limit(1000);
+  const char* small = nullptr;
+  {
+    const Workspace of_small(900);
+    small = of_small.data();
+  }
+  {
+    CHECK(Workspace(2000, Workspace::BeyondLimit::fresh).data() != nullptr);
+  }  // the spare is too small, and freed
+  set_workspace_limit(0);
+  {
+    CHECK(Workspace(2000, Workspace::BeyondLimit::fresh).data() != nullptr);
+  }
+  CHECK(Workspace(900).data() == nullptr && small != nullptr);
+}
+
 TEST(a_workspace_moves) {
   const Limit limit(1000);
   Workspace from(500), to;
