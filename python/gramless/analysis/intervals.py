@@ -18,9 +18,8 @@ from ._checks import Floats, as_described, as_matrix, is_finite, on_cpu
 from ._groups import group_error, student_quantile, without_groups
 from ._without import hsic_without
 
-Values = Callable[
-    [int, slice], Floats
-]  # of a side, 0 or 1, and a block of rows: their kernel values (block, n)
+# Of a side, 0 or 1, and a block of rows: their kernel values (block, n).
+Values = Callable[[int, slice], Floats]
 
 BLOCK_BYTES = 2**24  # of one block of kernel values
 

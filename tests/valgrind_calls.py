@@ -1,0 +1,63 @@
+"""Small calls of every operation, to be watched by valgrind, which knows no AVX-512.
+
+    PYTHONMALLOC=malloc valgrind --error-exitcode=9 python tests/valgrind_calls.py
+
+Sizes at and around register tiles; inputs end where their memory does, so that reading on is seen.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import gramless as gl
+import numpy as np
+from gramless import _core, analysis
+
+ROWS, COLUMNS = (5, 13, 50), (1, 7, 33)
+
+
+def arrays(n, d, dtype):
+    generator = np.random.default_rng(n * 100 + d)
+    x = generator.standard_normal((n, d))
+    return x.astype(dtype), (x + generator.standard_normal((n, d))).astype(dtype)
+
+
+def similarities(x, y):
+    for kernel in ("linear", "rbf"):
+        for estimator in ("biased", "unbiased"):
+            gl.cka(x, y, kernel=kernel, estimator=estimator)
+        gl.cka_matrix([x, y, x[:, :1]], kernel=kernel)
+        analysis.cka_interval(x, y, kernel=kernel, groups=5)
+    gl.median_distance(x)
+    gl.independence_test(x, y, method="permutation", permutations=9)
+    gl.hsic(x[::-1], np.asfortranarray(y), kernel="rbf")
+
+
+def losses(x, y):
+    gl.nt_xent_value_and_grad(x, y, temperature=0.1)
+    gl.nt_xent_value_and_grad(x, y, temperature=0.003, exclude_hardest=0.3)
+    gl.nt_xent_value_and_grad(x, y, normalize=False, exclude_above=0.5)
+    gl.info_nce_value_and_grad(x, y, np.concatenate([y, x]), symmetric=True)
+    gl.sup_con_value_and_grad(x, np.arange(len(x)) % 3)
+    gl.dcl_value_and_grad(x, y)
+    gl.row_log_sum_exp_value_and_grad(x, y)
+    gl.similarity_distillation_value_and_grad(x, y, y)
+
+
+def main():
+    warnings.simplefilter("ignore", RuntimeWarning)  # one column, few rows: NaN is right
+    for backend in gl.backends():
+        if not backend.supported:
+            continue
+        _core.set_backend(backend.name)
+        for n in ROWS:
+            for d in COLUMNS:
+                for dtype in (np.float32, np.float64, np.float16):
+                    x, y = arrays(n, d, dtype)
+                    similarities(x, y)
+                    losses(x, y)
+        print(backend.name, flush=True)
+
+
+if __name__ == "__main__":
+    main()
