@@ -43,11 +43,11 @@ std::vector<std::int64_t> key_groups(const ContrastProblem& problem) {
 
 ContrastPass::ContrastPass(ContrastProblem problem, const OpTable& ops, const Execution& execution)
     : problem_(std::move(problem)),
-      ops_(ops),
+      ops_(table_for(problem_.normalize, ops)),
       compute_(execution.compute),
-      anchors_(problem_.anchors, anchor_groups(problem_), problem_.anchor_limits, problem_.normalize, ops, execution) {
+      anchors_(problem_.anchors, anchor_groups(problem_), problem_.anchor_limits, problem_.normalize, ops_, execution) {
   if (!problem_.keys.empty())
-    keys_.emplace(problem_.keys, key_groups(problem_), problem_.key_limits, problem_.normalize, ops, execution);
+    keys_.emplace(problem_.keys, key_groups(problem_), problem_.key_limits, problem_.normalize, ops_, execution);
   const Shift shift = choose_shift(problem_, std::max(anchors_.rows(), columns().rows()), compute_);
   pairs_.rows = anchors_.side();
   pairs_.columns = columns().side();

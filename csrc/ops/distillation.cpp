@@ -15,7 +15,7 @@ class DistillationPass {
  public:
   DistillationPass(const DistillationProblem& problem, const OpTable& ops, const Execution& execution)
       : problem_(problem),
-        ops_(ops),
+        ops_(table_for(problem.normalize, ops)),
         execution_(execution),
         student_(rows_of(problem.student)),
         teacher_(rows_of(problem.teacher)),

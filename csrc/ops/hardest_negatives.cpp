@@ -21,8 +21,9 @@ std::vector<double> limits_of(const ContrastRows& anchors, std::int64_t count, c
 
 }  // namespace
 
-HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& ops,
+HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& table,
                              const Execution& execution) {
+  const OpTable& ops = table_for(problem.normalize, table);
   const ContrastRows anchors(problem.anchors, problem.anchor_groups, {}, problem.normalize, ops, execution);
   if (problem.keys.empty()) return {limits_of(anchors, anchors.rows(), anchors, true, which, ops, execution), {}};
   const ContrastRows keys(problem.keys, problem.key_groups, {}, problem.normalize, ops, execution);

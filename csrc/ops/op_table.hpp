@@ -121,4 +121,9 @@ struct OpTable {
   void (*finish_grad)(const FinishGradTask& task, const Execution& execution);
 };
 
+// The table for products of rows that need not be of unit length.
+inline const OpTable& table_for(bool unit_rows, const OpTable& ops) {
+  return unit_rows || ops.any_range == nullptr ? ops : *ops.any_range;
+}
+
 }  // namespace gramless

@@ -216,6 +216,29 @@ TEST(contrastive_losses_and_gradients_are_those_of_n_x_n_code) {
   losses_and_gradients_are_right<double>();
 }
 
+// Anchors whose logits with the infinite row are -inf have finite losses, whatever multiplies.
+TEST(rows_that_are_not_normalised_may_hold_infinity) {
+  std::vector<float> values = testing::random_values<float>(40 * 20, 5);
+  values[7] = std::numeric_limits<float>::infinity();
+  ContrastProblem problem;
+  for (int part = 0; part < 2; part++) {
+    problem.anchors.push_back({values.data() + part * 400, 20, 20, 80, 4, Dtype::float32});
+    for (int i = 0; i < 20; i++) problem.anchor_groups.push_back(i);
+  }
+  problem.normalize = false;
+  std::size_t finite = 0;
+  for (const OpTable* ops : tables()) {
+    const Execution how{Compute::float32, 2, {}};
+    ContrastPass pass(problem, *ops, how);
+    const std::vector<double> losses = contrast_losses(problem, pass.sums(false, how)).rows;
+    for (std::size_t i = 1; i < losses.size(); i++) {
+      CHECK(i == 20 || std::isfinite(losses[i]) == (values[20 * i + 7] < 0));
+      finite += std::isfinite(losses[i]);
+    }
+  }
+  CHECK(finite > 10);
+}
+
 TEST(dot_products_that_were_kept_give_the_same_bits_as_new_ones) {
   for (const Case& shape : cases) {
     const Problem<float> problem(shape);
