@@ -28,6 +28,7 @@ COLORS = {
     "ckatorch": "C2",
     "lightly": "C5",
     "pytorch-metric-learning": "C4",
+    "infonce": "C6",
 }
 TOP = 2.0  # where answers that are no number are drawn
 TITLES = {
@@ -67,8 +68,8 @@ def draw_accuracy(found: dict[str, Any], against: tuple[str, ...], file: str) ->
 
 
 def slope(values: list[float], costs: list[float]) -> float:
-    """The exponent of a power law through the last three points."""
-    return float(np.polyfit(np.log(values[-3:]), np.log(costs[-3:]), 1)[0])
+    """The exponent of a power law through the last two points."""
+    return float(np.diff(np.log(costs[-2:]))[0] / np.diff(np.log(values[-2:]))[0])
 
 
 def draw_cost(axes: Axes, name: str, points: list[dict[str, Any]], cost: str) -> None:
