@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "ops/backends.hpp"
-#include "ops/contrast.hpp"
+#include "ops/contrast_pass.hpp"
 #include "ops/cuda_ops.hpp"
 #include "ops/hsic.hpp"
 #include "support/dtype.hpp"
@@ -161,7 +161,8 @@ std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask&) { return 
 const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void*) {
   if (const char* problem = problem_with(scratch)) return problem;
   const ContrastProblem problem = contrast_problem(task.problem);
-  const ContrastSums sums = contrast_sums(problem, current_backend(), execution(task.problem.anchors.parts[0]));
+  const Execution how = execution(task.problem.anchors.parts[0]);
+  const ContrastSums sums = ContrastPass(problem, current_backend(), how).sums(false, how);
   const ContrastLosses losses = contrast_losses(problem, sums);
   std::fill_n(task.saved, contrast_saved_arrays * static_cast<std::int64_t>(sums.shift.size()), 0.0);
   double* const end = std::ranges::copy(losses.rows, task.losses).out;
@@ -196,8 +197,9 @@ const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
   std::vector<void*> buffers;
   for (Gradient& grad : grads) buffers.push_back(grad.buffer());
   const std::span<const double> all(weights);
-  const double by_temperature = contrast_gradients(problem, sums, all.first(rows), all.subspan(rows), buffers,
-                                                   current_backend(), execution(task.problem.anchors.parts[0]));
+  const Execution how = execution(task.problem.anchors.parts[0]);
+  const double by_temperature =
+      ContrastPass(problem, current_backend(), how).gradients(sums, all.first(rows), all.subspan(rows), buffers, how);
   for (const Gradient& grad : grads) grad.store();
   if (task.grad_temperature) *task.grad_temperature = by_temperature;
   return nullptr;
