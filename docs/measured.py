@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,21 @@ def _more_accurate(accuracy: Found) -> str:
     return head + "\n".join(rows) if rows else "Nobody, in what was measured."
 
 
-def _faster(results: Found) -> list[str]:
-    rows = []
+def _ahead(results: Found, cost: str) -> Iterator[tuple[Found, str, float, float]]:
+    """(problem, rival, our cost, theirs) wherever a rival with the right answer has less of it."""
     for problem in results["problems"]:
-        ours = problem["rivals"].get("gramless", {}).get("median_ms")
+        ours = problem["rivals"].get("gramless", {}).get(cost)
         for name, rival in problem["rivals"].items():
-            theirs = rival.get("median_ms")
-            if name != "gramless" and ours and theirs and theirs < ours and not rival.get("wrong"):
-                rows.append(f"| `{problem['name']}` | {name} | {ours:.4g} | {theirs:.4g} |")
-    return rows
+            theirs = rival.get(cost)
+            if ours is not None and theirs is not None and theirs < ours and not rival.get("wrong"):
+                yield problem, name, ours, theirs
+
+
+def _faster(results: Found) -> list[str]:
+    return [
+        f"| `{problem['name']}` | {name} | {ours:.4g} | {theirs:.4g} |"
+        for problem, name, ours, theirs in _ahead(results, "median_ms")
+    ]
 
 
 def _cheaper(costs: Found) -> list[str]:
@@ -101,19 +108,12 @@ LESS_MEMORY = {
 
 
 def _less_memory(results: Found) -> list[str]:
-    rows = []
-    for problem in results["problems"]:
-        ours = problem["rivals"].get("gramless", {}).get("peak_bytes")
-        for name, rival in problem["rivals"].items():
-            theirs = rival.get("peak_bytes")
-            if name == "gramless" or ours is None or theirs is None or rival.get("wrong"):
-                continue
-            if theirs < ours and problem["n"] >= LEAST_ROWS:
-                why = LESS_MEMORY.get(problem["name"], "")
-                rows.append(
-                    f"| `{problem['name']}` | {name} | {ours / 1e6:.3g} | {theirs / 1e6:.3g} | {why} |"
-                )
-    return rows
+    return [
+        f"| `{problem['name']}` | {name} | {ours / 1e6:.3g} | {theirs / 1e6:.3g} "
+        f"| {LESS_MEMORY.get(problem['name'], '')} |"
+        for problem, name, ours, theirs in _ahead(results, "peak_bytes")
+        if problem["n"] >= LEAST_ROWS
+    ]
 
 
 def _rivals_with_less_memory() -> str:
