@@ -31,7 +31,7 @@ struct TileShape {
   static constexpr int micro_rows = on_matrix_unit ? 2 : RegisterTile<T>::rows;
   static constexpr int block_rows = on_matrix_unit ? 32 : micro_rows;
   static constexpr int rows = most_tile_rows(sizeof(T));
-  static constexpr int depth = on_matrix_unit ? 256 : sizeof(T) == 4 ? 192 : 128;
+  static constexpr int depth = on_matrix_unit ? 128 : sizeof(T) == 4 ? 192 : 128;
   static_assert(rows / 2 % micro_cols == 0 && rows / 2 % block_rows == 0);
 };
 
