@@ -90,6 +90,7 @@ Kernel: TypeAlias = Linear | RBF
 KernelLike: TypeAlias = Linear | RBF | Literal["linear", "rbf"]
 Estimator: TypeAlias = Literal["unbiased", "biased"]
 
+_ESTIMATORS = get_args(Estimator)
 _SHORTHANDS: dict[str, Kernel] = {"linear": Linear(), "rbf": RBF()}
 _ALLOWED_KERNELS = 'Linear(), RBF(...), "linear" or "rbf"'
 
@@ -122,6 +123,6 @@ def as_estimator(estimator: object, function_name: str) -> Estimator:
     >>> as_estimator("unbiased", "hsic")
     'unbiased'
     """
-    if not isinstance(estimator, str) or estimator not in get_args(Estimator):
+    if not isinstance(estimator, str) or estimator not in _ESTIMATORS:
         raise ValueError(f'{function_name}: estimator must be "unbiased" or "biased" but is {estimator!r}')
     return cast(Estimator, estimator)
