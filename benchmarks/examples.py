@@ -1,4 +1,4 @@
-"""python -m benchmarks.examples [--only NAME ...] [--keep] [--out FILE]: what the examples take, as JSON.
+"""python -m benchmarks.examples [--only NAME] [--keep NAME] [--out FILE]: what the examples take, as JSON.
 
 Each runs as its README says, in a process of its own: time, CPU time and peak memory of the whole run,
 imports and training included. `python examples/_tables.py` then writes examples/README.md anew.
@@ -117,13 +117,20 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.examples", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--keep", action="store_true", help="their pictures and numbers go into docs/images")
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        choices=[name for name, out in EXAMPLE_OUT.items() if out],
+        metavar="NAME",
+        help="its picture and numbers go into docs/images",
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "examples.json", metavar="FILE")
     arguments = parser.parse_args()
     found = conditions() | {"examples": {}}
     with tempfile.TemporaryDirectory() as scratch:
         for name in arguments.only or NAMES:
-            found["examples"][name] = measure(name, PICTURES if arguments.keep else Path(scratch))
+            found["examples"][name] = measure(name, PICTURES if name in arguments.keep else Path(scratch))
             print(name, found["examples"][name], flush=True)
             arguments.out.write_text(json.dumps(found, indent=1) + "\n")
     sys.exit(any("failed" in entry for entry in found["examples"].values()))
