@@ -117,13 +117,17 @@ def simclr_fashion_mnist(found: dict[str, Any]) -> str:
         pair = plain[batch], ours[batch]
         times = [milliseconds(entry["seconds"]) for entry in pair]
         ratio = f"{pair[0]['seconds'] / pair[1]['seconds']:.1f}"
-        rows.append([batch, *times, ratio, *(f"{entry['bytes'] / 1e6:.3g} MB" for entry in pair)])
+        rows.append([batch, *times, ratio, *(megabytes(entry["bytes"]) for entry in pair)])
     alone = table(["N", "plain torch", "gramless", "ratio", "plain torch", "gramless"], rows)
     return f"{curves}\n\n{alone}\n\nMeasured on {found['machine']}."
 
 
 def milliseconds(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def megabytes(count: float) -> str:
+    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.1f} MB"
 
 
 def simclr_v2_distillation(found: dict[str, Any]) -> str:
@@ -134,7 +138,7 @@ def simclr_v2_distillation(found: dict[str, Any]) -> str:
 
 def cka_distillation(found: dict[str, Any]) -> str:
     rows = [[way, *map(percent, shares), percent(mean(shares))] for way, shares in found["students"].items()]
-    seeds = range(len(rows[0]) - 2)
+    seeds = (found["options"]["seed"] + i for i in range(found["options"]["runs"]))
     return table(["trained with", *(f"seed {seed}" for seed in seeds), "mean"], rows)
 
 
