@@ -105,7 +105,7 @@ def simclr_fashion_mnist(found: dict[str, Any]) -> str:
     rows = []
     for name, probe in found["probes"].items():
         cells = (
-            [f"{value:.0e}" for value in differences[name][:2]] + [f"{differences[name][2]:.2f}"]
+            [f"{value:.0e}" for value in differences[name][:2]] + [f"{differences[name][2]:.2g}"]
             if name in differences
             else []
         )
