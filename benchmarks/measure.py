@@ -86,18 +86,24 @@ def _busy_seconds() -> float | None:
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
+def _own_seconds() -> float:
+    """CPU seconds of this process, and of those it started that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + used.ru_utime + used.ru_stime
+
+
 class OthersLoad:
     """The share of all cores that other processes used since this was made."""
 
     def __init__(self) -> None:
-        self._start = (time.perf_counter(), _busy_seconds(), time.process_time())
+        self._start = (time.perf_counter(), _busy_seconds(), _own_seconds())
 
     def share(self) -> float | None:
         start, busy_then, own_then = self._start
         busy_now = _busy_seconds()
         if busy_then is None or busy_now is None:
             return None
-        foreign = busy_now - busy_then - (time.process_time() - own_then)
+        foreign = busy_now - busy_then - (_own_seconds() - own_then)
         return max(0.0, foreign / (time.perf_counter() - start) / cpu_count())
 
 

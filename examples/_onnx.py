@@ -18,6 +18,12 @@ def package_folder(name: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
+def need(*names: str) -> None:
+    """One sentence about the first of these packages that is not installed."""
+    for name in names:
+        package_folder(name)
+
+
 def named_weights(path: Path, prefix: str) -> dict[str, Tensor]:
     """Biases and norms keep their names in a graph; matrices are named by the products they are in."""
     import onnx

@@ -1,4 +1,4 @@
-"""The tables of README.md, from the numbers that the examples wrote beside their pictures.
+"""The numbers of README.md, from what the examples wrote beside their pictures and from benchmarks.examples.
 
 `python examples/_tables.py` rewrites them; tests/test_examples.py finds those that are out of date.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 README = Path(__file__).with_name("README.md")
 NUMBERS = README.parents[1] / "docs" / "images"
+RUNS = README.parents[1] / "benchmarks" / "results" / "examples.json"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -99,6 +100,94 @@ def vision_transformer(found: dict[str, Any]) -> str:
     return table(["rows", "three blocks of layers", "first with last layer"], rows)
 
 
+def simclr_fashion_mnist(found: dict[str, Any]) -> str:
+    differences = found["against float64, at step 1, in ten, at most"]
+    rows = []
+    for name, probe in found["probes"].items():
+        cells = (
+            [f"{value:.0e}" for value in differences[name][:2]] + [f"{differences[name][2]:.2g}"]
+            if name in differences
+            else []
+        )
+        rows.append([name, percent(probe), *(cells or [""] * 3)])
+    curves = table(["loss", "linear probe", "off float64 at the first step", "in ten", "at most"], rows)
+    plain, ours = (found["loss alone"][name] for name in ("plain torch", "gramless"))
+    rows = []
+    for batch in plain:
+        pair = plain[batch], ours[batch]
+        times = [milliseconds(entry["seconds"]) for entry in pair]
+        ratio = f"{pair[0]['seconds'] / pair[1]['seconds']:.1f}"
+        rows.append([batch, *times, ratio, *(megabytes(entry["bytes"]) for entry in pair)])
+    alone = table(["N", "plain torch", "gramless", "ratio", "plain torch", "gramless"], rows)
+    return f"{curves}\n\n{alone}\n\nMeasured on {found['machine']}."
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+
+
+def megabytes(count: float) -> str:
+    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.1f} MB"
+
+
+def simclr_v2_distillation(found: dict[str, Any]) -> str:
+    return table(
+        ["network", "accuracy"], [[name, percent(share)] for name, share in found["accuracy"].items()]
+    )
+
+
+def cka_distillation(found: dict[str, Any]) -> str:
+    rows = [[way, *map(percent, shares), percent(mean(shares))] for way, shares in found["students"].items()]
+    seeds = (found["options"]["seed"] + i for i in range(found["options"]["runs"]))
+    return table(["trained with", *(f"seed {seed}" for seed in seeds), "mean"], rows)
+
+
+def million_rows(runs: dict[str, Any], _: str) -> str:
+    found = runs["examples"]["million_rows"]
+    ten, pair, killed = (found[name] for name in ("ten_layers", "pair", "killed"))
+    each = ten["peak_bytes"] / ten["rows"] / ten["layers"]
+    bits = "the same bits as" if killed["same_bits"] else "OTHER BITS than"
+    sentences = [
+        f"`million_rows_from_disk.py --layers {ten['layers']}`: {ten['layers']} layers of {ten['rows']:,} x "
+        f"{ten['columns']} float32, {ten['bytes_on_disk'] / 1e9:.1f} GB on disk, linear, exact:",
+        f"{ten['cpu_seconds']:.1f} s of CPU and {ten['peak_bytes'] / 1e6:.0f} MB of memory above what the "
+        f"process had before, {each:.1f} bytes per row and layer; every value within "
+        f"{ten['largest_difference']:.0e} of what the construction says.",
+        f"`--rows {pair['rows']} --kernel rbf --checkpoint sweep.npz`, one pair: {pair['cpu_seconds']:.0f} s "
+        f"of CPU, {pair['peak_bytes'] / 1e6:.0f} MB.",
+        f"Killed with SIGKILL after part {killed['parts']}, the same command went on from there for "
+        f"{killed['cpu_seconds']:.0f} s and gave {bits} a run that nobody disturbed.",
+    ]
+    return "\n".join(sentences)
+
+
+def examples(runs: dict[str, Any], written: str) -> str:
+    """The table as it is written, with what the runs took and where."""
+    *rows, _, _ = written.rstrip().split("\n")
+    lines = rows[:2] + [_measured(runs["examples"], row) for row in rows[2:]]
+    machine = runs["machine"]
+    loads = [entry["others_load"] for entry in runs["examples"].values() if "others_load" in entry]
+    return "\n".join(lines) + (
+        f"\n\n{machine['cpu']}, {machine['cores']} cores, {machine['isa']}, Python {runs['python']}, torch "
+        f"{runs['versions']['torch']}; commit {runs['commit']}, {runs['date']}. Others used "
+        f"{min(loads):.0%} to {max(loads):.0%} of the cores, which lengthens times."
+    )
+
+
+def _measured(runs: dict[str, Any], row: str) -> str:
+    cells = row.split(" | ")
+    run = runs.get(cells[0].split("`")[1].removesuffix(".py"), {})
+    if "seconds" in run:
+        cells[2:5] = (
+            f"{run['seconds']:.0f} s",
+            f"{run['cpu_seconds']:.0f} s",
+            f"{run['peak_bytes'] / 1e6:.0f} MB",
+        )
+    else:
+        cells[2:5] = ["not run"] * 3
+    return " | ".join(cells)
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     make.__name__: make
     for make in (
@@ -108,19 +197,33 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
         dj_mix,
         sentence_encoders,
         vision_transformer,
+        simclr_fashion_mnist,
+        simclr_v2_distillation,
+        cka_distillation,
     )
+}
+OF_RUNS: dict[str, Callable[[dict[str, Any], str], str]] = {
+    make.__name__: make for make in (examples, million_rows)
 }
 
 
+def _of_example(name: str) -> str:
+    path = NUMBERS / f"{name}.json"
+    if not path.exists():
+        return f"No recorded run yet: `python -m benchmarks.examples --keep {name}` makes one."
+    return TABLES[name](json.loads(path.read_text(encoding="utf-8")))
+
+
 def filled(text: str) -> str:
-    """README.md with every table as the numbers have it."""
+    """README.md with all that is generated as the numbers have it."""
+    runs = json.loads(RUNS.read_text(encoding="utf-8"))
 
     def fill(match: re.Match[str]) -> str:
         name = match[1]
-        numbers = json.loads((NUMBERS / f"{name}.json").read_text(encoding="utf-8"))
-        return f"<!-- {name} -->\n{TABLES[name](numbers)}\n<!-- end -->"
+        made = OF_RUNS[name](runs, match[2]) if name in OF_RUNS else _of_example(name)
+        return f"<!-- {name} -->\n{made}\n<!-- end -->"
 
-    return re.sub(r"<!-- (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+    return re.sub(r"<!-- (\w+) -->\n(.*?)<!-- end -->", fill, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import torch
 from _fashion import Data, Encoder, accuracy, add_arguments, augment, classifier, fit, load, outputs
+from _record import save_numbers
 from gramless.torch import CKALoss
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--teacher-epochs", type=int, default=3)
     parser.add_argument("--weight", type=float, default=1.0, help="of 1 - CKA")
     parser.add_argument("--runs", type=int, default=3, help="students of each kind, each from its own seed")
+    parser.add_argument("--out", type=Path, help="write the accuracies as JSON")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs, arguments.teacher_epochs = min(arguments.images, 1500), 6, 3
@@ -75,6 +78,9 @@ def main() -> None:
     means = torch.tensor(found, dtype=torch.float64).mean(0)
     print("mean" + "".join(f"{share:>16.2%}" for share in means))
     print(f"{time.perf_counter() - started:.0f} s; with CKA {float(means[1] - means[0]) * 100:+.2f} points")
+    if arguments.out:
+        students = {way: [shares[i] for shares in found] for i, way in enumerate(ways)}
+        save_numbers(arguments, {"data": data.name, "rows": rows, "teacher": share, "students": students})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import json
 import tempfile
 import threading
 import time
@@ -66,6 +67,14 @@ def write_layers(folder: Path, layers: int, rows: int, columns: int) -> list[Pat
     return paths
 
 
+def expected(layers: int) -> np.ndarray:
+    """CKA of what write_layers writes, of infinitely many rows and by the linear kernel."""
+    shares = 1 / (1 + np.arange(layers))  # of the signal in a layer's variance
+    matrix = np.outer(shares, shares)
+    np.fill_diagonal(matrix, 1)
+    return matrix
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -73,6 +82,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--kernel", choices=["linear", "rbf"], default="linear", help="rbf takes n^2 work")
     parser.add_argument("--checkpoint", type=Path, help="keep the sweep in this file and go on from it")
+    parser.add_argument("--out", type=Path, help="write time, memory and digest as JSON")
     arguments = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +106,24 @@ def main() -> None:
     print(
         f"{seconds:.2f} s ({cpu_seconds:.2f} s of CPU), peak memory {peak[0] / 1e6:.1f} MB above the baseline"
     )
-    print(f"digest of all bits: {hashlib.sha256(matrix.tobytes()).hexdigest()[:16]}")
+    digest = hashlib.sha256(matrix.tobytes()).hexdigest()[:16]
+    print(f"digest of all bits: {digest}")
+    numbers = {
+        "rows": arguments.rows,
+        "columns": arguments.columns,
+        "layers": len(layers),
+        "bytes_on_disk": size,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "peak_bytes": peak[0],
+        "digest": digest,
+    }
+    if arguments.kernel == "linear":
+        error = float(np.abs(matrix - expected(len(layers))).max())
+        print(f"largest difference from what the construction says: {error:.1e}")
+        numbers["largest_difference"] = error
+    if arguments.out:
+        arguments.out.write_text(json.dumps(numbers) + "\n")
 
 
 if __name__ == "__main__":

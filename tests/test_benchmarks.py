@@ -1,8 +1,11 @@
-"""What benchmarks say of rivals: a part of a package alone, and a rival that is not there."""
+"""What benchmarks say: a part of a package alone, a rival that is not there, what another process took."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +54,26 @@ def test_a_rival_that_is_not_installed_stands_in_its_row():
     row = table([entry | {"rivals": absent(problem, [nobody])}])[-1]
     assert row.endswith("| nobody | not installed | | | | | | |")
     assert absent(PROBLEMS["sweep-rbf"], [nobody]) == {}  # where only others are asked for
+
+
+def test_time_and_memory_are_those_of_the_command_and_its_children():
+    own = bytearray(300_000_000)  # what a process starts begins with its peak, so this one must not be seen
+    alone = Path(__file__).parents[1] / "benchmarks/alone.py"
+    work = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'bytearray(100_000_000)'])"
+    done = subprocess.run(
+        [sys.executable, alone, sys.executable, "-c", work], capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    assert 100e6 < found["peak_bytes"] < 200e6 < len(own)
+    assert min(found["cpu_seconds"], found["seconds"]) > 0
+
+
+def test_a_command_that_fails_says_why():
+    alone = Path(__file__).parents[1] / "benchmarks/alone.py"
+    done = subprocess.run(
+        [sys.executable, alone, sys.executable, "-c", "raise SystemExit('no data')"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "no data"

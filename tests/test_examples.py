@@ -17,12 +17,21 @@ def tables():
 
 def test_tables_are_those_of_the_numbers(tables):
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert all(f"<!-- {name} -->" in text for name in tables["TABLES"])
+    assert all(f"<!-- {name} -->" in text for name in (*tables["TABLES"], *tables["OF_RUNS"]))
     assert tables["filled"](text) == text
 
 
-def test_another_number_would_be_found(tables):
+@pytest.mark.parametrize("number", ["| 9 of 10 |", " s of CPU and "])
+def test_another_number_would_be_found(tables, number):
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    changed = text.replace("| 9 of 10 |", "| 10 of 10 |")
+    changed = text.replace(number, number.replace("| 9", "| 10").replace(" s", "0 s"))
     assert changed != text
     assert tables["filled"](changed) == text
+
+
+def test_every_example_is_measured():
+    examples = pytest.importorskip("benchmarks.examples")
+    written = {path.stem for path in EXAMPLES.glob("[!_]*.py")}
+    assert set(examples.EXAMPLE_OUT) == written
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}.py` |" in text for name in written)

@@ -10,6 +10,9 @@ import matplotlib
 import numpy as np
 import pytest
 from commands import read_csv
+
+pytest.importorskip("torch")
+
 from gramless.torch import ModelComparison
 
 matplotlib.use("agg")

@@ -7,8 +7,10 @@ import sys
 import gramless as gl
 import numpy as np
 import pytest
-import torch
-from torch.utils.checkpoint import checkpoint
+
+torch = pytest.importorskip("torch")
+
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 
 @pytest.fixture

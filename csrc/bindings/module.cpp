@@ -3,7 +3,8 @@
 
 #include "bindings/python_types.hpp"
 
-PYBIND11_MODULE(_core, module) {
+// Without a GIL too: no object of Python is global, and what threads share in the core is atomic or behind a lock.
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.doc() = "Compiled core of gramless. Not a public interface: use the functions of the package.";
   module.attr("__version__") = GRAMLESS_VERSION;
   gramless::bind_hsic(module);

@@ -1,0 +1,140 @@
+"""python -m benchmarks.examples [--only NAME] [--keep NAME] [--out FILE]: what the examples take, as JSON.
+
+Each runs as its README says, in a process of its own: time, CPU time and peak memory of the whole run,
+imports and training included. `python examples/_tables.py` then writes examples/README.md anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .__main__ import RESULTS, conditions
+from .measure import OthersLoad
+
+ROOT = RESULTS.parents[1]
+EXAMPLES, PICTURES = ROOT / "examples", ROOT / "docs/images"
+# By example: the file it writes, if any.
+EXAMPLE_OUT = {
+    "compare_models": "compare_models.png",
+    "saved_activations_to_heatmap": "heatmap.png",
+    "independence_test": None,
+    "million_rows_from_disk": None,
+    "sanity_check": "sanity_check.png",
+    "block_structure": "block_structure.png",
+    "loss_functions": "loss_functions.png",
+    "sentence_encoders": "sentence_encoders.png",
+    "vision_transformer": "vision_transformer.png",
+    "dj_mix": "dj_mix.png",
+    "simclr_fashion_mnist": "simclr_fashion_mnist.png",
+    "simclr_v2_distillation": "simclr_v2_distillation.json",
+    "cka_distillation": "cka_distillation.json",
+}
+MILLION_ROWS = "million_rows"
+NAMES = (*EXAMPLE_OUT, MILLION_ROWS)
+SWEEP = ("--rows", "100000", "--kernel", "rbf")
+KILLED_AFTER = 50  # parts of the sweep, or more
+
+
+def run(name: str, *options: str | Path) -> dict[str, Any]:
+    """{"seconds", "cpu_seconds", "peak_bytes", "others_load"} of an example, or {"failed": why}."""
+    command = [sys.executable, "-W", "ignore", EXAMPLES / f"{name}.py", *options]
+    load = OthersLoad()
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("alone.py"), *command], capture_output=True, text=True
+    )
+    if done.returncode:
+        return {"failed": (done.stderr.strip().splitlines() or ["killed"])[-1][:200]}
+    return json.loads(done.stdout) | {"others_load": load.share()}
+
+
+def compared(folder: Path, *options: str | Path) -> dict[str, Any]:
+    """What million_rows_from_disk.py says of its comparison alone."""
+    out = folder / "numbers.json"
+    subprocess.run(million_rows("--out", out, *options), check=True, stdout=subprocess.DEVNULL)
+    return dict(json.loads(out.read_text()))
+
+
+def million_rows(*options: str | Path) -> list[str | Path]:
+    return [sys.executable, EXAMPLES / "million_rows_from_disk.py", *options]
+
+
+def parts_done(checkpoint: Path) -> int:
+    if not checkpoint.exists():
+        return 0
+    with np.load(checkpoint, allow_pickle=False) as entries:
+        return int(entries["done"])
+
+
+def killed_sweep(checkpoint: Path) -> int:
+    """Ends a sweep with SIGKILL; how many of its parts were done."""
+    process = subprocess.Popen(million_rows(*SWEEP, "--checkpoint", checkpoint), stdout=subprocess.DEVNULL)
+    while process.poll() is None and parts_done(checkpoint) < KILLED_AFTER:
+        time.sleep(0.05)
+    if process.poll() is not None:
+        raise RuntimeError(f"the sweep ended before {KILLED_AFTER} parts of it were in its checkpoint")
+    process.kill()
+    process.wait()
+    return parts_done(checkpoint)
+
+
+def sweeps(folder: Path) -> dict[str, Any]:
+    """Ten layers of a million rows; then one pair by RBF, undisturbed, and killed and gone on with."""
+    load = OthersLoad()
+    ten = compared(folder, "--layers", "10")
+    whole = compared(folder, *SWEEP, "--checkpoint", folder / "whole.npz")
+    done = killed_sweep(folder / "killed.npz")
+    rest = compared(folder, *SWEEP, "--checkpoint", folder / "killed.npz")
+    return {
+        "ten_layers": ten,
+        "pair": whole,
+        "killed": {
+            "parts": done,
+            "cpu_seconds": rest["cpu_seconds"],
+            "same_bits": rest["digest"] == whole["digest"],
+        },
+        "others_load": load.share(),
+    }
+
+
+def measure(name: str, folder: Path) -> dict[str, Any]:
+    """One entry of the JSON; pictures and numbers of an example go into the folder."""
+    if name == MILLION_ROWS:
+        with tempfile.TemporaryDirectory() as scratch:
+            return sweeps(Path(scratch))
+    out = EXAMPLE_OUT[name]
+    return run(name, *([] if out is None else ["--out", folder / out]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.examples", description=__doc__)
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        choices=[name for name, out in EXAMPLE_OUT.items() if out],
+        metavar="NAME",
+        help="its picture and numbers go into docs/images",
+    )
+    parser.add_argument("--out", type=Path, default=RESULTS / "examples.json", metavar="FILE")
+    arguments = parser.parse_args()
+    found = conditions() | {"examples": {}}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in arguments.only or NAMES:
+            found["examples"][name] = measure(name, PICTURES if name in arguments.keep else Path(scratch))
+            print(name, found["examples"][name], flush=True)
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    sys.exit(any("failed" in entry for entry in found["examples"].values()))
+
+
+if __name__ == "__main__":
+    main()
