@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# gpu_suite.sh [--dry-run] [--only STEP ...] [--out FILE]: everything one needs a GPU for, in about 15 minutes.
+# gpu_suite.sh [--dry-run] [--only STEP ...] [--out FILE]: everything one needs a GPU for, meant for 15 minutes.
 #
 # Expects Python 3.11 or newer with torch, cupy, pybind11, scikit-build-core, cmake, ninja and pytest, nvcc 13, and no
 # network. Every step has its own limit in seconds; a step that fails is recorded and does not stop the others.
