@@ -8,29 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._derivatives import final_gradients
 from ._operators import contrast_backward, contrast_forward, library
 from ._vmap import one_by_one
 
 torch.library.register_vmap("gramless::contrast_forward", one_by_one(contrast_forward), lib=library)
 torch.library.register_vmap("gramless::contrast_backward", one_by_one(contrast_backward), lib=library)
-
-
-def refuse_second_derivative(function: str) -> Any:
-    """Raises: the kernels know first derivatives only."""
-    raise NotImplementedError(f"{function}: has first derivatives only but a second one was asked for")
-
-
-class Final(torch.autograd.Function):
-    """(function, count, *gradients, *inputs) -> the gradients, not to be taken for constants."""
-
-    @staticmethod
-    def forward(ctx: Any, function: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.function = function
-        return tuple(x.view_as(x) for x in tensors[:count])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return refuse_second_derivative(ctx.function)
 
 
 class ContrastFunction(torch.autograd.Function):
@@ -73,8 +56,8 @@ def contrast_gradients(
 ) -> tuple[Tensor | None, ...]:
     """What a backward returns; `needed` says which."""
     wanted = (*needed[4:], needed[3])
-    run = _ContrastBackward.apply if torch.is_grad_enabled() else _backward
-    found = iter(run(split, options, wanted, grad, saved, labels, temperature, *arrays))
+    arguments = (split, options, wanted, grad, saved, labels, temperature, *arrays)
+    found = iter(final_gradients(_backward, options[0], *arguments))
     grads = [next(found) if want else None for want in wanted]
     return (None, None, None, grads[-1], *grads[:-1])
 
@@ -93,24 +76,6 @@ def _backward(
         arrays[:split], arrays[split:], labels, temperature, *options, grad, saved, wanted
     )
     return tuple(grads)
-
-
-class _ContrastBackward(torch.autograd.Function):
-    """The gradients, which cannot be differentiated again."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        return _backward(*arguments)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.function = inputs[1][0]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return refuse_second_derivative(ctx.function)
-
-    vmap = staticmethod(one_by_one(lambda *arguments: _ContrastBackward.apply(*arguments)))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .._contrast import NO_GROUPS, Groups, Kind
 from .._losses import as_temperature
-from ._contrast import Final
+from ._derivatives import Final
 from ._gather import all_gather, check_shards, rank
 from ._meeting import AnchorSums, Meeting, Settings
 

@@ -15,7 +15,7 @@ from .._device.launch import CudaKernel
 from .._sums import CoreKernel
 from ..kernels import RBF, Kernel
 from . import _device
-from ._contrast import refuse_second_derivative
+from ._derivatives import final_gradients
 from ._framework import on_device
 from ._operators import library
 from ._options import compute_dtype
@@ -167,8 +167,8 @@ class HsicFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         wanted = tuple(ctx.needs_input_grad[2:])
-        run = _HsicBackward.apply if torch.is_grad_enabled() else _gradients
-        found = iter(run(ctx.split, ctx.options, wanted, *grads[:3], *ctx.saved_tensors))
+        arguments = (ctx.split, ctx.options, wanted, *grads[:3], *ctx.saved_tensors)
+        found = iter(final_gradients(_gradients, ctx.options[0], *arguments))
         return (None, None, *(next(found) if want else None for want in wanted))
 
     vmap = staticmethod(one_by_one(lambda *arguments: HsicFunction.apply(*arguments)))
@@ -188,24 +188,6 @@ def _gradients(
     return tuple(hsic_backward(*arrays, *options, saved, grad_xy, grad_xx, grad_yy, wanted))
 
 
-class _HsicBackward(torch.autograd.Function):
-    """The gradients, which cannot be differentiated again."""
-
-    @staticmethod
-    def forward(*arguments: Any) -> tuple[Tensor, ...]:
-        return _gradients(*arguments)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.function = inputs[1][0]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return refuse_second_derivative(ctx.function)
-
-    vmap = staticmethod(one_by_one(lambda *arguments: _HsicBackward.apply(*arguments)))
-
-
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     xs, ys, *options = inputs
     ctx.split, ctx.options = len(xs), tuple(options)
@@ -216,8 +198,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _differentiate(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
     saved, *layers = ctx.saved_tensors
     wanted = [x.is_floating_point() for x in layers]
-    run = _HsicBackward.apply if torch.is_grad_enabled() else _gradients
-    found = iter(run(ctx.split, ctx.options, wanted, *grads[:3], saved, *layers))
+    arguments = (ctx.split, ctx.options, wanted, *grads[:3], saved, *layers)
+    found = iter(final_gradients(_gradients, ctx.options[0], *arguments))
     of_layers = [next(found) if want else None for want in wanted]
     return (of_layers[: ctx.split], of_layers[ctx.split :], *ctx.no_gradients)
 
