@@ -62,11 +62,11 @@ def test_matrices_are_those_of_the_cpu(device, kernel):
         assert_same(device, found, call(layers[:2], layers[1:], kernel=kernel))
 
 
-def test_a_sweep_says_how_far_it_is(device):
+def test_a_sweep_says_that_it_is_enqueued(device):
     told = []
     arrays = [device.array(rows(8, 3, seed)) for seed in range(3)]
     gramless.hsic_matrix(arrays, progress=lambda *counts: told.append(counts))
-    assert told == [(done, 6) for done in range(1, 7)]
+    assert told == [(1, 1)]
 
 
 @pytest.mark.parametrize("include_diagonal", [False, True])

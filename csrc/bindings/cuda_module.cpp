@@ -1,4 +1,4 @@
-// The extension module gramless._cuda: devices, and what cuda_hsic.cpp and cuda_contrast.cpp bind.
+// The extension module gramless._cuda: devices, and what the other files cuda_*.cpp bind.
 #include "bindings/cuda_types.hpp"
 #include "bindings/dtype_names.hpp"
 

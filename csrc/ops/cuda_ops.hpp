@@ -60,6 +60,25 @@ struct HsicTask {
 std::size_t hsic_scratch_bytes(const HsicTask& task);
 const char* hsic(const HsicTask& task, void* scratch, void* stream);
 
+// HSIC of all pairs of layers; without layers y, of the layers x with each other. A layer's tiles are computed once, or
+// a few times where rows ready for tiles would take more memory than `packed_bytes`.
+struct HsicMatrixTask {
+  const Matrix* layers = nullptr;  // on the host: (layers_x + layers_y), of one dtype and number of rows
+  std::int64_t layers_x = 0, layers_y = 0;
+  KernelSpec kernel_x, kernel_y;
+  HsicEstimator estimator = HsicEstimator::unbiased;
+  Operand operand = Operand::split;
+  std::int64_t packed_bytes = std::int64_t{4} << 30;
+  std::int64_t stored_bytes = 64 << 20;  // of tiles at a time: about what L2 holds
+  double* values = nullptr;              // (layers_x, layers_y), or (layers_x, layers_x)
+  double* own_values = nullptr;          // (layers) with themselves; 0 where it is no more than rounding
+  double* row_sums = nullptr;            // (layers, n) for the backward, or null
+  double* bandwidths = nullptr;          // (layers) sigma^2 (0: linear) for the backward, or null
+};
+
+std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask& task);
+const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void* stream);
+
 // sigma^2 = the median squared distance between rows, exact.
 struct MedianTask {
   Matrix x;

@@ -23,6 +23,20 @@ def hsic(
 def hsic_grad(
     place: _Place,
     x: _Matrix,
+def hsic_matrix(
+    place: _Place,
+    xs: Sequence[_Matrix],
+    ys: Sequence[_Matrix],
+    kernel_x: _Kernel,
+    kernel_y: _Kernel,
+    unbiased: bool,
+    allow_tf32: bool,
+    row_sums: int,
+    bandwidths: int,
+    values: int,
+    own_values: int,
+    /,
+) -> None: ...
     y: _Matrix,
     kernel_x: _Kernel,
     kernel_y: _Kernel,

@@ -133,6 +133,27 @@ std::size_t median_scratch_bytes(const MedianTask&) { return 256; }
 const char* median_squared_distance(const MedianTask& task, void*, void*) {
   Representation x(view(task.x), current_backend(), execution(task.x));
   *task.median = x.median_squared_distance(task.include_diagonal, 0, execution(task.x));
+std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask&) { return 256; }
+
+const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void*) {
+  if (const char* problem = problem_with(scratch)) return problem;
+  std::vector<LayerInput> layers;
+  for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++) {
+    const KernelSpec& kernel = l < task.layers_x ? task.kernel_x : task.kernel_y;
+    layers.push_back({view(task.layers[l]), resolved(task.layers[l], kernel)});
+    if (task.bandwidths) task.bandwidths[l] = std::pow(layers.back().kernel.sigma.value_or(0), 2);
+  }
+  const std::span<const LayerInput> all(layers);
+  const auto layers_x = static_cast<std::size_t>(task.layers_x);
+  const Space space = task.row_sums ? Space::gram : Space::automatic;
+  const HsicValues found = hsic_values(all.first(layers_x), all.subspan(layers_x), estimator(task.estimator), space,
+                                       current_backend(), execution(task.layers[0]));
+  std::ranges::copy(found.xy, task.values);
+  std::ranges::copy(found.yy, std::ranges::copy(found.xx, task.own_values).out);
+  if (task.row_sums) std::ranges::copy(found.row_sums, task.row_sums);
+  return nullptr;
+}
+
   return nullptr;
 }
 

@@ -120,7 +120,7 @@ def cuda_kernel(kernel: Kernel) -> CudaKernel:
 
 @dataclass(frozen=True)
 class HsicLaunch:
-    """HSIC of pairs of layers."""
+    """HSIC of layers."""
 
     place: Place
     unbiased: bool
@@ -140,6 +140,26 @@ class HsicLaunch:
         place = self.place
         arguments = place.described(x), place.described(y), kernel_x, kernel_y, self.unbiased, self.allow_tf32
         place.run("hsic", *arguments, *map(place.address, (row_sums, bandwidths, values)))
+
+    def matrix(
+        self,
+        xs: Sequence[Array],
+        ys: Sequence[Array],
+        kernel_x: CudaKernel,
+        kernel_y: CudaKernel,
+        row_sums: Array | None = None,
+        bandwidths: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """(xs, ys), HSIC of every x with every y, and (xs + ys,), of layers with themselves; no ys: (xs, xs).
+
+        Fills row_sums (xs + ys, n) and bandwidths (xs + ys,) where given.
+        """
+        place = self.place
+        values, own = place.empty(len(xs), len(ys) or len(xs)), place.empty(len(xs) + len(ys))
+        sides = ([place.described(layer) for layer in layers] for layers in (xs, ys))
+        arguments = *sides, kernel_x, kernel_y, self.unbiased, self.allow_tf32
+        place.run("hsic_matrix", *arguments, *map(place.address, (row_sums, bandwidths, values, own)))
+        return values, own
 
     def pair_grad(
         self,

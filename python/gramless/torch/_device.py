@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._device.hsic import own_values, pair_values
+from .._device.hsic import layer_values
 from .._device.launch import ContrastLaunch, CudaKernel, HsicLaunch, Place
 from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_hardest
 from .._device.status import cuda_module
@@ -88,9 +88,12 @@ def hsic_forward(
     """(xs, ys), (xs,), (ys,), and for each layer what the backward needs, (layers, 2 + n), all float64."""
     xs, ys = ([x.resolve_neg() for x in side] for side in (xs, ys))
     launch = _hsic_launch(function, xs[0], estimator)
-    saved = launch.place.zeros(len(xs) + len(ys), HEAD + xs[0].shape[0])
-    values = pair_values(launch, xs, ys, kernels, saved[:, 1:])
-    xy, xx, yy = (x.clone() for x in own_values(values, not ys))  # the outputs of an operator share no memory
+    layers, n = len(xs) + len(ys), xs[0].shape[0]
+    row_sums, bandwidths = launch.place.empty(layers, n), launch.place.empty(layers)
+    values = layer_values(launch, xs, ys, kernels, row_sums, bandwidths)
+    saved = launch.place.zeros(layers, HEAD + n)
+    saved[:, 1], saved[:, HEAD:] = bandwidths, row_sums
+    xy, xx, yy = (x.clone() for x in values)  # the outputs of an operator share no memory
     return xy, xx, yy[: len(ys)], saved
 
 
