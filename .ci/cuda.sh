@@ -30,6 +30,11 @@ if [ -n "$cute" ]; then
   cmake --build build/cuda-plain --target test_cute_maps -- --quiet
   build/cuda-plain/tests/cuda/test_cute_maps
 fi
+# What GPUs recorded of the primitives, and that the script which records it works.
+tests/cuda/golden.sh --dry-run build/golden
+for recorded in tests/cuda/golden/*.txt; do
+  if [ -f "$recorded" ]; then tests/cuda/golden.py build/golden/emulated.txt "$recorded"; fi
+done
 tests/cuda_emulator/faults.py build/cuda-plain
 emulated cuda-address -DGRAMLESS_SANITIZE=address,undefined
 run cuda-address -as_accurate
