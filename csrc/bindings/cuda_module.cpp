@@ -38,4 +38,5 @@ PYBIND11_MODULE(GRAMLESS_CUDA_MODULE, module) {
   module.def("devices", gramless::devices);
   gramless::bind_cuda_hsic(module);
   gramless::bind_cuda_contrast(module);
+  gramless::bind_cuda_distillation(module);
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _arrays
+from .._losses import TIE
 from ..kernels import RBF, Kernel
 from .frameworks import Array, Described, Framework, framework_of
 from .status import cuda_module
@@ -211,6 +212,7 @@ class ContrastLaunch:
     exclude_above: float | None
     kind: str
     keys_are_anchors: bool = False  # whether the losses of keys against the anchors are wanted too
+    exclude_hardest: float | None = None
 
     @property
     def rows(self) -> int:
@@ -234,7 +236,8 @@ class ContrastLaunch:
         known = isinstance(self.temperature, float)
         temperature = (self.temperature, 0) if known else (math.nan, place.address(self.temperature))
         limit = math.inf if self.exclude_above is None else self.exclude_above
-        options = self.normalize, limit, self.kind, self.keys_are_anchors
+        hardest = (0.0, 0.0) if self.exclude_hardest is None else (self.exclude_hardest, TIE)
+        options = self.normalize, limit, *hardest, self.kind, self.keys_are_anchors
         return (*sides, *groups, *temperature, *options)
 
     def forward(self) -> tuple[Array, Array, Array]:
