@@ -116,7 +116,7 @@ struct SelectTask {
 
 // A block selects for one anchor.
 template <class T>
-__global__ void __launch_bounds__(select_threads) select_limits(SelectTask<T> task) {
+__global__ void __launch_bounds__(select_threads, 1) select_limits(SelectTask<T> task) {
   const std::int64_t i = task.first + blockIdx.x;
   const NegativesOf<T> negatives{task.values + std::int64_t{blockIdx.x} * task.stride, task.column_groups, task.columns,
                                  task.symmetric ? i : -1, task.row_groups[i]};
