@@ -29,7 +29,7 @@ const std::vector<ContrastCase> without_hardest = {
     {{30}, {30, 150}, 9, 8.0, false, ContrastKind::softmax, 0, false, 0, false, false, 0.9},
     {{12}, {12, 50}, 9, 0.5, true, ContrastKind::softmax, 0, true, 0, false, false, 0.2},
     {{2, 2}, {}, 5, 0.2, true, ContrastKind::softmax, 0, false, 0, false, false, 0.4},
-    {{20}, {}, 9, 0.5, true, ContrastKind::log_sum_exp, 0, false, 0, false, false, 0.2},
+    {{21}, {}, 9, 0.5, true, ContrastKind::log_sum_exp, 0, false, 0, false, false, 0.2},
 };
 
 TEST(contrastive_losses_have_none_of_the_hardest_negatives) {
