@@ -30,11 +30,16 @@ if [ -n "$cute" ]; then
   cmake --build build/cuda-plain --target test_cute_maps -- --quiet
   build/cuda-plain/tests/cuda/test_cute_maps
 fi
+# What GPUs recorded of the primitives, and that the script which records it works.
+tests/cuda/golden.sh --dry-run build/golden
+for recorded in tests/cuda/golden/*.txt; do
+  if [ -f "$recorded" ]; then tests/cuda/golden.py build/golden/emulated.txt "$recorded"; fi
+done
 tests/cuda_emulator/faults.py build/cuda-plain
 emulated cuda-address -DGRAMLESS_SANITIZE=address,undefined
 run cuda-address -as_accurate
 emulated cuda-thread -DGRAMLESS_SANITIZE=thread
-printf '%s\n' gradients_of_hsic_have contrastive_losses_have hsic_has median_of_integers |
+printf '%s\n' gradients_of_hsic_have contrastive_losses_have hsic_has hsic_matrix_has median_of_integers |
   xargs -P 2 -I NAME timeout 600 build/cuda-thread/tests/cuda/test_cuda NAME
 tests/cuda_emulator/faults.py build/cuda-thread 'while others' # the other races by hand: each takes a minute
 

@@ -26,6 +26,9 @@ CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "nt_xent": lambda x, y: gl.nt_xent(x, y),
     "dcl": lambda x, y: gl.dcl(x, y, normalize=False, reduction="none").sum(),
     "info_nce": lambda x, y: gl.info_nce(x, y, y.detach() + 1, symmetric=True),
+    "exclude_above": lambda x, y: gl.nt_xent(x, y, exclude_above=0.1),
+    "exclude_hardest": lambda x, y: gl.info_nce(x, y, y.detach() + 1, symmetric=True, exclude_hardest=0.2),
+    "distillation": lambda x, y: gl.similarity_distillation(x, y, y + 1, x + 1, teacher_temperature=0.1),
     "sup_con": lambda x, y: gl.sup_con(x, torch.arange(len(x), device=x.device) // 3),
     "log_sum_exp": lambda x, y: gl.row_log_sum_exp(x, y).sum(),
 }

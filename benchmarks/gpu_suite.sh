@@ -54,6 +54,7 @@ build=("$python" -m pip install --no-build-isolation --no-deps --quiet .)
 small=("$python" -m benchmarks.gpu_small)
 if [ "$dry" = 1 ]; then
   device=cpu
+  step golden 120 tests/cuda/golden.sh --dry-run "$logs/golden"
   step tests 120 "$python" -m pytest -q "${tests[@]}"
   step graphs-and-streams 60 "$python" -m pytest -q tests/test_cuda_gpu.py
   step small 60 "${small[@]}" --device cpu
@@ -64,7 +65,7 @@ else
   export CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
   step build 240 env GRAMLESS_CUDA=AUTO "${build[@]}" # for this machine's GPU
   step status 30 "$python" -c 'import gramless, sys; s = gramless.cuda_status(); print(s.reason or s); sys.exit(not s)'
-  if [ -x tests/cuda/golden.sh ]; then step golden 60 tests/cuda/golden.sh "$logs/golden"; fi
+  step golden 120 tests/cuda/golden.sh "$logs/golden"
   step tests 240 "$python" -m pytest -q -m cuda "${tests[@]}"
   step graphs-and-streams 60 "$python" -m pytest -q tests/test_cuda_gpu.py
   for tool in memcheck racecheck initcheck synccheck; do

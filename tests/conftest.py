@@ -44,17 +44,6 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="runs with --slow"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    try:
-        return (yield)
-    except RuntimeError as error:  # NotImplementedError is one
-        on_device = item.config.getoption("--tensors-on") or "device" in item.fixturenames
-        if on_device and "has no CUDA kernel yet" in str(error):
-            pytest.skip(str(error))
-        raise
-
-
 @pytest.fixture(autouse=True)
 def _default_settings():
     yield

@@ -15,6 +15,10 @@ LOSSES = {
     "info_nce": lambda a, b: gramless.info_nce(a, b, symmetric=True),
     "temperature": lambda a, b: gramless.dcl(a, b, temperature=torch.full((), 0.2, device=a.device)),
     "exclude_above": lambda a, b: gramless.nt_xent(a, b, exclude_above=0.1),
+    "exclude_hardest": lambda a, b: gramless.nt_xent(a, b, exclude_hardest=0.1),
+    "distillation": lambda a, b: gramless.similarity_distillation(
+        a, b, b.detach() + 1, teacher_temperature=0.1
+    ),
     "sup_con": lambda a, b: gramless.sup_con(a, torch.arange(len(a), device=a.device) // 2),
     "linear cka": lambda a, b: gramless.cka(a, b),
     "rbf cka": lambda a, b: gramless.cka(a, b, kernel="rbf"),

@@ -88,21 +88,11 @@ def test_labels_must_be_integers_one_for_each_row(device):
     refused(ValueError, "^sup_con: z has 8 rows but labels has 7", gramless.sup_con, z, [1] * 7)
 
 
-def test_what_has_no_kernel_says_so(device):
-    z = device.array(rows())
-    sentence = "exclude_hardest has no CUDA kernel yet but is 0.5; copy the inputs to the CPU, by .cpu"
-    for function in ("nt_xent", "dcl", "info_nce", "nt_xent_value_and_grad"):
-        refused(NotImplementedError, f"^{function}: {sentence}", PAIRS[function], z, z, exclude_hardest=0.5)
-    refused(NotImplementedError, f"^sup_con: {sentence}", gramless.sup_con, z, [1] * 8, exclude_hardest=0.5)
-
-
 def test_functions_without_a_kernel_say_what_to_do(device):
     x = device.array(rows())
     sentence = "is on a GPU, for which there is no kernel of this yet; copy it to the CPU"
     refused(NotImplementedError, f"^independence_test: x {sentence}", gramless.independence_test, x, x)
     refused(NotImplementedError, f"xs\\[0\\] {sentence}", gramless.MinibatchCKA().update, [x])
-    distill = gramless.similarity_distillation
-    refused(NotImplementedError, f"^similarity_distillation: student {sentence}", distill, x, x, x)
 
 
 def test_what_an_operation_refuses_names_the_function(device, monkeypatch):

@@ -114,13 +114,20 @@ def test_late_in_training_float32_gradients_keep_their_digits(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_computed_in_float32(dtype):
+def test_half_precision_is_computed_in_float32(dtype, request):
     inputs = leaves(dtype=dtype)
     value, *grads = value_and_grads(LOSSES["nt_xent"][0], *inputs)
     assert value.dtype == torch.float32
     assert [g.dtype for g in grads] == [dtype] * 3
     wide = [x.detach().float().requires_grad_() for x in inputs]
     expected, *expected_grads = value_and_grads(LOSSES["nt_xent"][0], *wide)
+    if request.config.getoption("--tensors-on") == "emulated":
+        # Kernels multiply unit rows of the inputs' dtype: each element is off by half an epsilon of itself.
+        epsilon = torch.finfo(dtype).eps
+        torch.testing.assert_close(value, expected, rtol=0, atol=epsilon)
+        for g, e in zip(grads, expected_grads, strict=True):
+            assert (g.float() - e).norm() <= 2 * epsilon * e.norm()
+        return
     torch.testing.assert_close(value, expected)
     for g, e in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(g, e.to(dtype), rtol=0, atol=0)

@@ -27,7 +27,7 @@ cuda::ContrastKind contrast_kind(const std::string& name) {
 
 cuda::ContrastTask contrast_task(const Parts& anchors, const Parts& keys, Address anchor_groups, Address key_groups,
                                  double temperature, Address device_temperature, bool normalize, double limit,
-                                 const std::string& kind, bool keys_are_anchors) {
+                                 double hardest, double tie, const std::string& kind, bool keys_are_anchors) {
   cuda::ContrastTask task;
   task.anchors = side(anchors, anchor_groups);
   task.keys = side(keys, key_groups);
@@ -35,6 +35,8 @@ cuda::ContrastTask contrast_task(const Parts& anchors, const Parts& keys, Addres
   task.device_temperature = pointer<const double>(device_temperature);
   task.normalize = normalize;
   task.limit = limit;
+  task.hardest = hardest;
+  task.tie = tie;
   task.kind = contrast_kind(kind);
   task.keys_are_anchors = keys_are_anchors;
   task.operand = cuda_operand(task.anchors.parts[0], false);
@@ -42,11 +44,11 @@ cuda::ContrastTask contrast_task(const Parts& anchors, const Parts& keys, Addres
 }
 
 void forward(const py::tuple& place, const Parts& anchors, const Parts& keys, Address anchor_groups, Address key_groups,
-             double temperature, Address device_temperature, bool normalize, double limit, const std::string& kind,
-             bool keys_are_anchors, Address losses, Address saved, Address mean) {
+             double temperature, Address device_temperature, bool normalize, double limit, double hardest, double tie,
+             const std::string& kind, bool keys_are_anchors, Address losses, Address saved, Address mean) {
   cuda::ContrastForwardTask task;
   task.problem = contrast_task(anchors, keys, anchor_groups, key_groups, temperature, device_temperature, normalize,
-                               limit, kind, keys_are_anchors);
+                               limit, hardest, tie, kind, keys_are_anchors);
   task.losses = pointer<double>(losses);
   task.saved = pointer<double>(saved);
   task.mean = pointer<double>(mean);
@@ -56,11 +58,11 @@ void forward(const py::tuple& place, const Parts& anchors, const Parts& keys, Ad
 // grads: of the anchors' parts, then of the keys' parts; 0 where none is wanted.
 void backward(const py::tuple& place, const Parts& anchors, const Parts& keys, Address anchor_groups,
               Address key_groups, double temperature, Address device_temperature, bool normalize, double limit,
-              const std::string& kind, bool keys_are_anchors, Address saved, Address weights, Address scale_of_mean,
-              const std::vector<Address>& grads, Address grad_temperature) {
+              double hardest, double tie, const std::string& kind, bool keys_are_anchors, Address saved,
+              Address weights, Address scale_of_mean, const std::vector<Address>& grads, Address grad_temperature) {
   cuda::ContrastBackwardTask task;
   task.problem = contrast_task(anchors, keys, anchor_groups, key_groups, temperature, device_temperature, normalize,
-                               limit, kind, keys_are_anchors);
+                               limit, hardest, tie, kind, keys_are_anchors);
   task.saved = pointer<const double>(saved);
   task.weights = pointer<const double>(weights);
   task.scale_of_mean = pointer<const double>(scale_of_mean);

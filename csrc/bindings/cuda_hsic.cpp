@@ -40,6 +40,27 @@ void hsic(const py::tuple& place, const py::tuple& x, const py::tuple& y, const 
   Launch(place).run(cuda::hsic_scratch_bytes, cuda::hsic, task);
 }
 
+void hsic_matrix(const py::tuple& place, const std::vector<py::tuple>& xs, const std::vector<py::tuple>& ys,
+                 const Kernel& kernel_x, const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums,
+                 Address bandwidths, Address values, Address own_values) {
+  std::vector<cuda::Matrix> layers;
+  for (const auto* side : {&xs, &ys})
+    for (const py::tuple& layer : *side) layers.push_back(cuda_matrix(layer));
+  cuda::HsicMatrixTask task;
+  task.layers = layers.data();
+  task.layers_x = static_cast<std::int64_t>(xs.size());
+  task.layers_y = static_cast<std::int64_t>(ys.size());
+  task.kernel_x = kernel_spec(kernel_x);
+  task.kernel_y = kernel_spec(kernel_y);
+  task.estimator = unbiased ? cuda::HsicEstimator::unbiased : cuda::HsicEstimator::biased;
+  task.operand = cuda_operand(layers.at(0), allow_tf32);
+  task.values = pointer<double>(values);
+  task.own_values = pointer<double>(own_values);
+  task.row_sums = pointer<double>(row_sums);
+  task.bandwidths = pointer<double>(bandwidths);
+  Launch(place).run(cuda::hsic_matrix_scratch_bytes, cuda::hsic_matrix, task);
+}
+
 void hsic_grad(const py::tuple& place, const py::tuple& x, const py::tuple& y, const Kernel& kernel_x,
                const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths,
                Address weights, Address grad_x, Address grad_y) {
@@ -65,6 +86,7 @@ void median_squared_distance(const py::tuple& place, const py::tuple& x, bool in
 
 void bind_cuda_hsic(py::module_& module) {
   module.def("hsic", hsic);
+  module.def("hsic_matrix", hsic_matrix);
   module.def("hsic_grad", hsic_grad);
   module.def("median_squared_distance", median_squared_distance);
 }

@@ -1,4 +1,4 @@
-// The extension module gramless._cuda: devices, and what cuda_hsic.cpp and cuda_contrast.cpp bind.
+// The extension module gramless._cuda: devices, and what the other files cuda_*.cpp bind.
 #include "bindings/cuda_types.hpp"
 #include "bindings/dtype_names.hpp"
 
@@ -38,4 +38,5 @@ PYBIND11_MODULE(GRAMLESS_CUDA_MODULE, module) {
   module.def("devices", gramless::devices);
   gramless::bind_cuda_hsic(module);
   gramless::bind_cuda_contrast(module);
+  gramless::bind_cuda_distillation(module);
 }

@@ -57,5 +57,6 @@ class Launch {
 
 void bind_cuda_hsic(py::module_& module);
 void bind_cuda_contrast(py::module_& module);
+void bind_cuda_distillation(py::module_& module);
 
 }  // namespace gramless

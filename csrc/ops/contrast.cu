@@ -1,11 +1,15 @@
 // The contrastive losses on the device, forward and backward: the CUDA twin of contrast.cpp.
 #include <cmath>
+#include <optional>
 
 #include "ops/contrast_pass.cuh"
+#include "ops/hardest_limits.cuh"
 #include "ops/visit_operand.cuh"
 
 namespace gramless::cuda {
 namespace {
+
+constexpr std::int64_t limits_array = 5;  // of what is saved, after the sums
 
 template <class Operand>
 class ContrastForward {
@@ -15,7 +19,10 @@ class ContrastForward {
         layout_(scratch),
         pass_(task.problem, layout_),
         of_anchors_(pass_.anchors(), pass_.keys(), layout_),
-        of_keys_(two_way() ? pass_.keys() : 1, pass_.anchors(), layout_) {}
+        of_keys_(two_way() ? pass_.keys() : 1, pass_.anchors(), layout_) {
+    if (task.problem.hardest > 0)
+      hardest_.emplace(pass_.anchors(), pass_.keys(), two_way(), task.problem.stored_bytes, layout_);
+  }
 
   std::size_t bytes() const { return layout_.bytes(); }
 
@@ -24,12 +31,13 @@ class ContrastForward {
     const std::int64_t anchors = pass_.anchors();
     const AnchorLoss loss = loss_of(task_.problem);
     pass_.pack(queue);
+    const double* const limits = find_limits(queue);
     const DeviceAnchorSums sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), 0);
-    of_anchors_.run(pass_.pairs(false), sums, queue);
+    of_anchors_.run(pass_.pairs(false, limits), sums, queue);
     measure_losses(sums, anchors, loss, task_.losses, queue);
     if (two_way()) {
       const DeviceAnchorSums key_sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), anchors);
-      of_keys_.run(pass_.pairs(true), key_sums, queue);
+      of_keys_.run(pass_.pairs(true, limits), key_sums, queue);
       measure_losses(key_sums, pass_.keys(), loss, task_.losses + anchors, queue);
     }
     if (task_.mean != nullptr) mean_of(task_.losses, anchors, task_.mean, queue);
@@ -39,10 +47,25 @@ class ContrastForward {
  private:
   bool two_way() const { return pass_.has_keys() && task_.problem.keys_are_anchors; }
 
+  // Null where no negative is left out.
+  const double* find_limits(Queue& queue) const {
+    if (!pass_.limited()) return nullptr;
+    double* const limits = task_.saved + limits_array * pass_.saved_rows();
+    fill_limits(pass_.pairs(false, nullptr), task_.problem.limit, limits, pass_.saved_rows(), queue);
+    if (!hardest_) return limits;
+    const HardestNegatives which{task_.problem.hardest, task_.problem.tie};
+    hardest_->run(pass_.pairs(false, nullptr), pass_.anchors(), which, limits, queue);
+    if (two_way())  // keys of later parts are a queue: nobody's anchors
+      hardest_->run(pass_.pairs(true, nullptr), task_.problem.keys.parts[0].rows, which, limits + pass_.anchors(),
+                    queue);
+    return limits;
+  }
+
   ContrastForwardTask task_;
   DeviceLayout layout_;
   ContrastPass<Operand> pass_;
   SoftmaxSums<Operand> of_anchors_, of_keys_;
+  std::optional<HardestLimits<Operand>> hardest_;
 };
 
 template <class Operand>
@@ -73,13 +96,13 @@ class ContrastBackward {
     fill(false, queue);
     if (pass_.has_keys()) fill(true, queue);
     const auto &anchors = coefficients_[0], &keys = coefficients_[pass_.has_keys()];
-    of_anchors_.run(pass_.pairs(false), anchors, keys, queue);
+    of_anchors_.run(pass_.pairs(false, limits()), anchors, keys, queue);
     finish(false, of_anchors_, queue);
     if (task_.grad_temperature != nullptr)  // symmetric pairs were differentiated by both of their rows
       grad_of_temperature(alignments_, pass_.anchors(), pass_.has_keys() ? -1 : -0.5, pass_.scales(),
                           task_.grad_temperature, queue);
     if (keys_wanted()) {
-      of_keys_.run(pass_.pairs(true), keys, anchors, queue);
+      of_keys_.run(pass_.pairs(true, limits()), keys, anchors, queue);
       finish(true, of_keys_, queue);
     }
     return queue.error();
@@ -87,12 +110,12 @@ class ContrastBackward {
 
  private:
   struct Arrays {
-    Value** arrays[5];
+    Value** arrays[6];
     Value*** begin() { return arrays; }
-    Value*** end() { return arrays + 5; }
+    Value*** end() { return arrays + 6; }
   };
   static Arrays arrays_of(DeviceCoefficients<Value>& c) {
-    return {{&c.shift, &c.negative, &c.positive, &c.positive_mean, &c.positive_offset}};
+    return {{&c.shift, &c.negative, &c.positive, &c.positive_mean, &c.positive_offset, &c.limit}};
   }
 
   std::int64_t width() const { return task_.problem.anchors.parts[0].cols; }
@@ -112,12 +135,15 @@ class ContrastBackward {
     return {counted ? task_.weights + pass_.anchors() : nullptr, nullptr, pass_.keys()};
   }
 
+  const double* limits() const { return pass_.limited() ? task_.saved + limits_array * pass_.saved_rows() : nullptr; }
+
   void fill(bool of_keys, Queue& queue) const {
     // Read only: the tasks of the forward and the backward share a type.
     double* const saved = const_cast<double*>(task_.saved);
     fill_coefficients(DeviceAnchorSums::of(saved, pass_.saved_rows(), of_keys ? pass_.anchors() : 0),
                       of_keys ? pass_.keys() : pass_.anchors(), padded(of_keys), loss_of(task_.problem),
-                      weights(of_keys), gradient_scale_, coefficients_[of_keys], queue);
+                      weights(of_keys), pass_.pairs(of_keys, limits()).row_limits, gradient_scale_,
+                      coefficients_[of_keys], queue);
   }
 
   void finish(bool of_keys, const SoftmaxGrad<Operand>& gradients, Queue& queue) const {

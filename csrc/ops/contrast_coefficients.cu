@@ -1,5 +1,7 @@
 #include "ops/contrast_coefficients.cuh"
 
+#include <cmath>
+
 #include "engine/block_sums.cuh"
 #include "ops/matrix_elements.cuh"
 #include "ops/pack_rows.cuh"
@@ -73,7 +75,8 @@ __global__ void __launch_bounds__(one_block)
 
 template <class T>
 __global__ void coefficients_of(DeviceAnchorSums sums, std::int64_t rows, std::int64_t padded_rows, AnchorLoss loss,
-                                AnchorWeights weights, const double* gradient_scale, DeviceCoefficients<T> out) {
+                                AnchorWeights weights, const double* limits, const double* gradient_scale,
+                                DeviceCoefficients<T> out) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= padded_rows) return;
   AnchorCoefficient found;
@@ -87,6 +90,7 @@ __global__ void coefficients_of(DeviceAnchorSums sums, std::int64_t rows, std::i
   out.positive[i] = static_cast<T>(found.positive);
   out.positive_mean[i] = static_cast<T>(found.positive_mean);
   out.positive_offset[i] = static_cast<T>(found.positive_offset);
+  out.limit[i] = static_cast<T>(limits != nullptr && i < rows ? limits[i] : INFINITY);
 }
 
 // One warp per row.
@@ -147,15 +151,17 @@ void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& ke
 
 template <class T>
 void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows,
-                       const AnchorLoss& loss, const AnchorWeights& weights, const double* gradient_scale,
-                       const DeviceCoefficients<T>& coefficients, Queue& queue) {
+                       const AnchorLoss& loss, const AnchorWeights& weights, const double* limits,
+                       const double* gradient_scale, const DeviceCoefficients<T>& coefficients, Queue& queue) {
   queue.launch(coefficients_of<T>, {static_cast<unsigned>(blocks_of(padded_rows, 256))}, 256, 0, sums, rows,
-               padded_rows, loss, weights, gradient_scale, coefficients);
+               padded_rows, loss, weights, limits, gradient_scale, coefficients);
 }
 template void fill_coefficients(const DeviceAnchorSums&, std::int64_t, std::int64_t, const AnchorLoss&,
-                                const AnchorWeights&, const double*, const DeviceCoefficients<float>&, Queue&);
+                                const AnchorWeights&, const double*, const double*, const DeviceCoefficients<float>&,
+                                Queue&);
 template void fill_coefficients(const DeviceAnchorSums&, std::int64_t, std::int64_t, const AnchorLoss&,
-                                const AnchorWeights&, const double*, const DeviceCoefficients<double>&, Queue&);
+                                const AnchorWeights&, const double*, const double*, const DeviceCoefficients<double>&,
+                                Queue&);
 
 template <class Operand>
 void finish_gradients(const FinishGradTask<Operand>& task, Queue& queue) {

@@ -42,8 +42,8 @@ void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& ke
 
 template <class T>
 void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows,
-                       const AnchorLoss& loss, const AnchorWeights& weights, const double* gradient_scale,
-                       const DeviceCoefficients<T>& coefficients, Queue& queue);
+                       const AnchorLoss& loss, const AnchorWeights& weights, const double* limits,
+                       const double* gradient_scale, const DeviceCoefficients<T>& coefficients, Queue& queue);
 
 // dx of one side's parts from dz, as sums over strips.
 template <class Operand>

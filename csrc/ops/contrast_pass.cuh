@@ -36,11 +36,21 @@ class ContrastPass {
     if (has_keys()) keys_.pack(task_.normalize, &scales_->row, queue);
   }
 
-  // Rows against columns: anchors against keys, or `turned`.
-  DevicePairs<Operand> pairs(bool turned) const {
+  // Rows against columns: anchors against keys, or `turned`. limits (anchors and keys): of dot products of packed rows;
+  // null: no negative is left out.
+  DevicePairs<Operand> pairs(bool turned, const double* limits) const {
     const PairRows<Operand> rows = side(turned).rows(), columns = side(has_keys() ? !turned : turned).rows();
-    return {rows, columns, !has_keys(), task_.kind == ContrastKind::softmax, task_.limit, scales_};
+    const double* const of_keys = limits != nullptr && has_keys() ? limits + anchors() : limits;
+    return {rows,
+            columns,
+            !has_keys(),
+            task_.kind == ContrastKind::softmax,
+            turned ? of_keys : limits,
+            turned ? limits : of_keys,
+            scales_};
   }
+
+  bool limited() const { return task_.limit < INFINITY || task_.hardest > 0; }
 
   const DeviceContrastRows<Operand>& side(bool of_keys) const { return of_keys ? keys_ : anchors_; }
   const LogitScales* scales() const { return scales_; }

@@ -60,6 +60,25 @@ struct HsicTask {
 std::size_t hsic_scratch_bytes(const HsicTask& task);
 const char* hsic(const HsicTask& task, void* scratch, void* stream);
 
+// HSIC of all pairs of layers; without layers y, of the layers x with each other. A layer's tiles are computed once, or
+// a few times where rows ready for tiles would take more memory than `packed_bytes`.
+struct HsicMatrixTask {
+  const Matrix* layers = nullptr;  // on the host: (layers_x + layers_y), of one dtype and number of rows
+  std::int64_t layers_x = 0, layers_y = 0;
+  KernelSpec kernel_x, kernel_y;
+  HsicEstimator estimator = HsicEstimator::unbiased;
+  Operand operand = Operand::split;
+  std::int64_t packed_bytes = std::int64_t{4} << 30;
+  std::int64_t stored_bytes = 64 << 20;  // of tiles at a time: about what L2 holds
+  double* values = nullptr;              // (layers_x, layers_y), or (layers_x, layers_x)
+  double* own_values = nullptr;          // (layers) with themselves; 0 where it is no more than rounding
+  double* row_sums = nullptr;            // (layers, n) for the backward, or null
+  double* bandwidths = nullptr;          // (layers) sigma^2 (0: linear) for the backward, or null
+};
+
+std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask& task);
+const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void* stream);
+
 // sigma^2 = the median squared distance between rows, exact.
 struct MedianTask {
   Matrix x;
@@ -103,17 +122,21 @@ struct ContrastTask {
   const double* device_temperature = nullptr;  // (1) or null: read instead; losses are NaN where it is 0 or not finite
   bool normalize = true;
   double limit = std::numeric_limits<double>::infinity();  // negatives with a dot product above it are left out
+  // That fraction of each anchor's negatives is left out, the most similar first, and whatever is closer to them than
+  // `tie` times its largest dot product. Of keys, those of the first part are anchors.
+  double hardest = 0, tie = 0;
+  std::int64_t stored_bytes = 64 << 20;  // of dot products at a time to choose them from, or one block of anchors'
   ContrastKind kind = ContrastKind::softmax;
   Operand operand = Operand::split;  // not tf32
 };
 
-// What the backward needs: 5 arrays with an entry per anchor, then per key. Contiguous, (5, anchors + keys).
-constexpr std::int64_t contrast_saved_arrays = 5;
+// What the backward needs: 6 arrays with an entry per anchor, then per key. Contiguous, (6, anchors + keys).
+constexpr std::int64_t contrast_saved_arrays = 6;
 
 struct ContrastForwardTask {
   ContrastTask problem;
   double* losses = nullptr;  // (anchors), or (anchors + keys) where keys are anchors too
-  double* saved = nullptr;   // (5, anchors + keys)
+  double* saved = nullptr;   // (6, anchors + keys)
   double* mean = nullptr;    // (1) of the anchors' losses, or null
 };
 
@@ -124,7 +147,7 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
 // of the keys 0, and `weights` is not read.
 struct ContrastBackwardTask {
   ContrastTask problem;
-  const double* saved = nullptr;          // (5, anchors + keys), of the forward
+  const double* saved = nullptr;          // (6, anchors + keys), of the forward
   const double* weights = nullptr;        // as the losses
   const double* scale_of_mean = nullptr;  // (1) or null: the derivative by the mean
   void* grads[4] = {};  // (rows, width) contiguous, of the inputs' dtype: anchors' parts, keys' parts; or null
@@ -133,5 +156,42 @@ struct ContrastBackwardTask {
 
 std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask& task);
 const char* contrast_backward(const ContrastBackwardTask& task, void* scratch, void* stream);
+
+// A student's softmax over a queue beside its teacher's, arrays of one dtype. float16 and bfloat16 are computed in
+// float32.
+struct DistillTask {
+  Matrix student, teacher;  // (n, d), (n, e)
+  Matrix queue;             // (m, d)
+  Matrix teacher_queue;     // (m, e); without memory: the student's, d = e
+  double temperature = 0.2, teacher_temperature = 0.01;
+  const double* device_temperature = nullptr;  // (1) or null: as in ContrastTask
+  bool normalize = true;
+};
+
+// What the backward needs: 4 arrays with an entry per row. Contiguous, (4, n).
+constexpr std::int64_t distill_saved_arrays = 4;
+
+struct DistillForwardTask {
+  DistillTask problem;
+  double* losses = nullptr;  // (n)
+  double* saved = nullptr;   // (4, n)
+  double* mean = nullptr;    // (1) of the losses, or null
+};
+
+std::size_t distill_forward_scratch_bytes(const DistillForwardTask& task);
+const char* distill_forward(const DistillForwardTask& task, void* scratch, void* stream);
+
+// The gradient of sum_i weights_i losses_i by the student; `scale_of_mean` as in ContrastBackwardTask.
+struct DistillBackwardTask {
+  DistillTask problem;
+  const double* saved = nullptr;  // (4, n), of the forward
+  const double* weights = nullptr;
+  const double* scale_of_mean = nullptr;
+  void* grad = nullptr;                // (n, d) contiguous, of the student's dtype, or null
+  double* grad_temperature = nullptr;  // (1) or null
+};
+
+std::size_t distill_backward_scratch_bytes(const DistillBackwardTask& task);
+const char* distill_backward(const DistillBackwardTask& task, void* scratch, void* stream);
 
 }  // namespace gramless::cuda

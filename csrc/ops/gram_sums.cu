@@ -3,83 +3,12 @@
 #include "ops/gram_sums.cuh"
 
 #include "engine/block_sums.cuh"
-#include "engine/pair_tile.cuh"
+#include "ops/gram_tile.cuh"
 
 namespace gramless::cuda {
 namespace {
 
 constexpr std::int64_t partial_bytes = 64 << 20;
-
-// Sums of a tile's kernel values along its rows and down its columns, in shared memory while warps meet.
-template <class Value, class Shape>
-struct TileSums {
-  Value of_rows[Shape::warps_across][Shape::rows];
-  Value of_columns[Shape::warps_down][Shape::cols];
-};
-
-// Replaces dot products by kernel values; what the tile does not own becomes 0.
-template <class Operand, class Shape>
-__device__ void evaluate(DotTile<Operand, Shape>& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
-                         std::int64_t first_col, std::int64_t n) {
-  using Value = typename Operand::Value;
-  const TileKernel<Value> kernel = *layer.kernel;
-  const PairTile place(first_row, n, first_col, n, true);
-  const Value *const row_norms = layer.norms + first_row, *const column_norms = layer.norms + first_col;
-  const Value *const row_scales = layer.scales + first_row, *const column_scales = layer.scales + first_col;
-#pragma unroll
-  for (int c = 0; c < tile.own_cols; c++) {
-    if (is_scaled<Operand>) forget_loads();  // rows' numbers are read again: no registers are left
-    const Value norm = column_norms[tile.col(c)], scale = is_scaled<Operand> ? column_scales[tile.col(c)] : Value(1);
-#pragma unroll
-    for (int r = 0; r < tile.own_rows; r++) {
-      const Value row_scale = is_scaled<Operand> ? row_scales[tile.row(r)] : Value(1);
-      const Value value = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), row_norms[tile.row(r)], norm);
-      tile.at(r, c) = place.owns(tile.row(r), tile.col(c)) ? value : Value(0);
-    }
-  }
-}
-
-// All threads must come; the sums of the block's warps are added in their order.
-template <class Operand, class Shape>
-__device__ void store_row_sums(DotTile<Operand, Shape>& tile, char* memory, typename Operand::Value* rows,
-                               typename Operand::Value* columns) {
-  using Value = typename Operand::Value;
-  auto& sums = *reinterpret_cast<TileSums<Value, Shape>*>(memory);
-  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
-#pragma unroll
-  for (int r = 0; r < tile.own_rows; r++) {
-    Value sum = 0;
-#pragma unroll
-    for (int c = 0; c < tile.own_cols; c++) sum += tile.at(r, c);
-    sum += __shfl_xor_sync(all_lanes, sum, 1);
-    sum += __shfl_xor_sync(all_lanes, sum, 2);
-    if (lane % 4 == 0) sums.of_rows[warp % Shape::warps_across][tile.row(r)] = sum;
-  }
-#pragma unroll
-  for (int c = 0; c < tile.own_cols; c++) {
-    Value sum = 0;
-#pragma unroll
-    for (int r = 0; r < tile.own_rows; r++) sum += tile.at(r, c);
-#pragma unroll
-    for (int bits = 4; bits < warp_lanes; bits *= 2) sum += __shfl_xor_sync(all_lanes, sum, bits);
-    if (lane / 4 == 0) sums.of_columns[warp / Shape::warps_across][tile.col(c)] = sum;
-  }
-  __syncthreads();  // the sums of all warps are there
-  const int t = static_cast<int>(threadIdx.x);
-  if (t < Shape::rows) {
-    Value sum = 0;
-#pragma unroll
-    for (int w = 0; w < Shape::warps_across; w++) sum += sums.of_rows[w][t];
-    rows[t] = sum;
-  }
-  if (columns != nullptr && t < Shape::cols) {
-    Value sum = 0;
-#pragma unroll
-    for (int w = 0; w < Shape::warps_down; w++) sum += sums.of_columns[w][t];
-    columns[t] = sum;
-  }
-  __syncthreads();  // and have been read
-}
 
 template <class Operand>
 struct GramTask {

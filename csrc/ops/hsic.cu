@@ -2,9 +2,9 @@
 #include "engine/block_sums.cuh"
 #include "ops/device_median.cuh"
 #include "ops/gram_sums.cuh"
+#include "ops/hsic_algebra.cuh"
 #include "ops/matrices.hpp"
 #include "ops/visit_operand.cuh"
-#include "reductions/hsic_sums.hpp"
 
 namespace gramless::cuda {
 namespace {
@@ -21,32 +21,15 @@ struct FinishTask {
   double* values;          // (3)
 };
 
-// k(x_i, x_i) as tiles hold it.
-template <class Operand>
-__device__ double diagonal(const DeviceLayer<Operand>& layer, std::int64_t i) {
-  const auto& kernel = *layer.kernel;
-  return (kernel.rbf ? 1.0 / kernel.unit : static_cast<double>(layer.norms[i])) - static_cast<double>(kernel.shift);
-}
-
 // Of two layers: products of the row sums and of the diagonals (xy, xx, yy), then the totals.
 struct RowProducts {
   double rows[3], diagonals[3], totals[2];
 };
 
-__device__ double hsic_of(const RowProducts& sums, double product, int pair, int first, int second, double n,
-                          bool biased) {
+__device__ double hsic_of_pair(const RowProducts& sums, double product, int pair, int first, int second, double n,
+                               bool biased) {
   const double both = 2 * product + sums.diagonals[pair];  // tiles saw i < j
-  if (biased) return biased_hsic({both, sums.rows[pair], sums.totals[first], sums.totals[second]}, n);
-  return unbiased_hsic({both, sums.rows[pair], sums.totals[first], sums.totals[second]}, n);
-}
-
-// 0 where it is no more than the rounding of what it was summed from: a representation without variation must not be
-// divided by noise.
-template <class T>
-__device__ double unless_rounding(double value, double product, double total, const TileKernel<T>& kernel, double n) {
-  const double noise = kernel.noise * kernel.unit, unit2 = kernel.unit * kernel.unit, mean = total / n / n;
-  const double mean_square = fabs(product) / (n * n) + mean * mean;
-  return fabs(value) <= 16 * noise * noise + 1e-14 * unit2 * mean_square ? 0 : value;
+  return hsic_of({both, sums.rows[pair], sums.totals[first], sums.totals[second]}, n, biased);
 }
 
 template <class Operand>
@@ -72,9 +55,9 @@ __global__ void __launch_bounds__(finish_threads) finish_hsic(FinishTask<Operand
   const RowProducts rows{{sums[0], sums[1], sums[2]}, {sums[3], sums[4], sums[5]}, {sums[6], sums[7]}};
   const auto &x = *task.layers[0].kernel, &y = *task.layers[1].kernel;
   const double count = static_cast<double>(n);
-  task.values[0] = x.unit * y.unit * hsic_of(rows, task.products[0], 0, 0, 1, count, task.biased);
-  const double xx = x.unit * x.unit * hsic_of(rows, task.products[1], 1, 0, 0, count, task.biased);
-  const double yy = y.unit * y.unit * hsic_of(rows, task.products[2], 2, 1, 1, count, task.biased);
+  task.values[0] = x.unit * y.unit * hsic_of_pair(rows, task.products[0], 0, 0, 1, count, task.biased);
+  const double xx = x.unit * x.unit * hsic_of_pair(rows, task.products[1], 1, 0, 0, count, task.biased);
+  const double yy = y.unit * y.unit * hsic_of_pair(rows, task.products[2], 2, 1, 1, count, task.biased);
   task.values[1] = unless_rounding(xx, task.products[1], rows.totals[0], x, count);
   task.values[2] = unless_rounding(yy, task.products[2], rows.totals[1], y, count);
 }

@@ -15,18 +15,19 @@ constexpr int grad_slices = is_scaled<Operand> ? 6 : 8;
 // The coefficients of one anchor.
 template <class T>
 struct Coefficient {
-  T shift, negative, positive, positive_mean, positive_offset;
+  T shift, negative, positive, positive_mean, positive_offset, limit;
 
   __device__ Coefficient(const DeviceCoefficients<T>& arrays, int i)
       : shift(arrays.shift[i]),
         negative(arrays.negative[i]),
         positive(arrays.positive[i]),
         positive_mean(arrays.positive_mean[i]),
-        positive_offset(arrays.positive_offset[i]) {}
+        positive_offset(arrays.positive_offset[i]),
+        limit(arrays.limit[i]) {}
 
   // Its share in the derivative by the logit of a pair, with e = exp(logit - shift).
-  __device__ T share(T e, bool is_positive) const {
-    return is_positive ? (e - positive_mean) * positive - positive_offset : e * negative;
+  __device__ T share(T e, T dot, bool is_positive) const {
+    return is_positive ? (e - positive_mean) * positive - positive_offset : dot > limit ? T(0) : e * negative;
   }
 };
 
@@ -40,7 +41,7 @@ template <class T>
 __device__ TileAnchors<T> anchors_from(const DeviceCoefficients<T>& arrays, const std::int32_t* groups,
                                        std::int64_t first) {
   return {{arrays.shift + first, arrays.negative + first, arrays.positive + first, arrays.positive_mean + first,
-           arrays.positive_offset + first},
+           arrays.positive_offset + first, arrays.limit + first},
           groups + first};
 }
 
@@ -52,11 +53,11 @@ struct GradTask {
   typename Operand::Value* partials;  // (strips, padded rows, stride)
 };
 
-// Dot products become derivatives; what the tile does not own, and negatives above the limit, become 0. Arrays begin
-// with the tile's first row or column.
+// Dot products become derivatives; what the tile does not own becomes 0. Arrays begin with the tile's first row or
+// column.
 template <bool Plain, bool Running, class Operand, class Tile, class T>
 __device__ void differentiate(Tile& tile, const PairTile& place, const TileAnchors<T>& rows,
-                              const TileAnchors<T>& columns, T limit, T fixed_shift, const Logit<Operand> logit_of) {
+                              const TileAnchors<T>& columns, T fixed_shift, const Logit<Operand> logit_of) {
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
     if (!Plain || Running || is_scaled<Operand>) forget_loads();  // reads again what no register is left for
@@ -73,9 +74,8 @@ __device__ void differentiate(Tile& tile, const PairTile& place, const TileAncho
         tile.at(r, c) = e * of_row.negative + e_column * of_column.negative;
       } else {
         const bool positive = group >= 0 && rows.groups[tile.row(r)] == group;
-        const T sum = of_row.share(e, positive) + of_column.share(e_column, positive);
-        const bool left_out = !positive && tile.at(r, c) > limit;
-        tile.at(r, c) = place.owns(tile.row(r), j) && !left_out ? sum : T(0);
+        const T dot = tile.at(r, c), sum = of_row.share(e, dot, positive) + of_column.share(e_column, dot, positive);
+        tile.at(r, c) = place.owns(tile.row(r), j) ? sum : T(0);
       }
     }
   }
@@ -105,8 +105,7 @@ __device__ void differentiate_strip(const GradTask<Operand>& task, std::int64_t 
     const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);
     const auto replace = [&]<bool Plain, bool Running>() {
-      const T limit = Plain ? T(0) : pairs.template packed_limit<T>();  // anew: no register is left for it
-      differentiate<Plain, Running>(tile, place, rows, columns, limit, static_cast<T>(pairs.scales->shift), logit_of);
+      differentiate<Plain, Running>(tile, place, rows, columns, static_cast<T>(pairs.scales->shift), logit_of);
     };
     if (pairs.scales->running)
       plain ? replace.template operator()<true, true>() : replace.template operator()<false, true>();

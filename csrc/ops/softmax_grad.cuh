@@ -10,6 +10,7 @@ namespace gramless::cuda {
 template <class T>
 struct DeviceCoefficients {
   T *shift, *negative, *positive, *positive_mean, *positive_offset;
+  T* limit;  // of dot products of packed rows
 };
 
 template <class Operand>

@@ -36,21 +36,36 @@ struct RowState {
   }
 };
 
-// How a tile's pairs count: groups of its rows and columns, and the dot product above which a negative does not.
-template <class T>
-struct TileRule {
+// The groups of a tile's rows and columns.
+struct TileGroups {
   const std::int32_t *rows, *columns;
-  T limit;
 };
+
+// A bit for each of a thread's entries that is above its row's limit.
+template <class Operand, class Tile>
+__device__ std::uint32_t above_limits(Tile& tile, const DevicePairs<Operand>& pairs, std::int64_t first_row) {
+  static_assert(Tile::own_rows * Tile::own_cols <= 32);
+  std::uint32_t above = 0;
+#pragma unroll
+  for (int r = 0; r < Tile::own_rows; r++) {
+    const std::int64_t i = first_row + tile.row(r);
+    const auto limit = static_cast<typename Operand::Value>(i < pairs.rows.count ? pairs.row_limits[i] : INFINITY);
+#pragma unroll
+    for (int c = 0; c < Tile::own_cols; c++) above |= (tile.at(r, c) > limit ? 1u : 0u) << (r * Tile::own_cols + c);
+  }
+  return above;
+}
 
 // Adds a tile's row r. `Plain`: the tile owns all its pairs, and all are negatives that count.
 template <bool Plain, bool Running, class Operand, class Tile, class T>
-__device__ void add_row(Tile& tile, int r, const PairTile& place, const TileRule<T>& rule, bool positives_raise,
-                        const Logit<Operand> logit_of, RowState<T>& state) {
-  const std::int32_t group = Plain ? -1 : rule.rows[tile.row(r)];
+__device__ void add_row(Tile& tile, int r, const PairTile& place, const TileGroups& groups, std::uint32_t left_out,
+                        bool positives_raise, const Logit<Operand> logit_of, RowState<T>& state) {
+  const std::int32_t group = Plain ? -1 : groups.rows[tile.row(r)];
   const auto owned = [&](int c) { return Plain || place.owns(tile.row(r), tile.col(c)); };
-  const auto is_positive = [&](int c) { return !Plain && group >= 0 && rule.columns[tile.col(c)] == group; };
-  const auto is_negative = [&](int c) { return Plain || (!is_positive(c) && !(tile.at(r, c) > rule.limit)); };
+  const auto is_positive = [&](int c) { return !Plain && group >= 0 && groups.columns[tile.col(c)] == group; };
+  const auto is_negative = [&](int c) {
+    return Plain || (!is_positive(c) && !(left_out >> (r * tile.own_cols + c) & 1u));
+  };
   if constexpr (Running) {
     T highest = state.shift;
 #pragma unroll
@@ -91,7 +106,6 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
   Tile tile(shared_memory<char>());
   const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
   const bool running = pairs.scales->running;
-  const T limit = pairs.template packed_limit<T>();
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   RowState<T> states[Tile::own_rows];
 #pragma unroll
@@ -99,13 +113,15 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
   for (std::int64_t t = first_tile; t < last_tile; t++) {
     const std::int64_t first_col = t * Shape::cols;
     const PairTile place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
-    const TileRule<T> rule{pairs.rows.groups + first_row, pairs.columns.groups + first_col, limit};
+    const TileGroups groups{pairs.rows.groups + first_row, pairs.columns.groups + first_col};
     const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
     const auto add = [&]<bool Plain, bool Running>() {
+      const bool limited = !Plain && pairs.row_limits != nullptr;
+      const std::uint32_t left_out = limited ? above_limits(tile, pairs, first_row) : 0;
 #pragma unroll
       for (int r = 0; r < Tile::own_rows; r++)
-        add_row<Plain, Running>(tile, r, place, rule, pairs.positives_raise, logit_of, states[r]);
+        add_row<Plain, Running>(tile, r, place, groups, left_out, pairs.positives_raise, logit_of, states[r]);
     };
     if (running)
       plain ? add.template operator()<true, true>() : add.template operator()<false, true>();
@@ -128,7 +144,7 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
 
 // Block (x, y): a block of rows against a strip of columns.
 template <class Operand>
-__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads)
+__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads, is_scaled<Operand> ? 1 : 2)
     sum_softmax(DevicePairs<Operand> pairs, std::int64_t tiles, double* partials) {
   const std::int64_t strip = blockIdx.y, strips = gridDim.y;
   const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;

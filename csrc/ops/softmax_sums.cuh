@@ -1,8 +1,6 @@
 // Each anchor's softmax sums over all columns, on the device.
 #pragma once
 
-#include <cmath>
-
 #include "ops/device_contrast_rows.cuh"
 #include "ops/pack_rows.cuh"
 
@@ -22,7 +20,8 @@ struct DevicePairs {
   PairRows<Operand> rows, columns;
   bool symmetric;  // columns are the rows again
   bool positives_raise;
-  double limit;  // negatives with a dot product of the rows themselves above it are left out
+  // Negatives with a larger dot product of packed rows are left out of the anchor's sums; null: none are.
+  const double *row_limits, *column_limits;
   const LogitScales* scales;
 
   // Of a dot product of packed rows.
@@ -31,15 +30,15 @@ struct DevicePairs {
     return scales->logit * inverse * inverse;
   }
 
-  // For a dot product of packed rows: rounded as one of the rows themselves would be.
+  // A limit of dot products of the rows themselves: rounded as one would be.
   template <class T>
-  __device__ T packed_limit() const {
+  __device__ T packed_limit(double limit) const {
     return static_cast<T>(static_cast<double>(static_cast<T>(limit)) * scales->row * scales->row);
   }
 
   // Whether all pairs of a block of rows and one of columns are negatives that count.
   __device__ bool all_negative(std::int64_t row_block, std::int64_t column_block) const {
-    if (limit < INFINITY) return false;
+    if (row_limits != nullptr) return false;
     const GroupRange others = columns.ranges[column_block];
     return rows.ranges[2 * row_block].apart(others) && rows.ranges[2 * row_block + 1].apart(others);
   }

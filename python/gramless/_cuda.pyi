@@ -4,7 +4,10 @@ _Place = tuple[int, int, Callable[[int], int]]
 _Matrix = tuple[int, int, int, int, int, str]
 _Kernel = tuple[float | None, float, bool] | None
 
+_Distilled = tuple[_Matrix, _Matrix, _Matrix, _Matrix | None]
+
 contrast_saved_arrays: int
+distill_saved_arrays: int
 
 def devices() -> tuple[int, int, list[tuple[str, int, int, int, str | None]], str]: ...
 def hsic(
@@ -18,6 +21,20 @@ def hsic(
     row_sums: int,
     bandwidths: int,
     values: int,
+    /,
+) -> None: ...
+def hsic_matrix(
+    place: _Place,
+    xs: Sequence[_Matrix],
+    ys: Sequence[_Matrix],
+    kernel_x: _Kernel,
+    kernel_y: _Kernel,
+    unbiased: bool,
+    allow_tf32: bool,
+    row_sums: int,
+    bandwidths: int,
+    values: int,
+    own_values: int,
     /,
 ) -> None: ...
 def hsic_grad(
@@ -45,7 +62,11 @@ def contrast_forward(
     anchor_groups: int,
     key_groups: int,
     temperature: float,
+    device_temperature: int,
     normalize: bool,
+    limit: float,
+    hardest: float,
+    tie: float,
     kind: str,
     keys_are_anchors: bool,
     losses: int,
@@ -60,13 +81,43 @@ def contrast_backward(
     anchor_groups: int,
     key_groups: int,
     temperature: float,
+    device_temperature: int,
     normalize: bool,
+    limit: float,
+    hardest: float,
+    tie: float,
     kind: str,
     keys_are_anchors: bool,
     saved: int,
     weights: int,
     scale_of_mean: int,
     grads: Sequence[int],
+    grad_temperature: int,
+    /,
+) -> None: ...
+def distill_forward(
+    place: _Place,
+    arrays: _Distilled,
+    temperature: float,
+    device_temperature: int,
+    teacher_temperature: float,
+    normalize: bool,
+    losses: int,
+    saved: int,
+    mean: int,
+    /,
+) -> None: ...
+def distill_backward(
+    place: _Place,
+    arrays: _Distilled,
+    temperature: float,
+    device_temperature: int,
+    teacher_temperature: float,
+    normalize: bool,
+    saved: int,
+    weights: int,
+    scale_of_mean: int,
+    grad: int,
     grad_temperature: int,
     /,
 ) -> None: ...

@@ -52,6 +52,18 @@ def _distillation(
     return _Distillation([z, t, queue, None if one_queue else keys], chosen, bool(normalize))
 
 
+def _on_device(
+    function: str, arrays: tuple[Any, Any, Any, Any], temperatures: tuple[Any, Any], normalize: Any
+) -> Any:
+    from ._device import distillation
+
+    temperature = as_temperature(function, temperatures[0])
+    teacher_temperature = as_temperature(function, temperatures[1], "teacher_temperature")
+    names = ["student", "teacher", "queue_student", "queue_teacher"][: 3 if arrays[3] is None else 4]
+    named = dict(zip(names, arrays, strict=False))
+    return distillation.distillation(function, named, (temperature, teacher_temperature), bool(normalize))
+
+
 def similarity_distillation(
     student: Any,
     teacher: Any,
@@ -90,6 +102,11 @@ def similarity_distillation(
     function = "similarity_distillation"
     reduction = as_reduction(function, reduction)
     arrays = student, teacher, queue_student, queue_teacher
+    if _arrays.any_on_device(*arrays):
+        from ._device import distillation
+
+        launch = _on_device(function, arrays, (temperature, teacher_temperature), normalize)
+        return distillation.value(launch, reduction)
     problem = _distillation(function, arrays, (temperature, teacher_temperature), normalize)
     losses, _ = _core.distill_forward(*problem.arguments())
     loss = reduced(losses, np.ones(len(losses), bool), reduction)
@@ -119,6 +136,11 @@ def similarity_distillation_value_and_grad(
     function = "similarity_distillation_value_and_grad"
     reduction = as_scalar_reduction(function, reduction)
     arrays = student, teacher, queue_student, queue_teacher
+    if _arrays.any_on_device(*arrays):
+        from ._device import distillation
+
+        launch = _on_device(function, arrays, (temperature, teacher_temperature), normalize)
+        return distillation.value_and_grad(launch, reduction)
     problem = _distillation(function, arrays, (temperature, teacher_temperature), normalize)
     losses, saved = _core.distill_forward(*problem.arguments())
     weights = np.full(len(losses), 1 / len(losses) if reduction == "mean" else 1.0)

@@ -81,8 +81,9 @@ inline ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input
   const std::size_t anchors = static_cast<std::size_t>(
                         std::accumulate(shape.anchors.begin(), shape.anchors.end(), std::int64_t{0})),
                     all = input.groups.size();
-  const DeviceMemory groups(all * sizeof(std::int32_t)), losses(all * sizeof(double)), saved(5 * all * sizeof(double)),
-      weights(all * sizeof(double)), mean(sizeof(double)), temperature(sizeof(double)), by_temperature(sizeof(double));
+  const DeviceMemory groups(all * sizeof(std::int32_t)), losses(all * sizeof(double)),
+      saved(contrast_saved_arrays * all * sizeof(double)), weights(all * sizeof(double)), mean(sizeof(double)),
+      temperature(sizeof(double)), by_temperature(sizeof(double));
   std::copy(input.groups.begin(), input.groups.end(), groups.as<std::int32_t>());
   std::copy(input.weights.begin(), input.weights.end(), weights.as<double>());
   const bool named = shape.labels > 0 || shape.keys.size() > 1;
@@ -96,6 +97,9 @@ inline ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input
   problem.device_temperature = shape.temperature_on_device ? temperature.as<double>() : nullptr;
   problem.normalize = shape.normalize;
   problem.limit = input.limit;
+  problem.hardest = shape.hardest;
+  problem.tie = shape.hardest > 0 ? 1e-6 : 0;
+  problem.stored_bytes = shape.stored_bytes;
   problem.kind = shape.kind;
   problem.operand = operand;
   ContrastForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};

@@ -1,7 +1,9 @@
 // The contrastive losses and their gradients with the n x n matrix, in any number type.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "device_matrix.hpp"
 
@@ -19,6 +21,8 @@ struct ContrastCase {
   double left_out = 0;         // about so many of the pairs have a dot product above the limit
   bool whole_numbers = false;  // elements are, and the limit is one of their dot products
   bool temperature_on_device = false;
+  double hardest = 0;  // that fraction of each anchor's negatives is left out
+  std::int64_t stored_bytes = ContrastTask().stored_bytes;
 };
 
 struct ContrastAnswer {
@@ -89,6 +93,22 @@ class NaiveContrast {
     return sum;
   }
 
+  // Of the k-th most similar of row i's negatives.
+  T hardest_limit(const Rows& a, std::size_t i, const Rows& b, std::size_t first_a, std::size_t first_b) const {
+    std::vector<T> products;
+    T largest = 0;
+    for (std::size_t j = 0; j < b.size(); j++) {
+      const std::int32_t group = input_.groups[first_a + i];
+      if ((self_ && i == j) || (group >= 0 && group == input_.groups[first_b + j])) continue;
+      products.push_back(dot(a[i], b[j]));
+      largest = std::max(largest, std::abs(products.back()));
+    }
+    const auto k = static_cast<std::ptrdiff_t>(shape_.hardest * static_cast<double>(products.size()));
+    if (k == 0) return INFINITY;
+    std::nth_element(products.begin(), products.begin() + k - 1, products.end(), std::greater<>());
+    return products[static_cast<std::size_t>(k - 1)] - static_cast<T>(1e-6) * largest;
+  }
+
   // The losses of a's rows against b's, and their gradients.
   void add(const Rows& a, const Rows& b, std::size_t first_a, std::size_t first_b, Rows& da, Rows& db,
            T& by_temperature) {
@@ -101,13 +121,14 @@ class NaiveContrast {
       const auto counts = [&](std::size_t j) {
         return !(self_ && i == j) && !left_out[j] && !(positive[j] && shape_.kind == ContrastKind::decoupled);
       };
+      const T limit = shape_.hardest > 0 ? hardest_limit(a, i, b, first_a, first_b) : static_cast<T>(input_.limit);
       for (std::size_t j = 0; j < b.size(); j++) {
         const T product = dot(a[i], b[j]);
         logits[j] = product * scale;
         const std::int32_t group = input_.groups[first_a + i];
         positive[j] = !(self_ && i == j) && group >= 0 && group == input_.groups[first_b + j] &&
                       shape_.kind != ContrastKind::log_sum_exp;
-        left_out[j] = !positive[j] && product > static_cast<T>(input_.limit);
+        left_out[j] = !positive[j] && product > limit;
         if (counts(j)) highest = std::max(highest, logits[j]);
         if (positive[j]) positive_logits += logits[j], count++;
       }

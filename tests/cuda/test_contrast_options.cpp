@@ -21,6 +21,42 @@ TEST(contrastive_losses_have_no_negatives_above_a_limit) {
   check_cases(limited, Dtype::float16, Operand::float16);
 }
 
+const std::vector<ContrastCase> without_hardest = {
+    {{33, 33}, {}, 12, 0.2, true, ContrastKind::softmax, 0, false, 0, false, false, 0.1},
+    {{50}, {}, 20, 0.1, true, ContrastKind::softmax, 7, false, 0, false, false, 0.25},
+    {{40, 40}, {}, 17, -0.3, true, ContrastKind::decoupled, 0, false, 0, false, false, 0.5},
+    {{33}, {33}, 12, 0.2, true, ContrastKind::softmax, 0, true, 0, false, false, 0.3},
+    {{30}, {30, 150}, 9, 8.0, false, ContrastKind::softmax, 0, false, 0, false, false, 0.9},
+    {{12}, {12, 50}, 9, 0.5, true, ContrastKind::softmax, 0, true, 0, false, false, 0.2},
+    {{2, 2}, {}, 5, 0.2, true, ContrastKind::softmax, 0, false, 0, false, false, 0.4},
+    {{21}, {}, 9, 0.5, true, ContrastKind::log_sum_exp, 0, false, 0, false, false, 0.2},
+};
+
+TEST(contrastive_losses_have_none_of_the_hardest_negatives) {
+  for (const Dtype dtype : {Dtype::float32, Dtype::float64}) {
+    if (dtype != Dtype::float32 && !in_all_schedules) continue;
+    const ContrastCase shape{{70, 70}, {}, 9, 0.2, true, ContrastKind::softmax, 0, false, 0, false, false, 0.1, 0};
+    const ContrastInput input = input_of(shape, dtype);
+    check_case(shape, dtype,
+               same_in_every_schedule([&] { return ours(shape, input, dtype, default_operand(dtype, false)); }));
+    use_schedule(2);
+    if (in_all_schedules) check_cases(without_hardest, dtype, default_operand(dtype, false));
+  }
+}
+
+// Of equals all are left out, and of an anchor with a NaN nothing is known.
+TEST(contrastive_losses_have_equal_negatives_left_out_together) {
+  if (!in_all_schedules) return;
+  use_schedule(3);
+  ContrastCase shape{{30, 30}, {}, 3, 4.0, false, ContrastKind::softmax, 0, false, 0, true, false, 0.3};
+  for (const Dtype dtype : float_dtypes) check_cases({shape}, dtype, default_operand(dtype, false));
+  ContrastInput input = input_of(shape, Dtype::float32);
+  input.parts[0] = DeviceMatrix(Dtype::float32, 30, 3, [](std::int64_t i, std::int64_t k) {
+    return i == 4 ? NAN : static_cast<double>(i % 5 - k);
+  });
+  for (const double loss : ours(shape, input, Dtype::float32, Operand::split).losses) CHECK(std::isnan(loss));
+}
+
 void check_temperature_of_the_device(ContrastCase shape, Dtype dtype) {
   const ContrastInput input = input_of(shape, dtype);
   const auto answer = [&](bool on_device) {

@@ -8,6 +8,7 @@
 #include "ops/backends.hpp"
 #include "ops/contrast_pass.hpp"
 #include "ops/cuda_ops.hpp"
+#include "ops/distillation.hpp"
 #include "ops/hsic.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
@@ -84,18 +85,30 @@ std::vector<std::int64_t> groups_of(const ContrastSide& side) {
   return groups;
 }
 
-ContrastProblem contrast_problem(const ContrastTask& task) {
+double usable_temperature(double number, const double* on_device) {
+  const double temperature = on_device ? *on_device : number;
+  return temperature == 0 || std::isinf(temperature) ? NAN : temperature;
+}
+
+constexpr std::size_t limits_array = 5;
+
+// saved: what the forward left for the backward, or null.
+ContrastProblem contrast_problem(const ContrastTask& task, const double* saved) {
   ContrastProblem problem;
   for (int part = 0; part < task.anchors.part_count; part++) problem.anchors.push_back(view(task.anchors.parts[part]));
   for (int part = 0; part < task.keys.part_count; part++) problem.keys.push_back(view(task.keys.parts[part]));
   problem.anchor_groups = groups_of(task.anchors);
   problem.key_groups = groups_of(task.keys);
-  problem.temperature = task.device_temperature ? *task.device_temperature : task.temperature;
-  if (problem.temperature == 0 || std::isinf(problem.temperature)) problem.temperature = NAN;
+  problem.temperature = usable_temperature(task.temperature, task.device_temperature);
   problem.normalize = task.normalize;
   if (task.limit < INFINITY) {
     problem.anchor_limits.assign(problem.anchor_groups.size(), task.limit);
     problem.key_limits.assign(problem.key_groups.size(), task.limit);
+  }
+  if (saved != nullptr && task.hardest > 0) {
+    const std::size_t anchors = problem.anchor_groups.size(), all = anchors + problem.key_groups.size();
+    problem.anchor_limits.assign(saved + limits_array * all, saved + limits_array * all + anchors);
+    problem.key_limits.assign(saved + limits_array * all + anchors, saved + (limits_array + 1) * all);
   }
   problem.positives = task.kind != ContrastKind::log_sum_exp;
   problem.denominator = task.kind == ContrastKind::decoupled ? Denominator::negatives : Denominator::all;
@@ -125,6 +138,27 @@ const char* hsic(const HsicTask& task, void* scratch, void*) {
     task.bandwidths[0] = std::pow(x.kernel.sigma.value_or(0), 2);
     task.bandwidths[1] = std::pow(y.kernel.sigma.value_or(0), 2);
   }
+  return nullptr;
+}
+
+std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask&) { return 256; }
+
+const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void*) {
+  if (const char* problem = problem_with(scratch)) return problem;
+  std::vector<LayerInput> layers;
+  for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++) {
+    const KernelSpec& kernel = l < task.layers_x ? task.kernel_x : task.kernel_y;
+    layers.push_back({view(task.layers[l]), resolved(task.layers[l], kernel)});
+    if (task.bandwidths) task.bandwidths[l] = std::pow(layers.back().kernel.sigma.value_or(0), 2);
+  }
+  const std::span<const LayerInput> all(layers);
+  const auto layers_x = static_cast<std::size_t>(task.layers_x);
+  const Space space = task.row_sums ? Space::gram : Space::automatic;
+  const HsicValues found = hsic_values(all.first(layers_x), all.subspan(layers_x), estimator(task.estimator), space,
+                                       current_backend(), execution(task.layers[0]));
+  std::ranges::copy(found.xy, task.values);
+  std::ranges::copy(found.yy, std::ranges::copy(found.xx, task.own_values).out);
+  if (task.row_sums) std::ranges::copy(found.row_sums, task.row_sums);
   return nullptr;
 }
 
@@ -160,13 +194,22 @@ std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask&) { return 
 
 const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void*) {
   if (const char* problem = problem_with(scratch)) return problem;
-  const ContrastProblem problem = contrast_problem(task.problem);
+  ContrastProblem problem = contrast_problem(task.problem, nullptr);
   const Execution how = execution(task.problem.anchors.parts[0]);
+  if (task.problem.hardest > 0) {
+    const HardestLimits limits = hardest_limits(
+        problem, {task.problem.hardest, task.problem.tie, task.problem.keys_are_anchors}, current_backend(), how);
+    problem.anchor_limits = limits.anchors;
+    problem.key_limits = limits.keys;
+  }
   const ContrastSums sums = ContrastPass(problem, current_backend(), how).sums(false, how);
   const ContrastLosses losses = contrast_losses(problem, sums);
   std::fill_n(task.saved, contrast_saved_arrays * static_cast<std::int64_t>(sums.shift.size()), 0.0);
   double* const end = std::ranges::copy(losses.rows, task.losses).out;
   if (task.problem.keys_are_anchors) std::ranges::copy(losses.columns, end);
+  if (task.problem.hardest > 0)
+    std::ranges::copy(problem.key_limits,
+                      std::ranges::copy(problem.anchor_limits, task.saved + limits_array * sums.shift.size()).out);
   for (std::size_t field = 0; field < std::size(saved_fields); field++)
     std::ranges::copy(sums.*saved_fields[field], task.saved + field * sums.shift.size());
   if (task.mean) {
@@ -179,7 +222,7 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
 std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask&) { return 256; }
 
 const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
-  const ContrastProblem problem = contrast_problem(task.problem);
+  const ContrastProblem problem = contrast_problem(task.problem, task.saved);
   const std::size_t rows = problem.anchor_groups.size(), columns = problem.key_groups.size();
   ContrastSums sums;
   for (std::size_t field = 0; field < std::size(saved_fields); field++)
@@ -201,6 +244,63 @@ const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
   const double by_temperature =
       ContrastPass(problem, current_backend(), how).gradients(sums, all.first(rows), all.subspan(rows), buffers, how);
   for (const Gradient& grad : grads) grad.store();
+  if (task.grad_temperature) *task.grad_temperature = by_temperature;
+  return nullptr;
+}
+
+namespace {
+
+DistillationProblem distillation_problem(const DistillTask& task) {
+  DistillationProblem problem{view(task.student), view(task.teacher), view(task.queue)};
+  if (task.teacher_queue.data) problem.teacher_queue = view(task.teacher_queue);
+  problem.temperature = usable_temperature(task.temperature, task.device_temperature);
+  problem.teacher_temperature = task.teacher_temperature;
+  problem.normalize = task.normalize;
+  return problem;
+}
+
+constexpr std::vector<double> DistillationSums::* distill_fields[] = {
+    &DistillationSums::student_shift, &DistillationSums::student, &DistillationSums::teacher_shift,
+    &DistillationSums::teacher};
+
+}  // namespace
+
+std::size_t distill_forward_scratch_bytes(const DistillForwardTask&) { return 256; }
+
+const char* distill_forward(const DistillForwardTask& task, void* scratch, void*) {
+  if (const char* problem = problem_with(scratch)) return problem;
+  const DistillationLosses found =
+      distillation_losses(distillation_problem(task.problem), current_backend(), execution(task.problem.student));
+  std::ranges::copy(found.losses, task.losses);
+  double* saved = task.saved;
+  for (const auto field : distill_fields) saved = std::ranges::copy(found.sums.*field, saved).out;
+  if (task.mean) {
+    *task.mean = 0;
+    for (const double loss : found.losses) *task.mean += loss / static_cast<double>(found.losses.size());
+  }
+  return nullptr;
+}
+
+std::size_t distill_backward_scratch_bytes(const DistillBackwardTask&) { return 256; }
+
+const char* distill_backward(const DistillBackwardTask& task, void*, void*) {
+  const auto rows = static_cast<std::size_t>(task.problem.student.rows);
+  DistillationSums sums;
+  const double* saved = task.saved;
+  for (const auto field : distill_fields) {
+    (sums.*field).assign(saved, saved + rows);
+    saved += rows;
+  }
+  std::vector<double> weights(rows);
+  if (task.scale_of_mean)
+    std::ranges::fill(weights, *task.scale_of_mean / static_cast<double>(rows));
+  else
+    std::copy_n(task.weights, rows, weights.begin());
+  Gradient grad{task.problem.student, task.grad};
+  const double by_temperature =
+      distillation_gradient(distillation_problem(task.problem), sums, weights, grad.wide.data(), current_backend(),
+                            execution(task.problem.student));
+  grad.store();
   if (task.grad_temperature) *task.grad_temperature = by_temperature;
   return nullptr;
 }

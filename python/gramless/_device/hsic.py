@@ -1,7 +1,7 @@
 """HSIC and CKA of cupy arrays and of what is read like them; tensors go through torch's operators.
 
-All pairs are enqueued one after the other, and the algebra that follows as well: a degenerate representation
-gives NaN here without a warning, for which the device would have to be waited for.
+Everything is enqueued, the algebra that follows as well: a degenerate representation gives NaN here without a
+warning, for which the device would have to be waited for.
 """
 
 from __future__ import annotations
@@ -19,44 +19,24 @@ from .launch import CudaKernel, HsicLaunch, Place, cuda_kernel, median_squared_d
 Report = Callable[[int, int], object] | None
 
 
-def pair_values(
+def layer_values(
     launch: HsicLaunch,
     xs: Sequence[Array],
     ys: Sequence[Array],
     kernels: tuple[CudaKernel, CudaKernel],
-    saved: Array | None = None,
-    report: Report = None,
-) -> Array:
-    """(xs, ys, 3): HSIC of every x with every y, of x with x, of y with y; ys empty: xs with itself.
+    row_sums: Array | None = None,
+    bandwidths: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """(xs, ys), (xs,), (ys,): HSIC of every x with every y, of x with x, of y with y; no ys: xs with itself.
 
-    saved: None, or (layers, 1 + n) to be filled with what a backward needs, sigma^2 and row sums.
+    row_sums (layers, n) and bandwidths (layers,), where given, are filled with what a backward needs.
     """
-    others, alone = ys or xs, not ys
-    values = launch.place.empty(len(xs), len(others), 3)
-    pairs = [(i, j) for i in range(len(xs)) for j in range(i if alone else 0, len(others))]
-    for done, (i, j) in enumerate(pairs, 1):
-        layers = [(0, i)] if j == 0 and not alone else []
-        layers += [(1, j if alone else len(xs) + j)] if i == 0 else []
-        if saved is None or not layers:
-            launch.pair(xs[i], others[j], *kernels, values[i, j])
-        else:
-            sums, bandwidths = launch.place.empty(2, len(xs[i])), launch.place.empty(2)
-            launch.pair(xs[i], others[j], *kernels, values[i, j], sums, bandwidths)
-            for side, layer in layers:
-                saved[layer, 0], saved[layer, 1:] = bandwidths[side], sums[side]
-        if alone and i != j:
-            values[j, i, 0] = values[i, j, 0]
-        if report is not None:
-            report(done, len(pairs))
-    return values
-
-
-def own_values(values: Array, alone: bool) -> tuple[Array, Array, Array]:
-    """(xs, ys), (xs,), (ys,) of what `pair_values` returned."""
-    if alone:
-        own = values[:, :, 0].diagonal()
-        return values[:, :, 0], own, own
-    return values[:, :, 0], values[:, 0, 1], values[0, :, 2]
+    if len(xs) == len(ys) == 1:
+        values = launch.place.empty(3)
+        launch.pair(xs[0], ys[0], *kernels, values, row_sums, bandwidths)
+        return values[:1].reshape(1, 1), values[1:2], values[2:]
+    values, own = launch.matrix(xs, ys, *kernels, row_sums, bandwidths)
+    return values, own[: len(xs)], own[len(xs) :] if ys else own
 
 
 def _values(
@@ -75,7 +55,9 @@ def _values(
     launch = HsicLaunch(place, estimator == "unbiased", allow_tf32=False)
     x, y = arrays[: len(xs)], arrays[len(xs) :]
     codes = cuda_kernel(kernels[0]), cuda_kernel(kernels[1])
-    found = own_values(pair_values(launch, x, y, codes, report=report), not y)
+    found = layer_values(launch, x, y, codes)
+    if report is not None:
+        report(1, 1)
     return place, found, compute_dtype(place.framework.dtype(arrays[0]))
 
 

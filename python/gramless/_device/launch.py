@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _arrays
+from .._losses import TIE
 from ..kernels import RBF, Kernel
 from .frameworks import Array, Described, Framework, framework_of
 from .status import cuda_module
@@ -120,7 +121,7 @@ def cuda_kernel(kernel: Kernel) -> CudaKernel:
 
 @dataclass(frozen=True)
 class HsicLaunch:
-    """HSIC of pairs of layers."""
+    """HSIC of layers."""
 
     place: Place
     unbiased: bool
@@ -140,6 +141,26 @@ class HsicLaunch:
         place = self.place
         arguments = place.described(x), place.described(y), kernel_x, kernel_y, self.unbiased, self.allow_tf32
         place.run("hsic", *arguments, *map(place.address, (row_sums, bandwidths, values)))
+
+    def matrix(
+        self,
+        xs: Sequence[Array],
+        ys: Sequence[Array],
+        kernel_x: CudaKernel,
+        kernel_y: CudaKernel,
+        row_sums: Array | None = None,
+        bandwidths: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """(xs, ys), HSIC of every x with every y, and (xs + ys,), of layers with themselves; no ys: (xs, xs).
+
+        Fills row_sums (xs + ys, n) and bandwidths (xs + ys,) where given.
+        """
+        place = self.place
+        values, own = place.empty(len(xs), len(ys) or len(xs)), place.empty(len(xs) + len(ys))
+        sides = ([place.described(layer) for layer in layers] for layers in (xs, ys))
+        arguments = *sides, kernel_x, kernel_y, self.unbiased, self.allow_tf32
+        place.run("hsic_matrix", *arguments, *map(place.address, (row_sums, bandwidths, values, own)))
+        return values, own
 
     def pair_grad(
         self,
@@ -191,6 +212,7 @@ class ContrastLaunch:
     exclude_above: float | None
     kind: str
     keys_are_anchors: bool = False  # whether the losses of keys against the anchors are wanted too
+    exclude_hardest: float | None = None
 
     @property
     def rows(self) -> int:
@@ -214,7 +236,8 @@ class ContrastLaunch:
         known = isinstance(self.temperature, float)
         temperature = (self.temperature, 0) if known else (math.nan, place.address(self.temperature))
         limit = math.inf if self.exclude_above is None else self.exclude_above
-        options = self.normalize, limit, self.kind, self.keys_are_anchors
+        hardest = (0.0, 0.0) if self.exclude_hardest is None else (self.exclude_hardest, TIE)
+        options = self.normalize, limit, *hardest, self.kind, self.keys_are_anchors
         return (*sides, *groups, *temperature, *options)
 
     def forward(self) -> tuple[Array, Array, Array]:

@@ -84,19 +84,12 @@ class DeviceContrast:
         )
 
 
-def refuse_hardest(function: str, exclude_hardest: Any) -> None:
-    """Raises NotImplementedError where the hardest negatives are to be left out."""
-    if exclude_hardest is not None:
-        raise NotImplementedError(
-            f"{function}: exclude_hardest has no CUDA kernel yet but is {exclude_hardest!r}; "
-            "copy the inputs to the CPU, by .cpu() or .get()"
-        )
-
-
-def _options(function: str, options: ContrastOptions) -> tuple[float, bool, float | None, str]:
-    refuse_hardest(function, options.exclude_hardest)
+def _options(
+    options: ContrastOptions, symmetric: bool = False
+) -> tuple[float, bool, float | None, str, bool, float | None]:
     kind = "decoupled" if options.decoupled else "softmax"
-    return options.temperature, options.normalize, options.exclude_above, kind
+    chosen = options.temperature, options.normalize, options.exclude_above
+    return *chosen, kind, symmetric, options.exclude_hardest
 
 
 def embeddings(function: str, named: dict[str, Any]) -> tuple[Place, list[Array]]:
@@ -111,14 +104,14 @@ def two_views(function: str, z_a: Any, z_b: Any, options: ContrastOptions) -> De
     """Row i of z_a and of z_b are each other's positives."""
     place, (a, b) = embeddings(function, {"z_a": z_a, "z_b": z_b})
     _arrays.check_rows(function, "z_a", a, "z_b", b)
-    return DeviceContrast(ContrastLaunch(place, [a, b], [], None, None, *_options(function, options)))
+    return DeviceContrast(ContrastLaunch(place, [a, b], [], None, None, *_options(options)))
 
 
 def labelled(function: str, z: Any, labels: Any, options: ContrastOptions) -> DeviceContrast:
     """Rows of one label are each other's positives."""
     place, (rows,) = embeddings(function, {"z": z})
     groups, counted = groups_of(place, labels, len(rows))
-    launch = ContrastLaunch(place, [rows], [], groups, None, *_options(function, options))
+    launch = ContrastLaunch(place, [rows], [], groups, None, *_options(options))
     return DeviceContrast(launch, counted)
 
 
@@ -160,7 +153,7 @@ def pairs(
     place, (a, *others) = embeddings(function, named)
     _arrays.check_rows(function, "anchors", a, "keys", others[0])
     groups = queue_groups(place, len(a), sum(len(z) for z in others[1:]))
-    launch = ContrastLaunch(place, [a], others, None, groups, *_options(function, options), symmetric)
+    launch = ContrastLaunch(place, [a], others, None, groups, *_options(options, symmetric))
     return DeviceContrast(launch)
 
 

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._device.hsic import own_values, pair_values
+from .._device.distillation import DistillLaunch
+from .._device.hsic import layer_values
 from .._device.launch import ContrastLaunch, CudaKernel, HsicLaunch, Place
-from .._device.losses import DeviceContrast, groups_of, queue_groups, refuse_hardest
+from .._device.losses import DeviceContrast, groups_of, queue_groups
 from .._device.status import cuda_module
+from .._losses import as_temperature
 from ._framework import TorchFramework, on_device
 from ._options import Arguments
 
@@ -39,7 +41,6 @@ class DeviceProblem:
 
     def __init__(self, arguments: Arguments) -> None:
         *sides, labels, _, options = arguments
-        refuse_hardest(options.function, options.exclude_hardest)
         self.options = options
         anchors, keys = ([x.resolve_neg() for x in side] for side in sides)
         temperature = temperature_of(arguments)
@@ -50,7 +51,9 @@ class DeviceProblem:
         if keys and options.kind != "log_sum_exp":
             of_keys = queue_groups(where, keys[0].shape[0], sum(x.shape[0] for x in keys[1:]))
         chosen = temperature, options.normalize, options.exclude_above, options.kind, options.symmetric
-        launch = ContrastLaunch(where, anchors, keys, groups, of_keys, *chosen)
+        launch = ContrastLaunch(
+            where, anchors, keys, groups, of_keys, *chosen, exclude_hardest=options.exclude_hardest
+        )
         self.contrast = DeviceContrast(launch, counted)
 
     def forward(self) -> tuple[Tensor, Tensor]:
@@ -73,6 +76,37 @@ class DeviceProblem:
         return contrast.launch.backward(saved, wanted, weights)
 
 
+class DeviceDistillation:
+    """Similarity distillation as an operator sees it: all but the student and the temperature is constant."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.options = options = arguments.options
+        self.arrays = [x.resolve_neg() for x in (*arguments.anchors, *arguments.keys)]
+        sharp = as_temperature(options.function, options.teacher_temperature, "teacher_temperature")
+        where, temperature = place(options.function, self.arrays[0]), temperature_of(arguments)
+        self.launch = DistillLaunch(where, self.arrays, temperature, sharp, options.normalize)
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """The loss, and what `backward` needs beside the arrays."""
+        losses, saved, mean = self.launch.forward()
+        return self.launch.reduced(losses, mean, self.options.reduction), saved  # type: ignore[arg-type]
+
+    def backward(
+        self, grad: Tensor, saved: Tensor, wanted: Sequence[bool]
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """Gradients by the arrays that are wanted, each in its array's dtype, and by the temperature."""
+        grad, launch = grad.double(), self.launch
+        if self.options.reduction == "mean":
+            found, by_temperature = launch.backward(saved, scale_of_mean=grad.reshape(1))
+        else:
+            weights = grad.expand(launch.rows).contiguous()
+            found, by_temperature = launch.backward(saved, weights)
+        constants = [
+            torch.zeros_like(x) if want else None for x, want in zip(self.arrays, wanted, strict=False)
+        ]
+        return [found if wanted[0] else None, *constants[1:]], by_temperature
+
+
 def _hsic_launch(function: str, x: Tensor, estimator: str) -> HsicLaunch:
     allow_tf32 = torch.backends.cuda.matmul.allow_tf32
     return HsicLaunch(place(function, x), estimator == "unbiased", allow_tf32)
@@ -88,9 +122,12 @@ def hsic_forward(
     """(xs, ys), (xs,), (ys,), and for each layer what the backward needs, (layers, 2 + n), all float64."""
     xs, ys = ([x.resolve_neg() for x in side] for side in (xs, ys))
     launch = _hsic_launch(function, xs[0], estimator)
-    saved = launch.place.zeros(len(xs) + len(ys), HEAD + xs[0].shape[0])
-    values = pair_values(launch, xs, ys, kernels, saved[:, 1:])
-    xy, xx, yy = (x.clone() for x in own_values(values, not ys))  # the outputs of an operator share no memory
+    layers, n = len(xs) + len(ys), xs[0].shape[0]
+    row_sums, bandwidths = launch.place.empty(layers, n), launch.place.empty(layers)
+    values = layer_values(launch, xs, ys, kernels, row_sums, bandwidths)
+    saved = launch.place.zeros(layers, HEAD + n)
+    saved[:, 1], saved[:, HEAD:] = bandwidths, row_sums
+    xy, xx, yy = (x.clone() for x in values)  # the outputs of an operator share no memory
     return xy, xx, yy[: len(ys)], saved
 
 

@@ -7,13 +7,13 @@ One backward call serves all gradients. Which tensors are what is settled by the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from .._sums import Floats
-from ._device import DeviceProblem
+from ._device import DeviceDistillation, DeviceProblem
 from ._distillation import DistillationProblem
 from ._framework import on_device
 from ._options import Arguments, Options, compute_dtype
@@ -34,13 +34,15 @@ contrast_forward = torch.ops.gramless.contrast_forward.default
 contrast_backward = torch.ops.gramless.contrast_backward.default
 
 
-def problem_of(arguments: Arguments, keep: bool = False) -> Problem | DistillationProblem | DeviceProblem:
+AnyProblem: TypeAlias = Problem | DistillationProblem | DeviceProblem | DeviceDistillation
+
+
+def problem_of(arguments: Arguments, keep: bool = False) -> AnyProblem:
     """The arguments of an operator as those of whatever computes on their device; `keep` as in `Problem`."""
+    distilled = arguments.options.kind == "distillation"
     if on_device(arguments.anchors[0]):
-        return DeviceProblem(arguments)
-    if arguments.options.kind == "distillation":
-        return DistillationProblem(arguments)
-    return Problem(arguments, keep)
+        return DeviceDistillation(arguments) if distilled else DeviceProblem(arguments)
+    return DistillationProblem(arguments) if distilled else Problem(arguments, keep)
 
 
 def saved_tensor(saved: Floats | Tensor) -> Tensor:
@@ -92,10 +94,10 @@ def _fake_forward(
 ) -> tuple[Tensor, Tensor]:
     chosen, first = Options(*options), anchors[0]
     rows, columns = (sum(x.shape[0] for x in side) for side in (anchors, keys))
+    height = 6 if on_device(first) else 4 if chosen.exclude_hardest is None else 5
     if chosen.kind == "distillation":
-        rows, columns = first.shape[0], 0
+        rows, columns, height = first.shape[0], 0, 4
     shape = (rows,) if chosen.reduction == "none" else ()
-    height = 4 if chosen.exclude_hardest is None and not on_device(first) else 5
     loss = first.new_empty(shape, dtype=compute_dtype([*anchors, *keys]))
     return loss, first.new_empty((height, rows + columns), dtype=torch.float64)
 

@@ -13,9 +13,7 @@ from torch import Tensor
 from .._losses import EPSILON, as_reduction, contrast_options
 from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
 from ._eager import contrast
-from ._framework import on_device
-from ._operators import contrast_backward, contrast_forward
-from ._options import Options, compute_dtype
+from ._options import Options
 
 
 def _options(
@@ -124,37 +122,6 @@ def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
 
 
-def _distilled_on_device(
-    options: Options, z: Tensor, t: Tensor, queue: Tensor, of_teacher: Tensor | None, learned: Tensor | None
-) -> Tensor:
-    """The losses of what has no kernel of its own there, from log-sum-exps: (n,)."""
-    arrays = [z, t, queue, *([] if of_teacher is None else [of_teacher])]
-    dtype, sharp = compute_dtype(arrays), options.teacher_temperature or 0.0
-    with torch.autocast(z.device.type, enabled=False):
-        z, t, queue, *other = (unit_rows(x, dtype) if options.normalize else x.to(dtype) for x in arrays)
-        if not other:
-            target = _softmax_means(t, queue, sharp)
-        else:  # the student's queue beside the teacher's, where no row of the teacher's reaches
-            wide = torch.cat([t, torch.zeros_like(z.detach())], 1)
-            target = _softmax_means(wide, torch.cat([other[0], queue], 1), sharp)[:, t.shape[1] :]
-        aligned = (z * target).sum(1) / (options.temperature if learned is None else learned)
-        of_rows = options._replace(kind="log_sum_exp", normalize=False, reduction="none")
-        return contrast(of_rows, [z], [queue], temperature=learned) - aligned
-
-
-def _softmax_means(anchors: Tensor, keys: Tensor, temperature: float) -> Tensor:
-    """sum_j p_ij k_j with p_ij the softmax over j of <a_i, k_j> / temperature: (n, d), a constant.
-
-    That is temperature times the gradient of the log-sum-exp by the anchors.
-    """
-    options = Options("similarity_distillation", temperature, False, "log_sum_exp", False, "sum", None, None)
-    arguments = ([anchors], [keys], None, None, *options)
-    loss, saved = contrast_forward(*arguments)
-    (grad,) = contrast_backward(*arguments, torch.ones_like(loss), saved, [True, False, False])
-    scaled: Tensor = grad * temperature
-    return scaled
-
-
 def similarity_distillation(
     student: Any,
     teacher: Any,
@@ -183,9 +150,4 @@ def similarity_distillation(
     options = options._replace(teacher_temperature=sharp)
     t, queue, of_teacher = t.detach(), queue.detach(), of_teacher.detach()
     one_queue = second == "queue_student"
-    if not on_device(z):
-        return contrast(options, [z, t], [queue] if one_queue else [queue, of_teacher], temperature=learned)
-    losses = _distilled_on_device(options, z, t, queue, None if one_queue else of_teacher, learned)
-    if reduction == "none":
-        return losses
-    return losses.sum() if reduction == "sum" else losses.mean()
+    return contrast(options, [z, t], [queue] if one_queue else [queue, of_teacher], temperature=learned)

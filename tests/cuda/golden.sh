@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# golden.sh [--dry-run] FOLDER: what the primitives of the kernels do on this GPU, one probe each, into FOLDER/recorded.txt,
+# beside what the emulator says, FOLDER/emulated.txt; ends with 1 where they differ. What a GPU recorded belongs into
+# tests/cuda/golden/NAME.txt: .ci/cuda.sh compares it with the emulator from then on.
+# --dry-run: recorded by the emulator, where there is no GPU; nvcc, if it is there, compiles the probes all the same.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+dry=0
+if [ "${1:-}" = --dry-run ]; then dry=1 && shift; fi
+folder=${1:?golden.sh: which folder?}
+mkdir -p "$folder"
+compiler=${CXX:-c++}
+"$compiler" -std=c++20 -O1 -Wno-unknown-pragmas -Icsrc -Itests -x c++ tests/cuda/golden_probes.cu -o "$folder/emulated"
+"$folder/emulated" >"$folder/emulated.txt"
+if [ "$dry" = 0 ]; then
+  nvcc -std=c++20 -O3 -Icsrc -arch=native tests/cuda/golden_probes.cu -o "$folder/recorded"
+  nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1 | sed 's/^/# /' >"$folder/recorded.txt"
+  nvcc --version | tail -n 1 | sed 's/^/# /' >>"$folder/recorded.txt"
+  "$folder/recorded" >>"$folder/recorded.txt"
+else
+  if command -v nvcc >/dev/null; then
+    nvcc -std=c++20 -O3 -Icsrc -Werror all-warnings -arch=sm_80 tests/cuda/golden_probes.cu -o "$folder/recorded"
+  fi
+  "$folder/emulated" >"$folder/recorded.txt"
+fi
+"${PYTHON:-python3}" tests/cuda/golden.py "$folder/emulated.txt" "$folder/recorded.txt"
