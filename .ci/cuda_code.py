@@ -33,15 +33,14 @@ class Budget:
 
 
 HALF = ("HMMA.16816.F32", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128")
+TF32 = ("HMMA.1688.F32.TF32", *HALF[1:])
 BUDGETS = [
     Budget(r"fill_tiles.*(Bfloat|Half|Split)Operand", 128, (*HALF, "STG.E.64")),
     Budget(r"(sum_tiles|sum_softmax).*(Bfloat|Half|Split)Operand", 255, HALF),
     Budget(r"grad_of_rows.*(Bfloat|Half|Split)Operand", 255, (*HALF, "LDSM.16.MT88.4")),
     Budget(r"multiply_layersIf", 128, ("FFMA", "LDG.E.64")),
     Budget(r"multiply_layersId", 128, ("DFMA", "LDG.E.128")),
-    Budget(
-        r"(sum|fill)_tiles.*Tf32Operand", 255, ("HMMA.1688.F32.TF32", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128")
-    ),
+    Budget(r"(sum|fill)_tiles.*Tf32Operand", 255, TF32),
     Budget(r"(sum_tiles|fill_tiles|sum_softmax|grad_of_rows).*DoubleOperand", 176, ("LDGSTS.E.BYPASS.128",)),
     Budget(r".*", 255, ()),
 ]
