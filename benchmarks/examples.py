@@ -1,7 +1,8 @@
 """python -m benchmarks.examples [--only NAME] [--keep NAME] [--out FILE]: what the examples take, as JSON.
 
 Each runs as its README says, in a process of its own: time, CPU time and peak memory of the whole run,
-imports and training included. `python examples/_tables.py` then writes examples/README.md anew.
+imports and training included. With --only, what the file has of the same commit and machine stays.
+`python examples/_tables.py` then writes examples/README.md anew.
 """
 
 from __future__ import annotations
@@ -114,6 +115,13 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     return run(name, *([] if out is None else ["--out", folder / out]))
 
 
+def measured_before(out: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """What the file has of the same commit on the same machine."""
+    before = json.loads(out.read_text()) if out.exists() else {}
+    alike = all(before.get(key) == now[key] for key in ("machine", "commit", "versions"))
+    return dict(before["examples"]) if alike else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.examples", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
@@ -127,7 +135,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=RESULTS / "examples.json", metavar="FILE")
     arguments = parser.parse_args()
-    found = conditions() | {"examples": {}}
+    now = conditions()
+    found = now | {"examples": measured_before(arguments.out, now) if arguments.only else {}}
     with tempfile.TemporaryDirectory() as scratch:
         for name in arguments.only or NAMES:
             found["examples"][name] = measure(name, PICTURES if name in arguments.keep else Path(scratch))
