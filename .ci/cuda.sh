@@ -35,13 +35,13 @@ tests/cuda/golden.sh --dry-run build/golden
 for recorded in tests/cuda/golden/*.txt; do
   if [ -f "$recorded" ]; then tests/cuda/golden.py build/golden/emulated.txt "$recorded"; fi
 done
-tests/cuda_emulator/faults.py build/cuda-plain
+tests/cuda_emulator/faults.py build/cuda-plain --quick # all of them by hand: minutes
 emulated cuda-address -DGRAMLESS_SANITIZE=address,undefined
 run cuda-address -as_accurate
 emulated cuda-thread -DGRAMLESS_SANITIZE=thread
 printf '%s\n' gradients_of_hsic_have contrastive_losses_have hsic_has hsic_matrix_has median_of_integers |
   xargs -P 2 -I NAME timeout 600 build/cuda-thread/tests/cuda/test_cuda NAME
-tests/cuda_emulator/faults.py build/cuda-thread 'while others' # the other races by hand: each takes a minute
+tests/cuda_emulator/faults.py build/cuda-thread 'rows replaced while others' # other races by hand: a minute each
 
 if ! command -v nvcc >/dev/null; then
   echo 'SKIPPED: there is no nvcc, so no kernel was compiled for a GPU'

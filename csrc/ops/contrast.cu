@@ -31,6 +31,8 @@ class ContrastForward {
     const std::int64_t anchors = pass_.anchors();
     const AnchorLoss loss = loss_of(task_.problem);
     pass_.pack(queue);
+    // Not all of it is written below, and torch compares all of two calls' outputs.
+    queue.clear(task_.saved, static_cast<std::size_t>(contrast_saved_arrays * pass_.saved_rows()) * sizeof(double));
     const double* const limits = find_limits(queue);
     const DeviceAnchorSums sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), 0);
     of_anchors_.run(pass_.pairs(false, limits), sums, queue);

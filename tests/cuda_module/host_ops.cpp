@@ -251,7 +251,10 @@ const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
 namespace {
 
 DistillationProblem distillation_problem(const DistillTask& task) {
-  DistillationProblem problem{view(task.student), view(task.teacher), view(task.queue)};
+  DistillationProblem problem;
+  problem.student = view(task.student);
+  problem.teacher = view(task.teacher);
+  problem.queue = view(task.queue);
   if (task.teacher_queue.data) problem.teacher_queue = view(task.teacher_queue);
   problem.temperature = usable_temperature(task.temperature, task.device_temperature);
   problem.teacher_temperature = task.teacher_temperature;
