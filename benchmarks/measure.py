@@ -170,7 +170,8 @@ def measure(problem: Problem, *, rounds: int, budget_s: float, small_sizes: bool
         for name, entry in found.items():
             if "failed" not in entry:
                 entry["samples_ms"] = timing["samples_ms"][name]
-                if problem.memory and (name == "gramless" or not small_sizes):
+                in_quick_runs = name == "gramless" and problem.group == "large"
+                if problem.memory and (in_quick_runs or not small_sizes):
                     entry["peak_bytes"] = run_alone(problem, name, small_sizes).get("peak_bytes")
     found |= absent(problem, RIVALS)
     floor_ms = problem.flops / float(np.median(timing["peak_gflops"]["all"])) / 1e6
