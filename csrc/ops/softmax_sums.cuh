@@ -48,7 +48,7 @@ struct DevicePairs {
 struct DeviceAnchorSums {
   double *shift, *negative, *positive, *positive_logit, *count;
 
-  // Of an array (5, stride), from `first` on.
+  // The first five of the arrays (6, stride) that are saved, from `first` on.
   static DeviceAnchorSums of(double* saved, std::int64_t stride, std::int64_t first) {
     saved += first;
     return {saved, saved + stride, saved + 2 * stride, saved + 3 * stride, saved + 4 * stride};
