@@ -1,7 +1,7 @@
 """python -m benchmarks.examples [--only NAME] [--keep NAME] [--out FILE]: what the examples take, as JSON.
 
 Each runs as its README says, in a process of its own: time, CPU time and peak memory of the whole run,
-imports and training included. With --only, what the file has of the same commit and machine stays.
+imports and training included. What was not run again stays in the file, beside its machine and commit.
 `python examples/_tables.py` then writes examples/README.md anew.
 """
 
@@ -115,11 +115,18 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     return run(name, *([] if out is None else ["--out", folder / out]))
 
 
-def measured_before(out: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """What the file has of the same commit on the same machine."""
-    before = json.loads(out.read_text()) if out.exists() else {}
-    alike = all(before.get(key) == now[key] for key in ("machine", "commit", "versions"))
-    return dict(before["examples"]) if alike else {}
+def record(out: Path, now: dict[str, Any], name: str, entry: dict[str, Any]) -> None:
+    """Adds what an example took to the recording of the same machine and commit; older numbers of it go."""
+    recordings = json.loads(out.read_text())["recordings"] if out.exists() else []
+    for recording in recordings:
+        recording["examples"].pop(name, None)
+    alike = [r for r in recordings if all(r[key] == now[key] for key in ("machine", "commit", "versions"))]
+    if not alike:
+        alike = [now | {"examples": {}}]
+        recordings += alike
+    alike[0]["examples"][name] = entry
+    found = {"recordings": [recording for recording in recordings if recording["examples"]]}
+    out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def main() -> None:
@@ -135,14 +142,16 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=RESULTS / "examples.json", metavar="FILE")
     arguments = parser.parse_args()
-    now = conditions()
-    found = now | {"examples": measured_before(arguments.out, now) if arguments.only else {}}
+    now, failed = conditions(), []
     with tempfile.TemporaryDirectory() as scratch:
         for name in arguments.only or NAMES:
-            found["examples"][name] = measure(name, PICTURES if name in arguments.keep else Path(scratch))
-            print(name, found["examples"][name], flush=True)
-            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    sys.exit(any("failed" in entry for entry in found["examples"].values()))
+            entry = measure(name, PICTURES if name in arguments.keep else Path(scratch))
+            print(name, entry, flush=True)
+            if "failed" in entry:
+                failed.append(name)
+            else:
+                record(arguments.out, now, name, entry)
+    sys.exit(" ".join(["failed:", *failed]) if failed else 0)
 
 
 if __name__ == "__main__":

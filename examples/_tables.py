@@ -143,7 +143,7 @@ def cka_distillation(found: dict[str, Any]) -> str:
 
 
 def million_rows(runs: dict[str, Any], _: str) -> str:
-    found = runs["examples"]["million_rows"]
+    found = next(r["examples"]["million_rows"] for r in runs["recordings"] if "million_rows" in r["examples"])
     ten, pair, killed = (found[name] for name in ("ten_layers", "pair", "killed"))
     each = ten["peak_bytes"] / ten["rows"] / ten["layers"]
     bits = "the same bits as" if killed["same_bits"] else "OTHER BITS than"
@@ -163,29 +163,32 @@ def million_rows(runs: dict[str, Any], _: str) -> str:
 
 def examples(runs: dict[str, Any], written: str) -> str:
     """The table as it is written, with what the runs took and where."""
-    *rows, _, _ = written.rstrip().split("\n")
-    lines = rows[:2] + [_measured(runs["examples"], row) for row in rows[2:]]
-    machine = runs["machine"]
-    loads = [entry["others_load"] for entry in runs["examples"].values() if "others_load" in entry]
-    return "\n".join(lines) + (
-        f"\n\n{machine['cpu']}, {machine['cores']} cores, {machine['isa']}, Python {runs['python']}, torch "
-        f"{runs['versions']['torch']}; commit {runs['commit']}, {runs['date']}. Others used "
-        f"{min(loads):.0%} to {max(loads):.0%} of the cores, which lengthens times."
-    )
+    rows = written[: written.index("\n\n")].split("\n")
+    recordings = dict(zip("abcdefgh", runs["recordings"], strict=False))
+    table = "\n".join(rows[:2] + [_measured(recordings, row) for row in rows[2:]])
+    return "\n\n".join([table, *(_where(letter, recording) for letter, recording in recordings.items())])
 
 
-def _measured(runs: dict[str, Any], row: str) -> str:
+def _measured(recordings: dict[str, dict[str, Any]], row: str) -> str:
     cells = row.split(" | ")
-    run = runs.get(cells[0].split("`")[1].removesuffix(".py"), {})
-    if "seconds" in run:
-        cells[2:5] = (
-            f"{run['seconds']:.0f} s",
-            f"{run['cpu_seconds']:.0f} s",
-            f"{run['peak_bytes'] / 1e6:.0f} MB",
-        )
-    else:
-        cells[2:5] = ["not run"] * 3
+    name = cells[0].split("`")[1].removesuffix(".py")
+    cells[2:6] = ["not run"] * 3 + [""]
+    for letter, recording in recordings.items():
+        if run := recording["examples"].get(name):
+            times = (f"{run[what]:.0f} s" for what in ("seconds", "cpu_seconds"))
+            cells[2:6] = [*times, f"{run['peak_bytes'] / 1e6:.0f} MB", letter]
     return " | ".join(cells)
+
+
+def _where(letter: str, recording: dict[str, Any]) -> str:
+    machine = recording["machine"]
+    loads = [entry["others_load"] for entry in recording["examples"].values()]
+    return (
+        f"{letter}: {machine['cpu']}, {machine['cores']} cores, {machine['isa']}, "
+        f"Python {recording['python']}, "
+        f"torch {recording['versions']['torch']}; commit {recording['commit']}, {recording['date']}. Others "
+        f"used {min(loads):.0%} to {max(loads):.0%} of the cores, which lengthens times."
+    )
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
