@@ -135,6 +135,19 @@ def _exponent(costs: Found, curve: str, cost: str, against: str) -> str:
     return f"{math.log(later_y / y) / math.log(later_x / x):.2f}"
 
 
+def _engine(results: Found) -> str:
+    """Of RBF CKA, sigma given: what is reached of the peak, and what ratio to n x n code the floor allows."""
+    lines = ["| n | d | of the FMA peak | torch eager, times ours | torch eager, times the floor |"]
+    lines.append("|---:|---:|---:|---:|---:|")
+    for problem in results["problems"]:
+        if problem["group"] == "engine" and problem["bandwidth"] == "given":
+            ours, theirs = (problem["rivals"][name]["median_ms"] for name in ("gramless", "torch eager"))
+            floor = problem["floor_ms"]
+            ratios = f"{floor / ours:.0%} | {theirs / ours:.1f} | {theirs / floor:.1f}"
+            lines.append(f"| {problem['n']:,} | {problem['d']:,} | {ratios} |")
+    return "\n".join(lines)
+
+
 def _emulator_faults() -> list[Found]:
     """What is planted in the CUDA kernels."""
     table = Path(__file__).parents[1] / "tests/cuda_emulator/faults.toml"
@@ -143,7 +156,7 @@ def _emulator_faults() -> list[Found]:
 
 def substitutions() -> dict[str, str]:
     """By name, what stands in {{ name }}."""
-    accuracy, costs = _read("accuracy.json"), _read("costs.json")
+    accuracy, costs, results = _read("accuracy.json"), _read("costs.json"), _read("zen5-2-cores.json")
     panels = {panel["name"]: _panel(accuracy, panel["name"]) for panel in accuracy["panels"]}
     exponents = {
         f"exponent_{curve}_{cost}": _exponent(costs, curve, cost, "n" if curve.endswith("rows") else "d")
@@ -157,7 +170,9 @@ def substitutions() -> dict[str, str]:
         **exponents,
         "emulator_faults": str(len(emulator_faults)),
         "emulator_races": str(sum(fault.get("race", False) for fault in emulator_faults)),
+        "engine": _engine(results),
         "machine_accuracy": _machine(accuracy),
+        "machine_benchmarks": _machine(results),
         "machine_costs": _machine(costs),
         "more_accurate": _more_accurate(accuracy),
         "rivals_that_win": _rivals_that_win(costs),

@@ -32,8 +32,7 @@ class ContrastPass {
  private:
   const ContrastRows& columns() const { return keys_ ? *keys_ : anchors_; }
   std::size_t bytes(const ArrayView& part) const {
-    return static_cast<std::size_t>(part.rows * part.cols) *
-           (compute_ == Compute::float32 ? sizeof(float) : sizeof(double));
+    return static_cast<std::size_t>(part.rows * part.cols) * element_bytes(compute_);
   }
   std::vector<void*> start(const ContrastRows& side, void* const* grads, const std::vector<ArrayView>& parts) const;
   double finish(const ContrastRows& side, void* const* grads, const std::vector<ArrayView>& parts,

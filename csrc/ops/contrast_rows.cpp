@@ -32,8 +32,7 @@ std::int64_t padded_width(std::int64_t width) {
 
 // A whole tile, but of few rows so many blocks that the threads have something to share.
 std::int64_t block_rows(std::int64_t rows, Compute compute) {
-  const std::int64_t tile = tile_rows(rows, compute == Compute::float32 ? sizeof(float) : sizeof(double)),
-                     step = tile / 4;
+  const std::int64_t tile = tile_rows(rows, element_bytes(compute)), step = tile / 4;
   return std::clamp((rows / 8 + step - 1) / step * step, step, tile);
 }
 
@@ -52,7 +51,7 @@ ContrastRows::ContrastRows(const std::vector<ArrayView>& parts, const std::vecto
                            const Execution& execution)
     : width_(parts[0].cols),
       stride_(padded_width(width_)),
-      element_bytes_(execution.compute == Compute::float32 ? sizeof(float) : sizeof(double)) {
+      element_bytes_(static_cast<std::int64_t>(element_bytes(execution.compute))) {
   for (const ArrayView& part : parts) part_ends_.push_back((part_ends_.empty() ? 0 : rows()) + part.rows);
   z_ = AlignedBuffer(static_cast<std::size_t>(rows() * stride_ * element_bytes_));
   inverse_norms_.resize(static_cast<std::size_t>(rows()));

@@ -54,7 +54,7 @@ class DistillationPass {
                         student_factor = padded_values(of_student, execution_.compute),
                         teacher_shift = padded_values(sums.teacher_shift, execution_.compute),
                         teacher_factor = padded_values(of_teacher, execution_.compute);
-    const std::int64_t row_bytes = student_.width() * (execution_.compute == Compute::float32 ? 4 : 8);
+    const std::int64_t row_bytes = student_.width() * static_cast<std::int64_t>(element_bytes(execution_.compute));
     std::fill_n(static_cast<char*>(grad), student_.rows() * row_bytes, char{0});
     std::vector<void*> blocks;
     for (const RowBlock& block : student_.blocks())

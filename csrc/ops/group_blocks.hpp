@@ -14,7 +14,7 @@ namespace gramless {
 // sizes: how many rows each group has, one after the other.
 inline std::vector<GroupBlock> group_blocks(std::span<const std::int64_t> sizes, Compute compute) {
   const std::int64_t n = std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0});
-  const std::int64_t most = tile_rows(n, compute == Compute::float32 ? sizeof(float) : sizeof(double));
+  const std::int64_t most = tile_rows(n, element_bytes(compute));
   std::vector<GroupBlock> blocks;
   std::int64_t first = 0;
   for (std::size_t group = 0; group < sizes.size(); group++)

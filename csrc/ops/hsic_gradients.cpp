@@ -47,7 +47,7 @@ class HsicGradients {
 
   std::size_t bytes(std::size_t layer) const {
     const auto values = static_cast<std::size_t>(layers_[layer].rows() * layers_[layer].cols());
-    return values * (execution_.compute == Compute::float32 ? sizeof(float) : sizeof(double));
+    return values * element_bytes(execution_.compute);
   }
 
   // Of the values tiles hold, the diagonal's included where the estimator has it. Where the forward pass summed over

@@ -2,6 +2,7 @@
 // code compiled for every CPU to code compiled for one, so they must not bring library code along.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "epilogues/kernel.hpp"
@@ -10,11 +11,16 @@
 #include "support/array.hpp"
 #include "support/monitor.hpp"
 #include "support/parts.hpp"
+#include "support/shared.hpp"
 
 namespace gramless {
 
 // The compute type of a call: its statistics and tiles. All void pointers below point to it.
 enum class Compute : std::uint8_t { float32, float64 };
+
+GRAMLESS_SHARED std::size_t element_bytes(Compute compute) {
+  return compute == Compute::float32 ? sizeof(float) : sizeof(double);
+}
 
 struct Execution {
   Compute compute = Compute::float32;

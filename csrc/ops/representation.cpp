@@ -17,8 +17,6 @@ double rounded(double value, Compute compute) {
   return compute == Compute::float32 ? static_cast<double>(static_cast<float>(value)) : value;
 }
 
-std::size_t element_bytes(Compute compute) { return compute == Compute::float32 ? sizeof(float) : sizeof(double); }
-
 double first_value(const ArrayView& x, std::int64_t column) {
   double value = 0;
   visit_dtype(x.dtype, [&]<class Stored>() { value = load_element<double, Stored>(x.row(0) + column * x.col_stride); });
