@@ -4,7 +4,8 @@ set -euo pipefail
 build=build/cuda_modules
 python=$(command -v python)
 mkdir -p build
-cmake -S . -B "$build" -G Ninja -DGRAMLESS_CUDA=OFF -DGRAMLESS_CUDA_ON_HOST=ON -DPython_EXECUTABLE="$python" \
+cmake -S . -B "$build" -G Ninja -DGRAMLESS_CUDA=OFF -DGRAMLESS_CUDA_ON_HOST=ON \
+  -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DPython_EXECUTABLE="$python" \
   -Dpybind11_DIR="$(python -m pybind11 --cmakedir)" >"$build.log" || { cat "$build.log"; exit 1; }
 cmake --build "$build" --target cuda_test_modules -- --quiet
 export GRAMLESS_CUDA_MODULES="$build"

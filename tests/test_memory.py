@@ -63,17 +63,23 @@ def test_wide_data_is_not_copied(peak_megabytes):
     assert peak_megabytes("x, = inputs(300, 100_000)", "gramless.hsic(x, x, kernel='rbf')") < 30
 
 
-@pytest.mark.parametrize("limit", [0, 2**26, 2**28])
+CONTRASTIVE = [
+    "nt_xent_value_and_grad(x, y)",
+    "nt_xent_value_and_grad(x, y, temperature=0.001)",
+    "nt_xent_value_and_grad(x, y, exclude_hardest=0.1)",
+    "sup_con_value_and_grad(x, np.arange(10_000) % 10)",
+    "info_nce_value_and_grad(x, y, x, symmetric=True)",
+    "row_log_sum_exp_value_and_grad(x, y)",
+    "similarity_distillation_value_and_grad(x, y, y)",
+]
+
+
 @pytest.mark.parametrize(
-    "call",
+    ("call", "limit"),
     [
-        "nt_xent_value_and_grad(x, y)",
-        "nt_xent_value_and_grad(x, y, temperature=0.001)",
-        "nt_xent_value_and_grad(x, y, exclude_hardest=0.1)",
-        "sup_con_value_and_grad(x, np.arange(10_000) % 10)",
-        "info_nce_value_and_grad(x, y, x, symmetric=True)",
-        "row_log_sum_exp_value_and_grad(x, y)",
-        "similarity_distillation_value_and_grad(x, y, y)",
+        pytest.param(call, limit, marks=() if call is CONTRASTIVE[0] or limit == 2**26 else pytest.mark.slow)
+        for call in CONTRASTIVE
+        for limit in (0, 2**26, 2**28)
     ],
 )
 def test_contrastive_losses_take_no_more_than_they_may(peak_megabytes, call, limit):

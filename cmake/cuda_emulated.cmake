@@ -1,0 +1,8 @@
+# The CUDA kernels compiled for the host: tests/cuda_emulator stands in for their instructions.
+if(TARGET gramless_cuda_emulated)
+  return()
+endif()
+set_source_files_properties(${CUDA_SOURCES} PROPERTIES LANGUAGE CXX)
+add_library(gramless_cuda_emulated STATIC ${CUDA_SOURCES})
+target_include_directories(gramless_cuda_emulated PUBLIC ${PROJECT_SOURCE_DIR}/csrc ${PROJECT_SOURCE_DIR}/tests)
+target_compile_options(gramless_cuda_emulated PRIVATE -Wno-unknown-pragmas)
