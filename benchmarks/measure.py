@@ -225,6 +225,7 @@ def _described(problem: Problem) -> dict[str, Any]:
         "bandwidth",
         "estimator",
         "offset",
+        "temperature",
         "series",
     )
     return {name: getattr(problem, name) for name in names} | {"flops": problem.flops}

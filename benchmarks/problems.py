@@ -155,6 +155,7 @@ def _losses() -> list[Problem]:
         Problem(f"nt-xent-{n}-128", "nt_xent", n, 128, group="losses")
         for n in (64, 128, 256, 512, 1024, 2048)
     ]
+    found.append(Problem("nt-xent-cold-2048-128", "nt_xent", 2048, 128, temperature=0.01, group="losses"))
     found.append(Problem("cka-grad-8192-512", "cka_grad", 8192, 512, group="losses"))
     found.append(
         Problem("nt-xent-65536-128", "nt_xent", 65_536, 128, once=True, group="losses", only=("gramless",))

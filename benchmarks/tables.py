@@ -43,7 +43,9 @@ def what(problem: Entry) -> str:
     )
     losses = {"nt_xent": "NT-Xent", "info_nce": "InfoNCE"}
     if problem["kind"] in losses:
-        return f"{losses[problem['kind']]} forward + backward, 2N {problem['n']:,}, D {problem['d']:,}"
+        temperature = problem.get("temperature", 0.1)
+        cold = f", temperature {temperature:g}" if temperature != 0.1 else ""
+        return f"{losses[problem['kind']]} forward + backward, 2N {problem['n']:,}, D {problem['d']:,}{cold}"
     if problem["kind"] in ("median", "distances"):
         return f"{words}, {shape}"
     kernel = problem["kernel"].upper() if problem["kernel"] == "rbf" else problem["kernel"]

@@ -7,12 +7,14 @@ inline namespace GRAMLESS_ISA {
 template <class T>
 struct ExpConstants;
 
-// round_shift adds the exponent bias in the low bits of a rounded sum, so that a left shift turns it into 2^n.
-// series: (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, minimax of degree 4 (3e-9) in float32, Chebyshev of degree 10 in
-// float64. series2: (2^r - 1) / r on |r| <= 1/2, Chebyshev of degree 5 (2e-8) and 10 (5e-17), coefficients rounded.
+// least: what is 2e-28 (1e-278) of a sum's largest term. round_shift adds the exponent bias in the low bits of a
+// rounded sum, so that a left shift turns it into 2^n. series: (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, minimax of degree
+// 4 (3e-9) in float32, Chebyshev of degree 10 in float64. series2: (2^r - 1) / r on |r| <= 1/2, Chebyshev of degree 5
+// (2e-8) and 10 (5e-17), coefficients rounded.
 template <>
 struct ExpConstants<float> {
-  static constexpr float lowest = -87.0f, highest = 88.0f, highest2 = 125.0f, round_shift = 12582912.0f + 127.0f;
+  static constexpr float lowest = -87.0f, least = -64.0f, highest = 88.0f, highest2 = 125.0f,
+                         round_shift = 12582912.0f + 127.0f;
   static constexpr float log2_e = 1.44269504f, ln2_high = 0.693145751953125f, ln2_low = 1.428606765330187e-06f;
   static constexpr int mantissa_bits = 23;
   static constexpr float series[] = {0.4999999403953552f, 0.1666652113199234f, 0.04166838899254799f,
@@ -49,7 +51,7 @@ struct SixteenthPowers {
 
 template <>
 struct ExpConstants<double> {
-  static constexpr double lowest = -708.0, highest = 709.0, highest2 = 1021.0,
+  static constexpr double lowest = -708.0, least = -640.0, highest = 709.0, highest2 = 1021.0,
                           round_shift = 6755399441055744.0 + 1023.0;
   static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.693147180369123816490,
                           ln2_low = 1.90821492927058770002e-10;

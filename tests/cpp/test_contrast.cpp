@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "check.hpp"
+#include "epilogues/logit.hpp"
 #include "matrices.hpp"
 #include "ops/contrast_pass.hpp"
 #include "tables.hpp"
@@ -237,6 +238,27 @@ TEST(rows_that_are_not_normalised_may_hold_infinity) {
     }
   }
   CHECK(finite > 10);
+}
+
+// What is far below the largest term of a sum is nothing at all: numbers near the least float make slow products.
+template <class T>
+void small_weights_are_nothing(T most) {
+  const Logit<T, true> logit_of{1, 0};
+  CHECK(std::isnan(logit_of.weight(splat(std::numeric_limits<T>::quiet_NaN()), T(0))[0]));
+  CHECK(logit_of.weight(splat(-std::numeric_limits<T>::infinity()), T(0))[0] == 0);
+  std::size_t nothing = 0, something = 0;
+  for (T x = 0; x > -1000; x -= T(0.37)) {
+    const T weight = logit_of.weight(splat(x), T(0))[0], truth = std::exp(x);
+    CHECK(std::abs(weight - truth) <= 8 * std::numeric_limits<T>::epsilon() * truth + most);
+    CHECK(weight == 0 || weight >= most / 2);
+    (weight == 0 ? nothing : something)++;
+  }
+  CHECK(nothing > 900 && something > 100);
+}
+
+TEST(weights_that_change_no_sum_are_nothing) {
+  small_weights_are_nothing<float>(2e-28f);
+  small_weights_are_nothing<double>(2e-278);
 }
 
 TEST(dot_products_that_were_kept_give_the_same_bits_as_new_ones) {
