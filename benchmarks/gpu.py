@@ -40,6 +40,7 @@ def _problems() -> list[tuple[Problem, str]]:
         (Problem("nt-xent-262144-128", "nt_xent", 262_144, 128, only=ours), "bfloat16"),
         (Problem("rbf-8192-512", "pair", 8192, 512), "bfloat16"),
         (Problem("rbf-8192-512", "pair", 8192, 512), "float32"),
+        (Problem("rbf-32768-128", "pair", 32_768, 128, only=(*ours, "gramless, Hopper tiles")), "bfloat16"),
         (Problem("linear-8192-512", "pair", 8192, 512, kernel="linear"), "float32"),
         (Problem("median-8192-512", "median", 8192, 512), "float32"),
         (Problem("cka-grad-8192-512", "cka_grad", 8192, 512), "float32"),

@@ -114,13 +114,16 @@ def test_a_gpu_without_a_module_is_refused_whatever_the_library(machine, make, f
         CALLS[function](make())
 
 
-def test_a_usable_machine_shows_its_devices(machine):
+def test_a_usable_machine_shows_its_devices(machine, monkeypatch):
+    monkeypatch.delenv("GRAMLESS_HOPPER", raising=False)
     machine((13010, 13000, [GPU, ("NVIDIA T4", 7, 5, 16 * 10**9, "it is too old")], ""))
     found = gramless.cuda_status()
     assert found
     assert (found.built, found.toolkit, found.driver, found.reason) == (True, "13.0", "13.1", None)
     assert found.devices[0] == gramless.CudaDevice("NVIDIA H100", (9, 0), 80 * 10**9, None)
     assert info.facts()["cuda"] == "13.0, driver of 13.1, on NVIDIA H100 (80 GB), NVIDIA T4 (16 GB)"
+    monkeypatch.setenv("GRAMLESS_HOPPER", "1")
+    assert info.facts()["cuda"].endswith("(GRAMLESS_HOPPER=1)")
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.built = False
 

@@ -37,7 +37,8 @@ def test_only_bindings_know_python_and_nothing_knows_torch():
 
 def test_only_cu_and_cuh_include_cuda_and_only_the_primitives_name_it():
     cuda = {path for path, name in INCLUDES if re.match(r"cuda(_|\.h$)|cute/|cutlass/", name)}
-    own = {Path("engine/primitives.cuh"), Path("engine/ptx.cuh"), Path("support/cuda_devices.cu")}
+    primitives = ("primitives.cuh", "ptx.cuh", "hopper_primitives.cuh", "hopper_ptx.cuh")
+    own = {Path("engine", name) for name in primitives} | {Path("support/cuda_devices.cu")}
     assert {path for path in cuda if path.suffix not in (".cu", ".cuh")} == set()
     assert cuda == own
     kernels = [path for path in CSRC.rglob("*.cu*") if path.relative_to(CSRC) not in own]

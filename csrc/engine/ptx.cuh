@@ -31,6 +31,11 @@ const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::s
   return error_text(cudaGetLastError());
 }
 
+inline int current_device() {
+  int device = 0;
+  return cudaGetDevice(&device) == cudaSuccess ? device : -1;
+}
+
 // 80 for 8.0; 0 where there is no such device.
 inline int compute_capability(int device) {
   int major = 0, minor = 0;

@@ -37,6 +37,9 @@ Operand default_operand(Dtype dtype, bool allow_tf32);
 // Null if this device can run the operations, else why not.
 const char* check_device(int device);
 
+// Whether the kernels of compute capability 9.0 run: GRAMLESS_HOPPER is 1, and the current device is such a one.
+bool hopper_wanted();
+
 // k(a, b) = <a, b>, or exp(-|a - b|^2 / (2 sigma^2)); sigma 0: scale * median distance of the rows.
 struct KernelSpec {
   bool rbf = false;
@@ -52,9 +55,10 @@ struct HsicTask {
   KernelSpec kernel_x, kernel_y;
   HsicEstimator estimator = HsicEstimator::unbiased;
   Operand operand = Operand::split;
-  double* values = nullptr;      // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
-  double* row_sums = nullptr;    // (2, n) for the backward, or null
-  double* bandwidths = nullptr;  // (2) sigma^2 of x and y (0: linear) for the backward, or null
+  double* values = nullptr;        // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
+  double* row_sums = nullptr;      // (2, n) for the backward, or null
+  double* bandwidths = nullptr;    // (2) sigma^2 of x and y (0: linear) for the backward, or null
+  std::int64_t busy_blocks = 528;  // so many keep a GPU busy; of compute capability 9.0 only
 };
 
 std::size_t hsic_scratch_bytes(const HsicTask& task);

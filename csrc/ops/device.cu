@@ -1,4 +1,6 @@
 // What can run on this device, and with which operands.
+#include <cstdlib>
+
 #include "engine/primitives.cuh"
 #include "ops/cuda_ops.hpp"
 
@@ -20,6 +22,11 @@ Operand default_operand(Dtype dtype, bool allow_tf32) {
 const char* check_device(int device) {
   if (compute_capability(device) < 80) return "the device is older than compute capability 8.0";
   return nullptr;
+}
+
+bool hopper_wanted() {
+  const char* const wanted = std::getenv("GRAMLESS_HOPPER");
+  return wanted != nullptr && wanted[0] == '1' && wanted[1] == '\0' && compute_capability(current_device()) == 90;
 }
 
 }  // namespace gramless::cuda

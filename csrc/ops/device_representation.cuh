@@ -24,7 +24,7 @@ struct DeviceLayer {
   TileKernel<Value>* kernel = nullptr;  // (1)
 
   // A dot product of packed rows as that of the rows themselves. Powers of two: exact.
-  __device__ __forceinline__ Value unscaled(Value dot, Value row_scale, Value column_scale) const {
+  __device__ __forceinline__ static Value unscaled(Value dot, Value row_scale, Value column_scale) {
     return is_scaled<Operand> ? dot * row_scale * column_scale : dot;
   }
 };

@@ -3,21 +3,13 @@
 #include "ops/gram_sums.cuh"
 
 #include "engine/block_sums.cuh"
-#include "ops/gram_tile.cuh"
+#include "ops/gram_task.cuh"
+#include "ops/gram_turns.cuh"
 
 namespace gramless::cuda {
 namespace {
 
 constexpr std::int64_t partial_bytes = 64 << 20;
-
-template <class Operand>
-struct GramTask {
-  DeviceLayer<Operand> x, y;
-  Rounds rounds;
-  std::int64_t first_round, n, padded_rows;
-  typename Operand::Value* row_partials;  // (rounds, 2, padded rows)
-  double* tile_partials;                  // (rounds, tables, 3)
-};
 
 // A block sums one tile: the one of round x at table y.
 template <class Operand>
@@ -44,19 +36,13 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramT
   of_y.multiply(task.y.rows, first_row, task.y.rows, first_col);
   evaluate(of_y, task.y, first_row, first_col, task.n);
   store(of_y, 1);
-  Value own[3] = {0, 0, 0};
+  PairProducts<Value> products;
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++)
 #pragma unroll
-    for (int c = 0; c < Tile::own_cols; c++) {
-      const Value k = of_x.at(r, c), l = of_y.at(r, c);
-      own[0] += k * l;
-      own[1] += k * k;
-      own[2] += l * l;
-    }
-  const double share = first_row == first_col ? 0.5 : 1;  // a tile on the diagonal has every pair twice
-  double sums[3] = {share * static_cast<double>(own[0]), share * static_cast<double>(own[1]),
-                    share * static_cast<double>(own[2])};
+    for (int c = 0; c < Tile::own_cols; c++) products.add(of_x.at(r, c), of_y.at(r, c));
+  const bool diagonal = first_row == first_col;
+  double sums[3] = {products.once(0, diagonal), products.once(1, diagonal), products.once(2, diagonal)};
   sum_over_block(sums, reinterpret_cast<double*>(memory));
   if (threadIdx.x == 0)
     for (int p = 0; p < 3; p++) task.tile_partials[(slot * tables + blockIdx.y) * 3 + p] = sums[p];
@@ -91,8 +77,8 @@ __global__ void __launch_bounds__(add_threads)
 }  // namespace
 
 template <class Operand>
-GramSums<Operand>::GramSums(std::int64_t rows, DeviceLayout& layout)
-    : rows_(rows), rounds_{blocks_of(rows, Shape::rows)} {
+GramSums<Operand>::GramSums(std::int64_t rows, std::int64_t busy_blocks, DeviceLayout& layout)
+    : rows_(rows), busy_blocks_(busy_blocks), rounds_{blocks_of(rows, Shape::rows)} {
   const std::int64_t rounds = rounds_per_launch();
   row_partials_ = layout.take<Value>(rounds * 2 * DeviceRepresentation<Operand>::padded_rows(rows));
   tile_partials_ = layout.take<double>(rounds * rounds_.tables() * 3);
@@ -113,13 +99,15 @@ void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Ope
   constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>);
   constexpr std::size_t shared = sums_bytes > Tile::ring_bytes ? sums_bytes : Tile::ring_bytes;
   const std::int64_t padded = DeviceRepresentation<Operand>::padded_rows(rows_), step = rounds_per_launch();
+  const bool by_turns = hopper_wanted();
   queue.clear(products, 3 * sizeof(double));
   queue.clear(row_sums, static_cast<std::size_t>(2 * rows_) * sizeof(double));
   for (std::int64_t first = 0; first < rounds_.count(); first += step) {
     const std::int64_t rounds = first + step < rounds_.count() ? step : rounds_.count() - first;
     const GramTask<Operand> task{x, y, rounds_, first, rows_, padded, row_partials_, tile_partials_};
-    queue.launch(sum_tiles<Operand>, {static_cast<unsigned>(rounds), static_cast<unsigned>(rounds_.tables())},
-                 Shape::threads, shared, task);
+    if (!(by_turns && sum_tiles_by_turns(task, rounds, busy_blocks_, queue)))
+      queue.launch(sum_tiles<Operand>, {static_cast<unsigned>(rounds), static_cast<unsigned>(rounds_.tables())},
+                   Shape::threads, shared, task);
     queue.launch(add_rounds<Value>, {static_cast<unsigned>(blocks_of(rows_, add_threads) + 1)}, add_threads,
                  3 * add_threads / warp_lanes * sizeof(double), row_partials_, tile_partials_, rounds,
                  rounds * rounds_.tables(), rows_, padded, row_sums, products);

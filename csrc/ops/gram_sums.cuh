@@ -13,7 +13,7 @@ class GramSums {
   using Value = typename Operand::Value;
   using Shape = SquareShape<Operand>;
 
-  GramSums(std::int64_t rows, DeviceLayout& layout);
+  GramSums(std::int64_t rows, std::int64_t busy_blocks, DeviceLayout& layout);
 
   // products (3): xy, xx, yy; row_sums (2, rows).
   void run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, double* products, double* row_sums,
@@ -22,7 +22,7 @@ class GramSums {
  private:
   std::int64_t rounds_per_launch() const;
 
-  std::int64_t rows_;
+  std::int64_t rows_, busy_blocks_;
   Rounds rounds_;
   Value* row_partials_;    // (rounds, 2, padded rows)
   double* tile_partials_;  // (rounds, tables, 3)

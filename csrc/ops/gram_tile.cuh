@@ -13,24 +13,49 @@ struct TileSums {
   Value of_columns[Shape::warps_down][Shape::cols];
 };
 
-// Replaces dot products by kernel values; what the tile does not own becomes 0.
+// The kernel value of a row and a column of a tile, from their dot product; 0 where the tile does not own the pair.
+template <class Operand>
+class TileValues {
+ public:
+  using Value = typename Operand::Value;
+
+  // What a row or a column brings.
+  struct Side {
+    int at;  // within the tile
+    Value norm, scale;
+  };
+
+  __device__ __forceinline__ TileValues(const DeviceLayer<Operand>& layer, std::int64_t first_row,
+                                        std::int64_t first_col, std::int64_t n)
+      : kernel_(*layer.kernel), place_(first_row, n, first_col, n, true) {}
+
+  __device__ __forceinline__ Value operator()(Value dot, const Side& row, const Side& column) const {
+    const Value value = kernel_(DeviceLayer<Operand>::unscaled(dot, row.scale, column.scale), row.norm, column.norm);
+    return place_.owns(row.at, column.at) ? value : Value(0);
+  }
+
+ private:
+  TileKernel<Value> kernel_;
+  PairTile place_;
+};
+
+// Replaces a tile's dot products by kernel values.
 template <class Operand, class Shape>
 __device__ __forceinline__ void evaluate(DotTile<Operand, Shape>& tile, const DeviceLayer<Operand>& layer,
                                          std::int64_t first_row, std::int64_t first_col, std::int64_t n) {
   using Value = typename Operand::Value;
-  const TileKernel<Value> kernel = *layer.kernel;
-  const PairTile place(first_row, n, first_col, n, true);
+  const TileValues<Operand> values(layer, first_row, first_col, n);
   const Value *const row_norms = layer.norms + first_row, *const column_norms = layer.norms + first_col;
   const Value *const row_scales = layer.scales + first_row, *const column_scales = layer.scales + first_col;
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
     if (is_scaled<Operand>) forget_loads();  // rows' numbers are read again: no registers are left
-    const Value norm = column_norms[tile.col(c)], scale = is_scaled<Operand> ? column_scales[tile.col(c)] : Value(1);
+    const typename TileValues<Operand>::Side column = {tile.col(c), column_norms[tile.col(c)],
+                                                       is_scaled<Operand> ? column_scales[tile.col(c)] : Value(1)};
 #pragma unroll
     for (int r = 0; r < tile.own_rows; r++) {
       const Value row_scale = is_scaled<Operand> ? row_scales[tile.row(r)] : Value(1);
-      const Value value = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), row_norms[tile.row(r)], norm);
-      tile.at(r, c) = place.owns(tile.row(r), tile.col(c)) ? value : Value(0);
+      tile.at(r, c) = values(tile.at(r, c), {tile.row(r), row_norms[tile.row(r)], row_scale}, column);
     }
   }
 }

@@ -71,7 +71,7 @@ class Hsic {
         x_(task.x, layout_),
         y_(task.y, layout_),
         median_(task.x.rows, layout_),
-        sums_(task.x.rows, layout_) {
+        sums_(task.x.rows, task.busy_blocks, layout_) {
     squared_sigma_ = layout_.take<double>(1);
     products_ = layout_.take<double>(3);
     row_sums_ = task.row_sums ? task.row_sums : layout_.take<double>(2 * task.x.rows);

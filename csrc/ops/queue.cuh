@@ -16,6 +16,10 @@ class Queue {
   void clear(void* address, std::size_t bytes) {
     if (error_ == nullptr) error_ = fill_bytes(address, 0, bytes, stream_);
   }
+  // What the host found wrong, if anything.
+  void note(const char* error) {
+    if (error_ == nullptr) error_ = error;
+  }
 
   const char* error() const { return error_; }
 

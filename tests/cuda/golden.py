@@ -3,7 +3,8 @@
 
 Lines are `name tolerance words`, with words as hexadecimal bits. Tolerance 0: the same bits. T: float32 that
 differ by at most T of the largest of their line. `each:T`: by at most T of themselves. `double:T`: as T, for
-float64. NaN is as good as any other where words are numbers. Ends with 1 where a GPU did something else.
+float64. NaN is as good as any other where words are numbers. Names that begin with hopper_ may be missing:
+only compute capability 9.0 records them. Ends with 1 where a GPU did something else.
 """
 
 from __future__ import annotations
@@ -48,14 +49,15 @@ def main() -> int:
     expected, wrong = records(emulated), 0
     for path in recorded:
         found = records(path)
-        for name, (tolerance, words) in expected.items():
+        wanted = {name: entry for name, entry in expected.items() if name in found or name[:7] != "hopper_"}
+        for name, (tolerance, words) in wanted.items():
             complaint = (
                 difference(tolerance, words, found[name][1]) if name in found else "it was not recorded"
             )
             if complaint:
                 print(f"{path.name}: {name}: {complaint}")
                 wrong += 1
-        print(f"{path.name}: {len(expected)} probes compared")
+        print(f"{path.name}: {len(wanted)} probes compared")
     return 1 if wrong or not expected else 0
 
 

@@ -10,16 +10,20 @@ if [ "${1:-}" = --dry-run ]; then dry=1 && shift; fi
 folder=${1:?golden.sh: which folder?}
 mkdir -p "$folder"
 compiler=${CXX:-c++}
-"$compiler" -std=c++20 -O1 -Wno-unknown-pragmas -Icsrc -Itests -x c++ tests/cuda/golden_probes.cu -o "$folder/emulated"
+"$compiler" -std=c++20 -O1 -Wno-unknown-pragmas -Icsrc -Itests -Itests/cuda -x c++ tests/cuda/golden_probes.cu -o "$folder/emulated"
 "$folder/emulated" >"$folder/emulated.txt"
 if [ "$dry" = 0 ]; then
-  nvcc -std=c++20 -O3 -Icsrc -arch=native tests/cuda/golden_probes.cu -o "$folder/recorded"
+  architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | sed 's/\.//; s/^/sm_/; s/sm_90/sm_90a/')
+  nvcc -std=c++20 -O3 -Icsrc -Itests/cuda -arch="$architecture" tests/cuda/golden_probes.cu -o "$folder/recorded"
   nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1 | sed 's/^/# /' >"$folder/recorded.txt"
   nvcc --version | tail -n 1 | sed 's/^/# /' >>"$folder/recorded.txt"
   "$folder/recorded" >>"$folder/recorded.txt"
 else
   if command -v nvcc >/dev/null; then
-    nvcc -std=c++20 -O3 -Icsrc -Werror all-warnings -arch=sm_80 tests/cuda/golden_probes.cu -o "$folder/recorded"
+    for architecture in sm_80 sm_90a; do
+      nvcc -std=c++20 -O3 -Icsrc -Itests/cuda -Werror all-warnings -arch=$architecture tests/cuda/golden_probes.cu \
+        -o "$folder/recorded"
+    done
   fi
   "$folder/emulated" >"$folder/recorded.txt"
 fi

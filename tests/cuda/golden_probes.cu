@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "engine/primitives.cuh"
+#include "golden_hopper.cuh"
 
 namespace gramless::cuda {
 namespace {
@@ -145,13 +145,12 @@ Word* device_words(std::size_t count) {
 const char* wait() { return nullptr; }
 #endif
 
-// Ends the program where a probe fails.
-void print(const char* name, const char* tolerance, void (*kernel)(const Word*, Word*, int), std::vector<Word> in,
-           std::size_t results) {
+// Ends the program where a probe fails. run(from, to) launches it.
+template <class Run>
+void print_results(const char* name, const char* tolerance, const std::vector<Word>& in, std::size_t results, Run run) {
   Word *const from = device_words(in.size()), *const to = device_words(results);
   std::memcpy(from, in.data(), in.size() * sizeof(Word));
-  const char* error =
-      launch(kernel, {1}, 32, 1024, nullptr, static_cast<const Word*>(from), to, static_cast<int>(in.size()));
+  const char* error = run(static_cast<const Word*>(from), to);
   if (error == nullptr) error = wait();
   if (error != nullptr) {
     std::fprintf(stderr, "golden_probes: %s: %s\n", name, error);
@@ -160,6 +159,23 @@ void print(const char* name, const char* tolerance, void (*kernel)(const Word*, 
   std::printf("%s %s", name, tolerance);
   for (std::size_t i = 0; i < results; i++) std::printf(" %08x", to[i]);
   std::printf("\n");
+}
+
+void print(const char* name, const char* tolerance, void (*kernel)(const Word*, Word*, int),
+           const std::vector<Word>& in, std::size_t results) {
+  print_results(name, tolerance, in, results, [&](const Word* from, Word* to) {
+    return launch(kernel, {1}, 32, 1024, nullptr, from, to, static_cast<int>(in.size()));
+  });
+}
+
+// Of a matrix of 16-bit numbers.
+void print_boxes(const char* name, const char* tolerance, void (*kernel)(TensorMap, Word*), const std::vector<Word>& in,
+                 int width, int box_rows, std::size_t shared_bytes) {
+  print_results(name, tolerance, in, 512, [&](const Word* from, Word* to) {
+    TensorMap map;
+    const char* error = map_rows(map, from, width, static_cast<std::int64_t>(2 * in.size()) / width, box_rows);
+    return error ? error : launch(kernel, {1}, probe_threads, shared_bytes, nullptr, map, to);
+  });
 }
 
 Word bits(float value) {
@@ -250,10 +266,20 @@ void print_all() {
   print("atomic_add", "0", probe_atomics, pairs_of_16(999, 14, false), 32);
 }
 
+void print_hopper() {
+  print_boxes("hopper_copy_box", "0", probe_box<Word>, pairs_of_16(13 * 28, 15, false), 56, probe_box_rows, 4096);
+  print_boxes("hopper_multiply_boxes_bfloat", "4e-6", probe_boxes<BfloatOperand, Word>, pairs_of_16(192 * 32, 16, true),
+              64, 128, sizeof(BoxRing<BfloatOperand>));
+  print_boxes("hopper_multiply_boxes_half", "4e-6", probe_boxes<HalfOperand, Word>, pairs_of_16(192 * 32, 17, false),
+              64, 128, sizeof(BoxRing<HalfOperand>));
+}
+
 }  // namespace
 }  // namespace gramless::cuda
 
 int main() {
-  gramless::cuda::print_all();
+  using namespace gramless::cuda;
+  print_all();
+  if (code_version(probe_box<Word>) == 90) print_hopper();  // elsewhere the probes are empty
   return 0;
 }

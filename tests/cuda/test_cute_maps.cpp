@@ -1,15 +1,19 @@
 // The emulator's matrix products, with their operands laid out as CuTe says, are matrix products. Host only; needs the
 // headers of nvidia-cutlass.
+#include <cute/arch/mma_sm90_desc.hpp>
 #include <cute/atom/mma_traits_sm80.hpp>
+#include <cute/atom/mma_traits_sm90_gmma.hpp>
 #include <cute/tensor.hpp>
 
 #undef __global__  // of CUDA's headers; the emulator has its own
 #undef __device__
 #undef __forceinline__
 #undef __launch_bounds__
+#undef __grid_constant__
 
 #include "check.hpp"
 #include "engine/dot_tile.cuh"
+#include "engine/wgmma_tile.cuh"
 
 namespace gramless::cuda {
 namespace {
@@ -92,6 +96,74 @@ TEST(swizzled_pieces_lie_as_cute_says) {
   for (int row = 0; row < 128; row++)
     for (int piece = 0; piece < 4; piece++)
       CHECK(row * slice_bytes + swizzled(row, piece) == swizzle(row * slice_bytes + piece * 16));
+}
+
+using BfloatRing = BoxRing<BfloatOperand>;
+
+// Where CuTe expects element (row, k) of a box whose rows are swizzled over 128 bytes.
+int cute_place(int row, int k) {
+  using namespace cute;
+  static const auto layout = as_position_independent_swizzle_layout(
+      tile_to_shape(SM90::GMMA::Layout_K_SW128_Atom<bfloat16_t>{}, Shape<Int<BfloatRing::rows>, Int<box_width>>{}));
+  return layout(row, k);
+}
+
+TEST(a_box_is_described_as_cute_says) {
+  cute::GmmaDescriptor rows, further;
+  emulator::Launch({}, {2 * warpgroup_threads, 1, 1}, sizeof(BfloatRing), [&] {
+    const RingReader<BfloatOperand> reader(*shared_memory<BfloatRing>());
+    if (threadIdx.x != warpgroup_threads) return;
+    rows.desc_ = reader.rows(3, 0);
+    further.desc_ = reader.rows(3, 0) + RingReader<BfloatOperand>::step;
+  }).run();
+  const auto& bits = rows.bitfield;
+  CHECK(bits.start_address_ == (3 * BfloatRing::rows + 64) * box_row_bytes / 16 && bits.base_offset_ == 0);
+  CHECK(bits.layout_type_ == static_cast<int>(cute::SM90::GMMA::LayoutType::B128));
+  CHECK(bits.leading_byte_offset_ == 1 && bits.stride_byte_offset_ == (cute_place(8, 0) - cute_place(0, 0)) * 2 / 16);
+  CHECK(further.bitfield.start_address_ == bits.start_address_ + (cute_place(0, 16) - cute_place(0, 0)) * 2 / 16);
+}
+
+// Rows come by a copy, columns are put where CuTe says, results are read as CuTe says.
+TEST(products_of_warpgroups_are_those_of_cute_layouts) {
+  const auto a = [](int row, int k) { return static_cast<float>((3 * row + 5 * k) % 7 - 3); };
+  const auto b = [](int col, int k) { return static_cast<float>((2 * k + 3 * col) % 5 - 2); };
+  alignas(16) static std::uint16_t elements[BfloatRing::rows * box_width];
+  for (int row = 0; row < BfloatRing::rows; row++)
+    for (int k = 0; k < box_width; k++) elements[row * box_width + k] = bfloat_bits(a(row, k));
+  TensorMap map;
+  CHECK(map_rows(map, elements, box_width, BfloatRing::rows, BfloatRing::rows) == nullptr);
+  const cute::SM90::GMMA::CLayout_64x128 of_sums;
+  emulator::Launch({}, {2 * warpgroup_threads, 1, 1}, sizeof(BfloatRing), [&] {
+    BfloatRing& ring = *shared_memory<BfloatRing>();
+    if (threadIdx.x == 0) {
+      ring.initialize();
+      publish_barriers();
+      arrive_expecting(ring.full[0], sizeof(BfloatRing::Box));
+      copy_box(ring.of_rows[0][0], map, 0, 0, ring.full[0]);
+      for (int col = 0; col < BfloatRing::rows; col++)
+        for (int k = 0; k < box_width; k++) ring.of_columns[0][0][cute_place(col, k)] = bfloat_bits(b(col, k));
+    }
+    __syncthreads();
+    RingReader<BfloatOperand> reader(ring);
+    const int stage = reader.take(), thread = static_cast<int>(threadIdx.x) % warpgroup_threads,
+              above = static_cast<int>(threadIdx.x) / warpgroup_threads * 64;
+    float sums[64];
+    fence_products();
+    for (int k = 0; k < box_width / 16; k++)
+      multiply_boxes_bfloat(sums, reader.rows(stage, 0) + k * reader.step, reader.columns(stage, 0) + k * reader.step,
+                            k > 0);
+    commit_products();
+    wait_for_products<0>(sums);
+    for (int i = 0; i < 64; i++) {
+      const int at = of_sums(thread, i), row = above + at % 64, col = at / 64;
+      float expected = 0;
+      for (int k = 0; k < box_width; k++) expected += a(row, k) * b(col, k);
+      CHECK(sums[i] == expected);
+    }
+  }).run();
+  for (int row = 0; row < BfloatRing::rows; row++)  // what the copy wrote, by the same rule
+    for (int k = 0; k < box_width; k++)
+      CHECK(cute_place(row, k) * 2 == static_cast<int>(swizzled_box(static_cast<std::uint32_t>(row * 128 + k * 2))));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "device_memory.hpp"
+#include "engine/hopper_primitives.cuh"
 
 namespace gramless::cuda {
 namespace {
@@ -110,6 +111,63 @@ TEST(what_a_late_copy_brings_is_not_there_before_the_wait) {
             1)
             .empty());
   CHECK(std::isnan(before) && after == 1);
+}
+
+// A box of 8 rows at the start of shared memory, its barrier behind it.
+constexpr int box_rows = 8, box_bytes = box_rows * box_row_bytes;
+Barrier& barrier_behind() { return *reinterpret_cast<Barrier*>(shared_memory<char>() + box_bytes); }
+
+std::string error_of_copy(int expected_bytes, bool published) {
+  alignas(16) static std::uint16_t rows[box_rows * box_width];
+  for (int i = 0; i < box_rows * box_width; i++) rows[i] = static_cast<std::uint16_t>(i);
+  TensorMap map;
+  CHECK(map_rows(map, rows, box_width, box_rows, box_rows) == nullptr);
+  return error_of(
+      [&] {
+        Barrier& landed = barrier_behind();
+        if (threadIdx.x == 0) {
+          initialize_barrier(landed, 1);
+          if (published) publish_barriers();
+          arrive_expecting(landed, expected_bytes);
+          copy_box(shared_memory<char>(), map, 0, 0, landed);
+        }
+        __syncthreads();
+        wait_for_phase(landed, 0);
+        const auto* const box = shared_memory<std::uint16_t>();
+        CHECK(box[0] == 0 && box[3 * box_width + (3 ^ 2) * 8] == 3 * box_width + 16);  // row 3, third piece
+      },
+      64, box_bytes + 8);
+}
+
+TEST(a_box_lands_at_its_barrier_swizzled) {
+  for (int number = 0; number < schedules; number++) {
+    use_schedule(number);
+    CHECK(error_of_copy(box_bytes, true).empty());
+    CHECK(says(error_of_copy(box_bytes, false), "knows nothing of its barrier"));
+    CHECK(says(error_of_copy(box_bytes / 2, true), "more bytes land"));
+    CHECK(says(error_of_copy(box_bytes * 2, true), "deadlock"));
+  }
+}
+
+TEST(a_barrier_nobody_initialized_is_an_error) {
+  CHECK(says(error_of([] { wait_for_phase(barrier_behind(), 0); }, 64, box_bytes + 8), "before it is initialized"));
+}
+
+TEST(products_of_warpgroups_need_a_fence_and_a_wait) {
+  const auto multiply = [](bool fenced, bool waits) {
+    return error_of(
+        [=] {
+          float sums[64];
+          if (fenced) fence_products();
+          multiply_boxes_half(sums, std::uint64_t{1} << 62, std::uint64_t{1} << 62, false);
+          commit_products();
+          if (waits) wait_for_products<0>(sums);
+        },
+        warpgroup_threads, 1024);
+  };
+  CHECK(multiply(true, true).empty());
+  CHECK(says(multiply(false, true), "without a fence"));
+  CHECK(says(multiply(true, false), "nobody waited"));
 }
 
 TEST(float16_rounds_to_nearest_even_and_back) {

@@ -1,12 +1,15 @@
 // A block of CUDA threads and what its threads wait at: barriers of the block, operations of a warp.
 #pragma once
 
+#include <array>
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <map>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "cuda_emulator/fiber.hpp"
@@ -20,8 +23,9 @@ struct Error : std::runtime_error {
 
 struct Options {
   enum class Order : std::uint8_t { forward, reverse, random } order = Order::forward;  // who runs next
-  bool late_copies = true;  // asynchronous copies land at the wait, else at once
+  bool late_copies = true;  // asynchronous copies and products end at the wait, else at once
   std::uint64_t seed = 1;
+  int capability = 80;  // 10 times the device's
 };
 inline Options options;
 
@@ -59,6 +63,19 @@ struct Thread {
   Site waits_at;
   std::vector<AsyncCopy> open_copies;
   std::vector<std::vector<AsyncCopy>> copy_groups;
+  std::map<float*, std::vector<float>> sums;  // of products under way, by the registers they are for
+  std::size_t committed = 0;                  // groups of products
+  bool fenced = false;
+
+  // What it has to wait for before it leaves.
+  bool has_copies() const { return !(open_copies.empty() && copy_groups.empty()); }
+  void forget_operations() {
+    open_copies.clear();
+    copy_groups.clear();
+    sums.clear();
+    committed = 0;
+    fenced = false;
+  }
 };
 
 using WarpOperands = std::uint64_t[32][16];  // of each lane; results go back the same way
@@ -76,6 +93,39 @@ struct Barrier {
   std::vector<Thread*> waiting;
 };
 
+// A barrier that counts arrivals and bytes.
+struct PhaseBarrier {
+  int arrivals = 0, missing = 0;
+  std::int64_t bytes = 0;  // still to land
+  unsigned phase = 0;      // how many have ended
+  bool published = false;  // whether copies know of it
+  char* tokens[2] = {};    // of even and odd phases
+  std::vector<Thread*> waiting;
+};
+
+// Of a warpgroup: the descriptors of both factors, and where each thread's sums are.
+struct Product {
+  std::uint64_t a = 0, b = 0;
+  bool add = false, bfloat = false;
+  std::array<float*, 128> sums = {};
+};
+
+struct Warpgroup {
+  const char* operation = nullptr;
+  Site site;
+  std::vector<Thread*> waiting, draining;  // for the others; for groups of products
+  Product next;
+  std::vector<Product> open;
+  std::deque<std::vector<Product>> committed;
+  std::size_t ended = 0;  // groups
+  char* token = nullptr;
+};
+
+struct Operation {
+  char* issued;  // the token of who issued it
+  std::function<void()> run;
+};
+
 struct Block {
   Extent grid, extent;
   Index index;
@@ -83,7 +133,10 @@ struct Block {
   std::function<void()> kernel;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
+  std::vector<Warpgroup> warpgroups;
   Barrier barrier;
+  std::unordered_map<const void*, PhaseBarrier> phase_barriers;
+  std::vector<Operation> under_way;
   Fiber scheduler;
   Thread* running = nullptr;
   std::deque<unsigned> ready;

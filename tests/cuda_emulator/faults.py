@@ -27,6 +27,7 @@ TESTS = {
     "distill_sums": "distill",
     "distillation": "distill",
     "gram_sweep": "hsic_matrix",
+    "gram_turns": "on_hopper_has",
     "hardest_limits": "contrastive_losses_have",
     "hsic_matrix": "hsic_matrix",
     "kernel_grad": "gradients_of_hsic",

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "cuda_emulator/block.hpp"
+#include "cuda_emulator/asynchronous.hpp"
 
 namespace emulator {
 
@@ -32,12 +32,11 @@ inline void run_threads() {
         error = caught.what();
       }
       const Bookkeeping own;
-      if (error.empty() && !(thread.open_copies.empty() && thread.copy_groups.empty()))
-        error = "a thread leaves with copies nobody waited for";
+      if (error.empty() && thread.has_copies()) error = "a thread leaves with copies nobody waited for";
+      if (error.empty() && !thread.sums.empty()) error = "a thread leaves with products nobody waited for";
       if (block->error.empty()) block->error = error;
       thread.state = Thread::State::done;
-      thread.open_copies.clear();
-      thread.copy_groups.clear();
+      thread.forget_operations();
       --block->alive;
       release(&block->ended);
     }
@@ -99,6 +98,9 @@ class Launch {
     own_.alive = own_.threads.size();
     own_.ready.clear();
     own_.barrier = {};
+    own_.phase_barriers.clear();
+    own_.under_way.clear();
+    own_.warpgroups.assign((own_.threads.size() + 127) / 128, {});
     for (Warp& warp : own_.warps) warp.arrived = 0;
 #if defined(__SANITIZE_THREAD__)
     std::vector<Fiber> old;  // new threads for ThreadSanitizer, as blocks are not ordered
@@ -168,10 +170,15 @@ class Launch {
         resume(own_.threads[take_next()]);
         continue;
       }
+      if (own_.error.empty() && !own_.under_way.empty()) {
+        finish_one();
+        continue;
+      }
       if (own_.error.empty()) own_.error = deadlock();
       for (Thread& thread : own_.threads)  // woken by an error, they unwind
         if (thread.state == Thread::State::blocked) resume(thread);
     }
+    if (own_.error.empty() && !own_.under_way.empty()) own_.error = "a block ends before its copies";
     if (own_.error.empty()) return;
     const std::string where = " (block " + std::to_string(own_.index.x) + ", " + std::to_string(own_.index.y) + ")";
     throw Error(std::exchange(own_.error, {}) + where);

@@ -36,7 +36,8 @@ const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::s
   return nullptr;
 }
 
-inline int compute_capability(int) { return 80; }
+inline int current_device() { return 0; }
+inline int compute_capability(int) { return emulator::options.capability; }
 
 inline const char* fill_bytes(void* address, int value, std::size_t bytes, void*) {
   std::memset(address, value, bytes);

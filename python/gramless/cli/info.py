@@ -44,7 +44,11 @@ def _cuda() -> str:
     if status.reason is not None:
         return f"not usable: {status.reason}"
     devices = ", ".join(f"{device.name} ({device.memory_bytes / 1e9:.0f} GB)" for device in status.devices)
-    return f"{status.toolkit}, driver of {status.driver}, on {devices}"
+    hopper = any(device.compute_capability == (9, 0) for device in status.devices)
+    setting = os.environ.get("GRAMLESS_HOPPER") if hopper else None
+    return f"{status.toolkit}, driver of {status.driver}, on {devices}" + (
+        f" (GRAMLESS_HOPPER={setting})" if setting else ""
+    )
 
 
 def _threads() -> str:

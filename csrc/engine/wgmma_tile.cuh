@@ -1,0 +1,214 @@
+// The twin of dot_tile.cuh for compute capability 9.0. A thread of its own fills the ring with boxes; two warpgroups
+// multiply them and take turns, so that one evaluates its values while the other's are multiplied. It knows no kernel
+// function and no loss.
+#pragma once
+
+#include "engine/hopper_primitives.cuh"
+#include "engine/operands.cuh"
+
+namespace gramless::cuda {
+
+// Boxes of rows and of columns in shared memory, aligned to 1024 bytes as their swizzle is.
+template <class Operand>
+struct BoxRing {
+  static constexpr int rows = 128, warps = 8, threads = warps * warp_lanes, planes = Operand::planes;
+  static constexpr int stages = 6 / planes;
+  static constexpr int turn_boxes = planes == 1 ? 3 : 1;  // how far one warpgroup is behind the other
+  using Box = std::uint16_t[planes][rows * box_width];
+
+  alignas(1024) Box of_rows[stages], of_columns[stages];
+  Barrier full[stages], empty[stages];  // a stage's bytes have landed; all warps have handed it back
+  Barrier turns[2];                     // the other warpgroup has ended its turn
+
+  // By one thread.
+  __device__ void initialize() {
+    for (int stage = 0; stage < stages; stage++) {
+      initialize_barrier(full[stage], 1);
+      initialize_barrier(empty[stage], warps);
+    }
+    for (Barrier& turn : turns) initialize_barrier(turn, warps / 2);
+  }
+
+  __device__ static int boxes(const PackedRows<Operand>& packed) {
+    return static_cast<int>((packed.stride() + box_width - 1) / box_width);
+  }
+};
+
+// A stage of the ring, and the parity of the phase its barriers are in.
+template <int Stages>
+struct RingPlace {
+  int stage = 0;
+  unsigned parity = 0;
+
+  __device__ void advance() {
+    stage = stage + 1 == Stages ? 0 : stage + 1;
+    parity ^= stage == 0;
+  }
+};
+
+// The thread that fills the ring.
+template <class Operand>
+class RingWriter {
+ public:
+  using Ring = BoxRing<Operand>;
+
+  __device__ explicit RingWriter(Ring& ring) : ring_(ring) {}
+
+  // What a tile of rows with rows, here columns, multiplies.
+  __device__ void load(const TensorMap& map, const PackedRows<Operand>& packed, std::int64_t first_row,
+                       std::int64_t first_col) {
+    const int boxes = Ring::boxes(packed), plane_rows = static_cast<int>(packed.plane_stride / packed.stride());
+    for (int box = 0; box < boxes; box++) {
+      Barrier& full = ring_.full[place_.stage];
+      wait_for_phase(ring_.empty[place_.stage], place_.parity ^ 1);  // nobody multiplies what the stage holds
+      arrive_expecting(full, 2 * static_cast<int>(sizeof(typename Ring::Box)));
+#pragma unroll
+      for (int plane = 0; plane < Ring::planes; plane++) {
+        const int above = plane * plane_rows;
+        copy_box(ring_.of_rows[place_.stage][plane], map, above + static_cast<int>(first_row), box * box_width, full);
+        copy_box(ring_.of_columns[place_.stage][plane], map, above + static_cast<int>(first_col), box * box_width,
+                 full);
+      }
+      place_.advance();
+    }
+  }
+
+ private:
+  Ring& ring_;
+  RingPlace<Ring::stages> place_;
+};
+
+// Where a warpgroup is in the ring, and whose turn it is.
+template <class Operand>
+class RingReader {
+ public:
+  using Ring = BoxRing<Operand>;
+
+  __device__ explicit RingReader(Ring& ring)
+      : ring_(ring),
+        warpgroup_(static_cast<int>(threadIdx.x) / warpgroup_threads),
+        turn_(warpgroup_ == 0 ? 1 : 0) {}  // the first turn is that of warpgroup 0
+
+  __device__ void begin_turn() {
+    wait_for_phase(ring_.turns[warpgroup_], turn_);
+    turn_ ^= 1;
+  }
+  __device__ void end_turn() { arrive_by_warp(ring_.turns[1 - warpgroup_]); }
+
+  // The next stage, once it is there.
+  __device__ int take() {
+    const int stage = place_.stage;
+    wait_for_phase(ring_.full[stage], place_.parity);
+    place_.advance();
+    return stage;
+  }
+  __device__ void hand_back(int stage) { arrive_by_warp(ring_.empty[stage]); }
+
+  __device__ std::uint64_t rows(int stage, int plane) const {
+    return describe(ring_.of_rows[stage][plane] + warpgroup_ * (Ring::rows / 2) * box_width);
+  }
+  __device__ std::uint64_t columns(int stage, int plane) const { return describe(ring_.of_columns[stage][plane]); }
+
+  // 16 numbers further along the rows.
+  static constexpr std::uint64_t step = 32 >> 4;
+
+ private:
+  __device__ static void arrive_by_warp(Barrier& barrier) {
+    if (threadIdx.x % warp_lanes == 0) arrive(barrier);
+  }
+
+  // Rows of 128 bytes, swizzled: address, 1, bytes from eight rows to the next eight, kind of swizzle (PTX ISA, "matrix
+  // descriptor"). Addresses and strides are in 16 bytes.
+  __device__ static std::uint64_t describe(const void* first) {
+    constexpr std::uint64_t eight_rows = 8 * box_row_bytes >> 4, swizzle_of_128_bytes = 1;
+    return (shared_address(first) & 0x3ffffu) >> 4 | std::uint64_t{1} << 16 | eight_rows << 32 |
+           swizzle_of_128_bytes << 62;
+  }
+
+  Ring& ring_;
+  int warpgroup_;
+  unsigned turn_;
+  RingPlace<Ring::stages> place_;
+};
+
+// Warps of both warpgroups lie one below the other, 16 rows each, all columns wide.
+template <class Operand>
+class WgmmaTile {
+ public:
+  using Value = float;
+  using Ring = BoxRing<Operand>;
+
+  static constexpr int own_rows = 2, own_cols = Ring::rows / 4;
+
+  __device__ WgmmaTile()
+      : lane_(static_cast<int>(threadIdx.x) % warp_lanes), warp_(static_cast<int>(threadIdx.x) / warp_lanes) {}
+
+  __device__ Value& at(int r, int c) { return values_[c / 2 * 4 + r * 2 + c % 2]; }
+  // Within the tile.
+  __device__ int row(int r) const { return warp_ * 16 + r * 8 + lane_ / 4; }
+  __device__ int col(int c) const { return c / 2 * 8 + lane_ % 4 * 2 + c % 2; }
+
+  // Dot products of the next boxes of the ring.
+  __device__ void multiply(RingReader<Operand>& reader, int boxes) {
+    for (int done = 0; done < boxes; done += Ring::turn_boxes) {
+      reader.begin_turn();
+      if constexpr (Ring::planes == 2)
+        multiply_planes(reader, done > 0);
+      else
+        multiply_boxes(reader, boxes - done < Ring::turn_boxes ? boxes - done : Ring::turn_boxes, done > 0);
+    }
+  }
+
+ private:
+  using Sums = Value[own_rows * own_cols];
+
+  __device__ void multiply_boxes(RingReader<Operand>& reader, int boxes, bool add) {
+    int stage = 0;
+    for (int box = 0; box < boxes; box++) {
+      const int last = stage;
+      stage = reader.take();
+      fence_products();
+      multiply_box(values_, reader.rows(stage, 0), reader.columns(stage, 0), add || box > 0);
+      commit_products();
+      if (box == 0) continue;
+      wait_for_products<1>(values_);  // the products of the last box have been made
+      reader.hand_back(last);
+    }
+    reader.end_turn();
+    wait_for_products<0>(values_);
+    reader.hand_back(stage);
+  }
+
+  // Tensor cores cut sums off, which adds up over a long depth: those of a box are added rounded. Small products first.
+  __device__ void multiply_planes(RingReader<Operand>& reader, bool add) {
+    Sums sums;
+    const int stage = reader.take();
+    fence_products();
+    multiply_box(sums, reader.rows(stage, 0), reader.columns(stage, 1), false);
+    multiply_box(sums, reader.rows(stage, 1), reader.columns(stage, 0), true);
+    multiply_box(sums, reader.rows(stage, 0), reader.columns(stage, 0), true);
+    commit_products();
+    reader.end_turn();
+    wait_for_products<0>(sums);
+    reader.hand_back(stage);
+#pragma unroll
+    for (int i = 0; i < own_rows * own_cols; i++) values_[i] = add ? values_[i] + sums[i] : sums[i];
+  }
+
+  __device__ static void multiply_box(Sums& sums, std::uint64_t rows, std::uint64_t columns, bool add) {
+#pragma unroll
+    for (int k = 0; k < box_width / 16; k++) {
+      if constexpr (std::is_same_v<Operand, BfloatOperand>)
+        multiply_boxes_bfloat(sums, rows + k * Reader::step, columns + k * Reader::step, add || k > 0);
+      else
+        multiply_boxes_half(sums, rows + k * Reader::step, columns + k * Reader::step, add || k > 0);
+    }
+  }
+
+  using Reader = RingReader<Operand>;
+
+  int lane_, warp_;
+  Sums values_;
+};
+
+}  // namespace gramless::cuda

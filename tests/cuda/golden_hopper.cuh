@@ -1,0 +1,68 @@
+// Probes of the primitives that only compute capability 9.0 has: what a copy writes where, and what a warpgroup's
+// product of two such boxes is, with the descriptors of engine/wgmma_tile.cuh.
+#pragma once
+
+#include "engine/wgmma_tile.cuh"
+
+namespace gramless::cuda {
+
+constexpr int probe_threads = warpgroup_threads, probe_box_rows = 16;
+
+// A box that begins a row above the matrix and ends past its last column: 512 words.
+template <class Word>
+__global__ void __launch_bounds__(probe_threads) probe_box(const __grid_constant__ TensorMap map, Word* out) {
+  if constexpr (compiled_for_hopper) {
+    Word* const box = shared_memory<Word>();
+    Barrier& landed = *reinterpret_cast<Barrier*>(box + probe_box_rows * box_width / 2);
+    if (threadIdx.x == 0) {
+      initialize_barrier(landed, 1);
+      publish_barriers();
+      arrive_expecting(landed, probe_box_rows * box_row_bytes);
+      copy_box(box, map, -1, 8, landed);
+    }
+    __syncthreads();  // the barrier is initialized
+    wait_for_phase(landed, 0);
+    for (int i = 0; i < 4; i++) out[4 * threadIdx.x + i] = box[4 * threadIdx.x + i];
+  } else {
+    give_up();
+  }
+}
+
+// Rows [0, 64) by rows [64, 192): every 16th of a thread's sums, 512 words.
+template <class Operand, class Word>
+__global__ void __launch_bounds__(probe_threads) probe_boxes(const __grid_constant__ TensorMap map, Word* out) {
+  if constexpr (compiled_for_hopper) {
+    using Ring = BoxRing<Operand>;
+    Ring& ring = *shared_memory<Ring>();
+    if (threadIdx.x == 0) {
+      ring.initialize();
+      publish_barriers();
+      arrive_expecting(ring.full[0], 2 * sizeof(typename Ring::Box));
+      copy_box(ring.of_rows[0][0], map, 0, 0, ring.full[0]);
+      copy_box(ring.of_columns[0][0], map, 64, 0, ring.full[0]);
+    }
+    __syncthreads();  // the barriers are initialized
+    RingReader<Operand> reader(ring);
+    const int stage = reader.take();
+    float sums[64];
+    fence_products();
+#pragma unroll
+    for (int k = 0; k < box_width / 16; k++) {
+      const std::uint64_t rows = reader.rows(stage, 0) + k * reader.step,
+                          columns = reader.columns(stage, 0) + k * reader.step;
+      if constexpr (std::is_same_v<Operand, BfloatOperand>)
+        multiply_boxes_bfloat(sums, rows, columns, k > 0);
+      else
+        multiply_boxes_half(sums, rows, columns, k > 0);
+    }
+    commit_products();
+    wait_for_products<0>(sums);
+#pragma unroll
+    for (int i = 0; i < 64; i++)
+      if (i % 16 == static_cast<int>(threadIdx.x) % 16) memcpy(&out[4 * threadIdx.x + i / 16], &sums[i], sizeof(Word));
+  } else {
+    give_up();
+  }
+}
+
+}  // namespace gramless::cuda
