@@ -105,6 +105,7 @@ inline ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input
   ContrastForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};
   const DeviceMemory forward_scratch(contrast_forward_scratch_bytes(forward));
   CHECK(succeeded(contrast_forward(forward, forward_scratch.as<char>(), nullptr)));
+  for (const std::uint64_t bits : saved.values<std::uint64_t>()) CHECK(~bits != 0);  // nothing is as it was
   ContrastBackwardTask backward;
   backward.problem = problem;
   backward.saved = saved.as<double>();

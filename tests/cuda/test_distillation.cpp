@@ -127,6 +127,7 @@ Answer ours(const Case& shape, const Input& input, bool of_mean = false) {
   const DistillForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};
   const DeviceMemory forward_scratch(distill_forward_scratch_bytes(forward));
   CHECK(succeeded(distill_forward(forward, forward_scratch.as<char>(), nullptr)));
+  for (const std::uint64_t bits : saved.values<std::uint64_t>()) CHECK(~bits != 0);  // nothing is as it was
   DistillBackwardTask backward;
   backward.problem = problem;
   backward.saved = saved.as<double>();
