@@ -11,7 +11,7 @@ emulated() {
   cmake --build "build/$name" --target test_cuda -- --quiet
 }
 run() { # run BUILD [WORD]: that build's tests, or those whose name contains the word, or after "-" does not
-  timeout 600 "build/$1/tests/cuda/test_cuda" "${@:2}"
+  printf '%s\n' 0/2 1/2 | xargs -P 2 -I PART timeout 600 "build/$1/tests/cuda/test_cuda" "${2:-}" PART
 }
 
 # Tools only, without what their packages would bring: CuTe's headers need none of it.

@@ -1,4 +1,5 @@
-// Runs every test linked in, or those whose name contains the first argument, or after "-" those whose name does not.
+// Runs every test linked in, or those whose name contains the first argument, or after "-" those whose name does not. A
+// second argument "k/n" takes every n-th of them from the k-th on, for n processes at once.
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -29,9 +30,14 @@ bool wanted(const check::Test& test, const char* word) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  int ran = 0;
+  int ran = 0, seen = 0, part = 0, parts = 1;
+  if (count > 2 && (std::sscanf(arguments[2], "%d/%d", &part, &parts) != 2 || part < 0 || part >= parts)) {
+    std::fprintf(stderr, "not k/n with k < n: %s\n", arguments[2]);
+    return 2;
+  }
   for (const check::Test& test : check::tests()) {
     if (count > 1 && !wanted(test, arguments[1])) continue;
+    if (seen++ % parts != part) continue;
     run(test);
     ran++;
   }
