@@ -3,7 +3,7 @@
 
 Each must fail the tests: by wrong answers, by an error of the emulator or, where BUILD is made for
 ThreadSanitizer, as a race. BUILD was made by CMake and Ninja with -DGRAMLESS_CUDA_EMULATOR=ON. With WORDS
-only faults whose name contains them are planted, with --quick only the first one of each file.
+only faults whose name contains them are planted, with --quick only the first one of each source.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def main() -> int:
     faults = [Fault(**entry) for entry in listed]
     chosen = [fault for fault in faults if " ".join(words) in fault.name and fault.race == build.tells_races]
     if "--quick" in sys.argv:
-        chosen = list({fault.file: fault for fault in reversed(chosen)}.values())
+        chosen = list({fault.sources[0]: fault for fault in reversed(chosen)}.values())
     with ThreadPoolExecutor(2) as pool:
         told = list(pool.map(lambda fault: is_told(fault, build), chosen))
     for fault, known in zip(chosen, told, strict=True):
