@@ -23,7 +23,7 @@ struct Logit {
 
   // exp(logit - unit), in units of exp(unit). What is above the highest exponent is taken as that, and not used. Beside
   // the 1 that a running unit makes of the largest, what is below the least is nothing; as small a number it would make
-  // products that CPUs take a hundred times longer for.
+  // subnormal products, which some CPUs take very long for.
   template <class Shift>
   GRAMLESS_INLINE Vector<T> weight(Vector<T> logit, Shift unit) const {
     const Vector<T> exponent = logit - unit;
