@@ -18,8 +18,8 @@ class ContrastForward {
       : task_(task),
         layout_(scratch),
         pass_(task.problem, layout_),
-        of_anchors_(pass_.anchors(), pass_.keys(), layout_),
-        of_keys_(two_way() ? pass_.keys() : 1, pass_.anchors(), layout_) {
+        of_anchors_(pass_.anchors(), pass_.keys(), !pass_.has_keys(), task.problem.stored_bytes, layout_),
+        of_keys_(two_way() ? pass_.keys() : 1, pass_.anchors(), false, 0, layout_) {
     if (task.problem.hardest > 0)
       hardest_.emplace(pass_.anchors(), pass_.keys(), two_way(), task.problem.stored_bytes, layout_);
   }
@@ -31,7 +31,7 @@ class ContrastForward {
     const std::int64_t anchors = pass_.anchors();
     const AnchorLoss loss = loss_of(task_.problem);
     pass_.pack(queue);
-    // Not all of it is written below, and torch compares all of two calls' outputs.
+    // Sums are added to it; what is not written is compared by torch, too, which looks at all of two calls' outputs.
     queue.clear(task_.saved, static_cast<std::size_t>(contrast_saved_arrays * pass_.saved_rows()) * sizeof(double));
     const double* const limits = find_limits(queue);
     const DeviceAnchorSums sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), 0);

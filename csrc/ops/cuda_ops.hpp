@@ -129,7 +129,8 @@ struct ContrastTask {
   // That fraction of each anchor's negatives is left out, the most similar first, and whatever is closer to them than
   // `tie` times its largest dot product. Of keys, those of the first part are anchors.
   double hardest = 0, tie = 0;
-  std::int64_t stored_bytes = 64 << 20;  // of dot products at a time to choose them from, or one block of anchors'
+  // Of scratch at a time: dot products to choose the hardest from (or one block of anchors'), sums of columns.
+  std::int64_t stored_bytes = 64 << 20;
   ContrastKind kind = ContrastKind::softmax;
   Operand operand = Operand::split;  // not tf32
 };

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "engine/column_sums.cuh"
 #include "engine/pair_tile.cuh"
 #include "epilogues/logit.cuh"
 
@@ -81,6 +82,7 @@ __device__ void add_row(Tile& tile, int r, const PairTile& place, const TileGrou
     const T logit = logit_of(tile.at(r, c)), weight = logit_of.template weight<Running>(logit, state.shift);
     if (Plain) {
       negative += weight;
+      tile.at(r, c) = weight;  // for the sums of columns
     } else if (owned(c)) {
       if (is_positive(c)) {
         positive += weight;
@@ -97,24 +99,91 @@ __device__ void add_row(Tile& tile, int r, const PairTile& place, const TileGrou
   state.positive_logit += static_cast<double>(positive_logit);
 }
 
+// One launch: blocks (x, y) of it are a block of rows and a strip of what those meet.
 template <class Operand>
-__device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_tile, std::int64_t last_tile,
-                          double* partials) {
+struct SumsTask {
+  using Value = typename Operand::Value;
+  using Shape = SoftmaxShape<Operand>;
+  static constexpr int tiles_per_block = Shape::rows / Shape::cols;
+
+  DevicePairs<Operand> pairs;
+  Circle circle;           // of blocks of rows, where pairs are symmetric
+  int first, count;        // distances of this launch around the circle, else tiles of columns
+  double* partials;        // (strips, 5, rows)
+  Value* column_partials;  // (distances, padded rows)
+
+  // Of all columns, from the blocks on their left at a distance.
+  __device__ Value* column_sums(int distance) const {
+    return column_partials + std::int64_t{distance - first} * circle.blocks * Shape::rows;
+  }
+
+  // Whether the tiles of two blocks of rows are computed once, for the sums of both.
+  __device__ bool computed_once(int i, int j) const {
+    const std::int64_t last = i > j ? i : j;
+    if (i == j || pairs.scales->running || (last + 1) * Shape::rows > pairs.rows.count) return false;
+    for (int t = 0; t < tiles_per_block; t++)
+      if (!pairs.all_negative(i, j * tiles_per_block + t)) return false;
+    return true;
+  }
+
+  // Whom a block of rows meets at a time: a tile of columns, or nobody.
+  struct Meeting {
+    int tile;
+    bool for_columns;  // whether for their sums, too
+    __device__ bool takes_place() const { return tile >= 0; }
+  };
+  // With as many meetings at each distance.
+  __device__ int meetings() const { return pairs.symmetric ? 2 * tiles_per_block : 1; }
+  __device__ int distance_of(int number) const { return pairs.symmetric ? number / (2 * tiles_per_block) : number; }
+  __device__ Meeting meeting(int i, int number) const {
+    if (!pairs.symmetric) return {number, false};
+    const int distance = distance_of(number);
+    const bool on_left = number / tiles_per_block % 2 != 0;
+    const int left = circle.left_of(i, distance), right = circle.right_of(i, distance);
+    const int other = on_left ? left : right, of_other = number % tiles_per_block;
+    const bool once = computed_once(i, other);
+    if (on_left ? once || left == right : once && !circle.owns_right(i, distance)) return {-1, false};
+    return {other * tiles_per_block + of_other, once};
+  }
+};
+
+// Of a tile's weights, once all warps have those of their rows in shared memory. The next tile's product has barriers
+// between these reads and the writes that come after it.
+template <class Operand, class Tile>
+__device__ void store_column_sums(Tile& weights, typename Operand::Value* of_warps, typename Operand::Value* to) {
+  using Shape = SoftmaxShape<Operand>;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / warp_lanes;
+  for_each_column_sum(weights, [&](int column, auto sum) { of_warps[warp * Shape::cols + column] = sum; });
+  __syncthreads();  // the column sums of all warps are there
+  if (thread >= Shape::cols) return;
+  typename Operand::Value sum = 0;
+#pragma unroll
+  for (int w = 0; w < Shape::warps_down; w++) sum += of_warps[w * Shape::cols + thread];
+  to[thread] = sum;
+}
+
+template <class Operand>
+__device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
   using Shape = SoftmaxShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
   using T = typename Operand::Value;
-  Tile tile(shared_memory<char>());
+  char* const memory = shared_memory<char>();
+  Tile tile(memory);
+  const DevicePairs<Operand>& pairs = task.pairs;
   const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
   const bool running = pairs.scales->running;
-  const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
+  const int block = static_cast<int>(blockIdx.x);
+  const std::int64_t first_row = std::int64_t{block} * Shape::rows;
   RowState<T> states[Tile::own_rows];
 #pragma unroll
   for (auto& state : states) state.shift = running ? static_cast<T>(-INFINITY) : static_cast<T>(pairs.scales->shift);
-  for (std::int64_t t = first_tile; t < last_tile; t++) {
-    const std::int64_t first_col = t * Shape::cols;
+  for (int number = first * task.meetings(); number < last * task.meetings(); number++) {
+    const auto meeting = task.meeting(block, number);
+    if (!meeting.takes_place()) continue;
+    const std::int64_t first_col = std::int64_t{meeting.tile} * Shape::cols;
     const PairTile place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
     const TileGroups groups{pairs.rows.groups + first_row, pairs.columns.groups + first_col};
-    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
+    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(block, meeting.tile);
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
     const auto add = [&]<bool Plain, bool Running>() {
       const bool limited = !Plain && pairs.row_limits != nullptr;
@@ -122,6 +191,10 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
 #pragma unroll
       for (int r = 0; r < Tile::own_rows; r++)
         add_row<Plain, Running>(tile, r, place, groups, left_out, pairs.positives_raise, logit_of, states[r]);
+      if constexpr (Plain && !Running)
+        if (meeting.for_columns)
+          store_column_sums<Operand>(tile, reinterpret_cast<T*>(memory + Tile::ring_bytes),
+                                     task.column_sums(task.distance_of(number)) + first_col);
     };
     if (running)
       plain ? add.template operator()<true, true>() : add.template operator()<false, true>();
@@ -134,6 +207,7 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
     for (const int bits : {1, 2}) state.merge_lane(running, bits);
     const std::int64_t i = first_row + tile.row(r), rows = pairs.rows.count;
     if (threadIdx.x % 4 != 0 || i >= rows) continue;
+    double* const partials = task.partials + blockIdx.y * 5 * rows;
     partials[i] = static_cast<double>(state.shift);
     partials[rows + i] = state.negative;
     partials[2 * rows + i] = state.positive;
@@ -142,31 +216,45 @@ __device__ void sum_strip(const DevicePairs<Operand>& pairs, std::int64_t first_
   }
 }
 
-// Block (x, y): a block of rows against a strip of columns.
 template <class Operand>
 __global__ void __launch_bounds__(SoftmaxShape<Operand>::threads, is_scaled<Operand> ? 1 : 2)
-    sum_softmax(DevicePairs<Operand> pairs, std::int64_t tiles, double* partials) {
-  const std::int64_t strip = blockIdx.y, strips = gridDim.y;
-  const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
-  sum_strip(pairs, first, last, partials + strip * 5 * pairs.rows.count);
+    sum_softmax(SumsTask<Operand> task) {
+  const std::int64_t strip = blockIdx.y, strips = gridDim.y, count = task.count;
+  const int first = task.first + static_cast<int>(count * strip / strips),
+            last = task.first + static_cast<int>(count * (strip + 1) / strips);
+  sum_strip(task, first, last);
 }
 
-// Merges an anchor's strips, in their order.
-__global__ void merge_strips(const double* partials, std::int64_t strips, std::int64_t rows, DeviceAnchorSums sums) {
-  const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+// Adds to an anchor's sums what a launch left: strips in their order, then what others summed for it.
+template <class Operand>
+__global__ void merge_partials(SumsTask<Operand> task, std::int64_t strips, DeviceAnchorSums sums) {
+  const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x, rows = task.pairs.rows.count;
   if (i >= rows) return;
-  double top = -INFINITY, negative = 0, positive = 0, positive_logit = 0, count = 0;
+  const double earlier = task.first == 0 ? -INFINITY : sums.shift[i];  // of nothing
+  double top = earlier;
   for (std::int64_t strip = 0; strip < strips; strip++) {
-    const double shift = partials[strip * 5 * rows + i];
+    const double shift = task.partials[strip * 5 * rows + i];
     top = shift > top ? shift : top;
   }
+  // Also where both are -infinity.
+  const auto factor = [&](double shift) { return shift == top ? 1 : exp(shift - top); };
+  double negative = sums.negative[i] * factor(earlier), positive = sums.positive[i] * factor(earlier),
+         positive_logit = sums.positive_logit[i], count = sums.count[i];
   for (std::int64_t strip = 0; strip < strips; strip++) {
-    const double* const of_strip = partials + strip * 5 * rows + i;
-    const double factor = of_strip[0] == top ? 1 : exp(of_strip[0] - top);  // also where both are -infinity
-    negative += of_strip[rows] * factor;
-    positive += of_strip[2 * rows] * factor;
+    const double* const of_strip = task.partials + strip * 5 * rows + i;
+    negative += of_strip[rows] * factor(of_strip[0]);
+    positive += of_strip[2 * rows] * factor(of_strip[0]);
     positive_logit += of_strip[3 * rows];
     count += of_strip[4 * rows];
+  }
+  if (task.pairs.symmetric) {
+    constexpr int block_rows = SoftmaxShape<Operand>::rows;
+    const int block = static_cast<int>(i / block_rows);
+    for (int distance = task.first; distance < task.first + task.count; distance++) {
+      const int other = task.circle.left_of(block, distance);
+      if (task.computed_once(other, block) && task.circle.owns_right(other, distance))
+        negative += static_cast<double>(task.column_sums(distance)[i]);
+    }
   }
   sums.shift[i] = top;
   sums.negative[i] = negative;
@@ -178,17 +266,33 @@ __global__ void merge_strips(const double* partials, std::int64_t strips, std::i
 }  // namespace
 
 template <class Operand>
-SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, DeviceLayout& layout)
-    : rows_(rows), strips_(strips_of<Operand>(rows, columns, 1)), partials_(layout.take<double>(strips_ * 5 * rows)) {}
+SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
+                                  DeviceLayout& layout)
+    : rows_(rows),
+      circle_{static_cast<int>(blocks_of(rows, Shape::rows))},
+      count_(symmetric ? circle_.distances() : static_cast<int>(blocks_of(columns, Shape::cols))),
+      step_(count_) {
+  const std::int64_t padded_rows = DeviceContrastRows<Operand>::padded(rows);
+  if (symmetric) {
+    const std::int64_t fitting = stored_bytes / (padded_rows * static_cast<std::int64_t>(sizeof(Value)));
+    step_ = static_cast<int>(blocks_of(count_, blocks_of(count_, fitting > 1 ? fitting : 1)));
+    columns = std::int64_t{step_} * Shape::rows;  // of one launch
+  }
+  strips_ = strips_of<Operand>(rows, columns, 1);
+  partials_ = layout.take<double>(strips_ * 5 * rows);
+  column_partials_ = layout.take<Value>(symmetric ? step_ * padded_rows : 0);
+}
 
 template <class Operand>
 void SoftmaxSums<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const {
-  using Shape = SoftmaxShape<Operand>;
-  const std::int64_t tiles = blocks_of(pairs.columns.count, Shape::cols);
-  queue.launch(sum_softmax<Operand>,
-               {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_)}, Shape::threads,
-               DotTile<Operand, Shape>::ring_bytes, pairs, tiles, partials_);
-  queue.launch(merge_strips, {static_cast<unsigned>(blocks_of(rows_, 256))}, 256, 0, partials_, strips_, rows_, sums);
+  constexpr std::size_t shared = DotTile<Operand, Shape>::ring_bytes + Shape::warps_down * Shape::cols * sizeof(Value);
+  const Grid blocks{static_cast<unsigned>(circle_.blocks), static_cast<unsigned>(strips_)};
+  for (int first = 0; first < count_; first += step_) {
+    const int count = first + step_ < count_ ? step_ : count_ - first;
+    const SumsTask<Operand> task{pairs, circle_, first, count, partials_, column_partials_};
+    queue.launch(sum_softmax<Operand>, blocks, Shape::threads, shared, task);
+    queue.launch(merge_partials<Operand>, {static_cast<unsigned>(blocks_of(rows_, 256))}, 256, 0, task, strips_, sums);
+  }
 }
 
 template class SoftmaxSums<BfloatOperand>;

@@ -1,6 +1,7 @@
 // Each anchor's softmax sums over all columns, on the device.
 #pragma once
 
+#include "engine/circle.hpp"
 #include "ops/device_contrast_rows.cuh"
 #include "ops/pack_rows.cuh"
 
@@ -67,15 +68,27 @@ std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chu
   return strips < most ? strips : most;
 }
 
+// Of symmetric pairs, tiles without a positive are computed once, for the sums of their rows and of their columns.
 template <class Operand>
 class SoftmaxSums {
  public:
-  SoftmaxSums(std::int64_t rows, std::int64_t columns, DeviceLayout& layout);
-  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const;
+  using Value = typename Operand::Value;
+
+  // stored_bytes: of the sums of columns that a launch leaves, or those at one distance of blocks.
+  SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes, DeviceLayout& layout);
+  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums,
+           Queue& queue) const;  // adds to sums, 0 so far
 
  private:
-  std::int64_t rows_, strips_;
-  double* partials_;  // (strips, 5, rows)
+  using Shape = SoftmaxShape<Operand>;
+
+  std::int64_t rows_;
+  Circle circle_;  // of blocks of rows
+  int count_;      // of distances around it, or of tiles of columns
+  int step_;       // of them in a launch
+  std::int64_t strips_;
+  double* partials_;        // (strips, 5, rows)
+  Value* column_partials_;  // (distances of a launch, padded rows)
 };
 
 }  // namespace gramless::cuda

@@ -42,6 +42,32 @@ TEST(contrastive_losses_have_no_seam_between_tiles) {
   check_case(shape, Dtype::float32, ours(shape, input, Dtype::float32, Operand::split));
 }
 
+// Whole blocks of rows without a positive in between: their tiles are computed once, for the sums of both, unless
+// shifts run. An even and an odd number of blocks, the last one whole or not; in one launch and in several.
+const std::vector<ContrastCase> of_many_blocks = {
+    {{256, 256}, {}, 5, 0.5},
+    {{512}, {}, 5, 0.2, true, ContrastKind::log_sum_exp},
+    {{325, 325}, {}, 5, 0.2, true, ContrastKind::decoupled},
+    {{384}, {}, 5, 0.005, true, ContrastKind::log_sum_exp},
+};
+
+TEST(contrastive_losses_have_tiles_for_two_blocks_of_rows) {
+  const ContrastCase two_blocks{{256}, {}, 5, 0.5, true, ContrastKind::log_sum_exp};
+  for (const Dtype dtype : {Dtype::float32, Dtype::float64}) {
+    if (dtype != Dtype::float32 && !in_all_schedules) continue;
+    const ContrastInput input = input_of(two_blocks, dtype);
+    check_case(two_blocks, dtype,
+               same_in_every_schedule([&] { return ours(two_blocks, input, dtype, default_operand(dtype, false)); }));
+  }
+  if (!in_all_schedules) return;
+  use_schedule(0);
+  for (ContrastCase shape : of_many_blocks)
+    for (const std::int64_t stored_bytes : {ContrastTask().stored_bytes, std::int64_t{0}}) {
+      shape.stored_bytes = stored_bytes;
+      check_cases({shape}, Dtype::float16, Operand::float16);
+    }
+}
+
 TEST(nt_xent_of_every_dtype_is_as_accurate_as_naive_code) {
   use_schedule(0);
   check_cases(nt_xent, Dtype::float32, Operand::split);

@@ -1,7 +1,8 @@
-// Who meets whom on the GPU: every pair of blocks once, no block twice in a round.
+// Who meets whom on the GPU: every pair of blocks once, no block twice in a round or at a distance.
 #include <set>
 
 #include "check.hpp"
+#include "engine/circle.hpp"
 #include "engine/rounds.hpp"
 
 namespace gramless::cuda {
@@ -26,6 +27,23 @@ TEST(in_rounds_every_two_blocks_meet_once_and_no_block_twice) {
       CHECK(static_cast<std::int64_t>(present.size()) == blocks);  // row sums of a round fill their slot
     }
     CHECK(pairs == blocks * (blocks + 1) / 2 && static_cast<std::int64_t>(met.size()) == pairs);
+  }
+}
+
+TEST(around_a_circle_every_two_blocks_have_one_owner_and_everybody_one_on_each_side) {
+  for (int blocks = 1; blocks <= 24; blocks++) {
+    const Circle circle{blocks};
+    std::set<std::pair<int, int>> owned;
+    int pairs = 0;
+    for (int distance = 0; distance < circle.distances(); distance++)
+      for (int i = 0; i < blocks; i++) {
+        const int right = circle.right_of(i, distance);
+        CHECK(0 <= right && right < blocks && circle.left_of(right, distance) == i);
+        if (!circle.owns_right(i, distance)) continue;
+        owned.insert({std::min(i, right), std::max(i, right)});
+        pairs++;
+      }
+    CHECK(pairs == blocks * (blocks + 1) / 2 && static_cast<int>(owned.size()) == pairs);
   }
 }
 
