@@ -117,7 +117,8 @@ def _stores(problem: Problem) -> bool:
 def _has_turns(problem: Problem) -> bool:
     """Whether this GPU has other tiles for it."""
     capability = torch.cuda.get_device_capability() if torch.cuda.is_available() else (0, 0)
-    return capability == (9, 0) and problem.kind in ("pair", "cka_grad")
+    narrow = problem.kind == "nt_xent" and 64 < problem.d <= 128
+    return capability == (9, 0) and (narrow or problem.kind in ("pair", "cka_grad"))
 
 
 GPU_RIVALS = [

@@ -69,7 +69,7 @@ else
   step tests 240 "$python" -m pytest -q -m cuda "${tests[@]}"
   step graphs-and-streams 60 "$python" -m pytest -q tests/test_cuda_gpu.py
   hopper=(env GRAMLESS_HOPPER=1) # tiles of compute capability 9.0; no difference elsewhere
-  step hopper-tests 120 "${hopper[@]}" "$python" -m pytest -q -m cuda -k 'hsic or cka' "${tests[@]}" tests/test_cuda_gpu.py
+  step hopper-tests 120 "${hopper[@]}" "$python" -m pytest -q -m cuda -k 'hsic or cka or halves or loss' "${tests[@]}" tests/test_cuda_gpu.py
   step hopper-memcheck 60 "${hopper[@]}" compute-sanitizer --tool memcheck --error-exitcode 9 "${small[@]}" --device cuda
   for tool in memcheck racecheck initcheck synccheck; do
     step "$tool" 60 compute-sanitizer --tool "$tool" --error-exitcode 9 "${small[@]}" --device cuda

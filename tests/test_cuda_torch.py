@@ -160,9 +160,10 @@ def test_modules_take_tensors_of_the_device(device):
     assert all(torch.isfinite(grad).all() for grad in grads_of(sum(losses), a, b, scale))
 
 
+@pytest.mark.parametrize("width", [4, 70])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_halves_get_gradients_of_their_own_dtype(device, dtype):
-    a, b = (device.tensor(rows(8, 4, seed)).to(dtype).requires_grad_() for seed in (0, 1))
+def test_halves_get_gradients_of_their_own_dtype(device, dtype, width):
+    a, b = (device.tensor(rows(8, width, seed)).to(dtype).requires_grad_() for seed in (0, 1))
     for loss in (gramless.nt_xent(a, b), gramless.cka(a, b, kernel="rbf")):
         assert loss.dtype == torch.float32
         assert {grad.dtype for grad in grads_of(loss, a, b)} == {dtype}

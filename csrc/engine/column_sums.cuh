@@ -21,10 +21,10 @@ __device__ __forceinline__ void add_lanes(T (&sums)[8], int& first) {
 
 }  // namespace detail
 
-// Of a warp's rows. use(column of the tile, sum) is called for each column by one of the lanes. Eight columns, one for
-// each lane that has rows of them, take 7 shuffles; one by one they would take 24.
-template <class Tile, class Use>
-__device__ __forceinline__ void for_each_column_sum(Tile& tile, Use use) {
+// Of a warp's rows of at(r, c). use(column of the tile, sum) is called for each column by one of the lanes. Eight
+// columns, one for each lane that has rows of them, take 7 shuffles; one by one they would take 24.
+template <class Tile, class At, class Use>
+__device__ __forceinline__ void for_each_column_sum(const Tile& tile, At at, Use use) {
   static_assert(Tile::own_cols % 8 == 0);
 #pragma unroll
   for (int first = 0; first < Tile::own_cols; first += 8) {
@@ -33,7 +33,7 @@ __device__ __forceinline__ void for_each_column_sum(Tile& tile, Use use) {
     for (int c = 0; c < 8; c++) {
       sums[c] = 0;
 #pragma unroll
-      for (int r = 0; r < Tile::own_rows; r++) sums[c] += tile.at(r, first + c);
+      for (int r = 0; r < Tile::own_rows; r++) sums[c] += at(r, first + c);
     }
     int own = first;
     detail::add_lanes<4, 16>(sums, own);

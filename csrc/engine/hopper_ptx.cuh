@@ -93,32 +93,54 @@ __device__ __forceinline__ void wait_for_products(float (&sums)[Count]) {
   for (float& sum : sums) asm volatile("" : "+f"(sum)::"memory");  // the compiler reads none of them earlier
 }
 
-// D (64, 128) = A (64, 16) B (128, 16)^T, added to D where `add`; a and b describe where in shared memory they lie.
-#define GRAMLESS_MULTIPLY_BOXES(type)                                                                               \
-  asm volatile(                                                                                                     \
-      "{\n.reg .pred add;\nsetp.ne.b32 add, %66, 0;\n"                                                              \
-      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                                                  \
-      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, " \
-      "%23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "   \
-      "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "       \
-      "%64, %65, add, 1, 1, 0, 0;\n}"                                                                               \
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]), "+f"(d[8]), \
-        "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), "+f"(d[16]),      \
-        "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]),     \
-        "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]),     \
-        "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]),     \
-        "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]),     \
-        "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]),     \
-        "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])                   \
-      : "l"(a), "l"(b), "r"(static_cast<int>(add))                                                                  \
+// D (64, 128) = A (64, 16) B (16, 128), added to D where `add`: D and the factors, then `trailing` immediates of the
+// instruction. GRAMLESS_SUMS: D, the first 64 of the operands.
+#define GRAMLESS_SUMS                                                                                         \
+  "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]), "+f"(d[8]), \
+      "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), "+f"(d[16]),  \
+      "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), \
+      "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), \
+      "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), \
+      "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]), \
+      "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]), "+f"(d[56]), \
+      "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+#define GRAMLESS_MULTIPLY(type, factors, add_at, trailing, ...)                                                        \
+  asm volatile(                                                                                                        \
+      "{\n.reg .pred add;\nsetp.ne.b32 add, " add_at                                                                   \
+      ", 0;\n"                                                                                                         \
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type                                                     \
+      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, "    \
+      "%23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, " \
+      "%45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, " factors       \
+      ", add, " trailing ";\n}"                                                                                        \
+      : GRAMLESS_SUMS                                                                                                  \
+      : __VA_ARGS__, "r"(static_cast<int>(add))                                                                        \
       : "memory")
+
+// Both factors in shared memory, where a and b describe: rows of A, and rows that are the columns of B.
 __device__ __forceinline__ void multiply_boxes_bfloat(float (&d)[64], std::uint64_t a, std::uint64_t b, bool add) {
-  GRAMLESS_MULTIPLY_BOXES("bf16");
+  GRAMLESS_MULTIPLY("bf16", "%64, %65", "%66", "1, 1, 0, 0", "l"(a), "l"(b));
 }
 __device__ __forceinline__ void multiply_boxes_half(float (&d)[64], std::uint64_t a, std::uint64_t b, bool add) {
-  GRAMLESS_MULTIPLY_BOXES("f16");
+  GRAMLESS_MULTIPLY("f16", "%64, %65", "%66", "1, 1, 0, 0", "l"(a), "l"(b));
 }
-#undef GRAMLESS_MULTIPLY_BOXES
+
+// A in registers, a warp's 16 rows as for a product of one warp; b describes rows of B. A must stay as it is until the
+// product has been waited for.
+#define GRAMLESS_MULTIPLY_FRAGMENT(type)                                                                             \
+  GRAMLESS_MULTIPLY(type, "{%64, %65, %66, %67}, %68", "%69", "1, 1, 1", "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), \
+                    "l"(b))
+__device__ __forceinline__ void multiply_fragment_bfloat(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,
+                                                         bool add) {
+  GRAMLESS_MULTIPLY_FRAGMENT("bf16");
+}
+__device__ __forceinline__ void multiply_fragment_half(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,
+                                                       bool add) {
+  GRAMLESS_MULTIPLY_FRAGMENT("f16");
+}
+#undef GRAMLESS_MULTIPLY_FRAGMENT
+#undef GRAMLESS_MULTIPLY
+#undef GRAMLESS_SUMS
 
 // Registers of each of this warpgroup's threads, from here on; all threads must come.
 template <int Count>

@@ -34,6 +34,27 @@ struct BoxRing {
   }
 };
 
+__device__ __forceinline__ void arrive_by_warp(Barrier& barrier) {
+  if (threadIdx.x % warp_lanes == 0) arrive(barrier);
+}
+
+// Where a factor lies: rows of 128 bytes, swizzled (PTX ISA, "matrix descriptor"): address, bytes from one 64 numbers
+// to the next where rows are the depth of the product, bytes from eight rows to the next eight, kind of swizzle.
+// Addresses and strides are in 16 bytes.
+__device__ __forceinline__ std::uint64_t describe_rows(const void* first, int next_numbers = 16) {
+  constexpr std::uint64_t eight_rows = 8 * box_row_bytes >> 4, swizzle_of_128_bytes = 1;
+  return (shared_address(first) & 0x3ffffu) >> 4 | static_cast<std::uint64_t>(next_numbers >> 4) << 16 |
+         eight_rows << 32 | swizzle_of_128_bytes << 62;
+}
+// 16 numbers further along the rows.
+constexpr std::uint64_t description_step = 32 >> 4;
+
+template <class Operand>
+const char* map_packed(TensorMap& map, const PackedRows<Operand>& packed, int box_rows) {
+  const std::int64_t rows = packed.plane_stride / packed.stride();
+  return map_rows(map, packed.elements, packed.stride(), Operand::planes * rows, box_rows);
+}
+
 // A stage of the ring, and the parity of the phase its barriers are in.
 template <int Stages>
 struct RingPlace {
@@ -44,6 +65,27 @@ struct RingPlace {
     stage = stage + 1 == Stages ? 0 : stage + 1;
     parity ^= stage == 0;
   }
+};
+
+// Two warpgroups take turns, the first one first.
+class Turns {
+ public:
+  // ended[w]: the other warpgroup has ended its turn, and it is that of warpgroup w.
+  __device__ explicit Turns(Barrier (&ended)[2])
+      : ended_(ended),
+        warpgroup_(static_cast<int>(threadIdx.x) / warpgroup_threads),
+        parity_(warpgroup_ == 0 ? 1 : 0) {}
+
+  __device__ void begin() {
+    wait_for_phase(ended_[warpgroup_], parity_);
+    parity_ ^= 1;
+  }
+  __device__ void end() const { arrive_by_warp(ended_[1 - warpgroup_]); }
+
+ private:
+  Barrier (&ended_)[2];
+  int warpgroup_;
+  unsigned parity_;
 };
 
 // The thread that fills the ring.
@@ -84,16 +126,7 @@ class RingReader {
  public:
   using Ring = BoxRing<Operand>;
 
-  __device__ explicit RingReader(Ring& ring)
-      : ring_(ring),
-        warpgroup_(static_cast<int>(threadIdx.x) / warpgroup_threads),
-        turn_(warpgroup_ == 0 ? 1 : 0) {}  // the first turn is that of warpgroup 0
-
-  __device__ void begin_turn() {
-    wait_for_phase(ring_.turns[warpgroup_], turn_);
-    turn_ ^= 1;
-  }
-  __device__ void end_turn() { arrive_by_warp(ring_.turns[1 - warpgroup_]); }
+  __device__ explicit RingReader(Ring& ring) : turns(ring.turns), ring_(ring) {}
 
   // The next stage, once it is there.
   __device__ int take() {
@@ -105,53 +138,62 @@ class RingReader {
   __device__ void hand_back(int stage) { arrive_by_warp(ring_.empty[stage]); }
 
   __device__ std::uint64_t rows(int stage, int plane) const {
-    return describe(ring_.of_rows[stage][plane] + warpgroup_ * (Ring::rows / 2) * box_width);
+    const int warpgroup = static_cast<int>(threadIdx.x) / warpgroup_threads;
+    return describe_rows(ring_.of_rows[stage][plane] + warpgroup * (Ring::rows / 2) * box_width);
   }
-  __device__ std::uint64_t columns(int stage, int plane) const { return describe(ring_.of_columns[stage][plane]); }
+  __device__ std::uint64_t columns(int stage, int plane) const { return describe_rows(ring_.of_columns[stage][plane]); }
 
-  // 16 numbers further along the rows.
-  static constexpr std::uint64_t step = 32 >> 4;
+  Turns turns;
 
  private:
-  __device__ static void arrive_by_warp(Barrier& barrier) {
-    if (threadIdx.x % warp_lanes == 0) arrive(barrier);
-  }
-
-  // Rows of 128 bytes, swizzled: address, 1, bytes from eight rows to the next eight, kind of swizzle (PTX ISA, "matrix
-  // descriptor"). Addresses and strides are in 16 bytes.
-  __device__ static std::uint64_t describe(const void* first) {
-    constexpr std::uint64_t eight_rows = 8 * box_row_bytes >> 4, swizzle_of_128_bytes = 1;
-    return (shared_address(first) & 0x3ffffu) >> 4 | std::uint64_t{1} << 16 | eight_rows << 32 |
-           swizzle_of_128_bytes << 62;
-  }
-
   Ring& ring_;
-  int warpgroup_;
-  unsigned turn_;
   RingPlace<Ring::stages> place_;
 };
 
-// Warps of both warpgroups lie one below the other, 16 rows each, all columns wide.
-template <class Operand>
-class WgmmaTile {
+// The sums of a product of two warpgroups, 64 rows each, with 128 columns. Warps lie one below the other, 16 rows each,
+// all columns wide.
+class WarpgroupTile {
  public:
   using Value = float;
-  using Ring = BoxRing<Operand>;
+  static constexpr int own_rows = 2, own_cols = 32;
+  using Sums = Value[own_rows * own_cols];
 
-  static constexpr int own_rows = 2, own_cols = Ring::rows / 4;
-
-  __device__ WgmmaTile()
+  __device__ WarpgroupTile()
       : lane_(static_cast<int>(threadIdx.x) % warp_lanes), warp_(static_cast<int>(threadIdx.x) / warp_lanes) {}
 
-  __device__ Value& at(int r, int c) { return values_[c / 2 * 4 + r * 2 + c % 2]; }
+  __device__ Value& at(int r, int c) { return sums[c / 2 * 4 + r * 2 + c % 2]; }
   // Within the tile.
   __device__ int row(int r) const { return warp_ * 16 + r * 8 + lane_ / 4; }
   __device__ int col(int c) const { return c / 2 * 8 + lane_ % 4 * 2 + c % 2; }
 
+  Sums sums;
+
+ private:
+  int lane_, warp_;
+};
+
+// sums = or += A B^T, in steps of 16 numbers of their rows.
+template <class Operand>
+__device__ __forceinline__ void multiply_box(WarpgroupTile::Sums& sums, std::uint64_t a, std::uint64_t b, bool add) {
+#pragma unroll
+  for (int k = 0; k < box_width / 16; k++) {
+    if constexpr (std::is_same_v<Operand, BfloatOperand>)
+      multiply_boxes_bfloat(sums, a + k * description_step, b + k * description_step, add || k > 0);
+    else
+      multiply_boxes_half(sums, a + k * description_step, b + k * description_step, add || k > 0);
+  }
+}
+
+template <class Operand>
+class WgmmaTile : public WarpgroupTile {
+ public:
+  using Ring = BoxRing<Operand>;
+  static_assert(Ring::rows == 4 * own_cols);
+
   // Dot products of the next boxes of the ring.
   __device__ void multiply(RingReader<Operand>& reader, int boxes) {
     for (int done = 0; done < boxes; done += Ring::turn_boxes) {
-      reader.begin_turn();
+      reader.turns.begin();
       if constexpr (Ring::planes == 2)
         multiply_planes(reader, done > 0);
       else
@@ -160,55 +202,38 @@ class WgmmaTile {
   }
 
  private:
-  using Sums = Value[own_rows * own_cols];
-
   __device__ void multiply_boxes(RingReader<Operand>& reader, int boxes, bool add) {
     int stage = 0;
     for (int box = 0; box < boxes; box++) {
       const int last = stage;
       stage = reader.take();
       fence_products();
-      multiply_box(values_, reader.rows(stage, 0), reader.columns(stage, 0), add || box > 0);
+      multiply_box<Operand>(sums, reader.rows(stage, 0), reader.columns(stage, 0), add || box > 0);
       commit_products();
       if (box == 0) continue;
-      wait_for_products<1>(values_);  // the products of the last box have been made
+      wait_for_products<1>(sums);  // the products of the last box have been made
       reader.hand_back(last);
     }
-    reader.end_turn();
-    wait_for_products<0>(values_);
+    reader.turns.end();
+    wait_for_products<0>(sums);
     reader.hand_back(stage);
   }
 
   // Tensor cores cut sums off, which adds up over a long depth: those of a box are added rounded. Small products first.
   __device__ void multiply_planes(RingReader<Operand>& reader, bool add) {
-    Sums sums;
+    Sums of_box;
     const int stage = reader.take();
     fence_products();
-    multiply_box(sums, reader.rows(stage, 0), reader.columns(stage, 1), false);
-    multiply_box(sums, reader.rows(stage, 1), reader.columns(stage, 0), true);
-    multiply_box(sums, reader.rows(stage, 0), reader.columns(stage, 0), true);
+    multiply_box<Operand>(of_box, reader.rows(stage, 0), reader.columns(stage, 1), false);
+    multiply_box<Operand>(of_box, reader.rows(stage, 1), reader.columns(stage, 0), true);
+    multiply_box<Operand>(of_box, reader.rows(stage, 0), reader.columns(stage, 0), true);
     commit_products();
-    reader.end_turn();
-    wait_for_products<0>(sums);
+    reader.turns.end();
+    wait_for_products<0>(of_box);
     reader.hand_back(stage);
 #pragma unroll
-    for (int i = 0; i < own_rows * own_cols; i++) values_[i] = add ? values_[i] + sums[i] : sums[i];
+    for (int i = 0; i < own_rows * own_cols; i++) sums[i] = add ? sums[i] + of_box[i] : of_box[i];
   }
-
-  __device__ static void multiply_box(Sums& sums, std::uint64_t rows, std::uint64_t columns, bool add) {
-#pragma unroll
-    for (int k = 0; k < box_width / 16; k++) {
-      if constexpr (std::is_same_v<Operand, BfloatOperand>)
-        multiply_boxes_bfloat(sums, rows + k * Reader::step, columns + k * Reader::step, add || k > 0);
-      else
-        multiply_boxes_half(sums, rows + k * Reader::step, columns + k * Reader::step, add || k > 0);
-    }
-  }
-
-  using Reader = RingReader<Operand>;
-
-  int lane_, warp_;
-  Sums values_;
 };
 
 }  // namespace gramless::cuda

@@ -18,8 +18,9 @@ class ContrastForward {
       : task_(task),
         layout_(scratch),
         pass_(task.problem, layout_),
-        of_anchors_(pass_.anchors(), pass_.keys(), !pass_.has_keys(), task.problem.stored_bytes, layout_),
-        of_keys_(two_way() ? pass_.keys() : 1, pass_.anchors(), false, 0, layout_) {
+        of_anchors_(pass_.anchors(), pass_.keys(), !pass_.has_keys(), task.problem.stored_bytes,
+                    task.problem.busy_blocks, layout_),
+        of_keys_(two_way() ? pass_.keys() : 1, pass_.anchors(), false, 0, task.problem.busy_blocks, layout_) {
     if (task.problem.hardest > 0)
       hardest_.emplace(pass_.anchors(), pass_.keys(), two_way(), task.problem.stored_bytes, layout_);
   }
@@ -79,8 +80,8 @@ class ContrastBackward {
       : task_(task),
         layout_(scratch),
         pass_(task.problem, layout_),
-        of_anchors_(pass_.anchors(), pass_.keys(), width(), layout_),
-        of_keys_(keys_wanted() ? pass_.keys() : 1, pass_.anchors(), width(), layout_) {
+        of_anchors_(pass_.anchors(), pass_.keys(), width(), task.problem.busy_blocks, layout_),
+        of_keys_(keys_wanted() ? pass_.keys() : 1, pass_.anchors(), width(), task.problem.busy_blocks, layout_) {
     gradient_scale_ = layout_.take<double>(1);
     alignments_ = layout_.take<double>(pass_.anchors() > pass_.keys() ? pass_.anchors() : pass_.keys());
     for (const bool of_keys : {false, true}) {

@@ -131,6 +131,7 @@ struct ContrastTask {
   double hardest = 0, tie = 0;
   // Of scratch at a time: dot products to choose the hardest from (or one block of anchors'), sums of columns.
   std::int64_t stored_bytes = 64 << 20;
+  std::int64_t busy_blocks = 264;  // so many keep a GPU busy: few rows are given to several blocks each
   ContrastKind kind = ContrastKind::softmax;
   Operand operand = Operand::split;  // not tf32
 };

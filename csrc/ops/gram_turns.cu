@@ -4,6 +4,7 @@
 #include "ops/gram_turns.cuh"
 
 #include "engine/block_sums.cuh"
+#include "engine/column_meeting.cuh"
 #include "engine/wgmma_tile.cuh"
 
 namespace gramless::cuda {
@@ -23,15 +24,11 @@ struct TurnMemory {
 
   Ring ring;
   double products[Ring::warps][3];
-  float of_columns[2][Ring::warps][Ring::rows];  // of layer x, of layer y
-  Barrier written[2], added[2];                  // column sums of a layer, and products with those of y
+  SharedColumns columns[2];  // of layer x; of layer y, and products with it
 
   __device__ void initialize() {
     ring.initialize();
-    for (int layer = 0; layer < 2; layer++) {
-      initialize_barrier(written[layer], Ring::threads);
-      initialize_barrier(added[layer], warpgroup_threads);
-    }
+    for (SharedColumns& of_layer : columns) of_layer.initialize();
     publish_barriers();
   }
 };
@@ -56,6 +53,7 @@ class TurnSums {
       : task_(task.tiles),
         memory_(memory),
         reader_(memory.ring),
+        columns_{ColumnMeeting(memory.columns[0]), ColumnMeeting(memory.columns[1])},
         lane_(static_cast<int>(threadIdx.x) % warp_lanes),
         warp_(static_cast<int>(threadIdx.x) / warp_lanes) {}
 
@@ -79,7 +77,6 @@ class TurnSums {
       if (lane_ == 0) memory_.products[warp_][p] = of_warp;
     }
     add_columns(1, diagonal ? nullptr : of_rows + task_.padded_rows + first_col, of_tile);
-    parity_ ^= 1;
   }
 
  private:
@@ -88,7 +85,7 @@ class TurnSums {
   __device__ __forceinline__ void evaluate_layer(const DeviceLayer<Operand>& layer, int number, std::int64_t first_row,
                                                  std::int64_t first_col, float* of_rows, Visit visit) {
     tile_.multiply(reader_, Ring::boxes(layer.rows));
-    wait_for_phase(memory_.added[number], parity_ ^ 1);  // nobody needs the last tile's sums any more
+    columns_[number].begin();
     const TileValues<Operand> values(layer, first_row, first_col, task_.n);
     const auto side = [&](std::int64_t first, int at) -> typename TileValues<Operand>::Side {
       return {at, layer.norms[first + at], is_scaled<Operand> ? layer.scales[first + at] : 1};
@@ -108,7 +105,7 @@ class TurnSums {
       }
 #pragma unroll
       for (int bits = 4; bits < warp_lanes; bits *= 2) sum += __shfl_xor_sync(all_lanes, sum, bits);
-      if (lane_ < 4) memory_.of_columns[number][warp_][column.at] = sum;
+      if (lane_ < 4) columns_[number].write(column.at, sum);
     }
 #pragma unroll
     for (int r = 0; r < Tile::own_rows; r++) {
@@ -118,31 +115,22 @@ class TurnSums {
     }
   }
 
-  // The warpgroup that is behind adds what the warps of both have written, in their order; the other one goes on.
   __device__ void add_columns(int layer, float* columns, double* of_tile) {
-    arrive(memory_.written[layer]);
-    if (threadIdx.x < warpgroup_threads) return;
-    wait_for_phase(memory_.written[layer], parity_);
-    const int t = static_cast<int>(threadIdx.x) - warpgroup_threads;
-    if (columns != nullptr) {
-      float sum = 0;
-      for (int warp = 0; warp < Ring::warps; warp++) sum += memory_.of_columns[layer][warp][t];
-      columns[t] = sum;
-    }
-    if (of_tile != nullptr && t < 3) {
-      double sum = 0;
-      for (int warp = 0; warp < Ring::warps; warp++) sum += memory_.products[warp][t];
-      of_tile[t] = sum;
-    }
-    arrive(memory_.added[layer]);
+    columns_[layer].end([&](int column, float sum) {
+      if (columns != nullptr) columns[column] = sum;
+      if (of_tile == nullptr || column >= 3) return;
+      double products = 0;
+      for (int warp = 0; warp < Ring::warps; warp++) products += memory_.products[warp][column];
+      of_tile[column] = products;
+    });
   }
 
   const GramTask<Operand>& task_;
   TurnMemory<Operand>& memory_;
   RingReader<Operand> reader_;
+  ColumnMeeting columns_[2];
   Tile tile_;
   int lane_, warp_;
-  unsigned parity_ = 0;  // of the tile
 };
 
 constexpr int turn_threads = 3 * warpgroup_threads, writer_registers = 24, reader_registers = 240;
@@ -178,12 +166,6 @@ __global__ void __launch_bounds__(turn_threads, 1)
   }
 }
 
-template <class Operand>
-const char* map_layer(TensorMap& map, const PackedRows<Operand>& packed) {
-  const std::int64_t rows = packed.plane_stride / packed.stride();
-  return map_rows(map, packed.elements, packed.stride(), Operand::planes * rows, BoxRing<Operand>::rows);
-}
-
 }  // namespace
 
 template <class Operand>
@@ -191,8 +173,8 @@ bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std:
   if constexpr (sizeof(typename Operand::Element) == 2) {
     if (code_version(sum_tiles_in_turns<Operand>) != 90) return false;  // this build has no code for the device
     TensorMap x, y;
-    queue.note(map_layer(x, task.x.rows));
-    queue.note(map_layer(y, task.y.rows));
+    queue.note(map_packed(x, task.x.rows, BoxRing<Operand>::rows));
+    queue.note(map_packed(y, task.y.rows, BoxRing<Operand>::rows));
     const std::int64_t tables = task.rounds.tables(), many = rounds * tables / busy_blocks;
     const std::int64_t of_block = many < 1 ? 1 : many < most_tiles_of_block ? many : most_tiles_of_block;
     queue.launch(sum_tiles_in_turns<Operand>,

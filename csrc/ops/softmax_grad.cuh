@@ -18,7 +18,8 @@ class SoftmaxGrad {
  public:
   using Value = typename Operand::Value;
 
-  SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::int64_t width, DeviceLayout& layout);
+  SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::int64_t width, std::int64_t busy_blocks,
+              DeviceLayout& layout);
 
   void run(const DevicePairs<Operand>& pairs, const DeviceCoefficients<Value>& rows,
            const DeviceCoefficients<Value>& columns, Queue& queue) const;

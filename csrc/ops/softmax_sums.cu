@@ -1,151 +1,10 @@
 // Walk along a block of rows -> logits -> each anchor's softmax sums: the CUDA twin of softmax_sums.cpp.
-#include "ops/softmax_sums.cuh"
-
-#include <cmath>
-
 #include "engine/column_sums.cuh"
-#include "engine/pair_tile.cuh"
-#include "epilogues/logit.cuh"
+#include "ops/softmax_rows.cuh"
+#include "ops/softmax_turns.cuh"
 
 namespace gramless::cuda {
 namespace {
-
-// What one thread has seen of one of its rows.
-template <class T>
-struct RowState {
-  T shift;
-  double negative = 0, positive = 0, positive_logit = 0;
-  int count = 0;
-
-  __device__ void rescale(T highest) {
-    const double factor = exp(static_cast<double>(shift) - static_cast<double>(highest));  // 0 before the first pair
-    shift = highest;
-    negative *= factor;
-    positive *= factor;
-  }
-
-  // With the same row's state in another lane.
-  __device__ void merge_lane(bool running, int bits) {
-    if (running) {
-      const T other = __shfl_xor_sync(all_lanes, shift, bits);
-      if (other > shift) rescale(other);
-    }
-    negative += __shfl_xor_sync(all_lanes, negative, bits);
-    positive += __shfl_xor_sync(all_lanes, positive, bits);
-    positive_logit += __shfl_xor_sync(all_lanes, positive_logit, bits);
-    count += __shfl_xor_sync(all_lanes, count, bits);
-  }
-};
-
-// The groups of a tile's rows and columns.
-struct TileGroups {
-  const std::int32_t *rows, *columns;
-};
-
-// A bit for each of a thread's entries that is above its row's limit.
-template <class Operand, class Tile>
-__device__ std::uint32_t above_limits(Tile& tile, const DevicePairs<Operand>& pairs, std::int64_t first_row) {
-  static_assert(Tile::own_rows * Tile::own_cols <= 32);
-  std::uint32_t above = 0;
-#pragma unroll
-  for (int r = 0; r < Tile::own_rows; r++) {
-    const std::int64_t i = first_row + tile.row(r);
-    const auto limit = static_cast<typename Operand::Value>(i < pairs.rows.count ? pairs.row_limits[i] : INFINITY);
-#pragma unroll
-    for (int c = 0; c < Tile::own_cols; c++) above |= (tile.at(r, c) > limit ? 1u : 0u) << (r * Tile::own_cols + c);
-  }
-  return above;
-}
-
-// Adds a tile's row r. `Plain`: the tile owns all its pairs, and all are negatives that count.
-template <bool Plain, bool Running, class Operand, class Tile, class T>
-__device__ void add_row(Tile& tile, int r, const PairTile& place, const TileGroups& groups, std::uint32_t left_out,
-                        bool positives_raise, const Logit<Operand> logit_of, RowState<T>& state) {
-  const std::int32_t group = Plain ? -1 : groups.rows[tile.row(r)];
-  const auto owned = [&](int c) { return Plain || place.owns(tile.row(r), tile.col(c)); };
-  const auto is_positive = [&](int c) { return !Plain && group >= 0 && groups.columns[tile.col(c)] == group; };
-  const auto is_negative = [&](int c) {
-    return Plain || (!is_positive(c) && !(left_out >> (r * tile.own_cols + c) & 1u));
-  };
-  if constexpr (Running) {
-    T highest = state.shift;
-#pragma unroll
-    for (int c = 0; c < tile.own_cols; c++) {
-      const T logit = logit_of(tile.at(r, c));
-      if (owned(c) && logit > highest && (is_negative(c) || (positives_raise && is_positive(c)))) highest = logit;
-    }
-    if (highest > state.shift) state.rescale(highest);
-  }
-  T negative = 0, positive = 0, positive_logit = 0;
-#pragma unroll
-  for (int c = 0; c < tile.own_cols; c++) {
-    const T logit = logit_of(tile.at(r, c)), weight = logit_of.template weight<Running>(logit, state.shift);
-    if (Plain) {
-      negative += weight;
-      tile.at(r, c) = weight;  // for the sums of columns
-    } else if (owned(c)) {
-      if (is_positive(c)) {
-        positive += weight;
-        positive_logit += logit;
-        state.count++;
-      } else if (is_negative(c)) {
-        negative += weight;
-      }
-    }
-  }
-  state.negative += static_cast<double>(negative);
-  if (Plain) return;
-  state.positive += static_cast<double>(positive);
-  state.positive_logit += static_cast<double>(positive_logit);
-}
-
-// One launch: blocks (x, y) of it are a block of rows and a strip of what those meet.
-template <class Operand>
-struct SumsTask {
-  using Value = typename Operand::Value;
-  using Shape = SoftmaxShape<Operand>;
-  static constexpr int tiles_per_block = Shape::rows / Shape::cols;
-
-  DevicePairs<Operand> pairs;
-  Circle circle;           // of blocks of rows, where pairs are symmetric
-  int first, count;        // distances of this launch around the circle, else tiles of columns
-  double* partials;        // (strips, 5, rows)
-  Value* column_partials;  // (distances, padded rows)
-
-  // Of all columns, from the blocks on their left at a distance.
-  __device__ Value* column_sums(int distance) const {
-    return column_partials + std::int64_t{distance - first} * circle.blocks * Shape::rows;
-  }
-
-  // Whether the tiles of two blocks of rows are computed once, for the sums of both.
-  __device__ bool computed_once(int i, int j) const {
-    const std::int64_t last = i > j ? i : j;
-    if (i == j || pairs.scales->running || (last + 1) * Shape::rows > pairs.rows.count) return false;
-    for (int t = 0; t < tiles_per_block; t++)
-      if (!pairs.all_negative(i, j * tiles_per_block + t)) return false;
-    return true;
-  }
-
-  // Whom a block of rows meets at a time: a tile of columns, or nobody.
-  struct Meeting {
-    int tile;
-    bool for_columns;  // whether for their sums, too
-    __device__ bool takes_place() const { return tile >= 0; }
-  };
-  // With as many meetings at each distance.
-  __device__ int meetings() const { return pairs.symmetric ? 2 * tiles_per_block : 1; }
-  __device__ int distance_of(int number) const { return pairs.symmetric ? number / (2 * tiles_per_block) : number; }
-  __device__ Meeting meeting(int i, int number) const {
-    if (!pairs.symmetric) return {number, false};
-    const int distance = distance_of(number);
-    const bool on_left = number / tiles_per_block % 2 != 0;
-    const int left = circle.left_of(i, distance), right = circle.right_of(i, distance);
-    const int other = on_left ? left : right, of_other = number % tiles_per_block;
-    const bool once = computed_once(i, other);
-    if (on_left ? once || left == right : once && !circle.owns_right(i, distance)) return {-1, false};
-    return {other * tiles_per_block + of_other, once};
-  }
-};
 
 // Of a tile's weights, once all warps have those of their rows in shared memory. The next tile's product has barriers
 // between these reads and the writes that come after it.
@@ -153,7 +12,9 @@ template <class Operand, class Tile>
 __device__ void store_column_sums(Tile& weights, typename Operand::Value* of_warps, typename Operand::Value* to) {
   using Shape = SoftmaxShape<Operand>;
   const int thread = static_cast<int>(threadIdx.x), warp = thread / warp_lanes;
-  for_each_column_sum(weights, [&](int column, auto sum) { of_warps[warp * Shape::cols + column] = sum; });
+  for_each_column_sum(
+      weights, [&](int r, int c) { return weights.at(r, c); },
+      [&](int column, auto sum) { of_warps[warp * Shape::cols + column] = sum; });
   __syncthreads();  // the column sums of all warps are there
   if (thread >= Shape::cols) return;
   typename Operand::Value sum = 0;
@@ -187,10 +48,11 @@ __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
     const auto add = [&]<bool Plain, bool Running>() {
       const bool limited = !Plain && pairs.row_limits != nullptr;
-      const std::uint32_t left_out = limited ? above_limits(tile, pairs, first_row) : 0;
+      const LeftOut left_out = limited ? above_limits(tile, pairs, first_row) : LeftOut{0};
 #pragma unroll
       for (int r = 0; r < Tile::own_rows; r++)
-        add_row<Plain, Running>(tile, r, place, groups, left_out, pairs.positives_raise, logit_of, states[r]);
+        add_row<Plain, Running>(tile, r, place, groups, left_out, pairs.positives_raise, logit_of, states[r],
+                                [&](int row, int c, T weight) { tile.at(row, c) = weight; });
       if constexpr (Plain && !Running)
         if (meeting.for_columns)
           store_column_sums<Operand>(tile, reinterpret_cast<T*>(memory + Tile::ring_bytes),
@@ -201,28 +63,13 @@ __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
     else
       plain ? add.template operator()<true, false>() : add.template operator()<false, false>();
   }
-#pragma unroll
-  for (int r = 0; r < Tile::own_rows; r++) {
-    RowState<T>& state = states[r];
-    for (const int bits : {1, 2}) state.merge_lane(running, bits);
-    const std::int64_t i = first_row + tile.row(r), rows = pairs.rows.count;
-    if (threadIdx.x % 4 != 0 || i >= rows) continue;
-    double* const partials = task.partials + blockIdx.y * 5 * rows;
-    partials[i] = static_cast<double>(state.shift);
-    partials[rows + i] = state.negative;
-    partials[2 * rows + i] = state.positive;
-    partials[3 * rows + i] = state.positive_logit;
-    partials[4 * rows + i] = state.count;
-  }
+  store_states(task, tile, states);
 }
 
 template <class Operand>
 __global__ void __launch_bounds__(SoftmaxShape<Operand>::threads, is_scaled<Operand> ? 1 : 2)
     sum_softmax(SumsTask<Operand> task) {
-  const std::int64_t strip = blockIdx.y, strips = gridDim.y, count = task.count;
-  const int first = task.first + static_cast<int>(count * strip / strips),
-            last = task.first + static_cast<int>(count * (strip + 1) / strips);
-  sum_strip(task, first, last);
+  sum_strip(task, task.strip_begin(blockIdx.y), task.strip_begin(blockIdx.y + 1));
 }
 
 // Adds to an anchor's sums what a launch left: strips in their order, then what others summed for it.
@@ -267,7 +114,7 @@ __global__ void merge_partials(SumsTask<Operand> task, std::int64_t strips, Devi
 
 template <class Operand>
 SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
-                                  DeviceLayout& layout)
+                                  std::int64_t busy_blocks, DeviceLayout& layout)
     : rows_(rows),
       circle_{static_cast<int>(blocks_of(rows, Shape::rows))},
       count_(symmetric ? circle_.distances() : static_cast<int>(blocks_of(columns, Shape::cols))),
@@ -278,7 +125,7 @@ SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, bool 
     step_ = static_cast<int>(blocks_of(count_, blocks_of(count_, fitting > 1 ? fitting : 1)));
     columns = std::int64_t{step_} * Shape::rows;  // of one launch
   }
-  strips_ = strips_of<Operand>(rows, columns, 1);
+  strips_ = strips_of<Operand>(rows, columns, 1, busy_blocks);
   partials_ = layout.take<double>(strips_ * 5 * rows);
   column_partials_ = layout.take<Value>(symmetric ? step_ * padded_rows : 0);
 }
@@ -287,10 +134,12 @@ template <class Operand>
 void SoftmaxSums<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const {
   constexpr std::size_t shared = DotTile<Operand, Shape>::ring_bytes + Shape::warps_down * Shape::cols * sizeof(Value);
   const Grid blocks{static_cast<unsigned>(circle_.blocks), static_cast<unsigned>(strips_)};
+  const bool by_turns = hopper_wanted();
   for (int first = 0; first < count_; first += step_) {
     const int count = first + step_ < count_ ? step_ : count_ - first;
     const SumsTask<Operand> task{pairs, circle_, first, count, partials_, column_partials_};
-    queue.launch(sum_softmax<Operand>, blocks, Shape::threads, shared, task);
+    if (!(by_turns && sum_softmax_by_turns(task, strips_, queue)))
+      queue.launch(sum_softmax<Operand>, blocks, Shape::threads, shared, task);
     queue.launch(merge_partials<Operand>, {static_cast<unsigned>(blocks_of(rows_, 256))}, 256, 0, task, strips_, sums);
   }
 }

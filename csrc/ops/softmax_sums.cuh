@@ -18,6 +18,8 @@ struct LogitScales {
 // All pairs of rows with columns. logit = scales->logit * dot product of the rows themselves.
 template <class Operand>
 struct DevicePairs {
+  static constexpr int tiles_per_block = SoftmaxShape<Operand>::rows / SoftmaxShape<Operand>::cols;
+
   PairRows<Operand> rows, columns;
   bool symmetric;  // columns are the rows again
   bool positives_raise;
@@ -43,6 +45,12 @@ struct DevicePairs {
     const GroupRange others = columns.ranges[column_block];
     return rows.ranges[2 * row_block].apart(others) && rows.ranges[2 * row_block + 1].apart(others);
   }
+  // The same of two blocks of rows.
+  __device__ bool blocks_all_negative(std::int64_t row_block, std::int64_t other) const {
+    for (int t = 0; t < tiles_per_block; t++)
+      if (!all_negative(row_block, other * tiles_per_block + t)) return false;
+    return true;
+  }
 };
 
 // Arrays (anchors) of one side; see AnchorSums. count: of positives.
@@ -58,9 +66,10 @@ struct DeviceAnchorSums {
 
 // Columns are cut into strips of two tiles or more, so that few rows keep many multiprocessors busy. Numbers of rows
 // decide, not the device.
-constexpr std::int64_t wanted_blocks = 264;
+constexpr std::int64_t many_blocks = 264;
 template <class Operand>
-std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks) {
+std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks,
+                       std::int64_t wanted_blocks = many_blocks) {
   using Shape = SoftmaxShape<Operand>;
   const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
   const std::int64_t strips = blocks_of(wanted_blocks, blocks);
@@ -75,7 +84,8 @@ class SoftmaxSums {
   using Value = typename Operand::Value;
 
   // stored_bytes: of the sums of columns that a launch leaves, or those at one distance of blocks.
-  SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes, DeviceLayout& layout);
+  SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
+              std::int64_t busy_blocks, DeviceLayout& layout);
   void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums,
            Queue& queue) const;  // adds to sums, 0 so far
 

@@ -100,6 +100,7 @@ inline ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input
   problem.hardest = shape.hardest;
   problem.tie = shape.hardest > 0 ? 1e-6 : 0;
   problem.stored_bytes = shape.stored_bytes;
+  problem.busy_blocks = shape.busy_blocks;
   problem.kind = shape.kind;
   problem.operand = operand;
   ContrastForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};

@@ -23,6 +23,7 @@ struct ContrastCase {
   bool temperature_on_device = false;
   double hardest = 0;  // that fraction of each anchor's negatives is left out
   std::int64_t stored_bytes = ContrastTask().stored_bytes;
+  std::int64_t busy_blocks = ContrastTask().busy_blocks;
 };
 
 struct ContrastAnswer {

@@ -13,7 +13,7 @@
 
 #include "check.hpp"
 #include "engine/dot_tile.cuh"
-#include "engine/wgmma_tile.cuh"
+#include "engine/resident_rows.cuh"
 
 namespace gramless::cuda {
 namespace {
@@ -114,7 +114,7 @@ TEST(a_box_is_described_as_cute_says) {
     const RingReader<BfloatOperand> reader(*shared_memory<BfloatRing>());
     if (threadIdx.x != warpgroup_threads) return;
     rows.desc_ = reader.rows(3, 0);
-    further.desc_ = reader.rows(3, 0) + RingReader<BfloatOperand>::step;
+    further.desc_ = reader.rows(3, 0) + description_step;
   }).run();
   const auto& bits = rows.bitfield;
   CHECK(bits.start_address_ == (3 * BfloatRing::rows + 64) * box_row_bytes / 16 && bits.base_offset_ == 0);
@@ -150,8 +150,8 @@ TEST(products_of_warpgroups_are_those_of_cute_layouts) {
     float sums[64];
     fence_products();
     for (int k = 0; k < box_width / 16; k++)
-      multiply_boxes_bfloat(sums, reader.rows(stage, 0) + k * reader.step, reader.columns(stage, 0) + k * reader.step,
-                            k > 0);
+      multiply_boxes_bfloat(sums, reader.rows(stage, 0) + k * description_step,
+                            reader.columns(stage, 0) + k * description_step, k > 0);
     commit_products();
     wait_for_products<0>(sums);
     for (int i = 0; i < 64; i++) {
@@ -164,6 +164,70 @@ TEST(products_of_warpgroups_are_those_of_cute_layouts) {
   for (int row = 0; row < BfloatRing::rows; row++)  // what the copy wrote, by the same rule
     for (int k = 0; k < box_width; k++)
       CHECK(cute_place(row, k) * 2 == static_cast<int>(swizzled_box(static_cast<std::uint32_t>(row * 128 + k * 2))));
+}
+
+using Resident = ResidentRing<BfloatOperand>;
+
+// Where CuTe expects number `col` of row k of a tile of columns, whose rows are the depth of the product.
+int cute_place_of_column(int col, int k) {
+  using namespace cute;
+  static const auto layout = as_position_independent_swizzle_layout(
+      tile_to_shape(SM90::GMMA::Layout_MN_SW128_Atom<bfloat16_t>{}, Shape<Int<Resident::width>, Int<Resident::rows>>{},
+                    Step<_2, _1>{}));
+  return layout(col, k);
+}
+
+TEST(rows_that_are_the_depth_are_described_as_cute_says) {
+  cute::GmmaDescriptor columns;
+  emulator::Launch({}, {1, 1, 1}, sizeof(Resident), [&] {
+    const Resident& ring = *shared_memory<Resident>();
+    columns.desc_ = describe_rows(ring.of_columns[0][0], sizeof(Resident::Box));
+  }).run();
+  const auto& bits = columns.bitfield;
+  CHECK(bits.layout_type_ == static_cast<int>(cute::SM90::GMMA::LayoutType::B128) && bits.base_offset_ == 0);
+  CHECK(bits.leading_byte_offset_ == (cute_place_of_column(64, 0) - cute_place_of_column(0, 0)) * 2 / 16);
+  CHECK(bits.stride_byte_offset_ == (cute_place_of_column(0, 8) - cute_place_of_column(0, 0)) * 2 / 16);
+  CHECK((cute_place_of_column(0, 16) - cute_place_of_column(0, 0)) * 2 == 16 * box_row_bytes);
+}
+
+// Weights are put into registers, columns into memory and sums are read as CuTe says.
+TEST(products_of_weights_are_those_of_cute_layouts) {
+  const auto weight = [](int row, int k) { return static_cast<float>((3 * row + 5 * k) % 7 - 3); };
+  const auto column = [](int k, int col) { return static_cast<float>((2 * k + 3 * col) % 5 - 2); };
+  const cute::SM90::GMMA::ALayout_64x16 of_weights;
+  const cute::SM90::GMMA::CLayout_64x128 of_sums;
+  emulator::Launch({}, {2 * warpgroup_threads, 1, 1}, sizeof(Resident), [&] {
+    Resident& ring = *shared_memory<Resident>();
+    const int thread = static_cast<int>(threadIdx.x) % warpgroup_threads,
+              above = static_cast<int>(threadIdx.x) / warpgroup_threads * 64;
+    if (threadIdx.x == 0) {
+      ring.initialize();
+      for (int k = 0; k < Resident::rows; k++)
+        for (int col = 0; col < Resident::width; col++)
+          ring.of_columns[2][0][cute_place_of_column(col, k)] = bfloat_bits(column(k, col));
+    }
+    __syncthreads();
+    ResidentReader<BfloatOperand>::Weights weights;
+    for (int fragment = 0; fragment < Resident::rows / 16; fragment++)
+      for (int v = 0; v < 8; v += 2) {
+        const int first = of_weights(thread, v), second = of_weights(thread, v + 1);
+        weights[fragment][v / 2] = bfloat_pair(weight(above + first % 64, fragment * 16 + first / 64),
+                                               weight(above + second % 64, fragment * 16 + second / 64));
+      }
+    WarpgroupTile tile;
+    for (float& sum : tile.sums) sum = 1;
+    const ResidentReader<BfloatOperand> reader(ring);
+    fence_products();
+    reader.multiply_weights(tile.sums, weights, 2);
+    commit_products();
+    wait_for_products<0>(tile.sums);
+    for (int i = 0; i < 64; i++) {
+      const int at = of_sums(thread, i), row = above + at % 64, col = at / 64;
+      float expected = 1;
+      for (int k = 0; k < Resident::rows; k++) expected += weight(row, k) * column(k, col);
+      CHECK(tile.sums[i] == expected);
+    }
+  }).run();
 }
 
 }  // namespace

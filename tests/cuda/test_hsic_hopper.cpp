@@ -1,21 +1,9 @@
 // HSIC by the kernels of compute capability 9.0, and that nobody gets them unasked.
-#include <cstdlib>
-
+#include "hopper.hpp"
 #include "hsic_problem.hpp"
 
 namespace gramless::cuda {
 namespace {
-
-struct Hopper {
-  explicit Hopper(const char* wanted = "1") {
-    emulator::options.capability = 90;
-    setenv("GRAMLESS_HOPPER", wanted, 1);
-  }
-  ~Hopper() {
-    emulator::options.capability = 80;
-    unsetenv("GRAMLESS_HOPPER");
-  }
-};
 
 TEST(only_who_asks_for_it_on_such_a_device_gets_hopper) {
   CHECK(!hopper_wanted());

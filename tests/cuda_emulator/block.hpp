@@ -103,10 +103,12 @@ struct PhaseBarrier {
   std::vector<Thread*> waiting;
 };
 
-// Of a warpgroup: the descriptors of both factors, and where each thread's sums are.
+// Of a warpgroup: the descriptors of both factors, or of one and each thread's registers with the other, and where each
+// thread's sums are.
 struct Product {
   std::uint64_t a = 0, b = 0;
-  bool add = false, bfloat = false;
+  bool add = false, bfloat = false, from_registers = false;
+  std::array<const std::uint32_t*, 128> fragments = {};
   std::array<float*, 128> sums = {};
 };
 

@@ -34,6 +34,7 @@ TESTS = {
     "median": "median_of_integers",
     "softmax_grad": "contrastive_losses_have",
     "softmax_sums": "contrastive_losses_have",
+    "softmax_turns": "contrastive_losses_on_hopper_have",
 }
 
 

@@ -125,24 +125,41 @@ inline void copy_box(void* to, const TensorMap& map, int row, int col, Barrier& 
 
 namespace detail {
 
-// Element (row, k) of what a descriptor describes, as the hardware reads it.
-inline std::uint16_t described_element(std::uint64_t descriptor, int row, int k) {
+// The 16-bit number at so many rows and bytes from where a descriptor begins, as the hardware reads it.
+inline std::uint16_t described_number(std::uint64_t descriptor, std::uint32_t rows, std::uint32_t bytes) {
   const auto start = static_cast<std::uint32_t>(descriptor & 0x3fffu) << 4,
              eight_rows = static_cast<std::uint32_t>(descriptor >> 32 & 0x3fffu) << 4;
   if (descriptor >> 62 != 1 || (descriptor >> 49 & 7) != 0 || start % 1024 >= box_row_bytes)
     emulator::fail("a descriptor of something else than a swizzled box");
-  const auto r = static_cast<std::uint32_t>(row);
-  const std::uint32_t at =
-      swizzled_box(start + r / 8 * eight_rows + r % 8 * box_row_bytes + static_cast<std::uint32_t>(k) * 2);
+  const std::uint32_t at = swizzled_box(start + rows / 8 * eight_rows + rows % 8 * box_row_bytes + bytes);
   const char* shared;
   {
     const emulator::Bookkeeping own;
     if (at + 2 > emulator::block->shared_bytes) emulator::fail("a product reads outside shared memory");
     shared = emulator::block->shared;
   }
-  std::uint16_t element;
-  std::memcpy(&element, shared + at, 2);
-  return element;
+  std::uint16_t number;
+  std::memcpy(&number, shared + at, 2);
+  return number;
+}
+
+// Of rows of a factor, number k.
+inline std::uint16_t number_of_row(std::uint64_t descriptor, int row, int k) {
+  return described_number(descriptor, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(k) * 2);
+}
+
+// Of rows that are the depth of the product, number `col` of row k: 64 numbers lie together.
+inline std::uint16_t number_of_column(std::uint64_t descriptor, int col, int k) {
+  const auto next_numbers = static_cast<std::uint32_t>(descriptor >> 16 & 0x3fffu) << 4;
+  return described_number(
+      descriptor, static_cast<std::uint32_t>(k),
+      static_cast<std::uint32_t>(col / 64) * next_numbers + static_cast<std::uint32_t>(col % 64) * 2);
+}
+
+// The fragments of a warp's 16 rows lie as those of a product of one warp.
+inline std::uint16_t number_of_fragment(const emulator::Product& product, int row, int k) {
+  const int thread = row / 16 * 32 + row % 8 * 4 + k % 8 / 2, word = row / 8 % 2 + k / 8 * 2;
+  return static_cast<std::uint16_t>(product.fragments[static_cast<std::size_t>(thread)][word] >> (k % 2 * 16));
 }
 
 inline double widen_factor(std::uint16_t bits, bool bfloat) {
@@ -152,9 +169,14 @@ inline double widen_factor(std::uint16_t bits, bool bfloat) {
 // Sums are where no thread reads them until it has waited.
 inline void run_product(const emulator::Product& product) {
   double a[64][16], b[128][16];
+  const bool fragments = product.from_registers;
   for (int k = 0; k < 16; k++) {
-    for (int row = 0; row < 64; row++) a[row][k] = widen_factor(described_element(product.a, row, k), product.bfloat);
-    for (int row = 0; row < 128; row++) b[row][k] = widen_factor(described_element(product.b, row, k), product.bfloat);
+    for (int row = 0; row < 64; row++)
+      a[row][k] = widen_factor(fragments ? number_of_fragment(product, row, k) : number_of_row(product.a, row, k),
+                               product.bfloat);
+    for (int col = 0; col < 128; col++)
+      b[col][k] = widen_factor(fragments ? number_of_column(product.b, col, k) : number_of_row(product.b, col, k),
+                               product.bfloat);
   }
   const emulator::Bookkeeping own;
   for (int t = 0; t < 128; t++)
@@ -184,22 +206,24 @@ inline void run_oldest_group(emulator::Warpgroup& group) {
   group.draining.clear();
 }
 
-// The registers of a thread that products add to hold NaN until it has waited.
-inline void multiply_boxes(const char* operation, float (&d)[64], std::uint64_t a, std::uint64_t b, bool add,
-                           bool bfloat, Site site) {
+// The registers of a thread that products add to hold NaN until it has waited; those with a factor are read as late as
+// the product is made.
+inline void multiply(const char* operation, float (&d)[64], const emulator::Product& product,
+                     const std::uint32_t* fragment, Site site) {
   emulator::warpgroup_operation(
       operation, site,
       [&](emulator::Warpgroup& group, emulator::Thread& thread) {
         if (!thread.fenced) emulator::fail("a product without a fence at " + site.text());
         if (group.waiting.empty())
-          group.next = {a, b, add, bfloat, {}};
-        else if (group.next.a != a || group.next.b != b || group.next.add != add)
+          group.next = product;
+        else if (group.next.a != product.a || group.next.b != product.b || group.next.add != product.add)
           emulator::fail("a warpgroup differs in what it multiplies at " + site.text());
         auto& sums = thread.sums[d];
         if (sums.empty()) {
           sums.assign(d, d + 64);
           for (float& value : d) value = NAN;
         }
+        group.next.fragments[thread.number % 128] = fragment;
         group.next.sums[thread.number % 128] = sums.data();
       },
       [](emulator::Warpgroup& group) { group.open.push_back(group.next); });
@@ -240,11 +264,19 @@ void wait_for_products(float (&)[Count], Site site = emulator::here()) {
 
 inline void multiply_boxes_bfloat(float (&d)[64], std::uint64_t a, std::uint64_t b, bool add,
                                   Site site = emulator::here()) {
-  detail::multiply_boxes("wgmma.bf16", d, a, b, add, true, site);
+  detail::multiply("wgmma.bf16", d, {a, b, add, true, false, {}, {}}, nullptr, site);
 }
 inline void multiply_boxes_half(float (&d)[64], std::uint64_t a, std::uint64_t b, bool add,
                                 Site site = emulator::here()) {
-  detail::multiply_boxes("wgmma.f16", d, a, b, add, false, site);
+  detail::multiply("wgmma.f16", d, {a, b, add, false, false, {}, {}}, nullptr, site);
+}
+inline void multiply_fragment_bfloat(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b, bool add,
+                                     Site site = emulator::here()) {
+  detail::multiply("wgmma.bf16 of registers", d, {0, b, add, true, true, {}, {}}, a, site);
+}
+inline void multiply_fragment_half(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b, bool add,
+                                   Site site = emulator::here()) {
+  detail::multiply("wgmma.f16 of registers", d, {0, b, add, false, true, {}, {}}, a, site);
 }
 
 template <int Count>
