@@ -112,13 +112,19 @@ struct Product {
   std::array<float*, 128> sums = {};
 };
 
+// What a warpgroup has committed at once, and the token of who did.
+struct ProductGroup {
+  char* issued = nullptr;
+  std::vector<Product> products;
+};
+
 struct Warpgroup {
   const char* operation = nullptr;
   Site site;
   std::vector<Thread*> waiting, draining;  // for the others; for groups of products
   Product next;
   std::vector<Product> open;
-  std::deque<std::vector<Product>> committed;
+  std::deque<ProductGroup> committed;
   std::size_t ended = 0;  // groups
   char* token = nullptr;
 };

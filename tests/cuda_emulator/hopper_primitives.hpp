@@ -156,8 +156,9 @@ inline std::uint16_t number_of_column(std::uint64_t descriptor, int col, int k) 
       static_cast<std::uint32_t>(col / 64) * next_numbers + static_cast<std::uint32_t>(col % 64) * 2);
 }
 
-// The fragments of a warp's 16 rows lie as those of a product of one warp.
+// The fragments of a warp's 16 rows lie as those of a product of one warp. Registers are no memory that others share.
 inline std::uint16_t number_of_fragment(const emulator::Product& product, int row, int k) {
+  const emulator::Bookkeeping own;
   const int thread = row / 16 * 32 + row % 8 * 4 + k % 8 / 2, word = row / 8 % 2 + k / 8 * 2;
   return static_cast<std::uint16_t>(product.fragments[static_cast<std::size_t>(thread)][word] >> (k % 2 * 16));
 }
@@ -190,15 +191,16 @@ inline void run_product(const emulator::Product& product) {
     }
 }
 
-// A warpgroup's groups of products end in their order.
+// A warpgroup's groups of products end in their order, whichever was to be finished.
 inline void run_oldest_group(emulator::Warpgroup& group) {
-  std::vector<emulator::Product> products;
+  emulator::ProductGroup oldest;
   {
     const emulator::Bookkeeping own;
-    products = std::move(group.committed.front());
+    oldest = std::move(group.committed.front());
     group.committed.pop_front();
+    emulator::acquire(oldest.issued);
   }
-  for (const emulator::Product& product : products) run_product(product);
+  for (const emulator::Product& product : oldest.products) run_product(product);
   const emulator::Bookkeeping own;
   group.ended++;
   emulator::release(group.token);
@@ -241,7 +243,8 @@ inline void commit_products(Site site = emulator::here()) {
       "wgmma.commit_group", site, [](emulator::Warpgroup&, emulator::Thread& thread) { thread.committed++; },
       [](emulator::Warpgroup& group) {
         if (group.token == nullptr) group.token = emulator::new_token();
-        group.committed.push_back(std::move(group.open));
+        group.committed.push_back({emulator::new_token(), std::move(group.open)});
+        emulator::release(group.committed.back().issued);
         group.open.clear();
         emulator::start([&group] { detail::run_oldest_group(group); });
       });
