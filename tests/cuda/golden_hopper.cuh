@@ -1,8 +1,8 @@
 // Probes of the primitives that only compute capability 9.0 has: what a copy writes where, and what a warpgroup's
-// product of two such boxes is, with the descriptors of engine/wgmma_tile.cuh.
+// products of two such boxes, and of registers with one, are, with the descriptors of engine/wgmma_tile.cuh.
 #pragma once
 
-#include "engine/wgmma_tile.cuh"
+#include "engine/resident_rows.cuh"
 
 namespace gramless::cuda {
 
@@ -28,7 +28,15 @@ __global__ void __launch_bounds__(probe_threads) probe_box(const __grid_constant
   }
 }
 
-// Rows [0, 64) by rows [64, 192): every 16th of a thread's sums, 512 words.
+// Every 16th of a thread's sums, 512 words in all.
+template <class Word>
+__device__ void store_some(const float (&sums)[64], Word* out) {
+#pragma unroll
+  for (int i = 0; i < 64; i++)
+    if (i % 16 == static_cast<int>(threadIdx.x) % 16) memcpy(&out[4 * threadIdx.x + i / 16], &sums[i], sizeof(Word));
+}
+
+// Rows [0, 64) by rows [64, 192).
 template <class Operand, class Word>
 __global__ void __launch_bounds__(probe_threads) probe_boxes(const __grid_constant__ TensorMap map, Word* out) {
   if constexpr (compiled_for_hopper) {
@@ -46,20 +54,43 @@ __global__ void __launch_bounds__(probe_threads) probe_boxes(const __grid_consta
     const int stage = reader.take();
     float sums[64];
     fence_products();
-#pragma unroll
-    for (int k = 0; k < box_width / 16; k++) {
-      const std::uint64_t rows = reader.rows(stage, 0) + k * reader.step,
-                          columns = reader.columns(stage, 0) + k * reader.step;
-      if constexpr (std::is_same_v<Operand, BfloatOperand>)
-        multiply_boxes_bfloat(sums, rows, columns, k > 0);
-      else
-        multiply_boxes_half(sums, rows, columns, k > 0);
-    }
+    multiply_box<Operand>(sums, reader.rows(stage, 0), reader.columns(stage, 0), false);
     commit_products();
     wait_for_products<0>(sums);
+    store_some(sums, out);
+  } else {
+    give_up();
+  }
+}
+
+// Registers with what rows [0, 128) hold by rows [64, 192), which are the depth and 104 numbers long.
+template <class Operand, class Word>
+__global__ void __launch_bounds__(probe_threads) probe_weights(const __grid_constant__ TensorMap map, Word* out) {
+  if constexpr (compiled_for_hopper) {
+    using Ring = ResidentRing<Operand>;
+    using Reader = ResidentReader<Operand>;
+    Ring& ring = *shared_memory<Ring>();
+    if (threadIdx.x == 0) {
+      ring.initialize();
+      publish_barriers();
+      ResidentWriter<Operand> writer(ring, map);
+      writer.load_rows(0);
+      writer.load_columns(64);
+    }
+    __syncthreads();  // the barriers are initialized
+    Reader reader(ring);
+    reader.wait_for_rows();
+    const int stage = reader.take();
+    typename Reader::Weights weights;
+    memcpy(weights, ring.of_rows[0] + threadIdx.x * sizeof weights / sizeof(std::uint16_t), sizeof weights);
+    float sums[64];
 #pragma unroll
-    for (int i = 0; i < 64; i++)
-      if (i % 16 == static_cast<int>(threadIdx.x) % 16) memcpy(&out[4 * threadIdx.x + i / 16], &sums[i], sizeof(Word));
+    for (float& sum : sums) sum = 0;
+    fence_products();
+    reader.multiply_weights(sums, weights, stage);
+    commit_products();
+    wait_for_products<0>(sums);
+    store_some(sums, out);
   } else {
     give_up();
   }

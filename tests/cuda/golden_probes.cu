@@ -272,6 +272,10 @@ void print_hopper() {
               64, 128, sizeof(BoxRing<BfloatOperand>));
   print_boxes("hopper_multiply_boxes_half", "4e-6", probe_boxes<HalfOperand, Word>, pairs_of_16(192 * 32, 17, false),
               64, 128, sizeof(BoxRing<HalfOperand>));
+  print_boxes("hopper_multiply_fragment_bfloat", "4e-6", probe_weights<BfloatOperand, Word>,
+              pairs_of_16(192 * 52, 18, true), 104, 128, sizeof(ResidentRing<BfloatOperand>));
+  print_boxes("hopper_multiply_fragment_half", "4e-6", probe_weights<HalfOperand, Word>,
+              pairs_of_16(192 * 52, 19, false), 104, 128, sizeof(ResidentRing<HalfOperand>));
 }
 
 }  // namespace
