@@ -65,53 +65,38 @@ class ResidentWriter {
 
 // What one of the two warpgroups multiplies.
 template <class Operand>
-class ResidentReader {
+class ResidentReader : public RingPosition<ResidentRing<Operand>> {
  public:
   using Ring = ResidentRing<Operand>;
   using Sums = WarpgroupTile::Sums;
   static constexpr int fragments = Ring::rows / 16;
   using Weights = std::uint32_t[fragments][4];  // of 64 rows, 16 columns in each fragment
 
-  __device__ explicit ResidentReader(Ring& ring) : turns(ring.turns), ring_(ring) {}
+  using RingPosition<Ring>::RingPosition;
 
-  __device__ void wait_for_rows() { wait_for_phase(ring_.rows_landed, 0); }
-
-  // The next tile of columns, once it is there.
-  __device__ int take() {
-    const int stage = place_.stage;
-    wait_for_phase(ring_.full[stage], place_.parity);
-    place_.advance();
-    return stage;
-  }
-  __device__ void hand_back(int stage) { arrive_by_warp(ring_.empty[stage]); }
+  __device__ void wait_for_rows() { wait_for_phase(this->ring_.rows_landed, 0); }
 
   // sums = rows times columns.
   __device__ __forceinline__ void multiply(Sums& sums, int stage) const {
     const int warpgroup = static_cast<int>(threadIdx.x) / warpgroup_threads;
 #pragma unroll
     for (int box = 0; box < Ring::boxes; box++)
-      multiply_box<Operand>(sums, describe_rows(ring_.of_rows[box] + warpgroup * (Ring::rows / 2) * box_width),
-                            describe_rows(ring_.of_columns[stage][box]), box > 0);
+      multiply_box<Operand>(sums, describe_rows(this->ring_.of_rows[box] + warpgroup * (Ring::rows / 2) * box_width),
+                            describe_rows(this->ring_.of_columns[stage][box]), box > 0);
   }
 
   // sums (64 rows, width) += weights times the rows that the columns are: these are the depth of the product.
   __device__ __forceinline__ void multiply_weights(Sums& sums, const Weights& weights, int stage) const {
 #pragma unroll
     for (int k = 0; k < fragments; k++) {
-      const std::uint64_t columns =
-          describe_rows(ring_.of_columns[stage][0] + k * 16 * box_width, static_cast<int>(sizeof(typename Ring::Box)));
+      const std::uint64_t columns = describe_rows(this->ring_.of_columns[stage][0] + k * 16 * box_width,
+                                                  static_cast<int>(sizeof(typename Ring::Box)));
       if constexpr (std::is_same_v<Operand, BfloatOperand>)
         multiply_fragment_bfloat(sums, weights[k], columns, true);
       else
         multiply_fragment_half(sums, weights[k], columns, true);
     }
   }
-
-  Turns turns;
-
- private:
-  Ring& ring_;
-  RingPlace<Ring::stages> place_;
 };
 
 }  // namespace gramless::cuda

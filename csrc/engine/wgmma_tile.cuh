@@ -8,6 +8,11 @@
 
 namespace gramless::cuda {
 
+// A thread that copies lies beside two warpgroups that multiply.
+constexpr int turn_threads = 3 * warpgroup_threads, writer_registers = 24, reader_registers = 240;
+// What a block starts with is what its launch bounds allow, 168 registers a thread: neither more nor less is given out.
+static_assert(writer_registers + 2 * reader_registers == 3 * 168);
+
 // Boxes of rows and of columns in shared memory, aligned to 1024 bytes as their swizzle is.
 template <class Operand>
 struct BoxRing {
@@ -120,13 +125,11 @@ class RingWriter {
   RingPlace<Ring::stages> place_;
 };
 
-// Where a warpgroup is in the ring, and whose turn it is.
-template <class Operand>
-class RingReader {
+// Where a warpgroup is in a ring, and whose turn it is.
+template <class Ring>
+class RingPosition {
  public:
-  using Ring = BoxRing<Operand>;
-
-  __device__ explicit RingReader(Ring& ring) : turns(ring.turns), ring_(ring) {}
+  __device__ explicit RingPosition(Ring& ring) : turns(ring.turns), ring_(ring) {}
 
   // The next stage, once it is there.
   __device__ int take() {
@@ -137,17 +140,28 @@ class RingReader {
   }
   __device__ void hand_back(int stage) { arrive_by_warp(ring_.empty[stage]); }
 
-  __device__ std::uint64_t rows(int stage, int plane) const {
-    const int warpgroup = static_cast<int>(threadIdx.x) / warpgroup_threads;
-    return describe_rows(ring_.of_rows[stage][plane] + warpgroup * (Ring::rows / 2) * box_width);
-  }
-  __device__ std::uint64_t columns(int stage, int plane) const { return describe_rows(ring_.of_columns[stage][plane]); }
-
   Turns turns;
 
- private:
+ protected:
   Ring& ring_;
+
+ private:
   RingPlace<Ring::stages> place_;
+};
+
+template <class Operand>
+class RingReader : public RingPosition<BoxRing<Operand>> {
+ public:
+  using Ring = BoxRing<Operand>;
+  using RingPosition<Ring>::RingPosition;
+
+  __device__ std::uint64_t rows(int stage, int plane) const {
+    const int warpgroup = static_cast<int>(threadIdx.x) / warpgroup_threads;
+    return describe_rows(this->ring_.of_rows[stage][plane] + warpgroup * (Ring::rows / 2) * box_width);
+  }
+  __device__ std::uint64_t columns(int stage, int plane) const {
+    return describe_rows(this->ring_.of_columns[stage][plane]);
+  }
 };
 
 // The sums of a product of two warpgroups, 64 rows each, with 128 columns. Warps lie one below the other, 16 rows each,

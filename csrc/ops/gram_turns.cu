@@ -133,10 +133,6 @@ class TurnSums {
   int lane_, warp_;
 };
 
-constexpr int turn_threads = 3 * warpgroup_threads, writer_registers = 24, reader_registers = 240;
-// What a block starts with is what its launch bounds allow, 168 registers a thread: neither more nor less is given out.
-static_assert(writer_registers + 2 * reader_registers == 3 * 168);
-
 // Tiles of round x and the next ones at table y.
 template <class Operand>
 __global__ void __launch_bounds__(turn_threads, 1)

@@ -10,10 +10,6 @@
 namespace gramless::cuda {
 namespace {
 
-constexpr int turn_threads = 3 * warpgroup_threads, writer_registers = 24, reader_registers = 240;
-// What a block starts with is what its launch bounds allow, 168 registers a thread: neither more nor less is given out.
-static_assert(writer_registers + 2 * reader_registers == 3 * 168);
-
 template <class Operand>
 struct SumsMemory {
   ResidentRing<Operand> ring;
