@@ -68,6 +68,25 @@ TEST(contrastive_losses_have_tiles_for_two_blocks_of_rows) {
     }
 }
 
+// Scratch and what is kept for the backward; float32 rows are two numbers each there. No row is read.
+TEST(contrastive_losses_of_a_million_rows_need_less_than_2_gb) {
+  for (const Dtype dtype : {Dtype::bfloat16, Dtype::float32}) {
+    ContrastForwardTask forward;
+    forward.problem.operand = default_operand(dtype, false);
+    forward.problem.anchors.part_count = 2;
+    for (Matrix& view : forward.problem.anchors.parts) view = {&forward, 500'000, 128, 128, 1, dtype};
+    ContrastBackwardTask backward;
+    backward.problem = forward.problem;
+    const std::size_t saved = contrast_saved_arrays * 1'000'000 * sizeof(double);
+    for (const std::size_t scratch :
+         {contrast_forward_scratch_bytes(forward), contrast_backward_scratch_bytes(backward)})
+      CHECK(scratch > 0 && saved + scratch < 2'000'000'000);
+    if (dtype != Dtype::bfloat16) continue;
+    const std::size_t rows_and_gradients = 2 * 1'000'000 * 128 * sizeof(std::uint16_t);
+    CHECK(rows_and_gradients + saved + contrast_backward_scratch_bytes(backward) < 2'000'000'000);
+  }
+}
+
 TEST(nt_xent_of_every_dtype_is_as_accurate_as_naive_code) {
   use_schedule(0);
   check_cases(nt_xent, Dtype::float32, Operand::split);
