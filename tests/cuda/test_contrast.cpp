@@ -1,6 +1,7 @@
 // The contrastive losses and their gradients from emulated kernels against n x n code in long double, beside naive code
 // in the same dtype.
 #include "contrast_problem.hpp"
+#include "hopper.hpp"
 
 namespace gramless::cuda {
 namespace {
@@ -66,6 +67,34 @@ TEST(contrastive_losses_have_tiles_for_two_blocks_of_rows) {
       shape.stored_bytes = stored_bytes;
       check_cases({shape}, Dtype::float16, Operand::float16);
     }
+}
+
+// Views that are alike: a positive has nearly all of its anchor's softmax, and what is left of it must not be a
+// difference of rounded numbers.
+TEST(gradients_of_views_that_fit_are_accurate_in_bfloat16) {
+  use_schedule(0);
+  const ContrastCase shape{{80, 80}, {}, 128, 0.1};
+  ContrastInput input = input_of(shape, Dtype::bfloat16);
+  const DeviceMatrix& x = input.parts[0];
+  const auto noise = normal_entries(3);
+  input.parts[1] = DeviceMatrix(Dtype::bfloat16, 80, shape.width, [&](std::int64_t i, std::int64_t k) {
+    return x.value(i, k) + (i < 70 ? 0.1 : 3.0) * noise(i, k);  // most of them
+  });
+  const auto truth = NaiveContrast<long double>(shape, input, Dtype::float64).answer().grads;
+  const auto check = [&] {
+    const auto found = ours(shape, input, Dtype::bfloat16, Operand::bfloat16).grads;
+    for (const std::size_t first : {0, 70}) {  // rows that fit, and all others of the first view
+      double error = 0, length = 0;
+      for (std::size_t i = first * 128; i < (first == 0 ? 70 : 80) * 128; i++) {
+        error += (found[i] - truth[i]) * (found[i] - truth[i]);
+        length += truth[i] * truth[i];
+      }
+      CHECK(std::sqrt(error / length) < 6e-3);
+    }
+  };
+  check();
+  const Hopper asked;
+  check();
 }
 
 // Scratch and what is kept for the backward; float32 rows are two numbers each there. No row is read.
