@@ -3,7 +3,7 @@
 
 Each must fail the tests: by wrong answers, by an error of the emulator or, where BUILD is made for
 ThreadSanitizer, as a race. BUILD was made by CMake and Ninja with -DGRAMLESS_CUDA_EMULATOR=ON. With WORDS
-only faults whose name contains them are planted, with --quick only the first one of each source.
+only faults whose name contains them are planted, with --quick only the first one for each group of tests.
 """
 
 from __future__ import annotations
@@ -86,13 +86,17 @@ class Build:
         return work / "test"
 
 
+def tests_for(fault: Fault) -> str:
+    return TESTS.get(fault.sources[0], "hsic_has")
+
+
 def is_told(fault: Fault, build: Build) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         subprocess.run(["cp", "-r", ROOT / "csrc", work], check=True)
         fault.plant(work / "csrc")
         test = build.rebuild(fault, work)
-        tests = TESTS.get(fault.sources[0], "hsic_has")
+        tests = tests_for(fault)
         try:
             return subprocess.run([test, tests], capture_output=True, timeout=300).returncode != 0
         except subprocess.TimeoutExpired:
@@ -106,7 +110,7 @@ def main() -> int:
     faults = [Fault(**entry) for entry in listed]
     chosen = [fault for fault in faults if " ".join(words) in fault.name and fault.race == build.tells_races]
     if "--quick" in sys.argv:
-        chosen = list({fault.sources[0]: fault for fault in reversed(chosen)}.values())
+        chosen = list({tests_for(fault): fault for fault in reversed(chosen)}.values())
     with ThreadPoolExecutor(2) as pool:
         told = list(pool.map(lambda fault: is_told(fault, build), chosen))
     for fault, known in zip(chosen, told, strict=True):
