@@ -32,7 +32,7 @@ class ContrastForward {
     const std::int64_t anchors = pass_.anchors();
     const AnchorLoss loss = loss_of(task_.problem);
     pass_.pack(queue);
-    // Sums are added to it; what is not written is compared by torch, too, which looks at all of two calls' outputs.
+    // Sums are added to it, and what nobody writes is compared as well where torch compares the outputs of two calls.
     queue.clear(task_.saved, static_cast<std::size_t>(contrast_saved_arrays * pass_.saved_rows()) * sizeof(double));
     const double* const limits = find_limits(queue);
     const DeviceAnchorSums sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), 0);

@@ -143,7 +143,7 @@ struct SumsTask {
     bool for_columns;  // whether for their sums, too
     __device__ bool takes_place() const { return tile >= 0; }
   };
-  // With as many meetings at each distance.
+  // How many there are at each distance: the tiles of the block on the right, then of that on the left.
   __device__ int meetings() const { return pairs.symmetric ? 2 * tiles_per_block : 1; }
   __device__ int distance_of(int number) const { return pairs.symmetric ? number / (2 * tiles_per_block) : number; }
   __device__ Meeting meeting(int i, int number) const {

@@ -86,8 +86,8 @@ class SoftmaxSums {
   // stored_bytes: of the sums of columns that a launch leaves, or those at one distance of blocks.
   SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
               std::int64_t busy_blocks, DeviceLayout& layout);
-  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums,
-           Queue& queue) const;  // adds to sums, 0 so far
+  // Adds to sums, which are 0 so far.
+  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const;
 
  private:
   using Shape = SoftmaxShape<Operand>;
