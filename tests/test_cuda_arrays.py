@@ -69,6 +69,65 @@ def test_a_sweep_says_that_it_is_enqueued(device):
     assert told == [(1, 1)]
 
 
+@every_kernel
+@pytest.mark.parametrize("method", ["chi2", "gamma", "permutation"])
+def test_p_values_are_those_of_the_cpu(device, method, kernel):
+    x, y = related(n=20)
+    for ours, theirs, options in ((y, y, {}), (x[::-1], x[::-1].copy(), {"kernel_y": "linear"})):
+        options |= {"kernel": kernel, "method": method, "permutations": 70, "seed": 3}
+        found = gramless.independence_test(device.array(x), device.array(ours), **options)
+        expected = gramless.independence_test(x, theirs, **options)
+        assert (found.method, found.n) == (method, 20)
+        assert found.pvalue == pytest.approx(expected.pvalue, rel=1e-8)
+        assert found.statistic == pytest.approx(expected.statistic, rel=1e-9)
+        if method == "permutation":
+            np.testing.assert_allclose(found.null, expected.null, rtol=1e-9, atol=1e-12)
+
+
+def test_permutations_go_around_in_as_many_copies_as_fit(device, monkeypatch):
+    x, y = map(device.array, related(n=12))
+    options = {"kernel": "rbf", "method": "permutation", "permutations": 70}
+    told = []
+    found = gramless.independence_test(x, y, **options, progress=lambda *counts: told.append(counts))
+    assert told == [(64, 71), (71, 71)]
+    monkeypatch.setattr("gramless._device.independence.COPIED_BYTES", 3 * 12 * 3 * 8)
+    told.clear()
+    again = gramless.independence_test(x, y, **options, progress=lambda *counts: told.append(counts))
+    assert (found.statistic, found.pvalue) == (again.statistic, again.pvalue)
+    np.testing.assert_allclose(found.null, again.null, rtol=1e-12)
+    assert len(told) == 22 + 3
+    assert told[-1] == (71, 71)
+
+
+@pytest.mark.parametrize("method", ["chi2", "gamma", "permutation"])
+def test_p_values_of_constants_and_nan_are_nan(device, method):
+    x, y = related(n=12)
+    options = {"method": method, "permutations": 9}
+    with pytest.warns(RuntimeWarning, match="HSIC of y with itself is not positive"):
+        found = gramless.independence_test(device.array(x), device.array(np.ones_like(y)), **options)
+    assert np.isnan(found.pvalue)
+    y[3, 1] = np.nan
+    assert np.isnan(gramless.independence_test(device.array(x), device.array(y), **options).pvalue)
+
+
+@pytest.mark.parametrize("weighting", ["mean", "pairs"])
+@every_kernel
+def test_minibatches_are_those_of_the_cpu(device, kernel, weighting):
+    ours, theirs = (gramless.MinibatchCKA(kernel, weighting) for _ in range(2))
+    for seed, n in enumerate((8, 13, 8)):
+        xs, ys = [rows(n, 5, seed), rows(n, 3, seed + 10)], [rows(n, 5, seed) ** 2]
+        ours.update(list(map(device.array, xs)), list(map(device.array, ys)))
+        theirs.update(xs, ys)
+        if seed < 2:
+            assert device.is_here(ours._xy)
+        if seed == 1:  # goes on where a checkpoint left off, which is the host
+            state, ours = ours.state_dict(), gramless.MinibatchCKA(kernel, weighting)
+            ours.load_state_dict(state)
+    np.testing.assert_allclose(ours.compute(), theirs.compute(), rtol=1e-9)
+    ours.merge(theirs)
+    np.testing.assert_allclose(ours.compute(), theirs.compute(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("include_diagonal", [False, True])
 def test_the_median_distance_is_that_of_the_cpu(device, include_diagonal):
     for n in (2, 7, 20):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gramless
 import numpy as np
 import pytest
+from gramless import _arrays
 from gramless._device import frameworks, status
 
 
@@ -26,6 +27,7 @@ PAIRS = {
     "dcl": gramless.dcl,
     "info_nce": gramless.info_nce,
     "info_nce_value_and_grad": gramless.info_nce_value_and_grad,
+    "independence_test": gramless.independence_test,
     "row_log_sum_exp": gramless.row_log_sum_exp,
     "row_log_sum_exp_value_and_grad": gramless.row_log_sum_exp_value_and_grad,
 }
@@ -55,7 +57,7 @@ def test_shapes_must_fit(device, function):
     refused(ValueError, f"^{function}: .* is empty, its shape is \\(0, 5\\)", PAIRS[function], x[:0], x)
     if function != "row_log_sum_exp" and function != "row_log_sum_exp_value_and_grad":
         refused(ValueError, f"^{function}: .* has 8 rows but .* has 7", PAIRS[function], x, x[:7])
-    if function not in ("hsic", "cka"):
+    if function not in ("hsic", "cka", "independence_test"):
         refused(ValueError, f"^{function}: .* has 5 columns but .* has 4", PAIRS[function], x, x[:, :4])
 
 
@@ -72,6 +74,15 @@ def test_too_few_rows_are_refused(device):
     x = device.array(rows(3))
     refused(ValueError, "^cka: the unbiased estimator needs at least 4 rows but x has 3$", gramless.cka, x, x)
     refused(ValueError, "^median_distance: at least 2 rows", gramless.median_distance, x[:1])
+    refused(
+        ValueError, "^independence_test: .* at least 4 rows but x has 3$", gramless.independence_test, x, x
+    )
+    refused(
+        ValueError,
+        "^MinibatchCKA.update: the unbiased .* xs\\[0\\] has 3$",
+        gramless.MinibatchCKA().update,
+        [x],
+    )
 
 
 def test_labels_must_be_integers_one_for_each_row(device):
@@ -89,10 +100,8 @@ def test_labels_must_be_integers_one_for_each_row(device):
 
 
 def test_functions_without_a_kernel_say_what_to_do(device):
-    x = device.array(rows())
-    sentence = "is on a GPU, for which there is no kernel of this yet; copy it to the CPU"
-    refused(NotImplementedError, f"^independence_test: x {sentence}", gramless.independence_test, x, x)
-    refused(NotImplementedError, f"xs\\[0\\] {sentence}", gramless.MinibatchCKA().update, [x])
+    sentence = "^a_function: x is on a GPU, for which there is no kernel of this yet; copy it to the CPU"
+    refused(NotImplementedError, sentence, _arrays.describe, "a_function", "x", device.array(rows()))
 
 
 def test_what_an_operation_refuses_names_the_function(device, monkeypatch):

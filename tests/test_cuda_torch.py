@@ -182,15 +182,34 @@ def test_labels_of_the_cpu_and_of_the_device_mean_the_same(device):
         np.testing.assert_allclose(gramless.sup_con(z, given).item(), expected, rtol=1e-9)
 
 
-def test_what_is_gathered_over_processes_has_no_kernel_yet(device, monkeypatch):
-    from gramless.torch import losses
+@pytest.mark.parametrize("method", ["exact", "minibatch"])
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_layers_of_a_model_are_compared_where_it_is(device, method, kernel, monkeypatch):
+    class Wide(torch.nn.Module):  # layers of two dtypes, as of a head that is kept in float64
+        def forward(self, x):
+            return x.double() ** 2
 
-    monkeypatch.setattr(losses, "world_size", lambda: 2)
-    z = device.tensor(rows())
-    with pytest.raises(
-        NotImplementedError, match=r"^NTXentLoss: gather_distributed=True has no CUDA kernels yet"
-    ):
-        NTXentLoss(gather_distributed=True)(z, z)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Tanh(), Wide())
+    net.to("cuda" if device.kind == "cuda" else "cpu")
+    batches = device.tensor(rows(48).astype(np.float32)).split(16)
+    with torch.no_grad():
+        host = [[device.numpy(layer).astype(np.float64) for layer in (net[0](x), net(x))] for x in batches]
+    if method == "minibatch":
+        minibatch = gramless.MinibatchCKA(kernel)
+        for batch in host:
+            minibatch.update(batch)
+        expected = minibatch.compute()
+    else:
+        expected = gramless.cka_matrix(list(map(np.concatenate, zip(*host, strict=True))), kernel=kernel)
+
+    def refuse(tensor):
+        raise AssertionError("copied to the host")
+
+    monkeypatch.setattr("gramless.torch.pooling.owned", refuse)
+    asked = {"layers": ["0", "2"], "progress": False, "kernel": kernel, "method": method}
+    found = gramless.torch.compare_models(net, None, list(batches), **asked)
+    np.testing.assert_allclose(found.matrix, expected, rtol=1e-9)
 
 
 def test_degenerate_representations_are_nan_without_waiting_for_a_warning(device):

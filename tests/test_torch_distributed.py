@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from datetime import timedelta
 
+import devices
 import gramless
 import pytest
 
@@ -28,6 +29,7 @@ CASES = {  # loss, temperature, dtype
     "sup_con_cold": (SupConLoss, 0.002, "float64"),
     "sup_con_negative": (SupConLoss, -0.3, "float64"),
     "sup_con_float32": (SupConLoss, 0.1, "float32"),
+    "sup_con_float32_cold": (SupConLoss, 0.002, "float32"),
 }
 ROWS, WIDTH = 5, 4
 LABELS = [[7, -4, 7, 0, 3], [0, 9, 7, 8, 8], [6, 6, 5, 6, 9]]  # of processes: alone, in pairs, here and there
@@ -134,7 +136,9 @@ def check_refusals(rank, world):
         grad.sum().backward()
 
 
-def process(rank, world, meeting):
+def process(rank, world, meeting, kind):
+    if kind is not None:
+        devices.device(kind, pytest.MonkeyPatch())
     torch.set_num_threads(1)
     gramless.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -156,9 +160,10 @@ def process(rank, world, meeting):
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_processes_agree_with_one_process(world, tmp_path, monkeypatch):
+def test_processes_agree_with_one_process(world, tmp_path, monkeypatch, request):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.multiprocessing.spawn(process, (world, tmp_path / "meeting"), nprocs=world)
+    kind = request.config.getoption("--tensors-on")
+    torch.multiprocessing.spawn(process, (world, tmp_path / "meeting", kind), nprocs=world)
 
 
 def test_without_a_process_group_gathering_changes_nothing():

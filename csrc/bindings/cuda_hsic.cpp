@@ -33,10 +33,11 @@ cuda::HsicTask hsic_task(const py::tuple& x, const py::tuple& y, const Kernel& k
 }
 
 void hsic(const py::tuple& place, const py::tuple& x, const py::tuple& y, const Kernel& kernel_x,
-          const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths,
-          Address values) {
+          const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths, Address values,
+          Address spreads) {
   cuda::HsicTask task = hsic_task(x, y, kernel_x, kernel_y, unbiased, allow_tf32, row_sums, bandwidths);
   task.values = pointer<double>(values);
+  task.spreads = pointer<double>(spreads);
   Launch(place).run(cuda::hsic_scratch_bytes, cuda::hsic, task);
 }
 

@@ -58,6 +58,7 @@ struct HsicTask {
   double* values = nullptr;        // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
   double* row_sums = nullptr;      // (2, n) for the backward, or null
   double* bandwidths = nullptr;    // (2) sigma^2 of x and y (0: linear) for the backward, or null
+  double* spreads = nullptr;       // (2) of x and y: mean k_ii - mean k_ij over i != j; or null
   std::int64_t busy_blocks = 528;  // so many keep a GPU busy; of compute capability 9.0 only
 };
 

@@ -19,12 +19,18 @@ struct FinishTask {
   const double* products;  // (3) over i < j
   double* row_sums;        // (2, n); biased, they get the diagonal
   double* values;          // (3)
+  double* spreads;         // (2) or null
 };
 
 // Of two layers: products of the row sums and of the diagonals (xy, xx, yy), then the totals.
 struct RowProducts {
   double rows[3], diagonals[3], totals[2];
 };
+
+// What does not depend on the kernel's shift: mean k_ii - mean k_ij over i != j.
+__device__ double spread_of(double trace, double total, double n, bool biased) {
+  return trace / n - (total - (biased ? trace : 0)) / (n * (n - 1));
+}
 
 __device__ double hsic_of_pair(const RowProducts& sums, double product, int pair, int first, int second, double n,
                                bool biased) {
@@ -35,11 +41,13 @@ __device__ double hsic_of_pair(const RowProducts& sums, double product, int pair
 template <class Operand>
 __global__ void __launch_bounds__(finish_threads) finish_hsic(FinishTask<Operand> task) {
   const std::int64_t n = task.n;
-  double sums[8] = {};
+  double sums[10] = {};
   for (std::int64_t i = threadIdx.x; i < n; i += finish_threads) {
     double r[2], d[2];
     for (int layer = 0; layer < 2; layer++) {
-      d[layer] = task.biased ? diagonal(task.layers[layer], i) : 0;
+      const double own = diagonal(task.layers[layer], i);
+      sums[8 + layer] += own;
+      d[layer] = task.biased ? own : 0;
       r[layer] = task.row_sums[layer * n + i] += d[layer];
       sums[6 + layer] += r[layer];
     }
@@ -60,6 +68,9 @@ __global__ void __launch_bounds__(finish_threads) finish_hsic(FinishTask<Operand
   const double yy = y.unit * y.unit * hsic_of_pair(rows, task.products[2], 2, 1, 1, count, task.biased);
   task.values[1] = unless_rounding(xx, task.products[1], rows.totals[0], x, count);
   task.values[2] = unless_rounding(yy, task.products[2], rows.totals[1], y, count);
+  if (task.spreads == nullptr) return;
+  task.spreads[0] = x.unit * spread_of(sums[8], rows.totals[0], count, task.biased);
+  task.spreads[1] = y.unit * spread_of(sums[9], rows.totals[1], count, task.biased);
 }
 
 template <class Operand>
@@ -91,8 +102,9 @@ class Hsic {
                                      task_.estimator == HsicEstimator::biased,
                                      products_,
                                      row_sums_,
-                                     task_.values};
-    queue.launch(finish_hsic<Operand>, {1}, finish_threads, 8 * finish_threads / warp_lanes * sizeof(double), finish);
+                                     task_.values,
+                                     task_.spreads};
+    queue.launch(finish_hsic<Operand>, {1}, finish_threads, 10 * finish_threads / warp_lanes * sizeof(double), finish);
     return queue.error();
   }
 

@@ -51,6 +51,18 @@ def any_on_device(*arrays: object) -> bool:
     return any(is_on_device(x) for x in arrays)
 
 
+def to_host(x: Any) -> np.ndarray[Any, Any]:
+    """What an array holds, as numpy's; waits for a device until it is there."""
+    if is_tensor(x):
+        return np.asarray(x.detach().cpu().numpy())
+    return np.asarray(x.get() if hasattr(x, "get") else x)
+
+
+def are_together(x: Any, y: Any) -> bool:
+    """Whether two arrays are of one library and on one device, so that they can be added up there."""
+    return type(x) is type(y) and getattr(x, "device", None) == getattr(y, "device", None)
+
+
 def _no_kernel(function: str, name: str) -> Exception:
     return NotImplementedError(
         f"{function}: {name} is on a GPU, for which there is no kernel of this yet; "

@@ -21,6 +21,7 @@ def hsic(
     row_sums: int,
     bandwidths: int,
     values: int,
+    spreads: int,
     /,
 ) -> None: ...
 def hsic_matrix(

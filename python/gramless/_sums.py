@@ -31,6 +31,21 @@ class HsicValues:
     n: int
 
 
+@dataclass(frozen=True)
+class PairSums:
+    """HSIC of two representations with each other and with themselves.
+
+    spread: mean k_ii - mean k_ij over i != j.
+    """
+
+    xy: float
+    xx: float
+    yy: float
+    spread_x: float
+    spread_y: float
+    n: int
+
+
 def core_kernel(kernel: Kernel) -> CoreKernel:
     """A kernel as the core reads it."""
     if isinstance(kernel, RBF):

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,8 @@ def independence_test(
     seed: of the permutations, an int or a numpy Generator; the same seed gives the same p-value.
     progress: shows a bar over the permutations, or calls what it is given with (done, total).
 
+    Arrays of a GPU are tested there; the answer is waited for.
+
     Returns an IndependenceResult of Python floats. A constant input has p-value NaN with one RuntimeWarning;
     NaN in the data gives NaN. Raises ValueError for different numbers of rows, fewer than 4 rows, an unknown
     method or kernel, a negative seed and fewer than 1 permutation, TypeError for values of another type,
@@ -87,8 +89,12 @@ def independence_test(
     if method not in ("chi2", "gamma", "permutation"):
         raise ValueError(f'{function}: method must be "chi2", "gamma" or "permutation" but is {method!r}')
     kernel_x = as_kernel(kernel, function)
-    _check_rows(x, y, method)
-    pair = _Pair(x, y, kernel_x, kernel_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y"))
+    kernels = kernel_x, kernel_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
+    pair = _pair_of(function, x, y, kernels)
+    if pair.rows < _LEAST_ROWS:
+        raise ValueError(
+            f"{function}: method {method!r} needs at least {_LEAST_ROWS} rows but x has {pair.rows}"
+        )
     if method == "chi2":
         return _chi2_test(pair)
     if method == "gamma":
@@ -98,47 +104,58 @@ def independence_test(
         return _permutation_test(pair, count, generator, report)
 
 
-def _check_rows(x: Any, y: Any, method: str) -> None:
-    function = "independence_test"
+class _Pair(Protocol):
+    """The two inputs with their kernels, as every method hands them on."""
+
+    @property
+    def rows(self) -> int: ...
+    def sums(self, estimator: Estimator) -> _sums.PairSums: ...
+    def permuted_hsic(
+        self, orders: npt.NDArray[np.int64], progress: _Progress | None
+    ) -> _sums.Floats:  # (B, n) -> (B,)
+        """Unbiased HSIC of x with y in these orders."""
+
+
+def _pair_of(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel]) -> _Pair:
+    if _arrays.any_on_device(x, y):
+        from ._device.independence import device_pair
+
+        return device_pair(function, x, y, kernels)
     described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
     _arrays.check_rows(function, "x", described_x, "y", described_y)
-    n = _arrays.rows_of(described_x)
-    if n < _LEAST_ROWS:
-        raise ValueError(f"{function}: method {method!r} needs at least {_LEAST_ROWS} rows but x has {n}")
+    return _CorePair(function, x, y, kernels, _arrays.rows_of(described_x))
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """The two inputs with their kernels, as every method hands them on."""
+class _CorePair:
+    """Of the CPU."""
 
+    function: str
     x: Any
     y: Any
-    kernel_x: Kernel
-    kernel_y: Kernel
+    kernels: tuple[Kernel, Kernel]
+    rows: int
 
-    def hsic_values(self, estimator: Estimator) -> _sums.HsicValues:
-        return _sums.hsic_values(
-            "independence_test", [self.x], [self.y], [self.kernel_x], [self.kernel_y], estimator
-        )
+    def sums(self, estimator: Estimator) -> _sums.PairSums:
+        kernel_x, kernel_y = self.kernels
+        found = _sums.hsic_values(self.function, [self.x], [self.y], kernel_x, kernel_y, estimator)
+        xy, xx, yy = float(found.xy[0, 0]), float(found.xx[0]), float(found.yy[0])
+        spread_x, spread_y = found.diagonal_x[0] - found.mean_x[0], found.diagonal_y[0] - found.mean_y[0]
+        return _sums.PairSums(xy, xx, yy, float(spread_x), float(spread_y), found.n)
 
-    def permuted_hsic(
-        self, orders: npt.NDArray[np.int64], progress: _Progress | None
-    ) -> npt.NDArray[np.float64]:  # (B, n) -> (B,)
-        return _sums.permuted_hsic(
-            "independence_test", self.x, self.y, self.kernel_x, self.kernel_y, orders, "unbiased", progress
-        )
+    def permuted_hsic(self, orders: npt.NDArray[np.int64], progress: _Progress | None) -> _sums.Floats:
+        return _sums.permuted_hsic(self.function, self.x, self.y, *self.kernels, orders, "unbiased", progress)
 
 
 def _chi2_test(pair: _Pair) -> IndependenceResult:
-    values = pair.hsic_values("unbiased")
-    xy, xx, yy = float(values.xy[0, 0]), float(values.xx[0]), float(values.yy[0])
-    if _is_constant(xx, yy):
-        return IndependenceResult(math.nan, math.nan, "chi2", values.n)
-    statistic = xy / math.sqrt(xx * yy)
-    t = values.n * statistic + 1
+    sums = pair.sums("unbiased")
+    if _is_constant(sums.xx, sums.yy):
+        return IndependenceResult(math.nan, math.nan, "chi2", sums.n)
+    statistic = sums.xy / math.sqrt(sums.xx * sums.yy)
+    t = sums.n * statistic + 1
     # P(chi^2_1 > t) = P(|N(0, 1)| > sqrt(t)) = erfc(sqrt(t / 2)), and 1 for t < 0; NaN stays NaN
     pvalue = 1.0 if t < 0 else math.erfc(math.sqrt(t / 2))
-    return IndependenceResult(statistic, pvalue, "chi2", values.n)
+    return IndependenceResult(statistic, pvalue, "chi2", sums.n)
 
 
 def _gamma_test(pair: _Pair) -> IndependenceResult:
@@ -148,16 +165,13 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
         raise ImportError(
             'independence_test: method "gamma" needs scipy; install it with: pip install "gramless[stats]"'
         ) from None
-    values = pair.hsic_values("biased")
-    n = values.n
-    statistic = float(values.xy[0, 0])
-    trace_x = float(values.diagonal_x[0] - values.mean_x[0])
-    trace_y = float(values.diagonal_y[0] - values.mean_y[0])
-    norm2_x = float(values.xx[0]) - trace_x**2 / (n - 1)
-    norm2_y = float(values.yy[0]) - trace_y**2 / (n - 1)
+    sums = pair.sums("biased")
+    n, statistic = sums.n, sums.xy
+    norm2_x = sums.xx - sums.spread_x**2 / (n - 1)
+    norm2_y = sums.yy - sums.spread_y**2 / (n - 1)
     if _is_constant(norm2_x, norm2_y):
         return IndependenceResult(statistic, math.nan, "gamma", n)
-    mean = trace_x * trace_y / (n - 1)
+    mean = sums.spread_x * sums.spread_y / (n - 1)
     variance = 2 * norm2_x * norm2_y / ((n + 1) * (n - 2))
     pvalue = float(gammaincc(mean**2 / variance, statistic * mean / variance))
     return IndependenceResult(statistic, pvalue, "gamma", n)
@@ -166,17 +180,17 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
 def _permutation_test(
     pair: _Pair, permutations: int, generator: np.random.Generator, report: _Progress | None
 ) -> IndependenceResult:
-    values = pair.hsic_values("unbiased")
-    n = values.n
-    sums = np.empty(1 + permutations)
-    for start in range(0, len(sums), _ORDERS_AT_ONCE):
-        batch = sums[start : start + _ORDERS_AT_ONCE]
+    own = pair.sums("unbiased")
+    n = own.n
+    values = np.empty(1 + permutations)
+    for start in range(0, len(values), _ORDERS_AT_ONCE):
+        batch = values[start : start + _ORDERS_AT_ONCE]
         # The first order changes nothing: T is summed as every T_b is, so that ties are ties.
         orders = [np.arange(n)] * (start == 0)
         orders += [generator.permutation(n) for _ in range(len(batch) - len(orders))]
-        batch[:] = pair.permuted_hsic(np.stack(orders), _share(report, start, len(batch), len(sums)))
-    statistic, null = float(sums[0]), sums[1:]
-    if _is_constant(float(values.xx[0]), float(values.yy[0])):
+        batch[:] = pair.permuted_hsic(np.stack(orders), _share(report, start, len(batch), len(values)))
+    statistic, null = float(values[0]), values[1:]
+    if _is_constant(own.xx, own.yy):
         return IndependenceResult(statistic, math.nan, "permutation", n, null)
     above = int(np.count_nonzero(null >= statistic - _TIE * null.std()))
     pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + permutations)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _sums
+from . import _arrays, _sums
 from .kernels import KernelLike, as_kernel
 
 __all__ = ["MinibatchCKA"]
@@ -56,15 +56,16 @@ class MinibatchCKA:
         """Forget every batch."""
         self._batches = 0
         self._with_itself = False
-        self._xy = np.zeros((0, 0))
-        self._xx = np.zeros(0)
-        self._yy = np.zeros(0)
+        self._xy: Any = np.zeros((0, 0))  # sums are never written to: they may be shared
+        self._xx: Any = np.zeros(0)
+        self._yy: Any = np.zeros(0)
 
     def update(self, xs: Any, ys: Any = None) -> None:
         """Add one batch.
 
         xs, ys: the layers of one or two models on the same n examples, as sequences of arrays (n, p_i); one
-            array (n, p) stands for one layer. ys=None compares xs with itself.
+            array (n, p) stands for one layer. ys=None compares xs with itself. Sums of batches on a GPU stay
+            there, and nothing waits for them before `compute`.
 
         Raises ValueError for fewer than 4 rows, rows that differ in number, and another number of layers than
         in earlier batches; what was accumulated stays as it was.
@@ -73,12 +74,19 @@ class MinibatchCKA:
         layers_y = None if ys is None else _as_layers("ys", ys)
         width_y = len(layers_x if layers_y is None else layers_y)
         self._check_layers("update", layers_y is None, (len(layers_x), width_y))
-        kernels_x, kernels_y = [self.kernel] * len(layers_x), [self.kernel] * width_y
-        values = _sums.hsic_values(
-            "MinibatchCKA.update", layers_x, layers_y, kernels_x, kernels_y, "unbiased"
-        )
-        weight = values.n * (values.n - 3) if self.weighting == "pairs" else 1
-        self._add(1, layers_y is None, weight * values.xy, weight * values.xx, weight * values.yy)
+        sums, n = self._sums_of_batch(layers_x, layers_y)
+        weight = n * (n - 3) if self.weighting == "pairs" else 1
+        self._add(1, layers_y is None, *(weight * values for values in sums))
+
+    def _sums_of_batch(self, xs: Sequence[Any], ys: Sequence[Any] | None) -> tuple[tuple[Any, Any, Any], int]:
+        """HSIC of xs with ys, and of each with itself, where the layers live; and the rows."""
+        function = "MinibatchCKA.update"
+        if _arrays.any_on_device(*xs, *(ys or ())):
+            from ._device import hsic as device
+
+            return device.layer_sums(function, xs, ys, self.kernel, "unbiased")
+        values = _sums.hsic_values(function, xs, ys, self.kernel, self.kernel, "unbiased")
+        return (values.xy, values.xx, values.yy), values.n
 
     def compute(self) -> _Array:
         """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).
@@ -89,15 +97,16 @@ class MinibatchCKA:
         """
         if self._batches == 0:
             raise RuntimeError("MinibatchCKA.compute: there is no batch to compute from; call update first")
-        if np.any(self._xx <= 0) or np.any(self._yy <= 0):
+        xy, xx, yy = self._on_host()
+        if np.any(xx <= 0) or np.any(yy <= 0):
             warnings.warn(
                 "MinibatchCKA.compute: the CKA is NaN where a layer is constant, its HSIC with itself not "
                 "positive",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        product = np.outer(_positive_or_nan(self._xx), _positive_or_nan(self._yy))
-        return np.asarray(self._xy / np.sqrt(product))
+        product = np.outer(_positive_or_nan(xx), _positive_or_nan(yy))
+        return np.asarray(xy / np.sqrt(product))
 
     def merge(self, other: MinibatchCKA) -> None:
         """Add the batches that `other` has seen, from another process perhaps.
@@ -117,18 +126,19 @@ class MinibatchCKA:
         if other._batches == 0:
             return
         self._check_layers("merge", other._with_itself, other._xy.shape)
-        self._add(other._batches, other._with_itself, other._xy, other._xx, other._yy)
+        self._add(other._batches, other._with_itself, *other._on_host())
 
     def state_dict(self) -> dict[str, Any]:
         """All that was accumulated, as numbers, strings and lists, for JSON, torch.save and numpy.savez."""
+        xy, xx, yy = self._on_host()
         return {
             "kernel": repr(self.kernel),
             "weighting": self.weighting,
             "batches": self._batches,
             "with_itself": self._with_itself,
-            "sum_xy": self._xy.tolist(),
-            "sum_xx": self._xx.tolist(),
-            "sum_yy": self._yy.tolist(),
+            "sum_xy": xy.tolist(),
+            "sum_xx": xx.tolist(),
+            "sum_yy": yy.tolist(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -173,13 +183,21 @@ class MinibatchCKA:
                     f"MinibatchCKA.{method}: {name} has {count} layers but in earlier batches it had {before}"
                 )
 
-    def _add(self, batches: int, with_itself: bool, xy: _Array, xx: _Array, yy: _Array) -> None:
-        first = self._batches == 0
+    def _add(self, batches: int, with_itself: bool, *added: Any) -> None:
+        """Sums xy, xx, yy; where those so far live on another device, all go to the host."""
+        if self._batches > 0:
+            before = self._xy, self._xx, self._yy
+            if not _arrays.are_together(self._xy, added[0]):
+                before, added = self._on_host(), tuple(map(_arrays.to_host, added))
+            added = tuple(ours + new for ours, new in zip(before, added, strict=True))
         self._batches += batches
         self._with_itself = with_itself
-        self._xy = xy.copy() if first else self._xy + xy
-        self._xx = xx.copy() if first else self._xx + xx
-        self._yy = yy.copy() if first else self._yy + yy
+        self._xy, self._xx, self._yy = added
+
+    def _on_host(self) -> tuple[_Array, _Array, _Array]:
+        """The sums, xy, xx, yy; waits for them."""
+        xy, xx, yy = map(_arrays.to_host, (self._xy, self._xx, self._yy))
+        return xy, xx, yy
 
 
 def _as_layers(argument: str, layers: Any) -> Sequence[Any]:

@@ -50,6 +50,15 @@ class NaiveGram {
     return (products - 2 / n * row_products + total_k * total_l / (n * n)) / ((n - 1) * (n - 1));
   }
 
+  // mean k_ii - mean k_ij over i != j
+  T spread() const {
+    T trace = 0, total = 0;
+    for (std::size_t i = 0; i < n_; i++)
+      for (std::size_t j = 0; j < n_; j++) (i == j ? trace : total) += values_[i * n_ + j];
+    const T n = static_cast<T>(n_);
+    return trace / n - total / (n * (n - 1));
+  }
+
  private:
   template <class Source>
   static T entry(const Source& x, std::size_t i, std::size_t k) {

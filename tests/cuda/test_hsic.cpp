@@ -45,6 +45,32 @@ TEST(hsic_of_unusual_rows) {
   }
 }
 
+TEST(hsic_has_spreads_as_accurate_as_naive_code) {
+  use_schedule(1);
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16, Dtype::float64}) {
+    Accuracy spread;
+    for (int kernels = 0; kernels < 4; kernels++)
+      for (const bool unbiased : {true, false}) {
+        const Layers layers = layers_of(dtype, 67, 20, 9, kernels);
+        const DeviceMemory spreads(2 * sizeof(double));
+        HsicTask task;
+        task.spreads = spreads.as<double>();
+        ours(layers, unbiased, default_operand(dtype, false), task);
+        const std::vector<double> found = spreads.values<double>();
+        for (const bool of_y : {false, true}) {
+          const DeviceMatrix& rows = of_y ? layers.y : layers.x;
+          const double sigma = of_y ? layers.sigma_y : layers.sigma_x;
+          const auto truth = static_cast<double>(NaiveGram<long double>(rows, sigma).spread());
+          const double naive_value = dtype == Dtype::float64
+                                         ? NaiveGram<double>(rows, sigma).spread()
+                                         : static_cast<double>(NaiveGram<float>(rows, sigma).spread());
+          spread.add(found[of_y] / truth, naive_value / truth, 1);
+        }
+      }
+    CHECK(spread.holds(dtype, name_of(dtype)));
+  }
+}
+
 TEST(hsic_says_what_is_wrong) {
   HsicTask task;
   const DeviceMatrix x(Dtype::float32, 5, 2, normal_entries(1)), y(Dtype::float32, 6, 2, normal_entries(2));

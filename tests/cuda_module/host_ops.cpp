@@ -90,7 +90,7 @@ double usable_temperature(double number, const double* on_device) {
   return temperature == 0 || std::isinf(temperature) ? NAN : temperature;
 }
 
-constexpr std::size_t limits_array = 5;
+constexpr std::size_t counts_array = 4, limits_array = 5;
 
 // saved: what the forward left for the backward, or null.
 ContrastProblem contrast_problem(const ContrastTask& task, const double* saved) {
@@ -137,6 +137,10 @@ const char* hsic(const HsicTask& task, void* scratch, void*) {
   if (task.bandwidths) {
     task.bandwidths[0] = std::pow(x.kernel.sigma.value_or(0), 2);
     task.bandwidths[1] = std::pow(y.kernel.sigma.value_or(0), 2);
+  }
+  if (task.spreads) {
+    task.spreads[0] = found.diagonal_x[0] - found.mean_x[0];
+    task.spreads[1] = found.diagonal_y[0] - found.mean_y[0];
   }
   return nullptr;
 }
@@ -212,6 +216,9 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
                       std::ranges::copy(problem.anchor_limits, task.saved + limits_array * sums.shift.size()).out);
   for (std::size_t field = 0; field < std::size(saved_fields); field++)
     std::ranges::copy(sums.*saved_fields[field], task.saved + field * sums.shift.size());
+  double* const counts = task.saved + counts_array * sums.shift.size();
+  double* const of_keys = std::ranges::copy(positive_counts(problem, false), counts).out;
+  if (!problem.keys.empty()) std::ranges::copy(positive_counts(problem, true), of_keys);
   if (task.mean) {
     *task.mean = 0;
     for (const double loss : losses.rows) *task.mean += loss / static_cast<double>(losses.rows.size());
@@ -222,8 +229,11 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
 std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask&) { return 256; }
 
 const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
-  const ContrastProblem problem = contrast_problem(task.problem, task.saved);
+  ContrastProblem problem = contrast_problem(task.problem, task.saved);
   const std::size_t rows = problem.anchor_groups.size(), columns = problem.key_groups.size();
+  const double* const counts = task.saved + counts_array * (rows + columns);
+  problem.anchor_positives.assign(counts, counts + rows);
+  problem.key_positives.assign(counts + rows, counts + rows + columns);
   ContrastSums sums;
   for (std::size_t field = 0; field < std::size(saved_fields); field++)
     (sums.*saved_fields[field])

@@ -61,6 +61,24 @@ def _values(
     return place, found, compute_dtype(place.framework.dtype(arrays[0]))
 
 
+def layer_sums(
+    function: str,
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None,
+    kernel: Kernel,
+    estimator: Estimator,
+    report: Report = None,
+) -> tuple[tuple[Array, Array, Array], int]:
+    """`gramless._sums.hsic_values` of device arrays: (xs, ys), (xs,), (ys,), float64, and the rows."""
+    named = _named(xs, ys)
+    _, sums, _ = _values(function, *named, (kernel, kernel), estimator, report)
+    return sums, len(xs[0])
+
+
+def _named(xs: Sequence[Any], ys: Sequence[Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    return {f"xs[{i}]": x for i, x in enumerate(xs)}, {f"ys[{i}]": y for i, y in enumerate(ys or ())}
+
+
 def _aligned(framework: Framework, values: tuple[Array, Array, Array]) -> Array:
     """xy / sqrt(xx yy), NaN where either is not positive."""
     xy, xx, yy = values
@@ -97,8 +115,7 @@ def matrix(
     """`gramless.hsic_matrix` or, aligned, `gramless.cka_matrix`: (len(xs), len(ys))."""
     for name, layers in [("xs", xs), *([] if ys is None else [("ys", ys)])]:
         _arrays.check_layers(function, name, layers)
-    named = [{f"xs[{i}]": x for i, x in enumerate(xs)}, {f"ys[{i}]": y for i, y in enumerate(ys or ())}]
-    place, values, dtype = _values(function, named[0], named[1], (kernel, kernel), estimator, report)
+    place, values, dtype = _values(function, *_named(xs, ys), (kernel, kernel), estimator, report)
     return place.framework.cast(_aligned(place.framework, values) if aligned else values[0], dtype)
 
 

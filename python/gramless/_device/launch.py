@@ -136,11 +136,14 @@ class HsicLaunch:
         values: Array,
         row_sums: Array | None = None,
         bandwidths: Array | None = None,
+        spreads: Array | None = None,
     ) -> None:
-        """Fills values (3,), HSIC of x with y, x with x, y with y, and where given what `pair_grad` needs."""
+        """Fills values (3,), HSIC of x with y, x with x, y with y, and where given what `pair_grad` needs
+        and spreads (2,), mean k_ii - mean k_ij over i != j of x and y.
+        """
         place = self.place
         arguments = place.described(x), place.described(y), kernel_x, kernel_y, self.unbiased, self.allow_tf32
-        place.run("hsic", *arguments, *map(place.address, (row_sums, bandwidths, values)))
+        place.run("hsic", *arguments, *map(place.address, (row_sums, bandwidths, values, spreads)))
 
     def matrix(
         self,

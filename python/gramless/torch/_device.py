@@ -28,12 +28,17 @@ def place(function: str, x: Tensor) -> Place:
     return Place(function, framework, framework.device(x), cuda_module(function))
 
 
+def unread(temperature: Tensor, x: Tensor) -> Tensor:
+    """A device's temperature as float64 (1,) of x's device, which nobody waits for."""
+    return temperature.detach().resolve_neg().to(x.device, torch.float64).reshape(1)
+
+
 def temperature_of(arguments: Arguments) -> float | Tensor:
-    """A number, or where a device holds it float64 (1,) of the anchors' device, which nobody waits for."""
+    """A number, or what a device will read."""
     learned = arguments.learned_temperature
     if learned is None or not on_device(learned):
         return arguments.temperature()
-    return learned.detach().resolve_neg().to(arguments.anchors[0].device, torch.float64).reshape(1)
+    return unread(learned, arguments.anchors[0])
 
 
 class DeviceProblem:

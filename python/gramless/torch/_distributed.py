@@ -15,30 +15,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._contrast import NO_GROUPS, Groups, Kind
+from .._contrast import Kind
 from .._losses import as_temperature
 from ._derivatives import Final
+from ._device import unread
+from ._framework import on_device
 from ._gather import all_gather, check_shards, rank
-from ._meeting import AnchorSums, Meeting, Settings
+from ._meeting import AnchorSums, Settings, meet
+from ._options import compute_dtype
 
 
-def _instances(n: int, world: int) -> list[Groups]:
+def _instances(n: int, world: int, place: torch.device) -> list[Tensor]:
     """Of both views of n examples in each process: rows i of a process's views are one example."""
-    return [np.tile(np.arange(n, dtype=np.int64) + n * process, 2) for process in range(world)]
+    return [(torch.arange(n, device=place) + n * process).repeat(2) for process in range(world)]
 
 
-def _gathered_groups(labels: Tensor) -> list[Groups]:
-    """One number for each label, in every process."""
+def _gathered_groups(labels: Tensor) -> list[Tensor]:
+    """One number from 0 for each label, in every process."""
     every = all_gather(labels.to(torch.int64))
-    numbers = np.unique(torch.cat(every).numpy(), return_inverse=True)[1]
-    return np.split(numbers.astype(np.int64), len(every))
+    numbers = torch.unique(torch.cat(every), return_inverse=True)[1]
+    return list(numbers.split([len(part) for part in every]))
+
+
+def _partners(groups: list[Tensor]) -> list[Tensor]:
+    """How many others there are in each row's group, in every process."""
+    every = torch.cat(groups)
+    sizes = torch.zeros_like(every).index_add_(0, every, torch.ones_like(every))  # of integers: in any order
+    return list((sizes[every] - 1).split([len(group) for group in groups]))
 
 
 class _Shard:
     """One process's anchors: what they make of each other, and of the rows of other processes."""
 
     def __init__(
-        self, settings: Settings, parts: list[Tensor], groups: list[Groups], meet_self: bool
+        self, settings: Settings, parts: list[Tensor], groups: list[Tensor], meet_self: bool
     ) -> None:
         """parts and groups: for every process its rows, both sides where they do not meet themselves."""
         n, own = len(parts[0]) // (1 if meet_self else 2), rank()
@@ -46,45 +56,52 @@ class _Shard:
         first, second = slice(0, n), slice(n, 2 * n)
         self.anchors = [first] if meet_self else [first, second]
         self.keys = [first] if meet_self else [second, first]
-        counts = np.bincount(np.concatenate(groups)) - 1
-        self.counts = [counts[group] for group in groups]
+        self.counts = _partners(groups)
         self.own, self.meet_self = own, meet_self
         rows, group = parts[own], groups[own]
         if meet_self:
-            self.near = Meeting(settings, [rows], [], (group, NO_GROUPS))
+            self.near = meet(settings, rows, [], (group, None), False)
         else:
-            self.near = Meeting(settings, [rows[first]], [rows[second]], (group[first], group[second]))
+            self.near = meet(settings, rows[first], [rows[second]], (group[first], group[second]), True)
         self.far = [
-            Meeting(
+            meet(
                 settings,
-                [rows[anchors]],
+                rows[anchors],
                 [parts[process][keys] for process in self.others],
-                (group[anchors], np.concatenate([groups[process][keys] for process in self.others])),
+                (group[anchors], torch.cat([groups[process][keys] for process in self.others])),
+                False,
             )
             for anchors, keys in zip(self.anchors, self.keys, strict=True)
         ]
         far_sums = [far.sums.part(slice(0, n)) for far in self.far]
         self.sums = self.near.sums.merge(AnchorSums.joined(far_sums))
-        told = all_gather(torch.from_numpy(self.sums.packed()))
-        self.told = [AnchorSums(*sums.numpy()) for sums in told]
-        self.weight = len(parts) / max(int(np.sum(np.concatenate(self.counts) > 0)), 1)
+        self.told = [AnchorSums(*sums) for sums in all_gather(self.sums.packed())]
+        counted = (torch.cat(self.counts) > 0).sum().clamp(min=1)
+        self.weight = len(parts) / counted.double()
 
-    def loss(self, kind: Kind) -> float:
-        return self.weight * float(np.sum(self.sums.losses(self.counts[self.own], kind)))
+    def loss(self, kind: Kind) -> Tensor:
+        return self.weight * _total(self.sums.losses(self.counts[self.own], kind))
 
-    def backward(self, factor: float) -> tuple[Tensor, float]:
+    def backward(self, factor: Tensor) -> tuple[Tensor, Tensor | float]:
         """Gradients of own rows and of the temperature, times `factor`."""
-        weight, counts = factor * self.weight, self.counts
-        grads, by_temperature = self.near.backward(self.sums, counts[self.own], weight, True)
+        weight, counts = factor.double() * self.weight, self.counts
+        grads, by_temperature = self.near.backward(self.sums, counts[self.own], weight)
         for i, (anchors, keys) in enumerate(zip(self.anchors, self.keys, strict=True)):
             sums = [self.sums.part(anchors), *(self.told[process].part(keys) for process in self.others)]
             of_both = [counts[self.own][anchors], *(counts[process][keys] for process in self.others)]
-            (found,), value = self.far[i].backward(
-                AnchorSums.joined(sums), np.concatenate(of_both), weight, False
-            )
+            (found,), value = self.far[i].backward(AnchorSums.joined(sums), torch.cat(of_both), weight)
             grads[i].add_(found)
-            by_temperature += 0.5 * value  # of every pair, both directions are seen here and there
+            by_temperature = by_temperature + 0.5 * value  # of every pair, both directions: here and there
         return torch.cat(grads), by_temperature
+
+
+def _total(losses: Tensor) -> Tensor:
+    """Their sum, with the same bits for any number of threads."""
+    return (
+        losses.sum()
+        if on_device(losses)
+        else torch.tensor(float(np.add.reduce(losses.numpy())), dtype=losses.dtype)
+    )
 
 
 class GatheredContrast(torch.autograd.Function):
@@ -105,27 +122,36 @@ class GatheredContrast(torch.autograd.Function):
         labels: Tensor | None,
         *sides: Tensor,
     ) -> Tensor:
-        if learned is not None:
-            temperature = as_temperature(function, learned.item())
+        known = temperature if learned is None else _known(function, learned, sides[0])
         check_shards(function, sides[0])
-        parts = all_gather(torch.cat(sides))
-        groups = _instances(len(sides[0]), len(parts)) if labels is None else _gathered_groups(labels)
-        ctx.shard = _Shard(Settings(temperature, True, kind), parts, groups, meet_self)
+        parts = all_gather(torch.cat([side.resolve_neg() for side in sides]))
+        if labels is None:
+            groups = _instances(len(sides[0]), len(parts), sides[0].device)
+        else:
+            groups = _gathered_groups(labels.to(sides[0].device))
+        ctx.shard = _Shard(Settings(function, known, kind), parts, groups, meet_self)
         ctx.save_for_backward(learned, *sides)
         ctx.function = function
-        dtype = torch.float64 if parts[0].dtype is torch.float64 else torch.float32
-        return torch.tensor(ctx.shard.loss(kind), dtype=dtype)
+        loss: Tensor = ctx.shard.loss(kind)
+        return loss.to(compute_dtype(sides))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        found, value = ctx.shard.backward(grad.item())
+        found, value = ctx.shard.backward(grad)
         learned, *sides = ctx.saved_tensors
         split = found.split([len(z) for z in sides])
         grads = [g.to(z.dtype) for g, z in zip(split, sides, strict=True)]
         if learned is not None:
-            grads.append(torch.full_like(learned, value))
+            grads.append(torch.as_tensor(value, dtype=torch.float64).to(learned).reshape(learned.shape))
         if torch.is_grad_enabled():
             inputs = [x for x in (*sides, learned) if x is not None]
             grads = Final.apply(ctx.function, len(grads), *grads, grad, *inputs)
         by_temperature = None if learned is None else grads[-1]
         return (None, None, None, None, by_temperature, None, *grads[: len(sides)])
+
+
+def _known(function: str, learned: Tensor, z: Tensor) -> float | Tensor:
+    """The temperature as the rows' device reads it, else a number, checked."""
+    if on_device(learned) and on_device(z):
+        return unread(learned, z)
+    return as_temperature(function, learned.item())

@@ -37,7 +37,7 @@ def gather_rows(function: str, rows: Tensor) -> list[Tensor]:
 
 def check_shards(function: str, rows: Tensor) -> None:
     """Raises ValueError, in every process, unless all hold rows (n, d) of one shape."""
-    shapes = [tuple(shape.tolist()) for shape in all_gather(torch.tensor(rows.shape))]
+    shapes = [tuple(shape.tolist()) for shape in all_gather(torch.tensor(rows.shape, device=rows.device))]
     for other, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ValueError(

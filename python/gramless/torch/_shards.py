@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
-from .hooks import Rows
+from .pooling import Rows
 from .spool import Spool
 
 CHUNK = 1024  # rows at a time
@@ -38,7 +39,7 @@ def merged(ranks: Ranks, minibatch: MinibatchCKA) -> MinibatchCKA:
     return total
 
 
-def all_rows(ranks: Ranks, own: Sequence[Rows], spool: Spool) -> list[Rows]:
+def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], spool: Spool) -> list[Rows]:
     """The rows of every layer from all processes, those of process 0 first."""
     counts = ranks.share(len(own[0]))
     chunks = math.ceil(sum(counts) / CHUNK)

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .pooling import owned
+from ._framework import on_device
+from .pooling import Rows, owned_there
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,16 +34,17 @@ class CentredGram:
         return len(self.values)
 
 
-def gram_or_rows(tensor: torch.Tensor) -> CentredGram | npt.NDArray[Any]:
-    """The centred Gram matrix of rows (n, d) where that is the smaller by far, else the rows, owned.
+def gram_or_rows(tensor: torch.Tensor) -> CentredGram | Rows:
+    """On the CPU the centred Gram matrix of rows (n, d) where it is the smaller by far, else the rows, owned.
 
     >>> type(gram_or_rows(torch.ones(4, 100))).__name__, gram_or_rows(torch.ones(4, 3)).shape
     ('CentredGram', (4, 3))
     """
     n, d = tensor.shape
-    exact = tensor.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+    on_cpu = tensor.device.type == "cpu" and not on_device(tensor)
+    exact = on_cpu and torch.get_float32_matmul_precision() == "highest"
     if not exact or n > LARGEST_BATCH or d < WIDER * n:
-        return owned(tensor)
+        return owned_there(tensor)
     return CentredGram(_centred_gram(tensor))
 
 

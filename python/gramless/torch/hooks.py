@@ -6,13 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from .pooling import Pool, PoolError, owned, pooled
-
-Rows = npt.NDArray[Any]  # (n, features)
 
 
 class Recorder:

@@ -11,19 +11,10 @@ from torch import Tensor, nn
 
 from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
 from ._distributed import GatheredContrast
-from ._framework import on_device
 from ._gather import check_available, rank, world_size
 from ._options import compute_dtype
 from .functional import info_nce, row_log_sum_exp, sup_con, two_views, unit_rows
 from .memory_bank import MemoryBank
-
-
-def _check_gathered(function: str, name: str, z: Tensor) -> None:
-    if on_device(check_array(function, name, z)):
-        raise NotImplementedError(
-            f"{function}: gather_distributed=True has no CUDA kernels yet but {name} is on {z.device}; "
-            "copy the inputs to the CPU, by .cpu()"
-        )
 
 
 def _gathered(
@@ -31,7 +22,7 @@ def _gathered(
 ) -> Tensor:
     value, learned = check_temperature(function, temperature)
     for name, z in (("the first input", z_a), ("the second input", z_b)):
-        _check_gathered(function, name, z)
+        check_array(function, name, z)
     check_rows(function, "the first input", z_a, "the second input", z_b)
     check_columns(function, "the first input", z_a, "the second input", z_b)
     loss: Tensor = GatheredContrast.apply(function, kind, meet_self, value, learned, None, z_a, z_b)
@@ -40,7 +31,7 @@ def _gathered(
 
 def _gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any) -> Tensor:
     value, learned = check_temperature(function, temperature)
-    _check_gathered(function, "z", z)
+    check_array(function, "z", z)
     labels = check_labels(function, labels, z.shape[0])
     loss: Tensor = GatheredContrast.apply(function, "softmax", True, value, learned, labels, z)
     return loss

@@ -10,6 +10,7 @@ from torch import Tensor, distributed
 
 from ..kernels import KernelLike
 from ..minibatch import MinibatchCKA
+from ._framework import on_device
 from .sweep import Weighting
 
 try:
@@ -77,14 +78,14 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         self._merge(batch)
         self._update_count += 1
         self._computed = None
-        return torch.from_numpy(batch.compute())
+        return self._here(batch.compute())
 
     def compute(self) -> Tensor:
         """CKA over all batches of all processes, (layers of xs, layers of ys), float64.
 
         Raises RuntimeError before the first update anywhere.
         """
-        return torch.from_numpy(self._accumulator(self.metric_state).compute())
+        return self._here(self._accumulator(self.metric_state).compute())
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
         """Add the batches that another has seen; errors as `MinibatchCKA.merge`."""
@@ -130,6 +131,9 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         batch.update(_flat(xs), None if ys is None else _flat(ys))
         return batch
 
+    def _here(self, values: Any) -> Tensor:
+        return torch.from_numpy(values).to(self.device)
+
     def _accumulator(self, state: dict[str, Any]) -> MinibatchCKA:
         found = MinibatchCKA(self.kernel, self.weighting)
         entries = {name: state[name].cpu().numpy() for name in _SUMS}
@@ -153,4 +157,5 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
 
 def _flat(layers: Any) -> list[Tensor]:
     single = isinstance(layers, Tensor) and layers.ndim == 2
-    return [torch.as_tensor(x).detach().cpu().flatten(1) for x in ([layers] if single else layers)]
+    rows = [torch.as_tensor(x).detach().flatten(1) for x in ([layers] if single else layers)]
+    return [x if on_device(x) else x.cpu() for x in rows]

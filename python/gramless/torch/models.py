@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +18,7 @@ from .comparison import ModelComparison
 from .grams import gram_or_rows
 from .hooks import Recorder
 from .layers import EVERY, Layers, bare, select
-from .pooling import Pool, check_pool, owned
+from .pooling import Pool, check_pool, owned, owned_there
 from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
 
 __all__ = ["compare_models"]
@@ -57,7 +57,8 @@ def compare_models(
         the valid ones where there is a mask; "none" flattens; "cls" takes the first valid token; "tokens" is
         "mean" and insists on a mask; or a callable from an output's tensor to (n, features).
     method: "exact" keeps activations, in memory up to memory_budget bytes and beyond it in .npy files of a
-        temporary folder inside `folder`; "minibatch" keeps none (`MinibatchCKA` with `weighting`).
+        temporary folder inside `folder`; "minibatch" keeps none (`MinibatchCKA` with `weighting`). What fits
+        into the memory of the models' GPU is compared there, but with checkpoint or group on the CPU.
     device: None uses the models where they are; another moves them, and back afterwards.
     attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch.
     checkpoint: a file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
@@ -130,7 +131,7 @@ def _sides(
     """One side for a model against itself, else two."""
     if not isinstance(model_a, nn.Module):
         raise TypeError(f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}")
-    keep = gram_or_rows if plan.method == "minibatch" and isinstance(plan.kernel, Linear) else owned
+    keep = _keeper(plan)
     any_order = plan.method == "minibatch"  # a batch is compared with itself alone
 
     def side(owner: str, model: nn.Module, wanted: Layers, argument: str, batch: int) -> Side:
@@ -147,6 +148,13 @@ def _sides(
     wanted, argument = (layers, "layers") if layers_b is None else (layers_b, "layers_b")
     owner = "model_a" if model_b is model_a else "model_b"
     return [side_a, side(owner, model_b, wanted, argument, len(loaders) - 1)]
+
+
+def _keeper(plan: Plan) -> Callable[[torch.Tensor], Any]:
+    """What is kept of a layer's rows, and where: files and other processes take them from the CPU."""
+    if plan.method == "minibatch":
+        return gram_or_rows if isinstance(plan.kernel, Linear) else owned_there
+    return owned if plan.checkpoint is not None or plan.ranks is not None else owned_there
 
 
 @contextmanager

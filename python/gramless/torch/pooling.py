@@ -1,4 +1,4 @@
-"""From what a module returned to one row per example: (n, features), float, owned, on the CPU.
+"""From what a module returned to one row per example: (n, features), float, owned.
 
 Knows shapes and masks, nothing of models. Averages are taken in float32 at least.
 """
@@ -11,8 +11,11 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy.typing as npt
 import torch
 
+from ._framework import on_device
+
 PoolName: TypeAlias = Literal["mean", "none", "cls", "tokens"]
 Pool: TypeAlias = "PoolName | Callable[[torch.Tensor], torch.Tensor]"
+Rows: TypeAlias = "npt.NDArray[Any] | torch.Tensor"  # (n, features); a tensor is a GPU's
 
 NAMES = ("mean", "none", "cls", "tokens")
 _PREFERRED = ("last_hidden_state", "hidden_states", "logits", "out", "pooler_output")
@@ -57,6 +60,13 @@ def _has_tensor(value: Any) -> bool:
 def owned(tensor: torch.Tensor) -> npt.NDArray[Any]:
     """A copy on the CPU: whatever happens to the tensor later is harmless."""
     return tensor.to("cpu", copy=True).contiguous().numpy()
+
+
+def owned_there(tensor: torch.Tensor) -> Rows:
+    """A copy on the GPU that the tensor is on, else as `owned`."""
+    if on_device(tensor):
+        return tensor.clone(memory_format=torch.contiguous_format)
+    return owned(tensor)
 
 
 def pooled(

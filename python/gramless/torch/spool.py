@@ -1,4 +1,4 @@
-"""Rows of many layers collected batch by batch: in memory up to a budget, beyond it in .npy files, mapped.
+"""Rows of many layers collected batch by batch: where they are, or beyond a budget in .npy files, mapped.
 
 Knows nothing of models. The files lie in a temporary folder that is removed on leaving.
 """
@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-Rows = npt.NDArray[Any]  # (n, features)
+from .. import _arrays
+from .pooling import Rows
 
 
 class Spool:
@@ -67,29 +69,37 @@ class Spool:
         if not self.on_disk and max(self._bytes, size * batches) > self._budget:
             self._temporary = tempfile.TemporaryDirectory(prefix="gramless-", dir=self._folder)
             self._files = [
-                _GrowingFile(Path(self._temporary.name, f"{index}.npy"), chunks[0])
+                _GrowingFile(Path(self._temporary.name, f"{index}.npy"), _arrays.to_host(chunks[0][:0]))
                 for index, chunks in enumerate(self._chunks)
             ]
         for file, chunks in zip(self._files, self._chunks, strict=False):
             for rows in chunks:
-                file.append(rows)
+                file.append(_arrays.to_host(rows))
             chunks.clear()
 
     def arrays(self) -> list[Rows]:
-        """Every layer whole (n, features): in memory, or mapped from its file. Nothing can be added after."""
+        """Every layer whole (n, features): where its rows were, or mapped from its file. Nothing can be added
+        after.
+        """
         if self.on_disk:
             return [file.mapped() for file in self._files]
         whole = []
         for chunks in self._chunks:  # layer by layer, so that only one exists twice at a time
-            whole.append(np.concatenate(chunks) if len(chunks) > 1 else chunks[0])
+            whole.append(_joined(chunks))
             chunks.clear()
         return whole
+
+
+def _joined(chunks: list[Any]) -> Rows:
+    if len(chunks) == 1:
+        return cast("Rows", chunks[0])
+    return torch.cat(chunks) if isinstance(chunks[0], torch.Tensor) else np.concatenate(chunks)
 
 
 class _GrowingFile:
     """A .npy file to which rows are added; the header has room for the number of rows, written at the end."""
 
-    def __init__(self, path: Path, like: Rows) -> None:
+    def __init__(self, path: Path, like: npt.NDArray[Any]) -> None:
         self._path, self._dtype, self._features, self._rows = path, like.dtype, like.shape[1], 0
         self._stream = path.open("wb")
         self._start = self._write_header()
@@ -104,16 +114,16 @@ class _GrowingFile:
         np.lib.format.write_array_header_1_0(self._stream, header)
         return self._stream.tell()
 
-    def append(self, rows: Rows) -> None:
+    def append(self, rows: npt.NDArray[Any]) -> None:
         self._stream.write(np.ascontiguousarray(rows, self._dtype).data)
         self._rows += len(rows)
 
-    def mapped(self) -> Rows:
+    def mapped(self) -> npt.NDArray[Any]:
         self._stream.seek(0)
         if self._write_header() != self._start:
             raise OSError(f"{self._path.name}: the header has no room for {self._rows} rows")
         self._stream.close()
-        mapped: Rows = np.load(self._path, mmap_mode="r", allow_pickle=False)
+        mapped: npt.NDArray[Any] = np.load(self._path, mmap_mode="r", allow_pickle=False)
         return mapped
 
     def close(self) -> None:

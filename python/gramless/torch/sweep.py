@@ -7,16 +7,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from .. import _core, _sums
+from .. import _arrays, _core, _sums
+from .._device.hsic import layer_sums
 from .._sweep import matrix_values
 from ..kernels import Estimator, Kernel
 from ..layer_matrices import denominators
@@ -26,8 +27,8 @@ from ._shards import all_rows, check_layers, merged
 from .batches import BatchReader, channels_last, length, moved
 from .comparison import ModelComparison
 from .grams import CentredGram, unbiased_hsic
-from .hooks import Recorder, Rows
-from .pooling import Pool
+from .hooks import Recorder
+from .pooling import Pool, Rows
 from .spool import Spool
 
 FUNCTION = "compare_models"
@@ -181,7 +182,7 @@ def _minibatch(
             sums = unbiased_hsic(found[0], found[1] if len(found) > 1 else None)
             minibatch._add(1, len(found) == 1, *(weight * values for values in sums))
         else:
-            minibatch.update(*found)
+            minibatch.update(*_together(found))
         examples, count = examples + rows, count + 1
     examples, count = _over_processes(sides, examples, count, plan)
     if plan.ranks is not None:
@@ -189,7 +190,8 @@ def _minibatch(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # constant layers, which `compared` names
         matrix = minibatch.compute()
-    return _Outcome(matrix, [minibatch._xx, minibatch._yy], examples, count)
+    _, *self_hsic = minibatch._on_host()
+    return _Outcome(matrix, self_hsic, examples, count)
 
 
 def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: int, plan: Plan) -> _Outcome:
@@ -207,17 +209,37 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
         arrays = [spool.arrays() for spool in spools]
         if plan.ranks is not None:
             spools = [stack.enter_context(Spool(plan.budget // len(sides), plan.folder)) for _ in sides]
-            arrays = [all_rows(plan.ranks, own, spool) for own, spool in zip(arrays, spools, strict=True)]
-        values = _values(arrays[0], arrays[1] if len(arrays) > 1 else None, plan)
-        matrix = values.xy / denominators(values.xx, values.yy)
-        return _Outcome(
-            matrix, [values.xx, values.yy], examples, count, any(spool.on_disk for spool in spools)
-        )
+            arrays = [
+                all_rows(plan.ranks, [_arrays.to_host(x) for x in own], spool)
+                for own, spool in zip(arrays, spools, strict=True)
+            ]
+        xy, xx, yy = _values(*_together(arrays), plan=plan)
+        on_disk = any(spool.on_disk for spool in spools)
+        return _Outcome(xy / denominators(xx, yy), [xx, yy], examples, count, on_disk)
 
 
-def _values(xs: Sequence[Rows], ys: Sequence[Rows] | None, plan: Plan) -> _sums.HsicValues:
+def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
+    """The layers of all sides as they can be compared: on one device and of one dtype, or on the host."""
+    layers = [layer for side in sides for layer in side]
+    tensors = [layer for layer in layers if isinstance(layer, torch.Tensor)]
+    if len(tensors) < len(layers) or len({layer.device for layer in tensors}) > 1:
+        return [[_arrays.to_host(layer) for layer in side] for side in sides]
+    dtype = reduce(torch.promote_types, (layer.dtype for layer in tensors))
+    return [[cast("torch.Tensor", layer).to(dtype) for layer in side] for side in sides]
+
+
+def _values(
+    xs: Sequence[Rows], ys: Sequence[Rows] | None = None, *, plan: Plan
+) -> tuple[_sums.Floats, _sums.Floats, _sums.Floats]:
+    """HSIC of xs with ys, and of each with itself."""
     report = _report(plan.progress, "CKA")
-    return matrix_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, plan.checkpoint, plan.group)
+    if isinstance(xs[0], torch.Tensor):
+        sums, _ = layer_sums(FUNCTION, xs, ys, plan.kernel, plan.estimator, report)
+        xy, xx, yy = map(_arrays.to_host, sums)
+        return xy, xx, yy
+    options = plan.kernel, plan.estimator, report, plan.checkpoint, plan.group
+    found = matrix_values(FUNCTION, xs, ys, *options)
+    return found.xy, found.xx, found.yy
 
 
 def _over_processes(sides: Sequence[Side], examples: int, batches: int, plan: Plan) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from torch import nn
 from ..hsic import cka
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .batches import BatchReader, Forward, Where, moved
-from .hooks import Recorder, Rows
+from .hooks import Recorder
 from .layers import Layers, bare, select
 from .models import placed
 from .pooling import Pool, check_pool
@@ -28,6 +28,7 @@ class TrainingCKA:
 
     model: what trains; it runs in evaluation mode without gradients when called, and is left as found.
     batches: the examples to look at, kept, a few hundred; as in `compare_models`, and in the same order.
+        Their activations are kept and compared on the CPU: a GPU that trains has no memory to spare.
     start: another model of the same layers to compare with, such as a checkpoint; None is the model now.
     every: calls with a step that is no multiple of it do nothing.
     layers, pool, forward, attention_mask, kernel, estimator, and errors: as in `compare_models`.
@@ -112,7 +113,7 @@ class TrainingCKA:
             self.matrix, [str(step) for step in self.steps], self.layers, ax, **(defaults | options)
         )
 
-    def _rows(self, owner: str, model: nn.Module) -> tuple[list[str], list[Rows]]:
+    def _rows(self, owner: str, model: nn.Module) -> tuple[list[str], list[npt.NDArray[Any]]]:
         """Names and rows of every layer over all batches."""
         wanted = select(FUNCTION, owner, model, self._wanted, "layers")
         recorder = Recorder(FUNCTION, owner, model, wanted, self._pool, self._wanted is None)
