@@ -9,4 +9,4 @@ mkdir -p build
 cmake -S . -B "build/$name" -G Ninja -DGRAMLESS_PYTHON=OFF -DGRAMLESS_TESTS=ON -DCMAKE_CXX_FLAGS="$flags" "$@" >"build/$name.log" ||
   { cat "build/$name.log"; exit 1; }
 cmake --build "build/$name" -- --quiet
-ctest --test-dir "build/$name" --output-on-failure --no-tests=error --timeout 600
+ctest --test-dir "build/$name" --parallel 2 --output-on-failure --no-tests=error --timeout 600
