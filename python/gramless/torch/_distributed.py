@@ -21,7 +21,7 @@ from ._derivatives import Final
 from ._device import unread
 from ._framework import on_device
 from ._gather import all_gather, check_shards, rank
-from ._meeting import AnchorSums, Settings, meet
+from ._meeting import AnchorSums, Part, Settings, meet
 from ._options import compute_dtype
 
 
@@ -57,22 +57,19 @@ class _Shard:
         self.anchors = [first] if meet_self else [first, second]
         self.keys = [first] if meet_self else [second, first]
         self.counts = _partners(groups)
-        self.own, self.meet_self = own, meet_self
+        self.own = own
         rows, group = parts[own], groups[own]
         if meet_self:
-            self.near = meet(settings, rows, [], (group, None), False)
+            near = Part(settings, rows, [], (group, None))
         else:
-            self.near = meet(settings, rows[first], [rows[second]], (group[first], group[second]), True)
-        self.far = [
-            meet(
-                settings,
-                rows[anchors],
-                [parts[process][keys] for process in self.others],
-                (group[anchors], torch.cat([groups[process][keys] for process in self.others])),
-                False,
-            )
-            for anchors, keys in zip(self.anchors, self.keys, strict=True)
-        ]
+            of_both = group[first], group[second]
+            near = Part(settings, rows[first], [rows[second]], of_both, keys_too=True)
+        far = []
+        for anchors, keys in zip(self.anchors, self.keys, strict=True):
+            others = [parts[process][keys] for process in self.others]
+            of_others = torch.cat([groups[process][keys] for process in self.others])
+            far.append(Part(settings, rows[anchors], others, (group[anchors], of_others)))
+        self.near, self.far = meet(near), [meet(part) for part in far]
         far_sums = [far.sums.part(slice(0, n)) for far in self.far]
         self.sums = self.near.sums.merge(AnchorSums.joined(far_sums))
         self.told = [AnchorSums(*sums) for sums in all_gather(self.sums.packed())]

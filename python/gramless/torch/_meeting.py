@@ -29,6 +29,16 @@ class Settings(NamedTuple):
     kind: Kind
 
 
+class Part(NamedTuple):
+    """Anchors that meet each other or, where there are keys, the keys; pairs of one group are positive."""
+
+    settings: Settings
+    anchors: Tensor
+    keys: Sequence[Tensor]
+    groups: tuple[Tensor, Tensor | None]  # of anchors, of all keys
+    keys_too: bool = False  # whether of the keys, too, sums and gradients are wanted
+
+
 @dataclass(frozen=True)
 class AnchorSums:
     """What is known of anchors over all of their keys, or over some: float64 (n,) each."""
@@ -90,7 +100,7 @@ class AnchorSums:
 
 
 class Meeting(Protocol):
-    """Anchors that meet each other or, where there are keys, the keys; pairs of one group are positive."""
+    """A part whose sums are known."""
 
     sums: AnchorSums  # of the anchors, then of the keys where those have a gradient
 
@@ -103,67 +113,44 @@ class Meeting(Protocol):
         """
 
 
-def meet(
-    settings: Settings,
-    anchors: Tensor,
-    keys: Sequence[Tensor],
-    groups: tuple[Tensor, Tensor | None],
-    keys_too: bool,
-) -> Meeting:
-    """A meeting where the anchors live. `keys_too`: of the keys, too, sums and gradients are wanted."""
-    kind = _DeviceMeeting if on_device(anchors) else _CoreMeeting
-    return kind(settings, anchors, keys, groups, keys_too)
+def meet(part: Part) -> Meeting:
+    """A meeting where the anchors live."""
+    return _DeviceMeeting(part) if on_device(part.anchors) else _CoreMeeting(part)
 
 
 class _CoreMeeting:
     """A meeting on the CPU."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        anchors: Tensor,
-        keys: Sequence[Tensor],
-        groups: tuple[Tensor, Tensor | None],
-        keys_too: bool,
-    ) -> None:
-        self._settings, self._sides, self._keys_too = settings, ([anchors], list(keys)), keys_too
-        of_anchors, of_keys = groups
-        self._groups = _as_groups(of_anchors), NO_GROUPS if of_keys is None else _as_groups(of_keys)
+    def __init__(self, part: Part) -> None:
+        self._part = part
         arguments = *self._arguments(), None, False
         _, _, saved, _ = _core.contrast_forward(*arguments)
         kept = torch.from_numpy(saved)
         self.sums, self._shift = AnchorSums.of(kept), kept[0]
 
     def backward(self, sums: AnchorSums, counts: Tensor, weight: Tensor) -> tuple[list[Tensor], float]:
-        (anchors,), keys = self._sides
-        n, m = len(anchors), sum(len(x) for x in keys)
-        dtype = compute_dtype([anchors, *keys])
-        grads = [torch.empty(x.shape, dtype=dtype) for x in (anchors, *(keys if self._keys_too else ()))]
-        targets = [*map(described, grads), *(None for _ in range(len(keys) * (not self._keys_too)))]
-        saved = sums.rescaled(sums.near(self._shift, self._settings.kind, dtype)).numpy()
-        weights = np.full(n, weight.item()), np.full(m, weight.item()) if keys else None
+        part, n = self._part, len(self._part.anchors)
+        dtype = compute_dtype([part.anchors, *part.keys])
+        wanted = [part.anchors, *(part.keys if part.keys_too else ())]
+        grads = [torch.empty(x.shape, dtype=dtype) for x in wanted]
+        targets = [*map(described, grads), *(None for _ in range(1 + len(part.keys) - len(wanted)))]
+        saved = sums.rescaled(sums.near(self._shift, part.settings.kind, dtype)).numpy()
+        weights = np.full(n, weight.item()), np.full(len(counts) - n, weight.item()) if part.keys else None
         positives = _as_groups(counts[:n]), _as_groups(counts[n:])
         arguments = *self._arguments(), None, saved, *weights, targets, positives
         return grads, _core.contrast_backward(*arguments)
 
     def _arguments(self) -> tuple[Any, ...]:
-        _, temperature, kind = self._settings
-        anchors, keys = ([described(x) for x in side] for side in self._sides)
-        return anchors, keys, *self._groups, float(temperature), True, kind
+        (_, temperature, kind), anchors, keys, (of_anchors, of_keys), _ = self._part
+        groups = _as_groups(of_anchors), NO_GROUPS if of_keys is None else _as_groups(of_keys)
+        return [described(anchors)], [described(x) for x in keys], *groups, float(temperature), True, kind
 
 
 class _DeviceMeeting:
     """A meeting on a GPU, which nobody waits for."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        anchors: Tensor,
-        keys: Sequence[Tensor],
-        groups: tuple[Tensor, Tensor | None],
-        keys_too: bool,
-    ) -> None:
-        function, temperature, kind = settings
+    def __init__(self, part: Part) -> None:
+        (function, temperature, kind), anchors, keys, groups, keys_too = part
         side = [torch.cat(list(keys))] if keys else []
         of_anchors, of_keys = (None if group is None else group.to(torch.int32) for group in groups)
         where, options = place(function, anchors), (temperature, True, None, kind, keys_too)
