@@ -82,6 +82,7 @@ using WarpOperands = std::uint64_t[32][16];  // of each lane; results go back th
 
 struct Warp {
   unsigned arrived = 0, mask = 0;
+  unsigned synchronized = 0;  // how often
   const char* operation = nullptr;
   Site site;
   WarpOperands operands;
@@ -89,6 +90,7 @@ struct Warp {
 
 struct Barrier {
   std::size_t arrived = 0;
+  unsigned phase = 0;
   Site site;
   std::vector<Thread*> waiting;
 };
@@ -154,8 +156,13 @@ struct Block {
   char* shared = nullptr;
   std::size_t shared_bytes = 0;
   std::vector<void*> kept;    // freed with the launch, so that no address means two things to ThreadSanitizer
-  char* tokens = nullptr;     // [0]: the block's barrier, [1 + warp]: that of a warp
+  char* tokens = nullptr;     // of even and odd phases of the block's barrier, then of each warp's
   char begun = 0, ended = 0;  // tokens of the launch
+
+  // Of its own for each phase: who leaves a barrier late must not learn what others did on their way to the next one.
+  char* barrier_token() const { return tokens + barrier.phase % 2; }
+  char* warp_token(std::size_t warp) const { return tokens + 2 + 2 * warp + warps[warp].synchronized % 2; }
+  std::size_t token_count() const { return 2 + 2 * warps.size(); }
 };
 inline thread_local Block* block = nullptr;
 
@@ -186,16 +193,18 @@ inline void synchronize_block(Site site) {
     fail("divergent barrier: one thread at " + barrier.site.text() + ", another at " + site.text());
   if (block->alive < block->threads.size())
     fail("__syncthreads() after a thread of the block has left, at " + site.text());
-  release(block->tokens);
+  char* const token = block->barrier_token();
+  release(token);
   if (++barrier.arrived == block->threads.size()) {
     for (Thread* thread : barrier.waiting) wake(*thread);
     barrier.waiting.clear();
     barrier.arrived = 0;
+    barrier.phase++;
   } else {
     barrier.waiting.push_back(&self());
     wait_here(site);
   }
-  acquire(block->tokens);
+  acquire(token);
 }
 
 // Every lane of the mask leaves its operands; the last one computes the results of all, and wakes the others.

@@ -47,10 +47,11 @@ inline void __syncwarp(unsigned mask = ~0u, emulator::Site site = emulator::here
   void* token;
   {
     const emulator::Bookkeeping own;
-    token = emulator::block->tokens + 1 + emulator::self().warp;
+    token = emulator::block->warp_token(emulator::self().warp);
   }
   emulator::release(token);
-  emulator::warp_operation("__syncwarp", mask, nullptr, 0, site, [](auto&) {});
+  emulator::warp_operation("__syncwarp", mask, nullptr, 0, site,
+                           [](auto&) { emulator::block->warps[emulator::self().warp].synchronized++; });
   emulator::acquire(token);
 }
 

@@ -112,7 +112,7 @@ class Launch {
     for (Fiber& fiber : old) destroy(fiber);
 #endif
     for (Thread& thread : own_.threads) wake(thread);
-    own_.tokens = static_cast<char*>(std::malloc(1 + own_.warps.size()));
+    own_.tokens = static_cast<char*>(std::malloc(own_.token_count()));
     own_.kept.push_back(own_.tokens);
     prepare_shared_memory();
   }
