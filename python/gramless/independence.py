@@ -69,12 +69,10 @@ def independence_test(
     seed: of the permutations, an int or a numpy Generator; the same seed gives the same p-value.
     progress: shows a bar over the permutations, or calls what it is given with (done, total).
 
-    Arrays of a GPU are tested there; the answer is waited for.
-
-    Returns an IndependenceResult of Python floats. A constant input has p-value NaN with one RuntimeWarning;
-    NaN in the data gives NaN. Raises ValueError for different numbers of rows, fewer than 4 rows, an unknown
-    method or kernel, a negative seed and fewer than 1 permutation, TypeError for values of another type,
-    ImportError where "gamma" lacks scipy.
+    Returns an IndependenceResult of Python floats, for which a GPU is waited for. A constant input has
+    p-value NaN with one RuntimeWarning; NaN in the data gives NaN. Raises ValueError for different numbers
+    of rows, fewer than 4 rows, an unknown method or kernel, a negative seed and fewer than 1 permutation,
+    TypeError for values of another type, ImportError where "gamma" lacks scipy.
 
     >>> import numpy as np
     >>> from gramless import independence_test
