@@ -42,7 +42,7 @@ emulated cuda-thread -DGRAMLESS_SANITIZE=thread
 tests/cuda_emulator/faults.py build/cuda-thread 'rows replaced while others' & race=$! # others by hand: a minute each
 printf '%s\n' contrastive_losses_have_no gradients_of_hsic_have contrastive_losses_on_hopper_have_the_same \
   contrastive_losses_have_the_same_bits_in contrastive_losses_have_tiles hsic_on_hopper_has hsic_matrix_has_the_same \
-  hsic_has_the_same median_of_integers |
+  hsic_has_the_same distillation_has_the_same median_of_integers |
   xargs -P 2 -I NAME timeout 600 build/cuda-thread/tests/cuda/test_cuda NAME
 wait "$race"
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <deque>
 #include <utility>
 
 #include "cuda_emulator/asynchronous.hpp"
@@ -44,6 +45,49 @@ inline void run_threads() {
   }
 }
 
+// The threads' fibers. ThreadSanitizer takes what one fiber does as ordered, and blocks are not, so that there a block
+// has other fibers than the blocks before it, until there are `most`: a new one is what takes the time, and almost a
+// megabyte. The next launch, which comes after this one, uses them again.
+class Fibers {
+ public:
+  // For the next block.
+  void renew(Fiber& fiber) {
+    if (fiber.stack != nullptr) {
+      if (most == 0) return;
+      used_.push_back(fiber);
+    }
+    std::deque<Fiber>& again = idle_.empty() ? used_ : idle_;
+    if (!idle_.empty() || (count_ >= most && !again.empty())) {
+      fiber = again.front();
+      again.pop_front();
+    } else {
+      fiber = {};
+      create(fiber, run_threads);
+      count_++;
+    }
+  }
+  void give_back(Fiber& fiber) {
+    if (fiber.stack == nullptr) return;
+    if (most > 0) return idle_.push_back(fiber);
+    destroy(fiber);
+    count_--;
+  }
+  void end_launch() {
+    idle_.insert(idle_.end(), used_.begin(), used_.end());
+    used_.clear();
+  }
+
+ private:
+#if defined(__SANITIZE_THREAD__)
+  static constexpr std::size_t most = 3072;
+#else
+  static constexpr std::size_t most = 0;
+#endif
+  std::size_t count_ = 0;
+  std::deque<Fiber> idle_, used_;  // used_: by earlier blocks of this launch
+};
+inline thread_local Fibers fibers;
+
 class Launch {
  public:
   Launch(Extent grid, Extent extent, std::size_t shared_bytes, std::function<void()> kernel) {
@@ -65,7 +109,6 @@ class Launch {
       thread.warp = i / 32;
       thread.lane = i % 32;
       thread.index = {i % extent.x, i / extent.x % extent.y, i / extent.x / extent.y};
-      create(thread.fiber, run_threads);
     }
 #if defined(__SANITIZE_THREAD__)
     own_.scheduler.tsan_thread = __tsan_get_current_fiber();
@@ -76,7 +119,8 @@ class Launch {
   ~Launch() {
     const Bookkeeping own;
     acquire(&own_.ended);
-    for (Thread& thread : own_.threads) destroy(thread.fiber);
+    for (Thread& thread : own_.threads) fibers.give_back(thread.fiber);
+    fibers.end_launch();
     for (void* memory : own_.kept) std::free(memory);
     block = nullptr;
   }
@@ -102,15 +146,7 @@ class Launch {
     own_.under_way.clear();
     own_.warpgroups.assign((own_.threads.size() + 127) / 128, {});
     for (Warp& warp : own_.warps) warp.arrived = 0;
-#if defined(__SANITIZE_THREAD__)
-    std::vector<Fiber> old;  // new threads for ThreadSanitizer, as blocks are not ordered
-    for (Thread& thread : own_.threads) {
-      old.push_back(thread.fiber);
-      thread.fiber = {};
-      create(thread.fiber, run_threads);
-    }
-    for (Fiber& fiber : old) destroy(fiber);
-#endif
+    for (Thread& thread : own_.threads) fibers.renew(thread.fiber);
     for (Thread& thread : own_.threads) wake(thread);
     own_.tokens = static_cast<char*>(std::malloc(own_.token_count()));
     own_.kept.push_back(own_.tokens);

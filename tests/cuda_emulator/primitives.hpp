@@ -103,7 +103,7 @@ inline void load_matrices(std::uint32_t (&fragments)[4], const void* row, bool t
 }
 
 // Tensor cores cut a sum off where software would round it (Fasi, Higham, Mikaitis, Pranesh 2021).
-inline float toward_zero(double value) {
+EMULATOR_ARITHMETIC inline float toward_zero(double value) {
   const float rounded = static_cast<float>(value);
   if (!(std::abs(static_cast<double>(rounded)) > std::abs(value))) return rounded;
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(rounded) - 1);
@@ -118,7 +118,7 @@ void multiply_add(const char* operation, float (&d)[4], const std::uint32_t (&a)
   for (int i = 0; i < 4; i++) words[i] = a[i];
   for (int i = 0; i < 2; i++) words[4 + i] = b[i];
   for (int i = 0; i < 4; i++) words[6 + i] = std::bit_cast<std::uint32_t>(d[i]);
-  emulator::warp_operation(operation, ~0u, words, 10, site, [&](emulator::WarpOperands& lanes) {
+  emulator::warp_operation(operation, ~0u, words, 10, site, [&](emulator::WarpOperands& lanes) EMULATOR_ARITHMETIC {
     double rows[16][Depth], columns[Depth][8], sums[16][8];
     for (int lane = 0; lane < 32; lane++) {
       const int group = lane / 4, quad = lane % 4;
@@ -179,7 +179,7 @@ inline void multiply_add_tf32(float (&d)[4], const std::uint32_t (&a)[4], const 
 inline void multiply_add_double(double (&d)[2], double a, double b, Site site = emulator::here()) {
   std::uint64_t words[4] = {std::bit_cast<std::uint64_t>(a), std::bit_cast<std::uint64_t>(b),
                             std::bit_cast<std::uint64_t>(d[0]), std::bit_cast<std::uint64_t>(d[1])};
-  emulator::warp_operation("mma.f64", ~0u, words, 4, site, [](emulator::WarpOperands& lanes) {
+  emulator::warp_operation("mma.f64", ~0u, words, 4, site, [](emulator::WarpOperands& lanes) EMULATOR_ARITHMETIC {
     for (int lane = 0; lane < 32; lane++)
       for (int i = 0; i < 2; i++) {
         double sum = std::bit_cast<double>(lanes[lane][2 + i]);

@@ -19,6 +19,9 @@ void AnnotateIgnoreWritesEnd(const char* file, int line);
 #define EMULATOR_UNSEEN
 #endif
 
+// For arithmetic on copies of registers: there is nothing in it for a sanitizer to find, and much to look at.
+#define EMULATOR_ARITHMETIC __attribute__((no_sanitize("address", "thread", "undefined")))
+
 namespace emulator {
 
 // While one lives, reads and writes are the emulator's bookkeeping and no part of the kernel.
