@@ -72,6 +72,12 @@ def device(request, monkeypatch):
 
 
 @pytest.fixture
+def a_second():
+    """How long an interrupt may take: a second, or more where xdist runs other tests beside it."""
+    return 5 if "PYTEST_XDIST_WORKER" in os.environ else 1
+
+
+@pytest.fixture
 def run_script():
     """Runs Python source in a process of its own, ending well and in time; returns what it printed."""
 

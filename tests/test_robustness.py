@@ -67,7 +67,7 @@ LONG = {  # minutes each, if nothing stops them
 
 @pytest.mark.parametrize("long", LONG)
 @pytest.mark.parametrize("wait", [0.2, 1.0])
-def test_interrupt_ends_a_long_call_within_a_second(long, wait):
+def test_interrupt_ends_a_long_call_within_a_second(long, wait, a_second):
     setup, work = LONG[long]
     source = SWEEP.format(setup=setup, work=work)
     command = [sys.executable, "-c", source]
@@ -79,7 +79,7 @@ def test_interrupt_ends_a_long_call_within_a_second(long, wait):
             sent = time.monotonic()
             process.send_signal(signal.SIGINT)
             assert process.stdout.readline() == "interrupted\n"
-            assert time.monotonic() - sent < 1
+            assert time.monotonic() - sent < a_second
             assert process.stdout.readline() == "usable\n"
             assert process.wait(10) == 0, process.stderr.read()
         finally:

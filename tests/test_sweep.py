@@ -113,7 +113,8 @@ def test_interrupted_anywhere_it_goes_on(case, tmp_path):
             break
         except Stop:
             interruptions += 1
-    assert interruptions == parts_of(xs, kernel) + (0 if kernel == "linear" else len(xs))
+    # After every part, and in between where one took long.
+    assert interruptions >= parts_of(xs, kernel) + (0 if kernel == "linear" else len(xs))
     assert np.array_equal(found, expected)
     assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
 
