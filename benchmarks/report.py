@@ -188,7 +188,10 @@ def scaling_figure(problems: list[Entry], path: Path) -> None:
 
 def readme_table(results: Entry) -> str:
     problems = {problem["name"]: problem for problem in results["problems"]}
-    rows = ["| what | gramless | floor | memory | rivals |", "|---|---:|---:|---:|---|"]
+    rows = [
+        "| what | gramless | floor | memory | error | rivals: time, memory, error |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
     for name in README_ROWS:
         if name not in problems or "median_ms" not in problems[name]["rivals"]["gramless"]:
             continue
@@ -197,12 +200,10 @@ def readme_table(results: Entry) -> str:
         others = []
         for rival_name, rival in problem["rivals"].items():
             if rival is not ours and "median_ms" in rival:
-                wrong = (
-                    f", wrong by {error(rival).strip('*').removeprefix('wrong: ')}" if rival["wrong"] else ""
-                )
-                others.append(f"{rival_name} {duration(rival['median_ms'])} ({ratio(problem, rival)}{wrong})")
+                time = f"{duration(rival['median_ms'])} ({ratio(problem, rival)})"
+                others.append(f"{rival_name} {time}, {size(rival.get('peak_bytes'))}, {error(rival)}")
         cells = [what(problem), duration(ours["median_ms"]), duration(problem["floor_ms"])]
-        cells += [size(ours.get("peak_bytes")), ", ".join(others) or "n x n does not fit"]
+        cells += [size(ours.get("peak_bytes")), error(ours), "<br>".join(others) or "n x n does not fit"]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(
         [*rows, "", *conditions(results), "All rows, and how: [docs/benchmarks.md](docs/benchmarks.md)."]
