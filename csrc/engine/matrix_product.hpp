@@ -16,20 +16,12 @@ namespace detail {
 
 static_assert(Thirds::side == MatrixUnit::side && Thirds::depth == MatrixUnit::depth);
 
-// sums += left third times right third, of both halves, which registers 4, 5 and 6, 7 hold. Registers 0 to 3 hold a
-// block's sums.
-GRAMLESS_INLINE void multiply_halves(MatrixUnit& unit) {
-  unit.multiply<0, 4, 6>();
-  unit.multiply<1, 4, 7>();
-  unit.multiply<2, 5, 6>();
-  unit.multiply<3, 5, 7>();
-}
-
 // A block's sums over all steps of the depth, of the products of thirds that matter: what is left out is below 2^-26 of
-// the whole. The small ones come first, so that few additions round at the size of the whole. Between two of them the
-// vector units have time for between(turn): work has to be dealt out this finely, or the core, which looks only so far
-// ahead, does one after the other.
-constexpr int turns_of_step = 6;
+// the whole. The small ones come first, so that few additions round at the size of the whole. Registers 0 to 3 hold the
+// sums, 4 and 5 a third of the left factor, 6 and 7 of the right one. Between two products of registers the vector
+// units have time for between(): work has to be dealt out this finely, or the core, which looks only so far ahead, does
+// one after the other.
+constexpr int turns_of_step = 6 * 4;
 
 template <class Between>
 GRAMLESS_INLINE void multiply_block(MatrixUnit& unit, const Thirds* left, const Thirds* right, int steps,
@@ -43,10 +35,11 @@ GRAMLESS_INLINE void multiply_block(MatrixUnit& unit, const Thirds* left, const 
     unit.load<6>(right[2 * step].parts[third]);
     unit.load<7>(right[2 * step + 1].parts[third]);
   };
-  int turn = 0;
-  const auto multiply = [&] {
-    multiply_halves(unit);
-    between(++turn);
+  const auto multiply = [&]() GRAMLESS_INLINE_LAMBDA {
+    unit.multiply<0, 4, 6>(), between();
+    unit.multiply<1, 4, 7>(), between();
+    unit.multiply<2, 5, 6>(), between();
+    unit.multiply<3, 5, 7>(), between();
   };
   unit.zero<0>(), unit.zero<1>(), unit.zero<2>(), unit.zero<3>();
   for (int s = 0; s < steps; s++) {
@@ -99,7 +92,8 @@ void multiply_panel(MatrixUnit& unit, const Thirds* left, const Thirds* right, C
   const int blocks = (rows + matrix_block - 1) / matrix_block;
   for (int b = 0; b < blocks; b++, left += 2 * steps) {
     next.fetch(b, blocks);
-    multiply_block(unit, left, right, steps, [&](int turn) { before.finish_share(turn, turns_of_step * steps); });
+    int turn = 0;
+    multiply_block(unit, left, right, steps, [&] { before.finish_share(++turn, turns_of_step * steps); });
     float* const values = tile.row(b * matrix_block) + j;
     if (chunk.first)
       store_block(unit, values, tile.stride);
@@ -152,7 +146,7 @@ struct MatrixProduct {
     MatrixUnit unit;
     pack_thirds<Factor::left>(x, first_row, count, first, depth, left);
     pack_thirds<Factor::right>(x, first_row, count, first, depth, right);
-    detail::multiply_block(unit, left, right, (depth + Thirds::depth - 1) / Thirds::depth, [](int) {});
+    detail::multiply_block(unit, left, right, (depth + Thirds::depth - 1) / Thirds::depth, [] {});
     unit.store<0>(products[0], MatrixUnit::row_bytes);
     Vector<float> sums;
     for (int i = 0; i < side; i++) sums[i] = products[i][i];

@@ -22,6 +22,7 @@
 #endif
 
 #define GRAMLESS_INLINE inline __attribute__((always_inline))
+#define GRAMLESS_INLINE_LAMBDA __attribute__((always_inline))  // after its parameters
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {

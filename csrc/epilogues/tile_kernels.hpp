@@ -65,5 +65,21 @@ void visit_tile_kernel(const Kernel& kernel, double shift, Use use) {
   });
 }
 
+// use(two epilogues of one type) for two layers with the same kernel function.
+template <class T, class Use>
+void visit_tile_kernels(const Kernel& first, double first_shift, const Kernel& second, double second_shift, Use use) {
+  visit_kernel(first, [&](auto one) {
+    const auto other = *std::get_if<decltype(one)>(&second);
+    const auto use_both = [&]<class Epilogue>(const Epilogue& a, const Epilogue& b) {
+      const Epilogue both[2] = {a, b};
+      use(both);
+    };
+    if constexpr (std::is_same_v<decltype(one), Rbf>)
+      if (!one.clamped && !other.clamped)
+        return use_both(on_tiles<T, false>(one, first_shift), on_tiles<T, false>(other, second_shift));
+    use_both(on_tiles<T>(one, first_shift), on_tiles<T>(other, second_shift));
+  });
+}
+
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

@@ -2,6 +2,7 @@
 // of rows and of columns.
 #include "engine/walk.hpp"
 #include "epilogues/tile_kernels.hpp"
+#include "ops/gram_pair.hpp"
 #include "ops/isa_ops.hpp"
 #include "ops/scratch.hpp"
 #include "reductions/inner_products.hpp"
@@ -28,6 +29,7 @@ class GramWalk {
       kept_values_ += Product<T>::packed_values(tile_rows_, task.layers[l].x.cols);
     }
     keep_rows_ = total_depth_ * tile_rows_ * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes;
+    by_pairs_ = keep_rows_ && GramPair<T>::takes(task);
     sums_ = {task.products, task.self_products, task.row_sums};
     if (task.parts.count > 1) start_part();
   }
@@ -63,7 +65,7 @@ class GramWalk {
     bool* started;
     PackedRows<T>* packed;  // (layers), or one for all where rows are not kept
     T* values;              // (layers, tile)
-    T* stats;               // (2, rows): of rows visited in another order than stored
+    T* stats;               // (4, rows): of rows visited in another order than stored
     T *slivers, *panel;
   };
   struct Partial {
@@ -83,9 +85,9 @@ class GramWalk {
     thread.started = layout.take<bool>(1);
     thread.packed = layout.take<PackedRows<T>>(layers_);
     thread.values = layout.take<T>(layers_ * tile_values_);
-    thread.stats = layout.take<T>(2 * stats_length);
+    thread.stats = layout.take<T>(4 * stats_length);
     thread.slivers = layout.take<T>(keep_rows_ ? kept_values_ : Product<T>::packed_values(tile_rows_, chunk));
-    thread.panel = layout.take<T>(Product<T>::panel_values);
+    thread.panel = layout.take<T>(by_pairs_ ? GramPair<T>::panel_values(task_) : Product<T>::panel_values);
     return thread;
   }
 
@@ -115,6 +117,7 @@ class GramWalk {
     const Thread thread = enter(memory);
     Layout layout(answer);
     const Partial partial = lay_out_partial(layout);
+    if (by_pairs_) return evaluate_pair(at, thread, partial);
     const int cols = task_.blocks[at.j].rows;
     Tile<T> tile{nullptr, task_.blocks[at.i].rows, cols, tile_stride<T>(cols), at.i == at.j};
     for (std::int64_t l = 0; l < layers_; l++) {
@@ -128,8 +131,7 @@ class GramWalk {
   void evaluate(std::int64_t l, TilePosition at, const Thread& thread, const Partial& partial,
                 const Tile<T>& tile) const {
     const LayerView& layer = task_.layers[l];
-    const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
-                               static_cast<const T*>(layer.center_low)};
+    const CenteredRows<T> rows = centered_rows<T>(layer);
     const GroupBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
     const T* row_stats = stats(layer, row_block, thread.stats);
     const T* column_stats = stats(layer, column_block, thread.stats + stats_length);
@@ -138,6 +140,23 @@ class GramWalk {
       dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile, sums);
       sums.finish(partial.row_sums + l * tile_rows_, partial.column_sums + l * tile_rows_);
     });
+  }
+
+  // Both layers, with the tile's rows, which are held, as columns.
+  void evaluate_pair(TilePosition at, const Thread& thread, const Partial& partial) const {
+    const GroupBlock &rows = task_.blocks[at.j], &columns = task_.blocks[at.i];
+    const T *row_stats[2], *column_stats[2];
+    PairTileSums sums;
+    for (std::int64_t l = 0; l < 2; l++) {
+      row_stats[l] = stats(task_.layers[l], rows, thread.stats + 2 * l * stats_length);
+      column_stats[l] = stats(task_.layers[l], columns, thread.stats + (2 * l + 1) * stats_length);
+      sums.row_sums[l] = partial.column_sums + l * tile_rows_;
+      sums.column_sums[l] = partial.row_sums + l * tile_rows_;
+    }
+    GramPair<T>::add_tile(task_.layers, rows, columns, row_stats, column_stats, thread.packed, sums);
+    partial.self_products[0] = sums.products[0];
+    partial.products[0] = sums.products[1];
+    partial.self_products[1] = sums.products[2];
   }
 
   static const T* stats(const LayerView& layer, const GroupBlock& block, T* gathered) {
@@ -228,7 +247,7 @@ class GramWalk {
   const int tile_rows_;
   const std::int64_t tile_values_;
   std::int64_t max_depth_ = 0, total_depth_ = 0, kept_values_ = 0;
-  bool keep_rows_ = false;
+  bool keep_rows_ = false, by_pairs_ = false;
   AlignedBuffer part_sums_;
   Sums sums_;  // of the part that merges, or the task's own where there is but one
 };
