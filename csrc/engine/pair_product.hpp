@@ -50,25 +50,36 @@ class PairProduct {
   // The most depth that both layers may have together: their held columns are read from the second cache.
   static constexpr std::int64_t most_depth = 1024;
 
-  // What a panel of rows takes, both layers' side by side.
-  static constexpr std::int64_t panel_values(std::int64_t depth, std::int64_t other_depth) {
-    return MatrixProduct::packed_values(matrix_block, depth) + MatrixProduct::packed_values(matrix_block, other_depth);
+  // What both layers' packed rows take, one after the other.
+  static constexpr std::int64_t packed_values(std::int64_t rows, std::int64_t depth, std::int64_t other_depth) {
+    return MatrixProduct::packed_values(rows, depth) + MatrixProduct::packed_values(rows, other_depth);
+  }
+  static void pack_rows(const CenteredRows<float> (&layers)[2], std::int64_t first, int rows, float* packed) {
+    for (const CenteredRows<float>& layer : layers) {
+      pack_thirds<Factor::left>(layer, first, rows, 0, static_cast<int>(layer.x.cols),
+                                reinterpret_cast<Thirds*>(packed));
+      packed += MatrixProduct::packed_values(rows, layer.x.cols);
+    }
   }
 
-  // The tile of rows [first_i, ...) and columns [first_j, ...). packed: of each layer, the columns, held from call to
-  // call in all of their depth.
+  // The tile of rows [first_i, ...) and columns [first_j, ...). held: of each layer, the columns, from call to call in
+  // all of their depth; its panel is room for packed_values(matrix_block, ...). packed: the rows, or null where
+  // they are yet to be packed, a panel at a time.
   PairProduct(const CenteredRows<float> (&layers)[2], std::int64_t first_i, std::int64_t first_j,
-              PackedRows<float>* packed, const Tile<float>& tile)
-      : layers_(layers), first_i_(first_i), tile_(tile) {
+              PackedRows<float>* held, const float* packed, const Tile<float>& tile)
+      : layers_(layers), first_i_(first_i), tile_(tile), room_(packed ? nullptr : held[0].panel) {
+    const float* rows = packed ? packed : room_;
     for (int l = 0; l < 2; l++) {
-      steps_[l] = (depth(l) + Thirds::depth - 1) / Thirds::depth;
-      held_[l] = reinterpret_cast<Thirds*>(packed[l].slivers);
-      if (packed[l].held_row != first_j)
-        pack_thirds<Factor::right>(layers[l], first_j, tile.cols, 0, depth(l), held_[l]);
-      packed[l].held_row = first_j;
+      const std::int64_t depth = layers[l].x.cols;
+      steps_[l] = static_cast<int>((depth + Thirds::depth - 1) / Thirds::depth);
+      rows_[l] = reinterpret_cast<const Thirds*>(rows);
+      rows += MatrixProduct::packed_values(packed ? tile.rows : matrix_block, depth);
+      Thirds* const columns = reinterpret_cast<Thirds*>(held[l].slivers);
+      if (held[l].held_row != first_j)
+        pack_thirds<Factor::right>(layers[l], first_j, tile.cols, 0, static_cast<int>(depth), columns);
+      held[l].held_row = first_j;
+      columns_[l] = columns;
     }
-    panels_[0] = reinterpret_cast<Thirds*>(packed[0].panel);
-    panels_[1] = panels_[0] + 2 * steps_[0];
   }
 
   // All dot products, given to a PairSums (reductions/pair_sums.hpp).
@@ -83,8 +94,6 @@ class PairProduct {
  private:
   static constexpr int chunk_steps = TileShape<float>::depth / Thirds::depth;
   static constexpr std::int64_t near_bytes = 5 << 18;  // of held columns that every panel of rows meets again
-
-  int depth(int l) const { return static_cast<int>(layers_[l].x.cols); }
 
   // As few columns as are near, in parts of one length.
   int columns_at_once() const {
@@ -108,12 +117,12 @@ class PairProduct {
   template <bool Chunks, class Finish>
   void multiply_columns(int first_j, int end_j, Finish& finish) {
     for (int i = 0; i < (tile_.diagonal ? std::min(end_j, tile_.rows) : tile_.rows); i += matrix_block) {
-      for (int l = 0; l < 2; l++)
-        pack_thirds<Factor::left>(layers_[l], first_i_ + i, std::min(matrix_block, tile_.rows - i), 0, depth(l),
-                                  panels_[l]);
+      const std::int64_t panel = room_ ? 0 : i / matrix_block;
+      if (room_) pack_rows(layers_, first_i_ + i, std::min(matrix_block, tile_.rows - i), room_);
       const int first = tile_.diagonal ? std::max(i, first_j) : first_j;
       const int blocks = (end_j - first + matrix_block - 1) / matrix_block;
-      for (int b = 0; b < blocks; b++) multiply<Chunks>(i, first + b * matrix_block, finish);
+      const Thirds* const rows[2] = {rows_[0] + panel * 2 * steps_[0], rows_[1] + panel * 2 * steps_[1]};
+      for (int b = 0; b < blocks; b++) multiply<Chunks>(rows, i, first + b * matrix_block, finish);
     }
   }
 
@@ -125,7 +134,7 @@ class PairProduct {
 
   // One block of both layers, and meanwhile the rows of the one before.
   template <bool Chunks, class Finish>
-  GRAMLESS_INLINE void multiply(int i, int j, Finish& finish) {
+  GRAMLESS_INLINE void multiply(const Thirds* const (&left)[2], int i, int j, Finish& finish) {
     auto rows = before(finish);
     PairBlock& block = blocks_[turn_ ^= 1];
     const int turns = detail::turns_of_step * (steps_[0] + steps_[1]);
@@ -138,9 +147,9 @@ class PairProduct {
       if (due >= turns && rows.left > 0) rows.next(), due -= turns;
     };
     for (int l = 0; l < 2; l++) {
-      const Thirds* const right = held_[l] + j / matrix_block * 2 * steps_[l];
+      const Thirds* const right = columns_[l] + j / matrix_block * 2 * steps_[l];
       for (int s = 0; s < steps_[l]; s += chunk_steps) {
-        detail::multiply_block(unit_, panels_[l] + 2 * s, right + 2 * s, std::min(chunk_steps, steps_[l] - s), between);
+        detail::multiply_block(unit_, left[l] + 2 * s, right + 2 * s, std::min(chunk_steps, steps_[l] - s), between);
         if (Chunks && s > 0)
           late_.store(unit_, block.dots[l]);
         else
@@ -162,8 +171,9 @@ class PairProduct {
   const std::int64_t first_i_;
   const Tile<float>& tile_;
   MatrixUnit unit_;
+  float* const room_;
   int steps_[2];
-  Thirds *held_[2], *panels_[2];
+  const Thirds *rows_[2], *columns_[2];
   PairBlock blocks_[2];
   int turn_ = 0, before_i_ = 0, before_j_ = 0, before_rows_ = 0;
   detail::LateSums late_;

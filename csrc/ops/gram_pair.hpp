@@ -2,9 +2,11 @@
 // are stored. Elsewhere, and for other pairs, one layer follows the other (ops/gram_sums.cpp).
 #pragma once
 
+#include "engine/walk.hpp"
 #include "epilogues/tile_kernels.hpp"
 #include "ops/op_table.hpp"
 #include "reductions/pair_sums.hpp"
+#include "support/workspace.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -23,9 +25,10 @@ CenteredRows<T> centered_rows(const LayerView& layer) {
 template <class T>
 struct GramPair {
   static bool takes(const GramSumsTask&) { return false; }
-  static std::int64_t panel_values(const GramSumsTask&) { return 0; }
+  static std::int64_t packed_values(const GramSumsTask&, std::int64_t) { return 0; }
+  static void pack_rows(const LayerView*, const GroupBlock&, T*) {}
   static void add_tile(const LayerView*, const GroupBlock&, const GroupBlock&, const T* const (&)[2],
-                       const T* const (&)[2], PackedRows<T>*, PairTileSums&) {}
+                       const T* const (&)[2], PackedRows<T>*, const T*, PairTileSums&) {}
 };
 
 #if defined(GRAMLESS_MATRIX_UNIT)
@@ -38,19 +41,24 @@ struct GramPair<float> {
     return task.layers_x == 1 && task.layers_y == 1 && layers[0].kernel.index() == layers[1].kernel.index() &&
            layers[0].x.cols + layers[1].x.cols <= PairProduct::most_depth;
   }
-  static std::int64_t panel_values(const GramSumsTask& task) {
-    return PairProduct::panel_values(task.layers[0].x.cols, task.layers[1].x.cols);
+  // What both layers' packed rows take.
+  static std::int64_t packed_values(const GramSumsTask& task, std::int64_t rows) {
+    return PairProduct::packed_values(rows, task.layers[0].x.cols, task.layers[1].x.cols);
+  }
+  static void pack_rows(const LayerView* layers, const GroupBlock& rows, float* packed) {
+    PairProduct::pack_rows({centered_rows<float>(layers[0]), centered_rows<float>(layers[1])}, rows.first, rows.rows,
+                           packed);
   }
 
-  // packed: of each layer, the columns, which are held.
+  // held: of each layer, the columns. packed: the rows, or null.
   static void add_tile(const LayerView* layers, const GroupBlock& rows, const GroupBlock& columns,
                        const float* const (&row_stats)[2], const float* const (&column_stats)[2],
-                       PackedRows<float>* packed, PairTileSums& answer) {
+                       PackedRows<float>* held, const float* packed, PairTileSums& answer) {
     const CenteredRows<float> centered[2] = {centered_rows<float>(layers[0]), centered_rows<float>(layers[1])};
     const Tile<float> tile{nullptr, rows.rows, columns.rows, 0, rows.first == columns.first};
     const auto add = [&](const auto& kernels) {
       PairSums sums(tile, kernels, row_stats, column_stats);
-      PairProduct(centered, rows.first, columns.first, packed, tile).run(sums);
+      PairProduct(centered, rows.first, columns.first, held, packed, tile).run(sums);
       std::copy_n(sums.products(), 3, answer.products);
       for (int l = 0; l < 2; l++) sums.finish(l, answer.row_sums[l], answer.column_sums[l]);
     };
@@ -59,6 +67,39 @@ struct GramPair<float> {
 };
 
 #endif
+
+// All rows of a pair, packed: every tile of a column of tiles reads them.
+template <class T>
+class PackedPair {
+ public:
+  // Nothing where they are many, or little used.
+  void pack(const GramSumsTask& task, int tile_rows, int threads) {
+    values_ = GramPair<T>::packed_values(task, tile_rows);
+    const std::size_t bytes = static_cast<std::size_t>(task.block_count * values_) * sizeof(T);
+    if (task.block_count < least_blocks || bytes > most_bytes) return;
+    memory_ = Workspace(bytes);
+    if (memory_.data() == nullptr) return;
+    double flops = 0;
+    for (int l = 0; l < 2; l++) flops += 20.0 * static_cast<double>(task.layers[l].x.rows * task.layers[l].x.cols);
+    walk(
+        {.tasks = task.block_count, .flops = flops, .threads = threads, .monitor = {}},
+        [&](std::int64_t b, char*, char*, Worker&) {
+          GramPair<T>::pack_rows(task.layers, task.blocks[b], const_cast<T*>(block(b)));
+        },
+        [](std::int64_t, const char*) {});
+  }
+
+  // Those of a block, or null.
+  const T* block(std::int64_t b) const {
+    return memory_.data() ? reinterpret_cast<const T*>(memory_.data()) + b * values_ : nullptr;
+  }
+
+ private:
+  static constexpr std::int64_t least_blocks = 4;
+  static constexpr std::size_t most_bytes = std::size_t{64} << 20;
+  std::int64_t values_ = 0;
+  Workspace memory_;
+};
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

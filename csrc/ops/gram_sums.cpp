@@ -35,6 +35,7 @@ class GramWalk {
   }
 
   void run() {
+    if (by_pairs_) packed_rows_.pack(task_, tile_rows_, execution_.threads);
     const UpperTriangle tiles{task_.block_count};
     const std::int64_t first = task_.parts.begin(task_.parts.first, tiles.count());
     const std::int64_t end = task_.parts.begin(task_.parts.end, tiles.count());
@@ -87,7 +88,8 @@ class GramWalk {
     thread.values = layout.take<T>(layers_ * tile_values_);
     thread.stats = layout.take<T>(4 * stats_length);
     thread.slivers = layout.take<T>(keep_rows_ ? kept_values_ : Product<T>::packed_values(tile_rows_, chunk));
-    thread.panel = layout.take<T>(by_pairs_ ? GramPair<T>::panel_values(task_) : Product<T>::panel_values);
+    thread.panel = layout.take<T>(by_pairs_ ? GramPair<T>::packed_values(task_, TileShape<T>::micro_cols)
+                                            : Product<T>::panel_values);
     return thread;
   }
 
@@ -153,7 +155,8 @@ class GramWalk {
       sums.row_sums[l] = partial.column_sums + l * tile_rows_;
       sums.column_sums[l] = partial.row_sums + l * tile_rows_;
     }
-    GramPair<T>::add_tile(task_.layers, rows, columns, row_stats, column_stats, thread.packed, sums);
+    const T* const packed = packed_rows_.block(at.j);
+    GramPair<T>::add_tile(task_.layers, rows, columns, row_stats, column_stats, thread.packed, packed, sums);
     partial.self_products[0] = sums.products[0];
     partial.products[0] = sums.products[1];
     partial.self_products[1] = sums.products[2];
@@ -249,6 +252,7 @@ class GramWalk {
   std::int64_t max_depth_ = 0, total_depth_ = 0, kept_values_ = 0;
   bool keep_rows_ = false, by_pairs_ = false;
   AlignedBuffer part_sums_;
+  PackedPair<T> packed_rows_;
   Sums sums_;  // of the part that merges, or the task's own where there is but one
 };
 

@@ -23,6 +23,7 @@ constexpr std::int64_t most_rows = most_tile_rows(4);
 
 struct Sums {
   std::vector<double> products = std::vector<double>(3), row_sums[2], column_sums[2];
+  bool operator==(const Sums&) const = default;
 };
 
 // Two matrices, and the memory in which tiles of their rows are multiplied, exactly as large as it must be.
@@ -32,24 +33,30 @@ class Pair {
       : x_{Matrix(Dtype::float32, rows, depth, 1), Matrix(Dtype::float32, rows, other_depth, 2)},
         zeros_(static_cast<std::size_t>(std::max(depth, other_depth))),
         layers_{{x_[0].view(), zeros_.data(), zeros_.data()}, {x_[1].view(), zeros_.data(), zeros_.data()}},
-        held_{memory(MatrixProduct::packed_values(most_rows, depth)),
-              memory(MatrixProduct::packed_values(most_rows, other_depth))},
-        panel_(memory(PairProduct::panel_values(depth, other_depth))) {
+        columns_{memory(MatrixProduct::packed_values(most_rows, depth)),
+                 memory(MatrixProduct::packed_values(most_rows, other_depth))},
+        panel_(memory(PairProduct::packed_values(matrix_block, depth, other_depth))) {
     for (int l = 0; l < 2; l++) {
-      packed_[l] = {values(held_[l]), values(panel_), true, -1};
+      held_[l] = {values(columns_[l]), values(panel_), true, -1};
       stats_[l] = testing::random_values<float>(static_cast<std::size_t>(rows) + 64, 3);
       for (float& stat : stats_[l]) stat = std::abs(stat) + 3000;  // beyond every dot product
     }
   }
 
   // The columns that are held: the next ones may be more.
-  void forget() { packed_[0].held_row = packed_[1].held_row = -1; }
+  void forget() { held_[0].held_row = held_[1].held_row = -1; }
+  void pack_rows_before(bool before) { packed_before_ = before; }
 
   template <class Kernel>
   Sums add(const Kernel (&kernels)[2], std::int64_t first_i, int rows, std::int64_t first_j, int cols) {
     const Tile<float> tile{nullptr, rows, cols, 0, first_i == first_j};
     PairSums sums(tile, kernels, {row(0, first_i), row(1, first_i)}, {row(0, first_j), row(1, first_j)});
-    PairProduct(layers_, first_i, first_j, packed_, tile).run(sums);
+    AlignedBuffer packed;
+    if (packed_before_) {
+      packed = memory(PairProduct::packed_values(rows, layers_[0].x.cols, layers_[1].x.cols));
+      PairProduct::pack_rows(layers_, first_i, rows, values(packed));
+    }
+    PairProduct(layers_, first_i, first_j, held_, values(packed), tile).run(sums);
     Sums found;
     found.products.assign(sums.products(), sums.products() + 3);
     for (int l = 0; l < 2; l++) {
@@ -96,8 +103,9 @@ class Pair {
   Matrix x_[2];
   std::vector<float> zeros_;
   CenteredRows<float> layers_[2];
-  AlignedBuffer held_[2], panel_;
-  PackedRows<float> packed_[2];
+  AlignedBuffer columns_[2], panel_;
+  PackedRows<float> held_[2];
+  bool packed_before_ = false;
   std::vector<float> stats_[2];
 };
 
@@ -107,8 +115,12 @@ bool near(double a, double b, double size) { return std::abs(a - b) <= 1e-6 * si
 void check_integers(Pair& pair, std::int64_t first_i, int rows, std::int64_t first_j, int cols) {
   const LinearTile<float> kernels[2] = {on_tiles<float>(Linear{}, 2.0), on_tiles<float>(Linear{}, -1.0)};
   const Sums ours = pair.add(kernels, first_i, rows, first_j, cols);
+  pair.pack_rows_before(true);
+  const Sums with_packed_rows = pair.add(kernels, first_i, rows, first_j, cols);
+  pair.pack_rows_before(false);
   const Sums truth = pair.add_naively([](int l, double dot, float, float) { return dot - (l == 0 ? 2 : -1); }, first_i,
                                       rows, first_j, cols);
+  CHECK(ours == with_packed_rows);
   for (int l = 0; l < 2; l++) {
     CHECK(ours.row_sums[l] == truth.row_sums[l]);
     CHECK(ours.column_sums[l] == truth.column_sums[l]);
