@@ -22,7 +22,11 @@
 #endif
 
 #define GRAMLESS_INLINE inline __attribute__((always_inline))
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GRAMLESS_INLINE_LAMBDA  // checked accesses, inlined so often, take minutes to compile
+#else
 #define GRAMLESS_INLINE_LAMBDA __attribute__((always_inline))  // after its parameters
+#endif
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
