@@ -72,11 +72,11 @@ struct GramPair<float> {
 template <class T>
 class PackedPair {
  public:
-  // Nothing where they are many, or little used.
-  void pack(const GramSumsTask& task, int tile_rows, int threads) {
+  // For so many tiles: nothing where they are few, as those of one part may be, or where the rows are many.
+  void pack(const GramSumsTask& task, std::int64_t tiles, int tile_rows, int threads) {
     values_ = GramPair<T>::packed_values(task, tile_rows);
     const std::size_t bytes = static_cast<std::size_t>(task.block_count * values_) * sizeof(T);
-    if (task.block_count < least_blocks || bytes > most_bytes) return;
+    if (tiles <= least_uses * task.block_count || bytes > most_bytes) return;
     memory_ = Workspace(bytes);
     if (memory_.data() == nullptr) return;
     double flops = 0;
@@ -95,7 +95,7 @@ class PackedPair {
   }
 
  private:
-  static constexpr std::int64_t least_blocks = 4;
+  static constexpr std::int64_t least_uses = 2;
   static constexpr std::size_t most_bytes = std::size_t{64} << 20;
   std::int64_t values_ = 0;
   Workspace memory_;

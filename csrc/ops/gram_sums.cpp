@@ -35,10 +35,10 @@ class GramWalk {
   }
 
   void run() {
-    if (by_pairs_) packed_rows_.pack(task_, tile_rows_, execution_.threads);
     const UpperTriangle tiles{task_.block_count};
     const std::int64_t first = task_.parts.begin(task_.parts.first, tiles.count());
     const std::int64_t end = task_.parts.begin(task_.parts.end, tiles.count());
+    if (by_pairs_) packed_rows_.pack(task_, end - first, tile_rows_, execution_.threads);
     const double share = static_cast<double>(end - first) / static_cast<double>(tiles.count());
     const double n = static_cast<double>(rows_);
     Layout scratch, partial;
@@ -85,7 +85,7 @@ class GramWalk {
     Thread thread;
     thread.started = layout.take<bool>(1);
     thread.packed = layout.take<PackedRows<T>>(layers_);
-    thread.values = layout.take<T>(layers_ * tile_values_);
+    thread.values = layout.take<T>(by_pairs_ ? 0 : layers_ * tile_values_);
     thread.stats = layout.take<T>(4 * stats_length);
     thread.slivers = layout.take<T>(keep_rows_ ? kept_values_ : Product<T>::packed_values(tile_rows_, chunk));
     thread.panel = layout.take<T>(by_pairs_ ? GramPair<T>::packed_values(task_, TileShape<T>::micro_cols)
