@@ -151,3 +151,13 @@ def test_limits_are_checked(limit):
     with pytest.raises(ValueError, match=r"set_workspace_limit: size must be from 0 to 2\^63 - 1 but is -1"):
         gl.set_workspace_limit(-1)
     assert gl.get_workspace_limit() == 5
+
+
+def test_a_pair_is_the_same_whether_its_packed_rows_are_kept_or_not(generator, limit):
+    x, y = views(generator, 1100, 40)
+    y = y[:, :24]
+    kernel = gl.RBF(sigma=8.0)
+    kept = gl.cka(x, y, kernel=kernel)
+    assert abs(kept - gl.reference.cka(x.astype(float), y.astype(float), kernel=kernel)) <= 1e-6
+    gl.set_workspace_limit(0)
+    assert gl.cka(x, y, kernel=kernel) == kept
