@@ -12,7 +12,8 @@ import torch_formulas as plain  # noqa: E402
 from gramless._device import frameworks  # noqa: E402
 from gramless.torch import CKALoss, CLIPLoss, NTXentLoss, SupConLoss  # noqa: E402
 
-OPTIONS = ("f", 0.3, True, "softmax", False, "mean", None, None, None)
+NUMBERS = torch.tensor([0.3, 1, 1, 1], dtype=torch.float64)
+OPTIONS = ("f", True, "softmax", False, "mean", False, False, False, NUMBERS)
 
 
 def rows(count=8, width=5, seed=0, dtype=np.float64):
@@ -80,7 +81,7 @@ def test_operators_of_losses_keep_what_they_promise(device):
         (OPTIONS, None, None),
         (OPTIONS, None, temperature),
         (OPTIONS, device.tensor(np.array([1, 2, 1, 2, 5, 2])), None),
-        ((*OPTIONS[:5], "none", None, None, None), None, None),
+        ((*OPTIONS[:4], "none", *OPTIONS[5:]), None, None),
     ):
         anchors = [a] if labels is not None else [a, b]
         forward = (anchors, [], labels, learned, *options)

@@ -188,14 +188,15 @@ def operator_calls():
     a, b, t = inputs_of()
     forward = torch.ops.gramless.contrast_forward.default
     backward = torch.ops.gramless.contrast_backward.default
-    options = ("f", 0.5, True, "softmax", True, "mean", None, 0.2, None)
+    numbers = torch.tensor([0.5, 1.0, 0.2, 0.1], dtype=torch.float64)
+    options = ("f", True, "softmax", True, "mean", False, True, False, numbers)
     arrays = ([a], [b], None, t)
     yield forward, (*arrays, *options)
     saved = forward(*arrays, *options)[1]
     yield backward, (*arrays, *options, torch.ones((), dtype=a.dtype), saved, [True, False, True])
-    options = ("f", 0.5, True, "softmax", False, "none", None, None, None)
+    options = ("f", True, "softmax", False, "none", False, False, False, numbers)
     yield forward, ([a], [], LABELS, None, *options)
-    options = ("f", 0.5, True, "distillation", False, "mean", None, None, 0.1)
+    options = ("f", True, "distillation", False, "mean", False, False, True, numbers)
     yield forward, ([a, b], [b], None, t, *options)
     saved = forward([a, b], [b], None, t, *options)[1]
     wanted = [True, False, False, True]
@@ -221,7 +222,8 @@ def test_operators_are_differentiable_by_themselves(loss):
 
     a, b, t = inputs_of()
     if loss == "nt_xent":
-        options = ("f", 0.5, True, "softmax", False, "mean", None, None, None)
+        numbers = torch.tensor([0.5, 1.0, 1.0, 1.0], dtype=torch.float64)
+        options = ("f", True, "softmax", False, "mean", False, False, False, numbers)
         found = grads_of(
             lambda a, b, t: torch.ops.gramless.contrast_forward([a, b], [], None, t, *options)[0], (a, b, t)
         )

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 from ._contrast import ContrastFunction, contrast_gradients
 from ._operators import contrast_forward, problem_of, saved_tensor, temperature_gradient
-from ._options import Arguments, Options
+from ._options import Arguments, Options, operands
 
 # Private to torch: where they are missing, the long way is taken.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
@@ -86,11 +86,10 @@ class EagerContrast(torch.autograd.Function):
         _, *wanted = ctx.needs_input_grad
         problem, ctx.problem = ctx.problem, None  # a second backward begins anew
         if torch.is_grad_enabled():  # to be differentiated once more
-            saved = saved_tensor(ctx.sums)
-            grads = contrast_gradients(
-                ctx.split, ctx.options, wanted, grad, saved, labels, temperature, *arrays
-            )
-            return (None, *grads)
+            *constants, numbers = operands(ctx.options)
+            more = saved_tensor(ctx.sums), numbers, labels, temperature, *arrays
+            _, *grads = contrast_gradients(ctx.split, tuple(constants), wanted[2:], grad, *more)
+            return (None, None, None, *grads)
         if problem is None:
             sides = arrays[: ctx.split], arrays[ctx.split :]
             problem = problem_of(Arguments(*sides, labels, temperature, ctx.options))
@@ -117,9 +116,9 @@ def contrast(
     arrays = tuple(seen_anew(x) for x in arrays)
     temperature = None if temperature is None else seen_anew(temperature)
     if not is_differentiated([*arrays, *([] if temperature is None else [temperature])]):
-        loss, _ = contrast_forward(
-            arrays[: len(anchors)], arrays[len(anchors) :], labels, temperature, *options
-        )
+        sides = arrays[: len(anchors)], arrays[len(anchors) :]
+        loss, _ = contrast_forward(*sides, labels, temperature, *operands(options))
         return loss
-    loss, _ = ContrastFunction.apply(len(anchors), options, labels, temperature, *arrays)
+    *constants, numbers = operands(options)
+    loss, _ = ContrastFunction.apply(len(anchors), tuple(constants), numbers, labels, temperature, *arrays)
     return loss

@@ -16,12 +16,12 @@ from .._sums import Floats
 from ._device import DeviceDistillation, DeviceProblem
 from ._distillation import DistillationProblem
 from ._framework import on_device
-from ._options import Arguments, Options, compute_dtype
+from ._options import Arguments, compute_dtype, options_of
 from ._problem import Problem
 
-_OPTIONS = (
-    "str function, float temperature, bool normalize, str kind, bool symmetric, str reduction, "
-    "float? exclude_above, float? exclude_hardest, float? teacher_temperature"
+_OPTIONS = (  # see `operands`
+    "str function, bool normalize, str kind, bool symmetric, str reduction, "
+    "bool has_exclude_above, bool has_exclude_hardest, bool has_teacher_temperature, Tensor numbers"
 )
 _ARRAYS = "Tensor[] anchors, Tensor[] keys, Tensor? labels, Tensor? learned_temperature"
 
@@ -64,7 +64,7 @@ def _forward(
     learned_temperature: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    arguments = Arguments(anchors, keys, labels, learned_temperature, Options(*options))
+    arguments = Arguments(anchors, keys, labels, learned_temperature, options_of(*options))
     loss, saved = problem_of(arguments).forward()
     return loss, saved_tensor(saved)
 
@@ -77,7 +77,7 @@ def _backward(
     *options_and_more: Any,
 ) -> list[Tensor]:
     *options, grad, saved, wanted = options_and_more
-    problem = problem_of(Arguments(anchors, keys, labels, learned_temperature, Options(*options)))
+    problem = problem_of(Arguments(anchors, keys, labels, learned_temperature, options_of(*options)))
     grads, by_temperature = problem.backward(grad, saved, wanted)
     found = [g for g in grads if g is not None]
     if learned_temperature is not None and wanted[-1]:
@@ -92,12 +92,12 @@ def _fake_forward(
     learned_temperature: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    chosen, first = Options(*options), anchors[0]
+    (_, _, kind, _, reduction, _, is_hardest, *_), first = options, anchors[0]
     rows, columns = (sum(x.shape[0] for x in side) for side in (anchors, keys))
-    height = 6 if on_device(first) else 4 if chosen.exclude_hardest is None else 5
-    if chosen.kind == "distillation":
+    height = 6 if on_device(first) else 5 if is_hardest else 4
+    if kind == "distillation":
         rows, columns, height = first.shape[0], 0, 4
-    shape = (rows,) if chosen.reduction == "none" else ()
+    shape = (rows,) if reduction == "none" else ()
     loss = first.new_empty(shape, dtype=compute_dtype([*anchors, *keys]))
     return loss, first.new_empty((height, rows + columns), dtype=torch.float64)
 

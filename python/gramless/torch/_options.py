@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .._losses import as_temperature
+from .._losses import as_temperature, contrast_options
 
 _WIDE = frozenset([torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64])
 
@@ -25,6 +25,35 @@ class Options(NamedTuple):
     exclude_above: float | None
     exclude_hardest: float | None
     teacher_temperature: float | None = None  # of distillation
+
+
+def number(x: float) -> Tensor:
+    """x as float64, 0-d. torch.compile lets a float vary between calls where a product with a tensor takes it
+    up; as an argument of an operator, or through torch.tensor and torch.full, each value has its own graph.
+    """
+    return torch.ones((), dtype=torch.float64) * x
+
+
+def operands(options: Options) -> tuple[Any, ...]:
+    """Options as an operator takes them: what is a constant of its graph, which numbers are given, they."""
+    function, temperature, normalize, kind, symmetric, reduction, *more = options
+    given = [x is not None for x in more]
+    numbers = torch.stack([number(1.0 if x is None else x) for x in (temperature, *more)])
+    return function, normalize, kind, symmetric, reduction, *given, numbers
+
+
+def options_of(*operands: Any) -> Options:
+    """What `operands` was made of."""
+    function, *others, _, _, _, numbers = operands
+    given = operands[-4:-1]
+    temperature, *more = numbers.tolist()
+    above, hardest, sharp = [x if is_given else None for x, is_given in zip(more, given, strict=True)]
+    normalize, kind, symmetric, reduction = others
+    checked = contrast_options(function, 1.0, normalize, above, hardest)
+    return Options(
+        *(function, temperature, normalize, kind, symmetric, reduction),
+        *(checked.exclude_above, checked.exclude_hardest, sharp),
+    )
 
 
 class Arguments(NamedTuple):

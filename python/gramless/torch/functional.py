@@ -27,12 +27,17 @@ def _options(
     exclude_hardest: float | None = None,
 ) -> tuple[Options, Tensor | None]:
     value, learned = check_temperature(function, temperature)
-    if exclude_above is not None or exclude_hardest is not None:
+    if not all(_is_traced(x) for x in (exclude_above, exclude_hardest)):
         checked = contrast_options(function, value, normalize, exclude_above, exclude_hardest)
         exclude_above, exclude_hardest = checked.exclude_above, checked.exclude_hardest
     as_reduction(function, reduction)
     chosen = (value, bool(normalize), kind, bool(symmetric), reduction, exclude_above, exclude_hardest)
     return Options(function, *chosen), learned
+
+
+def _is_traced(x: Any) -> bool:
+    """Whether the operator is to check x: none, or a float that torch.compile may let vary."""
+    return x is None or (torch.compiler.is_compiling() and isinstance(x, float))
 
 
 def two_views(

@@ -50,10 +50,17 @@ class MemoryBank(nn.Module):
         """Replaces the oldest rows by these (n, D), of all processes where they are gathered."""
         if self.gather_distributed:
             rows = torch.cat(gather_rows("NTXentLoss", rows.detach()))
-        first, count = int(self.bank_ptr), self.bank.shape[0]
-        kept = rows[: count - first].detach()
-        self.bank[first : first + len(kept)] = kept
-        self.bank_ptr[0] = first + len(kept) if first + len(rows) < count else 0
+        count, new = self.bank.shape[0], rows.shape[0]
+        if new == 0:
+            return
+        source = (
+            torch.arange(count, device=self.bank.device) - self.bank_ptr
+        )  # what comes where: no copy waits
+        replaced = ((source >= 0) & (source < new)).unsqueeze(1)
+        incoming = rows.detach().to(self.bank)[source.clamp(0, new - 1)]
+        self.bank.copy_(torch.where(replaced, incoming, self.bank))
+        after = self.bank_ptr + new
+        self.bank_ptr.copy_(torch.where(after < count, after, 0))
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
         for name, buffer in self.named_buffers():
