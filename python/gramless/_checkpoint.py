@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import time
+import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +18,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _core
+from . import _arrays, _core, _files
 from ._sums import Floats
+from ._text import printable
+from .kernels import Kernel
 
 Problem: TypeAlias = dict[str, Any]
 
@@ -23,6 +29,7 @@ FORMAT = "gramless.sweep"
 HASHED_BYTES = 2**22  # at a time
 BUSY_SHARE = 0.02  # of the time that writing may take
 LEAST_PAUSE = 1.0  # seconds from one writing to the next
+LONGEST_PROBLEM = 2**24  # bytes
 
 
 @dataclass
@@ -69,53 +76,106 @@ def _readable(layer: Any) -> npt.NDArray[Any]:
     return np.asarray(tensor.numpy())
 
 
+def check_place(function: str, path: str | os.PathLike[str], kernel: Kernel) -> None:
+    """Raise ValueError where no sweep with this kernel can be kept in `path`, before anything is computed."""
+    Checkpoint(function, path, {"gramless": _core.__version__, "kernel": repr(kernel)}).read()
+
+
 class Checkpoint:
-    """The file of one sweep; errors name `function`."""
+    """The file of one sweep; errors name `function`.
+
+    A file that cannot be written at the start is an error. Once the work has begun it is a warning: the state
+    that was kept before stays in the file, and the sweep its answer.
+    """
 
     def __init__(self, function: str, path: str | os.PathLike[str], problem: Problem) -> None:
         self._function, self._path, self._problem = function, Path(path), problem
-        if self._path.is_dir() or not self._path.absolute().parent.is_dir():
+        self._name = printable(self._path.name)
+        if self._path.is_dir() or not Path(os.path.realpath(path)).parent.is_dir():
             raise ValueError(f"{function}: checkpoint must be a file in a folder that exists but is {path!r}")
+        _files.check_output(f"{function}: checkpoint", path, suffixes=frozenset())
         self._next = time.monotonic() + LEAST_PAUSE
+        self._warned = False
 
     def read(self) -> State:
-        """Where to go on: at the start if there is no file. Raises ValueError for any other file."""
+        """The state to resume from: the start if there is no file. Raises ValueError for any other file."""
         if not self._path.exists():
             return State()
         try:
-            with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as entries:
-                found = json.loads(str(entries["problem"]))
-                sigmas, done, sums = (entries[name] for name in ("sigmas", "done", "sums"))
-            if found.pop("format") != FORMAT:
-                raise ValueError("another format")
-            state = State([float(sigma) for sigma in sigmas], (int(done), sums.astype(np.float64)))
+            found, state = self._parsed()
         except Exception as error:  # whatever a file of something else makes the parsers raise
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            reason = printable(" ".join(str(error).split())[:120]) or type(error).__name__
             raise ValueError(
-                f"{self._function}: checkpoint {self._path.name} is damaged or no checkpoint ({reason})"
+                f"{self._function}: checkpoint {self._name} is damaged or no checkpoint ({reason})"
             ) from None
         for name, ours in self._problem.items():
             if found.get(name) != ours:
                 raise ValueError(
-                    f"{self._function}: checkpoint {self._path.name} belongs to another sweep, its {name} "
+                    f"{self._function}: checkpoint {self._name} belongs to another sweep, its {name} "
                     f"{found.get(name)!r} where this one's are {ours!r}; remove it or name another file"
                 )
         return state
 
-    def keep(self, state: State) -> None:
-        """Write the state, unless that was done a moment ago."""
-        if time.monotonic() >= self._next:
+    def _parsed(self) -> tuple[Problem, State]:
+        size = _files.regular_size("checkpoint", self._path)
+        with self._path.open("rb") as stream:
+            with zipfile.ZipFile(
+                stream
+            ) as archive:  # entries that are not compressed cannot outgrow the file
+                for entry in archive.infolist():
+                    limit = min(size, LONGEST_PROBLEM) if entry.filename == "problem.npy" else size
+                    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
+                        raise ValueError(f"{entry.filename} is compressed or too long")
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as entries:
+                found = json.loads(str(entries["problem"]))
+                sigmas, done, sums = (entries[name] for name in ("sigmas", "done", "sums"))
+        if found.pop("format") != FORMAT:
+            raise ValueError("another format")
+        return found, State([float(sigma) for sigma in sigmas], (int(done), sums.astype(np.float64)))
+
+    def begin(self, state: State) -> None:
+        """Write the state before the work. Raises ValueError where that fails."""
+        try:
             self.write(state)
+        except OSError as error:
+            raise ValueError(
+                f"{self._function}: checkpoint {self._name} cannot be written ({error.strerror or error})"
+            ) from None
+
+    def keep(self, state: State) -> None:
+        """Write the state, unless that was done a moment ago; a failure is one warning."""
+        if time.monotonic() >= self._next:
+            self.finish(state)
+
+    def finish(self, state: State) -> None:
+        """Write the state; a failure is one warning."""
+        try:
+            self.write(state)
+        except Exception as error:
+            self._next = time.monotonic() + LEAST_PAUSE
+            if not self._warned:
+                self._warned = True
+                reason = " ".join(str(error).split()) or type(error).__name__
+                warnings.warn(
+                    f"{self._function}: checkpoint {self._name} cannot be written ({printable(reason)}); the "
+                    "sweep continues without",
+                    RuntimeWarning,
+                    stacklevel=5,
+                )
+
+    def abandon(self, state: State) -> None:
+        """Write the state while an exception passes, which no failure replaces."""
+        with contextlib.suppress(Exception):  # a warning that is an error
+            self.finish(state)
 
     def write(self, state: State) -> None:
+        """Replace the file. Raises OSError."""
         started = time.monotonic()
         done, sums = state.summed
-        unfinished = self._path.with_name(f".{self._path.name}.unfinished")
-        with unfinished.open("wb") as stream:
-            problem = json.dumps({"format": FORMAT} | self._problem)
-            np.savez(stream, problem=problem, sigmas=np.array(state.sigmas), done=done, sums=sums)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(self._path)
+        problem = json.dumps({"format": FORMAT} | self._problem)
+        content = io.BytesIO()
+        np.savez(content, problem=problem, sigmas=np.array(state.sigmas), done=done, sums=sums)
+        _files.write_file(self._path, content.getvalue())
         now = time.monotonic()
         self._next = now + max(LEAST_PAUSE, (now - started) / BUSY_SHARE)

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from . import _arrays, _core
-from ._checkpoint import Checkpoint, State, problem_of
+from ._checkpoint import Checkpoint, State, check_place, problem_of
 from ._sums import CoreKernel, Floats, HsicValues, Progress, core_kernel, core_progress, hsic_values
 from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
 
@@ -106,6 +106,7 @@ def swept_values(
     if y:
         _arrays.check_rows(function, "xs[0]", x[0], "ys[0]", y[0])
     processes = _processes(function, group)
+    check_places(function, processes, checkpoint, kernel)
     problem = problem_of(kernel, xs, ys)
     _check_same(function, processes, problem)
     file = None if checkpoint is None or processes.rank > 0 else Checkpoint(function, checkpoint, problem)
@@ -118,15 +119,30 @@ def swept_values(
         _add_parts(function, sweep, processes, state, file, stages)
     except BaseException:  # Ctrl-C too
         if file is not None:
-            file.write(state)
+            file.abandon(state)
         raise
     if file is not None:
-        file.write(state)
+        file.finish(state)
     sums = processes.spread(state.summed[1] if processes.rank == 0 else None, sweep.sums_length)
     xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y = sweep.values(sums)
     if ys is None:
         yy, mean_y, diagonal_y = xx, mean_x, diagonal_x
     return HsicValues(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, _arrays.rows_of(x[0]))
+
+
+def check_places(
+    function: str, processes: Processes, checkpoint: str | os.PathLike[str] | None, kernel: Kernel
+) -> None:
+    """Raise ValueError in all processes where process 0 cannot keep a sweep in `checkpoint`."""
+    refusal = None
+    if checkpoint is not None and processes.rank == 0:
+        try:
+            check_place(function, checkpoint, kernel)
+        except ValueError as error:
+            refusal = str(error)
+    refusal = processes.share(refusal)[0]
+    if refusal is not None:
+        raise ValueError(refusal)
 
 
 def _processes(function: str, group: Any) -> Processes:
@@ -153,6 +169,7 @@ def _resumed(processes: Processes, file: Checkpoint | None) -> State:
     if file is not None:
         try:
             state = file.read()
+            file.begin(state)
         except ValueError as error:
             refusal = str(error)
     refusal, sigmas, done = processes.share((refusal, state.sigmas, state.summed[0]))[0]

@@ -1,0 +1,219 @@
+"""Files: outputs checked before the work and written whole or not at all, inputs read only if regular.
+
+It knows no format beyond the marks by which it recognises other people's data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from ._text import printable
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+DATA_SUFFIXES = frozenset((
+    ".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib", ".h5",
+    ".hdf5", ".nc", ".mat", ".zarr", ".parquet", ".feather", ".arrow", ".onnx", ".gguf", ".msgpack",
+    ".tfrecord", ".json", ".jsonl", ".zip", ".tar", ".gz",
+))  # fmt: skip
+_MARKS = (b"\x93NUMPY", b"PK\x03\x04", b"\x89HDF", b"PAR1", b"ARROW1", b"GGUF", b"\x1f\x8b",
+          *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))  # fmt: skip
+_OPEN_STREAM = re.compile(r"/dev/(fd/|std(in|out|err)$)|/proc/[^/]+/fd/")
+
+
+def check_output(
+    what: str, path: PathLike, inputs: Iterable[PathLike] = (), suffixes: frozenset[str] = DATA_SUFFIXES
+) -> None:
+    """Verify, before the work, that a result can be written to `path` without harm.
+
+    what: how the error begins, such as "--csv".
+    inputs: files that are read; none may be the output, under whatever name.
+    suffixes: see `check_kind`.
+
+    Raises ValueError where the folder is missing or cannot be written to, and where a folder, an input, a
+    file of a data format or one without write permission would be replaced.
+    """
+    name = f"{what}: {printable(str(path))}"
+    for other in inputs:
+        if same_file(path, other):
+            raise ValueError(f"{name} is {printable(str(other))}, which is read; name another file")
+    target = Path(os.path.realpath(path))
+    try:
+        found = _status(path)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            raise ValueError(f"{name} is a folder; name a file")
+        check_kind(what, path, suffixes)
+        if _written_directly(path):
+            return
+        if not target.parent.is_dir():
+            raise ValueError(f"{name}: there is no folder {printable(str(target.parent))}")
+        effective = os.access in os.supports_effective_ids
+        if found is not None and not os.access(target, os.W_OK, effective_ids=effective):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        check_folder(target.parent)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be written ({error.strerror or error})") from None
+
+
+def check_kind(what: str, path: PathLike, suffixes: frozenset[str] = DATA_SUFFIXES) -> None:
+    """Raise ValueError for a file of a data format, by these suffixes or by what it holds.
+
+    A file that holds data is refused under any suffix; none is where there are no suffixes.
+    """
+    name, target = f"{what}: {printable(str(path))}", Path(os.path.realpath(path))
+    for suffix in (Path(path).suffix.lower(), target.suffix.lower()):
+        if suffix in suffixes:
+            raise ValueError(f"{name} has the suffix of a data format, {suffix}; name another file")
+    found = _status(path)
+    if suffixes and found is not None and stat.S_ISREG(found.st_mode) and _holds_data(target):
+        raise ValueError(f"{name} holds data of another kind; name another file")
+
+
+def check_folder(folder: PathLike) -> None:
+    """Raise OSError unless a file can be made in the folder."""
+    descriptor, name = _unnamed(os.fspath(folder))
+    os.close(descriptor)
+    if name is not None:
+        os.unlink(name)
+
+
+def same_file(one: PathLike, other: PathLike) -> bool:
+    """Whether two paths are one file: the same path, through symbolic links, or by a hard link.
+
+    >>> same_file("a/../b.csv", "b.csv")
+    True
+    """
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def write_file(path: PathLike, content: bytes) -> None:
+    """Replace the file by one with this content, in one step: whatever fails, the old file is left as it was.
+
+    Symbolic links are followed, permissions and owner kept. Devices and pipes are written to as they are.
+    Raises OSError, which names the path.
+    """
+    try:
+        if _written_directly(path):
+            with open(path, "wb") as stream:
+                stream.write(content)
+        else:
+            _replace(os.path.realpath(path), content)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), printable(str(path))) from None
+
+
+def _replace(target: str, content: bytes) -> None:
+    folder, name = os.path.dirname(target), None
+    try:
+        descriptor, name = _unnamed(folder)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            _inherit(descriptor, target)
+            os.fsync(descriptor)
+            if name is None:
+                unused = _unused(folder)
+                # os.link follows the link only if it is given a folder, which does not matter here.
+                os.link(f"/proc/self/fd/{descriptor}", unused, src_dir_fd=descriptor)
+                name = unused
+        os.replace(name, target)
+        name = None
+    finally:
+        if name is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+    _sync_folder(folder)
+
+
+def read_file(what: str, path: PathLike, largest: int) -> bytes:
+    """The bytes of a regular file of at most `largest` bytes.
+
+    Raises ValueError for devices, pipes and larger files, before anything is read.
+    """
+    size = regular_size(what, path)
+    if size > largest:
+        raise ValueError(
+            f"{what}: {printable(Path(path).name)} has {size} bytes, more than the {largest} that are read"
+        )
+    with open(path, "rb") as stream:
+        return stream.read(largest)
+
+
+def regular_size(what: str, path: PathLike) -> int:
+    """Bytes of a regular file; ValueError for devices and pipes, whose reading may never end."""
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{what}: {printable(Path(path).name)} is not a regular file")
+    return found.st_size
+
+
+def _status(path: PathLike) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _written_directly(path: PathLike) -> bool:
+    found = _status(path)
+    special = found is not None and not stat.S_ISREG(found.st_mode)
+    return special or _OPEN_STREAM.match(os.path.abspath(path)) is not None
+
+
+def _holds_data(target: Path) -> bool:
+    try:
+        with target.open("rb") as stream:
+            begin = stream.read(16)
+    except PermissionError:
+        return False
+    return begin.startswith(_MARKS) or begin[8:10] == b'{"'  # safetensors: a length, then JSON
+
+
+def _unnamed(folder: str) -> tuple[int, str | None]:
+    """A new file in the folder, open; where possible without a name, so that nothing is left of it."""
+    folder = folder or os.curdir
+    if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
+        try:
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666), None
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+                raise
+    name = _unused(folder)
+    return os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666), name
+
+
+def _unused(folder: str) -> str:
+    return os.path.join(folder, f".gramless-{secrets.token_hex(8)}")
+
+
+def _inherit(descriptor: int, target: str) -> None:
+    found = _status(target)
+    if found is None:
+        return
+    with contextlib.suppress(OSError):  # another user's file
+        os.fchown(descriptor, found.st_uid, found.st_gid)
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
+
+
+def _sync_folder(folder: str) -> None:
+    """Makes the new name last; file systems without it are left to themselves."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder or os.curdir, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

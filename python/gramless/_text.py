@@ -1,0 +1,55 @@
+"""Names as text: safe for terminals, for spreadsheets, and different wherever the names are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_FORMULA_STARTS = tuple("=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}"
+                        "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """The text with control characters and lone surrogates shown as escapes: names come from files.
+
+    >>> printable("conv1\\x1b[2J")
+    'conv1\\\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def distinct_printable(names: Iterable[str]) -> list[str]:
+    """`printable` of every name; where two names would then be equal, with every backslash doubled.
+
+    >>> distinct_printable(["a\\x1b", "a\\\\x1b"])
+    ['a\\\\x1b', 'a\\\\\\\\x1b']
+    """
+    names = list(names)
+    shown = [printable(name) for name in names]
+    if len(set(shown)) < len(set(names)):
+        shown = [printable(name.replace("\\", "\\\\")) for name in names]
+    return shown
+
+
+def csv_text(matrix: npt.NDArray[np.float64], names_a: Sequence[str], names_b: Sequence[str]) -> str:
+    """The matrix with its layer names as CSV, every digit of every value, so that it reads back equal.
+
+    Names that a spreadsheet would take for a formula get an apostrophe in front.
+
+    >>> csv_text(np.ones((1, 1)), ["=1+1"], ["conv1"])
+    ",conv1\\n'=1+1,1.0\\n"
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["", *map(_cell, distinct_printable(names_b))])
+    for name, values in zip(distinct_printable(names_a), matrix.tolist(), strict=True):
+        writer.writerow([_cell(name), *map(repr, values)])
+    return stream.getvalue()
+
+
+def _cell(name: str) -> str:
+    return f"'{name}" if name.lstrip().startswith(_FORMULA_STARTS) else name
