@@ -7,6 +7,7 @@ is wrong with it is one `FileError` sentence.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -14,7 +15,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,10 +24,14 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from .._text import printable
+
 Array = NDArray[Any]
 Openers = dict[str, Callable[[], Array]]
 
 NUMBERS = frozenset(np.dtype(kind) for kind in "bBhHiIqQlLefd?")
+LARGEST_NPY_HEADER = 10_000  # bytes; numpy refuses larger ones too, after it has read them
+MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
 LOCAL_ZIP_HEADER = struct.Struct("<4s22xHH")  # signature, length of the name, length of the extra field
 
 
@@ -48,7 +53,7 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 def open_npy(path: Path) -> Openers:
     """The one layer of a .npy file, named after the file."""
-    return {path.stem: partial(_map_npy, path, path.name, 0, file_size(path))}
+    return {path.stem: partial(_map_npy, path, printable(path.name), 0, file_size(path))}
 
 
 def open_folder(path: Path) -> Openers:
@@ -57,20 +62,21 @@ def open_folder(path: Path) -> Openers:
         (entry for entry in path.iterdir() if entry.suffix == ".npy"), key=lambda e: natural_key(e.stem)
     )
     return {
-        entry.stem: partial(_map_npy, entry, f"{path.name}/{entry.name}", 0, file_size(entry))
+        entry.stem: partial(_map_npy, entry, printable(f"{path.name}/{entry.name}"), 0, file_size(entry))
         for entry in found
     }
 
 
 def open_npz(path: Path) -> Openers:
     """The .npy members of an .npz archive, in file order; stored members are mapped, compressed ones read."""
+    file_size(path)
     with blame(path, "is not a readable .npz archive"), zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     openers: Openers = {}
     for member in members:
         name = member.filename.removesuffix(".npy")
         if name in openers:
-            raise FileError(f"{path.name}: the archive holds two layers named {name!r}")
+            raise FileError(f"{printable(path.name)}: the archive holds two layers named {name!r}")
         stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
         openers[name] = partial(_map_stored_member if stored else _read_member, path, member)
     return openers
@@ -79,7 +85,7 @@ def open_npz(path: Path) -> Openers:
 def file_size(path: Path) -> int:
     """Bytes of a regular file; devices and pipes, whose reading may never end, are refused."""
     if not path.is_file():
-        raise FileError(f"{path.name}: not a regular file")
+        raise FileError(f"{printable(path.name)}: not a regular file")
     return path.stat().st_size
 
 
@@ -93,10 +99,10 @@ def blame(path: Path, complaint: str) -> Iterator[None]:
     except FileError:
         raise
     except PermissionError as error:
-        raise FileError(f"{path.name}: permission denied") from error
+        raise FileError(f"{printable(path.name)}: permission denied") from error
     except Exception as error:  # parsers of hostile bytes raise anything, RecursionError included
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise FileError(f"{path.name}: {complaint} ({reason.rstrip('.')})") from error
+        reason = printable(" ".join(str(error).split())[:120].rstrip(".")) or type(error).__name__
+        raise FileError(f"{printable(path.name)}: {complaint} ({reason})") from error
 
 
 def _npy_header(stream: BinaryIO, label: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -105,8 +111,15 @@ def _npy_header(stream: BinaryIO, label: str) -> tuple[tuple[int, ...], bool, np
         version = npy_format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
             raise FileError(f"{label}: .npy format {version} is not for plain numbers")
+        length_field = stream.read(2 if version == (1, 0) else 4)
+        length = int.from_bytes(length_field, "little")
+        if length > LARGEST_NPY_HEADER:
+            raise FileError(
+                f"{label}: its header has {length} bytes, more than the {LARGEST_NPY_HEADER} that are read"
+            )
+        header = io.BytesIO(length_field + stream.read(length))
         read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, fortran_order, dtype = read(stream)
+        shape, fortran_order, dtype = read(header)
     if dtype.newbyteorder("=") not in NUMBERS:
         raise FileError(f"{label}: dtype {str(dtype)!r} is not a real number type of 64 bits or less")
     if any(side < 0 for side in shape):
@@ -150,7 +163,7 @@ def check_length(label: str, shape: tuple[int, ...], dtype: np.dtype[Any], avail
 
 
 def _map_stored_member(path: Path, member: zipfile.ZipInfo) -> Array:
-    label = f"{path.name}[{member.filename}]"
+    label = printable(f"{path.name}[{member.filename}]")
     with blame(path, "is not a readable .npz archive"), path.open("rb") as stream:
         stream.seek(member.header_offset)
         signature, name_length, extra_length = LOCAL_ZIP_HEADER.unpack(stream.read(LOCAL_ZIP_HEADER.size))
@@ -161,17 +174,15 @@ def _map_stored_member(path: Path, member: zipfile.ZipInfo) -> Array:
 
 
 def _read_member(path: Path, member: zipfile.ZipInfo) -> Array:
-    label = f"{path.name}[{member.filename}]"
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
-    if member.file_size > memory:
-        raise FileError(
-            f"{label}: the compressed layer claims {member.file_size} bytes, more than this machine's "
-            "memory: save it with numpy.savez, which does not compress, so that it can be memory-mapped"
-        )
+    label = printable(f"{path.name}[{member.filename}]")
+    _check_claim(label, member)
     complaint = "is not a readable .npz archive"
     with blame(path, complaint), zipfile.ZipFile(path) as archive, archive.open(member) as stream:
         shape, fortran_order, dtype = _npy_header(stream, label)  # type: ignore[arg-type]
         check_length(label, shape, dtype, member.file_size - stream.tell())
+        surplus = member.file_size - stream.tell() - math.prod(shape) * dtype.itemsize
+        if surplus > 0:
+            raise FileError(f"{label}: {surplus} bytes follow the array of shape {shape}")
         values = np.empty(math.prod(shape), dtype)
         into = values.view(np.uint8).data
         while len(into):
@@ -182,3 +193,29 @@ def _read_member(path: Path, member: zipfile.ZipInfo) -> Array:
         while stream.read(1 << 16):
             pass  # the checksum is compared at the end of the member
         return _native(values.reshape(shape, order="F" if fortran_order else "C"))
+
+
+def _check_claim(label: str, member: zipfile.ZipInfo) -> None:
+    """A compressed member must be of a kind that numpy writes, and claim what can be true and fits."""
+    if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FileError(f"{label}: encrypted, or not compressed by deflate as numpy.savez_compressed does")
+    claim = f"{label}: the compressed layer claims {member.file_size} bytes, more than "
+    if member.file_size > MOST_INFLATED * (member.compress_size + 1):
+        raise FileError(f"{claim}its {member.compress_size} bytes can hold")
+    if member.file_size > _available_memory():
+        raise FileError(
+            f"{claim}this machine's memory has room for: save it with numpy.savez, which does not compress, "
+            "so that it can be memory-mapped"
+        )
+
+
+def _available_memory() -> int:
+    """Bytes that can be had without swapping, where the system says so; else the machine's memory."""
+    memory = 2**62
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        available = next(line for line in lines if line.startswith("MemAvailable:"))
+        memory = min(memory, 1024 * int(available.split()[1]))
+    return memory

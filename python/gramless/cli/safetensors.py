@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from .._text import printable
 from .formats import Array, FileError, Openers, blame, check_length, file_size, map_array, natural_key
 
 SAFETENSORS_DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?", "U8": "u1", "I8": "i1",
     "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
 }  # fmt: skip
-LARGEST_JSON_HEADER = 100_000_000  # bytes; the limit of the safetensors format
+LARGEST_JSON_HEADER = 2**23  # bytes, of some 80,000 tensors; Python takes up to 32 times as much to parse it
 
 
 def open_safetensors(path: Path) -> Openers:
@@ -32,6 +33,7 @@ def open_safetensors(path: Path) -> Openers:
     writes: then the natural order of the names is used.
     """
     header, start = _safetensors_header(path)
+    header.pop("__metadata__", None)
     names = list(header)
     dtypes = [header[name]["dtype"] for name in names]
     groups = sorted(dict.fromkeys(dtypes), key=_bits, reverse=True)  # as the library writes: wide types first
@@ -39,6 +41,12 @@ def open_safetensors(path: Path) -> Openers:
     if names == sorted(names, key=lambda name: (rank[header[name]["dtype"]], name)):
         names.sort(key=natural_key)
     return {name: partial(_map_tensor, path, name, header[name], start) for name in names}
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """The entry `__metadata__` of a .safetensors file; empty where there is none."""
+    found = _safetensors_header(path)[0].get("__metadata__", {})
+    return found if isinstance(found, dict) else {}
 
 
 def _is_code(dtype: object) -> bool:
@@ -59,37 +67,39 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     """The tensors' entries and the offset of the data, every entry checked; the data without gaps."""
-    size = file_size(path)
+    size, label = file_size(path), printable(path.name)
     with blame(path, "not a readable .safetensors file"), path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         start = 8 + length
-        if length > min(LARGEST_JSON_HEADER, size - 8):
+        if LARGEST_JSON_HEADER < length <= size - 8:
             raise FileError(
-                f"{path.name}: truncated, its header needs {length} bytes but {size - 8} are there"
+                f"{label}: its header has {length} bytes, more than the {LARGEST_JSON_HEADER} that are read"
             )
+        if length > size - 8:
+            raise FileError(f"{label}: truncated, its header needs {length} bytes but {size - 8} are there")
         header = json.loads(stream.read(length), object_pairs_hook=_unique)
         if not isinstance(header, dict):
             raise TypeError("the header is not an object")
-        header.pop("__metadata__", None)
-        for name, entry in header.items():
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        for name, entry in tensors.items():
             sides, ends = entry["shape"], entry["data_offsets"]
             whole = [number for number in (*sides, *ends) if type(number) is int and number >= 0]
             if len(ends) != 2 or len(whole) != len(sides) + 2 or not _is_code(entry["dtype"]):
                 raise ValueError(f"the entry of {name!r} is malformed")
         end = 0
-        for name, entry in sorted(header.items(), key=lambda item: tuple(item[1]["data_offsets"])):
+        for name, entry in sorted(tensors.items(), key=lambda item: tuple(item[1]["data_offsets"])):
             if entry["data_offsets"][0] != end or entry["data_offsets"][1] < end:
                 raise ValueError(f"the bytes of {name!r} do not follow the tensor before it")
             end = entry["data_offsets"][1]
     if start + end != size:
         raise FileError(
-            f"{path.name}: truncated or damaged, its tensors need {start + end} bytes but {size} are there"
+            f"{label}: truncated or damaged, its tensors need {start + end} bytes but {size} are there"
         )
     return header, start
 
 
 def _map_tensor(path: Path, name: str, entry: dict[str, Any], start: int) -> Array:
-    label, shape = f"{path.name}[{name}]", tuple(entry["shape"])
+    label, shape = printable(f"{path.name}[{name}]"), tuple(entry["shape"])
     dtype = _safetensors_dtype(label, entry["dtype"])
     begin, end = entry["data_offsets"]
     if math.prod(shape) * dtype.itemsize != end - begin:
