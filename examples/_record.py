@@ -23,5 +23,15 @@ def save_numbers(arguments: argparse.Namespace, numbers: dict[str, Any]) -> None
     options = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
     record = {"options": options, "gramless": gramless.__version__, "machine": machine()} | numbers
     path = arguments.out.with_suffix(".json")
-    path.write_text(json.dumps(record) + "\n")
+    write_whole(path, json.dumps(record) + "\n")
     print(f"wrote {arguments.out}" + ("" if path == arguments.out else " and its numbers"))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the file and rename, so that a full disk keeps the old one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

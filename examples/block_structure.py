@@ -21,7 +21,7 @@ import torch
 from _fashion import MEAN, STD, Data, accuracy, add_arguments, fit_classifier, load, outputs
 from _record import save_numbers
 from gramless.analysis import Block, dominant_component, largest_block
-from gramless.plot import MARK, heatmap
+from gramless.plot import MARK, heatmap, save_figure
 from gramless.torch import compare_models
 from torch import Tensor, nn
 
@@ -169,7 +169,7 @@ def draw(found: dict[str, dict[str, Any]], out: Path) -> None:
         bottom.grid(alpha=0.3)
     axes[1, 1].legend(frameon=False, fontsize=8, loc="lower right")
     figure.suptitle("Unbiased linear CKA of every two layers, 0 dark to 1 light; the largest block outlined")
-    figure.savefig(out, dpi=110)
+    save_figure(figure, out, dpi=110)
 
 
 def main() -> None:

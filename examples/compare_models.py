@@ -20,7 +20,7 @@ import matplotlib
 import torch
 from gramless.analysis import Segmentation, cka_interval, segment
 from gramless.cli.networks import crop_photos, layers_of, load_network, load_photos
-from gramless.plot import MARK, heatmap
+from gramless.plot import MARK, heatmap, save_figure
 from gramless.torch import ModelComparison, compare_models
 
 matplotlib.use("agg")
@@ -66,7 +66,7 @@ def draw(pair: ModelComparison, alone: ModelComparison, blocks: Segmentation, pa
         ax.set_xticks(range(len(axes[1])), axes[1], fontsize=7, rotation=90)
     kernel, examples = (pair.settings[name] for name in ("kernel", "examples"))
     figure.suptitle(f"Unbiased CKA, kernel {kernel}, on {examples} crops of photos", fontsize=11)
-    figure.savefig(path, dpi=100, bbox_inches="tight")
+    save_figure(figure, path, dpi=100, bbox_inches="tight")
     plt.close(figure)
 
 

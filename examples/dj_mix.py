@@ -17,6 +17,7 @@ import matplotlib
 import numpy as np
 from _record import save_numbers
 from gramless.analysis import segment_rows
+from gramless.plot import save_figure
 from numpy.typing import NDArray
 
 matplotlib.use("agg")
@@ -107,7 +108,7 @@ def draw(rows: Floats, cuts: list[float], middles: list[float], title: str, out:
     ax.legend(loc="upper left", fontsize=8, facecolor="0.3", labelcolor="w")
     ax.set(title=title, xlabel="seconds", ylabel="seconds")
     figure.colorbar(image, ax=ax, shrink=0.8, label="cosine similarity of band energies")
-    figure.savefig(out, dpi=80)
+    save_figure(figure, out, dpi=80)
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ from _fashion import (
 )
 from _record import save_numbers
 from gramless.analysis import class_separation
+from gramless.plot import save_figure
 from gramless.torch import compare_models
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -134,7 +135,7 @@ def draw(between: dict[str, np.ndarray], values: dict[str, list[dict[str, float]
     for ax in (left, right):
         ax.grid(alpha=0.3)
         ax.legend(frameon=False, fontsize=8)
-    figure.savefig(out, dpi=120)
+    save_figure(figure, out, dpi=120)
 
 
 def main() -> None:

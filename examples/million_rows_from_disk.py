@@ -22,6 +22,7 @@ from pathlib import Path
 
 import gramless as gl
 import numpy as np
+from _record import write_whole
 
 CHUNK = 50_000  # rows
 
@@ -123,7 +124,7 @@ def main() -> None:
         print(f"largest difference from what the construction says: {error:.1e}")
         numbers["largest_difference"] = error
     if arguments.out:
-        arguments.out.write_text(json.dumps(numbers) + "\n")
+        write_whole(arguments.out, json.dumps(numbers) + "\n")
 
 
 if __name__ == "__main__":

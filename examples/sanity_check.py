@@ -17,6 +17,7 @@ import torch
 from _fashion import Data, accuracy, add_arguments, classifier, fit_classifier, load, outputs
 from _record import save_numbers
 from gramless.analysis import LayerCorrespondence, layer_correspondence
+from gramless.plot import save_figure
 from gramless.torch import ModelComparison, compare_models
 from torch import nn
 
@@ -53,7 +54,7 @@ def draw(pairs: dict[str, ModelComparison], found: dict[str, LayerCorrespondence
         pair.plot(ax, mark_best=True, annotate=True, title=title, label_a="seed 0", label_b=name)
     examples = pairs["seed 1"].settings["examples"]
     figure.suptitle(f"Unbiased CKA, {examples} test images; the best match of every row is outlined")
-    figure.savefig(out, dpi=100)
+    save_figure(figure, out, dpi=100)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import gramless as gl
 import matplotlib
 import numpy as np
-from gramless.plot import heatmap
+from gramless.plot import heatmap, save_figure
 
 matplotlib.use("agg")
 LAYERS, WIDTH = 10, 256
@@ -65,7 +65,7 @@ def main() -> None:
         label_b="after",
         mark_best=True,
     )
-    ax.figure.savefig(arguments.out, dpi=150, bbox_inches="tight")
+    save_figure(ax.figure, arguments.out, dpi=150, bbox_inches="tight")
     best = np.argmax(matrix, axis=1)
     for row, column in enumerate(best):
         print(f"{list(before)[row]}: best match {list(after)[column]}, CKA {matrix[row, column]:.3f}")

@@ -18,6 +18,7 @@ import matplotlib
 import numpy as np
 from _onnx import load, named_weights, need, package_folder
 from _record import save_numbers
+from gramless.plot import save_figure
 from gramless.torch import ModelComparison, compare_models
 
 matplotlib.use("agg")
@@ -63,7 +64,7 @@ def draw(pictures: dict[str, tuple[ModelComparison, str, str]], out: Path) -> No
         found.plot(
             ax, title=title, label_a=label_a, label_b=label_b, annotate=True, colorbar=False, vmin=0, vmax=1
         )
-    figure.savefig(out, dpi=110)
+    save_figure(figure, out, dpi=110)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ import matplotlib
 import torch
 from _fashion import Data, Encoder, add_arguments, augment, fit, linear_probe, load
 from _record import save_numbers
+from gramless.plot import save_figure
 from gramless.torch import NTXentLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -174,7 +175,7 @@ def draw(curves: dict[str, list[float]], results: dict[str, Any], out: Path) -> 
     for ax in (left, middle, right):
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
-    figure.savefig(out, dpi=150)
+    save_figure(figure, out, dpi=150)
 
 
 def main() -> None:

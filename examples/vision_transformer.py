@@ -20,7 +20,7 @@ from _onnx import load, named_weights, need, package_folder
 from _record import save_numbers
 from gramless.analysis import segment
 from gramless.cli.networks import crop_photos, load_photos
-from gramless.plot import MARK
+from gramless.plot import MARK, save_figure
 from gramless.torch import ModelComparison, compare_models
 
 matplotlib.use("agg")
@@ -85,7 +85,7 @@ def draw(found: dict[str, ModelComparison], blocks: dict[str, list[Any]], out: P
             corner, side = (start - 0.5, start - 0.5), stop - start
             ax.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=MARK, linewidth=1.8))
     figure.colorbar(axes[-1].images[0], ax=axes, shrink=0.8, label="unbiased CKA")
-    figure.savefig(out, dpi=90)
+    save_figure(figure, out, dpi=90)
 
 
 def main() -> None:

@@ -6,19 +6,23 @@ the right.
 
 from __future__ import annotations
 
+import io
 import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _files
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = ["heatmap"]
+__all__ = ["heatmap", "save_figure"]
 
 POINTS_PER_INCH = 72
 SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
@@ -98,6 +102,43 @@ def heatmap(
     if colorbar:
         _add_colorbar(ax, image, values)
     return ax
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str], **options: Any) -> None:
+    """Write a matplotlib figure to a file, in one step: whatever fails, an older picture is left as it was.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : path
+        Its suffix is the format, such as .png, .pdf or .svg; without one matplotlib's default is appended.
+    **options
+        Of `Figure.savefig`, such as dpi.
+
+    Raises
+    ------
+    ValueError
+        For a suffix that matplotlib does not draw, and for a file that holds data (.npz, .safetensors, ...).
+    OSError
+        Where the file cannot be written.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("agg")
+    >>> save_figure(heatmap([[1.0]]).figure, "cka.png", dpi=50)
+    """
+    import matplotlib
+
+    target = os.fspath(path)
+    if "format" not in options:
+        suffix = os.path.splitext(target)[1]
+        options["format"] = suffix[1:].lower() or matplotlib.rcParams["savefig.format"]
+        target += "" if suffix else f".{options['format']}"
+    _files.check_kind("save_figure", target)
+    content = io.BytesIO()
+    figure.savefig(content, **options)
+    _files.write_file(target, content.getvalue())
 
 
 def _numbers(matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import sys
 import time
@@ -10,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -20,9 +19,11 @@ from rich.text import Text
 
 import gramless
 
-from .files import as_matrices, check_rows, open_layers, printable
+from .._files import DATA_SUFFIXES, check_output, write_file
+from .._text import csv_text, printable
+from .files import as_matrices, check_rows, files_of, open_layers
 from .formats import Array
-from .terminal import Failure, check_writable, messages, one_sentence_errors, progress_bar, require, results
+from .terminal import Failure, messages, one_sentence_errors, progress_bar, require, results
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
@@ -75,7 +76,8 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     kernel = _kernel(options["kernel"], options["scale"], options["sigma"])
     out, csv_path, quiet = options["out"], options["csv_path"], options["quiet"]
     to_stdout = csv_path is not None and str(csv_path) == "-"
-    _check_outputs(out, None if to_stdout else csv_path)
+    inputs = [file for path in (a, b) if path is not None for file in files_of(path)]
+    _check_outputs(inputs, out, None if to_stdout else csv_path, options["checkpoint"])
     if options["threads"]:
         gramless.set_num_threads(options["threads"])
     with one_sentence_errors():
@@ -89,26 +91,16 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         elapsed = time.perf_counter() - started
     what = f"{describe(kernel)}, {options['estimator']}, n = {rows}"
     with one_sentence_errors():
-        if to_stdout:
-            write_csv(sys.stdout, found.matrix, found.names_a, found.names_b)
-        elif csv_path is not None:
-            with csv_path.open("w", newline="", encoding="utf-8") as stream:
-                write_csv(stream, found.matrix, found.names_a, found.names_b)
+        if csv_path is not None:
+            text = csv_text(found.matrix, found.names_a, found.names_b)
+            sys.stdout.write(text) if to_stdout else write_file(csv_path, text.encode())
         if out is not None:
             _draw(out, found, options["title"] or f"CKA ({what})", labels)
     if not quiet and not to_stdout:
         _print_best(found, f"CKA ({what}), {elapsed:.2f} s")
-        messages().print("".join(f"wrote {path}\n" for path in (out, csv_path) if path is not None), end="")
-
-
-def write_csv(
-    stream: IO[str], matrix: NDArray[np.float64], names_a: Sequence[str], names_b: Sequence[str]
-) -> None:
-    """The matrix with its layer names, every digit of every value: reading it back gives the same floats."""
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["", *names_b])
-    for name, values in zip(names_a, matrix.tolist(), strict=True):
-        writer.writerow([name, *map(repr, values)])
+        messages().print(
+            "".join(f"wrote {printable(str(path))}\n" for path in (out, csv_path) if path is not None), end=""
+        )
 
 
 def describe(kernel: gramless.Linear | gramless.RBF) -> str:
@@ -129,14 +121,21 @@ def _kernel(name: str, scale: float | None, sigma: float | None) -> gramless.Lin
         return gramless.RBF(sigma=sigma, scale=1.0 if scale is None else scale)
 
 
-def _check_outputs(out: Path | None, csv_path: Path | None) -> None:
-    check_writable(out)
-    check_writable(csv_path)
+def _check_outputs(
+    inputs: list[Path], out: Path | None, csv_path: Path | None, checkpoint: Path | None
+) -> None:
+    """Fail before the work where a result could not be written, or would replace what must be kept."""
+    if out is not None and out.suffix.lower() not in PICTURES:
+        raise Failure(
+            f"--out: {out.name!r} is not a kind of picture that can be drawn: {', '.join(PICTURES)}"
+        )
+    taken = list(inputs)
+    with one_sentence_errors():
+        for option, path in (("--checkpoint", checkpoint), ("--out", out), ("--csv", csv_path)):
+            if path is not None:
+                check_output(option, path, taken, frozenset() if path is checkpoint else DATA_SUFFIXES)
+                taken.append(path)
     if out is not None:
-        if out.suffix.lower() not in PICTURES:
-            raise Failure(
-                f"--out: {out.name!r} is not a kind of picture that can be drawn: {', '.join(PICTURES)}"
-            )
         require({"matplotlib": "matplotlib"}, "plot", "--out")
 
 
@@ -206,11 +205,11 @@ def _draw(out: Path, found: Comparison, title: str, labels: tuple[str, str]) -> 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    from gramless.plot import heatmap
+    from gramless.plot import heatmap, save_figure
 
     label_a, label_b = labels
     ax = heatmap(found.matrix, found.names_a, found.names_b, title=title, label_a=label_a, label_b=label_b)
-    ax.figure.savefig(out, dpi=200, bbox_inches="tight")  # type: ignore[union-attr]
+    save_figure(ax.figure, out, dpi=200, bbox_inches="tight")
     plt.close("all")
 
 

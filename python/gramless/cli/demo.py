@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 import gramless
 
+from .._files import check_output, write_file
+from .._text import csv_text
 from . import networks
-from .compare import write_csv
 from .networks import Activations
 from .terminal import Failure, messages, one_sentence_errors, progress_bar, require
 
@@ -74,6 +75,8 @@ def demo(out: Path, images: int, threads: int | None, reference: bool) -> None:
     _set_threads(threads)
     with one_sentence_errors():
         out.mkdir(parents=True, exist_ok=True)
+        for name in ("demo.png", *(f"{panel}.csv" for panel in PANELS)):
+            check_output("--out", out / name)
         trained0, trained1, untrained = _activations(images, clock)
         sweeps = {
             "linear": _sweep("linear CKA", trained0, trained1, gramless.Linear(), clock),
@@ -82,8 +85,8 @@ def demo(out: Path, images: int, threads: int | None, reference: bool) -> None:
         }
         with clock.phase("picture and CSV files"):
             for name, sweep in sweeps.items():
-                with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
-                    write_csv(stream, sweep.matrix, sweep.a.names, sweep.b.names)
+                text = csv_text(sweep.matrix, sweep.a.names, sweep.b.names)
+                write_file(out / f"{name}.csv", text.encode())
             draw(sweeps, images, out / "demo.png")
     for line in meaning(sweeps):
         click.echo(line)
@@ -118,7 +121,7 @@ def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    from gramless.plot import heatmap
+    from gramless.plot import heatmap, save_figure
 
     figure, axes = plt.subplots(1, 3, figsize=(18.5, 5.3))
     figure.subplots_adjust(left=0.04, right=0.965, wspace=0.14, top=0.88, bottom=0.09)
@@ -142,7 +145,7 @@ def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
         fontsize=11,
         y=0.985,
     )
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    save_figure(figure, path, dpi=110, bbox_inches="tight")
     plt.close(figure)
 
 

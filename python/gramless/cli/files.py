@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._text import distinct_printable, printable
 from .formats import Array, FileError, Openers, open_folder, open_npy, open_npz
 from .safetensors import open_safetensors
 
@@ -22,15 +23,6 @@ READERS: dict[str, Callable[[Path], Openers]] = {
 ROWS_PER_POOLED_CHUNK = 256
 
 
-def printable(text: str) -> str:
-    """The text with control characters and lone surrogates shown as escapes: names come from files.
-
-    >>> printable("conv1\\x1b[2J")
-    'conv1\\\\x1b[2J'
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def open_layers(path: str | Path, globs: Sequence[str] = ()) -> dict[str, Array]:
     """The layers of a file or folder whose names match any glob, memory-mapped where the format allows.
 
@@ -38,8 +30,14 @@ def open_layers(path: str | Path, globs: Sequence[str] = ()) -> dict[str, Array]
     the order of the globs. Raises `FileError`, one sentence, for anything that cannot be read safely.
     """
     path = Path(path)
-    openers = {printable(name): opener for name, opener in _openers(path).items()}
-    return {name: openers[name]() for name in select(openers, globs, path.name)}
+    found = _openers(path)
+    openers = dict(zip(distinct_printable(found), found.values(), strict=True))
+    return {name: openers[name]() for name in select(openers, globs, printable(path.name))}
+
+
+def files_of(path: Path) -> list[Path]:
+    """What is read of a file, or of a folder: itself and its .npy files."""
+    return [path, *(sorted(path.glob("*.npy")) if path.is_dir() else ())]
 
 
 def select(names: Iterable[str], globs: Sequence[str], where: str) -> list[str]:

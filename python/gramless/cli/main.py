@@ -9,12 +9,14 @@ import gramless as library
 from .compare import compare
 from .demo import demo
 from .info import info
+from .terminal import escape_what_cannot_be_encoded
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(library.__version__, prog_name="gramless")
 def gramless() -> None:
     """CKA and HSIC without the n x n matrix."""
+    escape_what_cannot_be_encoded()
 
 
 for command in (compare, demo, info):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 from rich.console import Console
 
+from .._text import printable
 from .progress import ProgressBar
 
 
@@ -17,6 +19,16 @@ class Failure(click.ClickException):
     """One sentence on standard error and exit code 2."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Let the standard streams write characters that their encoding lacks as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def results() -> Console:
@@ -51,9 +63,3 @@ def require(packages: dict[str, str], extra: str, why: str) -> None:
     missing = [package for name, package in packages.items() if importlib.util.find_spec(name) is None]
     if missing:
         raise Failure(f"{why} needs {', '.join(missing)}: pip install 'gramless[{extra}]'")
-
-
-def check_writable(path: Path | None) -> None:
-    """Fail before the work, not after it, if a result could not be written."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise Failure(f"{path}: there is no folder {path.absolute().parent}")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..plot import save_figure
 from ..torch.comparison import ModelComparison
 from ..torch.layers import EVERY
 from ..torch.models import compare_models
@@ -88,7 +89,8 @@ class CKA:
     def plot_results(self, save_path: str | os.PathLike[str] | None = None, title: str | None = None) -> None:
         """Draw the matrix, model1 upwards and model2 to the right; write it to save_path, or show it.
 
-        Raises RuntimeError before `compare`, ImportError if matplotlib is missing.
+        Raises RuntimeError before `compare`, ImportError if matplotlib is missing, and ValueError or OSError
+        where save_path cannot be written, see `gramless.plot.save_figure`.
         """
         result = self._compared("plot_results")
         default = f"{self.model1_name} vs {self.model2_name}"
@@ -100,8 +102,10 @@ class CKA:
             return
         figure = ax.get_figure(root=True)
         assert figure is not None  # it is new
-        figure.savefig(save_path, dpi=300, bbox_inches="tight")
-        plt.close(figure)
+        try:
+            save_figure(figure, save_path, dpi=300, bbox_inches="tight")
+        finally:
+            plt.close(figure)
 
     def _compared(self, method: str) -> ModelComparison:
         if self._result is None:

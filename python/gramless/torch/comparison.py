@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import struct
@@ -14,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _files
+from .._text import csv_text, printable
+
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from matplotlib.axes import Axes
 
 FORMAT, VERSION = "gramless.ModelComparison", 1
+LONGEST_JSON, MOST_LISTS = 2**26, 2**20  # bytes that are read, and what Python would make of them
 _SUFFIXES = (".safetensors", ".json")
 
 
@@ -45,7 +48,7 @@ class ModelComparison:
     def __repr__(self) -> str:
         rows, columns = self.matrix.shape
         what = ", ".join(f"{name}={self.settings[name]}" for name in _SHOWN if name in self.settings)
-        return f"ModelComparison({rows} x {columns} layers{', ' if what else ''}{what})"
+        return printable(f"ModelComparison({rows} x {columns} layers{', ' if what else ''}{what})")
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the matrix with `gramless.plot.heatmap`, which takes the options; returns the axes.
@@ -67,12 +70,14 @@ class ModelComparison:
         return f"CKA ({known})" if known else "CKA"
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the matrix with its names, every digit of every value."""
-        with Path(path).open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["", *self.layers_b])
-            for name, values in zip(self.layers_a, self.matrix.tolist(), strict=True):
-                writer.writerow([name, *map(repr, values)])
+        """Write the matrix with its names, every digit of every value; the file is complete or not changed.
+
+        Control characters in names are written as escapes, and a name that a spreadsheet would take for a
+        formula gets an apostrophe in front. Raises ValueError for a file of a data format, OSError where it
+        cannot be written.
+        """
+        _files.check_kind("ModelComparison.to_csv", path)
+        _files.write_file(path, csv_text(self.matrix, self.layers_a, self.layers_b).encode())
 
     def to_dataframe(self) -> pd.DataFrame:
         """A pandas DataFrame, layers of a as its index, those of b as its columns.
@@ -90,9 +95,15 @@ class ModelComparison:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a .safetensors file (names and settings as JSON in its metadata), or to .json.
 
-        The file is complete or not there. Raises ValueError for another suffix.
+        The file is complete or not changed. Raises ValueError for another suffix, and for a .safetensors file
+        of something else, which is not replaced; OSError where the file cannot be written.
         """
         target = _checked(path, "save")
+        if target.suffix == ".safetensors" and target.is_file() and _is_foreign(target):
+            raise ValueError(
+                f"ModelComparison.save: {printable(target.name)} holds tensors of something else; name "
+                "another file"
+            )
         record = {
             "format": FORMAT,
             "version": VERSION,
@@ -105,12 +116,7 @@ class ModelComparison:
             content = json.dumps(record | {"matrix": rows}, indent=1).encode()
         else:
             content = _safetensors_bytes(self.matrix, json.dumps(record))
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        _files.write_file(target, content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ModelComparison:
@@ -119,26 +125,25 @@ class ModelComparison:
         Raises ValueError for a file of another format or version, or a damaged one.
         """
         source = _checked(path, "load")
-        record = _read(source)
+        record, name = _read(source), printable(source.name)
         if record.get("format") != FORMAT:
-            raise ValueError(f"ModelComparison.load: {source.name} holds no result of compare_models")
+            raise ValueError(f"ModelComparison.load: {name} holds no result of compare_models")
         if record.get("version") != VERSION:
             raise ValueError(
-                f"ModelComparison.load: {source.name} has version {record.get('version')!r} of the format, "
+                f"ModelComparison.load: {name} has version {record.get('version')!r} of the format, "
                 f"but this gramless reads version {VERSION}"
             )
         try:
-            matrix = np.array(record["matrix"], np.float64)
             layers_a, layers_b = (list(map(str, record[name])) for name in ("layers_a", "layers_b"))
-            settings = dict(record["settings"])
+            settings, shape = dict(record["settings"]), np.shape(record["matrix"])
+            if shape == (len(layers_a), len(layers_b)):
+                return cls(np.array(record["matrix"], np.float64), layers_a, layers_b, settings)
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"ModelComparison.load: {source.name} is damaged ({error})") from None
-        if matrix.shape != (len(layers_a), len(layers_b)):
-            raise ValueError(
-                f"ModelComparison.load: {source.name} is damaged (a matrix {matrix.shape} for "
-                f"{len(layers_a)} x {len(layers_b)} layers)"
-            )
-        return cls(matrix, layers_a, layers_b, settings)
+            raise ValueError(f"ModelComparison.load: {name} is damaged ({printable(str(error))})") from None
+        raise ValueError(
+            f"ModelComparison.load: {name} is damaged (a matrix {shape} for "
+            f"{len(layers_a)} x {len(layers_b)} layers)"
+        )
 
 
 _SHOWN = ("model_a", "model_b", "kernel", "estimator", "method", "examples")
@@ -165,14 +170,28 @@ def _read(source: Path) -> Mapping[str, Any]:
     """The record with its matrix; a file that is none of ours gives a record without our format."""
     try:
         if source.suffix == ".json":
-            record = json.loads(source.read_bytes())
+            content = _files.read_file("it", source, LONGEST_JSON)
+            if content.count(b"[") + content.count(b"{") > MOST_LISTS:
+                raise ValueError("it holds too many lists")
+            record = json.loads(content)
             return record if isinstance(record, dict) else {}
-        from ..cli.safetensors import open_safetensors
+        from ..cli.safetensors import metadata, open_safetensors
 
         tensors = open_safetensors(source)  # checks every length
-        with source.open("rb") as stream:
-            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-        record = json.loads(header.get("__metadata__", {}).get("gramless", "{}"))
-        return dict(record) | ({"matrix": np.array(tensors["matrix"]())} if "matrix" in tensors else {})
-    except (ValueError, TypeError, AttributeError) as error:  # JSONDecodeError and FileError are ValueErrors
-        raise ValueError(f"ModelComparison.load: {source.name} cannot be read ({error})") from None
+        record = json.loads(metadata(source).get("gramless", "{}"))
+        return dict(record) | ({"matrix": tensors["matrix"]()} if "matrix" in tensors else {})
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:  # FileError is a ValueError
+        reason = printable(" ".join(str(error).split()))
+        raise ValueError(
+            f"ModelComparison.load: {printable(source.name)} cannot be read ({reason})"
+        ) from None
+
+
+def _is_foreign(target: Path) -> bool:
+    """Whether a .safetensors file holds tensors, and not a result."""
+    from ..cli.safetensors import metadata
+
+    try:
+        return "gramless" not in metadata(target)
+    except ValueError:  # damaged
+        return False
