@@ -1,9 +1,12 @@
-"""The one-way rule of csrc/: support <- engine <- {epilogues, reductions} <- ops <- bindings."""
+"""Who includes whom: support <- engine <- {epilogues, reductions} <- ops <- bindings. Imports: LAYERS."""
 
+import ast
 import re
 from pathlib import Path
 
-CSRC = Path(__file__).parents[1] / "csrc"
+ROOT = Path(__file__).parents[1]
+CSRC = ROOT / "csrc"
+PACKAGE = ROOT / "python/gramless"
 MAY_INCLUDE = {
     "support": {"support"},
     "engine": {"support", "engine"},
@@ -44,3 +47,95 @@ def test_only_cu_and_cuh_include_cuda_and_only_the_primitives_name_it():
     kernels = [path for path in CSRC.rglob("*.cu*") if path.relative_to(CSRC) not in own]
     assert len(kernels) > 10
     assert [path.name for path in kernels if re.search(r"\basm\b|__CUDACC__", path.read_text())] == []
+
+
+# Lowest first; what stands in one line may import each other. "_" is every other private module, "*" every
+# other public one.
+LAYERS = [
+    ["_", "kernels"],
+    ["_arrays"],
+    ["_device"],
+    ["_sums", "_contrast", "_checkpoint", "_sweep"],
+    ["*", "reference", "_runtime"],
+    ["torch", "analysis"],
+    ["plot", "compat", "cli"],
+]
+# Imports from below upwards, by name. No more may come.
+UPWARDS = {
+    ("_arrays", "torch.similarity"),
+    ("_device.frameworks", "torch._framework"),
+    ("_sums", "cli.progress"),
+    ("_sweep", "torch._ranks"),
+    ("contrastive", "torch"),
+    ("contrastive", "torch.functional"),
+    ("_device.independence", "_sums"),
+    ("cross_modal", "torch"),
+    ("distillation", "torch"),
+    ("hsic", "torch"),
+    ("layer_matrices", "torch"),
+    ("torch.comparison", "plot"),
+    ("torch.comparison", "cli.safetensors"),
+    ("torch.training", "plot"),
+}
+
+
+def _module(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(path):
+    """Every module of the package that a file imports, within functions as well."""
+    own = path.relative_to(PACKAGE).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = ".".join([*own[: len(own) - node.level + 1], *([node.module] if node.module else [])])
+            if base:
+                yield base
+            else:
+                yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (
+                alias.name.partition(".")[2] for alias in node.names if alias.name.startswith("gramless.")
+            )
+
+
+EDGES = {
+    (_module(path), target)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    for target in _imports(path)
+    if _module(path) and target
+}
+
+
+def _layer(module):
+    """Public modules are in a layer of their own, and what is private and stands nowhere is in the lowest."""
+    first = module.split(".")[0]
+    where = first if any(first in names for names in LAYERS) else "_" if first.startswith("_") else "*"
+    return next(i for i, names in enumerate(LAYERS) if where in names)
+
+
+def test_modules_import_only_what_lies_below_them():
+    own = {
+        (module, target)
+        for module, target in EDGES
+        if not target.startswith(("_core", "_cuda")) and module.split(".")[0] != target.split(".")[0]
+    }
+    assert len(own) > 100
+    assert {(module, target) for module, target in own if _layer(target) > _layer(module)} == UPWARDS
+
+
+def _circles(edges):
+    """The modules that import each other: what is left after all that import nothing more are taken away."""
+    modules = {module for module, _ in edges}
+    edges = {(module, target) for module, target in edges if target in modules and target != module}
+    while True:
+        importing = {module for module, _ in edges}
+        kept = {(module, target) for module, target in edges if target in importing}
+        if kept == edges:
+            return {module for module, _ in edges}
+        edges = kept
+
+
+def test_but_for_those_no_module_imports_itself_through_others():
+    assert _circles(EDGES - UPWARDS - {(m, t) for m, t in EDGES if t in ("torch", "cli", "compat")}) == set()

@@ -23,6 +23,15 @@ _DLPACK_CUDA = (2, 13)  # memory of a device, and managed memory
 _FLOAT64 = frozenset(["float64", "int32", "int64", "uint32", "uint64"])
 
 
+class TensorView(tuple[Any, ...]):
+    """What the core reads in the place of a tensor: address, rows, columns, strides in bytes, dtype.
+
+    It holds the tensor, which may have no other owner, such as one a lazy sequence makes for each access.
+    """
+
+    held: Any
+
+
 def is_tensor(x: object) -> bool:
     """Whether x is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
@@ -131,10 +140,31 @@ def _describe_tensor(function: str, name: str, x: Any) -> Described:
     if x.is_neg():
         raise TypeError(f"{function}: {name} is a lazily negated view; call .resolve_neg() first")
     check_shape(function, name, tuple(x.shape))
+    check_storage(function, name, x)
     size = x.element_size()
     rows, cols = x.shape
     row_stride, col_stride = x.stride()
-    return (x.data_ptr(), rows, cols, row_stride * size, col_stride * size, dtype)
+    view = TensorView((x.data_ptr(), rows, cols, row_stride * size, col_stride * size, dtype))
+    view.held = x
+    return view
+
+
+def check_storage(function: str, name: str, x: Any) -> None:
+    """Raises TypeError unless the memory of all elements of a dense tensor, which is not empty, is there.
+
+    Tensors of torch.func and of tracing have none, nor have those whose storage was resized, as in sharding.
+    """
+    last = sum((length - 1) * stride for length, stride in zip(x.shape, x.stride(), strict=True))
+    try:
+        storage = x.untyped_storage()
+        bytes_there = 0 if storage.device.type == "meta" else storage.nbytes()
+    except (RuntimeError, NotImplementedError):
+        bytes_there = 0
+    if bytes_there < (x.storage_offset() + last + 1) * x.element_size():
+        raise TypeError(
+            f"{function}: {name} is a {type(x).__name__} without storage, as in tracing, in a transform of "
+            "torch.func or after its memory was freed; pass a tensor that holds its values"
+        )
 
 
 def check_shape(function: str, name: str, shape: tuple[int, ...]) -> None:
@@ -147,12 +177,12 @@ def check_shape(function: str, name: str, shape: tuple[int, ...]) -> None:
 
 def rows_of(described: Described) -> int:
     """The number of rows of what `describe` returned."""
-    return int(described[1]) if type(described) is tuple else int(described.shape[0])
+    return int(described[1]) if isinstance(described, tuple) else int(described.shape[0])
 
 
 def columns_of(described: Described) -> int:
     """The number of columns of what `describe` returned."""
-    return int(described[2]) if type(described) is tuple else int(described.shape[1])
+    return int(described[2]) if isinstance(described, tuple) else int(described.shape[1])
 
 
 def check_columns(function: str, name_x: str, x: Described, name_y: str, y: Described) -> None:
@@ -178,15 +208,18 @@ def check_enough_rows(function: str, name: str, x: Described, estimator: str) ->
 
 def describe_layers(function: str, name: str, layers: Any) -> list[Described]:
     """A sequence of layers, each described, all with the same number of rows."""
-    check_layers(function, name, layers)
+    layers = as_layers(function, name, layers)
     described = [describe(function, f"{name}[{i}]", layer) for i, layer in enumerate(layers)]
     for i, layer in enumerate(described):
         check_rows(function, f"{name}[0]", described[0], f"{name}[{i}]", layer)
     return described
 
 
-def check_layers(function: str, name: str, layers: Any) -> None:
-    """Raises TypeError or ValueError unless `layers` is a sequence with at least one entry."""
+def as_layers(function: str, name: str, layers: Any) -> list[Any]:
+    """The entries of a sequence of layers, each looked up once, for a sequence may make them anew each time.
+
+    Raises TypeError or ValueError unless it is a sequence with at least one entry.
+    """
     if isinstance(layers, (str, bytes, Mapping)) or not (
         isinstance(layers, Sequence) or getattr(layers, "ndim", 0) > 0
     ):
@@ -198,11 +231,12 @@ def check_layers(function: str, name: str, layers: Any) -> None:
         )
     if len(layers) == 0:
         raise ValueError(f"{function}: {name} has no layers")
+    return list(layers)
 
 
 def computes_in_float64(described: Sequence[Described]) -> bool:
     """Whether the core computes these inputs in float64: any is float64 or too wide an integer."""
-    return any((d[5] if type(d) is tuple else dtype_name(d.dtype)) in _FLOAT64 for d in described)
+    return any((d[5] if isinstance(d, tuple) else dtype_name(d.dtype)) in _FLOAT64 for d in described)
 
 
 def wrap(value: Any, like: Any, described: Sequence[Described]) -> Any:

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from . import _arrays, _core
+from ._alignment import aligned
 from ._sums import Progress, core_kernel, core_progress
 from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
 
@@ -112,13 +113,7 @@ def cka(
     (hsic_xy, hsic_xx, hsic_yy), described = _pair("cka", x, y, kernel, kernel_y, estimator)
     if hsic_xx <= 0 or hsic_yy <= 0:
         return _arrays.wrap(_degenerate("cka", hsic_xx, hsic_yy), x, described)
-    product = (
-        hsic_xx * hsic_yy
-    )  # its root makes cka(x, x) exactly 1; it may overflow where its factors do not
-    safe = 0 < product < math.inf
-    return _arrays.wrap(
-        hsic_xy / (math.sqrt(product) if safe else math.sqrt(hsic_xx) * math.sqrt(hsic_yy)), x, described
-    )
+    return _arrays.wrap(aligned(hsic_xy, hsic_xx, hsic_yy), x, described)
 
 
 def _degenerate(function: str, hsic_xx: float, hsic_yy: float) -> float:

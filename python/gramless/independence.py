@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _sums
+from ._alignment import aligned
 from .kernels import Estimator, Kernel, KernelLike, as_kernel
 
 __all__ = ["IndependenceResult", "independence_test"]
@@ -149,7 +150,7 @@ def _chi2_test(pair: _Pair) -> IndependenceResult:
     sums = pair.sums("unbiased")
     if _is_constant(sums.xx, sums.yy):
         return IndependenceResult(math.nan, math.nan, "chi2", sums.n)
-    statistic = sums.xy / math.sqrt(sums.xx * sums.yy)
+    statistic = aligned(sums.xy, sums.xx, sums.yy)
     t = sums.n * statistic + 1
     # P(chi^2_1 > t) = P(|N(0, 1)| > sqrt(t)) = erfc(sqrt(t / 2)), and 1 for t < 0; NaN stays NaN
     pvalue = 1.0 if t < 0 else math.erfc(math.sqrt(t / 2))
@@ -170,8 +171,10 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
     if _is_constant(norm2_x, norm2_y):
         return IndependenceResult(statistic, math.nan, "gamma", n)
     mean = sums.spread_x * sums.spread_y / (n - 1)
-    variance = 2 * norm2_x * norm2_y / ((n + 1) * (n - 2))
-    pvalue = float(gammaincc(mean**2 / variance, statistic * mean / variance))
+    # mean^2 / variance as a product of ratios, for the variance of large data is beyond float64
+    shape = (sums.spread_x / norm2_x) * sums.spread_x * (sums.spread_y / norm2_y) * sums.spread_y
+    shape *= (n + 1) * (n - 2) / (2 * (n - 1) ** 2)
+    pvalue = float(gammaincc(shape, statistic / mean * shape))
     return IndependenceResult(statistic, pvalue, "gamma", n)
 
 
@@ -190,7 +193,8 @@ def _permutation_test(
     statistic, null = float(values[0]), values[1:]
     if _is_constant(own.xx, own.yy):
         return IndependenceResult(statistic, math.nan, "permutation", n, null)
-    above = int(np.count_nonzero(null >= statistic - _TIE * null.std()))
+    scale = float(np.abs(null).max()) or 1.0  # squares of large data are beyond float64
+    above = int(np.count_nonzero(null >= statistic - _TIE * scale * float((null / scale).std())))
     pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + permutations)
     return IndependenceResult(statistic, pvalue, "permutation", n, null)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import _arrays
+from ._alignment import aligned
 from ._sums import Floats, Progress, core_progress
 from ._sweep import matrix_values
 from .kernels import Estimator, KernelLike, as_estimator, as_kernel
@@ -48,12 +49,13 @@ def hsic_matrix(
     >>> hsic_matrix(layers).shape
     (3, 3)
     """
+    xs, ys = _layers("hsic_matrix", xs, ys)
     if _is_followed("hsic_matrix", xs, ys, checkpoint, group):
         from .torch import similarity
 
         return similarity.hsic_matrix(xs, ys, kernel, estimator)
     if _is_on_device("hsic_matrix", xs, ys, checkpoint, group):
-        return _on_device("hsic_matrix", xs, ys, kernel, estimator, progress, aligned=False)
+        return _on_device("hsic_matrix", xs, ys, kernel, estimator, progress, as_cka=False)
     values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
     return _wrap_matrix(values.xy, xs, ys)
 
@@ -80,12 +82,13 @@ def cka_matrix(
     array([[1., 1.],
            [1., 1.]])
     """
+    xs, ys = _layers("cka_matrix", xs, ys)
     if _is_followed("cka_matrix", xs, ys, checkpoint, group):
         from .torch import similarity
 
         return similarity.cka_matrix(xs, ys, kernel, estimator)
     if _is_on_device("cka_matrix", xs, ys, checkpoint, group):
-        return _on_device("cka_matrix", xs, ys, kernel, estimator, progress, aligned=True)
+        return _on_device("cka_matrix", xs, ys, kernel, estimator, progress, as_cka=True)
     values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
@@ -97,12 +100,18 @@ def cka_matrix(
             RuntimeWarning,
             stacklevel=2,
         )
-    return _wrap_matrix(values.xy / denominators(values.xx, values.yy), xs, ys)
+    return _wrap_matrix(aligned(values.xy, values.xx, values.yy), xs, ys)
+
+
+def _layers(function: str, xs: Any, ys: Any) -> tuple[list[Any], list[Any] | None]:
+    """Both sequences with their entries held."""
+    layers = _arrays.as_layers(function, "xs", xs)
+    return layers, None if ys is None else _arrays.as_layers(function, "ys", ys)
 
 
 def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
     """Whether torch is to compute; raises ValueError where it also could not."""
-    followed = _arrays.is_followed(*_members(xs), *_members(ys))
+    followed = _arrays.is_followed(*xs, *(ys or ()))
     if followed and not (checkpoint is None and group is None):
         raise ValueError(
             f"{function}: checkpoint and group are for layers without gradients; detach() the tensors first"
@@ -112,7 +121,7 @@ def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: obj
 
 def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
     """Whether a GPU is to compute; raises ValueError where it also could not."""
-    on_device = _arrays.any_on_device(*_members(xs), *_members(ys))
+    on_device = _arrays.any_on_device(*xs, *(ys or ()))
     if on_device and not (checkpoint is None and group is None):
         raise ValueError(
             f"{function}: checkpoint and group are for layers in the CPU's memory; copy them there"
@@ -120,25 +129,11 @@ def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, group: ob
     return on_device
 
 
-def denominators(hsic_xx: Floats, hsic_yy: Floats) -> Floats:
-    """sqrt(hsic_xx hsic_yy) for every pair, NaN where either is not positive."""
-    xx, yy = np.where(hsic_xx <= 0, np.nan, hsic_xx), np.where(hsic_yy <= 0, np.nan, hsic_yy)
-    with np.errstate(over="ignore", under="ignore"):
-        products = np.outer(xx, yy)
-        safe = (products > 0) & (products < np.inf)
-        return np.where(safe, np.sqrt(products), np.outer(np.sqrt(xx), np.sqrt(yy)))
-
-
 def _wrap_matrix(matrix: Floats, xs: Sequence[Any], ys: Sequence[Any] | None) -> Any:
     if not _arrays.is_tensor(xs[0]):
         return matrix
     described = [_arrays.describe("", "", layer) for layer in [*xs, *(ys or ())]]
     return _arrays.wrap(matrix, xs[0], described)
-
-
-def _members(layers: Any) -> Sequence[Any]:
-    """What might be a tensor in whatever was given as layers."""
-    return layers if isinstance(layers, (list, tuple)) else [layers]
 
 
 def _on_device(
@@ -149,9 +144,9 @@ def _on_device(
     estimator: Estimator,
     progress: Progress,
     *,
-    aligned: bool,
+    as_cka: bool,
 ) -> Any:
     from ._device import hsic as device
 
     options = as_kernel(kernel, function), as_estimator(estimator, function)
-    return device.matrix(function, xs, ys, *options, core_progress(function, progress), aligned=aligned)
+    return device.matrix(function, xs, ys, *options, core_progress(function, progress), as_cka=as_cka)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _sums
+from ._alignment import aligned
 from .kernels import KernelLike, as_kernel
 
 __all__ = ["MinibatchCKA"]
@@ -105,8 +106,7 @@ class MinibatchCKA:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        product = np.outer(_positive_or_nan(xx), _positive_or_nan(yy))
-        return np.asarray(xy / np.sqrt(product))
+        return np.asarray(aligned(xy, xx, yy))
 
     def merge(self, other: MinibatchCKA) -> None:
         """Add the batches that `other` has seen, from another process perhaps.
@@ -218,7 +218,3 @@ def _entry(state: Mapping[str, Any], name: str) -> _Array:
         raise ValueError(
             f"MinibatchCKA.load_state_dict: {name} must hold numbers but is {state[name]!r}"
         ) from None
-
-
-def _positive_or_nan(values: _Array) -> _Array:
-    return np.where(values > 0, values, np.nan)

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import _arrays
+from .._alignment import aligned
 from ..kernels import Estimator, Kernel
-from .frameworks import Array, Framework, compute_dtype
+from .frameworks import Array, compute_dtype
 from .launch import CudaKernel, HsicLaunch, Place, cuda_kernel, median_squared_distance, place_of
 
 Report = Callable[[int, int], object] | None
@@ -79,17 +78,6 @@ def _named(xs: Sequence[Any], ys: Sequence[Any] | None) -> tuple[dict[str, Any],
     return {f"xs[{i}]": x for i, x in enumerate(xs)}, {f"ys[{i}]": y for i, y in enumerate(ys or ())}
 
 
-def _aligned(framework: Framework, values: tuple[Array, Array, Array]) -> Array:
-    """xy / sqrt(xx yy), NaN where either is not positive."""
-    xy, xx, yy = values
-    with np.errstate(all="ignore"):
-        undefined = (xx <= 0)[:, None] | (yy <= 0)[None, :]
-        product = xx[:, None] * yy[None, :]
-        safe = (product > 0) & (product < np.inf)
-        root = framework.where(safe, product**0.5, (xx**0.5)[:, None] * (yy**0.5)[None, :])
-        return framework.where(undefined, np.nan, xy / root)
-
-
 def hsic(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel], estimator: Estimator) -> Array:
     """`gramless.hsic`, 0-d."""
     place, (xy, _, _), dtype = _values(function, {"x": x}, {"y": y}, kernels, estimator)
@@ -99,7 +87,7 @@ def hsic(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel], estimato
 def cka(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel], estimator: Estimator) -> Array:
     """`gramless.cka`, 0-d."""
     place, values, dtype = _values(function, {"x": x}, {"y": y}, kernels, estimator)
-    return place.framework.cast(_aligned(place.framework, values)[0, 0], dtype)
+    return place.framework.cast(aligned(*values, where=place.framework.where)[0, 0], dtype)
 
 
 def matrix(
@@ -110,13 +98,11 @@ def matrix(
     estimator: Estimator,
     report: Report,
     *,
-    aligned: bool,
+    as_cka: bool,
 ) -> Array:
-    """`gramless.hsic_matrix` or, aligned, `gramless.cka_matrix`: (len(xs), len(ys))."""
-    for name, layers in [("xs", xs), *([] if ys is None else [("ys", ys)])]:
-        _arrays.check_layers(function, name, layers)
+    """`gramless.hsic_matrix` or, as_cka, `gramless.cka_matrix`: (len(xs), len(ys))."""
     place, values, dtype = _values(function, *_named(xs, ys), (kernel, kernel), estimator, report)
-    return place.framework.cast(_aligned(place.framework, values) if aligned else values[0], dtype)
+    return place.framework.cast(aligned(*values, where=place.framework.where) if as_cka else values[0], dtype)
 
 
 def median_distance(function: str, x: Any, include_diagonal: bool) -> Array:

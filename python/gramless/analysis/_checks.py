@@ -12,14 +12,17 @@ from .. import _arrays
 Floats = npt.NDArray[np.float64]
 
 
-def on_cpu(values: Any) -> Any:
+def on_cpu(function: str, name: str, values: Any) -> Any:
     """A tensor of torch without its gradients and copied from its device, anything else as it is."""
-    return values.detach().cpu() if hasattr(values, "detach") else values
+    if not _arrays.is_tensor(values):
+        return values
+    _arrays.check_storage(function, name, values)
+    return values.detach().cpu()
 
 
 def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Floats:
     """values as float64 with two dimensions, both alike if `square`; tensors of torch may need gradients."""
-    return _as_numbers(function, name, on_cpu(values), square).astype(np.float64, copy=False)
+    return _as_numbers(function, name, on_cpu(function, name, values), square).astype(np.float64, copy=False)
 
 
 def as_described(function: str, name: str, values: Any) -> _arrays.Described:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
+from .._alignment import aligned
 from .._sums import core_kernel
 from ..kernels import Estimator, Kernel
 from ._checks import Floats
@@ -26,11 +27,7 @@ def without_groups(
     order, sizes = np.argsort(own, kind="stable"), np.bincount(own)
     kernel_x, kernel_y = map(core_kernel, kernels)
     hsic_xy, hsic_xx, hsic_yy = _core.jackknife_hsic(x, y, kernel_x, kernel_y, order, sizes, estimator)
-    with np.errstate(all="ignore"):  # NaN says it
-        product = hsic_xx * hsic_yy  # as in `cka`: its root where that stays in range
-        safe = (product > 0) & (product < math.inf)
-        root = np.where(safe, np.sqrt(product), np.sqrt(hsic_xx) * np.sqrt(hsic_yy))
-        ratio = np.where((hsic_xx <= 0) | (hsic_yy <= 0), math.nan, hsic_xy / root)
+    ratio = aligned(hsic_xy, hsic_xx, hsic_yy)
     return float(ratio[0]), ratio[1:], sizes
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._alignment import aligned
 from .._arrays import rows_of
 from ..hsic import median_distance
 from ..kernels import RBF, Estimator, Kernel, KernelLike, as_estimator, as_kernel
@@ -77,7 +78,7 @@ def cka_interval(
     1.0
     """
     function = "cka_interval"
-    x, y = on_cpu(x), on_cpu(y)
+    x, y = on_cpu(function, "x", x), on_cpu(function, "y", y)
     read = as_matrix if groups is None else as_described
     rows_x, rows_y = read(function, "x", x), read(function, "y", y)
     kernel_of_x = as_kernel(kernel, function)
@@ -176,6 +177,5 @@ def _deleted(
         found[a, b] = hsic_without(
             products[a, b], crossing, row_sums[[a, b]], diagonals[[a, b]], n, estimator
         )
-    with np.errstate(divide="ignore", invalid="ignore"):  # NaN says it
-        ratio = [found[0, 1][i] / np.sqrt(found[0, 0][i] * found[1, 1][i]) for i in (0, 1)]
+    ratio = [aligned(found[0, 1][i], found[0, 0][i], found[1, 1][i]) for i in (0, 1)]
     return float(ratio[0]), np.asarray(ratio[1])

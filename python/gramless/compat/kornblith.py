@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
+from .._alignment import aligned
 from ..hsic import cka as cka_of_rows
 from ..kernels import RBF, Estimator, Kernel, Linear
 from ..reference.gram import gram as reference_gram
@@ -102,7 +103,7 @@ def cka(gram_x: Any, gram_y: Any, debiased: bool = False) -> float:
             stacklevel=2,
         )
         return float("nan")
-    return of(k, l) / float(np.sqrt(xx) * np.sqrt(yy))
+    return float(aligned(float(of(k, l)), xx, yy))
 
 
 def feature_space_linear_cka(features_x: Any, features_y: Any, debiased: bool = False) -> float:

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._arrays import check_storage
 from .._device.launch import DTYPES as DEVICE_DTYPES
 from .._device.status import cuda_module
 from .._losses import as_groups, as_temperature
+from ._eager import is_plain
 from ._framework import on_device
 from ._problem import DTYPES
 
@@ -46,6 +48,8 @@ def check_array(function: str, name: str, array: Any) -> Tensor:
         )
     if 0 in shape:
         raise ValueError(f"{function}: {name} is empty, its shape is {tuple(shape)}")
+    if is_plain([x]):
+        check_storage(function, name, x)
     if on_device(x) and x.dtype not in _DEVICE_DTYPES:
         raise TypeError(
             f"{function}: {name} has dtype {x.dtype} but on a GPU must have one of {', '.join(DEVICE_DTYPES)}"

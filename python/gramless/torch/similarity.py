@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from .._arrays import check_layers
+from .._alignment import aligned
+from .._arrays import as_layers
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from ._check import check_array, check_rows
 from ._eager import is_differentiated, is_plain, seen_anew
@@ -60,16 +61,8 @@ def _values(
     return (xy, xx, yy if ys else xx), compute_dtype(layers)
 
 
-def _aligned(values: Values, degenerate: float) -> Tensor:
-    """xy / sqrt(xx yy), and `degenerate`, a constant, where either is not positive."""
-    xy, xx, yy = values
-    undefined = (xx <= 0)[:, None] | (yy <= 0)[None, :]
-    xx, yy = torch.where(xx <= 0, 1.0, xx), torch.where(yy <= 0, 1.0, yy)
-    product = xx[:, None] * yy[None, :]
-    safe = (product > 0) & (product < torch.inf)
-    apart = xx.sqrt()[:, None] * yy.sqrt()[None, :]
-    root = torch.where(safe, product, 1.0).sqrt()  # of a matrix's diagonal it is exact
-    return torch.where(undefined, degenerate, xy / torch.where(safe, root, apart))
+def _cka(values: Values, undefined: float = torch.nan) -> Tensor:
+    return cast(Tensor, aligned(*values, undefined, torch.where))
 
 
 def _warn(function: str, values: Values, names_x: Sequence[str], names_y: Sequence[str]) -> None:
@@ -104,12 +97,11 @@ def cka(x: Any, y: Any, kernel: KernelLike, kernel_y: KernelLike | None, estimat
     """`gramless.cka` of tensors."""
     values, dtype = _values("cka", {"x": x}, {"y": y}, kernel, kernel_y, estimator)
     _warn("cka", values, ["x"], ["y"])
-    return _aligned(values, torch.nan)[0, 0].to(dtype)
+    return _cka(values)[0, 0].to(dtype)
 
 
 def _named(function: str, name: str, layers: Any) -> dict[str, Any]:
-    check_layers(function, name, layers)
-    return {f"{name}[{i}]": layer for i, layer in enumerate(layers)}
+    return {f"{name}[{i}]": layer for i, layer in enumerate(as_layers(function, name, layers))}
 
 
 def hsic_matrix(xs: Any, ys: Any, kernel: KernelLike, estimator: Estimator) -> Tensor:
@@ -124,7 +116,7 @@ def cka_matrix(xs: Any, ys: Any, kernel: KernelLike, estimator: Estimator) -> Te
     named = _named("cka_matrix", "xs", xs), {} if ys is None else _named("cka_matrix", "ys", ys)
     values, dtype = _values("cka_matrix", *named, kernel, None, estimator)
     _warn("cka_matrix", values, list(named[0]), list(named[1]))
-    return _aligned(values, torch.nan).to(dtype)
+    return _cka(values).to(dtype)
 
 
 class CKALoss(nn.Module):
@@ -159,7 +151,7 @@ class CKALoss(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         arguments = self.kernel, self.kernel_y, self.estimator
         values, dtype = _values("CKALoss", {"x": x}, {"y": y}, *arguments)
-        return (1 - _aligned(values, 0.0)[0, 0]).to(dtype)
+        return (1 - _cka(values, 0.0)[0, 0]).to(dtype)
 
 
 class HSICLoss(nn.Module):

@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from .. import _arrays, _core, _sums
+from .._alignment import aligned
 from .._device.hsic import layer_sums
 from .._sweep import matrix_values
 from ..kernels import Estimator, Kernel
-from ..layer_matrices import denominators
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
 from ._shards import all_rows, check_layers, merged
@@ -215,7 +215,7 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
             ]
         xy, xx, yy = _values(*_together(arrays), plan=plan)
         on_disk = any(spool.on_disk for spool in spools)
-        return _Outcome(xy / denominators(xx, yy), [xx, yy], examples, count, on_disk)
+        return _Outcome(aligned(xy, xx, yy), [xx, yy], examples, count, on_disk)
 
 
 def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:

@@ -1,0 +1,105 @@
+"""What is viewed is held until the call returns, and a tensor without memory is refused."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+
+import gramless
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gramless.analysis import cka_interval  # noqa: E402
+from gramless.compat import kornblith  # noqa: E402
+
+
+class Lazy(Sequence):
+    """Layers that are made at each access, such as those of a file."""
+
+    def __init__(self, layers, requires_grad=False):
+        self.layers, self.requires_grad = layers, requires_grad
+
+    def __len__(self):
+        return len(self.layers)
+
+    def __getitem__(self, index):
+        gc.collect()
+        if index >= len(self.layers):
+            raise IndexError
+        return torch.from_numpy(self.layers[index].copy()).requires_grad_(self.requires_grad)
+
+
+def layers(count=6):
+    return list(np.random.default_rng(0).standard_normal((count, 512, 64)))
+
+
+@pytest.mark.parametrize("function", ["cka_matrix", "hsic_matrix"])
+def test_layers_of_a_lazy_sequence_are_held(function, tmp_path):
+    call, arrays = getattr(gramless, function), layers()
+    np.testing.assert_array_equal(call(Lazy(arrays)), call(arrays))
+    np.testing.assert_array_equal(call(Lazy(arrays[:2]), Lazy(arrays[2:])), call(arrays[:2], arrays[2:]))
+    np.testing.assert_array_equal(call(Lazy(arrays), checkpoint=tmp_path / "sweep"), call(arrays))
+
+
+def test_batches_of_lazy_sequences_are_held():
+    arrays, found, expected = layers(), gramless.MinibatchCKA(), gramless.MinibatchCKA()
+    found.update(Lazy(arrays))
+    expected.update(arrays)
+    np.testing.assert_array_equal(found.compute(), expected.compute())
+
+
+def test_layers_of_a_lazy_sequence_may_need_gradients():
+    assert gramless.cka_matrix(Lazy(layers(2), requires_grad=True)).requires_grad
+
+
+def freed():
+    x = torch.randn(8, 4)
+    x.untyped_storage().resize_(0)
+    return x
+
+
+def cut():
+    x = torch.randn(8, 4)
+    x.untyped_storage().resize_(16)
+    return x
+
+
+CALLS = {
+    "cka": lambda x, y: gramless.cka(x, y),
+    "cka with gradients": lambda x, y: gramless.cka(x, y.clone().requires_grad_()),
+    "hsic": lambda x, y: gramless.hsic(y, x, kernel="rbf"),
+    "cka_matrix": lambda x, y: gramless.cka_matrix([y, x]),
+    "median_distance": lambda x, y: gramless.median_distance(x),
+    "independence_test": lambda x, y: gramless.independence_test(x, y),
+    "MinibatchCKA": lambda x, y: gramless.MinibatchCKA().update([y, x]),
+    "cka_interval": lambda x, y: cka_interval(x, y, groups=5),
+    "nt_xent": lambda x, y: gramless.nt_xent(x, y),
+    "sup_con": lambda x, y: gramless.sup_con(x, [0, 0, 1, 1, 2, 2, 3, 3]),
+    "info_nce": lambda x, y: gramless.info_nce(y, y, x),
+    "row_log_sum_exp": lambda x, y: gramless.row_log_sum_exp(x, y),
+    "distillation": lambda x, y: gramless.similarity_distillation(y, y, x),
+    "gram_linear": lambda x, y: kornblith.gram_linear(x),
+}
+REFUSAL = "without storage|is on meta"
+
+
+@pytest.mark.parametrize("make", [freed, cut, lambda: torch.randn(8, 4, device="meta")])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_tensor_without_memory_is_refused_in_one_sentence(name, make):
+    with pytest.raises(TypeError, match=REFUSAL) as caught:
+        CALLS[name](make(), torch.randn(8, 4))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["median_distance", "independence_test", "MinibatchCKA", "cka_interval"])
+def test_what_torch_does_not_transform_refuses_fake_and_wrapped_tensors(name):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode() as mode:
+        fake = torch.randn(8, 4)
+    with mode, pytest.raises(TypeError, match=REFUSAL):
+        CALLS[name](fake, fake)
+    with pytest.raises(TypeError, match=REFUSAL):
+        torch.func.vmap(lambda x: CALLS[name](x, x))(torch.randn(2, 8, 4))
