@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/far_rows.hpp"
 #include "ops/hsic_problem.hpp"
 
 namespace gramless {
@@ -60,6 +61,14 @@ class Stages {
   std::int64_t passed_ = 0, begin_ = 0, end_ = 0;
 };
 
+// In feature space the square of a row's length is added to its products with others and subtracted at the end: rows
+// much longer than the others leave nothing of these.
+bool keeps_digits_over_features(const std::vector<Representation>& layers) {
+  return std::all_of(layers.begin(), layers.end(), [](const Representation& layer) {
+    return layer.on_mean() && rows_apart(layer.norms(), layer.cols()).empty();
+  });
+}
+
 bool wants_median(const LayerInput& layer) { return layer.kernel.rbf && !layer.kernel.sigma; }
 
 std::int64_t bandwidths_wanted(std::span<const LayerInput> xs, std::span<const LayerInput> ys) {
@@ -98,15 +107,17 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
 
 HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
                          Space space, const OpTable& ops, const Execution& execution) {
-  return {prepare(xs, ys, ops, execution), static_cast<std::int64_t>(xs.size()), estimator,
-          use_features(xs, ys, space)};
+  std::vector<Representation> layers = prepare(xs, ys, ops, execution);
+  const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
+  return {std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features};
 }
 
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
                        const OpTable& ops, const Execution& execution) {
   Stages stages(execution.monitor, bandwidths_wanted(xs, ys));
-  HsicProblem problem(prepare(xs, ys, ops, execution, stages), static_cast<std::int64_t>(xs.size()), estimator,
-                      use_features(xs, ys, space));
+  std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages);
+  const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
+  HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features);
   Execution main = execution;
   main.monitor = stages.next();
   return problem.values(all_sums(problem, main));

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "ops/far_rows.hpp"
 #include "ops/median.hpp"
 #include "ops/sampling.hpp"
 #include "support/dtype.hpp"
@@ -38,22 +39,26 @@ void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, 
 
 Representation::Representation(const ArrayView& x, const OpTable& ops, const Execution& execution)
     : x_(x), ops_(&ops), compute_(execution.compute), norms_(static_cast<std::size_t>(x.rows)) {
-  std::vector<double> sums(static_cast<std::size_t>(x.cols));
-  ops.column_sums(x, execution, sums.data());
-  const std::size_t bytes = sums.size() * element_bytes(execution.compute);
+  const std::size_t bytes = static_cast<std::size_t>(x.cols) * element_bytes(execution.compute);
   center_high_ = AlignedBuffer(bytes);
   center_low_ = AlignedBuffer(bytes);
-  if (execution.compute == Compute::float32)
-    store_centers<float>(sums);
+  center_on_mean(x_, execution);
+}
+
+void Representation::center_on_mean(const ArrayView& rows, const Execution& execution) {
+  std::vector<double> sums(static_cast<std::size_t>(rows.cols));
+  ops_->column_sums(rows, execution, sums.data());
+  if (compute_ == Compute::float32)
+    store_centers<float>(rows, sums);
   else
-    store_centers<double>(sums);
+    store_centers<double>(rows, sums);
 }
 
 template <class T>
-void Representation::store_centers(const std::vector<double>& sums) {
+void Representation::store_centers(const ArrayView& rows, const std::vector<double>& sums) {
   T *high = reinterpret_cast<T*>(center_high_.data()), *low = reinterpret_cast<T*>(center_low_.data());
   for (std::size_t k = 0; k < sums.size(); k++) {
-    const double mean = first_value(x_, static_cast<std::int64_t>(k)) + sums[k] / static_cast<double>(x_.rows);
+    const double mean = first_value(rows, static_cast<std::int64_t>(k)) + sums[k] / static_cast<double>(rows.rows);
     high[k] = static_cast<T>(mean);
     low[k] = static_cast<T>(mean - static_cast<double>(high[k]));
   }
@@ -93,11 +98,16 @@ double Representation::beyond_rounding(double hsic, double mean_square) const {
 // How far rounding alone may move a tile's values.
 double Representation::noise() const {
   const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
-  const double mean = std::accumulate(norms_.begin(), norms_.end(), 0.0) / static_cast<double>(norms_.size());
-  const Rbf* rbf = std::get_if<Rbf>(&kernel_);
-  // An exponent off by epsilon gamma |x|^2 moves exp(-gamma |a - b|^2) by no more than epsilon where the bandwidth is
-  // narrow: such values are near 0, or belong to equal rows, whose distance is exact.
-  return epsilon * (rbf ? std::min(1.0, rbf->gamma * mean) : mean);
+  const double n = static_cast<double>(norms_.size());
+  const double sum = std::accumulate(norms_.begin(), norms_.end(), 0.0);
+  if (const Rbf* rbf = std::get_if<Rbf>(&kernel_))
+    // An exponent off by epsilon gamma |x|^2 moves exp(-gamma |a - b|^2) by no more than epsilon where the bandwidth is
+    // narrow: such values are near 0, or belong to equal rows, whose distance is exact.
+    return epsilon * std::min(1.0, rbf->gamma * sum / n);
+  // Of <a, b>, with a and b different rows: one row far from all others is in few pairs.
+  const double squares = std::inner_product(norms_.begin(), norms_.end(), norms_.begin(), 0.0);
+  const double of_pairs = (sum * sum - squares) / (n * (n - 1));
+  return epsilon * std::sqrt(of_pairs > 0 ? of_pairs : 0.0);
 }
 
 AlignedBuffer Representation::padded_norms(double scale) const {
@@ -114,8 +124,27 @@ AlignedBuffer Representation::padded_norms(double scale) const {
   return stats;
 }
 
-// Products of parts of numbers leave the range of float32 before the numbers' own products do.
+// About the mean of all rows, or of the rows near each other where some are so far away that they move it: values that
+// are large for their distance to the centre alone would have no digits left for what tells rows apart.
 void Representation::measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution) {
+  constexpr int most_rounds = 8;  // a row may be seen to lie far away only when one further away has gone
+  measure_norms_in_range(norms_of, execution);
+  for (int round = 0; round < most_rounds; round++) {
+    std::vector<std::int64_t> near = rows_near(norms_);
+    if (near.empty() || near.size() == near_rows_.size()) return;
+    near_rows_ = near;
+    for (std::int64_t& row : near) row = x_.row_index ? x_.row_index[row] : row;
+    ArrayView rows = x_;
+    rows.rows = static_cast<std::int64_t>(near.size());
+    rows.row_index = near.data();
+    center_on_mean(rows, execution);
+    measure_norms_in_range(norms_of, execution);
+  }
+}
+
+// Products of parts of numbers leave the range of float32 before the numbers' own products do.
+void Representation::measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of,
+                                            const Execution& execution) {
   (ops_->*norms_of)(centered(), execution, norms_.data());
   double largest = 0;
   for (const double norm2 : norms_) largest = norm2 > largest ? norm2 : largest;
@@ -131,11 +160,21 @@ void Representation::resolve(const KernelSpec& spec, const Execution& execution)
     return resolve_rbf(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
   }
   measure_norms(&OpTable::row_norms, execution);
-  const double n = static_cast<double>(x_.rows);
   kernel_ = Linear{};
-  // Centred rows sum to zero, so the mean over i != j is known exactly.
-  shift_ = rounded(-std::accumulate(norms_.begin(), norms_.end(), 0.0) / (n * (n - 1)), compute_);
+  shift_ = rounded(mean_product_of_pairs(), compute_);
   row_stats_ = padded_norms();  // not used by the kernel function, but read
+}
+
+// Rows whose mean is the centre sum to zero, so the mean of <x_i, x_j> over i != j among them is known exactly.
+double Representation::mean_product_of_pairs() const {
+  double norms = 0, n = 0;
+  const auto add = [&](double norm2) {
+    norms += norm2;
+    n++;
+  };
+  for (const std::int64_t row : near_rows_) add(norms_[static_cast<std::size_t>(row)]);
+  if (near_rows_.empty()) std::for_each(norms_.begin(), norms_.end(), add);
+  return -norms / (n * (n - 1));
 }
 
 double Representation::bandwidth(const KernelSpec& spec, const Execution& execution) {

@@ -1,4 +1,4 @@
-// One representation made ready for tiles: column means, row norms, bandwidth and shift. O(n + d) memory.
+// One representation made ready for tiles: centre, row norms, bandwidth and shift. O(n + d) memory.
 #pragma once
 
 #include <optional>
@@ -39,13 +39,17 @@ class Representation {
   bool in_float32() const { return compute_ == Compute::float32; }
   std::int64_t rows() const { return x_.rows; }
   std::int64_t cols() const { return x_.cols; }
+  bool on_mean() const { return near_rows_.empty(); }  // whether centred rows sum to zero
 
  private:
   LayerView centered() const;
+  void center_on_mean(const ArrayView& rows, const Execution& execution);
   template <class T>
-  void store_centers(const std::vector<double>& sums);
+  void store_centers(const ArrayView& rows, const std::vector<double>& sums);
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
+  void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
+  double mean_product_of_pairs() const;
   void resolve_rbf(double sigma, const Execution& execution);
   double noise() const;
   double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
@@ -54,7 +58,8 @@ class Representation {
   const OpTable* ops_;
   const Compute compute_;
   AlignedBuffer center_high_, center_low_, row_stats_;
-  std::vector<double> norms_;  // |x_i - mean|^2
+  std::vector<double> norms_;            // |x_i - centre|^2
+  std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
   Kernel kernel_ = Linear{};
   double shift_ = 0;
 };
