@@ -52,6 +52,7 @@ def test_metrics_merge_and_travel_as_states(batches):
         whole.update([maps, maps**2])
         parts[i > 0].update([maps, maps**2])
     restored = CKAMetric()
+    parts[0].persistent(True)
     restored.load_state_dict(parts[0].state_dict())
     restored.merge_state(parts[1])
     assert torch.allclose(restored.compute(), whole.compute(), rtol=1e-14, atol=0)
@@ -70,6 +71,7 @@ def test_what_does_not_fit_is_refused(batches):
     with pytest.raises(TypeError, match=r"CKAMetric.merge_state: another CKAMetric is needed"):
         metric.merge_state(gramless.MinibatchCKA())
     for other in (CKAMetric("rbf"), CKAMetric(weighting="pairs")):
+        other.persistent(True)
         with pytest.raises(ValueError, match=r"CKAMetric.merge_state: (kernel|weighting) is"):
             metric.merge_state(other)
         with pytest.raises(ValueError, match=r"CKAMetric.load_state_dict: (kernel|weighting) is"):
@@ -106,10 +108,31 @@ def test_a_metric_in_a_model_is_saved_with_it(batches):
 
     one, two = model(), model()
     one.metric.update([batches[0]], [batches[0] ** 2])
+    one.metric.persistent(True)
     two.load_state_dict(one.state_dict())
     for net in (one, two):
         net.metric.update([batches[1]], [batches[1] ** 2])
     assert torch.equal(one.metric.compute(), two.metric.compute())
+
+
+def test_a_state_dict_has_nothing_of_a_metric_unless_it_is_persistent(batches):
+    net = torch.nn.Linear(6, 2)
+    names = list(net.state_dict())
+    net.metric = CKAMetric()
+    net.metric.update([batches[0]])
+    assert list(net.state_dict()) == names
+    net.load_state_dict(net.state_dict())
+    net.metric.persistent(True)
+    assert all(isinstance(entry, torch.Tensor) for entry in net.state_dict().values())
+    assert "metric.sum_xy" in net.state_dict()
+    net.metric.persistent(False)
+    assert list(net.state_dict()) == names
+
+
+@pytest.mark.parametrize("option", ["kernel", "weighting"])
+def test_a_metric_names_itself_where_an_option_makes_no_sense(option):
+    with pytest.raises((TypeError, ValueError), match=rf"^CKAMetric: {option} must be"):
+        CKAMetric(**{option: 0.5})
 
 
 RANKS = """

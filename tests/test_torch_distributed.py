@@ -25,6 +25,9 @@ CASES = {  # loss, temperature, dtype
     "dcl": (DCLLoss, 0.1, "float64"),
     "clip": (CLIPLoss, 0.07, "float64"),
     "clip_cold": (CLIPLoss, 0.002, "float64"),
+    "clip_scale": (CLIPLoss, 3e4, "float64"),
+    "clip_scale_of_0": (CLIPLoss, 0.0, "float64"),
+    "clip_scale_float32": (CLIPLoss, -20.0, "float32"),
     "sup_con": (SupConLoss, 0.3, "float64"),
     "sup_con_cold": (SupConLoss, 0.002, "float64"),
     "sup_con_negative": (SupConLoss, -0.3, "float64"),
@@ -38,14 +41,19 @@ LABELS = [[7, -4, 7, 0, 3], [0, 9, 7, 8, 8], [6, 6, 5, 6, 9]]  # of processes: a
 class Embedded(torch.nn.Module):
     """A network and a loss with a temperature, both of which learn."""
 
-    def __init__(self, loss, temperature, dtype, gather):
+    def __init__(self, loss, temperature, dtype, gather, scales=False):
         super().__init__()
         torch.manual_seed(3)
         self.layer = torch.nn.Linear(WIDTH, 6, dtype=dtype)
         temperature = torch.nn.Parameter(torch.tensor(temperature, dtype=dtype))
-        self.loss = loss(temperature, gather_distributed=gather)
+        self.loss = (
+            loss(gather_distributed=gather) if scales else loss(temperature, gather_distributed=gather)
+        )
+        self.scale = temperature if scales else None
 
     def forward(self, a, b, labels):
+        if self.scale is not None:
+            return self.loss(self.layer(a), self.layer(b), self.scale)
         if isinstance(self.loss, SupConLoss):
             return self.loss(self.layer(a), labels)
         return self.loss(self.layer(a), self.layer(b))
@@ -55,11 +63,14 @@ def check_case(name, rank, world):
     loss, temperature, dtype = CASES[name]
     dtype = getattr(torch, dtype)
     views = torch.randn(2, world, ROWS, WIDTH, generator=torch.Generator().manual_seed(1)).to(dtype)
-    whole = Embedded(loss, temperature, dtype, gather=False)
+    options = {"scales": "scale" in name}
+    whole = Embedded(loss, temperature, dtype, gather=False, **options)
     labels = torch.tensor(LABELS[:world])
     expected = whole(*views.flatten(1, 2), labels.flatten())
     expected.backward()
-    shard = torch.nn.parallel.DistributedDataParallel(Embedded(loss, temperature, dtype, gather=True))
+    shard = torch.nn.parallel.DistributedDataParallel(
+        Embedded(loss, temperature, dtype, gather=True, **options)
+    )
     mean = shard(*views[:, rank], labels[rank])
     mean.backward()
     torch.distributed.all_reduce(mean := mean.detach().clone())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import gramless
 import pytest
 
@@ -295,6 +297,27 @@ def test_a_learned_temperature_of_0_is_refused():
     a, b, _ = leaves()
     with pytest.raises(ValueError, match=r"^nt_xent: temperature must be finite and not 0 but is 0"):
         gramless.nt_xent(a, b, temperature=torch.zeros(()))
+
+
+def numbers_of_constructors():
+    from gramless.torch import DCLWLoss, TrainingCKA
+
+    net, batches = torch.nn.Linear(5, 2), [leaves()[0]]
+    found = {
+        loss.__name__: (loss, "temperature") for loss in (NTXentLoss, DCLLoss, DCLWLoss, SupConLoss, CLIPLoss)
+    }
+    found["DCLWLoss of sigma"] = (DCLWLoss, "sigma")
+    found["NTXentLoss of memory_bank_size"] = (NTXentLoss, "memory_bank_size")
+    found["TrainingCKA of every"] = (partial(TrainingCKA, net, batches), "every")
+    return found
+
+
+@pytest.mark.parametrize("value", ["0.5", None, b"1", 1j, object(), ["0.5", None]])
+@pytest.mark.parametrize("name", list(numbers_of_constructors()))
+def test_a_number_that_is_none_is_one_sentence_at_once(name, value):
+    construct, option = numbers_of_constructors()[name]
+    with pytest.raises(TypeError, match=rf"^{name.split()[0]}: {option} must be .* but is "):
+        construct(**{option: value})
 
 
 def test_importing_gramless_imports_no_torch(run_script):

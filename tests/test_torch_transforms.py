@@ -88,6 +88,39 @@ def test_a_second_derivative_is_refused(loss):
         torch.func.jacrev(torch.func.jacrev(total(loss)))(a.detach(), b, t)
 
 
+FORWARD_MODE = {
+    "jvp": lambda f, x: torch.func.jvp(f, (x,), (x,)),
+    "jvp of grad": lambda f, x: torch.func.jvp(torch.func.grad(f), (x,), (x,)),
+    "jacfwd": lambda f, x: torch.func.jacfwd(f)(x),
+    "hessian": lambda f, x: torch.func.hessian(f)(x),
+}
+
+
+def dual(f, x):
+    with torch.autograd.forward_ad.dual_level():
+        f(torch.autograd.forward_ad.make_dual(x, x))
+
+
+@every_loss
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its own compiler
+def test_forward_mode_is_refused(loss):
+    a, b, t = inputs_of()
+
+    def one(a):
+        return total(loss)(a, b, t)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(FORWARD_MODE["jvp"], backend="eager")  # it once gave a tangent of 0
+    for mode in (*FORWARD_MODE.values(), dual, torch.no_grad()(dual), compiled):
+        with pytest.raises(
+            NotImplementedError, match="has first derivatives only but a second one was asked"
+        ):
+            mode(one, a)
+    constant, tangent = torch.func.jvp(lambda x: one(a) + x.sum(), (b,), (b,))
+    torch.testing.assert_close(constant, one(a) + b.sum())
+    torch.testing.assert_close(tangent, b.sum())
+
+
 @pytest.mark.parametrize("loss", ["nt_xent", "cka"])
 @pytest.mark.filterwarnings("ignore")  # torch's own, of its own compiler
 def test_compile_in_one_graph(loss):

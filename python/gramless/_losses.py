@@ -62,6 +62,11 @@ def _number(function: str, name: str, value: Any, wanted: str) -> float:
         raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}") from None
 
 
+def as_scale(function: str, value: Any) -> float:
+    """A logit scale as a float; 0, negative and infinite ones are legal."""
+    return _number(function, "logit_scale", value, "a number")
+
+
 def as_temperature(function: str, value: Any, name: str = "temperature") -> float:
     """`value` as a float, once it is known that one can divide by it; it may be negative.
 

@@ -95,7 +95,7 @@ def info_nce(
     problem = _pairs("info_nce", anchors, keys, queue, options, symmetric)
     losses, columns, *_ = problem.forward()
     if symmetric and columns is not None:
-        losses = (losses + columns[: len(losses)]) / 2
+        losses = losses / 2 + columns[: len(losses)] / 2
     loss = reduced(losses, np.ones(len(losses), bool), reduction)
     return _arrays.wrap(loss, anchors, [*problem.anchors, *problem.keys])
 

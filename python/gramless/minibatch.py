@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,13 @@ from .kernels import KernelLike, as_kernel
 __all__ = ["MinibatchCKA"]
 
 _Array = npt.NDArray[np.float64]
+
+
+def as_weighting(function: str, value: Any) -> Literal["mean", "pairs"]:
+    """`value` itself, once it is known to be a weighting."""
+    if not isinstance(value, str) or value not in ("mean", "pairs"):
+        raise ValueError(f'{function}: weighting must be "mean" or "pairs" but is {value!r}')
+    return cast('Literal["mean", "pairs"]', value)
 
 
 class MinibatchCKA:
@@ -44,10 +51,8 @@ class MinibatchCKA:
     """
 
     def __init__(self, kernel: KernelLike = "linear", weighting: Literal["mean", "pairs"] = "mean") -> None:
-        if weighting not in ("mean", "pairs"):
-            raise ValueError(f'MinibatchCKA: weighting must be "mean" or "pairs" but is {weighting!r}')
+        self.weighting = as_weighting("MinibatchCKA", weighting)
         self.kernel = as_kernel(kernel, "MinibatchCKA")
-        self.weighting = weighting
         self.reset()
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .._arrays import check_storage
 from .._device.launch import DTYPES as DEVICE_DTYPES
 from .._device.status import cuda_module
-from .._losses import as_groups, as_temperature
+from .._losses import as_groups, as_scale, as_temperature
 from ._eager import is_plain
 from ._framework import on_device
 from ._problem import DTYPES
@@ -96,6 +96,18 @@ def check_temperature(function: str, value: Any, name: str = "temperature") -> t
             f"but is {value.dtype} on {value.device}"
         )
     return 1.0, value.reshape(())
+
+
+def check_scale(function: str, value: Any) -> float | Tensor:
+    """What logits are multiplied by, a number or a tensor of one; any value will do."""
+    if not isinstance(value, Tensor):
+        symbol = torch.compiler.is_compiling() and isinstance(value, float)
+        return value if symbol else as_scale(function, value)
+    if value.numel() != 1:
+        raise ValueError(f"{function}: logit_scale must be one number but has shape {tuple(value.shape)}")
+    if value.is_complex():
+        raise TypeError(f"{function}: logit_scale must be a real number but has dtype {value.dtype}")
+    return value.reshape(())
 
 
 def check_labels(function: str, labels: Any, rows: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._derivatives import final_gradients
+from ._derivatives import final_gradients, refuse_tangents
 from ._operators import contrast_backward, contrast_forward, library
 from ._vmap import one_by_one
 
@@ -52,6 +52,16 @@ class ContrastFunction(torch.autograd.Function):
         return (None, None, *contrast_gradients(ctx.split, ctx.constants, needed, grad, *ctx.saved_tensors))
 
     vmap = staticmethod(one_by_one(lambda *arguments: ContrastFunction.apply(*arguments)))
+
+
+class ForwardModeContrast(ContrastFunction):
+    """The same where forward mode is on; torch.compile refuses a Function that has a jvp."""
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        return refuse_tangents(ctx.constants[0])
+
+    vmap = staticmethod(one_by_one(lambda *arguments: ForwardModeContrast.apply(*arguments)))
 
 
 def contrast_gradients(

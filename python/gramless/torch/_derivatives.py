@@ -1,12 +1,13 @@
-"""Gradients are known, their derivatives are not: who asks for one is told so, and does not get zero."""
+"""Only first derivatives by backward are implemented: a second one and forward mode raise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ._vmap import one_by_one
 
@@ -14,6 +15,30 @@ from ._vmap import one_by_one
 def refuse_second_derivative(function: str) -> Any:
     """Raises: the kernels know first derivatives only."""
     raise NotImplementedError(f"{function}: has first derivatives only but a second one was asked for")
+
+
+def in_forward_mode() -> bool:
+    """Whether forward-mode differentiation is on: torch.func.jvp, jacfwd, hessian or a dual level."""
+    return getattr(forward_ad, "_current_level", -1) >= 0  # private to torch
+
+
+def refuse_forward_mode(function: str, tensors: Sequence[Tensor]) -> None:
+    """Raises NotImplementedError where one of these has a tangent, which the kernels would lose."""
+    if not in_forward_mode():
+        return
+    # torch.compile's tracer hides a tangent below torch.func.grad: what it traces is refused as a whole.
+    if torch.compiler.is_compiling() or any(
+        x.is_floating_point() and forward_ad.unpack_dual(x).tangent is not None for x in tensors
+    ):
+        refuse_tangents(function)
+
+
+def refuse_tangents(function: str) -> Any:
+    """Raises: the kernels know derivatives by backward only."""
+    raise NotImplementedError(
+        f"{function}: has first derivatives only but a second one was asked for, or one in forward mode "
+        "(torch.func.jvp, jacfwd, hessian)"
+    )
 
 
 class Final(torch.autograd.Function):

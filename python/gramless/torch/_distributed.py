@@ -17,11 +17,13 @@ from torch import Tensor
 
 from .._contrast import Kind
 from .._losses import as_temperature
-from ._derivatives import Final
+from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
+from ._derivatives import Final, refuse_forward_mode
 from ._device import unread
 from ._framework import on_device
 from ._gather import all_gather, check_shards, rank
 from ._meeting import AnchorSums, Part, Settings, meet
+from ._operators import temperature_gradient
 from ._options import compute_dtype
 
 
@@ -102,7 +104,7 @@ def _total(losses: Tensor) -> Tensor:
 
 
 class GatheredContrast(torch.autograd.Function):
-    """(function, kind, meet_self, temperature, learned one or None, labels or None, *sides) -> loss.
+    """(settings, meet_self, learned temperature or None, labels or None, *sides) -> loss.
 
     sides: z_a and z_b, whose rows i are one example, or with labels z alone, whose rows of one label are
     positive. All rows of sides that `meet_self` are anchors and keys; else each side has the other as keys.
@@ -111,25 +113,24 @@ class GatheredContrast(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        function: str,
-        kind: Kind,
+        settings: Settings,
         meet_self: bool,
-        temperature: float,
         learned: Tensor | None,
         labels: Tensor | None,
         *sides: Tensor,
     ) -> Tensor:
-        known = temperature if learned is None else _known(function, learned, sides[0])
-        check_shards(function, sides[0])
+        if learned is not None:
+            settings = settings._replace(temperature=_known(settings.function, learned, sides[0]))
+        check_shards(settings.function, sides[0])
         parts = all_gather(torch.cat([side.resolve_neg() for side in sides]))
         if labels is None:
             groups = _instances(len(sides[0]), len(parts), sides[0].device)
         else:
             groups = _gathered_groups(labels.to(sides[0].device))
-        ctx.shard = _Shard(Settings(function, known, kind), parts, groups, meet_self)
+        ctx.shard = _Shard(settings, parts, groups, meet_self)
         ctx.save_for_backward(learned, *sides)
-        ctx.function = function
-        loss: Tensor = ctx.shard.loss(kind)
+        ctx.function = settings.function
+        loss: Tensor = ctx.shard.loss(settings.kind)
         return loss.to(compute_dtype(sides))
 
     @staticmethod
@@ -139,12 +140,12 @@ class GatheredContrast(torch.autograd.Function):
         split = found.split([len(z) for z in sides])
         grads = [g.to(z.dtype) for g, z in zip(split, sides, strict=True)]
         if learned is not None:
-            grads.append(torch.as_tensor(value, dtype=torch.float64).to(learned).reshape(learned.shape))
+            grads.append(temperature_gradient(learned, value))
         if torch.is_grad_enabled():
             inputs = [x for x in (*sides, learned) if x is not None]
             grads = Final.apply(ctx.function, len(grads), *grads, grad, *inputs)
         by_temperature = None if learned is None else grads[-1]
-        return (None, None, None, None, by_temperature, None, *grads[: len(sides)])
+        return (None, None, by_temperature, None, *grads[: len(sides)])
 
 
 def _known(function: str, learned: Tensor, z: Tensor) -> float | Tensor:
@@ -152,3 +153,35 @@ def _known(function: str, learned: Tensor, z: Tensor) -> float | Tensor:
     if on_device(learned) and on_device(z):
         return unread(learned, z)
     return as_temperature(function, learned.item())
+
+
+def gathered(
+    function: str,
+    kind: Kind,
+    meet_self: bool,
+    z_a: Tensor,
+    z_b: Tensor,
+    temperature: Any,
+    normalize: bool = True,
+) -> Tensor:
+    """The loss of two sides whose rows i are one example."""
+    value, learned = check_temperature(function, temperature)
+    for name, z in (("the first input", z_a), ("the second input", z_b)):
+        check_array(function, name, z)
+    check_rows(function, "the first input", z_a, "the second input", z_b)
+    check_columns(function, "the first input", z_a, "the second input", z_b)
+    refuse_forward_mode(function, [z_a, z_b])
+    settings = Settings(function, value, kind, normalize)
+    loss: Tensor = GatheredContrast.apply(settings, meet_self, learned, None, z_a, z_b)
+    return loss
+
+
+def gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any) -> Tensor:
+    """The loss of rows whose positives are those of one label."""
+    value, learned = check_temperature(function, temperature)
+    check_array(function, "z", z)
+    labels = check_labels(function, labels, z.shape[0])
+    refuse_forward_mode(function, [z])
+    settings = Settings(function, value, "softmax", True)
+    loss: Tensor = GatheredContrast.apply(settings, True, learned, labels, z)
+    return loss

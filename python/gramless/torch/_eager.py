@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ._contrast import ContrastFunction, contrast_gradients
+from ._contrast import ContrastFunction, ForwardModeContrast, contrast_gradients
+from ._derivatives import in_forward_mode, refuse_forward_mode
 from ._operators import contrast_forward, problem_of, saved_tensor, temperature_gradient
 from ._options import Arguments, Options, operands
 
@@ -25,7 +26,7 @@ _PLAIN = (Tensor, Parameter)
 
 def is_plain(tensors: Sequence[Tensor]) -> bool:
     """Whether these are tensors with data, and nothing records or transforms what happens to them."""
-    if torch.compiler.is_compiling() or _transforms() or _modes():
+    if torch.compiler.is_compiling() or _transforms() or _modes() or in_forward_mode():
         return False
     return all(type(x) in _PLAIN for x in tensors)
 
@@ -48,6 +49,11 @@ def is_differentiated(tensors: Sequence[Tensor]) -> bool:
     if not torch.is_grad_enabled():
         return False
     return not torch.compiler.is_compiling() or any(x.requires_grad for x in tensors)
+
+
+def has_jvp() -> bool:
+    """Whether the Function to apply is the one that refuses forward mode in a sentence."""
+    return in_forward_mode() and not torch.compiler.is_compiling()
 
 
 def keeps() -> bool:
@@ -115,10 +121,13 @@ def contrast(
         return loss
     arrays = tuple(seen_anew(x) for x in arrays)
     temperature = None if temperature is None else seen_anew(temperature)
-    if not is_differentiated([*arrays, *([] if temperature is None else [temperature])]):
+    followed = [*arrays, *([] if temperature is None else [temperature])]
+    refuse_forward_mode(options.function, followed)
+    if not is_differentiated(followed):
         sides = arrays[: len(anchors)], arrays[len(anchors) :]
         loss, _ = contrast_forward(*sides, labels, temperature, *operands(options))
         return loss
     *constants, numbers = operands(options)
-    loss, _ = ContrastFunction.apply(len(anchors), tuple(constants), numbers, labels, temperature, *arrays)
+    function = ForwardModeContrast if has_jvp() else ContrastFunction
+    loss, _ = function.apply(len(anchors), tuple(constants), numbers, labels, temperature, *arrays)
     return loss

@@ -15,7 +15,7 @@ from .._device.launch import CudaKernel
 from .._sums import CoreKernel
 from ..kernels import RBF, Kernel
 from . import _device
-from ._derivatives import final_gradients
+from ._derivatives import final_gradients, refuse_tangents
 from ._framework import on_device
 from ._operators import library
 from ._options import compute_dtype
@@ -172,6 +172,16 @@ class HsicFunction(torch.autograd.Function):
         return (None, None, *(next(found) if want else None for want in wanted))
 
     vmap = staticmethod(one_by_one(lambda *arguments: HsicFunction.apply(*arguments)))
+
+
+class ForwardModeHsic(HsicFunction):
+    """The same where forward mode is on; torch.compile refuses a Function that has a jvp."""
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> Any:
+        return refuse_tangents(ctx.options[0])
+
+    vmap = staticmethod(one_by_one(lambda *arguments: ForwardModeHsic.apply(*arguments)))
 
 
 def _gradients(

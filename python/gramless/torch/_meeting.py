@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     function: str  # whom errors name
     temperature: float | Tensor  # float64 (1,) where a device holds it
     kind: Kind
+    normalize: bool
 
 
 class Part(NamedTuple):
@@ -141,19 +142,20 @@ class _CoreMeeting:
         return grads, _core.contrast_backward(*arguments)
 
     def _arguments(self) -> tuple[Any, ...]:
-        (_, temperature, kind), anchors, keys, (of_anchors, of_keys), _ = self._part
+        (_, temperature, kind, normalize), anchors, keys, (of_anchors, of_keys), _ = self._part
         groups = _as_groups(of_anchors), NO_GROUPS if of_keys is None else _as_groups(of_keys)
-        return [described(anchors)], [described(x) for x in keys], *groups, float(temperature), True, kind
+        sides = [described(anchors)], [described(x) for x in keys]
+        return *sides, *groups, float(temperature), normalize, kind
 
 
 class _DeviceMeeting:
     """A meeting on a GPU, which nobody waits for."""
 
     def __init__(self, part: Part) -> None:
-        (function, temperature, kind), anchors, keys, groups, keys_too = part
+        (function, temperature, kind, normalize), anchors, keys, groups, keys_too = part
         side = [torch.cat(list(keys))] if keys else []
         of_anchors, of_keys = (None if group is None else group.to(torch.int32) for group in groups)
-        where, options = place(function, anchors), (temperature, True, None, kind, keys_too)
+        where, options = place(function, anchors), (temperature, normalize, None, kind, keys_too)
         self._launch = ContrastLaunch(where, [anchors], side, of_anchors, of_keys, *options)
         self._kind, self._keys_too = kind, keys_too
         _, self._saved, _ = self._launch.forward()

@@ -52,9 +52,8 @@ def saved_tensor(saved: Floats | Tensor) -> Tensor:
 
 def temperature_gradient(temperature: Tensor, value: float | Tensor) -> Tensor:
     """The derivative by a learned temperature, as it is: shape, dtype and device."""
-    if isinstance(value, Tensor):
-        return value.to(temperature).reshape(temperature.shape)
-    return torch.full_like(temperature, value)
+    value = torch.as_tensor(value, dtype=torch.float64)  # torch.full_like refuses what is inf in float32
+    return value.to(temperature).reshape(temperature.shape)
 
 
 def _forward(

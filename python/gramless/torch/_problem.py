@@ -89,7 +89,7 @@ class Problem:
         arguments = (*self._arguments(limits), self._keep)
         losses, columns, saved, self._kept = _core.contrast_forward(*arguments)
         if columns is not None and options.symmetric:
-            losses = (losses + columns[: len(losses)]) / 2
+            losses = losses / 2 + columns[: len(losses)] / 2
         if hardest:
             saved = np.vstack([saved, np.concatenate(limits)])
         return reduced(losses, compute_dtype(self.arrays), options.reduction, self._count()), saved

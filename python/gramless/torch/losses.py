@@ -9,32 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
-from ._distributed import GatheredContrast
+from .._losses import as_temperature
+from ._check import check_array, check_columns, check_rows, check_scale, check_temperature
+from ._distributed import gathered, gathered_by_label
 from ._gather import check_available, rank, world_size
 from ._options import compute_dtype
 from .functional import info_nce, row_log_sum_exp, sup_con, two_views, unit_rows
 from .memory_bank import MemoryBank
-
-
-def _gathered(
-    function: str, kind: str, meet_self: bool, z_a: Tensor, z_b: Tensor, temperature: Any
-) -> Tensor:
-    value, learned = check_temperature(function, temperature)
-    for name, z in (("the first input", z_a), ("the second input", z_b)):
-        check_array(function, name, z)
-    check_rows(function, "the first input", z_a, "the second input", z_b)
-    check_columns(function, "the first input", z_a, "the second input", z_b)
-    loss: Tensor = GatheredContrast.apply(function, kind, meet_self, value, learned, None, z_a, z_b)
-    return loss
-
-
-def _gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any) -> Tensor:
-    value, learned = check_temperature(function, temperature)
-    check_array(function, "z", z)
-    labels = check_labels(function, labels, z.shape[0])
-    loss: Tensor = GatheredContrast.apply(function, "softmax", True, value, learned, labels, z)
-    return loss
 
 
 def _positive_logits(z_a: Tensor, z_b: Tensor, temperature: Any) -> Tensor:  # (n,)
@@ -76,6 +57,7 @@ class NTXentLoss(nn.Module):
         gather_distributed: bool = False,
     ) -> None:
         super().__init__()
+        check_temperature("NTXentLoss", temperature)
         if abs(temperature) < 1e-8:
             raise ValueError(f"NTXentLoss: abs(temperature) must be at least 1e-8 but is {abs(temperature)}")
         check_available("NTXentLoss", gather_distributed)
@@ -87,7 +69,7 @@ class NTXentLoss(nn.Module):
         if self.memory_bank.enabled:
             return self._with_bank(out0, out1)
         if self.gather_distributed and world_size() > 1:
-            return _gathered("NTXentLoss", "softmax", True, out0, out1, self.temperature)
+            return gathered("NTXentLoss", "softmax", True, out0, out1, self.temperature)
         return two_views("NTXentLoss", "softmax", out0, out1, self.temperature)
 
     def _with_bank(self, out0: Tensor, out1: Tensor) -> Tensor:
@@ -121,6 +103,8 @@ class DCLLoss(nn.Module):
     -0.208241
     """
 
+    _function = "DCLLoss"
+
     def __init__(
         self,
         temperature: Any = 0.1,
@@ -128,16 +112,17 @@ class DCLLoss(nn.Module):
         gather_distributed: bool = False,
     ) -> None:
         super().__init__()
-        check_available("DCLLoss", gather_distributed)
+        check_temperature(self._function, temperature)
+        check_available(self._function, gather_distributed)
         self.temperature = temperature
         self.weight_fn = weight_fn
         self.gather_distributed = gather_distributed
 
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
         if self.gather_distributed and world_size() > 1:
-            loss = _gathered("DCLLoss", "decoupled", True, out0, out1, self.temperature)
+            loss = gathered(self._function, "decoupled", True, out0, out1, self.temperature)
         else:
-            loss = two_views("DCLLoss", "decoupled", out0, out1, self.temperature)
+            loss = two_views(self._function, "decoupled", out0, out1, self.temperature)
         if self.weight_fn is None:
             return loss
         dtype = compute_dtype([out0, out1])
@@ -161,7 +146,10 @@ class DCLWLoss(DCLLoss):
     -0.208241
     """
 
+    _function = "DCLWLoss"
+
     def __init__(self, temperature: Any = 0.1, sigma: float = 0.5, gather_distributed: bool = False) -> None:
+        sigma = as_temperature(self._function, sigma, "sigma")
         super().__init__(temperature, partial(_mises_fisher_weights, sigma=sigma), gather_distributed)
 
 
@@ -186,6 +174,7 @@ class SupConLoss(nn.Module):
 
     def __init__(self, temperature: Any = 0.07, gather_distributed: bool = False) -> None:
         super().__init__()
+        check_temperature("SupConLoss", temperature)
         check_available("SupConLoss", gather_distributed)
         self.temperature = temperature
         self.gather_distributed = gather_distributed
@@ -207,7 +196,7 @@ class SupConLoss(nn.Module):
             labels = torch.arange(first, first + examples, device=z.device)
         labels = labels.repeat_interleave(views)
         if gathers:
-            return _gathered_by_label("SupConLoss", z, labels, self.temperature)
+            return gathered_by_label("SupConLoss", z, labels, self.temperature)
         return sup_con(z, labels, self.temperature)
 
 
@@ -216,11 +205,11 @@ class CLIPLoss(nn.Module):
 
     forward(image_features, text_features, logit_scale=None): (n, d) each; the mean of the cross entropies of
     images among texts and of texts among images (Radford et al. 2021, arXiv:2103.00020, fig. 3).
-    logit_scale: 1 / temperature, exponentiated already, as open_clip's models return it, differentiable;
-    without it the module's temperature counts.
+    logit_scale: what similarities are multiplied by, exponentiated already, as open_clip's models return it;
+    a number, or a tensor of one, which gets a gradient. It may be 0 or negative; logits beyond the largest
+    float give NaN, as in plain torch. Without it the module's temperature counts.
 
-    normalize: rows are first divided by their length. temperature and gather_distributed as in `NTXentLoss`;
-    gathering needs normalize=True.
+    normalize: rows are first divided by their length. temperature and gather_distributed as in `NTXentLoss`.
 
     >>> z = torch.eye(4)
     >>> round(CLIPLoss(temperature=0.5)(z, z).item(), 6)  # log(1 + 3 exp(-2))
@@ -233,15 +222,27 @@ class CLIPLoss(nn.Module):
         self, temperature: Any = 0.07, normalize: bool = True, gather_distributed: bool = False
     ) -> None:
         super().__init__()
+        check_temperature("CLIPLoss", temperature)
         check_available("CLIPLoss", gather_distributed)
-        if gather_distributed and not normalize:
-            raise ValueError("CLIPLoss: gather_distributed=True needs normalize=True but it is False")
         self.temperature = temperature
         self.normalize = normalize
         self.gather_distributed = gather_distributed
 
     def forward(self, image_features: Tensor, text_features: Tensor, logit_scale: Any = None) -> Tensor:
-        temperature = self.temperature if logit_scale is None else 1 / logit_scale
+        if logit_scale is None:
+            return self._loss(image_features, text_features, self.temperature, self.normalize)
+        named = {"image_features": image_features, "text_features": text_features}
+        images, texts = (check_array("CLIPLoss", name, x) for name, x in named.items())
+        check_rows("CLIPLoss", "image_features", images, "text_features", texts)
+        check_columns("CLIPLoss", "image_features", images, "text_features", texts)
+        scale, dtype = check_scale("CLIPLoss", logit_scale), compute_dtype([images, texts])
+        # The scale itself: as 1 / temperature, 0 and what is beyond 1 / the least float32 have no gradient.
+        with torch.autocast(images.device.type, enabled=False):
+            if self.normalize:
+                images, texts = unit_rows(images, dtype), unit_rows(texts, dtype)
+            return self._loss((images.to(dtype) * scale).to(dtype), texts.to(dtype), 1.0, False)
+
+    def _loss(self, images: Tensor, texts: Tensor, temperature: Any, normalize: bool) -> Tensor:
         if self.gather_distributed and world_size() > 1:
-            return _gathered("CLIPLoss", "softmax", False, image_features, text_features, temperature)
-        return info_nce(image_features, text_features, None, temperature, self.normalize, symmetric=True)
+            return gathered("CLIPLoss", "softmax", False, images, texts, temperature, normalize)
+        return info_nce(images, texts, None, temperature, normalize, symmetric=True)

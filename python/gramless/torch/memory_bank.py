@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,9 +32,7 @@ class MemoryBank(nn.Module):
 
     def __init__(self, function: str, size: int | Sequence[int], gather_distributed: bool = False) -> None:
         super().__init__()
-        shape = (size,) if isinstance(size, int) else tuple(size)
-        if any(length < 0 for length in shape) or (shape != (0,) and len(shape) != 2):
-            raise ValueError(f"{function}: memory_bank_size must be 0 or (rows, features) but is {size!r}")
+        shape = _as_shape(function, size)
         self.size = shape
         self.enabled = shape[0] > 0
         self.gather_distributed = gather_distributed
@@ -67,3 +66,16 @@ class MemoryBank(nn.Module):
             if self.enabled and isinstance(state_dict, dict):
                 state_dict.setdefault(prefix + name, buffer)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _as_shape(function: str, size: Any) -> tuple[int, ...]:
+    """(0,) or (rows, features); raises TypeError or ValueError for anything else."""
+    sentence = f"{function}: memory_bank_size must be 0 or (rows, features) but is {size!r}"
+    lengths = tuple(size) if isinstance(size, (tuple, list, torch.Size)) else (size,)
+    try:
+        shape = tuple(operator.index(length) for length in lengths)
+    except TypeError:
+        raise TypeError(sentence) from None
+    if any(length < 0 for length in shape) or (shape != (0,) and len(shape) != 2):
+        raise ValueError(sentence)
+    return shape

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
-from ..kernels import KernelLike
-from ..minibatch import MinibatchCKA
+from ..kernels import KernelLike, as_kernel
+from ..minibatch import MinibatchCKA, as_weighting
 from ._framework import on_device
 from .sweep import Weighting
 
@@ -20,6 +21,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(needs) from error
 
 _SUMS = ("sum_xy", "sum_xx", "sum_yy")
+_OPTIONS = "options"  # kernel and weighting in a state_dict: JSON as bytes, for state_dicts hold tensors
 _UNKNOWN, _TWO, _ITSELF = 0, 1, 2  # what xs are compared with
 
 
@@ -41,7 +43,8 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         process updates with its own batches, and `compute`, which all must call, adds up the sums in the
         order of the ranks: the same bits on every rank. A rank without batches counts nothing.
 
-    `update`, `compute`, `reset`, `merge_state`, `state_dict` and collections as torchmetrics has them.
+    `update`, `compute`, `reset`, `merge_state`, `state_dict` and collections as torchmetrics has them: a
+    state_dict has nothing of the metric until `persistent(True)`, which lets an epoch resume.
     Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
 
     >>> x = torch.randn(64, 8, generator=torch.manual_seed(0))
@@ -58,12 +61,12 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
 
     def __init__(self, kernel: KernelLike = "linear", weighting: Weighting = "mean", **options: Any) -> None:
         super().__init__(**options)
-        empty = MinibatchCKA(kernel, weighting)
-        self.kernel, self.weighting = empty.kernel, empty.weighting
+        self.kernel = as_kernel(kernel, "CKAMetric")
+        self.weighting = as_weighting("CKAMetric", weighting)
         for name, default in zip(_SUMS, (torch.zeros(0, 0), torch.zeros(0), torch.zeros(0)), strict=True):
-            self.add_state(name, default.double(), dist_reduce_fx=_add_in_order, persistent=True)
-        self.add_state("batches", torch.tensor(0), dist_reduce_fx=_add_in_order, persistent=True)
-        self.add_state("against", torch.tensor(_UNKNOWN), dist_reduce_fx=_largest, persistent=True)
+            self.add_state(name, default.double(), dist_reduce_fx=_add_in_order)
+        self.add_state("batches", torch.tensor(0), dist_reduce_fx=_add_in_order)
+        self.add_state("against", torch.tensor(_UNKNOWN), dist_reduce_fx=_largest)
 
     def __repr__(self) -> str:
         return f"CKAMetric(kernel={self.kernel!r}, weighting={self.weighting!r})"
@@ -92,7 +95,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         if isinstance(incoming_state, dict):
             state = incoming_state
         elif isinstance(incoming_state, CKAMetric):
-            self._check_options(incoming_state.get_extra_state(), "merge_state")
+            self._check_options(incoming_state._options(), "merge_state")
             state = incoming_state.metric_state
         else:
             raise TypeError(f"CKAMetric.merge_state: another CKAMetric is needed but got {incoming_state!r}")
@@ -113,16 +116,29 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
                     setattr(self, name, getattr(self, name).new_zeros(shape))
         super().sync(dist_sync_fn, process_group, *further, **options)
 
-    def get_extra_state(self) -> dict[str, str]:
-        """Kernel and weighting, for checkpoints."""
+    def state_dict(  # type: ignore[override, unused-ignore]
+        self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """Empty, as torchmetrics' own metrics have it; after `persistent(True)` the sums and the options."""
+        found: dict[str, Any] = super().state_dict(destination, prefix, keep_vars)
+        if any(self._persistent.values()):
+            found[prefix + _OPTIONS] = torch.tensor(
+                list(json.dumps(self._options()).encode()), dtype=torch.uint8
+            )
+        return found
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Raises ValueError for the checkpoint of another kernel or weighting."""
+        saved = state_dict.pop(prefix + _OPTIONS, None)
+        if saved is not None:
+            self._check_options(json.loads(bytes(saved.tolist())), "load_state_dict")
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def _options(self) -> dict[str, str]:
         return {"kernel": repr(self.kernel), "weighting": self.weighting}
 
-    def set_extra_state(self, state: dict[str, str]) -> None:
-        """Raises ValueError for the checkpoint of another kernel or weighting."""
-        self._check_options(state, "load_state_dict")
-
     def _check_options(self, other: dict[str, str], method: str) -> None:
-        for name, ours in self.get_extra_state().items():
+        for name, ours in self._options().items():
             if other[name] != ours:
                 raise ValueError(f"CKAMetric.{method}: {name} is {ours} here but {other[name]} there")
 
@@ -138,7 +154,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         found = MinibatchCKA(self.kernel, self.weighting)
         entries = {name: state[name].cpu().numpy() for name in _SUMS}
         counts = {"batches": int(state["batches"]), "with_itself": int(state["against"]) == _ITSELF}
-        found.load_state_dict(self.get_extra_state() | counts | entries)
+        found.load_state_dict(self._options() | counts | entries)
         return found
 
     def _merge(self, other: MinibatchCKA) -> None:

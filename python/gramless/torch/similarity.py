@@ -13,9 +13,10 @@ from .._alignment import aligned
 from .._arrays import as_layers
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from ._check import check_array, check_rows
-from ._eager import is_differentiated, is_plain, seen_anew
+from ._derivatives import refuse_forward_mode
+from ._eager import has_jvp, is_differentiated, is_plain, seen_anew
 from ._framework import on_device
-from ._hsic import HsicFunction, encoded, hsic_forward
+from ._hsic import ForwardModeHsic, HsicFunction, encoded, hsic_forward
 from ._options import compute_dtype
 
 Values = tuple[Tensor, Tensor, Tensor]  # (Lx, Ly), (Lx,), (Ly,), float64
@@ -54,8 +55,10 @@ def _values(
             f"but {names[0]} has {layers[0].shape[0]}"
         )
     options = (function, code_x, code_y, estimator)
+    refuse_forward_mode(function, layers)
     if is_differentiated(layers):
-        xy, xx, yy, _ = HsicFunction.apply(len(xs), options, *layers)
+        differentiable = ForwardModeHsic if has_jvp() else HsicFunction
+        xy, xx, yy, _ = differentiable.apply(len(xs), options, *layers)
     else:
         xy, xx, yy, _ = hsic_forward(xs, ys, *options)
     return (xy, xx, yy if ys else xx), compute_dtype(layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ class TrainingCKA:
         forward: Forward = None,
         attention_mask: Where = "attention_mask",
     ) -> None:
+        every = _as_integer("every", every)
         if every < 1:
             raise ValueError(f"{FUNCTION}: every must be at least 1 but is {every}")
         self._kernel, self._estimator = as_kernel(kernel, FUNCTION), as_estimator(estimator, FUNCTION)
@@ -124,3 +126,10 @@ class TrainingCKA:
                 mask, rows = self._reader.mask(batch), self._reader.rows(batch)
                 found.append(recorder.record(partial(self._reader.run, model), batch, mask, rows))
         return recorder.names, [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+
+def _as_integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{FUNCTION}: {name} must be an integer but is {value!r}") from None
