@@ -89,6 +89,19 @@ def info_nce(a, keys, queue, tau, normalize, symmetric=False):
     return total, [da, dk[:n]], by_tau
 
 
+def moco(q, k, queue, tau, normalize):
+    n = len(q)
+    q, length_q = unit(q, normalize)
+    keys, length_k = unit(np.concatenate([k, queue]), normalize)
+    s = q @ keys.T / tau
+    own = np.eye(n, len(keys), dtype=bool)
+    losses, ds, _ = softmax_loss(s, own, own | (np.arange(len(keys)) >= n))
+    weight = s.dtype.type(1 / n)
+    lengths = length_q, length_k
+    loss, (dq, dk), by_tau = result(losses * weight, ds * weight, s, (q, keys), lengths, tau, normalize)
+    return loss, [dq, dk[:n], by_tau]
+
+
 def row_log_sum_exp(x, y, tau, normalize, exclude_self=False):
     zx, length_x = unit(x, normalize)
     zy, length_y = (zx, length_x) if y is None else unit(y, normalize)

@@ -135,6 +135,26 @@ def test_half_precision_is_computed_in_float32(dtype, request):
         torch.testing.assert_close(g, e.to(dtype), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("length", [1.0, 1e3, 6e4])
+def test_float16_gradients_are_those_of_float32_rounded(length):
+    """What the docstring of nt_xent says: they underflow for long rows, as a scaled loss does not."""
+    generator = torch.Generator().manual_seed(0)
+    views = torch.nn.functional.normalize(torch.randn(2, 256, 8, generator=generator), dim=2)
+    half = [(length * view).to(torch.float16).requires_grad_() for view in views]
+    single = [view.detach().float().requires_grad_() for view in half]
+    grads = torch.autograd.grad(gramless.nt_xent(*half), half)
+    exact = torch.autograd.grad(gramless.nt_xent(*single), single)
+    for ours, theirs in zip(grads, exact, strict=True):
+        assert torch.equal(ours, theirs.to(torch.float16))
+        assert bool((ours == 0).float().mean() > 0.25) == (length > 1e4)
+    scaled = torch.autograd.grad(65536 * gramless.nt_xent(*half), half)
+    for ours, theirs in zip(scaled, exact, strict=True):
+        assert (ours.float() / 65536 - theirs).abs().max() <= 1e-3 * theirs.abs().max()
+    zero = torch.zeros(2, 4, dtype=torch.float16, requires_grad=True)
+    gramless.nt_xent(zero, torch.eye(4)[:2]).backward()
+    assert zero.grad.isinf().any()
+
+
 def test_any_layout_gives_the_same_gradient():
     a, b, _ = leaves()
     layouts = {

@@ -40,6 +40,7 @@ from .independence import independence_test
 from .kernels import RBF, Linear
 from .layer_matrices import cka_matrix, hsic_matrix
 from .minibatch import MinibatchCKA
+from .moco import moco, moco_value_and_grad
 
 if TYPE_CHECKING:
     from . import analysis, compat, plot
@@ -68,6 +69,8 @@ __all__ = [
     "info_nce",
     "info_nce_value_and_grad",
     "median_distance",
+    "moco",
+    "moco_value_and_grad",
     "nt_xent",
     "nt_xent_value_and_grad",
     "plot",

@@ -128,3 +128,52 @@ def as_groups(function: str, labels: Any, rows: int) -> npt.NDArray[np.int64]:
     if array.dtype.kind not in "biuUS":
         raise TypeError(f"{function}: labels must be integers or text but has dtype {array.dtype}")
     return np.unique(array, return_inverse=True)[1].astype(np.int64)
+
+
+def check_queue(function: str, columns: int, shape: tuple[int, ...]) -> None:
+    """Raises ValueError where a queue has its keys in columns, as MoCo's own code keeps them."""
+    if shape[1] != columns and shape[0] == columns:
+        raise ValueError(
+            f"{function}: q has {columns} columns but queue has {shape[1]}; each key must be a row of it: "
+            "pass queue.T"
+        )
+
+
+def check_positives(
+    function: str, labels: Any, mask: Any, ignore_index: Any, exclude_above: Any, exclude_hardest: Any
+) -> None:
+    """Raises ValueError unless either labels or a mask say which rows are positive."""
+    if labels is None and mask is None:
+        raise ValueError(f"{function}: labels or mask must say which rows are positive but both are None")
+    if mask is None:
+        return
+    named = {"labels": labels, "ignore_index": ignore_index}
+    named |= {"exclude_above": exclude_above, "exclude_hardest": exclude_hardest}
+    for name, value in named.items():
+        if value is not None:
+            raise ValueError(f"{function}: mask and {name} exclude each other but both are given")
+
+
+def check_mask(function: str, shape: tuple[int, ...], rows: int, unit: str = "row") -> None:
+    """Raises ValueError unless a mask is (rows, rows), or has a row and a column for each example."""
+    if shape != (rows, rows):
+        raise ValueError(f"{function}: z has {rows} {unit}s but mask has shape {shape}, not ({rows}, {rows})")
+
+
+def as_mask(function: str, mask: Any, rows: int) -> npt.NDArray[np.float64]:
+    """A mask's weights (rows, rows) in float64, those of rows with themselves 0."""
+    array = np.asarray(mask)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{function}: mask must hold real numbers but has dtype {array.dtype}")
+    check_mask(function, array.shape, rows)
+    weights = array.astype(np.float64)
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+def ignored_rows(labels: Any, ignore_index: Any) -> npt.NDArray[np.bool_] | None:
+    """Which rows have the label that is ignored; None where no row has."""
+    if ignore_index is None:
+        return None
+    ignored = np.atleast_1d(np.asarray(labels) == ignore_index)
+    return ignored if ignored.any() else None

@@ -18,8 +18,10 @@ from ._losses import (
     as_groups,
     as_reduction,
     as_scalar_reduction,
+    check_positives,
     contrast_options,
 )
+from ._masked_sup_con import MaskedSupCon, PartlyIgnored, chosen_rows
 
 if TYPE_CHECKING:
     from ._device.losses import DeviceContrast
@@ -55,6 +57,15 @@ def _labelled(function: str, z: Any, labels: Any, options: ContrastOptions) -> S
     return self_contrast([z], described, groups, options)
 
 
+def _supervised(
+    function: str, z: Any, labels: Any, mask: Any, ignore_index: Any, options: ContrastOptions
+) -> SelfContrast | DeviceContrast | MaskedSupCon | PartlyIgnored:
+    limits = options.exclude_above, options.exclude_hardest
+    check_positives(function, labels, mask, ignore_index, *limits)
+    chosen = chosen_rows(function, z, labels, mask, ignore_index, options)
+    return _labelled(function, z, labels, options) if chosen is None else chosen
+
+
 def nt_xent(
     z_a: Any,
     z_b: Any,
@@ -83,6 +94,10 @@ def nt_xent(
     of a GPU, such as cupy's, in a floating-point dtype; computed in float64 if either is float64 or a wide
     integer, else in float32. With tensors the loss is differentiable once, by a temperature that is a 0-d
     tensor too; else see `nt_xent_value_and_grad`.
+    Losses of 16-bit tensors are float32, their gradients 16-bit. A row of length r has a gradient of about
+    1 / (2n r temperature): in float16 it loses digits below 6e-5 (r > 60 at n = 256) and is 0 below 3e-8
+    (r > 1e5): scale the loss, as torch.amp.GradScaler does, or pass float32 or bfloat16. That of a row of
+    zeros is divided by 1e-12, and inf in float16.
 
     Returns a float, or for tensors and arrays of a GPU a 0-d one; "none" gives an array or a tensor. NaN
     propagates. Raises ValueError where shapes or options do not fit and TypeError where types do not.
@@ -191,13 +206,15 @@ def dcl_value_and_grad(
 
 def sup_con(
     z: Any,
-    labels: Any,
+    labels: Any = None,
     *,
     temperature: float = 0.07,
     normalize: bool = True,
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    mask: Any = None,
+    ignore_index: Any = None,
 ) -> Any:
     """Supervised contrastive loss: all other rows of z (n, d) with the label of row i are its positives.
 
@@ -207,32 +224,41 @@ def sup_con(
 
     labels: (n,) integers or text. Several views of each example without classes are rows whose label is the
     example's number; for two views that is `nt_xent`.
+    ignore_index: rows of this label take no part, as if they were not there: no anchors, no positives, no
+    negatives; their loss and their gradient are 0. None, the default, ignores none: -1 is a label too.
+    mask: (n, n), instead of labels: row j is a positive of row i where mask[i, j] is not 0. It need not be
+    symmetric; numbers above 0 weigh the mean over positives. The diagonal is not read. Rows without a
+    positive are not counted in the mean, which SupContrast's code counts with a loss of 0. Labels are more
+    accurate late in training, when the positive has nearly all of the softmax.
 
-    Other arguments, returns and errors as in `nt_xent`; positives are never excluded.
+    Other arguments, returns and errors as in `nt_xent`; positives are never excluded, and a mask excludes
+    exclude_above, exclude_hardest and ignore_index.
 
     >>> import numpy as np
     >>> round(sup_con(np.eye(3), [7, 7, 8], temperature=0.5), 6)
     0.693147
     """
     if _arrays.any_tensor(z, temperature):
-        from .torch import functional
+        from .torch import _log_sums
 
         chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
-        return functional.sup_con(z, labels, *chosen)
+        return _log_sums.sup_con(z, labels, *chosen, mask, ignore_index)
     options = contrast_options("sup_con", temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_reduction("sup_con", reduction)
-    return _labelled("sup_con", z, labels, options).value(reduction)
+    return _supervised("sup_con", z, labels, mask, ignore_index, options).value(reduction)
 
 
 def sup_con_value_and_grad(
     z: Any,
-    labels: Any,
+    labels: Any = None,
     *,
     temperature: float = 0.07,
     normalize: bool = True,
     reduction: ScalarReduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    mask: Any = None,
+    ignore_index: Any = None,
 ) -> tuple[Any, tuple[Any, Any]]:
     """`sup_con` and its gradients: (loss, (grad_z, grad_temperature)), as in `nt_xent_value_and_grad`.
 
@@ -244,5 +270,6 @@ def sup_con_value_and_grad(
     function = "sup_con_value_and_grad"
     options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_scalar_reduction(function, reduction)
-    loss, (grad_z, by_temperature) = _labelled(function, z, labels, options).value_and_grad(reduction)
+    problem = _supervised(function, z, labels, mask, ignore_index, options)
+    loss, (grad_z, by_temperature) = problem.value_and_grad(reduction)
     return loss, (grad_z, by_temperature)

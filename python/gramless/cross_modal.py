@@ -69,8 +69,8 @@ def info_nce(
     loss_i = log sum_j exp(<a_i, k_j> / temperature) - <a_i, k_i> / temperature, j over keys and queue
     (van den Oord et al. 2018, arXiv:1807.03748, eq. 4).
 
-    queue (m, d): more keys, which belong to no anchor and get no gradient (MoCo, He et al. 2020,
-    arXiv:1911.05722).
+    queue (m, d): more keys, which belong to no anchor and get no gradient. All rows of keys stay negatives
+    of the other anchors; MoCo's loss, whose negatives are the queue alone, is `moco`.
     symmetric: the mean of loss_i and of the same with anchors and keys exchanged, both from one pass (CLIP,
     Radford et al. 2021, arXiv:2103.00020); the queue takes no part in the second.
     reduction: "mean" over the n pairs, "sum", or "none" for the losses, (n,).

@@ -16,6 +16,8 @@ from .contrastive import (
 from .cross_modal import (
     info_nce,
     info_nce_value_and_grad,
+    moco,
+    moco_value_and_grad,
     row_log_sum_exp,
     row_log_sum_exp_value_and_grad,
 )
@@ -38,6 +40,8 @@ __all__ = [
     "info_nce",
     "info_nce_value_and_grad",
     "median_distance",
+    "moco",
+    "moco_value_and_grad",
     "nt_xent",
     "nt_xent_value_and_grad",
     "row_log_sum_exp",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,12 @@ from .._losses import (
     Reduction,
     ScalarReduction,
     as_groups,
+    as_mask,
     as_reduction,
     as_scalar_reduction,
+    check_positives,
     contrast_options,
+    ignored_rows,
 )
 from .gram import Array
 from .logits import Contrast, as_embeddings, check_rows, reduction_weights
@@ -143,13 +146,15 @@ def dcl_value_and_grad(
 
 def sup_con(
     z: npt.ArrayLike,
-    labels: npt.ArrayLike,
+    labels: npt.ArrayLike | None = None,
     *,
     temperature: float = 0.07,
     normalize: bool = True,
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    mask: npt.ArrayLike | None = None,
+    ignore_index: Any = None,
 ) -> Value:
     """Rows (n, d) whose positives are all other rows of their label: Khosla et al. 2020, L_out (equation 2).
 
@@ -158,31 +163,69 @@ def sup_con(
     A row without a positive has loss 0 and is not counted in the mean. Several views of one example are rows
     whose label is the example's number.
 
+    mask (n, n), instead of labels: the mean is weighted with row i of it, the diagonal left out.
+    ignore_index: rows of this label take no part.
+
     >>> round(sup_con([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [7, 7, 8], temperature=0.5), 6)
     0.126928
     """
     options = contrast_options("sup_con", temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_reduction("sup_con", reduction)
-    (z,) = as_embeddings("sup_con", {"z": z})
-    contrast = self_contrast(z, as_groups("sup_con", labels, len(z)), options)
+    contrast, kept, n = _supervised("sup_con", z, labels, mask, ignore_index, options)
+    if contrast is None or (reduction == "none" and len(kept) < n):
+        losses = np.zeros(n)
+        if contrast is not None:
+            losses[kept] = contrast.losses
+        return losses if reduction == "none" else 0.0
     return reduced(contrast.losses, contrast.counted, reduction)
 
 
 def sup_con_value_and_grad(
     z: npt.ArrayLike,
-    labels: npt.ArrayLike,
+    labels: npt.ArrayLike | None = None,
     *,
     temperature: float = 0.07,
     normalize: bool = True,
     reduction: ScalarReduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    mask: npt.ArrayLike | None = None,
+    ignore_index: Any = None,
 ) -> tuple[float, tuple[Array, float]]:
     """The loss and (grad_z, grad_temperature)."""
     function = "sup_con_value_and_grad"
     options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
     reduction = as_scalar_reduction(function, reduction)
-    (z,) = as_embeddings(function, {"z": z})
-    contrast = self_contrast(z, as_groups(function, labels, len(z)), options)
-    loss, d_z, d_temperature = self_gradient(contrast, reduction)
+    contrast, kept, n = _supervised(function, z, labels, mask, ignore_index, options)
+    d_z = np.zeros((n, np.shape(z)[1]))
+    if contrast is None:
+        return 0.0, (d_z, 0.0)
+    loss, d_z[kept], d_temperature = self_gradient(contrast, reduction)
     return loss, (d_z, d_temperature)
+
+
+def _supervised(
+    function: str,
+    z: npt.ArrayLike,
+    labels: npt.ArrayLike | None,
+    mask: npt.ArrayLike | None,
+    ignore_index: Any,
+    options: ContrastOptions,
+) -> tuple[Contrast | None, npt.NDArray[np.int64], int]:
+    """The problem of the rows that take part, which these are, and how many there are in all."""
+    chosen = options.exclude_above, options.exclude_hardest
+    check_positives(function, labels, mask, ignore_index, *chosen)
+    (rows,) = as_embeddings(function, {"z": z})
+    every = np.arange(len(rows))
+    if mask is not None:
+        weights = as_mask(function, mask, len(rows))
+        return (
+            Contrast(rows, rows, weights, ~np.eye(len(rows), dtype=bool), options, weighted=True),
+            every,
+            len(rows),
+        )
+    groups, ignored = as_groups(function, labels, len(rows)), ignored_rows(labels, ignore_index)
+    kept = every if ignored is None else np.flatnonzero(~ignored)
+    if len(kept) == 0:
+        return None, kept, len(rows)
+    return self_contrast(rows[kept], groups[kept], options), kept, len(rows)

@@ -14,11 +14,20 @@ from .._losses import (
     as_reduction,
     as_scalar_reduction,
     as_temperature,
+    check_queue,
     contrast_options,
 )
-from .contrastive import PairGradient, Value
+from .contrastive import PairGradient, Value, reduced
 from .gram import Array
-from .logits import Contrast, as_embeddings, check_rows, log_sum_exp, unit_rows, unit_rows_backward
+from .logits import (
+    Contrast,
+    as_embeddings,
+    check_rows,
+    log_sum_exp,
+    reduction_weights,
+    unit_rows,
+    unit_rows_backward,
+)
 
 
 def directions(
@@ -58,7 +67,7 @@ def info_nce(
 
     loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, those of the queue included.
 
-    queue (m, d): keys that belong to no anchor and get no gradient (He et al. 2020, MoCo).
+    queue (m, d): keys that belong to no anchor and get no gradient, beside those of the other anchors.
     symmetric: the mean of loss_i and of the same with anchors and keys exchanged, where the queue plays no
     part (Radford et al. 2021, CLIP).
 
@@ -99,6 +108,57 @@ def info_nce_value_and_grad(
         d_anchors, d_keys = d_anchors + d_anchors_back, d_keys + d_keys_back
         d_temperature += d_temperature_back
     return loss, (d_anchors, d_keys, d_temperature)
+
+
+def _queued(
+    function: str, q: npt.ArrayLike, k: npt.ArrayLike, queue: npt.ArrayLike, options: ContrastOptions
+) -> Contrast:
+    """Queries against [their keys; the queue]: own keys are positive, the queue negative, others left out."""
+    if np.ndim(q) == np.ndim(queue) == 2:
+        check_queue(function, np.shape(q)[1], np.shape(queue))
+    a, b, queued = as_embeddings(function, {"q": q, "k": k, "queue": queue})
+    check_rows(function, "q", a, "k", b)
+    n, m = len(a), len(queued)
+    own = np.eye(n, n + m, dtype=bool)
+    in_queue = np.broadcast_to(np.arange(n + m) >= n, (n, n + m))
+    return Contrast(a, np.concatenate([b, queued]), own, in_queue, options)
+
+
+def moco(
+    q: npt.ArrayLike,
+    k: npt.ArrayLike,
+    queue: npt.ArrayLike,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    reduction: Reduction = "mean",
+) -> Value:
+    """Query i (n, d) belongs to key i (n, d), the queue (m, d) is negative: He et al. 2020, equation 1.
+
+    loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> / tau)) - s_i, s_i = <q_i, k_i> / tau
+
+    >>> round(moco([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]], temperature=1.0), 6)
+    0.313262
+    """
+    contrast = _queued("moco", q, k, queue, contrast_options("moco", temperature, normalize))
+    return reduced(contrast.losses, contrast.counted, as_reduction("moco", reduction))
+
+
+def moco_value_and_grad(
+    q: npt.ArrayLike,
+    k: npt.ArrayLike,
+    queue: npt.ArrayLike,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    reduction: ScalarReduction = "mean",
+) -> PairGradient:
+    """The loss and (grad_q, grad_k, grad_temperature)."""
+    function = "moco_value_and_grad"
+    contrast = _queued(function, q, k, queue, contrast_options(function, temperature, normalize))
+    weights = reduction_weights(contrast.counted, as_scalar_reduction(function, reduction))
+    d_q, d_keys, d_temperature = contrast.backward(weights)
+    return float(np.sum(contrast.losses * weights)), (d_q, d_keys[: len(d_q)], d_temperature)
 
 
 def row_log_sum_exp(

@@ -90,6 +90,17 @@ def row_losses(s: Array, positive: Mask, negative: Mask, decoupled: bool) -> tup
     return np.where(any_positive, losses, 0)[:, 0], np.where(any_positive, slopes, 0)
 
 
+def weighted_losses(s: Array, weights: Array, others: Mask) -> tuple[Array, Array]:
+    """As `row_losses`: log sum over `others` of exp(s_ij), minus the mean of s_ij weighted with `weights`."""
+    count = np.sum(weights, axis=1, keepdims=True)
+    share = weights / np.where(count > 0, count, 1)
+    log_all = log_sum_exp(s, others)
+    with np.errstate(invalid="ignore", over="ignore"):
+        losses = log_all - np.sum(np.where(share > 0, share * s, 0), axis=1, keepdims=True)
+        slopes = np.where(others, np.exp(s - log_all) - share, 0)
+    return np.where(count > 0, losses, 0)[:, 0], np.where(count > 0, slopes, 0)
+
+
 def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask:  # (n, m), (n, m)
     """The negatives that stay, given the similarities <z_i, z_j> before the temperature.
 
@@ -114,16 +125,27 @@ class Contrast:
     """Anchors (n, d) against keys (m, d): `losses` (n,), `counted` (n,), and their gradients."""
 
     def __init__(
-        self, anchors: Array, keys: Array, positive: Mask, negative: Mask, options: ContrastOptions
+        self,
+        anchors: Array,
+        keys: Array,
+        positive: Mask | Array,
+        negative: Mask,
+        options: ContrastOptions,
+        weighted: bool = False,
     ) -> None:
+        """weighted: positive has weights instead, and negative is all that is in the denominator."""
         self.options = options
         self.inputs = anchors, keys
         self.z = tuple(unit_rows(u) for u in self.inputs) if options.normalize else self.inputs
         with np.errstate(invalid="ignore", over="ignore"):
             similarity = self.z[0] @ self.z[1].T
             self.logits = similarity / options.temperature
-        negative = exclude(similarity, negative, options)
-        self.losses, self.slopes = row_losses(self.logits, positive, negative, options.decoupled)
+        if weighted:
+            self.losses, self.slopes = weighted_losses(self.logits, positive.astype(np.float64), negative)
+        else:
+            negative = exclude(similarity, negative, options)
+            same = positive.astype(bool)
+            self.losses, self.slopes = row_losses(self.logits, same, negative, options.decoupled)
         self.counted = np.asarray(positive.any(axis=1))
 
     def backward(self, weights: Array) -> tuple[Array, Array, float]:  # (n,)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .losses import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss
+from .losses import CLIPLoss, DCLLoss, DCLWLoss, MoCoLoss, NTXentLoss, SupConLoss
 from .similarity import CKALoss, HSICLoss
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "DCLLoss",
     "DCLWLoss",
     "HSICLoss",
+    "MoCoLoss",
     "ModelComparison",
     "NTXentLoss",
     "SupConLoss",

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from .._losses import EPSILON, as_reduction, contrast_options
-from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
+from ._check import check_array, check_columns, check_rows, check_temperature
 from ._eager import contrast
 from ._options import Options
 
 
-def _options(
+def loss_options(
     function: str,
     temperature: Any,
     normalize: bool,
@@ -55,29 +55,10 @@ def two_views(
     z_a, z_b = check_array(function, "z_a", z_a), check_array(function, "z_b", z_b)
     check_rows(function, "z_a", z_a, "z_b", z_b)
     check_columns(function, "z_a", z_a, "z_b", z_b)
-    options, learned = _options(
+    options, learned = loss_options(
         function, temperature, normalize, kind, reduction, False, exclude_above, exclude_hardest
     )
     return contrast(options, [z_a, z_b], temperature=learned)
-
-
-def sup_con(
-    z: Any,
-    labels: Any,
-    temperature: Any,
-    normalize: bool = True,
-    reduction: str = "mean",
-    exclude_above: float | None = None,
-    exclude_hardest: float | None = None,
-) -> Tensor:
-    """`gramless.sup_con` of a tensor."""
-    function = "sup_con"
-    z = check_array(function, "z", z)
-    labels = check_labels(function, labels, z.shape[0])
-    options, learned = _options(
-        function, temperature, normalize, "softmax", reduction, False, exclude_above, exclude_hardest
-    )
-    return contrast(options, [z], labels=labels, temperature=learned)
 
 
 def info_nce(
@@ -101,24 +82,28 @@ def info_nce(
         queue = check_array(function, "queue", queue)
         check_columns(function, "anchors", anchors, "queue", queue)
         others.append(queue.detach())
-    options, learned = _options(
+    options, learned = loss_options(
         function, temperature, normalize, "softmax", reduction, symmetric, exclude_above, exclude_hardest
     )
     return contrast(options, [anchors], others, temperature=learned)
 
 
 def row_log_sum_exp(
-    x: Any, y: Any, temperature: Any, normalize: bool = False, exclude_self: bool = False
+    x: Any,
+    y: Any,
+    temperature: Any,
+    normalize: bool = False,
+    exclude_self: bool = False,
+    function: str = "row_log_sum_exp",
 ) -> Tensor:
     """`gramless.row_log_sum_exp` of tensors."""
-    function = "row_log_sum_exp"
     if exclude_self and y is not None:
         raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
     x = check_array(function, "x", x)
     keys = [] if exclude_self else [x if y is None else check_array(function, "y", y)]
     for key in keys:
         check_columns(function, "x", x, "y", key)
-    options, learned = _options(function, temperature, normalize, "log_sum_exp", "none")
+    options, learned = loss_options(function, temperature, normalize, "log_sum_exp", "none")
     return contrast(options, [x], keys, temperature=learned)
 
 
@@ -148,7 +133,7 @@ def similarity_distillation(
     check_columns(function, "teacher", t, second, of_teacher)
     check_rows(function, "student", z, "teacher", t)
     check_rows(function, "queue_student", queue, second, of_teacher)
-    options, learned = _options(function, temperature, normalize, "distillation", reduction)
+    options, learned = loss_options(function, temperature, normalize, "distillation", reduction)
     sharp, learned_sharp = check_temperature(function, teacher_temperature, "teacher_temperature")
     if learned_sharp is not None:
         raise TypeError(f"{function}: teacher_temperature must be a number, being constant, but is a tensor")

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._losses import as_temperature
+from .._losses import as_temperature, check_mask
 from ._check import check_array, check_columns, check_rows, check_scale, check_temperature
 from ._distributed import gathered, gathered_by_label
 from ._gather import check_available, rank, world_size
+from ._log_sums import moco, sup_con
 from ._options import compute_dtype
-from .functional import info_nce, row_log_sum_exp, sup_con, two_views, unit_rows
+from .functional import info_nce, row_log_sum_exp, two_views, unit_rows
 from .memory_bank import MemoryBank
 
 
@@ -153,17 +154,49 @@ class DCLWLoss(DCLLoss):
         super().__init__(temperature, partial(_mises_fisher_weights, sigma=sigma), gather_distributed)
 
 
+class MoCoLoss(nn.Module):
+    """`gramless.moco`: queries, their keys, and a queue of earlier keys, which are all of the negatives.
+
+    forward(q, k, queue): (n, d), (n, d) and (m, d). loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> /
+    temperature)) - s_i, s_i = <q_i, k_i> / temperature, the mean over i (He et al. 2020, arXiv:1911.05722).
+    MoCo's own code keeps the queue transposed, (d, m). `NTXentLoss` with a memory bank is the same loss and
+    keeps the queue itself.
+
+    temperature as in `NTXentLoss`; normalize: rows are first divided by their length.
+
+    Raises ValueError where shapes do not fit.
+
+    >>> z = torch.eye(3)
+    >>> round(MoCoLoss(temperature=0.5)(z[:2], z[:2], z[2:]).item(), 6)  # log(1 + exp(-2))
+    0.126928
+    """
+
+    def __init__(self, temperature: Any = 0.07, normalize: bool = True) -> None:
+        super().__init__()
+        check_temperature("MoCoLoss", temperature)
+        self.temperature = temperature
+        self.normalize = normalize
+
+    def forward(self, q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
+        return moco(q, k, queue, self.temperature, self.normalize, function="MoCoLoss")
+
+
 class SupConLoss(nn.Module):
     """`gramless.sup_con`: all other rows with a row's label are its positives (L_out of Khosla et al. 2020).
 
-    forward(z, labels): z (n, d) with n labels, or z (n, v, d), v views of each example, whose n labels then
-    are those of all views; without labels the views of one example are each other's positives. The mean is
-    over rows that have a positive. SupContrast's code multiplies by temperature / 0.07 besides.
+    forward(z, labels=None, mask=None): z (n, d) with n labels, or z (n, v, d), v views of each example, whose
+    n labels then are those of all views; without labels the views of one example are each other's positives.
+    mask (n, n), instead of labels, as in SupContrast's code: the views of example j are positives of those of
+    example i where mask[i, j] is not 0, symmetric or not; other views of i itself where mask[i, i] is not 0.
+    The mean is over rows that have a positive. SupContrast's code counts rows without one, with a loss of 0,
+    and multiplies by temperature / 0.07 besides.
 
-    temperature as in `NTXentLoss`. gather_distributed: positives and negatives come from all processes of
-    torch.distributed, which must hold equally many rows. The mean is over the rows of all that have a
-    positive: a process's loss is the sum over its own, times processes / rows with a positive, so that the
-    average of losses, and DistributedDataParallel's of gradients, are those of the whole batch.
+    temperature as in `NTXentLoss`. ignore_index: rows of this label take no part, neither as anchors nor as
+    positives nor as negatives; None, the default, ignores none.
+    gather_distributed: positives and negatives come from all processes of torch.distributed, which must hold
+    equally many rows. The mean is over the rows of all that have a positive: a process's loss is the sum over
+    its own, times processes / rows with a positive, so that the average of losses, and
+    DistributedDataParallel's of gradients, are those of the whole batch. It excludes a mask and ignore_index.
 
     Raises ValueError where shapes do not fit and for unequal shards.
 
@@ -172,19 +205,29 @@ class SupConLoss(nn.Module):
     0.693147
     """
 
-    def __init__(self, temperature: Any = 0.07, gather_distributed: bool = False) -> None:
+    def __init__(
+        self, temperature: Any = 0.07, gather_distributed: bool = False, ignore_index: int | None = None
+    ) -> None:
         super().__init__()
         check_temperature("SupConLoss", temperature)
         check_available("SupConLoss", gather_distributed)
+        if gather_distributed and ignore_index is not None:
+            raise ValueError(
+                f"SupConLoss: gather_distributed=True and ignore_index={ignore_index!r} exclude each other, "
+                "for every process must hold as many rows"
+            )
         self.temperature = temperature
         self.gather_distributed = gather_distributed
+        self.ignore_index = ignore_index
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         gathers = self.gather_distributed and world_size() > 1
         views = 1
         if z.ndim == 3:
             views = z.shape[1]
             z = z.reshape(-1, z.shape[2])
+        if mask is not None:
+            return self._masked(z, labels, mask, views)
         if labels is None:
             if views < 2:
                 raise ValueError(
@@ -197,7 +240,16 @@ class SupConLoss(nn.Module):
         labels = labels.repeat_interleave(views)
         if gathers:
             return gathered_by_label("SupConLoss", z, labels, self.temperature)
-        return sup_con(z, labels, self.temperature)
+        return sup_con(z, labels, self.temperature, ignore_index=self.ignore_index, function="SupConLoss")
+
+    def _masked(self, z: Tensor, labels: Tensor | None, mask: Tensor, views: int) -> Tensor:
+        if self.gather_distributed:
+            raise ValueError("SupConLoss: gather_distributed=True and mask exclude each other")
+        mask = torch.as_tensor(mask, device=z.device)
+        check_mask("SupConLoss", tuple(mask.shape), z.shape[0] // views, "example")
+        of_views = mask.repeat_interleave(views, 0).repeat_interleave(views, 1)
+        chosen: Any = {"mask": of_views, "ignore_index": self.ignore_index, "function": "SupConLoss"}
+        return sup_con(z, labels, self.temperature, **chosen)
 
 
 class CLIPLoss(nn.Module):

@@ -1,0 +1,185 @@
+"""`sup_con` with rows that are ignored, and with positives that a mask says."""
+
+from __future__ import annotations
+
+import gramless
+import numpy as np
+import pytest
+from gramless import reference
+
+torch = pytest.importorskip("torch")
+
+from gramless.torch import SupConLoss  # noqa: E402
+
+LABELS = np.array([2, -1, 0, 2, 0, -1, 2, 5, -1, 0])
+TEXT = np.array([f"class {label}" for label in LABELS])
+
+
+def rows(n=10, d=6, dtype=np.float64):
+    return np.random.default_rng(0).standard_normal((n, d)).astype(dtype)
+
+
+def sup_contrast(features, labels=None, mask=None, temperature=0.07):
+    """HobbitLong/SupContrast's losses.py, contrast_mode "all", base_temperature = temperature."""
+    batch, views = features.shape[:2]
+    if labels is not None:
+        mask = torch.eq(labels.view(-1, 1), labels.view(1, -1)).to(features.dtype)
+    contrast = torch.cat(torch.unbind(features, dim=1), dim=0)
+    logits = contrast @ contrast.T / temperature
+    logits = logits - logits.max(dim=1, keepdim=True).values.detach()
+    mask = mask.to(features.dtype).repeat(views, views)
+    others = 1 - torch.eye(batch * views, dtype=features.dtype)
+    mask = mask * others
+    log_prob = logits - torch.log((logits.exp() * others).sum(1, keepdim=True))
+    pairs = mask.sum(1)
+    pairs = torch.where(pairs < 1e-6, 1.0, pairs)
+    return -((mask * log_prob).sum(1) / pairs)
+
+
+def everything(z, *arguments, **options):
+    """(loss, grad_z, grad_temperature) of numpy, the reference and torch."""
+    found = []
+    for package in (gramless, reference):
+        loss, (grad, by_temperature) = package.sup_con_value_and_grad(z, *arguments, **options)
+        value = package.sup_con(z, *arguments, **options)
+        assert value == pytest.approx(loss, rel=1e-12)
+        found.append((loss, grad, by_temperature))
+    tensor = torch.tensor(z, requires_grad=True)
+    t = torch.tensor(options.pop("temperature", 0.07), dtype=torch.float64, requires_grad=True)
+    loss = gramless.sup_con(tensor, *arguments, temperature=t, **options)
+    grads = torch.autograd.grad(loss, (tensor, t), allow_unused=True)
+    found.append((loss.item(), *(0.0 if g is None else g.numpy() for g in grads)))
+    return found
+
+
+def assert_same(results, expected):
+    for result in results:
+        for ours, theirs in zip(result, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("labels", [LABELS, TEXT], ids=["integers", "text"])
+def test_ignored_rows_are_as_though_not_there(labels):
+    z, ignored = rows(), LABELS == -1
+    name = labels[1] if labels is TEXT else -1
+    loss, (grad, by_temperature) = gramless.sup_con_value_and_grad(z[~ignored], labels[~ignored])
+    expected = np.zeros_like(z)
+    expected[~ignored] = grad
+    assert_same(everything(z, labels, ignore_index=name), (loss, expected, by_temperature))
+    for package in (gramless, reference):
+        losses = package.sup_con(z, labels, ignore_index=name, reduction="none")
+        assert not losses[ignored].any()
+        assert np.allclose(losses[~ignored], package.sup_con(z[~ignored], labels[~ignored], reduction="none"))
+    of_tensor = gramless.sup_con(torch.tensor(z), labels, ignore_index=name, reduction="none")
+    np.testing.assert_allclose(of_tensor.numpy(), losses, rtol=1e-9)
+
+
+def test_no_label_is_ignored_unless_it_is_said():
+    z, labels = rows(), np.where(LABELS > 0, 1, -1)  # two classes
+    assert gramless.sup_con(z, labels) == pytest.approx(reference.sup_con(z, labels + 1), rel=1e-12)
+    unchanged = gramless.sup_con_value_and_grad(z, labels, ignore_index=7)
+    assert unchanged[0] == gramless.sup_con(z, labels)
+
+
+def test_where_all_rows_are_ignored_there_is_nothing_to_learn():
+    z, labels = rows(), np.full(10, -1)
+    assert_same(everything(z, labels, ignore_index=-1), (0.0, np.zeros_like(z), 0.0))
+    assert not gramless.sup_con(z, labels, ignore_index=-1, reduction="none").any()
+
+
+def test_the_module_ignores_rows_of_all_views():
+    z, labels = torch.tensor(rows(12)).reshape(4, 3, 6), torch.tensor([3, -1, 3, 8])
+    found = SupConLoss(0.2, ignore_index=-1)(z, labels)
+    torch.testing.assert_close(found, SupConLoss(0.2)(z[[0, 2, 3]], labels[[0, 2, 3]]))
+    compiled = torch.compile(SupConLoss(0.2, ignore_index=-1), backend="eager")
+    torch.testing.assert_close(compiled(z, labels), found)
+
+
+MASKS = {
+    "classes": (LABELS[:, None] == LABELS).astype(np.float64),
+    "bool": LABELS[:, None] == LABELS,
+    "asymmetric": np.tril(np.ones((10, 10)), 1),
+    "weights": np.random.default_rng(1).random((10, 10)),
+    "rows without": np.eye(10)[:, ::-1] * (np.arange(10) % 2)[:, None],
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("temperature", [0.07, 0.5, -0.4])
+def test_a_mask_is_sup_contrasts(mask, temperature):
+    z, mask = rows(), MASKS[mask]
+    counted = (mask * (1 - np.eye(10))).sum(1) > 0
+    tensor, t = (
+        torch.tensor(z, requires_grad=True),
+        torch.tensor(temperature, dtype=torch.float64, requires_grad=True),
+    )
+    unit = torch.nn.functional.normalize(tensor)[:, None]
+    losses = sup_contrast(unit, mask=torch.tensor(mask), temperature=t)
+    loss = losses.sum() / counted.sum()
+    grads = [g.numpy() for g in torch.autograd.grad(loss, (tensor, t))]
+    assert_same(everything(z, mask=mask, temperature=temperature), (loss.item(), *grads))
+    for package, x in ((gramless, z), (reference, z), (gramless, torch.tensor(z))):
+        each = package.sup_con(x, mask=mask, temperature=temperature, reduction="none")
+        np.testing.assert_allclose(each, losses.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_mask_of_classes_is_their_labels():
+    z = rows()
+    for options in ({}, {"normalize": False, "temperature": 2.0}, {"reduction": "sum"}):
+        loss, (grad, by_temperature) = gramless.sup_con_value_and_grad(z, LABELS, **options)
+        assert_same(everything(z, mask=MASKS["classes"], **options), (loss, grad, by_temperature))
+
+
+def test_views_of_a_mask_are_sup_contrasts():
+    z = torch.nn.functional.normalize(torch.tensor(rows(12)), dim=1).reshape(4, 3, 6)
+    mask = torch.tensor([[1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
+    torch.testing.assert_close(
+        SupConLoss(0.2)(z, mask=mask), sup_contrast(z, mask=mask, temperature=0.2).mean()
+    )
+    torch.testing.assert_close(SupConLoss(0.2)(z, mask=torch.eye(4)), SupConLoss(0.2)(z))
+    labels = torch.tensor([1, 1, 0, 0])
+    expected = sup_contrast(z, labels, temperature=0.2).mean()
+    torch.testing.assert_close(SupConLoss(0.2)(z, labels), expected)
+    torch.testing.assert_close(SupConLoss(0.2)(z, mask=labels[:, None] == labels), expected)
+    compiled = torch.compile(SupConLoss(0.2), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(z, mask=mask), SupConLoss(0.2)(z, mask=mask))
+
+
+def test_float32_masks_are_as_accurate_as_naive_code():
+    z, mask = rows(60, 16, np.float32), np.tril(np.ones((60, 60)))
+    truth = reference.sup_con(z, mask=mask)
+    unit = torch.nn.functional.normalize(torch.tensor(z))[:, None]
+    naive = sup_contrast(unit, mask=torch.tensor(mask))[1:].mean().item()
+    for found in (gramless.sup_con(z, mask=mask), gramless.sup_con(torch.tensor(z), mask=mask).item()):
+        assert abs(found - truth) <= 2 * abs(naive - truth) + 5e-7 * truth
+
+
+REFUSED = {
+    "neither": ({}, "labels or mask must say which rows are positive but both are None"),
+    "both": ({"labels": LABELS, "mask": MASKS["bool"]}, "mask and labels exclude each other"),
+    "shape": ({"mask": np.ones((10, 9))}, r"z has 10 rows but mask has shape \(10, 9\), not \(10, 10\)"),
+    "ignored": ({"mask": MASKS["bool"], "ignore_index": -1}, "mask and ignore_index exclude each other"),
+    "limits": ({"mask": MASKS["bool"], "exclude_above": 0.5}, "mask and exclude_above exclude each other"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("package", [gramless, reference, torch], ids=["core", "reference", "torch"])
+def test_what_does_not_fit_is_one_sentence(package, case):
+    options, sentence = REFUSED[case]
+    z = torch.tensor(rows()) if package is torch else rows()
+    call = reference.sup_con if package is reference else gramless.sup_con
+    with pytest.raises(ValueError, match=f"^sup_con: {sentence}"):
+        call(z, **options)
+
+
+def test_the_module_refuses_what_does_not_fit():
+    z = torch.tensor(rows(12)).reshape(4, 3, 6)
+    with pytest.raises(ValueError, match=r"^SupConLoss: z has 4 examples but mask has shape \(12, 12\)"):
+        SupConLoss()(z, mask=torch.ones(12, 12))
+    with pytest.raises(ValueError, match=r"^SupConLoss: mask and labels exclude each other"):
+        SupConLoss()(z, torch.arange(4), torch.eye(4))
+    with pytest.raises(ValueError, match=r"gather_distributed=True and ignore_index=-1 exclude each other"):
+        SupConLoss(gather_distributed=True, ignore_index=-1)
+    with pytest.raises(ValueError, match="gather_distributed=True and mask exclude each other"):
+        SupConLoss(gather_distributed=True)(z, mask=torch.eye(4))
