@@ -31,7 +31,7 @@ def check(rank, size, folder, **options):
         everybody = [batch for other in range(size) for batch in batches(other)]
         options |= {"progress": False, "folder": folder}
         alone = compare_models(pair[0], b, everybody, **options)
-        ours = compare_models(pair[0], b, batches(rank), group=group, **options)
+        ours = compare_models(pair[0], b, batches(rank), process_group=group, **options)
         if options.get("method") == "minibatch":
             assert np.allclose(ours.matrix, alone.matrix, rtol=1e-12)
         else:
@@ -47,7 +47,8 @@ def refusals(rank):
         (batches(0), ["0"] if rank else ["2"], "must compare the same layers"),
     ):
         try:
-            compare_models(nets()[0], None, own, layers=layers, progress=False, group=distributed.group.WORLD)
+            world = distributed.group.WORLD
+            compare_models(nets()[0], None, own, layers=layers, progress=False, process_group=world)
             raise AssertionError("not refused")
         except ValueError as error:
             assert str(error).startswith("compare_models: every process " + sentence), error

@@ -247,7 +247,7 @@ def test_tensors_of_any_dtype_are_recognised(tmp_path):
             gramless.cka_matrix([xs[0], xs[1].flip(0)], checkpoint=file)
     xs = [torch.randn(8, 2, requires_grad=True)]
     with pytest.raises(
-        ValueError, match=r"cka_matrix: checkpoint and group are for layers without gradients"
+        ValueError, match=r"cka_matrix: checkpoint and process_group are for layers without gradients"
     ):
         gramless.cka_matrix(xs, checkpoint=tmp_path / "followed")
 

@@ -21,10 +21,11 @@ WIDE = [generator.standard_normal((900, d), dtype=np.float32) for d in (200, 400
 RBF = gramless.RBF(median_rows=500)
 
 def everything(group, **options):
-    yield gramless.cka_matrix(ROWS, kernel=RBF, group=group, **options)
-    yield gramless.cka_matrix(ROWS[:1], ROWS[1:], kernel=RBF, estimator="biased", group=group)
-    yield gramless.hsic_matrix(WIDE, group=group)
-    yield gramless.hsic_matrix([torch.from_numpy(x) for x in WIDE[:2]], [WIDE[2]], group=group).numpy()
+    yield gramless.cka_matrix(ROWS, kernel=RBF, process_group=group, **options)
+    yield gramless.cka_matrix(ROWS[:1], ROWS[1:], kernel=RBF, estimator="biased", process_group=group)
+    yield gramless.hsic_matrix(WIDE, process_group=group)
+    tensors = [torch.from_numpy(x) for x in WIDE[:2]]
+    yield gramless.hsic_matrix(tensors, [WIDE[2]], process_group=group).numpy()
 
 def start(rank, size, folder):
     torch.set_num_threads(1)
@@ -43,19 +44,19 @@ def work(rank, size, folder):
     for ours, alone in zip(everything(group), everything(None), strict=True):
         assert np.array_equal(ours, alone)
     try:
-        gramless.hsic_matrix([x + rank for x in WIDE], group=group)
+        gramless.hsic_matrix([x + rank for x in WIDE], process_group=group)
         raise AssertionError("not refused")
     except ValueError as error:
-        assert str(error).startswith("hsic_matrix: every process of the group must compare the same layers")
+        assert "hsic_matrix: every process of process_group must compare the same" in str(error)
     pair = distributed.new_group([0, 1])
     if rank < 2:
-        assert np.array_equal(gramless.hsic_matrix(WIDE, group=pair), gramless.hsic_matrix(WIDE))
+        assert np.array_equal(gramless.hsic_matrix(WIDE, process_group=pair), gramless.hsic_matrix(WIDE))
     else:
         try:
-            gramless.hsic_matrix(WIDE, group=pair)
+            gramless.hsic_matrix(WIDE, process_group=pair)
             raise AssertionError("not refused")
         except ValueError as error:
-            assert str(error) == "hsic_matrix: this process is not in the group"
+            assert str(error) == "hsic_matrix: this process is not in process_group"
     distributed.destroy_process_group()
 
 if __name__ == "__main__":
@@ -88,7 +89,7 @@ def resumed(rank, size, folder):
 def refused(rank, size, folder):
     start(rank, size, folder)
     try:
-        gramless.cka_matrix(WIDE, group=distributed.group.WORLD, checkpoint=folder + "/sweep.npz")
+        gramless.cka_matrix(WIDE, process_group=distributed.group.WORLD, checkpoint=folder + "/sweep.npz")
         raise AssertionError("not refused")
     except ValueError as error:
         assert "checkpoint sweep.npz belongs to another sweep" in str(error)
@@ -123,6 +124,6 @@ def test_a_group_needs_torch_distributed():
     import gramless
 
     with pytest.raises(
-        ValueError, match=r"cka_matrix: group is given but torch.distributed is not initialized"
+        ValueError, match=r"cka_matrix: process_group is given but torch.distributed is not initialized"
     ):
-        gramless.cka_matrix([torch.eye(5)], group=object())
+        gramless.cka_matrix([torch.eye(5)], process_group=object())

@@ -80,13 +80,13 @@ def matrix_values(
     estimator: Estimator,
     progress: Progress,
     checkpoint: str | os.PathLike[str] | None,
-    group: Any,
+    process_group: Any,
 ) -> HsicValues:
-    """HSIC of every pair of layers, in one go where neither a checkpoint nor a group asks for parts."""
+    """HSIC of every pair of layers, in one go unless a checkpoint or a process group asks for parts."""
     kernel, estimator = as_kernel(kernel, function), as_estimator(estimator, function)
-    if checkpoint is None and group is None:
+    if checkpoint is None and process_group is None:
         return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
-    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, group)
+    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, process_group)
 
 
 def swept_values(
@@ -97,15 +97,15 @@ def swept_values(
     estimator: Estimator,
     progress: Progress,
     checkpoint: str | os.PathLike[str] | None,
-    group: Any,
+    process_group: Any,
 ) -> HsicValues:
-    """`hsic_values`, going on from `checkpoint` if that file is there, with the processes of `group`."""
+    """`hsic_values`, resumed from `checkpoint` if that file exists, with the processes of `process_group`."""
     x = _arrays.describe_layers(function, "xs", xs)
     y = [] if ys is None else _arrays.describe_layers(function, "ys", ys)
     _arrays.check_enough_rows(function, "xs[0]", x[0], estimator)
     if y:
         _arrays.check_rows(function, "xs[0]", x[0], "ys[0]", y[0])
-    processes = _processes(function, group)
+    processes = _processes(function, process_group)
     check_places(function, processes, checkpoint, kernel)
     problem = problem_of(kernel, xs, ys)
     _check_same(function, processes, problem)
@@ -145,12 +145,12 @@ def check_places(
         raise ValueError(refusal)
 
 
-def _processes(function: str, group: Any) -> Processes:
-    if group is None:
+def _processes(function: str, process_group: Any) -> Processes:
+    if process_group is None:
         return Alone()
     from .torch._ranks import Ranks
 
-    return Ranks(function, group)
+    return Ranks(function, process_group)
 
 
 def _check_same(function: str, processes: Processes, problem: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ def _check_same(function: str, processes: Processes, problem: dict[str, Any]) ->
         for name, value in problem.items():
             if other[name] != value:
                 raise ValueError(
-                    f"{function}: every process of the group must compare the same layers, but {name} is "
+                    f"{function}: every process of process_group must compare the same layers, but {name} is "
                     f"{value!r} in process {processes.rank} and {other[name]!r} in process {rank}"
                 )
 

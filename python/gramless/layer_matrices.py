@@ -26,7 +26,7 @@ def hsic_matrix(
     estimator: Estimator = "unbiased",
     progress: Progress = False,
     checkpoint: str | os.PathLike[str] | None = None,
-    group: Any = None,
+    process_group: Any = None,
 ) -> Any:
     """HSIC of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
 
@@ -36,8 +36,9 @@ def hsic_matrix(
     progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
     checkpoint: a file that is kept up to date; killed at any moment, the same call goes on from there. The
         file of other layers, another kernel or version is refused; a finished one gives the answer at once.
-    group: a process group of torch.distributed, such as torch.distributed.group.WORLD, whose processes call
-        with the same layers, share the work and all get the answer. Process 0 keeps the checkpoint.
+    process_group: of torch.distributed, such as torch.distributed.group.WORLD. All its processes call with
+        the same arguments, share the work and get the answer; process 0 keeps the checkpoint. Arguments that
+        differ, and an error in any process, end the call in all of them.
 
     With either, for any number of processes and threads, the answer has the same bits as without, given CPUs
     of one instruction set. Gradients need a sweep without.
@@ -50,13 +51,13 @@ def hsic_matrix(
     (3, 3)
     """
     xs, ys = _layers("hsic_matrix", xs, ys)
-    if _is_followed("hsic_matrix", xs, ys, checkpoint, group):
+    if _is_followed("hsic_matrix", xs, ys, checkpoint, process_group):
         from .torch import similarity
 
         return similarity.hsic_matrix(xs, ys, kernel, estimator)
-    if _is_on_device("hsic_matrix", xs, ys, checkpoint, group):
+    if _is_on_device("hsic_matrix", xs, ys, checkpoint, process_group):
         return _on_device("hsic_matrix", xs, ys, kernel, estimator, progress, as_cka=False)
-    values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, process_group)
     return _wrap_matrix(values.xy, xs, ys)
 
 
@@ -68,7 +69,7 @@ def cka_matrix(
     estimator: Estimator = "unbiased",
     progress: Progress = False,
     checkpoint: str | os.PathLike[str] | None = None,
-    group: Any = None,
+    process_group: Any = None,
 ) -> Any:
     """CKA of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
 
@@ -83,13 +84,13 @@ def cka_matrix(
            [1., 1.]])
     """
     xs, ys = _layers("cka_matrix", xs, ys)
-    if _is_followed("cka_matrix", xs, ys, checkpoint, group):
+    if _is_followed("cka_matrix", xs, ys, checkpoint, process_group):
         from .torch import similarity
 
         return similarity.cka_matrix(xs, ys, kernel, estimator)
-    if _is_on_device("cka_matrix", xs, ys, checkpoint, group):
+    if _is_on_device("cka_matrix", xs, ys, checkpoint, process_group):
         return _on_device("cka_matrix", xs, ys, kernel, estimator, progress, as_cka=True)
-    values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, group)
+    values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, process_group)
     degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
     if ys is not None:
         degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
@@ -109,22 +110,23 @@ def _layers(function: str, xs: Any, ys: Any) -> tuple[list[Any], list[Any] | Non
     return layers, None if ys is None else _arrays.as_layers(function, "ys", ys)
 
 
-def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
+def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, process_group: object) -> bool:
     """Whether torch is to compute; raises ValueError where it also could not."""
     followed = _arrays.is_followed(*xs, *(ys or ()))
-    if followed and not (checkpoint is None and group is None):
+    if followed and not (checkpoint is None and process_group is None):
         raise ValueError(
-            f"{function}: checkpoint and group are for layers without gradients; detach() the tensors first"
+            f"{function}: checkpoint and process_group are for layers without gradients; "
+            "detach() the tensors first"
         )
     return followed
 
 
-def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, group: object) -> bool:
+def _is_on_device(function: str, xs: Any, ys: Any, checkpoint: object, process_group: object) -> bool:
     """Whether a GPU is to compute; raises ValueError where it also could not."""
     on_device = _arrays.any_on_device(*xs, *(ys or ()))
-    if on_device and not (checkpoint is None and group is None):
+    if on_device and not (checkpoint is None and process_group is None):
         raise ValueError(
-            f"{function}: checkpoint and group are for layers in the CPU's memory; copy them there"
+            f"{function}: checkpoint and process_group are for layers in the CPU's memory; copy them there"
         )
     return on_device
 

@@ -19,14 +19,14 @@ Array = npt.NDArray[Any]
 class Ranks:
     """`gramless._sweep.Processes` as ranks of a process group; errors name `function`."""
 
-    def __init__(self, function: str, group: Any) -> None:
+    def __init__(self, function: str, process_group: Any) -> None:
         if not (distributed.is_available() and distributed.is_initialized()):
-            raise ValueError(f"{function}: group is given but torch.distributed is not initialized")
-        self.size, self.rank = distributed.get_world_size(group), distributed.get_rank(group)
+            raise ValueError(f"{function}: process_group is given but torch.distributed is not initialized")
+        self.size, self.rank = distributed.get_world_size(process_group), distributed.get_rank(process_group)
         if self.rank < 0:
-            raise ValueError(f"{function}: this process is not in the group")
-        self._group = group
-        on_gpu = "nccl" in str(distributed.get_backend(group))
+            raise ValueError(f"{function}: this process is not in process_group")
+        self._group = process_group
+        on_gpu = "nccl" in str(distributed.get_backend(process_group))
         self._device = torch.device("cuda" if on_gpu else "cpu")
 
     def share(self, value: Value) -> list[Value]:

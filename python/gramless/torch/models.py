@@ -43,7 +43,7 @@ def compare_models(
     memory_budget: int = 2 * 2**30,
     folder: str | Path | None = None,
     checkpoint: str | Path | None = None,
-    group: Any = None,
+    process_group: Any = None,
 ) -> ModelComparison:
     """CKA of every layer of model_a with every layer of model_b on the same examples (Kornblith et al. 2019,
     arXiv:1905.00414), as a `ModelComparison`; model_b=None compares model_a with itself.
@@ -58,13 +58,13 @@ def compare_models(
         "mean" and insists on a mask; or a callable from an output's tensor to (n, features).
     method: "exact" keeps activations, in memory up to memory_budget bytes and beyond it in .npy files of a
         temporary folder inside `folder`; "minibatch" keeps none (`MinibatchCKA` with `weighting`). What fits
-        into the memory of the models' GPU is compared there, but with checkpoint or group on the CPU.
+        into the memory of the models' GPU is compared there, but with checkpoint or process_group on the CPU.
     device: None uses the models where they are; another moves them, and back afterwards.
     attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch.
     checkpoint: a file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
-    group: a process group of torch.distributed, whose processes each bring batches of their own, such as a
-        DistributedSampler's. Exact: activations are exchanged and tiles shared; minibatch: sums are merged.
-        All get the one answer.
+    process_group: of torch.distributed. Its processes each bring batches of their own, such as a
+        DistributedSampler's, and the same other arguments; an error in any of them ends the call in all.
+        Exact: activations are exchanged and tiles shared; minibatch: sums are merged. All get the one answer.
     progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles.
 
     The models run in evaluation mode without gradients and are left as found; on CPUs pictures go in with
@@ -89,8 +89,8 @@ def compare_models(
             folder,
             progress,
             checkpoint,
-            None if group is None else Ranks(FUNCTION, group),
-            group,
+            None if process_group is None else Ranks(FUNCTION, process_group),
+            process_group,
         )
     )
     if model_b is not None and not isinstance(model_b, nn.Module):

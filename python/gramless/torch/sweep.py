@@ -51,7 +51,7 @@ class Plan:
     progress: _sums.Progress
     checkpoint: str | Path | None = None
     ranks: Ranks | None = None  # the processes that have batches of their own
-    group: Any = None
+    process_group: Any = None
 
 
 @dataclass
@@ -237,7 +237,7 @@ def _values(
         sums, _ = layer_sums(FUNCTION, xs, ys, plan.kernel, plan.estimator, report)
         xy, xx, yy = map(_arrays.to_host, sums)
         return xy, xx, yy
-    options = plan.kernel, plan.estimator, report, plan.checkpoint, plan.group
+    options = plan.kernel, plan.estimator, report, plan.checkpoint, plan.process_group
     found = matrix_values(FUNCTION, xs, ys, *options)
     return found.xy, found.xx, found.yy
 
