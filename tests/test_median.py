@@ -162,7 +162,7 @@ def test_rows_many_bandwidths_apart_have_a_biased_cka_of_one(backend, dtype, sig
 
 def test_a_sampled_median_is_reproducible_and_close():
     x = np.random.default_rng(8).standard_normal((3000, 4))
-    exact = gramless.hsic(x, x, kernel=RBF(median_rows=None))
+    exact = gramless.hsic(x, x, kernel=RBF())
     sampled = {gramless.hsic(x, x, kernel=RBF(median_rows=500)) for _ in range(3)}
     assert len(sampled) == 1
     assert sampled != {exact}
@@ -171,9 +171,15 @@ def test_a_sampled_median_is_reproducible_and_close():
 
 def test_sampling_starts_beyond_median_rows():
     x = np.random.default_rng(8).standard_normal((400, 4))
-    exact = gramless.hsic(x, x, kernel=RBF(median_rows=None))
+    exact = gramless.hsic(x, x, kernel=RBF())
     assert gramless.hsic(x, x, kernel=RBF(median_rows=400)) == exact
     assert gramless.hsic(x, x, kernel=RBF(median_rows=399)) != exact
+
+
+def test_the_median_is_exact_for_any_number_of_rows_by_default():
+    x = np.random.default_rng(8).standard_normal((16_500, 2), dtype=np.float32)
+    sigma = gramless.median_distance(x)
+    assert gramless.hsic(x, x, kernel="rbf") == gramless.hsic(x, x, kernel=RBF(sigma=sigma))
 
 
 def test_progress_of_the_median_reaches_its_end():

@@ -15,7 +15,7 @@ struct KernelSpec {
   std::optional<double> sigma;
   double scale = 1.0;
   bool include_diagonal = false;  // whether the median counts the n zero distances too
-  std::int64_t median_rows = 0;   // exact up to so many rows, beyond that over so many sampled ones; 0: always exact
+  std::int64_t median_rows = 0;   // of so many sampled rows where there are more; 0: of all rows
 };
 
 class Representation {

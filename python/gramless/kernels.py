@@ -59,14 +59,14 @@ class RBF:
     scale: multiplies the median distance; unused when sigma is given.
     include_diagonal: takes that median over all n^2 entries, the n zeros of the diagonal included, as the
         code published with Kornblith et al. (2019) does; by default over the off-diagonal pairs.
-    median_rows: the median is exact up to this many rows, and beyond them is that of a seeded sample of this
-        many rows; None is always exact.
+    median_rows: None (default) is the exact median of all rows, however many; a number takes that of a seeded
+        sample of so many rows where there are more, which is faster and not exact.
 
     Raises ValueError for a sigma or scale that is not positive and finite and for median_rows below 2,
     TypeError for values of another type.
 
     >>> RBF(scale=0.5)
-    RBF(sigma=None, scale=0.5, include_diagonal=False, median_rows=16384)
+    RBF(sigma=None, scale=0.5, include_diagonal=False, median_rows=None)
     >>> RBF(sigma=0)
     Traceback (most recent call last):
     ValueError: RBF: sigma must be positive and finite but is 0.0
@@ -75,7 +75,7 @@ class RBF:
     sigma: float | None = None
     scale: float = 1.0
     include_diagonal: bool = False
-    median_rows: int | None = 16384
+    median_rows: int | None = None
 
     def __post_init__(self) -> None:
         if self.sigma is not None:

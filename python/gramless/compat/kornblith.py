@@ -65,7 +65,7 @@ def gram_rbf(x: Any, threshold: float = 1.0) -> Gram:
     >>> round(cka(gram_rbf(x, 0.5), gram_rbf(2 * x, 0.5)), 6)
     1.0
     """
-    return _promised("gram_rbf", x, RBF(scale=threshold, include_diagonal=True, median_rows=None))
+    return _promised("gram_rbf", x, RBF(scale=threshold, include_diagonal=True))
 
 
 def cka(gram_x: Any, gram_y: Any, debiased: bool = False) -> float:
