@@ -154,9 +154,12 @@ def test_distances_of_near_duplicates_are_exact():
     assert squared_distances(x)[0, 1] == 2.0**-60
 
 
-def test_a_median_of_zero_leaves_equality_as_the_kernel():
+def test_a_median_of_zero_is_that_of_the_other_distances():
     x = np.array([[0.0], [0.0], [0.0], [0.0], [1.0]])
-    assert np.array_equal(reference.gram(x, "rbf"), (x == x.T).astype(float))
+    with pytest.warns(RuntimeWarning, match=r"^RBF: more than half .* \(60 %\)"):
+        found = reference.gram(x, "rbf")
+    assert np.array_equal(found, np.where(x == x.T, 1.0, np.exp(-0.5)))
+    assert np.array_equal(reference.gram(0 * x, "rbf"), np.ones((5, 5)))
 
 
 @every_kernel

@@ -24,6 +24,7 @@ py::tuple hsic_matrix(const py::sequence& xs, const py::sequence& ys, const py::
     const py::gil_scoped_release unlocked;
     values = hsic_values(x, y, which, where, ops, how);
   }
+  warn_of_ties(values.tied, x.size());
   return hsic_tuple(values, x.size(), y.size());
 }
 
@@ -41,6 +42,7 @@ py::tuple hsic_pair(py::handle x, py::handle y, py::handle kernel_x, py::handle 
     const py::gil_scoped_release unlocked;
     values = hsic_values({layers, 1}, {layers + 1, 1}, which, where, ops, how);
   }
+  warn_of_ties(values.tied, 1);
   return py::make_tuple(values.xy[0], values.xx[0], values.yy[0]);
 }
 
@@ -81,6 +83,7 @@ py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle 
     const py::gil_scoped_release unlocked;
     values = jackknife_hsic(layers[0], layers[1], groups, which, ops, how);
   }
+  warn_of_ties(values.tied, 1);
   return py::make_tuple(to_numpy(values.xy), to_numpy(values.xx), to_numpy(values.yy));
 }
 
@@ -99,6 +102,7 @@ py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequ
     const py::gil_scoped_release unlocked;
     values = hsic_values(x, y, which, Space::automatic, ops, how);
   }
+  warn_of_ties(values.tied, x.size());
   const auto columns = static_cast<py::ssize_t>(y.empty() ? x.size() : y.size());
   return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(x.size()), columns}), to_numpy(values.xx),
                         to_numpy(values.yy), to_numpy(values.row_sums));
@@ -132,16 +136,23 @@ void backward(const py::sequence& xs, const py::sequence& ys, const py::sequence
   hsic_gradients(x, y, which, row_sums, weights, targets, ops, how);
 }
 
-// The sigma an RBF takes for x, in float64 if other layers of the comparison ask for it.
-double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object progress) {
+// The sigma an RBF takes for x, in float64 if other layers of the comparison ask for it; a warning calls it `name`.
+double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object progress, const std::string& name) {
   const LayerInput layer{array_view(x), kernel_spec(kernel)};
   if (layer.kernel.sigma) return *layer.kernel.sigma;
   PythonMonitor monitor(std::move(progress));
   Execution how = execution({&layer, 1}, monitor);
   if (in_float64) how.compute = Compute::float64;
   const OpTable& ops = current_backend();
-  const py::gil_scoped_release unlocked;
-  return Representation(layer.x, ops, how).bandwidth(layer.kernel, how);
+  double sigma, tied;
+  {
+    const py::gil_scoped_release unlocked;
+    Representation representation(layer.x, ops, how);
+    sigma = representation.bandwidth(layer.kernel, how);
+    tied = representation.tied();
+  }
+  warn_of_ties(tied, "RBF", name);
+  return sigma;
 }
 
 double median_distance(py::handle x, bool include_diagonal, py::object progress) {
@@ -149,8 +160,15 @@ double median_distance(py::handle x, bool include_diagonal, py::object progress)
   PythonMonitor monitor(std::move(progress));
   const Execution how = execution({&layer, 1}, monitor);
   const OpTable& ops = current_backend();
-  const py::gil_scoped_release unlocked;
-  return std::sqrt(Representation(layer.x, ops, how).median_squared_distance(include_diagonal, 0, how));
+  double median, tied;
+  {
+    const py::gil_scoped_release unlocked;
+    Representation representation(layer.x, ops, how);
+    median = representation.median_distance(include_diagonal, 0, how);
+    tied = representation.tied();
+  }
+  warn_of_ties(tied, "median_distance", "x");
+  return median;
 }
 
 }  // namespace
@@ -164,7 +182,7 @@ void bind_hsic(py::module_& module) {
   module.def("hsic_forward", forward);
   module.def("hsic_backward", backward);
   module.def("bandwidth", bandwidth, py::arg("x"), py::arg("kernel"), py::arg("in_float64") = false,
-             py::arg("progress") = py::none());
+             py::arg("progress") = py::none(), py::arg("name") = "x");
 }
 
 }  // namespace gramless

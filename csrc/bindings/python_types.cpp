@@ -1,6 +1,7 @@
 #include "bindings/python_types.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "bindings/dtype_names.hpp"
@@ -19,6 +20,31 @@ Dtype numpy_dtype(const py::dtype& dtype) {
     default:
       return named_dtype(py::str(dtype.attr("name")).cast<std::string>());
   }
+}
+
+std::string percent(double share) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.3g %%", 100 * share);
+  return text;
+}
+
+// As `warnings.warn` counts: 1 is the innermost frame.
+int level_of_caller() {
+  int level = 1;
+  for (py::object frame = py::module_::import("sys").attr("_getframe")(); !frame.is_none();
+       frame = frame.attr("f_back"))
+    if (const std::string name = py::str(frame.attr("f_globals").attr("get")("__name__", ""));
+        name == "gramless" || name.starts_with("gramless."))
+      level++;
+    else
+      break;
+  return level;
+}
+
+void warn_of_ties(const std::string& function, const std::string& names) {
+  const std::string text = function + ": more than half of the distances between rows are 0 up to rounding in " +
+                           names + "; the median is that of the other distances";
+  if (PyErr_WarnEx(PyExc_RuntimeWarning, text.c_str(), level_of_caller()) != 0) throw py::error_already_set();
 }
 
 }  // namespace
@@ -105,6 +131,24 @@ void PythonMonitor::report(void* self, std::int64_t done, std::int64_t total) {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   const py::object& progress = static_cast<PythonMonitor*>(self)->progress_;
   if (!progress.is_none()) progress(done, total);
+}
+
+void warn_of_ties(double tied, const std::string& function, const std::string& name) {
+  if (tied > 0) warn_of_ties(function, name + " (" + percent(tied) + ")");
+}
+
+void warn_of_ties(std::span<const double> tied, std::size_t layers_x) {
+  const bool pair = layers_x == 1 && tied.size() == 2;
+  std::string names;
+  for (std::size_t layer = 0; layer < tied.size(); layer++) {
+    if (tied[layer] == 0) continue;
+    const bool first = layer < layers_x;
+    const std::size_t number = first ? layer : layer - layers_x;
+    names += (names.empty() ? "" : ", ") + std::string(first ? "x" : "y");
+    if (!pair) names += "s[" + std::to_string(number) + "]";
+    names += " (" + percent(tied[layer]) + ")";
+  }
+  if (!names.empty()) warn_of_ties("RBF", names);
 }
 
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor) {

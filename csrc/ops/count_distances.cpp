@@ -10,7 +10,7 @@ inline namespace GRAMLESS_ISA {
 namespace {
 
 template <class T>
-void count_tile(const Tile<T>& tile, const T* row_norms, const T* column_norms, BitHistogram<T>& histogram) {
+void count_tile(const Tile<T>& tile, const T* row_norms, const T* column_norms, T noise, BitHistogram<T>& histogram) {
   const SquaredDistanceTile<T> squared_distance;
   const Vector<Bits<T>> numbers = lane_numbers<T>();
   for (int i = 0; i < tile.rows; i++) {
@@ -18,9 +18,9 @@ void count_tile(const Tile<T>& tile, const T* row_norms, const T* column_norms, 
     const int first_owned = tile.diagonal ? i + 1 : 0;
     for (int j = first_owned / lanes<T> * lanes<T>; j < tile.cols; j += lanes<T>) {
       const Vector<Bits<T>> column = numbers + static_cast<Bits<T>>(j);
-      const Vector<T> distances =
-          squared_distance(load<Vector<T>>(tile.row(i) + j), norm, load<Vector<T>>(column_norms + j));
-      histogram.add(distances,
+      const Vector<T> column_norm = load<Vector<T>>(column_norms + j);
+      const Vector<T> distances = squared_distance(load<Vector<T>>(tile.row(i) + j), norm, column_norm);
+      histogram.add(distances <= noise * (norm + column_norm) ? Vector<T>{} : distances,
                     (column >= static_cast<Bits<T>>(first_owned)) & (column < static_cast<Bits<T>>(tile.cols)));
     }
   }
@@ -99,7 +99,8 @@ class DistanceWalk {
                                static_cast<const T*>(layer.center_low)};
     dot_tile(rows, blocks_.begin(at.i), rows, blocks_.begin(at.j), 0, layer.x.cols, *thread.packed, tile);
     const T* norms = static_cast<const T*>(layer.row_stats);
-    count_tile(tile, norms + blocks_.begin(at.i), norms + blocks_.begin(at.j), *thread.histogram);
+    count_tile(tile, norms + blocks_.begin(at.i), norms + blocks_.begin(at.j), static_cast<T>(task_.noise),
+               *thread.histogram);
   }
 
   void add_counts(char* memory) const {

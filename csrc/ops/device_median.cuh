@@ -11,7 +11,7 @@ constexpr int digit_bits = 11, digit_values = 1 << digit_bits;
 // Two order statistics under search: what is known of their bits, and their ranks among the distances with those bits.
 struct Selection {
   unsigned long long known[2], rank[2];
-  unsigned long long nans;
+  unsigned long long nans, tied;               // of pairs i < j; tied: at distance 0, up to rounding
   unsigned long long counts[2][digit_values];  // of the next digit
 };
 

@@ -24,6 +24,7 @@ struct HsicValues {
   std::vector<double> mean_x, mean_y;          // mean of k(x_i, x_j) over i != j
   std::vector<double> diagonal_x, diagonal_y;  // mean of k(x_i, x_i)
   std::vector<double> row_sums;                // (xs + ys, n), for the gradients; none where summed over features
+  std::vector<double> tied;                    // (xs + ys): Representation::tied
 };
 
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,

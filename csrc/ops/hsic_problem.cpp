@@ -57,6 +57,7 @@ HsicValues HsicProblem::values(std::vector<double> sums) {
   sums_ = std::move(sums);
   find_totals();
   HsicValues values;
+  for (const Representation& layer : layers_) values.tied.push_back(layer.tied());
   for (std::int64_t a = 0; a < layers_x_; a++)
     for (std::int64_t b = 0; b < columns(); b++) {
       const bool mirrored = layers_y_ == 0 && b < a;

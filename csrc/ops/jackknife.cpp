@@ -26,8 +26,10 @@ class Jackknife {
   }
 
   JackknifeValues run() const {
-    return {values(0, 1, products_.data(), 1), values(0, 0, self_products_.data(), 2),
-            values(1, 1, self_products_.data() + 1, 2)};
+    return {values(0, 1, products_.data(), 1),
+            values(0, 0, self_products_.data(), 2),
+            values(1, 1, self_products_.data() + 1, 2),
+            {layers_[0].tied(), layers_[1].tied()}};
   }
 
  private:

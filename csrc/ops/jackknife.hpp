@@ -15,6 +15,7 @@ struct RowGroups {
 
 struct JackknifeValues {
   std::vector<double> xy, xx, yy;  // (1 + groups): of all rows, then without each group
+  std::vector<double> tied;        // (2): Representation::tied
 };
 
 // Bandwidths, means and shifts are those of all rows.

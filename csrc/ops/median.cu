@@ -54,10 +54,17 @@ __global__ void __launch_bounds__(pick_threads)
   const long long rank = middle_rank(n, include_diagonal, static_cast<int>(threadIdx.x));
   selection->known[threadIdx.x] = 0;
   selection->rank[threadIdx.x] = rank < 0 ? 0 : static_cast<unsigned long long>(rank);
-  if (threadIdx.x == 0) selection->nans = 0;
+  if (threadIdx.x == 0) selection->nans = selection->tied = 0;
 }
 
-// Counts the digit of those distances whose higher bits are the known ones.
+// Whether most distances are 0 up to rounding, and some are not: the median is then that of the others.
+__device__ bool mostly_tied(const Selection& selection, std::int64_t n, bool include_diagonal) {
+  const auto pairs = static_cast<unsigned long long>(n) * static_cast<unsigned long long>(n - 1) / 2;
+  const auto zeros = include_diagonal ? static_cast<unsigned long long>(n) : 0;
+  return 2 * (zeros + 2 * selection.tied) > zeros + 2 * pairs && selection.tied < pairs;
+}
+
+// Counts the digit of those distances whose higher bits are the known ones. Distances within rounding are 0.
 template <class Operand>
 __global__ void __launch_bounds__(SquareShape<Operand>::threads)
     count_digits(DeviceLayer<Operand> layer, Rounds rounds, std::int64_t n, Digit digit, Selection* selection) {
@@ -78,7 +85,8 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
   const bool diagonal = first_row == first_col;
   const int above = digit.shift + digit.width;  // a shift by all bits would be undefined
   const bool first_pass = above == 8 * static_cast<int>(sizeof(T));
-  unsigned nans = 0;
+  unsigned nans = 0, tied = 0;
+  constexpr T noise = std::is_same_v<T, double> ? T(16 * 0x1p-53) : T(32 * 0x1p-24);  // tensor cores cut sums off
 #pragma unroll
   for (int c = 0; c < Tile::own_cols; c++) {
     forget_loads();  // reads again what no register is left for
@@ -88,14 +96,17 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
     for (int r = 0; r < Tile::own_rows; r++) {
       const std::int64_t i = first_row + tile.row(r);
       const T row_scale = is_scaled<Operand> ? layer.scales[i] : T(1);
-      const T dot = layer.unscaled(tile.at(r, c), row_scale, scale), distance2 = (layer.norms[i] + norm) - T(2) * dot;
+      const T dot = layer.unscaled(tile.at(r, c), row_scale, scale), norms = layer.norms[i] + norm;
+      const T distance2 = norms - T(2) * dot;
       const bool owned = place.owns(tile.row(r), tile.col(c)) && !(diagonal && tile.row(r) > tile.col(c));
       if (!owned) continue;
       if (distance2 != distance2) {
         nans++;
         continue;
       }
-      const BitsOf<T> bits = bits_of(T(0) < distance2 ? distance2 : T(0));
+      const bool is_tied = distance2 < noise * norms || !(T(0) < distance2);
+      if (first_pass && is_tied) tied++;
+      const BitsOf<T> bits = bits_of(is_tied ? T(0) : distance2);
       const auto value = static_cast<unsigned>(bits >> digit.shift) & static_cast<unsigned>((1 << digit.width) - 1);
 #pragma unroll
       for (int which = 0; which < 2; which++)
@@ -104,16 +115,23 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
     }
   }
   if (nans > 0) atomicAdd(&selection->nans, static_cast<unsigned long long>(nans));
+  if (tied > 0) atomicAdd(&selection->tied, static_cast<unsigned long long>(tied));
   __syncthreads();  // the tile is counted
   for (int i = static_cast<int>(threadIdx.x); i < 2 * digit_values; i += Shape::threads)
     if (counts[i] > 0) atomicAdd(&selection->counts[0][0] + i, static_cast<unsigned long long>(counts[i]));
 }
 
 // One more digit of each statistic is known.
-__global__ void __launch_bounds__(pick_threads) pick_digits(Digit digit, Selection* selection) {
+__global__ void __launch_bounds__(pick_threads)
+    pick_digits(Digit digit, std::int64_t n, bool include_diagonal, bool first_pass, Selection* selection) {
   if (threadIdx.x < 2) {
     const int which = static_cast<int>(threadIdx.x);
     unsigned long long rank = selection->rank[which];
+    if (first_pass && mostly_tied(*selection, n, include_diagonal)) {
+      const auto pairs = static_cast<unsigned long long>(n) * static_cast<unsigned long long>(n - 1) / 2;
+      const auto others = pairs - selection->tied;
+      rank = selection->tied + (which == 0 ? (others - 1) / 2 : others / 2);
+    }
     int value = 0;
     while (value + 1 < 1 << digit.width && rank >= selection->counts[which][value])
       rank -= selection->counts[which][value++];
@@ -129,7 +147,9 @@ template <class T>
 __global__ void finish_median(const Selection* selection, std::int64_t n, bool include_diagonal, double* median) {
   double middle[2];
   for (int which = 0; which < 2; which++)
-    middle[which] = middle_rank(n, include_diagonal, which) < 0 ? 0 : value_of<T>(selection->known[which]);
+    middle[which] = middle_rank(n, include_diagonal, which) < 0 && !mostly_tied(*selection, n, include_diagonal)
+                        ? 0
+                        : value_of<T>(selection->known[which]);
   const double value = middle[0] == middle[1] ? middle[0] : 0.5 * (middle[0] + middle[1]);  // equal infinities stay
   *median = selection->nans > 0 ? static_cast<double>(NAN) : value;
 }
@@ -149,7 +169,7 @@ void DeviceMedian<Operand>::run(const DeviceLayer<Operand>& layer, bool include_
     const Digit digit = digit_of(bits, pass);
     queue.launch(count_digits<Operand>, {static_cast<unsigned>(rounds.count()), static_cast<unsigned>(rounds.tables())},
                  Shape::threads, counts_bytes > ring ? counts_bytes : ring, layer, rounds, rows_, digit, selection_);
-    queue.launch(pick_digits, {1}, pick_threads, 0, digit, selection_);
+    queue.launch(pick_digits, {1}, pick_threads, 0, digit, rows_, include_diagonal, pass == 0, selection_);
   }
   queue.launch(finish_median<T>, {1}, 1, 0, selection_, rows_, include_diagonal, median);
 }

@@ -5,9 +5,15 @@
 
 namespace gramless {
 
-// Over pairs i != j, or over all n^2 pairs; an even count averages the middle two. NaN if any distance is NaN.
-// layer.row_stats holds |x_i|^2.
-double median_squared_distance(const LayerView& layer, bool include_diagonal, const OpTable& ops,
-                               const Execution& execution);
+struct Median {
+  double squared_distance;
+  double tied = 0;  // the share of pairs i != j that it is not taken over
+};
+
+// Over pairs i != j, or over all n^2 pairs; an even count averages the middle two. NaN if any distance is NaN. Where
+// more than half of them are 0 or within rounding of it, the median over the other pairs, if there are any.
+// layer.row_stats holds |x_i|^2, at most largest_norm.
+Median median_of_distances(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
+                           const Execution& execution);
 
 }  // namespace gramless

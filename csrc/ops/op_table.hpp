@@ -71,6 +71,7 @@ struct CovarianceSumsTask {
 // How many of the squared distances between rows i < j fall where. A nonnegative float's bits order as the float does.
 struct DistanceCountsTask {
   LayerView layer;      // row_stats: |x_i|^2
+  double noise;         // times |x_i|^2 + |x_j|^2: distances up to it count as 0
   std::uint64_t first;  // bits of the first distance counted
   int shift;            // a bin is 2^shift neighbouring floats
   std::int64_t bins;

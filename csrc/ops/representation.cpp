@@ -178,7 +178,7 @@ double Representation::mean_product_of_pairs() const {
 }
 
 double Representation::bandwidth(const KernelSpec& spec, const Execution& execution) {
-  return spec.scale * std::sqrt(median_squared_distance(spec.include_diagonal, spec.median_rows, execution));
+  return spec.scale * median_distance(spec.include_diagonal, spec.median_rows, execution);
 }
 
 void Representation::resolve_rbf(double sigma, const Execution& execution) {
@@ -209,8 +209,7 @@ double Representation::mean_kernel_of_pairs(double gamma, const Execution& execu
   return sum / static_cast<double>(distances.size());
 }
 
-double Representation::median_squared_distance(bool include_diagonal, std::int64_t median_rows,
-                                               const Execution& execution) {
+double Representation::median_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution) {
   LayerView layer = centered();
   measure_norms(&OpTable::tile_norms, execution);
   std::vector<std::int64_t> rows;
@@ -222,7 +221,10 @@ double Representation::median_squared_distance(bool include_diagonal, std::int64
     layer.x.rows = median_rows;
     gather(norms, rows, compute_);
   }
-  return gramless::median_squared_distance(layer, include_diagonal, *ops_, execution);
+  const double largest = *std::max_element(norms_.begin(), norms_.end());
+  const Median median = median_of_distances(layer, include_diagonal, largest, *ops_, execution);
+  tied_ = median.tied;
+  return std::sqrt(median.squared_distance);
 }
 
 }  // namespace gramless

@@ -23,7 +23,7 @@ class Representation {
   Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
 
   void resolve(const KernelSpec& spec, const Execution& execution);  // fixes gamma, row_stats and shift
-  double median_squared_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution);
+  double median_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution);
   double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to the same bits
 
   LayerView view() const;
@@ -31,6 +31,8 @@ class Representation {
   double diagonal(std::int64_t i) const;
   double unit() const;
   double shift() const { return shift_; }
+  // The share of the distances that the median was not taken over, because they are within rounding of 0.
+  double tied() const { return tied_; }
   // An HSIC with itself, or 0 where it is no more than the rounding of what it was summed from, values of a tile of
   // that mean square: a representation without variation must not be divided by noise.
   double beyond_rounding(double hsic, double mean_square) const;
@@ -61,7 +63,7 @@ class Representation {
   std::vector<double> norms_;            // |x_i - centre|^2
   std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
   Kernel kernel_ = Linear{};
-  double shift_ = 0;
+  double shift_ = 0, tied_ = 0;
 };
 
 }  // namespace gramless

@@ -66,7 +66,9 @@ def hsic_backward(
     grads: Sequence[Any],
     /,
 ) -> None: ...
-def bandwidth(x: Any, kernel: _Kernel, in_float64: bool = False, progress: _Progress = None) -> float: ...
+def bandwidth(
+    x: Any, kernel: _Kernel, in_float64: bool = False, progress: _Progress = None, name: str = "x"
+) -> float: ...
 
 class Sweep:
     def __init__(

@@ -195,7 +195,8 @@ def _resolved(
         start = len(state.sigmas)
         mine, sigma = min(start + processes.rank, len(layers) - 1), np.nan
         if mine == start + processes.rank:
-            sigma = _core.bandwidth(layers[mine], code, in_float64, stages.bandwidth(mine))
+            name = f"layer {mine} of xs and ys"
+            sigma = _core.bandwidth(layers[mine], code, in_float64, stages.bandwidth(mine), name)
         found = processes.share(sigma)[: len(layers) - start]
         state.sigmas = [*state.sigmas, *found]
         if file is not None:

@@ -55,7 +55,9 @@ class RBF:
     k(a, b) = exp(-|a - b|^2 / (2 sigma^2))
 
     sigma: the bandwidth, in the units of the data. None (default) takes sigma^2 = scale^2 * median |a - b|^2,
-        separately for every input the kernel meets, so that the units of the data do not matter.
+        separately for every input the kernel meets, so that the units of the data do not matter. Where more
+        than half of the distances are 0, or no larger than their rounding, the median is that of the others,
+        with one RuntimeWarning; on a GPU without one.
     scale: multiplies the median distance; unused when sigma is given.
     include_diagonal: takes that median over all n^2 entries, the n zeros of the diagonal included, as the
         code published with Kornblith et al. (2019) does; by default over the off-diagonal pairs.

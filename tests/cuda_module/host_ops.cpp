@@ -38,8 +38,8 @@ gramless::KernelSpec resolved(const Matrix& x, const KernelSpec& kernel) {
   if (!kernel.rbf) return spec;
   spec.sigma = kernel.sigma;
   if (kernel.sigma == 0)
-    spec.sigma = kernel.scale * std::sqrt(Representation(view(x), current_backend(), execution(x))
-                                              .median_squared_distance(kernel.include_diagonal, 0, execution(x)));
+    spec.sigma = kernel.scale * Representation(view(x), current_backend(), execution(x))
+                                    .median_distance(kernel.include_diagonal, 0, execution(x));
   return spec;
 }
 
@@ -170,7 +170,8 @@ std::size_t median_scratch_bytes(const MedianTask&) { return 256; }
 
 const char* median_squared_distance(const MedianTask& task, void*, void*) {
   Representation x(view(task.x), current_backend(), execution(task.x));
-  *task.median = x.median_squared_distance(task.include_diagonal, 0, execution(task.x));
+  const double median = x.median_distance(task.include_diagonal, 0, execution(task.x));
+  *task.median = median * median;
   return nullptr;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +40,27 @@ def off_diagonal(k: Array) -> Array:  # (n, n)
     return k[~np.eye(len(k), dtype=bool)]
 
 
-def median_squared_distance(distance2: Array, include_diagonal: bool) -> float:  # (n, n)
-    """The median of the off-diagonal entries, or of all of them; an even count averages the middle two."""
-    return float(np.median(distance2 if include_diagonal else off_diagonal(distance2)))
+def median_squared_distance(x: Array, include_diagonal: bool, function_name: str) -> float:  # (n, p), centred
+    """The median of |x_i - x_j|^2 over i != j, or over all i and j; an even count averages the middle two.
+
+    Where more than half of them are no more than the rounding of |x_i|^2 + |x_j|^2, the median of the others,
+    with one RuntimeWarning.
+    """
+    distance2 = squared_distances(x)
+    norms = np.sum(x**2, axis=1)
+    tied = distance2 <= 16 * 2.0**-53 * (norms[:, None] + norms)
+    of_pairs = off_diagonal(tied)
+    if not include_diagonal:
+        distance2, tied = off_diagonal(distance2), of_pairs
+    if 2 * np.sum(tied) > tied.size and not tied.all():
+        warnings.warn(
+            f"{function_name}: more than half of the distances between rows are 0 up to rounding "
+            f"({100 * of_pairs.mean():.3g} %); the median is that of the other distances",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        distance2 = distance2[~tied]
+    return float(np.median(distance2))
 
 
 def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> float:
@@ -53,13 +72,13 @@ def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> floa
     x = as_rows("median_distance", "x", x)
     if len(x) < 2:
         raise ValueError(f"median_distance: a distance needs at least 2 rows but x has {len(x)}")
-    return math.sqrt(median_squared_distance(squared_distances(centre_columns(x)), include_diagonal))
+    return math.sqrt(median_squared_distance(centre_columns(x), include_diagonal, "median_distance"))
 
 
 def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
     """The matrix of k(x_i, x_j) over the column-centred rows of x (n, p), as (n, n).
 
-    A median distance of 0 leaves sigma no value: its limit stands in, 1 for equal rows and 0 for others.
+    Where all distances are 0, their median leaves sigma no value: all of the matrix is 1.
 
     >>> gram([[1.0], [3.0]], "linear")
     array([[ 1., -1.],
@@ -73,7 +92,7 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
     if kernel.sigma is not None:
         sigma2 = kernel.sigma**2
     else:
-        sigma2 = kernel.scale**2 * median_squared_distance(distance2, kernel.include_diagonal)
+        sigma2 = kernel.scale**2 * median_squared_distance(x, kernel.include_diagonal, "RBF")
     with np.errstate(divide="ignore", invalid="ignore"):
         exponent = distance2 / (2 * np.float64(sigma2))
     exponent[distance2 == 0] = 0

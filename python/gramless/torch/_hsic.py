@@ -78,9 +78,13 @@ def _forward(
         return _device.hsic_forward(xs, ys, function, _cuda_kernels(kernel_x, kernel_y), estimator)
     x, y = _layers(xs, ys)
     codes = [kernel_x] * len(x) + [kernel_y] * len(y)
+    pair = len(x) == len(y) == 1
+    names = (
+        ["x", "y"] if pair else [f"{s}s[{i}]" for s, side in (("x", x), ("y", y)) for i in range(len(side))]
+    )
     sigmas = [
-        _core.bandwidth(layer, _decoded(code)) if code else 0.0
-        for layer, code in zip(x + y, codes, strict=True)
+        _core.bandwidth(layer, _decoded(code), name=name) if code else 0.0
+        for layer, code, name in zip(x + y, codes, names, strict=True)
     ]
     kernels = [_decoded(code, sigma) for code, sigma in zip(codes, sigmas, strict=True)]
     xy, xx, yy, sums = _core.hsic_forward(x, y, kernels[: len(x)], kernels[len(x) :], estimator)

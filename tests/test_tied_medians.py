@@ -1,0 +1,145 @@
+"""Where more than half of the distances are 0 up to rounding, it is that of the others, and says so."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import gramless
+import numpy as np
+import pytest
+from gramless import RBF, MinibatchCKA, reference
+from gramless.analysis import cka_interval
+
+every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+either_diagonal = pytest.mark.parametrize("include_diagonal", [False, True])
+SENTENCE = (
+    "more than half of the distances between rows are 0 up to rounding in {}; "
+    "the median is that of the other distances"
+)
+EXACT = {np.float32: 1e-5, np.float64: 1e-12}
+
+
+def mostly_equal(dtype, offset=3.0, close=1e-4):
+    """150 equal rows, 50 others, and one of those a second time `close` by: 55 % of the distances are 0."""
+    x = np.random.default_rng(0).standard_normal((200, 32))
+    x[:150] = offset
+    x[150] = x[151] + close / math.sqrt(32)
+    return x.astype(dtype)
+
+
+def median_of_others(x):
+    x = x.astype(np.float64)
+    distances = np.sqrt(np.sum((x[:, None] - x) ** 2, axis=-1))
+    return np.median(distances[distances > 1e-3])
+
+
+@every_dtype
+@either_diagonal
+def test_the_median_is_that_of_the_other_distances(backend, dtype, include_diagonal):
+    x = mostly_equal(dtype)
+    with pytest.warns(RuntimeWarning) as caught:
+        found = gramless.median_distance(x, include_diagonal=include_diagonal)
+    assert found == pytest.approx(median_of_others(x), rel=EXACT[dtype])
+    assert [str(warning.message) for warning in caught] == [
+        f"median_distance: {SENTENCE.format('x (56.2 %)')}"
+    ]
+    assert caught[0].filename == __file__
+    with pytest.warns(RuntimeWarning, match=r"^median_distance: more than half .* \(56\.2 %\)"):
+        expected = reference.median_distance(x, include_diagonal=include_diagonal)
+    assert found == pytest.approx(expected, rel=EXACT[dtype])
+
+
+def test_a_pair_within_rounding_does_not_count_in_float32(backend):
+    """Cluster and noise: differences of some roundings are none of the data."""
+    x = mostly_equal(np.float32)
+    expected = median_of_others(x)
+    x[:150] *= 1 + 2.0**-22 * np.random.default_rng(1).integers(0, 3, (150, 32), np.int8)
+    with pytest.warns(RuntimeWarning, match="more than half"):
+        assert gramless.median_distance(x) == pytest.approx(expected, rel=1e-5)
+
+
+@every_dtype
+def test_half_of_the_distances_are_not_more_than_half(dtype):
+    """1, 1, 1 and 4: of six distances three are 0, and the middle two are 0 and 3."""
+    x = np.array([[1.0], [1.0], [1.0], [4.0]], dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gramless.median_distance(x) == pytest.approx(math.sqrt(9 / 2), rel=1e-6)
+        assert reference.median_distance(x) == pytest.approx(math.sqrt(9 / 2))
+
+
+PAIRS = {
+    "hsic": lambda module, x, y: module.hsic(x, y, kernel="rbf"),
+    "cka": lambda module, x, y: module.cka(x, y, kernel="rbf"),
+    "Kornblith's": lambda module, x, y: module.cka(
+        x, y, kernel=RBF(scale=0.5, include_diagonal=True), estimator="biased"
+    ),
+    "cka_matrix": lambda module, x, y: module.cka_matrix([x], [y], kernel="rbf")[0, 0],
+    "independence_test": lambda module, x, y: module.independence_test(x, y, method="chi2").statistic,
+}
+OURS = {
+    "cka_interval": lambda x, y: cka_interval(x, y, kernel="rbf", groups=5).value,
+    "cka_interval without groups": lambda x, y: cka_interval(x, y, kernel="rbf").value,
+    "MinibatchCKA": lambda x, y: minibatch(x, y),
+}
+
+
+def minibatch(x, y):
+    accumulated = MinibatchCKA(kernel="rbf")
+    accumulated.update(x, y)
+    return accumulated.compute()[0, 0]
+
+
+def dependent(dtype):
+    x = mostly_equal(dtype)
+    return x, np.random.default_rng(2).standard_normal((200, 3)).astype(dtype) + x[:, :3]
+
+
+def quietly(call, *arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call(*arguments)
+
+
+@every_dtype
+@pytest.mark.parametrize("call", PAIRS)
+def test_every_rbf_takes_it_and_warns_once(backend, dtype, call):
+    x, y = dependent(dtype)
+    with pytest.warns(RuntimeWarning) as caught:
+        found = PAIRS[call](gramless, x, y)
+    assert [str(w.message) for w in caught] == [f"RBF: {SENTENCE.format('x (56.2 %)')}"]
+    assert caught[0].filename == __file__
+    assert found == pytest.approx(quietly(PAIRS[call], reference, x, y), rel=100 * EXACT[dtype])
+
+
+@every_dtype
+@pytest.mark.parametrize("call", OURS)
+def test_intervals_and_batches_take_it_too(dtype, call):
+    x, y = dependent(dtype)
+    with pytest.warns(RuntimeWarning, match="more than half") as caught:
+        found = OURS[call](x, y)
+    assert len(caught) == 1
+    assert found == pytest.approx(quietly(PAIRS["cka"], reference, x, y), rel=100 * EXACT[dtype])
+
+
+def test_tensors_take_it_with_gradients_too():
+    torch = pytest.importorskip("torch")
+    x, y = map(torch.from_numpy, dependent(np.float64))
+    expected = quietly(PAIRS["cka"], reference, x.numpy(), y.numpy())
+    for one in (x, x.clone().requires_grad_()):
+        with pytest.warns(RuntimeWarning, match=r"in x \(56\.2 %\)") as caught:
+            found = gramless.cka(one, y, kernel="rbf")
+        assert len(caught) == 1
+        assert found.item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_layers_are_named(tmp_path):
+    x, y = dependent(np.float64)
+    with pytest.warns(RuntimeWarning, match=r"in xs\[1\] \(56\.2 %\), ys\[0\] \(56\.2 %\);") as caught:
+        expected = gramless.cka_matrix([y, x], [x], kernel="rbf")
+    assert len(caught) == 1
+    with pytest.warns(RuntimeWarning) as caught:
+        kept = gramless.cka_matrix([y, x], [x], kernel="rbf", checkpoint=tmp_path / "kept")
+    assert [f"layer {i} of xs and ys" in str(w.message) for i, w in enumerate(caught, 1)] == [True, True]
+    assert np.array_equal(kept, expected)
