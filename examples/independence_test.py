@@ -15,7 +15,7 @@ import numpy as np
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1000, help="number of examples")
-    parser.add_argument("--permutations", type=int, default=1000)
+    parser.add_argument("--permutations", type=int, default=999)
     arguments = parser.parse_args()
 
     rng = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def main() -> None:
     print(f"{'p-values':24}{'x and y (dependent)':>24}{'x and z (independent)':>24}")
     for kernel in ("linear", "rbf"):
         for method in ("chi2", "gamma", "permutation"):
-            options = {"permutations": arguments.permutations, "seed": 0} if method == "permutation" else {}
+            options = {"n_resamples": arguments.permutations, "rng": 0} if method == "permutation" else {}
             dependent = gl.independence_test(x, y, kernel=kernel, method=method, **options)
             independent = gl.independence_test(x, z, kernel=kernel, method=method, **options)
             name = f"{kernel}, {method}"

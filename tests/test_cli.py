@@ -77,7 +77,7 @@ x = np.random.default_rng(0).normal(size=(9, 2))
 try:
     gramless.cka_matrix([x], progress=True)
     gramless.median_distance(x, progress=True)
-    print(gramless.independence_test(x, x, method="permutation", permutations=9, progress=True).n)
+    print(gramless.independence_test(x, x, method="permutation", n_resamples=9, rng=0, progress=True).n)
 except ImportError as error:
     print(error)
 """

@@ -74,7 +74,7 @@ def test_a_sweep_says_that_it_is_enqueued(device):
 def test_p_values_are_those_of_the_cpu(device, method, kernel):
     x, y = related(n=20)
     for ours, theirs, options in ((y, y, {}), (x[::-1], x[::-1].copy(), {"kernel_y": "linear"})):
-        options |= {"kernel": kernel, "method": method, "permutations": 70, "seed": 3}
+        options |= {"kernel": kernel, "method": method, "n_resamples": 70, "rng": 3}
         found = gramless.independence_test(device.array(x), device.array(ours), **options)
         expected = gramless.independence_test(x, theirs, **options)
         assert (found.method, found.n) == (method, 20)
@@ -86,7 +86,7 @@ def test_p_values_are_those_of_the_cpu(device, method, kernel):
 
 def test_permutations_go_around_in_as_many_copies_as_fit(device, monkeypatch):
     x, y = map(device.array, related(n=12))
-    options = {"kernel": "rbf", "method": "permutation", "permutations": 70}
+    options = {"kernel": "rbf", "method": "permutation", "n_resamples": 70, "rng": 0}
     told = []
     found = gramless.independence_test(x, y, **options, progress=lambda *counts: told.append(counts))
     assert told == [(64, 71), (71, 71)]
@@ -102,7 +102,7 @@ def test_permutations_go_around_in_as_many_copies_as_fit(device, monkeypatch):
 @pytest.mark.parametrize("method", ["chi2", "gamma", "permutation"])
 def test_p_values_of_constants_and_nan_are_nan(device, method):
     x, y = related(n=12)
-    options = {"method": method, "permutations": 9}
+    options = {"method": method, "n_resamples": 9, "rng": 0}
     with pytest.warns(RuntimeWarning, match="HSIC of y with itself is not positive"):
         found = gramless.independence_test(device.array(x), device.array(np.ones_like(y)), **options)
     assert np.isnan(found.pvalue)

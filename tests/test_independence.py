@@ -41,7 +41,7 @@ def binomial_range(trials, probability, tail=1e-6):
 @every_method
 @every_kernel
 def test_agrees_with_the_reference(pair, method, kernel):
-    options = {"kernel": kernel, "kernel_y": RBF(scale=0.7), "method": method, "permutations": 40, "seed": 9}
+    options = {"kernel": kernel, "kernel_y": RBF(scale=0.7), "method": method, "n_resamples": 40, "rng": 9}
     ours, expected = independence_test(*pair, **options), reference.independence_test(*pair, **options)
     assert ours.statistic == pytest.approx(expected.statistic, rel=EXACT)
     assert ours.pvalue == pytest.approx(expected.pvalue, rel=EXACT)
@@ -68,7 +68,7 @@ def test_chi2_pvalue_is_that_of_scipy(pair):
     chi2 = pytest.importorskip("scipy.stats").chi2
     x, y = pair
     for other in (y, x, -x, np.random.default_rng(0).standard_normal((30, 400))):
-        result = independence_test(x, other)
+        result = independence_test(x, other, method="chi2")
         assert result.pvalue == pytest.approx(chi2.sf(30 * result.statistic + 1, 1), rel=EXACT)
 
 
@@ -84,17 +84,39 @@ def test_level_is_kept_on_independent_data(n, width, kernel, method):
     rejected = 0
     for _ in range(300):
         x, y = generator.standard_normal((n, width)), generator.standard_exponential((n, width))
-        result = independence_test(x, y, kernel=kernel, method=method, permutations=39, seed=generator)
+        result = independence_test(x, y, kernel=kernel, method=method, n_resamples=39, rng=generator)
         rejected += result.pvalue <= 0.05
     least, most = binomial_range(300, 0.05)
     assert rejected <= most
     assert method == "chi2" or rejected >= least
 
 
+@every_kernel
+@pytest.mark.parametrize("module", [gramless, reference])
+@pytest.mark.parametrize(("n", "method"), [(4, "permutation"), (39, "permutation"), (40, "chi2")])
+def test_auto_permutes_where_chi2_does_not_keep_its_level(module, n, method, kernel):
+    x, y = np.random.default_rng(n).standard_normal((2, n, 2))
+    options = {"kernel": kernel, "n_resamples": 20, "rng": 1}
+    found = module.independence_test(x, y, **options)
+    assert found.method == method
+    assert found.pvalue == module.independence_test(x, y, method=method, **options).pvalue
+
+
+@pytest.mark.parametrize("n", [4, 6, 8, 10])
+def test_the_default_keeps_its_level_for_few_rows(n):
+    """300 tests; chi2 alone would reject 93, 33, 26 and 20 of them."""
+    generator = np.random.default_rng(n)
+    pvalues = [
+        independence_test(*generator.standard_normal((2, n, 1)), n_resamples=39, rng=generator).pvalue
+        for _ in range(300)
+    ]
+    assert np.count_nonzero(np.array(pvalues) <= 0.05) <= binomial_range(300, 0.05)[1]
+
+
 @every_method
 def test_dependence_without_correlation_is_found(method):
     x = np.random.default_rng(3).standard_normal((100, 1))
-    result = independence_test(x, np.cos(2 * x), method=method, permutations=199)
+    result = independence_test(x, np.cos(2 * x), method=method, n_resamples=199, rng=0)
     assert result.pvalue <= 0.005
 
 
@@ -107,7 +129,7 @@ def test_dependence_is_found_in_wide_data(method, kernel):
         signal @ generator.standard_normal((2, 400)) + 2 * generator.standard_normal((50, 400))
         for _ in range(2)
     )
-    assert independence_test(x, y, kernel=kernel, method=method, permutations=199).pvalue <= 0.005
+    assert independence_test(x, y, kernel=kernel, method=method, n_resamples=199, rng=0).pvalue <= 0.005
 
 
 @every_method
@@ -115,7 +137,7 @@ def test_dependence_is_found_in_wide_data(method, kernel):
 @pytest.mark.parametrize("units", [(1000.0, 1.0), (1.0, 1e-4), (3e5, 7e-3)])
 def test_units_and_offsets_do_not_change_the_answer(pair, method, kernel, units):
     x, y = pair
-    options = {"kernel": kernel, "method": method, "permutations": 60}
+    options = {"kernel": kernel, "method": method, "n_resamples": 60, "rng": 0}
     expected = independence_test(x, y, **options).pvalue
     moved = independence_test(units[0] * x + 3.0, units[1] * (y - 5.0), **options).pvalue
     assert moved == pytest.approx(expected, rel=1e-8)
@@ -125,30 +147,31 @@ def test_units_and_offsets_do_not_change_the_answer(pair, method, kernel, units)
 def test_each_input_has_its_own_bandwidth(pair, method):
     x, y = pair
     sigma_x, sigma_y = gramless.median_distance(x), gramless.median_distance(1e3 * y)
-    by_hand = independence_test(x, 1e3 * y, kernel=RBF(sigma_x), kernel_y=RBF(sigma_y), method=method)
-    assert by_hand.pvalue == pytest.approx(independence_test(x, y, method=method).pvalue, rel=1e-8)
+    by_hand = independence_test(x, 1e3 * y, kernel=RBF(sigma_x), kernel_y=RBF(sigma_y), method=method, rng=0)
+    assert by_hand.pvalue == pytest.approx(independence_test(x, y, method=method, rng=0).pvalue, rel=1e-8)
 
 
-def test_the_seed_decides_the_permutations(pair):
+def test_rng_decides_the_permutations(pair):
     def null(seed):
-        return independence_test(*pair, method="permutation", permutations=30, seed=seed).null
+        return independence_test(*pair, method="permutation", n_resamples=30, rng=seed).null
 
     assert np.array_equal(null(1), null(1))
     assert np.array_equal(null(1), null(np.random.default_rng(1)))
     assert not np.array_equal(null(1), null(2))
     generator = np.random.default_rng(1)
     assert not np.array_equal(null(generator), null(generator))
+    assert not np.array_equal(null(None), null(None))
 
 
 def test_the_batches_of_permutations_do_not_show(pair, monkeypatch):
-    options = {"method": "permutation", "permutations": 50}
+    options = {"method": "permutation", "n_resamples": 50, "rng": 0}
     expected = independence_test(*pair, **options).null
     monkeypatch.setattr(sys.modules[independence_test.__module__], "_ORDERS_AT_ONCE", 7)
     assert np.array_equal(independence_test(*pair, **options).null, expected)
 
 
 def test_progress_rises_to_the_end_and_changes_nothing(pair):
-    options = {"method": "permutation", "permutations": 150}
+    options = {"method": "permutation", "n_resamples": 150, "rng": 0}
     told = []
     watched = independence_test(*pair, progress=lambda done, total: told.append((done, total)), **options)
     assert watched == independence_test(*pair, **options)
@@ -162,7 +185,7 @@ def test_permutations_that_change_nothing_are_ties(dtype, kernel):
     """With 2 of 6 examples marked, one order in 15 keeps the marks where they were, and none does better."""
     x = np.array([[0.1], [0.2], [0.3], [0.4], [7.1], [8.3]], dtype)
     y = np.array([[0.0], [0.0], [0.0], [0.0], [1.0], [1.0]], dtype)
-    options = {"kernel": kernel, "kernel_y": "linear", "method": "permutation", "permutations": 600}
+    options = {"kernel": kernel, "kernel_y": "linear", "method": "permutation", "n_resamples": 600, "rng": 0}
     pvalue = independence_test(x, y, **options).pvalue
     least, most = binomial_range(600, 1 / 15)
     assert least < 601 * pvalue - 1 < most
@@ -174,7 +197,7 @@ def test_permutations_that_change_nothing_are_ties(dtype, kernel):
 @every_kernel
 def test_other_dtypes_and_torch_give_the_same_answer(pair, method, kernel):
     x, y = (np.round(4 * a) for a in pair)  # integers, exact in every dtype
-    options = {"kernel": kernel, "method": method, "permutations": 60}
+    options = {"kernel": kernel, "method": method, "n_resamples": 60, "rng": 0}
     expected = independence_test(x, y, **options)
     for dtype in (np.float32, np.float16, np.int8, np.int64):
         result = independence_test(x.astype(dtype), y.astype(dtype), **options)
@@ -193,7 +216,7 @@ def test_a_constant_input_has_pvalue_nan_and_one_warning(pair, method, kernel, w
     inputs = list(pair)
     inputs[which] = np.full((30, 2), 0.1)
     with pytest.warns(RuntimeWarning, match=r"^independence_test: ") as caught:
-        result = independence_test(*inputs, kernel=kernel, method=method, permutations=5)
+        result = independence_test(*inputs, kernel=kernel, method=method, n_resamples=5, rng=0)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert math.isnan(result.pvalue)
@@ -206,7 +229,7 @@ def test_nan_and_inf_give_nan_in_silence(pair, method, bad):
     y[3, 1] = bad
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert math.isnan(independence_test(x, y, method=method, permutations=5).pvalue)
+        assert math.isnan(independence_test(x, y, method=method, n_resamples=5, rng=0).pvalue)
 
 
 def test_gamma_without_scipy_says_what_to_install(pair, monkeypatch):
@@ -217,8 +240,8 @@ def test_gamma_without_scipy_says_what_to_install(pair, monkeypatch):
 
 
 def test_the_result_is_a_frozen_value(pair):
-    result = independence_test(*pair)
-    assert result == independence_test(*pair)
+    result = independence_test(*pair, rng=0)
+    assert result == independence_test(*pair, rng=0)
     with pytest.raises(FrozenInstanceError):
         result.pvalue = 0.0
 
@@ -233,16 +256,20 @@ def test_fewer_than_four_rows_are_refused(method):
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ({"method": "exact"}, ValueError, 'method must be "chi2", "gamma" or "permutation" but is \'exact\''),
+        (
+            {"method": "exact"},
+            ValueError,
+            'method must be "auto", "chi2", "gamma" or "permutation" but is \'exact\'',
+        ),
         (
             {"kernel_y": "poly"},
             ValueError,
             'kernel_y must be Linear(), RBF(...), "linear" or "rbf" but is \'poly\'',
         ),
-        ({"permutations": 0}, ValueError, "permutations must be at least 1 but is 0"),
-        ({"permutations": 2.5}, TypeError, "permutations must be an int but is 2.5"),
-        ({"seed": -1}, ValueError, "seed must be at least 0 but is -1"),
-        ({"seed": None}, TypeError, "seed must be an int or a numpy Generator but is None"),
+        ({"n_resamples": 0}, ValueError, "n_resamples must be at least 1 but is 0"),
+        ({"n_resamples": 2.5}, TypeError, "n_resamples must be an int but is 2.5"),
+        ({"rng": -1}, ValueError, "rng must be None, an int of at least 0 or a numpy Generator but is -1"),
+        ({"rng": 0.5}, TypeError, "rng must be None, an int of at least 0 or a numpy Generator but is 0.5"),
     ],
 )
 def test_bad_options_are_one_sentence(pair, options, error, sentence):

@@ -186,7 +186,7 @@ def test_nan_and_inf_propagate_in_silence(pair, bad, kernel, estimator):
         assert math.isnan(reference.cka(x, y, kernel=kernel, estimator=estimator))
         assert math.isnan(reference.median_distance(x))
         for method in ("chi2", "gamma", "permutation"):
-            assert math.isnan(reference.independence_test(x, y, method=method, permutations=3).pvalue)
+            assert math.isnan(reference.independence_test(x, y, method=method, n_resamples=3, rng=0).pvalue)
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
@@ -289,5 +289,5 @@ def test_bad_input_is_one_sentence(call, error, sentence):
 def test_inputs_are_left_as_they_were(pair):
     before = [a.copy() for a in pair]
     reference.cka(*pair, kernel="rbf")
-    reference.independence_test(*pair, method="permutation", permutations=3)
+    reference.independence_test(*pair, method="permutation", n_resamples=3, rng=0)
     assert all(np.array_equal(a, b) for a, b in zip(pair, before, strict=True))

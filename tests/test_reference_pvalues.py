@@ -22,7 +22,7 @@ def pair():
 @pytest.mark.parametrize("method", ["chi2", "gamma", "permutation"])
 def test_a_constant_input_has_no_pvalue(pair, method):
     with pytest.warns(RuntimeWarning, match=r"^independence_test: ") as caught:
-        result = reference.independence_test(pair[0], np.ones((30, 2)), method=method, permutations=3)
+        result = reference.independence_test(pair[0], np.ones((30, 2)), method=method, n_resamples=3, rng=0)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert math.isnan(result.pvalue)
@@ -38,7 +38,7 @@ def test_chi2_pvalue_is_that_of_scipy(pair):
 def test_permutation_pvalue_counts_the_null_at_or_above_the_statistic(pair):
     generator = np.random.default_rng(8)
     x, y = generator.standard_normal((2, 12, 1))
-    result = reference.independence_test(x, y, method="permutation", permutations=50, seed=1)
+    result = reference.independence_test(x, y, method="permutation", n_resamples=50, rng=1)
     assert result.null.shape == (50,)
     assert result.statistic == reference.hsic(x, y, kernel="rbf")
     assert result.pvalue == (1 + sum(value >= result.statistic for value in result.null)) / 51
@@ -49,7 +49,7 @@ def test_permutations_that_change_nothing_are_ties():
     """With 2 of 6 examples marked, one order in 15 keeps the marks in place, whatever the last digits say."""
     x = np.array([[0.1], [0.2], [0.3], [0.4], [7.1], [8.3]])
     y = np.array([[0.0], [0.0], [0.0], [0.0], [1.0], [1.0]])
-    result = reference.independence_test(x, y, kernel="linear", method="permutation", permutations=600)
+    result = reference.independence_test(x, y, kernel="linear", method="permutation", n_resamples=600, rng=0)
     same = np.isclose(result.null, result.statistic, rtol=1e-9)
     assert 10 < same.sum() < 70  # 40 expected, standard deviation 6.1
     assert not np.any(result.null[~same] > result.statistic)

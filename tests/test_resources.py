@@ -31,7 +31,7 @@ calls = [
     lambda: gramless.nt_xent_value_and_grad(x, y, exclude_hardest=0.1)[0],
     lambda: gramless.info_nce(x, y, x, exclude_hardest=0.1, symmetric=True),
     lambda: gramless.similarity_distillation_value_and_grad(x, y, y, x)[0],
-    lambda: gramless.independence_test(x, y, method="permutation", permutations=9).pvalue,
+    lambda: gramless.independence_test(x, y, method="permutation", n_resamples=9, rng=0).pvalue,
 ]
 expected = [call() for call in calls]
 unlimited = resource.getrlimit(resource.RLIMIT_AS)

@@ -29,7 +29,7 @@ def similarities(x, y):
         gl.cka_matrix([x, y, x[:, :1]], kernel=kernel)
         analysis.cka_interval(x, y, kernel=kernel, groups=5)
     gl.median_distance(x)
-    gl.independence_test(x, y, method="permutation", permutations=9)
+    gl.independence_test(x, y, method="permutation", n_resamples=9, rng=0)
     gl.hsic(x[::-1], np.asfortranarray(y), kernel="rbf")
 
 

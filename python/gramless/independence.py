@@ -21,6 +21,9 @@ __all__ = ["IndependenceResult", "independence_test"]
 
 _Progress: TypeAlias = Callable[[int, int], None]
 _LEAST_ROWS = 4
+# Of 10,000 pairs of independent columns chi2 rejected at most 5.2 % at level 5 % with 40 rows, 5.9 % with 30
+# and 5.7 % with 20; of 2,000, wide ones included, 8 % with 10, 9 % with 8, 33 % with 4.
+_LEAST_CHI2_ROWS = 40
 _ORDERS_AT_ONCE = 64  # permutations summed in one pass over tiles: a pass holds a tile for each
 _TIE = 1e-4  # in standard deviations of the null: sums of the same terms in another order must not decide
 
@@ -31,8 +34,8 @@ class IndependenceResult:
 
     statistic: debiased CKA for "chi2", biased HSIC for "gamma", unbiased HSIC for "permutation".
     pvalue: the probability, were x and y independent, of a statistic at least as large.
-    method, n: the method asked for, and the number of rows.
-    null: the statistics of the permuted data (permutations,), None for the other methods.
+    method, n: the method used, never "auto", and the number of rows.
+    null: the statistics of the permuted data (n_resamples,), None for the other methods.
     """
 
     statistic: float
@@ -48,31 +51,34 @@ def independence_test(
     *,
     kernel: KernelLike = "rbf",
     kernel_y: KernelLike | None = None,
-    method: Literal["chi2", "gamma", "permutation"] = "chi2",
-    permutations: int = 1000,
-    seed: int | np.random.Generator = 0,
+    method: Literal["auto", "chi2", "gamma", "permutation"] = "auto",
+    n_resamples: int = 999,
+    rng: int | np.random.Generator | None = None,
     progress: bool | Callable[[int, int], None] = False,
 ) -> IndependenceResult:
     """Test whether the rows of x (n, p) and y (n, q) are independent; a small p-value says that they are not.
 
     With C the debiased CKA, H the biased and T the unbiased HSIC:
 
+    "auto" (default): "permutation" below 40 rows, where "chi2" rejects too often (33 % at level 5 % for 4
+        rows, 9 % for 8), else "chi2"; `method` of the result says which.
     "chi2": P(chi^2_1 > n C + 1). One pass; cautious for wide data.
         Shen, Panda and Vogelstein 2021, arXiv:1912.12150.
     "gamma": P(G > H), G a gamma variable with the mean and variance of H under independence. One pass; needs
         scipy (`pip install "gramless[stats]"`). Gretton et al. 2007, Theorems 3 and 4, but for finite n:
         mean = t_x t_y / (n - 1) and variance = 2 v_x v_y / ((n + 1) (n - 2)), where t = mean k_ii - mean k_ij
         and v = H(x, x) - t^2 / (n - 1).
-    "permutation": (1 + #{T_b >= T}) / (1 + B) over B = `permutations` shuffles of the rows of y; exact for
+    "permutation": (1 + #{T_b >= T}) / (1 + B) over B = `n_resamples` shuffles of the rows of y; exact for
         any n.
 
     kernel, kernel_y: as in `hsic`; a bandwidth left to the median is each input's own, so units play no part.
-    seed: of the permutations, an int or a numpy Generator; the same seed gives the same p-value.
+    rng: of the permutations, what `numpy.random.default_rng` takes: an int gives the same p-value every time,
+        None (default) does not.
     progress: shows a bar over the permutations, or calls what it is given with (done, total).
 
     Returns an IndependenceResult of Python floats, for which a GPU is waited for. A constant input has
     p-value NaN with one RuntimeWarning; NaN in the data gives NaN. Raises ValueError for different numbers
-    of rows, fewer than 4 rows, an unknown method or kernel, a negative seed and fewer than 1 permutation,
+    of rows, fewer than 4 rows, an unknown method or kernel, a negative rng and fewer than 1 resample,
     TypeError for values of another type, ImportError where "gamma" lacks scipy.
 
     >>> import numpy as np
@@ -81,12 +87,15 @@ def independence_test(
     >>> y = x**2
     >>> independence_test(x, y).pvalue < 1e-6
     True
-    >>> independence_test(x[:100], y[100:], method="permutation", permutations=99).pvalue > 0.05
+    >>> independence_test(x[:100], y[100:], method="permutation", n_resamples=99, rng=0).pvalue > 0.05
     True
     """
     function = "independence_test"
-    if method not in ("chi2", "gamma", "permutation"):
-        raise ValueError(f'{function}: method must be "chi2", "gamma" or "permutation" but is {method!r}')
+    if method not in ("auto", "chi2", "gamma", "permutation"):
+        raise ValueError(
+            f'{function}: method must be "auto", "chi2", "gamma" or "permutation" but is {method!r}'
+        )
+    count, generator = _resample_count(n_resamples), _generator(rng)
     kernel_x = as_kernel(kernel, function)
     kernels = kernel_x, kernel_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
     pair = _pair_of(function, x, y, kernels)
@@ -94,11 +103,12 @@ def independence_test(
         raise ValueError(
             f"{function}: method {method!r} needs at least {_LEAST_ROWS} rows but x has {pair.rows}"
         )
+    if method == "auto":
+        method = "permutation" if pair.rows < _LEAST_CHI2_ROWS else "chi2"
     if method == "chi2":
         return _chi2_test(pair)
     if method == "gamma":
         return _gamma_test(pair)
-    count, generator = _permutation_count(permutations), _generator(seed)
     with _shown(progress) as report:
         return _permutation_test(pair, count, generator, report)
 
@@ -179,11 +189,11 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
 
 
 def _permutation_test(
-    pair: _Pair, permutations: int, generator: np.random.Generator, report: _Progress | None
+    pair: _Pair, n_resamples: int, generator: np.random.Generator, report: _Progress | None
 ) -> IndependenceResult:
     own = pair.sums("unbiased")
     n = own.n
-    values = np.empty(1 + permutations)
+    values = np.empty(1 + n_resamples)
     for start in range(0, len(values), _ORDERS_AT_ONCE):
         batch = values[start : start + _ORDERS_AT_ONCE]
         # The first order changes nothing: T is summed as every T_b is, so that ties are ties.
@@ -195,7 +205,7 @@ def _permutation_test(
         return IndependenceResult(statistic, math.nan, "permutation", n, null)
     scale = float(np.abs(null).max()) or 1.0  # squares of large data are beyond float64
     above = int(np.count_nonzero(null >= statistic - _TIE * scale * float((null / scale).std())))
-    pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + permutations)
+    pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + n_resamples)
     return IndependenceResult(statistic, pvalue, "permutation", n, null)
 
 
@@ -226,25 +236,20 @@ def _is_constant(self_x: float, self_y: float) -> bool:
     return bool(constant)
 
 
-def _permutation_count(permutations: Any) -> int:
+def _resample_count(n_resamples: Any) -> int:
     try:
-        count = operator.index(permutations)
+        count = operator.index(n_resamples)
     except TypeError:
-        raise TypeError(f"independence_test: permutations must be an int but is {permutations!r}") from None
+        raise TypeError(f"independence_test: n_resamples must be an int but is {n_resamples!r}") from None
     if count < 1:
-        raise ValueError(f"independence_test: permutations must be at least 1 but is {count}")
+        raise ValueError(f"independence_test: n_resamples must be at least 1 but is {count}")
     return count
 
 
-def _generator(seed: Any) -> np.random.Generator:
-    if isinstance(seed, np.random.Generator):
-        return seed
+def _generator(rng: Any) -> np.random.Generator:
     try:
-        number = operator.index(seed)
-    except TypeError:
-        raise TypeError(
-            f"independence_test: seed must be an int or a numpy Generator but is {seed!r}"
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"independence_test: rng must be None, an int of at least 0 or a numpy Generator but is {rng!r}"
         ) from None
-    if number < 0:
-        raise ValueError(f"independence_test: seed must be at least 0 but is {number}")
-    return np.random.default_rng(number)

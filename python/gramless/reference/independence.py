@@ -12,6 +12,8 @@ from ..kernels import KernelLike
 from .gram import Array, off_diagonal
 from .hsic import biased, grams, unbiased, warn_if_constant
 
+LEAST_CHI2_ROWS = 40  # below, chi2 rejects independent data too often
+
 
 class Independence(NamedTuple):
     """What a test found: `null` holds the statistics of the permuted data, None for the other methods."""
@@ -29,25 +31,29 @@ def independence_test(
     *,
     kernel: KernelLike = "rbf",
     kernel_y: KernelLike | None = None,
-    method: Literal["chi2", "gamma", "permutation"] = "chi2",
-    permutations: int = 1000,
-    seed: int | np.random.Generator = 0,
+    method: Literal["auto", "chi2", "gamma", "permutation"] = "auto",
+    n_resamples: int = 999,
+    rng: int | np.random.Generator | None = None,
     progress: bool = False,
 ) -> Independence:
     """Whether the rows of x (n, p) and y (n, q) are independent: small p-values say they are not.
+
+    method="auto" permutes below 40 rows and takes chi2 from there on.
 
     >>> x = np.arange(20.0)[:, None]
     >>> independence_test(x, x**2, method="permutation").pvalue < 0.01
     True
     """
-    if method not in ("chi2", "gamma", "permutation"):
+    if method not in ("auto", "chi2", "gamma", "permutation"):
         raise ValueError(
-            f'independence_test: method must be "chi2", "gamma" or "permutation" but is {method!r}'
+            f'independence_test: method must be "auto", "chi2", "gamma" or "permutation" but is {method!r}'
         )
     k, l = grams("independence_test", x, y, kernel, kernel_y, "unbiased")
     warn_if_constant("independence_test", "the p-value", unbiased(k, k), unbiased(l, l))
+    if method == "auto":
+        method = "permutation" if len(k) < LEAST_CHI2_ROWS else "chi2"
     if method == "permutation":
-        return permutation_test(k, l, permutations, np.random.default_rng(seed))
+        return permutation_test(k, l, n_resamples, np.random.default_rng(rng))
     return chi2_test(k, l) if method == "chi2" else gamma_test(k, l)
 
 
@@ -89,7 +95,7 @@ def gamma_test(k: Array, l: Array) -> Independence:  # (n, n), (n, n)
     return Independence(statistic, float(pvalue), "gamma", n)
 
 
-def permutation_test(k: Array, l: Array, permutations: int, generator: np.random.Generator) -> Independence:
+def permutation_test(k: Array, l: Array, n_resamples: int, generator: np.random.Generator) -> Independence:
     """(1 + #{T_b >= T}) / (1 + B) over B shuffles of the rows of y, T the unbiased HSIC.
 
     T_b and T count as equal when they differ by less than 1e-4 standard deviations of the T_b: sums of the
@@ -97,8 +103,8 @@ def permutation_test(k: Array, l: Array, permutations: int, generator: np.random
     """
     n = len(k)
     statistic = unbiased(k, l)
-    orders = [generator.permutation(n) for _ in range(permutations)]
+    orders = [generator.permutation(n) for _ in range(n_resamples)]
     null = np.array([unbiased(k, l[np.ix_(order, order)]) for order in orders])
-    pvalue = (1 + np.sum(null >= statistic - 1e-4 * null.std())) / (1 + permutations)
+    pvalue = (1 + np.sum(null >= statistic - 1e-4 * null.std())) / (1 + n_resamples)
     degenerate = not (unbiased(k, k) > 0 and unbiased(l, l) > 0)
     return Independence(statistic, math.nan if degenerate else float(pvalue), "permutation", n, null)
