@@ -87,7 +87,9 @@ def test_loaders_of_different_length():
         == "the first dataloader has 4 batches but the second 3"
     )
     endless = iter(X.split(8))
-    assert "the second dataloader ends after 3 batches" in refused(Net(), None, endless, loader(X[:24]))
+    assert "the second dataloader ends after 3 batches" in refused(
+        Net(), None, endless, loader(X[:24]), paired=True
+    )
     sentence = refused(Net(), None, loader(X[:31]), loader(X))
     assert sentence == "batch 3 has 7 examples in the first dataloader but 8 in the second"
 

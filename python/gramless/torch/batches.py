@@ -10,39 +10,51 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from .pairing import batch_sizes, check_pair
+from .tensors import dtype_of, fresh
+
 Where: TypeAlias = "str | int | Callable[[Any], Any] | None"
 Forward: TypeAlias = "Callable[[nn.Module, Any], Any] | None"
-
-_LABELS = ("labels", "label", "targets", "target")
 
 
 class BatchReader:
     """How the batches of a loader are read; errors name `function`.
 
     forward: calls the model on a batch; None passes a tensor, the first entry of a tuple or list, or the
-        entries of a mapping that the model's forward takes, labels aside, as keywords.
+        entries of a mapping that the model's forward takes, as keywords.
+    paired: two loaders are known to yield the same examples in the same order.
     attention_mask, sample_ids: the key or index of these in a batch, or a callable of the batch. A mask
         under a name that the batch does not have is none.
     """
 
-    def __init__(self, function: str, forward: Forward, attention_mask: Where, sample_ids: Where) -> None:
+    def __init__(
+        self, function: str, forward: Forward, attention_mask: Where, sample_ids: Where, paired: bool = False
+    ) -> None:
+        if forward is not None and not callable(forward):
+            raise TypeError(f"{function}: forward must be a callable of (model, batch) but is {forward!r}")
+        if not isinstance(paired, bool):
+            raise TypeError(f"{function}: paired must be True or False but is {paired!r}")
         self._function, self._forward = function, forward
-        self._mask, self._ids = attention_mask, sample_ids
+        self._mask, self._ids, self._paired = attention_mask, sample_ids, paired
 
-    def run(self, model: nn.Module, batch: Any) -> Any:
-        """The model on the batch."""
+    def run(self, model: nn.Module, batch: Any, pictures_last: bool = False) -> Any:
+        """The model on a copy of the batch, which it may change; see `fresh` for pictures_last.
+
+        Without `forward`, floating-point tensors are converted to the dtype of the model's parameters.
+        """
         if self._forward is not None:
-            return self._forward(model, batch)
+            return self._forward(model, fresh(batch, pictures_last))
         inputs = self._inputs(batch)
+        dtype = dtype_of(model)
         if not isinstance(inputs, Mapping):
-            return model(inputs)
+            return model(fresh(inputs, pictures_last, dtype))
         accepted = _accepted(model, inputs, self._ids)
         if not accepted:
             raise TypeError(
                 f"{self._function}: forward of {type(model).__name__} takes none of the entries of a batch: "
                 f"{', '.join(map(repr, inputs))}"
             )
-        return model(**accepted)
+        return model(**fresh(accepted, pictures_last, dtype))
 
     def _inputs(self, batch: Any) -> Any:
         inputs = batch[0] if isinstance(batch, (tuple, list)) and len(batch) > 0 else batch
@@ -87,13 +99,11 @@ class BatchReader:
     def paired(self, loaders: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         """(batch for a, batch for b) of one loader, or of two in step.
 
-        Raises ValueError where two loaders differ in length, in the size of a batch or in sample ids, and
-        where both shuffle and no sample ids could tell.
+        Raises ValueError where two loaders differ in length, in the size of a batch or in sample ids.
         """
         if len(loaders) == 1:
             yield from ((batch, batch) for batch in loaders[0])
             return
-        self._check_pair(*loaders)
         missing = object()
         for index, (a, b) in enumerate(zip_longest(*loaders, fillvalue=missing)):
             if a is missing or b is missing:
@@ -101,26 +111,40 @@ class BatchReader:
                 raise ValueError(
                     f"{self._function}: the {which} dataloader ends after {index} batches, the other goes on"
                 )
-            rows_a, rows_b = self.rows(a), self.rows(b)
-            if rows_a != rows_b:
-                raise ValueError(
-                    f"{self._function}: batch {index} has {rows_a} examples in the first dataloader but "
-                    f"{rows_b} in the second"
-                )
+            self._check_rows(index, self.rows(a), self.rows(b))
             self._check_ids(index, self.ids(a), self.ids(b))
             yield a, b
 
-    def _check_pair(self, a: Any, b: Any) -> None:
-        lengths = [length(loader) for loader in (a, b)]
+    def check_loaders(self, loaders: Sequence[Any]) -> list[list[int] | None]:
+        """The sizes of each loader's batches, where they are known before any is loaded.
+
+        Raises ValueError where two loaders differ in them, or may differ in the order of their examples.
+        """
+        sizes = [self._sizes(loader) for loader in loaders]
+        if len(loaders) == 1:
+            return sizes
+        lengths = [length(loader) for loader in loaders]
         if None not in lengths and lengths[0] != lengths[1]:
             raise ValueError(
                 f"{self._function}: the first dataloader has {lengths[0]} batches but the second {lengths[1]}"
             )
-        samplers = [getattr(loader, "sampler", None) for loader in (a, b)]
-        if self._ids is None and any(isinstance(s, torch.utils.data.RandomSampler) for s in samplers):
+        check_pair(self._function, loaders[0], loaders[1], self._ids is not None, self._paired)
+        if sizes[0] is not None and sizes[1] is not None:
+            for index, (rows_a, rows_b) in enumerate(zip(*sizes, strict=False)):
+                self._check_rows(index, rows_a, rows_b)
+        return sizes
+
+    def _sizes(self, loader: Any) -> list[int] | None:
+        if not isinstance(loader, (list, tuple)):
+            return batch_sizes(loader)
+        rows = [self.rows(batch) for batch in loader]
+        return None if None in rows else [row for row in rows if row is not None]
+
+    def _check_rows(self, index: int, rows_a: int | None, rows_b: int | None) -> None:
+        if rows_a != rows_b:
             raise ValueError(
-                f"{self._function}: a dataloader of two shuffles, so rows may belong to different examples; "
-                "use shuffle=False, or sample_ids= to have them compared"
+                f"{self._function}: batch {index} has {rows_a} examples in the first dataloader but "
+                f"{rows_b} in the second"
             )
 
     def _check_ids(self, index: int, a: list[Any] | None, b: list[Any] | None) -> None:
@@ -140,42 +164,6 @@ def length(loader: Any) -> int | None:
         return len(loader) if isinstance(loader, Sized) else None
     except TypeError:  # a DataLoader over an iterable data set
         return None
-
-
-def moved(batch: Any, device: torch.device) -> Any:
-    """The batch with its tensors on the device; containers keep their kind where that is easy.
-
-    >>> moved({"x": torch.zeros(2), "name": "a"}, torch.device("cpu"))["name"]
-    'a'
-    """
-    return _with_tensors(batch, lambda tensor: tensor.to(device))
-
-
-def channels_last(batch: Any) -> Any:
-    """The batch with its pictures (n, channels, height, width) in that order of memory, on CPUs.
-
-    >>> channels_last([torch.zeros(2, 3, 4, 4)])[0].stride()
-    (48, 1, 12, 3)
-    """
-
-    def changed(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.ndim != 4 or tensor.device.type != "cpu" or not tensor.is_floating_point():
-            return tensor
-        return tensor.contiguous(memory_format=torch.channels_last)
-
-    return _with_tensors(batch, changed)
-
-
-def _with_tensors(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return change(batch)
-    if isinstance(batch, Mapping):
-        return {name: _with_tensors(value, change) for name, value in batch.items()}
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(_with_tensors(value, change) for value in batch))
-    if isinstance(batch, (tuple, list)):
-        return type(batch)([_with_tensors(value, change) for value in batch])
-    return batch
 
 
 def _pick(batch: Any, where: Where) -> Any:
@@ -199,10 +187,9 @@ def _first_tensor(batch: Any) -> torch.Tensor | None:
 
 
 def _accepted(model: nn.Module, inputs: Mapping[str, Any], ids: Where) -> dict[str, Any]:
-    """The entries of a mapping that the model's forward takes, without labels and sample ids."""
-    kept = {name: value for name, value in inputs.items() if name not in _LABELS and name != ids}
+    """The entries of a mapping that the model's forward takes; sample ids only where it names them."""
     parameters = inspect.signature(model.forward).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return kept
-    names = {parameter.name for parameter in parameters}
-    return {name: value for name, value in kept.items() if name in names}
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        named |= {name for name in inputs if name != ids}
+    return {name: value for name, value in inputs.items() if name in named}

@@ -19,6 +19,7 @@ from .grams import gram_or_rows
 from .hooks import Recorder
 from .layers import EVERY, Layers, bare, select
 from .pooling import Pool, check_pool, owned, owned_there
+from .requests import check_request
 from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
 
 __all__ = ["compare_models"]
@@ -44,23 +45,29 @@ def compare_models(
     folder: str | Path | None = None,
     checkpoint: str | Path | None = None,
     process_group: Any = None,
+    paired: bool = False,
 ) -> ModelComparison:
     """CKA of every layer of model_a with every layer of model_b on the same examples (Kornblith et al. 2019,
     arXiv:1905.00414), as a `ModelComparison`; model_b=None compares model_a with itself.
 
-    dataloaders: one for both models, or one each (other input sizes), in step. A batch is a tensor, a tuple
-        or list that starts with one, or a mapping; otherwise `forward` is a callable of (model, batch).
+    dataloaders: one for both models, or one each (other input sizes), in step and known to have one order.
+        A batch is a tensor, a tuple or list that starts with one, or a mapping, of which a model gets what
+        its forward takes; otherwise `forward` is a callable of (model, batch). Each model gets a copy of the
+        batch, without `forward` its floating-point tensors in the dtype of the model's parameters.
     layers, layers_b: names, globs (* crosses dots), types or modules, in any order, which is kept; layers_b
         is as layers by default. None takes every module that holds no others, runs and can be pooled,
         except dropout. A module that runs several times is several layers, relu[0], relu[1], ...
     pool: "mean" averages (n, channels, height, width) over positions and (n, tokens, features) over tokens,
         the valid ones where there is a mask; "none" flattens; "cls" takes the first valid token; "tokens" is
         "mean" and insists on a mask; or a callable from an output's tensor to (n, features).
-    method: "exact" keeps activations, in memory up to memory_budget bytes and beyond it in .npy files of a
-        temporary folder inside `folder`; "minibatch" keeps none (`MinibatchCKA` with `weighting`). What fits
-        into the memory of the models' GPU is compared there, but with checkpoint or process_group on the CPU.
+    method: "exact" keeps activations, in memory up to memory_budget bytes and beyond it in temporary files in
+        `folder`, which go with the process; "minibatch" keeps none (`MinibatchCKA` with `weighting`). What
+        fits into the memory of the models' GPU is compared there, with checkpoint or process_group on the
+        CPU.
     device: None uses the models where they are; another moves them, and back afterwards.
     attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch.
+    paired: True where two dataloaders are known to yield the same examples in the same order, though their
+        samplers do not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False.
     checkpoint: a file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
     process_group: of torch.distributed. Its processes each bring batches of their own, such as a
         DistributedSampler's, and the same other arguments; an error in any of them ends the call in all.
@@ -84,7 +91,7 @@ def compare_models(
             method,
             weighting,
             check_pool(FUNCTION, pool),
-            BatchReader(FUNCTION, forward, attention_mask, sample_ids),
+            BatchReader(FUNCTION, forward, attention_mask, sample_ids, paired),
             memory_budget,
             folder,
             progress,
@@ -98,6 +105,7 @@ def compare_models(
     if len(dataloaders) not in (1, 2):
         raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
     sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
+    check_request(FUNCTION, dataloaders, plan)
     with ExitStack() as undo:
         where = undo.enter_context(placed(FUNCTION, [side.model for side in sides], device))
         for side in sides:

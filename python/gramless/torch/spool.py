@@ -1,6 +1,6 @@
-"""Rows of many layers collected batch by batch: where they are, or beyond a budget in .npy files, mapped.
+"""Rows of many layers collected batch by batch: where they are, or beyond a budget in files, mapped.
 
-Knows nothing of models. The files lie in a temporary folder that is removed on leaving.
+Knows nothing of models. The files have no name, so that none is left whatever ends the process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Spool:
 
     budget: bytes of all layers that may stay in memory; once they are more, or sure to become more, every
         layer goes to a file of its own.
-    folder: where the temporary folder is made; None is the system's place for such.
+    folder: where the temporary files are; None is the system's place for such.
 
     >>> with Spool(budget=0) as spool:
     ...     spool.append([np.ones((2, 3)), np.ones((2, 1))])
@@ -37,13 +37,12 @@ class Spool:
         self._budget, self._folder = budget, folder
         self._chunks: list[list[Rows]] = []
         self._files: list[_GrowingFile] = []
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._bytes = 0
 
     @property
     def on_disk(self) -> bool:
         """Whether the budget was exceeded."""
-        return self._temporary is not None
+        return bool(self._files)
 
     def __enter__(self) -> Spool:
         return self
@@ -54,9 +53,6 @@ class Spool:
         for file in self._files:
             file.close()
         self._chunks, self._files = [], []
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
 
     def append(self, layers: Sequence[Rows], batches: int = 1) -> None:
         """Add the rows of every layer from one batch; `batches` like it are expected in all."""
@@ -67,11 +63,8 @@ class Spool:
         for chunks, rows in zip(self._chunks, layers, strict=True):
             chunks.append(rows)
         if not self.on_disk and max(self._bytes, size * batches) > self._budget:
-            self._temporary = tempfile.TemporaryDirectory(prefix="gramless-", dir=self._folder)
-            self._files = [
-                _GrowingFile(Path(self._temporary.name, f"{index}.npy"), _arrays.to_host(chunks[0][:0]))
-                for index, chunks in enumerate(self._chunks)
-            ]
+            for chunks in self._chunks:
+                self._files.append(_GrowingFile(self._folder, _arrays.to_host(chunks[0][:0])))
         for file, chunks in zip(self._files, self._chunks, strict=False):
             for rows in chunks:
                 file.append(_arrays.to_host(rows))
@@ -97,33 +90,23 @@ def _joined(chunks: list[Any]) -> Rows:
 
 
 class _GrowingFile:
-    """A .npy file to which rows are added; the header has room for the number of rows, written at the end."""
+    """A file without a name, to which rows are added: it goes with the process, however that ends."""
 
-    def __init__(self, path: Path, like: npt.NDArray[Any]) -> None:
-        self._path, self._dtype, self._features, self._rows = path, like.dtype, like.shape[1], 0
-        self._stream = path.open("wb")
-        self._start = self._write_header()
-
-    def _write_header(self) -> int:
-        shape = (self._rows, self._features)
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": shape,
-        }
-        np.lib.format.write_array_header_1_0(self._stream, header)
-        return self._stream.tell()
+    def __init__(self, folder: str | Path | None, like: npt.NDArray[Any]) -> None:
+        self._dtype, self._features, self._rows = like.dtype, like.shape[1], 0
+        self._stream = tempfile.TemporaryFile(prefix="gramless-", dir=folder)  # noqa: SIM115
 
     def append(self, rows: npt.NDArray[Any]) -> None:
         self._stream.write(np.ascontiguousarray(rows, self._dtype).data)
         self._rows += len(rows)
 
     def mapped(self) -> npt.NDArray[Any]:
-        self._stream.seek(0)
-        if self._write_header() != self._start:
-            raise OSError(f"{self._path.name}: the header has no room for {self._rows} rows")
-        self._stream.close()
-        mapped: npt.NDArray[Any] = np.load(self._path, mmap_mode="r", allow_pickle=False)
+        shape = self._rows, self._features
+        if 0 in shape:
+            return np.empty(shape, self._dtype)
+        self._stream.flush()
+        mapped: npt.NDArray[Any] = np.memmap(self._stream, self._dtype, "r", 0, shape)
+        self._stream.close()  # the map holds the file
         return mapped
 
     def close(self) -> None:

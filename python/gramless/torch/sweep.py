@@ -24,12 +24,14 @@ from ..kernels import Estimator, Kernel
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
 from ._shards import all_rows, check_layers, merged
-from .batches import BatchReader, channels_last, length, moved
+from .batches import BatchReader, length
 from .comparison import ModelComparison
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
 from .pooling import Pool, Rows
+from .requests import check_batch, check_examples
 from .spool import Spool
+from .tensors import moved
 
 FUNCTION = "compare_models"
 Method: TypeAlias = Literal["exact", "minibatch"]
@@ -67,13 +69,14 @@ class Side:
         """The layers of one batch. On CPUs pictures go in with channels last, for which torch has the faster
         convolutions; a model that fails on that, in a view() perhaps, gets them as they are.
         """
-        run, mask, rows = partial(reader.run, self.model), reader.mask(batch), reader.rows(batch)
+        mask, rows = reader.mask(batch), reader.rows(batch)
         if self.channels_last:
+            run = partial(reader.run, self.model, pictures_last=True)
             try:
-                return self.recorder.record(run, channels_last(batch), mask, rows)
+                return self.recorder.record(run, batch, mask, rows)
             except RuntimeError:
                 self.channels_last = False
-        return self.recorder.record(run, batch, mask, rows)
+        return self.recorder.record(partial(reader.run, self.model), batch, mask, rows)
 
 
 @dataclass
@@ -172,11 +175,7 @@ def _minibatch(
     examples = count = 0
     for found in batches:
         rows = len(found[0][0])
-        if rows < 4:
-            raise ValueError(
-                f"{FUNCTION}: batch {count} has {rows} examples but unbiased HSIC needs 4; use another batch "
-                "size or drop_last=True"
-            )
+        check_batch(FUNCTION, count, rows)
         if any(isinstance(kept, CentredGram) for side in found for kept in side):
             weight = rows * (rows - 3) if plan.weighting == "pairs" else 1
             sums = unbiased_hsic(found[0], found[1] if len(found) > 1 else None)
@@ -248,7 +247,9 @@ def _over_processes(sides: Sequence[Side], examples: int, batches: int, plan: Pl
         check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], examples)
         counts = plan.ranks.share((examples, batches))
         examples, batches = (sum(count) for count in zip(*counts, strict=True))
-    _check_enough(batches, examples, plan.estimator)
+    if batches == 0:
+        raise ValueError(f"{FUNCTION}: the dataloader has no batches")
+    check_examples(FUNCTION, examples, plan.estimator)
     return examples, batches
 
 
@@ -259,13 +260,3 @@ def _check_widths(side: Side, layers: Sequence[Rows], expected: Sequence[int], b
                 f"{FUNCTION}: layer {name!r} of {side.recorder.owner} has {rows.shape[1]} features in batch "
                 f'{batch} but {width} before; a pool= other than "none" makes them equal'
             )
-
-
-def _check_enough(batches: int, examples: int, estimator: Estimator) -> None:
-    if batches == 0:
-        raise ValueError(f"{FUNCTION}: the dataloader has no batches")
-    needed = 4 if estimator == "unbiased" else 2
-    if examples < needed:
-        raise ValueError(
-            f"{FUNCTION}: the {estimator} estimator needs at least {needed} examples but there are {examples}"
-        )

@@ -12,11 +12,12 @@ from torch import nn
 
 from ..hsic import cka
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
-from .batches import BatchReader, Forward, Where, moved
+from .batches import BatchReader, Forward, Where
 from .hooks import Recorder
 from .layers import Layers, bare, select
 from .models import placed
 from .pooling import Pool, check_pool
+from .tensors import moved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

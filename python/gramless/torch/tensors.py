@@ -1,0 +1,86 @@
+"""The tensors of a batch: moved to a device, copied, converted. Knows no model but its dtype."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+_COMPUTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """The batch with its tensors on the device; containers keep their kind where that is easy.
+
+    >>> moved({"x": torch.zeros(2), "name": "a"}, torch.device("cpu"))["name"]
+    'a'
+    """
+    return _changed(batch, lambda tensor: tensor.to(device), lambda entry: entry)
+
+
+def fresh(batch: Any, pictures_last: bool = False, dtype: torch.dtype | None = None) -> Any:
+    """A copy of the batch that a model may change; a tensor that occurs twice does so in the copy.
+
+    pictures_last: pictures (n, channels, height, width) on CPUs get their channels last in memory.
+    dtype: of the floating-point tensors in the copy; None keeps theirs.
+
+    >>> fresh([torch.zeros(2, 3, 4, 4)], True)[0].stride()
+    (48, 1, 12, 3)
+    """
+    copies: dict[int, torch.Tensor] = {}
+
+    def copied(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in copies:
+            floating = tensor.is_floating_point()
+            picture = tensor.layout is torch.strided and tensor.ndim == 4 and tensor.device.type == "cpu"
+            last = pictures_last and floating and picture
+            order = torch.channels_last if last else torch.preserve_format
+            source = tensor.detach()
+            other = dtype is not None and floating and tensor.dtype != dtype
+            copies[id(tensor)] = (
+                source.to(dtype, memory_format=order, copy=True)
+                if other
+                else source.clone(memory_format=order)
+            )
+        return copies[id(tensor)]
+
+    return _changed(batch, copied, _copied_object)
+
+
+def dtype_of(model: nn.Module) -> torch.dtype | None:
+    """That of the first parameter in which a model computes; None where it has none.
+
+    >>> dtype_of(nn.Linear(2, 2).bfloat16())
+    torch.bfloat16
+    """
+    if torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):  # which converts by itself
+        return None
+    return next((p.dtype for p in model.parameters() if p.dtype in _COMPUTED), None)
+
+
+def _copied_object(entry: Any) -> Any:
+    if isinstance(entry, np.ndarray):
+        return entry.copy()
+    try:
+        return copy.deepcopy(entry)
+    except Exception:  # what cannot be copied is left to the caller's forward
+        return entry
+
+
+def _changed(
+    batch: Any, change: Callable[[torch.Tensor], torch.Tensor], otherwise: Callable[[Any], Any]
+) -> Any:
+    """The batch with `change` of its tensors, and `otherwise` of what is neither a tensor nor a container."""
+    if isinstance(batch, torch.Tensor):
+        return change(batch)
+    if isinstance(batch, Mapping):
+        return {name: _changed(value, change, otherwise) for name, value in batch.items()}
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(_changed(value, change, otherwise) for value in batch))
+    if isinstance(batch, (tuple, list)):
+        return type(batch)([_changed(value, change, otherwise) for value in batch])
+    return otherwise(batch)
