@@ -149,7 +149,7 @@ def read_file(what: str, path: PathLike, largest: int) -> bytes:
             f"{what}: {printable(Path(path).name)} has {size} bytes, more than the {largest} that are read"
         )
     with open(path, "rb") as stream:
-        return stream.read(largest)
+        return stream.read(size)
 
 
 def regular_size(what: str, path: PathLike) -> int:
