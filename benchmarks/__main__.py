@@ -1,98 +1,62 @@
-"""python -m benchmarks [--quick] [--only NAME ...] [--out FILE]: measure every problem, write JSON."""
+"""python -m benchmarks [--prepare] [--minutes M] [--section NAME ...] [--only PROBLEM ...] [--quick]
+
+Measures everything that is quoted, and writes one file of results for each section. A run resumes: what
+was measured on the same machine, with the same versions and commit, stays. --prepare does what needs no quiet
+machine (answers, peak memory, inputs, compiled code); without it what is left of that is done, too, and the
+times are measured.
+"""
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
-import json
-import platform
-import subprocess
-import warnings
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from .measure import cpu_count, measure, use_all_cores
-from .peak import active_isa
-from .problems import PROBLEMS, quick_problems
-
-RESULTS = Path(__file__).parent / "results"
-PACKAGES = (
-    "gramless",
-    "numpy",
-    "torch",
-    "scipy",
-    "pytorch-cka",
-    "ckatorch",
-    "repsim",
-    "hyppo",
-    "thingsvision",
-    "scikit-learn",
-    "pykeops",
-    "lightly",
-    "infonce",
-    "pytorch-metric-learning",
-    "optax",
-    "jax",
-    "info-nce-pytorch",
-)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(RESULTS.parent), "rev-parse", "--short=10", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
-
-
-def conditions() -> dict[str, Any]:
-    """What one must know to compare: machine, versions, commit, date. No host name, no path."""
-    machine = {"cpu": _cpu_model(), "cores": cpu_count(), "isa": active_isa(), "system": platform.system()}
-    return {
-        "machine": machine,
-        "python": platform.python_version(),
-        "versions": {package: _version(package) for package in PACKAGES},
-        "commit": _commit(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
+from .environment import RESULTS
+from .plan import SECTIONS
+from .problems import quick_problems
+from .suite import Options, run_section
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prepare", action="store_true", help="answers and memory alone, no times")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no problem is begun after that")
+    parser.add_argument(
+        "--section", action="append", choices=SECTIONS, metavar="NAME", help=", ".join(SECTIONS)
+    )
+    parser.add_argument("--only", action="append", metavar="PROBLEM", help="problems by name")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
-    parser.add_argument("--only", action="append", metavar="NAME", help="a problem, or a group of them")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--budget", type=float, default=8.0, metavar="S", help="seconds a problem may repeat")
-    parser.add_argument("--out", type=Path, default=RESULTS / "quick.json", metavar="FILE")
+    parser.add_argument("--fresh", action="store_true", help="nothing measured before stays")
+    parser.add_argument("--rounds", type=int, default=5, help="at most; steady ones end earlier")
+    parser.add_argument("--budget", type=float, default=2.0, metavar="S", help="seconds of samples a problem")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER")
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    use_all_cores()
-    wanted = arguments.only
-    chosen = [p for p in PROBLEMS.values() if not wanted or p.name in wanted or p.group in wanted]
-    if not chosen:
-        parser.error(f"no problem or group is called {', '.join(wanted)}; there are {', '.join(PROBLEMS)}")
-    found = conditions() | {"problems": []}
-    for problem in quick_problems(chosen) if arguments.quick else chosen:
-        entry = measure(
-            problem, rounds=arguments.rounds, budget_s=arguments.budget, small_sizes=arguments.quick
-        )
-        found["problems"].append(entry)
-        times = {name: rival.get("median_ms", rival.get("failed")) for name, rival in entry["rivals"].items()}
-        print(problem.name, f"floor {entry['floor_ms']:.4g} ms", times, flush=True)
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    options = Options(
+        prepare=arguments.prepare,
+        fresh=arguments.fresh or arguments.quick,
+        quick=arguments.quick,
+        rounds=arguments.rounds,
+        budget_s=arguments.budget,
+        end=time.monotonic() + arguments.minutes * 60,
+    )
+    chosen = {}
+    for name in arguments.section or SECTIONS:
+        title, problems = SECTIONS[name]
+        chosen[name] = (title, [p for p in problems() if not arguments.only or p.name in arguments.only])
+    if not any(problems for _, problems in chosen.values()):
+        parser.error(f"no problem is called {', '.join(arguments.only)}")
+    if arguments.quick:
+        every = [problem for _, problems in chosen.values() for problem in problems]
+        chosen = {"quick": ("Everything, small", quick_problems(every))}
+        options = replace(options, rounds=min(options.rounds, 2))
+    for name, (title, problems) in chosen.items():
+        if problems and not run_section(arguments.out / f"{name}.json", name, title, problems, options):
+            sys.exit(f"time was up in section {name}; the same command goes on")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """python -m benchmarks.accuracy [--out FILE]: errors against offset, width and temperature, as JSON.
 
-Inputs are float32; the truth is that of the same float32 values in float64. Times nothing.
+Inputs are float32; the truth is that of the same float32 values in float64. It measures no time, so all
+runs in one process.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 import gramless as gl
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from .__main__ import RESULTS, conditions
-from .losses import Loss, as_leaves, gramless_loss, infonce_loss, lightly_loss, pml_loss, torch_nt_xent
+from .contenders import ours_torch
+from .contenders.torch_losses import Loss, infonce_loss, lightly_loss, pml_loss, torch_nt_xent
+from .environment import RESULTS, conditions
 from .problems import Problem
 
 OFFSETS = [0, 1, 10, 100, 1000, 10_000]
@@ -31,13 +34,13 @@ Cka = Callable[[Float32, Float32, str], float]
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: errors of everybody against one thing."""
+    """One plot: errors against one thing."""
 
     name: str
     title: str
     against: str
     values: Sequence[float]
-    errors: dict[str, list[float | None]]  # of everybody, None where an answer is not a number
+    errors: dict[str, list[float | None]]  # by name, None where an answer is not a number
 
 
 def related(n: int, d: int, offset: float, seed: int) -> tuple[Float32, Float32]:
@@ -78,7 +81,6 @@ def naive(x: Float32, y: Float32, kernel: str, center: bool) -> float:
 
 
 def pytorch_cka(x: Float32, y: Float32, kernel: str) -> float:
-    import torch
     from cka import cka_from_features
 
     return float(cka_from_features(torch.from_numpy(x), torch.from_numpy(y))[0, 0])
@@ -86,14 +88,13 @@ def pytorch_cka(x: Float32, y: Float32, kernel: str) -> float:
 
 def ckatorch(x: Float32, y: Float32, kernel: str) -> float:
     """In float64, whatever it is given."""
-    import torch
     from ckatorch import cka_base
 
     return float(cka_base(torch.from_numpy(x), torch.from_numpy(y), kernel="linear", unbiased=True))
 
 
-def rivals(kernel: str) -> dict[str, Cka]:
-    """Everybody who is installed and computes the unbiased CKA with this kernel."""
+def contenders(kernel: str) -> dict[str, Cka]:
+    """All that are installed and compute the unbiased CKA with this kernel."""
     found: dict[str, Cka] = {
         "gramless": lambda x, y, kernel: gl.cka(x, y, kernel="linear" if kernel == "linear" else "rbf"),
         "numpy float32, centred": lambda x, y, kernel: naive(x, y, kernel, True),
@@ -115,11 +116,11 @@ def worst(errors: Iterable[float]) -> float | None:
 
 def cka_panel(kernel: str, against: str, n: int, shapes: Sequence[tuple[float, int, float]]) -> Panel:
     """Errors over shapes (what it is drawn against, width, offset)."""
-    errors: dict[str, list[float | None]] = {name: [] for name in rivals(kernel)}
+    errors: dict[str, list[float | None]] = {name: [] for name in contenders(kernel)}
     for _, d, offset in shapes:
         data = [related(n, d, offset, seed) for seed in SEEDS]
         truth = [gl.reference.cka(x.astype(float), y.astype(float), kernel=kernel) for x, y in data]
-        for name, run in rivals(kernel).items():
+        for name, run in contenders(kernel).items():
             found = [abs(run(x, y, kernel) - exact) for (x, y), exact in zip(data, truth, strict=True)]
             errors[name].append(worst(found))
     title = f"{'linear' if kernel == 'linear' else 'RBF'} CKA, n {n}" + (
@@ -140,7 +141,7 @@ def gradient_error(loss_of: Loss, problem: Problem, views: Sequence[Float32]) ->
     exact_views = [view.astype(float) for view in views]
     _, grads = gl.reference.nt_xent_value_and_grad(*exact_views, temperature=problem.temperature)
     exact = np.concatenate([grad.ravel() for grad in grads[:2]])
-    leaves = as_leaves(views)
+    leaves = [torch.from_numpy(view).requires_grad_() for view in views]
     loss_of(problem, *leaves).backward()
     found = np.concatenate([leaf.grad.double().numpy().ravel() for leaf in leaves])
     return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
@@ -148,7 +149,7 @@ def gradient_error(loss_of: Loss, problem: Problem, views: Sequence[Float32]) ->
 
 def gradient_panel(name: str, title: str, noise: float) -> Panel:
     """Errors of NT-Xent's gradient over temperatures, for views that differ by `noise`."""
-    losses: dict[str, Loss] = {"gramless": gramless_loss, "torch float32": torch_nt_xent}
+    losses: dict[str, Loss] = {"gramless": ours_torch.loss_of, "torch float32": torch_nt_xent}
     peers = {
         "lightly": ("lightly", lightly_loss),
         "infonce": ("infonce", infonce_loss),
@@ -158,9 +159,9 @@ def gradient_panel(name: str, title: str, noise: float) -> Panel:
     errors: dict[str, list[float | None]] = {name: [] for name in losses}
     for temperature in TEMPERATURES:
         problem = Problem(name, "nt_xent", 256, 64, temperature=temperature)
-        for rival, loss_of in losses.items():
+        for contender, loss_of in losses.items():
             found = [gradient_error(loss_of, problem, views_of(noise, seed)) for seed in SEEDS]
-            errors[rival].append(worst(found))
+            errors[contender].append(worst(found))
     return Panel(name, title, "temperature", TEMPERATURES, errors)
 
 

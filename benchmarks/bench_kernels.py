@@ -1,7 +1,7 @@
 """pytest benchmarks/bench_kernels.py: single operations, by every instruction set of this CPU.
 
 Ours alone, as pytest-benchmark times them: to compare two states of the code, with --benchmark-autosave and
---benchmark-compare. Every operation is compared with `gramless.reference` first. Rivals are in
+--benchmark-compare. Every operation is compared with `gramless.reference` first. Alternatives are in
 `python -m benchmarks`.
 """
 

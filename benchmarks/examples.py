@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .__main__ import RESULTS, conditions
-from .measure import OthersLoad
+from .environment import RESULTS, OthersLoad, conditions
 
 ROOT = RESULTS.parents[1]
 EXAMPLES, PICTURES = ROOT / "examples", ROOT / "docs/images"

@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from .__main__ import RESULTS
-from .report import ROOT
+from .environment import RESULTS, ROOT
+from .tables import OURS, one_thread
 
 COLORS = {
     "gramless": "C0",
@@ -41,7 +41,7 @@ TITLES = {
 
 
 def draw_errors(axes: Axes, panel: dict[str, Any]) -> None:
-    """Errors of everybody; a cross at the top is an answer that is no number."""
+    """Errors; a cross at the top is an answer that is no number."""
     for name, errors in panel["errors"].items():
         shown = [TOP if error is None else max(error, 1e-17) for error in errors]
         axes.plot(panel["values"], shown, "o-", color=COLORS[name], label=name, markersize=4)
@@ -72,14 +72,20 @@ def slope(values: list[float], costs: list[float]) -> float:
     return float(np.diff(np.log(costs[-2:]))[0] / np.diff(np.log(values[-2:]))[0])
 
 
+def cost_of(one: dict[str, Any], cost: str) -> float | None:
+    ms = one_thread(one)
+    return one.get("peak_bytes") if cost == "peak_bytes" else ms and ms / 1e3
+
+
 def draw_cost(axes: Axes, name: str, points: list[dict[str, Any]], cost: str) -> None:
     against = "n" if name.endswith("rows") else "d"
-    for rival in ("gramless", "torch eager"):
-        own = [point for point in points if point["rival"] == rival and point[cost] > 0]
-        values, costs = [point[against] for point in own], [point[cost] for point in own]
-        if len(own) > 2:
-            label = f"{rival}: {against}^{slope(values, costs):.2f} at the end"
-            axes.plot(values, costs, "o-", color=COLORS[rival], label=label, markersize=4)
+    for contender in (OURS, "torch eager"):
+        own = [(p[against], cost_of(p["contenders"].get(contender, {}), cost)) for p in points]
+        found = [(value, spent) for value, spent in own if spent]
+        if len(found) > 2:
+            values, costs = [value for value, _ in found], [spent for _, spent in found]
+            label = f"{contender}: {against}^{slope(values, costs):.2f} at the end"
+            axes.plot(values, costs, "o-", color=COLORS[contender], label=label, markersize=4)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_title(TITLES[name], fontsize=10)
@@ -94,7 +100,7 @@ def draw_costs(found: dict[str, Any], names: tuple[str, ...], costs: tuple[str, 
     )
     for row, cost in zip(axes, costs, strict=True):
         for name, place in zip(names, row, strict=True):
-            draw_cost(place, name, found["curves"][name], cost)
+            draw_cost(place, name, [p for p in found["problems"] if p["curve"] == name], cost)
     figure.tight_layout()
     figure.savefig(ROOT / "docs/images" / file, dpi=110)
     plt.close(figure)
@@ -105,6 +111,8 @@ def main() -> None:
     draw_accuracy(accuracy, ("offset",), "error_offset.png")
     draw_accuracy(accuracy, ("width",), "error_width.png")
     draw_accuracy(accuracy, ("temperature",), "error_temperature.png")
+    if not (RESULTS / "costs.json").exists():
+        return
     costs = json.loads((RESULTS / "costs.json").read_text())
     rows = ("rbf_rows", "linear_rows", "nt_xent_rows")
     draw_costs(costs, rows, ("cpu_seconds", "peak_bytes"), "cost_rows.png")

@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu --out FILE [--device cpu] [--quick]: ours and rivals on a GPU, checked and timed.
+"""python -m benchmarks.gpu --out FILE [--device cpu] [--quick]: ours and alternatives on a GPU.
 
 Interleaved in one process; milliseconds by CUDA events, the product of two 8192 x 8192 matrices beside every
 round as the machine's own peak. On a CPU it shows that all of it runs and that the answers are right.
@@ -19,12 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .__main__ import conditions
-from .gpu_rivals import GPU_RIVALS, Answer, GpuRival
-from .losses import reference_loss
-from .measure import WRONG
+from .check import FAR, given
+from .contenders import ours_torch
+from .environment import conditions
+from .gpu_contenders import GPU_CONTENDERS, Answer, GpuContender
 from .problems import Problem, quick
-from .rivals import reference_run
 
 WARM_UP = 3
 SAMPLE_MS = 5.0
@@ -50,8 +49,10 @@ def _problems() -> list[tuple[Problem, str]]:
     ]
 
 
-def _arrays(problem: Problem, dtype: str, device: str) -> list[Tensor]:
-    return [torch.from_numpy(x).to(device, getattr(torch, dtype)) for x in problem.inputs()]
+def _given(problem: Problem, dtype: str, device: str) -> tuple[Problem, list[Tensor]]:
+    """The problem with the bandwidth of its inputs, and these."""
+    told, files = given(problem, problem.data)
+    return told, [torch.from_numpy(np.load(file)).to(device, getattr(torch, dtype)) for file in files]
 
 
 def _flat(problem: Problem, answer: Answer) -> np.ndarray[Any, Any]:
@@ -61,21 +62,20 @@ def _flat(problem: Problem, answer: Answer) -> np.ndarray[Any, Any]:
 
 
 def _truth(problem: Problem, arrays: list[Tensor]) -> np.ndarray[Any, Any]:
-    inputs = [x.double().cpu().numpy() for x in arrays]
-    found = reference_loss(problem, inputs) if problem.kind in ("nt_xent", "cka_grad") else None
-    return np.ravel(np.asarray(reference_run(problem, inputs) if found is None else found, np.float64))
+    inputs = [x.double().cpu() for x in arrays]
+    return np.ravel(np.asarray(ours_torch.reference_run(problem, inputs), np.float64))
 
 
-def check(rival: GpuRival, problem: Problem, dtype: str, device: str) -> dict[str, Any]:
-    """The error of a rival at a small size against the float64 reference, relative to its largest number."""
-    small = problem.small()
-    arrays = _arrays(small, dtype, device)
+def check(contender: GpuContender, problem: Problem, dtype: str, device: str) -> dict[str, Any]:
+    """The error at a small size against the float64 reference, relative to its largest number."""
+    small, arrays = _given(problem.small(), dtype, device)
     truth = _truth(small, arrays)
     try:
-        error = np.max(np.abs(_flat(small, rival.run(small, arrays)) - truth)) / max(1, np.max(np.abs(truth)))
+        answer = _flat(small, contender.run(small, arrays))
+        error = np.max(np.abs(answer - truth)) / max(1, np.max(np.abs(truth)))
     except Exception as failure:
         return {"failed": f"{type(failure).__name__}: {str(failure).splitlines()[0][:200]}"}
-    bound = 0.03 if dtype == "bfloat16" else WRONG
+    bound = 0.03 if dtype == "bfloat16" else FAR
     return {"error_small": float(error), "wrong": not error <= bound}
 
 
@@ -114,24 +114,26 @@ def _matmul_tflops(device: str) -> float:
 
 def measure(problem: Problem, dtype: str, device: str, rounds: int, budget_s: float) -> dict[str, Any]:
     """Everything about one problem, as it goes into the JSON."""
-    rivals = [r for r in GPU_RIVALS if r.can(problem) and (not problem.only or r.name in problem.only)]
-    found = {rival.name: check(rival, problem, dtype, device) for rival in rivals}
-    arrays = _arrays(problem, dtype, device)
+    contenders = [
+        r for r in GPU_CONTENDERS if r.can(problem) and (not problem.only or r.name in problem.only)
+    ]
+    found = {contender.name: check(contender, problem, dtype, device) for contender in contenders}
+    told, arrays = _given(problem, dtype, device)
     runs: dict[str, Callable[[], Any]] = {}
     calls: dict[str, int] = {}
-    for rival in rivals:
-        if "failed" in found[rival.name]:
+    for contender in contenders:
+        if "failed" in found[contender.name]:
             continue
-        run = lambda rival=rival: rival.run(problem, arrays)  # noqa: E731
+        run = lambda contender=contender: contender.run(told, arrays)  # noqa: E731
         try:
             for _ in range(WARM_UP):
                 run()
-            found[rival.name]["peak_bytes"] = _peak_bytes(run, device)
-            calls[rival.name] = max(1, round(SAMPLE_MS / max(_milliseconds(run, 1, device), 1e-3)))
+            found[contender.name]["peak_bytes"] = _peak_bytes(run, device)
+            calls[contender.name] = max(1, round(SAMPLE_MS / max(_milliseconds(run, 1, device), 1e-3)))
         except RuntimeError as failure:  # out of memory
-            found[rival.name]["failed"] = str(failure).splitlines()[0][:200]
+            found[contender.name]["failed"] = str(failure).splitlines()[0][:200]
             continue
-        runs[rival.name] = run
+        runs[contender.name] = run
     samples: dict[str, list[float]] = {name: [] for name in runs}
     peak, start = [], time.perf_counter()
     for done in range(rounds):
@@ -145,7 +147,7 @@ def measure(problem: Problem, dtype: str, device: str, rounds: int, budget_s: fl
         found[name] |= {"median_ms": float(median), "p20_ms": float(low), "p80_ms": float(high)}
         found[name] |= {"samples_ms": values, "tflops": problem.flops / float(median) * 1e-9}
     described = {name: getattr(problem, name) for name in ("name", "kind", "n", "d", "layers", "kernel")}
-    return {**described, "dtype": dtype, "flops": problem.flops, "matmul_tflops": peak, "rivals": found}
+    return {**described, "dtype": dtype, "flops": problem.flops, "matmul_tflops": peak, "contenders": found}
 
 
 def gpu_facts(device: str) -> dict[str, Any]:
@@ -176,8 +178,9 @@ def main() -> None:
         problem = quick(problem) if arguments.quick else problem
         entry = measure(problem, dtype, arguments.device, arguments.rounds, arguments.budget)
         found["problems"].append(entry)
-        times = {name: rival.get("median_ms", rival.get("failed")) for name, rival in entry["rivals"].items()}
-        wrong = [name for name, rival in entry["rivals"].items() if rival.get("wrong")]
+        measured = entry["contenders"]
+        times = {name: one.get("median_ms", one.get("failed")) for name, one in measured.items()}
+        wrong = [name for name, one in measured.items() if one.get("wrong")]
         print(problem.name, dtype, times, f"WRONG: {wrong}" if wrong else "", flush=True)
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 

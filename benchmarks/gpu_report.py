@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .__main__ import conditions
+from .environment import conditions
 from .gpu import gpu_facts
 
 LAST_LINES = 15  # of the log of a step that failed

@@ -1,14 +1,11 @@
-"""From results JSON to docs/benchmarks.md, the scaling figure and the README's table. Measures nothing.
+"""python -m benchmarks.report: from benchmarks/results to docs/benchmarks.md, its figure and README's table.
 
-python -m benchmarks.report benchmarks/results/x.json [...]
-
-README, the figure and the tables by subject are of the first file; another with problems is another machine.
+Measures nothing. What has not been measured is named as such.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -17,214 +14,278 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .tables import Entry, duration, error, number, ratio, shipping_tables, size, table, what
-from .whole_models_report import section
+from . import section_tables
+from .environment import RESULTS, ROOT
+from .plan import SECTIONS
+from .tables import (
+    DATA,
+    OURS,
+    Entry,
+    duration,
+    error,
+    floor,
+    number,
+    quoted,
+    shipping_tables,
+    size,
+    table,
+    times,
+    what,
+)
 
-ROOT = Path(__file__).parent.parent
-WHOLE_MODELS = ROOT / "benchmarks/results/whole_models.json"
 FIGURE = "images/scaling.png"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-TITLES = {
-    "engine": "RBF CKA of two representations",
-    "linear": "Linear CKA of two representations",
-    "scaling": "Every n, RBF, sigma given: against torch eager",
-    "overhead": "Small calls (n = 16, d = 8)",
-    "median": "The exact median distance",
-    "losses": "Losses, forward and backward",
-    "peers": "Peers",
-    "field": "More of the field",
-    "large": "Where n x n does not fit",
+OWN_TABLES = {
+    "training": section_tables.training,
+    "models": section_tables.models,
+    "sixteen_bits": section_tables.sixteen_bits,
+    "beside": section_tables.beside,
 }
 README_ROWS = (
     "rbf-8192-128",
     "rbf-8192-512",
     "rbf-median-8192-512",
     "linear-8192-512",
+    "linear-512-512",
     "median-8192-512",
-    "overhead-linear",
+    "small-linear",
+    "nt-xent-64-128",
     "nt-xent-512-128",
     "nt-xent-8192-128",
     "nt-xent-8192-512",
     "nt-xent-65536-128",
     "cka-grad-8192-512",
-    "sweep-linear",
-    "sweep-linear-offset",
-    "sweep-rbf",
+    "sweep-linear-20-2000-512",
+    "sweep-linear-50-4000-64",
+    "sweep-rbf-20-2000-512",
+    "sweep-rbf-50-10000-1024",
     "rbf-100000-256",
 )
+METHOD = """
+Every contender has a process of its own that imports nothing of the others, and runs while the others are
+stopped, in turn (A B A B ...), in an environment without variables that choose kernels or threads. Each turn
+begins with calls that are not timed, and each call has other inputs than the last; a sample is as many calls
+as take 2 ms. "Time" is by the clock; an alternative has the number of threads that is fastest for it, its own
+default or one, ours has always its default, all cores. "CPU time" is of one thread. "Of the peak" is the time
+of the necessary FLOPs (each pair of rows or features once) at the FMA peak measured in the same rounds, over
+the time. A bold ratio is a row where the alternative is faster. Memory is above the inputs.
+""".strip().replace("\n", " ")
+CHECKS = """
+Answers come before times: at a small size against `gramless.reference` in float64, at full size against
+gramless in float64, on isotropic noise, on data whose covariance has the eigenvalues 1/i, on the same through
+a ReLU, and on activations of the demo's networks (at every position of 512 crops of photos; 8,192 rows, 1,280
+features). Large problems are checked at full size on the data that is timed alone. The error is the worst of
+all; "wrong" is further than 1e-3 from the truth on more than one kind of data. Errors and memory of
+alternatives may be from an earlier commit, for they do not depend on our code.
+""".strip().replace("\n", " ")
+PACKAGES = """
+`pip install -c constraints.txt '.[bench,peers]'` brings the packages. Two more ask for a torchvision, and one
+of them for a numpy below 2, which cannot be installed beside what is measured here. `pip install --no-deps
+lightly==1.6.0 thingsvision==2.7.3 torchtyping==0.1.5 typeguard==2.13.3` brings their own files, and of those
+the measured ones run without the packages around them; `pip install --no-deps torch-cka==0.21` likewise. A
+package that is not installed is named in its row.
+""".strip().replace("\n", " ")
+
+
+def read_results() -> dict[str, Entry]:
+    """What was measured, by section."""
+    files = {name: RESULTS / f"{name}.json" for name in SECTIONS}
+    found = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    return {name: results for name, results in found.items() if any(map(was_timed, results["problems"]))}
+
+
+def was_timed(problem: Entry) -> bool:
+    return "peak_gflops" in problem
+
+
+def problems_of(results: dict[str, Entry]) -> dict[str, Entry]:
+    """All that were timed, by name."""
+    every = [problem for section in results.values() for problem in section["problems"]]
+    return {problem["name"]: problem for problem in every if was_timed(problem)}
+
+
+def conditions(sections: list[Entry]) -> list[str]:
+    """Machine, versions and load, of sections of one run."""
+    peaks = [p["peak_gflops"] for section in sections for p in section["problems"] if was_timed(p)]
+    one, every = (float(np.median([peak[key] for peak in peaks])) for key in ("one", "all"))
+    newest = max(sections, key=lambda section: str(section["date"]))
+    machine = newest["machine"]
+    used = ", ".join(f"{package} {version}" for package, version in newest["versions"].items() if version)
+    commits = ", ".join(sorted({section["commit"] for section in sections}))
+    return [
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['isa']}; FMA peak measured in the "
+        f"same runs {number(one)} GFLOP/s on one core (by CPU time), {number(every)} on all (by the clock). "
+        f"Python {newest['python']}, {used}; commit {commits}, {newest['date']}.",
+        others_load(sections),
+    ]
+
+
+def others_load(sections: list[Entry]) -> str:
+    """What the numbers are worth: how busy the machine was with something else."""
+    problems = [problem for section in sections for problem in section["problems"]]
+    shares = [problem["others_load"] for problem in problems if problem.get("others_load") is not None]
+    if not shares:
+        return ""
+    median, worst = float(np.median(shares)), max(shares)
+    if median > 0.5:
+        ending = ": too busy for times and ratios to count; errors and memory do."
+    else:
+        ending = ": a busy machine, where ratios tell more than times." if worst > 0.1 else "."
+    return (
+        f"While timing, other processes used {median:.0%} of the cores (median over problems, at worst "
+        f"{worst:.0%}){ending}"
+    )
+
+
+def kernels(sections: list[Entry]) -> list[str]:
+    """Which kernels every contender's libraries chose, as threadpoolctl sees them."""
+    found: dict[str, str] = {}
+    for section in sections:
+        for name, about in section["kernels"].items():
+            pools = [pool for pool in about["pools"] if pool["architecture"]]
+            chosen = [f"{p['internal_api']} {p['version']}, {p['architecture']}" for p in pools]
+            threads = {**{p["internal_api"]: p["num_threads"] for p in about["pools"]}, **about["threads"]}
+            counts = ", ".join(f"{library} {count}" for library, count in threads.items())
+            found.setdefault(name, f"| {name} | {'; '.join(chosen)} | {counts} |")
+    return [
+        f"The BLAS inside torch calls itself {sections[0]['torch_kernels']}.",
+        "",
+        "| process of | BLAS and the kernels it chose | threads by default |",
+        "|---|---|---|",
+        *(found[name] for name in sorted(found)),
+    ]
 
 
 def median_in_passes(problems: dict[str, Entry]) -> list[str]:
     if not {"median-8192-512", "distances-8192-512"} <= set(problems):
         return []
-    median, one = (
-        problems[name]["rivals"]["gramless"]["median_ms"]
-        for name in ("median-8192-512", "distances-8192-512")
-    )
+    found = [
+        quoted(OURS, problems[name]["contenders"][OURS]) for name in ("median-8192-512", "distances-8192-512")
+    ]
+    if not found[0] or not found[1]:
+        return []
     return [
-        f"The exact median costs {number(median / one)} distance passes, a pass being one RBF matrix with "
-        "sigma given: every pair of rows once, its distance, exp and sums "
+        f"The exact median costs {number(found[0][1] / found[1][1])} distance passes, a pass being one RBF "
+        "matrix with sigma given: every pair of rows once, its distance, exp and sums "
         "(`hsic_matrix([x], kernel=RBF(sigma))`).",
         "",
     ]
 
 
-def conditions(results: Entry) -> list[str]:
-    machine, versions = results["machine"], results["versions"]
-    peaks = [problem["peak_gflops"] for problem in results["problems"]]
-    one, everything = (np.median(np.concatenate([peak[key] for peak in peaks])) for key in ("one", "all"))
-    used = ", ".join(f"{package} {version}" for package, version in versions.items() if version)
-    return [
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['isa']}; FMA peak measured in the "
-        f"same run {number(one)} GFLOP/s on one core, {number(everything)} on all. "
-        f"Python {results['python']}, {used}; commit {results['commit']}, {results['date']}.",
-        *others_load(results),
-        *([results["note"]] if results.get("note") else []),
-    ]
+def part(name: str, results: Entry) -> list[str]:
+    """One section of the page."""
+    problems = [problem for problem in results["problems"] if was_timed(problem) or not problem["timed"]]
+    lines = [f"## {results['title']}", ""]
+    if name == "costs":
+        return [*lines, "The curves are in [what it costs](explanation/numerics.md#what-it-costs).", ""]
+    lines += [*OWN_TABLES.get(name, table)(problems), ""]
+    ratios = section_tables.medians(problems)
+    if ratios:
+        lines += ["The bandwidth by the exact median against a given one:", "", *ratios, ""]
+    if name == "rbf":
+        lines += median_in_passes({problem["name"]: problem for problem in problems})
+    if name == "scaling":
+        lines += [f"![Time and peak memory against n]({FIGURE})", ""]
+    return lines
 
 
-def busy(median: float, worst: float) -> str:
-    """How a sentence on the load of a machine ends."""
-    if median > 0.5:
-        return ": too busy for times and ratios to count, for code waits at barriers; errors and memory do."
-    return ": a busy machine, where ratios tell more than times." if worst > 0.1 else "."
-
-
-def others_load(results: Entry) -> list[str]:
-    """What the numbers are worth: how busy the machine was with something else."""
-    shares = [share for problem in results["problems"] if (share := problem.get("others_load")) is not None]
-    if not shares:
-        return []
-    return [
-        f"While timing, other processes used {np.median(shares):.0%} of the cores (median over problems, at "
-        f"worst {max(shares):.0%})" + busy(float(np.median(shares)), max(shares))
-    ]
-
-
-METHOD = """
-Every rival is checked before it is timed: at a small size against `gramless.reference` in float64, at full
-size against gramless in float64. A wrong one stays in the table, marked, with its error. Times are of
-float32 inputs on all cores, interleaved in one process (A B C A B C ...), so compare within a problem
-rather than across; a bold ratio is a row where the rival is faster. Peak memory is above the inputs, each
-rival in a process of its own. The floor is the time of the necessary FLOPs (each pair of rows or features
-once) at the FMA peak measured in the same rounds; the last column is the floor over our median. On a CPU with
-a matrix unit (amx) it may exceed 100 %: six products of bfloat16 make one of float32 there, and still take
-less time. The errors of problems run once are those of the small size.
-""".strip().replace("\n", " ")
-
-
-PEERS = """
-`pip install -c constraints.txt '.[bench,peers]'` brings the peers. Two more ask for a torchvision, and one of
-them for a numpy below 2, which cannot stand beside what is measured here. `pip install --no-deps
-lightly==1.6.0 thingsvision==2.7.3 torchtyping==0.1.5 typeguard==2.13.3` brings their own files, and of those
-the measured ones run without the packages around them. Who is not installed is named in its row.
-""".strip().replace("\n", " ")
-
-
-def another_machine(results: Entry) -> list[str]:
-    machine = results["machine"]
-    lines = ["", f"## On another machine, {machine['cpu']} with {machine['isa']}", ""]
-    for line in conditions(results):
-        lines += [line, ""]
-    return [*lines, *table(results["problems"]), ""]
-
-
-def document(*files: Entry) -> str:
-    results, *more = files
+def document(results: dict[str, Entry]) -> str:
     lines = ["# Benchmarks", "", "Generated by `python -m benchmarks.report`; do not edit.", ""]
-    for line in [*conditions(results), METHOD, PEERS]:
+    sections = list(results.values())
+    for line in [*(conditions(sections) if sections else []), METHOD, CHECKS, PACKAGES]:
         lines += [line, ""]
-    problems = results["problems"]
-    for group, title in TITLES.items():
-        of_group = [problem for problem in problems if problem["group"] == group]
-        if not of_group:
-            continue
-        lines += [f"## {title}", "", *table(of_group), ""]
-        if group == "median":
-            lines += median_in_passes({problem["name"]: problem for problem in problems})
-        if group == "scaling":
-            lines += [f"![Time and peak memory against n]({FIGURE})", ""]
-    for file in more:
-        lines += another_machine(file) if "problems" in file else []
-    for file in more:
-        lines += shipping_tables(file) if "shipping" in file else []
-    if WHOLE_MODELS.exists():
-        lines += section(json.loads(WHOLE_MODELS.read_text()))
+    if sections:
+        lines += [*kernels(sections), ""]
+    for name, (title, _) in SECTIONS.items():
+        if name in results:
+            lines += part(name, results[name])
+        else:
+            lines += [
+                f"## {title}",
+                "",
+                f"Not measured yet: `python -m benchmarks --section {name}` does.",
+                "",
+            ]
+    shipping = RESULTS / "shipping.json"
+    if shipping.exists():
+        lines += shipping_tables(json.loads(shipping.read_text()))
     return "\n".join(lines).rstrip() + "\n"
 
 
 def scaling_figure(problems: list[Entry], path: Path) -> None:
     """Time and peak memory against n, log-log, the floor drawn in."""
-    points = [problem for problem in problems if problem["series"]]
-    if not points:
-        return
+    points = sorted(problems, key=lambda problem: problem["n"])
     figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    d = max(problem["d"] for problem in points)
-    points = sorted((problem for problem in points if problem["d"] == d), key=lambda problem: problem["n"])
-    looks = {"gramless": "C0", "torch eager": "C1", "gramless.reference": "C2"}
-    for name, colour in looks.items():
-        there = [(p["n"], p["rivals"][name]) for p in points if "median_ms" in p["rivals"].get(name, {})]
-        if not there:
-            continue
-        sizes = [n for n, _ in there]
-        time_axes.plot(
-            sizes, [rival["median_ms"] for _, rival in there], "o-", color=colour, label=name, ms=4
-        )
-        memory = [(n, rival["peak_bytes"] / 1e6) for n, rival in there if rival.get("peak_bytes")]
-        memory_axes.plot(*zip(*memory, strict=True), "o-", color=colour, label=name, ms=4)
-    time_axes.plot(
-        [p["n"] for p in points], [p["floor_ms"] for p in points], "k--", lw=1, label="floor (FMA peak)"
-    )
+    for name, colour in {OURS: "C0", "torch eager": "C1", "gramless.reference": "C2"}.items():
+        ones = [(p["n"], p["contenders"][name]) for p in points if name in p["contenders"]]
+        found = [(n, q[1]) for n, one in ones if (q := quoted(name, one))]
+        if found:
+            time_axes.plot(*zip(*found, strict=True), "o-", color=colour, label=name, ms=4)
+        memory = [(n, one["peak_bytes"] / 1e6) for n, one in ones if one.get("peak_bytes")]
+        if memory:
+            memory_axes.plot(*zip(*memory, strict=True), "o-", color=colour, label=name, ms=4)
+    floors = [floor(p, "all") for p in points]
+    time_axes.plot([p["n"] for p in points], floors, "k--", lw=1, label="floor (FMA peak)")
     for axes, label in ((time_axes, "time (ms)"), (memory_axes, "peak memory above inputs (MB)")):
         axes.set(xscale="log", yscale="log", xlabel="rows n", ylabel=label)
         axes.xaxis.set_minor_formatter(plt.NullFormatter())
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.suptitle(f"RBF CKA of two representations, d = {d}, float32, sigma given")
+    figure.suptitle(f"RBF CKA of two representations, d = {points[0]['d']}, float32, sigma given")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
-def readme_table(results: Entry) -> str:
-    problems = {problem["name"]: problem for problem in results["problems"]}
-    rows = [
-        "| what | gramless | floor | memory | error | rivals: time, memory, error |",
-        "|---|---:|---:|---:|---:|---|",
+def _readme_row(problem: Entry) -> str:
+    ours = problem["contenders"][OURS]
+    own = quoted(OURS, ours)
+    others = []
+    for name, one in problem["contenders"].items():
+        found = quoted(name, one)
+        if own and found and name != OURS:
+            time = f"{duration(found[1])} ({times(own[1], found[1])})"
+            others.append(f"{name} {time}, {size(one.get('peak_bytes'))}, {error(one)}".replace(", ,", ","))
+    cells = [
+        f"{what(problem)}; {DATA[problem['data']]}",
+        duration(own and own[1]),
+        duration(floor(problem, "all")),
     ]
-    for name in README_ROWS:
-        if name not in problems or "median_ms" not in problems[name]["rivals"]["gramless"]:
-            continue
-        problem = problems[name]
-        ours = problem["rivals"]["gramless"]
-        others = []
-        for rival_name, rival in problem["rivals"].items():
-            if rival is not ours and "median_ms" in rival:
-                time = f"{duration(rival['median_ms'])} ({ratio(problem, rival)})"
-                others.append(f"{rival_name} {time}, {size(rival.get('peak_bytes'))}, {error(rival)}")
-        cells = [what(problem), duration(ours["median_ms"]), duration(problem["floor_ms"])]
-        cells += [size(ours.get("peak_bytes")), error(ours), "<br>".join(others) or "n x n does not fit"]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(
-        [*rows, "", *conditions(results), "All rows, and how: [docs/benchmarks.md](docs/benchmarks.md)."]
+    cells += [size(ours.get("peak_bytes")), error(ours), "<br>".join(others) or "n x n does not fit"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def readme_table(results: dict[str, Entry]) -> str:
+    problems = problems_of(results)
+    chosen = [problems[name] for name in README_ROWS if name in problems]
+    end = "All rows, and how they were measured: [docs/benchmarks.md](docs/benchmarks.md)."
+    if not chosen:
+        return f"Not measured yet: `python -m benchmarks` does.\n{end}"
+    rows = [
+        "| what | gramless | floor | memory | error | alternatives at their best: time, memory, error |",
+        "|---|---:|---:|---:|---:|---|",
+        *map(_readme_row, chosen),
+    ]
+    words = (
+        "Each in a process of its own, in turn; the floor is the necessary FLOPs at the machine's FMA peak. "
+        "A bold ratio is a row where the alternative is faster."
     )
+    return "\n".join([*rows, "", words, *conditions(list(results.values())), end])
 
 
-def write_readme(results: Entry) -> None:
+def write_readme(results: dict[str, Entry]) -> None:
     readme = ROOT / "README.md"
-    text = readme.read_text()
-    if BEGIN not in text or END not in text:
-        print(f"README.md has no {BEGIN} ... {END}: left alone")
-        return
-    before, rest = text.split(BEGIN, 1)
+    before, rest = readme.read_text().split(BEGIN, 1)
     after = rest.split(END, 1)[1]
     readme.write_text(f"{before}{BEGIN}\n{readme_table(results)}\n{END}{after}")
 
 
 def main() -> None:
-    results, *more = (json.loads(Path(name).read_text()) for name in sys.argv[1:])
-    scaling_figure(results["problems"], ROOT / "docs" / FIGURE)
-    (ROOT / "docs" / "benchmarks.md").write_text(document(results, *more))
+    results = read_results()
+    if "scaling" in results:
+        points = [problem for problem in results["scaling"]["problems"] if was_timed(problem)]
+        scaling_figure(points, ROOT / "docs" / FIGURE)
+    (ROOT / "docs" / "benchmarks.md").write_text(document(results))
     write_readme(results)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .__main__ import RESULTS, conditions
+from .environment import RESULTS, conditions
 
 ROOT = Path(__file__).parent.parent
 REPEATS = 5  # of what is quick

@@ -1,15 +1,17 @@
-"""What pages say of measurements, from the committed results: no page holds a number that nobody measured."""
+"""What pages say of measurements, from the committed results: no page holds any other number."""
 
 from __future__ import annotations
 
 import json
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "benchmarks/results"
+SECTIONS = ("nt_xent", "linear", "rbf", "linear_sweeps", "rbf_sweeps", "small", "field", "large")
+UNKNOWN = "(not measured yet)"
 Found = dict[str, Any]
 
 
@@ -33,17 +35,17 @@ def _panel(accuracy: Found, name: str) -> str:
     panel = next(panel for panel in accuracy["panels"] if panel["name"] == name)
     lines = [f"| {panel['against']} | " + " | ".join(f"{value:g}" for value in panel["values"]) + " |"]
     lines.append("|---|" + "---:|" * len(panel["values"]))
-    for rival, errors in panel["errors"].items():
-        lines.append(f"| {rival} | " + " | ".join(map(_error, errors)) + " |")
+    for name, errors in panel["errors"].items():
+        lines.append(f"| {name} | " + " | ".join(map(_error, errors)) + " |")
     return "\n".join(lines)
 
 
 def _more_accurate(accuracy: Found) -> str:
-    """Everywhere somebody else is nearer to the truth, by more than half."""
+    """Everywhere an alternative is nearer to the truth, by more than half."""
     rows = []
     for panel in accuracy["panels"]:
         ours = panel["errors"]["gramless"]
-        for rival, errors in panel["errors"].items():
+        for name, errors in panel["errors"].items():
             wins = [
                 f"{value:g}"
                 for value, own, theirs in zip(panel["values"], ours, errors, strict=True)
@@ -53,99 +55,134 @@ def _more_accurate(accuracy: Found) -> str:
                 pairs = zip(ours, errors, strict=True)
                 worst = max((own / max(theirs, 1e-17) for own, theirs in pairs if own and theirs), default=1)
                 most = "more than 1,000" if worst > 1000 else f"{worst:.2g}"
-                rows.append(f"| {panel['title']} | {rival} | {panel['against']} {', '.join(wins)} | {most} |")
-    head = "| errors of | who is nearer | where | at most, times |\n|---|---|---|---:|\n"
-    return head + "\n".join(rows) if rows else "Nobody, in what was measured."
+                rows.append(f"| {panel['title']} | {name} | {panel['against']} {', '.join(wins)} | {most} |")
+    head = "| errors of | what is nearer | where | at most, times |\n|---|---|---|---:|\n"
+    return head + "\n".join(rows) if rows else "None, in what was measured."
 
 
-def _ahead(results: Found, cost: str) -> Iterator[tuple[Found, str, float, float]]:
-    """(problem, rival, our cost, theirs) wherever a rival with the right answer has less of it."""
-    for problem in results["problems"]:
-        ours = problem["rivals"].get("gramless", {}).get(cost)
-        for name, rival in problem["rivals"].items():
-            theirs = rival.get(cost)
-            if ours is not None and theirs is not None and theirs < ours and not rival.get("wrong"):
+def _problems() -> list[Found]:
+    """All problems whose times were measured."""
+    files = [RESULTS / f"{name}.json" for name in SECTIONS]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    return [problem for section in found for problem in section["problems"] if "peak_gflops" in problem]
+
+
+def _costs() -> list[Found]:
+    """Problems of the curves of costs."""
+    file = RESULTS / "costs.json"
+    found = json.loads(file.read_text(encoding="utf-8"))["problems"] if file.exists() else []
+    return [problem for problem in found if "peak_gflops" in problem]
+
+
+def _best(one: Found, by: str, threads: tuple[str, ...] | None = None) -> float | None:
+    """The least milliseconds of a contender: "wall_ms", or "cpu_ms" of a number of threads."""
+    runs = [run for name, run in one.get("times", {}).items() if threads is None or name in threads]
+    return min((run[by]["median"] for run in runs if by in run), default=None)
+
+
+def _wall(name: str, one: Found) -> float | None:
+    """Ours as it comes, an alternative with the threads that are best for it."""
+    return _best(one, "wall_ms", ("default",) if name == "gramless" else None)
+
+
+def _cpu(name: str, one: Found) -> float | None:
+    return _best(one, "cpu_ms", ("1",))
+
+
+def _memory(name: str, one: Found) -> float | None:
+    found: float | None = one.get("peak_bytes")
+    return found
+
+
+Cost = Callable[[str, Found], float | None]
+
+
+def _ahead(problems: list[Found], cost: Cost) -> Iterator[tuple[Found, str, float, float]]:
+    """(problem, alternative, our cost, its cost) wherever one with the right answer has less of it."""
+    for problem in problems:
+        ours = cost("gramless", problem["contenders"].get("gramless", {}))
+        for name, one in problem["contenders"].items():
+            theirs = cost(name, one)
+            if ours is not None and theirs is not None and theirs < ours and not one.get("wrong"):
                 yield problem, name, ours, theirs
 
 
-def _faster(results: Found) -> list[str]:
-    return [
-        f"| `{problem['name']}` | {name} | {ours:.4g} | {theirs:.4g} |"
-        for problem, name, ours, theirs in _ahead(results, "median_ms")
-    ]
-
-
-def _cheaper(costs: Found) -> list[str]:
-    """Points of the cost curves, one thread, where somebody else takes less CPU time."""
+def _alternatives_that_win() -> str:
+    """Where an alternative with the right answer is faster: all cores by the clock, one by CPU time."""
+    problems = _problems()
+    if not problems:
+        return UNKNOWN
     rows = []
-    for curve, points in costs["curves"].items():
-        ours = {(p["n"], p["d"]): p["cpu_seconds"] for p in points if p["rival"] == "gramless"}
-        for point in points:
-            own, theirs = ours[point["n"], point["d"]], point["cpu_seconds"]
-            if theirs < own:
-                where = f"n {point['n']}, d {point['d']}"
-                rows.append(
-                    f"| `{curve}`, {where} | {point['rival']} | {own * 1e3:.2g} | {theirs * 1e3:.2g} |"
-                )
-    return rows
-
-
-def _rivals_that_win(costs: Found) -> str:
-    """What the committed benchmarks have of rivals with the right answer that are faster."""
-    found = [_read(path.name) for path in sorted(RESULTS.glob("*.json")) if path.name != "quick.json"]
-    rows = [row for results in found if "problems" in results for row in _faster(results)] + _cheaper(costs)
+    for words, cost, chosen in (
+        ("time", _wall, problems),
+        ("CPU time, one thread", _cpu, [*problems, *_costs()]),
+    ):
+        for problem, name, ours, theirs in _ahead(chosen, cost):
+            rows.append(f"| `{problem['name']}` | {words} | {name} | {ours:.4g} | {theirs:.4g} |")
     if not rows:
         return "In the committed results there is no such row."
-    return "| problem | who is faster | gramless, ms | rival, ms |\n|---|---|---:|---:|\n" + "\n".join(rows)
+    head = (
+        "| problem | measured | what is faster | gramless, ms | alternative, ms |\n|---|---|---|---:|---:|\n"
+    )
+    return head + "\n".join(rows)
 
 
 LEAST_ROWS = 256  # of problems whose memory counts: below, it is what threads start with
-# By problem: why somebody else takes less memory.
+# By problem: why an alternative needs less memory.
 LESS_MEMORY = {
     "linear-512-2048": "its Gram matrices have 1 MB each; our two threads keep packed rows of 2,048 columns",
     "field-rbf": "it stores next to nothing; ours are the tiles of two threads",
 }
 
 
-def _less_memory(results: Found) -> list[str]:
-    return [
+def _alternatives_with_less_memory() -> str:
+    """Where an alternative with the right answer needs less memory."""
+    if not _problems():
+        return UNKNOWN
+    rows = [
         f"| `{problem['name']}` | {name} | {ours / 1e6:.3g} | {theirs / 1e6:.3g} "
         f"| {LESS_MEMORY.get(problem['name'], '')} |"
-        for problem, name, ours, theirs in _ahead(results, "peak_bytes")
+        for problem, name, ours, theirs in _ahead(_problems(), _memory)
         if problem["n"] >= LEAST_ROWS
     ]
-
-
-def _rivals_with_less_memory() -> str:
-    """What the committed benchmarks have of rivals with the right answer that take less memory."""
-    found = [_read(path.name) for path in sorted(RESULTS.glob("*.json")) if path.name != "quick.json"]
-    rows = [row for results in found if "problems" in results for row in _less_memory(results)]
     if not rows:
         return "In the committed results there is no such row."
-    return (
-        "| problem | who takes less | gramless, MB | rival, MB | why |\n|---|---|---:|---:|---|\n"
-        + "\n".join(rows)
-    )
+    head = "| problem | what needs less | gramless, MB | alternative, MB | why |\n|---|---|---:|---:|---|\n"
+    return head + "\n".join(rows)
 
 
-def _exponent(costs: Found, curve: str, cost: str, against: str) -> str:
+def _exponent(curve: str, cost: Cost, against: str) -> str:
     """Of the power law through the last two points of ours."""
-    own = [point for point in costs["curves"][curve] if point["rival"] == "gramless"][-2:]
-    (x, y), (later_x, later_y) = ((point[against], point[cost]) for point in own)
-    return f"{math.log(later_y / y) / math.log(later_x / x):.2f}"
+    points = [problem for problem in _costs() if problem["curve"] == curve]
+    found = [(point[against], cost("gramless", point["contenders"]["gramless"])) for point in points[-2:]]
+    if len(found) < 2 or not found[0][1] or not found[1][1]:
+        return UNKNOWN
+    (x, y), (later_x, later_y) = found
+    return f"{math.log(later_y / y) / math.log(later_x / x):.2f}"  # type: ignore[operator]
 
 
-def _engine(results: Found) -> str:
+def _engine() -> str:
     """Of RBF CKA, sigma given: what is reached of the peak, and what ratio to n x n code the floor allows."""
     lines = ["| n | d | of the FMA peak | torch eager, times ours | torch eager, times the floor |"]
     lines.append("|---:|---:|---:|---:|---:|")
-    for problem in results["problems"]:
-        if problem["group"] == "engine" and problem["bandwidth"] == "given":
-            ours, theirs = (problem["rivals"][name]["median_ms"] for name in ("gramless", "torch eager"))
-            floor = problem["floor_ms"]
-            ratios = f"{floor / ours:.0%} | {theirs / ours:.1f} | {theirs / floor:.1f}"
-            lines.append(f"| {problem['n']:,} | {problem['d']:,} | {ratios} |")
-    return "\n".join(lines)
+    for name in ("rbf-8192-64", "rbf-8192-128", "rbf-8192-512", "rbf-4096-2048"):
+        for problem in _problems():
+            if problem["name"] == name:
+                lines.append(f"| {problem['n']:,} | {problem['d']:,} | {_against_floor(problem)} |")
+    return "\n".join(lines) if len(lines) > 2 else UNKNOWN
+
+
+def _against_floor(problem: Found) -> str:
+    floor = problem["flops"] / problem["peak_gflops"]["all"] / 1e6
+    ours, theirs = (_wall(name, problem["contenders"].get(name, {})) for name in ("gramless", "torch eager"))
+    if ours is None or theirs is None:
+        return "| |"
+    return f"{floor / ours:.0%} | {theirs / ours:.1f} | {theirs / floor:.1f}"
+
+
+def _measured_on(name: str) -> str:
+    """Machine and versions of a file of results."""
+    return _machine(_read(name)) if (RESULTS / name).exists() else UNKNOWN
 
 
 def _emulator_faults() -> list[Found]:
@@ -156,13 +193,14 @@ def _emulator_faults() -> list[Found]:
 
 def substitutions() -> dict[str, str]:
     """By name, what stands in {{ name }}."""
-    accuracy, costs, results = _read("accuracy.json"), _read("costs.json"), _read("zen5-2-cores.json")
+    accuracy = _read("accuracy.json")
     panels = {panel["name"]: _panel(accuracy, panel["name"]) for panel in accuracy["panels"]}
+    curves = ("rbf_rows", "linear_rows", "nt_xent_rows", "rbf_columns", "nt_xent_columns")
     exponents = {
-        f"exponent_{curve}_{cost}": _exponent(costs, curve, cost, "n" if curve.endswith("rows") else "d")
-        for curve in costs["curves"]
-        for cost in ("cpu_seconds", "peak_bytes")
-        if cost == "cpu_seconds" or curve.endswith("rows")
+        f"exponent_{curve}_{name}": _exponent(curve, cost, "n" if curve.endswith("rows") else "d")
+        for curve in curves
+        for name, cost in (("cpu_seconds", _cpu), ("peak_bytes", _memory))
+        if name == "cpu_seconds" or curve.endswith("rows")
     }
     emulator_faults = _emulator_faults()
     return {
@@ -170,11 +208,11 @@ def substitutions() -> dict[str, str]:
         **exponents,
         "emulator_faults": str(len(emulator_faults)),
         "emulator_races": str(sum(fault.get("race", False) for fault in emulator_faults)),
-        "engine": _engine(results),
+        "engine": _engine(),
         "machine_accuracy": _machine(accuracy),
-        "machine_benchmarks": _machine(results),
-        "machine_costs": _machine(costs),
+        "machine_benchmarks": _measured_on("rbf.json"),
+        "machine_costs": _measured_on("costs.json"),
         "more_accurate": _more_accurate(accuracy),
-        "rivals_that_win": _rivals_that_win(costs),
-        "rivals_with_less_memory": _rivals_with_less_memory(),
+        "alternatives_that_win": _alternatives_that_win(),
+        "alternatives_with_less_memory": _alternatives_with_less_memory(),
     }

@@ -1,4 +1,4 @@
-"""What benchmarks say: a part of a package alone, a rival that is not there, what another process took."""
+"""What benchmarks say: a part of a package alone, a package that is not there, what another process took."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-FIELDS = ("kind", "n", "d", "layers", "kernel", "bandwidth", "estimator", "offset")
 parts = pytest.importorskip("benchmarks.parts")
 
 
@@ -37,23 +36,6 @@ def test_a_part_comes_without_the_packages_around_it(heavy):
 def test_a_part_of_what_is_not_installed_says_so():
     with pytest.raises(ModuleNotFoundError, match="no_such_package is not installed"):
         parts.part("no_such_package.part")
-
-
-def test_a_rival_that_is_not_installed_stands_in_its_row():
-    pytest.importorskip("torch")
-    pytest.importorskip("matplotlib")
-    from benchmarks.measure import absent
-    from benchmarks.problems import PROBLEMS
-    from benchmarks.rivals import Rival
-    from benchmarks.tables import table
-
-    nobody = Rival("nobody", "no_such_package", lambda problem: True, lambda problem, xs: 0)
-    problem = PROBLEMS["field-rbf"]
-    assert absent(problem, [nobody]) == {"nobody": {"failed": "not installed"}}
-    entry = {name: getattr(problem, name) for name in FIELDS}
-    row = table([entry | {"rivals": absent(problem, [nobody])}])[-1]
-    assert row.endswith("| nobody | not installed | | | | | | |")
-    assert absent(PROBLEMS["sweep-rbf"], [nobody]) == {}  # where only others are asked for
 
 
 def test_time_and_memory_are_those_of_the_command_and_its_children():

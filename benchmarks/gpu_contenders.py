@@ -1,4 +1,4 @@
-"""Who is measured on a GPU: gramless, the obvious torch code eager and compiled, and the analytic gradient.
+"""What is measured on a GPU: gramless, the obvious torch code eager and compiled, and the analytic gradient.
 
 All of them take tensors of any device, so that a CPU can check the answers. Products are made in the dtype of
 the inputs, everything else in float32, as autocast does it.
@@ -16,8 +16,9 @@ import gramless as gl
 import torch
 from torch import Tensor
 
-from .losses import torch_cka
-from .obvious import torch_run
+from .contenders import torch_code
+from .contenders.ours import kernel_of
+from .contenders.torch_losses import torch_cka
 from .problems import Problem
 
 Answer = list[Tensor]  # the value, then the gradients
@@ -25,7 +26,7 @@ Run = Callable[[Problem, Sequence[Tensor]], Answer]
 
 
 def gramless_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
-    kernel, estimator = problem.gramless_kernel, problem.estimator
+    kernel, estimator = kernel_of(problem), problem.estimator
     if problem.kind == "nt_xent":
         return _step(lambda x, y: gl.nt_xent(x, y, temperature=problem.temperature), xs)
     if problem.kind == "cka_grad":
@@ -66,7 +67,7 @@ def eager_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
         return _step(lambda x, y: _nt_xent(x, y, problem.temperature), xs)
     if problem.kind == "cka_grad":
         return _step(lambda x, y: torch_cka(problem, x.float(), y.float()), xs)
-    return [torch_run(problem, [x.float() for x in xs])]
+    return [torch_code.run(problem, [x.float() for x in xs])]
 
 
 @cache
@@ -103,7 +104,7 @@ def stored_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
 
 
 @dataclass(frozen=True)
-class GpuRival:
+class GpuContender:
     name: str
     can: Callable[[Problem], bool]
     run: Run
@@ -121,10 +122,10 @@ def _has_turns(problem: Problem) -> bool:
     return capability == (9, 0) and (narrow or problem.kind in ("pair", "cka_grad"))
 
 
-GPU_RIVALS = [
-    GpuRival("gramless", lambda problem: True, gramless_run),
-    GpuRival("gramless, Hopper tiles", _has_turns, hopper_run),
-    GpuRival("torch eager", _stores, eager_run),
-    GpuRival("torch.compile", lambda p: _stores(p) and p.kind == "nt_xent", compiled_run),
-    GpuRival("stored matrix", lambda p: _stores(p) and p.kind == "nt_xent", stored_run),
+GPU_CONTENDERS = [
+    GpuContender("gramless", lambda problem: True, gramless_run),
+    GpuContender("gramless, Hopper tiles", _has_turns, hopper_run),
+    GpuContender("torch eager", _stores, eager_run),
+    GpuContender("torch.compile", lambda p: _stores(p) and p.kind == "nt_xent", compiled_run),
+    GpuContender("stored matrix", lambda p: _stores(p) and p.kind == "nt_xent", stored_run),
 ]

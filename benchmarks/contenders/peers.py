@@ -1,4 +1,4 @@
-"""What peers compute, called as their documentation shows it; each has the inputs it likes best."""
+"""What other packages compute, called as their documentation shows it, on the inputs each likes best."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from .obvious import gram_cka
-from .parts import part
-from .problems import Problem
+from ..parts import part
+from ..problems import Problem
 
 
 def pytorch_cka_run(problem: Problem, xs: Sequence[Any]) -> Any:
@@ -48,12 +46,24 @@ def thingsvision_run(problem: Problem, xs: Sequence[Any]) -> Any:
     return cka(m=problem.n, kernel=problem.kernel, **options).compare(xs[0], xs[1])
 
 
+def _unbiased_cka(k: Any, l: Any) -> Any:
+    """In numpy, from Gram matrices whose diagonals may be overwritten."""
+    n = len(k)
+
+    def hsic(k: Any, l: Any) -> Any:
+        r, s = k.sum(1), l.sum(1)
+        return np.vdot(k, l) + r.sum() * s.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (r @ s)
+
+    for matrix in (k, l):
+        np.fill_diagonal(matrix, 0)
+    return hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l))
+
+
 def sklearn_run(problem: Problem, xs: Sequence[Any]) -> Any:
     """Gram matrices are all that it has."""
     from sklearn.metrics.pairwise import rbf_kernel
 
-    k, l = (torch.from_numpy(rbf_kernel(x, gamma=0.5 / problem.sigma**2)) for x in xs)
-    return gram_cka(problem, k, l)
+    return _unbiased_cka(*(rbf_kernel(x, gamma=0.5 / problem.sigma**2) for x in xs))
 
 
 def scipy_run(problem: Problem, xs: Sequence[Any]) -> Any:
@@ -63,8 +73,7 @@ def scipy_run(problem: Problem, xs: Sequence[Any]) -> Any:
     if problem.kind == "median":
         return np.median(pdist(xs[0]))
     pairs = [np.exp(-0.5 / problem.sigma**2 * pdist(x, "sqeuclidean")) for x in xs]
-    k, l = (torch.from_numpy(squareform(values)) for values in pairs)
-    return gram_cka(problem, k, l)
+    return _unbiased_cka(*map(squareform, pairs))
 
 
 def keops_run(problem: Problem, xs: Sequence[Any]) -> Any:

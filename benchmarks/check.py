@@ -1,0 +1,108 @@
+"""Answers before times: errors of every contender on several data sets, and peak memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .contenders import Contender, truths
+from .data import available, inputs
+from .problems import Data, Problem
+from .processes import Process, Processes, alone
+
+FAR = 1e-3  # an answer further than this from the truth is wrong on that data set
+LARGE_FLOPS = 3e10  # above, the full size is checked on the data that is timed alone
+Found = dict[str, Any]
+
+
+def given(problem: Problem, data: Data) -> tuple[Problem, list[str]]:
+    """The problem with the bandwidth of that data, and the files of its inputs."""
+    made = inputs(problem, data)
+    return replace(problem, data=data, sigma=made.sigma), made.files
+
+
+def _of(found: Processes, contender: Contender) -> Process:
+    """On one thread where that can be chosen: threads that wait for each other are slow on a busy machine."""
+    return found.of(contender, "1" if contender.threads else "default")
+
+
+def _answer(run: Process, problem: Problem, data: Data, file: Path) -> Any:
+    """An array, or why there is none."""
+    told, files = given(problem, data)
+    reply = run.ask("load", problem=told.as_json(), files=files, copies=1)
+    if "failed" not in reply:
+        reply = run.ask("answer", out=str(file))
+    return reply["failed"] if "failed" in reply else np.load(file)
+
+
+def _error(answer: Any, truth: Any, relative: bool) -> float:
+    scale = max(float(np.max(np.abs(truth))), 1e-300) if relative else 1.0
+    return float(np.max(np.abs(answer - truth))) / scale
+
+
+def _cases(problem: Problem, quick: bool) -> Iterator[tuple[str, Problem, Data]]:
+    """Small sizes on all data, the full size on all or on what is timed."""
+    kinds = [data for data in available(problem) if not quick or data in ("gaussian", problem.data)]
+    for data in kinds:
+        yield "small", problem.small(), data
+    if problem.once:
+        return
+    for data in kinds:
+        if data == problem.data or problem.flops <= LARGE_FLOPS:
+            yield "full", problem, data
+
+
+def errors(
+    problem: Problem, contenders: list[Contender], found: Processes, quick: bool = False
+) -> dict[str, Found]:
+    """{"small": {data: error}, "full": {data: error}, "wrong": [data, ...]} by contender, or {"failed": why}.
+
+    At a small size against the reference in float64, at full size against gramless in float64. An error that
+    is no number is None.
+    """
+    result: dict[str, Found] = {c.name: {"small": {}, "full": {}, "wrong": []} for c in contenders}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "answer.npy"
+        for size, sized, data in _cases(problem, quick):
+            teller = truths(problem)[size == "full"]
+            truth = _answer(_of(found, teller), sized, data, file)
+            if isinstance(truth, str):
+                raise RuntimeError(f"{problem.name}, {data}, {size}: no truth: {truth}")
+            for contender in contenders:
+                entry = result[contender.name]
+                if "failed" in entry or (contender.compiles and size == "small"):
+                    continue
+                answer = _answer(_of(found, contender), sized, data, file)
+                if isinstance(answer, str):
+                    entry["failed"] = answer
+                    continue
+                error = _error(answer, truth, problem.relative or problem.kind == "step")
+                entry[size][data] = error if np.isfinite(error) else None
+                if not error <= FAR and data not in entry["wrong"]:
+                    entry["wrong"].append(data)
+    return result
+
+
+def verdict(entry: Found) -> bool:
+    """Whether a contender counts as wrong: on more than one data set, or on all there are."""
+    kinds = set(entry["small"]) | set(entry["full"])
+    return len(entry["wrong"]) >= min(2, len(kinds))
+
+
+def peak_bytes(problem: Problem, contender: Contender) -> int | None:
+    """Of one call above what was there, in a process of its own whose libraries and threads are ready."""
+    with alone(contender, "default" if "default" in problem.threads else problem.threads[0]) as process:
+        for sized in (replace(problem.small(), n=min(problem.n, 64)), problem):
+            told, files = given(sized, problem.data)
+            reply = process.ask("load", problem=told.as_json(), files=files, copies=1)
+            if "failed" in reply:
+                return None
+            if sized is problem:
+                return process.ask("peak").get("peak_bytes")
+            process.ask("peak")
+    return None

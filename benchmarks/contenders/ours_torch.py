@@ -1,0 +1,51 @@
+"""gramless on torch tensors: losses and similarities forward and backward, and inputs of 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gramless as gl
+import torch
+
+from ..problems import TRAINED, Problem
+from . import ours
+from .trained import Trained
+
+
+def loss_of(problem: Problem, x: Any, y: Any) -> Any:
+    if problem.kind == "cka_grad":
+        return gl.cka(x, y, kernel=ours.kernel_of(problem), estimator=problem.estimator)
+    return {"nt_xent": gl.nt_xent, "info_nce": gl.info_nce}[problem.kind](
+        x, y, temperature=problem.temperature
+    )
+
+
+def run(problem: Problem, xs: Sequence[Any]) -> Any:
+    if problem.kind not in TRAINED:
+        return ours.run(problem, xs)
+    for x in xs:
+        x.grad = None
+    loss = loss_of(problem, *xs)
+    loss.backward()
+    return Trained(problem, loss.detach(), [x.grad for x in xs])
+
+
+def in_float64(problem: Problem, xs: Sequence[Any]) -> Any:
+    doubles = [x.detach().double().requires_grad_(problem.kind in TRAINED) for x in xs]
+    return run(problem, doubles)
+
+
+def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    """`gramless.reference`; CKA, whose reference has no gradient, from autograd in float64."""
+    from .torch_losses import forward_and_backward, torch_loss
+
+    if problem.kind not in TRAINED:
+        return ours.reference_run(problem, [x.double().numpy() for x in xs])
+    if problem.kind == "cka_grad":
+        doubles = [x.detach().double().requires_grad_() for x in xs]
+        return forward_and_backward(torch_loss, problem, doubles)
+    arrays = [x.detach().numpy() for x in xs]
+    value_and_grad = getattr(gl.reference, f"{problem.kind}_value_and_grad")
+    loss, grads = value_and_grad(*arrays, temperature=problem.temperature)
+    return Trained(problem, torch.tensor(loss), grads[:2])

@@ -1,0 +1,123 @@
+"""Tables of sections that are no comparison row by row: training steps, networks, dtypes, neighbours."""
+
+from __future__ import annotations
+
+from .tables import OURS, Entry, best, duration, error, number, one_thread, quoted, rows_of, size, times
+
+FORWARD, LAST = "forward passes alone", "forward passes alone, channels last"
+
+
+def training(problems: list[Entry]) -> list[str]:
+    """Which part of a step a loss is, and the memory of the whole step."""
+    rows = [
+        "| encoder | pairs | loss by | step | p20 - p80 | the loss's part of it | steps, ratio | loss, ratio "
+        "| memory |",
+        "|---|---:|---|---:|---|---:|---:|---:|---:|",
+    ]
+    for problem in problems:
+        ours = problem["contenders"][OURS]
+        for name, one in problem["contenders"].items():
+            found, own = quoted(name, one), quoted(OURS, ours)
+            if not found or not own:
+                continue
+            run = one["times"][found[0]]
+            parts = [own[1] * ours["times"][own[0]]["share"], found[1] * run["share"]]
+            spread = f"{duration(run['wall_ms']['p20'])} - {duration(run['wall_ms']['p80'])}"
+            ratios = ["", ""] if name == OURS else [times(own[1], found[1]), times(*parts)]
+            cells = [problem["encoder"], f"{problem['n'] // 2:,}", name, duration(found[1]), spread]
+            cells += [f"{run['share']:.1%}", *ratios, size(one.get("peak_bytes"))]
+            rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def models(problems: list[Entry]) -> list[str]:
+    """What two networks cost, and which part of it are forward passes."""
+    rows = [
+        "| who | CPU time, one thread | every round, by the clock | forward passes | over them | error |",
+        "|---|---:|---|---:|---:|---|",
+    ]
+    for problem in problems:
+        if not problem["timed"] or "peak_gflops" not in problem:
+            continue
+        cpu = {name: one_thread(one) for name, one in problem["contenders"].items() if "failed" not in one}
+        for name, ms in cpu.items():
+            forward = cpu.get(LAST if name.startswith(OURS) else FORWARD)
+            one = problem["contenders"][name]
+            rounds = ", ".join(duration(value) for value in one["times"]["1"]["rounds_ms"])
+            parts = ["", ""]
+            if forward and ms and name not in (FORWARD, LAST):
+                parts = [f"{forward / ms:.0%}", f"{ms / forward - 1:+.0%}"]
+            wrong = "" if name in (FORWARD, LAST) else error(one)
+            rows.append(f"| {name} | {duration(ms)} | {rounds} | {parts[0]} | {parts[1]} | {wrong} |")
+    memory = [
+        f"{size(one['peak_bytes'])} for {problem['n']:,}"
+        for problem in problems
+        for one in problem["contenders"].values()
+        if one.get("peak_bytes")
+    ]
+    if memory:
+        rows += [
+            "",
+            f"Peak memory of the minibatch comparison above its networks: {', '.join(memory)} images.",
+        ]
+    return rows
+
+
+def sixteen_bits(problems: list[Entry]) -> list[str]:
+    rows = [
+        "| kernel | inputs | time | times float32 | CPU time, one thread | times float32 | error |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    first: Entry = {}
+    for problem in problems:
+        one = problem["contenders"][OURS]
+        if problem["dtype"] == "float32":
+            first = one
+        found, base = best(one), best(first)
+        if not found or not base:
+            continue
+        pairs = [times(base[1], found[1]), times(one_thread(first), one_thread(one))]
+        cells = [problem["kernel"], problem["dtype"], duration(found[1]), pairs[0].strip("*")]
+        cells += [duration(one_thread(one)), pairs[1].strip("*"), error(one)]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def beside(problems: list[Entry]) -> list[str]:
+    """The same calls after other threads of their process have worked."""
+    columns = ("", "torch", "numpy", "gramless")
+    calls: dict[tuple[str, str], dict[str, str]] = {}
+    for problem in problems:
+        words = "NT-Xent, 2N 64, D 128" if problem["kind"] == "nt_xent" else f"linear CKA, {rows_of(problem)}"
+        for name, one in problem["contenders"].items():
+            found = one.get("times", {}).get("default", {}).get("wall_ms")
+            if found:
+                calls.setdefault((words, name), {})[problem["beside"]] = duration(found["median"])
+    head = "| call | who | alone | after torch | after numpy | after gramless |"
+    rows = [head, "|---|---|---:|---:|---:|---:|"]
+    for (words, name), cells in calls.items():
+        rows.append(f"| {words} | {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
+    return rows
+
+
+def medians(problems: list[Entry]) -> list[str]:
+    """kernel="rbf", whose bandwidth is the median, against a bandwidth that is given."""
+    by_name = {problem["name"]: problem for problem in problems}
+    rows = [
+        '| what | `kernel="rbf"` | sigma given | ratio | ratio, one thread |',
+        "|---|---:|---:|---:|---:|",
+    ]
+    for problem in problems:
+        given = by_name.get(problem["name"].replace("rbf-median-", "rbf-"))
+        if given is None or given is problem or "rbf-median-" not in problem["name"]:
+            continue
+        ones = [entry["contenders"][OURS] for entry in (problem, given)]
+        found = [quoted(OURS, one) for one in ones]
+        if found[0] and found[1]:
+            cpu = [one_thread(one) for one in ones]
+            layers = f"{problem['layers']} layers, " if problem["kind"] == "sweep" else ""
+            cells = [f"{layers}{rows_of(problem)}", duration(found[0][1]), duration(found[1][1])]
+            cells += [number(found[0][1] / found[1][1])]
+            cells += [number(cpu[0] / cpu[1]) if cpu[0] and cpu[1] else ""]
+            rows.append("| " + " | ".join(cells) + " |")
+    return rows if len(rows) > 2 else []
