@@ -192,6 +192,6 @@ def run_section(path: Path, name: str, title: str, problems: list[Problem], opti
             measure(problem, results, found, options)
         results.keep(problems)
         results.save()
-        if commit() != about["commit"]:
+        if commit() != about["commit"] and not options.prepare:
             raise RuntimeError(f"{name}: the commit changed while it was measured: measure it again")
     return True

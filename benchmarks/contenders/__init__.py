@@ -184,8 +184,8 @@ SIMILARITIES = [
     _torch("pykeops", "pykeops", "peers:keops_run", _given_rbf, "tensors", "pykeops", *STATISTICS),
 ]
 LOSS_PACKAGES = [
-    _torch("lightly", "lightly", "torch_losses:lightly_run", _nt_xent(8192), "leaves", "lightly", *STATISTICS),
-    _torch("infonce", "infonce", "torch_losses:infonce_run", _nt_xent(8192), "leaves", "infonce", *STATISTICS),
+    _torch("lightly", "lightly", "torch_losses:lightly_run", _nt_xent(8192), "leaves", "lightly"),
+    _torch("infonce", "infonce", "torch_losses:infonce_run", _nt_xent(8192), "leaves", "infonce"),
     _torch(  # cubic memory
         "pytorch-metric-learning", "pytorch_metric_learning", "torch_losses:pml_run", _nt_xent(128), "leaves",
         "pytorch_metric_learning", *STATISTICS,
