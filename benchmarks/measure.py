@@ -24,13 +24,16 @@ class Run:
     """What one contender on a number of threads took so far."""
 
     process: Process
+    long: bool = False
     rounds: list[Found] = field(default_factory=list)
     failed: str = ""
 
     def turn(self, seconds: float) -> None:
         if self.failed:
             return
-        warm = 0 if self.rounds else 2 if self.process.contender.compiles else 1
+        warm = 0 if self.rounds or self.long else 1
+        if self.process.contender.compiles and not self.rounds:
+            warm = 2
         reply = self.process.ask("time", seconds=seconds, warm=warm)
         self.failed = reply.get("failed", "")
         if not self.failed:
@@ -67,13 +70,15 @@ def runs_of(problem: Problem, contenders: list[Contender], found: Processes) -> 
     """Loaded with their inputs, by name and threads: as asked, and on all cores if its default is another."""
     runs = {}
     for contender in contenders:
-        for threads in problem.threads if contender.threads else ALL:
-            runs[contender.name, threads] = Run(found.of(contender, threads))
+        chosen = problem.threads if contender.threads else ALL
+        for threads in chosen:
+            if contender.is_ours or threads in problem.alternatives:
+                runs[contender.name, threads] = Run(found.of(contender, threads), problem.long)
         every = str(cpu_count())
         if contender.threads and "default" in problem.threads:
             default = runs[contender.name, "default"].process.threads_found
             if default is not None and str(default) != every:
-                runs[contender.name, every] = Run(found.of(contender, every))
+                runs[contender.name, every] = Run(found.of(contender, every), problem.long)
     for run in runs.values():
         told, files = given(problem, problem.data)
         run.failed = run.process.ask("load", problem=told.as_json(), files=files).get("failed", "")

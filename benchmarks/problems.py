@@ -40,6 +40,7 @@ class Problem:
     sigma: float = 0.0  # of a given bandwidth; comes with the data
     only: tuple[str, ...] = ()  # contenders; empty: all that can
     threads: tuple[str, ...] = BOTH
+    alternatives: tuple[str, ...] = BOTH  # threads that are tried for alternatives, of these
     once: bool = False  # too long to repeat: a single call, not warmed up
     memory: bool = False  # whether the peak memory is measured
     timed: bool = True
@@ -69,6 +70,11 @@ class Problem:
         return min(gram, features) if self.kernel == "linear" else gram
 
     @property
+    def long(self) -> bool:
+        """Whether a call takes about a second on one thread, or more."""
+        return self.flops > 1e11 or (self.kind == "step" and self.n > 1024)
+
+    @property
     def relative(self) -> bool:
         """Whether errors are taken relative to the answer, whose size is not about 1."""
         return self.kind in ("median", "distances")
@@ -82,7 +88,7 @@ class Problem:
 
 
 def from_json(fields: dict[str, Any]) -> Problem:
-    return Problem(**fields | {name: tuple(fields[name]) for name in ("only", "threads")})
+    return Problem(**fields | {name: tuple(fields[name]) for name in ("only", "threads", "alternatives")})
 
 
 def quick(problem: Problem) -> Problem:

@@ -36,15 +36,21 @@ class Process:
             cwd=ROOT,
         )
         self.failed = self._read(START_SECONDS).get("failed")
-        self._signal(signal.SIGSTOP)
+        self._stop()
 
     @property
     def pid(self) -> int:
         return self._popen.pid
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _resume(self) -> None:
         if self._popen.poll() is None:
-            os.kill(self._popen.pid, number)
+            os.kill(self.pid, signal.SIGCONT)
+
+    def _stop(self) -> None:
+        """Returns when all its threads are stopped, or it has ended."""
+        if self._popen.poll() is None:
+            os.kill(self.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _read(self, seconds: float) -> dict[str, Any]:
         assert self._popen.stdout is not None
@@ -66,7 +72,7 @@ class Process:
         if self.failed:
             return {"failed": self.failed}
         assert self._popen.stdin is not None
-        self._signal(signal.SIGCONT)
+        self._resume()
         try:
             self._popen.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
             self._popen.stdin.flush()
@@ -75,7 +81,7 @@ class Process:
             reply = {"failed": self._last_words()}
         if self._popen.poll() is not None:
             self.failed = reply.get("failed", "ended")
-        self._signal(signal.SIGSTOP)
+        self._stop()
         return reply
 
     @cached_property

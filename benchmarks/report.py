@@ -63,12 +63,13 @@ README_ROWS = (
 )
 METHOD = """
 Every contender has a process of its own that imports nothing of the others, and runs while the others are
-stopped, in turn (A B A B ...), in an environment without variables that choose kernels or threads. Each turn
-begins with calls that are not timed, and each call has other inputs than the last; a sample is as many calls
-as take 2 ms. "Time" is by the clock; an alternative has the number of threads that is fastest for it, its own
-default or one, ours has always its default, all cores. "CPU time" is of one thread. "Of the peak" is the time
-of the necessary FLOPs (each pair of rows or features once) at the FMA peak measured in the same rounds, over
-the time. A bold ratio is a row where the alternative is faster. Memory is above the inputs.
+stopped, in turn (A B A B ...), in an environment without variables that choose kernels or threads. Short
+calls are warmed up in every turn, those of 0.3 s or more once, those of about a second by smaller problems
+in the same process. Each call has other inputs than the last; a sample is as many calls as take 2 ms.
+"Time" is by the clock; an alternative has the number of threads that is fastest for it, its own default or
+one, ours has always its default, all cores. "CPU time" is of one thread. "Of the peak" is the time of the
+necessary FLOPs (each pair of rows or features once) at the FMA peak measured in the same rounds, over the
+time. A bold ratio is a row where the alternative is faster. Memory is above the inputs.
 """.strip().replace("\n", " ")
 CHECKS = """
 Answers come before times: at a small size against `gramless.reference` in float64, at full size against
