@@ -5,9 +5,9 @@ from __future__ import annotations
 import gramless
 import numpy as np
 import pytest
-from gramless import RBF, analysis, cka, reference
+from gramless import RBF, Linear, analysis, cka, reference
 from gramless.analysis._groups import without_groups
-from gramless.kernels import as_kernel
+from gramless.kernels import as_kernel, encode
 from layouts import NUMPY_LAYOUTS
 from test_analysis import EXACT, refused
 from tolerance import NAIVE, TRUE, assert_as_accurate, cka_of, gram_of
@@ -177,6 +177,6 @@ def test_groups_are_refused():
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 4, 6], [0, 1, 2, 3, 4]], ids=str)
 def test_the_core_refuses_groups_that_are_not_all_rows(order):
-    x, sizes = np.eye(6), np.array([3, 3])
+    x, sizes, linear = np.eye(6), np.array([3, 3]), encode(Linear())
     with pytest.raises(ValueError, match="not all rows"):
-        gramless._core.jackknife_hsic(x, x, None, None, np.array(order), sizes, "unbiased")
+        gramless._core.jackknife_hsic(x, x, linear, linear, np.array(order), sizes, "unbiased")

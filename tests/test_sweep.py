@@ -11,7 +11,8 @@ import sys
 import gramless
 import numpy as np
 import pytest
-from gramless import _checkpoint, _core
+from gramless import Linear, _checkpoint, _core
+from gramless.kernels import encode
 
 RBF = gramless.RBF(median_rows=500)
 CASES = {  # rows, features of each layer, kernel: many parts each
@@ -86,7 +87,7 @@ def test_parts_added_in_order_are_the_whole(backend, space, dtype):
 
 
 def kernels(xs, ys, kernel):
-    code = None if kernel == "linear" else (2.0, 1.0, False, None)
+    code = encode(Linear() if kernel == "linear" else gramless.RBF(sigma=2.0))
     return [code] * len(xs), [code] * len(ys or [])
 
 
@@ -266,7 +267,7 @@ def test_another_folder_is_another_place(tmp_path, monkeypatch):
 
 
 def test_parts_that_are_not_there_are_refused():
-    sweep = _core.Sweep(layers(50, [3]), [], [None], [], "unbiased", "auto")
+    sweep = _core.Sweep(layers(50, [3]), [], [encode(Linear())], [], "unbiased", "auto")
     with pytest.raises(IndexError, match="there is no such part"):
         sweep.add_part(1, np.zeros(sweep.sums_length))
     with pytest.raises(ValueError, match="the sums have another length"):

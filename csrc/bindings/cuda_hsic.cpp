@@ -1,24 +1,12 @@
 // HSIC on CUDA devices for Python: translates and enqueues. Results are addresses of device memory, to be written
 // later.
 #include "bindings/cuda_types.hpp"
+#include "bindings/kernel_spec.hpp"
 
 namespace gramless {
 namespace {
 
-using Kernel = std::optional<std::tuple<std::optional<double>, double, bool>>;  // None, or (sigma or None, scale, ...)
-
-cuda::KernelSpec kernel_spec(const Kernel& kernel) {
-  cuda::KernelSpec spec;
-  if (!kernel) return spec;
-  const auto [sigma, scale, include_diagonal] = *kernel;
-  spec.rbf = true;
-  spec.sigma = sigma.value_or(0.0);
-  spec.scale = scale;
-  spec.include_diagonal = include_diagonal;
-  return spec;
-}
-
-cuda::HsicTask hsic_task(const py::tuple& x, const py::tuple& y, const Kernel& kernel_x, const Kernel& kernel_y,
+cuda::HsicTask hsic_task(const py::tuple& x, const py::tuple& y, py::handle kernel_x, py::handle kernel_y,
                          bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths) {
   cuda::HsicTask task;
   task.x = cuda_matrix(x);
@@ -32,9 +20,8 @@ cuda::HsicTask hsic_task(const py::tuple& x, const py::tuple& y, const Kernel& k
   return task;
 }
 
-void hsic(const py::tuple& place, const py::tuple& x, const py::tuple& y, const Kernel& kernel_x,
-          const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths, Address values,
-          Address spreads) {
+void hsic(const py::tuple& place, const py::tuple& x, const py::tuple& y, py::handle kernel_x, py::handle kernel_y,
+          bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths, Address values, Address spreads) {
   cuda::HsicTask task = hsic_task(x, y, kernel_x, kernel_y, unbiased, allow_tf32, row_sums, bandwidths);
   task.values = pointer<double>(values);
   task.spreads = pointer<double>(spreads);
@@ -42,7 +29,7 @@ void hsic(const py::tuple& place, const py::tuple& x, const py::tuple& y, const 
 }
 
 void hsic_matrix(const py::tuple& place, const std::vector<py::tuple>& xs, const std::vector<py::tuple>& ys,
-                 const Kernel& kernel_x, const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums,
+                 py::handle kernel_x, py::handle kernel_y, bool unbiased, bool allow_tf32, Address row_sums,
                  Address bandwidths, Address values, Address own_values) {
   std::vector<cuda::Matrix> layers;
   for (const auto* side : {&xs, &ys})
@@ -62,9 +49,9 @@ void hsic_matrix(const py::tuple& place, const std::vector<py::tuple>& xs, const
   Launch(place).run(cuda::hsic_matrix_scratch_bytes, cuda::hsic_matrix, task);
 }
 
-void hsic_grad(const py::tuple& place, const py::tuple& x, const py::tuple& y, const Kernel& kernel_x,
-               const Kernel& kernel_y, bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths,
-               Address weights, Address grad_x, Address grad_y) {
+void hsic_grad(const py::tuple& place, const py::tuple& x, const py::tuple& y, py::handle kernel_x, py::handle kernel_y,
+               bool unbiased, bool allow_tf32, Address row_sums, Address bandwidths, Address weights, Address grad_x,
+               Address grad_y) {
   cuda::HsicGradTask task;
   task.forward = hsic_task(x, y, kernel_x, kernel_y, unbiased, allow_tf32, row_sums, bandwidths);
   task.weights = pointer<const double>(weights);

@@ -164,7 +164,7 @@ double median_distance(py::handle x, bool include_diagonal, py::object progress)
   {
     const py::gil_scoped_release unlocked;
     Representation representation(layer.x, ops, how);
-    median = representation.median_distance(include_diagonal, 0, how);
+    median = representation.median_distance(include_diagonal, std::nullopt, how);
     tied = representation.tied();
   }
   warn_of_ties(tied, "median_distance", "x");

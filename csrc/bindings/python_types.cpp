@@ -72,19 +72,6 @@ ArrayView array_view(py::handle object) {
   return view;
 }
 
-KernelSpec kernel_spec(py::handle kernel) {
-  KernelSpec spec;
-  if (kernel.is_none()) return spec;
-  const auto [sigma, scale, include_diagonal, median_rows] =
-      kernel.cast<std::tuple<std::optional<double>, double, bool, std::optional<std::int64_t>>>();
-  spec.rbf = true;
-  spec.sigma = sigma;
-  spec.scale = scale;
-  spec.include_diagonal = include_diagonal;
-  spec.median_rows = median_rows.value_or(0);
-  return spec;
-}
-
 py::array_t<double> to_numpy(const std::vector<double>& values) {
   return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
 }

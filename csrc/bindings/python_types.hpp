@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/kernel_spec.hpp"
 #include "ops/hsic.hpp"
 
 namespace gramless {
@@ -13,9 +14,6 @@ namespace py = pybind11;
 
 // A numpy array, or (address, rows, columns, row stride, column stride, dtype name) with strides in bytes.
 ArrayView array_view(py::handle array);
-
-// None is Linear; (sigma or None, scale, include_diagonal, median_rows or None) is RBF.
-KernelSpec kernel_spec(py::handle kernel);
 
 py::array_t<double> to_numpy(const std::vector<double>& values);
 

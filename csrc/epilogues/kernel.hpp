@@ -1,29 +1,79 @@
-// Which kernel functions there are, with their own parameters. Plain data, the same type for every ISA.
+// Which kernel functions there are. Each alternative says how it is called, what a tile must know of its rows, and what
+// it is in plain numbers; its twins for whole tiles are in epilogues/tile_kernels. The same types for every ISA and for
+// CUDA: plain data.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
+#include <numbers>
 #include <variant>
 
 #include "support/shared.hpp"
 
 namespace gramless {
 
-// k(a, b) = <a, b>
-struct Linear {};
+// Of centred rows: the mean of |a|^2, and the root mean of (|a| |b|)^2 over pairs of different rows.
+struct SquaredLengths {
+  double mean, of_pairs;
+};
 
-// k(a, b) = exp(-gamma |a - b|^2), gamma = 1 / (2 sigma^2); tiles hold it in units of 2^log2_unit.
+// k(a, b) = <a, b>
+struct Linear {
+  static constexpr const char* name = "linear";
+  static constexpr bool of_distance = false;   // of <a, b> of centred rows, and not of |a - b|
+  static constexpr bool over_features = true;  // HSIC may be summed over pairs of features
+  static constexpr double log2_unit = 0;       // tiles hold k / 2^log2_unit - shift
+
+  GRAMLESS_HD static double diagonal(double norm2) { return norm2; }  // k(a, a)
+  // How far rounding alone may move a tile's values.
+  GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const { return epsilon * rows.of_pairs; }
+  // dk / d<a, b>, the weights of tiles apart (epilogues/kernel_grad.hpp).
+  GRAMLESS_HD double slope_factor() const { return 1; }
+};
+
+// k(a, b) = exp(-gamma |a - b|^2), gamma = 1 / (2 sigma^2)
 struct Rbf {
-  double gamma;
+  static constexpr const char* name = "rbf";
+  static constexpr bool of_distance = true;
+  static constexpr bool over_features = false;
+
+  double gamma = 0;
   double log2_unit = 0;
   bool clamped = true;  // whether exponents may leave the range of a float
+
+  // Not sharper than `sharpest`: bandwidths near 0 mean "equal or not". Equal rows are at distance exactly 0, and 0
+  // times infinity must not arise.
+  GRAMLESS_HD static Rbf of(double sigma2, double sharpest) {
+    const double gamma = 1 / (2 * sigma2);
+    return {gamma > sharpest ? sharpest : gamma};
+  }
+  GRAMLESS_HD void fit(double largest_distance2) {
+    clamped = !(gamma * std::numbers::log2e * largest_distance2 < 100);  // true for NaN
+  }
+  // The value is 2^(log2_slope times half the squared distance).
+  GRAMLESS_HD double log2_slope() const { return -2 * gamma * std::numbers::log2e; }
+
+  GRAMLESS_HD double value(double distance2) const { return std::exp(-gamma * distance2); }
+  GRAMLESS_HD static double diagonal(double) { return 1; }
+  // An exponent off by epsilon gamma |a|^2 moves the value by no more than epsilon where the bandwidth is narrow: such
+  // values are near 0, or belong to equal rows, whose distance is exact.
+  GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const {
+    return epsilon * (gamma * rows.mean > 1 ? 1 : gamma * rows.mean);
+  }
+  GRAMLESS_HD double slope_factor() const { return 2 * gamma; }
 };
 
 using Kernel = std::variant<Linear, Rbf>;
 
 // std::visit for this variant, without the library code behind it: that code must not be compiled per ISA.
-template <class Visitor>
+template <std::size_t Number = 0, class Visitor>
 GRAMLESS_SHARED void visit_kernel(const Kernel& kernel, Visitor&& visitor) {
-  if (const Rbf* rbf = std::get_if<Rbf>(&kernel)) return visitor(*rbf);
-  visitor(*std::get_if<Linear>(&kernel));
+  if constexpr (Number + 1 == std::variant_size_v<Kernel>) {
+    visitor(*std::get_if<Number>(&kernel));
+  } else {
+    if (const auto* alternative = std::get_if<Number>(&kernel)) return visitor(*alternative);
+    visit_kernel<Number + 1>(kernel, visitor);
+  }
 }
 
 }  // namespace gramless

@@ -1,31 +1,65 @@
-// What becomes of a dot product in a CUDA tile: the twins of epilogues/tile_kernels.hpp, their parameters on the
-// device.
+// What becomes of a dot product in a CUDA tile: the twins of epilogues/tile_kernels.hpp and kernel_grad.hpp, their
+// parameters on the device.
 #pragma once
 
 #include "epilogues/exp.cuh"
+#include "epilogues/kernel.hpp"
 
 namespace gramless::cuda {
+
+// use(alternative) for the kernel function of that number; its own numbers are in a TileKernel, not in the alternative.
+template <int Number = 0, class Use>
+__device__ __forceinline__ void visit_formula(int formula, Use use) {
+  if constexpr (Number + 1 == static_cast<int>(std::variant_size_v<Kernel>)) {
+    use(std::variant_alternative_t<Number, Kernel>{});
+  } else {
+    if (formula == Number) return use(std::variant_alternative_t<Number, Kernel>{});
+    visit_formula<Number + 1>(formula, use);
+  }
+}
 
 // A kernel function made ready for tiles. They hold its values as k / unit - shift.
 template <class T>
 struct TileKernel {
-  bool rbf;
-  T slope;  // -2 gamma log2(e)
-  T log2_unit, shift;
-  double gamma, unit;
+  int formula;  // number of the alternative of Kernel
+  T log2_slope, log2_unit, shift;
+  double slope_factor, unit;
   double noise;  // how far rounding alone may move a value
 
-  // <a, b> - shift, or exp(-gamma |a - b|^2) / unit - shift; norms are |a|^2 and |b|^2, rounded as the dot product is,
-  // so that equal rows are at distance 0.
+  // norms are |a|^2 and |b|^2, rounded as the dot product is, so that equal rows are at distance 0.
   __device__ __forceinline__ T operator()(T dot, T row_norm, T column_norm) const {
-    if (!rbf) return dot - shift;
+    T found = 0;
+    visit_formula(formula, [&](auto alternative) { found = value(alternative, dot, row_norm, column_norm); });
+    return found;
+  }
+  // What a value contributes to its own derivative.
+  __device__ __forceinline__ T slope(T value) const {
+    T found = 0;
+    visit_formula(formula, [&](auto alternative) { found = slope(alternative, value); });
+    return found;
+  }
+  // k(a, a) as tiles hold it.
+  __device__ __forceinline__ double diagonal(double norm2) const {
+    double found = 0;
+    visit_formula(formula, [&](auto alternative) { found = alternative.diagonal(norm2); });
+    return found / unit - static_cast<double>(shift);
+  }
+
+ private:
+  // <a, b> - shift
+  __device__ __forceinline__ T value(Linear, T dot, T, T) const { return dot - shift; }
+  __device__ __forceinline__ T slope(Linear, T) const { return T(1); }
+
+  // exp(-gamma |a - b|^2) / unit - shift
+  __device__ __forceinline__ T value(Rbf, T dot, T row_norm, T column_norm) const {
     constexpr T lowest = -ExpConstants<T>::highest2;
     T half = (row_norm * T(0.5) + column_norm * T(0.5)) - dot;
     half = T(0) > half ? T(0) : half;  // in this order NaN passes
-    T exponent = half * slope - log2_unit;
+    T exponent = half * log2_slope - log2_unit;
     exponent = lowest > exponent ? lowest : exponent;
     return exp2_minus(exponent, shift);
   }
+  __device__ __forceinline__ T slope(Rbf, T value) const { return (value + shift) * static_cast<T>(unit); }
 };
 
 }  // namespace gramless::cuda

@@ -2,9 +2,6 @@
 // number per row and per column.
 #pragma once
 
-#include <numbers>
-#include <type_traits>
-
 #include "epilogues/exp.hpp"
 #include "epilogues/kernel.hpp"
 
@@ -51,15 +48,18 @@ LinearTile<T> on_tiles(Linear, double shift) {
 }
 template <class T, bool Clamped = true>
 RbfTile<T, Clamped> on_tiles(Rbf kernel, double shift) {
-  return {static_cast<T>(-2 * kernel.gamma * std::numbers::log2e), static_cast<T>(kernel.log2_unit),
-          static_cast<T>(shift)};
+  return {static_cast<T>(kernel.log2_slope()), static_cast<T>(kernel.log2_unit), static_cast<T>(shift)};
 }
+
+// Alternatives that know whether their exponents may leave the range of a float.
+template <class Alternative>
+concept MayBeClamped = requires(Alternative kernel) { kernel.clamped; };
 
 // use(epilogue) for the kernel function of a layer.
 template <class T, class Use>
 void visit_tile_kernel(const Kernel& kernel, double shift, Use use) {
   visit_kernel(kernel, [&](auto alternative) {
-    if constexpr (std::is_same_v<decltype(alternative), Rbf>)
+    if constexpr (MayBeClamped<decltype(alternative)>)
       if (!alternative.clamped) return use(on_tiles<T, false>(alternative, shift));
     use(on_tiles<T>(alternative, shift));
   });
@@ -74,7 +74,7 @@ void visit_tile_kernels(const Kernel& first, double first_shift, const Kernel& s
       const Epilogue both[2] = {a, b};
       use(both);
     };
-    if constexpr (std::is_same_v<decltype(one), Rbf>)
+    if constexpr (MayBeClamped<decltype(one)>)
       if (!one.clamped && !other.clamped)
         return use_both(on_tiles<T, false>(one, first_shift), on_tiles<T, false>(other, second_shift));
     use_both(on_tiles<T>(one, first_shift), on_tiles<T>(other, second_shift));

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "ops/kernel_spec.hpp"
 #include "support/array.hpp"
 
 namespace gramless::cuda {
@@ -40,14 +41,6 @@ const char* check_device(int device);
 // Whether the kernels of compute capability 9.0 run: GRAMLESS_HOPPER is 1, and the current device is such a one.
 bool hopper_wanted();
 
-// k(a, b) = <a, b>, or exp(-|a - b|^2 / (2 sigma^2)); sigma 0: scale * median distance of the rows.
-struct KernelSpec {
-  bool rbf = false;
-  double sigma = 0;
-  double scale = 1;
-  bool include_diagonal = false;  // whether the median counts the n zero distances too
-};
-
 enum class HsicEstimator : std::uint8_t { biased, unbiased };
 
 struct HsicTask {
@@ -57,7 +50,7 @@ struct HsicTask {
   Operand operand = Operand::split;
   double* values = nullptr;        // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
   double* row_sums = nullptr;      // (2, n) for the backward, or null
-  double* bandwidths = nullptr;    // (2) sigma^2 of x and y (0: linear) for the backward, or null
+  double* bandwidths = nullptr;    // (2) sigma^2 of x and y (0: none) for the backward, or null
   double* spreads = nullptr;       // (2) of x and y: mean k_ii - mean k_ij over i != j; or null
   std::int64_t busy_blocks = 528;  // so many keep a GPU busy; of compute capability 9.0 only
 };
@@ -78,7 +71,7 @@ struct HsicMatrixTask {
   double* values = nullptr;              // (layers_x, layers_y), or (layers_x, layers_x)
   double* own_values = nullptr;          // (layers) with themselves; 0 where it is no more than rounding
   double* row_sums = nullptr;            // (layers, n) for the backward, or null
-  double* bandwidths = nullptr;          // (layers) sigma^2 (0: linear) for the backward, or null
+  double* bandwidths = nullptr;          // (layers) sigma^2 (0: none) for the backward, or null
 };
 
 std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask& task);

@@ -100,9 +100,9 @@ __device__ std::int64_t random_below(std::uint64_t number, std::int64_t bound) {
   return static_cast<std::int64_t>((z ^ (z >> 31)) % static_cast<std::uint64_t>(bound));
 }
 
-// The mean of exp(-gamma |x_i - x_j|^2) over some pairs.
-template <class Operand>
-__device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::int64_t n, double gamma,
+// The mean kernel value of some pairs.
+template <class Operand, class Alternative>
+__device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::int64_t n, const Alternative& kernel,
                                        double* shared) {
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
   const std::int64_t half = n / 2, pairs = half < 16 ? 16 : half > 256 ? 256 : half, stride = layer.rows.stride();
@@ -118,7 +118,7 @@ __device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::i
       distance2 += difference * difference;
     }
     distance2 = sum_over_warp(distance2);
-    if (lane == 0) sums[0] += exp(-gamma * distance2);
+    if (lane == 0) sums[0] += kernel.value(distance2);
   }
   sum_over_block(sums, shared);
   return sums[0] / static_cast<double>(pairs);
@@ -132,7 +132,7 @@ __device__ double rounded(double value) {
 
 template <class Operand>
 __global__ void __launch_bounds__(resolve_threads)
-    resolve_kernel(DeviceLayer<Operand> layer, std::int64_t n, bool rbf, double sigma2, const double* squared_sigma,
+    resolve_kernel(DeviceLayer<Operand> layer, std::int64_t n, int formula, double sigma2, const double* squared_sigma,
                    double factor, double* bandwidth) {
   using T = typename Operand::Value;
   constexpr bool wide = std::is_same_v<T, double>;
@@ -143,25 +143,27 @@ __global__ void __launch_bounds__(resolve_threads)
   sum_over_block(norms, shared);
   const double count = static_cast<double>(n), mean_norm = norms[0] / count;
   if (squared_sigma != nullptr) sigma2 = factor * *squared_sigma;
-  if (threadIdx.x == 0 && bandwidth != nullptr) *bandwidth = rbf ? sigma2 : 0;
-  TileKernel<T> kernel{rbf, T(0), T(0), T(0), 0, 1, epsilon * mean_norm};
-  if (!rbf) {
-    kernel.shift = static_cast<T>(-norms[0] / (count * (count - 1)));  // centred rows sum to zero
-  } else {
-    // Bandwidths near 0 mean "equal or not": equal rows are at distance exactly 0, and 0 times infinity must not arise.
-    const double gamma = 1 / (2 * sigma2) > sharpest ? sharpest : 1 / (2 * sigma2);
-    const double mean = mean_kernel_of_pairs(layer, n, gamma, shared);
-    // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it.
-    const bool near_mean = mean >= 0.1;
-    const double log2_unit = near_mean ? rint(log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
-    kernel.gamma = gamma;
-    kernel.slope = static_cast<T>(-2 * gamma * 1.4426950408889634);
-    kernel.log2_unit = static_cast<T>(log2_unit);
-    kernel.shift = near_mean ? T(1) : static_cast<T>(mean);
-    kernel.unit = exp2(log2_unit);
-    kernel.noise = epsilon * (gamma * mean_norm > 1 ? 1 : gamma * mean_norm);
-  }
-  if (threadIdx.x == 0) *layer.kernel = kernel;
+  visit_formula(formula, [&]<class Alternative>(Alternative alternative) {
+    TileKernel<T> kernel{formula, T(0), T(0), T(0), 0, 1, 0};
+    if constexpr (Alternative::of_distance) {
+      alternative = Alternative::of(sigma2, sharpest);
+      const double mean = mean_kernel_of_pairs(layer, n, alternative, shared);
+      // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it.
+      const bool near_mean = mean >= 0.1;
+      const double log2_unit = near_mean ? rint(log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
+      kernel.log2_slope = static_cast<T>(alternative.log2_slope());
+      kernel.log2_unit = static_cast<T>(log2_unit);
+      kernel.shift = near_mean ? T(1) : static_cast<T>(mean);
+      kernel.unit = exp2(log2_unit);
+    } else {
+      kernel.shift = static_cast<T>(-norms[0] / (count * (count - 1)));  // centred rows sum to zero
+    }
+    kernel.slope_factor = alternative.slope_factor();
+    kernel.noise = alternative.noise(epsilon, {mean_norm, mean_norm});
+    if (threadIdx.x != 0) return;
+    *layer.kernel = kernel;
+    if (bandwidth != nullptr) *bandwidth = Alternative::of_distance ? sigma2 : 0;
+  });
 }
 
 }  // namespace
@@ -199,10 +201,10 @@ void DeviceRepresentation<Operand>::pack(Queue& queue) const {
 template <class Operand>
 void DeviceRepresentation<Operand>::resolve(const KernelSpec& kernel, const double* squared_sigma, double* bandwidth,
                                             Queue& queue) const {
-  const bool from_device = kernel.rbf && kernel.sigma == 0;
+  const double sigma = kernel.sigma.value_or(0);
   queue.launch(resolve_kernel<Operand>, {1}, resolve_threads, resolve_threads / warp_lanes * sizeof(double), layer_,
-               x_.rows, kernel.rbf, kernel.sigma * kernel.sigma, from_device ? squared_sigma : nullptr,
-               kernel.scale * kernel.scale, bandwidth);
+               x_.rows, static_cast<int>(kernel.formula.index()), sigma * sigma,
+               kernel.wants_median() ? squared_sigma : nullptr, kernel.scale * kernel.scale, bandwidth);
 }
 
 template class DeviceRepresentation<BfloatOperand>;

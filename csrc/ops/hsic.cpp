@@ -33,8 +33,11 @@ bool features_cost_less(std::span<const LayerInput> xs, std::span<const LayerInp
 
 bool use_features(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Space space) {
   for (const auto& layers : {xs, ys})
-    for (const LayerInput& layer : layers)
-      if (layer.kernel.rbf) return false;
+    for (const LayerInput& layer : layers) {
+      bool over_features = false;
+      visit_kernel(layer.kernel.formula, [&](const auto& kernel) { over_features = kernel.over_features; });
+      if (!over_features) return false;
+    }
   return space == Space::features || (space == Space::automatic && features_cost_less(xs, ys));
 }
 
@@ -69,7 +72,7 @@ bool keeps_digits_over_features(const std::vector<Representation>& layers) {
   });
 }
 
-bool wants_median(const LayerInput& layer) { return layer.kernel.rbf && !layer.kernel.sigma; }
+bool wants_median(const LayerInput& layer) { return layer.kernel.wants_median(); }
 
 std::int64_t bandwidths_wanted(std::span<const LayerInput> xs, std::span<const LayerInput> ys) {
   return std::count_if(xs.begin(), xs.end(), wants_median) + std::count_if(ys.begin(), ys.end(), wants_median);

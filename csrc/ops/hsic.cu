@@ -111,7 +111,7 @@ class Hsic {
  private:
   void resolve(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, double* bandwidth,
                Queue& queue) const {
-    if (kernel.rbf && kernel.sigma == 0) median_.run(x.layer(), kernel.include_diagonal, squared_sigma_, queue);
+    if (kernel.wants_median()) median_.run(x.layer(), kernel.include_diagonal, squared_sigma_, queue);
     x.resolve(kernel, squared_sigma_, bandwidth, queue);
   }
 

@@ -9,8 +9,7 @@ namespace gramless::cuda {
 // k(x_i, x_i) as tiles hold it.
 template <class Operand>
 __device__ __forceinline__ double diagonal(const DeviceLayer<Operand>& layer, std::int64_t i) {
-  const auto& kernel = *layer.kernel;
-  return (kernel.rbf ? 1.0 / kernel.unit : static_cast<double>(layer.norms[i])) - static_cast<double>(kernel.shift);
+  return layer.kernel->diagonal(static_cast<double>(layer.norms[i]));
 }
 
 // Biased, the sums have the diagonals.

@@ -96,13 +96,15 @@ class HsicGradients {
 
   void finish(std::size_t a, const double* weight_sums, void* gradient) const {
     std::vector<double> row_factors(rows_);
-    double factor = 2;  // every pair is two entries of the Gram matrix
-    if (const Rbf* rbf = std::get_if<Rbf>(&views_[a].kernel)) {
-      factor = 4 * rbf->gamma;
-      for (std::size_t i = 0; i < rows_; i++) row_factors[i] = -factor * weight_sums[i];
-    } else if (estimator_ == Estimator::biased) {
-      for (std::size_t i = 0; i < rows_; i++) row_factors[i] = 2 * diagonal_derivative(a, i);
-    }
+    double factor = 0;
+    visit_kernel(views_[a].kernel, [&]<class Alternative>(const Alternative& kernel) {
+      factor = 2 * kernel.slope_factor();  // every pair is two entries of the Gram matrix
+      for (std::size_t i = 0; i < rows_; i++)
+        if constexpr (Alternative::of_distance)
+          row_factors[i] = -factor * weight_sums[i];
+        else if (estimator_ == Estimator::biased)
+          row_factors[i] = 2 * diagonal_derivative(a, i);
+    });
     ops_.finish_kernel_grad({views_[a], factor, row_factors.data(), gradient}, execution_);
   }
 

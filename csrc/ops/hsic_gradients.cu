@@ -39,9 +39,7 @@ struct Problem {
   }
   // k(x_i, x_i) as tiles hold it.
   __device__ double diagonal(int layer, std::int64_t i) const {
-    const auto& kernel = *layers[layer].kernel;
-    return (kernel.rbf ? 1 / kernel.unit : static_cast<double>(layers[layer].norms[i])) -
-           static_cast<double>(kernel.shift);
+    return layers[layer].kernel->diagonal(static_cast<double>(layers[layer].norms[i]));
   }
 };
 
@@ -123,16 +121,18 @@ __global__ void __launch_bounds__(row_threads) finish_kernel_grad(FinishTask<Ope
   const auto& layer = problem.layers[task.a];
   const auto& kernel = *layer.kernel;
   const PairDerivative derivative = task.derivatives[task.a];
-  const double factor = kernel.rbf ? 4 * kernel.gamma : 2;  // every pair is two entries of the Gram matrix
+  const double factor = 2 * kernel.slope_factor;  // every pair is two entries of the Gram matrix
   double row_factor = 0;
-  if (kernel.rbf) {
-    for (std::int64_t strip = 0; strip < task.strips; strip++)
-      row_factor -= factor * task.weight_sums[strip * task.padded_rows + i];
-  } else if (problem.biased) {
-    row_factor =
-        2 * (derivative.constant + 2 * problem.row_term(task.a, i) + derivative.own * problem.diagonal(task.a, i) +
-             derivative.other * problem.diagonal(1 - task.a, i));
-  }
+  visit_formula(kernel.formula, [&]<class Alternative>(Alternative) {
+    if constexpr (Alternative::of_distance) {
+      for (std::int64_t strip = 0; strip < task.strips; strip++)
+        row_factor -= factor * task.weight_sums[strip * task.padded_rows + i];
+    } else if (problem.biased) {
+      row_factor =
+          2 * (derivative.constant + 2 * problem.row_term(task.a, i) + derivative.own * problem.diagonal(task.a, i) +
+               derivative.other * problem.diagonal(1 - task.a, i));
+    }
+  });
   const std::int64_t stride = layer.rows.stride();
   const double scale = is_scaled<Operand> ? static_cast<double>(layer.scales[i]) : 1;
   for (std::int64_t k = static_cast<int>(threadIdx.x) % warp_lanes; k < task.width; k += warp_lanes) {
@@ -187,9 +187,7 @@ class HsicGrad {
 
   // With the bandwidth of the forward pass.
   void resolve(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, int layer, Queue& queue) const {
-    KernelSpec found;
-    found.rbf = kernel.rbf;
-    x.resolve(found, task_.forward.bandwidths + layer, nullptr, queue);
+    x.resolve({.formula = kernel.formula}, task_.forward.bandwidths + layer, nullptr, queue);
   }
 
   void differentiate(const Problem<Operand>& problem, int a, const Matrix& x, void* grad, Queue& queue) const {

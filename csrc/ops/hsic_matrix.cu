@@ -128,7 +128,7 @@ class Pass {
                Queue& queue) const {
     const KernelSpec& kernel = number < task_.layers_x ? task_.kernel_x : task_.kernel_y;
     layer.pack(queue);
-    if (kernel.rbf && kernel.sigma == 0) median_.run(layer.layer(), kernel.include_diagonal, squared_sigma, queue);
+    if (kernel.wants_median()) median_.run(layer.layer(), kernel.include_diagonal, squared_sigma, queue);
     layer.resolve(kernel, squared_sigma, task_.bandwidths ? task_.bandwidths + number : nullptr, queue);
   }
 

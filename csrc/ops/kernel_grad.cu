@@ -40,8 +40,7 @@ __device__ void weigh(Tile& tile, Tile& other, const KernelGradTask<Operand>& ta
   const PairDerivative derivative = *task.derivative;
   const TileKernel<T> kernel = *task.layer.kernel;
   const T own = static_cast<T>(derivative.own), of_other = static_cast<T>(derivative.other),
-          constant = static_cast<T>(derivative.constant), unit = static_cast<T>(kernel.unit),
-          lift = static_cast<T>(derivative.scale);
+          constant = static_cast<T>(derivative.constant), lift = static_cast<T>(derivative.scale);
   const PairTile place(first_row, task.rows, first_col, task.rows, true);
   T of_tile[Tile::own_rows] = {};
 #pragma unroll
@@ -51,7 +50,7 @@ __device__ void weigh(Tile& tile, Tile& other, const KernelGradTask<Operand>& ta
     const T column_term = task.row_terms[j] + constant, scale = is_scaled<Operand> ? task.layer.scales[j] : T(1);
 #pragma unroll
     for (int r = 0; r < tile.own_rows; r++) {
-      const T value = tile.at(r, c), slope = kernel.rbf ? (value + kernel.shift) * unit : T(1);
+      const T value = tile.at(r, c), slope = kernel.slope(value);
       const T by_value =
           task.row_terms[first_row + tile.row(r)] + column_term + own * value + of_other * other.at(r, c);
       const T weight = place.owns(tile.row(r), tile.col(c)) ? by_value * slope : T(0);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <numeric>
 
 #include "ops/far_rows.hpp"
@@ -81,13 +80,15 @@ LayerView Representation::view() const {
 }
 
 double Representation::diagonal(std::int64_t i) const {
-  const bool rbf = std::holds_alternative<Rbf>(kernel_);
-  return (rbf ? 1.0 / unit() : norms_[static_cast<std::size_t>(i)]) - shift_;
+  double value = 0;
+  visit_kernel(kernel_, [&](const auto& kernel) { value = kernel.diagonal(norms_[static_cast<std::size_t>(i)]); });
+  return value / unit() - shift_;
 }
 
 double Representation::unit() const {
-  const Rbf* rbf = std::get_if<Rbf>(&kernel_);
-  return rbf ? std::exp2(rbf->log2_unit) : 1.0;
+  double log2_unit = 0;
+  visit_kernel(kernel_, [&](const auto& kernel) { log2_unit = kernel.log2_unit; });
+  return std::exp2(log2_unit);
 }
 
 double Representation::beyond_rounding(double hsic, double mean_square) const {
@@ -100,14 +101,12 @@ double Representation::noise() const {
   const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
   const double n = static_cast<double>(norms_.size());
   const double sum = std::accumulate(norms_.begin(), norms_.end(), 0.0);
-  if (const Rbf* rbf = std::get_if<Rbf>(&kernel_))
-    // An exponent off by epsilon gamma |x|^2 moves exp(-gamma |a - b|^2) by no more than epsilon where the bandwidth is
-    // narrow: such values are near 0, or belong to equal rows, whose distance is exact.
-    return epsilon * std::min(1.0, rbf->gamma * sum / n);
-  // Of <a, b>, with a and b different rows: one row far from all others is in few pairs.
   const double squares = std::inner_product(norms_.begin(), norms_.end(), norms_.begin(), 0.0);
-  const double of_pairs = (sum * sum - squares) / (n * (n - 1));
-  return epsilon * std::sqrt(of_pairs > 0 ? of_pairs : 0.0);
+  const double of_pairs = (sum * sum - squares) / (n * (n - 1));  // one row far from all others is in few pairs
+  const SquaredLengths lengths{sum / n, std::sqrt(of_pairs > 0 ? of_pairs : 0.0)};
+  double noise = 0;
+  visit_kernel(kernel_, [&](const auto& kernel) { noise = kernel.noise(epsilon, lengths); });
+  return noise;
 }
 
 AlignedBuffer Representation::padded_norms(double scale) const {
@@ -155,14 +154,17 @@ void Representation::measure_norms_in_range(decltype(OpTable::tile_norms) OpTabl
 }
 
 void Representation::resolve(const KernelSpec& spec, const Execution& execution) {
-  if (spec.rbf) {
-    if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // the median measures them itself
-    return resolve_rbf(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
-  }
-  measure_norms(&OpTable::row_norms, execution);
-  kernel_ = Linear{};
-  shift_ = rounded(mean_product_of_pairs(), compute_);
-  row_stats_ = padded_norms();  // not used by the kernel function, but read
+  visit_kernel(spec.formula, [&]<class Alternative>(const Alternative&) {
+    if constexpr (Alternative::of_distance) {
+      if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // the median measures them itself
+      resolve_of_distance<Alternative>(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
+    } else {
+      measure_norms(&OpTable::row_norms, execution);
+      kernel_ = Alternative{};
+      shift_ = rounded(mean_product_of_pairs(), compute_);
+      row_stats_ = padded_norms();  // not used by the kernel function, but read
+    }
+  });
 }
 
 // Rows whose mean is the centre sum to zero, so the mean of <x_i, x_j> over i != j among them is known exactly.
@@ -181,44 +183,43 @@ double Representation::bandwidth(const KernelSpec& spec, const Execution& execut
   return spec.scale * median_distance(spec.include_diagonal, spec.median_rows, execution);
 }
 
-void Representation::resolve_rbf(double sigma, const Execution& execution) {
-  const double sigma2 = sigma * sigma;
-  // Bandwidths near 0 mean "equal or not": equal rows are at distance exactly 0, and 0 times infinity must not arise.
-  const double sharpest = compute_ == Compute::float32 ? 0x1p60 : 0x1p200;
-  const double gamma = 1 / (2 * sigma2) > sharpest ? sharpest : 1 / (2 * sigma2);
-  const double mean = mean_kernel_of_pairs(gamma, execution);
+template <class Alternative>
+void Representation::resolve_of_distance(double sigma, const Execution& execution) {
+  Alternative kernel = Alternative::of(sigma * sigma, compute_ == Compute::float32 ? 0x1p60 : 0x1p200);
+  const double mean = mean_kernel_of_pairs(kernel, execution);
   // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
   // mostly near 0 that would cost digits, and k - mean costs none.
   const bool near_mean = mean >= 0.1;
-  const double log2_unit = near_mean ? std::round(std::log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
-  // No distance exceeds twice the largest norm.
-  const double steepest = gamma * std::numbers::log2e * 4 * *std::max_element(norms_.begin(), norms_.end());
-  kernel_ = Rbf{gamma, log2_unit, !(steepest < 100)};  // true for NaN
+  kernel.log2_unit = near_mean ? std::round(std::log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
+  kernel.fit(4 * *std::max_element(norms_.begin(), norms_.end()));  // no distance exceeds twice the largest length
+  kernel_ = kernel;
   shift_ = near_mean ? 1.0 : rounded(mean, compute_);
   row_stats_ = padded_norms(0.5);
 }
 
-double Representation::mean_kernel_of_pairs(double gamma, const Execution& execution) const {
+template <class Alternative>
+double Representation::mean_kernel_of_pairs(const Alternative& kernel, const Execution& execution) const {
   const std::int64_t sampled = std::clamp<std::int64_t>(x_.rows / 2, 16, 256);
   const std::vector<std::int64_t> pairs = sample_pairs(x_.rows, sampled);
   std::vector<double> distances(pairs.size() / 2);
   ops_->pair_distances(centered(), execution, pairs.data(), static_cast<std::int64_t>(distances.size()),
                        distances.data());
   double sum = 0;
-  for (const double distance2 : distances) sum += std::exp(-gamma * distance2);
+  for (const double distance2 : distances) sum += kernel.value(distance2);
   return sum / static_cast<double>(distances.size());
 }
 
-double Representation::median_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution) {
+double Representation::median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows,
+                                       const Execution& execution) {
   LayerView layer = centered();
   measure_norms(&OpTable::tile_norms, execution);
   std::vector<std::int64_t> rows;
   AlignedBuffer norms = padded_norms();
   layer.row_stats = norms.data();
-  if (median_rows > 0 && x_.rows > median_rows) {
-    rows = sample_rows(x_.rows, median_rows);
+  if (median_rows && x_.rows > *median_rows) {
+    rows = sample_rows(x_.rows, *median_rows);
     layer.x.row_index = rows.data();
-    layer.x.rows = median_rows;
+    layer.x.rows = *median_rows;
     gather(norms, rows, compute_);
   }
   const double largest = *std::max_element(norms_.begin(), norms_.end());

@@ -1,29 +1,20 @@
 // One representation made ready for tiles: centre, row norms, bandwidth and shift. O(n + d) memory.
 #pragma once
 
-#include <optional>
 #include <vector>
 
+#include "ops/kernel_spec.hpp"
 #include "ops/op_table.hpp"
 #include "support/aligned_buffer.hpp"
 
 namespace gramless {
 
-// A kernel function as the user states it; an RBF without sigma takes scale * median distance of the input.
-struct KernelSpec {
-  bool rbf = false;
-  std::optional<double> sigma;
-  double scale = 1.0;
-  bool include_diagonal = false;  // whether the median counts the n zero distances too
-  std::int64_t median_rows = 0;   // of so many sampled rows where there are more; 0: of all rows
-};
-
 class Representation {
  public:
   Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
 
-  void resolve(const KernelSpec& spec, const Execution& execution);  // fixes gamma, row_stats and shift
-  double median_distance(bool include_diagonal, std::int64_t median_rows, const Execution& execution);
+  void resolve(const KernelSpec& spec, const Execution& execution);  // fixes kernel, row_stats and shift
+  double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
   double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to the same bits
 
   LayerView view() const;
@@ -52,9 +43,11 @@ class Representation {
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   double mean_product_of_pairs() const;
-  void resolve_rbf(double sigma, const Execution& execution);
+  template <class Alternative>
+  void resolve_of_distance(double sigma, const Execution& execution);
   double noise() const;
-  double mean_kernel_of_pairs(double gamma, const Execution& execution) const;
+  template <class Alternative>
+  double mean_kernel_of_pairs(const Alternative& kernel, const Execution& execution) const;
 
   ArrayView x_;
   const OpTable* ops_;

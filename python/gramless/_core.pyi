@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
-_Kernel = tuple[float | None, float, bool, int | None] | None
+_Kernel = tuple[str, float | None, float, bool, int | None]
 _Limits = float | tuple[_Floats, _Floats] | None
 _Progress = Callable[[int, int], object] | None
 

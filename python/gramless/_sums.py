@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _core
-from .kernels import RBF, Estimator, Kernel, Linear
+from .kernels import Encoded, Estimator, Kernel, encode
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-CoreKernel: TypeAlias = "tuple[float | None, float, bool, int | None] | None"
 Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
 
 
@@ -46,17 +45,10 @@ class PairSums:
     n: int
 
 
-def core_kernel(kernel: Kernel) -> CoreKernel:
-    """A kernel as the core reads it."""
-    if isinstance(kernel, RBF):
-        return (kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows)
-    return None
-
-
-def _core_kernels(kernels: Kernel | Sequence[Kernel], layers: int) -> list[CoreKernel]:
-    if isinstance(kernels, (Linear, RBF)):
-        return [core_kernel(kernels)] * layers
-    return [core_kernel(kernel) for kernel in kernels]
+def _encoded(kernels: Kernel | Sequence[Kernel], layers: int) -> list[Encoded]:
+    if isinstance(kernels, Sequence):
+        return [encode(kernel) for kernel in kernels]
+    return [encode(kernels)] * layers
 
 
 def core_progress(
@@ -95,8 +87,8 @@ def hsic_values(
     xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y = _core.hsic_matrix(
         x,
         y,
-        _core_kernels(kernels_x, len(x)),
-        _core_kernels(kernels_y, len(y)),
+        _encoded(kernels_x, len(x)),
+        _encoded(kernels_y, len(y)),
         estimator,
         space,
         core_progress(function, progress),
@@ -123,8 +115,8 @@ def permuted_hsic(
     return _core.permuted_hsic(
         described_x,
         described_y,
-        core_kernel(kernel_x),
-        core_kernel(kernel_y),
+        encode(kernel_x),
+        encode(kernel_y),
         permutations,
         estimator,
         core_progress(function, progress),

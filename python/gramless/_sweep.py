@@ -10,8 +10,18 @@ import numpy as np
 
 from . import _arrays, _core
 from ._checkpoint import Checkpoint, State, check_place, problem_of
-from ._sums import CoreKernel, Floats, HsicValues, Progress, core_kernel, core_progress, hsic_values
-from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
+from ._sums import Floats, HsicValues, Progress, core_progress, hsic_values
+from .kernels import (
+    Encoded,
+    Estimator,
+    Kernel,
+    KernelLike,
+    as_estimator,
+    as_kernel,
+    encode,
+    wants_median,
+    with_sigma,
+)
 
 Value = TypeVar("Value")
 Report = Callable[[int, int], object] | None
@@ -185,10 +195,10 @@ def _resolved(
     state: State,
     file: Checkpoint | None,
     report: Report,
-) -> list[CoreKernel]:
+) -> list[Encoded]:
     """The kernel of every layer, its bandwidth known: a layer's is found by one process."""
-    code = core_kernel(kernel)
-    if code is None or code[0] is not None:
+    code = encode(kernel)
+    if not wants_median(code):
         return [code] * len(layers)
     in_float64, stages = _arrays.computes_in_float64(layers), _Stages(report, len(layers))
     while len(state.sigmas) < len(layers):
@@ -202,7 +212,7 @@ def _resolved(
         if file is not None:
             file.keep(state)
         stages.bandwidth(mine)(1, 1)
-    return [(sigma, *code[1:]) for sigma in state.sigmas]
+    return [with_sigma(code, sigma) for sigma in state.sigmas]
 
 
 def _add_parts(

@@ -8,8 +8,8 @@ from typing import Any
 
 from . import _arrays, _core
 from ._alignment import aligned
-from ._sums import Progress, core_kernel, core_progress
-from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
+from ._sums import Progress, core_progress
+from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel, encode
 
 __all__ = ["cka", "hsic", "median_distance"]
 
@@ -30,7 +30,7 @@ def _pair(
     _arrays.check_rows(function, "x", described_x, "y", described_y)
     _arrays.check_enough_rows(function, "x", described_x, estimator)
     values = _core.hsic_pair(
-        described_x, described_y, core_kernel(kernel_of_x), core_kernel(kernel_of_y), estimator, "auto"
+        described_x, described_y, encode(kernel_of_x), encode(kernel_of_y), estimator, "auto"
     )
     return values, [described_x, described_y]
 

@@ -8,9 +8,21 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
-__all__ = ["RBF", "Estimator", "Kernel", "KernelLike", "Linear", "as_estimator", "as_kernel"]
+__all__ = [
+    "RBF",
+    "Encoded",
+    "Estimator",
+    "Kernel",
+    "KernelLike",
+    "Linear",
+    "as_estimator",
+    "as_kernel",
+    "encode",
+    "wants_median",
+    "with_sigma",
+]
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,9 @@ class Linear:
     >>> Linear() == Linear()
     True
     """
+
+    formula: ClassVar = "linear"
+    has_bandwidth: ClassVar = False
 
 
 def _positive(name: str, value: Any, wanted: str) -> float:
@@ -74,6 +89,9 @@ class RBF:
     ValueError: RBF: sigma must be positive and finite but is 0.0
     """
 
+    formula: ClassVar = "rbf"
+    has_bandwidth: ClassVar = True
+
     sigma: float | None = None
     scale: float = 1.0
     include_diagonal: bool = False
@@ -89,11 +107,12 @@ class RBF:
 
 
 Kernel: TypeAlias = Linear | RBF
+Encoded: TypeAlias = "tuple[str, float | None, float, bool, int | None]"
 KernelLike: TypeAlias = Linear | RBF | Literal["linear", "rbf"]
 Estimator: TypeAlias = Literal["unbiased", "biased"]
 
 _ESTIMATORS = get_args(Estimator)
-_SHORTHANDS: dict[str, Kernel] = {"linear": Linear(), "rbf": RBF()}
+_FORMULAS: dict[str, type[Kernel]] = {kernel.formula: kernel for kernel in get_args(Kernel)}
 _ALLOWED_KERNELS = 'Linear(), RBF(...), "linear" or "rbf"'
 
 
@@ -108,13 +127,53 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
     Traceback (most recent call last):
     ValueError: hsic: kernel must be Linear(), RBF(...), "linear" or "rbf" but is 'cosine'
     """
-    if isinstance(kernel, (Linear, RBF)):
+    if isinstance(kernel, Kernel):
         return kernel
     if not isinstance(kernel, str):
         raise TypeError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
-    if kernel not in _SHORTHANDS:
+    if kernel not in _FORMULAS:
         raise ValueError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
-    return _SHORTHANDS[kernel]
+    return _FORMULAS[kernel]()
+
+
+def encode(kernel: Kernel) -> Encoded:
+    """(formula, sigma or None, scale, include_diagonal, median_rows or None): a kernel as plain data.
+
+    It is the one form in which a kernel reaches the compiled core, the CUDA module and torch's operators. The
+    formula is the kernel's shorthand; without a bandwidth the rest is None, 1.0, False and None.
+
+    >>> encode(RBF(scale=0.5))
+    ('rbf', None, 0.5, False, None)
+    >>> encode(Linear())
+    ('linear', None, 1.0, False, None)
+    """
+    if isinstance(kernel, Linear):
+        return (kernel.formula, None, 1.0, False, None)
+    return (kernel.formula, kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows)
+
+
+def wants_median(encoded: Encoded) -> bool:
+    """Whether the kernel's bandwidth is the median distance of an input that is still to come.
+
+    >>> wants_median(encode(RBF())), wants_median(encode(RBF(sigma=1.0))), wants_median(encode(Linear()))
+    (True, False, False)
+    """
+    formula, sigma = encoded[:2]
+    return sigma is None and _FORMULAS[formula].has_bandwidth
+
+
+def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
+    """The kernel with a bandwidth that is known; itself where it has none.
+
+    >>> with_sigma(encode(RBF()), 0.5)
+    ('rbf', 0.5, 1.0, False, None)
+    """
+    formula, _, scale, include_diagonal, median_rows = encoded
+    return (
+        (formula, sigma, scale, include_diagonal, median_rows)
+        if _FORMULAS[formula].has_bandwidth
+        else encoded
+    )
 
 
 def as_estimator(estimator: object, function_name: str) -> Estimator:

@@ -37,7 +37,7 @@ std::vector<std::size_t> group_of_rows(const std::vector<std::int64_t>& order) {
 
 KernelSpec rbf(double sigma) {
   KernelSpec kernel;
-  kernel.rbf = true;
+  kernel.formula = Rbf{};
   kernel.sigma = sigma;
   return kernel;
 }

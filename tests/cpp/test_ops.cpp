@@ -98,7 +98,7 @@ void check_against_naive(const Problem& problem, const std::vector<Space>& space
 KernelSpec linear() { return {}; }
 KernelSpec rbf(double sigma) {
   KernelSpec kernel;
-  kernel.rbf = true;
+  kernel.formula = Rbf{};
   kernel.sigma = sigma;
   return kernel;
 }
@@ -118,7 +118,7 @@ bool same(const HsicValues& a, const HsicValues& b) {
 
 TEST(hsic_is_the_same_bits_for_any_number_of_threads) {
   KernelSpec median;
-  median.rbf = true;
+  median.formula = Rbf{};
   for (const KernelSpec& kernel : {linear(), median})
     for (const Space space : {Space::gram, Space::features}) {
       const Problem problem({800, {30, 4}, {17}}, Dtype::float32, kernel, Estimator::unbiased);

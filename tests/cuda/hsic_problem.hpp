@@ -35,8 +35,8 @@ inline Values naive(const Layers& layers, bool unbiased, Dtype dtype) {
 inline Values ours(const Layers& layers, bool unbiased, Operand operand, HsicTask task = {}) {
   task.x = layers.x.view();
   task.y = layers.y.view();
-  task.kernel_x = {layers.sigma_x > 0, layers.sigma_x};
-  task.kernel_y = {layers.sigma_y > 0, layers.sigma_y};
+  task.kernel_x = kernel_of(layers.sigma_x);
+  task.kernel_y = kernel_of(layers.sigma_y);
   task.estimator = unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
   task.operand = operand;
   const DeviceMemory values(3 * sizeof(double)), scratch(hsic_scratch_bytes(task));

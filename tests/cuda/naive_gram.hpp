@@ -4,8 +4,15 @@
 #include <cmath>
 
 #include "device_matrix.hpp"
+#include "ops/kernel_spec.hpp"
 
 namespace gramless::cuda {
+
+// The kernel of that bandwidth; 0: linear.
+inline KernelSpec kernel_of(double sigma) {
+  if (sigma == 0) return {};
+  return {.formula = Rbf{}, .sigma = sigma};
+}
 
 // As one writes it in an afternoon, with the n x n matrices, in any number type.
 template <class T>

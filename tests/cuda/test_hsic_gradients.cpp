@@ -41,8 +41,8 @@ std::vector<double> gradients(const DeviceMatrix& x, const DeviceMatrix& y, cons
   HsicTask& forward = task.forward;
   forward.x = x.view();
   forward.y = y.view();
-  forward.kernel_x = {shape.sigma_x > 0, shape.sigma_x};
-  forward.kernel_y = {shape.sigma_y > 0, shape.sigma_y};
+  forward.kernel_x = kernel_of(shape.sigma_x);
+  forward.kernel_y = kernel_of(shape.sigma_y);
   forward.estimator = shape.unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
   forward.operand = operand;
   forward.values = values.as<double>();

@@ -31,7 +31,7 @@ Answer ours(const Problem& problem, Operand operand) {
   task.layers = layers.data();
   task.layers_x = problem.layers_x;
   task.layers_y = problem.layers_y();
-  task.kernel_x = task.kernel_y = {problem.sigma > 0, problem.sigma};
+  task.kernel_x = task.kernel_y = kernel_of(problem.sigma);
   task.estimator = problem.unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
   task.operand = operand;
   task.packed_bytes = problem.packed_bytes;
@@ -129,7 +129,7 @@ TEST(hsic_matrix_of_a_pair_is_what_hsic_says) {
       HsicTask task;
       task.x = problem.layers[0].view();
       task.y = problem.layers[1].view();
-      task.kernel_x = task.kernel_y = {sigma > 0, sigma};
+      task.kernel_x = task.kernel_y = kernel_of(sigma);
       task.estimator = unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
       task.operand = Operand::float64;
       const DeviceMemory values(3 * sizeof(double)), row_sums(260 * sizeof(double)), bandwidths(2 * sizeof(double)),
@@ -214,7 +214,7 @@ TEST(hsic_matrix_with_medians) {
   HsicMatrixTask task;
   task.layers = layers.data();
   task.layers_x = 3;
-  task.kernel_x = {true};
+  task.kernel_x = {.formula = Rbf{}};
   task.operand = Operand::float64;
   const DeviceMemory values(9 * sizeof(double)), own_values(3 * sizeof(double)), bandwidths(3 * sizeof(double)),
       scratch(hsic_matrix_scratch_bytes(task));

@@ -96,8 +96,8 @@ TEST(hsic_takes_its_bandwidth_from_the_median) {
   const DeviceMatrix x(Dtype::float32, 80, 12, normal_entries(8));
   HsicTask task;
   task.x = task.y = x.view();
-  task.kernel_x = {.rbf = true, .sigma = 0, .scale = 0.5, .include_diagonal = true};
-  task.kernel_y = {.rbf = true, .sigma = 0.5 * std::sqrt(true_median(x, true))};
+  task.kernel_x = {.formula = Rbf{}, .scale = 0.5, .include_diagonal = true};
+  task.kernel_y = {.formula = Rbf{}, .sigma = 0.5 * std::sqrt(true_median(x, true))};
   const DeviceMemory values(3 * sizeof(double)), bandwidths(2 * sizeof(double)), scratch(hsic_scratch_bytes(task));
   task.values = values.as<double>();
   task.bandwidths = bandwidths.as<double>();

@@ -33,14 +33,10 @@ Execution execution(const Matrix& matrix) {
   return {computes_in_float64(matrix.dtype) ? Compute::float64 : Compute::float32, num_threads(), {}};
 }
 
-gramless::KernelSpec resolved(const Matrix& x, const KernelSpec& kernel) {
-  gramless::KernelSpec spec{kernel.rbf, std::nullopt, kernel.scale, kernel.include_diagonal, 0};
-  if (!kernel.rbf) return spec;
-  spec.sigma = kernel.sigma;
-  if (kernel.sigma == 0)
-    spec.sigma = kernel.scale * Representation(view(x), current_backend(), execution(x))
-                                    .median_distance(kernel.include_diagonal, 0, execution(x));
-  return spec;
+KernelSpec resolved(const Matrix& x, KernelSpec kernel) {
+  kernel.median_rows = std::nullopt;  // a device's median is always exact
+  if (!kernel.wants_median()) return kernel;
+  return kernel.with_sigma(Representation(view(x), current_backend(), execution(x)).bandwidth(kernel, execution(x)));
 }
 
 // Gradients are computed in the compute type and rounded to the input's.
@@ -170,7 +166,7 @@ std::size_t median_scratch_bytes(const MedianTask&) { return 256; }
 
 const char* median_squared_distance(const MedianTask& task, void*, void*) {
   Representation x(view(task.x), current_backend(), execution(task.x));
-  const double median = x.median_distance(task.include_diagonal, 0, execution(task.x));
+  const double median = x.median_distance(task.include_diagonal, std::nullopt, execution(task.x));
   *task.median = median * median;
   return nullptr;
 }
@@ -181,10 +177,7 @@ const char* hsic_grad(const HsicGradTask& task, void*, void*) {
   const HsicTask& forward = task.forward;
   LayerInput layers[] = {{view(forward.x), {}}, {view(forward.y), {}}};
   const KernelSpec* kernels[] = {&forward.kernel_x, &forward.kernel_y};
-  for (int i = 0; i < 2; i++) {
-    layers[i].kernel = {kernels[i]->rbf, std::nullopt, 1, false, 0};
-    if (kernels[i]->rbf) layers[i].kernel.sigma = std::sqrt(forward.bandwidths[i]);
-  }
+  for (int i = 0; i < 2; i++) layers[i].kernel = kernels[i]->with_sigma(std::sqrt(forward.bandwidths[i]));
   Gradient grads[] = {{forward.x, task.grad_x}, {forward.y, task.grad_y}};
   void* const buffers[] = {grads[0].buffer(), grads[1].buffer()};
   const HsicWeights weights{{task.weights, 1}, {task.weights + 1, 1}, {task.weights + 2, 1}};

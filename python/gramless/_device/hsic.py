@@ -11,9 +11,9 @@ from typing import Any
 
 from .. import _arrays
 from .._alignment import aligned
-from ..kernels import Estimator, Kernel
+from ..kernels import Encoded, Estimator, Kernel, encode
 from .frameworks import Array, compute_dtype
-from .launch import CudaKernel, HsicLaunch, Place, cuda_kernel, median_squared_distance, place_of
+from .launch import HsicLaunch, Place, median_squared_distance, place_of
 
 Report = Callable[[int, int], object] | None
 
@@ -22,7 +22,7 @@ def layer_values(
     launch: HsicLaunch,
     xs: Sequence[Array],
     ys: Sequence[Array],
-    kernels: tuple[CudaKernel, CudaKernel],
+    kernels: tuple[Encoded, Encoded],
     row_sums: Array | None = None,
     bandwidths: Array | None = None,
 ) -> tuple[Array, Array, Array]:
@@ -53,7 +53,7 @@ def _values(
     _arrays.check_enough_rows(function, names[0], arrays[0], estimator)
     launch = HsicLaunch(place, estimator == "unbiased", allow_tf32=False)
     x, y = arrays[: len(xs)], arrays[len(xs) :]
-    codes = cuda_kernel(kernels[0]), cuda_kernel(kernels[1])
+    codes = encode(kernels[0]), encode(kernels[1])
     found = layer_values(launch, x, y, codes)
     if report is not None:
         report(1, 1)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .._sums import Floats, PairSums
-from ..kernels import RBF, Estimator, Kernel
+from ..kernels import Encoded, Estimator, Kernel, encode, wants_median, with_sigma
 from .frameworks import Array
-from .launch import CudaKernel, HsicLaunch, Place, cuda_kernel, median_squared_distance, place_of
+from .launch import HsicLaunch, Place, median_squared_distance, place_of
 
 COPIED_BYTES = 2**30  # of y in other orders at a time
 
@@ -36,7 +36,7 @@ class DevicePair:
     def sums(self, estimator: Estimator) -> PairSums:
         """HSIC of each with each, and both spreads."""
         values, spreads = self.place.empty(3), self.place.empty(2)
-        kernel_x, kernel_y = map(cuda_kernel, self.kernels)
+        kernel_x, kernel_y = map(encode, self.kernels)
         self._launch(estimator).pair(self.x, self.y, kernel_x, kernel_y, values, spreads=spreads)
         (xy, xx, yy), (spread_x, spread_y) = map(_arrays.to_host, (values, spreads))
         return PairSums(float(xy), float(xx), float(yy), float(spread_x), float(spread_y), self.rows)
@@ -57,7 +57,7 @@ class DevicePair:
         return found
 
     @cached_property
-    def _resolved(self) -> tuple[CudaKernel, CudaKernel]:
+    def _resolved(self) -> tuple[Encoded, Encoded]:
         """With medians as numbers, which orders of the rows do not change."""
         of_x, of_y = (
             _resolved(self.place, *side) for side in zip((self.x, self.y), self.kernels, strict=True)
@@ -75,10 +75,11 @@ def device_pair(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel]) -
     return DevicePair(place, a, b, kernels)
 
 
-def _resolved(place: Place, x: Array, kernel: Kernel) -> CudaKernel:
-    found = cuda_kernel(kernel)
-    if not isinstance(kernel, RBF) or kernel.sigma is not None:
-        return found
-    median = median_squared_distance(place, x, kernel.include_diagonal)
-    sigma = kernel.scale * math.sqrt(float(_arrays.to_host(median)[0]))
-    return (sigma, kernel.scale, kernel.include_diagonal) if 0 < sigma < math.inf else found
+def _resolved(place: Place, x: Array, kernel: Kernel) -> Encoded:
+    code = encode(kernel)
+    if not wants_median(code):
+        return code
+    _, _, scale, include_diagonal, _ = code
+    median = median_squared_distance(place, x, include_diagonal)
+    sigma = scale * math.sqrt(float(_arrays.to_host(median)[0]))
+    return with_sigma(code, sigma) if 0 < sigma < math.inf else code

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _arrays
 from .._losses import TIE
-from ..kernels import RBF, Kernel
+from ..kernels import Encoded
 from .frameworks import Array, Described, Framework, framework_of
 from .status import cuda_module
 
@@ -111,17 +111,9 @@ def check_dtypes(function: str, name_x: str, dtype_x: str, name_y: str, dtype_y:
         )
 
 
-CudaKernel = tuple[float | None, float, bool] | None
-
-
-def cuda_kernel(kernel: Kernel) -> CudaKernel:
-    """A kernel as `_cuda` reads it. A median is always exact there."""
-    return (kernel.sigma, kernel.scale, kernel.include_diagonal) if isinstance(kernel, RBF) else None
-
-
 @dataclass(frozen=True)
 class HsicLaunch:
-    """HSIC of layers."""
+    """HSIC of layers. A median is always exact here."""
 
     place: Place
     unbiased: bool
@@ -131,8 +123,8 @@ class HsicLaunch:
         self,
         x: Array,
         y: Array,
-        kernel_x: CudaKernel,
-        kernel_y: CudaKernel,
+        kernel_x: Encoded,
+        kernel_y: Encoded,
         values: Array,
         row_sums: Array | None = None,
         bandwidths: Array | None = None,
@@ -149,8 +141,8 @@ class HsicLaunch:
         self,
         xs: Sequence[Array],
         ys: Sequence[Array],
-        kernel_x: CudaKernel,
-        kernel_y: CudaKernel,
+        kernel_x: Encoded,
+        kernel_y: Encoded,
         row_sums: Array | None = None,
         bandwidths: Array | None = None,
     ) -> tuple[Array, Array]:
@@ -169,8 +161,8 @@ class HsicLaunch:
         self,
         x: Array,
         y: Array,
-        kernel_x: CudaKernel,
-        kernel_y: CudaKernel,
+        kernel_x: Encoded,
+        kernel_y: Encoded,
         row_sums: Array,
         bandwidths: Array,
         weights: Array,

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from .. import _core
 from .._alignment import aligned
-from .._sums import core_kernel
-from ..kernels import Estimator, Kernel
+from ..kernels import Estimator, Kernel, encode
 from ._checks import Floats
 
 
@@ -25,7 +24,7 @@ def without_groups(
     """
     own = np.random.default_rng(0).permutation(n) % groups
     order, sizes = np.argsort(own, kind="stable"), np.bincount(own)
-    kernel_x, kernel_y = map(core_kernel, kernels)
+    kernel_x, kernel_y = map(encode, kernels)
     hsic_xy, hsic_xx, hsic_yy = _core.jackknife_hsic(x, y, kernel_x, kernel_y, order, sizes, estimator)
     ratio = aligned(hsic_xy, hsic_xx, hsic_yy)
     return float(ratio[0]), ratio[1:], sizes

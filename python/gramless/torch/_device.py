@@ -12,10 +12,11 @@ from torch import Tensor
 
 from .._device.distillation import DistillLaunch
 from .._device.hsic import layer_values
-from .._device.launch import ContrastLaunch, CudaKernel, HsicLaunch, Place
+from .._device.launch import ContrastLaunch, HsicLaunch, Place
 from .._device.losses import DeviceContrast, groups_of, queue_groups
 from .._device.status import cuda_module
 from .._losses import as_temperature
+from ..kernels import Encoded
 from ._framework import TorchFramework, on_device
 from ._options import Arguments
 
@@ -121,7 +122,7 @@ def hsic_forward(
     xs: Sequence[Tensor],
     ys: Sequence[Tensor],
     function: str,
-    kernels: tuple[CudaKernel, CudaKernel],
+    kernels: tuple[Encoded, Encoded],
     estimator: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(xs, ys), (xs,), (ys,), and for each layer what the backward needs, (layers, 2 + n), all float64."""
@@ -151,7 +152,7 @@ def hsic_backward(
     xs: Sequence[Tensor],
     ys: Sequence[Tensor],
     function: str,
-    kernels: tuple[CudaKernel, CudaKernel],
+    kernels: tuple[Encoded, Encoded],
     estimator: str,
     saved: Tensor,
     grads: tuple[Tensor, Tensor, Tensor],

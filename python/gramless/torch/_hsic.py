@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import _core
-from .._device.launch import CudaKernel
-from .._sums import CoreKernel
-from ..kernels import RBF, Kernel
+from ..kernels import Encoded, wants_median, with_sigma
 from . import _device
 from ._derivatives import final_gradients, refuse_tangents
 from ._framework import on_device
@@ -22,7 +19,13 @@ from ._options import compute_dtype
 from ._problem import described
 from ._vmap import one_by_one
 
-_ARRAYS = "Tensor[] xs, Tensor[] ys, str function, float[] kernel_x, float[] kernel_y, str estimator"
+# A kernel as `kernels.encode` has it.
+_KERNEL = (
+    "str formula_{0}, float? sigma_{0}, float scale_{0}, bool include_diagonal_{0}, int? median_rows_{0}"
+)
+_ARRAYS = (
+    f"Tensor[] xs, Tensor[] ys, str function, {_KERNEL.format('x')}, {_KERNEL.format('y')}, str estimator"
+)
 library.define(f"hsic_forward({_ARRAYS}) -> (Tensor xy, Tensor xx, Tensor yy, Tensor saved)")
 library.define(
     f"hsic_backward({_ARRAYS}, Tensor saved, Tensor grad_xy, Tensor grad_xx, Tensor grad_yy, bool[] wanted)"
@@ -33,32 +36,16 @@ hsic_backward = torch.ops.gramless.hsic_backward.default
 _HEAD = _device.HEAD  # before a layer's row sums in `saved`: its bandwidth, and whether there are row sums
 
 
-def encoded(kernel: Kernel) -> list[float]:
-    """A kernel as an operator takes it: nothing for a linear one."""
-    if not isinstance(kernel, RBF):
-        return []
-    sigma, rows = kernel.sigma, kernel.median_rows
-    return [
-        math.nan if sigma is None else sigma,
-        kernel.scale,
-        float(kernel.include_diagonal),
-        float(rows or 0),
-    ]
+class _Options(NamedTuple):
+    """What an operator takes after its arrays, up to the estimator."""
 
+    function: str
+    kernels: tuple[Encoded, Encoded]
+    estimator: str
 
-def _decoded(code: Sequence[float], sigma: float | None = None) -> CoreKernel:
-    if not code:
-        return None
-    if sigma is None and not math.isnan(code[0]):
-        sigma = code[0]
-    return (sigma, code[1], bool(code[2]), int(code[3]) or None)
-
-
-def _cuda_kernels(*codes: Sequence[float]) -> tuple[CudaKernel, CudaKernel]:
-    x, y = (
-        (None if math.isnan(code[0]) else code[0], code[1], bool(code[2])) if code else None for code in codes
-    )
-    return x, y
+    @classmethod
+    def of(cls, function: str, *flat: Any) -> _Options:
+        return cls(function, (flat[:5], flat[5:10]), flat[10])
 
 
 def _layers(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[list[Any], list[Any]]:
@@ -66,27 +53,31 @@ def _layers(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[list[Any], list
     return x, y
 
 
+def _of_layers(options: _Options, xs: Sequence[Any], ys: Sequence[Any]) -> list[Encoded]:
+    of_x, of_y = options.kernels
+    return [of_x] * len(xs) + [of_y] * len(ys)
+
+
 def _forward(
     xs: Sequence[Tensor],
     ys: Sequence[Tensor],
-    function: str,
-    kernel_x: Sequence[float],
-    kernel_y: Sequence[float],
-    estimator: str,
+    *flat: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    options = _Options.of(*flat)
     if on_device(xs[0]):
-        return _device.hsic_forward(xs, ys, function, _cuda_kernels(kernel_x, kernel_y), estimator)
+        return _device.hsic_forward(xs, ys, *options)
+    estimator = options.estimator
     x, y = _layers(xs, ys)
-    codes = [kernel_x] * len(x) + [kernel_y] * len(y)
+    codes = _of_layers(options, x, y)
     pair = len(x) == len(y) == 1
     names = (
         ["x", "y"] if pair else [f"{s}s[{i}]" for s, side in (("x", x), ("y", y)) for i in range(len(side))]
     )
     sigmas = [
-        _core.bandwidth(layer, _decoded(code), name=name) if code else 0.0
+        _core.bandwidth(layer, code, name=name) if wants_median(code) else code[1] or 0.0
         for layer, code, name in zip(x + y, codes, names, strict=True)
     ]
-    kernels = [_decoded(code, sigma) for code, sigma in zip(codes, sigmas, strict=True)]
+    kernels = [with_sigma(code, sigma) for code, sigma in zip(codes, sigmas, strict=True)]
     xy, xx, yy, sums = _core.hsic_forward(x, y, kernels[: len(x)], kernels[len(x) :], estimator)
     saved = np.zeros((len(sigmas), _HEAD + xs[0].shape[0]))
     saved[:, 0] = sigmas
@@ -98,25 +89,16 @@ def _forward(
 def _backward(
     xs: Sequence[Tensor],
     ys: Sequence[Tensor],
-    function: str,
-    kernel_x: Sequence[float],
-    kernel_y: Sequence[float],
-    estimator: str,
-    saved: Tensor,
-    grad_xy: Tensor,
-    grad_xx: Tensor,
-    grad_yy: Tensor,
-    wanted: Sequence[bool],
+    *flat: Any,
 ) -> list[Tensor]:
+    *flat_options, saved, grad_xy, grad_xx, grad_yy, wanted = flat
+    options = _Options.of(*flat_options)
     if on_device(xs[0]):
-        kernels_on_device = _cuda_kernels(kernel_x, kernel_y)
-        grads_by_value = grad_xy, grad_xx, grad_yy
-        return _device.hsic_backward(
-            xs, ys, function, kernels_on_device, estimator, saved, grads_by_value, wanted
-        )
+        return _device.hsic_backward(xs, ys, *options, saved, (grad_xy, grad_xx, grad_yy), wanted)
+    estimator = options.estimator
     x, y = _layers(xs, ys)
-    layers, codes = [*xs, *ys], [kernel_x] * len(x) + [kernel_y] * len(y)
-    kernels = [_decoded(code, s) for code, s in zip(codes, saved[:, 0].tolist(), strict=True)]
+    layers, codes = [*xs, *ys], _of_layers(options, x, y)
+    kernels = [with_sigma(code, s) for code, s in zip(codes, saved[:, 0].tolist(), strict=True)]
     sums = saved[:, _HEAD:].numpy() if saved[0, 1] else np.empty(0)
     dtype = compute_dtype(layers)
     grads = [

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from .._alignment import aligned
 from .._arrays import as_layers
-from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
+from ..kernels import Estimator, KernelLike, as_estimator, as_kernel, encode
 from ._check import check_array, check_rows
 from ._derivatives import refuse_forward_mode
 from ._eager import has_jvp, is_differentiated, is_plain, seen_anew
 from ._framework import on_device
-from ._hsic import ForwardModeHsic, HsicFunction, encoded, hsic_forward
+from ._hsic import ForwardModeHsic, HsicFunction, hsic_forward
 from ._options import compute_dtype
 
 Values = tuple[Tensor, Tensor, Tensor]  # (Lx, Ly), (Lx,), (Ly,), float64
@@ -40,8 +40,8 @@ def _values(
     kernel_y: KernelLike | None,
     estimator: Estimator,
 ) -> tuple[Values, torch.dtype]:
-    code_x = encoded(as_kernel(kernel, function))
-    code_y = code_x if kernel_y is None else encoded(as_kernel(kernel_y, function, "kernel_y"))
+    code_x = encode(as_kernel(kernel, function))
+    code_y = code_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
     estimator = as_estimator(estimator, function)
     xs, ys = ([check_array(function, name, x) for name, x in named.items()] for named in (named_x, named_y))
     xs, ys = [seen_anew(x) for x in xs], [seen_anew(y) for y in ys]
@@ -54,7 +54,7 @@ def _values(
             f"{function}: the {estimator} estimator needs at least {needed} rows "
             f"but {names[0]} has {layers[0].shape[0]}"
         )
-    options = (function, code_x, code_y, estimator)
+    options = (function, *code_x, *code_y, estimator)
     refuse_forward_mode(function, layers)
     if is_differentiated(layers):
         differentiable = ForwardModeHsic if has_jvp() else HsicFunction
