@@ -70,3 +70,16 @@ def test_any_calls_at_once_give_the_bits_they_give_alone(kind):
         changing.join()
     assert len(found) == THREADS
     assert all(outcomes == expected for outcomes in found)
+
+
+def test_the_default_is_the_cpus_of_now(run_script):
+    script = """
+import os, gramless
+before = gramless.get_num_threads()
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+assert gramless.get_num_threads() == before
+gramless.set_num_threads(None)
+print(gramless.get_num_threads())
+"""
+    assert run_script(script, GRAMLESS_NUM_THREADS="") == "1\n"
+    assert run_script(script, GRAMLESS_NUM_THREADS="3") == "3\n"

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <mutex>
@@ -16,6 +15,8 @@
 #include <string>
 #include <system_error>
 #include <thread>
+
+#include "support/cpu_quota.hpp"
 
 namespace gramless {
 namespace {
@@ -103,16 +104,6 @@ ThreadPool& pool() {
   return *current_pool.load();
 }
 
-// cgroup v2 quota, "max 100000" or "200000 100000"; 0 where there is none.
-int cgroup_cpus() {
-  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
-  if (file == nullptr) return 0;
-  long quota = 0, period = 0;
-  const int fields = std::fscanf(file, "%ld %ld", &quota, &period);
-  std::fclose(file);
-  return fields == 2 && quota > 0 && period > 0 ? std::max(1, static_cast<int>((quota + period - 1) / period)) : 0;
-}
-
 // 0 where the variable is not set, or empty.
 int threads_of_environment() {
   const char* text = std::getenv("GRAMLESS_NUM_THREADS");
@@ -131,21 +122,27 @@ int default_threads() {
   int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0
                  ? CPU_COUNT(&allowed)
                  : static_cast<int>(std::thread::hardware_concurrency());
-  if (const int quota = cgroup_cpus()) cpus = std::min(cpus, quota);
+  if (const int quota = quota_cpus()) cpus = std::min(cpus, quota);
   return std::max(1, cpus);
 }
 
-std::atomic<int> chosen_threads{0};
+// The default is found at its first use after each reset, 0 until then.
+std::atomic<int> chosen_threads{0}, found_threads{0};
 
 }  // namespace
 
 int num_threads() {
   if (const int chosen = chosen_threads.load()) return chosen;
-  static const int automatic = default_threads();
-  return automatic;
+  if (const int found = found_threads.load()) return found;
+  const int found = default_threads();
+  found_threads.store(found);
+  return found;
 }
 
-void set_num_threads(int count) { chosen_threads.store(std::max(0, count)); }
+void set_num_threads(int count) {
+  chosen_threads.store(std::max(0, count));
+  if (count <= 0) found_threads.store(0);
+}
 
 void run_on_threads(int threads, const std::function<void()>& body) {
   if (threads <= 1) return body();

@@ -42,8 +42,13 @@ def backends() -> list[Backend]:
 def set_num_threads(count: int | None) -> None:
     """Use up to `count` threads from now on; None restores the default.
 
-    The default is GRAMLESS_NUM_THREADS, or the CPUs this process may run on. Results do not depend on it, to
-    the last bit. Raises ValueError for a count that is not from 1 to 1024, TypeError for another type.
+    The default is the environment variable GRAMLESS_NUM_THREADS, or else the CPUs that this process may run
+    on when it is restored or first used: those of its affinity, no more than the CPU quota of its control
+    groups, version 1 or 2. OMP_NUM_THREADS is not read: gramless has threads of its own. torchrun sets it to
+    1 for each of its processes; set GRAMLESS_NUM_THREADS likewise where processes share a machine. Results do
+    not depend on the number, to the last bit.
+
+    Raises ValueError for a count that is not from 1 to 1024, TypeError for another type.
 
     >>> set_num_threads(2)
     >>> get_num_threads()
