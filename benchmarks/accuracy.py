@@ -1,4 +1,5 @@
-"""python -m benchmarks.accuracy [--out FILE]: errors against offset, width and temperature, as JSON.
+"""python -m benchmarks.accuracy [--out FILE]: errors against offset, width, unit, outlier and
+temperature, as JSON.
 
 Inputs are float32; the truth is that of the same float32 values in float64. It measures no time, so all
 runs in one process.
@@ -24,12 +25,15 @@ from .environment import RESULTS, conditions
 from .problems import Problem
 
 OFFSETS = [0, 1, 10, 100, 1000, 10_000]
+UNITS = [1e-30, 1e-20, 1e-12, 1e-9, 1e-6, 1e-3, 1, 1e3, 1e6, 1e9, 1e12, 1e20, 1e30]
+OUTLIERS = [1, 10, 100, 1e3, 1e4, 1e5, 1e6]
 WIDTHS = [4, 16, 64, 256, 1024, 4096, 16_384]
 TEMPERATURES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
 SEEDS = range(5)  # an error is the worst over these
 
 Float32 = npt.NDArray[np.float32]
 Cka = Callable[[Float32, Float32, str], float]
+Data = Callable[[float, int], tuple[Float32, Float32]]  # (what is varied, seed): two representations
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,19 @@ def related(n: int, d: int, offset: float, seed: int) -> tuple[Float32, Float32]
         x[:, : shared.shape[1]] += shared
         layers.append((x + offset).astype(np.float32))
     return layers[0], layers[1]
+
+
+def in_units(unit: float, seed: int) -> tuple[Float32, Float32]:
+    """Two representations, every value times `unit`."""
+    x, y = related(512, 64, 0, seed)
+    return x * np.float32(unit), y * np.float32(unit)
+
+
+def with_outlier(size: float, seed: int) -> tuple[Float32, Float32]:
+    """Two representations, one value of one of them `size`."""
+    x, y = related(512, 64, 0, seed)
+    x[3, 2] = size
+    return x, y
 
 
 def gram(x: Float32, kernel: str, center: bool) -> Float32:
@@ -114,19 +131,17 @@ def worst(errors: Iterable[float]) -> float | None:
     return found if np.isfinite(found) else None
 
 
-def cka_panel(kernel: str, against: str, n: int, shapes: Sequence[tuple[float, int, float]]) -> Panel:
-    """Errors over shapes (what it is drawn against, width, offset)."""
+def cka_panel(kernel: str, against: str, shape: str, values: Sequence[float], data_of: Data) -> Panel:
+    """Errors of the CKA of data_of(value, seed)."""
     errors: dict[str, list[float | None]] = {name: [] for name in contenders(kernel)}
-    for _, d, offset in shapes:
-        data = [related(n, d, offset, seed) for seed in SEEDS]
+    for value in values:
+        data = [data_of(value, seed) for seed in SEEDS]
         truth = [gl.reference.cka(x.astype(float), y.astype(float), kernel=kernel) for x, y in data]
         for name, run in contenders(kernel).items():
             found = [abs(run(x, y, kernel) - exact) for (x, y), exact in zip(data, truth, strict=True)]
             errors[name].append(worst(found))
-    title = f"{'linear' if kernel == 'linear' else 'RBF'} CKA, n {n}" + (
-        ", d 64" if against == "offset" else ""
-    )
-    return Panel(f"{kernel}_{against}", title, against, [shape[0] for shape in shapes], errors)
+    title = f"{'linear' if kernel == 'linear' else 'RBF'} CKA, {shape}"
+    return Panel(f"{kernel}_{against}", title, against, values, errors)
 
 
 def views_of(noise: float, seed: int) -> list[Float32]:
@@ -169,8 +184,13 @@ def panels() -> list[Panel]:
     """Every plot."""
     found = []
     for kernel in ("linear", "rbf"):
-        found.append(cka_panel(kernel, "offset", 512, [(offset, 64, offset) for offset in OFFSETS]))
-        found.append(cka_panel(kernel, "width", 256, [(width, width, 1.0) for width in WIDTHS]))
+        wide = "n 512, d 64"
+        found.append(cka_panel(kernel, "offset", wide, OFFSETS, lambda by, seed: related(512, 64, by, seed)))
+        found.append(
+            cka_panel(kernel, "width", "n 256", WIDTHS, lambda d, seed: related(256, int(d), 1.0, seed))
+        )
+        found.append(cka_panel(kernel, "unit", wide, UNITS, in_units))
+        found.append(cka_panel(kernel, "outlier", wide, OUTLIERS, with_outlier))
     found.append(gradient_panel("nt_xent_early", "gradient of NT-Xent, views as they start", 1.0))
     found.append(gradient_panel("nt_xent_late", "gradient of NT-Xent, views nearly equal", 0.03))
     return found

@@ -132,7 +132,8 @@ def test_linear_hsic_of_float32_is_that_of_float64(data, size, estimator):
     truth = true_values(x, y, Linear(), estimator)
     for space in ("auto", "gram", "features"):
         values = hsic_values("cka", [x], [y], [Linear()], [Linear()], estimator, space=space)
-        assert_within_limit((values.xy[0, 0], values.xx[0], values.yy[0]), truth, estimator)
+        xy, xx, yy = values.of_data()
+        assert_within_limit((xy[0, 0], xx[0], yy[0]), truth, estimator)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -28,7 +28,8 @@ py::tuple hsic_matrix(const py::sequence& xs, const py::sequence& ys, const py::
   return hsic_tuple(values, x.size(), y.size());
 }
 
-// One pair without the cost of numpy arrays: (hsic_xy, hsic_xx, hsic_yy).
+// One pair without the cost of numpy arrays: (hsic_xy, hsic_xx, hsic_yy, exponent_x, exponent_y,
+// mean_x, mean_y).
 py::tuple hsic_pair(py::handle x, py::handle y, py::handle kernel_x, py::handle kernel_y,
                     const std::string& estimator_name, const std::string& space_name) {
   const LayerInput layers[] = {{array_view(x), kernel_spec(kernel_x)}, {array_view(y), kernel_spec(kernel_y)}};
@@ -43,7 +44,8 @@ py::tuple hsic_pair(py::handle x, py::handle y, py::handle kernel_x, py::handle 
     values = hsic_values({layers, 1}, {layers + 1, 1}, which, where, ops, how);
   }
   warn_of_ties(values.tied, 1);
-  return py::make_tuple(values.xy[0], values.xx[0], values.yy[0]);
+  return py::make_tuple(values.xy[0], values.xx[0], values.yy[0], values.exponents[0], values.exponents[1],
+                        values.mean_x[0], values.mean_y[0]);
 }
 
 using Rows = py::array_t<std::int64_t, py::array::c_style>;
@@ -87,7 +89,7 @@ py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle 
   return py::make_tuple(to_numpy(values.xy), to_numpy(values.xx), to_numpy(values.yy));
 }
 
-// (hsic_xy, hsic_xx, hsic_yy, saved)
+// (hsic_xy, hsic_xx, hsic_yy, saved, exponents)
 py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequence& kernels_x,
                   const py::sequence& kernels_y, const std::string& estimator_name) {
   const std::vector<LayerInput> x = layer_inputs(xs, kernels_x), y = layer_inputs(ys, kernels_y);
@@ -105,7 +107,7 @@ py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequ
   warn_of_ties(values.tied, x.size());
   const auto columns = static_cast<py::ssize_t>(y.empty() ? x.size() : y.size());
   return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(x.size()), columns}), to_numpy(values.xx),
-                        to_numpy(values.yy), to_numpy(values.row_sums));
+                        to_numpy(values.yy), to_numpy(values.row_sums), to_numpy(values.exponents));
 }
 
 using Numbers = py::array_t<double, py::array::c_style>;

@@ -72,15 +72,11 @@ ArrayView array_view(py::handle object) {
   return view;
 }
 
-py::array_t<double> to_numpy(const std::vector<double>& values) {
-  return py::array_t<double>(static_cast<py::ssize_t>(values.size()), values.data());
-}
-
 py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t layers_y) {
   const auto columns = static_cast<py::ssize_t>(layers_y ? layers_y : layers_x);
   return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(layers_x), columns}), to_numpy(values.xx),
                         to_numpy(values.yy), to_numpy(values.mean_x), to_numpy(values.mean_y),
-                        to_numpy(values.diagonal_x), to_numpy(values.diagonal_y));
+                        to_numpy(values.diagonal_x), to_numpy(values.diagonal_y), to_numpy(values.exponents));
 }
 
 void* gradient_target(py::handle grad, const ArrayView& like, Compute compute) {

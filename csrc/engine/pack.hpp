@@ -55,7 +55,12 @@ class BlockRows {
 
   GRAMLESS_INLINE BlockRows(const CenteredRows<T>& source, const T* const (&rows)[Side], std::int64_t first_row,
                             int present, std::int64_t first)
-      : source_(source), rows_(rows), first_row_(first_row), present_(present), first_(first) {}
+      : source_(source),
+        rows_(rows),
+        first_row_(first_row),
+        present_(present),
+        first_(first),
+        scale_(static_cast<T>(source.x.scale)) {}
 
   // Columns [k, k + Side), transposed.
   template <bool Whole>
@@ -65,10 +70,10 @@ class BlockRows {
       if (!Whole && r >= present_)
         block[r] = Block{};
       else if (source_.center_by_row)
-        block[r] =
-            (load<Block>(rows_[r] + k) - source_.center_high[first_row_ + r]) - source_.center_low[first_row_ + r];
+        block[r] = (load<Block>(rows_[r] + k) * scale_ - source_.center_high[first_row_ + r]) -
+                   source_.center_low[first_row_ + r];
       else
-        block[r] = (load<Block>(rows_[r] + k) - load<Block>(source_.center_high + first_ + k)) -
+        block[r] = (load<Block>(rows_[r] + k) * scale_ - load<Block>(source_.center_high + first_ + k)) -
                    load<Block>(source_.center_low + first_ + k);
     }
     transpose<Side / 2>(block);
@@ -77,7 +82,7 @@ class BlockRows {
   GRAMLESS_INLINE T entry(int r, int k) const {
     if (r >= present_) return T(0);
     const std::int64_t center = source_.center_by_row ? first_row_ + r : first_ + k;
-    return (load<T>(rows_[r] + k) - source_.center_high[center]) - source_.center_low[center];
+    return (load<T>(rows_[r] + k) * scale_ - source_.center_high[center]) - source_.center_low[center];
   }
 
  private:
@@ -86,6 +91,7 @@ class BlockRows {
   std::int64_t first_row_;
   int present_;
   std::int64_t first_;
+  T scale_;
 };
 
 template <class T, int Width>
@@ -120,6 +126,7 @@ GRAMLESS_INLINE void pack_adjacent(const CenteredRows<T>& source, std::int64_t f
   constexpr int side = block_side<T, Width>, pieces = Width / side;
   using Block = Vector<T, side>;
   const char* column = source.x.row(first_row) + first * source.x.col_stride;
+  const T scale = static_cast<T>(source.x.scale);
   Block high[pieces], low[pieces];
   for (int p = 0; p < pieces; p++) {
     high[p] = source.center_by_row ? load<Block>(source.center_high + first_row + p * side) : Block{};
@@ -128,7 +135,7 @@ GRAMLESS_INLINE void pack_adjacent(const CenteredRows<T>& source, std::int64_t f
   for (int k = 0; k < depth; k++, column += source.x.col_stride) {
 #pragma GCC unroll 4
     for (int p = 0; p < pieces; p++) {
-      Block values = load<Block>(reinterpret_cast<const T*>(column) + p * side);
+      Block values = load<Block>(reinterpret_cast<const T*>(column) + p * side) * scale;
       if (source.center_by_row)
         values = (values - high[p]) - low[p];
       else

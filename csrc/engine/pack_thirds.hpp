@@ -34,11 +34,12 @@ struct Corner {
     alignas(64) float values[Thirds::side][Thirds::depth] = {};
     float copy[Thirds::side][Thirds::depth];
     const float* rows[Thirds::side];
+    const float scale = static_cast<float>(source.x.scale);
     read_rows(source.x, first_row, count, first, depth, copy, rows);
     for (int r = 0; r < count; r++)
       for (int k = 0; k < depth; k++) {
         const std::int64_t center = source.center_by_row ? first_row + r : first + k;
-        values[r][k] = (load<float>(rows[r] + k) - source.center_high[center]) - source.center_low[center];
+        values[r][k] = (load<float>(rows[r] + k) * scale - source.center_high[center]) - source.center_low[center];
       }
     split_block<For == Factor::right>([&](int r, int h) { return load<Floats>(values[r] + h * Thirds::side); }, thirds);
   }
@@ -50,6 +51,7 @@ struct Corner {
   }
   template <Factor For>
   void pack_along(Thirds& thirds) const {
+    const float scale = static_cast<float>(source.x.scale);
     Floats high[2], low[2];
     for (int h = 0; h < 2; h++) {
       high[h] = load<Floats>(source.center_high + first + h * Thirds::side);
@@ -58,7 +60,7 @@ struct Corner {
     split_block<For == Factor::right>(
         [&](int r, int h) {
           const char* row = source.x.row(first_row + r) + (first + h * Thirds::side) * source.x.col_stride;
-          return (load<Floats>(reinterpret_cast<const float*>(row)) - high[h]) - low[h];
+          return (load<Floats>(reinterpret_cast<const float*>(row)) * scale - high[h]) - low[h];
         },
         thirds);
   }
@@ -72,13 +74,14 @@ struct Corner {
   void pack_across(Thirds& thirds) const {
     const char* const memory = source.x.row(first_row) + first * source.x.col_stride;
     const bool by_row = source.center_by_row;
+    const float scale = static_cast<float>(source.x.scale);
     const Floats high = by_row ? load<Floats>(source.center_high + first_row) : Floats{};
     const Floats low = by_row ? load<Floats>(source.center_low + first_row) : Floats{};
     split_block<For == Factor::left>(
         [&](int r, int h) {
           const int k = h * Thirds::side + r;
           if (k >= depth) return Floats{};
-          const Floats stored = load<Floats>(reinterpret_cast<const float*>(memory + k * source.x.col_stride));
+          const Floats stored = load<Floats>(reinterpret_cast<const float*>(memory + k * source.x.col_stride)) * scale;
           if (by_row) return (stored - high) - low;
           return (stored - source.center_high[first + k]) - source.center_low[first + k];
         },

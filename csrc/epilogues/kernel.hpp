@@ -25,7 +25,7 @@ struct Linear {
   static constexpr double log2_unit = 0;       // tiles hold k / 2^log2_unit - shift
 
   GRAMLESS_HD static double diagonal(double norm2) { return norm2; }  // k(a, a)
-  // How far rounding alone may move a tile's values.
+  // How far rounding alone may move a tile's values; of distances, as a share of them.
   GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const { return epsilon * rows.of_pairs; }
   // dk / d<a, b>, the weights of tiles apart (epilogues/kernel_grad.hpp).
   GRAMLESS_HD double slope_factor() const { return 1; }
@@ -55,10 +55,10 @@ struct Rbf {
 
   GRAMLESS_HD double value(double distance2) const { return std::exp(-gamma * distance2); }
   GRAMLESS_HD static double diagonal(double) { return 1; }
-  // An exponent off by epsilon gamma |a|^2 moves the value by no more than epsilon where the bandwidth is narrow: such
-  // values are near 0, or belong to equal rows, whose distance is exact.
+  // A share of the value, whose exponent is off by epsilon gamma |a|^2. An exponent beyond 100 is one of equal rows,
+  // whose distance is exact, or its value is next to 0.
   GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const {
-    return epsilon * (gamma * rows.mean > 1 ? 1 : gamma * rows.mean);
+    return epsilon * (gamma * rows.mean > 100 ? 100 : gamma * rows.mean);
   }
   GRAMLESS_HD double slope_factor() const { return 2 * gamma; }
 };

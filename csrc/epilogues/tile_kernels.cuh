@@ -24,7 +24,7 @@ struct TileKernel {
   int formula;  // number of the alternative of Kernel
   T log2_slope, log2_unit, shift;
   double slope_factor, unit;
-  double noise;  // how far rounding alone may move a value
+  double noise;  // how far rounding alone may move a value; of a distance, as a share of it
 
   // norms are |a|^2 and |b|^2, rounded as the dot product is, so that equal rows are at distance 0.
   __device__ __forceinline__ T operator()(T dot, T row_norm, T column_norm) const {

@@ -89,8 +89,6 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
       layers.emplace_back(input.x, ops, staged);
       layers.back().resolve(input.kernel, staged);
     }
-  for (const Representation& layer : layers)  // tiles of all layers are made by one table
-    if (&layer.ops() != &ops) return prepare(xs, ys, layer.ops(), execution, stages);
   return layers;
 }
 

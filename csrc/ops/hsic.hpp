@@ -18,6 +18,7 @@ struct LayerInput {
   KernelSpec kernel;
 };
 
+// In the layers' own units: HSIC is what is given times 2^(exponents of both layers), a mean times 2^exponent.
 struct HsicValues {
   std::vector<double> xy;                      // (xs, ys), or (xs, xs) where ys is empty
   std::vector<double> xx, yy;                  // each with itself
@@ -25,12 +26,13 @@ struct HsicValues {
   std::vector<double> diagonal_x, diagonal_y;  // mean of k(x_i, x_i)
   std::vector<double> row_sums;                // (xs + ys, n), for the gradients; none where summed over features
   std::vector<double> tied;                    // (xs + ys): Representation::tied
+  std::vector<int> exponents;                  // (xs + ys)
 };
 
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
                        const OpTable& ops, const Execution& execution);
 
-// Derivatives of a loss by what hsic_values returned.
+// Derivatives of a loss by what hsic_values returned, own units and all.
 struct HsicWeights {
   std::span<const double> xy, xx, yy;
 };
@@ -41,7 +43,7 @@ void hsic_gradients(std::span<const LayerInput> xs, std::span<const LayerInput> 
                     std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients,
                     const OpTable& ops, const Execution& execution);
 
-// HSIC of x with the rows of y in other orders; permutations (count, n).
+// HSIC of x with the rows of y in other orders, in their own units; permutations (count, n).
 std::vector<double> permuted_hsic(const LayerInput& x, const LayerInput& y, std::span<const std::int64_t> permutations,
                                   Estimator estimator, const OpTable& ops, const Execution& execution);
 

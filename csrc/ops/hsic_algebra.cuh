@@ -24,8 +24,12 @@ template <class T>
 __device__ __forceinline__ double unless_rounding(double value, double product, double total,
                                                   const TileKernel<T>& kernel, double n) {
   const double noise = kernel.noise * kernel.unit, unit2 = kernel.unit * kernel.unit, mean = total / n / n;
-  const double mean_square = fabs(product) / (n * n) + mean * mean;
-  return fabs(value) <= 16 * noise * noise + 1e-14 * unit2 * mean_square ? 0 : value;
+  const double mean_square = fabs(product) / (n * n) + mean * mean, shift = static_cast<double>(kernel.shift);
+  bool of_distance = false;  // rounding is then a share of each value
+  visit_formula(kernel.formula, [&](auto alternative) { of_distance = alternative.of_distance; });
+  const double value_square = 2 * product / (n * n) + 2 * shift * mean + shift * shift;
+  const double share = !of_distance ? 1 : value_square > 0 ? value_square : 0;
+  return fabs(value) <= 16 * noise * noise * share + 1e-14 * unit2 * mean_square ? 0 : value;
 }
 
 }  // namespace gramless::cuda

@@ -1,4 +1,5 @@
 // The gradients of HSIC: which derivative each kernel value has, as algebra around one more walk over tiles.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -22,6 +23,9 @@ class HsicGradients {
     for (const Representation& layer : layers_) {
       views_.push_back(layer.view());
       units_.push_back(layer.unit());
+      double largest = std::abs(layer.shift());
+      for (std::int64_t i = 0; i < layer.rows(); i++) largest = std::max(largest, std::abs(layer.diagonal(i)));
+      largest_values_.push_back(largest);
     }
     rows_ = static_cast<std::size_t>(layers_[0].rows());
     n_ = static_cast<double>(rows_);
@@ -74,6 +78,20 @@ class HsicGradients {
     const double normaliser = estimator_ == Estimator::biased ? (n_ - 1) * (n_ - 1) : n_ * (n_ - 3);
     for (std::size_t a = 0; a < count(); a++)
       for (std::size_t b = 0; b < count(); b++) coefficient(a, b) *= units_[b] / normaliser;
+    for (std::size_t a = 0; a < count(); a++) normalize(a);
+  }
+
+  // Derivatives leave the range of float32 before their products with rows do: those by layer a's values are divided by
+  // a power of two.
+  void normalize(std::size_t a) {
+    double largest = 0;
+    for (std::size_t b = 0; b < count(); b++) {
+      const double value = std::abs(coefficient(a, b)) * largest_values_[b];
+      largest = value > largest ? value : largest;
+    }
+    const int exponent = largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+    for (std::size_t b = 0; b < count(); b++) coefficient(a, b) = std::ldexp(coefficient(a, b), -exponent);
+    divisors_.push_back(std::ldexp(layers_[a].scale(), exponent));
   }
 
   // What the row sums in an HSIC add to the derivative.
@@ -105,7 +123,8 @@ class HsicGradients {
         else if (estimator_ == Estimator::biased)
           row_factors[i] = 2 * diagonal_derivative(a, i);
     });
-    ops_.finish_kernel_grad({views_[a], factor, row_factors.data(), gradient}, execution_);
+    for (double& row_factor : row_factors) row_factor *= divisors_[a];
+    ops_.finish_kernel_grad({views_[a], factor * divisors_[a], row_factors.data(), gradient}, execution_);
   }
 
   double diagonal_derivative(std::size_t a, std::size_t i) const {
@@ -123,7 +142,8 @@ class HsicGradients {
   std::vector<LayerView> views_;
   std::size_t rows_ = 0;
   double n_ = 0;
-  std::vector<double> units_, row_sums_, coefficients_, constants_;
+  std::vector<double> units_, largest_values_, row_sums_, coefficients_, constants_;
+  std::vector<double> divisors_;  // (layers): what gradients are to be multiplied by, by which derivatives were divided
   std::vector<std::vector<double>> terms_;
   std::vector<AlignedBuffer> term_buffers_;
   std::vector<const void*> term_pointers_;

@@ -57,7 +57,10 @@ HsicValues HsicProblem::values(std::vector<double> sums) {
   sums_ = std::move(sums);
   find_totals();
   HsicValues values;
-  for (const Representation& layer : layers_) values.tied.push_back(layer.tied());
+  for (const Representation& layer : layers_) {
+    values.tied.push_back(layer.tied());
+    values.exponents.push_back(layer.exponent());
+  }
   for (std::int64_t a = 0; a < layers_x_; a++)
     for (std::int64_t b = 0; b < columns(); b++) {
       const bool mirrored = layers_y_ == 0 && b < a;
@@ -129,7 +132,10 @@ double HsicProblem::hsic(std::int64_t a, std::int64_t b, double products) const 
 }
 
 double HsicProblem::self_hsic(std::int64_t layer) const {
-  return layer_of(layer).beyond_rounding(hsic(layer, layer, self_product(layer)), mean_square(layer));
+  const Representation& of = layer_of(layer);
+  const double value_square =
+      of.value_square(mean_[at(layer)] / of.unit() - of.shift(), 2 * self_product(layer) / (n_ * (n_ - 1)));
+  return of.beyond_rounding(hsic(layer, layer, self_product(layer)), mean_square(layer), value_square);
 }
 
 // Of the terms an HSIC is the difference of.

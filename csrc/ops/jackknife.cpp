@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "ops/group_blocks.hpp"
 #include "ops/hsic_problem.hpp"
@@ -65,6 +66,7 @@ class Jackknife {
     whole_[layer].assign(rows_, 0.0);
     for (std::size_t g = 0; g < count_; g++)
       for (std::size_t i = 0; i < rows_; i++) whole_[layer][i] += row_sums(layer, g)[i];
+    hollow_totals_[layer] = std::accumulate(whole_[layer].begin(), whole_[layer].end(), 0.0);
     if (!biased_) return;
     for (std::size_t i = 0; i < rows_; i++) {
       diagonal_[layer].push_back(layers_[layer].diagonal(groups_.order[i]));
@@ -88,12 +90,15 @@ class Jackknife {
         if (h != g) touched[h] += products;
       }
     const Hsic whole = hsic(a, b, all, {0, 0, count_});
-    std::vector<double> found{a == b ? layers_[a].beyond_rounding(whole.value, whole.mean_square) : whole.value};
+    const double pairs = static_cast<double>(rows_) * static_cast<double>(rows_ - 1);
+    const double value_square = layers_[a].value_square(hollow_totals_[a] / pairs, 2 * all / pairs);
+    std::vector<double> found{a == b ? layers_[a].beyond_rounding(whole.value, whole.mean_square, value_square)
+                                     : whole.value};
     std::size_t first = 0;
     for (std::size_t g = 0; g < count_; g++) {
       const std::size_t end = first + static_cast<std::size_t>(groups_.sizes[g]);
       const Hsic left = hsic(a, b, all - touched[g], {first, end, g});
-      found.push_back(a == b ? beyond_rounding(a, whole, left) : left.value);
+      found.push_back(a == b ? beyond_rounding(a, whole, left, value_square) : left.value);
       first = end;
     }
     return found;
@@ -101,9 +106,10 @@ class Jackknife {
 
   // What is left has the rounding of all that was summed. Where the values left are equal they are not 0, as they would
   // be if all were, for the shift is that of all rows: then their sums were rounded within tiles too.
-  double beyond_rounding(std::size_t layer, const Hsic& whole, const Hsic& left) const {
+  double beyond_rounding(std::size_t layer, const Hsic& whole, const Hsic& left, double value_square) const {
     const double in_tiles = layers_[layer].in_float32() ? 1e7 : 1;
-    return layers_[layer].beyond_rounding(left.value, std::max(whole.mean_square, in_tiles * left.mean_square));
+    const double mean_square = std::max(whole.mean_square, in_tiles * left.mean_square);
+    return layers_[layer].beyond_rounding(left.value, mean_square, value_square);
   }
 
   // products: sum_{i<j} K_ij L_ij of the rows left.
@@ -135,6 +141,7 @@ class Jackknife {
   const bool biased_;
   std::vector<double> products_, self_products_, row_sums_;  // as GramSumsTask has them
   std::vector<double> whole_[2], diagonal_[2];               // (n): of the rows in their order
+  double hollow_totals_[2];                                  // of the values of all pairs i != j
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ struct RowGroups {
   bool cover(std::int64_t n) const;
 };
 
-struct JackknifeValues {
+struct JackknifeValues {           // in the layers' own units, as HsicValues
   std::vector<double> xy, xx, yy;  // (1 + groups): of all rows, then without each group
   std::vector<double> tied;        // (2): Representation::tied
 };

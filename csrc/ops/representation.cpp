@@ -1,6 +1,7 @@
 #include "ops/representation.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -20,7 +21,13 @@ double rounded(double value, Compute compute) {
 double first_value(const ArrayView& x, std::int64_t column) {
   double value = 0;
   visit_dtype(x.dtype, [&]<class Stored>() { value = load_element<double, Stored>(x.row(0) + column * x.col_stride); });
-  return value;
+  return value * x.scale;
+}
+
+double largest_number(const std::vector<double>& values) {
+  double largest = 0;
+  for (const double value : values) largest = value > largest ? value : largest;
+  return largest;
 }
 
 // values[i] = values[rows[i]], in place: rows ascend.
@@ -41,7 +48,19 @@ Representation::Representation(const ArrayView& x, const OpTable& ops, const Exe
   const std::size_t bytes = static_cast<std::size_t>(x.cols) * element_bytes(execution.compute);
   center_high_ = AlignedBuffer(bytes);
   center_low_ = AlignedBuffer(bytes);
-  center_on_mean(x_, execution);
+  center(execution);
+}
+
+// On the mean of all rows, or of those near each other.
+void Representation::center(const Execution& execution) {
+  std::vector<std::int64_t> rows = near_rows_;
+  for (std::int64_t& row : rows) row = x_.row_index ? x_.row_index[row] : row;
+  ArrayView near = x_;
+  if (!rows.empty()) {
+    near.rows = static_cast<std::int64_t>(rows.size());
+    near.row_index = rows.data();
+  }
+  center_on_mean(near, execution);
 }
 
 void Representation::center_on_mean(const ArrayView& rows, const Execution& execution) {
@@ -85,18 +104,33 @@ double Representation::diagonal(std::int64_t i) const {
   return value / unit() - shift_;
 }
 
+bool Representation::of_distance() const {
+  bool found = false;
+  visit_kernel(kernel_, [&](const auto& kernel) { found = kernel.of_distance; });
+  return found;
+}
+
+int Representation::exponent() const { return of_distance() ? 0 : -2 * std::ilogb(x_.scale); }
+
 double Representation::unit() const {
   double log2_unit = 0;
   visit_kernel(kernel_, [&](const auto& kernel) { log2_unit = kernel.log2_unit; });
   return std::exp2(log2_unit);
 }
 
-double Representation::beyond_rounding(double hsic, double mean_square) const {
-  const double of_values = noise(), rounding = unit() * unit() * (16 * of_values * of_values + 1e-14 * mean_square);
+double Representation::beyond_rounding(double hsic, double mean_square, double value_square) const {
+  // Of a kernel of distances it is a share of each value: where all are small, HSIC may be smaller still.
+  const double share = of_distance() ? value_square : 1.0, of_values = noise();
+  const double rounding = unit() * unit() * (16 * of_values * of_values * share + 1e-14 * mean_square);
   return std::abs(hsic) <= rounding ? 0.0 : hsic;
 }
 
-// How far rounding alone may move a tile's values.
+double Representation::value_square(double mean, double mean_square) const {
+  const double square = mean_square + 2 * shift_ * mean + shift_ * shift_;
+  return square > 0 ? square : 0.0;
+}
+
+// How far rounding alone may move a tile's values; of distances, as a share of them.
 double Representation::noise() const {
   const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
   const double n = static_cast<double>(norms_.size());
@@ -131,26 +165,39 @@ void Representation::measure_norms(decltype(OpTable::tile_norms) OpTable::* norm
   for (int round = 0; round < most_rounds; round++) {
     std::vector<std::int64_t> near = rows_near(norms_);
     if (near.empty() || near.size() == near_rows_.size()) return;
-    near_rows_ = near;
-    for (std::int64_t& row : near) row = x_.row_index ? x_.row_index[row] : row;
-    ArrayView rows = x_;
-    rows.rows = static_cast<std::int64_t>(near.size());
-    rows.row_index = near.data();
-    center_on_mean(rows, execution);
+    near_rows_ = std::move(near);
+    center(execution);
     measure_norms_in_range(norms_of, execution);
   }
 }
 
-// Products of parts of numbers leave the range of float32 before the numbers' own products do.
 void Representation::measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of,
                                             const Execution& execution) {
   (ops_->*norms_of)(centered(), execution, norms_.data());
-  double largest = 0;
-  for (const double norm2 : norms_) largest = norm2 > largest ? norm2 : largest;
-  const bool in_range = largest == 0 || (largest > 0x1p-80 && largest < 0x1p100);
-  if (in_range || ops_->any_range == nullptr || compute_ == Compute::float64) return;
-  ops_ = ops_->any_range;
+  // Tiles sum products of two squares, and products of the parts of numbers.
+  const double least = in_float32() ? 0x1p-40 : 0x1p-200, most = in_float32() ? 0x1p50 : 0x1p200;
+  const double largest = largest_number(norms_);
+  if (largest >= least && largest <= most) return;
+  rescale(execution);
   (ops_->*norms_of)(centered(), execution, norms_.data());
+}
+
+// To a largest squared length of about 2^20, by a power of two, which is exact. Constant rows keep their units, and so
+// do rows with NaN or infinity.
+void Representation::rescale(const Execution& execution) {
+  const double before = x_.scale;
+  const int most = in_float32() ? 126 : 1000;  // an exponent of the compute type
+  for (const int exponent : in_float32() ? std::array{0, 126, -100} : std::array{0, 550, -600}) {
+    x_.scale = std::ldexp(1.0, exponent);
+    center(execution);
+    ops_->row_norms(centered(), execution, norms_.data());
+    const double largest = largest_number(norms_);
+    if (!std::isfinite(largest) || largest < (exponent > 0 ? 0x1p-1074 : 0x1p-900)) continue;
+    x_.scale = std::ldexp(1.0, std::clamp(exponent + 10 - std::ilogb(largest) / 2, -most, most));
+    return center(execution);
+  }
+  x_.scale = before;
+  center(execution);
 }
 
 void Representation::resolve(const KernelSpec& spec, const Execution& execution) {
@@ -185,7 +232,8 @@ double Representation::bandwidth(const KernelSpec& spec, const Execution& execut
 
 template <class Alternative>
 void Representation::resolve_of_distance(double sigma, const Execution& execution) {
-  Alternative kernel = Alternative::of(sigma * sigma, compute_ == Compute::float32 ? 0x1p60 : 0x1p200);
+  const double of_rows = sigma * x_.scale, sharpest = in_float32() ? 0x1p110 : 0x1p500;
+  Alternative kernel = Alternative::of(of_rows * of_rows, sharpest);
   const double mean = mean_kernel_of_pairs(kernel, execution);
   // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
   // mostly near 0 that would cost digits, and k - mean costs none.
@@ -211,8 +259,8 @@ double Representation::mean_kernel_of_pairs(const Alternative& kernel, const Exe
 
 double Representation::median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows,
                                        const Execution& execution) {
-  LayerView layer = centered();
   measure_norms(&OpTable::tile_norms, execution);
+  LayerView layer = centered();
   std::vector<std::int64_t> rows;
   AlignedBuffer norms = padded_norms();
   layer.row_stats = norms.data();
@@ -222,10 +270,10 @@ double Representation::median_distance(bool include_diagonal, std::optional<std:
     layer.x.rows = *median_rows;
     gather(norms, rows, compute_);
   }
-  const double largest = *std::max_element(norms_.begin(), norms_.end());
+  const double largest = largest_number(norms_);
   const Median median = median_of_distances(layer, include_diagonal, largest, *ops_, execution);
   tied_ = median.tied;
-  return std::sqrt(median.squared_distance);
+  return std::sqrt(median.squared_distance) / x_.scale;
 }
 
 }  // namespace gramless

@@ -22,13 +22,20 @@ class Representation {
   double diagonal(std::int64_t i) const;
   double unit() const;
   double shift() const { return shift_; }
+  // Rows are held in units of their own where their products would leave the compute type's range: k is what all of the
+  // above give times 2^exponent().
+  int exponent() const;
+  double scale() const { return x_.scale; }  // what rows are multiplied by
   // The share of the distances that the median was not taken over, because they are within rounding of 0.
   double tied() const { return tied_; }
   // An HSIC with itself, or 0 where it is no more than the rounding of what it was summed from, values of a tile of
   // that mean square: a representation without variation must not be divided by noise.
-  double beyond_rounding(double hsic, double mean_square) const;
+  // value_square: as `value_square` gives it.
+  double beyond_rounding(double hsic, double mean_square, double value_square) const;
+  // The mean of k^2 / unit^2 over pairs i != j, from the means of a tile's values and of their squares.
+  double value_square(double mean, double mean_square) const;
   const std::vector<double>& norms() const { return norms_; }
-  const OpTable& ops() const { return *ops_; }  // the one given, or its any_range where that is needed
+  const OpTable& ops() const { return *ops_; }
   bool in_float32() const { return compute_ == Compute::float32; }
   std::int64_t rows() const { return x_.rows; }
   std::int64_t cols() const { return x_.cols; }
@@ -42,10 +49,13 @@ class Representation {
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
+  void center(const Execution& execution);
+  void rescale(const Execution& execution);
   double mean_product_of_pairs() const;
   template <class Alternative>
   void resolve_of_distance(double sigma, const Execution& execution);
   double noise() const;
+  bool of_distance() const;
   template <class Alternative>
   double mean_kernel_of_pairs(const Alternative& kernel, const Execution& execution) const;
 

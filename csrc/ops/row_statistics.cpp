@@ -19,13 +19,14 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
   for (std::int64_t k0 = 0; k0 < x.cols; k0 += block_cols) {
     const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
     double partial[block_cols] = {}, origin[block_cols];
-    for (int k = 0; k < cols; k++) origin[k] = load_element<double, Stored>(x.row(0) + (k0 + k) * x.col_stride);
+    const auto value = [&](const char* element) { return load_element<double, Stored>(element) * x.scale; };
+    for (int k = 0; k < cols; k++) origin[k] = value(x.row(0) + (k0 + k) * x.col_stride);
     for (int r = 0; r < rows; r++) {
       const char* row = x.row(first_row + r) + k0 * x.col_stride;
       if (x.col_stride == static_cast<std::int64_t>(sizeof(Stored)))
-        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * sizeof(Stored)) - origin[k];
+        for (int k = 0; k < cols; k++) partial[k] += value(row + k * sizeof(Stored)) - origin[k];
       else
-        for (int k = 0; k < cols; k++) partial[k] += load_element<double, Stored>(row + k * x.col_stride) - origin[k];
+        for (int k = 0; k < cols; k++) partial[k] += value(row + k * x.col_stride) - origin[k];
     }
     for (int k = 0; k < cols; k++) sums[k0 + k] = partial[k];
   }

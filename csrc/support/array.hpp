@@ -31,6 +31,7 @@ struct ArrayView {
   std::int64_t row_stride = 0, col_stride = 0;  // bytes, any sign
   Dtype dtype = Dtype::float32;
   const std::int64_t* row_index = nullptr;  // (rows): row i of the view is row row_index[i] of the data
+  double scale = 1;                         // what elements are multiplied by before they are centred: a power of two
 
   GRAMLESS_SHARED const char* row(std::int64_t i) const {
     return static_cast<const char*>(data) + (row_index ? row_index[i] : i) * row_stride;

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+
+_CONSTANT = "its rows are constant, equal but for one, or all equally far apart"
+_TOO_NARROW = "its kernel is too narrow to tell its rows apart"
+NO_HSIC = f"{_CONSTANT}, or {_TOO_NARROW}"
+
+
+def why_no_hsic(layers: Iterable[tuple[str, float, Any, float]]) -> str:
+    """Which of (name, HSIC with itself, kernel, mean of the kernel over different rows) have none, and why.
+
+    Empty where all have one.
+    """
+    names: dict[str, list[str]] = {}
+    for name, hsic, kernel, mean in layers:
+        if hsic <= 0:
+            names.setdefault(_reason(kernel, mean), []).append(name)
+    return "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in names.items())
+
+
+def _reason(kernel: Any, mean: float) -> str:
+    if not hasattr(kernel, "sigma"):
+        return "its rows are constant, or equal but for one"
+    return _TOO_NARROW if mean < 0.1 else _CONSTANT
 
 
 def aligned(
@@ -25,13 +47,36 @@ def aligned(
         return _of_numbers(xy, float(xx), float(yy), undefined)
     if xy.ndim == 2 and xx.ndim == 1:
         xx, yy = xx[:, None], yy[None, :]
+    if where is not np.where:  # torch.compile traces no errstate
+        return _of_arrays(xy, xx, yy, undefined, where)
+    with np.errstate(all="ignore"):
+        return _of_arrays(xy, xx, yy, undefined, where)
+
+
+def _of_arrays(xy: Any, xx: Any, yy: Any, undefined: float, where: Callable[..., Any]) -> Any:
     has_none = (xx <= 0) | (yy <= 0)
     xx, yy = where(xx <= 0, 1.0, xx), where(yy <= 0, 1.0, yy)
-    with np.errstate(all="ignore"):
-        product = xx * yy
-        in_range = (product > 0) & (product < math.inf)
-        root = where(in_range, where(in_range, product, 1.0) ** 0.5, xx**0.5 * yy**0.5)
-        return where(has_none, undefined, xy / root)
+    product = xx * yy
+    in_range = (product > 0) & (product < math.inf)
+    root = where(in_range, where(in_range, product, 1.0) ** 0.5, xx**0.5 * yy**0.5)
+    return where(has_none, undefined, xy / root)
+
+
+def in_units(values: Any, exponent_x: Any, exponent_y: Any) -> Any:
+    """HSIC of rows in units of their own, as that of the data: 0 or infinite only beyond float64.
+
+    values: a number, or (Lx, Ly) with exponents (Lx,) and (Ly,).
+    """
+    if isinstance(exponent_x, int):
+        exponent = exponent_x + exponent_y
+        return values if exponent == 0 else float(times_power(np.float64(values), exponent))
+    return times_power(values, exponent_x[:, None] + exponent_y[None, :])
+
+
+def times_power(values: Any, exponent: Any) -> Any:
+    """values 2^exponent, 0 or infinite only where that is beyond float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(values, exponent)
 
 
 def _of_numbers(xy: float, xx: float, yy: float, undefined: float) -> float:

@@ -20,10 +20,10 @@ def hsic_matrix(
     space: str,
     progress: _Progress,
     /,
-) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats]: ...
+) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]: ...
 def hsic_pair(
     x: Any, y: Any, kernel_x: _Kernel, kernel_y: _Kernel, estimator: str, space: str, /
-) -> tuple[float, float, float]: ...
+) -> tuple[float, float, float, int, int, float, float]: ...
 def permuted_hsic(
     x: Any,
     y: Any,
@@ -52,7 +52,7 @@ def hsic_forward(
     kernels_y: Sequence[_Kernel],
     estimator: str,
     /,
-) -> tuple[_Floats, _Floats, _Floats, _Floats]: ...
+) -> tuple[_Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]: ...
 def hsic_backward(
     xs: Sequence[Any],
     ys: Sequence[Any],

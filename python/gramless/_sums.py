@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _core
+from ._alignment import in_units, times_power
 from .kernels import Encoded, Estimator, Kernel, encode
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -18,7 +19,10 @@ Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
 
 @dataclass(frozen=True)
 class HsicValues:
-    """HSIC of every pair of layers, and the kernel's mean over i != j and over i = j for each layer."""
+    """HSIC of every pair of layers, and the kernel's mean over i != j and over i = j for each layer.
+
+    In the layers' own units, which cancel in a CKA: HSIC of the data is 2^(exponents of both) times as large.
+    """
 
     xy: Floats  # (Lx, Ly)
     xx: Floats  # (Lx,)
@@ -27,14 +31,31 @@ class HsicValues:
     mean_y: Floats
     diagonal_x: Floats
     diagonal_y: Floats
+    exponent_x: npt.NDArray[np.int32]
+    exponent_y: npt.NDArray[np.int32]
     n: int
+
+    @classmethod
+    def of_core(cls, values: Sequence[Any], layers_x: int, with_itself: bool, n: int) -> HsicValues:
+        """What the core returns."""
+        xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, exponents = values
+        x, y = exponents[:layers_x], exponents[layers_x:]
+        if with_itself:
+            yy, mean_y, diagonal_y, y = xx, mean_x, diagonal_x, x
+        return cls(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, x, y, n)
+
+    def of_data(self) -> tuple[Floats, Floats, Floats]:
+        """xy, xx, yy of the data itself."""
+        own = times_power(self.xx, 2 * self.exponent_x), times_power(self.yy, 2 * self.exponent_y)
+        return in_units(self.xy, self.exponent_x, self.exponent_y), *own
 
 
 @dataclass(frozen=True)
 class PairSums:
-    """HSIC of two representations with each other and with themselves.
+    """HSIC of two representations with each other and with themselves, in units of their own.
 
     spread: mean k_ii - mean k_ij over i != j.
+    exponent: HSIC of x with y of the data itself is 2^exponent times as large.
     """
 
     xy: float
@@ -43,6 +64,7 @@ class PairSums:
     spread_x: float
     spread_y: float
     n: int
+    exponent: int = 0
 
 
 def _encoded(kernels: Kernel | Sequence[Kernel], layers: int) -> list[Encoded]:
@@ -84,7 +106,7 @@ def hsic_values(
     _arrays.check_enough_rows(function, "xs[0]", x[0], estimator)
     if y:
         _arrays.check_rows(function, "xs[0]", x[0], "ys[0]", y[0])
-    xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y = _core.hsic_matrix(
+    values = _core.hsic_matrix(
         x,
         y,
         _encoded(kernels_x, len(x)),
@@ -93,9 +115,7 @@ def hsic_values(
         space,
         core_progress(function, progress),
     )
-    if ys is None:
-        yy, mean_y, diagonal_y = xx, mean_x, diagonal_x
-    return HsicValues(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, _arrays.rows_of(x[0]))
+    return HsicValues.of_core(values, len(x), ys is None, _arrays.rows_of(x[0]))
 
 
 def permuted_hsic(
@@ -108,7 +128,7 @@ def permuted_hsic(
     estimator: Estimator,
     progress: Progress = None,
 ) -> Floats:
-    """HSIC of x with y[permutation], for each row of permutations (B, n)."""
+    """HSIC of x with y[permutation], in their own units, for each row of permutations (B, n)."""
     described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
     _arrays.check_rows(function, "x", described_x, "y", described_y)
     _arrays.check_enough_rows(function, "x", described_x, estimator)

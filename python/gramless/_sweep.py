@@ -134,10 +134,7 @@ def swept_values(
     if file is not None:
         file.finish(state)
     sums = processes.spread(state.summed[1] if processes.rank == 0 else None, sweep.sums_length)
-    xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y = sweep.values(sums)
-    if ys is None:
-        yy, mean_y, diagonal_y = xx, mean_x, diagonal_x
-    return HsicValues(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, _arrays.rows_of(x[0]))
+    return HsicValues.of_core(sweep.values(sums), len(x), ys is None, _arrays.rows_of(x[0]))
 
 
 def check_places(

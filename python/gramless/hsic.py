@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from . import _arrays, _core
-from ._alignment import aligned
+from ._alignment import aligned, in_units, why_no_hsic
 from ._sums import Progress, core_progress
 from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel, encode
 
@@ -24,7 +25,7 @@ def _options(
 
 def _pair(
     function: str, x: Any, y: Any, kernel: KernelLike, kernel_y: KernelLike | None, estimator: Estimator
-) -> tuple[tuple[float, float, float], list[_arrays.Described]]:
+) -> tuple[tuple[float, float, float, int, int, float, float], list[_arrays.Described]]:
     described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
     (kernel_of_x, kernel_of_y), estimator = _options(function, kernel, kernel_y, estimator)
     _arrays.check_rows(function, "x", described_x, "y", described_y)
@@ -72,8 +73,8 @@ def hsic(
         from ._device import hsic as device
 
         return device.hsic("hsic", x, y, *_options("hsic", kernel, kernel_y, estimator))
-    (hsic_xy, _, _), described = _pair("hsic", x, y, kernel, kernel_y, estimator)
-    return _arrays.wrap(hsic_xy, x, described)
+    (hsic_xy, _, _, *exponents, _, _), described = _pair("hsic", x, y, kernel, kernel_y, estimator)
+    return _arrays.wrap(in_units(hsic_xy, *exponents), x, described)
 
 
 def cka(
@@ -110,16 +111,17 @@ def cka(
         from ._device import hsic as device
 
         return device.cka("cka", x, y, *_options("cka", kernel, kernel_y, estimator))
-    (hsic_xy, hsic_xx, hsic_yy), described = _pair("cka", x, y, kernel, kernel_y, estimator)
+    (hsic_xy, hsic_xx, hsic_yy, _, _, *means), described = _pair("cka", x, y, kernel, kernel_y, estimator)
     if hsic_xx <= 0 or hsic_yy <= 0:
-        return _arrays.wrap(_degenerate("cka", hsic_xx, hsic_yy), x, described)
+        kernels, _ = _options("cka", kernel, kernel_y, estimator)
+        return _arrays.wrap(_degenerate((hsic_xx, hsic_yy), kernels, means), x, described)
     return _arrays.wrap(aligned(hsic_xy, hsic_xx, hsic_yy), x, described)
 
 
-def _degenerate(function: str, hsic_xx: float, hsic_yy: float) -> float:
+def _degenerate(hsics: tuple[float, float], kernels: Sequence[Kernel], means: Sequence[float]) -> float:
+    reasons = why_no_hsic(zip(("x", "y"), hsics, kernels, means, strict=True))
     warnings.warn(
-        f"{function}: not defined, because a representation's HSIC with itself is not positive "
-        f"(x: {hsic_xx:.3g}, y: {hsic_yy:.3g}); a constant representation has none",
+        f"cka: not defined, because a representation's HSIC with itself is not positive ({reasons})",
         RuntimeWarning,
         stacklevel=3,
     )

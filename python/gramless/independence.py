@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _sums
-from ._alignment import aligned
+from ._alignment import NO_HSIC, aligned, in_units, times_power
 from .kernels import Estimator, Kernel, KernelLike, as_kernel
 
 __all__ = ["IndependenceResult", "independence_test"]
@@ -122,7 +122,7 @@ class _Pair(Protocol):
     def permuted_hsic(
         self, orders: npt.NDArray[np.int64], progress: _Progress | None
     ) -> _sums.Floats:  # (B, n) -> (B,)
-        """Unbiased HSIC of x with y in these orders."""
+        """Unbiased HSIC of x with y in these orders, in the units of `sums`."""
 
 
 def _pair_of(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel]) -> _Pair:
@@ -150,7 +150,8 @@ class _CorePair:
         found = _sums.hsic_values(self.function, [self.x], [self.y], kernel_x, kernel_y, estimator)
         xy, xx, yy = float(found.xy[0, 0]), float(found.xx[0]), float(found.yy[0])
         spread_x, spread_y = found.diagonal_x[0] - found.mean_x[0], found.diagonal_y[0] - found.mean_y[0]
-        return _sums.PairSums(xy, xx, yy, float(spread_x), float(spread_y), found.n)
+        exponent = int(found.exponent_x[0] + found.exponent_y[0])
+        return _sums.PairSums(xy, xx, yy, float(spread_x), float(spread_y), found.n, exponent)
 
     def permuted_hsic(self, orders: npt.NDArray[np.int64], progress: _Progress | None) -> _sums.Floats:
         return _sums.permuted_hsic(self.function, self.x, self.y, *self.kernels, orders, "unbiased", progress)
@@ -175,7 +176,7 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
             'independence_test: method "gamma" needs scipy; install it with: pip install "gramless[stats]"'
         ) from None
     sums = pair.sums("biased")
-    n, statistic = sums.n, sums.xy
+    n, statistic = sums.n, in_units(sums.xy, sums.exponent, 0)
     norm2_x = sums.xx - sums.spread_x**2 / (n - 1)
     norm2_y = sums.yy - sums.spread_y**2 / (n - 1)
     if _is_constant(norm2_x, norm2_y):
@@ -184,7 +185,7 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
     # mean^2 / variance as a product of ratios, for the variance of large data is beyond float64
     shape = (sums.spread_x / norm2_x) * sums.spread_x * (sums.spread_y / norm2_y) * sums.spread_y
     shape *= (n + 1) * (n - 2) / (2 * (n - 1) ** 2)
-    pvalue = float(gammaincc(shape, statistic / mean * shape))
+    pvalue = float(gammaincc(shape, sums.xy / mean * shape))
     return IndependenceResult(statistic, pvalue, "gamma", n)
 
 
@@ -201,12 +202,13 @@ def _permutation_test(
         orders += [generator.permutation(n) for _ in range(len(batch) - len(orders))]
         batch[:] = pair.permuted_hsic(np.stack(orders), _share(report, start, len(batch), len(values)))
     statistic, null = float(values[0]), values[1:]
+    of_data = in_units(statistic, own.exponent, 0), times_power(null, own.exponent)
     if _is_constant(own.xx, own.yy):
-        return IndependenceResult(statistic, math.nan, "permutation", n, null)
+        return IndependenceResult(of_data[0], math.nan, "permutation", n, of_data[1])
     scale = float(np.abs(null).max()) or 1.0  # squares of large data are beyond float64
     above = int(np.count_nonzero(null >= statistic - _TIE * scale * float((null / scale).std())))
     pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + n_resamples)
-    return IndependenceResult(statistic, pvalue, "permutation", n, null)
+    return IndependenceResult(of_data[0], pvalue, "permutation", n, of_data[1])
 
 
 def _shown(progress: bool | _Progress) -> AbstractContextManager[_Progress | None]:
@@ -228,8 +230,8 @@ def _is_constant(self_x: float, self_y: float) -> bool:
     constant = [name for name, value in (("x", self_x), ("y", self_y)) if value <= 0]
     if constant:
         warnings.warn(
-            f"independence_test: the p-value is NaN where an input is constant, and the HSIC of "
-            f"{' and of '.join(constant)} with itself is not positive",
+            f"independence_test: the p-value is NaN, for the HSIC of {' and of '.join(constant)} with itself "
+            f"is not positive: {NO_HSIC}",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from . import _arrays
-from ._alignment import aligned
+from ._alignment import aligned, why_no_hsic
 from ._sums import Floats, Progress, core_progress
 from ._sweep import matrix_values
-from .kernels import Estimator, KernelLike, as_estimator, as_kernel
+from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
 
 __all__ = ["cka_matrix", "hsic_matrix"]
 
@@ -58,7 +56,7 @@ def hsic_matrix(
     if _is_on_device("hsic_matrix", xs, ys, checkpoint, process_group):
         return _on_device("hsic_matrix", xs, ys, kernel, estimator, progress, as_cka=False)
     values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, process_group)
-    return _wrap_matrix(values.xy, xs, ys)
+    return _wrap_matrix(values.of_data()[0], xs, ys)
 
 
 def cka_matrix(
@@ -91,13 +89,13 @@ def cka_matrix(
     if _is_on_device("cka_matrix", xs, ys, checkpoint, process_group):
         return _on_device("cka_matrix", xs, ys, kernel, estimator, progress, as_cka=True)
     values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, process_group)
-    degenerate = [f"xs[{i}]" for i in np.flatnonzero(values.xx <= 0)]
+    of_layers = _named("xs", as_kernel(kernel, "cka_matrix"), values.xx, values.mean_x)
     if ys is not None:
-        degenerate += [f"ys[{i}]" for i in np.flatnonzero(values.yy <= 0)]
-    if degenerate:
+        of_layers += _named("ys", as_kernel(kernel, "cka_matrix"), values.yy, values.mean_y)
+    reasons = why_no_hsic(of_layers)
+    if reasons:
         warnings.warn(
-            f"cka_matrix: not defined for {', '.join(degenerate)}, whose HSIC with itself is not positive; "
-            "a constant representation has none",
+            f"cka_matrix: not defined where a representation's HSIC with itself is not positive ({reasons})",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -108,6 +106,10 @@ def _layers(function: str, xs: Any, ys: Any) -> tuple[list[Any], list[Any] | Non
     """Both sequences with their entries held."""
     layers = _arrays.as_layers(function, "xs", xs)
     return layers, None if ys is None else _arrays.as_layers(function, "ys", ys)
+
+
+def _named(name: str, kernel: Kernel, own: Floats, means: Floats) -> list[tuple[str, float, Kernel, float]]:
+    return [(f"{name}[{i}]", own[i], kernel, means[i]) for i in range(len(own))]
 
 
 def _is_followed(function: str, xs: Any, ys: Any, checkpoint: object, process_group: object) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _sums
-from ._alignment import aligned
+from ._alignment import NO_HSIC, aligned
 from .kernels import KernelLike, as_kernel
 
 __all__ = ["MinibatchCKA"]
@@ -92,7 +92,7 @@ class MinibatchCKA:
 
             return device.layer_sums(function, xs, ys, self.kernel, "unbiased")
         values = _sums.hsic_values(function, xs, ys, self.kernel, self.kernel, "unbiased")
-        return (values.xy, values.xx, values.yy), values.n
+        return values.of_data(), values.n
 
     def compute(self) -> _Array:
         """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).
@@ -106,8 +106,8 @@ class MinibatchCKA:
         xy, xx, yy = self._on_host()
         if np.any(xx <= 0) or np.any(yy <= 0):
             warnings.warn(
-                "MinibatchCKA.compute: the CKA is NaN where a layer is constant, its HSIC with itself not "
-                "positive",
+                "MinibatchCKA.compute: the CKA is NaN where a layer's HSIC with itself is not positive: in "
+                f"every batch {NO_HSIC}",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._alignment import aligned
+from .._alignment import aligned, times_power
 from .._arrays import rows_of
 from ..hsic import median_distance
 from ..kernels import RBF, Estimator, Kernel, KernelLike, as_estimator, as_kernel
@@ -137,14 +137,18 @@ def _without_examples(
 
 def _kernel_rows(rows: Floats, kernel: Kernel) -> Callable[[slice], Floats]:
     """A function from a block of rows to their kernel values with all rows, (block, n)."""
-    centred = rows - rows.mean(axis=0)
-    if not isinstance(kernel, RBF):
-        return lambda block: np.asarray(centred[block] @ centred.T)
-    sigma = kernel.sigma
-    if sigma is None:
+    sigma = getattr(kernel, "sigma", None)
+    if isinstance(kernel, RBF) and sigma is None:
         median = median_distance(np.ascontiguousarray(rows), include_diagonal=kernel.include_diagonal)
         sigma = kernel.scale * median
-    gamma = 1 / (2 * sigma**2)
+    largest = float(np.abs(rows).max())  # in units of it squares stay in range
+    exponent = -math.frexp(largest)[1] if 0 < largest < math.inf else 0
+    rows = times_power(rows, exponent)
+    centred = rows - rows.mean(axis=0)
+    if sigma is None:
+        return lambda block: np.asarray(centred[block] @ centred.T)
+    square = float(times_power(sigma, exponent)) ** 2  # 0 of equal rows, where any other will do
+    gamma = 1 / (2 * max(square, 2.0**-1000))
     norms = np.einsum("ij,ij->i", centred, centred)
 
     def gaussian(block: slice) -> Floats:

@@ -20,7 +20,7 @@ from ..kernels import Encoded
 from ._framework import TorchFramework, on_device
 from ._options import Arguments
 
-HEAD = 2  # what stands before a layer's row sums in `saved`, as on the CPU
+HEAD = 3  # what stands before a layer's row sums in `saved`, as on the CPU
 
 
 def place(function: str, x: Tensor) -> Place:
@@ -125,7 +125,7 @@ def hsic_forward(
     kernels: tuple[Encoded, Encoded],
     estimator: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(xs, ys), (xs,), (ys,), and for each layer what the backward needs, (layers, 2 + n), all float64."""
+    """(xs, ys), (xs,), (ys,), and for each layer what the backward needs, (layers, HEAD + n), all float64."""
     xs, ys = ([x.resolve_neg() for x in side] for side in (xs, ys))
     launch = _hsic_launch(function, xs[0], estimator)
     layers, n = len(xs) + len(ys), xs[0].shape[0]

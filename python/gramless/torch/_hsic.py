@@ -33,7 +33,7 @@ library.define(
 )
 hsic_forward = torch.ops.gramless.hsic_forward.default
 hsic_backward = torch.ops.gramless.hsic_backward.default
-_HEAD = _device.HEAD  # before a layer's row sums in `saved`: its bandwidth, and whether there are row sums
+_HEAD = _device.HEAD  # before a layer's row sums in `saved`: its bandwidth, whether there are any, exponent
 
 
 class _Options(NamedTuple):
@@ -78,9 +78,9 @@ def _forward(
         for layer, code, name in zip(x + y, codes, names, strict=True)
     ]
     kernels = [with_sigma(code, sigma) for code, sigma in zip(codes, sigmas, strict=True)]
-    xy, xx, yy, sums = _core.hsic_forward(x, y, kernels[: len(x)], kernels[len(x) :], estimator)
+    xy, xx, yy, sums, exponents = _core.hsic_forward(x, y, kernels[: len(x)], kernels[len(x) :], estimator)
     saved = np.zeros((len(sigmas), _HEAD + xs[0].shape[0]))
-    saved[:, 0] = sigmas
+    saved[:, 0], saved[:, 2] = sigmas, exponents
     if sums.size:
         saved[:, 1], saved[:, _HEAD:] = 1, sums.reshape(len(sigmas), -1)
     return torch.from_numpy(xy), torch.from_numpy(xx), torch.from_numpy(yy), torch.from_numpy(saved)
@@ -133,6 +133,14 @@ torch.library.register_fake("gramless::hsic_forward", _fake_forward, lib=library
 torch.library.register_fake("gramless::hsic_backward", _fake_backward, lib=library)
 torch.library.register_vmap("gramless::hsic_forward", one_by_one(hsic_forward), lib=library)
 torch.library.register_vmap("gramless::hsic_backward", one_by_one(hsic_backward), lib=library)
+
+
+def in_units(xy: Tensor, saved: Tensor) -> Tensor:
+    """HSIC of layers in units of their own, as an operator returns it, as that of the data: (Lx, Ly)."""
+    height, width = xy.shape
+    roots = torch.exp2(saved[:, 2] / 2)  # exponents are even, and powers of two beyond float64
+    x, y = roots[:height, None], roots[None, -width:]
+    return xy * x * y * x * y
 
 
 class HsicFunction(torch.autograd.Function):

@@ -9,14 +9,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from .._alignment import aligned
+from .._alignment import NO_HSIC, aligned
 from .._arrays import as_layers
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel, encode
 from ._check import check_array, check_rows
 from ._derivatives import refuse_forward_mode
 from ._eager import has_jvp, is_differentiated, is_plain, seen_anew
 from ._framework import on_device
-from ._hsic import ForwardModeHsic, HsicFunction, hsic_forward
+from ._hsic import ForwardModeHsic, HsicFunction, hsic_forward, in_units
 from ._options import compute_dtype
 
 Values = tuple[Tensor, Tensor, Tensor]  # (Lx, Ly), (Lx,), (Ly,), float64
@@ -39,6 +39,7 @@ def _values(
     kernel: KernelLike,
     kernel_y: KernelLike | None,
     estimator: Estimator,
+    own_units: bool = True,
 ) -> tuple[Values, torch.dtype]:
     code_x = encode(as_kernel(kernel, function))
     code_y = code_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
@@ -58,9 +59,11 @@ def _values(
     refuse_forward_mode(function, layers)
     if is_differentiated(layers):
         differentiable = ForwardModeHsic if has_jvp() else HsicFunction
-        xy, xx, yy, _ = differentiable.apply(len(xs), options, *layers)
+        xy, xx, yy, saved = differentiable.apply(len(xs), options, *layers)
     else:
-        xy, xx, yy, _ = hsic_forward(xs, ys, *options)
+        xy, xx, yy, saved = hsic_forward(xs, ys, *options)
+    if not own_units:
+        xy = in_units(xy, saved)
     return (xy, xx, yy if ys else xx), compute_dtype(layers)
 
 
@@ -76,8 +79,8 @@ def _warn(function: str, values: Values, names_x: Sequence[str], names_y: Sequen
     degenerate = [name for name, value in named if value <= 0]
     if degenerate:
         warnings.warn(
-            f"{function}: not defined for {', '.join(degenerate)}, whose HSIC with itself is not positive; "
-            "a constant representation has none",
+            f"{function}: not defined for {', '.join(degenerate)}, whose HSIC with itself is not positive: "
+            f"{NO_HSIC}",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -92,7 +95,7 @@ def hsic(
     function: str = "hsic",
 ) -> Tensor:
     """`gramless.hsic` of tensors."""
-    (xy, _, _), dtype = _values(function, {"x": x}, {"y": y}, kernel, kernel_y, estimator)
+    (xy, _, _), dtype = _values(function, {"x": x}, {"y": y}, kernel, kernel_y, estimator, own_units=False)
     return xy[0, 0].to(dtype)
 
 
@@ -110,7 +113,7 @@ def _named(function: str, name: str, layers: Any) -> dict[str, Any]:
 def hsic_matrix(xs: Any, ys: Any, kernel: KernelLike, estimator: Estimator) -> Tensor:
     """`gramless.hsic_matrix` of tensors."""
     named = _named("hsic_matrix", "xs", xs), {} if ys is None else _named("hsic_matrix", "ys", ys)
-    (xy, _, _), dtype = _values("hsic_matrix", *named, kernel, None, estimator)
+    (xy, _, _), dtype = _values("hsic_matrix", *named, kernel, None, estimator, own_units=False)
     return xy.to(dtype)
 
 

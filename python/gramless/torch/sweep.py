@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from .. import _arrays, _core, _sums
-from .._alignment import aligned
+from .._alignment import NO_HSIC, aligned
 from .._device.hsic import layer_sums
 from .._sweep import matrix_values
 from ..kernels import Estimator, Kernel
@@ -105,7 +105,7 @@ def compared(
     if constant:
         warnings.warn(
             f"{FUNCTION}: the CKA of layer {', '.join(constant)} is NaN: its HSIC with itself is not "
-            "positive; a constant representation has none",
+            f"positive: {NO_HSIC}",
             RuntimeWarning,
             stacklevel=3,
         )
