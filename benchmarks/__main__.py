@@ -25,6 +25,11 @@ def main() -> None:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--prepare", action="store_true", help="answers and memory alone, no times")
+    parser.add_argument(
+        "--skip-memory",
+        action="store_true",
+        help="no peak memory; --prepare adds it later, at the same commit",
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no problem is begun after that")
     parser.add_argument(
         "--section", action="append", choices=SECTIONS, metavar="NAME", help=", ".join(SECTIONS)
@@ -38,24 +43,25 @@ def main() -> None:
     arguments = parser.parse_args()
     options = Options(
         prepare=arguments.prepare,
+        memory=not arguments.skip_memory,
         fresh=arguments.fresh or arguments.quick,
         quick=arguments.quick,
+        only=tuple(arguments.only or ()),
         rounds=arguments.rounds,
         budget_s=arguments.budget,
         end=time.monotonic() + arguments.minutes * 60,
     )
-    chosen = {}
-    for name in arguments.section or SECTIONS:
-        title, problems = SECTIONS[name]
-        chosen[name] = (title, [p for p in problems() if not arguments.only or p.name in arguments.only])
-    if not any(problems for _, problems in chosen.values()):
-        parser.error(f"no problem is called {', '.join(arguments.only)}")
+    chosen = {name: (SECTIONS[name][0], SECTIONS[name][1]()) for name in arguments.section or SECTIONS}
+    every = [p for _, problems in chosen.values() for p in problems]
+    unknown = set(options.only) - {p.name for p in every}
+    if unknown:
+        parser.error(f"no problem is called {', '.join(sorted(unknown))}")
     if arguments.quick:
-        every = [problem for _, problems in chosen.values() for problem in problems]
-        chosen = {"quick": ("Everything, small", quick_problems(every))}
-        options = replace(options, rounds=min(options.rounds, 2))
+        wanted = [p for p in every if not options.only or p.name in options.only]
+        chosen = {"quick": ("Everything, small", quick_problems(wanted))}
+        options = replace(options, rounds=min(options.rounds, 2), only=())
     for name, (title, problems) in chosen.items():
-        if problems and not run_section(arguments.out / f"{name}.json", name, title, problems, options):
+        if not run_section(arguments.out / f"{name}.json", name, title, problems, options):
             sys.exit(f"time was up in section {name}; the same command goes on")
 
 

@@ -16,7 +16,7 @@ from .problems import Data, Problem
 from .processes import Process, Processes, alone
 
 FAR = 1e-3  # an answer further than this from the truth is wrong on that data set
-LARGE_FLOPS = 3e10  # above, the full size is checked on the data that is timed alone
+LARGE_FLOPS = 5e9  # above, the full size is checked on the data that is timed alone
 Found = dict[str, Any]
 
 

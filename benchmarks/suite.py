@@ -27,8 +27,10 @@ Entry = dict[str, Any]
 @dataclass(frozen=True)
 class Options:
     prepare: bool = False  # no times
+    memory: bool = True  # whether peak memory is measured
     fresh: bool = False  # nothing of earlier files stays
     quick: bool = False
+    only: tuple[str, ...] = ()  # problems; empty: all
     rounds: int = 5
     budget_s: float = 2.0  # of samples of a problem, at least one a turn
     end: float = float("inf")  # of the monotonic clock: no problem is begun after it
@@ -157,7 +159,8 @@ def measure(problem: Problem, results: Results, found: Processes, options: Optio
         else:
             entry["contenders"].setdefault(contender.name, {"failed": ABSENT})
     _check(problem, contenders, entry, found, options.quick)
-    _memory(problem, contenders, entry)
+    if options.memory:
+        _memory(problem, contenders, entry)
     if not options.prepare:
         _time(problem, contenders, entry, found, options)
         _kernels(contenders, found, problem.threads[0], results.found["kernels"])
@@ -189,7 +192,8 @@ def run_section(path: Path, name: str, title: str, problems: list[Problem], opti
         for problem in problems:
             if time.monotonic() > options.end:
                 return False
-            measure(problem, results, found, options)
+            if not options.only or problem.name in options.only:
+                measure(problem, results, found, options)
         results.keep(problems)
         results.save()
         if commit() != about["commit"] and not options.prepare:

@@ -13,7 +13,7 @@ from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.measure import Run, summary
 from benchmarks.plan import SECTIONS
 from benchmarks.problems import Problem, from_json, quick_problems
-from benchmarks.suite import Options, Results, measure
+from benchmarks.suite import Options, Results, measure, run_section
 
 PLAN = [problem for _, problems in SECTIONS.values() for problem in problems()]
 PROBLEM = Problem("pair", "pair", 2048, 512)
@@ -108,6 +108,23 @@ def test_a_problem_that_was_changed_or_another_machine_begins_anew(tmp_path):
     changed = from_json(PROBLEM.as_json() | {"estimator": "biased"})
     assert results(tmp_path).entry(changed)["contenders"] == {}
     assert results(tmp_path, ABOUT | {"python": "4"}).entry(PROBLEM)["contenders"] == {}
+
+
+def test_a_run_of_some_problems_keeps_the_others(tmp_path, monkeypatch):
+    measured(tmp_path)
+    other = from_json(PROBLEM.as_json() | {"name": "other"})
+    monkeypatch.setattr("benchmarks.suite.conditions", lambda: ABOUT)
+    monkeypatch.setattr("benchmarks.suite.commit", lambda: "a")
+    monkeypatch.setattr("benchmarks.suite.taking", lambda problem: [])
+    monkeypatch.setattr("benchmarks.suite.torch_kernels", lambda: "")
+    options = Options(prepare=True, only=("other",))
+    assert run_section(tmp_path / "x.json", "x", "X", [PROBLEM, other], options)
+    found = json.loads((tmp_path / "x.json").read_text())["problems"]
+    assert [one["name"] for one in found] == ["pair", "other"]
+    assert found[0]["peak_gflops"] == PEAK
+    assert run_section(tmp_path / "x.json", "x", "X", [other], options)
+    assert [one["name"] for one in json.loads((tmp_path / "x.json").read_text())["problems"]] == ["other"]
+    assert not run_section(tmp_path / "x.json", "x", "X", [other], Options(end=0.0))
 
 
 def test_what_is_not_installed_is_in_the_results(tmp_path, monkeypatch):
