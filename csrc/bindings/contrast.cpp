@@ -119,7 +119,7 @@ py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::han
   ContrastSums sums;
   ContrastLosses losses;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     pass = std::make_unique<ContrastPass>(std::move(problem), ops, how);
     sums = pass->sums(keep, how);
     losses = contrast_losses(pass->problem(), sums);
@@ -160,7 +160,7 @@ double backward(const py::sequence& anchors, const py::sequence& keys, py::handl
   const Execution how = contrast_execution(problem, monitor);
   const Targets to(problem, saved, row_weights, column_weights, grads, how.compute);
   const OpTable& ops = current_backend();
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   return ContrastPass(std::move(problem), ops, how).gradients(to.sums, to.rows, to.columns, to.pointers, how);
 }
 
@@ -170,7 +170,7 @@ double kept_backward(const ContrastPass& pass, const Numbers& saved, const Numbe
   PythonMonitor monitor((py::none()));
   const Execution how = contrast_execution(pass.problem(), monitor);
   const Targets to(pass.problem(), saved, row_weights, column_weights, grads, how.compute);
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   return pass.gradients(to.sums, to.rows, to.columns, to.pointers, how);
 }
 
@@ -184,7 +184,7 @@ py::tuple limits(const py::sequence& anchors, const py::sequence& keys, py::hand
   const OpTable& ops = current_backend();
   HardestLimits found;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     found = hardest_limits(problem, {fraction, tie, of_keys}, ops, how);
   }
   return py::make_tuple(to_numpy(found.anchors), to_numpy(found.keys));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <tuple>
 
+#include "bindings/gil.hpp"
 #include "ops/cuda_ops.hpp"
 #include "support/cuda_devices.hpp"
 
@@ -40,10 +41,11 @@ class Launch {
            const Task& task) const {
     const CurrentDevice current(device_);
     const std::size_t bytes = scratch_bytes(task);
-    void* scratch = bytes == 0 ? nullptr : pointer(allocate_(bytes).cast<Address>());
+    const auto allocate = [&] { return allocate_(bytes).template cast<Address>(); };
+    void* scratch = bytes == 0 ? nullptr : pointer(entering_python(allocate));
     const char* wrong = nullptr;
     {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       wrong = enqueue(task, scratch, stream_);
     }
     if (wrong) throw std::runtime_error(wrong);

@@ -45,7 +45,7 @@ py::tuple forward(const py::sequence& arrays, const std::pair<double, double>& t
   const OpTable& ops = current_backend();
   DistillationLosses found;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     found = distillation_losses(with.problem, ops, with.execution);
   }
   const std::size_t count = found.losses.size();
@@ -70,7 +70,7 @@ double backward(const py::sequence& arrays, const std::pair<double, double>& tem
   if (target == nullptr) throw py::value_error("there must be an array for the gradient");
   const std::vector<double> of_rows(weights.data(), weights.data() + count);
   const OpTable& ops = current_backend();
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   return distillation_gradient(with.problem, sums, of_rows, target, ops, with.execution);
 }
 

@@ -21,7 +21,7 @@ py::tuple hsic_matrix(const py::sequence& xs, const py::sequence& ys, const py::
   const Space where = space(space_name);
   HsicValues values;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     values = hsic_values(x, y, which, where, ops, how);
   }
   warn_of_ties(values.tied, x.size());
@@ -40,7 +40,7 @@ py::tuple hsic_pair(py::handle x, py::handle y, py::handle kernel_x, py::handle 
   const Space where = space(space_name);
   HsicValues values;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     values = hsic_values({layers, 1}, {layers + 1, 1}, which, where, ops, how);
   }
   warn_of_ties(values.tied, 1);
@@ -62,7 +62,7 @@ py::array_t<double> permuted(py::handle x, py::handle y, py::handle kernel_x, py
     if (row < 0 || row >= layers[1].x.rows) throw py::index_error("a permutation names a row that y does not have");
   std::vector<double> values;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     values = permuted_hsic(layers[0], layers[1], orders, which, ops, how);
   }
   return to_numpy(values);
@@ -82,7 +82,7 @@ py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle 
   if (!groups.cover(layers[0].x.rows)) throw py::value_error("the groups are not all rows, each once");
   JackknifeValues values;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     values = jackknife_hsic(layers[0], layers[1], groups, which, ops, how);
   }
   warn_of_ties(values.tied, 1);
@@ -101,7 +101,7 @@ py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequ
   const Estimator which = estimator(estimator_name);
   HsicValues values;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     values = hsic_values(x, y, which, Space::automatic, ops, how);
   }
   warn_of_ties(values.tied, x.size());
@@ -134,7 +134,7 @@ void backward(const py::sequence& xs, const py::sequence& ys, const py::sequence
   const auto row_sums = numbers(saved, saved.size() == 0 ? 0 : all.size() * rows);
   const OpTable& ops = current_backend();
   const Estimator which = estimator(estimator_name);
-  const py::gil_scoped_release unlocked;
+  const Unlocked unlocked;
   hsic_gradients(x, y, which, row_sums, weights, targets, ops, how);
 }
 
@@ -148,7 +148,7 @@ double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object pr
   const OpTable& ops = current_backend();
   double sigma, tied;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     Representation representation(layer.x, ops, how);
     sigma = representation.bandwidth(layer.kernel, how);
     tied = representation.tied();
@@ -164,7 +164,7 @@ double median_distance(py::handle x, bool include_diagonal, py::object progress)
   const OpTable& ops = current_backend();
   double median, tied;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     Representation representation(layer.x, ops, how);
     median = representation.median_distance(include_diagonal, std::nullopt, how);
     tied = representation.tied();

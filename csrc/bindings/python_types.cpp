@@ -18,7 +18,7 @@ Dtype numpy_dtype(const py::dtype& dtype) {
     case py::detail::npy_api::NPY_DOUBLE_:
       return Dtype::float64;
     default:
-      return named_dtype(py::str(dtype.attr("name")).cast<std::string>());
+      return named_dtype(entering_python([&] { return py::str(dtype.attr("name")).cast<std::string>(); }));
   }
 }
 
@@ -110,10 +110,14 @@ std::vector<LayerInput> layer_inputs(const py::sequence& arrays, const py::seque
 }
 
 void PythonMonitor::report(void* self, std::int64_t done, std::int64_t total) {
-  const py::gil_scoped_acquire locked;
-  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  const Locked locked;
+  if (entering_python(PyErr_CheckSignals) != 0) throw py::error_already_set();
   const py::object& progress = static_cast<PythonMonitor*>(self)->progress_;
-  if (!progress.is_none()) progress(done, total);
+  if (progress.is_none()) return;
+  const py::tuple numbers = py::make_tuple(done, total);
+  PyObject* const answer = entering_python([&] { return PyObject_CallObject(progress.ptr(), numbers.ptr()); });
+  if (answer == nullptr) throw py::error_already_set();
+  Py_DECREF(answer);
 }
 
 void warn_of_ties(double tied, const std::string& function, const std::string& name) {

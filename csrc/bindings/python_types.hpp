@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/gil.hpp"
 #include "bindings/kernel_spec.hpp"
 #include "ops/hsic.hpp"
 

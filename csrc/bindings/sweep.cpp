@@ -18,7 +18,7 @@ class Sweep {
     how_ = execution(all, monitor);
     const Estimator which = estimator(estimator_name);
     const Space where = space(space_name);
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     problem_ = std::make_unique<HsicProblem>(hsic_problem(x, y, which, where, current_backend(), how_));
     how_.monitor = {};
   }
@@ -32,7 +32,7 @@ class Sweep {
     PythonMonitor monitor(std::move(progress));
     Execution how = how_;
     how.monitor = monitor.monitor();
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     problem_->add_parts(part, part + 1, all, how);
   }
 
@@ -42,7 +42,7 @@ class Sweep {
     HsicValues found;
     {
       std::vector<double> copied(sums.data(), sums.data() + sums.size());
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       found = problem_->values(std::move(copied));
     }
     return hsic_tuple(found, xs_.size(), ys_.size());

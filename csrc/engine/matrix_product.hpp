@@ -122,6 +122,7 @@ struct MatrixProduct {
     detail::Unfinished<Finish> before{&finish};
     const bool hold = packed.keeps && packed.held_row == first_i;
     for (std::int64_t k = first_k; k < end_k; k += most) {
+      if (k > first_k && (k - first_k) % (polled_chunks * most) == 0 && stop_requested()) return;
       const Chunk chunk{static_cast<int>(std::min<std::int64_t>(most, end_k - k)), k == first_k, k + most >= end_k};
       Thirds* const slivers =
           reinterpret_cast<Thirds*>(packed.slivers + (packed.keeps ? packed_values(tile.rows, k - first_k) : 0));

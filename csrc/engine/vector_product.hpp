@@ -123,6 +123,7 @@ struct VectorProduct {
     typename RowsOf<Finish>::type unfinished;
     const bool hold = packed.keeps && packed.held_row == first_i;
     for (std::int64_t k = first_k; k < end_k; k += Shape::depth) {
+      if (k > first_k && (k - first_k) % (polled_chunks * Shape::depth) == 0 && stop_requested()) return;
       const int depth = static_cast<int>(std::min<std::int64_t>(Shape::depth, end_k - k));
       T* slivers = packed.slivers + (packed.keeps ? packed_values(tile.rows, k - first_k) : 0);
       if (!hold) pack<Shape::micro_rows>(x, first_i, tile.rows, k, depth, slivers);

@@ -21,11 +21,14 @@
 #define ASAN_UNPOISON_MEMORY_REGION(address, bytes) (void)0
 #endif
 
-namespace gramless::walk_detail {
+namespace gramless {
+namespace walk_detail {
 namespace {
 
 constexpr double flops_per_thread = 12e6;  // below this, waking a thread costs more than it saves
 constexpr auto report_interval = std::chrono::milliseconds(50);
+
+thread_local Worker* worker_of_thread = nullptr;
 
 // What the threads of a walk work in, cut from one piece that the next walk may have: fresh pages would cost a short
 // walk more than its work does. Gaps between the pieces are for AddressSanitizer to see.
@@ -109,6 +112,7 @@ class OrderedWalk {
     char* scratch = scratch_[entered_++];
     lock.unlock();
     ThreadWorker worker(*this);
+    Worker* const outer = std::exchange(worker_of_thread, &worker);  // of the walk whose report called this one
     while (true) {
       lock.lock();
       const std::int64_t task = claim(lock, worker);
@@ -121,6 +125,7 @@ class OrderedWalk {
       lock.unlock();
       worker.stopped();
     }
+    worker_of_thread = outer;
     lock.lock();
     steps_.finish(steps_.context, scratch);
   }
@@ -195,4 +200,11 @@ void walk(const WalkPlan& plan, const WalkSteps& steps) {
   OrderedWalk(plan, steps, std::max(1, static_cast<int>(useful))).run();
 }
 
-}  // namespace gramless::walk_detail
+}  // namespace walk_detail
+
+bool stop_requested() {
+  Worker* const worker = walk_detail::worker_of_thread;
+  return worker != nullptr && worker->stopped();
+}
+
+}  // namespace gramless

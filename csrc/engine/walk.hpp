@@ -26,6 +26,10 @@ class Worker {
   ~Worker() = default;
 };
 
+// Whether the walk that the calling thread is in is being abandoned; false outside of any. Loops that may take longer
+// than some tens of milliseconds ask it every now and then, and return early: what they leave behind is ignored.
+bool stop_requested();
+
 namespace walk_detail {
 
 struct WalkSteps {

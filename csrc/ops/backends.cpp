@@ -75,7 +75,8 @@ std::atomic<const OpTable*> chosen{nullptr};
 }  // namespace
 
 const std::vector<Backend>& backends() {
-  static const std::vector<Backend> found = probe();
+  // Never destroyed: a daemon thread may still compute when the process ends.
+  static const std::vector<Backend>& found = *new std::vector<Backend>(probe());
   return found;
 }
 

@@ -116,6 +116,7 @@ class KernelGradWalk {
     T* const grad = static_cast<T*>(task_.grads[l]);
     const Tile<T> weights = tile(thread.weights, match);
     for (std::int64_t first = 0; first < width; first += chunk) {
+      if (first > 0 && stop_requested()) return;
       const int columns = static_cast<int>(std::min<std::int64_t>(chunk, width - first));
       const RowSpan<const T> rows{thread.rows, chunk_stride};
       const auto out = [&](std::int64_t block) {

@@ -17,6 +17,7 @@ constexpr int block_rows = 256, block_cols = 64;
 template <class Stored>
 void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* sums) {
   for (std::int64_t k0 = 0; k0 < x.cols; k0 += block_cols) {
+    if (k0 > 0 && k0 % (64 * block_cols) == 0 && stop_requested()) return;
     const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
     double partial[block_cols] = {}, origin[block_cols];
     const auto value = [&](const char* element) { return load_element<double, Stored>(element) * x.scale; };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/tile.hpp"
+#include "engine/walk.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -95,6 +96,7 @@ void add_times_rows(const Weights<T>& weights, RowSpan<const T> rows, std::int64
   for (int first = 0; first < weights.depth; first += chunk) {
     const int depth = std::min(chunk, weights.depth - first);
     for (std::int64_t c = 0; c < cols; c += panel) {
+      if (c > 0 && c % (64 * panel) == 0 && stop_requested()) return;
       const int width = static_cast<int>(std::min<std::int64_t>(panel, cols - c));
       const RowSpan<const T> from{rows.values + c, rows.stride};
       const RowSpan<T> to{out.values + c, out.stride};
