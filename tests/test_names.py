@@ -211,6 +211,14 @@ def test_compressed_layers_that_cannot_be_what_they_claim_are_refused_unread(tmp
     assert "more than its" in peak_of(lambda: open_layers(tmp_path / "z.npz"))[0]
 
 
+def test_a_copy_in_another_byte_order_is_made_only_where_it_fits(tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", np.eye(9, dtype=">f4"))
+    assert open_layers(tmp_path / "x.npy")["x"].dtype.isnative
+    monkeypatch.setattr("gramless.cli.formats._available_memory", lambda: 9 * 9 * 4 - 1)
+    with pytest.raises(FileError, match=r"^x\.npy: its 324 bytes are in another machine's byte order"):
+        open_layers(tmp_path / "x.npy")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".safetensors"])
 def test_devices_and_pipes_are_no_files_of_activations(tmp_path, suffix):
     os.mkfifo(tmp_path / f"pipe{suffix}")

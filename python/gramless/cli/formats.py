@@ -143,12 +143,19 @@ def map_array(
     if 0 in shape:
         return np.empty(shape, dtype)  # an empty range cannot be mapped
     mapped: Array = np.memmap(path, dtype, "r", start, shape, order)  # type: ignore[call-overload]
-    return _native(mapped)
+    return _native(printable(path.name), mapped)
 
 
-def _native(array: Array) -> Array:
+def _native(label: str, array: Array) -> Array:
     """The array in this machine's byte order: itself, or, for files from other machines, a copy in memory."""
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.isnative:
+        return array
+    if array.nbytes > _available_memory():
+        raise FileError(
+            f"{label}: its {array.nbytes} bytes are in another machine's byte order, and this one's memory "
+            "has no room for a copy"
+        )
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def check_length(label: str, shape: tuple[int, ...], dtype: np.dtype[Any], available: int) -> None:
@@ -192,7 +199,7 @@ def _read_member(path: Path, member: zipfile.ZipInfo) -> Array:
             into = into[count:]
         while stream.read(1 << 16):
             pass  # the checksum is compared at the end of the member
-        return _native(values.reshape(shape, order="F" if fortran_order else "C"))
+        return _native(label, values.reshape(shape, order="F" if fortran_order else "C"))
 
 
 def _check_claim(label: str, member: zipfile.ZipInfo) -> None:
