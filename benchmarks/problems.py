@@ -81,7 +81,8 @@ class Problem:
 
     def small(self) -> Problem:
         """The same code path on sizes for which the n x n float64 reference is quick."""
-        return replace(self, n=min(self.n, 200), d=min(self.d, 96), layers=min(self.layers, 4), once=False)
+        rows = 128 if self.kind == "models" else 200
+        return replace(self, n=min(self.n, rows), d=min(self.d, 96), layers=min(self.layers, 4), once=False)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

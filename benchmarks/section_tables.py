@@ -47,7 +47,7 @@ def models(problems: list[Entry]) -> list[str]:
             parts = ["", ""]
             if forward and ms and name not in (FORWARD, LAST):
                 parts = [f"{forward / ms:.0%}", f"{ms / forward - 1:+.0%}"]
-            wrong = "" if name in (FORWARD, LAST) else error(one)
+            wrong = error(one)
             rows.append(f"| {name} | {duration(ms)} | {rounds} | {parts[0]} | {parts[1]} | {wrong} |")
     memory = [
         f"{size(one['peak_bytes'])} for {problem['n']:,}"

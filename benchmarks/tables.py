@@ -105,9 +105,9 @@ def floor(problem: Entry, cores: str) -> float:
 def error(one: Entry) -> str:
     """The worst error on all data, and on which it is beyond 1e-3 if that is not all of it."""
     errors = one.get("errors")
-    if not errors:
+    if not errors or not (errors["small"] or errors["full"]):
         return ""
-    values = [value for size in ("small", "full") for value in errors[size].values()]
+    values: list[float | None] = [value for size in ("small", "full") for value in errors[size].values()]
     worst = None if None in values else max(values, default=0.0)
     text = "NaN" if worst is None else f"{worst:.1e}"
     if not errors["wrong"]:

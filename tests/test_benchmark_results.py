@@ -71,6 +71,12 @@ def test_one_kind_of_data_does_not_make_an_answer_wrong():
     assert tables.error({"errors": found, "wrong": True}).startswith("**wrong: NaN**")
 
 
+def test_an_answer_that_is_not_checked_is_not_wrong():
+    found = {"small": {}, "full": {}, "wrong": []}
+    assert not check.verdict(found)
+    assert tables.error({"errors": found, "wrong": False}) == ""
+
+
 def test_where_there_is_one_kind_of_data_it_decides():
     assert check.verdict({"small": {"gaussian": 1.0}, "full": {}, "wrong": ["gaussian"]})
 

@@ -32,6 +32,7 @@ class Contender:
     can: Callable[[Problem], bool]
     inputs: str = "arrays"  # or "tensors", or "leaves", whose gradients are wanted
     libraries: tuple[str, ...] = NUMPY
+    checked: bool = True  # whether its answer is what others of the problem answer
     compiles: bool = False  # its first call for a shape compiles
     threads: bool = True  # whether its number of threads can be chosen from outside
 
@@ -96,13 +97,18 @@ def _ours(can: Callable[[Problem], bool], code: str, inputs: str, *libraries: st
 def _torch(
     name: str, package: str, code: str, can: Callable[[Problem], bool], inputs: str, *more: str
 ) -> Contender:
-    return Contender(name, package, code, can, inputs, (*TORCH, *more), "compile" in code)
+    return Contender(name, package, code, can, inputs, (*TORCH, *more), compiles="compile" in code)
 
 
 def _models(name: str, package: str, function: str, *more: str) -> Contender:
-    libraries = ("efficientnet_lite_pytorch", *more)
-    code = f"whole_models:{function}"
-    return _torch(name, package, code, lambda problem: problem.kind == "models", "tensors", *libraries)
+    libraries = (*TORCH, "efficientnet_lite_pytorch", *more)
+    code, checked = (
+        f"whole_models:{function}",
+        function not in ("forward_run", "channels_last_run", "ours_exact_run"),
+    )
+    return Contender(
+        name, package, code, lambda problem: problem.kind == "models", "tensors", libraries, checked
+    )
 
 
 OURS_CONTENDERS = [
@@ -192,7 +198,7 @@ LOSS_PACKAGES = [
     ),
     Contender(  # n^2 D memory; its threads are not to be chosen from outside
         "optax", "optax", "jax_losses:optax_run", _nt_xent(512), "arrays",
-        ("numpy", "jax", "optax", *STATISTICS), True, False,
+        ("numpy", "jax", "optax", *STATISTICS), compiles=True, threads=False,
     ),
     _torch(
         "info-nce-pytorch", "info_nce", "torch_losses:info_nce_pytorch_run", lambda p: p.kind == "info_nce",
