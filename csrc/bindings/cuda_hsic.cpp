@@ -54,6 +54,10 @@ void hsic_grad(const py::tuple& place, const py::tuple& x, const py::tuple& y, p
                Address grad_y) {
   cuda::HsicGradTask task;
   task.forward = hsic_task(x, y, kernel_x, kernel_y, unbiased, allow_tf32, row_sums, bandwidths);
+  if (is_of_root(task.forward.kernel_x.formula) || is_of_root(task.forward.kernel_y.formula))
+    throw std::runtime_error(
+        "gradients of kernels of the distance itself, such as Laplace, are not computed on a GPU; use RBF there, or "
+        "tensors of the CPU");
   task.weights = pointer<const double>(weights);
   task.grad_x = pointer(grad_x);
   task.grad_y = pointer(grad_y);

@@ -21,6 +21,7 @@ struct SquaredLengths {
 struct Linear {
   static constexpr const char* name = "linear";
   static constexpr bool of_distance = false;   // of <a, b> of centred rows, and not of |a - b|
+  static constexpr bool of_root = false;       // of |a - b| itself, which tiles find first (ops/near_pairs.hpp)
   static constexpr bool over_features = true;  // HSIC may be summed over pairs of features
   static constexpr double log2_unit = 0;       // tiles hold k / 2^log2_unit - shift
 
@@ -35,6 +36,7 @@ struct Linear {
 struct Rbf {
   static constexpr const char* name = "rbf";
   static constexpr bool of_distance = true;
+  static constexpr bool of_root = false;
   static constexpr bool over_features = false;
 
   double gamma = 0;
@@ -74,6 +76,12 @@ GRAMLESS_SHARED void visit_kernel(const Kernel& kernel, Visitor&& visitor) {
     if (const auto* alternative = std::get_if<Number>(&kernel)) return visitor(*alternative);
     visit_kernel<Number + 1>(kernel, visitor);
   }
+}
+
+GRAMLESS_SHARED bool is_of_root(const Kernel& kernel) {
+  bool found = false;
+  visit_kernel(kernel, [&](const auto& alternative) { found = alternative.of_root; });
+  return found;
 }
 
 }  // namespace gramless

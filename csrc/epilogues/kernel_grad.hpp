@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/tile.hpp"
+#include "epilogues/near_share.hpp"
 #include "epilogues/tile_kernels.hpp"
 
 namespace gramless {
@@ -25,10 +26,12 @@ void evaluate_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stat
 // -2 gamma slope (x_i - x_j) for a Gaussian one.
 template <class T>
 struct LinearSlope {
+  static constexpr bool of_root = false;
   GRAMLESS_INLINE Vector<T> operator()(Vector<T>) const { return splat(T(1)); }
 };
 template <class T>
 struct RbfSlope {
+  static constexpr bool of_root = false;
   GRAMLESS_INLINE Vector<T> operator()(Vector<T> value) const { return (value + shift) * unit; }
   T shift, unit;
 };
@@ -52,10 +55,26 @@ struct KernelDerivative {
   T constant;
 };
 
-// weights = derivative * slope; with `self`, 0 on the diagonal. Sums of the weights' rows and columns are added.
+// For kernels of the distance itself: a tile's distances, and half the squared lengths of its rows and columns.
+template <class T>
+struct PairDistances {
+  const T *values, *row_stats, *column_stats;
+
+  // As in ops/near_pairs.hpp.
+  GRAMLESS_INLINE bool is_near(int i, int j, std::int64_t entry) const {
+    return values[entry] * values[entry] * T(0.5) < near_share<T> * (row_stats[i] + column_stats[j]);
+  }
+  GRAMLESS_INLINE Vector<Bits<T>> are_near(int i, int j, std::int64_t entry) const {
+    const Vector<T> distance = load<Vector<T>>(values + entry);
+    return distance * distance * T(0.5) < near_share<T> * (row_stats[i] + load<Vector<T>>(column_stats + j));
+  }
+};
+
+// weights = derivative * slope; with `self`, 0 on the diagonal. Sums of the weights' rows and columns are added, but of
+// pairs that are near each other, whose weights are times differences of rows.
 template <class T, class Slope>
 void weigh_pairs(const Tile<T>& weights, bool self, const KernelDerivative<T>& derivative, const T* own,
-                 const Slope slope, double* row_sums, double* column_sums) {
+                 const PairDistances<T>& distances, const Slope slope, double* row_sums, double* column_sums) {
   using V = Vector<T>;
   constexpr int width = lanes<T>;
   V columns[TileShape<T>::rows / width] = {};
@@ -70,8 +89,15 @@ void weigh_pairs(const Tile<T>& weights, bool self, const KernelDerivative<T>& d
       const Vector<Bits<T>> column = lane_numbers<T>() + static_cast<Bits<T>>(j);
       Vector<Bits<T>> owned = column < static_cast<Bits<T>>(weights.cols);
       if (self) owned &= column != static_cast<Bits<T>>(i);
-      const V weight = owned ? by_value * slope(load<V>(own + row + j)) : V{};
-      store(weights.row(i) + j, weight);
+      V weight;
+      if constexpr (Slope::of_root) {
+        weight = owned ? by_value * slope(load<V>(own + row + j), load<V>(distances.values + row + j)) : V{};
+        store(weights.row(i) + j, weight);
+        weight = distances.are_near(i, j, row + j) ? V{} : weight;
+      } else {
+        weight = owned ? by_value * slope(load<V>(own + row + j)) : V{};
+        store(weights.row(i) + j, weight);
+      }
       sum += weight;
       columns[j / width] += weight;
     }

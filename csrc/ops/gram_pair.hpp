@@ -39,7 +39,7 @@ struct GramPair<float> {
   static bool takes(const GramSumsTask& task) {
     const LayerView* const layers = task.layers;
     return task.layers_x == 1 && task.layers_y == 1 && layers[0].kernel.index() == layers[1].kernel.index() &&
-           layers[0].x.cols + layers[1].x.cols <= PairProduct::most_depth;
+           !is_of_root(layers[0].kernel) && layers[0].x.cols + layers[1].x.cols <= PairProduct::most_depth;
   }
   // What both layers' packed rows take.
   static std::int64_t packed_values(const GramSumsTask& task, std::int64_t rows) {

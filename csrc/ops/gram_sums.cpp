@@ -4,6 +4,7 @@
 #include "epilogues/tile_kernels.hpp"
 #include "ops/gram_pair.hpp"
 #include "ops/isa_ops.hpp"
+#include "ops/near_pairs.hpp"
 #include "ops/scratch.hpp"
 #include "reductions/inner_products.hpp"
 #include "reductions/kernel_sums.hpp"
@@ -137,9 +138,17 @@ class GramWalk {
     const GroupBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
     const T* row_stats = stats(layer, row_block, thread.stats);
     const T* column_stats = stats(layer, column_block, thread.stats + stats_length);
+    const bool of_root = is_of_root(layer.kernel);
+    if (of_root) {
+      dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile);
+      measure_distances(layer.x, row_block.first, column_block.first, tile, row_stats, column_stats);
+    }
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
       KernelSums sums(tile, kernel, row_stats, column_stats);
-      dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile, sums);
+      if (of_root)
+        sums.add_all();
+      else
+        dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile, sums);
       sums.finish(partial.row_sums + l * tile_rows_, partial.column_sums + l * tile_rows_);
     });
   }

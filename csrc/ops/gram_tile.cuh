@@ -3,8 +3,26 @@
 
 #include "engine/pair_tile.cuh"
 #include "ops/device_representation.cuh"
+#include "ops/pack_rows.cuh"
 
 namespace gramless::cuda {
+
+// |x_i - x_j|^2 of packed rows, from their differences.
+template <class Operand>
+__device__ __noinline__ typename Operand::Value squared_difference(const DeviceLayer<Operand>& layer, std::int64_t i,
+                                                                   std::int64_t j) {
+  using Value = typename Operand::Value;
+  const std::int64_t stride = layer.rows.stride();
+  const Value scale_i = is_scaled<Operand> ? layer.scales[i] : Value(1),
+              scale_j = is_scaled<Operand> ? layer.scales[j] : Value(1);
+  Value sum = 0;
+  for (std::int64_t k = 0; k < stride; k++) {
+    const Value difference = static_cast<Value>(packed_value(layer.rows, i * stride + k)) * scale_i -
+                             static_cast<Value>(packed_value(layer.rows, j * stride + k)) * scale_j;
+    sum += difference * difference;
+  }
+  return sum;
+}
 
 // Sums of a tile's kernel values along its rows and down its columns, in shared memory while warps meet.
 template <class Value, class Shape>
@@ -27,15 +45,23 @@ class TileValues {
 
   __device__ __forceinline__ TileValues(const DeviceLayer<Operand>& layer, std::int64_t first_row,
                                         std::int64_t first_col, std::int64_t n)
-      : kernel_(*layer.kernel), place_(first_row, n, first_col, n, true) {}
+      : kernel_(*layer.kernel),
+        layer_(layer),
+        first_row_(first_row),
+        first_col_(first_col),
+        place_(first_row, n, first_col, n, true) {}
 
   __device__ __forceinline__ Value operator()(Value dot, const Side& row, const Side& column) const {
-    const Value value = kernel_(DeviceLayer<Operand>::unscaled(dot, row.scale, column.scale), row.norm, column.norm);
+    const Value value =
+        kernel_(DeviceLayer<Operand>::unscaled(dot, row.scale, column.scale), row.norm, column.norm,
+                [&] { return squared_difference(layer_, first_row_ + row.at, first_col_ + column.at); });
     return place_.owns(row.at, column.at) ? value : Value(0);
   }
 
  private:
   TileKernel<Value> kernel_;
+  const DeviceLayer<Operand>& layer_;
+  std::int64_t first_row_, first_col_;
   PairTile place_;
 };
 

@@ -6,6 +6,7 @@
 #include "ops/centered_values.hpp"
 #include "ops/for_each_row.hpp"
 #include "ops/isa_ops.hpp"
+#include "ops/near_pairs.hpp"
 #include "ops/scratch.hpp"
 #include "reductions/times_rows.hpp"
 
@@ -22,7 +23,10 @@ class KernelGradWalk {
         blocks_{task.layers[0].x.rows, gramless::tile_rows(task.layers[0].x.rows, sizeof(T))},
         tile_rows_(blocks_.length(0)),
         tile_values_(tile_values<T>(tile_rows_, tile_rows_)) {
-    for (std::int64_t l = 0; l < task.count; l++) total_depth_ += task.layers[l].x.cols;
+    for (std::int64_t l = 0; l < task.count; l++) {
+      total_depth_ += task.layers[l].x.cols;
+      any_of_root_ = any_of_root_ || is_of_root(task.layers[l].kernel);
+    }
   }
 
   void run() const {
@@ -43,7 +47,7 @@ class KernelGradWalk {
 
   struct Thread {
     bool* started;
-    T *values, *weights;  // (layers, tile), (tile)
+    T *values, *distances, *weights;  // (layers, tile), (layers, tile) where a kernel is of distances, (tile)
     T *slivers, *panel, *rows, *coefficients;
   };
 
@@ -51,6 +55,7 @@ class KernelGradWalk {
     Thread thread;
     thread.started = layout.take<bool>(1);
     thread.values = layout.take<T>(task_.count * tile_values_);
+    thread.distances = layout.take<T>(any_of_root_ ? task_.count * tile_values_ : 0);
     thread.weights = layout.take<T>(tile_values_);
     thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, TileShape<T>::depth));
     thread.panel = layout.take<T>(Product<T>::panel_values);
@@ -87,6 +92,11 @@ class KernelGradWalk {
     PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
     dot_tile(rows, blocks_.begin(match.a), rows, blocks_.begin(match.b), 0, layer.x.cols, packed, values);
     const T* stats = static_cast<const T*>(layer.row_stats);
+    if (is_of_root(layer.kernel)) {
+      const T *row_stats = stats + blocks_.begin(match.a), *column_stats = stats + blocks_.begin(match.b);
+      measure_distances(layer.x, blocks_.begin(match.a), blocks_.begin(match.b), values, row_stats, column_stats);
+      std::copy_n(values.values, std::int64_t{values.rows} * values.stride, thread.distances + l * tile_values_);
+    }
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
       evaluate_kernel(values, kernel, stats + blocks_.begin(match.a), stats + blocks_.begin(match.b));
     });
@@ -105,10 +115,35 @@ class KernelGradWalk {
                                          terms + column,
                                          static_cast<T>(task_.constants[l])};
     double* sums = task_.weight_sums + l * blocks_.n;
-    visit_kernel(task_.layers[l].kernel, [&](auto kernel) {
-      weigh_pairs(tile(thread.weights, match), match.a == match.b, derivative, thread.values + l * tile_values_,
-                  slope_on_tiles<T>(kernel, task_.layers[l].shift, task_.units[l]), sums + row, sums + column);
+    const LayerView& layer = task_.layers[l];
+    const T* stats = static_cast<const T*>(layer.row_stats);
+    const PairDistances<T> distances{thread.distances + l * tile_values_, stats + row, stats + column};
+    visit_kernel(layer.kernel, [&](auto kernel) {
+      const auto slope = slope_on_tiles<T>(kernel, layer.shift, task_.units[l]);
+      const Tile<T> weights = tile(thread.weights, match);
+      weigh_pairs(weights, match.a == match.b, derivative, thread.values + l * tile_values_, distances, slope,
+                  sums + row, sums + column);
+      if constexpr (kernel.of_root) add_near_pairs(l, match, weights, distances);
     });
+  }
+
+  // Of rows that are near each other the weights times rows would cancel: here they are times differences.
+  void add_near_pairs(std::int64_t l, const Match& match, const Tile<T>& weights,
+                      const PairDistances<T>& distances) const {
+    const ArrayView& x = task_.layers[l].x;
+    T* const grad = static_cast<T*>(task_.grads[l]);
+    for (int i = 0; i < weights.rows; i++)
+      for (int j = 0; j < weights.cols; j++) {
+        T& weight = weights.row(i)[j];
+        if (!distances.is_near(i, j, std::int64_t{i} * weights.stride + j) || weight == 0) continue;
+        const std::int64_t a = blocks_.begin(match.a) + i, b = blocks_.begin(match.b) + j;
+        visit_difference(x, b, a, [&](std::int64_t k, double difference) {
+          const T part = static_cast<T>(static_cast<double>(weight) * difference);
+          grad[a * x.cols + k] += part;
+          if (match.a != match.b) grad[b * x.cols + k] -= part;
+        });
+        weight = 0;
+      }
   }
 
   void add_gradients(std::int64_t l, const Match& match, const Thread& thread) const {
@@ -144,6 +179,7 @@ class KernelGradWalk {
   const int tile_rows_;
   const std::int64_t tile_values_;
   std::int64_t total_depth_ = 0;
+  bool any_of_root_ = false;
 };
 
 template <class T>

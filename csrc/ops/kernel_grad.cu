@@ -3,6 +3,7 @@
 #include "ops/kernel_grad.cuh"
 
 #include "engine/pair_tile.cuh"
+#include "ops/gram_tile.cuh"
 #include "ops/softmax_sums.cuh"
 
 namespace gramless::cuda {
@@ -26,7 +27,8 @@ __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int
     for (int r = 0; r < tile.own_rows; r++) {
       const std::int64_t i = first_row + tile.row(r);
       const T row_scale = is_scaled<Operand> ? layer.scales[i] : T(1);
-      tile.at(r, c) = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), layer.norms[i], norm);
+      tile.at(r, c) = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), layer.norms[i], norm,
+                             [&] { return squared_difference(layer, i, j); });
     }
   }
 }

@@ -81,6 +81,15 @@ class KernelSums {
           [this](Vector<T> value, int column, int row) { return detail::keep_owned(value, column, row, tile_); });
   }
 
+  // All register tiles with an entry that is owned.
+  void add_all() {
+    using Shape = TileShape<T>;
+    for (int j = 0; j < tile_.cols; j += Shape::micro_cols)
+      for (int i = 0; i < (tile_.diagonal ? std::min(tile_.rows, j + Shape::micro_cols) : tile_.rows);
+           i += Shape::micro_rows)
+        (*this)(i, j);
+  }
+
   void finish(double* row_sums, double* column_sums) {
     if (tile_.diagonal)
       for (int i = 0; i < tile_.rows; i++)

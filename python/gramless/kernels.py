@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
 __all__ = [
+    "FORMULAS",
     "RBF",
     "Encoded",
     "Estimator",
     "Kernel",
     "KernelLike",
     "Linear",
+    "OfDistance",
     "as_estimator",
     "as_kernel",
     "encode",
@@ -41,30 +43,51 @@ class Linear:
     has_bandwidth: ClassVar = False
 
 
-def _positive(name: str, value: Any, wanted: str) -> float:
+def _positive(kernel: str, name: str, value: Any, wanted: str) -> float:
     if isinstance(value, str):
-        raise TypeError(f"RBF: {name} must be {wanted} but is {value!r}")
+        raise TypeError(f"{kernel}: {name} must be {wanted} but is {value!r}")
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"RBF: {name} must be {wanted} but is {value!r}") from None
+        raise TypeError(f"{kernel}: {name} must be {wanted} but is {value!r}") from None
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"RBF: {name} must be positive and finite but is {number!r}")
+        raise ValueError(f"{kernel}: {name} must be positive and finite but is {number!r}")
     return number
 
 
-def _row_count(value: Any) -> int:
+def _row_count(kernel: str, value: Any) -> int:
     try:
         rows = operator.index(value)
     except TypeError:
-        raise TypeError(f"RBF: median_rows must be an integer or None but is {value!r}") from None
+        raise TypeError(f"{kernel}: median_rows must be an integer or None but is {value!r}") from None
     if rows < 2:
-        raise ValueError(f"RBF: median_rows must be at least 2 but is {rows}")
+        raise ValueError(f"{kernel}: median_rows must be at least 2 but is {rows}")
     return rows
 
 
 @dataclass(frozen=True)
-class RBF:
+class OfDistance:
+    """What kernels of the distance between two rows have in common: a bandwidth, given or found."""
+
+    has_bandwidth: ClassVar = True
+
+    sigma: float | None = None
+    scale: float = 1.0
+    include_diagonal: bool = False
+    median_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        kernel = type(self).__name__
+        if self.sigma is not None:
+            object.__setattr__(self, "sigma", _positive(kernel, "sigma", self.sigma, "a number or None"))
+        object.__setattr__(self, "scale", _positive(kernel, "scale", self.scale, "a number"))
+        object.__setattr__(self, "include_diagonal", bool(self.include_diagonal))
+        if self.median_rows is not None:
+            object.__setattr__(self, "median_rows", _row_count(kernel, self.median_rows))
+
+
+@dataclass(frozen=True)
+class RBF(OfDistance):
     """The Gaussian of the distance between two rows.
 
     k(a, b) = exp(-|a - b|^2 / (2 sigma^2))
@@ -90,20 +113,6 @@ class RBF:
     """
 
     formula: ClassVar = "rbf"
-    has_bandwidth: ClassVar = True
-
-    sigma: float | None = None
-    scale: float = 1.0
-    include_diagonal: bool = False
-    median_rows: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.sigma is not None:
-            object.__setattr__(self, "sigma", _positive("sigma", self.sigma, "a number or None"))
-        object.__setattr__(self, "scale", _positive("scale", self.scale, "a number"))
-        object.__setattr__(self, "include_diagonal", bool(self.include_diagonal))
-        if self.median_rows is not None:
-            object.__setattr__(self, "median_rows", _row_count(self.median_rows))
 
 
 Kernel: TypeAlias = Linear | RBF
@@ -112,8 +121,10 @@ KernelLike: TypeAlias = Linear | RBF | Literal["linear", "rbf"]
 Estimator: TypeAlias = Literal["unbiased", "biased"]
 
 _ESTIMATORS = get_args(Estimator)
-_FORMULAS: dict[str, type[Kernel]] = {kernel.formula: kernel for kernel in get_args(Kernel)}
-_ALLOWED_KERNELS = 'Linear(), RBF(...), "linear" or "rbf"'
+FORMULAS: dict[str, type[Kernel]] = {kernel.formula: kernel for kernel in get_args(Kernel)}
+_CALLS = [f"{cls.__name__}({'...' if cls.has_bandwidth else ''})" for cls in FORMULAS.values()]
+_NAMES = [f'"{formula}"' for formula in FORMULAS]
+_ALLOWED_KERNELS = f"{', '.join([*_CALLS, *_NAMES[:-1]])} or {_NAMES[-1]}"
 
 
 def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> Kernel:
@@ -131,9 +142,9 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
         return kernel
     if not isinstance(kernel, str):
         raise TypeError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
-    if kernel not in _FORMULAS:
+    if kernel not in FORMULAS:
         raise ValueError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
-    return _FORMULAS[kernel]()
+    return FORMULAS[kernel]()
 
 
 def encode(kernel: Kernel) -> Encoded:
@@ -159,7 +170,7 @@ def wants_median(encoded: Encoded) -> bool:
     (True, False, False)
     """
     formula, sigma = encoded[:2]
-    return sigma is None and _FORMULAS[formula].has_bandwidth
+    return sigma is None and FORMULAS[formula].has_bandwidth
 
 
 def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
@@ -170,9 +181,7 @@ def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
     """
     formula, _, scale, include_diagonal, median_rows = encoded
     return (
-        (formula, sigma, scale, include_diagonal, median_rows)
-        if _FORMULAS[formula].has_bandwidth
-        else encoded
+        (formula, sigma, scale, include_diagonal, median_rows) if FORMULAS[formula].has_bandwidth else encoded
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from .._alignment import aligned, times_power
 from .._arrays import rows_of
 from ..hsic import median_distance
-from ..kernels import RBF, Estimator, Kernel, KernelLike, as_estimator, as_kernel
+from ..kernels import Estimator, Kernel, KernelLike, Linear, as_estimator, as_kernel
 from ._checks import Floats, as_described, as_matrix, is_finite, on_cpu
 from ._groups import group_error, student_quantile, without_groups
 from ._without import hsic_without
@@ -23,6 +23,11 @@ from ._without import hsic_without
 Values = Callable[[int, slice], Floats]
 
 BLOCK_BYTES = 2**24  # of one block of kernel values
+NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
+NEAR_AT_ONCE = 4096
+OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {
+    "rbf": lambda distance2, sigma: np.exp(-distance2 / (2 * sigma**2)),
+}
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,8 @@ def _without_examples(
 
 def _kernel_rows(rows: Floats, kernel: Kernel) -> Callable[[slice], Floats]:
     """A function from a block of rows to their kernel values with all rows, (block, n)."""
-    sigma = getattr(kernel, "sigma", None)
-    if isinstance(kernel, RBF) and sigma is None:
+    sigma = None if isinstance(kernel, Linear) else kernel.sigma
+    if not isinstance(kernel, Linear) and sigma is None:
         median = median_distance(np.ascontiguousarray(rows), include_diagonal=kernel.include_diagonal)
         sigma = kernel.scale * median
     largest = float(np.abs(rows).max())  # in units of it squares stay in range
@@ -147,15 +152,20 @@ def _kernel_rows(rows: Floats, kernel: Kernel) -> Callable[[slice], Floats]:
     centred = rows - rows.mean(axis=0)
     if sigma is None:
         return lambda block: np.asarray(centred[block] @ centred.T)
-    square = float(times_power(sigma, exponent)) ** 2  # 0 of equal rows, where any other will do
-    gamma = 1 / (2 * max(square, 2.0**-1000))
+    sigma = max(float(times_power(sigma, exponent)), 2.0**-500)  # 0 of equal rows, where any other will do
+    of_distance = OF_SQUARED_DISTANCE[kernel.formula]
     norms = np.einsum("ij,ij->i", centred, centred)
 
-    def gaussian(block: slice) -> Floats:
-        distance2 = norms[block, None] + norms - 2 * (centred[block] @ centred.T)
-        return np.asarray(np.exp(-gamma * np.maximum(distance2, 0)))
+    def values(block: slice) -> Floats:
+        lengths = norms[block, None] + norms
+        distance2 = lengths - 2 * (centred[block] @ centred.T)
+        near = np.nonzero(distance2 < NEAR_SHARE * lengths)
+        for start in range(0, len(near[0]), NEAR_AT_ONCE):
+            i, j = (side[start : start + NEAR_AT_ONCE] for side in near)
+            distance2[i, j] = np.sum((rows[block][i] - rows[j]) ** 2, axis=1)
+        return of_distance(distance2, sigma)
 
-    return gaussian
+    return values
 
 
 def _deleted(

@@ -21,6 +21,7 @@ import gramless
 
 from .._files import DATA_SUFFIXES, check_output, write_file
 from .._text import csv_text, printable
+from ..kernels import FORMULAS, Kernel, OfDistance
 from .files import as_matrices, check_rows, files_of, open_layers
 from .formats import Array
 from .terminal import Failure, messages, one_sentence_errors, progress_bar, require, results
@@ -41,9 +42,9 @@ class Comparison:
 @click.command()
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path), required=False)
-@click.option("--kernel", type=click.Choice(["linear", "rbf"]), default="linear", show_default=True)
-@click.option("--scale", type=float, help="RBF bandwidth as a multiple of the median distance.  [default: 1]")
-@click.option("--sigma", type=float, help="RBF bandwidth itself, in the units of the activations.")
+@click.option("--kernel", type=click.Choice(list(FORMULAS)), default="linear", show_default=True)
+@click.option("--scale", type=float, help="Bandwidth as a multiple of the median distance.  [default: 1]")
+@click.option("--sigma", type=float, help="Bandwidth itself, in the units of the activations.")
 @click.option("--estimator", type=click.Choice(["unbiased", "biased"]), default="unbiased", show_default=True)
 @click.option("--layers", multiple=True, metavar="GLOB", help="Only these layers, in this order. Repeatable.")
 @click.option("--layers-b", multiple=True, metavar="GLOB", help="The same for B.  [default: as --layers]")
@@ -103,22 +104,29 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         )
 
 
-def describe(kernel: gramless.Linear | gramless.RBF) -> str:
+def describe(kernel: Kernel) -> str:
     """The kernel in words for titles."""
     if isinstance(kernel, gramless.Linear):
         return "linear"
-    return f"RBF, sigma {kernel.sigma:g}" if kernel.sigma is not None else f"RBF, {kernel.scale:g} x median"
+    name = type(kernel).__name__
+    return (
+        f"{name}, sigma {kernel.sigma:g}"
+        if kernel.sigma is not None
+        else f"{name}, {kernel.scale:g} x median"
+    )
 
 
-def _kernel(name: str, scale: float | None, sigma: float | None) -> gramless.Linear | gramless.RBF:
-    if name == "linear":
+def _kernel(name: str, scale: float | None, sigma: float | None) -> Kernel:
+    kernel = FORMULAS[name]
+    if not issubclass(kernel, OfDistance):
         if scale is not None or sigma is not None:
-            raise click.UsageError(f"--{'scale' if scale is not None else 'sigma'} needs --kernel rbf.")
-        return gramless.Linear()
+            wanted = " or ".join(other for other, cls in FORMULAS.items() if cls.has_bandwidth)
+            raise click.UsageError(f"--{'scale' if scale is not None else 'sigma'} needs --kernel {wanted}.")
+        return kernel()
     if scale is not None and sigma is not None:
         raise click.UsageError("--scale and --sigma exclude each other.")
     with one_sentence_errors():
-        return gramless.RBF(sigma=sigma, scale=1.0 if scale is None else scale)
+        return kernel(sigma=sigma, scale=1.0 if scale is None else scale)
 
 
 def _check_outputs(
@@ -163,7 +171,7 @@ def _compare(
     layers_a: dict[str, Array],
     layers_b: dict[str, Array] | None,
     labels: tuple[str, str],
-    kernel: gramless.Linear | gramless.RBF,
+    kernel: Kernel,
     estimator: Any,
     checkpoint: Path | None,
     quiet: bool,

@@ -1,0 +1,11 @@
+// When the distance of two rows is no longer found from their dot product: on CPUs and on CUDA.
+#pragma once
+
+namespace gramless {
+
+// |a - b|^2 is near 0 below this share of |a|^2 + |b|^2: 2^14 times the rounding of float32. Above it, rounding moves
+// |a - b| by at most 2^-15 of itself in float32.
+template <class T>
+constexpr T near_share = T(0x1p-10);
+
+}  // namespace gramless
