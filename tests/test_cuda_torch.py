@@ -264,3 +264,24 @@ def test_tensors_of_two_dtypes_are_refused(device):
             TypeError, match=r"on a GPU all arrays must have one dtype but .* has torch.float64"
         ):
             call(a, a.float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_laplace_has_values_and_no_gradients(device, dtype):
+    """Half of the rows are near another one, 1e-4 apart, or equal to it."""
+    x, y = (torch.from_numpy(rows(70, 20, seed)) for seed in (0, 1))
+    x[35:] = x[:35]
+    x[35:60] += 1e-4 * torch.from_numpy(rows(25, 20, 2))
+    x, y = x.to(dtype), y.to(dtype)
+    on_device = device.tensor(x), device.tensor(y)
+    kernels = {"kernel": gramless.Laplace(sigma=4.0), "kernel_y": gramless.Laplace(sigma=6.0)}
+    expected = gramless.cka(x.double().numpy(), y.double().numpy(), **kernels)
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-6, torch.bfloat16: 2e-2}[dtype]
+    assert abs(gramless.cka(*on_device, **kernels).item() - expected) < tolerance
+    matrix = gramless.cka_matrix([*on_device, on_device[0]], kernel="laplace")
+    plain = gramless.cka_matrix([x.double().numpy(), y.double().numpy()], kernel="laplace")
+    assert abs(matrix[0, 1].item() - plain[0, 1]) < tolerance
+    assert abs(matrix[0, 2].item() - 1) < tolerance
+    a, b = device.tensor(x, requires_grad=True), on_device[1]
+    with pytest.raises(RuntimeError, match="such as Laplace, are not computed on a GPU"):
+        gramless.cka(a, b, **kernels).backward()

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from gramless import RBF, MinibatchCKA, reference
 
+KERNELS = 'Linear(), RBF(...), Laplace(...), "linear", "rbf" or "laplace"'
+
 EXACT = 1e-10  # relative, what float64 is held to
 SIZES = [12, 4, 17, 31]
 
@@ -245,7 +247,7 @@ def test_bad_use_is_one_sentence(batches):
             ValueError,
             lambda: MinibatchCKA(weighting="size"),
         ),
-        'MinibatchCKA: kernel must be Linear(), RBF(...), "linear" or "rbf" but is \'cosine\'': (
+        f"MinibatchCKA: kernel must be {KERNELS} but is 'cosine'": (
             ValueError,
             lambda: MinibatchCKA("cosine"),
         ),

@@ -13,6 +13,8 @@ from gramless.kernels import RBF, Linear
 from gramless.reference.gram import centre_columns, squared_distances
 from gramless.reference.hsic import biased, unbiased
 
+ALLOWED = 'Linear(), RBF(...), Laplace(...), "linear", "rbf" or "laplace"'
+
 KERNELS = [Linear(), RBF(), RBF(scale=4.0), RBF(sigma=2.0), RBF(scale=0.5, include_diagonal=True)]
 ESTIMATORS = ["biased", "unbiased"]
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -267,12 +269,12 @@ def test_minibatch_cka_averages_before_it_divides(pair, weighting):
         (
             lambda x: reference.hsic(x, x, kernel_y="poly"),
             ValueError,
-            'hsic: kernel_y must be Linear(), RBF(...), "linear" or "rbf" but is \'poly\'',
+            f"hsic: kernel_y must be {ALLOWED} but is 'poly'",
         ),
         (
             lambda x: reference.hsic(x, x, kernel=RBF),
             TypeError,
-            'hsic: kernel must be Linear(), RBF(...), "linear" or "rbf" but is ' + repr(RBF),
+            f"hsic: kernel must be {ALLOWED} but is {RBF!r}",
         ),
         (lambda x: RBF(scale=0), ValueError, "RBF: scale must be positive and finite but is 0.0"),
         (lambda x: RBF(sigma=math.nan), ValueError, "RBF: sigma must be positive and finite but is nan"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from gramless.kernels import RBF, as_kernel
+from gramless.kernels import RBF, Linear, as_kernel
 from gramless.reference.hsic import ESTIMATORS
 
 # Four units in the last place of 1 in float32, which has float64 behind its sums; float64 has nothing wider.
@@ -25,8 +25,9 @@ def gram_of(x, kernel, dtype):
     """The Gram matrix in `dtype` throughout, columns centred: what one writes in an afternoon."""
     x, kernel = np.asarray(x).astype(dtype), as_kernel(kernel, "gram_of")
     x = x - x.mean(axis=0)
-    if not isinstance(kernel, RBF):
+    if isinstance(kernel, Linear):
         return x @ x.T
+    assert isinstance(kernel, RBF)
     distance2 = distances_of(x)
     chosen = distance2 if kernel.include_diagonal else distance2[~np.eye(len(x), dtype=bool)]
     sigma2 = kernel.scale**2 * np.median(chosen) if kernel.sigma is None else kernel.sigma**2

@@ -65,7 +65,35 @@ struct Rbf {
   GRAMLESS_HD double slope_factor() const { return 2 * gamma; }
 };
 
-using Kernel = std::variant<Linear, Rbf>;
+// k(a, b) = exp(-rate |a - b|), rate = 1 / sigma
+struct Laplace {
+  static constexpr const char* name = "laplace";
+  static constexpr bool of_distance = true;
+  static constexpr bool of_root = true;
+  static constexpr bool over_features = false;
+
+  double rate = 0;
+  double log2_unit = 0;
+
+  GRAMLESS_HD static Laplace of(double sigma2, double sharpest) {
+    const double rate = 1 / std::sqrt(sigma2), most = std::sqrt(sharpest);
+    return {rate > most ? most : rate};
+  }
+  GRAMLESS_HD void fit(double) {}
+  // The value is 2^(log2_slope times the distance).
+  GRAMLESS_HD double log2_slope() const { return -rate * std::numbers::log2e; }
+
+  GRAMLESS_HD double value(double distance2) const { return std::exp(-rate * std::sqrt(distance2)); }
+  GRAMLESS_HD static double diagonal(double) { return 1; }
+  // As for a Gaussian: rounding moves the distance of rows that are not near each other by epsilon |a|.
+  GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const {
+    const double exponent = rate * std::sqrt(rows.mean);
+    return epsilon * (exponent > 1 ? 1 : exponent);
+  }
+  GRAMLESS_HD double slope_factor() const { return rate; }
+};
+
+using Kernel = std::variant<Linear, Rbf, Laplace>;
 
 // std::visit for this variant, without the library code behind it: that code must not be compiled per ISA.
 template <std::size_t Number = 0, class Visitor>

@@ -35,12 +35,26 @@ struct RbfSlope {
   GRAMLESS_INLINE Vector<T> operator()(Vector<T> value) const { return (value + shift) * unit; }
   T shift, unit;
 };
+// dk/dx_i is -rate k (x_i - x_j) / |x_i - x_j|, and 0 for equal rows.
+template <class T>
+struct LaplaceSlope {
+  static constexpr bool of_root = true;
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> value, Vector<T> distance) const {
+    const Vector<T> k = (value + shift) * unit;
+    return distance == Vector<T>{} ? Vector<T>{} : k / distance;  // in this order NaN passes
+  }
+  T shift, unit;
+};
 template <class T>
 LinearSlope<T> slope_on_tiles(Linear, double, double) {
   return {};
 }
 template <class T>
 RbfSlope<T> slope_on_tiles(Rbf, double shift, double unit) {
+  return {static_cast<T>(shift), static_cast<T>(unit)};
+}
+template <class T>
+LaplaceSlope<T> slope_on_tiles(Laplace, double shift, double unit) {
   return {static_cast<T>(shift), static_cast<T>(unit)};
 }
 

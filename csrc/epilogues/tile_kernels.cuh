@@ -79,6 +79,13 @@ struct TileKernel {
     return exp2_minus(exponent, shift);
   }
   __device__ __forceinline__ T slope(Rbf, T value) const { return (value + shift) * static_cast<T>(unit); }
+
+  // exp(-rate |a - b|) / unit - shift
+  __device__ __forceinline__ T value(Laplace, T distance) const {
+    constexpr T lowest = -ExpConstants<T>::highest2;
+    const T exponent = distance * log2_slope - log2_unit;
+    return exp2_minus(lowest > exponent ? lowest : exponent, shift);  // in this order NaN passes
+  }
 };
 
 }  // namespace gramless::cuda

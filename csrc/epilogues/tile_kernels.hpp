@@ -42,12 +42,27 @@ struct RbfTile {
   T slope, log2_unit, shift;
 };
 
+// exp(-rate |a - b|) / unit - shift, in powers of 2, of tiles that hold the distances.
+template <class T>
+struct LaplaceTile {
+  template <class Values>
+  GRAMLESS_INLINE Values operator()(const Values& distance, const Values&, const Values&) const {
+    return exp2_minus<T>(at_least(distance * slope - log2_unit, -ExpConstants<T>::highest2), shift);
+  }
+  T slope, log2_unit, shift;
+};
+
 template <class T>
 LinearTile<T> on_tiles(Linear, double shift) {
   return {static_cast<T>(shift)};
 }
 template <class T, bool Clamped = true>
 RbfTile<T, Clamped> on_tiles(Rbf kernel, double shift) {
+  return {static_cast<T>(kernel.log2_slope()), static_cast<T>(kernel.log2_unit), static_cast<T>(shift)};
+}
+
+template <class T>
+LaplaceTile<T> on_tiles(Laplace kernel, double shift) {
   return {static_cast<T>(kernel.log2_slope()), static_cast<T>(kernel.log2_unit), static_cast<T>(shift)};
 }
 

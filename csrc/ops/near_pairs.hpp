@@ -18,7 +18,7 @@ void visit_difference(const ArrayView& x, std::int64_t i, std::int64_t j, Use us
   visit_dtype(x.dtype, [&]<class Stored>() {
     const char *a = x.row(i), *b = x.row(j);
     for (std::int64_t k = 0; k < x.cols; k++, a += x.col_stride, b += x.col_stride)
-      use(k, load_element<double, Stored>(a) - load_element<double, Stored>(b));
+      use(k, (load_element<double, Stored>(a) - load_element<double, Stored>(b)) * x.scale);
   });
 }
 

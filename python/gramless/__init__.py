@@ -37,7 +37,7 @@ from .cross_modal import (
 from .distillation import similarity_distillation, similarity_distillation_value_and_grad
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
-from .kernels import RBF, Linear
+from .kernels import RBF, Laplace, Linear
 from .layer_matrices import cka_matrix, hsic_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco, moco_value_and_grad
@@ -50,6 +50,7 @@ __all__ = [
     "RBF",
     "CudaDevice",
     "CudaStatus",
+    "Laplace",
     "Linear",
     "MinibatchCKA",
     "__version__",

@@ -50,7 +50,8 @@ def hsic(
     unbiased: [sum K~ L~ + s_K s_L / ((n-1)(n-2)) - 2/(n-2) sum_i r_i^K r_i^L] / (n (n-3)), the diagonals
     of K~ and L~ zero, r their row sums, s their totals (Song et al. 2012, eq. 5); n >= 4.
 
-    kernel: `Linear()`, `RBF(...)`, "linear" or "rbf"; kernel_y, if given, is the kernel of y.
+    kernel: `Linear()`, `RBF(...)`, `Laplace(...)` or one of their names, "linear", "rbf" and "laplace";
+        kernel_y, if given, is the kernel of y.
     x, y: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays of
     a GPU, such as cupy's, in a floating-point dtype; read in place, computed in float64 if either is float64
     or a wide integer, else in float32. No n x n memory.

@@ -8,6 +8,7 @@
 #include "engine/dot_tile.hpp"
 #include "epilogues/tile_kernels.hpp"
 #include "matrices.hpp"
+#include "ops/near_pairs.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -129,6 +130,62 @@ TEST(rbf_values_are_as_accurate_as_the_formula_in_the_same_type) {
   check(double());
 }
 
+// Of tiles that hold distances.
+template <class T>
+void check_laplace(int rows, int cols, bool diagonal) {
+  constexpr double rate = 0.5, shift = 0.25;
+  Applied<T> tile(rows, cols, diagonal, std::vector<T>(stats_length));
+  for (T& value : tile.values) value = std::abs(value);
+  tile.dots = tile.values;
+  tile.apply(on_tiles<T>(Laplace{rate}, shift));
+  double ours = 0;
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < tile.stride; j++) {
+      const T value = tile.values[tile.at(i, j)];
+      if (!tile.owns(i, j)) {
+        CHECK(value == 0);
+        continue;
+      }
+      const long double truth = std::exp(-rate * static_cast<long double>(tile.dots[tile.at(i, j)])) - shift;
+      ours = std::max(ours, static_cast<double>(std::abs(value - truth)));
+    }
+  CHECK(ours <= 4 * static_cast<double>(std::numeric_limits<T>::epsilon()));
+}
+
+TEST(laplace_values_are_accurate) {
+  const auto check = []<class T>(T) {
+    for (const int rows : {1, lanes<T> + 1, TileShape<T>::rows - 1}) {
+      check_laplace<T>(rows, rows, true);
+      check_laplace<T>(rows, TileShape<T>::rows, false);
+    }
+  };
+  check(float());
+  check(double());
+}
+
+// Rows of one feature: a and b, 1e-4 apart at 1 and far apart, equal, and one that is NaN.
+TEST(distances_of_near_rows_keep_their_digits) {
+  const std::vector<float> x{1.0f, 1.0001f, 1.0f, -3.0f, NAN};
+  ArrayView view;
+  view.data = x.data();
+  view.rows = 5;
+  view.cols = 1;
+  view.row_stride = view.col_stride = sizeof(float);
+  const int stride = tile_stride<float>(5);
+  std::vector<float> values(static_cast<std::size_t>(tile_values<float>(5, 5))), stats(stats_length);
+  for (std::size_t i = 0; i < 5; i++) stats[i] = x[i] * x[i] / 2;
+  for (std::size_t i = 0; i < 5; i++)
+    for (std::size_t j = 0; j < 5; j++) values[i * static_cast<std::size_t>(stride) + j] = x[i] * x[j];
+  measure_distances(view, 0, 0, Tile<float>{values.data(), 5, 5, stride, false}, stats.data(), stats.data());
+  for (std::size_t i = 0; i < 5; i++)
+    for (std::size_t j = 0; j < 5; j++) {
+      const double found = static_cast<double>(values[i * static_cast<std::size_t>(stride) + j]);
+      const double truth = std::abs(static_cast<double>(x[i]) - static_cast<double>(x[j]));
+      CHECK(std::isnan(found) == std::isnan(truth));
+      CHECK(std::isnan(truth) || std::abs(found - truth) <= 0x1p-15 * truth);
+    }
+}
+
 TEST(rounding_cannot_lift_a_kernel_value_above_that_of_equal_rows) {
   Applied<float> tile(3, 5, false, std::vector<float>(stats_length));  // |a|^2 = 0 beside dot products up to 7
   tile.apply(on_tiles<float>(Rbf{0.5}, 0.0));
@@ -150,6 +207,7 @@ void check_nan_reaches_its_sums(const Kernel& kernel) {
 TEST(a_nan_reaches_the_sums_of_its_row_and_column) {
   check_nan_reaches_its_sums(on_tiles<float>(Linear{}, 0.5));
   check_nan_reaches_its_sums(on_tiles<float>(Rbf{0.5}, 0.5));
+  check_nan_reaches_its_sums(on_tiles<float>(Laplace{0.5}, 0.5));
 }
 
 }  // namespace

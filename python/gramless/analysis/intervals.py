@@ -27,6 +27,7 @@ NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured ag
 NEAR_AT_ONCE = 4096
 OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {
     "rbf": lambda distance2, sigma: np.exp(-distance2 / (2 * sigma**2)),
+    "laplace": lambda distance2, sigma: np.exp(-np.sqrt(distance2) / sigma),
 }
 
 

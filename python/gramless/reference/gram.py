@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels import KernelLike, Linear, as_kernel
+from ..kernels import RBF, KernelLike, Linear, as_kernel
 
 Array = npt.NDArray[np.float64]
 
@@ -92,8 +92,11 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
     if kernel.sigma is not None:
         sigma2 = kernel.sigma**2
     else:
-        sigma2 = kernel.scale**2 * median_squared_distance(x, kernel.include_diagonal, "RBF")
+        sigma2 = kernel.scale**2 * median_squared_distance(x, kernel.include_diagonal, type(kernel).__name__)
     with np.errstate(divide="ignore", invalid="ignore"):
-        exponent = distance2 / (2 * np.float64(sigma2))
+        if isinstance(kernel, RBF):
+            exponent = distance2 / (2 * np.float64(sigma2))
+        else:
+            exponent = np.sqrt(distance2 / np.float64(sigma2))
     exponent[distance2 == 0] = 0
     return np.exp(-exponent)

@@ -1,0 +1,227 @@
+"""The Laplace kernel: values and gradients beside n x n code from the differences of rows."""
+
+from __future__ import annotations
+
+import gramless
+import numpy as np
+import pytest
+from gramless import Laplace, analysis, reference
+from gramless.kernels import encode
+from gramless.reference.gram import gram
+from layouts import NUMPY_LAYOUTS
+from scipy.spatial.distance import cdist
+from tolerance import NAIVE, TRUE, assert_as_accurate, cka_of
+
+ESTIMATORS = ["unbiased", "biased"]
+DTYPES = [np.float32, np.float64, np.float16]
+
+
+def rows(n, d, seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).standard_normal((n, d)).astype(dtype)
+
+
+def duplicated(n, d, seed=0):
+    """Half of the rows are equal to another one."""
+    x = rows(n, d, seed)
+    x[n // 2 :] = x[: n - n // 2]
+    return x
+
+
+def in_near_pairs(n, d, seed=0, apart=1e-4, offset=0.0):
+    """Pairs of rows that are `apart` in units of their length."""
+    x = rows(n, d, seed) + offset
+    moved = rows(n, d, seed + 1)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    x[n // 2 :] = (x + apart * np.sqrt(d) * moved)[: n - n // 2]
+    return x
+
+
+CASES = {
+    "normal": lambda: (rows(150, 20), rows(150, 7, 1)),
+    "duplicates": lambda: (duplicated(150, 20), duplicated(150, 7, 3)),
+    "near pairs": lambda: (in_near_pairs(150, 20), in_near_pairs(150, 7, 3)),
+    "far from the origin": lambda: (
+        in_near_pairs(150, 20, offset=100.0),
+        in_near_pairs(150, 7, 3, offset=-30.0),
+    ),
+    "one feature": lambda: (rows(150, 1), in_near_pairs(150, 1, 4)),
+    "more features than rows": lambda: (in_near_pairs(40, 1000), rows(40, 800, 5)),
+}
+
+
+def gram_of(x, sigma, dtype):
+    """exp(-|a - b| / sigma) in `dtype` throughout, from differences: what one writes in an afternoon."""
+    x = np.asarray(x, dtype)
+    distance = np.sqrt(np.stack([np.sum((x - row) ** 2, axis=1) for row in x]))
+    return np.exp(-distance / dtype(sigma))
+
+
+def median_of(x):
+    x = x.astype(np.float64)
+    return np.median(cdist(x, x)[~np.eye(len(x), dtype=bool)])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cka_is_as_accurate_as_code_from_differences(dtype, estimator):
+    compute = np.float32 if dtype == np.float16 else dtype
+    ours, naive, truth = [], [], []
+    for case in CASES.values():
+        layers = [side.astype(dtype) for side in case()]
+        sigmas = [median_of(layer) for layer in layers]
+        kernel, kernel_y = (Laplace(sigma=sigma) for sigma in sigmas)
+        ours.append(gramless.cka(*layers, kernel=kernel, kernel_y=kernel_y, estimator=estimator))
+        for found, formula, digits in ((naive, NAIVE, compute), (truth, TRUE, np.longdouble)):
+            grams = (gram_of(layer, sigma, digits) for layer, sigma in zip(layers, sigmas, strict=True))
+            found.append(cka_of(*grams, estimator, formula))
+    assert_as_accurate(ours, naive, truth, compute)
+
+
+def test_the_bandwidth_is_the_median_distance():
+    for case in CASES.values():
+        x, y = case()
+        of_x, of_y = (Laplace(sigma=0.5 * median_of(side)) for side in (x, y))
+        expected = gramless.cka(x, y, kernel=of_x, kernel_y=of_y)
+        assert gramless.cka(x, y, kernel=Laplace(scale=0.5)) == pytest.approx(expected, abs=1e-11)
+
+
+@pytest.mark.parametrize("layout", NUMPY_LAYOUTS)
+def test_every_layout_gives_the_same_bits(layout):
+    x, y = in_near_pairs(60, 9).astype(np.float32), rows(60, 5, 1, np.float32)
+    assert gramless.cka(layout(x), y, kernel="laplace") == gramless.cka(x, y, kernel="laplace")
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    "kernel", [Laplace(), Laplace(sigma=2.5), Laplace(scale=0.3, include_diagonal=True)], ids=str
+)
+def test_the_reference_agrees(kernel, estimator):
+    for case in CASES.values():
+        x, y = case()
+        arguments = {"kernel": kernel, "kernel_y": "linear", "estimator": estimator}
+        found, expected = (module.cka(x, y, **arguments) for module in (gramless, reference))
+        assert found == pytest.approx(expected, abs=1e-11)
+    xs = [rows(50, 3), rows(50, 60, 1), duplicated(50, 4)]
+    found, expected = (
+        module.cka_matrix(xs, kernel=kernel, estimator=estimator) for module in (gramless, reference)
+    )
+    assert np.allclose(found, expected, rtol=0, atol=1e-11)
+
+
+def test_pairs_are_values_of_the_formula():
+    x = np.array([[0.0], [1e-4], [3.0], [5.0], [9.0]])
+    expected = np.exp(-cdist(x, x) / 2.0)
+    assert np.allclose(gram(x, Laplace(sigma=2.0)), expected, rtol=1e-14)
+    y = rows(5, 2)
+    truth = TRUE["unbiased"](expected, (y - y.mean(0)) @ (y - y.mean(0)).T)
+    assert gramless.hsic(x, y, kernel=Laplace(sigma=2.0), kernel_y="linear") == pytest.approx(
+        truth, rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_constants_and_nan(dtype):
+    x, constant = rows(30, 4, dtype=dtype), np.full((30, 4), 0.1, dtype)
+    assert gramless.hsic(constant, constant, kernel=Laplace(sigma=1.0)) == 0
+    with pytest.warns(RuntimeWarning, match="constant"):
+        assert np.isnan(gramless.cka(x, constant, kernel=Laplace(sigma=1.0)))
+    x[3, 1] = np.nan
+    assert np.isnan(gramless.hsic(x, rows(30, 2), kernel=Laplace(sigma=1.0)))
+
+
+def test_threads_change_nothing():
+    x, y = in_near_pairs(700, 6).astype(np.float32), duplicated(700, 3).astype(np.float32)
+    before = gramless.get_num_threads()
+    try:
+        found = set()
+        for threads in (1, 2, 3):
+            gramless.set_num_threads(threads)
+            found.add(gramless.cka(x, y, kernel="laplace"))
+    finally:
+        gramless.set_num_threads(before)
+    assert len(found) == 1
+
+
+def test_everything_that_takes_a_kernel_takes_it():
+    x, y = rows(60, 5), in_near_pairs(60, 4)
+    one = gramless.cka(x, y, kernel="laplace")
+    batch = gramless.MinibatchCKA(kernel="laplace")
+    batch.update([x], [y])
+    assert batch.compute()[0, 0] == pytest.approx(one, abs=1e-14)
+    for groups in (None, 10):
+        interval = analysis.cka_interval(x, y, kernel="laplace", groups=groups)
+        assert interval.value == pytest.approx(one, abs=1e-12)
+        assert interval.low < one < interval.high
+    assert gramless.independence_test(x, x + 0.1 * rows(60, 5, 2), kernel="laplace").pvalue < 0.01
+    assert encode(Laplace(scale=2)) == ("laplace", None, 2.0, False, None)
+
+
+def test_errors_name_it():
+    with pytest.raises(ValueError, match=r"^Laplace: sigma must be positive and finite but is -1\.0$"):
+        Laplace(sigma=-1)
+    with pytest.raises(ValueError, match=r'Laplace\(\.\.\.\), "linear", "rbf" or "laplace" but is'):
+        gramless.cka(rows(5, 2), rows(5, 2), kernel="laplacian")
+
+
+torch = pytest.importorskip("torch")
+
+
+def slopes_of_hsic(l):
+    """The derivatives of unbiased HSIC by the other matrix, entry by entry, where it is symmetric."""
+    n, sums = len(l), l.sum(0)
+    slopes = l + l.sum() / ((n - 1) * (n - 2)) - (sums[:, None] + sums) / (n - 2)
+    return np.where(np.eye(n, dtype=bool), 0, slopes) / (n * (n - 3))
+
+
+def gradients_of_cka(layers, sigmas, dtype):
+    """By both layers, with n x n matrices in `dtype` throughout; equal rows have no derivative."""
+    grams = [gram_of(layer, sigma, dtype) for layer, sigma in zip(layers, sigmas, strict=True)]
+    hollow = [np.where(np.eye(len(k), dtype=bool), 0, k).astype(dtype) for k in grams]
+    slopes = [slopes_of_hsic(k) for k in hollow]
+    own = [np.sum(k * slope) for k, slope in zip(hollow, slopes, strict=True)]
+    root = np.sqrt(own[0] * own[1])
+    value = np.sum(hollow[0] * slopes[1]) / root
+    found = []
+    for a, layer in enumerate(layers):
+        x = np.asarray(layer, dtype)
+        by_k = slopes[1 - a] / root - value * slopes[a] / own[a]
+        for i in range(len(x)):
+            differences = x[i] - x
+            distance = np.sqrt(np.sum(differences**2, axis=1))
+            weights = -2 * by_k[i] * hollow[a][i] / dtype(sigmas[a])
+            found.append((weights / np.where(distance == 0, 1, distance)) @ differences)
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_are_as_accurate_as_code_from_differences(dtype):
+    ours, naive, truth = [], [], []
+    for case in CASES.values():
+        layers, sigmas = [side.astype(dtype) for side in case()], (2.0, 3.0)
+        x, y = (torch.from_numpy(layer).requires_grad_() for layer in layers)
+        gramless.cka(x, y, kernel=Laplace(sigma=2.0), kernel_y=Laplace(sigma=3.0)).backward()
+        true = gradients_of_cka(layers, sigmas, np.longdouble)
+        scale = np.abs(true).max()
+        found = np.concatenate([x.grad.numpy().ravel(), y.grad.numpy().ravel()])
+        for values, one in ((ours, found), (naive, gradients_of_cka(layers, sigmas, dtype)), (truth, true)):
+            values.append(np.asarray(one / scale, np.float64))
+    assert_as_accurate(*map(np.concatenate, (ours, naive, truth)), dtype)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_gradcheck(estimator):
+    x, y = (torch.from_numpy(rows(8, 3, seed)).requires_grad_() for seed in (0, 1))
+    kernel = Laplace(sigma=1.5)
+    for function in (gramless.hsic, gramless.cka):
+        assert torch.autograd.gradcheck(
+            lambda a, b, f=function: f(a, b, kernel=kernel, estimator=estimator), (x, y)
+        )
+
+
+def test_losses_take_it():
+    from gramless.torch import CKALoss, HSICLoss
+
+    x, y = (torch.from_numpy(rows(20, 3, seed)) for seed in (0, 1))
+    value = gramless.cka(x, y, kernel="laplace")
+    assert CKALoss("laplace")(x, y).item() == pytest.approx(1 - value.item())
+    assert HSICLoss("laplace")(x, y).item() == pytest.approx(gramless.hsic(x, y, kernel="laplace").item())
