@@ -151,7 +151,7 @@ def test_float32_sweep_is_that_of_float64(kernel):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", [2049, 9217])
 def test_many_samples_are_summed_over_all_their_segments(backend, dtype, n):
-    """In feature space: sums over n are float32 within a segment of 3072 samples, or 2048 in float64."""
+    """In feature space: sums over n are float32 within a run of samples, float64 across runs."""
     generator = np.random.default_rng(n)
     x = generator.standard_normal((n, 5)).astype(dtype)
     y = (x[:, :3] ** 2 + x[:, 1:4] + 0.5 * generator.standard_normal((n, 3))).astype(dtype)

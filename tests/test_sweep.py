@@ -17,6 +17,7 @@ from gramless.kernels import encode
 RBF = gramless.RBF(median_rows=500)
 CASES = {  # rows, features of each layer, kernel: many parts each
     "over features": (700, [200, 3, 400], "linear"),
+    "over few features": (7000, [90, 3, 200], "linear"),
     "rbf": (5000, [4, 7, 2], RBF),
     "exact medians": (4000, [4, 7], gramless.RBF()),
 }

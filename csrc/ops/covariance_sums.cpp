@@ -1,90 +1,15 @@
-// Linear HSIC in feature space: the engine with roles exchanged. Rows are features, the depth is the samples, and a
-// tile of dot products is a block of X' Y; the reduction is its sum of squares.
+// Linear HSIC in feature space: one product over samples of the features of all layers with themselves, right of the
+// diagonal, and the sums of squares of what it holds of every pair of layers.
+#include "engine/covariance_tile.hpp"
 #include "engine/walk.hpp"
+#include "ops/covariance_features.hpp"
 #include "ops/isa_ops.hpp"
 #include "ops/scratch.hpp"
-#include "support/aligned_buffer.hpp"
+#include "support/workspace.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 namespace {
-
-struct FeatureBlock {
-  std::int64_t layer, first;
-  int length;
-
-  bool operator==(const FeatureBlock&) const = default;
-};
-
-// One tile: the features of `a` against those of `b`.
-struct BlockPair {
-  FeatureBlock a, b;
-  std::int64_t run, run_begin, run_end;  // the pairs it is visited with: neighbours with the same a
-};
-
-// All tiles, by their rows, so that packed rows serve many tiles.
-class BlockPairs {
- public:
-  BlockPairs(const CovarianceSumsTask& task, int most, int panel) : task_(task), most_(most), panel_(panel) {
-    visit([&](const FeatureBlock&, const FeatureBlock&) { count_++; });
-    pairs_ = AlignedBuffer(static_cast<std::size_t>(count_) * sizeof(BlockPair));
-    std::int64_t next = 0;
-    visit([&](const FeatureBlock& a, const FeatureBlock& b) { at(next++) = {a, b, 0, 0, 0}; });
-    for (std::int64_t begin = 0, end; begin < count_; begin = end) {
-      for (end = begin; end < count_ && end - begin < longest_run && at(end).a == at(begin).a;) end++;
-      for (std::int64_t pair = begin; pair < end; pair++) {
-        at(pair).run = runs_;
-        at(pair).run_begin = begin;
-        at(pair).run_end = end;
-      }
-      runs_++;
-    }
-  }
-
-  std::int64_t count() const { return count_; }
-  std::int64_t runs() const { return runs_; }
-  std::int64_t first_of_run(std::int64_t run) const {
-    std::int64_t pair = 0;
-    while (pair < count_ && at(pair).run < run) pair = at(pair).run_end;
-    return pair;
-  }
-  const BlockPair& operator[](std::int64_t pair) const { return at(pair); }
-
-  static constexpr std::int64_t longest_run = 16;
-
- private:
-  BlockPair& at(std::int64_t pair) const { return reinterpret_cast<BlockPair*>(pairs_.data())[pair]; }
-  // As few as can be, of equal size, in whole panels.
-  Blocks blocks(std::int64_t layer) const {
-    const std::int64_t features = task_.layers[layer].x.cols, count = (features + most_ - 1) / most_;
-    return {features, static_cast<int>(round_up((features + count - 1) / count, panel_))};
-  }
-
-  bool wanted(std::int64_t a, std::int64_t b) const {
-    return a == b || task_.layers_y == 0 || (a < task_.layers_x && b >= task_.layers_x);
-  }
-
-  template <class Use>
-  void visit(Use use) const {
-    const std::int64_t layers = task_.layers_x + task_.layers_y;
-    for (std::int64_t a = 0; a < layers; a++)
-      for (std::int64_t i = 0; i < blocks(a).count(); i++)
-        for (std::int64_t b = a; b < layers; b++)
-          for (std::int64_t j = a == b ? i : 0; wanted(a, b) && j < blocks(b).count(); j++)
-            use(FeatureBlock{a, blocks(a).begin(i), blocks(a).length(i)},
-                FeatureBlock{b, blocks(b).begin(j), blocks(b).length(j)});
-  }
-
-  const CovarianceSumsTask& task_;
-  const int most_, panel_;
-  std::int64_t count_ = 0, runs_ = 0;
-  AlignedBuffer pairs_;
-};
-
-// A task: one tile over one segment of the samples.
-struct Visit {
-  std::int64_t pair, segment;
-};
 
 template <class T>
 class CovarianceWalk {
@@ -92,151 +17,231 @@ class CovarianceWalk {
   CovarianceWalk(const CovarianceSumsTask& task, const Execution& execution)
       : task_(task),
         execution_(execution),
-        pairs_(task, TileShape<T>::rows, TileShape<T>::micro_cols),
-        segments_{task.layers[0].x.rows, segment_samples} {
-    for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++)
-      tile_rows_ = std::max(tile_rows_, std::min<std::int64_t>(task.layers[l].x.cols, TileShape<T>::rows));
-    tile_bytes_ = static_cast<std::size_t>(tile_rows_ * tile_rows_) * sizeof(double);
-    part_sums_ = AlignedBuffer(static_cast<std::size_t>(products() + layers()) * sizeof(double));
-    std::fill_n(part_products(), products() + layers(), 0.0);
+        features_(task),
+        panels_(features_.panels()),
+        runs_{task.layers[0].x.rows, Panel::samples},
+        layers_(task.layers_x + task.layers_y),
+        stride_(round_up(features_.width(), Panel::width)),
+        narrow_(features_.width() * static_cast<std::int64_t>(sizeof(T)) <= most_narrow_bytes) {
+    squares_ = AlignedBuffer(static_cast<std::size_t>(row_end() * (layers_ + 1)) * sizeof(double));
+    std::fill_n(squares_of(0), row_end() * (layers_ + 1), 0.0);
   }
 
   void run() {
-    Layout scratch;
-    lay_out(scratch);
-    const double tile = static_cast<double>(tile_rows_) * static_cast<double>(tile_rows_);
-    const std::int64_t first = pairs_.first_of_run(task_.parts.begin(task_.parts.first, pairs_.runs()));
-    const std::int64_t end = pairs_.first_of_run(task_.parts.begin(task_.parts.end, pairs_.runs()));
-    const std::int64_t first_task = first * segments_.count();
-    const WalkPlan plan{.tasks = (end - first) * segments_.count(),
-                        .flops = 2 * tile * static_cast<double>(end - first) * static_cast<double>(segments_.n),
-                        .scratch_bytes = scratch.bytes(),
-                        .partial_bytes = tile_bytes_,
-                        .threads = execution_.threads,
-                        .monitor = execution_.monitor};
-    sums_ = AlignedBuffer(tile_bytes_ * static_cast<std::size_t>(std::min(pairs_.count(), BlockPairs::longest_run)));
-    walk(
-        plan,
-        [&](std::int64_t task, char* memory, char* answer, Worker& worker) {
-          compute(at(first_task + task), memory, reinterpret_cast<double*>(answer), worker);
-        },
-        [&](std::int64_t task, const char* answer) {
-          merge(at(first_task + task), reinterpret_cast<const double*>(answer));
-        });
+    const std::int64_t first = first_row(task_.parts.first), end = first_row(task_.parts.end);
+    const std::int64_t most = std::max<std::int64_t>(1, most_sums_bytes / (8 * stride_ * Panel::width)) * Panel::width;
+    const std::int64_t bands = (end - first + most - 1) / most;
+    Rounds rounds(execution_.monitor, std::max<std::int64_t>(1, bands * (narrow_ ? 2 : 2 * segments().count() + 1)));
+    for (std::int64_t row = first; row < end; row += most) sum_band({row, std::min(end, row + most)}, rounds);
+    for (std::int64_t part = task_.parts.first; part < task_.parts.end; part++) add_part(part);
   }
 
  private:
-  static constexpr int segment_samples = 16 * TileShape<T>::depth;  // float32 within a segment, float64 across
+  using Panel = FeaturePanel<T>;
+  static constexpr int micro_rows = RegisterTile<T>::rows, strip = 12 * micro_rows;
+  static constexpr std::int64_t most_narrow_bytes = 2048;       // of a sample: its products then stay near a core
+  static constexpr std::int64_t most_groups_bytes = 16 << 20;   // of narrow products, by groups of samples
+  static constexpr std::int64_t most_segment_bytes = 16 << 20;  // of packed samples, for all threads
+  static constexpr std::int64_t most_sums_bytes = std::int64_t{128} << 20;  // of products: beyond it rows go in bands
 
-  struct Thread {
-    bool* started;
-    PackedRows<T>* packed;
-    Visit* held;  // whose rows and segment the slivers hold
-    T *values, *slivers, *panel;
+  struct Band {
+    std::int64_t first, end;  // rows: features
   };
 
-  // A run's pairs for one segment, then for the next: they share the rows packed for that segment.
-  Visit at(std::int64_t task) const {
-    const BlockPair& begin = pairs_[task / segments_.count()];
-    const std::int64_t length = begin.run_end - begin.run_begin;
-    const std::int64_t in_run = task - begin.run_begin * segments_.count();
-    return {begin.run_begin + in_run % length, in_run / length};
+  std::int64_t row_end() const { return round_up(features_.width(), micro_rows); }
+  std::int64_t first_row(std::int64_t part) const {
+    return task_.parts.begin(part, row_end() / micro_rows) * micro_rows;
+  }
+  double* squares_of(std::int64_t row) const {  // (rows, layers + 1): the last is that of the diagonal
+    return reinterpret_cast<double*>(squares_.data()) + row * (layers_ + 1);
   }
 
-  Thread lay_out(Layout& layout) const {
-    const std::int64_t samples = std::min<std::int64_t>(segments_.n, segment_samples);
-    Thread thread;
-    thread.started = layout.take<bool>(1);
-    thread.packed = layout.take<PackedRows<T>>(1);
-    thread.held = layout.take<Visit>(1);
-    thread.values = layout.take<T>(tile_values<T>(tile_rows_, tile_rows_));
-    thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, samples));
-    thread.panel = layout.take<T>(Product<T>::panel_values);
-    return thread;
+  bool wanted(std::int64_t a, std::int64_t b) const {
+    return a == b || task_.layers_y == 0 || (a < task_.layers_x && b >= task_.layers_x);
+  }
+  // A register tile's rows may be of two layers, a panel's columns of many.
+  bool tile_wanted(std::int64_t row, std::int64_t panel) const {
+    if (task_.layers_y == 0) return true;
+    const std::int64_t first = features_.layer_at(panel * Panel::width);
+    const std::int64_t last = features_.layer_at((panel + 1) * Panel::width - 1);
+    for (std::int64_t a = features_.layer_at(row); a <= features_.layer_at(row + micro_rows - 1); a++)
+      if ((first <= a && a <= last) || (a < task_.layers_x && last >= task_.layers_x)) return true;
+    return false;
   }
 
-  Thread enter(const Visit& visit, char* memory) const {
-    Layout layout(memory);
-    const Thread thread = lay_out(layout);
-    const bool holds =
-        *thread.started && thread.held->segment == visit.segment && pairs_[thread.held->pair].a == pairs_[visit.pair].a;
-    if (!holds) *thread.packed = {thread.slivers, thread.panel, true, -1};
-    *thread.started = true;
-    *thread.held = visit;
-    return thread;
+  void sum_band(const Band& band, Rounds& rounds) {
+    const std::int64_t first_panel = band.first / Panel::width;
+    const std::int64_t packed_width = stride_ - first_panel * Panel::width;
+    const std::int64_t sums = (band.end - band.first) * packed_width;
+    const std::int64_t groups = narrow_ ? sample_groups() : 1;
+    Layout measured;
+    measured.take<double>(groups * sums);
+    measured.take<T>(narrow_ ? 0 : packed_width * segments().size);
+    const Workspace memory(measured.bytes(), Workspace::BeyondLimit::fresh);
+    Layout layout(memory.data());
+    double* const products = layout.take<double>(groups * sums);
+    T* const packed = layout.take<T>(narrow_ ? 0 : packed_width * segments().size);
+    if (narrow_)
+      multiply_groups(band, groups, sums, products, rounds);
+    else
+      multiply_segments(band, products, packed, rounds);
+    square_rows(band, groups, sums, products, rounds);
   }
 
-  // The transpose of a layer: its features are rows, centred row by row.
-  CenteredRows<T> features(std::int64_t layer) const {
-    const LayerView& view = task_.layers[layer];
-    ArrayView x = view.x;
-    std::swap(x.rows, x.cols);
-    std::swap(x.row_stride, x.col_stride);
-    return {x, static_cast<const T*>(view.center_high), static_cast<const T*>(view.center_low), true};
+  // As many as keep threads busy. All parts have the same number, and it is never that of threads.
+  std::int64_t sample_groups() const {
+    const std::int64_t bytes = row_end() * stride_ * static_cast<std::int64_t>(sizeof(double));
+    const std::int64_t fit = std::max<std::int64_t>(4, most_groups_bytes / bytes);
+    return std::clamp<std::int64_t>(round_up(runs_.count() / 3, 2), 1, std::min<std::int64_t>(32, fit));
   }
 
-  void compute(const Visit& visit, char* memory, double* sums, Worker& worker) const {
-    if (worker.stopped()) return;
-    const Thread thread = enter(visit, memory);
-    const BlockPair& pair = pairs_[visit.pair];
-    const std::int64_t begin = segments_.begin(visit.segment);
-    const Tile<T> tile{thread.values, pair.a.length, pair.b.length, tile_stride<T>(pair.b.length), pair.a == pair.b};
-    dot_tile(features(pair.a.layer), pair.a.first, features(pair.b.layer), pair.b.first, begin,
-             begin + segments_.length(visit.segment), *thread.packed, tile);
-    for (int i = 0; i < tile.rows; i++)
-      for (int j = 0; j < tile.cols; j++)
-        sums[i * tile.cols + j] = tile.diagonal && j < i ? 0.0 : static_cast<double>(tile.row(i)[j]);
+  Blocks segments() const {
+    const std::int64_t run_bytes = stride_ * Panel::samples * static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t runs = std::clamp<std::int64_t>(most_segment_bytes / run_bytes, 1, runs_.count());
+    return {runs_.n, static_cast<int>(runs * Panel::samples)};
   }
 
-  void merge(const Visit& visit, const double* partial) const {
-    const BlockPair& pair = pairs_[visit.pair];
-    double* sums = reinterpret_cast<double*>(sums_.data()) + (visit.pair - pair.run_begin) * tile_rows_ * tile_rows_;
-    const std::int64_t entries = std::int64_t{pair.a.length} * pair.b.length;
-    if (visit.segment == 0) std::fill_n(sums, entries, 0.0);
-    for (std::int64_t e = 0; e < entries; e++) sums[e] += partial[e];
-    if (visit.segment + 1 < segments_.count()) return;
-    add_squares(pair, sums);
-    if (visit.pair + 1 == pair.run_end && task_.parts.end_with(pair.run, pairs_.runs())) finish_part();
+  double flops(const Band& band, std::int64_t samples) const {
+    return 2.0 * static_cast<double>(band.end - band.first) *
+           (static_cast<double>(stride_) - 0.5 * static_cast<double>(band.first + band.end)) *
+           static_cast<double>(samples);
   }
 
-  void finish_part() const {
-    for (std::int64_t p = 0; p < products(); p++) task_.products[p] += part_products()[p];
-    for (std::int64_t l = 0; l < layers(); l++) task_.self_products[l] += part_self_products()[l];
-    std::fill_n(part_products(), products() + layers(), 0.0);
+  void pack_run(std::int64_t run, std::int64_t first_group, T* packed) const {
+    const std::int64_t first = runs_.begin(run);
+    panels_.pack(first_group, first, runs_.length(run), packed);
   }
 
-  std::int64_t layers() const { return task_.layers_x + task_.layers_y; }
-  std::int64_t columns() const { return task_.layers_y ? task_.layers_y : task_.layers_x; }
-  std::int64_t products() const { return task_.layers_x * columns(); }
-  double* part_products() const { return reinterpret_cast<double*>(part_sums_.data()); }
-  double* part_self_products() const { return part_products() + products(); }
+  void add_rows(const Band& band, std::int64_t first, std::int64_t end, const T* packed, std::int64_t run,
+                double* products) const {
+    const std::int64_t first_panel = band.first / Panel::width, stride = stride_ - first_panel * Panel::width;
+    for (std::int64_t row = first; row < end; row += 2 * strip)
+      add_covariance_rows<T>({packed, runs_.length(run), first_panel * Panel::groups, features_.count(),
+                              products + (row - band.first) * stride, stride},
+                             row, std::min(end, row + 2 * strip),
+                             [this](std::int64_t i, std::int64_t panel) { return tile_wanted(i, panel); });
+  }
 
-  void add_squares(const BlockPair& pair, const double* sums) const {
-    const bool same_layer = pair.a.layer == pair.b.layer, diagonal = pair.a == pair.b;
-    double squares = 0, diagonal_squares = 0;
-    for (int i = 0; i < pair.a.length; i++) {
-      const double* row = sums + static_cast<std::ptrdiff_t>(i) * pair.b.length;
-      double row_squares = 0;
-      for (int j = diagonal ? i + 1 : 0; j < pair.b.length; j++) row_squares += row[j] * row[j];
-      if (diagonal) diagonal_squares += row[i] * row[i];
-      squares += row_squares;
+  // Few features: each task sums a group of samples by itself, packed a run at a time.
+  void multiply_groups(const Band& band, std::int64_t groups, std::int64_t sums, double* products, Rounds& rounds) {
+    const std::int64_t first_group = band.first / Panel::width * Panel::groups;
+    const WalkPlan plan{.tasks = groups,
+                        .flops = flops(band, runs_.n),
+                        .scratch_bytes = static_cast<std::size_t>(stride_ * Panel::samples) * sizeof(T),
+                        .threads = execution_.threads,
+                        .monitor = rounds.next()};
+    walk(
+        plan,
+        [&](std::int64_t group, char* memory, char*, Worker& worker) {
+          T* const packed = reinterpret_cast<T*>(memory);
+          double* const own = products + group * sums;
+          std::fill_n(own, sums, 0.0);
+          for (std::int64_t run = runs_.count() * group / groups; run < runs_.count() * (group + 1) / groups; run++) {
+            if (worker.stopped()) return;
+            pack_run(run, first_group, packed);
+            add_rows(band, band.first, band.end, packed, run, own);
+          }
+        },
+        [](std::int64_t, const char*) {});
+  }
+
+  // Many features: the threads pack a segment of samples together, then multiply it, each task its own rows.
+  void multiply_segments(const Band& band, double* products, T* packed, Rounds& rounds) {
+    const std::int64_t first_panel = band.first / Panel::width, stride = stride_ - first_panel * Panel::width;
+    const Blocks segments = this->segments(), strips{band.end - band.first, strip};
+    const std::int64_t runs_of_segment = segments.size / Panel::samples;
+    for (std::int64_t segment = 0; segment < segments.count(); segment++) {
+      const std::int64_t first_run = segment * runs_of_segment;
+      const std::int64_t runs = std::min(runs_of_segment, runs_.count() - first_run);
+      const auto packed_run = [&](std::int64_t run) { return packed + run * stride * Panel::samples; };
+      WalkPlan plan{.tasks = runs,
+                    .flops = 16.0 * static_cast<double>(stride * segments.length(segment)),
+                    .threads = execution_.threads,
+                    .monitor = rounds.next()};
+      const auto keep = [](std::int64_t, const char*) {};
+      walk(
+          plan,
+          [&](std::int64_t run, char*, char*, Worker&) {
+            pack_run(first_run + run, first_panel * Panel::groups, packed_run(run));
+          },
+          keep);
+      plan.tasks = strips.count();
+      plan.flops = flops(band, segments.length(segment));
+      plan.monitor = rounds.next();
+      walk(
+          plan,
+          [&](std::int64_t s, char*, char*, Worker& worker) {
+            const std::int64_t first = band.first + strips.begin(s);
+            if (segment == 0) std::fill_n(products + strips.begin(s) * stride, strips.length(s) * stride, 0.0);
+            for (std::int64_t run = 0; run < runs && !worker.stopped(); run++)
+              add_rows(band, first, first + strips.length(s), packed_run(run), first_run + run, products);
+          },
+          keep);
     }
-    const double sum = same_layer ? 2 * squares + diagonal_squares : squares;
-    if (same_layer) part_self_products()[pair.a.layer] += sum;
-    if (task_.layers_y == 0)
-      part_products()[pair.a.layer * columns() + pair.b.layer] += sum;
-    else if (!same_layer)
-      part_products()[pair.a.layer * columns() + pair.b.layer - task_.layers_x] += sum;
+  }
+
+  void square_rows(const Band& band, std::int64_t groups, std::int64_t sums, double* products, Rounds& rounds) {
+    const std::int64_t stride = stride_ - band.first / Panel::width * Panel::width;
+    const Blocks strips{band.end - band.first, strip};
+    const WalkPlan plan{.tasks = strips.count(),
+                        .flops = 4.0 * static_cast<double>(groups * sums),
+                        .threads = execution_.threads,
+                        .monitor = rounds.next()};
+    walk(
+        plan,
+        [&](std::int64_t s, char*, char*, Worker&) {
+          for (std::int64_t row = strips.begin(s); row < strips.begin(s) + strips.length(s); row++) {
+            double* const own = products + row * stride;
+            for (std::int64_t group = 1; group < groups; group++)
+              for (std::int64_t j = 0; j < stride; j++) own[j] += own[group * sums + j];
+            if (band.first + row < features_.width()) square_row(band.first + row, own - (stride_ - stride));
+          }
+        },
+        [](std::int64_t, const char*) {});
+  }
+
+  // products: of that row with all features.
+  void square_row(std::int64_t row, const double* products) const {
+    const std::int64_t a = features_.layer_at(row);
+    double* const squares = squares_of(row);
+    squares[layers_] = products[row] * products[row];
+    for (std::int64_t j = row + 1, end; j < features_.width(); j = end) {
+      const std::int64_t b = features_.layer_at(j);
+      for (end = j; end < features_.width() && features_.layer_at(end) == b;) end = round_up(end + 1, lanes<T>);
+      if (!wanted(a, b)) continue;
+      squares[b] += inner_product(products, products, j, end);
+    }
+  }
+
+  void add_part(std::int64_t part) const {
+    const std::int64_t columns = task_.layers_y ? task_.layers_y : task_.layers_x;
+    const AlignedBuffer memory(static_cast<std::size_t>(layers_ * layers_) * sizeof(double));
+    double* const sums = reinterpret_cast<double*>(memory.data());
+    std::fill_n(sums, layers_ * layers_, 0.0);
+    for (std::int64_t row = first_row(part); row < std::min(first_row(part + 1), features_.width()); row++) {
+      const std::int64_t a = features_.layer_at(row);
+      const double* const squares = squares_of(row);
+      for (std::int64_t b = a; b < layers_; b++)
+        sums[a * layers_ + b] += a == b ? 2 * squares[b] + squares[layers_] : squares[b];
+    }
+    for (std::int64_t a = 0; a < layers_; a++) {
+      task_.self_products[a] += sums[a * layers_ + a];
+      for (std::int64_t b = a; b < layers_ && a < task_.layers_x; b++)
+        if (task_.layers_y == 0)
+          task_.products[a * columns + b] += sums[a * layers_ + b];
+        else if (b >= task_.layers_x)
+          task_.products[a * columns + b - task_.layers_x] += sums[a * layers_ + b];
+    }
   }
 
   const CovarianceSumsTask& task_;
   const Execution& execution_;
-  const BlockPairs pairs_;
-  const Blocks segments_;
-  std::int64_t tile_rows_ = 0;
-  std::size_t tile_bytes_ = 0;
-  AlignedBuffer sums_;       // (run, tile)
-  AlignedBuffer part_sums_;  // the part's products, then its self_products
+  const Features<T> features_;
+  const FeaturePanels<T> panels_;
+  const Blocks runs_;
+  const std::int64_t layers_, stride_;
+  const bool narrow_;
+  AlignedBuffer squares_;
 };
 
 }  // namespace

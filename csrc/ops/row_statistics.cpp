@@ -2,6 +2,7 @@
 // float64.
 #include "engine/dot_tile.hpp"
 #include "engine/walk.hpp"
+#include "engine/widen.hpp"
 #include "ops/centered_values.hpp"
 #include "ops/for_each_row.hpp"
 #include "ops/isa_ops.hpp"
@@ -24,6 +25,14 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
     for (int k = 0; k < cols; k++) origin[k] = value(x.row(0) + (k0 + k) * x.col_stride);
     for (int r = 0; r < rows; r++) {
       const char* row = x.row(first_row + r) + k0 * x.col_stride;
+      if constexpr (std::is_same_v<Stored, Half> || std::is_same_v<Stored, BFloat16>) {
+        if (x.col_stride == 2) {
+          float widened[block_cols];
+          widen_row(row, cols, widened, Stored());
+          for (int k = 0; k < cols; k++) partial[k] += static_cast<double>(widened[k]) - origin[k];
+          continue;
+        }
+      }
       if (x.col_stride == static_cast<std::int64_t>(sizeof(Stored)))
         for (int k = 0; k < cols; k++) partial[k] += value(row + k * sizeof(Stored)) - origin[k];
       else
@@ -54,9 +63,49 @@ double squared_difference(const T* a, const T* b, int count) {
   return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
+// |x_i|^2 of a row in memory, by the same sums as below.
+template <class T>
+double squared_length_of(const char* row, const T* high, const T* low, std::int64_t cols) {
+  using Narrow = Vector<T, lanes<double>>;
+  using Wide = Vector<double>;
+  double sum = 0;
+  for (std::int64_t first = 0; first < cols; first += piece) {
+    const int count = static_cast<int>(std::min<std::int64_t>(piece, cols - first)), whole = count / step * step;
+    Wide sums[4] = {};
+    const auto add = [&](int u, Narrow values, const T* high_of, const T* low_of) GRAMLESS_INLINE_LAMBDA {
+      const Wide value = __builtin_convertvector((values - load<Narrow>(high_of)) - load<Narrow>(low_of), Wide);
+      sums[u] += value * value;
+    };
+    for (int k = 0; k < whole; k += step)
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; u++) {
+        const std::int64_t at = first + k + u * lanes<double>;
+        add(u, load<Narrow>(row + at * static_cast<std::int64_t>(sizeof(T))), high + at, low + at);
+      }
+    if (whole < count) {
+      T rest[3][step] = {};
+      for (int k = whole; k < count; k++) {
+        rest[0][k - whole] = load<T>(row + (first + k) * static_cast<std::int64_t>(sizeof(T)));
+        rest[1][k - whole] = high[first + k];
+        rest[2][k - whole] = low[first + k];
+      }
+      for (int u = 0; u < 4; u++) {
+        const int at = u * lanes<double>;
+        add(u, load<Narrow>(rest[0] + at), rest[1] + at, rest[2] + at);
+      }
+    }
+    sum += horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+  return sum;
+}
+
 // |x_i|^2, or |x_i - x_j|^2 where j is a row too.
 template <class T>
 double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -1) {
+  constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
+  if (j < 0 && layer.x.dtype == own && layer.x.col_stride == static_cast<std::int64_t>(sizeof(T)))
+    return squared_length_of(layer.x.row(i), static_cast<const T*>(layer.center_high),
+                             static_cast<const T*>(layer.center_low), layer.x.cols);
   double sum = 0;
   T a[piece], b[piece];
   for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
