@@ -143,9 +143,14 @@ def test_without_layers_every_module_that_holds_no_others_is_taken():
         def forward(self, x):
             return self.head(self.body(x))
 
-    found = quiet(Net(), None, [torch.randn(9, 4)])
+    with pytest.warns(
+        UserWarning, match="layers are left out of model_a: 'unused' \\(never ran\\)$"
+    ) as caught:
+        found = quiet(Net(), None, [torch.randn(9, 4)])
     assert found.layers_a == ["body.0", "body.2", "head"]
-    assert found.settings["left_out_a"] == ["unused"]
+    assert found.settings["left_out_a"] == {"unused": "never ran"}
+    assert repr(found).endswith(", left out: 'unused' (never ran))")
+    assert len(caught) == 1
 
 
 def test_a_module_that_runs_twice_is_two_layers(images):

@@ -11,7 +11,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gramless.torch import compare_models  # noqa: E402
-from gramless.torch.pooling import PoolError, pooled, tensor_of  # noqa: E402
+from gramless.torch.layouts import Layout  # noqa: E402
+from gramless.torch.outputs import PoolError, dense, tensor_of  # noqa: E402
+from gramless.torch.pooling import pooled, pooled_by  # noqa: E402
 from torch import nn  # noqa: E402
 
 TOKENS, WIDTH = 7, 6
@@ -136,11 +138,14 @@ def test_without_layers_those_that_cannot_be_pooled_are_left_out(text):
             where = self.positions(torch.arange(TOKENS)[None])
             return super().forward(input_ids, attention_mask)["last_hidden_state"] + where
 
-    found = quiet(Positioned(), None, [text, text])
+    with pytest.warns(UserWarning, match="'positions' \\(returns what is not computed from the batch"):
+        found = quiet(Positioned(), None, [text, text])
     assert found.layers_a == [
-        "embed"
-    ]  # the blocks' linear layers have one token, which the mask does not fit
-    assert found.settings["left_out_a"] == ["blocks.0.linear", "blocks.1.linear", "positions"]
+        "embed",
+        "blocks.0.linear",
+        "blocks.1.linear",
+    ]  # of one token, a mean of valid ones
+    assert list(found.settings["left_out_a"]) == ["positions"]
     with pytest.raises(ValueError, match="layer 'positions' of model_a returns shape"):
         quiet(Positioned(), None, [text], layers=["positions"])
 
@@ -179,28 +184,53 @@ def test_the_tensor_of_an_output_is_found(output):
     assert torch.equal(tensor_of(output), torch.ones(2, 3))
 
 
+def of(tensor, pool, mask=None, layout=None):
+    return pooled(tensor, pool, Layout.of_text(layout or {2: "NC", 3: "NLC", 4: "NCHW"}[tensor.ndim]), mask)
+
+
 def test_poolings_are_what_they_say():
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     left_padded = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
-    assert np.array_equal(pooled(tokens, "cls", left_padded, 2), [[6, 7, 8], [12, 13, 14]])
-    assert np.array_equal(pooled(tokens, "cls", None, 2), [[0, 1, 2], [12, 13, 14]])
-    assert np.array_equal(pooled(tokens, "none", None, 2), tokens.reshape(2, 12))
-    assert np.array_equal(pooled(tokens, "mean", left_padded, 2)[0], [7.5, 8.5, 9.5])
+    assert np.array_equal(of(tokens, "cls", left_padded), [[6, 7, 8], [12, 13, 14]])
+    assert np.array_equal(of(tokens, "cls"), [[0, 1, 2], [12, 13, 14]])
+    assert np.array_equal(of(tokens, "none"), tokens.reshape(2, 12))
+    assert np.array_equal(of(tokens, "mean", left_padded)[0], [7.5, 8.5, 9.5])
     maps = torch.arange(16.0).reshape(2, 2, 2, 2)
-    assert np.array_equal(pooled(maps, "mean", None, 2), [[1.5, 5.5], [9.5, 13.5]])
+    assert np.array_equal(of(maps, "mean"), [[1.5, 5.5], [9.5, 13.5]])
     padding = torch.where(left_padded[:, :, None] == 0, torch.nan, tokens)
-    assert np.isfinite(pooled(padding, "tokens", left_padded, 2)).all()
+    assert np.isfinite(of(padding, "tokens", left_padded)).all()
+
+
+@pytest.mark.parametrize(("layout", "order"), [("LNC", (1, 0, 2)), ("NCL", (0, 2, 1)), ("CLN", (2, 1, 0))])
+def test_poolings_do_not_depend_on_the_order_of_dimensions(layout, order):
+    tokens = torch.arange(24.0).reshape(2, 4, 3)
+    mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    given = tokens.permute(order)
+    for pool, valid in (("mean", None), ("mean", mask), ("cls", mask), ("tokens", mask)):
+        assert np.array_equal(of(given, pool, valid, layout), of(tokens, pool, valid))
+    flat = [of(given, "none", None, layout), of(tokens, "none")]
+    assert np.array_equal(*(np.sort(rows, axis=1) for rows in flat))
 
 
 def test_averages_of_half_precision_are_taken_in_float32():
     maps = torch.full((1, 1, 300, 300), 1.5, dtype=torch.float16)  # the sum is beyond float16
-    assert pooled(maps, "mean", None, 1)[0, 0] == 1.5
+    assert of(maps, "mean")[0, 0] == 1.5
+
+
+def rows_of(output, pool, mask):
+    tensor, _ = dense(output)
+    if callable(pool):
+        return pooled_by(pool, tensor, 2, "name", nn.Identity(), mask)
+    layout = Layout.of_text({1: "N", 2: "NC", 3: "NLC", 4: "NCHW"}[tensor.ndim])
+    layout.check(tensor, 2)
+    return pooled(tensor, pool, layout, mask)
 
 
 @pytest.mark.parametrize(
     ("output", "pool", "mask", "sentence"),
     [
         (torch.ones(8, 3), "mean", None, "returns shape (8, 3) for a batch of 2 examples"),
+        (torch.ones(8), "mean", None, "returns shape (8,) for a batch of 2 examples"),
         ("text", "mean", None, "returns str without a tensor inside"),
         (torch.ones(2, 4, 3), "tokens", None, "the batch holds no attention mask"),
         (torch.ones(2, 5, 3), "mean", torch.ones(2, 4), "which the attention mask (2, 4) does not fit"),
@@ -209,11 +239,11 @@ def test_averages_of_half_precision_are_taken_in_float32():
         (torch.ones(2, 4, 3), "mean", torch.tensor([[1, 1, 1, 1], [0] * 4]), "without any valid token"),
         (torch.ones(2, 4, 3), lambda t: t, None, "is pooled by pool= to (2, 4, 3)"),
         (torch.ones(2, 3) * 1j, "mean", None, "returns torch.complex64, which is no real number"),
-        (torch.ones(2, 3).to_sparse(), "mean", None, "sparse or nested"),
+        (torch.ones(2, 3).to_sparse(), "mean", None, "returns a sparse tensor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_outputs_that_do_not_fit_are_refused(output, pool, mask, sentence):
     with pytest.raises(PoolError) as error:
-        pooled(output, pool, mask, 2)
+        rows_of(output, pool, mask)
     assert sentence in str(error.value)

@@ -27,7 +27,7 @@ def result():
         "model_b": "Déep",
         "kernel": "Linear()",
         "examples": 512,
-        "left_out_a": ["x"],
+        "left_out_a": {"x": "never ran"},
     }
     return ModelComparison(matrix, ["conv, 1", "fc"], ["a", "b", "c"], settings)
 
@@ -119,6 +119,7 @@ def test_plot_draws_names_and_settings(result):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["conv, 1", "fc"]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("Wide", "Déep")
     assert ax.get_title() == "CKA (linear, n = 512)"
+    assert "left out: 'x' (never ran) of a" in [text.get_text() for text in ax.texts]
     assert result.plot(ax=ax, title="mine", colorbar=False).get_title() == "mine"
     matplotlib.pyplot.close("all")
 
@@ -135,5 +136,6 @@ def test_a_dataframe_has_the_names(result, monkeypatch):
 
 def test_what_it_is_shows(result):
     assert repr(result) == (
-        "ModelComparison(2 x 3 layers, model_a=Wide, model_b=Déep, kernel=Linear(), examples=512)"
+        "ModelComparison(2 x 3 layers, model_a=Wide, model_b=Déep, kernel=Linear(), examples=512, "
+        "left out: 'x' (never ran) of a)"
     )

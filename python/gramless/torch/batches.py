@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from .._layouts import check_patterns
+from .masks import Masks, MaskWhere, Where, masks_of, picked
 from .pairing import batch_sizes, check_pair
 from .tensors import dtype_of, fresh
 
-Where: TypeAlias = "str | int | Callable[[Any], Any] | None"
 Forward: TypeAlias = "Callable[[nn.Module, Any], Any] | None"
 
 
@@ -23,12 +24,17 @@ class BatchReader:
     forward: calls the model on a batch; None passes a tensor, the first entry of a tuple or list, or the
         entries of a mapping that the model's forward takes, as keywords.
     paired: two loaders are known to yield the same examples in the same order.
-    attention_mask, sample_ids: the key or index of these in a batch, or a callable of the batch. A mask
-        under a name that the batch does not have is none.
+    attention_mask, sample_ids: the key or index of these in a batch, or a callable of the batch; masks also
+        as a mapping from patterns of layers to these. A mask under a name that the batch lacks is none.
     """
 
     def __init__(
-        self, function: str, forward: Forward, attention_mask: Where, sample_ids: Where, paired: bool = False
+        self,
+        function: str,
+        forward: Forward,
+        attention_mask: MaskWhere,
+        sample_ids: Where,
+        paired: bool = False,
     ) -> None:
         if forward is not None and not callable(forward):
             raise TypeError(f"{function}: forward must be a callable of (model, batch) but is {forward!r}")
@@ -73,25 +79,20 @@ class BatchReader:
         tensor = _first_tensor(batch)
         return None if tensor is None or self._forward is not None else len(tensor)
 
-    def mask(self, batch: Any) -> torch.Tensor | None:
-        """The attention mask (n, tokens), or None."""
-        if self._mask is None:
-            return None
-        found = _pick(batch, self._mask)
-        if found is None:
-            return None
-        mask = torch.as_tensor(found)
-        if mask.ndim != 2:
-            raise ValueError(
-                f"{self._function}: the attention mask must be (examples, tokens) but is {tuple(mask.shape)}"
-            )
-        return mask
+    def masks(self, batch: Any) -> Masks:
+        """The attention masks (n, tokens)."""
+        return masks_of(self._function, batch, self._mask)
+
+    def check_masks(self, names: Sequence[str]) -> None:
+        """Raises ValueError where a mask is for none of the layers."""
+        if isinstance(self._mask, Mapping):
+            check_patterns(self._function, "attention_mask", self._mask, names)
 
     def ids(self, batch: Any) -> list[Any] | None:
         """The sample ids, or None where none were asked for."""
         if self._ids is None:
             return None
-        found = _pick(batch, self._ids)
+        found = picked(batch, self._ids)
         if found is None:
             raise ValueError(f"{self._function}: a batch has no sample ids at {self._ids!r}")
         return list(found.tolist()) if isinstance(found, torch.Tensor) else list(found)
@@ -164,16 +165,6 @@ def length(loader: Any) -> int | None:
         return len(loader) if isinstance(loader, Sized) else None
     except TypeError:  # a DataLoader over an iterable data set
         return None
-
-
-def _pick(batch: Any, where: Where) -> Any:
-    if callable(where):
-        return where(batch)
-    if isinstance(batch, (tuple, list)):
-        if isinstance(where, int):
-            return batch[where] if -len(batch) <= where < len(batch) else None
-        batch = next((entry for entry in batch if isinstance(entry, Mapping)), {})
-    return batch.get(where) if isinstance(batch, Mapping) else None
 
 
 def _first_tensor(batch: Any) -> torch.Tensor | None:

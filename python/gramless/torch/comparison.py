@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ class ModelComparison:
     matrix: (len(layers_a), len(layers_b)), float64.
     layers_a, layers_b: names, in the order asked for.
     settings: how it was computed: models, kernel, estimator, method, weighting, pool, examples, batches,
-        on_disk, left_out_a, left_out_b.
+        on_disk; left_out_a and left_out_b map the layers that were left out to the reasons.
 
     >>> result = ModelComparison(np.eye(2), ["conv1", "fc"], ["conv1", "fc"], {"kernel": "Linear()"})
     >>> result.save("result.safetensors")
@@ -47,11 +47,14 @@ class ModelComparison:
 
     def __repr__(self) -> str:
         rows, columns = self.matrix.shape
-        what = ", ".join(f"{name}={self.settings[name]}" for name in _SHOWN if name in self.settings)
-        return printable(f"ModelComparison({rows} x {columns} layers{', ' if what else ''}{what})")
+        what = "".join(f", {name}={self.settings[name]}" for name in _SHOWN if name in self.settings)
+        without = self._left_out()
+        what += f", left out: {without}" if without else ""
+        return printable(f"ModelComparison({rows} x {columns} layers{what})")
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the matrix with `gramless.plot.heatmap`, which takes the options; returns the axes.
+        """Draw the matrix with `gramless.plot.heatmap`, which takes the options; returns the axes. A caption
+        says which layers were left out, and why.
 
         Raises ImportError if matplotlib is missing.
         """
@@ -59,7 +62,32 @@ class ModelComparison:
 
         models = [self.settings.get(name) for name in ("model_a", "model_b")]
         defaults: dict[str, Any] = {"label_a": models[0], "label_b": models[1], "title": self._title()}
-        return heatmap(self.matrix, self.layers_a, self.layers_b, ax, **(defaults | options))
+        ax = heatmap(self.matrix, self.layers_a, self.layers_b, ax, **(defaults | options))
+        if without := self._left_out():
+            style: dict[str, Any] = {
+                "ha": "center",
+                "va": "top",
+                "fontsize": "x-small",
+                "wrap": True,
+                "annotation_clip": False,
+            }
+            ax.annotate(
+                f"left out: {without}",
+                (0.5, 0),
+                (0, -4),
+                xycoords=ax.xaxis.label,
+                textcoords="offset points",
+                **style,
+            )
+        return ax
+
+    def _left_out(self) -> str:
+        """The layers that were left out, in short."""
+        models = {"a": self.settings.get("left_out_a"), "b": self.settings.get("left_out_b")}
+        if models["a"] == models["b"] and self.settings.get("model_a") == self.settings.get("model_b"):
+            models = {"": models["a"]}
+        texts = {model: left_out_text(found, 3) for model, found in models.items() if found}
+        return "; ".join(f"{text}{' of ' if model else ''}{model}" for model, text in texts.items())
 
     def _title(self) -> str:
         kernel = str(self.settings.get("kernel", "")).partition("(")[0].replace("Linear", "linear")
@@ -144,6 +172,27 @@ class ModelComparison:
             f"ModelComparison.load: {name} is damaged (a matrix {shape} for "
             f"{len(layers_a)} x {len(layers_b)} layers)"
         )
+
+
+def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None = None) -> str:
+    """Layers with the reasons why they were left out, together by reason; most: names shown of each.
+
+    >>> left_out_text({"a": "never ran", "b": "never ran", "c": "returns str without a tensor inside"}, 1)
+    "'a' and 1 more (never ran), 'c' (returns str without a tensor inside)"
+    """
+    reasons = left_out if isinstance(left_out, Mapping) else dict.fromkeys(left_out, "")
+    together: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        together.setdefault(reason, []).append(name)
+    texts = []
+    for reason, names in together.items():
+        more = 0 if most is None else max(len(names) - most, 0)
+        shown = ", ".join(map(repr, names[: len(names) - more]))
+        texts.append(f"{shown}{f' and {more} more' if more else ''}{f' ({reason})' if reason else ''}")
+    if most is not None and len(texts) > most:
+        rest = sum(len(names) for names in list(together.values())[most:])
+        texts[most:] = [f"{rest} more for other reasons"]
+    return ", ".join(texts)
 
 
 _SHOWN = ("model_a", "model_b", "kernel", "estimator", "method", "examples")

@@ -1,19 +1,44 @@
-"""Which modules of a model are meant: by name, glob, type or the module itself. Runs nothing."""
+"""Which modules of a model are meant: by name, pattern, type or the module itself. Runs nothing."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
+from .._globs import matches
+from .blocks import blocks, holds_attention
+
 LayerLike: TypeAlias = "str | type[nn.Module] | nn.Module"
 Layers: TypeAlias = "LayerLike | Sequence[LayerLike] | None"
+Kind: TypeAlias = Literal["leaves", "blocks", "named"]
 
 EVERY: Any = object()  # what None means, where None means something else
 _UNCHANGING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+_OWNED = ("parametrizations", "_packed_params", "_all_weight_values", "weight_fake_quant", "bias_fake_quant")
+_WRAPPED = "_orig_mod"  # where torch.compile keeps the module
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module that is a layer, or one of its calls. required: asked for by name, so that it must run."""
+
+    name: str
+    module: nn.Module
+    required: bool = False
+    call: int | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The layers meant; of kind "leaves" those that run and hold none that runs are to be taken."""
+
+    layers: list[Layer]
+    kind: Kind
 
 
 def bare(model: nn.Module) -> nn.Module:
@@ -26,76 +51,136 @@ def bare(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+        elif isinstance(getattr(model, _WRAPPED, None), nn.Module):
             model = model._orig_mod  # type: ignore[assignment]
         else:
             return model
 
 
-def select(
-    function: str, owner: str, model: nn.Module, layers: Layers, argument: str
-) -> list[tuple[str, nn.Module]]:
-    """(name, module) of every layer meant, each once, in the order asked for; a glob's in the model's order.
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Every module by its name, without those that only compute an owner's weights, and without the wrappers
+    of compiled modules.
 
-    A string is a name as in `named_modules`, else a glob over these names, whose * crosses dots; a type
-    stands for its instances. None stands for every module that has no modules inside, without those that
-    change nothing at inference (dropout, identity).
+    >>> list(named_layers(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))))
+    ['', '0']
+    """
+    owners: tuple[str, ...] = ()
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        levels = name.split(".")
+        if any(level in _OWNED for level in levels) or (name + ".").startswith(owners or (" ",)):
+            continue
+        if isinstance(module, nn.MultiheadAttention):
+            owners += (f"{name}." if name else " ", *([] if name else ["out_proj."]))
+        found[".".join(level for level in levels if level != _WRAPPED)] = bare(module)
+    return found
+
+
+def select(function: str, owner: str, model: nn.Module, layers: Layers, argument: str) -> Selection:
+    """Every layer meant, each once, in the order asked for; a pattern's in the model's order.
+
+    A string is a name as in `named_modules`, one with the number of a call as in "relu[1]", or a pattern over
+    these names whose * stays within one level and whose ** crosses dots; a type stands for its instances.
+    "blocks" and "leaves" stand for the repeated blocks of a model and for the modules inside which no other
+    runs; None is the blocks of a transformer and else the leaves.
 
     Raises ValueError where an entry means no layer of the model, TypeError where it is nothing of the kind.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
-    >>> [name for name, _ in select("f", "model_a", net, ["2", nn.ReLU, "*"], "layers")]
+    >>> [layer.name for layer in select("f", "model_a", net, ["2", nn.ReLU, "*"], "layers").layers]
     ['2', '1', '0']
     """
+    named = named_layers(model)
     if layers is None or layers is EVERY:
-        leaves = [
-            (name or type(module).__name__, module)
-            for name, module in model.named_modules()
-            if next(module.children(), None) is None and not isinstance(module, _UNCHANGING)
-        ]
-        if not leaves:
-            raise ValueError(f"{function}: {owner} has no layers; it is {type(model).__name__}()")
-        return leaves
+        found = blocks(named)
+        if holds_attention(found):
+            return Selection([Layer(*pair) for pair in found.items()], "blocks")
+        layers = "leaves"
+    if isinstance(layers, str) and layers in ("blocks", "leaves") and layers not in named:
+        return _all(function, owner, model, named, layers)
     single = isinstance(layers, (str, type, nn.Module)) and not isinstance(layers, (nn.ModuleList,))
     wanted = [layers] if single else layers
     if not isinstance(wanted, Iterable):
         raise TypeError(f"{function}: {argument} must be names, types or modules but is {layers!r}")
-    found: dict[str, nn.Module] = {}
+    chosen: dict[str, Layer] = {}
     for entry in wanted:
-        for name, module in _meant(function, owner, model, entry, argument):
-            found.setdefault(name, module)
-    if not found:
+        for layer in _meant(function, owner, named, entry, argument):
+            if layer.name not in chosen or layer.required:
+                chosen[layer.name] = layer
+    if not chosen:
         raise ValueError(f"{function}: {argument} is empty")
-    return list(found.items())
+    whole = {id(layer.module) for layer in chosen.values() if layer.call is None}
+    kept = [layer for layer in chosen.values() if layer.call is None or id(layer.module) not in whole]
+    return Selection(kept, "named")
 
 
-def _meant(
-    function: str, owner: str, model: nn.Module, entry: Any, argument: str
-) -> list[tuple[str, nn.Module]]:
-    named = dict(model.named_modules(remove_duplicate=False))
+def _all(function: str, owner: str, model: nn.Module, named: dict[str, nn.Module], kind: Any) -> Selection:
+    found = blocks(named) if kind == "blocks" else _candidates(named)
+    if not found:
+        what = "repeated blocks" if kind == "blocks" else "layers"
+        raise ValueError(f"{function}: {owner} has no {what}; it is {type(model).__name__}()")
+    return Selection([Layer(name or type(model).__name__, module) for name, module in found.items()], kind)
+
+
+def _candidates(named: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Every module once that may turn out to be a leaf."""
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+    once = {id(module): (name, module) for name, module in reversed(named.items())}
+    return {
+        name: module
+        for name, module in reversed(once.values())
+        if not isinstance(module, (*containers, *_UNCHANGING)) and (name or not _has_candidates(named))
+    }
+
+
+def _has_candidates(named: dict[str, nn.Module]) -> bool:
+    return len(named) > 1
+
+
+def is_unchanging(module: nn.Module) -> bool:
+    """Whether a module changes nothing at inference, by its type."""
+    return isinstance(module, _UNCHANGING)
+
+
+def _meant(function: str, owner: str, named: dict[str, nn.Module], entry: Any, argument: str) -> list[Layer]:
+    root = type(named[""]).__name__
     if isinstance(entry, str):
-        if entry in named:
-            return [(entry or type(model).__name__, named[entry])]
-        found = [(name, module) for name, module in named.items() if name and fnmatchcase(name, entry)]
-        if not found:
-            near = (
-                difflib.get_close_matches(entry, list(named), 3, 0.4) or [name for name in named if name][:3]
-            )
-            raise ValueError(
-                f"{function}: no layer of {owner} is called or matches {entry!r} ({argument}); "
-                f"it has {', '.join(map(repr, near))}, ..."
-            )
-        return found
+        return _by_text(function, owner, named, entry, argument)
     if isinstance(entry, nn.Module):
+        entry = bare(entry)
         for name, module in named.items():
             if module is entry:
-                return [(name or type(model).__name__, module)]
+                return [Layer(name or root, module, True)]
         raise ValueError(
             f"{function}: {argument} holds a {type(entry).__name__} that is no module of {owner}"
         )
     if isinstance(entry, type) and issubclass(entry, nn.Module):
-        found = [(name, module) for name, module in model.named_modules() if isinstance(module, entry)]
+        once = {id(module): (name, module) for name, module in reversed(named.items())}
+        found = [pair for pair in reversed(once.values()) if isinstance(pair[1], entry)]
         if not found:
             raise ValueError(f"{function}: no layer of {owner} is a {entry.__name__} ({argument})")
-        return [(name or type(model).__name__, module) for name, module in found]
+        return [Layer(name or root, module) for name, module in found]
     raise TypeError(f"{function}: {argument} must hold names, types or modules but holds {entry!r}")
+
+
+def _by_text(
+    function: str, owner: str, named: dict[str, nn.Module], entry: str, argument: str
+) -> list[Layer]:
+    root = type(named[""]).__name__
+    names = {name or root: module for name, module in named.items()} | {"": named[""]}
+    if entry in names:
+        return [Layer(entry or root, names[entry], True)]
+    call = re.fullmatch(r"(.+)\[(\d+)\]", entry)
+    if call and call[1] in names:
+        return [Layer(entry, names[call[1]], True, int(call[2]))]
+    found = [Layer(name, module) for name, module in named.items() if name and matches(name, entry)]
+    if found:
+        return found
+    deeper = entry.replace("**", "*").replace("*", "**")
+    below = [name for name in named if name and deeper != entry and matches(name, deeper)]
+    near = difflib.get_close_matches(entry, list(named), 3, 0.4) or [name for name in named if name][:3]
+    hint = f"; {deeper!r} matches {below[0]!r}: * stays within one level, ** crosses dots" if below else ""
+    raise ValueError(
+        f"{function}: no layer of {owner} is called or matches {entry!r} ({argument}); "
+        f"it has {', '.join(map(repr, near))}, ...{hint}"
+    )

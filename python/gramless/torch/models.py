@@ -10,14 +10,16 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
+from .._layouts import LayoutLike, Layouts
 from .._sums import Progress
 from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
 from ._ranks import Ranks
-from .batches import BatchReader, Forward, Where
+from .batches import BatchReader, Forward
 from .comparison import ModelComparison
 from .grams import gram_or_rows
 from .hooks import Recorder
-from .layers import EVERY, Layers, bare, select
+from .layers import Layers, bare, select
+from .masks import MaskWhere, Where
 from .pooling import Pool, check_pool, owned, owned_there
 from .requests import check_request
 from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
@@ -36,10 +38,11 @@ def compare_models(
     method: Method = "exact",
     weighting: Weighting = "mean",
     pool: Pool = "mean",
+    layout: LayoutLike = None,
     device: torch.device | str | None = None,
     progress: Progress = True,
     forward: Forward = None,
-    attention_mask: Where = "attention_mask",
+    attention_mask: MaskWhere = "attention_mask",
     sample_ids: Where = None,
     memory_budget: int = 2 * 2**30,
     folder: str | Path | None = None,
@@ -54,18 +57,26 @@ def compare_models(
         A batch is a tensor, a tuple or list that starts with one, or a mapping, of which a model gets what
         its forward takes; otherwise `forward` is a callable of (model, batch). Each model gets a copy of the
         batch, without `forward` its floating-point tensors in the dtype of the model's parameters.
-    layers, layers_b: names, globs (* crosses dots), types or modules, in any order, which is kept; layers_b
-        is as layers by default. None takes every module that holds no others, runs and can be pooled,
-        except dropout. A module that runs several times is several layers, relu[0], relu[1], ...
-    pool: "mean" averages (n, channels, height, width) over positions and (n, tokens, features) over tokens,
-        the valid ones where there is a mask; "none" flattens; "cls" takes the first valid token; "tokens" is
-        "mean" and insists on a mask; or a callable from an output's tensor to (n, features).
+    layers, layers_b: names, patterns (* stays within one level, ** crosses dots), types or modules, in any
+        order, which is kept; "blocks" are the members of the model's lists of modules, "leaves" the modules
+        inside which no other runs, except dropout; None takes the blocks of a transformer and the leaves of
+        other models; layers_b is as layers by default. A module that runs several times is several layers,
+        relu[0], relu[1], ... What a pattern, a type or a default finds and is no layer in the end is left
+        out, with a warning that has the reasons.
+    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "cls" takes
+        the first valid token; "tokens" is "mean" and insists on a mask; or a callable from an output's tensor
+        to (n, features), which also gets those of name, module and mask that it has parameters for.
+    layout: what the dimensions of layers are, where their modules and the operations around them do not tell:
+        a letter for each, N for examples, C for features, others for positions, such as "NCHW" or "NLC"; one
+        for all layers, a list for several numbers of dimensions, or a mapping from patterns to these.
     method: "exact" keeps activations, in memory up to memory_budget bytes and beyond it in temporary files in
         `folder`, which go with the process; "minibatch" keeps none (`MinibatchCKA` with `weighting`). What
         fits into the memory of the models' GPU is compared there, with checkpoint or process_group on the
         CPU.
     device: None uses the models where they are; another moves them, and back afterwards.
-    attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch.
+    attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch. A mask holds for
+        the tokens it is for, in the tower that has them: decoder_attention_mask, where the batch has one, for
+        decoder_input_ids. A mapping from patterns of layers to keys says which holds where.
     paired: True where two dataloaders are known to yield the same examples in the same order, though their
         samplers do not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False.
     checkpoint: a file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
@@ -75,8 +86,8 @@ def compare_models(
     progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles.
 
     The models run in evaluation mode without gradients and are left as found; on CPUs pictures go in with
-    channels last, unless a model fails on that. Raises ValueError or TypeError
-    in a sentence for a layer that is not there or never runs, batches or outputs that are not understood,
+    channels last, unless a model fails on that. Raises ValueError or TypeError in a sentence for a layer that
+    is not there, never runs or has two possible layouts, batches or outputs that are not understood,
     dataloaders that do not match, and models on different devices. A constant layer has NaN and a warning.
 
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
@@ -98,6 +109,7 @@ def compare_models(
             checkpoint,
             None if process_group is None else Ranks(FUNCTION, process_group),
             process_group,
+            Layouts(FUNCTION, layout),
         )
     )
     if model_b is not None and not isinstance(model_b, nn.Module):
@@ -143,19 +155,22 @@ def _sides(
     any_order = plan.method == "minibatch"  # a batch is compared with itself alone
 
     def side(owner: str, model: nn.Module, wanted: Layers, argument: str, batch: int) -> Side:
-        found, optional = select(FUNCTION, owner, model, wanted, argument), wanted is None or wanted is EVERY
-        return Side(
-            model, Recorder(FUNCTION, owner, model, found, plan.pool, optional, keep, any_order), batch
-        )
+        found = select(FUNCTION, owner, model, wanted, argument)
+        recorder = Recorder(FUNCTION, owner, model, found, plan.pool, plan.layouts, keep, any_order)
+        return Side(model, recorder, batch)
 
     model_a = bare(model_a)
     model_b = model_a if model_b is None else bare(model_b)
     side_a = side("model_a", model_a, layers, "layers", 0)
-    if model_b is model_a and layers_b is None and len(loaders) == 1:
-        return [side_a]
-    wanted, argument = (layers, "layers") if layers_b is None else (layers_b, "layers_b")
-    owner = "model_a" if model_b is model_a else "model_b"
-    return [side_a, side(owner, model_b, wanted, argument, len(loaders) - 1)]
+    sides = [side_a]
+    if not (model_b is model_a and layers_b is None and len(loaders) == 1):
+        wanted, argument = (layers, "layers") if layers_b is None else (layers_b, "layers_b")
+        owner = "model_a" if model_b is model_a else "model_b"
+        sides.append(side(owner, model_b, wanted, argument, len(loaders) - 1))
+    names = [name for side in sides for name in side.recorder.candidates]
+    plan.layouts.check_used(names)
+    plan.reader.check_masks(names)
+    return sides
 
 
 def _keeper(plan: Plan) -> Callable[[torch.Tensor], Any]:

@@ -1,60 +1,29 @@
 """From what a module returned to one row per example: (n, features), float, owned.
 
-Knows shapes and masks, nothing of models. Averages are taken in float32 at least.
+Knows layouts and masks, nothing of models. Averages are taken in float32 at least.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from ._framework import on_device
+from .layouts import Layout
+from .masks import unmasked
+from .outputs import PoolError
 
 PoolName: TypeAlias = Literal["mean", "none", "cls", "tokens"]
-Pool: TypeAlias = "PoolName | Callable[[torch.Tensor], torch.Tensor]"
+Pool: TypeAlias = "PoolName | Callable[..., torch.Tensor]"
 Rows: TypeAlias = "npt.NDArray[Any] | torch.Tensor"  # (n, features); a tensor is a GPU's
 
 NAMES = ("mean", "none", "cls", "tokens")
-_PREFERRED = ("last_hidden_state", "hidden_states", "logits", "out", "pooler_output")
-
-
-class PoolError(ValueError):
-    """An output that cannot be pooled as asked; the message continues "layer 'x' ..."."""
-
-
-def tensor_of(output: Any) -> torch.Tensor:
-    """The tensor that a module's output stands for: itself, or the first in a tuple, list or mapping.
-
-    In a mapping or ModelOutput `last_hidden_state`, `hidden_states` (its last), `logits`, `out` and
-    `pooler_output` go before the others.
-
-    >>> tensor_of({"loss": torch.zeros(()), "logits": torch.ones(2, 3)}).shape
-    torch.Size([2, 3])
-    """
-    if isinstance(output, torch.Tensor):
-        return output
-    if isinstance(output, Mapping):
-        for name in _PREFERRED:
-            if name in output and _has_tensor(output[name]):
-                value = output[name]
-                return tensor_of(value[-1] if isinstance(value, (tuple, list)) else value)
-        output = list(output.values())
-    if isinstance(output, Sequence) and not isinstance(output, (str, bytes)):
-        for value in output:
-            if _has_tensor(value):
-                return tensor_of(value)
-    raise PoolError(f"returns {type(output).__name__} without a tensor inside")
-
-
-def _has_tensor(value: Any) -> bool:
-    if isinstance(value, torch.Tensor):
-        return value.ndim > 0
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return isinstance(value, (tuple, list)) and any(map(_has_tensor, value))
+_ALSO = ("name", "module", "mask")  # what a callable may take beside the tensor
 
 
 def owned(tensor: torch.Tensor) -> npt.NDArray[Any]:
@@ -70,98 +39,116 @@ def owned_there(tensor: torch.Tensor) -> Rows:
 
 
 def pooled(
-    output: Any,
-    pool: Pool,
-    mask: torch.Tensor | None,
-    rows: int | None,
+    tensor: torch.Tensor,
+    pool: PoolName,
+    layout: Layout,
+    mask: torch.Tensor | None = None,
     keep: Callable[[torch.Tensor], Any] = owned,
     any_order: bool = False,
 ) -> Any:
     """The rows (n, features) of one output, or what `keep` makes of them.
 
-    pool: "mean" averages (n, channels, height, ...) over positions and (n, tokens, features) over tokens, the
-        valid ones where there is a mask; "none" flattens; "cls" takes the first valid token; "tokens" is the
-        mean over valid tokens and insists on a mask. Two dimensions stay as they are. A callable maps the
-        output's tensor to (n, features) itself.
+    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "cls" takes
+        the first valid token; "tokens" is the mean over valid tokens and insists on a mask.
+    layout: which of the tensor's dimensions are examples, features and positions.
     mask: (n, tokens), nonzero where valid.
-    rows: the examples in the batch, if known.
     keep: must copy or reduce, for the tensor it gets may be part of the output and change later.
     any_order: whether "none" may flatten features in the order in which they lie in memory, which saves a
         copy; kernels do not notice, but batches may differ.
 
     Raises PoolError where the output does not fit. float64 stays, everything else becomes float32.
 
-    >>> pooled(torch.arange(6.0).reshape(1, 3, 2), "mean", torch.tensor([[1, 1, 0]]), 1)
+    >>> tokens = torch.arange(6.0).reshape(1, 3, 2)
+    >>> pooled(tokens, "mean", Layout.of_text("NLC"), torch.tensor([[1, 1, 0]]))
     array([[1., 2.]], dtype=float32)
     """
-    tensor = tensor_of(output).detach()
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        raise PoolError("returns a sparse or nested tensor; only dense ones are understood")
-    if tensor.is_complex():
-        raise PoolError(f"returns {tensor.dtype}, which is no real number")
-    if callable(pool):
-        tensor = pool(tensor)
-        if not isinstance(tensor, torch.Tensor) or tensor.ndim != 2:
-            shape = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-            raise PoolError(f"is pooled by pool= to {shape} instead of (examples, features)")
-        tensor = tensor.detach()
-    if tensor.ndim == 0 or (rows is not None and len(tensor) != rows):
+    if pool == "none":
+        return keep(_wide(_flattened(tensor, layout, mask, any_order)))
+    return keep(_wide(_averaged(_wide(layout.arranged(tensor)), tuple(tensor.shape), pool, mask)))
+
+
+def pooled_by(
+    pool: Callable[..., torch.Tensor],
+    tensor: torch.Tensor,
+    rows: int | None,
+    name: str,
+    module: nn.Module,
+    mask: torch.Tensor | None,
+    keep: Callable[[torch.Tensor], Any] = owned,
+) -> Any:
+    """The rows that a callable makes of a tensor, given as many of name, module and mask as it takes.
+
+    Raises PoolError unless they are (examples, features).
+    """
+    found = _call(pool)(tensor, name, module, mask)
+    if not isinstance(found, torch.Tensor) or found.ndim != 2:
+        shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise PoolError(f"is pooled by pool= to {shape} instead of (examples, features)")
+    if rows is not None and len(found) != rows:
         raise PoolError(
-            f"returns shape {tuple(tensor.shape)} for a batch of {rows} examples: its rows are no examples"
+            f"returns shape {tuple(found.shape)} for a batch of {rows} examples: its rows are no examples"
         )
-    if not callable(pool):
-        channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-        if any_order and pool == "none" and channels_last:
-            tensor = tensor.permute(0, 2, 3, 1)
-        tensor = _by_name(_wide(tensor), pool, mask)
-    return keep(_wide(tensor))
+    return keep(_wide(found.detach()))
+
+
+def _call(pool: Callable[..., Any]) -> Callable[..., Any]:
+    """The callable as one of (tensor, name, module, mask)."""
+    try:
+        parameters = list(inspect.signature(pool).parameters.values())
+    except (TypeError, ValueError):  # builtins
+        return lambda tensor, *_: pool(tensor)
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return lambda tensor, *_: pool(tensor)
+    by_name = {p.name for p in parameters[1:] if p.kind is not p.POSITIONAL_ONLY} & set(_ALSO)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        by_name = set(_ALSO)
+    needed = [p for p in parameters[1:] if p.default is p.empty and p.name not in by_name]
+    by_place = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed)
+
+    def call(tensor: torch.Tensor, *others: Any) -> Any:
+        named = {key: value for key, value in zip(_ALSO, others, strict=True) if key in by_name}
+        return pool(tensor, *others[:by_place], **named)
+
+    return call
 
 
 def _wide(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
 
 
-def _by_name(tensor: torch.Tensor, pool: PoolName, mask: torch.Tensor | None) -> torch.Tensor:
-    if tensor.ndim <= 2:
-        return tensor.reshape(len(tensor), -1)
-    if pool == "none":
-        if mask is not None and tensor.ndim == 3 and tensor.shape[1] == mask.shape[1] and not mask.all():
-            raise PoolError('would be flattened with its padding by pool="none"; use pool="tokens" or "cls"')
-        return tensor.reshape(len(tensor), -1)
-    if tensor.ndim > 3:
-        if pool != "mean":
-            raise PoolError(f'returns shape {tuple(tensor.shape)}, which has no tokens for pool="{pool}"')
-        if mask is not None and not mask.all():
-            raise _unmasked(tensor, mask)
-        return tensor.mean(dim=tuple(range(2, tensor.ndim)))
-    valid = _valid(tensor, pool, mask)
-    if pool == "cls":
-        return tensor[:, 0] if valid is None else tensor[torch.arange(len(tensor)), valid.int().argmax(dim=1)]
-    if valid is None:
-        return tensor.mean(dim=1)
-    kept = torch.where(valid[:, :, None], tensor, 0)  # not times 0: padding may hold NaN or inf
-    return kept.sum(dim=1) / valid.sum(dim=1, keepdim=True)
+def _flattened(
+    tensor: torch.Tensor, layout: Layout, mask: torch.Tensor | None, any_order: bool
+) -> torch.Tensor:
+    if mask is not None and not mask.all():
+        raise PoolError('would be flattened with its padding by pool="none"; use pool="tokens" or "cls"')
+    if not layout.examples_first:
+        tensor = layout.arranged(tensor)
+    elif any_order and tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.reshape(len(tensor), -1)
 
 
-def _valid(tensor: torch.Tensor, pool: PoolName, mask: torch.Tensor | None) -> torch.Tensor | None:
-    """The mask as booleans (n, tokens), once it fits the tensor (n, tokens, features)."""
+def _averaged(
+    arranged: torch.Tensor, shape: tuple[int, ...], pool: PoolName, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """(n, positions..., features) to (n, features)."""
+    if arranged.ndim == 2:
+        return arranged
+    if arranged.ndim > 3 and pool != "mean":
+        raise PoolError(f'returns shape {shape}, which has no tokens for pool="{pool}"')
     if mask is None:
         if pool == "tokens":
-            raise PoolError('cannot be pooled by "tokens": the batch holds no attention mask')
-        return None
-    if mask.shape != tensor.shape[:2]:
-        raise _unmasked(tensor, mask)
-    valid = mask.to(tensor.device) != 0
+            raise PoolError('cannot be pooled by "tokens": the batch holds no attention mask for it')
+        return arranged[:, 0] if pool == "cls" else arranged.mean(dim=tuple(range(1, arranged.ndim - 1)))
+    if mask.shape != arranged.shape[:-1]:
+        raise unmasked(shape, mask)
+    valid = mask.to(arranged.device) != 0
     if not valid.any(dim=1).all():
         raise PoolError("meets an example without any valid token in the attention mask")
-    return valid
-
-
-def _unmasked(tensor: torch.Tensor, mask: torch.Tensor) -> PoolError:
-    return PoolError(
-        f"returns shape {tuple(tensor.shape)}, which the attention mask {tuple(mask.shape)} does not fit; "
-        "give pool= a callable, or attention_mask=None to take every position"
-    )
+    if pool == "cls":
+        return arranged[torch.arange(len(arranged)), valid.int().argmax(dim=1)]
+    kept = torch.where(valid[:, :, None], arranged, 0)  # not times 0: padding may hold NaN or inf
+    return kept.sum(dim=1) / valid.sum(dim=1, keepdim=True)
 
 
 def check_pool(function: str, pool: Any) -> Pool:

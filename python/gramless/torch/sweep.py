@@ -6,7 +6,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -19,13 +19,14 @@ from torch import nn
 from .. import _arrays, _core, _sums
 from .._alignment import NO_HSIC, aligned
 from .._device.hsic import layer_sums
+from .._layouts import Layouts
 from .._sweep import matrix_values
 from ..kernels import Estimator, Kernel
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
 from ._shards import all_rows, check_layers, merged
 from .batches import BatchReader, length
-from .comparison import ModelComparison
+from .comparison import ModelComparison, left_out_text
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
 from .pooling import Pool, Rows
@@ -54,6 +55,7 @@ class Plan:
     checkpoint: str | Path | None = None
     ranks: Ranks | None = None  # the processes that have batches of their own
     process_group: Any = None
+    layouts: Layouts = field(default_factory=lambda: Layouts(FUNCTION, None))  # given by the user
 
 
 @dataclass
@@ -69,14 +71,14 @@ class Side:
         """The layers of one batch. On CPUs pictures go in with channels last, for which torch has the faster
         convolutions; a model that fails on that, in a view() perhaps, gets them as they are.
         """
-        mask, rows = reader.mask(batch), reader.rows(batch)
+        masks, rows = reader.masks(batch), reader.rows(batch)
         if self.channels_last:
             run = partial(reader.run, self.model, pictures_last=True)
             try:
-                return self.recorder.record(run, batch, mask, rows)
+                return self.recorder.record(run, batch, masks, rows)
             except RuntimeError:
                 self.channels_last = False
-        return self.recorder.record(partial(reader.run, self.model), batch, mask, rows)
+        return self.recorder.record(partial(reader.run, self.model), batch, masks, rows)
 
 
 @dataclass
@@ -95,6 +97,7 @@ def compared(
     batches = _recorded(sides, loaders, device, plan)
     total = length(loaders[0]) or 1
     outcome = (_minibatch if plan.method == "minibatch" else _exact)(sides, batches, total, plan)
+    _warn_of_left_out(sides)
     names = [side.recorder.names for side in (sides[0], sides[-1])]
     constant = [
         f"{name!r} of {side.recorder.owner}"
@@ -110,6 +113,16 @@ def compared(
             stacklevel=3,
         )
     return ModelComparison(outcome.matrix, names[0], names[1], _settings(sides, outcome, plan))
+
+
+def _warn_of_left_out(sides: Sequence[Side]) -> None:
+    """Say once which layers were left out, and why."""
+    texts = {
+        side.recorder.owner: left_out_text(side.recorder.left_out) for side in sides if side.recorder.left_out
+    }
+    if texts:
+        which = "; ".join(f"{owner}: {text}" for owner, text in texts.items())
+        warnings.warn(f"{FUNCTION}: layers are left out of {which}", UserWarning, stacklevel=4)
 
 
 def _settings(sides: Sequence[Side], outcome: _Outcome, plan: Plan) -> dict[str, Any]:

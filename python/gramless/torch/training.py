@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from .._layouts import LayoutLike, Layouts
 from ..hsic import cka
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
-from .batches import BatchReader, Forward, Where
+from .batches import BatchReader, Forward
 from .hooks import Recorder
 from .layers import Layers, bare, select
+from .masks import MaskWhere
 from .models import placed
 from .pooling import Pool, check_pool
 from .tensors import moved
@@ -33,7 +35,7 @@ class TrainingCKA:
         Their activations are kept and compared on the CPU: a GPU that trains has no memory to spare.
     start: another model of the same layers to compare with, such as a checkpoint; None is the model now.
     every: calls with a step that is no multiple of it do nothing.
-    layers, pool, forward, attention_mask, kernel, estimator, and errors: as in `compare_models`.
+    layers, pool, layout, forward, attention_mask, kernel, estimator, and errors: as in `compare_models`.
 
     steps, layers: what was looked at; matrix: (len(steps), len(layers)). Raghu et al. 2017, arXiv:1706.05806,
     looked at training so, with another index.
@@ -63,8 +65,9 @@ class TrainingCKA:
         kernel: KernelLike = "linear",
         estimator: Estimator = "unbiased",
         pool: Pool = "mean",
+        layout: LayoutLike = None,
         forward: Forward = None,
-        attention_mask: Where = "attention_mask",
+        attention_mask: MaskWhere = "attention_mask",
     ) -> None:
         every = _as_integer("every", every)
         if every < 1:
@@ -75,7 +78,7 @@ class TrainingCKA:
             BatchReader(FUNCTION, forward, attention_mask, None),
         )
         self._model, self._batches, self._wanted = bare(model), list(batches), layers
-        self._every = every
+        self._every, self._layouts = every, Layouts(FUNCTION, layout)
         if not self._batches:
             raise ValueError(f"{FUNCTION}: batches is empty")
         self.steps: list[int] = []
@@ -119,13 +122,15 @@ class TrainingCKA:
     def _rows(self, owner: str, model: nn.Module) -> tuple[list[str], list[npt.NDArray[Any]]]:
         """Names and rows of every layer over all batches."""
         wanted = select(FUNCTION, owner, model, self._wanted, "layers")
-        recorder = Recorder(FUNCTION, owner, model, wanted, self._pool, self._wanted is None)
+        recorder = Recorder(FUNCTION, owner, model, wanted, self._pool, self._layouts)
+        self._layouts.check_used(recorder.candidates)
+        self._reader.check_masks(recorder.candidates)
         with placed(FUNCTION, [model], None) as device, recorder.running():
             found = []
             for given in self._batches:
                 batch = moved(given, device)
-                mask, rows = self._reader.mask(batch), self._reader.rows(batch)
-                found.append(recorder.record(partial(self._reader.run, model), batch, mask, rows))
+                masks, rows = self._reader.masks(batch), self._reader.rows(batch)
+                found.append(recorder.record(partial(self._reader.run, model), batch, masks, rows))
         return recorder.names, [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 

@@ -1,0 +1,47 @@
+"""Patterns of layer names: * stays within one level, ** crosses dots. Knows no models, no files."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    special = r"\*\*\.|\*\*|\*|\?|\[!?\]?[^\]]*\]"
+    translated, end = "", 0
+    for found in re.finditer(special, pattern):
+        translated += re.escape(pattern[end : found.start()]) + _translated(found[0])
+        end = found.end()
+    try:
+        return re.compile(translated + re.escape(pattern[end:]), re.DOTALL)
+    except re.error:  # brackets that are no set of characters
+        return re.compile(re.escape(pattern))
+
+
+def _translated(token: str) -> str:
+    if token.startswith("["):
+        inner = token[1:-1].replace("\\", r"\\")
+        return f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
+    return {"**.": r"(?:.*\.)?", "**": ".*", "*": r"[^.]*", "?": "[^.]"}[token]
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether the whole name has the pattern: * any part of one level, ** any levels, ? and [abc] one letter.
+
+    >>> matches("blocks.0", "blocks.*"), matches("blocks.0.mlp", "blocks.*")
+    (True, False)
+    >>> matches("blocks.0.mlp", "blocks.**"), matches("mlp", "**.mlp")
+    (True, True)
+    """
+    return name == pattern or _expression(pattern).fullmatch(name) is not None
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether the pattern has the name or that of a module around it.
+
+    >>> covers("encoder", "encoder.layers.0"), covers("encoder", "encoders.0")
+    (True, False)
+    """
+    levels = name.split(".")
+    return any(matches(".".join(levels[:count]), pattern) for count in range(1, len(levels) + 1))

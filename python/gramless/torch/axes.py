@@ -1,0 +1,153 @@
+"""What the dimensions of a tensor count: examples, features or positions. Knows no operations, no modules.
+
+A dimension is a tuple of factors, outermost first, for reshaping merges and splits them; a dimension of
+size 1 has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import TypeAlias
+
+EXAMPLES, FEATURES, POSITIONS = "N", "C", "L"
+
+
+class Axis:
+    """One factor of a dimension; its role is None until an operation tells.
+
+    entry: the axis is one of a batch's own tensors, so two of them are not taken for the same.
+    """
+
+    __slots__ = ("_parts", "_role", "_same", "entry", "parent", "size")
+
+    def __init__(
+        self, size: int, role: str | None = None, entry: bool = False, parent: Axis | None = None
+    ) -> None:
+        self.size, self.entry, self.parent = size, entry, parent
+        self._role, self._same = role, None  # type: str | None, Axis | None
+        self._parts: dict[int, tuple[Axis, Axis]] = {}
+
+    @property
+    def root(self) -> Axis:
+        """The axis that stands for all that are known to be the same."""
+        axis = self
+        while axis._same is not None:
+            axis = axis._same
+        return axis
+
+    @property
+    def role(self) -> str | None:
+        root = self.root
+        if root._role is None and root.parent is not None:
+            inherited = root.parent.role
+            return None if inherited == EXAMPLES else inherited  # a part of the examples is not all of them
+        return root._role
+
+    def settle(self, role: str | None) -> None:
+        """Give the axis its role, unless it has one."""
+        if self.role is None:
+            self.root._role = role
+
+    def split(self, outer: int) -> tuple[Axis, Axis]:
+        """The axis as (outer, inner); the same two objects whenever it is split alike."""
+        root = self.root
+        if outer not in root._parts:
+            root._parts[outer] = Axis(outer, parent=root), Axis(root.size // outer, parent=root)
+        return root._parts[outer]
+
+    def same_as(self, other: Axis) -> None:
+        """Take both for one axis, unless both are a batch's own."""
+        a, b = self.root, other.root
+        if a is not b and not (a.entry and b.entry):
+            a._same, b.entry = b, a.entry or b.entry
+            b.settle(a._role)
+
+
+Dimension: TypeAlias = tuple[Axis, ...]
+Dims: TypeAlias = tuple[Dimension, ...]
+
+
+def fresh(size: int, role: str | None = None) -> Dimension:
+    return () if size == 1 else (Axis(size, role),)
+
+
+def role_of(dimension: Dimension) -> str | None:
+    """The one role of all factors of a dimension, else None."""
+    roles = {axis.role for axis in dimension}
+    return roles.pop() if len(roles) == 1 else None
+
+
+def viewed(dims: Dims, shape: Sequence[int]) -> Dims | None:
+    """The dimensions after a reshape to `shape`; None where the factors do not divide so.
+
+    >>> [role_of(d) for d in viewed(((Axis(4, "N"),), (Axis(6, "C"),)), (4, 2, 3))]
+    ['N', 'C', 'C']
+    """
+    left = [axis for dimension in dims for axis in dimension]
+    if 0 in shape or prod(axis.size for axis in left) != prod(shape):
+        return None
+    found = []
+    for size in shape:
+        factors: list[Axis] = []
+        while size > 1:
+            axis = left.pop(0)
+            if size % axis.size == 0:
+                factors.append(axis)
+                size //= axis.size
+            elif axis.size % size == 0:
+                outer, inner = axis.split(size)
+                factors.append(outer)
+                left.insert(0, inner)
+                size = 1
+            else:
+                return None
+        found.append(_joined(factors))
+    return tuple(found)
+
+
+def _joined(factors: list[Axis]) -> Dimension:
+    """The factors, with the two parts of one axis side by side made that axis again."""
+    found: list[Axis] = []
+    for axis in factors:
+        found.append(axis)
+        while len(found) > 1:
+            parent = found[-2].parent
+            if parent is None or parent._parts.get(found[-2].size) != (found[-2], found[-1]):
+                break
+            found[-2:] = [parent]
+    return tuple(found)
+
+
+def combined(shape: Sequence[int], operands: Sequence[Dims]) -> Dims:
+    """The dimensions of an elementwise operation's result, by broadcasting."""
+    found = []
+    for place in range(-len(shape), 0):
+        size = shape[place]
+        there = [dims[place] for dims in operands if len(dims) >= -place and dims[place]]
+        there = [dimension for dimension in there if prod(axis.size for axis in dimension) == size]
+        result = there[0] if there else fresh(size)
+        for dimension in there[1:]:
+            result = _agreed(result, dimension, size)
+        found.append(result)
+    return tuple(found)
+
+
+def _agreed(a: Dimension, b: Dimension, size: int) -> Dimension:
+    if [axis.size for axis in a] == [axis.size for axis in b]:
+        return tuple(_agreed_axis(x, y) for x, y in zip(a, b, strict=True))
+    roles_a, roles_b = role_of(a), role_of(b)
+    if roles_a == roles_b or all(axis.role is None for axis in b):
+        return a
+    return b if all(axis.role is None for axis in a) else fresh(size)
+
+
+def _agreed_axis(a: Axis, b: Axis) -> Axis:
+    if a.root is b.root:
+        return a
+    if a.role is not None and b.role is not None and a.role != b.role:
+        return Axis(a.size)  # two statements that exclude each other are none
+    known, other = (a, b) if a.role is not None else (b, a)
+    if known.role != EXAMPLES:  # examples spread forwards only: a length may equal their number
+        other.same_as(known)
+    return known

@@ -1,0 +1,58 @@
+"""The repeated blocks of a model: the members of its lists of modules. Runs nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from torch import nn
+
+_LISTS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+
+
+def blocks(named: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The blocks among named modules, in their order: the outermost members of lists that hold modules of
+    their own, a stage that repeats such members in a list being no block itself.
+
+    >>> net = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 3, enable_nested_tensor=False)
+    >>> list(blocks(dict(net.named_modules())))
+    ['layers.0', 'layers.1', 'layers.2']
+    """
+    members = {name: module for name, module in named.items() if _is_member(name, module, named)}
+    counts = Counter(type(module) for module in members.values())
+    candidates = {
+        name: module
+        for name, module in members.items()
+        if counts[type(module)] > 1 or isinstance(named[name.rpartition(".")[0]], nn.ModuleList)
+    }
+    stages = {
+        type(module) for name, module in candidates.items() if _repeats_members(name, candidates, named)
+    }
+    found: dict[str, nn.Module] = {}
+    for name, module in candidates.items():
+        inside = any(name.startswith(f"{other}.") for other in found)
+        if type(module) not in stages and not inside and module not in found.values():
+            found[name] = module
+    return found
+
+
+def _is_member(name: str, module: nn.Module, named: Mapping[str, nn.Module]) -> bool:
+    parent = named.get(name.rpartition(".")[0])
+    is_list = isinstance(module, _LISTS)
+    return bool(name) and isinstance(parent, _LISTS) and not is_list and any(True for _ in module.children())
+
+
+def _repeats_members(name: str, members: Mapping[str, nn.Module], named: Mapping[str, nn.Module]) -> bool:
+    """Whether one list inside a member holds two members of one type."""
+    inside = [
+        (other.rpartition(".")[0], type(module))
+        for other, module in members.items()
+        if other.startswith(f"{name}.")
+    ]
+    return any(count > 1 for count in Counter(inside).values())
+
+
+def holds_attention(found: Mapping[str, nn.Module]) -> bool:
+    """Whether blocks are a transformer's: they hold attention."""
+    kinds = {type(module).__name__.lower() for block in found.values() for module in block.modules()}
+    return any("attention" in kind or "attn" in kind for kind in kinds)

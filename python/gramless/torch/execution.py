@@ -1,0 +1,71 @@
+"""How forward passes are run while layers are recorded, and why a module may not run in them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+from .layers import Layer, named_layers
+from .masks import Masks
+
+NEVER_RAN = "never ran"
+
+
+@contextmanager
+def plain_execution() -> Iterator[None]:
+    """Every module runs as it is written, so that its hooks run: torch's fused path of attention is off, and
+    compiled modules run uncompiled. Both are put back on leaving.
+    """
+    mha = torch.backends.mha
+    with ExitStack() as undo:
+        undo.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+        mha.set_fastpath_enabled(False)
+        compiles = "torch._dynamo" in sys.modules  # or nothing is compiled, and the import takes seconds
+        if compiles and hasattr(torch.compiler, "set_stance"):  # torch 2.6
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
+
+
+def never_ran(layer: Layer, model: nn.Module) -> str:
+    """The reason for which a layer never ran, as far as it shows."""
+    named = named_layers(model)
+    levels = layer.name.split(".")
+    for count in range(len(levels), 0, -1):
+        module = named.get(".".join(levels[:count]))
+        if isinstance(module, torch.jit.ScriptModule):
+            return f"{NEVER_RAN} as a module: {'.'.join(levels[:count])!r} is compiled by torch.jit"
+    return NEVER_RAN
+
+
+def check_counts(
+    subject: str, layers: Sequence[Layer], counts: Mapping[int, int], before: Mapping[int, int]
+) -> None:
+    """Raises ValueError unless every layer ran as often as in the first batch; subject: "f: layer {}"."""
+    for layer in layers:
+        now, then = counts[id(layer.module)], before[id(layer.module)]
+        if now != then:
+            raise ValueError(
+                f"{subject.format(repr(layer.name))} ran {now} times in a batch but {then} times in the "
+                "first one"
+            )
+
+
+def shapes_key(
+    entries: Mapping[str, torch.Tensor], masks: Masks, rows: int | None, second: frozenset[str]
+) -> Hashable:
+    """What batches share whose layers have the same layouts and masks: all shapes but for the examples."""
+    shapes: list[tuple[object, ...]] = []
+    for name, tensor in entries.items():
+        if tensor.is_nested:
+            shapes.append((name, -1))
+            continue
+        shape = list(tensor.shape)
+        place = 1 if name in second else 0
+        if len(shape) > place and (rows is None or shape[place] == rows):
+            shape[place] = -1
+        shapes.append((name, *shape))
+    return tuple(shapes), tuple(masks.values), rows == 1, second

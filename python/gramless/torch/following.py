@@ -1,0 +1,170 @@
+"""One forward pass that is followed, to find the layout and the mask of every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .layouts import Layout, UnknownLayout, decide
+from .masks import Masks, Towers, entries_of
+from .outputs import PoolError, tensor_of, tensors_in
+from .tracing import Origin, Tracer
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How the output of one call of a module is read: its layout, if known, and the name of its mask."""
+
+    layout: Layout | None
+    mask: str | None
+
+
+class OtherExamples(BaseException):
+    """A module says which dimension of the batch is the examples, and it is another than was assumed. No
+    Exception, for a model may catch those.
+    """
+
+    def __init__(self, entries: frozenset[str]) -> None:
+        super().__init__(entries)
+        self.entries = entries
+
+
+@dataclass
+class _Running:
+    """A module that has been called and has not returned."""
+
+    module: nn.Module
+    given: Any
+    version: int | None
+    holds_layer: bool = False
+
+
+class Following:
+    """The state of a followed pass over one batch of `rows` examples; these are second in the entries of the
+    batch named in `second`.
+    """
+
+    def __init__(self, batch: Any, masks: Masks, rows: int | None, second: frozenset[str]) -> None:
+        self.tracer, self._rows, self._second = Tracer(), rows, second
+        self._entries = entries_of(batch)
+        self.tracer.enter(self._entries, _examples(self._entries, rows), second)
+        self._towers = Towers(masks, self._entries, self.tracer)
+        self._running: list[_Running] = []
+
+    def before(self, module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
+        """A module is called. Raises `OtherExamples` where its `batch_first` contradicts what was assumed,
+        and PoolError where the other entries of the batch contradict that.
+        """
+        tensors = tensors_in([inputs, options])
+        if not self._running:  # what a user's forward made of the batch outside of torch
+            new = {f"input {i}": t for i, t in enumerate(tensors) if self.tracer.origin(t) is None}
+            self.tracer.enter(new, self._rows if self._entries else _examples(new, self._rows))
+        self._towers.entered(tensors)
+        places = self.tracer.contradicted(module, [*inputs, *options.values()])
+        if places - self._second and places <= self._entries.keys():
+            self._check_others(module, places)
+            raise OtherExamples(places)
+        given = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
+        self._running.append(_Running(module, given, _version(given)))
+
+    def _check_others(self, module: nn.Module, places: frozenset[str]) -> None:
+        """Raises PoolError where another entry of the batch has its examples first, and as many."""
+        shape = self._entries[min(places)].shape
+        if shape[0] == shape[1]:
+            return
+        for name, tensor in self._entries.items():
+            if name not in places and tensor.ndim and len(tensor) == shape[0]:
+                raise PoolError(
+                    f"has batch_first={module.batch_first} and takes {tuple(shape)} for (tokens, batch, "
+                    f"features), but entry {name!r} of the batch has {shape[0]} examples, not "
+                    f"{shape[1]}; transpose the input in forward=, or correct batch_first"
+                )
+
+    def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[bool, bool]:
+        """A module has returned: whether a layer ran inside it, whether it returned its input unchanged."""
+        running = _Running(module, None, None)
+        while self._running:  # those above it were left by an exception that the model caught
+            running = self._running.pop()
+            if running.module is module:
+                break
+        if _is_recurrent(module) and isinstance(output[0], torch.Tensor) and running.given is not None:
+            self.tracer.declare_rnn(output[0], running.given, bool(module.batch_first))
+        unchanged = output is running.given and running.version == _version(output)
+        return running.holds_layer, unchanged and running.version is not None
+
+    def origin(self, output: Any) -> Origin | None:
+        """Where the tensor of a module's output comes from."""
+        found = tensor_of(output)
+        return self.tracer.origin(found) if isinstance(found, torch.Tensor) else None
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether the batch holds tensors, so that everything computed from it is known."""
+        return bool(self._entries)
+
+    def ran(self) -> None:
+        """A layer has run inside all modules that are running."""
+        for running in self._running:
+            running.holds_layer = True
+
+    def decide(
+        self,
+        name: str,
+        module: nn.Module,
+        tensor: torch.Tensor,
+        origin: Origin | None,
+        text: str | None,
+        final: bool,
+    ) -> Decision | None:
+        """How a layer's output is read; None where that is not known yet.
+
+        Raises PoolError where its examples or its mask are not found, `UnknownLayout` where there are two
+        readings and the pass is over.
+        """
+        layout: Layout | None
+        if text is not None:
+            same = origin is not None and len(origin.dims) == tensor.ndim
+            given = Layout.of_text(text, origin if same else None)
+            try:
+                given.check(tensor, self._rows)
+            except PoolError as error:
+                raise UnknownLayout(f"{error} with layout {text!r}") from None
+            layout = given
+        else:
+            layout = decide(module, tensor, origin, self._rows, final, name)
+        if layout is None:
+            return None
+        entries = frozenset[str]() if origin is None else origin.entries
+        return Decision(layout, self._towers.choose(name, tensor.shape, layout.positions, entries))
+
+    def decide_for_callable(
+        self, name: str, module: nn.Module, tensor: torch.Tensor, origin: Origin | None, text: str | None
+    ) -> Decision:
+        """The same for a pool that is a callable: it needs no layout, and a mask only where one fits."""
+        try:
+            return self.decide(name, module, tensor, origin, text, True) or Decision(None, None)
+        except UnknownLayout:
+            return Decision(None, self._towers.only(origin))
+        except PoolError:
+            return Decision(None, None)
+
+
+def _examples(entries: dict[str, torch.Tensor], rows: int | None) -> int | None:
+    """The number of examples: that of the first tensor where nothing else tells."""
+    lengths = [len(tensor) for tensor in entries.values() if tensor.ndim and not tensor.is_nested]
+    return rows if rows is not None or not lengths else lengths[0]
+
+
+def _is_recurrent(module: nn.Module) -> bool:
+    """nn.RNN, nn.LSTM, nn.GRU and their quantised twins."""
+    twin = type(module).__module__.startswith("torch.ao.") and hasattr(module, "hidden_size")
+    return isinstance(module, nn.RNNBase) or (twin and hasattr(module, "batch_first"))
+
+
+def _version(tensor: Any) -> int | None:
+    if not isinstance(tensor, torch.Tensor) or tensor.is_inference():
+        return None
+    return tensor._version

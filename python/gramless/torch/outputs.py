@@ -1,0 +1,100 @@
+"""The tensors in arguments and outputs, and the one an output stands for. Knows no layouts, no models."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+_PREFERRED = ("last_hidden_state", "hidden_states", "logits", "out", "pooler_output")
+
+
+class PoolError(ValueError):
+    """An output that cannot be pooled as asked; the message continues "layer 'x' ..."."""
+
+
+def tensor_of(output: Any) -> Any:
+    """The tensor that a module's output stands for: itself, or the first in a tuple, list, mapping or
+    dataclass. A packed sequence stands for itself.
+
+    In a mapping, ModelOutput or dataclass `last_hidden_state`, `hidden_states` (its last), `logits`, `out`
+    and `pooler_output` go before the others.
+
+    >>> tensor_of({"loss": torch.zeros(()), "logits": torch.ones(2, 3)}).shape
+    torch.Size([2, 3])
+    """
+    if isinstance(output, (torch.Tensor, PackedSequence)):
+        return output
+    whole, output = output, _fields(output)
+    if isinstance(output, Mapping):
+        for name in _PREFERRED:
+            if name in output and _has_tensor(output[name]):
+                value = output[name]
+                return tensor_of(value[-1] if isinstance(value, (tuple, list)) else value)
+        output = list(output.values())
+    if isinstance(output, Sequence) and not isinstance(output, (str, bytes)):
+        for value in output:
+            if _has_tensor(value):
+                return tensor_of(value)
+    raise PoolError(f"returns {type(whole).__name__} without a tensor inside")
+
+
+def _fields(value: Any) -> Any:
+    """A dataclass as a mapping; everything else as it is."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, (type, Mapping)):
+        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+    return value
+
+
+def _has_tensor(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.is_nested or value.ndim > 0
+    value = _fields(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return isinstance(value, (tuple, list)) and any(map(_has_tensor, value))
+
+
+def tensors_in(args: Any) -> list[torch.Tensor]:
+    """The tensors among arguments, those in lists and mappings included."""
+    if isinstance(args, torch.Tensor):
+        return [args]
+    if isinstance(args, dict):
+        args = tuple(args.values())
+    if isinstance(args, (tuple, list)):
+        return [tensor for argument in args for tensor in tensors_in(argument)]
+    return []
+
+
+def dense(output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The tensor of an output, and for sequences of several lengths its mask (examples, tokens): packed
+    sequences and nested tensors become (examples, tokens, features) with zeros behind each.
+
+    Raises PoolError for what is not a dense tensor of real numbers.
+    """
+    found = tensor_of(output)
+    if isinstance(found, PackedSequence):
+        padded, lengths = pad_packed_sequence(found, batch_first=True)
+        if padded.ndim != 3:
+            raise PoolError(f"returns a packed sequence of shape {tuple(found.data.shape)}")
+        return padded.detach(), _mask(lengths, padded)
+    tensor: torch.Tensor = found.detach()
+    if tensor.is_nested:
+        parts = tensor.unbind()
+        if not parts or any(part.ndim != 2 or part.shape[1] != parts[0].shape[1] for part in parts):
+            raise PoolError("returns a nested tensor that is not (examples, tokens, features)")
+        lengths = torch.tensor([len(part) for part in parts])
+        padded = torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True)
+        return padded, _mask(lengths, padded)
+    if tensor.layout is not torch.strided:
+        raise PoolError("returns a sparse tensor; only dense ones are understood")
+    if tensor.is_complex():
+        raise PoolError(f"returns {tensor.dtype}, which is no real number")
+    return (tensor.dequantize() if tensor.is_quantized else tensor), None
+
+
+def _mask(lengths: torch.Tensor, padded: torch.Tensor) -> torch.Tensor:
+    return torch.arange(padded.shape[1])[None] < lengths[:, None]

@@ -1,0 +1,315 @@
+"""compare_models reads the dimensions of every layer as its module means them, or refuses."""
+
+from __future__ import annotations
+
+import gramless
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gramless.torch import TrainingCKA, compare_models  # noqa: E402
+from torch import nn  # noqa: E402
+
+
+def quiet(*arguments, **options):
+    return compare_models(*arguments, progress=False, **options)
+
+
+def seeded(make, seed=0):
+    torch.manual_seed(seed)
+    return make()
+
+
+def random(*shape, seed=1):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Channels(nn.Module):
+    """(n, channels, height, width), then (n, height, width, channels)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc, self.act = nn.Conv2d(3, 16, 3, padding=1), nn.Linear(16, 32), nn.GELU()
+
+    def forward(self, x):
+        return self.act(self.fc(self.conv(x).permute(0, 2, 3, 1)))
+
+
+def test_features_of_pictures_are_where_the_module_has_them():
+    torch.manual_seed(0)
+    net, x = Channels(), torch.randn(64, 3, 8, 8)
+    with torch.no_grad():
+        maps = net.conv(x)
+        tokens = net.fc(maps.permute(0, 2, 3, 1))
+    expected = [maps.mean((2, 3)), tokens.mean((1, 2)), net.act(tokens).mean((1, 2))]
+    for layers in (["conv", "fc", "act"], None):
+        found = quiet(net, None, [x], layers=layers)
+        assert found.matrix == pytest.approx(gramless.cka_matrix([t.numpy() for t in expected]), abs=1e-6)
+    assert found.matrix[0, 1] == pytest.approx(0.9798, abs=5e-5)
+    minibatch = quiet(net, None, [x], method="minibatch")
+    assert minibatch.matrix == pytest.approx(found.matrix, abs=1e-6)
+
+
+def test_features_of_sequences_are_where_the_module_has_them():
+    """(n, channels, length) of Conv1d with as many channels as positions."""
+    net = seeded(lambda: nn.Sequential(nn.Conv1d(4, 12, 3, padding=1), nn.BatchNorm1d(12), nn.ReLU()))
+    x = random(40, 4, 12)
+    with torch.no_grad():
+        expected = gramless.cka_matrix(
+            [m(x).mean(2).numpy() for m in (net[:1].eval(), net[:2].eval(), net.eval())]
+        )
+    assert quiet(net, None, [x]).matrix == pytest.approx(expected, abs=1e-6)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, kind, batch_first):
+        super().__init__()
+        self.rnn, self.head, self.act = kind(8, 12, batch_first=batch_first), nn.Linear(12, 5), nn.Tanh()
+
+    def forward(self, x):
+        x = x if self.rnn.batch_first else x.transpose(0, 1)
+        return self.act(self.head(self.rnn(x)[0]))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("batch", [20, 16])
+def test_recurrent_layers_with_tokens_first(kind, batch):
+    """As many tokens as examples in a batch: no shape tells."""
+    x = random(80, 20, 8)
+    nets = [seeded(lambda first=first: Recurrent(kind, first)) for first in (False, True)]
+    found, expected = (quiet(net, None, list(x.split(batch))).matrix for net in nets)
+    assert found == pytest.approx(expected, abs=1e-6)
+    with torch.no_grad():
+        outputs = [nets[1].rnn(x)[0], nets[1].head(nets[1].rnn(x)[0]), nets[1](x)]
+    truth = gramless.cka_matrix([t.mean(1).numpy() for t in outputs])
+    assert expected == pytest.approx(truth, abs=1e-5)
+
+
+def test_batches_with_tokens_first_are_read_by_the_module_that_takes_them():
+    """Nothing but batch_first tells which of 20 and 20 the examples are."""
+    net = seeded(lambda: nn.Sequential(nn.Linear(8, 8), nn.LSTM(8, 12)))
+    batches = [batch.transpose(0, 1) for batch in random(80, 20, 8).split(20)]
+    first = seeded(lambda: nn.Sequential(nn.Linear(8, 8), nn.LSTM(8, 12, batch_first=True)))
+    found = quiet(net, None, batches, layers=["0", "1"])
+    expected = quiet(first, None, [batch.transpose(0, 1) for batch in batches], layers=["0", "1"])
+    assert found.matrix == pytest.approx(expected.matrix, abs=1e-6)
+    assert found.settings["examples"] == 80
+
+
+def test_a_module_and_a_batch_that_contradict_each_other_are_named():
+    x, labels = random(24, 10, 8), torch.arange(24)
+    with pytest.raises(ValueError, match=r"^compare_models: LSTM of model_a has batch_first=False") as error:
+        quiet(nn.LSTM(8, 12), None, [(x, labels)])
+    assert "entry '1' of the batch has 24 examples, not 10" in str(error.value)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_torch_encoders_with_tokens_first(norm_first):
+    x = random(16, 16, 8)
+
+    def make(batch_first):
+        layer = nn.TransformerEncoderLayer(8, 2, 16, 0.1, batch_first=batch_first, norm_first=norm_first)
+        return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    second, first = seeded(lambda: make(False)), seeded(lambda: make(True))
+    expected = quiet(first, None, [x], layers="leaves")
+    options = {"layers": "leaves", "forward": lambda model, batch: model(batch.transpose(0, 1))}
+    found = quiet(second, None, [x], **options)
+    assert found.layers_a == expected.layers_a
+    assert "layers.0.self_attn" in found.layers_a
+    assert found.matrix == pytest.approx(expected.matrix, abs=1e-5)
+    assert quiet(first, None, [x]).layers_a == ["layers.0", "layers.1"]
+
+
+class OpenCLIPBlock(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.ln_1, self.attn, self.mlp = nn.LayerNorm(8), nn.MultiheadAttention(8, 2), nn.Linear(8, 8)
+
+    def forward(self, x):
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False)[0]
+        return x + self.mlp(x)
+
+
+class Vision(nn.Module):
+    """Patches, class token, position embeddings, blocks of (tokens, batch, features)."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 2, 2)
+        self.token, self.position = nn.Parameter(torch.randn(8)), nn.Parameter(torch.randn(17, 8))
+        self.blocks = nn.Sequential(*(OpenCLIPBlock() for _ in range(2)))
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), 1, -1), x], 1) + self.position
+        return self.blocks(x.transpose(0, 1)).transpose(0, 1)[:, 0]
+
+
+def test_blocks_of_tokens_first_behind_a_vision_stem():
+    net, x = seeded(Vision), random(17, 3, 8, 8)  # 17 tokens, 17 examples
+    kept = {}
+    for name in ("0", "1"):
+        net.blocks.get_submodule(name).register_forward_hook(
+            lambda m, i, o, name=name: kept.update({name: o})
+        )
+    net.eval()(x)
+    expected = gramless.cka_matrix([kept[name].mean(0).detach().numpy() for name in ("0", "1")])
+    found = quiet(net, None, [x])
+    assert found.layers_a == ["blocks.0", "blocks.1"]
+    assert found.matrix == pytest.approx(expected, abs=1e-6)
+
+
+class Opaque(nn.Module):
+    """Does what no rule follows."""
+
+    def forward(self, x):
+        return torch.masked_select(x, x == x).view(x.shape) * 2
+
+
+def test_a_layer_with_two_readings_is_refused_with_the_choice():
+    net = nn.Sequential(nn.Linear(5, 5), Opaque())
+    x = random(30, 7, 5)
+    sentence = (
+        r"^compare_models: layer '1' of model_a returns shape \(30, 7, 5\), and neither its module nor the "
+        r"operations around it tell which dimension is examples, features and positions; give "
+        r"layout=\{'1': ...\} with \"NCL\" or \"NLC\"$"
+    )
+    for layers in (["1"], ["*"]):
+        with pytest.raises(ValueError, match=sentence):
+            quiet(net, None, [x], layers=layers)
+    values = net(x).detach()
+    for layout, axis in (("NLC", 1), ("NCL", 2)):
+        expected = gramless.cka(*(t.detach().numpy() for t in (net[0](x).mean(1), values.mean(axis))))
+        for given in ({"1": layout}, {"?": ["NHWC", "NLC"], "1": layout}, {"1": ["NHWC", layout]}):
+            if "?" in given and layout == "NCL":
+                continue  # the first entry that fits holds
+            found = quiet(net, None, [x], layers=["0", "1"], layout=given)
+            assert found.matrix[0, 1] == pytest.approx(expected, abs=1e-6)
+    assert quiet(net, None, [x], layout="NLC").matrix.shape == (2, 2)
+    watch = TrainingCKA(net, [x], layers=["1"], layout={"1": "NLC"})
+    assert watch(0)["1"] == pytest.approx(1)
+
+
+def test_layouts_that_make_no_sense_are_refused():
+    net, x = seeded(Channels), random(10, 3, 8, 8)
+    for layout in ("NHW", "NCCH", "nchw", "", 3):
+        with pytest.raises(ValueError, match="layout must have one capital letter for each dimension"):
+            quiet(net, None, [x], layout=layout)
+    with pytest.raises(
+        ValueError, match=r"layout\['con'\] is for no layer that is compared; these are 'conv'"
+    ):
+        quiet(net, None, [x], layout={"con": "NCHW"})
+    with pytest.raises(
+        ValueError, match="layout 'NLC' of 'fc' has 3 letters, but the layer has 4 dimensions"
+    ):
+        quiet(net, None, [x], layout={"fc": "NLC"})
+    with pytest.raises(
+        ValueError, match=r"layer 'fc' of model_a returns shape \(10, 8, 8, 32\) for a batch of 10"
+    ):
+        quiet(net, None, [x], layout={"fc": "HNWC"})
+
+
+def test_a_layout_overrides_the_module():
+    net, x = seeded(Channels), random(20, 3, 8, 8)
+    found = quiet(net, None, [x], layers=["conv", "fc"], layout={"conv": "NHWC"})
+    with torch.no_grad():
+        conv = net.conv(x)
+        expected = gramless.cka(
+            conv.mean((1, 2)).numpy(), net.fc(conv.permute(0, 2, 3, 1)).mean((1, 2)).numpy()
+        )
+    assert found.matrix[0, 1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_follows_tells_where_nothing_precedes():
+    """An activation on the input itself is read as the convolution behind it reads its input."""
+    net, x = nn.Sequential(nn.ReLU(), nn.Conv1d(6, 4, 1)), random(20, 6, 6)
+    found = quiet(net, None, [x])
+    expected = gramless.cka(x.relu().mean(2).numpy(), net(x).mean(2).detach().numpy())
+    assert found.matrix[0, 1] == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="layer '0' of model_a returns shape"):
+        quiet(nn.Sequential(nn.ReLU(), nn.Tanh()), None, [x])
+
+
+class Windows(nn.Module):
+    """Attention in windows: their number and the examples are one dimension."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.inner = nn.Conv2d(3, 6, 1), nn.Linear(6, 5)
+
+    def forward(self, x):
+        x = self.stem(x).permute(0, 2, 3, 1)
+        n, h, w, c = x.shape
+        x = x.view(n, h // 4, 4, w // 4, 4, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, c)
+        return self.inner(x)
+
+
+def test_windows_are_positions():
+    net, x = seeded(Windows), random(12, 3, 8, 8)
+    with torch.no_grad():
+        expected = gramless.cka(
+            *(t.numpy() for t in (net.stem(x).mean((2, 3)), net(x).view(12, 4, 16, 5).mean((1, 2))))
+        )
+    found = quiet(net, None, [x[:8], x[8:]])  # batches of different sizes
+    assert found.matrix[0, 1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_pool_callables_get_the_name_the_module_and_the_mask():
+    net, x = seeded(Channels), random(10, 3, 8, 8)
+    seen = []
+
+    def pool(tensor, name, module, mask):
+        seen.append((name, type(module), mask))
+        return tensor.flatten(1)
+
+    quiet(net, None, [x], layers=["conv", "fc"], pool=pool)
+    assert seen == [("conv", nn.Conv2d, None), ("fc", nn.Linear, None)]
+    callables = [
+        lambda t: t.flatten(1),
+        lambda t, axes=1: t.flatten(axes),
+        lambda t, mask: t.flatten(1),
+        lambda t, *, module: t.flatten(1),
+        lambda t, **others: t.flatten(len(others) - 2),
+        lambda x, layer, its_module, its_mask: t_of(x, layer, its_module),
+    ]
+
+    def t_of(x, layer, module):
+        assert (layer, type(module)) in (("conv", nn.Conv2d), ("fc", nn.Linear))
+        return x.flatten(1)
+
+    expected = quiet(net, None, [x], layers=["conv", "fc"], pool="none").matrix
+    for one in callables:
+        assert quiet(net, None, [x], layers=["conv", "fc"], pool=one).matrix == pytest.approx(
+            expected, abs=1e-9
+        )
+
+
+def test_batches_of_other_lengths_are_read_alike():
+    net = seeded(lambda: nn.Sequential(nn.Conv1d(4, 6, 3, padding=1), nn.ReLU()))
+    batches = [random(10, 4, length) for length in (6, 9, 6, 10)]
+    with torch.no_grad():
+        rows = [torch.cat([net[:k](batch).mean(2) for batch in batches]).numpy() for k in (1, 2)]
+    assert quiet(net, None, batches).matrix == pytest.approx(gramless.cka_matrix(rows), abs=1e-6)
+
+
+def test_one_example_in_a_batch():
+    net = seeded(Channels)
+    x = random(9, 3, 8, 8)
+    assert quiet(net, None, list(x.split(1))).matrix == pytest.approx(quiet(net, None, [x]).matrix, abs=1e-6)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_settings_of_torch_are_put_back_after_an_exception(error):
+    def fail(model, batch):
+        model(batch)
+        raise error("no more")
+
+    net = Channels()
+    with pytest.raises(error):
+        quiet(net, None, [random(8, 3, 8, 8)], forward=fail)
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    assert all(m.training for m in net.modules())
+    assert len(torch.utils._python_dispatch._get_current_dispatch_mode_stack()) == 0
