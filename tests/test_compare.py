@@ -127,9 +127,25 @@ def test_more_dimensions_are_flattened_with_a_note_or_pooled(tmp_path, saved):
     np.savez(tmp_path / "maps.npz", maps=maps)
     flattened = run("compare", tmp_path / "maps.npz", saved, "--csv", "-")
     assert "note: maps.npz: 1 layer has more than two dimensions and is flattened" in flattened.stderr
-    pooled = run("compare", tmp_path / "maps.npz", saved, "--csv", "-", "--pool", "mean", "--quiet")
+    mean = ("--pool", "mean", "--quiet")
+    pooled = run("compare", tmp_path / "maps.npz", saved, "--csv", "-", *mean, "--layout", "NCHW")
     expected = gramless.cka_matrix([maps.mean(axis=(2, 3))], list(np.load(saved).values()))
     np.testing.assert_array_equal(read_csv(pooled.stdout)[2], expected)
+    last = run("compare", tmp_path / "maps.npz", saved, "--csv", "-", *mean, "--layout", "m*=NHWC")
+    expected = gramless.cka_matrix([maps.mean(axis=(1, 2))], list(np.load(saved).values()))
+    np.testing.assert_array_equal(read_csv(last.stdout)[2], expected)
+
+
+def test_pooling_saved_layers_needs_their_layout(tmp_path, saved):
+    np.savez(tmp_path / "maps.npz", maps=np.zeros((40, 3, 2, 2)))
+    sentence = refused("compare", tmp_path / "maps.npz", saved, "--pool", "mean")
+    assert (
+        "layer 'maps' has shape (40, 3, 2, 2), and a file does not tell which dimension is features"
+        in sentence
+    )
+    assert "give --layout NCHW or NHWC, or maps=NCHW for this layer" in sentence
+    sentence = refused("compare", tmp_path / "maps.npz", saved, "--pool", "mean", "--layout", "NHW")
+    assert "--layout: layout must have one capital letter for each dimension" in sentence
 
 
 def test_different_row_counts_are_loud(tmp_path, saved):

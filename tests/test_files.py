@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gramless._layouts import Layouts
 from gramless.cli.files import as_matrices, check_rows, open_layers, printable
 from gramless.cli.formats import FileError, natural_key
 from hypothesis import HealthCheck, given, settings
@@ -154,7 +155,9 @@ def test_more_dimensions_are_flattened_as_a_view(tmp_path):
 def test_pooling_averages_positions_and_tokens():
     rng = np.random.default_rng(0)
     maps, tokens = rng.normal(size=(700, 3, 2, 2)), rng.normal(size=(700, 5, 4)).astype(np.float32)
-    matrices, _ = as_matrices({"maps": maps, "tokens": tokens}, "x.npz", pool="mean")
+    matrices, _ = as_matrices(
+        {"maps": maps, "tokens": tokens}, "x.npz", "mean", Layouts("f", ["NCHW", "NLC"])
+    )
     np.testing.assert_array_equal(matrices["maps"], maps.mean(axis=(2, 3)))
     np.testing.assert_array_equal(
         matrices["tokens"], tokens.mean(axis=1, dtype=np.float64).astype(np.float32)

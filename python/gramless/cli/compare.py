@@ -20,6 +20,7 @@ from rich.text import Text
 import gramless
 
 from .._files import DATA_SUFFIXES, check_output, write_file
+from .._layouts import Layouts
 from .._text import csv_text, printable
 from ..kernels import FORMULAS, Kernel, OfDistance
 from .files import as_matrices, check_rows, files_of, open_layers
@@ -53,8 +54,14 @@ class Comparison:
     type=click.Choice(["none", "mean"]),
     default="none",
     show_default=True,
-    help="More than two dimensions: flatten them, or average (n, tokens, features) over tokens and "
-    "(n, channels, height, width) over positions.",
+    help="More than two dimensions: flatten them, or average over positions, which --layout names.",
+)
+@click.option(
+    "--layout",
+    multiple=True,
+    metavar="[GLOB=]LETTERS",
+    help="What the dimensions of layers are: N examples, C features, other letters positions, such as NCHW "
+    "or NLC, for all layers or for those that match GLOB. Repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Draw a heatmap: .png, .pdf, .svg.")
 @click.option(
@@ -82,7 +89,9 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     if options["threads"]:
         gramless.set_num_threads(options["threads"])
     with one_sentence_errors():
-        layers_a, layers_b = _open(a, b, options["layers"], options["layers_b"], options["pool"], quiet)
+        layouts = _layouts(options["layout"])
+        globs = options["layers"], options["layers_b"]
+        layers_a, layers_b = _open(a, b, globs, options["pool"], layouts, quiet)
         labels = printable(a.name), printable((b or a).name)
         rows = check_rows((labels[0], layers_a), (labels[1], layers_b or {}))
         started = time.perf_counter()
@@ -147,17 +156,31 @@ def _check_outputs(
         require({"matplotlib": "matplotlib"}, "plot", "--out")
 
 
+def _layouts(options: Sequence[str]) -> Layouts:
+    """The layouts of --layout: LETTERS for all layers, GLOB=LETTERS for some."""
+    found: dict[str, list[str]] = {}
+    for option in options:
+        glob, _, letters = option.rpartition("=")
+        found.setdefault(glob or "**", []).append(letters)
+    return Layouts("--layout", {glob: found[glob] for glob in sorted(found, key="**".__eq__)})
+
+
 def _open(
-    a: Path, b: Path | None, globs: Sequence[str], globs_b: Sequence[str], pool: str, quiet: bool
+    a: Path,
+    b: Path | None,
+    globs: tuple[Sequence[str], Sequence[str]],
+    pool: str,
+    layouts: Layouts,
+    quiet: bool,
 ) -> tuple[dict[str, Array], dict[str, Array] | None]:
     """The layers of A and of B as matrices; None for B if it is A itself."""
-    opened = [(a, globs)]
-    if b is not None or globs_b:
-        opened.append((b or a, globs_b or globs))
+    opened = [(a, globs[0])]
+    if b is not None or globs[1]:
+        opened.append((b or a, globs[1] or globs[0]))
     sides = []
     for path, wanted in opened:
         where = printable(path.name)
-        matrices, folded = as_matrices(open_layers(path, wanted), where, pool)
+        matrices, folded = as_matrices(open_layers(path, wanted), where, pool, layouts)
         if folded and not quiet:
             how = "averaged to (n, features)" if pool == "mean" else "flattened to (n, -1)"
             count = "1 layer has" if len(folded) == 1 else f"{len(folded)} layers have"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._layouts import COMMON, Layouts
 from .._text import distinct_printable, printable
 from .formats import Array, FileError, Openers, open_folder, open_npy, open_npz
 from .safetensors import open_safetensors
@@ -58,12 +59,12 @@ def select(names: Iterable[str], globs: Sequence[str], where: str) -> list[str]:
 
 
 def as_matrices(
-    layers: dict[str, Array], where: str, pool: str = "none"
+    layers: dict[str, Array], where: str, pool: str = "none", layouts: Layouts | None = None
 ) -> tuple[dict[str, Array], list[str]]:
     """Every layer as (examples, features), and the names of those that had more than two dimensions.
 
-    `pool="none"` flattens (n, ...) to (n, -1) as a view. `pool="mean"` averages (n, tokens, features) over
-    the tokens and (n, channels, height, width) over the positions, in chunks of rows.
+    `pool="none"` flattens (n, ...) to (n, -1) as a view. `pool="mean"` averages over positions, in chunks of
+    rows; which dimensions these are, layouts must say. Raises `FileError` where they do not.
     """
     matrices: dict[str, Array] = {}
     folded: list[str] = []
@@ -77,6 +78,16 @@ def as_matrices(
             matrices[name] = array
             continue
         folded.append(name)
+        layout = layouts.given(name, array.ndim) if layouts is not None else None
+        if layout is None and pool == "mean":
+            usual = COMMON.get(array.ndim, ("N...C",))
+            raise FileError(
+                f"{where}: layer {name!r} has shape {array.shape}, and a file does not tell which "
+                f"dimension is features: give --layout {' or '.join(usual)}, or {name}={usual[0]} for "
+                "this layer"
+            )
+        if layout is not None:
+            array = _arranged(array, layout)
         matrices[name] = _pooled(array) if pool == "mean" else _flattened(array)
     return matrices, folded
 
@@ -120,9 +131,16 @@ def _flattened(array: Array) -> Array:
     return array.reshape(len(array), -1)
 
 
+def _arranged(array: Array, layout: str) -> Array:
+    """The array as (examples, positions..., features), a view."""
+    positions = [place for place, letter in enumerate(layout) if letter not in "NC"]
+    return array.transpose([layout.index("N"), *positions, layout.index("C")])
+
+
 def _pooled(array: Array) -> Array:
-    axes = (1,) if array.ndim == 3 else tuple(range(2, array.ndim))
-    width = array.shape[2] if array.ndim == 3 else array.shape[1]
+    """The means of (examples, positions..., features) over positions."""
+    axes = tuple(range(1, array.ndim - 1))
+    width = array.shape[-1]
     dtype = np.float64 if array.dtype.kind in "iuf" and array.dtype.itemsize > 4 else np.float32
     means = np.empty((len(array), width), dtype)
     for start in range(0, len(array), ROWS_PER_POOLED_CHUNK):

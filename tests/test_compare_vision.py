@@ -1,0 +1,113 @@
+"""compare_models on models of torchvision and timm, built from their configurations: all layers of all stages
+against a pooling that finds the features another way: leaves by their type, blocks by their architecture.
+"""
+
+from __future__ import annotations
+
+import gramless
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gramless.torch import compare_models  # noqa: E402
+from torch import nn  # noqa: E402
+
+TORCHVISION = {
+    "resnet18": "NCHW",
+    "convnext_tiny": "NCHW",
+    "densenet121": "NCHW",
+    "efficientnet_b0": "NCHW",
+    "mobilenet_v3_small": "NCHW",
+    "regnet_y_400mf": "NCHW",
+    "swin_t": "NHWC",
+    "swin_v2_t": "NHWC",
+    "vit_b_32": "NLC",
+    "squeezenet1_0": "NCHW",
+}
+TIMM = {
+    "convnext_atto": "NCHW",
+    "swin_tiny_patch4_window7_224": "NHWC",
+    "mixer_s32_224": "NLC",
+    "vit_tiny_patch16_224": "NLC",
+    "resmlp_12_224": "NLC",
+    "poolformer_s12": "NCHW",
+    "coatnet_nano_rw_224": "NCHW",
+    "cait_xxs24_224": "NLC",
+    "focalnet_tiny_srf": "NCHW",
+    "repvgg_a0": "NCHW",
+}
+EXAMPLES = 12
+LAST, SECOND = (nn.Linear, nn.LayerNorm), (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
+
+
+def position_axes(module, shape, block_layout):
+    """The axes to average over: by the type of a leaf; blocks by what is known of the architecture."""
+    if type(module) in LAST:
+        return tuple(range(1, len(shape) - 1))
+    if isinstance(module, SECOND):
+        return tuple(range(2, len(shape)))
+    return tuple(place for place, letter in enumerate(block_layout) if letter not in "NC")
+
+
+def wanted(model):
+    """Leaves that type tells, and the blocks."""
+    from gramless.torch.blocks import blocks
+
+    named = dict(model.named_modules())
+    leaves = {name: m for name, m in named.items() if type(m) in LAST or isinstance(m, SECOND)}
+    return leaves, {name: m for name, m in blocks(named).items() if name not in leaves}
+
+
+def independent(model, images, block_layout):
+    """{name: rows} of every layer that runs once with the examples in its first dimension."""
+    leaves, stages = wanted(model)
+    outputs: dict[str, list] = {}
+
+    def hook(name):
+        return lambda module, inputs, output: outputs.setdefault(name, []).append(output.clone())
+
+    handles = [m.register_forward_hook(hook(name)) for name, m in (leaves | stages).items()]
+    with torch.no_grad():
+        model.eval()(images)
+    for handle in handles:
+        handle.remove()
+    rows = {}
+    for name, found in outputs.items():
+        shape = found[0].shape
+        fits = name in leaves or len(shape) == len(block_layout)
+        if len(found) == 1 and len(shape) > 1 and shape[0] == len(images) and fits:
+            axes = position_axes((leaves | stages)[name], shape, block_layout)
+            rows[name] = (found[0].mean(axes) if axes else found[0]).flatten(1).numpy()
+    return rows
+
+
+def check(model, block_layout, size):
+    images = torch.randn(EXAMPLES, 3, size, size, generator=torch.Generator().manual_seed(0))
+    expected = independent(model, images, block_layout)
+    assert len(expected) > 10
+    names = list(expected)
+    found = compare_models(model, None, [images], layers=names, progress=False)
+    truth = gramless.cka_matrix([expected[name] for name in names])
+    assert found.layers_a == names
+    assert np.nanmax(np.abs(found.matrix - truth)) < 1e-3
+    assert compare_models(model, None, [images], progress=False).matrix.shape[0] > 3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_models_of_torchvision(name):
+    models = pytest.importorskip("torchvision", exc_type=ImportError).models
+    torch.manual_seed(0)
+    check(models.get_model(name, weights=None), TORCHVISION[name], 224)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", TIMM)
+def test_models_of_timm(name):
+    timm = pytest.importorskip("timm", exc_type=ImportError)
+    torch.manual_seed(0)
+    model = timm.create_model(name, pretrained=False)
+    check(model, TIMM[name], model.pretrained_cfg["input_size"][1])
