@@ -186,7 +186,7 @@ def test_a_constant_layer_is_nan_with_one_warning(tmp_path, layers):
     result = run("compare", tmp_path / "B.npz", "--csv", "-")
     assert result.exit_code == 0
     assert result.stderr.count("warning: ") == 1
-    assert "not defined for layer 'dead' of B.npz, whose HSIC" in result.stderr
+    assert "(layer 'dead' of B.npz: its rows are constant, or equal but for one)" in result.stderr
     assert np.isnan(read_csv(result.stdout)[2][3]).all()
 
 

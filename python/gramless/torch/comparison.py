@@ -177,8 +177,8 @@ class ModelComparison:
 def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None = None) -> str:
     """Layers with the reasons why they were left out, together by reason; most: names shown of each.
 
-    >>> left_out_text({"a": "never ran", "b": "never ran", "c": "returns str without a tensor inside"}, 1)
-    "'a' and 1 more (never ran), 'c' (returns str without a tensor inside)"
+    >>> left_out_text({"a": "never ran", "b": "never ran", "c": "never ran", "d": "returns str"}, 2)
+    "'a', 'b' and 1 more (never ran), 'd' (returns str)"
     """
     reasons = left_out if isinstance(left_out, Mapping) else dict.fromkeys(left_out, "")
     together: dict[str, list[str]] = {}
