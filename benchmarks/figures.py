@@ -51,7 +51,12 @@ def draw_errors(axes: Axes, panel: dict[str, Any]) -> None:
     axes.set_yscale("log")
     axes.set_title(panel["title"], fontsize=10)
     axes.set_xlabel(
-        {"offset": "added to every value", "width": "features"}.get(panel["against"], panel["against"])
+        {
+            "offset": "added to every value",
+            "width": "features",
+            "unit": "every value times",
+            "outlier": "one value",
+        }.get(panel["against"], panel["against"])
     )
     axes.set_ylabel("error" if panel["against"] != "temperature" else "error / length of the gradient")
     axes.legend(fontsize=7)
@@ -110,6 +115,8 @@ def main() -> None:
     accuracy = json.loads((RESULTS / "accuracy.json").read_text())
     draw_accuracy(accuracy, ("offset",), "error_offset.png")
     draw_accuracy(accuracy, ("width",), "error_width.png")
+    draw_accuracy(accuracy, ("unit",), "error_unit.png")
+    draw_accuracy(accuracy, ("outlier",), "error_outlier.png")
     draw_accuracy(accuracy, ("temperature",), "error_temperature.png")
     if not (RESULTS / "costs.json").exists():
         return
