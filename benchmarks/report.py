@@ -41,6 +41,17 @@ OWN_TABLES = {
     "sixteen_bits": section_tables.sixteen_bits,
     "beside": section_tables.beside,
 }
+OPENINGS = {
+    "linear": "numpy and torch eager make three products of features.",
+    "rbf": "Centred Grams are those of the code that came with Kornblith et al. 2019.",
+    "linear_sweeps": "numpy and torch eager make one product of all features of all layers.",
+    "training": "Two views of images of 16 x 16 through a small network, NT-Xent with D 128, backward, an "
+    "update. Memory is of the whole step.",
+    "models": "EfficientNet-Lite0 with -Lite1, 18 x 23 layers, images of 128 x 128 in batches of 64. Others "
+    "take images as they come, we with channels last; what is compared is flattened, except where it says "
+    "means. Errors are against float64, on 128 images.",
+    "beside": "Right before every call, threads of the other library have worked in the same process.",
+}
 README_ROWS = (
     "rbf-8192-128",
     "rbf-8192-512",
@@ -177,6 +188,8 @@ def part(name: str, results: Entry) -> list[str]:
     """One section of the page."""
     problems = [problem for problem in results["problems"] if was_timed(problem) or not problem["timed"]]
     lines = [f"## {results['title']}", ""]
+    if name in OPENINGS:
+        lines += [OPENINGS[name], ""]
     if name == "costs":
         return [*lines, "The curves are in [what it costs](explanation/numerics.md#what-it-costs).", ""]
     lines += [*OWN_TABLES.get(name, table)(problems), ""]
