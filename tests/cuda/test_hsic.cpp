@@ -83,6 +83,62 @@ TEST(hsic_says_what_is_wrong) {
   CHECK(hsic(task, nullptr, nullptr) != nullptr && hsic_scratch_bytes(task) == 0);
 }
 
+// exp(-|x_i - x_j| / sigma), from differences of rows.
+std::vector<double> laplace_gram(const DeviceMatrix& x, double sigma) {
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < x.rows(); i++)
+    for (std::int64_t j = 0; j < x.rows(); j++) {
+      double sum = 0;
+      for (std::int64_t k = 0; k < x.cols(); k++) sum += std::pow(x.value(i, k) - x.value(j, k), 2);
+      values.push_back(std::exp(-std::sqrt(sum) / sigma));
+    }
+  return values;
+}
+
+double unbiased_hsic_of(const std::vector<double>& a, const std::vector<double>& b, std::size_t rows) {
+  const double n = static_cast<double>(rows);
+  double products = 0, row_products = 0, total_a = 0, total_b = 0;
+  for (std::size_t i = 0; i < rows; i++) {
+    double row_a = 0, row_b = 0;
+    for (std::size_t j = 0; j < rows; j++) {
+      if (i == j) continue;
+      products += a[i * rows + j] * b[i * rows + j];
+      row_a += a[i * rows + j];
+      row_b += b[i * rows + j];
+    }
+    row_products += row_a * row_b;
+    total_a += row_a;
+    total_b += row_b;
+  }
+  return (products + total_a * total_b / ((n - 1) * (n - 2)) - 2 / (n - 2) * row_products) / (n * (n - 3));
+}
+
+// Clusters of rows 1e-4 apart, and a bandwidth that sees nothing else.
+TEST(laplace_knows_the_distances_of_near_rows) {
+  use_schedule(0);
+  for (const Dtype dtype : {Dtype::float32, Dtype::float64}) {
+    Layers layers = layers_of(dtype, 140, 40, 20, 3);
+    const auto noise = normal_entries(5, 0);
+    layers.x = DeviceMatrix(dtype, 140, 40, [&](std::int64_t i, std::int64_t k) {
+      return std::sin(static_cast<double>(i % 5 * 41 + 3 * k)) + 1e-4 * noise(i, k);
+    });
+    HsicTask task;
+    task.x = layers.x.view();
+    task.y = layers.y.view();
+    task.kernel_x = {.formula = Laplace{}, .sigma = 1e-3};
+    task.kernel_y = {.formula = Laplace{}, .sigma = 5.0};
+    task.operand = default_operand(dtype, false);
+    const DeviceMemory values(3 * sizeof(double)), scratch(hsic_scratch_bytes(task));
+    task.values = values.as<double>();
+    CHECK(succeeded(hsic(task, scratch.as<char>(), nullptr)));
+    const std::vector<double> found = values.values<double>();
+    const std::vector<double> k = laplace_gram(layers.x, 1e-3), l = laplace_gram(layers.y, 5.0);
+    const double truth =
+        unbiased_hsic_of(k, l, 140) / std::sqrt(unbiased_hsic_of(k, k, 140) * unbiased_hsic_of(l, l, 140));
+    CHECK(std::abs(found[0] / std::sqrt(found[1] * found[2]) - truth) < (dtype == Dtype::float64 ? 1e-12 : 2e-6));
+  }
+}
+
 const std::vector<Shape> ragged = {{2, 1, 3}, {4, 1, 1}, {5, 33, 2}, {63, 31, 64}, {65, 100, 7}};
 const std::vector<Shape> around_tiles = {{127, 32, 65}, {128, 64, 1}, {129, 17, 33}, {257, 5, 40}};
 
