@@ -6,6 +6,7 @@ python -m benchmarks.figures
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -16,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .environment import RESULTS, ROOT
-from .tables import OURS, one_thread
+from .tables import OURS, Entry, floor, one_thread, quoted
 
 COLORS = {
     "gramless": "C0",
@@ -108,6 +109,31 @@ def draw_costs(found: dict[str, Any], names: tuple[str, ...], costs: tuple[str, 
             draw_cost(place, name, [p for p in found["problems"] if p["curve"] == name], cost)
     figure.tight_layout()
     figure.savefig(ROOT / "docs/images" / file, dpi=110)
+    plt.close(figure)
+
+
+def scaling_figure(problems: list[Entry], path: Path) -> None:
+    """Time and peak memory against n, log-log, the floor drawn in."""
+    points = sorted(problems, key=lambda problem: problem["n"])
+    figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    for name, colour in {OURS: "C0", "torch eager": "C1", "gramless.reference": "C2"}.items():
+        ones = [(p["n"], p["contenders"][name]) for p in points if name in p["contenders"]]
+        found = [(n, q[1]) for n, one in ones if (q := quoted(name, one))]
+        if found:
+            time_axes.plot(*zip(*found, strict=True), "o-", color=colour, label=name, ms=4)
+        memory = [(n, one["peak_bytes"] / 1e6) for n, one in ones if one.get("peak_bytes")]
+        if memory:
+            memory_axes.plot(*zip(*memory, strict=True), "o-", color=colour, label=name, ms=4)
+    floors = [floor(p, "all") for p in points]
+    time_axes.plot([p["n"] for p in points], floors, "k--", lw=1, label="floor (FMA peak)")
+    for axes, label in ((time_axes, "time (ms)"), (memory_axes, "peak memory above inputs (MB)")):
+        axes.set(xscale="log", yscale="log", xlabel="rows n", ylabel=label)
+        axes.xaxis.set_minor_formatter(plt.NullFormatter())
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.suptitle(f"RBF CKA of two representations, d = {points[0]['d']}, float32, sigma given")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
     plt.close(figure)
 
 

@@ -6,16 +6,12 @@ Measures nothing. What has not been measured is named as such.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 from . import section_tables
 from .environment import RESULTS, ROOT
+from .figures import scaling_figure
 from .plan import SECTIONS
 from .tables import (
     DATA,
@@ -224,31 +220,6 @@ def document(results: dict[str, Entry]) -> str:
     if shipping.exists():
         lines += shipping_tables(json.loads(shipping.read_text()))
     return "\n".join(lines).rstrip() + "\n"
-
-
-def scaling_figure(problems: list[Entry], path: Path) -> None:
-    """Time and peak memory against n, log-log, the floor drawn in."""
-    points = sorted(problems, key=lambda problem: problem["n"])
-    figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    for name, colour in {OURS: "C0", "torch eager": "C1", "gramless.reference": "C2"}.items():
-        ones = [(p["n"], p["contenders"][name]) for p in points if name in p["contenders"]]
-        found = [(n, q[1]) for n, one in ones if (q := quoted(name, one))]
-        if found:
-            time_axes.plot(*zip(*found, strict=True), "o-", color=colour, label=name, ms=4)
-        memory = [(n, one["peak_bytes"] / 1e6) for n, one in ones if one.get("peak_bytes")]
-        if memory:
-            memory_axes.plot(*zip(*memory, strict=True), "o-", color=colour, label=name, ms=4)
-    floors = [floor(p, "all") for p in points]
-    time_axes.plot([p["n"] for p in points], floors, "k--", lw=1, label="floor (FMA peak)")
-    for axes, label in ((time_axes, "time (ms)"), (memory_axes, "peak memory above inputs (MB)")):
-        axes.set(xscale="log", yscale="log", xlabel="rows n", ylabel=label)
-        axes.xaxis.set_minor_formatter(plt.NullFormatter())
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    figure.suptitle(f"RBF CKA of two representations, d = {points[0]['d']}, float32, sigma given")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
 
 
 def _readme_row(problem: Entry) -> str:
