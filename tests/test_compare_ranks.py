@@ -44,7 +44,7 @@ def check(rank, size, folder, **options):
 def refusals(rank):
     for own, layers, sentence in (
         (batches(0) if rank else [], ["0"], "needs a batch but process 0 has none"),
-        (batches(0), ["0"] if rank else ["2"], "must compare the same layers"),
+        (batches(0), ["0"] if rank else ["2"], "of process_group must have the same arguments, but layers"),
     ):
         try:
             world = distributed.group.WORLD

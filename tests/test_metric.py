@@ -156,6 +156,13 @@ def work(rank, size, file):
     pair = distributed.new_group([0, 1])
     if rank < 2:
         check(rank, 2, pair)
+    differing = CKAMetric(("linear", "rbf")[rank % 2])
+    differing.update(batch(0))
+    try:
+        differing.compute()
+        raise AssertionError("not refused")
+    except ValueError as error:
+        assert "CKAMetric.sync: every process must have the same kernel, but it is Linear()" in str(error)
     distributed.destroy_process_group()
 
 def check(rank, size, group):

@@ -139,6 +139,21 @@ def check_refusals(rank, world):
         NTXentLoss(gather_distributed=True)(rows, rows)
     with pytest.raises(ValueError, match=r"process 0 has \(3, 4\) and process 1 has \(4, 4\)"):
         SupConLoss(gather_distributed=True)(rows, torch.zeros(len(rows), dtype=torch.int64))
+    same = torch.randn(3, 4)
+    for losses, theirs, sentence in (
+        ((NTXentLoss, DCLLoss), same, "every process must have the same function"),
+        (
+            (NTXentLoss, NTXentLoss),
+            same.to((torch.bfloat16, torch.float16)[rank % 2]),
+            "the same dtype, but process 0 has bfloat16 and process 1 has float16",
+        ),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            losses[rank % 2](0.5, gather_distributed=True)(theirs, theirs)
+    with pytest.raises(
+        ValueError, match=r"the same temperature, but process 0 has 0.5 and process 1 has 0.25"
+    ):
+        CLIPLoss(0.5 / (1 + rank % 2), gather_distributed=True)(same, same)
     DCLWLoss(gather_distributed=True)(torch.eye(4) + rank, torch.eye(4))
     own = torch.randn(3, 4, requires_grad=True)
     loss = NTXentLoss(gather_distributed=True)(own, own * 2)

@@ -49,7 +49,8 @@ def problem_of(kernel: object, xs: Sequence[Any], ys: Sequence[Any] | None) -> P
     >>> problem_of("kernel", [np.ones((3, 2))], None)["shapes"]
     [[3, 2]]
     """
-    arrays = [_readable(layer) for layer in (*xs, *(ys or ()))]
+    layers = [*xs, *(ys or ())]
+    arrays = [_readable(layer) for layer in layers]
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         rows = max(1, HASHED_BYTES // (array.shape[1] * array.itemsize))
@@ -60,7 +61,7 @@ def problem_of(kernel: object, xs: Sequence[Any], ys: Sequence[Any] | None) -> P
         "kernel": repr(kernel),
         "layers": [len(xs), 0 if ys is None else len(ys)],
         "shapes": [list(array.shape) for array in arrays],
-        "dtypes": [array.dtype.name for array in arrays],
+        "dtypes": [_dtype_name(layer, array) for layer, array in zip(layers, arrays, strict=True)],
         "values": digest.hexdigest(),
     }
 
@@ -74,6 +75,11 @@ def _readable(layer: Any) -> npt.NDArray[Any]:
 
         tensor = tensor.view(torch.int16)
     return np.asarray(tensor.numpy())
+
+
+def _dtype_name(layer: Any, array: npt.NDArray[Any]) -> str:
+    """The layer's own, which is not that of the array where numpy has none."""
+    return str(layer.dtype).removeprefix("torch.") if _arrays.is_tensor(layer) else array.dtype.name
 
 
 def check_place(function: str, path: str | os.PathLike[str], kernel: Kernel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -33,8 +34,17 @@ class Processes(Protocol):
     size: int
     rank: int
 
+    def together(self) -> AbstractContextManager[None]:
+        """What fails within, in one process, fails in all of them."""
+
+    def agree(self, arguments: dict[str, Any]) -> None:
+        """Raises ValueError, in all processes, unless all have these arguments."""
+
     def share(self, value: Value) -> list[Value]:
-        """The values of all processes, in all of them."""
+        """The values of all processes, in all of them; where one has failed, its error."""
+
+    def poll(self) -> None:
+        """Raises the error of another process, if one has failed, within a long piece of work."""
 
     def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
         """In process 0 what processes 0, ..., owners - 1 hold; in the others nothing."""
@@ -48,8 +58,17 @@ class Alone:
 
     size, rank = 1, 0
 
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def agree(self, arguments: dict[str, Any]) -> None:
+        """It does."""
+
     def share(self, value: Value) -> list[Value]:
         return [value]
+
+    def poll(self) -> None:
+        """There is no other process."""
 
     def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
         yield own
@@ -64,8 +83,9 @@ class _Stages:
 
     STEPS = 10_000
 
-    def __init__(self, report: Report, bandwidths: int, parts: int = 1) -> None:
-        self._report, self._bandwidths, self.parts = report, bandwidths, parts
+    def __init__(self, report: Report, processes: Processes, bandwidths: int, parts: int = 1) -> None:
+        self._report, self._processes = report, processes
+        self._bandwidths, self.parts = bandwidths, parts
 
     def bandwidth(self, index: int) -> Callable[[int, int], None]:
         return self._within(index / (2 * self._bandwidths), 1 / (2 * self._bandwidths))
@@ -76,6 +96,7 @@ class _Stages:
 
     def _within(self, begin: float, share: float) -> Callable[[int, int], None]:
         def report(done: int, total: int) -> None:
+            self._processes.poll()
             if self._report is not None:
                 self._report(round(self.STEPS * (begin + share * done / total)), self.STEPS)
 
@@ -90,13 +111,13 @@ def matrix_values(
     estimator: Estimator,
     progress: Progress,
     checkpoint: str | os.PathLike[str] | None,
-    process_group: Any,
+    processes: Processes,
 ) -> HsicValues:
-    """HSIC of every pair of layers, in one go unless a checkpoint or a process group asks for parts."""
+    """HSIC of every pair of layers, in one go unless a checkpoint or several processes ask for parts."""
     kernel, estimator = as_kernel(kernel, function), as_estimator(estimator, function)
-    if checkpoint is None and process_group is None:
+    if checkpoint is None and isinstance(processes, Alone):
         return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
-    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, process_group)
+    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, processes)
 
 
 def swept_values(
@@ -107,25 +128,24 @@ def swept_values(
     estimator: Estimator,
     progress: Progress,
     checkpoint: str | os.PathLike[str] | None,
-    process_group: Any,
+    processes: Processes,
 ) -> HsicValues:
-    """`hsic_values`, resumed from `checkpoint` if that file exists, with the processes of `process_group`."""
+    """`hsic_values`, resumed from `checkpoint` if that file exists, shared among `processes`."""
     x = _arrays.describe_layers(function, "xs", xs)
     y = [] if ys is None else _arrays.describe_layers(function, "ys", ys)
     _arrays.check_enough_rows(function, "xs[0]", x[0], estimator)
     if y:
         _arrays.check_rows(function, "xs[0]", x[0], "ys[0]", y[0])
-    processes = _processes(function, process_group)
     check_places(function, processes, checkpoint, kernel)
     problem = problem_of(kernel, xs, ys)
-    _check_same(function, processes, problem)
+    processes.agree({"function": function, "estimator": estimator} | problem)
     file = None if checkpoint is None or processes.rank > 0 else Checkpoint(function, checkpoint, problem)
     state = _resumed(processes, file)
     report = core_progress(function, progress)
     try:
         kernels = _resolved(x + y, kernel, processes, state, file, report)
         sweep = _core.Sweep(x, y, kernels[: len(x)], kernels[len(x) :], estimator, "auto")
-        stages = _Stages(report, len(state.sigmas), sweep.parts)
+        stages = _Stages(report, processes, len(state.sigmas), sweep.parts)
         _add_parts(function, sweep, processes, state, file, stages)
     except BaseException:  # Ctrl-C too
         if file is not None:
@@ -133,6 +153,7 @@ def swept_values(
         raise
     if file is not None:
         file.finish(state)
+    processes.share(None)
     sums = processes.spread(state.summed[1] if processes.rank == 0 else None, sweep.sums_length)
     return HsicValues.of_core(sweep.values(sums), len(x), ys is None, _arrays.rows_of(x[0]))
 
@@ -140,19 +161,14 @@ def swept_values(
 def check_places(
     function: str, processes: Processes, checkpoint: str | os.PathLike[str] | None, kernel: Kernel
 ) -> None:
-    """Raise ValueError in all processes where process 0 cannot keep a sweep in `checkpoint`."""
-    refusal = None
+    """Raise ValueError where process 0 cannot keep a sweep in `checkpoint`, in all processes."""
     if checkpoint is not None and processes.rank == 0:
-        try:
-            check_place(function, checkpoint, kernel)
-        except ValueError as error:
-            refusal = str(error)
-    refusal = processes.share(refusal)[0]
-    if refusal is not None:
-        raise ValueError(refusal)
+        check_place(function, checkpoint, kernel)
+    processes.share(None)
 
 
-def _processes(function: str, process_group: Any) -> Processes:
+def processes_of(function: str, process_group: Any) -> Processes:
+    """The processes of a group of torch.distributed, or this one alone."""
     if process_group is None:
         return Alone()
     from .torch._ranks import Ranks
@@ -160,28 +176,13 @@ def _processes(function: str, process_group: Any) -> Processes:
     return Ranks(function, process_group)
 
 
-def _check_same(function: str, processes: Processes, problem: dict[str, Any]) -> None:
-    for rank, other in enumerate(processes.share(problem)):
-        for name, value in problem.items():
-            if other[name] != value:
-                raise ValueError(
-                    f"{function}: every process of process_group must compare the same layers, but {name} is "
-                    f"{value!r} in process {processes.rank} and {other[name]!r} in process {rank}"
-                )
-
-
 def _resumed(processes: Processes, file: Checkpoint | None) -> State:
-    """What process 0 reads; where it refuses, all do."""
-    state, refusal = State(), None
+    """What process 0 reads."""
+    state = State()
     if file is not None:
-        try:
-            state = file.read()
-            file.begin(state)
-        except ValueError as error:
-            refusal = str(error)
-    refusal, sigmas, done = processes.share((refusal, state.sigmas, state.summed[0]))[0]
-    if refusal is not None:
-        raise ValueError(refusal)
+        state = file.read()
+        file.begin(state)
+    sigmas, done = processes.share((state.sigmas, state.summed[0]))[0]
     return State(sigmas, (done, state.summed[1]))
 
 
@@ -197,7 +198,7 @@ def _resolved(
     code = encode(kernel)
     if not wants_median(code):
         return [code] * len(layers)
-    in_float64, stages = _arrays.computes_in_float64(layers), _Stages(report, len(layers))
+    in_float64, stages = _arrays.computes_in_float64(layers), _Stages(report, processes, len(layers))
     while len(state.sigmas) < len(layers):
         start = len(state.sigmas)
         mine, sigma = min(start + processes.rank, len(layers) - 1), np.nan
@@ -230,6 +231,7 @@ def _add_parts(
         own, owners = np.zeros(sweep.sums_length), min(processes.size, sweep.parts - first)
         if processes.rank < owners:
             sweep.add_part(first + processes.rank, own, stages.part(first + processes.rank))
+        processes.share(None)  # all parts are done before their sums move
         for of_part in processes.in_order(own, owners):
             done, sums = state.summed
             state.summed = (done + 1, sums + of_part)

@@ -10,7 +10,7 @@ from typing import Any
 from . import _arrays
 from ._alignment import aligned, why_no_hsic
 from ._sums import Floats, Progress, core_progress
-from ._sweep import matrix_values
+from ._sweep import matrix_values, processes_of
 from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel
 
 __all__ = ["cka_matrix", "hsic_matrix"]
@@ -48,14 +48,16 @@ def hsic_matrix(
     >>> hsic_matrix(layers).shape
     (3, 3)
     """
-    xs, ys = _layers("hsic_matrix", xs, ys)
-    if _is_followed("hsic_matrix", xs, ys, checkpoint, process_group):
-        from .torch import similarity
+    processes = processes_of("hsic_matrix", process_group)
+    with processes.together():
+        xs, ys = _layers("hsic_matrix", xs, ys)
+        if _is_followed("hsic_matrix", xs, ys, checkpoint, process_group):
+            from .torch import similarity
 
-        return similarity.hsic_matrix(xs, ys, kernel, estimator)
-    if _is_on_device("hsic_matrix", xs, ys, checkpoint, process_group):
-        return _on_device("hsic_matrix", xs, ys, kernel, estimator, progress, as_cka=False)
-    values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, process_group)
+            return similarity.hsic_matrix(xs, ys, kernel, estimator)
+        if _is_on_device("hsic_matrix", xs, ys, checkpoint, process_group):
+            return _on_device("hsic_matrix", xs, ys, kernel, estimator, progress, as_cka=False)
+        values = matrix_values("hsic_matrix", xs, ys, kernel, estimator, progress, checkpoint, processes)
     return _wrap_matrix(values.of_data()[0], xs, ys)
 
 
@@ -81,14 +83,16 @@ def cka_matrix(
     array([[1., 1.],
            [1., 1.]])
     """
-    xs, ys = _layers("cka_matrix", xs, ys)
-    if _is_followed("cka_matrix", xs, ys, checkpoint, process_group):
-        from .torch import similarity
+    processes = processes_of("cka_matrix", process_group)
+    with processes.together():
+        xs, ys = _layers("cka_matrix", xs, ys)
+        if _is_followed("cka_matrix", xs, ys, checkpoint, process_group):
+            from .torch import similarity
 
-        return similarity.cka_matrix(xs, ys, kernel, estimator)
-    if _is_on_device("cka_matrix", xs, ys, checkpoint, process_group):
-        return _on_device("cka_matrix", xs, ys, kernel, estimator, progress, as_cka=True)
-    values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, process_group)
+            return similarity.cka_matrix(xs, ys, kernel, estimator)
+        if _is_on_device("cka_matrix", xs, ys, checkpoint, process_group):
+            return _on_device("cka_matrix", xs, ys, kernel, estimator, progress, as_cka=True)
+        values = matrix_values("cka_matrix", xs, ys, kernel, estimator, progress, checkpoint, processes)
     of_layers = _named("xs", as_kernel(kernel, "cka_matrix"), values.xx, values.mean_x)
     if ys is not None:
         of_layers += _named("ys", as_kernel(kernel, "cka_matrix"), values.yy, values.mean_y)

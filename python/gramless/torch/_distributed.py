@@ -121,7 +121,7 @@ class GatheredContrast(torch.autograd.Function):
     ) -> Tensor:
         if learned is not None:
             settings = settings._replace(temperature=_known(settings.function, learned, sides[0]))
-        check_shards(settings.function, sides[0])
+        check_shards(settings.function, sides[0], settings.temperature)
         parts = all_gather(torch.cat([side.resolve_neg() for side in sides]))
         if labels is None:
             groups = _instances(len(sides[0]), len(parts), sides[0].device)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
+
 import torch
 from torch import Tensor
+
+from ._problem import DTYPES
+
+_DTYPES = list(DTYPES)  # in one order everywhere
 
 
 def world_size() -> int:
@@ -35,9 +41,32 @@ def gather_rows(function: str, rows: Tensor) -> list[Tensor]:
     return all_gather(rows)
 
 
-def check_shards(function: str, rows: Tensor) -> None:
-    """Raises ValueError, in every process, unless all hold rows (n, d) of one shape."""
-    shapes = [tuple(shape.tolist()) for shape in all_gather(torch.tensor(rows.shape, device=rows.device))]
+def check_shards(function: str, rows: Tensor, temperature: float | Tensor = 1.0) -> None:
+    """Raises ValueError, in every process, unless all hold rows (n, d) of one shape and dtype, and call the
+    same function with the same temperature.
+    """
+    numbers = [*rows.shape, _DTYPES.index(rows.dtype), zlib.crc32(function.encode())]
+    own = torch.tensor(numbers, dtype=torch.float64, device=rows.device)
+    own = torch.cat([own, torch.as_tensor(temperature, dtype=torch.float64, device=rows.device).reshape(1)])
+    every = [part.tolist() for part in all_gather(own)]
+    for other, (*_, dtype, name, value) in enumerate(every):
+        _, _, first_dtype, first_name, first_value = every[0]
+        differing = {
+            "function": (f"{first_name:.0f}", f"{name:.0f}"),
+            "dtype": tuple(str(_DTYPES[int(i)]).removeprefix("torch.") for i in (first_dtype, dtype)),
+            "temperature": (repr(first_value), repr(value)),
+        }
+        for what, (first, theirs) in differing.items():
+            if first != theirs:
+                raise ValueError(
+                    f"{function}: every process must have the same {what}, but "
+                    + (
+                        "they differ"
+                        if what == "function"
+                        else f"process 0 has {first} and process {other} has {theirs}"
+                    )
+                )
+    shapes = [tuple(int(length) for length in part[:2]) for part in every]
     for other, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ValueError(

@@ -1,19 +1,42 @@
-"""The processes of a group that share a sweep, through torch.distributed only."""
+"""The processes of a group that work on one call, through torch.distributed only: all end it together.
+
+Every exchange begins with `share`, whose messages carry either a value or the error that ended the call in
+their process. So a process that fails takes part in one more `share`, whichever the others come to next.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import pickle
+import time
+import uuid
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from .._sums import Floats
 
 Value = TypeVar("Value")
 Array = npt.NDArray[Any]
+
+LONGEST_SLEEP = 0.01  # seconds between two looks at an exchange
+PAUSE = 0.5  # seconds between two looks at the store
+GRACE = 10.0  # seconds that a process which has failed waits for the others
+_KNOWN = "_gramless_known_to_all"  # set on exceptions that every process has or is about to get
+_SAME_TYPE = {error.__name__: error for error in (ValueError, TypeError, NotImplementedError, RuntimeError)}
+
+
+class _Message(NamedTuple):
+    """What a process says in a `share`."""
+
+    value: Any
+    error: tuple[str, str] | None = None  # its type and its sentence
 
 
 class Ranks:
@@ -25,24 +48,67 @@ class Ranks:
         self.size, self.rank = distributed.get_world_size(process_group), distributed.get_rank(process_group)
         if self.rank < 0:
             raise ValueError(f"{function}: this process is not in process_group")
-        self._group = process_group
+        self._function, self._group = function, process_group
         on_gpu = "nccl" in str(distributed.get_backend(process_group))
         self._device = torch.device("cuda" if on_gpu else "cpu")
+        self._signals = _Signals(_store_of(process_group))
+        first = {"token": uuid.uuid4().hex, "function": function}
+        every = self.share(first)
+        self._signals.name(every[0]["token"])
+        self._compare([{"function": other["function"]} for other in every])
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What fails within, in one process, fails in all of them, with that process's sentence."""
+        try:
+            yield
+            self.share(None)  # nobody leaves before all have succeeded
+        except BaseException as error:  # Ctrl-C too
+            if not hasattr(error, _KNOWN):
+                setattr(error, _KNOWN, True)
+                self._tell(error)
+            raise
+
+    def agree(self, arguments: dict[str, Any]) -> None:
+        """Raises ValueError, everywhere, unless all processes have these arguments."""
+        self._compare(self.share(arguments))
+
+    def _compare(self, every: list[dict[str, Any]]) -> None:
+        for name in every[0]:
+            for rank, other in enumerate(every):
+                if other.get(name) != every[0][name]:
+                    raise _known(
+                        ValueError(
+                            f"{self._function}: every process of process_group must have the same arguments, "
+                            f"but {name} is {every[0][name]!r} in process 0 and {other.get(name)!r} in "
+                            f"process {rank}"
+                        )
+                    )
 
     def share(self, value: Value) -> list[Value]:
-        found: list[Any] = [None] * self.size
-        distributed.all_gather_object(found, value, self._group)
-        return found
+        """The values of all processes, in all of them; where one has failed, its error."""
+        messages = self._exchange(_Message(value))
+        for rank, message in enumerate(messages):
+            if message.error is not None:
+                raise _known(_error_of(self._function, rank, *message.error))
+        return [message.value for message in messages]
+
+    def poll(self) -> None:
+        """Raises the error of another process that has failed, if one has, within a long piece of work."""
+        signal = self._signals.look()
+        if signal is not None and signal.lost:
+            raise self._given_up(signal)
+        if signal is not None:
+            self.share(None)  # its process is in one
 
     def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
+        """In process 0 what processes 0, ..., owners - 1 hold.
+
+        A collective: whether gloo's sends and receives are complete is only known by waiting for them.
+        """
+        every = self._gathered(torch.from_numpy(own))
         if self.rank == 0:
-            yield own
-            for other in range(1, owners):
-                received = torch.empty(len(own), dtype=torch.float64, device=self._device)
-                distributed.recv(received, self._global(other), self._group)
-                yield received.cpu().numpy()
-        elif self.rank < owners:
-            distributed.send(torch.from_numpy(own).to(self._device), self._global(0), self._group)
+            yield from (part.numpy() for part in every[:owners])
 
     def spread(self, sums: Floats | None, length: int) -> Floats:
         return self.broadcast(np.zeros(length) if sums is None else sums, 0)
@@ -50,8 +116,123 @@ class Ranks:
     def broadcast(self, values: Array, owner: int) -> Array:
         """In all processes the values of one; elsewhere they only have their shape and dtype."""
         tensor = torch.from_numpy(values).to(self._device)
-        distributed.broadcast(tensor, self._global(owner), self._group)
+        begin = partial(distributed.broadcast, tensor, self._global(owner), self._group, async_op=True)
+        self._wait(begin)
         return np.asarray(tensor.cpu().numpy())
 
     def _global(self, rank: int) -> int:
         return distributed.get_global_rank(self._group, rank)
+
+    def _exchange(self, message: _Message) -> list[_Message]:
+        own = torch.frombuffer(bytearray(pickle.dumps(message)), dtype=torch.uint8)
+        lengths = self._gathered(torch.tensor([len(own)], dtype=torch.int64))
+        longest = max(int(length) for length in lengths)
+        padded = torch.zeros(longest, dtype=torch.uint8)
+        padded[: len(own)] = own
+        every = self._gathered(padded)
+        return [
+            pickle.loads(part[: int(length)].numpy().tobytes())
+            for part, length in zip(every, lengths, strict=True)
+        ]
+
+    def _gathered(self, own: Tensor) -> list[Tensor]:
+        own = own.to(self._device)
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        begin = partial(distributed.all_gather, found, own, self._group, async_op=True)
+        self._wait(begin, inside_share=True)
+        return [part.cpu() for part in found]
+
+    def _wait(self, begin: Any, inside_share: bool = False) -> None:
+        """Until an exchange is done, or given up because a process is lost or has failed."""
+        sleep, since = 1e-5, time.monotonic()
+        try:
+            work = begin()
+            while work is not None and not work.is_completed():
+                time.sleep(sleep)
+                sleep = min(2 * sleep, LONGEST_SLEEP)
+                signal = self._signals.look()
+                patient = inside_share and time.monotonic() < since + GRACE
+                if signal is not None and (signal.lost or not patient):
+                    raise self._given_up(signal)
+            if work is not None:
+                work.wait()
+        except BaseException as error:
+            self._signals.set("lost")  # an exchange that was given up leaves the group out of step
+            if isinstance(error, RuntimeError) and not hasattr(error, _KNOWN):
+                raise _known(self._lost(" ".join(str(error).split())[:200])) from None
+            setattr(error, _KNOWN, True)
+            raise
+
+    def _given_up(self, signal: _Signal) -> Exception:
+        self._signals.set("lost")
+        if signal.failed is None:
+            return _known(self._lost("another process found one missing"))
+        return _known(_error_of(self._function, *signal.failed))
+
+    def _lost(self, reason: str) -> Exception:
+        return RuntimeError(
+            f"{self._function}: a process of process_group ended or lost its connection ({reason})"
+        )
+
+    def _tell(self, error: BaseException) -> None:
+        """Others hear of it in their next `share`, or from the store where they come to none."""
+        name, sentence = type(error).__name__, " ".join(str(error).split())
+        self._signals.set("failed", json.dumps([self.rank, name, sentence]))
+        with contextlib.suppress(RuntimeError):  # where a process is lost, the others notice by themselves
+            self._exchange(_Message(None, (name, sentence)))
+
+
+class _Signal(NamedTuple):
+    """What was found in the store."""
+
+    failed: tuple[int, str, str] | None  # the process, the type of its error and its sentence
+    lost: bool  # whether exchanges have been given up
+
+
+class _Signals:
+    """Flags of one call in the store of its group, for processes that are not at an exchange."""
+
+    def __init__(self, store: Any) -> None:
+        self._store, self._prefix = store, ""
+        self._next = time.monotonic() + PAUSE
+
+    def name(self, token: str) -> None:
+        """What tells this call from others in the same store."""
+        self._prefix = f"gramless/{token}"
+
+    def set(self, flag: str, text: str = "") -> None:
+        if self._store is not None and self._prefix:
+            with contextlib.suppress(RuntimeError):  # its host may be the process that is lost
+                self._store.set(f"{self._prefix}/{flag}", text)
+
+    def look(self) -> _Signal | None:
+        """What is set, looked up every now and then."""
+        if self._store is None or not self._prefix or time.monotonic() < self._next:
+            return None
+        self._next = time.monotonic() + PAUSE
+        failed, lost = (f"{self._prefix}/{flag}" for flag in ("failed", "lost"))
+        try:
+            found = [self._store.check([key]) for key in (failed, lost)]
+            if not any(found):
+                return None
+            return _Signal(tuple(json.loads(self._store.get(failed))) if found[0] else None, found[1])
+        except RuntimeError:  # the store ended with the process that held it
+            return _Signal(None, True)
+
+
+def _store_of(process_group: Any) -> Any:
+    """Private to torch: where it is missing, errors wait for the next exchange."""
+    find = getattr(distributed.distributed_c10d, "_get_process_group_store", None)
+    return None if find is None else find(process_group)
+
+
+def _known(error: Exception) -> Exception:
+    """An error that no other process needs to hear of."""
+    setattr(error, _KNOWN, True)
+    return error
+
+
+def _error_of(function: str, rank: int, name: str, sentence: str) -> Exception:
+    if name in _SAME_TYPE and sentence.startswith(f"{function}"):
+        return _SAME_TYPE[name](f"{sentence} (in process {rank})")
+    return RuntimeError(f"{function}: process {rank} ended with {name}: {sentence}")

@@ -17,16 +17,12 @@ from .spool import Spool
 CHUNK = 1024  # rows at a time
 
 
-def check_layers(function: str, ranks: Ranks, layers: Any, examples: int) -> None:
+def check_layers(function: str, ranks: Ranks, layers: Any, widths_and_dtypes: Any, examples: int) -> None:
     """Raises ValueError, everywhere, unless all processes have the same layers and at least one example."""
-    for rank, (theirs, count) in enumerate(ranks.share((layers, examples))):
+    for rank, count in enumerate(ranks.share(examples)):
         if count == 0:
             raise ValueError(f"{function}: every process needs a batch but process {rank} has none")
-        if theirs != layers:
-            raise ValueError(
-                f"{function}: every process must compare the same layers, but process {ranks.rank} has "
-                f"{layers} and process {rank} has {theirs}"
-            )
+    ranks.agree({"layers": layers} | widths_and_dtypes)
 
 
 def merged(ranks: Ranks, minibatch: MinibatchCKA) -> MinibatchCKA:
@@ -52,5 +48,6 @@ def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], spool: Spool) -> lis
                 else np.empty((rows, layer.shape[1]), layer.dtype)
                 for layer in own
             ]
+            ranks.share(None)  # what came before is written everywhere
             spool.append([ranks.broadcast(layer, owner) for layer in part], chunks)
     return spool.arrays()

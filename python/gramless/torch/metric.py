@@ -110,7 +110,16 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         if distributed.is_available() and distributed.is_initialized():
             group = process_group or self.process_group
             shapes: list[Any] = [None] * distributed.get_world_size(group)
-            distributed.all_gather_object(shapes, [tuple(getattr(self, name).shape) for name in _SUMS], group)
+            own = [tuple(getattr(self, name).shape) for name in _SUMS]
+            distributed.all_gather_object(shapes, (own, self._options()), group)
+            for rank, (_, theirs) in enumerate(shapes):
+                for name, first in shapes[0][1].items():
+                    if theirs[name] != first:
+                        raise ValueError(
+                            f"CKAMetric.sync: every process must have the same {name}, but it is {first} in "
+                            f"process 0 and {theirs[name]} in process {rank}"
+                        )
+            shapes = [own for own, _ in shapes]
             if int(self.batches) == 0:
                 for name, shape in zip(_SUMS, max(shapes), strict=True):
                     setattr(self, name, getattr(self, name).new_zeros(shape))

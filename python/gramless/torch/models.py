@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -95,34 +95,33 @@ def compare_models(
     >>> compare_models(net, None, batches, layers=["2", "0"]).layers_a
     ['2', '0']
     """
-    plan = _checked(
-        Plan(
-            as_kernel(kernel, FUNCTION),
-            as_estimator(estimator, FUNCTION),
-            method,
-            weighting,
-            check_pool(FUNCTION, pool),
-            BatchReader(FUNCTION, forward, attention_mask, sample_ids, paired),
-            memory_budget,
-            folder,
-            progress,
-            checkpoint,
-            None if process_group is None else Ranks(FUNCTION, process_group),
-            process_group,
-            Layouts(FUNCTION, layout),
-        )
-    )
-    if model_b is not None and not isinstance(model_b, nn.Module):
-        model_b, dataloaders = None, (model_b, *dataloaders)
-    if len(dataloaders) not in (1, 2):
-        raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
-    sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
-    check_request(FUNCTION, dataloaders, plan)
-    with ExitStack() as undo:
+    ranks = None if process_group is None else Ranks(FUNCTION, process_group)
+    with nullcontext() if ranks is None else ranks.together(), ExitStack() as undo:
+        options = as_kernel(kernel, FUNCTION), as_estimator(estimator, FUNCTION), method, weighting
+        reader = BatchReader(FUNCTION, forward, attention_mask, sample_ids, paired)
+        pool = check_pool(FUNCTION, pool)
+        kept = memory_budget, folder, progress, checkpoint
+        plan = _checked(Plan(*options, pool, reader, *kept, ranks, Layouts(FUNCTION, layout)))
+        if model_b is not None and not isinstance(model_b, nn.Module):
+            model_b, dataloaders = None, (model_b, *dataloaders)
+        if len(dataloaders) not in (1, 2):
+            raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
+        if ranks is not None:
+            ranks.agree(_agreed(plan, model_b, dataloaders))
+        sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
+        check_request(FUNCTION, dataloaders, plan)
         where = undo.enter_context(placed(FUNCTION, [side.model for side in sides], device))
         for side in sides:
             undo.enter_context(side.recorder.running())
         return compared(sides, dataloaders, where, plan)
+
+
+def _agreed(plan: Plan, model_b: nn.Module | None, loaders: Sequence[Any]) -> dict[str, Any]:
+    """What must be the same in all processes, before they run their models."""
+    pool = getattr(plan.pool, "__qualname__", type(plan.pool).__name__) if callable(plan.pool) else plan.pool
+    found = {"function": FUNCTION, "kernel": repr(plan.kernel), "estimator": plan.estimator}
+    found |= {"method": plan.method, "weighting": plan.weighting, "pool": pool}
+    return found | {"model_b": model_b is not None, "dataloaders": len(loaders)}
 
 
 def _checked(plan: Plan) -> Plan:

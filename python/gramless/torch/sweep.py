@@ -20,7 +20,7 @@ from .. import _arrays, _core, _sums
 from .._alignment import NO_HSIC, aligned
 from .._device.hsic import layer_sums
 from .._layouts import Layouts
-from .._sweep import matrix_values
+from .._sweep import Alone, matrix_values
 from ..kernels import Estimator, Kernel
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
@@ -54,7 +54,6 @@ class Plan:
     progress: _sums.Progress
     checkpoint: str | Path | None = None
     ranks: Ranks | None = None  # the processes that have batches of their own
-    process_group: Any = None
     layouts: Layouts = field(default_factory=lambda: Layouts(FUNCTION, None))  # given by the user
 
 
@@ -153,6 +152,8 @@ def _recorded(
     """Every side's layers for every batch, each batch loaded once."""
     report, total = _report(plan.progress, "forward passes"), length(loaders[0])
     for index, pair in enumerate(plan.reader.paired(loaders)):
+        if plan.ranks is not None:
+            plan.ranks.poll()
         on_device = [moved(pair[0], device)]
         on_device.append(on_device[0] if pair[1] is pair[0] else moved(pair[1], device))
         found = []
@@ -196,7 +197,7 @@ def _minibatch(
         else:
             minibatch.update(*_together(found))
         examples, count = examples + rows, count + 1
-    examples, count = _over_processes(sides, examples, count, plan)
+    examples, count = _over_processes(sides, examples, count, plan, {})
     if plan.ranks is not None:
         minibatch = merged(plan.ranks, minibatch)
     with warnings.catch_warnings():
@@ -217,8 +218,9 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
                 _check_widths(side, layers, expected, count)
                 spool.append(layers, total)
             examples, count = examples + len(found[0][0]), count + 1
-        examples, count = _over_processes(sides, examples, count, plan)
-        arrays = [spool.arrays() for spool in spools]
+        arrays = [spool.arrays() for spool in spools] if count else []
+        shapes = {"widths": widths, "dtypes": [[str(rows.dtype) for rows in own] for own in arrays]}
+        examples, count = _over_processes(sides, examples, count, plan, shapes)
         if plan.ranks is not None:
             spools = [stack.enter_context(Spool(plan.budget // len(sides), plan.folder)) for _ in sides]
             arrays = [
@@ -249,15 +251,18 @@ def _values(
         sums, _ = layer_sums(FUNCTION, xs, ys, plan.kernel, plan.estimator, report)
         xy, xx, yy = map(_arrays.to_host, sums)
         return xy, xx, yy
-    options = plan.kernel, plan.estimator, report, plan.checkpoint, plan.process_group
+    processes = Alone() if plan.ranks is None else plan.ranks
+    options = plan.kernel, plan.estimator, report, plan.checkpoint, processes
     found = matrix_values(FUNCTION, xs, ys, *options)
     return found.xy, found.xx, found.yy
 
 
-def _over_processes(sides: Sequence[Side], examples: int, batches: int, plan: Plan) -> tuple[int, int]:
+def _over_processes(
+    sides: Sequence[Side], examples: int, batches: int, plan: Plan, shapes: dict[str, Any]
+) -> tuple[int, int]:
     """Examples and batches of all processes; raises ValueError where they are too few or do not agree."""
     if plan.ranks is not None:
-        check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], examples)
+        check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], shapes, examples)
         counts = plan.ranks.share((examples, batches))
         examples, batches = (sum(count) for count in zip(*counts, strict=True))
     if batches == 0:
