@@ -85,8 +85,9 @@ class FeaturePanels {
       for (std::int64_t g = group; g < end; g++) {
         const std::int64_t feature = groups_[g].first;
         const Vector<T> value = load_vector<T>(row + feature * static_cast<std::int64_t>(sizeof(Stored)), stored);
-        store(target(g) + std::ptrdiff_t{k} * Panel::width,
-              (value - load<Vector<T>>(high + feature)) - load<Vector<T>>(low + feature));
+        store(
+            target(g) + std::ptrdiff_t{k} * Panel::width,
+            (value * static_cast<T>(layer.x.scale) - load<Vector<T>>(high + feature)) - load<Vector<T>>(low + feature));
       }
     }
   }
@@ -103,7 +104,7 @@ class FeaturePanels {
 #pragma GCC unroll 16
       for (int f = 0; f < side; f++) {
         const char* column = layer.x.row(first + k) + (group.first + f) * layer.x.col_stride;
-        block[f] = (load<Vector<T>>(column) - high[f]) - low[f];
+        block[f] = (load<Vector<T>>(column) * static_cast<T>(layer.x.scale) - high[f]) - low[f];
       }
       transpose<side / 2>(block);
 #pragma GCC unroll 16
@@ -121,7 +122,8 @@ class FeaturePanels {
       for (int k = 0; k < count; k++, to += Panel::width) {
         const char* const row = layer.x.row(first + k) + group.first * layer.x.col_stride;
         for (int f = 0; f < group.count; f++)
-          to[f] = (load_element<T, Stored>(row + f * layer.x.col_stride) - high[f]) - low[f];
+          to[f] = (load_element<T, Stored>(row + f * layer.x.col_stride) * static_cast<T>(layer.x.scale) - high[f]) -
+                  low[f];
         std::fill(to + group.count, to + lanes<T>, T(0));
       }
     });

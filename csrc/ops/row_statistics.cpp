@@ -29,7 +29,7 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
         if (x.col_stride == 2) {
           float widened[block_cols];
           widen_row(row, cols, widened, Stored());
-          for (int k = 0; k < cols; k++) partial[k] += static_cast<double>(widened[k]) - origin[k];
+          for (int k = 0; k < cols; k++) partial[k] += static_cast<double>(widened[k]) * x.scale - origin[k];
           continue;
         }
       }
@@ -65,7 +65,7 @@ double squared_difference(const T* a, const T* b, int count) {
 
 // |x_i|^2 of a row in memory, by the same sums as below.
 template <class T>
-double squared_length_of(const char* row, const T* high, const T* low, std::int64_t cols) {
+double squared_length_of(const char* row, T scale, const T* high, const T* low, std::int64_t cols) {
   using Narrow = Vector<T, lanes<double>>;
   using Wide = Vector<double>;
   double sum = 0;
@@ -73,7 +73,7 @@ double squared_length_of(const char* row, const T* high, const T* low, std::int6
     const int count = static_cast<int>(std::min<std::int64_t>(piece, cols - first)), whole = count / step * step;
     Wide sums[4] = {};
     const auto add = [&](int u, Narrow values, const T* high_of, const T* low_of) GRAMLESS_INLINE_LAMBDA {
-      const Wide value = __builtin_convertvector((values - load<Narrow>(high_of)) - load<Narrow>(low_of), Wide);
+      const Wide value = __builtin_convertvector((values * scale - load<Narrow>(high_of)) - load<Narrow>(low_of), Wide);
       sums[u] += value * value;
     };
     for (int k = 0; k < whole; k += step)
@@ -104,7 +104,7 @@ template <class T>
 double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -1) {
   constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
   if (j < 0 && layer.x.dtype == own && layer.x.col_stride == static_cast<std::int64_t>(sizeof(T)))
-    return squared_length_of(layer.x.row(i), static_cast<const T*>(layer.center_high),
+    return squared_length_of(layer.x.row(i), static_cast<T>(layer.x.scale), static_cast<const T*>(layer.center_high),
                              static_cast<const T*>(layer.center_low), layer.x.cols);
   double sum = 0;
   T a[piece], b[piece];
