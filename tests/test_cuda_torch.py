@@ -13,6 +13,7 @@ from gramless import RBF, Linear  # noqa: E402
 from gramless._device import frameworks  # noqa: E402
 from gramless.kernels import encode  # noqa: E402
 from gramless.torch import CKALoss, CLIPLoss, NTXentLoss, SupConLoss  # noqa: E402
+from gramless.torch._hsic import operands  # noqa: E402
 
 NUMBERS = torch.tensor([0.3, 1, 1, 1], dtype=torch.float64)
 OPTIONS = ("f", True, "softmax", False, "mean", False, False, False, NUMBERS)
@@ -99,7 +100,8 @@ def test_operators_of_losses_keep_what_they_promise(device):
 def test_operators_of_hsic_keep_what_they_promise(device):
     a, b = (device.tensor(rows(6, 4, seed)) for seed in (0, 1))
     for ys in ([b], []):
-        forward = ([a, b], ys, "f", *encode(RBF(sigma=2.0)), *encode(Linear()), "unbiased")
+        numbers, constants = operands("f", encode(RBF(sigma=2.0)), encode(Linear()), "unbiased")
+        forward = ([a, b], ys, numbers, *constants)
         torch.library.opcheck(torch.ops.gramless.hsic_forward.default, forward)
         xy, xx, yy, saved = torch.ops.gramless.hsic_forward(*forward)
         backward = (*forward, saved, *map(torch.ones_like, (xy, xx, yy)), [True] * (2 + len(ys)))

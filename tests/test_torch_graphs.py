@@ -24,6 +24,11 @@ FUNCTIONS = {
         a, b, b * 2, temperature=value, teacher_temperature=value / 2
     ),
 }
+KERNELS = {
+    "made inside": lambda a, b, value: gramless.cka(a, b, kernel=gramless.RBF(sigma=value + 1)),
+    "scale": lambda a, b, value: gramless.hsic(a, b, kernel=gramless.RBF(scale=value + 1)),
+    "of a matrix": lambda a, b, value: gramless.cka_matrix([a, b], kernel=gramless.RBF(sigma=value + 1)),
+}
 MODULES = {"nt_xent": NTXentLoss, "dcl": DCLLoss, "clip": CLIPLoss, "sup_con": SupConLoss}
 
 
@@ -50,10 +55,10 @@ def assert_few_graphs(step, compile_and_set):
     assert counter.frame_count <= 2
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", [*FUNCTIONS, *KERNELS])
 @pytest.mark.filterwarnings("ignore")
 def test_a_number_that_varies_costs_two_graphs_at_most(name):
-    function = FUNCTIONS[name]
+    function = (FUNCTIONS | KERNELS)[name]
     assert_few_graphs(function, lambda backend: torch.compile(function, fullgraph=True, backend=backend))
 
 

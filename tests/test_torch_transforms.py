@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from gramless import RBF, Linear  # noqa: E402
 from gramless.kernels import encode  # noqa: E402
 from gramless.torch import CKALoss, NTXentLoss, SupConLoss  # noqa: E402
+from gramless.torch._hsic import operands  # noqa: E402
 
 LABELS = torch.tensor([3, 1, 3, 3, 9, 1])
 LOSSES = {
@@ -237,7 +238,8 @@ def operator_calls():
     wanted = [True, False, False, True]
     yield backward, ([a, b], [b], None, t, *options, torch.ones((), dtype=a.dtype), saved, wanted)
     forward, backward = torch.ops.gramless.hsic_forward.default, torch.ops.gramless.hsic_backward.default
-    options = ("f", *encode(RBF()), *encode(Linear()), "unbiased")
+    numbers, constants = operands("f", encode(RBF()), encode(Linear()), "unbiased")
+    options = (numbers, *constants)
     yield forward, ([a], [b], *options)
     xy, xx, yy, saved = forward([a], [b], *options)
     yield backward, ([a], [b], *options, saved, xy, xx, yy, [False, True])
@@ -263,11 +265,9 @@ def test_operators_are_differentiable_by_themselves(loss):
             lambda a, b, t: torch.ops.gramless.contrast_forward([a, b], [], None, t, *options)[0], (a, b, t)
         )
     else:
-        linear = encode(Linear())
+        numbers, constants = operands("f", encode(Linear()), encode(Linear()), "unbiased")
         found = grads_of(
-            lambda a, b: torch.ops.gramless.hsic_forward([a], [b], "f", *linear, *linear, "unbiased")[0][
-                0, 0
-            ],
+            lambda a, b: torch.ops.gramless.hsic_forward([a], [b], numbers, *constants)[0][0, 0],
             (a, b),
         )
     expected = LOSSES["nt_xent"] if loss == "nt_xent" else gramless.hsic

@@ -51,7 +51,7 @@ def _positive(kernel: str, name: str, value: Any, wanted: str) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{kernel}: {name} must be {wanted} but is {value!r}") from None
-    if not (math.isfinite(number) and number > 0):
+    if not 0 < number < math.inf:  # which torch.compile can trace
         raise ValueError(f"{kernel}: {name} must be positive and finite but is {number!r}")
     return number
 

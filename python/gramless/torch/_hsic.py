@@ -15,16 +15,15 @@ from . import _device
 from ._derivatives import final_gradients, refuse_tangents
 from ._framework import on_device
 from ._operators import library
-from ._options import compute_dtype
+from ._options import compute_dtype, number
 from ._problem import described
 from ._vmap import one_by_one
 
-# A kernel as `kernels.encode` has it.
-_KERNEL = (
-    "str formula_{0}, float? sigma_{0}, float scale_{0}, bool include_diagonal_{0}, int? median_rows_{0}"
-)
+# A kernel as `kernels.encode` has it, but for sigma and scale, which are in `numbers`: see `operands`.
+_KERNEL = "str formula_{0}, bool has_sigma_{0}, bool include_diagonal_{0}, int? median_rows_{0}"
 _ARRAYS = (
-    f"Tensor[] xs, Tensor[] ys, str function, {_KERNEL.format('x')}, {_KERNEL.format('y')}, str estimator"
+    "Tensor[] xs, Tensor[] ys, Tensor numbers, str function, "
+    f"{_KERNEL.format('x')}, {_KERNEL.format('y')}, str estimator"
 )
 library.define(f"hsic_forward({_ARRAYS}) -> (Tensor xy, Tensor xx, Tensor yy, Tensor saved)")
 library.define(
@@ -44,8 +43,31 @@ class _Options(NamedTuple):
     estimator: str
 
     @classmethod
-    def of(cls, function: str, *flat: Any) -> _Options:
-        return cls(function, (flat[:5], flat[5:10]), flat[10])
+    def of(cls, numbers: Tensor, function: str, *flat: Any) -> _Options:
+        """What `operands` was given."""
+        sigma_x, scale_x, sigma_y, scale_y = numbers.tolist()
+        kernels = _kernel(sigma_x, scale_x, *flat[:4]), _kernel(sigma_y, scale_y, *flat[4:8])
+        return cls(function, kernels, flat[8])
+
+
+def operands(
+    function: str, kernel_x: Encoded, kernel_y: Encoded, estimator: str
+) -> tuple[Tensor, tuple[Any, ...]]:
+    """What an operator takes after its arrays: the numbers, which may vary between calls of a compiled
+    function, and the constants of its graph.
+    """
+    numbers: list[Tensor] = []
+    constants: list[Any] = [function]
+    for formula, sigma, scale, include_diagonal, median_rows in (kernel_x, kernel_y):
+        numbers += [number(1.0 if sigma is None else sigma), number(scale)]
+        constants += [formula, sigma is not None, include_diagonal, median_rows]
+    return torch.stack(numbers), (*constants, estimator)
+
+
+def _kernel(
+    sigma: float, scale: float, formula: str, has_sigma: bool, include_diagonal: bool, median_rows: int | None
+) -> Encoded:
+    return (formula, sigma if has_sigma else None, scale, include_diagonal, median_rows)
 
 
 def _layers(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[list[Any], list[Any]]:
@@ -144,26 +166,26 @@ def in_units(xy: Tensor, saved: Tensor) -> Tensor:
 
 
 class HsicFunction(torch.autograd.Function):
-    """(split, options, *xs, *ys) -> (xy, xx, yy, saved), options what the operator takes after its arrays."""
+    """(split, constants, numbers, *xs, *ys) -> (xy, xx, yy, saved); constants and numbers: see `operands`."""
 
     @staticmethod
-    def forward(split: int, options: Any, *layers: Tensor) -> tuple[Tensor, ...]:
-        values: tuple[Tensor, ...] = hsic_forward(layers[:split], layers[split:], *options)
+    def forward(split: int, constants: Any, numbers: Tensor, *layers: Tensor) -> tuple[Tensor, ...]:
+        values: tuple[Tensor, ...] = hsic_forward(layers[:split], layers[split:], numbers, *constants)
         return values
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        split, options, *layers = inputs
+        split, constants, numbers, *layers = inputs
         ctx.mark_non_differentiable(output[3])
-        ctx.save_for_backward(output[3], *layers)
-        ctx.split, ctx.options = split, options
+        ctx.save_for_backward(output[3], numbers, *layers)
+        ctx.split, ctx.constants = split, constants
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = tuple(ctx.needs_input_grad[2:])
-        arguments = (ctx.split, ctx.options, wanted, *grads[:3], *ctx.saved_tensors)
-        found = iter(final_gradients(_gradients, ctx.options[0], *arguments))
-        return (None, None, *(next(found) if want else None for want in wanted))
+        wanted = tuple(ctx.needs_input_grad[3:])
+        arguments = (ctx.split, ctx.constants, wanted, *grads[:3], *ctx.saved_tensors)
+        found = iter(final_gradients(_gradients, ctx.constants[0], *arguments))
+        return (None, None, None, *(next(found) if want else None for want in wanted))
 
     vmap = staticmethod(one_by_one(lambda *arguments: HsicFunction.apply(*arguments)))
 
@@ -173,39 +195,39 @@ class ForwardModeHsic(HsicFunction):
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
-        return refuse_tangents(ctx.options[0])
+        return refuse_tangents(ctx.constants[0])
 
     vmap = staticmethod(one_by_one(lambda *arguments: ForwardModeHsic.apply(*arguments)))
 
 
 def _gradients(
     split: int,
-    options: Any,
+    constants: Any,
     wanted: Sequence[bool],
     grad_xy: Tensor,
     grad_xx: Tensor,
     grad_yy: Tensor,
     saved: Tensor,
+    numbers: Tensor,
     *layers: Tensor,
 ) -> tuple[Tensor, ...]:
     arrays = layers[:split], layers[split:]
-    return tuple(hsic_backward(*arrays, *options, saved, grad_xy, grad_xx, grad_yy, wanted))
+    return tuple(hsic_backward(*arrays, numbers, *constants, saved, grad_xy, grad_xx, grad_yy, wanted))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    xs, ys, *options = inputs
-    ctx.split, ctx.options = len(xs), tuple(options)
-    ctx.no_gradients = [[None] * len(o) if isinstance(o, (list, tuple)) else None for o in options]
-    ctx.save_for_backward(output[3], *xs, *ys)
+    xs, ys, numbers, *constants = inputs
+    ctx.split, ctx.constants = len(xs), tuple(constants)
+    ctx.save_for_backward(output[3], numbers, *xs, *ys)
 
 
 def _differentiate(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-    saved, *layers = ctx.saved_tensors
+    saved, numbers, *layers = ctx.saved_tensors
     wanted = [x.is_floating_point() for x in layers]
-    arguments = (ctx.split, ctx.options, wanted, *grads[:3], saved, *layers)
-    found = iter(final_gradients(_gradients, ctx.options[0], *arguments))
+    arguments = (ctx.split, ctx.constants, wanted, *grads[:3], saved, numbers, *layers)
+    found = iter(final_gradients(_gradients, ctx.constants[0], *arguments))
     of_layers = [next(found) if want else None for want in wanted]
-    return (of_layers[: ctx.split], of_layers[ctx.split :], *ctx.no_gradients)
+    return (of_layers[: ctx.split], of_layers[ctx.split :], None, *(None for _ in ctx.constants))
 
 
 # Where torch.compile forgets the Function: see `_contrast`.

@@ -16,7 +16,7 @@ from ._check import check_array, check_rows
 from ._derivatives import refuse_forward_mode
 from ._eager import has_jvp, is_differentiated, is_plain, seen_anew
 from ._framework import on_device
-from ._hsic import ForwardModeHsic, HsicFunction, hsic_forward, in_units
+from ._hsic import ForwardModeHsic, HsicFunction, hsic_forward, in_units, operands
 from ._options import compute_dtype
 
 Values = tuple[Tensor, Tensor, Tensor]  # (Lx, Ly), (Lx,), (Ly,), float64
@@ -55,13 +55,13 @@ def _values(
             f"{function}: the {estimator} estimator needs at least {needed} rows "
             f"but {names[0]} has {layers[0].shape[0]}"
         )
-    options = (function, *code_x, *code_y, estimator)
+    numbers, constants = operands(function, code_x, code_y, estimator)
     refuse_forward_mode(function, layers)
     if is_differentiated(layers):
         differentiable = ForwardModeHsic if has_jvp() else HsicFunction
-        xy, xx, yy, saved = differentiable.apply(len(xs), options, *layers)
+        xy, xx, yy, saved = differentiable.apply(len(xs), constants, numbers, *layers)
     else:
-        xy, xx, yy, saved = hsic_forward(xs, ys, *options)
+        xy, xx, yy, saved = hsic_forward(xs, ys, numbers, *constants)
     if not own_units:
         xy = in_units(xy, saved)
     return (xy, xx, yy if ys else xx), compute_dtype(layers)
