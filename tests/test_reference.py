@@ -262,9 +262,9 @@ def test_minibatch_cka_averages_before_it_divides(pair, weighting):
             "hsic: y must hold real numbers but has dtype complex128",
         ),
         (
-            lambda x: reference.hsic(x, x, estimator="debiased"),
+            lambda x: reference.hsic(x, x, estimator="best"),
             ValueError,
-            'hsic: estimator must be "unbiased" or "biased" but is \'debiased\'',
+            'hsic: estimator must be "unbiased" or "biased" but is \'best\'',
         ),
         (
             lambda x: reference.hsic(x, x, kernel_y="poly"),

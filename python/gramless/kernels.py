@@ -150,7 +150,7 @@ class Laplace(OfDistance):
 Kernel: TypeAlias = Linear | RBF | Laplace
 Encoded: TypeAlias = "tuple[str, float | None, float, bool, int | None]"
 KernelLike: TypeAlias = Linear | RBF | Laplace | Literal["linear", "rbf", "laplace"]
-Estimator: TypeAlias = Literal["unbiased", "biased"]
+Estimator: TypeAlias = Literal["unbiased", "biased", "debiased"]
 
 _ESTIMATORS = get_args(Estimator)
 FORMULAS: dict[str, type[Kernel]] = {kernel.formula: kernel for kernel in get_args(Kernel)}
@@ -218,13 +218,13 @@ def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
 
 
 def as_estimator(estimator: object, function_name: str) -> Estimator:
-    """`estimator` itself, once it is known to be one.
+    """`estimator` itself, once it is known to be one; "debiased", another word for "unbiased", is that.
 
-    Raises ValueError for anything but "unbiased" or "biased".
+    Raises ValueError for anything else.
 
-    >>> as_estimator("unbiased", "hsic")
+    >>> as_estimator("debiased", "hsic")
     'unbiased'
     """
     if not isinstance(estimator, str) or estimator not in _ESTIMATORS:
         raise ValueError(f'{function_name}: estimator must be "unbiased" or "biased" but is {estimator!r}')
-    return cast(Estimator, estimator)
+    return "unbiased" if estimator == "debiased" else cast(Estimator, estimator)

@@ -39,7 +39,11 @@ def unbiased(k: Array, l: Array) -> float:  # (n, n), (n, n)
     return float(total / (n * (n - 3)))
 
 
-ESTIMATORS: dict[Estimator, Callable[[Array, Array], float]] = {"biased": biased, "unbiased": unbiased}
+ESTIMATORS: dict[Estimator, Callable[[Array, Array], float]] = {
+    "biased": biased,
+    "unbiased": unbiased,
+    "debiased": unbiased,
+}
 LEAST_ROWS: dict[Estimator, int] = {"biased": 2, "unbiased": 4}
 
 
