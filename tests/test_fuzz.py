@@ -45,17 +45,17 @@ class Case(AnyCall):
         ]
 
     def make_options(self):
-        options = {"kernel": self.pick(KERNELS), "estimator": self.pick(["biased", "unbiased"])}
+        options = {"kernel": self.pick(KERNELS), "estimator": self.pick(["biased", "unbiased", "debiased"])}
         if self.chance(0.03):
             options["kernel"], self.wrong = self.pick(WRONG_KERNELS), True
         if self.chance(0.02):
-            options["estimator"], self.wrong = self.pick([None, 1, "debiased", ("biased",)]), True
+            options["estimator"], self.wrong = self.pick([None, 1, "centered", ("biased",)]), True
         return options
 
     @property
     def documented(self):
         """Whether nothing in the call is wrong."""
-        least = 4 if self.options.get("estimator") == "unbiased" else 2
+        least = 4 if self.options.get("estimator") in ("unbiased", "debiased") else 2
         return not self.wrong and len(set(self.row_counts)) == 1 and self.row_counts[0] >= least
 
 

@@ -148,6 +148,7 @@ def test_matrices_are_made_of_pairs(pair, count):
         assert np.max(np.abs(matrix - pairs) / scale) <= 1e-12
 
 
+@pytest.mark.filterwarnings("ignore:RBF. more than half of the distances")
 @given(pairs(least_rows=4), st.sampled_from([np.float32, np.float64]), st.sampled_from(KERNELS))
 def test_functions_are_those_of_the_reference(pair, dtype, kernel):
     x, y = (a.astype(dtype) for a in pair[:2])
