@@ -35,7 +35,7 @@ TIMM = {
     "coatnet_nano_rw_224": "NCHW",
     "cait_xxs24_224": "NLC",
     "focalnet_tiny_srf": "NCHW",
-    "repvgg_a0": "NCHW",
+    "pvt_v2_b0": "NLC",
 }
 EXAMPLES = 12
 LAST, SECOND = (nn.Linear, nn.LayerNorm), (nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm)
