@@ -102,6 +102,30 @@ def test_layers_of_each_side_are_chosen_by_globs(saved):
     assert (names_a, names_b, matrix.shape) == (["conv1", "conv2"], ["head"], (2, 1))
 
 
+def test_globs_of_layers_cross_dots_only_with_two_stars(tmp_path):
+    names = ["blocks.0", "blocks.0.mlp", "blocks.1", "relu[1]"]
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "A.npz", **{name: rng.standard_normal((9, 2)) for name in names})
+
+    def chosen(glob: str) -> list[str]:
+        return read_csv(run("compare", tmp_path / "A.npz", "--layers", glob, "--csv", "-").stdout)[0]
+
+    assert chosen("blocks.*") == ["blocks.0", "blocks.1"]
+    assert chosen("blocks.**") == names[:3]
+    assert chosen("**.mlp") == ["blocks.0.mlp"]
+    assert chosen("relu[1]") == ["relu[1]"]
+    said = refused("compare", tmp_path / "A.npz", "--layers", "*mlp")
+    assert "'**mlp' matches 'blocks.0.mlp': * stays within one level, ** crosses dots" in said
+
+
+def test_debiased_is_unbiased_at_the_command_line_too(saved):
+    one, other = (
+        run("compare", saved, "--estimator", word, "--csv", "-") for word in ("debiased", "unbiased")
+    )
+    assert one.exit_code == 0
+    assert one.stdout == other.stdout
+
+
 def test_the_table_names_the_best_match_of_every_layer(saved, layers):
     result = run("compare", saved)
     assert result.exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 
@@ -35,6 +36,19 @@ def matches(name: str, pattern: str) -> bool:
     (True, True)
     """
     return name == pattern or _expression(pattern).fullmatch(name) is not None
+
+
+def hint(names: Iterable[str], pattern: str) -> str:
+    """The end of an error where no name matches: the same pattern across dots, if that matches one.
+
+    >>> hint(["blocks.0.mlp"], "blocks.*")
+    "; 'blocks.**' matches 'blocks.0.mlp': * stays within one level, ** crosses dots"
+    """
+    deeper = re.sub(r"\*+", "**", pattern)
+    below = next((name for name in names if name and deeper != pattern and matches(name, deeper)), None)
+    if below is None:
+        return ""
+    return f"; {deeper!r} matches {below!r}: * stays within one level, ** crosses dots"
 
 
 def covers(pattern: str, name: str) -> bool:

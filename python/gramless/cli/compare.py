@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
@@ -22,7 +22,7 @@ import gramless
 from .._files import DATA_SUFFIXES, check_output, write_file
 from .._layouts import Layouts
 from .._text import csv_text, printable
-from ..kernels import FORMULAS, Kernel, OfDistance
+from ..kernels import FORMULAS, Estimator, Kernel, OfDistance, as_estimator
 from .files import as_matrices, check_rows, files_of, open_layers
 from .formats import Array
 from .terminal import Failure, messages, one_sentence_errors, progress_bar, require, results
@@ -46,8 +46,13 @@ class Comparison:
 @click.option("--kernel", type=click.Choice(list(FORMULAS)), default="linear", show_default=True)
 @click.option("--scale", type=float, help="Bandwidth as a multiple of the median distance.  [default: 1]")
 @click.option("--sigma", type=float, help="Bandwidth itself, in the units of the activations.")
-@click.option("--estimator", type=click.Choice(["unbiased", "biased"]), default="unbiased", show_default=True)
-@click.option("--layers", multiple=True, metavar="GLOB", help="Only these layers, in this order. Repeatable.")
+@click.option("--estimator", type=click.Choice(get_args(Estimator)), default="unbiased", show_default=True)
+@click.option(
+    "--layers",
+    multiple=True,
+    metavar="GLOB",
+    help="Only these layers, in this order: * stays between two dots of a name, ** crosses them. Repeatable.",
+)
 @click.option("--layers-b", multiple=True, metavar="GLOB", help="The same for B.  [default: as --layers]")
 @click.option(
     "--pool",
@@ -82,6 +87,7 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     example, the examples in the same order everywhere. Files are memory-mapped and never unpickled.
     """
     kernel = _kernel(options["kernel"], options["scale"], options["sigma"])
+    estimator = as_estimator(options["estimator"], "--estimator")
     out, csv_path, quiet = options["out"], options["csv_path"], options["quiet"]
     to_stdout = csv_path is not None and str(csv_path) == "-"
     inputs = [file for path in (a, b) if path is not None for file in files_of(path)]
@@ -95,11 +101,9 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         labels = printable(a.name), printable((b or a).name)
         rows = check_rows((labels[0], layers_a), (labels[1], layers_b or {}))
         started = time.perf_counter()
-        found = _compare(
-            layers_a, layers_b, labels, kernel, options["estimator"], options["checkpoint"], quiet
-        )
+        found = _compare(layers_a, layers_b, labels, kernel, estimator, options["checkpoint"], quiet)
         elapsed = time.perf_counter() - started
-    what = f"{describe(kernel)}, {options['estimator']}, n = {rows}"
+    what = f"{describe(kernel)}, {estimator}, n = {rows}"
     with one_sentence_errors():
         if csv_path is not None:
             text = csv_text(found.matrix, found.names_a, found.names_b)

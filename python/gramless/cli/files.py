@@ -6,11 +6,11 @@ It knows nothing of the command line, and hands on memory-mapped arrays without 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
+from .._globs import hint, matches
 from .._layouts import COMMON, Layouts
 from .._text import distinct_printable, printable
 from .formats import Array, FileError, Openers, open_folder, open_npy, open_npz
@@ -42,17 +42,20 @@ def files_of(path: Path) -> list[Path]:
 
 
 def select(names: Iterable[str], globs: Sequence[str], where: str) -> list[str]:
-    """The names that match any glob, ordered by glob; each glob must match something."""
+    """The names that match any glob (* stays within one level, ** crosses dots), ordered by glob; each glob
+    must match something.
+    """
     names = list(names)
     if not globs:
         return names
     chosen: dict[str, None] = {}
     for glob in globs:
-        matching = [name for name in names if name == glob or fnmatchcase(name, glob)]
+        matching = [name for name in names if matches(name, glob)]
         if not matching:
             shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
             raise FileError(
                 f"{where}: no layer matches {printable(glob)!r}; it has {len(names)} layers: {shown}"
+                f"{printable(hint(names, glob))}"
             )
         chosen.update(dict.fromkeys(matching))
     return list(chosen)

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
-from .._globs import matches
+from .._globs import hint, matches
 from .blocks import blocks, holds_attention
 
 LayerLike: TypeAlias = "str | type[nn.Module] | nn.Module"
@@ -176,11 +176,8 @@ def _by_text(
     found = [Layer(name, module) for name, module in named.items() if name and matches(name, entry)]
     if found:
         return found
-    deeper = entry.replace("**", "*").replace("*", "**")
-    below = [name for name in named if name and deeper != entry and matches(name, deeper)]
     near = difflib.get_close_matches(entry, list(named), 3, 0.4) or [name for name in named if name][:3]
-    hint = f"; {deeper!r} matches {below[0]!r}: * stays within one level, ** crosses dots" if below else ""
     raise ValueError(
         f"{function}: no layer of {owner} is called or matches {entry!r} ({argument}); "
-        f"it has {', '.join(map(repr, near))}, ...{hint}"
+        f"it has {', '.join(map(repr, near))}, ...{hint(named, entry)}"
     )
