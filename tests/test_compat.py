@@ -51,7 +51,7 @@ def test_signatures_begin_like_theirs():
     assert names(compat.CKA)[:7] == [
         *("model1", "model2", "model1_name", "model2_name", "model1_layers", "model2_layers", "device")
     ]
-    assert names(compat.CKA.compare) == ["dataloader1", "dataloader2"]
+    assert names(compat.CKA.compare)[:2] == ["dataloader1", "dataloader2"]
     assert names(compat.CKA.plot_results) == ["save_path", "title"]
     assert names(compat.compute_cka)[:8] == [
         *("model1", "model2", "dataloaders", "layers", "model2_layers", "device", "progress", "verbose")
@@ -75,6 +75,23 @@ def test_kornblith_functions_are_cka(pair, debiased):
     assert compat.cka(x @ x.T, y @ y.T, debiased) == pytest.approx(expected, rel=1e-12)
     assert compat.cka(compat.gram_linear(x), y @ y.T, debiased) == pytest.approx(expected, rel=1e-12)
     assert compat.feature_space_linear_cka(x, y, debiased) == expected
+
+
+def test_what_a_refused_pair_of_loaders_needs_can_be_given(nets):
+    x = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(x, torch.arange(40))
+
+    def shuffled():
+        return DataLoader(data, 10, shuffle=True, generator=torch.Generator().manual_seed(1))
+
+    cka = compat.CKA(*nets)
+    with pytest.raises(ValueError, match=r"sample_ids= .*paired=True"):
+        cka.compare(shuffled(), shuffled())
+    cka.compare(shuffled())
+    expected = cka.export()["CKA"]
+    for way in ({"paired": True}, {"sample_ids": 1}):
+        cka.compare(shuffled(), shuffled(), **way)
+        assert torch.equal(cka.export()["CKA"], expected)
 
 
 def published_rbf(x, threshold):

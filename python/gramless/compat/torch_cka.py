@@ -12,6 +12,7 @@ from torch import nn
 from ..plot import save_figure
 from ..torch.comparison import ModelComparison
 from ..torch.layers import EVERY
+from ..torch.masks import Where
 from ..torch.models import compare_models
 from ..torch.pooling import Pool
 
@@ -54,8 +55,14 @@ class CKA:
         self._result: ModelComparison | None = None
         self._datasets = ("", "")
 
-    def compare(self, dataloader1: Any, dataloader2: Any = None) -> None:
-        """Run both models on dataloader1, or model2 on dataloader2, in step with it."""
+    def compare(
+        self, dataloader1: Any, dataloader2: Any = None, *, sample_ids: Where = None, paired: bool = False
+    ) -> None:
+        """Run both models on dataloader1, or model2 on dataloader2, in step with it.
+
+        sample_ids, paired: not there; see `gramless.torch.compare_models`. One of them is needed where the
+            orders of two dataloaders are not known to agree, as where both shuffle.
+        """
         loaders = [dataloader1] if dataloader2 is None else [dataloader1, dataloader2]
         self._result = compare_models(
             self.model1,
@@ -66,6 +73,8 @@ class CKA:
             method="minibatch",
             pool=self.pool,
             device=self.device,
+            sample_ids=sample_ids,
+            paired=paired,
         )
         self._datasets = (_dataset(loaders[0]), _dataset(loaders[-1]))
 
