@@ -63,6 +63,26 @@ def test_cka_trains_as_plain_torch_does(device, sigma, estimator):
         np.testing.assert_allclose(device.numpy(ours), theirs.numpy(), rtol=1e-8, atol=1e-11)
 
 
+def test_values_and_gradients_are_in_the_unit_of_the_data(device):
+    """Powers of two, which round nothing anew; of such rows the CPU core has units of its own."""
+    unit = 2.0**-120
+    power = unit**4
+    calls = {
+        "hsic": lambda x, y: gramless.hsic(x, y) / power,
+        "cka": lambda x, y: gramless.cka(x, y),
+        "hsic_matrix": lambda x, y: gramless.hsic_matrix([x, y])[0, 1] / power,
+        "cka_matrix": lambda x, y: gramless.cka_matrix([x], [y, x])[0, 0],
+    }
+    for name, call in calls.items():
+        x, y = (device.tensor(rows(12, 5, seed) * unit, requires_grad=True) for seed in (0, 1))
+        a, b = (torch.from_numpy(rows(12, 5, seed)).requires_grad_() for seed in (0, 1))
+        expected = call(a, b) if "hsic" not in name else call(a, b) * power
+        found = call(x, y)
+        np.testing.assert_allclose(found.item(), expected.item(), rtol=1e-9)
+        for ours, theirs in zip(grads_of(found, x, y), grads_of(expected, a, b), strict=True):
+            np.testing.assert_allclose(device.numpy(ours) * unit, theirs.numpy(), rtol=1e-8, atol=1e-11)
+
+
 def test_matrices_train(device):
     layers = [device.tensor(rows(6, width, width), requires_grad=True) for width in (1, 2, 3)]
     weights = device.tensor(rows(3, 3))

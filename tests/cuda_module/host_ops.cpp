@@ -2,76 +2,16 @@
 // Python half where its tests are about the Python half. The emulated kernels are the other double, slower and truer.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
+#include "host_arrays.hpp"
 #include "ops/backends.hpp"
 #include "ops/contrast_pass.hpp"
 #include "ops/cuda_ops.hpp"
 #include "ops/distillation.hpp"
-#include "ops/hsic.hpp"
-#include "support/dtype.hpp"
-#include "support/thread_pool.hpp"
 
 namespace gramless::cuda {
 namespace {
-
-// What the kernels take for granted of their scratch memory.
-const char* problem_with(const void* scratch) {
-  return reinterpret_cast<std::uintptr_t>(scratch) % 256 == 0 && scratch ? nullptr
-                                                                         : "scratch must be aligned to 256 bytes";
-}
-
-std::int64_t bytes_of(Dtype dtype) { return dtype == Dtype::float64 ? 8 : dtype == Dtype::float32 ? 4 : 2; }
-
-ArrayView view(const Matrix& matrix) {
-  const std::int64_t size = bytes_of(matrix.dtype);
-  return {matrix.data, matrix.rows, matrix.cols, matrix.row_stride * size, matrix.col_stride * size, matrix.dtype};
-}
-
-Execution execution(const Matrix& matrix) {
-  return {computes_in_float64(matrix.dtype) ? Compute::float64 : Compute::float32, num_threads(), {}};
-}
-
-KernelSpec resolved(const Matrix& x, KernelSpec kernel) {
-  kernel.median_rows = std::nullopt;  // a device's median is always exact
-  if (!kernel.wants_median()) return kernel;
-  return kernel.with_sigma(Representation(view(x), current_backend(), execution(x)).bandwidth(kernel, execution(x)));
-}
-
-// Gradients are computed in the compute type and rounded to the input's.
-struct Gradient {
-  const Matrix& like;
-  void* target;
-  std::vector<double> wide = std::vector<double>(static_cast<std::size_t>(like.rows * like.cols));
-
-  void* buffer() { return target ? wide.data() : nullptr; }
-
-  void store() const {
-    if (!target) return;
-    const auto* narrow = reinterpret_cast<const float*>(wide.data());
-    if (bytes_of(like.dtype) >= 4) {
-      std::memcpy(target, wide.data(), wide.size() * static_cast<std::size_t>(bytes_of(like.dtype)));
-    } else {
-      for (std::size_t i = 0; i < wide.size(); i++) store_16_bits(static_cast<char*>(target) + 2 * i, narrow[i]);
-    }
-  }
-
-  void store_16_bits(char* address, float value) const {
-    if (like.dtype == Dtype::float16) {
-      const auto half = static_cast<_Float16>(value);
-      std::memcpy(address, &half, 2);
-    } else {
-      const auto bits = std::bit_cast<std::uint32_t>(value);
-      const auto rounded = static_cast<std::uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-      std::memcpy(address, &rounded, 2);
-    }
-  }
-};
-
-Estimator estimator(HsicEstimator which) {
-  return which == HsicEstimator::unbiased ? Estimator::unbiased : Estimator::biased;
-}
 
 std::vector<std::int64_t> groups_of(const ContrastSide& side) {
   std::vector<std::int64_t> groups;
@@ -119,74 +59,6 @@ constexpr std::vector<double> ContrastSums::* saved_fields[] = {&ContrastSums::s
 Operand default_operand(Dtype, bool) { return Operand::split; }
 
 const char* check_device(int) { return nullptr; }
-
-std::size_t hsic_scratch_bytes(const HsicTask&) { return 256; }
-
-const char* hsic(const HsicTask& task, void* scratch, void*) {
-  if (const char* problem = problem_with(scratch)) return problem;
-  const LayerInput x{view(task.x), resolved(task.x, task.kernel_x)}, y{view(task.y), resolved(task.y, task.kernel_y)};
-  const Space space = task.row_sums ? Space::gram : Space::automatic;
-  const HsicValues found =
-      hsic_values({&x, 1}, {&y, 1}, estimator(task.estimator), space, current_backend(), execution(task.x));
-  if (task.values) std::copy_n(std::array{found.xy[0], found.xx[0], found.yy[0]}.begin(), 3, task.values);
-  if (task.row_sums) std::copy(found.row_sums.begin(), found.row_sums.end(), task.row_sums);
-  if (task.bandwidths) {
-    task.bandwidths[0] = std::pow(x.kernel.sigma.value_or(0), 2);
-    task.bandwidths[1] = std::pow(y.kernel.sigma.value_or(0), 2);
-  }
-  if (task.spreads) {
-    task.spreads[0] = found.diagonal_x[0] - found.mean_x[0];
-    task.spreads[1] = found.diagonal_y[0] - found.mean_y[0];
-  }
-  return nullptr;
-}
-
-std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask&) { return 256; }
-
-const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void*) {
-  if (const char* problem = problem_with(scratch)) return problem;
-  std::vector<LayerInput> layers;
-  for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++) {
-    const KernelSpec& kernel = l < task.layers_x ? task.kernel_x : task.kernel_y;
-    layers.push_back({view(task.layers[l]), resolved(task.layers[l], kernel)});
-    if (task.bandwidths) task.bandwidths[l] = std::pow(layers.back().kernel.sigma.value_or(0), 2);
-  }
-  const std::span<const LayerInput> all(layers);
-  const auto layers_x = static_cast<std::size_t>(task.layers_x);
-  const Space space = task.row_sums ? Space::gram : Space::automatic;
-  const HsicValues found = hsic_values(all.first(layers_x), all.subspan(layers_x), estimator(task.estimator), space,
-                                       current_backend(), execution(task.layers[0]));
-  std::ranges::copy(found.xy, task.values);
-  std::ranges::copy(found.yy, std::ranges::copy(found.xx, task.own_values).out);
-  if (task.row_sums) std::ranges::copy(found.row_sums, task.row_sums);
-  return nullptr;
-}
-
-std::size_t median_scratch_bytes(const MedianTask&) { return 256; }
-
-const char* median_squared_distance(const MedianTask& task, void*, void*) {
-  Representation x(view(task.x), current_backend(), execution(task.x));
-  const double median = x.median_distance(task.include_diagonal, std::nullopt, execution(task.x));
-  *task.median = median * median;
-  return nullptr;
-}
-
-std::size_t hsic_grad_scratch_bytes(const HsicGradTask&) { return 256; }
-
-const char* hsic_grad(const HsicGradTask& task, void*, void*) {
-  const HsicTask& forward = task.forward;
-  LayerInput layers[] = {{view(forward.x), {}}, {view(forward.y), {}}};
-  const KernelSpec* kernels[] = {&forward.kernel_x, &forward.kernel_y};
-  for (int i = 0; i < 2; i++) layers[i].kernel = kernels[i]->with_sigma(std::sqrt(forward.bandwidths[i]));
-  Gradient grads[] = {{forward.x, task.grad_x}, {forward.y, task.grad_y}};
-  void* const buffers[] = {grads[0].buffer(), grads[1].buffer()};
-  const HsicWeights weights{{task.weights, 1}, {task.weights + 1, 1}, {task.weights + 2, 1}};
-  const std::span<const double> row_sums(forward.row_sums, static_cast<std::size_t>(2 * forward.x.rows));
-  hsic_gradients({layers, 1}, {layers + 1, 1}, estimator(forward.estimator), row_sums, weights, buffers,
-                 current_backend(), execution(forward.x));
-  for (const Gradient& grad : grads) grad.store();
-  return nullptr;
-}
 
 std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask&) { return 256; }
 

@@ -169,7 +169,8 @@ def hsic_backward(
             if not any(asked):
                 continue
             kept = saved[list(sides)]
-            arguments = kept[:, 2:].contiguous(), kept[:, 1].contiguous(), _pair_weights(alone, i, j, *grads)
+            row_sums, bandwidths = kept[:, HEAD:].contiguous(), kept[:, 1].contiguous()
+            arguments = row_sums, bandwidths, _pair_weights(alone, i, j, *grads)
             x, y = (layers[side] for side in sides)
             found = launch.pair_grad(x, y, *kernels, *arguments, asked)
             for side, grad in zip(sides, found, strict=True):
