@@ -129,6 +129,25 @@ def test_constants_and_nan(dtype):
     assert np.isnan(gramless.hsic(x, rows(30, 2), kernel=Laplace(sigma=1.0)))
 
 
+# Beside a kernel as narrow as near pairs are close, which sees nothing else. Powers of two round nothing
+# anew, but rows of these lengths are held in units of their own.
+UNITS = [(np.float32, -100), (np.float32, 60), (np.float64, -400), (np.float64, 400)]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(("dtype", "exponent"), UNITS)
+def test_the_unit_plays_no_part_in_near_pairs(dtype, exponent, estimator):
+    x, y = in_near_pairs(150, 20).astype(dtype), in_near_pairs(150, 7, 3).astype(dtype)
+    unit, sigma = 2.0**exponent, 5e-4
+
+    def found(unit):
+        return gramless.cka(
+            x * dtype(unit), y, kernel=Laplace(sigma=sigma * unit), kernel_y="linear", estimator=estimator
+        )
+
+    assert found(unit) == pytest.approx(found(1.0), rel=1e-6 if dtype == np.float32 else 1e-12)
+
+
 def test_threads_change_nothing():
     x, y = in_near_pairs(700, 6).astype(np.float32), duplicated(700, 3).astype(np.float32)
     before = gramless.get_num_threads()
@@ -206,6 +225,24 @@ def test_gradients_are_as_accurate_as_code_from_differences(dtype):
         for values, one in ((ours, found), (naive, gradients_of_cka(layers, sigmas, dtype)), (truth, true)):
             values.append(np.asarray(one / scale, np.float64))
     assert_as_accurate(*map(np.concatenate, (ours, naive, truth)), dtype)
+
+
+@pytest.mark.parametrize(("dtype", "exponent"), UNITS)
+def test_the_unit_plays_no_part_in_gradients_of_near_pairs(dtype, exponent):
+    y = torch.from_numpy(in_near_pairs(150, 7, 3).astype(dtype))
+
+    def found(unit):
+        x = torch.from_numpy(in_near_pairs(150, 20).astype(dtype) * dtype(unit)).requires_grad_()
+        gramless.cka(x, y, kernel=Laplace(sigma=5e-4 * unit), kernel_y="linear").backward()
+        return x.grad.numpy() * dtype(unit)
+
+    expected = found(1.0)
+    np.testing.assert_allclose(
+        found(2.0**exponent),
+        expected,
+        rtol=0,
+        atol=(1e-6 if dtype == np.float32 else 1e-13) * np.abs(expected).max(),
+    )
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

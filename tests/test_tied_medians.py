@@ -117,6 +117,27 @@ def test_every_rbf_takes_it_and_warns_once(backend, dtype, call):
     assert found == pytest.approx(quietly(PAIRS[call], reference, x, y), rel=100 * EXACT[dtype])
 
 
+def test_the_warning_names_the_kernel():
+    x, y = mostly_equal(np.float64), mostly_equal(np.float64)[:, :20]
+    of_both, of_x, of_y = (
+        SENTENCE.format(text) for text in ("x (56.2 %), y (56.2 %)", "x (56.2 %)", "y (56.2 %)")
+    )
+    for arguments, expected in (
+        ({"kernel": "laplace"}, [f"Laplace: {of_both}"]),
+        ({"kernel": "laplace", "kernel_y": "rbf"}, [f"RBF: {of_y}", f"Laplace: {of_x}"]),
+        ({"kernel": "rbf", "kernel_y": "linear"}, [f"RBF: {of_x}"]),
+    ):
+        with pytest.warns(RuntimeWarning) as caught:
+            gramless.cka(x, y, **arguments)
+        assert [str(warning.message) for warning in caught] == expected
+        assert {warning.filename for warning in caught} == {__file__}
+    with pytest.warns(RuntimeWarning, match="^Laplace: more than half"):
+        reference.cka(x, y, kernel="laplace")
+    for call in (gramless.cka_matrix, gramless.hsic_matrix):
+        with pytest.warns(RuntimeWarning, match=r"^Laplace: .* xs\[1\] \(56\.2 %\), ys\[0\]"):
+            call([x, x], [y], kernel="laplace")
+
+
 @every_dtype
 @pytest.mark.parametrize("call", OURS)
 def test_intervals_and_batches_take_it_too(dtype, call):

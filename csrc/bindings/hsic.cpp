@@ -24,7 +24,7 @@ py::tuple hsic_matrix(const py::sequence& xs, const py::sequence& ys, const py::
     const Unlocked unlocked;
     values = hsic_values(x, y, which, where, ops, how);
   }
-  warn_of_ties(values.tied, x.size());
+  warn_of_ties(values.tied, all, x.size());
   return hsic_tuple(values, x.size(), y.size());
 }
 
@@ -43,7 +43,7 @@ py::tuple hsic_pair(py::handle x, py::handle y, py::handle kernel_x, py::handle 
     const Unlocked unlocked;
     values = hsic_values({layers, 1}, {layers + 1, 1}, which, where, ops, how);
   }
-  warn_of_ties(values.tied, 1);
+  warn_of_ties(values.tied, layers, 1);
   return py::make_tuple(values.xy[0], values.xx[0], values.yy[0], values.exponents[0], values.exponents[1],
                         values.mean_x[0], values.mean_y[0]);
 }
@@ -85,7 +85,7 @@ py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle 
     const Unlocked unlocked;
     values = jackknife_hsic(layers[0], layers[1], groups, which, ops, how);
   }
-  warn_of_ties(values.tied, 1);
+  warn_of_ties(values.tied, layers, 1);
   return py::make_tuple(to_numpy(values.xy), to_numpy(values.xx), to_numpy(values.yy));
 }
 
@@ -104,7 +104,7 @@ py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequ
     const Unlocked unlocked;
     values = hsic_values(x, y, which, Space::automatic, ops, how);
   }
-  warn_of_ties(values.tied, x.size());
+  warn_of_ties(values.tied, all, x.size());
   const auto columns = static_cast<py::ssize_t>(y.empty() ? x.size() : y.size());
   return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(x.size()), columns}), to_numpy(values.xx),
                         to_numpy(values.yy), to_numpy(values.row_sums), to_numpy(values.exponents));
@@ -138,7 +138,7 @@ void backward(const py::sequence& xs, const py::sequence& ys, const py::sequence
   hsic_gradients(x, y, which, row_sums, weights, targets, ops, how);
 }
 
-// The sigma an RBF takes for x, in float64 if other layers of the comparison ask for it; a warning calls it `name`.
+// The sigma a kernel takes for x, in float64 if other layers of the comparison ask for it; a warning calls it `name`.
 double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object progress, const std::string& name) {
   const LayerInput layer{array_view(x), kernel_spec(kernel)};
   if (layer.kernel.sigma) return *layer.kernel.sigma;
@@ -153,7 +153,7 @@ double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object pr
     sigma = representation.bandwidth(layer.kernel, how);
     tied = representation.tied();
   }
-  warn_of_ties(tied, "RBF", name);
+  if (tied > 0) warn_of_ties(tied, class_name(layer.kernel.formula), name);
   return sigma;
 }
 

@@ -124,18 +124,29 @@ void warn_of_ties(double tied, const std::string& function, const std::string& n
   if (tied > 0) warn_of_ties(function, name + " (" + percent(tied) + ")");
 }
 
-void warn_of_ties(std::span<const double> tied, std::size_t layers_x) {
+std::string class_name(const Kernel& kernel) {
+  const char* formula = nullptr;
+  visit_kernel(kernel, [&](const auto& alternative) { formula = alternative.name; });
+  return py::module_::import("gramless.kernels").attr("FORMULAS")[formula].attr("__name__").cast<std::string>();
+}
+
+void warn_of_ties(std::span<const double> tied, std::span<const LayerInput> layers, std::size_t layers_x) {
   const bool pair = layers_x == 1 && tied.size() == 2;
-  std::string names;
+  std::string names[std::variant_size_v<Kernel>];
+  const Kernel* kernels[std::variant_size_v<Kernel>];
   for (std::size_t layer = 0; layer < tied.size(); layer++) {
     if (tied[layer] == 0) continue;
+    const Kernel& kernel = layers[layer].kernel.formula;
     const bool first = layer < layers_x;
     const std::size_t number = first ? layer : layer - layers_x;
-    names += (names.empty() ? "" : ", ") + std::string(first ? "x" : "y");
-    if (!pair) names += "s[" + std::to_string(number) + "]";
-    names += " (" + percent(tied[layer]) + ")";
+    std::string& text = names[kernel.index()];
+    kernels[kernel.index()] = &kernel;
+    text += (text.empty() ? "" : ", ") + std::string(first ? "x" : "y");
+    if (!pair) text += "s[" + std::to_string(number) + "]";
+    text += " (" + percent(tied[layer]) + ")";
   }
-  if (!names.empty()) warn_of_ties("RBF", names);
+  for (std::size_t kernel = 0; kernel < std::size(names); kernel++)
+    if (!names[kernel].empty()) warn_of_ties(class_name(*kernels[kernel]), names[kernel]);
 }
 
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor) {

@@ -46,10 +46,11 @@ class PythonMonitor {
 
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);
 
-// A RuntimeWarning where a median was not taken over all distances, at the line that called gramless. `tied` is the
-// share of them that was left out, of layers xs, then ys.
-void warn_of_ties(std::span<const double> tied, std::size_t layers_x);
+// A RuntimeWarning where a median was not taken over all distances, at the line that called gramless, one for each
+// kernel function. `tied` is the share of them that was left out, of layers xs, then ys.
+void warn_of_ties(std::span<const double> tied, std::span<const LayerInput> layers, std::size_t layers_x);
 void warn_of_ties(double tied, const std::string& function, const std::string& name);
+std::string class_name(const Kernel& kernel);  // in Python: RBF
 
 void bind_hsic(py::module_& module);
 void bind_sweep(py::module_& module);
