@@ -122,7 +122,7 @@ class Laplace(OfDistance):
 
     k(a, b) = exp(-|a - b| / sigma)
 
-    |a - b| is the Euclidean distance; scikit-learn's `laplacian_kernel` has the sum of absolute differences
+    The distance |a - b| is Euclidean; scikit-learn's `laplacian_kernel` has the sum of absolute differences
     (L1) in its place.
 
     sigma: the bandwidth, in the units of the data. None (default) takes scale * the median distance between
