@@ -4,7 +4,6 @@
 
 #include "epilogues/exp.cuh"
 #include "epilogues/kernel.hpp"
-#include "epilogues/near_share.hpp"
 
 namespace gramless::cuda {
 
@@ -27,16 +26,22 @@ struct TileKernel {
   double slope_factor, unit;
   double noise;  // how far rounding alone may move a value; of a distance, as a share of it
 
-  // norms are |a|^2 and |b|^2, rounded as the dot product is, so that equal rows are at distance 0;
-  // squared_difference() is |a - b|^2 of rows near each other, from their differences.
-  template <class Difference>
-  __device__ __forceinline__ T operator()(T dot, T row_norm, T column_norm, Difference squared_difference) const {
+  // Whether tiles are to hold |a - b| before their values are found.
+  __device__ __forceinline__ bool of_root() const {
+    bool found = false;
+    visit_formula(formula, [&]<class Alternative>(Alternative) { found = Alternative::of_root; });
+    return found;
+  }
+  // held is what the tile holds: |a - b|, or a dot product, of which dot(held) is <a, b>. norms are |a|^2 and |b|^2,
+  // rounded as the dot product is, so that equal rows are at distance 0.
+  template <class Dot>
+  __device__ __forceinline__ T operator()(T held, T row_norm, T column_norm, Dot dot) const {
     T found = 0;
     visit_formula(formula, [&]<class Alternative>(Alternative alternative) {
       if constexpr (Alternative::of_root)
-        found = value(alternative, distance(dot, row_norm, column_norm, squared_difference));
+        found = value(alternative, held);
       else
-        found = value(alternative, dot, row_norm, column_norm);
+        found = value(alternative, dot(held), row_norm, column_norm);
     });
     return found;
   }
@@ -56,15 +61,6 @@ struct TileKernel {
   }
 
  private:
-  // |a - b|: the twin of ops/near_pairs.hpp.
-  template <class Difference>
-  __device__ __forceinline__ static T distance(T dot, T row_norm, T column_norm, Difference squared_difference) {
-    const T sum = row_norm + column_norm;
-    T distance2 = sum - (dot + dot);
-    if (distance2 < near_share<T> * sum) distance2 = squared_difference();
-    return static_cast<T>(sqrt(distance2));
-  }
-
   // <a, b> - shift
   __device__ __forceinline__ T value(Linear, T dot, T, T) const { return dot - shift; }
   __device__ __forceinline__ T slope(Linear, T) const { return T(1); }

@@ -100,9 +100,9 @@ __device__ std::int64_t random_below(std::uint64_t number, std::int64_t bound) {
   return static_cast<std::int64_t>((z ^ (z >> 31)) % static_cast<std::uint64_t>(bound));
 }
 
-// The mean kernel value of some pairs.
-template <class Operand, class Alternative>
-__device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::int64_t n, const Alternative& kernel,
+// The mean kernel value of some pairs, value(squared distance).
+template <class Operand, class KernelValue>
+__device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::int64_t n, KernelValue value,
                                        double* shared) {
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
   const std::int64_t half = n / 2, pairs = half < 16 ? 16 : half > 256 ? 256 : half, stride = layer.rows.stride();
@@ -112,13 +112,14 @@ __device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::i
     const std::int64_t other = random_below(2 * static_cast<std::uint64_t>(p) + 1, n - 1), j = other + (other >= i);
     const double scale_i = is_scaled<Operand> ? layer.scales[i] : 1, scale_j = is_scaled<Operand> ? layer.scales[j] : 1;
     double distance2 = 0;
+#pragma unroll 1  // several at a time, registers spill on some architectures
     for (std::int64_t k = lane; k < stride; k += warp_lanes) {
       const double difference =
           packed_value(layer.rows, i * stride + k) * scale_i - packed_value(layer.rows, j * stride + k) * scale_j;
       distance2 += difference * difference;
     }
     distance2 = sum_over_warp(distance2);
-    if (lane == 0) sums[0] += kernel.value(distance2);
+    if (lane == 0) sums[0] += value(distance2);
   }
   sum_over_block(sums, shared);
   return sums[0] / static_cast<double>(pairs);
@@ -143,11 +144,25 @@ __global__ void __launch_bounds__(resolve_threads)
   sum_over_block(norms, shared);
   const double count = static_cast<double>(n), mean_norm = norms[0] / count;
   if (squared_sigma != nullptr) sigma2 = factor * *squared_sigma;
+  bool of_distance = false;
+  visit_formula(formula, [&]<class Alternative>(Alternative) { of_distance = Alternative::of_distance; });
+  double mean = 0;
+  if (of_distance)  // one loop for all kernels: with one for each, registers spill on some architectures
+    mean = mean_kernel_of_pairs(
+        layer, n,
+        [&](double distance2) {
+          double value = 0;
+          visit_formula(formula, [&]<class Alternative>(Alternative) {
+            if constexpr (Alternative::of_distance) value = Alternative::of(sigma2, sharpest).value(distance2);
+          });
+          return value;
+        },
+        shared);
+  if (threadIdx.x != 0) return;
   visit_formula(formula, [&]<class Alternative>(Alternative alternative) {
     TileKernel<T> kernel{formula, T(0), T(0), T(0), 0, 1, 0};
     if constexpr (Alternative::of_distance) {
       alternative = Alternative::of(sigma2, sharpest);
-      const double mean = mean_kernel_of_pairs(layer, n, alternative, shared);
       // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it.
       const bool near_mean = mean >= 0.1;
       const double log2_unit = near_mean ? rint(log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
@@ -160,7 +175,6 @@ __global__ void __launch_bounds__(resolve_threads)
     }
     kernel.slope_factor = alternative.slope_factor();
     kernel.noise = alternative.noise(epsilon, {mean_norm, mean_norm});
-    if (threadIdx.x != 0) return;
     *layer.kernel = kernel;
     if (bandwidth != nullptr) *bandwidth = Alternative::of_distance ? sigma2 : 0;
   });

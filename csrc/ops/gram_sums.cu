@@ -93,13 +93,13 @@ std::int64_t GramSums<Operand>::rounds_per_launch() const {
 }
 
 template <class Operand>
-void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, double* products,
-                            double* row_sums, Queue& queue) const {
+void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, bool of_root,
+                            double* products, double* row_sums, Queue& queue) const {
   using Tile = DotTile<Operand, Shape>;
   constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>);
   constexpr std::size_t shared = sums_bytes > Tile::ring_bytes ? sums_bytes : Tile::ring_bytes;
   const std::int64_t padded = DeviceRepresentation<Operand>::padded_rows(rows_), step = rounds_per_launch();
-  const bool by_turns = hopper_wanted();
+  const bool by_turns = hopper_wanted() && !of_root;  // whose warpgroups have no registers for distances
   queue.clear(products, 3 * sizeof(double));
   queue.clear(row_sums, static_cast<std::size_t>(2 * rows_) * sizeof(double));
   for (std::int64_t first = 0; first < rounds_.count(); first += step) {

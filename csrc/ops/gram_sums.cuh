@@ -15,9 +15,9 @@ class GramSums {
 
   GramSums(std::int64_t rows, std::int64_t busy_blocks, DeviceLayout& layout);
 
-  // products (3): xy, xx, yy; row_sums (2, rows).
-  void run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, double* products, double* row_sums,
-           Queue& queue) const;
+  // products (3): xy, xx, yy; row_sums (2, rows). of_root: whether a kernel is one of the distance itself.
+  void run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, bool of_root, double* products,
+           double* row_sums, Queue& queue) const;
 
  private:
   std::int64_t rounds_per_launch() const;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/pair_tile.cuh"
+#include "epilogues/near_share.hpp"
 #include "ops/device_representation.cuh"
 #include "ops/pack_rows.cuh"
 
@@ -9,19 +10,60 @@ namespace gramless::cuda {
 
 // |x_i - x_j|^2 of packed rows, from their differences.
 template <class Operand>
-__device__ __noinline__ typename Operand::Value squared_difference(const DeviceLayer<Operand>& layer, std::int64_t i,
-                                                                   std::int64_t j) {
+__device__ __forceinline__ typename Operand::Value squared_difference(const DeviceLayer<Operand>& layer, std::int64_t i,
+                                                                      std::int64_t j) {
   using Value = typename Operand::Value;
   const std::int64_t stride = layer.rows.stride();
   const Value scale_i = is_scaled<Operand> ? layer.scales[i] : Value(1),
               scale_j = is_scaled<Operand> ? layer.scales[j] : Value(1);
   Value sum = 0;
+#pragma unroll 1  // no registers are left
   for (std::int64_t k = 0; k < stride; k++) {
     const Value difference = static_cast<Value>(packed_value(layer.rows, i * stride + k)) * scale_i -
                              static_cast<Value>(packed_value(layer.rows, j * stride + k)) * scale_j;
     sum += difference * difference;
   }
   return sum;
+}
+
+// Replaces a tile's dot products by distances, those of near rows by their differences: the twin of ops/near_pairs.hpp.
+// A thread's near pairs are found first and then visited by one loop, for there are no registers left for one per pair.
+// Registers have no addresses: the loop is at the tile's first entry, and the entries move on, once around.
+template <class Operand, class Tile>
+__device__ __forceinline__ void measure_distances(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
+                                                  std::int64_t first_col) {
+  using Value = typename Operand::Value;
+  static_assert(Tile::own_rows * Tile::own_cols <= 64);
+  std::uint64_t near = 0;
+#pragma unroll
+  for (int c = 0; c < Tile::own_cols; c++) {
+    forget_loads();  // rows' numbers are read again
+    const std::int64_t j = first_col + tile.col(c);
+    const Value norm = layer.norms[j], scale = is_scaled<Operand> ? layer.scales[j] : Value(1);
+#pragma unroll
+    for (int r = 0; r < Tile::own_rows; r++) {
+      const std::int64_t i = first_row + tile.row(r);
+      const Value sum = layer.norms[i] + norm, row_scale = is_scaled<Operand> ? layer.scales[i] : Value(1);
+      const Value dot = layer.unscaled(tile.at(r, c), row_scale, scale), distance2 = sum - (dot + dot);
+      if (distance2 < near_share<Value> * sum) near |= std::uint64_t{1} << (c * Tile::own_rows + r);
+      tile.at(r, c) = static_cast<Value>(sqrt(distance2));
+    }
+  }
+  if (near == 0) return;
+  constexpr int count = Tile::own_rows * Tile::own_cols;
+#pragma unroll 1
+  for (int pair = 0; pair < count; pair++, near >>= 1) {
+    if (near & 1) {
+      const std::int64_t i = first_row + tile.row(pair % Tile::own_rows),
+                         j = first_col + tile.col(pair / Tile::own_rows);
+      tile.at(0, 0) = static_cast<Value>(sqrt(squared_difference(layer, i, j)));
+    }
+    const Value first = tile.at(0, 0);
+#pragma unroll
+    for (int e = 0; e + 1 < count; e++)
+      tile.at(e % Tile::own_rows, e / Tile::own_rows) = tile.at((e + 1) % Tile::own_rows, (e + 1) / Tile::own_rows);
+    tile.at(Tile::own_rows - 1, Tile::own_cols - 1) = first;
+  }
 }
 
 // Sums of a tile's kernel values along its rows and down its columns, in shared memory while warps meet.
@@ -31,7 +73,8 @@ struct TileSums {
   Value of_columns[Shape::warps_down][Shape::cols];
 };
 
-// The kernel value of a row and a column of a tile, from their dot product; 0 where the tile does not own the pair.
+// The kernel value of a row and a column of a tile, from their dot product or distance; 0 where the tile does not own
+// the pair.
 template <class Operand>
 class TileValues {
  public:
@@ -45,23 +88,20 @@ class TileValues {
 
   __device__ __forceinline__ TileValues(const DeviceLayer<Operand>& layer, std::int64_t first_row,
                                         std::int64_t first_col, std::int64_t n)
-      : kernel_(*layer.kernel),
-        layer_(layer),
-        first_row_(first_row),
-        first_col_(first_col),
-        place_(first_row, n, first_col, n, true) {}
+      : kernel_(*layer.kernel), place_(first_row, n, first_col, n, true) {}
 
-  __device__ __forceinline__ Value operator()(Value dot, const Side& row, const Side& column) const {
-    const Value value =
-        kernel_(DeviceLayer<Operand>::unscaled(dot, row.scale, column.scale), row.norm, column.norm,
-                [&] { return squared_difference(layer_, first_row_ + row.at, first_col_ + column.at); });
+  __device__ __forceinline__ bool of_distances() const { return kernel_.of_root(); }
+
+  // Of the tile's dot product, or of the distance where these are wanted.
+  __device__ __forceinline__ Value operator()(Value held, const Side& row, const Side& column) const {
+    const Value value = kernel_(held, row.norm, column.norm, [&](Value dot) {
+      return DeviceLayer<Operand>::unscaled(dot, row.scale, column.scale);
+    });
     return place_.owns(row.at, column.at) ? value : Value(0);
   }
 
  private:
   TileKernel<Value> kernel_;
-  const DeviceLayer<Operand>& layer_;
-  std::int64_t first_row_, first_col_;
   PairTile place_;
 };
 
@@ -71,6 +111,7 @@ __device__ __forceinline__ void evaluate(DotTile<Operand, Shape>& tile, const De
                                          std::int64_t first_row, std::int64_t first_col, std::int64_t n) {
   using Value = typename Operand::Value;
   const TileValues<Operand> values(layer, first_row, first_col, n);
+  if (values.of_distances()) measure_distances(tile, layer, first_row, first_col);
   const Value *const row_norms = layer.norms + first_row, *const column_norms = layer.norms + first_col;
   const Value *const row_scales = layer.scales + first_row, *const column_scales = layer.scales + first_col;
 #pragma unroll

@@ -96,7 +96,8 @@ class Hsic {
     y_.pack(queue);
     resolve(x_, task_.kernel_x, task_.bandwidths, queue);
     resolve(y_, task_.kernel_y, task_.bandwidths ? task_.bandwidths + 1 : nullptr, queue);
-    sums_.run(x_.layer(), y_.layer(), products_, row_sums_, queue);
+    const bool of_root = is_of_root(task_.kernel_x.formula) || is_of_root(task_.kernel_y.formula);
+    sums_.run(x_.layer(), y_.layer(), of_root, products_, row_sums_, queue);
     const FinishTask<Operand> finish{{x_.layer(), y_.layer()},
                                      task_.x.rows,
                                      task_.estimator == HsicEstimator::biased,

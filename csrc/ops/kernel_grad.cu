@@ -12,7 +12,7 @@ namespace {
 // Two tiles are in registers: of a row's gradient these slices fit beside them.
 constexpr int grad_slices = 4;
 
-// Replaces dot products by kernel values.
+// Replaces dot products by kernel values. Kernels of the distance itself have no gradient here.
 template <class Operand, class Tile>
 __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
                          std::int64_t first_col) {
@@ -27,8 +27,8 @@ __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int
     for (int r = 0; r < tile.own_rows; r++) {
       const std::int64_t i = first_row + tile.row(r);
       const T row_scale = is_scaled<Operand> ? layer.scales[i] : T(1);
-      tile.at(r, c) = kernel(layer.unscaled(tile.at(r, c), row_scale, scale), layer.norms[i], norm,
-                             [&] { return squared_difference(layer, i, j); });
+      tile.at(r, c) =
+          kernel(tile.at(r, c), layer.norms[i], norm, [&](T dot) { return layer.unscaled(dot, row_scale, scale); });
     }
   }
 }
