@@ -75,3 +75,50 @@ def test_models_of_wide_and_narrow_layers_are_compared_alike(weighting, monkeypa
         monkeypatch.undo()
         assert found.matrix == pytest.approx(expected.matrix, abs=2e-6)
         assert found.settings == expected.settings
+
+
+class Scaled(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.wide, self.scale = nn.Linear(6, 300), scale
+
+    def forward(self, x):
+        return self.wide(x) * self.scale
+
+
+def minibatch_of_rows(model, batches):
+    expected = gramless.MinibatchCKA()
+    with torch.no_grad():
+        for batch in batches:
+            layers = model.wide(batch), model(batch)
+            expected.update([layer.double().numpy() for layer in layers])
+    return expected.compute()
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e30, 1e-20, 1e-30])
+def test_the_unit_of_wide_layers_plays_no_part(scale):
+    torch.manual_seed(0)
+    model, batches = Scaled(scale), torch.randn(64, 6).split(16)
+    found = compare_models(model, None, batches, layers=["wide", ""], method="minibatch", progress=False)
+    assert found.matrix == pytest.approx(minibatch_of_rows(model, batches), abs=2e-6)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e6])
+@pytest.mark.parametrize("features", [1, 300])
+def test_one_outlier_row_of_a_wide_layer_costs_no_digits(size, features):
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((16, 300)).astype(np.float32)
+    y = x + generator.standard_normal((16, 300)).astype(np.float32)
+    y[3, :features] = size
+    kept = [gram_or_rows(torch.from_numpy(layer)) for layer in (x, y)]
+    xy, xx, yy = unbiased_hsic(kept[:1], kept[1:])
+    expected = gramless.cka(x.astype(np.float64), y.astype(np.float64))
+    assert xy[0, 0] / np.sqrt(xx[0] * yy[0]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_wide_rows_that_are_equal_but_for_one_have_no_hsic():
+    rows = np.full((16, 300), 0.1, np.float32)
+    for value in (0.1, 3.7):
+        rows[3] = value
+        _, xx, _ = unbiased_hsic([gram_or_rows(torch.from_numpy(rows))], None)
+        assert xx[0] == 0

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from gramless import reference
-from gramless.kernels import RBF, Linear
+from gramless.kernels import RBF, Laplace, Linear
 from gramless.reference.gram import centre_columns, squared_distances
 from gramless.reference.hsic import biased, unbiased
 
@@ -279,6 +279,12 @@ def test_minibatch_cka_averages_before_it_divides(pair, weighting):
         (lambda x: RBF(scale=0), ValueError, "RBF: scale must be positive and finite but is 0.0"),
         (lambda x: RBF(sigma=math.nan), ValueError, "RBF: sigma must be positive and finite but is nan"),
         (lambda x: RBF(sigma="1"), TypeError, "RBF: sigma must be a number or None but is '1'"),
+        (lambda x: RBF(sigma=b"1"), TypeError, "RBF: sigma must be a number or None but is b'1'"),
+        (
+            lambda x: Laplace(scale=bytearray(b"1")),
+            TypeError,
+            "Laplace: scale must be a number but is bytearray(b'1')",
+        ),
         (lambda x: RBF(median_rows=1), ValueError, "RBF: median_rows must be at least 2 but is 1"),
     ],
 )

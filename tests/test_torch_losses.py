@@ -332,7 +332,7 @@ def numbers_of_constructors():
     return found
 
 
-@pytest.mark.parametrize("value", ["0.5", None, b"1", 1j, object(), ["0.5", None]])
+@pytest.mark.parametrize("value", ["0.5", None, b"1", memoryview(b"1"), 1j, object(), ["0.5", None]])
 @pytest.mark.parametrize("name", list(numbers_of_constructors()))
 def test_a_number_that_is_none_is_one_sentence_at_once(name, value):
     construct, option = numbers_of_constructors()[name]

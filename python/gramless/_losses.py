@@ -54,7 +54,7 @@ def contrast_options(
 
 
 def _number(function: str, name: str, value: Any, wanted: str) -> float:
-    if isinstance(value, (str, bytes)):
+    if isinstance(value, (str, bytes, bytearray, memoryview)):  # which float() would parse
         raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}")
     try:
         return float(value)

@@ -45,7 +45,7 @@ class Linear:
 
 
 def _positive(kernel: str, name: str, value: Any, wanted: str) -> float:
-    if isinstance(value, str):
+    if isinstance(value, (str, bytes, bytearray, memoryview)):  # which float() would parse
         raise TypeError(f"{kernel}: {name} must be {wanted} but is {value!r}")
     try:
         number = float(value)

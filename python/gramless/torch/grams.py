@@ -22,6 +22,11 @@ Floats = npt.NDArray[np.float64]
 LARGEST_BATCH = 512  # examples; 2 MB of float64
 WIDER = 4  # times more features than examples
 CHUNK_BYTES = 2**18  # of centred columns at a time: they stay in the cache
+LEAST, MOST = 2.0**-60, 2.0**100  # of the largest squared length: squares and their sums are normal float32
+MOST_CANCELLED = (
+    2**11
+)  # times what is left of the products once they are centred: one row far from all others
+ROUNDING = 1e-15  # of the largest squared length: what centring in float64 leaves of nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +54,35 @@ def gram_or_rows(tensor: torch.Tensor) -> CentredGram | Rows:
 
 
 def _centred_gram(tensor: torch.Tensor) -> Floats:
-    """Products in the tensor's dtype within a chunk of columns, sums over chunks in float64."""
+    """In the tensor's dtype where that keeps the digits, else in float64."""
+    gram = _products(tensor, tensor.dtype)
+    if tensor.dtype == torch.float64 or _keeps_digits(gram):
+        return gram
+    return _products(tensor, torch.float64)
+
+
+def _products(tensor: torch.Tensor, dtype: torch.dtype) -> Floats:
+    """Products within a chunk of columns in dtype, sums over chunks in float64."""
     n, d = tensor.shape
     total = torch.zeros(n, n, dtype=torch.float64)
     columns = max(64, CHUNK_BYTES // (n * tensor.element_size()))
     with torch.autocast("cpu", enabled=False):
         for start in range(0, d, columns):
-            chunk = tensor[:, start : start + columns]
+            chunk = tensor[:, start : start + columns].to(dtype)
+            if dtype == torch.float64:
+                chunk = chunk - chunk[0]  # constant columns are exactly 0
             centred = chunk - chunk.mean(dim=0)
             total += centred @ centred.T
     return total.numpy()
+
+
+def _keeps_digits(gram: Floats) -> bool:
+    """Whether products in float32 neither left its range nor are large for what HSIC keeps of them."""
+    longest = gram.diagonal().max()
+    if not LEAST < longest < MOST:
+        return False
+    kept = _u_centred(CentredGram(gram))
+    return bool(longest**2 < MOST_CANCELLED**2 * np.mean(kept * kept))
 
 
 def unbiased_hsic(xs: Sequence[Any], ys: Sequence[Any] | None) -> tuple[Floats, Floats, Floats]:
@@ -83,9 +107,11 @@ def _u_centred(layer: CentredGram | npt.NDArray[Any]) -> Floats:
         k = layer.values.copy()
     else:
         k = np.array(_centred_gram(torch.from_numpy(layer)))
-    n = len(k)
+    n, longest = len(k), k.diagonal().max()
     np.fill_diagonal(k, 0)
     sums = k.sum(axis=1)
     k -= (sums / (n - 2))[:, None] + sums / (n - 2) - sums.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(k, 0)
+    if np.abs(k).max() <= ROUNDING * longest:
+        k[:] = 0  # rows that are equal, or equal but for one
     return k.ravel()
