@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "check.hpp"
 #include "matrices.hpp"
@@ -137,7 +138,7 @@ TEST(the_median_is_that_of_all_sorted_distances) {
         const double expected = testing::naive_median(x, include_diagonal);
         for (const OpTable* ops : tables()) {
           const Execution how = execution(dtype, 2);
-          const double ours = Representation(x.view(), *ops, how).median_distance(include_diagonal, 0, how);
+          const double ours = Representation(x.view(), *ops, how).median_distance(include_diagonal, std::nullopt, how);
           const double epsilon = dtype == Dtype::float64 ? 1e-15 : 6e-7;
           CHECK(std::abs(ours * ours - expected) <= 8 * epsilon * (expected + 200));
         }
