@@ -151,7 +151,7 @@ def test_float16_gradients_are_those_of_float32_rounded(length):
     for ours, theirs in zip(scaled, exact, strict=True):
         assert (ours.float() / 65536 - theirs).abs().max() <= 1e-3 * theirs.abs().max()
     zero = torch.zeros(2, 4, dtype=torch.float16, requires_grad=True)
-    gramless.nt_xent(zero, torch.eye(4)[:2]).backward()
+    gramless.nt_xent(zero, torch.eye(4, dtype=torch.float16)[:2]).backward()
     assert zero.grad.isinf().any()
 
 
