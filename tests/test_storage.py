@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Sequence
 
 import gramless
 import numpy as np
 import pytest
+from gramless import _arrays
 
 torch = pytest.importorskip("torch")
 
@@ -48,6 +50,16 @@ def test_batches_of_lazy_sequences_are_held():
     found.update(Lazy(arrays))
     expected.update(arrays)
     np.testing.assert_array_equal(found.compute(), expected.compute())
+
+
+def test_a_view_holds_its_tensor():
+    x = torch.zeros(4, 2)
+    alive = weakref.ref(x)
+    view = _arrays.describe("cka", "x", x)
+    del x
+    assert alive() is not None
+    del view
+    assert alive() is None
 
 
 def test_layers_of_a_lazy_sequence_may_need_gradients():

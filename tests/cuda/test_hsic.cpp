@@ -114,7 +114,7 @@ double unbiased_hsic_of(const std::vector<double>& a, const std::vector<double>&
 }
 
 // Clusters of rows 1e-4 apart, and a bandwidth that sees nothing else.
-TEST(laplace_knows_the_distances_of_near_rows) {
+TEST(laplace_hsic_has_the_distances_of_near_rows) {
   use_schedule(0);
   for (const Dtype dtype : {Dtype::float32, Dtype::float64}) {
     Layers layers = layers_of(dtype, 140, 40, 20, 3);
