@@ -14,9 +14,8 @@ inline namespace GRAMLESS_ISA {
 template <class T>
 struct CenteredRows {
   ArrayView x;                     // (rows, depth)
-  const T* center_high = nullptr;  // (depth), or (rows) if center_by_row
+  const T* center_high = nullptr;  // (depth)
   const T* center_low = nullptr;
-  bool center_by_row = false;
 };
 
 namespace detail {
@@ -53,14 +52,9 @@ class BlockRows {
  public:
   using Block = Vector<T, Side>;
 
-  GRAMLESS_INLINE BlockRows(const CenteredRows<T>& source, const T* const (&rows)[Side], std::int64_t first_row,
-                            int present, std::int64_t first)
-      : source_(source),
-        rows_(rows),
-        first_row_(first_row),
-        present_(present),
-        first_(first),
-        scale_(static_cast<T>(source.x.scale)) {}
+  GRAMLESS_INLINE BlockRows(const CenteredRows<T>& source, const T* const (&rows)[Side], int present,
+                            std::int64_t first)
+      : source_(source), rows_(rows), present_(present), first_(first), scale_(static_cast<T>(source.x.scale)) {}
 
   // Columns [k, k + Side), transposed.
   template <bool Whole>
@@ -69,9 +63,6 @@ class BlockRows {
     for (int r = 0; r < Side; r++) {
       if (!Whole && r >= present_)
         block[r] = Block{};
-      else if (source_.center_by_row)
-        block[r] = (load<Block>(rows_[r] + k) * scale_ - source_.center_high[first_row_ + r]) -
-                   source_.center_low[first_row_ + r];
       else
         block[r] = (load<Block>(rows_[r] + k) * scale_ - load<Block>(source_.center_high + first_ + k)) -
                    load<Block>(source_.center_low + first_ + k);
@@ -81,14 +72,12 @@ class BlockRows {
 
   GRAMLESS_INLINE T entry(int r, int k) const {
     if (r >= present_) return T(0);
-    const std::int64_t center = source_.center_by_row ? first_row_ + r : first_ + k;
-    return (load<T>(rows_[r] + k) * scale_ - source_.center_high[center]) - source_.center_low[center];
+    return (load<T>(rows_[r] + k) * scale_ - source_.center_high[first_ + k]) - source_.center_low[first_ + k];
   }
 
  private:
   const CenteredRows<T>& source_;
   const T* const (&rows_)[Side];
-  std::int64_t first_row_;
   int present_;
   std::int64_t first_;
   T scale_;
@@ -103,7 +92,7 @@ GRAMLESS_INLINE void pack_transposed(const CenteredRows<T>& source, std::int64_t
   for (int r0 = 0; r0 < Width; r0 += side) {
     const int present = std::clamp(count - r0, 0, side);
     read_rows(source.x, first_row + r0, present, first, depth, copy, rows);
-    const BlockRows<T, side> block_rows(source, rows, first_row + r0, present, first);
+    const BlockRows<T, side> block_rows(source, rows, present, first);
     int k = 0;
     for (; k + side <= depth; k += side) {
       Vector<T, side> block[side];
@@ -127,20 +116,11 @@ GRAMLESS_INLINE void pack_adjacent(const CenteredRows<T>& source, std::int64_t f
   using Block = Vector<T, side>;
   const char* column = source.x.row(first_row) + first * source.x.col_stride;
   const T scale = static_cast<T>(source.x.scale);
-  Block high[pieces], low[pieces];
-  for (int p = 0; p < pieces; p++) {
-    high[p] = source.center_by_row ? load<Block>(source.center_high + first_row + p * side) : Block{};
-    low[p] = source.center_by_row ? load<Block>(source.center_low + first_row + p * side) : Block{};
-  }
   for (int k = 0; k < depth; k++, column += source.x.col_stride) {
 #pragma GCC unroll 4
     for (int p = 0; p < pieces; p++) {
-      Block values = load<Block>(reinterpret_cast<const T*>(column) + p * side) * scale;
-      if (source.center_by_row)
-        values = (values - high[p]) - low[p];
-      else
-        values = (values - source.center_high[first + k]) - source.center_low[first + k];
-      store(panel + k * Width + p * side, values);
+      const Block values = load<Block>(reinterpret_cast<const T*>(column) + p * side) * scale;
+      store(panel + k * Width + p * side, (values - source.center_high[first + k]) - source.center_low[first + k]);
     }
   }
 }

@@ -37,17 +37,16 @@ struct Corner {
     const float scale = static_cast<float>(source.x.scale);
     read_rows(source.x, first_row, count, first, depth, copy, rows);
     for (int r = 0; r < count; r++)
-      for (int k = 0; k < depth; k++) {
-        const std::int64_t center = source.center_by_row ? first_row + r : first + k;
-        values[r][k] = (load<float>(rows[r] + k) * scale - source.center_high[center]) - source.center_low[center];
-      }
+      for (int k = 0; k < depth; k++)
+        values[r][k] =
+            (load<float>(rows[r] + k) * scale - source.center_high[first + k]) - source.center_low[first + k];
     split_block<For == Factor::right>([&](int r, int h) { return load<Floats>(values[r] + h * Thirds::side); }, thirds);
   }
 
   // Whole and in rows of float32 adjacent along the depth.
   bool along() const {
     return count == Thirds::side && depth == Thirds::depth && source.x.dtype == Dtype::float32 &&
-           source.x.col_stride == sizeof(float) && !source.center_by_row;
+           source.x.col_stride == sizeof(float);
   }
   template <Factor For>
   void pack_along(Thirds& thirds) const {
@@ -73,16 +72,12 @@ struct Corner {
   template <Factor For>
   void pack_across(Thirds& thirds) const {
     const char* const memory = source.x.row(first_row) + first * source.x.col_stride;
-    const bool by_row = source.center_by_row;
     const float scale = static_cast<float>(source.x.scale);
-    const Floats high = by_row ? load<Floats>(source.center_high + first_row) : Floats{};
-    const Floats low = by_row ? load<Floats>(source.center_low + first_row) : Floats{};
     split_block<For == Factor::left>(
         [&](int r, int h) {
           const int k = h * Thirds::side + r;
           if (k >= depth) return Floats{};
           const Floats stored = load<Floats>(reinterpret_cast<const float*>(memory + k * source.x.col_stride)) * scale;
-          if (by_row) return (stored - high) - low;
           return (stored - source.center_high[first + k]) - source.center_low[first + k];
         },
         thirds);
