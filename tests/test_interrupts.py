@@ -80,6 +80,7 @@ CALLS = {
     "tiles of rows": lambda: gramless.cka(*[wide(1024, MILLIONS)] * 2, kernel=gramless.RBF(sigma=1.0)),
     "tiles in float64": lambda: gramless.hsic(wide(1024, MILLIONS, np.float64), wide(1024, 2), kernel="rbf"),
     "median": lambda: gramless.median_distance(wide(1024, MILLIONS)),
+    "centres": lambda: gramless.cka(*[wide(8, 10 * MILLIONS)] * 2, kernel=gramless.RBF(sigma=1.0)),
     "norms": lambda: gramless.median_distance(wide(20_000, 10**6)),
 }
 
