@@ -83,7 +83,6 @@ KNOWN = {
     "DistributedSampler in order": lambda: data.DataLoader(SET, 16, sampler=distributed(False)),
     "list": lambda: list(X.split(16)),
     "tuple": lambda: X.split(16),
-    "tensor": lambda: X.view(4, 16, 4),
     "subset": lambda: data.DataLoader(data.Subset(SET, list(range(64))), 16),
     "not batched": lambda: data.DataLoader(list(X.split(16)), batch_size=None),
 }

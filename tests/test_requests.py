@@ -241,3 +241,15 @@ def test_temporary_files_do_not_survive_the_process(tmp_path, how):
     done = subprocess.run([sys.executable, "-c", SPOOLING, str(tmp_path), how], timeout=120)
     assert done.returncode == -getattr(signal, how)
     assert os.listdir(tmp_path) == ["reached"]
+
+
+@pytest.mark.parametrize("method", ["exact", "minibatch"])
+@pytest.mark.parametrize(
+    "loader",
+    [torch.ones(9, 7, 6), np.ones((9, 7, 6), np.float32), {"x": torch.ones(9, 6)}],
+    ids=lambda x: type(x).__name__,
+)
+def test_a_batch_is_no_dataloader(loader, method):
+    """Its rows, 7 tokens each, would be 9 batches of 7 examples."""
+    with pytest.raises(TypeError, match=r"would be taken for batches; pass \[x\] for one batch"):
+        compare_models(torch.nn.Linear(6, 5), None, loader, method=method, progress=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -119,8 +120,16 @@ class BatchReader:
     def check_loaders(self, loaders: Sequence[Any]) -> list[list[int] | None]:
         """The sizes of each loader's batches, where they are known before any is loaded.
 
-        Raises ValueError where two loaders differ in them, or may differ in the order of their examples.
+        Raises TypeError where one is itself a batch, and ValueError where two differ in sizes, or may differ
+        in the order of their examples.
         """
+        for loader in loaders:
+            if isinstance(loader, (torch.Tensor, np.ndarray, Mapping)):
+                what = "whose keys" if isinstance(loader, Mapping) else "whose rows"
+                raise TypeError(
+                    f"{self._function}: a dataloader yields batches but is a {type(loader).__name__}, {what} "
+                    "would be taken for batches; pass [x] for one batch"
+                )
         sizes = [self._sizes(loader) for loader in loaders]
         if len(loaders) == 1:
             return sizes

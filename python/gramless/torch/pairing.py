@@ -86,9 +86,9 @@ def batch_sizes(loader: Any) -> list[int] | None:
 
 
 def _is_sequence(loader: Any) -> bool:
-    if isinstance(loader, (Sequence, torch.Tensor)) or type(loader).__module__ == "numpy":
-        return True
-    return hasattr(loader, "__getitem__") and not hasattr(loader, "__iter__")
+    return isinstance(loader, Sequence) or (
+        hasattr(loader, "__getitem__") and not hasattr(loader, "__iter__")
+    )
 
 
 def _order_of_dataloader(loader: data.DataLoader[Any]) -> Order:
