@@ -62,7 +62,7 @@ def main() -> None:
         options = replace(options, rounds=min(options.rounds, 2), only=())
     for name, (title, problems) in chosen.items():
         if not run_section(arguments.out / f"{name}.json", name, title, problems, options):
-            sys.exit(f"time was up in section {name}; the same command goes on")
+            sys.exit(f"time was up in section {name}; repeat the command to resume")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Comparison:
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Keep a long comparison in this file: killed, the same command goes on from there.",
+    help="Keep a long comparison in this file: if it is killed, repeat the command to resume.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--quiet", is_flag=True, help="Write the files and nothing else.")

@@ -62,7 +62,7 @@ class Ranks:
         """What fails within, in one process, fails in all of them, with that process's sentence."""
         try:
             yield
-            self.share(None)  # nobody leaves before all have succeeded
+            self.share(None)  # no process leaves before all have succeeded
         except BaseException as error:  # Ctrl-C too
             if not hasattr(error, _KNOWN):
                 setattr(error, _KNOWN, True)
