@@ -17,7 +17,8 @@ import gramless
 import numpy as np
 import pytest
 from gramless import _arrays
-from gramless._device import frameworks, status
+from gramless._arrays import cuda_status as status
+from gramless._arrays import frameworks
 
 FOLDER = os.environ.get("GRAMLESS_CUDA_MODULES")
 MODULES = {"host": "_cuda_on_host", "emulated": "_cuda_emulated"}

@@ -90,7 +90,7 @@ def test_permutations_go_around_in_as_many_copies_as_fit(device, monkeypatch):
     told = []
     found = gramless.independence_test(x, y, **options, progress=lambda *counts: told.append(counts))
     assert told == [(64, 71), (71, 71)]
-    monkeypatch.setattr("gramless._device.independence.COPIED_BYTES", 3 * 12 * 3 * 8)
+    monkeypatch.setattr("gramless._backends.cuda.COPIED_BYTES", 3 * 12 * 3 * 8)
     told.clear()
     again = gramless.independence_test(x, y, **options, progress=lambda *counts: told.append(counts))
     assert (found.statistic, found.pvalue) == (again.statistic, again.pvalue)

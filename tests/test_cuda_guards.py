@@ -6,7 +6,8 @@ import gramless
 import numpy as np
 import pytest
 from gramless import _arrays
-from gramless._device import frameworks, status
+from gramless._arrays import cuda_status as status
+from gramless._arrays import frameworks
 
 
 def rows(count=8, width=5, seed=0):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import gramless
 import numpy as np
 import pytest
-from gramless._device import status
+from gramless._arrays import cuda_status as status
 from gramless.cli import info
 
 GPU = ("NVIDIA H100", 9, 0, 80 * 10**9, None)

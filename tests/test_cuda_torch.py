@@ -9,14 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
-from gramless import RBF, Linear  # noqa: E402
-from gramless._device import frameworks  # noqa: E402
+from gramless._arrays import frameworks  # noqa: E402
+from gramless._problems.hsic import Hsic  # noqa: E402
 from gramless.kernels import encode  # noqa: E402
 from gramless.torch import CKALoss, CLIPLoss, NTXentLoss, SupConLoss  # noqa: E402
-from gramless.torch._hsic import operands  # noqa: E402
+from gramless.torch._autograd import operands  # noqa: E402
 
-NUMBERS = torch.tensor([0.3, 1, 1, 1], dtype=torch.float64)
-OPTIONS = ("f", True, "softmax", False, "mean", False, False, False, NUMBERS)
+NUMBERS = torch.tensor([0.3, 1, 1], dtype=torch.float64)
+OPTIONS = ("f", True, "softmax", False, "mean", False, False, NUMBERS)
 
 
 def rows(count=8, width=5, seed=0, dtype=np.float64):
@@ -119,14 +119,14 @@ def test_operators_of_losses_keep_what_they_promise(device):
 @pytest.mark.filterwarnings("ignore")
 def test_operators_of_hsic_keep_what_they_promise(device):
     a, b = (device.tensor(rows(6, 4, seed)) for seed in (0, 1))
+    kernels = encode(gramless.RBF(sigma=2.0)), encode(gramless.Linear())
     for ys in ([b], []):
-        numbers, constants = operands("f", encode(RBF(sigma=2.0)), encode(Linear()), "unbiased")
-        forward = ([a, b], ys, numbers, *constants)
-        torch.library.opcheck(torch.ops.gramless.hsic_forward.default, forward)
-        xy, xx, yy, saved = torch.ops.gramless.hsic_forward(*forward)
-        backward = (*forward, saved, *map(torch.ones_like, (xy, xx, yy)), [True] * (2 + len(ys)))
-        torch.ops.gramless.hsic_backward(*backward)
-        torch.library.opcheck(torch.ops.gramless.hsic_backward.default, backward)
+        problem = Hsic("f", 2, 2 + len(ys), kernels, "unbiased", "cka", True)
+        inputs, text = operands(problem, [a, b, *ys])
+        torch.library.opcheck(torch.ops.gramless.forward.default, (inputs, text))
+        value, *saved = torch.ops.gramless.forward(inputs, text)
+        backward = (inputs, text, torch.ones_like(value), saved, [True] * (2 + len(ys)) + [False])
+        torch.library.opcheck(torch.ops.gramless.backward.default, backward)
 
 
 @pytest.mark.parametrize("where", ["cpu", "device"])

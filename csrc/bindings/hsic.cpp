@@ -89,7 +89,7 @@ py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle 
   return py::make_tuple(to_numpy(values.xy), to_numpy(values.xx), to_numpy(values.yy));
 }
 
-// (hsic_xy, hsic_xx, hsic_yy, saved, exponents)
+// What `hsic_matrix` returns, and the row sums for `backward`.
 py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequence& kernels_x,
                   const py::sequence& kernels_y, const std::string& estimator_name) {
   const std::vector<LayerInput> x = layer_inputs(xs, kernels_x), y = layer_inputs(ys, kernels_y);
@@ -105,9 +105,7 @@ py::tuple forward(const py::sequence& xs, const py::sequence& ys, const py::sequ
     values = hsic_values(x, y, which, Space::automatic, ops, how);
   }
   warn_of_ties(values.tied, all, x.size());
-  const auto columns = static_cast<py::ssize_t>(y.empty() ? x.size() : y.size());
-  return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(x.size()), columns}), to_numpy(values.xx),
-                        to_numpy(values.yy), to_numpy(values.row_sums), to_numpy(values.exponents));
+  return py::make_tuple(hsic_tuple(values, x.size(), y.size()), to_numpy(values.row_sums));
 }
 
 using Numbers = py::array_t<double, py::array::c_style>;

@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import reference
+from ._arrays.cuda_status import CudaDevice, CudaStatus, cuda_status
 from ._core import __version__
-from ._device.status import CudaDevice, CudaStatus, cuda_status
+from ._evaluate import value_and_grad
 from ._runtime import (
     backends,
     get_num_threads,
@@ -38,7 +39,7 @@ from .distillation import similarity_distillation, similarity_distillation_value
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .kernels import RBF, Laplace, Linear
-from .layer_matrices import cka_matrix, hsic_matrix
+from .matrices import cka_matrix, hsic_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco, moco_value_and_grad
 
@@ -84,6 +85,7 @@ __all__ = [
     "similarity_distillation_value_and_grad",
     "sup_con",
     "sup_con_value_and_grad",
+    "value_and_grad",
 ]
 
 

@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from .kernels import Encoded, has_bandwidth
+
+_PACKAGES = ("gramless", "torch")  # whose frames a warning does not point to
 _CONSTANT = "its rows are constant, equal but for one, or all equally far apart"
 _TOO_NARROW = "its kernel is too narrow to tell its rows apart"
 NO_HSIC = f"{_CONSTANT}, or {_TOO_NARROW}"
 
 
-def why_no_hsic(layers: Iterable[tuple[str, float, Any, float]]) -> str:
-    """Which of (name, HSIC with itself, kernel, mean of the kernel over different rows) have none, and why.
+def warn_undefined(function: str, layers: Iterable[tuple[str, float, Encoded, float]]) -> None:
+    """One RuntimeWarning, at the call of the package, for the layers without a CKA, if there are any.
 
-    Empty where all have one.
+    layers: (name, HSIC with itself, kernel, mean of the kernel over different rows).
     """
     names: dict[str, list[str]] = {}
     for name, hsic, kernel, mean in layers:
         if hsic <= 0:
             names.setdefault(_reason(kernel, mean), []).append(name)
-    return "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in names.items())
+    if not names:
+        return
+    reasons = "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in names.items())
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(
+        f"{function}: not defined, because a representation's HSIC with itself is not positive ({reasons})",
+        RuntimeWarning,
+        stacklevel=level,
+    )
 
 
-def _reason(kernel: Any, mean: float) -> str:
-    if not hasattr(kernel, "sigma"):
+def _reason(kernel: Encoded, mean: float) -> str:
+    if not has_bandwidth(kernel):
         return "its rows are constant, or equal but for one"
     return _TOO_NARROW if mean < 0.1 else _CONSTANT
 

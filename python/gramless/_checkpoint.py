@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _core, _files
-from ._sums import Floats
+from ._arrays import Floats
 from ._text import printable
 from .kernels import Kernel
 

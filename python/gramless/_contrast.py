@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays, _core
+from ._arrays import Floats
 from ._losses import TIE, ContrastOptions, Reduction, ScalarReduction
-from ._sums import Floats
 
 Groups: TypeAlias = npt.NDArray[np.int64]
 Limits: TypeAlias = "float | tuple[Floats, Floats] | None"

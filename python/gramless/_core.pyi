@@ -7,6 +7,7 @@ import numpy.typing as npt
 _Floats = npt.NDArray[np.float64]
 _Kernel = tuple[str, float | None, float, bool, int | None]
 _Limits = float | tuple[_Floats, _Floats] | None
+_Values = tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]
 _Progress = Callable[[int, int], object] | None
 
 __version__: str
@@ -20,7 +21,7 @@ def hsic_matrix(
     space: str,
     progress: _Progress,
     /,
-) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]: ...
+) -> _Values: ...
 def hsic_pair(
     x: Any, y: Any, kernel_x: _Kernel, kernel_y: _Kernel, estimator: str, space: str, /
 ) -> tuple[float, float, float, int, int, float, float]: ...
@@ -52,7 +53,7 @@ def hsic_forward(
     kernels_y: Sequence[_Kernel],
     estimator: str,
     /,
-) -> tuple[_Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]: ...
+) -> tuple[_Values, _Floats]: ...
 def hsic_backward(
     xs: Sequence[Any],
     ys: Sequence[Any],

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _arrays
+from ._arrays import Floats
 from ._contrast import (
     NO_GROUPS,
     ContrastProblem,
@@ -22,7 +23,6 @@ from ._contrast import (
     wrap_rows,
 )
 from ._losses import ContrastOptions, Reduction, ScalarReduction, as_groups, as_mask, ignored_rows
-from ._sums import Floats
 from ._unit_rows import unit_rows
 
 

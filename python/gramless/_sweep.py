@@ -9,23 +9,17 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from . import _arrays, _core
+from ._arrays import Floats
+from ._arrays.frameworks import torch_library
+from ._arrays.namespaces import Array, Library
+from ._backends import Cpu, cpu_backend
+from ._backends.cpu import Sweep
+from ._backends.values import HsicValues
 from ._checkpoint import Checkpoint, State, check_place, problem_of
-from ._sums import Floats, HsicValues, Progress, core_progress, hsic_values
-from .kernels import (
-    Encoded,
-    Estimator,
-    Kernel,
-    KernelLike,
-    as_estimator,
-    as_kernel,
-    encode,
-    wants_median,
-    with_sigma,
-)
+from ._progress import Report
+from .kernels import Encoded, Estimator, Kernel, encode, wants_median, with_sigma
 
 Value = TypeVar("Value")
-Report = Callable[[int, int], object] | None
 
 
 class Processes(Protocol):
@@ -103,48 +97,27 @@ class _Stages:
         return report
 
 
-def matrix_values(
-    function: str,
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None,
-    kernel: KernelLike,
-    estimator: Estimator,
-    progress: Progress,
-    checkpoint: str | os.PathLike[str] | None,
-    processes: Processes,
-) -> HsicValues:
-    """HSIC of every pair of layers, in one go unless a checkpoint or several processes ask for parts."""
-    kernel, estimator = as_kernel(kernel, function), as_estimator(estimator, function)
-    if checkpoint is None and isinstance(processes, Alone):
-        return hsic_values(function, xs, ys, kernel, kernel, estimator, progress)
-    return swept_values(function, xs, ys, kernel, estimator, progress, checkpoint, processes)
-
-
 def swept_values(
     function: str,
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None,
+    library: Library,
+    xs: Sequence[Array],
+    ys: Sequence[Array],
     kernel: Kernel,
     estimator: Estimator,
-    progress: Progress,
+    report: Report,
     checkpoint: str | os.PathLike[str] | None,
     processes: Processes,
 ) -> HsicValues:
-    """`hsic_values`, resumed from `checkpoint` if that file exists, shared among `processes`."""
-    x = _arrays.describe_layers(function, "xs", xs)
-    y = [] if ys is None else _arrays.describe_layers(function, "ys", ys)
-    _arrays.check_enough_rows(function, "xs[0]", x[0], estimator)
-    if y:
-        _arrays.check_rows(function, "xs[0]", x[0], "ys[0]", y[0])
+    """HSIC of checked layers, resumed from `checkpoint` if that file exists, shared among `processes`."""
+    backend, layers = cpu_backend(library), [*xs, *ys]
     check_places(function, processes, checkpoint, kernel)
-    problem = problem_of(kernel, xs, ys)
+    problem = problem_of(kernel, xs, ys or None)
     processes.agree({"function": function, "estimator": estimator} | problem)
     file = None if checkpoint is None or processes.rank > 0 else Checkpoint(function, checkpoint, problem)
     state = _resumed(processes, file)
-    report = core_progress(function, progress)
     try:
-        kernels = _resolved(x + y, kernel, processes, state, file, report)
-        sweep = _core.Sweep(x, y, kernels[: len(x)], kernels[len(x) :], estimator, "auto")
+        kernels = _resolved(backend, layers, kernel, processes, state, file, report)
+        sweep = backend.sweep(xs, ys, kernels[: len(xs)], kernels[len(xs) :], estimator)
         stages = _Stages(report, processes, len(state.sigmas), sweep.parts)
         _add_parts(function, sweep, processes, state, file, stages)
     except BaseException:  # Ctrl-C too
@@ -155,7 +128,7 @@ def swept_values(
         file.finish(state)
     processes.share(None)
     sums = processes.spread(state.summed[1] if processes.rank == 0 else None, sweep.sums_length)
-    return HsicValues.of_core(sweep.values(sums), len(x), ys is None, _arrays.rows_of(x[0]))
+    return HsicValues.of_core(sweep.values(sums), len(xs), not ys)
 
 
 def check_places(
@@ -171,9 +144,7 @@ def processes_of(function: str, process_group: Any) -> Processes:
     """The processes of a group of torch.distributed, or this one alone."""
     if process_group is None:
         return Alone()
-    from .torch._ranks import Ranks
-
-    return Ranks(function, process_group)
+    return torch_library().processes(function, process_group)  # type: ignore[no-any-return]
 
 
 def _resumed(processes: Processes, file: Checkpoint | None) -> State:
@@ -187,7 +158,8 @@ def _resumed(processes: Processes, file: Checkpoint | None) -> State:
 
 
 def _resolved(
-    layers: Sequence[Any],
+    backend: Cpu,
+    layers: Sequence[Array],
     kernel: Kernel,
     processes: Processes,
     state: State,
@@ -198,13 +170,13 @@ def _resolved(
     code = encode(kernel)
     if not wants_median(code):
         return [code] * len(layers)
-    in_float64, stages = _arrays.computes_in_float64(layers), _Stages(report, processes, len(layers))
+    stages, in_float64 = _Stages(report, processes, len(layers)), backend.dtype(layers) == "float64"
     while len(state.sigmas) < len(layers):
         start = len(state.sigmas)
         mine, sigma = min(start + processes.rank, len(layers) - 1), np.nan
         if mine == start + processes.rank:
             name = f"layer {mine} of xs and ys"
-            sigma = _core.bandwidth(layers[mine], code, in_float64, stages.bandwidth(mine), name)
+            sigma = backend.bandwidth(layers[mine], code, in_float64, stages.bandwidth(mine), name)
         found = processes.share(sigma)[: len(layers) - start]
         state.sigmas = [*state.sigmas, *found]
         if file is not None:
@@ -215,7 +187,7 @@ def _resolved(
 
 def _add_parts(
     function: str,
-    sweep: _core.Sweep,
+    sweep: Sweep,
     processes: Processes,
     state: State,
     file: Checkpoint | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _arrays
+from ._arrays import Floats
 from ._contrast import (
     NO_GROUPS,
     ContrastProblem,
@@ -25,7 +26,6 @@ from ._losses import (
     as_scalar_reduction,
     contrast_options,
 )
-from ._sums import Floats
 
 if TYPE_CHECKING:
     from ._device.losses import DeviceContrast

@@ -1,41 +1,43 @@
-"""HSIC and CKA as users call them. Sums come from the core; what is left here is the formula and the edge."""
+"""HSIC and CKA as users call them: each call becomes a problem, which is evaluated."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Sequence
 from typing import Any
 
-from . import _arrays, _core
-from ._alignment import aligned, in_units, why_no_hsic
-from ._sums import Progress, core_progress
-from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel, encode
+from ._arrays import checks
+from ._arrays.namespaces import computed_in, library_of
+from ._backends import backend_of
+from ._evaluate import Call, differentiable
+from ._problems.hsic import Hsic
+from ._progress import ProgressLike, reporter
+from .kernels import Estimator, KernelLike, as_estimator, as_kernel, encode
 
 __all__ = ["cka", "hsic", "median_distance"]
 
 
-def _options(
-    function: str, kernel: KernelLike, kernel_y: KernelLike | None, estimator: Estimator
-) -> tuple[tuple[Kernel, Kernel], Estimator]:
-    of_x = as_kernel(kernel, function)
-    of_y = of_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
-    return (of_x, of_y), as_estimator(estimator, function)
+def pair(
+    function: str,
+    x: Any,
+    y: Any,
+    kernel: KernelLike,
+    kernel_y: KernelLike | None,
+    estimator: Estimator,
+    form: str,
+) -> Call:
+    """The problem of one pair of representations; `form` as in `Hsic`."""
+    named = [("x", x), ("y", y)]
+    library = library_of(function, named)
+    x, y = checks.matrices(function, library, named)
+    of_x = encode(as_kernel(kernel, function))
+    of_y = of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
+    estimator = as_estimator(estimator, function)
+    checks.same_rows(function, "x", x, "y", y)
+    checks.enough_rows(function, "x", x, estimator)
+    problem = Hsic(function, 1, 2, (of_x, of_y), estimator, form, False)
+    return Call(library, problem, (x, y), ("x", "y"))
 
 
-def _pair(
-    function: str, x: Any, y: Any, kernel: KernelLike, kernel_y: KernelLike | None, estimator: Estimator
-) -> tuple[tuple[float, float, float, int, int, float, float], list[_arrays.Described]]:
-    described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
-    (kernel_of_x, kernel_of_y), estimator = _options(function, kernel, kernel_y, estimator)
-    _arrays.check_rows(function, "x", described_x, "y", described_y)
-    _arrays.check_enough_rows(function, "x", described_x, estimator)
-    values = _core.hsic_pair(
-        described_x, described_y, encode(kernel_of_x), encode(kernel_of_y), estimator, "auto"
-    )
-    return values, [described_x, described_y]
-
-
+@differentiable
 def hsic(
     x: Any,
     y: Any,
@@ -43,7 +45,7 @@ def hsic(
     kernel: KernelLike = "linear",
     kernel_y: KernelLike | None = None,
     estimator: Estimator = "unbiased",
-) -> Any:
+) -> Call:
     """Hilbert-Schmidt independence criterion of the rows of x (n, p) with the rows of y (n, q).
 
     biased: tr(K H L H) / (n - 1)^2, with H = I - 11'/n (Gretton et al. 2005); n >= 2.
@@ -66,18 +68,10 @@ def hsic(
     >>> round(hsic(x, y), 9)
     9.895955787
     """
-    if _arrays.is_followed(x, y):
-        from .torch import similarity
-
-        return similarity.hsic(x, y, kernel, kernel_y, estimator)
-    if _arrays.any_on_device(x, y):
-        from ._device import hsic as device
-
-        return device.hsic("hsic", x, y, *_options("hsic", kernel, kernel_y, estimator))
-    (hsic_xy, _, _, *exponents, _, _), described = _pair("hsic", x, y, kernel, kernel_y, estimator)
-    return _arrays.wrap(in_units(hsic_xy, *exponents), x, described)
+    return pair("hsic", x, y, kernel, kernel_y, estimator, "hsic")
 
 
+@differentiable
 def cka(
     x: Any,
     y: Any,
@@ -85,7 +79,7 @@ def cka(
     kernel: KernelLike = "linear",
     kernel_y: KernelLike | None = None,
     estimator: Estimator = "unbiased",
-) -> Any:
+) -> Call:
     """Centered kernel alignment of the rows of x (n, p) with the rows of y (n, q).
 
     cka = hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), the same estimator in all three places
@@ -104,32 +98,10 @@ def cka(
     >>> round(cka(x, 3 * x + 1000), 9)
     1.0
     """
-    if _arrays.is_followed(x, y):
-        from .torch import similarity
-
-        return similarity.cka(x, y, kernel, kernel_y, estimator)
-    if _arrays.any_on_device(x, y):
-        from ._device import hsic as device
-
-        return device.cka("cka", x, y, *_options("cka", kernel, kernel_y, estimator))
-    (hsic_xy, hsic_xx, hsic_yy, _, _, *means), described = _pair("cka", x, y, kernel, kernel_y, estimator)
-    if hsic_xx <= 0 or hsic_yy <= 0:
-        kernels, _ = _options("cka", kernel, kernel_y, estimator)
-        return _arrays.wrap(_degenerate((hsic_xx, hsic_yy), kernels, means), x, described)
-    return _arrays.wrap(aligned(hsic_xy, hsic_xx, hsic_yy), x, described)
+    return pair("cka", x, y, kernel, kernel_y, estimator, "cka")
 
 
-def _degenerate(hsics: tuple[float, float], kernels: Sequence[Kernel], means: Sequence[float]) -> float:
-    reasons = why_no_hsic(zip(("x", "y"), hsics, kernels, means, strict=True))
-    warnings.warn(
-        f"cka: not defined, because a representation's HSIC with itself is not positive ({reasons})",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return math.nan
-
-
-def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progress = False) -> Any:
+def median_distance(x: Any, *, include_diagonal: bool = False, progress: ProgressLike = False) -> Any:
     """The exact median Euclidean distance between the rows of x (n, d), without n x n memory.
 
     sqrt(median over i != j of |x_i - x_j|^2); an even count averages the middle two squares. It is the
@@ -146,15 +118,12 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
     >>> median_distance(np.array([[0.0], [1.0], [3.0]]))
     2.0
     """
-    if _arrays.is_on_device(x):
-        from ._device import hsic as device
-
-        return device.median_distance("median_distance", x, bool(include_diagonal))
-    described = _arrays.describe("median_distance", "x", x)
-    if _arrays.rows_of(described) < 2:
-        raise ValueError(
-            f"median_distance: at least 2 rows are needed but x has {_arrays.rows_of(described)}"
-        )
-    report = core_progress("median_distance", progress)
-    value = _core.median_distance(described, bool(include_diagonal), report)
-    return _arrays.wrap(value, x, [described])
+    function = "median_distance"
+    library = library_of(function, [("x", x)])
+    (x,) = checks.matrices(function, library, [("x", x)])
+    if x.shape[0] < 2:
+        raise ValueError(f"{function}: at least 2 rows are needed but x has {x.shape[0]}")
+    report = reporter(function, progress)
+    (read,) = library.detached(function, ["x"], [x])
+    value = backend_of(library, x, function).median_distance(read, bool(include_diagonal), report)
+    return library.result(value, computed_in(library, [x]))

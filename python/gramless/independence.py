@@ -7,15 +7,19 @@ import operator
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _sums
 from ._alignment import NO_HSIC, aligned, in_units, times_power
-from .kernels import Estimator, Kernel, KernelLike, as_kernel
+from ._arrays import Floats, checks
+from ._arrays.namespaces import library_of
+from ._backends import backend_of
+from ._backends.values import PairSums
+from ._progress import reporter
+from .kernels import Encoded, Estimator, KernelLike, as_kernel, encode
 
 __all__ = ["IndependenceResult", "independence_test"]
 
@@ -96,8 +100,8 @@ def independence_test(
             f'{function}: method must be "auto", "chi2", "gamma" or "permutation" but is {method!r}'
         )
     count, generator = _resample_count(n_resamples), _generator(rng)
-    kernel_x = as_kernel(kernel, function)
-    kernels = kernel_x, kernel_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
+    of_x = encode(as_kernel(kernel, function))
+    kernels = of_x, of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
     pair = _pair_of(function, x, y, kernels)
     if pair.rows < _LEAST_ROWS:
         raise ValueError(
@@ -113,48 +117,40 @@ def independence_test(
         return _permutation_test(pair, count, generator, report)
 
 
-class _Pair(Protocol):
-    """The two inputs with their kernels, as every method hands them on."""
-
-    @property
-    def rows(self) -> int: ...
-    def sums(self, estimator: Estimator) -> _sums.PairSums: ...
-    def permuted_hsic(
-        self, orders: npt.NDArray[np.int64], progress: _Progress | None
-    ) -> _sums.Floats:  # (B, n) -> (B,)
-        """Unbiased HSIC of x with y in these orders, in the units of `sums`."""
-
-
-def _pair_of(function: str, x: Any, y: Any, kernels: tuple[Kernel, Kernel]) -> _Pair:
-    if _arrays.any_on_device(x, y):
-        from ._device.independence import device_pair
-
-        return device_pair(function, x, y, kernels)
-    described_x, described_y = _arrays.describe(function, "x", x), _arrays.describe(function, "y", y)
-    _arrays.check_rows(function, "x", described_x, "y", described_y)
-    return _CorePair(function, x, y, kernels, _arrays.rows_of(described_x))
-
-
 @dataclass(frozen=True)
-class _CorePair:
-    """Of the CPU."""
+class _Pair:
+    """The two inputs with their kernels, and what computes with them."""
 
-    function: str
+    backend: Any
     x: Any
     y: Any
-    kernels: tuple[Kernel, Kernel]
-    rows: int
+    kernels: tuple[Encoded, Encoded]
 
-    def sums(self, estimator: Estimator) -> _sums.PairSums:
-        kernel_x, kernel_y = self.kernels
-        found = _sums.hsic_values(self.function, [self.x], [self.y], kernel_x, kernel_y, estimator)
-        xy, xx, yy = float(found.xy[0, 0]), float(found.xx[0]), float(found.yy[0])
-        spread_x, spread_y = found.diagonal_x[0] - found.mean_x[0], found.diagonal_y[0] - found.mean_y[0]
-        exponent = int(found.exponent_x[0] + found.exponent_y[0])
-        return _sums.PairSums(xy, xx, yy, float(spread_x), float(spread_y), found.n, exponent)
+    @property
+    def rows(self) -> int:
+        return int(self.x.shape[0])
 
-    def permuted_hsic(self, orders: npt.NDArray[np.int64], progress: _Progress | None) -> _sums.Floats:
-        return _sums.permuted_hsic(self.function, self.x, self.y, *self.kernels, orders, "unbiased", progress)
+    def sums(self, estimator: Estimator) -> PairSums:
+        found: PairSums = self.backend.pair_sums(self.x, self.y, self.kernels, estimator)
+        return found
+
+    def resolved(self) -> _Pair:
+        """The same with bandwidths that are computed once, where that is all that orders need."""
+        return replace(self, kernels=self.backend.resolved(self.x, self.y, self.kernels))
+
+    def permuted_hsic(self, orders: npt.NDArray[np.int64], progress: _Progress | None) -> Floats:
+        """Unbiased HSIC of x with y in these orders (B, n), in the units of `sums`: (B,)."""
+        found: Floats = self.backend.permuted_hsic(self.x, self.y, self.kernels, orders, progress)
+        return found
+
+
+def _pair_of(function: str, x: Any, y: Any, kernels: tuple[Encoded, Encoded]) -> _Pair:
+    named = [("x", x), ("y", y)]
+    library = library_of(function, named)
+    arrays = checks.matrices(function, library, named)
+    checks.same_rows(function, "x", arrays[0], "y", arrays[1])
+    held = library.detached(function, ["x", "y"], arrays)
+    return _Pair(backend_of(library, held[0], function), held[0], held[1], kernels)
 
 
 def _chi2_test(pair: _Pair) -> IndependenceResult:
@@ -192,7 +188,7 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
 def _permutation_test(
     pair: _Pair, n_resamples: int, generator: np.random.Generator, report: _Progress | None
 ) -> IndependenceResult:
-    own = pair.sums("unbiased")
+    own, pair = pair.sums("unbiased"), pair.resolved()
     n = own.n
     values = np.empty(1 + n_resamples)
     for start in range(0, len(values), _ORDERS_AT_ONCE):
@@ -213,7 +209,7 @@ def _permutation_test(
 
 def _shown(progress: bool | _Progress) -> AbstractContextManager[_Progress | None]:
     """A bar is removed from the terminal at the end; the user's own callable is only called."""
-    report = _sums.core_progress("independence_test", progress, "permutations")
+    report = reporter("independence_test", progress, "permutations")
     ours = report is not None and report is not progress
     return cast(AbstractContextManager[_Progress], report) if ours else nullcontext(cast(_Progress, report))
 

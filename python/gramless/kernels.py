@@ -23,6 +23,7 @@ __all__ = [
     "as_estimator",
     "as_kernel",
     "encode",
+    "has_bandwidth",
     "wants_median",
     "with_sigma",
 ]
@@ -195,14 +196,22 @@ def encode(kernel: Kernel) -> Encoded:
     return (kernel.formula, kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows)
 
 
+def has_bandwidth(encoded: Encoded) -> bool:
+    """Whether the kernel is a function of the distance in units of a bandwidth.
+
+    >>> has_bandwidth(encode(RBF())), has_bandwidth(encode(Linear()))
+    (True, False)
+    """
+    return FORMULAS[encoded[0]].has_bandwidth
+
+
 def wants_median(encoded: Encoded) -> bool:
     """Whether the kernel's bandwidth is the median distance of an input that is still to come.
 
     >>> wants_median(encode(RBF())), wants_median(encode(RBF(sigma=1.0))), wants_median(encode(Linear()))
     (True, False, False)
     """
-    formula, sigma = encoded[:2]
-    return sigma is None and FORMULAS[formula].has_bandwidth
+    return encoded[1] is None and has_bandwidth(encoded)
 
 
 def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
@@ -212,9 +221,7 @@ def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
     ('rbf', 0.5, 1.0, False, None)
     """
     formula, _, scale, include_diagonal, median_rows = encoded
-    return (
-        (formula, sigma, scale, include_diagonal, median_rows) if FORMULAS[formula].has_bandwidth else encoded
-    )
+    return (formula, sigma, scale, include_diagonal, median_rows) if has_bandwidth(encoded) else encoded
 
 
 def as_estimator(estimator: object, function_name: str) -> Estimator:

@@ -9,9 +9,10 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _sums
+from . import _arrays
 from ._alignment import NO_HSIC, aligned
 from .kernels import KernelLike, as_kernel
+from .matrices import layer_values
 
 __all__ = ["MinibatchCKA"]
 
@@ -80,19 +81,9 @@ class MinibatchCKA:
         layers_y = None if ys is None else _as_layers("ys", ys)
         width_y = len(layers_x if layers_y is None else layers_y)
         self._check_layers("update", layers_y is None, (len(layers_x), width_y))
-        sums, n = self._sums_of_batch(layers_x, layers_y)
+        values, n = layer_values("MinibatchCKA.update", layers_x, layers_y, self.kernel, "unbiased")
         weight = n * (n - 3) if self.weighting == "pairs" else 1
-        self._add(1, layers_y is None, *(weight * values for values in sums))
-
-    def _sums_of_batch(self, xs: Sequence[Any], ys: Sequence[Any] | None) -> tuple[tuple[Any, Any, Any], int]:
-        """HSIC of xs with ys, and of each with itself, where the layers live; and the rows."""
-        function = "MinibatchCKA.update"
-        if _arrays.any_on_device(*xs, *(ys or ())):
-            from ._device import hsic as device
-
-            return device.layer_sums(function, xs, ys, self.kernel, "unbiased")
-        values = _sums.hsic_values(function, xs, ys, self.kernel, self.kernel, "unbiased")
-        return values.of_data(), values.n
+        self._add(1, layers_y is None, *(weight * value for value in values.of_data()))
 
     def compute(self) -> _Array:
         """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).

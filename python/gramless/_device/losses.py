@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
+from .._arrays.frameworks import Array, compute_dtype, dense_groups
+from .._backends.launch import ContrastLaunch, DeviceContext, place_of
 from .._losses import ContrastOptions, Reduction, ScalarReduction, as_groups
-from .frameworks import Array, compute_dtype, dense_groups
-from .launch import ContrastLaunch, Place, place_of
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _options(
     return *chosen, kind, symmetric, options.exclude_hardest
 
 
-def embeddings(function: str, named: dict[str, Any]) -> tuple[Place, list[Array]]:
+def embeddings(function: str, named: dict[str, Any]) -> tuple[DeviceContext, list[Array]]:
     """Device arrays (n, d) of one width."""
     place, arrays = place_of(function, named.items())
     for name, z in zip(named, arrays, strict=True):
@@ -115,7 +115,7 @@ def labelled(function: str, z: Any, labels: Any, options: ContrastOptions) -> De
     return DeviceContrast(launch, counted)
 
 
-def groups_of(place: Place, labels: Any, rows: int) -> tuple[Array, Array]:
+def groups_of(place: DeviceContext, labels: Any, rows: int) -> tuple[Array, Array]:
     """Labels as int32 groups on the device, and which rows share theirs; labels of the host are copied."""
     framework = place.framework
     if not framework.owns(labels):
@@ -136,7 +136,7 @@ def groups_of(place: Place, labels: Any, rows: int) -> tuple[Array, Array]:
     return dense_groups(framework, labels, place.device)
 
 
-def queue_groups(place: Place, rows: int, queued: int) -> Array | None:
+def queue_groups(place: DeviceContext, rows: int, queued: int) -> Array | None:
     """The groups of keys (rows,) that belong to the anchors, and of a queue's, which belong to none."""
     if queued == 0:
         return None
@@ -184,7 +184,7 @@ def row_log_sum_exp_value_and_grad(
     return framework.cast(losses[:n], dtype), (grad_x, grad_y, framework.cast(by_temperature[0], dtype))
 
 
-def _weights(place: Place, weights: Any, rows: int) -> Array:
+def _weights(place: DeviceContext, weights: Any, rows: int) -> Array:
     framework = place.framework
     array = (
         weights

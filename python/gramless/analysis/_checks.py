@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _arrays
+from .._arrays import checks
+from .._arrays.namespaces import library_of
+from .._backends import Cpu, cpu_backend
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,14 +28,21 @@ def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Fl
     return _as_numbers(function, name, on_cpu(function, name, values), square).astype(np.float64, copy=False)
 
 
-def as_described(function: str, name: str, values: Any) -> _arrays.Described:
-    """values, on the CPU, as the core reads them where they lie, for as long as they live."""
+def as_read(function: str, x: Any, y: Any) -> tuple[Cpu, Any, Any]:
+    """x and y, on the CPU, as its backend reads them where they lie, and the backend."""
+    named = [("x", _readable(function, "x", x)), ("y", _readable(function, "y", y))]
+    library = library_of(function, named)
+    arrays = checks.matrices(function, library, named)
+    x, y = library.detached(function, ["x", "y"], arrays)
+    return cpu_backend(library), x, y
+
+
+def _readable(function: str, name: str, values: Any) -> Any:
+    """values in a byte order and of digits that the core reads."""
     if _arrays.is_tensor(values):
-        return _arrays.describe(function, name, values)
+        return values
     matrix = _as_numbers(function, name, values)
-    if not matrix.dtype.isnative or matrix.dtype.itemsize > 8:  # byte order and digits the core does not read
-        matrix = matrix.astype(np.float64)
-    return _arrays.describe(function, name, matrix)
+    return matrix if matrix.dtype.isnative and matrix.dtype.itemsize <= 8 else matrix.astype(np.float64)
 
 
 def is_finite(values: Any) -> bool:

@@ -8,25 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _core
 from .._alignment import aligned
+from .._backends import Cpu
 from ..kernels import Estimator, Kernel, encode
 from ._checks import Floats
 
 
 def without_groups(
-    x: Any, y: Any, kernels: tuple[Kernel, Kernel], n: int, groups: int, estimator: Estimator
+    backend: Cpu, x: Any, y: Any, kernels: tuple[Kernel, Kernel], groups: int, estimator: Estimator
 ) -> tuple[float, Floats, npt.NDArray[np.int64]]:
     """The CKA, that without each group in turn, and how many examples each group has.
 
-    x, y: as the core reads them. Who is in a group is drawn at random, always alike: a data set may be sorted
+    x, y: arrays of the backend. Who is in a group is drawn at random, always alike: a data set may be sorted
     by class.
     """
-    own = np.random.default_rng(0).permutation(n) % groups
+    own = np.random.default_rng(0).permutation(x.shape[0]) % groups
     order, sizes = np.argsort(own, kind="stable"), np.bincount(own)
-    kernel_x, kernel_y = map(encode, kernels)
-    hsic_xy, hsic_xx, hsic_yy = _core.jackknife_hsic(x, y, kernel_x, kernel_y, order, sizes, estimator)
-    ratio = aligned(hsic_xy, hsic_xx, hsic_yy)
+    codes = encode(kernels[0]), encode(kernels[1])
+    ratio = aligned(*backend.jackknife_hsic(x, y, codes, order, sizes, estimator))
     return float(ratio[0]), ratio[1:], sizes
 
 

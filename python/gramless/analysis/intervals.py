@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from .._alignment import aligned, times_power
-from .._arrays import rows_of
+from .._arrays import checks
 from ..hsic import median_distance
 from ..kernels import Estimator, Kernel, KernelLike, Linear, as_estimator, as_kernel
-from ._checks import Floats, as_described, as_matrix, is_finite, on_cpu
+from ._checks import Floats, as_matrix, as_read, is_finite, on_cpu
 from ._groups import group_error, student_quantile, without_groups
 from ._without import hsic_without
 
@@ -85,14 +85,15 @@ def cka_interval(
     """
     function = "cka_interval"
     x, y = on_cpu(function, "x", x), on_cpu(function, "y", y)
-    read = as_matrix if groups is None else as_described
-    rows_x, rows_y = read(function, "x", x), read(function, "y", y)
+    if groups is None:
+        rows_x, rows_y = as_matrix(function, "x", x), as_matrix(function, "y", y)
+    else:
+        backend, rows_x, rows_y = as_read(function, x, y)
     kernel_of_x = as_kernel(kernel, function)
     kernel_of_y = kernel_of_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
     estimator = as_estimator(estimator, function)
-    n = rows_of(rows_x)
-    if rows_of(rows_y) != n:
-        raise ValueError(f"{function}: x has {n} rows but y has {rows_of(rows_y)}")
+    n = int(rows_x.shape[0])
+    checks.same_rows(function, "x", rows_x, "y", rows_y)
     if n < 5:
         raise ValueError(f"{function}: at least 5 rows are needed but x has {n}")
     if not 0 < level < 1:
@@ -104,7 +105,7 @@ def cka_interval(
         error = math.sqrt((n - 1) / n * float(np.sum((without - without.mean()) ** 2)))
     else:
         _check_groups(groups, n)
-        value, without, sizes = without_groups(rows_x, rows_y, kernels, n, groups, estimator)
+        value, without, sizes = without_groups(backend, rows_x, rows_y, kernels, groups, estimator)
         error, reach = group_error(value, without, sizes), student_quantile(reach, len(sizes) - 1)
     if not np.isfinite(without).all() and is_finite(x) and is_finite(y):
         warnings.warn(

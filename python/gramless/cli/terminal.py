@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import click
 from rich.console import Console
 
+from .._progress import ProgressBar
 from .._text import printable
-from .progress import ProgressBar
 
 
 class Failure(click.ClickException):

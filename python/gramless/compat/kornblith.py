@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _arrays
 from .._alignment import aligned
+from .._arrays import checks
+from .._arrays.namespaces import library_of
 from ..hsic import cka as cka_of_rows
 from ..kernels import RBF, Estimator, Kernel, Linear
 from ..reference.gram import gram as reference_gram
@@ -120,8 +121,8 @@ def feature_space_linear_cka(features_x: Any, features_y: Any, debiased: bool = 
 
 
 def _promised(function: str, x: Any, kernel: Kernel) -> Gram:
-    _arrays.describe(function, "x", x)  # raises where it is no array of rows
-    return Gram(x if _arrays.is_tensor(x) else np.asarray(x), kernel)
+    (rows,) = checks.matrices(function, library_of(function, [("x", x)]), [("x", x)])
+    return Gram(rows, kernel)
 
 
 def _matrix(name: str, gram: Any) -> npt.NDArray[np.float64]:

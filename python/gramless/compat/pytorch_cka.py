@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..layer_matrices import cka_matrix
+from ..matrices import cka_matrix
 from ..torch.layers import EVERY, bare
 from ..torch.models import compare_models
 from ..torch.pooling import Pool

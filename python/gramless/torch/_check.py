@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from .._arrays import check_storage
-from .._device.launch import DTYPES as DEVICE_DTYPES
-from .._device.status import cuda_module
+from .._arrays.cuda_status import cuda_module
+from .._backends.launch import DTYPES as DEVICE_DTYPES
 from .._losses import as_groups, as_scale, as_temperature
-from ._eager import is_plain
 from ._framework import on_device
 from ._problem import DTYPES
+from ._tensors import is_plain
 
 _DEVICE_DTYPES = frozenset(getattr(torch, name) for name in DEVICE_DTYPES)
 

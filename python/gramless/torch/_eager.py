@@ -10,25 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from ._contrast import ContrastFunction, ForwardModeContrast, contrast_gradients
 from ._derivatives import in_forward_mode, refuse_forward_mode
 from ._operators import contrast_forward, problem_of, saved_tensor, temperature_gradient
 from ._options import Arguments, Options, operands
+from ._tensors import is_plain
 
 # Private to torch: where they are missing, the long way is taken.
-_transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
-_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
 _saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
-_PLAIN = (Tensor, Parameter)
-
-
-def is_plain(tensors: Sequence[Tensor]) -> bool:
-    """Whether these are tensors with data, and nothing records or transforms what happens to them."""
-    if torch.compiler.is_compiling() or _transforms() or _modes() or in_forward_mode():
-        return False
-    return all(type(x) in _PLAIN for x in tensors)
 
 
 def seen_anew(x: Tensor) -> Tensor:

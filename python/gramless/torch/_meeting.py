@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from .._backends.launch import ContrastLaunch
 from .._contrast import NO_GROUPS, Groups, Kind
-from .._device.launch import ContrastLaunch
 from ._device import place
 from ._framework import on_device
 from ._options import compute_dtype

@@ -12,16 +12,15 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from .._sums import Floats
-from ._device import DeviceDistillation, DeviceProblem
-from ._distillation import DistillationProblem
+from .._arrays import Floats
+from ._device import DeviceProblem
 from ._framework import on_device
 from ._options import Arguments, compute_dtype, options_of
 from ._problem import Problem
 
 _OPTIONS = (  # see `operands`
     "str function, bool normalize, str kind, bool symmetric, str reduction, "
-    "bool has_exclude_above, bool has_exclude_hardest, bool has_teacher_temperature, Tensor numbers"
+    "bool has_exclude_above, bool has_exclude_hardest, Tensor numbers"
 )
 _ARRAYS = "Tensor[] anchors, Tensor[] keys, Tensor? labels, Tensor? learned_temperature"
 
@@ -34,15 +33,14 @@ contrast_forward = torch.ops.gramless.contrast_forward.default
 contrast_backward = torch.ops.gramless.contrast_backward.default
 
 
-AnyProblem: TypeAlias = Problem | DistillationProblem | DeviceProblem | DeviceDistillation
+AnyProblem: TypeAlias = Problem | DeviceProblem
 
 
 def problem_of(arguments: Arguments, keep: bool = False) -> AnyProblem:
     """The arguments of an operator as those of whatever computes on their device; `keep` as in `Problem`."""
-    distilled = arguments.options.kind == "distillation"
     if on_device(arguments.anchors[0]):
-        return DeviceDistillation(arguments) if distilled else DeviceProblem(arguments)
-    return DistillationProblem(arguments) if distilled else Problem(arguments, keep)
+        return DeviceProblem(arguments)
+    return Problem(arguments, keep)
 
 
 def saved_tensor(saved: Floats | Tensor) -> Tensor:
@@ -91,11 +89,9 @@ def _fake_forward(
     learned_temperature: Tensor | None,
     *options: Any,
 ) -> tuple[Tensor, Tensor]:
-    (_, _, kind, _, reduction, _, is_hardest, *_), first = options, anchors[0]
+    (_, _, _, _, reduction, _, is_hardest, *_), first = options, anchors[0]
     rows, columns = (sum(x.shape[0] for x in side) for side in (anchors, keys))
     height = 6 if on_device(first) else 5 if is_hardest else 4
-    if kind == "distillation":
-        rows, columns, height = first.shape[0], 0, 4
     shape = (rows,) if reduction == "none" else ()
     loss = first.new_empty(shape, dtype=compute_dtype([*anchors, *keys]))
     return loss, first.new_empty((height, rows + columns), dtype=torch.float64)

@@ -19,12 +19,11 @@ class Options(NamedTuple):
     function: str  # whom errors name
     temperature: float  # where it is no tensor
     normalize: bool
-    kind: str  # "softmax", "decoupled", "log_sum_exp" or "distillation"
+    kind: str  # "softmax", "decoupled" or "log_sum_exp"
     symmetric: bool  # the mean of the anchors' losses and those of the first keys as anchors
     reduction: str  # "mean", "sum" or "none"
     exclude_above: float | None
     exclude_hardest: float | None
-    teacher_temperature: float | None = None  # of distillation
 
 
 def number(x: float) -> Tensor:
@@ -44,15 +43,15 @@ def operands(options: Options) -> tuple[Any, ...]:
 
 def options_of(*operands: Any) -> Options:
     """What `operands` was made of."""
-    function, *others, _, _, _, numbers = operands
-    given = operands[-4:-1]
+    function, *others, _, _, numbers = operands
+    given = operands[-3:-1]
     temperature, *more = numbers.tolist()
-    above, hardest, sharp = [x if is_given else None for x, is_given in zip(more, given, strict=True)]
+    above, hardest = [x if is_given else None for x, is_given in zip(more, given, strict=True)]
     normalize, kind, symmetric, reduction = others
     checked = contrast_options(function, 1.0, normalize, above, hardest)
     return Options(
         *(function, temperature, normalize, kind, symmetric, reduction),
-        *(checked.exclude_above, checked.exclude_hardest, sharp),
+        *(checked.exclude_above, checked.exclude_hardest),
     )
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from .. import _core
+from .._arrays import Floats
 from .._contrast import NO_GROUPS, Groups, hardest_limits
 from .._losses import as_groups
-from .._sums import Floats
 from ._options import Arguments, compute_dtype
 
 _NAMES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, distributed
 
-from .._sums import Floats
+from .._arrays import Floats
 
 Value = TypeVar("Value")
 Array = npt.NDArray[Any]

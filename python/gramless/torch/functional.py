@@ -110,34 +110,3 @@ def row_log_sum_exp(
 def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
     """z = u / max(|u|, 1e-12)."""
     return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
-
-
-def similarity_distillation(
-    student: Any,
-    teacher: Any,
-    queue_student: Any,
-    queue_teacher: Any,
-    temperature: Any,
-    teacher_temperature: float,
-    normalize: bool = True,
-    reduction: str = "mean",
-) -> Tensor:
-    """`gramless.similarity_distillation` of tensors; all but the student and the temperature is constant."""
-    function, second = "similarity_distillation", "queue_teacher"
-    if queue_teacher is None:
-        second, queue_teacher = "queue_student", queue_student
-    named = {"student": student, "teacher": teacher, "queue_student": queue_student, second: queue_teacher}
-    z, t, *queues = (check_array(function, name, x) for name, x in named.items())
-    queue, of_teacher = queues[0], queues[-1]
-    check_columns(function, "student", z, "queue_student", queue)
-    check_columns(function, "teacher", t, second, of_teacher)
-    check_rows(function, "student", z, "teacher", t)
-    check_rows(function, "queue_student", queue, second, of_teacher)
-    options, learned = loss_options(function, temperature, normalize, "distillation", reduction)
-    sharp, learned_sharp = check_temperature(function, teacher_temperature, "teacher_temperature")
-    if learned_sharp is not None:
-        raise TypeError(f"{function}: teacher_temperature must be a number, being constant, but is a tensor")
-    options = options._replace(teacher_temperature=sharp)
-    t, queue, of_teacher = t.detach(), queue.detach(), of_teacher.detach()
-    one_queue = second == "queue_student"
-    return contrast(options, [z, t], [queue] if one_queue else [queue, of_teacher], temperature=learned)

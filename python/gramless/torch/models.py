@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .._layouts import LayoutLike, Layouts
-from .._sums import Progress
+from .._progress import ProgressLike
 from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
 from ._ranks import Ranks
 from .batches import BatchReader, Forward
@@ -40,7 +40,7 @@ def compare_models(
     pool: Pool = "mean",
     layout: LayoutLike = None,
     device: torch.device | str | None = None,
-    progress: Progress = True,
+    progress: ProgressLike = True,
     forward: Forward = None,
     attention_mask: MaskWhere = "attention_mask",
     sample_ids: Where = None,

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from .. import _arrays, _core, _sums
+from .. import _arrays, _core
 from .._alignment import NO_HSIC, aligned
-from .._device.hsic import layer_sums
 from .._layouts import Layouts
-from .._sweep import Alone, matrix_values
+from .._progress import ProgressLike, reporter
 from ..kernels import Estimator, Kernel
+from ..matrices import layer_values
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
 from ._shards import all_rows, check_layers, merged
@@ -51,7 +51,7 @@ class Plan:
     reader: BatchReader
     budget: int
     folder: str | Path | None
-    progress: _sums.Progress
+    progress: ProgressLike
     checkpoint: str | Path | None = None
     ranks: Ranks | None = None  # the processes that have batches of their own
     layouts: Layouts = field(default_factory=lambda: Layouts(FUNCTION, None))  # given by the user
@@ -165,10 +165,10 @@ def _recorded(
             report(index + 1, max(total or 0, index + 1))
 
 
-def _report(progress: _sums.Progress, description: str) -> Callable[[int, int], object] | None:
+def _report(progress: ProgressLike, description: str) -> Callable[[int, int], object] | None:
     if progress is True and importlib.util.find_spec("rich") is None:  # a default must not need an extra
         return None
-    return _sums.core_progress(FUNCTION, progress, description)
+    return reporter(FUNCTION, progress, description)
 
 
 def _check_rows(sides: Sequence[Side], found: Sequence[Sequence[Rows]]) -> None:
@@ -244,17 +244,13 @@ def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
 
 def _values(
     xs: Sequence[Rows], ys: Sequence[Rows] | None = None, *, plan: Plan
-) -> tuple[_sums.Floats, _sums.Floats, _sums.Floats]:
+) -> tuple[_arrays.Floats, _arrays.Floats, _arrays.Floats]:
     """HSIC of xs with ys, and of each with itself."""
     report = _report(plan.progress, "CKA")
-    if isinstance(xs[0], torch.Tensor):
-        sums, _ = layer_sums(FUNCTION, xs, ys, plan.kernel, plan.estimator, report)
-        xy, xx, yy = map(_arrays.to_host, sums)
-        return xy, xx, yy
-    processes = Alone() if plan.ranks is None else plan.ranks
-    options = plan.kernel, plan.estimator, report, plan.checkpoint, processes
-    found = matrix_values(FUNCTION, xs, ys, *options)
-    return found.xy, found.xx, found.yy
+    in_parts = () if _arrays.is_on_device(xs[0]) else (plan.checkpoint, plan.ranks)
+    found, _ = layer_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, *in_parts)
+    xy, xx, yy = map(_arrays.to_host, found[:3])
+    return xy, xx, yy
 
 
 def _over_processes(

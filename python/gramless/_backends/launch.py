@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _arrays
+from .._arrays.cuda_status import cuda_module
+from .._arrays.frameworks import Array, Described, Framework, framework_of
 from .._losses import TIE
 from ..kernels import Encoded
-from .frameworks import Array, Described, Framework, framework_of
-from .status import cuda_module
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 SCRATCH_ALIGNMENT = 256
 
 
 @dataclass(frozen=True)
-class Place:
+class DeviceContext:
     """One device of one framework, with the extension module that computes on it."""
 
     function: str  # whom errors name
@@ -58,7 +58,7 @@ class Place:
         return (self.framework.address(x), int(rows), int(columns), row_stride, column_stride, dtype)
 
 
-def place_of(function: str, named: Iterable[tuple[str, Any]]) -> tuple[Place, list[Array]]:
+def place_of(function: str, named: Iterable[tuple[str, Any]]) -> tuple[DeviceContext, list[Array]]:
     """Where these arrays are, and they themselves as their framework's; raises unless that is one place."""
     module = cuda_module(function)
     first, place, arrays = "", None, []
@@ -70,7 +70,7 @@ def place_of(function: str, named: Iterable[tuple[str, Any]]) -> tuple[Place, li
         framework, array = framework_of(function, name, x)
         device = framework.device(array)
         if place is None:
-            first, place = name, Place(function, framework, device, module)
+            first, place = name, DeviceContext(function, framework, device, module)
         elif type(framework) is not type(place.framework):
             raise TypeError(
                 f"{function}: {first} and {name} are arrays of two libraries; convert one of them"
@@ -115,7 +115,7 @@ def check_dtypes(function: str, name_x: str, dtype_x: str, name_y: str, dtype_y:
 class HsicLaunch:
     """HSIC of layers. A median is always exact here."""
 
-    place: Place
+    place: DeviceContext
     unbiased: bool
     allow_tf32: bool
 
@@ -179,8 +179,28 @@ class HsicLaunch:
         return grads
 
 
+def layer_values(
+    launch: HsicLaunch,
+    xs: Sequence[Array],
+    ys: Sequence[Array],
+    kernels: tuple[Encoded, Encoded],
+    row_sums: Array | None = None,
+    bandwidths: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """(xs, ys), (xs,), (ys,): HSIC of every x with every y, of x with x, of y with y; no ys: xs with itself.
+
+    row_sums (layers, n) and bandwidths (layers,), where given, are filled with what a backward needs.
+    """
+    if len(xs) == len(ys) == 1:
+        values = launch.place.empty(3)
+        launch.pair(xs[0], ys[0], *kernels, values, row_sums, bandwidths)
+        return values[:1].reshape(1, 1), values[1:2], values[2:]
+    values, own = launch.matrix(xs, ys, *kernels, row_sums, bandwidths)
+    return values, own[: len(xs)], own[len(xs) :] if ys else own
+
+
 def median_squared_distance(
-    place: Place, x: Array, include_diagonal: bool, allow_tf32: bool = False
+    place: DeviceContext, x: Array, include_diagonal: bool, allow_tf32: bool = False
 ) -> Array:
     """(1,), float64."""
     median = place.empty(1)
@@ -197,7 +217,7 @@ class ContrastLaunch:
     A temperature that is an array (1,) of float64 is read by the device, and not checked.
     """
 
-    place: Place
+    place: DeviceContext
     anchors: Sequence[Array]
     keys: Sequence[Array]
     anchor_groups: Array | None

@@ -10,17 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+Floats: TypeAlias = npt.NDArray[np.float64]
 Described: TypeAlias = Any  # a two-dimensional numpy array, or the tuple _core reads in its place
 
-_DTYPES = frozenset(
+DTYPES = frozenset(
     ["float32", "float64", "float16", "bfloat16", "bool"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
 _NAMES = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy takes 3 us each to spell
 TENSOR_DEVICES = frozenset(["cuda"])  # where tensors live that the CUDA half reads; tests have others
 _DLPACK_CUDA = (2, 13)  # memory of a device, and managed memory
-_FLOAT64 = frozenset(["float64", "int32", "int64", "uint32", "uint64"])
+FLOAT64 = frozenset(["float64", "int32", "int64", "uint32", "uint64"])
 
 
 class TensorView(tuple[Any, ...]):
@@ -79,15 +81,6 @@ def _no_kernel(function: str, name: str) -> Exception:
     )
 
 
-def is_followed(*arrays: object) -> bool:
-    """Whether torch is to compute with these: a tensor is on a GPU, differentiated or transformed."""
-    if not any_tensor(*arrays):
-        return False
-    from .torch.similarity import is_followed
-
-    return is_followed(*arrays)
-
-
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """A numpy dtype's name."""
     return _NAMES.get(dtype.char) or dtype.name
@@ -102,7 +95,7 @@ def describe(function: str, name: str, x: Any) -> Described:
     else:
         array = _as_array(function, name, x)
     dtype = array.dtype
-    if dtype_name(dtype) not in _DTYPES:
+    if dtype_name(dtype) not in DTYPES:
         raise TypeError(f"{function}: {name} must hold real numbers but has dtype {dtype}")
     if not dtype.isnative:
         raise TypeError(f"{function}: {name} must have native byte order but has dtype {dtype.str}")
@@ -135,7 +128,7 @@ def _describe_tensor(function: str, name: str, x: Any) -> Described:
     if str(x.layout) != "torch.strided":
         raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
     dtype = str(x.dtype).removeprefix("torch.")
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         raise TypeError(f"{function}: {name} must hold real numbers but has dtype {x.dtype}")
     if x.is_neg():
         raise TypeError(f"{function}: {name} is a lazily negated view; call .resolve_neg() first")
@@ -236,7 +229,7 @@ def as_layers(function: str, name: str, layers: Any) -> list[Any]:
 
 def computes_in_float64(described: Sequence[Described]) -> bool:
     """Whether the core computes these inputs in float64: any is float64 or too wide an integer."""
-    return any((d[5] if isinstance(d, tuple) else dtype_name(d.dtype)) in _FLOAT64 for d in described)
+    return any((d[5] if isinstance(d, tuple) else dtype_name(d.dtype)) in FLOAT64 for d in described)
 
 
 def wrap(value: Any, like: Any, described: Sequence[Described]) -> Any:

@@ -1,14 +1,31 @@
-"""A progress bar that is a callable(done, total), as the sweeps take it. It needs rich, when it is used."""
+"""Progress of long calls: what users pass as `progress`, and a bar, which needs rich when it is used."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 if TYPE_CHECKING:
     from typing import Self
 
     from rich.progress import Progress
+
+ProgressLike: TypeAlias = "bool | Callable[[int, int], object] | None"  # as users pass it
+Report: TypeAlias = "Callable[[int, int], object] | None"  # called with (done, total)
+
+
+def reporter(function: str, progress: ProgressLike, description: str = "") -> Report:
+    """The callable of (done, total) that `progress` means; True is a progress bar."""
+    if progress is None or callable(progress):
+        return progress
+    if not isinstance(progress, (bool, np.bool_)):
+        raise TypeError(
+            f"{function}: progress must be True, False or a callable of (done, total) but is {progress!r}"
+        )
+    return ProgressBar(description) if progress else None
 
 
 class ProgressBar:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import numpy.typing as npt
 
@@ -118,10 +118,15 @@ def framework_of(function: str, name: str, x: Any) -> tuple[Framework, Array]:
     )
 
 
-def _torch() -> Framework:
-    from ..torch._framework import TorchFramework
+def torch_library() -> Any:
+    """torch's library of arrays. Its modules lie above this one and load when a tensor is first seen."""
+    from ..torch._namespace import TORCH  # a statement, which torch.compile can trace
 
-    return TorchFramework()
+    return TORCH
+
+
+def _torch() -> Framework:
+    return cast(Framework, torch_library().framework)
 
 
 def _torch_reader(torch: Any, x: Any) -> Any:

@@ -1,0 +1,98 @@
+"""Every check of an input, once. A failure is one sentence with the function, the argument and the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import _arrays
+from .namespaces import Array, Library
+
+Named = Sequence[tuple[str, Any]]  # arguments and what was given for them
+
+DEVICE_DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+def matrix(function: str, name: str, library: Library, x: Any) -> Array:
+    """x (n, d) as the library's own, once it is known that the backend can read it."""
+    x = library.read(function, name, x)
+    dtype, shape = library.dtype(x), x.shape
+    if dtype not in _arrays.DTYPES:
+        raise TypeError(f"{function}: {name} must hold real numbers but has dtype {x.dtype}")
+    if len(shape) != 2:
+        raise ValueError(
+            f"{function}: {name} must have 2 dimensions (rows, features) but has shape {tuple(shape)}"
+        )
+    if 0 in shape:
+        raise ValueError(f"{function}: {name} is empty, its shape is {tuple(shape)}")
+    if dtype not in DEVICE_DTYPES and library.on_device(x):
+        raise TypeError(
+            f"{function}: {name} has dtype {dtype} but on a GPU must have one of {', '.join(DEVICE_DTYPES)}"
+        )
+    library.check(function, name, x)
+    return x
+
+
+def matrices(function: str, library: Library, named: Named) -> list[Array]:
+    """All of them, which are in one place."""
+    if library.rank == 1:
+        on_device = [_arrays.is_on_device(x) for _, x in named]
+        if not all(on_device):
+            first, other = named[on_device.index(True)][0], named[on_device.index(False)][0]
+            raise TypeError(f"{function}: {first} is on a GPU but {other} is not; copy one of them")
+    found = [matrix(function, name, library, x) for name, x in named]
+    if library.rank:
+        for (name, _), x in zip(named[1:], found[1:], strict=True):
+            _check_place(function, library, named[0][0], found[0], name, x)
+    return found
+
+
+def _check_place(function: str, library: Library, name_x: str, x: Array, name_y: str, y: Array) -> None:
+    if library.device(x) != library.device(y):
+        places = [f"device {d}" if isinstance(d, int) else d for d in (library.device(x), library.device(y))]
+        raise ValueError(f"{function}: {name_x} is on {places[0]} but {name_y} is on {places[1]}")
+    if library.on_device(x) and library.dtype(x) != library.dtype(y):
+        raise TypeError(
+            f"{function}: on a GPU all arrays must have one dtype "
+            f"but {name_x} has {x.dtype} and {name_y} has {y.dtype}"
+        )
+
+
+def same_rows(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:
+    """Raises ValueError unless both have the same number of rows."""
+    if x.shape[0] != y.shape[0]:
+        raise ValueError(f"{function}: {name_x} has {x.shape[0]} rows but {name_y} has {y.shape[0]}")
+
+
+def same_columns(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:
+    """Raises ValueError unless both have the same number of columns."""
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"{function}: {name_x} has {x.shape[1]} columns but {name_y} has {y.shape[1]}")
+
+
+def enough_rows(function: str, name: str, x: Array, estimator: str) -> None:
+    """Raises ValueError where the estimator is not defined for so few rows."""
+    needed = 4 if estimator == "unbiased" else 2
+    if x.shape[0] < needed:
+        raise ValueError(
+            f"{function}: the {estimator} estimator needs at least {needed} rows but {name} has {x.shape[0]}"
+        )
+
+
+def sequence(function: str, name: str, layers: Any) -> list[Any]:
+    """The entries of a sequence of layers, each looked up once, for a sequence may make them anew each time.
+
+    Raises TypeError or ValueError unless it is a sequence with at least one entry.
+    """
+    if isinstance(layers, (str, bytes, Mapping)) or not (
+        isinstance(layers, Sequence) or getattr(layers, "ndim", 0) > 0
+    ):
+        raise TypeError(f"{function}: {name} must be a sequence of arrays but is {type(layers).__name__}")
+    if getattr(layers, "ndim", 3) != 3:
+        raise ValueError(
+            f"{function}: {name} must be a sequence of two-dimensional arrays "
+            f"but is one array of shape {tuple(layers.shape)}"
+        )
+    if len(layers) == 0:
+        raise ValueError(f"{function}: {name} has no layers")
+    return list(layers)

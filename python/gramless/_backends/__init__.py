@@ -1,0 +1,47 @@
+"""Where a problem is computed: the CPU core and the CUDA module, behind one interface.
+
+`sums` are float64 arrays of where the backend computes: numpy's on the CPU, the arrays' own library's on a
+device, which are enqueued and not waited for. Arrays are the library's. Both backends offer, beside a little
+arithmetic (where, full), and nothing else is called from above:
+
+    here                                        whether results are there when a call returns
+    hsic_pair(x, y, kernels, estimator)         numbers: xy, xx, yy, exponents, means; only where `here`
+    hsic_forward(xs, ys, kernels, estimator, keep, report)
+        HsicValues, with the rows where the backward needs them; no ys: xs with itself
+    hsic_backward(xs, ys, kernels, estimator, saved, weights, wanted)
+        for each layer that is wanted the gradient of weights (xy, xx, yy) times the values, else None
+    pair_sums(x, y, kernels, estimator)         numbers, for which a device is waited for
+    resolved(x, y, kernels)                     the kernels, for orders of the rows of x and y
+    permuted_hsic(x, y, kernels, orders, report)    unbiased HSIC of x with y in each order: (B, n) -> (B,)
+    median_distance(x, include_diagonal, report)    0-d
+    temperature(function, value)                a number that is checked, or what a device will read
+    distill_forward(task)                       losses (n,), their mean, saved
+    distill_backward(task, saved, weights, scale)
+        gradients of the losses times weights (n,), or of their mean times scale, by student and temperature
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .cpu import Cpu
+from .cuda import Cuda
+
+__all__ = ["Cpu", "Cuda", "backend_of", "cpu_backend"]
+
+_cpus: dict[Any, Cpu] = {}
+
+
+def backend_of(library: Any, x: Any, function: str) -> Any:
+    """What computes with x, an array of that library; errors of a launch name `function`."""
+    if library.on_device(x):
+        return Cuda(library, library.device_index(x), function)
+    return cpu_backend(library)
+
+
+def cpu_backend(library: Any) -> Cpu:
+    """What computes with arrays of that library in the CPU's memory."""
+    found = _cpus.get(library)
+    if found is None:
+        found = _cpus[library] = Cpu(library)
+    return found

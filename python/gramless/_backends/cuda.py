@@ -1,0 +1,210 @@
+"""The CUDA module behind the interface of backends, on one device of one library.
+
+Everything is enqueued: results are arrays that are yet to be filled, and only what returns numbers waits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _arrays
+from .._arrays import Floats
+from .._arrays.cuda_status import cuda_module
+from .._arrays.namespaces import Array, Library
+from .._losses import as_temperature
+from .._progress import Report
+from ..kernels import Encoded, wants_median, with_sigma
+from .launch import DeviceContext, HsicLaunch, layer_values, median_squared_distance
+from .values import HEAD, DistillTask, HsicValues, Kernels, PairSums
+
+COPIED_BYTES = 2**30  # of y in other orders at a time
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """One device of one library; errors of a launch name `function`."""
+
+    library: Library
+    device: int
+    function: str
+
+    here = False
+
+    @cached_property
+    def context(self) -> DeviceContext:
+        framework = self.library.framework
+        return DeviceContext(self.function, framework, self.device, cuda_module(self.function))
+
+    def where(self, which: Array, x: Any, y: Any) -> Array:
+        return self.library.framework.where(which, x, y)
+
+    def full(self, n: int, value: Any) -> Array:
+        found = self.context.zeros(n)
+        found[:] = value
+        return found
+
+    def saved(self, x: Array) -> Array:
+        return x
+
+    def _hsic(self, estimator: str) -> HsicLaunch:
+        return HsicLaunch(self.context, estimator == "unbiased", self.library.allow_tf32)
+
+    def hsic_forward(
+        self,
+        xs: Sequence[Array],
+        ys: Sequence[Array],
+        kernels: Kernels,
+        estimator: str,
+        keep: bool,
+        report: Report = None,
+    ) -> HsicValues:
+        context, saved = self.context, None
+        layers, n = len(xs) + len(ys), xs[0].shape[0]
+        rows, squares = (context.empty(layers, n), context.empty(layers)) if keep else (None, None)
+        xy, xx, yy = layer_values(self._hsic(estimator), xs, ys, kernels, rows, squares)
+        if keep:
+            saved = context.zeros(layers, HEAD + n)
+            saved[:, 0], saved[:, 1], saved[:, HEAD:] = squares, 1, rows
+        if report is not None:
+            report(1, 1)
+        return HsicValues(xy, xx, yy, rows=saved)
+
+    def hsic_backward(
+        self,
+        xs: Sequence[Array],
+        ys: Sequence[Array],
+        kernels: Kernels,
+        estimator: str,
+        saved: Array,
+        weights: Sequence[Array],
+        wanted: Sequence[bool],
+    ) -> list[Array | None]:
+        """Pair by pair; the gradients of 16-bit layers are added in float32."""
+        launch, layers, alone = self._hsic(estimator), [*xs, *ys], not ys
+        totals: list[Array | None] = [None] * len(layers)
+        for i in range(len(xs)):
+            for j in range(i, len(xs)) if alone else range(len(ys)):
+                sides = i, j if alone else len(xs) + j
+                asked = [wanted[sides[0]], wanted[sides[1]] and not (alone and i == j)]
+                if not any(asked):
+                    continue
+                rows, squares = self._copied(saved, sides, slice(HEAD, None)), self._copied(saved, sides, 0)
+                of_pair = self._weights_of_pair(alone, i, j, *weights)
+                x, y = (layers[side] for side in sides)
+                found = launch.pair_grad(x, y, *kernels, rows, squares, of_pair, asked)
+                for side, grad in zip(sides, found, strict=True):
+                    totals[side] = self._added(totals[side], grad)
+        return totals
+
+    def _copied(self, saved: Array, sides: tuple[int, int], columns: Any) -> Array:
+        """Two rows of what was saved, contiguous."""
+        parts = [saved[side, columns] for side in sides]
+        found = self.context.empty(2, *parts[0].shape)
+        found[0], found[1] = parts
+        return found
+
+    def _weights_of_pair(
+        self, alone: bool, i: int, j: int, by_xy: Array, by_xx: Array, by_yy: Array
+    ) -> Array:  # (3,)
+        """The derivative by what the launch of one pair returned; a layer's own value is in one pair only."""
+        found = self.full(3, 0.0)
+        if not alone:
+            found[0] = by_xy[i, j]
+            if j == 0:
+                found[1] = by_xx[i]
+            if i == 0:
+                found[2] = by_yy[j]
+        elif i == j:
+            found[1] = by_xy[i, i] + by_xx[i]
+        else:
+            found[0] = by_xy[i, j] + by_xy[j, i]
+        return found
+
+    def _added(self, total: Array | None, grad: Array | None) -> Array | None:
+        """Their sum, in float32 at least."""
+        if total is None or grad is None:
+            return grad if total is None else total
+        framework = self.library.framework
+        wide = "float64" if framework.dtype(total) == "float64" else "float32"
+        return framework.cast(total, wide) + framework.cast(grad, wide)
+
+    def pair_sums(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> PairSums:
+        values, spreads = self.context.empty(3), self.context.empty(2)
+        self._hsic(estimator).pair(x, y, *kernels, values, spreads=spreads)
+        xy, xx, yy = _arrays.to_host(values).tolist()
+        spread_x, spread_y = _arrays.to_host(spreads).tolist()
+        return PairSums(xy, xx, yy, spread_x, spread_y, int(x.shape[0]))
+
+    def permuted_hsic(
+        self, x: Array, y: Array, kernels: Kernels, orders: npt.NDArray[np.int64], report: Report
+    ) -> Floats:
+        """A sweep over copies of y."""
+        framework, launch = self.library.framework, self._hsic("unbiased")
+        at_once = max(1, COPIED_BYTES // (math.prod(y.shape) * framework.itemsize(y)))
+        found = np.empty(len(orders))
+        for start in range(0, len(orders), at_once):
+            rows = [framework.upload(order, self.device) for order in orders[start : start + at_once]]
+            values, _ = launch.matrix([x], [y[order] for order in rows], *kernels)
+            found[start : start + at_once] = _arrays.to_host(values)[0]
+            if report is not None:
+                report(start + len(rows), len(orders))
+        return found
+
+    def resolved(self, x: Array, y: Array, kernels: Kernels) -> Kernels:
+        return self._resolved(x, kernels[0]), self._resolved(y, kernels[1])
+
+    def _resolved(self, x: Array, kernel: Encoded) -> Encoded:
+        if not wants_median(kernel):
+            return kernel
+        _, _, scale, include_diagonal, _ = kernel
+        median = median_squared_distance(self.context, x, include_diagonal)
+        sigma = scale * math.sqrt(float(_arrays.to_host(median)[0]))
+        return with_sigma(kernel, sigma) if 0 < sigma < math.inf else kernel
+
+    def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> Array:
+        found = median_squared_distance(self.context, x, include_diagonal)[0] ** 0.5
+        if report is not None:
+            report(1, 1)
+        return found
+
+    def temperature(self, function: str, value: Any) -> Any:
+        """A number once it is known that one can divide by it; what the device holds is not read."""
+        if isinstance(value, float):
+            return as_temperature(function, value)
+        if not self.library.on_device(value):
+            return as_temperature(function, value.item())
+        return self.library.cotangent(self, value, ()).reshape(1)
+
+    def distill_forward(self, task: DistillTask) -> tuple[Array, Array, Array]:
+        context, n = self.context, task.arrays[0].shape[0]
+        losses, mean = context.empty(n), context.empty(1)
+        saved = context.empty(context.module.distill_saved_arrays, n)
+        results = map(context.address, (losses, saved, mean))
+        context.run("distill_forward", *self._distill_arguments(task), *results)
+        return losses, mean[0], saved
+
+    def distill_backward(
+        self, task: DistillTask, saved: Array, weights: Array | None, scale: Any
+    ) -> tuple[Array, Array]:
+        context, student = self.context, task.arrays[0]
+        grad = context.empty(*student.shape, dtype=self.library.framework.dtype(student))
+        by_temperature = context.empty(1)
+        scale = None if scale is None else self.full(1, scale)
+        weights = None if weights is None else self.full(student.shape[0], weights)  # contiguous
+        results = map(context.address, (saved, weights, scale, grad, by_temperature))
+        context.run("distill_backward", *self._distill_arguments(task), *results)
+        return grad, by_temperature
+
+    def _distill_arguments(self, task: DistillTask) -> tuple[Any, ...]:
+        arrays = (*map(self.context.described, task.arrays), None)[:4]  # None: one queue for both
+        temperature = task.temperature
+        known = isinstance(temperature, float)
+        temperatures = (temperature, 0) if known else (math.nan, self.context.address(temperature))
+        return arrays, *temperatures, task.teacher_temperature, task.normalize

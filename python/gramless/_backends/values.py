@@ -1,0 +1,77 @@
+"""What backends return: HSIC values, and where a backward finds what a forward saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from .._alignment import in_units, times_power
+from ..kernels import Encoded
+
+Kernels: TypeAlias = tuple[Encoded, Encoded]  # of xs and of ys
+
+HEAD = 3  # of what is saved for a layer: its bandwidth, whether row sums follow, the exponent of its unit
+
+
+class HsicValues(NamedTuple):
+    """HSIC of every pair of layers, and the kernel's mean over i != j and over i = j for each layer.
+
+    In the layers' own units, which cancel in a CKA: HSIC of the data is 2^(exponents of both) times as large.
+    A device computes in the unit of the data and leaves the exponents out, and the means.
+    """
+
+    xy: Any  # (Lx, Ly)
+    xx: Any  # (Lx,)
+    yy: Any  # (Ly,), the same as xx where xs met themselves
+    mean_x: Any = None
+    mean_y: Any = None
+    diagonal_x: Any = None
+    diagonal_y: Any = None
+    exponent_x: Any = None
+    exponent_y: Any = None
+    rows: Any = None  # (Lx + Ly, HEAD + n), what the backward needs
+
+    @classmethod
+    def of_core(cls, values: Sequence[Any], layers_x: int, with_itself: bool, rows: Any = None) -> HsicValues:
+        """What the core returns."""
+        xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, exponents = values
+        x, y = exponents[:layers_x], exponents[layers_x:]
+        if with_itself:
+            yy, mean_y, diagonal_y, y = xx, mean_x, diagonal_x, x
+        return cls(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, x, y, rows)
+
+    def xy_of_data(self) -> Any:
+        """xy of the data itself."""
+        return self.xy if self.exponent_x is None else in_units(self.xy, self.exponent_x, self.exponent_y)
+
+    def of_data(self) -> tuple[Any, Any, Any]:
+        """xy, xx, yy of the data itself."""
+        if self.exponent_x is None:
+            return self.xy, self.xx, self.yy
+        own = times_power(self.xx, 2 * self.exponent_x), times_power(self.yy, 2 * self.exponent_y)
+        return self.xy_of_data(), *own
+
+
+class PairSums(NamedTuple):
+    """HSIC of two representations with each other and with themselves, in units of their own.
+
+    spread: mean k_ii - mean k_ij over i != j.
+    exponent: HSIC of x with y of the data itself is 2^exponent times as large.
+    """
+
+    xy: float
+    xx: float
+    yy: float
+    spread_x: float
+    spread_y: float
+    n: int
+    exponent: int = 0
+
+
+class DistillTask(NamedTuple):
+    """What is distilled."""
+
+    arrays: Sequence[Any]  # student, teacher, the student's queue and, unless it is the same, the teacher's
+    temperature: Any  # a number, or float64 (1,) which a device reads
+    teacher_temperature: float
+    normalize: bool

@@ -1,0 +1,162 @@
+"""Problems evaluated, with and without their gradients, for arrays of any library."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, ParamSpec, cast
+
+from ._arrays.namespaces import Library
+from ._backends import backend_of
+from ._progress import Report
+
+P = ParamSpec("P")
+
+_SEQUENCES = ("xs", "ys")  # arguments of several arrays
+
+
+class Call(NamedTuple):
+    """What a public function was called with."""
+
+    library: Library
+    problem: Any
+    inputs: tuple[Any, ...]
+    names: tuple[str | None, ...]  # the argument that each input belongs to; None where it is a constant
+    report: Report = None
+    in_parts: Callable[[], Any] | None = None  # the value, from a sweep that is cut into parts
+
+
+def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
+    """The public function of one that describes its call as a problem."""
+
+    @functools.wraps(describe)
+    def public(*arguments: P.args, **options: P.kwargs) -> Any:
+        return evaluate(describe(*arguments, **options))
+
+    public.describe = describe  # type: ignore[attr-defined]
+    public.__kwdefaults__ = describe.__kwdefaults__  # type: ignore[attr-defined]
+    public.__signature__ = inspect.signature(describe).replace(return_annotation="Any")  # type: ignore[attr-defined]
+    return public
+
+
+def evaluate(call: Call) -> Any:
+    """The value, as the user gets it."""
+    library, problem, inputs, _, report, in_parts = call
+    if in_parts is not None:
+        return in_parts()
+    if library.rank == 2:
+        return library.evaluate(problem, inputs, report)
+    backend = backend_of(library, inputs[0], problem.function)
+    return library.result(problem.forward(backend, inputs, "", report)[0], problem.dtype(library, inputs))
+
+
+def value_and_grad(
+    function: Callable[..., Any], wrt: str | Sequence[str] | None = None
+) -> Callable[..., tuple[Any, Any]]:
+    """A function of the same arguments as `function` that returns its value and its gradients.
+
+    For arrays of numpy and cupy, and for tensors, whose gradients are then computed without autograd.
+
+    Parameters
+    ----------
+    function
+        One of gramless's differentiable functions: `hsic`, `cka`, `hsic_matrix`, `cka_matrix`,
+        `similarity_distillation`.
+    wrt
+        The name of an argument of `function`, for its gradient; several names, for a tuple of gradients; None
+        (default) for a tuple of the gradients with respect to every differentiable argument, in the order of
+        the signature, arguments that are left at their defaults included.
+
+    Returns
+    -------
+    callable
+        It takes the arguments of `function` and `cotangent`, the derivative of what follows with respect to
+        the value: an array of the value's shape, needed where the value is not a single number; 1 by default.
+        It returns (value, gradients). A gradient has the shape of its argument and the dtype of the
+        computation, on a GPU that of the argument; that of a sequence of layers is a list. What is computed
+        from an argument on the way, such as a median bandwidth, counts as a constant.
+
+    Raises
+    ------
+    TypeError
+        Where `function` is not one of them.
+    ValueError
+        Where `wrt` names an argument that has no gradient, or a cotangent is needed or has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import gramless
+    >>> x = np.random.default_rng(0).standard_normal((50, 8))
+    >>> value, (by_x, by_y) = gramless.value_and_grad(gramless.cka)(x, x[:, :3])
+    >>> by_x.shape, by_y.shape
+    ((50, 8), (50, 3))
+    >>> value, by_x = gramless.value_and_grad(gramless.cka, "x")(x, x)
+    >>> bool(abs(by_x).max() < 1e-12)  # nothing is more similar to x than x
+    True
+    """
+    describe = getattr(function, "describe", None)
+    if describe is None:
+        name = getattr(function, "__name__", repr(function))
+        raise TypeError(
+            f"value_and_grad: {name} is not one of gramless's differentiable functions; "
+            "for what is composed of them use torch"
+        )
+    order = [*inspect.signature(describe).parameters]
+    chosen = None if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+
+    @functools.wraps(describe)
+    def both(*arguments: Any, cotangent: Any = None, **options: Any) -> tuple[Any, Any]:
+        call = cast(Call, describe(*arguments, **options))
+        possible = sorted({name for name in call.names if name is not None}, key=order.index)
+        names = possible if chosen is None else chosen
+        for name in names:
+            if name not in possible:
+                raise ValueError(
+                    f"value_and_grad: {function.__name__} has no gradient with respect to {name!r}, "
+                    f"but to {', '.join(possible)}"
+                )
+        value, found = gradients(call, names, cotangent)
+        return value, found[0] if isinstance(wrt, str) else tuple(found)
+
+    return both
+
+
+def gradients(call: Call, names: Sequence[str], cotangent: Any = None) -> tuple[Any, list[Any]]:
+    """The value of a call, and its gradients with respect to these arguments."""
+    wanted = tuple([name in names for name in call.names])
+    value, grads = _value_and_grads(call, wanted, cotangent)
+    return value, [_of_argument(call, name, grads) for name in names]
+
+
+def _of_argument(call: Call, argument: str, grads: Sequence[Any]) -> Any:
+    """The gradient with respect to one argument, which may be several inputs, or one twice."""
+    own = [grad for name, grad in zip(call.names, grads, strict=True) if name == argument]
+    return own if argument in _SEQUENCES else functools.reduce(lambda total, grad: total + grad, own)
+
+
+def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tuple[Any, list[Any]]:
+    library, problem, inputs, _, report, in_parts = call
+    if in_parts is not None:
+        raise ValueError(f"value_and_grad: {problem.function} with a checkpoint or a group has no gradients")
+    inputs = library.detached(problem.function, call.names, inputs)
+    backend, dtype = backend_of(library, inputs[0], problem.function), problem.dtype(library, inputs)
+    value, saved, kept = problem.forward(backend, inputs, "tiles", report)
+    shape = tuple(getattr(value, "shape", ()))
+    if cotangent is None and shape:
+        raise ValueError(f"{problem.function}: a value of shape {shape} needs a cotangent of that shape")
+    if cotangent is None:
+        grad = 1.0
+    else:
+        given = tuple(getattr(cotangent, "shape", None) or library.host(cotangent).shape)
+        if given != shape:
+            raise ValueError(
+                f"{problem.function}: the value has shape {shape} but the cotangent has shape {given}"
+            )
+        grad = library.cotangent(backend, cotangent, shape)
+    grads = problem.backward(backend, inputs, saved, kept, grad, wanted)
+    return library.result(value, dtype), [
+        library.gradient(grad, x, dtype) if want else None
+        for grad, x, want in zip(grads, inputs, wanted, strict=True)
+    ]

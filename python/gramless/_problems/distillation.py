@@ -1,0 +1,68 @@
+"""Similarity distillation: a student's softmax over a queue follows its teacher's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._arrays.namespaces import Array, Library, computed_in
+from .._backends.values import DistillTask
+from .._losses import as_temperature
+from .._progress import Report
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The inputs are student, teacher, queue, the teacher's queue unless it is the same, and the temperature.
+
+    Student and temperature have derivatives.
+    """
+
+    function: str
+    arrays: int
+    teacher_temperature: float
+    normalize: bool
+    reduction: str
+
+    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
+        return computed_in(library, inputs[: self.arrays])
+
+    def constants(self) -> Sequence[int]:
+        return range(1, self.arrays)
+
+    def _task(self, backend: Any, inputs: Sequence[Array]) -> DistillTask:
+        sharp = as_temperature(self.function, self.teacher_temperature, "teacher_temperature")
+        temperature = backend.temperature(self.function, inputs[self.arrays])
+        return DistillTask(inputs[: self.arrays], temperature, sharp, self.normalize)
+
+    def forward(
+        self, backend: Any, inputs: Sequence[Array], keep: str, report: Report = None
+    ) -> tuple[Any, Any, None]:
+        losses, mean, saved = backend.distill_forward(self._task(backend, inputs))
+        value = {"mean": mean, "none": losses}.get(self.reduction)
+        return losses.sum() if value is None else value, (saved,), None
+
+    def backward(
+        self,
+        backend: Any,
+        inputs: Sequence[Array],
+        saved: Any,
+        kept: None,
+        grad: Any,
+        wanted: Sequence[bool],
+    ) -> list[Any]:
+        scale = grad if self.reduction == "mean" else None
+        weights = grad if self.reduction == "none" else None
+        if self.reduction == "sum":
+            weights = backend.full(inputs[0].shape[0], grad)
+        task = self._task(backend, inputs)
+        by_student, by_temperature = backend.distill_backward(task, saved[0], weights, scale)
+        constants = [None] * (self.arrays - 1)
+        return [by_student if wanted[0] else None, *constants, by_temperature if wanted[-1] else None]
+
+    def shapes(
+        self, on_device: bool, shapes: Sequence[Sequence[int]]
+    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        n = shapes[0][0]
+        return (n,) if self.reduction == "none" else (), [(4, n)]

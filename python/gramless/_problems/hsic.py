@@ -1,0 +1,172 @@
+"""HSIC and CKA of a pair, or of all pairs of layers, and their derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._alignment import aligned, in_units, times_power, warn_undefined
+from .._arrays.namespaces import Array, Library, computed_in
+from .._backends.values import HEAD, HsicValues, Kernels
+from .._progress import Report
+
+
+@dataclass(frozen=True)
+class Hsic:
+    """The inputs are xs and then ys; without ys, xs meet themselves."""
+
+    function: str
+    xs: int
+    arrays: int
+    kernels: Kernels
+    estimator: str
+    form: str  # "hsic", "cka", or "loss", 1 - cka, which is 1 where that is not defined
+    matrix: bool  # of all pairs; else the value is that of the one pair
+
+    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
+        return computed_in(library, inputs[: self.arrays])
+
+    def constants(self) -> Sequence[int]:
+        return ()
+
+    def forward(
+        self, backend: Any, inputs: Sequence[Array], keep: str, report: Report = None
+    ) -> tuple[Any, Any, None]:
+        if not (keep or self.matrix) and backend.here:
+            found = backend.hsic_pair(*inputs, self.kernels, self.estimator)
+            return self._of_numbers(*found), None, None
+        values = self.layer_values(backend, inputs, bool(keep), report)
+        saved = (self._joined(backend, values), values.rows) if keep else None
+        warns = keep != "traced" and backend.here
+        if backend.here and not self.matrix:
+            return self._of_numbers(*_numbers(values), warns), saved, None
+        if self.form == "hsic":
+            value = values.xy_of_data()
+            return value if self.matrix else value[0, 0], saved, None
+        if warns:
+            self.warn(values)
+        value = aligned(values.xy, values.xx, values.yy, self._undefined, backend.where)
+        value = 1 - value if self.form == "loss" else value
+        return value if self.matrix else value[0, 0], saved, None
+
+    def layer_values(
+        self, backend: Any, inputs: Sequence[Array], keep: bool = False, report: Report = None
+    ) -> HsicValues:
+        """HSIC of all pairs, and of each with itself."""
+        xs, ys = inputs[: self.xs], inputs[self.xs : self.arrays]
+        found: HsicValues = backend.hsic_forward(xs, ys, self.kernels, self.estimator, keep, report)
+        return found
+
+    @property
+    def _undefined(self) -> float:
+        return 0.0 if self.form == "loss" else math.nan
+
+    def _of_numbers(
+        self,
+        xy: float,
+        xx: float,
+        yy: float,
+        exponent_x: int,
+        exponent_y: int,
+        mean_x: float,
+        mean_y: float,
+        warns: bool = True,
+    ) -> float:
+        if self.form == "hsic":
+            found: float = in_units(xy, exponent_x, exponent_y)
+            return found
+        if warns and (xx <= 0 or yy <= 0):
+            self.warn(HsicValues(xy, [xx], [yy], [mean_x], [mean_y]))
+        value: float = aligned(xy, xx, yy, self._undefined)
+        return 1 - value if self.form == "loss" else value
+
+    def warn(self, values: HsicValues) -> None:
+        """Say which representations have no CKA, and why; a loss is defined for all."""
+        if self.form == "loss":
+            return
+        sides = [("x", values.xx, values.mean_x), ("y", values.yy, values.mean_y)]
+        if self.arrays == self.xs:
+            del sides[1]
+        warn_undefined(
+            self.function,
+            [
+                (f"{side}s[{i}]" if self.matrix else side, own[i], kernel, means[i])
+                for (side, own, means), kernel in zip(sides, self.kernels, strict=False)
+                for i in range(len(own))
+            ],
+        )
+
+    def _joined(self, backend: Any, values: HsicValues) -> Any:
+        xy, xx, yy = values[:3]
+        lx, ly = xy.shape
+        found = backend.full(lx * ly + lx + ly, 0.0)
+        found[: lx * ly], found[lx * ly : lx * ly + lx], found[lx * ly + lx :] = xy.reshape(-1), xx, yy
+        return found
+
+    def backward(
+        self,
+        backend: Any,
+        inputs: Sequence[Array],
+        saved: Any,
+        kept: None,
+        grad: Any,
+        wanted: Sequence[bool],
+    ) -> list[Any]:
+        xs, ys = inputs[: self.xs], inputs[self.xs : self.arrays]
+        values, rows = saved
+        weights = self._weights_of_pair if backend.here and not self.matrix else self._weights
+        by_values = weights(backend, values, rows, -grad if self.form == "loss" else grad)
+        found: list[Any] = backend.hsic_backward(
+            xs, ys, self.kernels, self.estimator, rows, by_values, wanted[: self.arrays]
+        )
+        return found
+
+    def _weights_of_pair(self, backend: Any, values: Any, rows: Any, grad: float) -> Sequence[float]:
+        """The derivatives by xy, xx, yy of one pair, as numbers."""
+        if self.form == "hsic":
+            return in_units(grad, int(rows[0, 2]), int(rows[1, 2])), 0.0, 0.0
+        xy, xx, yy = values.tolist()
+        if xx <= 0 or yy <= 0:
+            return 0.0, 0.0, 0.0
+        c = aligned(xy, xx, yy)
+        return grad * aligned(1.0, xx, yy), -grad * c / (2 * xx), -grad * c / (2 * yy)
+
+    def _weights(self, backend: Any, values: Any, rows: Any, grad: Any) -> Sequence[Any]:
+        """The derivatives by xy (xs, ys), xx (xs,), yy (ys,); without ys those of xx are for both sides."""
+        lx, ly = self.xs, (self.arrays - self.xs) or self.xs
+        if not self.matrix:
+            grad = (backend.full(1, 0.0) + grad).reshape(1, 1)
+        if self.form == "hsic":
+            if backend.here:
+                exponents = rows[:, 2].astype(int)
+                grad = times_power(grad, exponents[:lx, None] + exponents[None, -ly:])
+            by_xy, by_xx, by_yy = grad, backend.full(lx, 0.0), backend.full(ly, 0.0)
+        else:
+            xy, xx, yy = values[: lx * ly].reshape(lx, ly), values[lx * ly : lx * ly + lx], values[-ly:]
+            by_xy, by_xx, by_yy = _derivatives(backend.where, xy, xx, yy, grad)
+        if self.arrays > self.xs:
+            return by_xy, by_xx, by_yy
+        return by_xy, by_xx + by_yy, backend.full(0, 0.0)
+
+    def shapes(
+        self, on_device: bool, shapes: Sequence[Sequence[int]]
+    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+        lx, ly, n = self.xs, (self.arrays - self.xs) or self.xs, shapes[0][0]
+        return (lx, ly) if self.matrix else (), [(lx * ly + lx + ly,), (self.arrays, HEAD + n)]
+
+
+def _numbers(values: HsicValues) -> tuple[float, float, float, int, int, float, float]:
+    """Those of one pair, as `hsic_pair` of a backend returns them."""
+    exponents = values.exponent_x.item(), values.exponent_y.item()
+    means = values.mean_x.item(), values.mean_y.item()
+    return (values.xy.item(), values.xx.item(), values.yy.item(), *exponents, *means)
+
+
+def _derivatives(where: Callable[..., Any], xy: Any, xx: Any, yy: Any, grad: Any) -> tuple[Any, Any, Any]:
+    """Of `aligned` by xy, xx and yy, times grad (Lx, Ly); 0 where it is not defined."""
+    by = where((xx <= 0)[:, None] | (yy <= 0)[None, :], 0.0, grad)
+    xx, yy = where(xx <= 0, 1.0, xx), where(yy <= 0, 1.0, yy)
+    of_xy = by * aligned(xy, xx, yy, where=where)
+    return by * aligned(xy * 0 + 1, xx, yy, where=where), of_xy.sum(1) / (-2 * xx), of_xy.sum(0) / (-2 * yy)

@@ -1,0 +1,96 @@
+"""torch's library of arrays, which evaluates problems where autograd, compilers and transforms see it.
+
+`gramless._arrays.namespaces` loads this module when a tensor is first seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._arrays.namespaces import register
+from .._backends import backend_of
+from ._autograd import Evaluate, EvaluateInForwardMode, forward, gradients, operands
+from ._derivatives import in_forward_mode, refuse_forward_mode
+from ._ranks import Ranks
+from ._tensors import Tensors, as_tensor, is_followed, is_plain, like, resolved
+
+Report = Callable[[int, int], object] | None
+
+_saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
+
+
+class Torch(Tensors):
+    """Tensors, with the ways to evaluate a problem of them."""
+
+    def evaluate(self, problem: Any, inputs: Sequence[Any], report: Report = None) -> Tensor:
+        """The value. At a batch of 32 what lies around the kernels costs more than they do, and so plain
+        tensors go to the backend without torch's dispatcher.
+        """
+        if is_plain(inputs):
+            if is_followed(inputs):
+                found: Tensor = Eager.apply(problem, report, *inputs)
+                return found
+            backend = backend_of(self, inputs[0], problem.function)
+            value = problem.forward(backend, resolved(inputs), "", report)[0]
+            return self.result(value, problem.dtype(self, inputs))
+        tensors, text = operands(problem, inputs)
+        refuse_forward_mode(problem.function, tensors)
+        compiling = torch.compiler.is_compiling()
+        if compiling:
+            # The tracer takes an input of torch.func.grad for a constant, but not what is made of one.
+            tensors = [x.view_as(x) for x in tensors]
+        if torch.is_grad_enabled() and (not compiling or any(x.requires_grad for x in tensors)):
+            # Under torch.func a tensor may say that it requires no gradient and still get one.
+            function = EvaluateInForwardMode if in_forward_mode() and not compiling else Evaluate
+            value = function.apply(text, *tensors)[0]
+        else:
+            value = forward(tensors, text)[0]
+        return value  # type: ignore[no-any-return]
+
+    def processes(self, function: str, group: Any) -> Ranks:
+        """A process group whose processes share a sweep."""
+        return Ranks(function, group)
+
+
+class Eager(torch.autograd.Function):
+    """(problem, progress, *inputs) -> value, of plain tensors and, for the temperature, perhaps a number."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: Any, report: Report, *inputs: Any) -> Tensor:
+        backend = backend_of(TORCH, inputs[0], problem.function)
+        # Hooks on saved tensors, those of checkpoints or offloading, are there to save memory.
+        keep = "tiles" if _saved_tensor_hooks(True) is None else "sums"
+        value, ctx.sums, ctx.kept = problem.forward(backend, resolved(inputs), keep, report)
+        ctx.problem, ctx.number = problem, None
+        if len(inputs) > problem.arrays and not isinstance(inputs[problem.arrays], Tensor):
+            ctx.number = inputs[problem.arrays]
+            inputs = inputs[: problem.arrays] + inputs[problem.arrays + 1 :]
+        ctx.save_for_backward(*inputs)
+        return TORCH.result(value, problem.dtype(TORCH, inputs))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        problem, inputs, wanted = ctx.problem, list(ctx.saved_tensors), ctx.needs_input_grad[2:]
+        if ctx.number is not None:
+            inputs.insert(problem.arrays, ctx.number)
+        if torch.is_grad_enabled():  # to be differentiated once more
+            tensors, text = operands(problem, inputs)
+            saved = [as_tensor(x) for x in ctx.sums]
+            return (None, None, *gradients(text, (*wanted, False), grad, tensors, saved)[:-1])
+        backend = backend_of(TORCH, inputs[0], problem.function)
+        kept, ctx.kept = ctx.kept, None  # a second backward begins anew
+        constants = problem.constants()
+        asked = [want and i not in constants for i, want in enumerate(wanted)]
+        cotangent = TORCH.cotangent(backend, grad, tuple(grad.shape))
+        grads = problem.backward(backend, resolved(inputs), ctx.sums, kept, cotangent, asked)
+        of_inputs = zip(grads, inputs, asked, strict=True)
+        return (None, None, *(like(g, x) if want else None for g, x, want in of_inputs))
+
+
+TORCH = Torch()
+register(Tensor, TORCH)
+register(torch.nn.Parameter, TORCH)

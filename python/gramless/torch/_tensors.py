@@ -1,0 +1,193 @@
+"""torch as a library of arrays: tensors as the backends see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import _arrays
+from .._arrays.cuda_status import cuda_module
+from .._arrays.frameworks import framework_of
+from .._losses import as_temperature
+from ._derivatives import in_forward_mode
+from ._framework import TorchFramework, on_device
+
+_DTYPES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
+NAMES = {getattr(torch, name): name for name in _DTYPES.split()}
+DTYPES = {name: dtype for dtype, name in NAMES.items()}
+
+
+def resolved(inputs: Sequence[Any]) -> Sequence[Any]:
+    """Negations carried out, which the core does not know of."""
+    for x in inputs:
+        if isinstance(x, Tensor) and x.is_neg():
+            return [x.resolve_neg() if isinstance(x, Tensor) else x for x in inputs]
+    return inputs
+
+
+def as_tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else torch.from_numpy(x)
+
+
+def like(grad: Any, x: Tensor) -> Tensor:
+    """A gradient as what it is the gradient of: shape, dtype and device."""
+    if isinstance(grad, Tensor) and grad.dtype is x.dtype and grad.ndim == x.ndim:
+        return grad
+    found = torch.as_tensor(grad, dtype=None if isinstance(grad, Tensor) else torch.float64)
+    return found.to(x).reshape(x.shape)
+
+
+class Tensors:
+    """What `gramless._arrays.namespaces.Numpy` is for numpy."""
+
+    rank = 2
+    framework = TorchFramework()
+
+    @property
+    def allow_tf32(self) -> bool:
+        return bool(torch.backends.cuda.matmul.allow_tf32)
+
+    def read(self, function: str, name: str, x: Any) -> Tensor:
+        """x itself, or a copy of what stands beside a tensor, for numpy has layouts that torch has not."""
+        if not isinstance(x, Tensor):
+            x = self._converted(function, name, x)
+        if x.device.type not in ("cpu", "cuda"):
+            raise TypeError(
+                f"{function}: {name} is on {x.device} but gramless reads the CPU's and CUDA's memory"
+            )
+        if x.layout is not torch.strided:
+            raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
+        return cast(Tensor, x)
+
+    def _converted(self, function: str, name: str, x: Any) -> Tensor:
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(
+                f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first"
+            )
+        if _arrays.is_on_device(x):
+            _, array = framework_of(function, name, x)
+            if not isinstance(array, Tensor):
+                raise TypeError(
+                    f"{function}: {name} and another array are of two libraries; convert one of them"
+                )
+            return array
+        try:
+            return torch.from_numpy(np.array(x))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"{function}: {name} must be a tensor or an array of real numbers "
+                f"but is {type(x).__name__} ({error})"
+            ) from None
+
+    def check_memory(self, function: str, x: Tensor) -> None:
+        """For an operator, which real tensors reach, and which has no names for them."""
+        if x.data_ptr() == 0:
+            _arrays.check_storage(function, "an input", x)
+
+    def check(self, function: str, name: str, x: Tensor) -> None:
+        """Raises where x has no memory to read, unless it is traced or transformed, and operators read it."""
+        if on_device(x) and not torch.compiler.is_compiling():
+            cuda_module(function)
+        if is_plain((x,)):
+            _arrays.check_storage(function, name, x)
+
+    def on_device(self, x: Any) -> bool:
+        return isinstance(x, Tensor) and on_device(x)
+
+    def device(self, x: Tensor) -> torch.device:
+        return x.device
+
+    def device_index(self, x: Tensor) -> int:
+        return x.device.index or 0
+
+    def dtype(self, x: Tensor) -> str | None:
+        return NAMES.get(x.dtype)
+
+    def view(self, x: Tensor) -> tuple[Any, ...]:
+        size, (rows, columns) = x.element_size(), x.stride()
+        return (x.data_ptr(), *x.shape, rows * size, columns * size, NAMES[x.dtype])
+
+    def host(self, x: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(x.detach().cpu().numpy() if isinstance(x, Tensor) else x)
+
+    def empty(self, shape: Sequence[int], dtype: str) -> Tensor:
+        return torch.empty(shape, dtype=DTYPES[dtype])
+
+    def result(self, value: Any, dtype: str) -> Tensor:
+        if isinstance(value, Tensor):
+            return value.to(DTYPES[dtype])
+        if getattr(value, "ndim", 0):
+            return torch.from_numpy(value).to(DTYPES[dtype])
+        return torch.tensor(value, dtype=DTYPES[dtype])
+
+    def gradient(self, value: Any, of: Any, dtype: str) -> Tensor:
+        whole = isinstance(value, Tensor) and value.ndim == 2
+        return value if whole else self.result(value, dtype).reshape(())
+
+    def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
+        if not backend.here:
+            given = torch.as_tensor(grad).detach()
+            return given.to(self.framework._on(backend.device), torch.float64)
+        if not shape:
+            return float(grad)
+        values = grad.detach().double().numpy() if isinstance(grad, Tensor) else grad
+        return np.ascontiguousarray(values, np.float64)
+
+    def temperature(self, function: str, value: Any) -> Any:
+        """A number, or the tensor of one."""
+        name = "temperature"
+        if not isinstance(value, Tensor):
+            return self.constant(function, value, name)
+        if value.numel() != 1:
+            raise ValueError(f"{function}: {name} must be one number but has shape {tuple(value.shape)}")
+        if value.device.type not in ("cpu", "cuda") or not value.is_floating_point():
+            raise TypeError(
+                f"{function}: {name} must be a floating-point tensor on the CPU or a GPU "
+                f"but is {value.dtype} on {value.device}"
+            )
+        return value.reshape(()) if value.ndim else value
+
+    def constant(self, function: str, value: Any, name: str) -> float:
+        """A number, which torch.compile may let vary; the problem checks it then."""
+        if isinstance(value, Tensor):
+            raise TypeError(f"{function}: {name} must be a number, being constant, but is a tensor")
+        if torch.compiler.is_compiling() and isinstance(value, float):
+            return value
+        return as_temperature(function, value, name)
+
+    def detached(self, function: str, names: Sequence[str | None], inputs: Sequence[Any]) -> Sequence[Any]:
+        for name, x in zip(names, inputs, strict=True):
+            if isinstance(x, Tensor):
+                _arrays.check_storage(function, name or "an input", x)
+        return resolved([x.detach() if isinstance(x, Tensor) else x for x in inputs])
+
+    def why_not_in_parts(self, layers: Sequence[Tensor]) -> str | None:
+        if any(self.on_device(x) for x in layers):
+            return "are for layers in the CPU's memory; copy them there"
+        if not is_plain(layers) or is_followed(layers):
+            return "are for layers without gradients; detach() the tensors first"
+        return None
+
+
+# Private to torch: where they are missing, nothing is plain.
+_transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def is_plain(inputs: Sequence[Any]) -> bool:
+    """Whether the tensors among these have data, and nothing records or transforms what happens to them."""
+    if torch.compiler.is_compiling() or _transforms() or _modes() or in_forward_mode():
+        return False
+    return all(type(x) in _PLAIN or not isinstance(x, Tensor) for x in inputs)
+
+
+def is_followed(inputs: Sequence[Any]) -> bool:
+    """Whether autograd is to follow what is computed from these."""
+    if not torch.is_grad_enabled():
+        return False
+    return any(isinstance(x, Tensor) and x.requires_grad for x in inputs)

@@ -1,0 +1,144 @@
+"""`value_and_grad`: gradients without autograd, the same bits for numpy and for tensors."""
+
+from __future__ import annotations
+
+import gramless
+import numpy as np
+import pytest
+from gramless import RBF, value_and_grad
+
+KERNELS = {"linear": "linear", "rbf": "rbf", "sigma": RBF(sigma=2.0), "laplace": "laplace"}
+every_kernel = pytest.mark.parametrize("kernel", KERNELS)
+every_estimator = pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+
+
+def pair(dtype=np.float64):
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((12, 4))
+    return x.astype(dtype), (x[:, :3] + generator.standard_normal((12, 3))).astype(dtype)
+
+
+def by_autograd(function, arrays, cotangent=None):
+    torch = pytest.importorskip("torch")
+    leaves = [torch.from_numpy(x).requires_grad_() for x in arrays]
+    value = function(*leaves)
+    weights = None if cotangent is None else torch.from_numpy(cotangent)
+    return value.detach().numpy(), [g.numpy() for g in torch.autograd.grad(value, leaves, weights)]
+
+
+@every_kernel
+@every_estimator
+@pytest.mark.parametrize("name", ["cka", "hsic"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numpy_and_tensors_get_the_same_bits(name, kernel, estimator, dtype):
+    function, options = getattr(gramless, name), {"kernel": KERNELS[kernel], "estimator": estimator}
+    x, y = pair(dtype)
+    value, grads = value_and_grad(function)(x, y, **options)
+    expected, of_torch = by_autograd(lambda x, y: function(x, y, **options), (x, y))
+    assert dtype(value) == expected
+    for ours, theirs in zip(grads, of_torch, strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_median_is_taken_in_the_dtype_of_the_computation():
+    """Of float32 rows beside float64 ones in float64, with a backward or without."""
+    torch = pytest.importorskip("torch")
+    (x, _), (_, y) = pair(np.float32), pair()
+    value = gramless.cka(x, y, kernel="rbf")
+    assert value_and_grad(gramless.cka)(x, y, kernel="rbf")[0] == value
+    leaves = torch.from_numpy(x).requires_grad_(), torch.from_numpy(y)
+    assert gramless.cka(*leaves, kernel="rbf").item() == value
+
+
+@pytest.mark.parametrize("form", ["numpy", "tensors", "leaves"])
+@pytest.mark.parametrize("kernel", ["linear", RBF(sigma=0.01)], ids=["linear", "narrow"])
+def test_every_path_says_the_same_of_what_has_no_cka(form, kernel):
+    x, y = pair()
+    y = np.ones_like(y) if kernel == "linear" else y
+    texts = []
+    for as_given in (lambda z: z, as_form(form)):
+        for call in (gramless.cka, lambda x, y, **options: gramless.cka_matrix([x, y], **options)):
+            with pytest.warns(RuntimeWarning) as caught:
+                call(as_given(x), as_given(y), kernel=kernel)
+            assert [warning.filename for warning in caught] == [__file__]
+            texts.append(str(caught[0].message))
+    assert texts[:2] == texts[2:]
+
+
+def as_form(form):
+    if form == "numpy":
+        return lambda z: z
+    torch = pytest.importorskip("torch")
+    return lambda z: torch.from_numpy(z).requires_grad_(form == "leaves")
+
+
+@pytest.mark.parametrize("name", ["cka_matrix", "hsic_matrix"])
+def test_matrices_take_a_cotangent_and_give_a_gradient_for_each_layer(name):
+    function = getattr(gramless, name)
+    x, y = pair()
+    weights = np.random.default_rng(1).standard_normal((2, 1))
+    value, (of_xs, of_ys) = value_and_grad(function)([x, 2 * x], [y], cotangent=weights)
+    expected, of_torch = by_autograd(lambda a, b, c: function([a, b], [c]), (x, 2 * x, y), weights)
+    np.testing.assert_array_equal(value, expected)
+    for ours, theirs in zip([*of_xs, *of_ys], of_torch, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match=r"a value of shape \(2, 1\) needs a cotangent of that shape"):
+        value_and_grad(function)([x, x], [y])
+    with pytest.raises(ValueError, match=r"has shape \(2, 1\) but the cotangent has shape \(1, 2\)"):
+        value_and_grad(function)([x, x], [y], cotangent=weights.T)
+
+
+def test_one_name_is_one_gradient_and_several_are_a_tuple_in_their_order():
+    x, y = pair()
+    value, (by_x, by_y) = value_and_grad(gramless.cka)(x, y)
+    assert value == gramless.cka(x, y)
+    np.testing.assert_array_equal(value_and_grad(gramless.cka, "y")(x, y)[1], by_y)
+    swapped = value_and_grad(gramless.cka, ["y", "x"])(x, y)[1]
+    np.testing.assert_array_equal(swapped[0], by_y)
+    np.testing.assert_array_equal(swapped[1], by_x)
+
+
+def test_a_cotangent_scales_the_gradient():
+    x, y = pair()
+    once = value_and_grad(gramless.hsic, "x")(x, y)[1]
+    np.testing.assert_array_equal(value_and_grad(gramless.hsic, "x")(x, y, cotangent=2.0)[1], 2 * once)
+
+
+def test_tensors_are_detached():
+    torch = pytest.importorskip("torch")
+    x, y = (torch.from_numpy(z).requires_grad_() for z in pair())
+    value, grads = value_and_grad(gramless.cka)(x, y)
+    assert not value.requires_grad
+    assert all(isinstance(grad, torch.Tensor) and not grad.requires_grad for grad in grads)
+
+
+def test_what_has_no_gradient_is_refused():
+    x, y = pair()
+    with pytest.raises(TypeError, match="value_and_grad: median_distance is not one of gramless's"):
+        value_and_grad(gramless.median_distance)
+    with pytest.raises(ValueError, match="cka has no gradient with respect to 'kernel', but to x, y"):
+        value_and_grad(gramless.cka, "kernel")(x, y)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("one_queue", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distillation_is_the_same_for_numpy_and_for_tensors(dtype, one_queue, reduction):
+    torch = pytest.importorskip("torch")
+    x, y = pair(dtype)
+    arrays = (x, x[::-1], x[:7]) if one_queue else (x, y, x[:7], y[3:10])
+    options = {"reduction": reduction, "teacher_temperature": 0.1}
+    weights = np.random.default_rng(1).standard_normal(12) if reduction == "none" else None
+    function = value_and_grad(gramless.similarity_distillation)
+    value, (by_student, by_temperature) = function(*arrays, temperature=0.3, cotangent=weights, **options)
+    tensors = [torch.from_numpy(z.copy()) for z in arrays]
+    leaves = tensors[0].requires_grad_(), torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    expected = gramless.similarity_distillation(*tensors, temperature=leaves[1], **options)
+    grads = torch.autograd.grad(
+        expected, leaves, None if weights is None else torch.from_numpy(weights).to(expected.dtype)
+    )
+    np.testing.assert_array_equal(np.asarray(value, dtype), expected.detach().numpy())
+    if dtype is np.float64 or weights is None:  # else the cotangent is rounded first
+        np.testing.assert_array_equal(by_student, grads[0].numpy())
+        assert by_temperature == grads[1].item()
