@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gramless._formats import FileError, natural_key
 from gramless._layouts import Layouts
 from gramless.cli.files import as_matrices, check_rows, open_layers, printable
-from gramless.cli.formats import FileError, natural_key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

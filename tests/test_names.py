@@ -17,8 +17,8 @@ from gramless._text import csv_text, distinct_printable
 pytest.importorskip("click")
 pytest.importorskip("rich")
 from commands import read_csv, refused, run
+from gramless._formats import FileError
 from gramless.cli.files import open_layers
-from gramless.cli.formats import FileError
 
 ESCAPE = "\x1b]0;owned\x07"
 
@@ -214,7 +214,7 @@ def test_compressed_layers_that_cannot_be_what_they_claim_are_refused_unread(tmp
 def test_a_copy_in_another_byte_order_is_made_only_where_it_fits(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", np.eye(9, dtype=">f4"))
     assert open_layers(tmp_path / "x.npy")["x"].dtype.isnative
-    monkeypatch.setattr("gramless.cli.formats._available_memory", lambda: 9 * 9 * 4 - 1)
+    monkeypatch.setattr("gramless._formats._available_memory", lambda: 9 * 9 * 4 - 1)
     with pytest.raises(FileError, match=r"^x\.npy: its 324 bytes are in another machine's byte order"):
         open_layers(tmp_path / "x.npy")
 

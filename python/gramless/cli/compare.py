@@ -20,11 +20,11 @@ from rich.text import Text
 import gramless
 
 from .._files import DATA_SUFFIXES, check_output, write_file
+from .._formats import Array
 from .._layouts import Layouts
 from .._text import csv_text, printable
 from ..kernels import FORMULAS, Estimator, Kernel, OfDistance, as_estimator
 from .files import as_matrices, check_rows, files_of, open_layers
-from .formats import Array
 from .terminal import Failure, messages, one_sentence_errors, progress_bar, require, results
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .._formats import Array, FileError, Openers, open_folder, open_npy, open_npz
 from .._globs import hint, matches
 from .._layouts import COMMON, Layouts
+from .._safetensors import open_safetensors
 from .._text import distinct_printable, printable
-from .formats import Array, FileError, Openers, open_folder, open_npy, open_npz
-from .safetensors import open_safetensors
 
 READERS: dict[str, Callable[[Path], Openers]] = {
     ".npy": open_npy,

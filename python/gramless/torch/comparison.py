@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _files
+from .._safetensors import metadata, open_safetensors
 from .._text import csv_text, printable
 
 if TYPE_CHECKING:
@@ -224,8 +225,6 @@ def _read(source: Path) -> Mapping[str, Any]:
                 raise ValueError("it holds too many lists")
             record = json.loads(content)
             return record if isinstance(record, dict) else {}
-        from ..cli.safetensors import metadata, open_safetensors
-
         tensors = open_safetensors(source)  # checks every length
         record = json.loads(metadata(source).get("gramless", "{}"))
         return dict(record) | ({"matrix": tensors["matrix"]()} if "matrix" in tensors else {})
@@ -238,8 +237,6 @@ def _read(source: Path) -> Mapping[str, Any]:
 
 def _is_foreign(target: Path) -> bool:
     """Whether a .safetensors file holds tensors, and not a result."""
-    from ..cli.safetensors import metadata
-
     try:
         return "gramless" not in metadata(target)
     except ValueError:  # damaged

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from .._text import printable
-from .formats import Array, FileError, Openers, blame, check_length, file_size, map_array, natural_key
+from ._formats import Array, FileError, Openers, blame, check_length, file_size, map_array, natural_key
+from ._text import printable
 
 SAFETENSORS_DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?", "U8": "u1", "I8": "i1",

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from .._text import printable
+from ._text import printable
 
 Array = NDArray[Any]
 Openers = dict[str, Callable[[], Array]]
