@@ -57,6 +57,11 @@ HsicValues HsicProblem::values(std::vector<double> sums) {
   sums_ = std::move(sums);
   find_totals();
   HsicValues values;
+  values.xy.reserve(static_cast<std::size_t>(layers_x_ * columns()));
+  for (std::vector<double>* of_layers : {&values.xx, &values.mean_x, &values.diagonal_x})
+    of_layers->reserve(static_cast<std::size_t>(layers_x_));
+  for (std::vector<double>* of_layers : {&values.yy, &values.mean_y, &values.diagonal_y})
+    of_layers->reserve(static_cast<std::size_t>(layers_y_));
   for (const Representation& layer : layers_) {
     values.tied.push_back(layer.tied());
     values.exponents.push_back(layer.exponent());

@@ -82,17 +82,23 @@ double squared_length_of(const char* row, T scale, const T* high, const T* low, 
         const std::int64_t at = first + k + u * lanes<double>;
         add(u, load<Narrow>(row + at * static_cast<std::int64_t>(sizeof(T))), high + at, low + at);
       }
-    if (whole < count) {
-      T rest[3][step] = {};
-      for (int k = whole; k < count; k++) {
-        rest[0][k - whole] = load<T>(row + (first + k) * static_cast<std::int64_t>(sizeof(T)));
-        rest[1][k - whole] = high[first + k];
-        rest[2][k - whole] = low[first + k];
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) {
+      const int k = whole + u * lanes<double>;
+      if (k >= count) break;
+      const std::int64_t at = first + k;
+      const char* values = row + at * static_cast<std::int64_t>(sizeof(T));
+      if (count - k >= lanes<double>) {
+        add(u, load<Narrow>(values), high + at, low + at);
+        continue;
       }
-      for (int u = 0; u < 4; u++) {
-        const int at = u * lanes<double>;
-        add(u, load<Narrow>(rest[0] + at), rest[1] + at, rest[2] + at);
+      T rest[3][lanes<double>] = {};
+      for (int c = 0; c < count - k; c++) {
+        rest[0][c] = load<T>(values + c * static_cast<std::int64_t>(sizeof(T)));
+        rest[1][c] = high[at + c];
+        rest[2][c] = low[at + c];
       }
+      add(u, load<Narrow>(rest[0]), rest[1], rest[2]);
     }
     sum += horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
   }

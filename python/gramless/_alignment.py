@@ -59,7 +59,7 @@ def aligned(
     product leaves the range of float64, which its two roots do not.
     """
     if isinstance(xy, float):
-        return _of_numbers(xy, float(xx), float(yy), undefined)
+        return ratio(xy, float(xx), float(yy), undefined)
     if xy.ndim == 2 and xx.ndim == 1:
         xx, yy = xx[:, None], yy[None, :]
     if where is not np.where:  # torch.compile traces no errstate
@@ -94,7 +94,8 @@ def times_power(values: Any, exponent: Any) -> Any:
         return np.ldexp(values, exponent)
 
 
-def _of_numbers(xy: float, xx: float, yy: float, undefined: float) -> float:
+def ratio(xy: float, xx: float, yy: float, undefined: float) -> float:
+    """`aligned` of numbers."""
     if xx <= 0 or yy <= 0:
         return undefined
     product = xx * yy

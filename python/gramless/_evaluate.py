@@ -48,7 +48,8 @@ def evaluate(call: Call) -> Any:
     if library.rank == 2:
         return library.evaluate(problem, inputs, report)
     backend = backend_of(library, inputs[0], problem.function)
-    return library.result(problem.forward(backend, inputs, "", report)[0], problem.dtype(library, inputs))
+    value = problem.forward(backend, inputs, "", report)[0]
+    return library.result(value, problem.dtype(library, inputs)) if library.rank else library.result(value)
 
 
 def value_and_grad(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from ._arrays import checks
 from ._arrays.namespaces import computed_in, library_of
@@ -10,9 +10,18 @@ from ._backends import backend_of
 from ._evaluate import Call, differentiable
 from ._problems.hsic import Hsic
 from ._progress import ProgressLike, reporter
-from .kernels import Estimator, KernelLike, as_estimator, as_kernel, encode
+from .kernels import FORMULAS, Estimator, KernelLike, as_estimator, as_kernel, encode
 
 __all__ = ["cka", "hsic", "median_distance"]
+
+_BY_NAME = {  # problems whose options are names, made once
+    (function, kernel, estimator): Hsic(
+        function, 1, 2, (encode(cls()), encode(cls())), as_estimator(estimator, function), function, False
+    )
+    for function in ("cka", "hsic")
+    for kernel, cls in FORMULAS.items()
+    for estimator in get_args(Estimator)
+}
 
 
 def pair(
@@ -25,15 +34,16 @@ def pair(
     form: str,
 ) -> Call:
     """The problem of one pair of representations; `form` as in `Hsic`."""
-    named = [("x", x), ("y", y)]
-    library = library_of(function, named)
-    x, y = checks.matrices(function, library, named)
-    of_x = encode(as_kernel(kernel, function))
-    of_y = of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
-    estimator = as_estimator(estimator, function)
+    library, (x, y) = checks.read(function, [("x", x), ("y", y)])
+    problem = None
+    if kernel_y is None and type(kernel) is str and type(estimator) is str:
+        problem = _BY_NAME.get((function, kernel, estimator))
+    if problem is None:
+        of_x = encode(as_kernel(kernel, function))
+        of_y = of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
+        problem = Hsic(function, 1, 2, (of_x, of_y), as_estimator(estimator, function), form, False)
     checks.same_rows(function, "x", x, "y", y)
-    checks.enough_rows(function, "x", x, estimator)
-    problem = Hsic(function, 1, 2, (of_x, of_y), estimator, form, False)
+    checks.enough_rows(function, "x", x, problem.estimator)
     return Call(library, problem, (x, y), ("x", "y"))
 
 

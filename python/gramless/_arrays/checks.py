@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import _arrays
-from .namespaces import Array, Library
+from .namespaces import NUMPY, Array, Library, library_of
 
 Named = Sequence[tuple[str, Any]]  # arguments and what was given for them
 
+_REAL = frozenset("efd?bhilqBHILQ")  # numpy's letters of what the core reads
 DEVICE_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -31,6 +34,21 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
         )
     library.check(function, name, x)
     return x
+
+
+def read(function: str, named: Named) -> tuple[Library, list[Array]]:
+    """The library that computes with all of these, and they as its arrays (n, d)."""
+    arrays = []
+    for _, x in named:  # the short way for what is nothing but numpy: at 16 rows checks cost as much as sums
+        if type(x) is not np.ndarray or x.dtype.char not in _REAL or not x.dtype.isnative:
+            break
+        if x.ndim != 2 or x.size == 0:
+            break
+        arrays.append(x)
+    else:
+        return NUMPY, arrays
+    library = library_of(function, named)
+    return library, matrices(function, library, named)
 
 
 def matrices(function: str, library: Library, named: Named) -> list[Array]:

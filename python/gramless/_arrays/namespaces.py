@@ -71,7 +71,7 @@ class Numpy:
     def empty(self, shape: Sequence[int], dtype: str) -> Array:
         return np.empty(shape, dtype)
 
-    def result(self, value: Any, dtype: str) -> Any:
+    def result(self, value: Any, dtype: str = "float64") -> Any:
         """A number or an array of the backend as the user gets it."""
         return value if getattr(value, "ndim", 0) else float(value)
 
@@ -137,7 +137,7 @@ class Cupy(Numpy):
     def dtype(self, x: Array) -> str:
         return self.framework.dtype(x)
 
-    def result(self, value: Any, dtype: str) -> Any:
+    def result(self, value: Any, dtype: str = "float64") -> Any:
         return self.framework.cast(value, dtype)
 
     def gradient(self, value: Any, like: Any, dtype: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._alignment import aligned, in_units, times_power, warn_undefined
+from .._alignment import aligned, in_units, ratio, times_power, warn_undefined
 from .._arrays.namespaces import Array, Library, computed_in
 from .._backends.values import HEAD, HsicValues, Kernels
 from .._progress import Report
@@ -79,7 +79,7 @@ class Hsic:
             return found
         if warns and (xx <= 0 or yy <= 0):
             self.warn(HsicValues(xy, [xx], [yy], [mean_x], [mean_y]))
-        value: float = aligned(xy, xx, yy, self._undefined)
+        value = ratio(xy, xx, yy, self._undefined)
         return 1 - value if self.form == "loss" else value
 
     def warn(self, values: HsicValues) -> None:
