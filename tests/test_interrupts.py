@@ -82,6 +82,10 @@ CALLS = {
     "median": lambda: gramless.median_distance(wide(1024, MILLIONS)),
     "centres": lambda: gramless.cka(*[wide(8, 10 * MILLIONS)] * 2, kernel=gramless.RBF(sigma=1.0)),
     "norms": lambda: gramless.median_distance(wide(20_000, 10**6)),
+    "lengths of a few rows": lambda: gramless.cka(*[wide(64, 10 * MILLIONS)] * 2),
+    "rows near each other": lambda: gramless.hsic(
+        wide(64, 10 * MILLIONS), wide(64, 2), kernel=gramless.Laplace(1.0)
+    ),
 }
 
 

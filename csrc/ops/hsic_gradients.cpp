@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "ops/contrast_rows.hpp"
+#include "ops/for_blocks.hpp"
 #include "ops/hsic_problem.hpp"
 
 namespace gramless {
@@ -37,7 +38,7 @@ class HsicGradients {
     set_terms();
     std::vector<double> weight_sums(count() * rows_);
     for (std::size_t a = 0; a < count(); a++)
-      if (gradients[a] != nullptr) std::memset(gradients[a], 0, bytes(a));
+      if (gradients[a] != nullptr) clear(a, static_cast<char*>(gradients[a]));
     ops_.kernel_grad({views_.data(), static_cast<std::int64_t>(count()), coefficients_.data(), term_pointers_.data(),
                       constants_.data(), units_.data(), gradients.data(), weight_sums.data()},
                      execution_);
@@ -49,9 +50,11 @@ class HsicGradients {
   std::size_t count() const { return layers_.size(); }
   double& coefficient(std::size_t a, std::size_t b) { return coefficients_[a * count() + b]; }
 
-  std::size_t bytes(std::size_t layer) const {
-    const auto values = static_cast<std::size_t>(layers_[layer].rows() * layers_[layer].cols());
-    return values * element_bytes(execution_.compute);
+  void clear(std::size_t layer, char* gradient) const {
+    const std::size_t size = element_bytes(execution_.compute);
+    for_blocks(layers_[layer].rows() * layers_[layer].cols(), execution_, [&](std::int64_t first, std::int64_t end) {
+      std::memset(gradient + static_cast<std::size_t>(first) * size, 0, static_cast<std::size_t>(end - first) * size);
+    });
   }
 
   // Of the values tiles hold, the diagonal's included where the estimator has it. Where the forward pass summed over

@@ -136,6 +136,7 @@ class KernelGradWalk {
       for (int j = 0; j < weights.cols; j++) {
         T& weight = weights.row(i)[j];
         if (!distances.is_near(i, j, std::int64_t{i} * weights.stride + j) || weight == 0) continue;
+        if ((j == 0 || is_long(x)) && stop_requested()) return;
         const std::int64_t a = blocks_.begin(match.a) + i, b = blocks_.begin(match.b) + j;
         visit_difference(x, b, a, [&](std::int64_t k, double difference) {
           const T part = static_cast<T>(static_cast<double>(weight) * difference);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/tile.hpp"
+#include "engine/walk.hpp"
 #include "epilogues/near_share.hpp"
 #include "ops/op_table.hpp"
 #include "support/dtype.hpp"
@@ -21,6 +22,9 @@ void visit_difference(const ArrayView& x, std::int64_t i, std::int64_t j, Use us
       use(k, (load_element<double, Stored>(a) - load_element<double, Stored>(b)) * x.scale);
   });
 }
+
+// Whether a pair takes so long that an interrupt is looked for after each.
+inline bool is_long(const ArrayView& x) { return x.cols >= 4096; }
 
 inline double squared_difference(const ArrayView& x, std::int64_t i, std::int64_t j) {
   double sum = 0;
@@ -40,6 +44,7 @@ template <class T>
 void measure_distances(const ArrayView& x, std::int64_t first_row, std::int64_t first_column, const Tile<T>& tile,
                        const T* row_stats, const T* column_stats) {
   for (int i = 0; i < tile.rows; i++) {
+    if (i > 0 && stop_requested()) return;
     T* const values = tile.row(i);
     const int first = tile.diagonal ? i + 1 : 0;
     const auto is_near = [&](int j) { return values[j] < near_share<T> * (row_stats[i] + column_stats[j]); };
@@ -50,6 +55,7 @@ void measure_distances(const ArrayView& x, std::int64_t first_row, std::int64_t 
     }
     for (int j = first; near > 0 && j < tile.cols; j++) {
       if (!is_near(j)) continue;
+      if (is_long(x) && stop_requested()) return;
       values[j] = static_cast<T>(squared_difference(x, first_row + i, first_column + j) / 2);
       near--;
     }

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "engine/walk.hpp"
 #include "ops/far_rows.hpp"
+#include "ops/for_blocks.hpp"
 #include "ops/median.hpp"
 #include "ops/sampling.hpp"
 #include "support/dtype.hpp"
@@ -23,22 +23,6 @@ double first_value(const ArrayView& x, std::int64_t column) {
   double value = 0;
   visit_dtype(x.dtype, [&]<class Stored>() { value = load_element<double, Stored>(x.row(0) + column * x.col_stride); });
   return value * x.scale;
-}
-
-// body(k) for every column; those of many columns on all threads, where an interrupt is seen.
-template <class Body>
-void for_columns(std::int64_t count, const Execution& execution, Body body) {
-  constexpr std::int64_t block_cols = 1 << 16;
-  const auto of_block = [&](std::int64_t block) {
-    const std::int64_t first = block * block_cols, end = std::min(count, first + block_cols);
-    for (std::int64_t k = first; k < end; k++) body(k);
-  };
-  if (count <= block_cols) return of_block(0);
-  const WalkPlan plan{.tasks = (count + block_cols - 1) / block_cols,
-                      .flops = 16.0 * static_cast<double>(count),
-                      .threads = execution.threads,
-                      .monitor = execution.monitor};
-  walk(plan, [&](std::int64_t block, char*, char*, Worker&) { of_block(block); }, [](std::int64_t, const char*) {});
 }
 
 double largest_number(const std::vector<double>& values) {
@@ -81,8 +65,9 @@ void Representation::center(const Execution& execution) {
 }
 
 void Representation::center_on_mean(const ArrayView& rows, const Execution& execution) {
-  std::vector<double> sums(static_cast<std::size_t>(rows.cols));
-  ops_->column_sums(rows, execution, sums.data());
+  const AlignedBuffer buffer(static_cast<std::size_t>(rows.cols) * sizeof(double));
+  double* const sums = reinterpret_cast<double*>(buffer.data());
+  ops_->column_sums(rows, execution, sums);
   if (compute_ == Compute::float32)
     store_centers<float>(rows, sums, execution);
   else
@@ -90,13 +75,14 @@ void Representation::center_on_mean(const ArrayView& rows, const Execution& exec
 }
 
 template <class T>
-void Representation::store_centers(const ArrayView& rows, const std::vector<double>& sums, const Execution& execution) {
+void Representation::store_centers(const ArrayView& rows, const double* sums, const Execution& execution) {
   T *high = reinterpret_cast<T*>(center_high_.data()), *low = reinterpret_cast<T*>(center_low_.data());
-  for_columns(rows.cols, execution, [&](std::int64_t column) {
-    const auto k = static_cast<std::size_t>(column);
-    const double mean = first_value(rows, column) + sums[k] / static_cast<double>(rows.rows);
-    high[k] = static_cast<T>(mean);
-    low[k] = static_cast<T>(mean - static_cast<double>(high[k]));
+  for_blocks(rows.cols, execution, [&](std::int64_t first, std::int64_t end) {
+    for (std::int64_t k = first; k < end; k++) {
+      const double mean = first_value(rows, k) + sums[k] / static_cast<double>(rows.rows);
+      high[k] = static_cast<T>(mean);
+      low[k] = static_cast<T>(mean - static_cast<double>(high[k]));
+    }
   });
 }
 

@@ -45,7 +45,7 @@ class Representation {
   LayerView centered() const;
   void center_on_mean(const ArrayView& rows, const Execution& execution);
   template <class T>
-  void store_centers(const ArrayView& rows, const std::vector<double>& sums, const Execution& execution);
+  void store_centers(const ArrayView& rows, const double* sums, const Execution& execution);
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);

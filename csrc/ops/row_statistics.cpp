@@ -12,13 +12,13 @@ inline namespace GRAMLESS_ISA {
 namespace {
 
 constexpr int block_rows = 256, block_cols = 64;
+constexpr std::int64_t polled = 4096;  // steps through a row from one question whether to stop to the next
 
 // Each column's sum runs down its rows in order, whatever the layout, so every layout gives the same bits. What is
 // summed is the difference to the first row: a constant column then sums to exactly 0.
 template <class Stored>
 void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* sums) {
   for (std::int64_t k0 = 0; k0 < x.cols; k0 += block_cols) {
-    if (k0 > 0 && k0 % (64 * block_cols) == 0 && stop_requested()) return;
     const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
     double partial[block_cols] = {}, origin[block_cols];
     const auto value = [&](const char* element) { return load_element<double, Stored>(element) * x.scale; };
@@ -70,6 +70,7 @@ double squared_length_of(const char* row, T scale, const T* high, const T* low, 
   using Wide = Vector<double>;
   double sum = 0;
   for (std::int64_t first = 0; first < cols; first += piece) {
+    if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
     const int count = static_cast<int>(std::min<std::int64_t>(piece, cols - first)), whole = count / step * step;
     Wide sums[4] = {};
     const auto add = [&](int u, Narrow values, const T* high_of, const T* low_of) GRAMLESS_INLINE_LAMBDA {
@@ -115,6 +116,7 @@ double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -
   double sum = 0;
   T a[piece], b[piece];
   for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
+    if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
     const int count = static_cast<int>(std::min<std::int64_t>(piece, layer.x.cols - first));
     centered_values(layer, i, first, count, a);
     if (j >= 0) centered_values(layer, j, first, count, b);
@@ -134,15 +136,44 @@ void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double
                              static_cast<const T*>(layer.center_low)};
   Vector<T> total{};
   for (std::int64_t k0 = 0; k0 < layer.x.cols; k0 += depth) {
+    if (k0 > 0 && k0 % (polled * depth) == 0 && stop_requested()) return;
     const int chunk = static_cast<int>(std::min<std::int64_t>(depth, layer.x.cols - k0));
     total += Product<T>::squared_lengths(rows, first, count, k0, chunk);
   }
   for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
 }
 
+// By blocks of columns, each of all rows: by blocks of rows, as below, sums of a whole row would wait for each other in
+// memory. Either way a column is summed in the same order.
+void sums_of_many_columns(const ArrayView& x, const Execution& execution, double* sums) {
+  const Blocks rows{x.rows, block_rows}, columns{x.cols, 64 * block_cols};
+  const WalkPlan plan{.tasks = columns.count(),
+                      .flops = static_cast<double>(x.rows) * static_cast<double>(x.cols),
+                      .scratch_bytes = static_cast<std::size_t>(columns.size) * sizeof(double),
+                      .threads = execution.threads,
+                      .monitor = execution.monitor};
+  walk(
+      plan,
+      [&](std::int64_t block, char* scratch, char*, Worker& worker) {
+        ArrayView part = x;
+        part.data = static_cast<const char*>(x.data) + columns.begin(block) * x.col_stride;
+        part.cols = columns.length(block);
+        double *const partial = reinterpret_cast<double*>(scratch), *const total = sums + columns.begin(block);
+        std::fill_n(total, part.cols, 0.0);
+        for (std::int64_t b = 0; b < rows.count() && !worker.stopped(); b++) {
+          visit_dtype(x.dtype,
+                      [&]<class Stored>() { sum_columns<Stored>(part, rows.begin(b), rows.length(b), partial); });
+          for (std::int64_t k = 0; k < part.cols; k++) total[k] += partial[k];
+        }
+      },
+      [](std::int64_t, const char*) {});
+}
+
 }  // namespace
 
 void column_sums(const ArrayView& x, const Execution& execution, double* sums) {
+  constexpr std::int64_t many_columns = 1 << 15;
+  if (x.cols >= many_columns) return sums_of_many_columns(x, execution, sums);
   const Blocks blocks{x.rows, block_rows};
   const WalkPlan plan{.tasks = blocks.count(),
                       .flops = static_cast<double>(x.rows) * static_cast<double>(x.cols),

@@ -130,6 +130,23 @@ TEST(hsic_is_the_same_bits_for_any_number_of_threads) {
     }
 }
 
+TEST(columns_have_the_same_sums_among_many_and_among_few) {
+  constexpr std::int64_t n = 600, many = 33000, few = 10;
+  const Matrix x(Dtype::float32, n, many, 3);
+  for (const OpTable* ops : tables())
+    for (const int threads : {1, 3}) {
+      std::vector<double> all(many, 7), part(few);
+      ops->column_sums(x.view(), execution(Dtype::float32, threads), all.data());
+      for (const std::int64_t first : {std::int64_t{0}, std::int64_t{4090}, many - few}) {
+        ArrayView columns = x.view();
+        columns.data = static_cast<const char*>(columns.data) + first * columns.col_stride;
+        columns.cols = few;
+        ops->column_sums(columns, execution(Dtype::float32, threads), part.data());
+        CHECK(std::equal(part.begin(), part.end(), all.begin() + first));
+      }
+    }
+}
+
 TEST(the_median_is_that_of_all_sorted_distances) {
   for (const std::int64_t n : {2, 3, 30, 193, 700})
     for (const Dtype dtype : {Dtype::float32, Dtype::float64})
