@@ -91,8 +91,41 @@ def test_the_module_ignores_rows_of_all_views():
     z, labels = torch.tensor(rows(12)).reshape(4, 3, 6), torch.tensor([3, -1, 3, 8])
     found = SupConLoss(0.2, ignore_index=-1)(z, labels)
     torch.testing.assert_close(found, SupConLoss(0.2)(z[[0, 2, 3]], labels[[0, 2, 3]]))
-    compiled = torch.compile(SupConLoss(0.2, ignore_index=-1), backend="eager")
-    torch.testing.assert_close(compiled(z, labels), found)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_rows_are_ignored_in_one_graph_for_any_labels_and_temperature(reduction):
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    z = torch.tensor(rows(10)).requires_grad_()
+    weights = torch.linspace(-1, 1, 10, dtype=torch.float64)
+
+    def step(labels, temperature, **options):
+        loss = gramless.sup_con(
+            z, labels, temperature=temperature, ignore_index=-1, reduction=reduction, **options
+        )
+        return loss * weights if reduction == "none" else loss
+
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(step, fullgraph=True, backend=counter)
+    for seed, labels in enumerate([LABELS, np.full(10, -1), LABELS * 0, *[LABELS] * 8]):
+        learned = torch.tensor(0.2 + seed, dtype=torch.float64, requires_grad=True)
+        for temperature in (0.1 + seed / 9, learned):
+            given = torch.tensor(labels)
+            found, expected = compiled(given, temperature), step(given, temperature)
+            torch.testing.assert_close(found, expected)
+            wanted = [z, *([learned] if temperature is learned else [])]
+            for ours, theirs in zip(
+                torch.autograd.grad(found.sum(), wanted, allow_unused=True),
+                torch.autograd.grad(expected.sum(), wanted, allow_unused=True),
+                strict=True,
+            ):
+                torch.testing.assert_close(ours, torch.zeros_like(ours) if theirs is None else theirs)
+    assert counter.frame_count <= 4  # two for all floats, two for all tensors
+    with pytest.raises(ValueError, match="temperature must be finite and not 0"):
+        compiled(torch.tensor(LABELS), 0.0)
 
 
 MASKS = {

@@ -12,6 +12,7 @@ from .._losses import ContrastOptions, as_reduction, check_mask, check_positives
 from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
 from ._eager import contrast
 from ._framework import on_device
+from ._ignored_rows import sup_con_without
 from ._options import compute_dtype
 from .functional import loss_options, row_log_sum_exp, unit_rows
 
@@ -97,6 +98,9 @@ def sup_con(
     if ignore_index is None:
         return contrast(options, [z], labels=dense, temperature=learned)
     ignored: Any = (labels if isinstance(labels, Tensor) else np.asarray(labels)) == ignore_index
+    if torch.compiler.is_compiling():
+        of_all = z, dense.to(z.device), torch.as_tensor(ignored, device=z.device), temperature
+        return sup_con_without(*of_all, exclude_above, exclude_hardest, normalize, reduction, function)
     kept = torch.as_tensor(ignored, device=z.device).logical_not().nonzero()[:, 0]
     rows = z.index_select(0, kept)
     if kept.shape[0] == 0:
