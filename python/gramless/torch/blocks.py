@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -53,6 +54,40 @@ def _repeats_members(name: str, members: Mapping[str, nn.Module], named: Mapping
 
 
 def holds_attention(found: Mapping[str, nn.Module]) -> bool:
-    """Whether blocks are a transformer's: they hold attention."""
-    kinds = {type(module).__name__.lower() for block in found.values() for module in block.modules()}
+    """Whether blocks are a transformer's: they hold attention, by the name of a class or by projections."""
+    return any(_is_named_attention(block) or _projects_tokens(block) for block in found.values())
+
+
+def _is_named_attention(block: nn.Module) -> bool:
+    kinds = {type(module).__name__.lower() for module in block.modules()}
     return any("attention" in kind or "attn" in kind for kind in kinds)
+
+
+def _projects_tokens(block: nn.Module) -> bool:
+    """Whether one module has linear layers for queries, keys and values side by side, or one for all three,
+    and the block one that leads back to their width.
+    """
+    every = _linear(block.modules())
+    for module in block.modules():
+        if isinstance(module, _LISTS):
+            continue
+        own = _linear(module.children())
+        for width in {layer.in_features for layer in own}:
+            beside = [layer for layer in own if layer.in_features == width]
+            back = [layer.in_features for layer in every if layer.out_features == width]
+            fused = any(layer.out_features == 3 * width for layer in beside)
+            read_whole = any(layer.in_features == 3 * width for layer in every)
+            if fused and not read_whole and width in back:
+                return True
+            heads, count = Counter(layer.out_features for layer in beside).most_common(1)[0]
+            others = [size for size in back if size != width or len(beside) > 3]
+            if count > 1 and len(beside) > 2 and any(size % heads == 0 for size in others):
+                return True
+    return False
+
+
+def _linear(modules: Iterable[nn.Module]) -> list[Any]:
+    """Linear layers, quantised ones too."""
+    return [
+        m for m in modules if isinstance(getattr(m, "in_features", None), int) and hasattr(m, "out_features")
+    ]
