@@ -156,14 +156,21 @@ def work(rank, size, file):
     pair = distributed.new_group([0, 1])
     if rank < 2:
         check(rank, 2, pair)
-    differing = CKAMetric(("linear", "rbf")[rank % 2])
-    differing.update(batch(0))
+    kernels, x = ("linear", "rbf"), batch(0)
+    refused(CKAMetric(kernels[rank % 2]), [x], "every process must have the same kernel, but it is Linear()")
+    refused(CKAMetric(), [x[: 2 - rank % 2]], "as many layers, but they are (2, 2) in process 0 and (1, 1)")
+    sides = [x, x] if rank == 1 else [x]
+    refused(CKAMetric(), sides, "are compared with themselves in process 0 and with ys in process 1")
+    distributed.destroy_process_group()
+
+def refused(metric, sides, sentence):
+    metric.update(*sides)
     try:
-        differing.compute()
+        metric.compute()
         raise AssertionError("not refused")
     except ValueError as error:
-        assert "CKAMetric.sync: every process must have the same kernel, but it is Linear()" in str(error)
-    distributed.destroy_process_group()
+        assert "CKAMetric.sync: every process must" in str(error)
+        assert sentence in str(error), error
 
 def check(rank, size, group):
     metric = CKAMetric(weighting="pairs", process_group=group)

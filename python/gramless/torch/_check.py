@@ -82,6 +82,14 @@ def check_columns(function: str, name_x: str, x: Tensor, name_y: str, y: Tensor)
         raise ValueError(f"{function}: {name_x} has {x.shape[1]} columns but {name_y} has {y.shape[1]}")
 
 
+def check_pairs(function: str, name_x: str, x: Any, name_y: str, y: Any) -> tuple[Tensor, Tensor]:
+    """Both as `check_array` has them; raises ValueError unless they have one shape."""
+    x, y = check_array(function, name_x, x), check_array(function, name_y, y)
+    check_rows(function, name_x, x, name_y, y)
+    check_columns(function, name_x, x, name_y, y)
+    return x, y
+
+
 def check_temperature(function: str, value: Any, name: str = "temperature") -> tuple[float, Tensor | None]:
     """A number and no tensor, or 1 and the tensor that will be read instead."""
     if not isinstance(value, Tensor):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .._contrast import Kind
 from .._losses import as_temperature
-from ._check import check_array, check_columns, check_labels, check_rows, check_temperature
+from ._check import check_array, check_labels, check_pairs, check_temperature
 from ._derivatives import Final, refuse_forward_mode
 from ._device import unread
 from ._framework import on_device
@@ -119,9 +119,6 @@ class GatheredContrast(torch.autograd.Function):
         labels: Tensor | None,
         *sides: Tensor,
     ) -> Tensor:
-        if learned is not None:
-            settings = settings._replace(temperature=_known(settings.function, learned, sides[0]))
-        check_shards(settings.function, sides[0], settings.temperature)
         parts = all_gather(torch.cat([side.resolve_neg() for side in sides]))
         if labels is None:
             groups = _instances(len(sides[0]), len(parts), sides[0].device)
@@ -163,15 +160,15 @@ def gathered(
     z_b: Tensor,
     temperature: Any,
     normalize: bool = True,
+    scale: float | Tensor = 1.0,
 ) -> Tensor:
-    """The loss of two sides whose rows i are one example."""
+    """The loss of two sides whose rows i are one example; scale: what they have been multiplied by."""
     value, learned = check_temperature(function, temperature)
-    for name, z in (("the first input", z_a), ("the second input", z_b)):
-        check_array(function, name, z)
-    check_rows(function, "the first input", z_a, "the second input", z_b)
-    check_columns(function, "the first input", z_a, "the second input", z_b)
+    z_a, z_b = check_pairs(function, "the first input", z_a, "the second input", z_b)
     refuse_forward_mode(function, [z_a, z_b])
-    settings = Settings(function, value, kind, normalize)
+    known = value if learned is None else _known(function, learned, z_a)
+    settings = Settings(function, known, kind, normalize)
+    check_shards(function, [z_a, z_b], known, normalize, scale)
     loss: Tensor = GatheredContrast.apply(settings, meet_self, learned, None, z_a, z_b)
     return loss
 
@@ -182,6 +179,8 @@ def gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any
     check_array(function, "z", z)
     labels = check_labels(function, labels, z.shape[0])
     refuse_forward_mode(function, [z])
-    settings = Settings(function, value, "softmax", True)
+    known = value if learned is None else _known(function, learned, z)
+    settings = Settings(function, known, "softmax", True)
+    check_shards(function, [z], known)
     loss: Tensor = GatheredContrast.apply(settings, True, learned, labels, z)
     return loss

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import zlib
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ._problem import DTYPES
+from ._ranks import GRACE, LONGEST_SLEEP, error_of
 
 _DTYPES = list(DTYPES)  # in one order everywhere
+_LONGEST_SENTENCE = 1000  # bytes
+_NUMBERS = 9  # that are compared: see `check_shards`
+
+# Whether the call of a loss has come to its first exchange; a later error ends it in one process alone.
+_compared: ContextVar[bool] = ContextVar("compared", default=False)
 
 
 def world_size() -> int:
@@ -37,42 +48,142 @@ def all_gather(x: Tensor) -> list[Tensor]:
 
 def gather_rows(function: str, rows: Tensor) -> list[Tensor]:
     """rows (n, d) of every process, without gradients; raises ValueError, everywhere, where shapes differ."""
-    check_shards(function, rows)
+    check_shards(function, [rows], use="a memory bank")
     return all_gather(rows)
 
 
-def check_shards(function: str, rows: Tensor, temperature: float | Tensor = 1.0) -> None:
+def check_shards(
+    function: str,
+    sides: Sequence[Tensor],
+    temperature: float | Tensor = 1.0,
+    normalize: bool = True,
+    scale: float | Tensor = 1.0,
+    use: str = "",
+) -> None:
     """Raises ValueError, in every process, unless all hold rows (n, d) of one shape and dtype, and call the
-    same function with the same temperature.
+    same function, for the same use, with the same options; else the error that has ended the call in one.
     """
-    numbers = [*rows.shape, _DTYPES.index(rows.dtype), zlib.crc32(function.encode())]
-    own = torch.tensor(numbers, dtype=torch.float64, device=rows.device)
-    own = torch.cat([own, torch.as_tensor(temperature, dtype=torch.float64, device=rows.device).reshape(1)])
-    every = [part.tolist() for part in all_gather(own)]
-    for other, (*_, dtype, name, value) in enumerate(every):
-        _, _, first_dtype, first_name, first_value = every[0]
-        differing = {
-            "function": (f"{first_name:.0f}", f"{name:.0f}"),
-            "dtype": tuple(str(_DTYPES[int(i)]).removeprefix("torch.") for i in (first_dtype, dtype)),
-            "temperature": (repr(first_value), repr(value)),
-        }
-        for what, (first, theirs) in differing.items():
-            if first != theirs:
-                raise ValueError(
-                    f"{function}: every process must have the same {what}, but "
-                    + (
-                        "they differ"
-                        if what == "function"
-                        else f"process 0 has {first} and process {other} has {theirs}"
-                    )
-                )
-    shapes = [tuple(int(length) for length in part[:2]) for part in every]
+    place, rows = _place(), sides[0]
+    dtype = functools.reduce(torch.promote_types, (side.dtype for side in sides))
+    numbers = [0, *rows.shape, _DTYPES.index(dtype), _checksum(f"{function} {use}")]
+    numbers += [rows.device.type == "cpu", normalize]
+    parts = [torch.tensor(numbers, dtype=torch.float64, device=place)]
+    for value in (temperature, scale):
+        parts.append(torch.as_tensor(value, dtype=torch.float64, device=place).detach().reshape(1))
+    _compared.set(True)
+    every = [part.tolist() for part in all_gather(torch.cat(parts))]
+    if any(failed for failed, *_ in every):
+        raise _told(function)
+    _check_same(function, every)
+    shapes = [(int(part[1]), int(part[2])) for part in every]
     for other, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ValueError(
                 f"{function}: every process must hold as many rows and columns, but process 0 has "
                 f"{shapes[0]} and process {other} has {shape}; a loader with drop_last=True sees to it"
             )
+
+
+def _checksum(text: str) -> int:
+    """The same in all processes, and in code that torch.compile traces."""
+    found = 0
+    for letter in text:
+        found = (131 * found + ord(letter)) % 2**31
+    return found
+
+
+def _check_same(function: str, every: list[list[float]]) -> None:
+    """Raises ValueError unless all processes have the same numbers, shapes aside."""
+    words: dict[str, Callable[[float], str]] = {
+        "dtype": lambda x: str(_DTYPES[int(x)]).removeprefix("torch."),
+        "function": "{:.0f}".format,
+        "device": lambda x: "the CPU" if x else "a GPU",
+        "normalize": lambda x: str(bool(x)),
+        "temperature": repr,
+        "logit_scale": repr,
+    }
+    for place, (what, word) in enumerate(words.items(), 3):
+        first = word(every[0][place])
+        for other, numbers in enumerate(every):
+            theirs = word(numbers[place])
+            if theirs != first:
+                values = f"process 0 has {first} and process {other} has {theirs}"
+                raise ValueError(
+                    f"{function}: every process must have the same {what}, but "
+                    f"{'they differ' if what == 'function' else values}"
+                )
+
+
+def ends_together(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The forward of a loss with `gather_distributed`: what fails in one process, before its rows are
+    compared with those of others, fails in all of them with its sentence.
+    """
+
+    @functools.wraps(forward)
+    def together(loss: Any, *arguments: Any, **options: Any) -> Tensor:
+        if not (loss.gather_distributed and world_size() > 1 and _exchanges(loss, arguments, options)):
+            return forward(loss, *arguments, **options)
+        token = _compared.set(False)
+        try:
+            return forward(loss, *arguments, **options)
+        except BaseException as error:  # Ctrl-C too
+            if not _compared.get():
+                _tell(error)
+            raise
+        finally:
+            _compared.reset(token)
+
+    return together
+
+
+def _exchanges(loss: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether the others come to an exchange as well: a memory bank has one only where it is filled."""
+    bank = getattr(loss, "memory_bank", None)
+    if bank is None or not bank.enabled:
+        return True
+    first = arguments[0] if arguments else next(iter(options.values()), None)
+    return torch.is_grad_enabled() and bool(getattr(first, "requires_grad", True))
+
+
+def _tell(error: BaseException) -> None:
+    """Tell the others, who are or will be in `check_shards`, what has ended the call here."""
+    text = f"{type(error).__name__}\n{' '.join(str(error).split())}".encode()[:_LONGEST_SENTENCE]
+    head = torch.zeros(_NUMBERS, dtype=torch.float64)
+    head[0] = 1
+    with contextlib.suppress(RuntimeError):  # where a process is lost, the others notice by themselves
+        if _arrives(head.to(_place())):
+            _arrives(_padded(text))
+
+
+def _arrives(x: Tensor) -> bool:
+    """Whether all others take x soon."""
+    found = [torch.empty_like(x) for _ in range(world_size())]
+    work = torch.distributed.all_gather(found, x, async_op=True)
+    until = time.monotonic() + GRACE
+    while work is not None and not work.is_completed():
+        if time.monotonic() > until:
+            return False
+        time.sleep(LONGEST_SLEEP / 10)
+    return True
+
+
+def _told(function: str) -> Exception:
+    """The error of the process that has failed."""
+    texts = [bytes(part.tolist()).rstrip(b"\0") for part in all_gather(_padded(b""))]
+    process, text = next(pair for pair in enumerate(texts) if pair[1])
+    name, _, sentence = text.decode(errors="ignore").partition("\n")
+    return error_of(function, process, name, sentence)
+
+
+def _padded(text: bytes) -> Tensor:
+    return torch.tensor(list(text.ljust(_LONGEST_SENTENCE, b"\0")), dtype=torch.uint8, device=_place())
+
+
+def _place() -> torch.device:
+    """Where every process can exchange a few numbers, whatever it was called with."""
+    config = getattr(torch.distributed.distributed_c10d, "get_backend_config", str)
+    backends = str(config()) if world_size() > 1 else "cpu"
+    return torch.device("cpu") if "cpu" in backends else torch.device("cuda", torch.cuda.current_device())
 
 
 def check_available(function: str, gather_distributed: bool) -> None:

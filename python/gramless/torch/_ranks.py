@@ -90,7 +90,7 @@ class Ranks:
         messages = self._exchange(_Message(value))
         for rank, message in enumerate(messages):
             if message.error is not None:
-                raise _known(_error_of(self._function, rank, *message.error))
+                raise _known(error_of(self._function, rank, *message.error))
         return [message.value for message in messages]
 
     def poll(self) -> None:
@@ -167,7 +167,7 @@ class Ranks:
         self._signals.set("lost")
         if signal.failed is None:
             return _known(self._lost("another process found one missing"))
-        return _known(_error_of(self._function, *signal.failed))
+        return _known(error_of(self._function, *signal.failed))
 
     def _lost(self, reason: str) -> Exception:
         return RuntimeError(
@@ -232,7 +232,7 @@ def _known(error: Exception) -> Exception:
     return error
 
 
-def _error_of(function: str, rank: int, name: str, sentence: str) -> Exception:
+def error_of(function: str, rank: int, name: str, sentence: str) -> Exception:
     if name in _SAME_TYPE and sentence.startswith(f"{function}"):
         return _SAME_TYPE[name](f"{sentence} (in process {rank})")
     return RuntimeError(f"{function}: process {rank} ended with {name}: {sentence}")

@@ -71,6 +71,7 @@ class ModelComparison:
                 "fontsize": "x-small",
                 "wrap": True,
                 "annotation_clip": False,
+                "parse_math": False,
             }
             ax.annotate(
                 f"left out: {without}",

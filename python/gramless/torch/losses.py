@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from .._losses import as_temperature, check_mask
-from ._check import check_array, check_columns, check_rows, check_scale, check_temperature
+from ._check import check_columns, check_pairs, check_scale, check_temperature
 from ._distributed import gathered, gathered_by_label
-from ._gather import check_available, rank, world_size
+from ._gather import check_available, ends_together, rank, world_size
 from ._log_sums import moco, sup_con
 from ._options import compute_dtype
 from .functional import info_nce, row_log_sum_exp, two_views, unit_rows
@@ -66,6 +66,7 @@ class NTXentLoss(nn.Module):
         self.temperature = temperature
         self.gather_distributed = gather_distributed
 
+    @ends_together
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
         if self.memory_bank.enabled:
             return self._with_bank(out0, out1)
@@ -75,14 +76,11 @@ class NTXentLoss(nn.Module):
 
     def _with_bank(self, out0: Tensor, out1: Tensor) -> Tensor:
         function, bank = "NTXentLoss", self.memory_bank.snapshot()
-        check_array(function, "out0", out0)
-        check_array(function, "out1", out1)
-        check_rows(function, "out0", out0, "out1", out1)
+        check_pairs(function, "out0", out0, "out1", out1)
         update, dtype = out0.requires_grad, compute_dtype([out0, out1])
         with torch.autocast(out0.device.type, enabled=False):
             z_a, z_b, bank = unit_rows(out0, dtype), unit_rows(out1, dtype), bank.to(dtype)
-            for name, z in (("out0", z_a), ("out1", z_b)):
-                check_columns(function, name, z, "the memory bank", bank)
+            check_columns(function, "out0", z_a, "the memory bank", bank)
             if update:
                 self.memory_bank.put(z_b)
             odds = row_log_sum_exp(z_a, bank, self.temperature) - _positive_logits(z_a, z_b, self.temperature)
@@ -119,18 +117,22 @@ class DCLLoss(nn.Module):
         self.weight_fn = weight_fn
         self.gather_distributed = gather_distributed
 
+    @ends_together
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
+        weighted = None if self.weight_fn is None else self._weighted(self.weight_fn, out0, out1)
         if self.gather_distributed and world_size() > 1:
             loss = gathered(self._function, "decoupled", True, out0, out1, self.temperature)
         else:
             loss = two_views(self._function, "decoupled", out0, out1, self.temperature)
-        if self.weight_fn is None:
-            return loss
+        return loss if weighted is None else loss + weighted
+
+    def _weighted(self, weight_fn: Callable[[Tensor, Tensor], Tensor], out0: Tensor, out1: Tensor) -> Tensor:
+        out0, out1 = check_pairs(self._function, "z_a", out0, "z_b", out1)
         dtype = compute_dtype([out0, out1])
         with torch.autocast(out0.device.type, enabled=False):
             z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
-            unweighted = 1 - (self.weight_fn(z_a, z_b) + self.weight_fn(z_b, z_a)) / 2
-            return loss + (unweighted * _positive_logits(z_a, z_b, self.temperature)).mean()
+            unweighted = 1 - (weight_fn(z_a, z_b) + weight_fn(z_b, z_a)) / 2
+            return (unweighted * _positive_logits(z_a, z_b, self.temperature)).mean()
 
 
 def _mises_fisher_weights(z_a: Tensor, z_b: Tensor, sigma: float) -> Tensor:  # (n,), constant
@@ -220,12 +222,11 @@ class SupConLoss(nn.Module):
         self.gather_distributed = gather_distributed
         self.ignore_index = ignore_index
 
+    @ends_together
     def forward(self, z: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         gathers = self.gather_distributed and world_size() > 1
-        views = 1
-        if z.ndim == 3:
-            views = z.shape[1]
-            z = z.reshape(-1, z.shape[2])
+        views = z.shape[1] if z.ndim == 3 else 1
+        z = z.flatten(0, 1) if z.ndim == 3 else z
         if mask is not None:
             return self._masked(z, labels, mask, views)
         if labels is None:
@@ -280,21 +281,20 @@ class CLIPLoss(nn.Module):
         self.normalize = normalize
         self.gather_distributed = gather_distributed
 
+    @ends_together
     def forward(self, image_features: Tensor, text_features: Tensor, logit_scale: Any = None) -> Tensor:
         if logit_scale is None:
-            return self._loss(image_features, text_features, self.temperature, self.normalize)
-        named = {"image_features": image_features, "text_features": text_features}
-        images, texts = (check_array("CLIPLoss", name, x) for name, x in named.items())
-        check_rows("CLIPLoss", "image_features", images, "text_features", texts)
-        check_columns("CLIPLoss", "image_features", images, "text_features", texts)
+            return self._loss(image_features, text_features, self.temperature, self.normalize, 1.0)
+        names = "image_features", "text_features"
+        images, texts = check_pairs("CLIPLoss", names[0], image_features, names[1], text_features)
         scale, dtype = check_scale("CLIPLoss", logit_scale), compute_dtype([images, texts])
         # The scale itself: as 1 / temperature, 0 and what is beyond 1 / the least float32 have no gradient.
         with torch.autocast(images.device.type, enabled=False):
             if self.normalize:
                 images, texts = unit_rows(images, dtype), unit_rows(texts, dtype)
-            return self._loss((images.to(dtype) * scale).to(dtype), texts.to(dtype), 1.0, False)
+            return self._loss((images.to(dtype) * scale).to(dtype), texts.to(dtype), 1.0, False, scale)
 
-    def _loss(self, images: Tensor, texts: Tensor, temperature: Any, normalize: bool) -> Tensor:
+    def _loss(self, images: Tensor, texts: Tensor, temperature: Any, normalize: bool, scale: Any) -> Tensor:
         if self.gather_distributed and world_size() > 1:
-            return gathered("CLIPLoss", "softmax", False, images, texts, temperature, normalize)
+            return gathered("CLIPLoss", "softmax", False, images, texts, temperature, normalize, scale)
         return info_nce(images, texts, None, temperature, normalize, symmetric=True)

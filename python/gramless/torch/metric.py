@@ -110,7 +110,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         if distributed.is_available() and distributed.is_initialized():
             group = process_group or self.process_group
             shapes: list[Any] = [None] * distributed.get_world_size(group)
-            own = [tuple(getattr(self, name).shape) for name in _SUMS]
+            own = [tuple(getattr(self, name).shape) for name in _SUMS], int(self.against)
             distributed.all_gather_object(shapes, (own, self._options()), group)
             for rank, (_, theirs) in enumerate(shapes):
                 for name, first in shapes[0][1].items():
@@ -119,10 +119,10 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
                             f"CKAMetric.sync: every process must have the same {name}, but it is {first} in "
                             f"process 0 and {theirs[name]} in process {rank}"
                         )
-            shapes = [own for own, _ in shapes]
+            shape = _one_shape([own for own, _ in shapes])
             if int(self.batches) == 0:
-                for name, shape in zip(_SUMS, max(shapes), strict=True):
-                    setattr(self, name, getattr(self, name).new_zeros(shape))
+                for name, sides in zip(_SUMS, shape, strict=True):
+                    setattr(self, name, getattr(self, name).new_zeros(sides))
         super().sync(dist_sync_fn, process_group, *further, **options)
 
     def state_dict(  # type: ignore[override, unused-ignore]
@@ -178,6 +178,27 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         self.batches = torch.tensor(entries["batches"], device=self.device)
         against = _ITSELF if entries["with_itself"] else _TWO
         self.against = torch.tensor(against, device=self.device)
+
+
+def _one_shape(ranks: list[tuple[list[tuple[int, ...]], int]]) -> list[tuple[int, ...]]:
+    """The shapes of the sums of all ranks that have seen a batch. Raises ValueError where they differ."""
+    seen = {rank: (shapes, against) for rank, (shapes, against) in enumerate(ranks) if against != _UNKNOWN}
+    if not seen:
+        return ranks[0][0]
+    first, (shapes, against) = next(iter(seen.items()))
+    for rank, (theirs, others) in seen.items():
+        if theirs[0] != shapes[0]:
+            raise ValueError(
+                f"CKAMetric.sync: every process must have as many layers, but they are {shapes[0]} in "
+                f"process {first} and {theirs[0]} in process {rank}"
+            )
+        if others != against:
+            words = {_TWO: "with ys", _ITSELF: "with themselves"}
+            raise ValueError(
+                f"CKAMetric.sync: every process must compare xs alike, but they are compared "
+                f"{words[against]} in process {first} and {words[others]} in process {rank}"
+            )
+    return shapes
 
 
 def _flat(layers: Any) -> list[Tensor]:
