@@ -132,3 +132,15 @@ def _circles(edges):
 
 def test_but_for_those_no_module_imports_itself_through_others():
     assert _circles(EDGES - UPWARDS - {(m, t) for m, t in EDGES if t in ("torch", "cli", "compat")}) == set()
+
+
+def test_only_what_is_for_torch_imports_it():
+    importing = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            if any(name.partition(".")[0] == "torch" for name in names):
+                importing.add(_module(path).partition(".")[0])
+    assert importing == {"torch", "compat", "cli"}

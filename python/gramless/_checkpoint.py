@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from . import _arrays, _core, _files
+from . import _core, _files
 from ._arrays import Floats
+from ._arrays.namespaces import Array, Library
 from ._text import printable
 from .kernels import Kernel
 
@@ -43,14 +43,15 @@ class State:
     summed: tuple[int, Floats] = (0, np.zeros(0))
 
 
-def problem_of(kernel: object, xs: Sequence[Any], ys: Sequence[Any] | None) -> Problem:
+def problem_of(library: Library, kernel: object, xs: Sequence[Array], ys: Sequence[Array]) -> Problem:
     """What makes two sweeps the same: kernel, shapes, dtypes, and a digest of all values.
 
-    >>> problem_of("kernel", [np.ones((3, 2))], None)["shapes"]
+    >>> from gramless._arrays.namespaces import NUMPY
+    >>> problem_of(NUMPY, "kernel", [np.ones((3, 2))], [])["shapes"]
     [[3, 2]]
     """
-    layers = [*xs, *(ys or ())]
-    arrays = [_readable(layer) for layer in layers]
+    layers = [*xs, *ys]
+    arrays = [library.bits(layer) for layer in layers]
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         rows = max(1, HASHED_BYTES // (array.shape[1] * array.itemsize))
@@ -59,27 +60,11 @@ def problem_of(kernel: object, xs: Sequence[Any], ys: Sequence[Any] | None) -> P
     return {
         "gramless": _core.__version__,
         "kernel": repr(kernel),
-        "layers": [len(xs), 0 if ys is None else len(ys)],
+        "layers": [len(xs), len(ys)],
         "shapes": [list(array.shape) for array in arrays],
-        "dtypes": [_dtype_name(layer, array) for layer, array in zip(layers, arrays, strict=True)],
+        "dtypes": [library.dtype(layer) for layer in layers],
         "values": digest.hexdigest(),
     }
-
-
-def _readable(layer: Any) -> npt.NDArray[Any]:
-    if not _arrays.is_tensor(layer):
-        return np.asarray(layer)
-    tensor = layer.detach().resolve_neg()
-    if str(tensor.dtype) == "torch.bfloat16":  # numpy has none
-        import torch
-
-        tensor = tensor.view(torch.int16)
-    return np.asarray(tensor.numpy())
-
-
-def _dtype_name(layer: Any, array: npt.NDArray[Any]) -> str:
-    """The layer's own, which is not that of the array where numpy has none."""
-    return str(layer.dtype).removeprefix("torch.") if _arrays.is_tensor(layer) else array.dtype.name
 
 
 def check_place(function: str, path: str | os.PathLike[str], kernel: Kernel) -> None:

@@ -31,19 +31,19 @@ class Processes(Protocol):
     def together(self) -> AbstractContextManager[None]:
         """What fails within, in one process, fails in all of them."""
 
-    def agree(self, arguments: dict[str, Any]) -> None:
+    def check_equal(self, arguments: dict[str, Any]) -> None:
         """Raises ValueError, in all processes, unless all have these arguments."""
 
-    def share(self, value: Value) -> list[Value]:
+    def all_gather_object(self, value: Value) -> list[Value]:
         """The values of all processes, in all of them; where one has failed, its error."""
 
     def poll(self) -> None:
         """Raises the error of another process, if one has failed, within a long piece of work."""
 
-    def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
+    def gather_in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
         """In process 0 what processes 0, ..., owners - 1 hold; in the others nothing."""
 
-    def spread(self, sums: Floats | None, length: int) -> Floats:
+    def broadcast_sums(self, sums: Floats | None, length: int) -> Floats:
         """In all processes what process 0 holds."""
 
 
@@ -55,19 +55,19 @@ class Alone:
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def agree(self, arguments: dict[str, Any]) -> None:
+    def check_equal(self, arguments: dict[str, Any]) -> None:
         """It does."""
 
-    def share(self, value: Value) -> list[Value]:
+    def all_gather_object(self, value: Value) -> list[Value]:
         return [value]
 
     def poll(self) -> None:
         """There is no other process."""
 
-    def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
+    def gather_in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
         yield own
 
-    def spread(self, sums: Floats | None, length: int) -> Floats:
+    def broadcast_sums(self, sums: Floats | None, length: int) -> Floats:
         assert sums is not None
         return sums
 
@@ -111,8 +111,8 @@ def swept_values(
     """HSIC of checked layers, resumed from `checkpoint` if that file exists, shared among `processes`."""
     backend, layers = cpu_backend(library), [*xs, *ys]
     check_places(function, processes, checkpoint, kernel)
-    problem = problem_of(kernel, xs, ys or None)
-    processes.agree({"function": function, "estimator": estimator} | problem)
+    problem = problem_of(library, kernel, xs, ys)
+    processes.check_equal({"function": function, "estimator": estimator} | problem)
     file = None if checkpoint is None or processes.rank > 0 else Checkpoint(function, checkpoint, problem)
     state = _resumed(processes, file)
     try:
@@ -126,8 +126,8 @@ def swept_values(
         raise
     if file is not None:
         file.finish(state)
-    processes.share(None)
-    sums = processes.spread(state.summed[1] if processes.rank == 0 else None, sweep.sums_length)
+    processes.all_gather_object(None)
+    sums = processes.broadcast_sums(state.summed[1] if processes.rank == 0 else None, sweep.sums_length)
     return HsicValues.of_core(sweep.values(sums), len(xs), not ys)
 
 
@@ -137,7 +137,7 @@ def check_places(
     """Raise ValueError where process 0 cannot keep a sweep in `checkpoint`, in all processes."""
     if checkpoint is not None and processes.rank == 0:
         check_place(function, checkpoint, kernel)
-    processes.share(None)
+    processes.all_gather_object(None)
 
 
 def processes_of(function: str, process_group: Any) -> Processes:
@@ -153,7 +153,7 @@ def _resumed(processes: Processes, file: Checkpoint | None) -> State:
     if file is not None:
         state = file.read()
         file.begin(state)
-    sigmas, done = processes.share((state.sigmas, state.summed[0]))[0]
+    sigmas, done = processes.all_gather_object((state.sigmas, state.summed[0]))[0]
     return State(sigmas, (done, state.summed[1]))
 
 
@@ -177,7 +177,7 @@ def _resolved(
         if mine == start + processes.rank:
             name = f"layer {mine} of xs and ys"
             sigma = backend.bandwidth(layers[mine], code, in_float64, stages.bandwidth(mine), name)
-        found = processes.share(sigma)[: len(layers) - start]
+        found = processes.all_gather_object(sigma)[: len(layers) - start]
         state.sigmas = [*state.sigmas, *found]
         if file is not None:
             file.keep(state)
@@ -203,8 +203,8 @@ def _add_parts(
         own, owners = np.zeros(sweep.sums_length), min(processes.size, sweep.parts - first)
         if processes.rank < owners:
             sweep.add_part(first + processes.rank, own, stages.part(first + processes.rank))
-        processes.share(None)  # all parts are done before their sums move
-        for of_part in processes.in_order(own, owners):
+        processes.all_gather_object(None)  # all parts are done before their sums move
+        for of_part in processes.gather_in_order(own, owners):
             done, sums = state.summed
             state.summed = (done + 1, sums + of_part)
         if file is not None:

@@ -68,6 +68,10 @@ class Numpy:
         """The values of an array in the CPU's memory, in place."""
         return np.asarray(x)
 
+    def bits(self, x: Array) -> np.ndarray[Any, Any]:
+        """The same, or as integers where numpy lacks the dtype."""
+        return self.host(x)
+
     def empty(self, shape: Sequence[int], dtype: str) -> Array:
         return np.empty(shape, dtype)
 

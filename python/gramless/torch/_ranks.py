@@ -1,7 +1,7 @@
 """The processes of a group that work on one call, through torch.distributed only: all end it together.
 
-Every exchange begins with `share`, whose messages carry either a value or the error that ended the call in
-their process. So a process that fails takes part in one more `share`, whichever the others come to next.
+Every exchange begins with `all_gather_object`, whose messages carry either a value or the error that ended
+the call in their process. So a process that fails takes part in one more, whichever the others come to next.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SAME_TYPE = {error.__name__: error for error in (ValueError, TypeError, NotImpl
 
 
 class _Message(NamedTuple):
-    """What a process says in a `share`."""
+    """What a process says in a `all_gather_object`."""
 
     value: Any
     error: tuple[str, str] | None = None  # its type and its sentence
@@ -53,7 +53,7 @@ class Ranks:
         self._device = torch.device("cuda" if on_gpu else "cpu")
         self._signals = _Signals(_store_of(process_group))
         first = {"token": uuid.uuid4().hex, "function": function}
-        every = self.share(first)
+        every = self.all_gather_object(first)
         self._signals.name(every[0]["token"])
         self._compare([{"function": other["function"]} for other in every])
 
@@ -62,16 +62,16 @@ class Ranks:
         """What fails within, in one process, fails in all of them, with that process's sentence."""
         try:
             yield
-            self.share(None)  # no process leaves before all have succeeded
+            self.all_gather_object(None)  # no process leaves before all have succeeded
         except BaseException as error:  # Ctrl-C too
             if not hasattr(error, _KNOWN):
                 setattr(error, _KNOWN, True)
                 self._tell(error)
             raise
 
-    def agree(self, arguments: dict[str, Any]) -> None:
+    def check_equal(self, arguments: dict[str, Any]) -> None:
         """Raises ValueError, everywhere, unless all processes have these arguments."""
-        self._compare(self.share(arguments))
+        self._compare(self.all_gather_object(arguments))
 
     def _compare(self, every: list[dict[str, Any]]) -> None:
         for name in every[0]:
@@ -85,7 +85,7 @@ class Ranks:
                         )
                     )
 
-    def share(self, value: Value) -> list[Value]:
+    def all_gather_object(self, value: Value) -> list[Value]:
         """The values of all processes, in all of them; where one has failed, its error."""
         messages = self._exchange(_Message(value))
         for rank, message in enumerate(messages):
@@ -99,9 +99,9 @@ class Ranks:
         if signal is not None and signal.lost:
             raise self._given_up(signal)
         if signal is not None:
-            self.share(None)  # its process is in one
+            self.all_gather_object(None)  # its process is in one
 
-    def in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
+    def gather_in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
         """In process 0 what processes 0, ..., owners - 1 hold.
 
         A collective: whether gloo's sends and receives are complete is only known by waiting for them.
@@ -110,7 +110,7 @@ class Ranks:
         if self.rank == 0:
             yield from (part.numpy() for part in every[:owners])
 
-    def spread(self, sums: Floats | None, length: int) -> Floats:
+    def broadcast_sums(self, sums: Floats | None, length: int) -> Floats:
         return self.broadcast(np.zeros(length) if sums is None else sums, 0)
 
     def broadcast(self, values: Array, owner: int) -> Array:
@@ -139,10 +139,10 @@ class Ranks:
         own = own.to(self._device)
         found = [torch.empty_like(own) for _ in range(self.size)]
         begin = partial(distributed.all_gather, found, own, self._group, async_op=True)
-        self._wait(begin, inside_share=True)
+        self._wait(begin, in_gather=True)
         return [part.cpu() for part in found]
 
-    def _wait(self, begin: Any, inside_share: bool = False) -> None:
+    def _wait(self, begin: Any, in_gather: bool = False) -> None:
         """Until an exchange is done, or given up because a process is lost or has failed."""
         sleep, since = 1e-5, time.monotonic()
         try:
@@ -151,7 +151,7 @@ class Ranks:
                 time.sleep(sleep)
                 sleep = min(2 * sleep, LONGEST_SLEEP)
                 signal = self._signals.look()
-                patient = inside_share and time.monotonic() < since + GRACE
+                patient = in_gather and time.monotonic() < since + GRACE
                 if signal is not None and (signal.lost or not patient):
                     raise self._given_up(signal)
             if work is not None:
@@ -175,7 +175,7 @@ class Ranks:
         )
 
     def _tell(self, error: BaseException) -> None:
-        """Others hear of it in their next `share`, or from the store where they come to none."""
+        """Others hear of it in their next `all_gather_object`, or from the store where they come to none."""
         name, sentence = type(error).__name__, " ".join(str(error).split())
         self._signals.set("failed", json.dumps([self.rank, name, sentence]))
         with contextlib.suppress(RuntimeError):  # where a process is lost, the others notice by themselves

@@ -19,16 +19,16 @@ CHUNK = 1024  # rows at a time
 
 def check_layers(function: str, ranks: Ranks, layers: Any, widths_and_dtypes: Any, examples: int) -> None:
     """Raises ValueError, everywhere, unless all processes have the same layers and at least one example."""
-    for rank, count in enumerate(ranks.share(examples)):
+    for rank, count in enumerate(ranks.all_gather_object(examples)):
         if count == 0:
             raise ValueError(f"{function}: every process needs a batch but process {rank} has none")
-    ranks.agree({"layers": layers} | widths_and_dtypes)
+    ranks.check_equal({"layers": layers} | widths_and_dtypes)
 
 
 def merged(ranks: Ranks, minibatch: MinibatchCKA) -> MinibatchCKA:
     """The batches of all processes, added up in their order."""
     total = MinibatchCKA(minibatch.kernel, minibatch.weighting)
-    for state in ranks.share(minibatch.state_dict()):
+    for state in ranks.all_gather_object(minibatch.state_dict()):
         of_rank = MinibatchCKA(minibatch.kernel, minibatch.weighting)
         of_rank.load_state_dict(state)
         total.merge(of_rank)
@@ -37,7 +37,7 @@ def merged(ranks: Ranks, minibatch: MinibatchCKA) -> MinibatchCKA:
 
 def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], spool: Spool) -> list[Rows]:
     """The rows of every layer from all processes, those of process 0 first."""
-    counts = ranks.share(len(own[0]))
+    counts = ranks.all_gather_object(len(own[0]))
     chunks = math.ceil(sum(counts) / CHUNK)
     for owner, count in enumerate(counts):
         for start in range(0, count, CHUNK):
@@ -48,6 +48,6 @@ def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], spool: Spool) -> lis
                 else np.empty((rows, layer.shape[1]), layer.dtype)
                 for layer in own
             ]
-            ranks.share(None)  # what came before is written everywhere
+            ranks.all_gather_object(None)  # what came before is written everywhere
             spool.append([ranks.broadcast(layer, owner) for layer in part], chunks)
     return spool.arrays()

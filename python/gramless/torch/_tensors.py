@@ -114,6 +114,9 @@ class Tensors:
     def host(self, x: Any) -> np.ndarray[Any, Any]:
         return np.asarray(x.detach().cpu().numpy() if isinstance(x, Tensor) else x)
 
+    def bits(self, x: Tensor) -> np.ndarray[Any, Any]:
+        return self.host(x.view(torch.int16) if x.dtype is torch.bfloat16 else x)
+
     def empty(self, shape: Sequence[int], dtype: str) -> Tensor:
         return torch.empty(shape, dtype=DTYPES[dtype])
 

@@ -107,7 +107,7 @@ def compare_models(
         if len(dataloaders) not in (1, 2):
             raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
         if ranks is not None:
-            ranks.agree(_agreed(plan, model_b, dataloaders))
+            ranks.check_equal(_agreed(plan, model_b, dataloaders))
         sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
         check_request(FUNCTION, dataloaders, plan)
         where = undo.enter_context(placed(FUNCTION, [side.model for side in sides], device))

@@ -44,7 +44,7 @@ def check_request(function: str, loaders: Sequence[Any], plan: Request) -> None:
     except ValueError as error:
         refusal = str(error)
     processes = Alone() if plan.ranks is None else plan.ranks
-    refusal = next((found for found in processes.share(refusal) if found is not None), None)
+    refusal = next((found for found in processes.all_gather_object(refusal) if found is not None), None)
     if refusal is not None:
         raise ValueError(refusal)
     check_places(function, processes, plan.checkpoint, plan.kernel)

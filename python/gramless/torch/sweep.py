@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from .. import _arrays, _core
+from .. import __version__, _arrays
 from .._alignment import NO_HSIC, aligned
 from .._layouts import Layouts
 from .._progress import ProgressLike, reporter
@@ -137,7 +137,7 @@ def _settings(sides: Sequence[Side], outcome: _Outcome, plan: Plan) -> dict[str,
         "batches": outcome.batches,
         "left_out_a": sides[0].recorder.left_out,
         "left_out_b": sides[-1].recorder.left_out,
-        "gramless": _core.__version__,
+        "gramless": __version__,
     }
     if plan.ranks is not None:
         settings["processes"] = plan.ranks.size
@@ -259,7 +259,7 @@ def _over_processes(
     """Examples and batches of all processes; raises ValueError where they are too few or do not agree."""
     if plan.ranks is not None:
         check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], shapes, examples)
-        counts = plan.ranks.share((examples, batches))
+        counts = plan.ranks.all_gather_object((examples, batches))
         examples, batches = (sum(count) for count in zip(*counts, strict=True))
     if batches == 0:
         raise ValueError(f"{FUNCTION}: the dataloader has no batches")
