@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# build.sh SITE [WHEEL]: builds gramless for the GPU of this machine and installs it into the folder SITE, beside what is
+# installed already; or installs WHEEL there. The wheel that was built lies beside SITE. No network is needed.
+set -euo pipefail
+site=$1 wheel=${2:-}
+python=${PYTHON:-python3}
+if [ -z "$wheel" ]; then
+  # Code for newer CPUs takes most of the time to compile, and nothing here needs it.
+  "$python" -m pip wheel --no-build-isolation --no-deps --quiet -C cmake.define.GRAMLESS_BASELINE_ONLY=ON \
+    --wheel-dir "$(dirname "$site")" .
+  wheel=$(ls "$(dirname "$site")"/gramless-*.whl)
+fi
+"$python" -m pip install --no-deps --no-index --quiet --target "$site" "$wheel"
+ls -l "$wheel"
+PYTHONPATH=$site "$python" -m gramless info 2>/dev/null || PYTHONPATH=$site "$python" -c 'import gramless; print(gramless.cuda_status())'

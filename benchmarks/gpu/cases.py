@@ -1,0 +1,158 @@
+"""Every function a GPU computes, its plain code, and which kernels of compute capability 9.0 it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gramless as gl
+import torch
+from torch import Tensor
+
+from . import plain
+from .plain import LEFT_OUT, TEACHER, TEMPERATURE, Low
+
+SIXTEEN_BITS = (torch.float16, torch.bfloat16)
+LIMIT = 0.3  # of dot products of negatives
+
+
+@dataclass(frozen=True)
+class Case:
+    """ours(*inputs) and plain(*inputs, low); `looser`: how many times the usual error is allowed."""
+
+    name: str
+    arrays: int
+    ours: Callable[..., Any]
+    plain: Callable[..., Tensor]
+    trained: tuple[int, ...] = (0, 1)  # inputs that get a gradient
+    hopper: str = ""  # "loss" or "tiles": which kernels of compute capability 9.0
+    looser: float = 1
+
+    def hopper_kernels(self, dtype: torch.dtype, width: int) -> list[str]:
+        """Those that must run where they are asked for."""
+        if self.hopper == "tiles" and dtype != torch.float64:
+            return ["sum_tiles_in_turns"]
+        if self.hopper == "loss" and dtype in SIXTEEN_BITS and 64 < width <= 128:
+            return ["sum_softmax_in_turns", *(["grad_of_rows_in_turns"] if self.trained else [])]
+        return []
+
+
+def _labels(z: Tensor) -> Tensor:
+    """Groups of three, and one row alone."""
+    return torch.arange(len(z), device=z.device).add(2).div(3, rounding_mode="floor")
+
+
+def _sigma(x: Tensor) -> float:
+    return (2.0 * x.shape[1]) ** 0.5
+
+
+def _pair(kernel: str, estimator: str = "unbiased", trained: tuple[int, ...] = (0, 1)) -> Case:
+    functions = {"linear": lambda s: gl.Linear(), "rbf": lambda s: gl.RBF(sigma=s)}
+    functions["laplace"] = lambda s: gl.Laplace(sigma=s)
+    return Case(
+        f"cka {kernel} {estimator}",
+        2,
+        lambda x, y: gl.cka(x, y, kernel=functions[kernel](_sigma(x)), estimator=estimator),
+        lambda x, y, low: plain.cka(x, y, low, kernel, _sigma(x), estimator),
+        trained,
+        "" if kernel == "laplace" else "tiles",
+    )
+
+
+def _losses() -> list[Case]:
+    t = TEMPERATURE
+    return [
+        Case("nt_xent", 2, lambda x, y: gl.nt_xent(x, y, temperature=t), plain.nt_xent, hopper="loss"),
+        Case("dcl", 2, lambda x, y: gl.dcl(x, y, temperature=t), plain.dcl, hopper="loss"),
+        Case(
+            "sup_con", 1, lambda z: gl.sup_con(z, _labels(z), temperature=t),
+            lambda z, low: plain.sup_con(z, _labels(z), low), (0,), "loss",
+        ),
+        Case(
+            "info_nce with a queue", 3, lambda x, y, q: gl.info_nce(x, y, q, temperature=t),
+            plain.info_nce,
+        ),
+        Case(
+            "info_nce symmetric", 2, lambda x, y: gl.info_nce(x, y, symmetric=True, temperature=t),
+            plain.clip,
+        ),
+        Case("moco", 3, lambda q, k, queue: gl.moco(q, k, queue, temperature=t), plain.moco),
+        Case(
+            "row_log_sum_exp", 2,
+            lambda x, y: gl.row_log_sum_exp(x, y, temperature=t, normalize=True).sum(), plain.log_sum_exp,
+        ),
+        Case(
+            "similarity_distillation", 3,
+            lambda s, teacher, q: gl.similarity_distillation(
+                s, teacher, q, temperature=t, teacher_temperature=TEACHER
+            ),
+            plain.distillation, (0,),
+        ),
+        Case(  # a pair that rounding moves over the limit is in one of the answers only
+            "nt_xent exclude_above", 2,
+            lambda x, y: gl.nt_xent(x, y, temperature=t, exclude_above=LIMIT),
+            lambda x, y, low: plain.nt_xent_below(x, y, low, LIMIT), looser=50,
+        ),
+        Case(
+            "nt_xent exclude_hardest", 2,
+            lambda x, y: gl.nt_xent(x, y, temperature=t, exclude_hardest=LEFT_OUT),
+            plain.nt_xent_without_hardest, looser=50,
+        ),
+    ]  # fmt: skip
+
+
+def _matrix(*xs: Tensor) -> Tensor:
+    return gl.cka_matrix(list(xs), kernel=gl.RBF(sigma=_sigma(xs[0]))).flatten()
+
+
+def _on_cpu(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Of numbers: the truth is what the CPU gives in float64."""
+
+    def of(*arguments: Any) -> Tensor:
+        *xs, _ = arguments
+        return torch.as_tensor(function(*(x.detach().cpu().double().numpy() for x in xs))).double()
+
+    return of
+
+
+def _minibatch(x: Any, y: Any) -> Any:
+    metric = gl.MinibatchCKA(kernel="linear")
+    half = len(x) // 2
+    for rows in (slice(0, half), slice(half, 2 * half)):
+        metric.update([x[rows]], [y[rows]])
+    return metric.compute()[0][0]
+
+
+def _independence(x: Any, y: Any) -> float:
+    kernel = gl.RBF(sigma=(2.0 * x.shape[1]) ** 0.5)
+    return float(gl.independence_test(x, y, kernel=kernel, method="gamma").statistic)
+
+
+def cases() -> list[Case]:
+    """The most important ones first: time may end before all have run."""
+    rbf = _pair("rbf")
+    losses = _losses()
+    return [
+        losses[0],
+        rbf,
+        _pair("linear"),
+        *losses[1:],
+        _pair("rbf", "biased"),
+        _pair("laplace", trained=()),
+        Case(
+            "hsic rbf", 2, lambda x, y: gl.hsic(x, y, kernel=gl.RBF(sigma=_sigma(x))),
+            lambda x, y, low: plain.unbiased(*(plain.gram(m, low, "rbf", _sigma(x)) for m in (x, y))),
+            hopper="tiles",
+        ),
+        Case("cka_matrix", 3, _matrix,
+             lambda x, y, z, low: plain.cka_matrix((x, y, z), low, "rbf", _sigma(x)), ()),
+        Case("median_distance", 1, gl.median_distance, plain.median_distance, ()),
+        Case("MinibatchCKA", 2, _minibatch, _on_cpu(_minibatch), ()),
+        Case("independence_test", 2, _independence, _on_cpu(_independence), (), looser=10),
+    ]  # fmt: skip
+
+
+def low_of(dtype: torch.dtype) -> Low:
+    """What a library in that dtype does to rows before it multiplies them."""
+    return lambda x: x.to(dtype).to(x.dtype)
