@@ -49,7 +49,13 @@ class Tensors:
 
     @property
     def allow_tf32(self) -> bool:
-        return bool(torch.backends.cuda.matmul.allow_tf32)
+        """Whether torch's settings let products of float32 be made with TF32.
+
+        They have two names; once the newer one is set, reading the older one raises RuntimeError.
+        """
+        matmul = torch.backends.cuda.matmul
+        precision = getattr(matmul, "fp32_precision", None)  # torch 2.9, with what it takes from others
+        return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
 
     def read(self, function: str, name: str, x: Any) -> Tensor:
         """x itself, or a copy of what stands beside a tensor, for numpy has layouts that torch has not."""

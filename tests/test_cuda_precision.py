@@ -1,0 +1,60 @@
+"""Which products HSIC of float32 tensors on a GPU are made with: what the user set in torch, by any name."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+# What a user runs, and whether TF32 is allowed then.
+SETTINGS = {
+    "pass": False,
+    "matmul.allow_tf32 = True": True,
+    "torch.set_float32_matmul_precision('high')": True,
+}
+if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9
+    SETTINGS |= {
+        "matmul.fp32_precision = 'tf32'": True,
+        "matmul.fp32_precision = 'ieee'": False,
+        "torch.backends.fp32_precision = 'tf32'": True,
+        "torch.backends.fp32_precision = 'ieee'": False,
+        "torch.backends.fp32_precision = 'tf32'; matmul.fp32_precision = 'ieee'": False,
+        "matmul.allow_tf32 = True; matmul.fp32_precision = 'ieee'": False,
+        "matmul.allow_tf32 = True; torch.backends.fp32_precision = 'ieee'": True,
+    }
+
+# In place of the kernels, notes what launches are asked for. Settings last as long as a process.
+SOURCE = """
+import os, sys, types, warnings
+import torch, gramless
+from gramless import _arrays
+from gramless._arrays import cuda_status
+from gramless.torch._framework import TorchFramework
+
+seen = []
+def launch(place, *arguments):
+    seen.extend(x for x in arguments if isinstance(x, bool))
+cuda_status._module = types.SimpleNamespace(hsic=launch, hsic_matrix=launch, hsic_grad=launch)
+_arrays.TENSOR_DEVICES = frozenset(["cpu"])
+TorchFramework.stream = lambda self, device: 0
+TorchFramework._on = lambda self, device: torch.device("cpu")
+matmul = torch.backends.cuda.matmul
+x = torch.zeros(8, 3, requires_grad=True)
+gramless.hsic(x.detach(), x.detach())
+for setting in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        warnings.simplefilter("ignore")  # torch's own, on its older name
+        exec(setting)
+        seen.clear()
+        gramless.cka(x, x.detach()).backward()
+        gramless.cka_matrix([x.detach(), x.detach()])
+        assert len(seen) == 6, seen  # `unbiased` and `allow_tf32` of three launches
+        print(setting, "->", *seen[1::2], flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, setting
+"""
+
+
+def test_what_the_user_set_in_torch_is_respected(run_script):
+    said = run_script(SOURCE, *SETTINGS, timeout=240).splitlines()
+    assert said == [f"{setting} -> {allowed} {allowed} {allowed}" for setting, allowed in SETTINGS.items()]
