@@ -60,7 +60,7 @@ def machine(monkeypatch):
     """Makes this a machine with such a module: a function of what its `devices` returns, or of its error."""
     monkeypatch.setattr(status, "_module", None)
 
-    def of(found):
+    def of(found, architectures="80 90a-real"):
         if isinstance(found, ImportError):
 
             def load(name):
@@ -68,7 +68,8 @@ def machine(monkeypatch):
 
             monkeypatch.setattr(status, "import_module", load)
         else:
-            monkeypatch.setattr(status, "import_module", lambda name: SimpleNamespace(devices=lambda: found))
+            module = SimpleNamespace(devices=lambda: found, architectures=architectures)
+            monkeypatch.setattr(status, "import_module", lambda name: module)
 
     return of
 
@@ -121,11 +122,34 @@ def test_a_usable_machine_shows_its_devices(machine, monkeypatch):
     assert found
     assert (found.built, found.toolkit, found.driver, found.reason) == (True, "13.0", "13.1", None)
     assert found.devices[0] == gramless.CudaDevice("NVIDIA H100", (9, 0), 80 * 10**9, None)
-    assert info.facts()["cuda"] == "13.0, driver of 13.1, on NVIDIA H100 (80 GB), NVIDIA T4 (16 GB)"
-    monkeypatch.setenv("GRAMLESS_HOPPER", "1")
-    assert info.facts()["cuda"].endswith("(GRAMLESS_HOPPER=1)")
+    assert found.architectures == ("80", "90a-real")
+    assert info.facts()["cuda"] == (
+        "13.0, driver of 13.1, on NVIDIA H100 (80 GB), NVIDIA T4 (16 GB); not verified on a GPU"
+    )
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.built = False
+
+
+HOPPER = {
+    "80 90a-real": "the kernels of GRAMLESS_HOPPER=1 are unverified: no GPU has run them",
+    "80": "GRAMLESS_HOPPER=1 changes nothing, because this build has no code for 90a, only for 80",
+    "90-real 100f-real": "GRAMLESS_HOPPER=1 changes nothing, because this build has no code for 90a, "
+    "only for 90-real, 100f-real",
+}
+
+
+@pytest.mark.parametrize("architectures", HOPPER)
+def test_the_status_says_which_kernels_hopper_gives(machine, monkeypatch, architectures):
+    machine((13010, 13000, [GPU], ""), architectures)
+    assert gramless.cuda_status().notes == (HOPPER[architectures],)
+    monkeypatch.setenv("GRAMLESS_HOPPER", "1")
+    assert info.facts()["cuda"].endswith(f"(GRAMLESS_HOPPER=1: {HOPPER[architectures]})")
+
+
+def test_other_devices_and_unusable_ones_have_no_notes(machine):
+    for found in ((13010, 13000, [("NVIDIA A100", 8, 0, 1, None)], ""), (0, 13000, [GPU], "")):
+        machine(found, "80")
+        assert gramless.cuda_status().notes == ()
 
 
 def test_arrays_of_the_cpu_never_load_the_module(run_script):

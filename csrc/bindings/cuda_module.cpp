@@ -36,6 +36,7 @@ py::tuple devices() {
 PYBIND11_MODULE(GRAMLESS_CUDA_MODULE, module) {
   module.doc() = "CUDA operations of gramless. Not a public interface: use the functions of the package.";
   module.def("devices", gramless::devices);
+  module.attr("architectures") = GRAMLESS_CUDA_ARCHITECTURES;  // that there is code for, apart by spaces
   gramless::bind_cuda_hsic(module);
   gramless::bind_cuda_contrast(module);
   gramless::bind_cuda_distillation(module);

@@ -8,6 +8,7 @@ _Distilled = tuple[_Matrix, _Matrix, _Matrix, _Matrix | None]
 
 contrast_saved_arrays: int
 distill_saved_arrays: int
+architectures: str
 
 def devices() -> tuple[int, int, list[tuple[str, int, int, int, str | None]], str]: ...
 def hsic(

@@ -29,6 +29,19 @@ class CudaStatus:
     driver: str | None  # the newest CUDA version the driver knows
     devices: tuple[CudaDevice, ...]
     reason: str | None
+    architectures: tuple[str, ...] = ()  # that this build has code for, as CMake writes them
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user of this build should know, a sentence each: which kernels `GRAMLESS_HOPPER=1` gives."""
+        if self.reason is not None or not any(d.compute_capability == (9, 0) for d in self.devices):
+            return ()
+        if not any(architecture.startswith("90a") for architecture in self.architectures):
+            return (
+                "GRAMLESS_HOPPER=1 changes nothing, because this build has no code for 90a, only for "
+                f"{', '.join(self.architectures) or 'unknown architectures'}",
+            )
+        return ("the kernels of GRAMLESS_HOPPER=1 are unverified: no GPU has run them",)
 
     def __bool__(self) -> bool:
         return self.reason is None
@@ -53,7 +66,8 @@ def cuda_status() -> CudaStatus:
     driver, runtime, found, failure = module.devices()
     devices = tuple(CudaDevice(name, (major, minor), *more) for name, major, minor, *more in found)
     reason = _why_not_usable(driver, runtime, devices, failure)
-    return CudaStatus(True, _version(runtime), _version(driver) if driver else None, devices, reason)
+    versions = _version(runtime), _version(driver) if driver else None
+    return CudaStatus(True, *versions, devices, reason, tuple(module.architectures.split()))
 
 
 def cuda_module(function: str) -> Any:

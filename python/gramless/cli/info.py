@@ -46,9 +46,8 @@ def _cuda() -> str:
     devices = ", ".join(f"{device.name} ({device.memory_bytes / 1e9:.0f} GB)" for device in status.devices)
     hopper = any(device.compute_capability == (9, 0) for device in status.devices)
     setting = os.environ.get("GRAMLESS_HOPPER") if hopper else None
-    return f"{status.toolkit}, driver of {status.driver}, on {devices}" + (
-        f" (GRAMLESS_HOPPER={setting})" if setting else ""
-    )
+    said = f"{status.toolkit}, driver of {status.driver}, on {devices}; not verified on a GPU"
+    return said + (f" (GRAMLESS_HOPPER={setting}: {'; '.join(status.notes)})" if setting else "")
 
 
 def _threads() -> str:
