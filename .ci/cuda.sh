@@ -50,4 +50,5 @@ if ! command -v nvcc >/dev/null; then
   echo 'SKIPPED: there is no nvcc, so no kernel was compiled for a GPU'
   exit
 fi
-.ci/cuda_code.py
+.ci/cuda_code.py --objects build/cuda_code
+python -m benchmarks.machine_code --objects build/cuda_code --check # what the kernels that take the time cost
