@@ -47,10 +47,22 @@ def test_exact_median_stores_no_matrix(peak_megabytes):
     assert peak_megabytes("x, = inputs(20_000, 8)", "gramless.median_distance(x)") < 40
 
 
-def test_sweep_stores_tiles_alone(peak_megabytes):
+@pytest.mark.parametrize("limit", [0, 2**27])
+def test_sweep_stores_tiles_alone(peak_megabytes, limit):
     """Twelve layers of n x n would be 1200 MB, their copies in float64 as much as themselves."""
-    setup = "xs = inputs(5000, 24, 12)"
-    assert peak_megabytes(setup, "gramless.cka_matrix(xs, kernel='rbf')") < 60
+    setup = f"gramless.set_workspace_limit({limit})\nxs = inputs(5000, 24, 12)"
+    assert peak_megabytes(setup, "gramless.cka_matrix(xs, kernel='rbf')") < 60 + limit / 1e6
+
+
+@pytest.mark.parametrize("call", ["cka(x, y, kernel='rbf')", "hsic(x, y, kernel=gramless.Laplace())"])
+def test_a_median_keeps_no_more_than_it_may(peak_megabytes, call):
+    """Half of n x n is 145 MB for each layer: there is room for neither, for one or for both."""
+    needs = {}
+    for limit in (0, 200 << 20, 320 << 20):
+        setup = f"gramless.set_workspace_limit({limit})\nx, y = inputs(8192, 8, 2)"
+        needs[limit] = peak_megabytes(setup, f"gramless.{call}")
+        assert needs[limit] < 40 + limit / 1e6
+    assert needs[0] + 100 < needs[200 << 20] < needs[320 << 20] - 100
 
 
 def test_linear_in_feature_space_copies_nothing(peak_megabytes):
@@ -137,3 +149,23 @@ def test_a_hundred_thousand_rows_in_150_megabytes(peak_megabytes, kernel):
     )
     print(f"{kernel}: {peak:.0f} MB above the inputs")
     assert peak < 150
+
+
+WITHOUT_ROOM = """
+import resource, sys
+import numpy as np
+import gramless
+x = np.random.default_rng(0).standard_normal((6000, 4), dtype=np.float32)
+gramless.cka(x[:50], x[:50], kernel="rbf")
+with open("/proc/self/statm") as file:
+    data = int(file.read().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (data + (60 << 20),) * 2)
+print(repr(float(gramless.cka(x, x[::-1], kernel="rbf"))))
+"""
+
+
+def test_a_median_does_without_room_that_the_system_refuses(run_script):
+    """Two layers would keep 145 MB."""
+    x = np.random.default_rng(0).standard_normal((6000, 4), dtype=np.float32)
+    printed = run_script(WITHOUT_ROOM, GRAMLESS_NUM_THREADS="2")
+    assert float(printed) == gramless.cka(x, x[::-1], kernel="rbf")

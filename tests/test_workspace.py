@@ -143,7 +143,7 @@ def test_a_checkpointed_loss_has_its_gradients(generator):
 
 
 def test_limits_are_checked(limit):
-    assert gl.get_workspace_limit() == 256 << 20
+    assert gl.get_workspace_limit() == 320 << 20
     gl.set_workspace_limit(np.int64(5))
     assert gl.get_workspace_limit() == 5
     with pytest.raises(TypeError, match=r"set_workspace_limit: size must be an integer or None but is 1\.5"):
@@ -161,3 +161,38 @@ def test_a_pair_is_the_same_whether_its_packed_rows_are_kept_or_not(generator, l
     assert abs(kept - gl.reference.cka(x.astype(float), y.astype(float), kernel=kernel)) <= 1e-6
     gl.set_workspace_limit(0)
     assert gl.cka(x, y, kernel=kernel) == kept
+
+
+MEDIANS = {
+    "cka": lambda x, y: gl.cka(x, y, kernel="rbf"),
+    "a biased hsic": lambda x, y: gl.hsic(x, y, kernel=gl.RBF(scale=0.5), estimator="biased"),
+    "with the diagonal": lambda x, y: gl.hsic(x, y, kernel=gl.RBF(include_diagonal=True)),
+    "laplace": lambda x, y: gl.cka(x, y, kernel=gl.Laplace()),
+    "one layer alone": lambda x, y: gl.cka_matrix([x], kernel="rbf"),
+    "cka_matrix": lambda x, y: gl.cka_matrix([x, y[:, :9], x[:, ::2]], [y, x], kernel="rbf"),
+    "mixed kernels": lambda x, y: gl.hsic(x, y, kernel=gl.RBF(median_rows=50)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [5, 192, 230, 800])
+@pytest.mark.parametrize("call", MEDIANS)
+def test_a_median_is_the_same_whether_its_dot_products_are_kept_or_not(
+    call, n, dtype, generator, limit, backend
+):
+    x, y = views(generator, n, 40, dtype)
+    kept = MEDIANS[call](x, y)
+    for few in (0, 4 * n * n, 6 * n * n):  # room for none, and for some layers
+        gl.set_workspace_limit(few)
+        assert np.array_equal(MEDIANS[call](x, y), kept, equal_nan=True)
+
+
+def test_a_median_in_torch_is_the_same_whether_its_dot_products_are_kept_or_not(generator, limit):
+    def gradients():
+        a, b = (torch.from_numpy(x).requires_grad_() for x in views(np.random.default_rng(3), 250, 12))
+        gl.cka(a, b, kernel="rbf").backward()
+        return a.grad, b.grad
+
+    kept = gradients()
+    gl.set_workspace_limit(0)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(kept, gradients(), strict=True))

@@ -7,6 +7,10 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #ifndef GRAMLESS_ISA
 #error "compile with -DGRAMLESS_ISA=<name>: the namespace of this ISA's code"
 #endif
@@ -100,6 +104,50 @@ struct Bundle {
     return of([&](int p) { return least > a.parts[p] ? least : a.parts[p]; });
   }
 };
+
+// Stores the lanes of nonnegative values from `first` to `last`, given by their bits, side by side, and returns how
+// many. Writes a whole vector at most.
+template <class T>
+GRAMLESS_INLINE int store_between(T* to, Vector<T> values, Bits<T> first, Bits<T> last) {
+#if defined(__AVX512F__)
+  if constexpr (vector_bytes == 64 && sizeof(T) == 4) {
+    const __m512i above = _mm512_sub_epi32(reinterpret_cast<__m512i>(values), _mm512_set1_epi32(first));
+    const __mmask16 inside = _mm512_cmple_epu32_mask(above, _mm512_set1_epi32(last - first));
+    store(to, _mm512_maskz_compress_ps(inside, values));  // compressing into memory is microcode on Zen 4
+    return __builtin_popcount(inside);
+  } else if constexpr (vector_bytes == 64) {
+    const __m512i above = _mm512_sub_epi64(reinterpret_cast<__m512i>(values), _mm512_set1_epi64(first));
+    const __mmask8 inside = _mm512_cmple_epu64_mask(above, _mm512_set1_epi64(last - first));
+    store(to, _mm512_maskz_compress_pd(inside, values));
+    return __builtin_popcount(inside);
+  }
+#endif
+  const auto bits = reinterpret_cast<Vector<Bits<T>>>(values);
+  const Vector<Bits<T>> inside = (bits >= first) & (bits <= last);
+  Bits<T> some = 0;
+  for (int lane = 0; lane < lanes<T>; lane++) some |= inside[lane];
+  if (some == 0) return 0;
+  int count = 0;
+  for (int lane = 0; lane < lanes<T>; lane++) {  // no branch: most would be mispredicted
+    to[count] = values[lane];
+    count -= static_cast<int>(inside[lane]);  // a true lane is -1
+  }
+  return count;
+}
+
+// counts[lane]++ where a[lane] < b.
+template <class T>
+GRAMLESS_INLINE void count_less(Vector<Bits<T>>& counts, Vector<T> a, Vector<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (vector_bytes == 64 && sizeof(T) == 4) {  // one instruction on the mask, of which GCC makes three
+    const auto before = reinterpret_cast<__m512i>(counts);
+    counts = reinterpret_cast<Vector<Bits<T>>>(
+        _mm512_mask_sub_epi32(before, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), before, _mm512_set1_epi32(-1)));
+    return;
+  }
+#endif
+  counts -= a < b;  // a true lane is -1
+}
 
 // 0, 1, 2, ... in the lanes.
 template <class T>

@@ -41,6 +41,7 @@ struct Tile {
   int rows = 0, cols = 0;
   int stride = 0;
   bool diagonal = false;  // its rows are its columns: only entries right of the diagonal count
+  bool far = false;       // its memory is in no cache
 
   T* row(int i) const { return values + static_cast<std::ptrdiff_t>(i) * stride; }
 };

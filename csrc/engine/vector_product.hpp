@@ -92,6 +92,13 @@ struct VectorProduct {
   }
   static constexpr std::int64_t panel_values = std::int64_t{TileShape<T>::micro_cols} * TileShape<T>::depth;
 
+  // A register tile that will be written: stores that wait for memory hold up all stores behind them.
+  GRAMLESS_INLINE static void fetch_to_write(const Tile<T>& tile, int i, int j) {
+    constexpr int line = 64 / sizeof(T);
+    for (int r = i; r < std::min(i + TileShape<T>::micro_rows, tile.rows); r++)
+      for (int c = 0; c < TileShape<T>::micro_cols; c += line) __builtin_prefetch(tile.row(r) + j + c, 1);
+  }
+
   // One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it
   // are left out.
   template <class Finish, class Rows>
@@ -101,6 +108,7 @@ struct VectorProduct {
     const int rows = tile.diagonal ? std::min(tile.rows, j + Shape::micro_cols) : tile.rows;
     for (int i = 0; i < rows; i += Shape::micro_rows) {
       next.fetch(i / Shape::micro_rows, (rows + Shape::micro_rows - 1) / Shape::micro_rows);
+      if (tile.far && chunk.first) fetch_to_write(tile, i + Shape::micro_rows, j);
       micro_tile(slivers + static_cast<std::ptrdiff_t>(i) * chunk.depth, panel, chunk.depth, tile.row(i) + j,
                  tile.stride, chunk.first, unfinished);
       unfinished = {};

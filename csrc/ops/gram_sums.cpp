@@ -25,6 +25,7 @@ class GramWalk {
         tile_rows_(static_cast<int>(std::min<std::int64_t>(rows_, gramless::tile_rows(rows_, sizeof(T))))),
         tile_values_(tile_values<T>(tile_rows_, tile_rows_)) {
     for (std::int64_t l = 0; l < layers_; l++) {
+      if (task.layers[l].dots) continue;  // its rows are not packed
       max_depth_ = std::max(max_depth_, task.layers[l].x.cols);
       total_depth_ += task.layers[l].x.cols;
       kept_values_ += Product<T>::packed_values(tile_rows_, task.layers[l].x.cols);
@@ -54,7 +55,7 @@ class GramWalk {
     walk(
         plan,
         [&](std::int64_t t, char* memory, char* answer, Worker& worker) {
-          compute(tiles[first + t], memory, answer, worker);
+          compute(first + t, tiles[first + t], memory, answer, worker);
         },
         [&](std::int64_t t, const char* answer) {
           merge(tiles[first + t], const_cast<char*>(answer));
@@ -111,12 +112,12 @@ class GramWalk {
     T* slivers = thread.slivers;
     for (std::int64_t l = 0; l < layers_; l++) {
       thread.packed[l] = {slivers, thread.panel, keep_rows_, -1};
-      if (keep_rows_) slivers += Product<T>::packed_values(tile_rows_, task_.layers[l].x.cols);
+      if (keep_rows_ && !task_.layers[l].dots) slivers += Product<T>::packed_values(tile_rows_, task_.layers[l].x.cols);
     }
     return thread;
   }
 
-  void compute(TilePosition at, char* memory, char* answer, Worker& worker) const {
+  void compute(std::int64_t tile_number, TilePosition at, char* memory, char* answer, Worker& worker) const {
     const Thread thread = enter(memory);
     Layout layout(answer);
     const Partial partial = lay_out_partial(layout);
@@ -126,13 +127,15 @@ class GramWalk {
     for (std::int64_t l = 0; l < layers_; l++) {
       if (worker.stopped()) return;
       tile.values = thread.values + l * tile_values_;
-      evaluate(l, at, thread, partial, tile);
+      const T* const dots = static_cast<const T*>(task_.layers[l].dots);
+      evaluate(l, at, thread, partial, tile, dots ? dots + tile_number * tile_values_ : nullptr);
     }
     multiply_layers(thread.values, std::int64_t{tile.rows} * tile.stride, partial);
   }
 
+  // dots: where the tile's dot products are known.
   void evaluate(std::int64_t l, TilePosition at, const Thread& thread, const Partial& partial,
-                const Tile<T>& tile) const {
+                const Tile<T>& tile, const T* dots) const {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows = centered_rows<T>(layer);
     const GroupBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
@@ -140,12 +143,15 @@ class GramWalk {
     const T* column_stats = stats(layer, column_block, thread.stats + stats_length);
     const bool of_root = is_of_root(layer.kernel);
     if (of_root) {
-      dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile);
+      if (dots)
+        std::copy_n(dots, std::int64_t{tile.rows} * tile.stride, tile.values);
+      else
+        dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile);
       measure_distances(layer.x, row_block.first, column_block.first, tile, row_stats, column_stats);
     }
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
-      KernelSums sums(tile, kernel, row_stats, column_stats);
-      if (of_root)
+      KernelSums sums(tile, kernel, row_stats, column_stats, of_root ? nullptr : dots);
+      if (of_root || dots)
         sums.add_all();
       else
         dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile, sums);

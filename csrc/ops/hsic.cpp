@@ -1,9 +1,11 @@
 #include "ops/hsic.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "ops/far_rows.hpp"
 #include "ops/hsic_problem.hpp"
+#include "support/workspace.hpp"
 
 namespace gramless {
 namespace {
@@ -78,8 +80,33 @@ std::int64_t bandwidths_wanted(std::span<const LayerInput> xs, std::span<const L
   return std::count_if(xs.begin(), xs.end(), wants_median) + std::count_if(ys.begin(), ys.end(), wants_median);
 }
 
+// Room for the dot products of layers whose median is wanted, of as many as fit into the workspace: what the median's
+// pass leaves there need not be multiplied again.
+class DotsRoom {
+ public:
+  DotsRoom(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
+           const Execution& execution)
+      : bytes_(ops.layer_dots_bytes(xs[0].x.rows, execution.compute)) {
+    if (bytes_ == 0) return;
+    const auto wanted = static_cast<std::size_t>(bandwidths_wanted(xs, ys));
+    count_ = std::min(wanted, workspace_limit() / bytes_);
+    try {
+      memory_ = Workspace(count_ * bytes_);
+    } catch (const std::bad_alloc&) {  // it can do without
+    }
+    if (memory_.data() == nullptr) count_ = 0;
+  }
+
+  // That of another layer, or null.
+  void* next() { return taken_ < count_ ? memory_.data() + bytes_ * taken_++ : nullptr; }
+
+ private:
+  std::size_t bytes_, count_ = 0, taken_ = 0;
+  Workspace memory_;
+};
+
 std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
-                                    const Execution& execution, Stages& stages) {
+                                    const Execution& execution, Stages& stages, DotsRoom* room = nullptr) {
   std::vector<Representation> layers;
   layers.reserve(xs.size() + ys.size());
   Execution staged = execution;
@@ -87,6 +114,7 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
     for (const LayerInput& input : inputs) {
       if (wants_median(input)) staged.monitor = stages.next();
       layers.emplace_back(input.x, ops, staged);
+      if (room && wants_median(input)) layers.back().keep_dots(room->next());
       layers.back().resolve(input.kernel, staged);
     }
   return layers;
@@ -116,7 +144,8 @@ HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerIn
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
                        const OpTable& ops, const Execution& execution) {
   Stages stages(execution.monitor, bandwidths_wanted(xs, ys));
-  std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages);
+  DotsRoom room(xs, ys, ops, execution);
+  std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages, &room);
   const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
   HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features);
   Execution main = execution;

@@ -15,6 +15,8 @@ void pair_distances(const LayerView& layer, const Execution& execution, const st
 void gram_sums(const GramSumsTask& task, const Execution& execution);
 void covariance_sums(const CovarianceSumsTask& task, const Execution& execution);
 void count_distances(const DistanceCountsTask& task, const Execution& execution);
+void collect_distances(const CollectDistancesTask& task, const Execution& execution);
+std::size_t layer_dots_bytes(std::int64_t rows, Compute compute);
 void kernel_grad(const KernelGradTask& task, const Execution& execution);
 void finish_kernel_grad(const FinishKernelGradTask& task, const Execution& execution);
 void unit_rows(const UnitRowsTask& task, const Execution& execution);

@@ -36,6 +36,8 @@ struct LayerView {
   const void* row_stats = nullptr;  // (n), padded by stat_padding: |x_i - mean|^2, half of it for RBF
   Kernel kernel;
   double shift = 0;  // subtracted from every kernel value: HSIC does not change, float32 sums keep their digits
+  // The dot products of all tiles i <= j, layer_dots_bytes, where a pass of the median leaves them; null: nowhere.
+  void* dots = nullptr;
 };
 constexpr std::int64_t stat_padding = 64;
 
@@ -68,16 +70,31 @@ struct CovarianceSumsTask {
   Parts parts;
 };
 
-// How many of the squared distances between rows i < j fall where. A nonnegative float's bits order as the float does.
+// One pass over the squared distances between rows i < j. A nonnegative float's bits order as the float does.
+struct DistancePass {
+  LayerView layer;       // row_stats: |x_i|^2
+  bool dots_known;       // layer.dots, if any, are read, and not written
+  std::uint64_t first;   // bits of the first distance looked at
+  std::uint64_t* below;  // distances before it
+  std::uint64_t* nans;
+};
+
+// How many of them fall where. Counts are added to what is there.
 struct DistanceCountsTask {
-  LayerView layer;      // row_stats: |x_i|^2
-  double noise;         // times |x_i|^2 + |x_j|^2: distances up to it count as 0
-  std::uint64_t first;  // bits of the first distance counted
-  int shift;            // a bin is 2^shift neighbouring floats
+  DistancePass pass;
+  double noise;  // times |x_i|^2 + |x_j|^2: distances up to it count as 0
+  int shift;     // a bin is 2^shift neighbouring floats
   std::int64_t bins;
   std::uint64_t* counts;  // (bins)
-  std::uint64_t* below;   // distances before the first bin
-  std::uint64_t* nans;
+};
+
+// Those from the first to the last one, in no fixed order.
+struct CollectDistancesTask {
+  DistancePass pass;
+  std::uint64_t last;  // bits
+  void* values;        // (capacity) of the compute type
+  std::uint64_t capacity;
+  std::uint64_t* inside;  // how many there are, whatever the capacity
 };
 
 // d_x of a loss whose derivative by layer a's kernel value of rows i != j is
@@ -115,6 +132,8 @@ struct OpTable {
   void (*gram_sums)(const GramSumsTask& task, const Execution& execution);
   void (*covariance_sums)(const CovarianceSumsTask& task, const Execution& execution);
   void (*count_distances)(const DistanceCountsTask& task, const Execution& execution);
+  void (*collect_distances)(const CollectDistancesTask& task, const Execution& execution);
+  std::size_t (*layer_dots_bytes)(std::int64_t rows, Compute compute);  // 0: none are kept
   void (*kernel_grad)(const KernelGradTask& task, const Execution& execution);
   void (*finish_kernel_grad)(const FinishKernelGradTask& task, const Execution& execution);
   void (*unit_rows)(const UnitRowsTask& task, const Execution& execution);

@@ -99,6 +99,7 @@ LayerView Representation::view() const {
   view.row_stats = row_stats_.data();
   view.kernel = kernel_;
   view.shift = shift_;
+  view.dots = dots_;
   return view;
 }
 
@@ -273,6 +274,8 @@ double Representation::median_distance(bool include_diagonal, std::optional<std:
     layer.x.row_index = rows.data();
     layer.x.rows = *median_rows;
     gather(norms, rows, compute_);
+  } else {
+    layer.dots = dots_ = dots_room_;
   }
   const double largest = largest_number(norms_);
   const Median median = median_of_distances(layer, include_diagonal, largest, *ops_, execution);

@@ -16,6 +16,8 @@ class Representation {
   void resolve(const KernelSpec& spec, const Execution& execution);  // fixes kernel, row_stats and shift
   double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
   double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to the same bits
+  // Room for the layer's dot products, OpTable::layer_dots_bytes: a median of all rows leaves them there for `view`.
+  void keep_dots(void* room) { dots_room_ = room; }
 
   LayerView view() const;
   // Tiles hold kernel values as k / unit - shift; diagonal(i) is that of k(x_i, x_i).
@@ -67,6 +69,7 @@ class Representation {
   std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
   Kernel kernel_ = Linear{};
   double shift_ = 0, tied_ = 0;
+  void *dots_room_ = nullptr, *dots_ = nullptr;
 };
 
 }  // namespace gramless

@@ -1,32 +1,26 @@
 // Reduction of one layer's tile: dot products become kernel values, in place, and their row and column sums.
 #pragma once
 
-#include "engine/tile.hpp"
+#include "engine/owned.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
-
-namespace detail {
-
-// Lanes that hold a pair this tile owns: inside the matrix and, on the diagonal, right of it.
-template <class T>
-GRAMLESS_INLINE Vector<T> keep_owned(Vector<T> value, int first_column, int row, const Tile<T>& tile) {
-  using Mask = Vector<Bits<T>>;
-  const Mask column = lane_numbers<T>() + static_cast<Bits<T>>(first_column);
-  Mask owned = column < static_cast<Bits<T>>(tile.cols);
-  if (tile.diagonal) owned &= column > static_cast<Bits<T>>(row);
-  return owned ? value : Vector<T>{};
-}
-
-}  // namespace detail
 
 // Replaces dot products by kernel values, a register tile at a time, and what the tile does not own by 0. Sums are of
 // those values: float32 within a tile's row or column, float64 outside.
 template <class T, class Kernel>
 class KernelSums {
  public:
-  KernelSums(const Tile<T>& tile, const Kernel& kernel, const T* row_stats, const T* column_stats)
-      : tile_(tile), kernel_(kernel), row_stats_(row_stats), column_stats_(column_stats) {}
+  static constexpr bool reads_owned_only = true;  // but for what is computed and left out
+
+  // dots: where the dot products lie, as the tile does, if not in it.
+  KernelSums(const Tile<T>& tile, const Kernel& kernel, const T* row_stats, const T* column_stats,
+             const T* dots = nullptr)
+      : tile_(tile),
+        kernel_(kernel),
+        row_stats_(row_stats),
+        column_stats_(column_stats),
+        dots_(dots ? dots : tile.values) {}
 
   // Rows of a whole register tile that wait to be finished a vector at a time (engine/vector_product.hpp).
   struct UnfinishedRows {
@@ -59,12 +53,7 @@ class KernelSums {
     }
   };
 
-  // Whether all of the register tile at (i, j) is owned.
-  bool whole(int i, int j) const {
-    using Shape = TileShape<T>;
-    return i + Shape::micro_rows <= tile_.rows && j + Shape::micro_cols <= tile_.cols &&
-           !(tile_.diagonal && j < i + Shape::micro_rows);
-  }
+  bool whole(int i, int j) const { return owns_all(tile_, i, j); }
 
   UnfinishedRows unfinished_rows(int i, int j) {
     return {TileShape<T>::micro_rows, kernel_,           tile_.row(i) + j, tile_.stride,
@@ -78,17 +67,10 @@ class KernelSums {
       add(i, Shape::micro_rows, j, [](Vector<T> value, int, int) { return value; });
     else
       add(i, std::min(Shape::micro_rows, tile_.rows - i), j,
-          [this](Vector<T> value, int column, int row) { return detail::keep_owned(value, column, row, tile_); });
+          [this](Vector<T> value, int column, int row) { return keep_owned(value, column, row, tile_); });
   }
 
-  // All register tiles with an entry that is owned.
-  void add_all() {
-    using Shape = TileShape<T>;
-    for (int j = 0; j < tile_.cols; j += Shape::micro_cols)
-      for (int i = 0; i < (tile_.diagonal ? std::min(tile_.rows, j + Shape::micro_cols) : tile_.rows);
-           i += Shape::micro_rows)
-        (*this)(i, j);
-  }
+  void add_all() { for_register_tiles(tile_, *this, dots_); }
 
   void finish(double* row_sums, double* column_sums) {
     if (tile_.diagonal)
@@ -125,8 +107,9 @@ class KernelSums {
     using Values = Bundle<T, Rows * vectors>;
     T* const first = tile_.row(i) + j;
     const std::ptrdiff_t stride = tile_.stride;
+    const T* const first_dot = dots_ + (first - tile_.values);
     const Values dots =
-        Values::of([&](int p) { return load<Vector<T>>(first + p / vectors * stride + p % vectors * width); });
+        Values::of([&](int p) { return load<Vector<T>>(first_dot + p / vectors * stride + p % vectors * width); });
     const Values row_stats = Values::of([&](int p) { return splat(row_stats_[i + p / vectors]); });
     const Values column_stats = Values::of([&](int p) { return stats[p % vectors]; });
     const Values values = kernel(dots, row_stats, column_stats);
@@ -142,7 +125,7 @@ class KernelSums {
 
   const Tile<T>& tile_;
   const Kernel kernel_;
-  const T *row_stats_, *column_stats_;
+  const T *row_stats_, *column_stats_, *dots_;
   Vector<T> rows_[TileShape<T>::rows] = {}, columns_[TileShape<T>::rows / width] = {};
 };
 

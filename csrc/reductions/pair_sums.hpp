@@ -121,7 +121,7 @@ class PairSums {
     using One = Bundle<float, 1>;
     const One value = kernels_[layer](One{dots}, One{splat(row_stats_[layer][row])},
                                       One{load<Values>(column_stats_[layer] + column)});
-    return detail::keep_owned(value.parts[0], column, row, tile_);
+    return keep_owned(value.parts[0], column, row, tile_);
   }
 
   GRAMLESS_INLINE void add_products(Values first, Values both, Values second) {

@@ -12,7 +12,7 @@ struct Spare {
   std::size_t bytes;
 };
 
-std::atomic<std::size_t> limit{std::size_t{256} << 20};
+std::atomic<std::size_t> limit{std::size_t{320} << 20};
 std::atomic<Spare*> kept{nullptr};  // exchanged whole: no lock that a fork could leave locked
 
 std::unique_ptr<Spare> exchange_spare(std::unique_ptr<Spare> spare) {

@@ -66,7 +66,7 @@ def hsic(
         kernel_y, if given, is the kernel of y.
     x, y: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays of
     a GPU, such as cupy's, in a floating-point dtype; read in place, computed in float64 if either is float64
-    or a wide integer, else in float32. No n x n memory.
+    or a wide integer, else in float32. No n x n memory beyond the workspace (`set_workspace_limit`).
 
     Returns a float, or for tensors and arrays of a GPU a 0-d one, where they live. NaN and inf in the data
     propagate. Raises ValueError where shapes or options do not fit and TypeError where types do not.
@@ -116,7 +116,7 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
 
     sqrt(median over i != j of |x_i - x_j|^2); an even count averages the middle two squares. It is the
     bandwidth of `RBF()`. include_diagonal=True takes the median over all n^2 pairs, the n zeros included, as
-    the code published with Kornblith et al. (2019) does. The squared distances are counted, not stored.
+    the code published with Kornblith et al. (2019) does. The squared distances are counted; few are stored.
 
     Where more than half of the distances are 0 up to rounding, at most 16 units of it in |x_i|^2 + |x_j|^2 of
     the centred rows, the median is that of the others: a bandwidth of 0 compares nothing. That is said in one

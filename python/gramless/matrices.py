@@ -35,7 +35,8 @@ def hsic_matrix(
 
     xs, ys: sequences of (n, d) arrays, d as each layer has it; ys=None compares xs with itself. Every layer's
     Gram tile is computed once and the tiles' inner products give all pairs; narrow linear layers are compared
-    in feature space instead, whichever costs less. Memory: O(n + tiles) per layer, never n x n.
+    in feature space instead, whichever costs less. Memory: O(n + tiles) per layer and a
+    workspace (`set_workspace_limit`), never n x n.
     progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
     checkpoint: a file that is kept up to date; killed at any moment, the same call goes on from there. The
         file of other layers, another kernel or version is refused; a finished one gives the answer at once.

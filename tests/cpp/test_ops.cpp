@@ -9,6 +9,7 @@
 #include "check.hpp"
 #include "matrices.hpp"
 #include "naive_hsic.hpp"
+#include "support/workspace.hpp"
 #include "tables.hpp"
 
 namespace gramless {
@@ -162,6 +163,80 @@ TEST(the_median_is_that_of_all_sorted_distances) {
       }
 }
 
+// What calls asked of a table.
+struct Passes {
+  int multiplied = 0, read = 0, layers_known = 0;  // passes over distances, with products or without; layers of sums
+};
+Passes passes;
+const OpTable* watched = nullptr;
+
+void add(const DistancePass& pass) { (pass.dots_known ? passes.read : passes.multiplied)++; }
+
+// The table, with its passes counted.
+OpTable watch(const OpTable& ops) {
+  watched = &ops;
+  passes = {};
+  OpTable table = ops;
+  table.count_distances = [](const DistanceCountsTask& task, const Execution& how) {
+    add(task.pass);
+    watched->count_distances(task, how);
+  };
+  table.collect_distances = [](const CollectDistancesTask& task, const Execution& how) {
+    add(task.pass);
+    watched->collect_distances(task, how);
+  };
+  table.gram_sums = [](const GramSumsTask& task, const Execution& how) {
+    for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++)
+      passes.layers_known += task.layers[l].dots != nullptr;
+    watched->gram_sums(task, how);
+  };
+  return table;
+}
+
+// Sets the limit of the workspace for as long as it lives.
+class Limit {
+ public:
+  explicit Limit(std::size_t bytes) : before_(workspace_limit()) { set_workspace_limit(bytes); }
+  ~Limit() { set_workspace_limit(before_); }
+
+ private:
+  std::size_t before_;
+};
+
+TEST(dot_products_of_a_median_are_read_again_where_they_fit) {
+  KernelSpec median;
+  median.formula = Rbf{};
+  for (const std::int64_t n : {40, 193, 700})
+    for (const Dtype dtype : {Dtype::float32, Dtype::float64}) {
+      const Problem problem({n, {300, 40}, {200}}, dtype, median, Estimator::unbiased);
+      for (const OpTable* ops : tables()) {
+        const std::size_t bytes = ops->layer_dots_bytes(n, execution(dtype, 1).compute);
+        const int kept = bytes == 0 ? 0 : 1;  // of each layer for which there is room
+        const auto run = [&](std::size_t limit) {
+          const Limit of_test(limit);
+          return problem.run(watch(*ops), Space::gram, 2);
+        };
+        const HsicValues anew = run(0);
+        CHECK(passes.multiplied == 3 && passes.read == 0 && passes.layers_known == 0);
+        for (const int layers : {1, 2, 3}) {
+          CHECK(same(run(static_cast<std::size_t>(layers) * bytes + 63), anew));
+          CHECK(passes.multiplied == 3 && passes.read == 0 && passes.layers_known == layers * kept);
+        }
+      }
+    }
+}
+
+TEST(ties_among_the_middle_distances_are_counted_without_another_product) {
+  KernelSpec median;
+  median.formula = Rbf{};
+  const Problem problem({1200, {1}, {2}}, Dtype::int8, median, Estimator::biased);  // whole numbers from -6 to 7
+  for (const OpTable* ops : tables()) {
+    const HsicValues kept = problem.run(watch(*ops), Space::gram, 2);
+    if (ops->layer_dots_bytes(1200, Compute::float32) > 0) CHECK(passes.multiplied == 2);
+    const Limit none(0);
+    CHECK(same(problem.run(*ops, Space::gram, 2), kept));
+  }
+}
 TEST(permuted_hsic_is_hsic_of_reordered_rows) {
   constexpr std::int64_t n = 60;
   const Matrix x(Dtype::float64, n, 5, 1);
