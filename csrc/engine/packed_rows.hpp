@@ -13,6 +13,7 @@ struct PackedRows {
   T* panel = nullptr;    // one chunk of micro_cols rows, packed and used at once
   bool keeps = false;
   std::int64_t held_row = -1;  // first row of the block the slivers hold
+  bool far = false;            // what is kept, of all layers, exceeds the second cache
 };
 
 }  // namespace GRAMLESS_ISA

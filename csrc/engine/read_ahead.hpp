@@ -44,6 +44,25 @@ class ReadAhead {
   std::int64_t run_bytes_;
 };
 
+// Packed rows that are kept and multiplied next, of the next chunk or, since callers keep them one after the other, of
+// the next layer: in a sweep they lie in the last cache. They are asked for a line at a time.
+class KeptAhead {
+ public:
+  KeptAhead() = default;
+  template <class T>
+  KeptAhead(const T* begin, const T* end)
+      : next_(reinterpret_cast<const char*>(begin)), end_(reinterpret_cast<const char*>(end)) {}
+
+  GRAMLESS_INLINE void fetch_line() {
+    if (next_ >= end_) return;
+    __builtin_prefetch(next_, 0, 2);
+    next_ += 64;
+  }
+
+ private:
+  const char *next_ = nullptr, *end_ = nullptr;
+};
+
 // What will be packed after the columns at j of the chunk at k: more columns, the next chunk, or the next tile's.
 template <class T>
 ReadAhead after(const ArrayView& y, std::int64_t first_j, int cols, int j, std::int64_t k, std::int64_t first_k,

@@ -70,6 +70,7 @@ class GramWalk {
     T* values;              // (layers, tile)
     T* stats;               // (4, rows): of rows visited in another order than stored
     T *slivers, *panel;
+    T* products;  // on their way through the tile
   };
   struct Partial {
     double* products;       // (x, y or x)
@@ -92,6 +93,7 @@ class GramWalk {
     thread.slivers = layout.take<T>(keep_rows_ ? kept_values_ : Product<T>::packed_values(tile_rows_, chunk));
     thread.panel = layout.take<T>(by_pairs_ ? GramPair<T>::packed_values(task_, TileShape<T>::micro_cols)
                                             : Product<T>::panel_values);
+    thread.products = layout.take<T>(kept_product_values<T>(layers_, columns()));
     return thread;
   }
 
@@ -109,9 +111,10 @@ class GramWalk {
     const Thread thread = lay_out_thread(layout);
     if (*thread.started) return thread;
     *thread.started = true;
+    const bool far = kept_values_ * static_cast<std::int64_t>(sizeof(T)) > near_rows_bytes;
     T* slivers = thread.slivers;
     for (std::int64_t l = 0; l < layers_; l++) {
-      thread.packed[l] = {slivers, thread.panel, keep_rows_, -1};
+      thread.packed[l] = {slivers, thread.panel, keep_rows_, -1, far};
       if (keep_rows_ && !task_.layers[l].dots) slivers += Product<T>::packed_values(tile_rows_, task_.layers[l].x.cols);
     }
     return thread;
@@ -130,12 +133,12 @@ class GramWalk {
       const T* const dots = static_cast<const T*>(task_.layers[l].dots);
       evaluate(l, at, thread, partial, tile, dots ? dots + tile_number * tile_values_ : nullptr);
     }
-    multiply_layers(thread.values, std::int64_t{tile.rows} * tile.stride, partial);
+    multiply_layers(thread, std::int64_t{tile.rows} * tile.stride, partial);
   }
 
   // dots: where the tile's dot products are known.
-  void evaluate(std::int64_t l, TilePosition at, const Thread& thread, const Partial& partial,
-                const Tile<T>& tile, const T* dots) const {
+  void evaluate(std::int64_t l, TilePosition at, const Thread& thread, const Partial& partial, const Tile<T>& tile,
+                const T* dots) const {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows = centered_rows<T>(layer);
     const GroupBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
@@ -184,17 +187,20 @@ class GramWalk {
     return gathered;
   }
 
-  void multiply_layers(const T* values, std::int64_t length, const Partial& partial) const {
+  void multiply_layers(const Thread& thread, std::int64_t length, const Partial& partial) const {
     const std::int64_t x = task_.layers_x, y = task_.layers_y;
+    const T* const values = thread.values;
     std::fill_n(partial.products, x * columns(), 0.0);
     std::fill_n(partial.self_products, layers_, 0.0);
     if (x == 1 && y == 1) return multiply_pair(values, length, partial);
     const T* second = y ? values + x * tile_values_ : values;
-    add_layer_products(values, x, second, columns(), tile_values_, length, y == 0, partial.products, columns());
+    add_layer_products<T>(
+        {values, x, second, columns(), tile_values_, y == 0, partial.products, columns(), thread.products}, length);
     for (std::int64_t l = 0; l < layers_; l++) {
       const T* layer = values + l * tile_values_;
       if (y)
-        add_layer_products(layer, 1, layer, 1, tile_values_, length, true, partial.self_products + l, 1);
+        add_layer_products<T>({layer, 1, layer, 1, tile_values_, true, partial.self_products + l, 1, thread.products},
+                              length);
       else
         partial.self_products[l] = partial.products[l * x + l];
     }
@@ -202,11 +208,11 @@ class GramWalk {
 
   // All three products of two layers in one pass over their tiles.
   void multiply_pair(const T* values, std::int64_t length, const Partial& partial) const {
-    double products[4] = {};
-    add_layer_products(values, 2, values, 2, tile_values_, length, true, products, 2);
-    partial.products[0] = products[1];
+    double products[3] = {};
+    add_pair_products(values, values + tile_values_, length, products);
     partial.self_products[0] = products[0];
-    partial.self_products[1] = products[3];
+    partial.products[0] = products[1];
+    partial.self_products[1] = products[2];
   }
 
   void merge(TilePosition at, char* answer) const {

@@ -14,6 +14,19 @@ namespace {
 // of one size, whatever the compute type and the walk choose.
 constexpr std::int64_t part_tiles = 64, most_parts = 256, nominal_rows = 192;
 
+// sum_i x_i y_i, in eight sums that do not wait for each other.
+double inner_product(const double* x, const double* y, std::int64_t n) {
+  constexpr int chains = 8;
+  double sums[chains] = {};
+  std::int64_t i = 0;
+  for (; i + chains <= n; i += chains)
+#pragma GCC unroll 8
+    for (int c = 0; c < chains; c++) sums[c] += x[i + c] * y[i + c];
+  double sum = std::accumulate(sums, sums + chains, 0.0);
+  for (; i < n; i++) sum += x[i] * y[i];
+  return sum;
+}
+
 }  // namespace
 
 HsicProblem::HsicProblem(std::vector<Representation> layers, std::int64_t layers_x, Estimator estimator,
@@ -111,14 +124,16 @@ double HsicProblem::diagonal_sum(std::int64_t view) const {
 double HsicProblem::add_diagonal(std::int64_t view) {
   double sum = 0;
   for (std::int64_t i = 0; i < rows_; i++) {
-    row_sums(view)[i] += diagonal(view, i);
-    sum += diagonal(view, i);
+    diagonals_.push_back(diagonal(view, i));
+    row_sums(view)[i] += diagonals_.back();
+    sum += diagonals_.back();
   }
   return sum;
 }
 
 void HsicProblem::find_totals() {
   totals_.clear();
+  diagonals_.clear();
   mean_.clear();
   for (std::int64_t l = 0; l < count_; l++) {
     if (over_features_) {
@@ -151,12 +166,12 @@ double HsicProblem::mean_square(std::int64_t layer) const {
 }
 
 double HsicProblem::gram_hsic(std::int64_t a, std::int64_t b, double products) const {
-  const double row_products = std::inner_product(row_sums(a), row_sums(a) + rows_, row_sums(b), 0.0);
+  const double row_products = inner_product(row_sums(a), row_sums(b), rows_);
   const double units = layer_of(a).unit() * layer_of(b).unit();
   products *= 2;  // the walk saw i < j
   if (estimator_ == Estimator::unbiased)
     return units * unbiased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
-  for (std::int64_t i = 0; i < rows_; i++) products += diagonal(a, i) * diagonal(b, i);
+  products += inner_product(diagonals(a), diagonals(b), rows_);
   return units * biased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
 }
 
@@ -164,7 +179,7 @@ double HsicProblem::gram_hsic(std::int64_t a, std::int64_t b, double products) c
 double HsicProblem::feature_hsic(std::int64_t a, std::int64_t b, double squared_covariance) const {
   if (estimator_ == Estimator::biased) return squared_covariance / ((n_ - 1) * (n_ - 1));
   const std::vector<double>&x = layers_[at(a)].norms(), &y = layers_[at(b)].norms();
-  const double norms = std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
+  const double norms = inner_product(x.data(), y.data(), rows_);
   return unbiased_hsic({squared_covariance - norms, norms, totals_[at(a)], totals_[at(b)]}, n_);
 }
 

@@ -34,6 +34,7 @@ class HsicProblem {
   const double* row_sums(std::int64_t layer) const { return sums_.data() + products_length() + count_ + layer * rows_; }
 
   const Representation& layer_of(std::int64_t view) const { return layers_[std::min(at(view), layers_.size() - 1)]; }
+  const double* diagonals(std::int64_t view) const { return diagonals_.data() + view * rows_; }
   double diagonal(std::int64_t view, std::int64_t i) const;
   double diagonal_sum(std::int64_t view) const;
   double add_diagonal(std::int64_t view);
@@ -53,6 +54,7 @@ class HsicProblem {
   Estimator estimator_;
   bool over_features_;
   std::vector<double> sums_, totals_, mean_;
+  std::vector<double> diagonals_;  // (count, rows), where the estimator has them
 };
 
 // Means, norms, bandwidths: all that is needed before the first part. One table of ops serves all layers.
