@@ -25,7 +25,7 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "median distance": (lambda x, y: gl.median_distance(x), lambda x, y: reference.median_distance(x)),
     "NT-Xent": (gl.nt_xent, reference.nt_xent),
     "NT-Xent with gradients": (
-        lambda x, y: gl.nt_xent_value_and_grad(x, y)[0],
+        lambda x, y: gl.value_and_grad(gl.nt_xent)(x, y)[0],
         lambda x, y: reference.nt_xent_value_and_grad(x, y)[0],
     ),
 }

@@ -8,6 +8,7 @@ import gramless
 import naive_losses
 import numpy as np
 import pytest
+from gradients import with_grads
 from gramless import _core, reference
 
 TYPES = [np.float32, np.float64]
@@ -53,15 +54,15 @@ def everything(n, d, dtype, seed=0):
     a, b = views(n, d, dtype, seed=seed)
     queue, teacher = (views(n // 2 + 1, d, dtype, seed=1)[0], views(n, d, dtype, seed=2)[0])
     return [
-        gramless.nt_xent_value_and_grad(a, b),
-        gramless.nt_xent_value_and_grad(a, b, temperature=0.005),
-        gramless.nt_xent_value_and_grad(a, b, normalize=False, exclude_above=0.9),
-        gramless.dcl_value_and_grad(a, b, exclude_hardest=0.1),
-        gramless.sup_con_value_and_grad(a, labels_of(n)),
-        gramless.info_nce_value_and_grad(a, b, queue, symmetric=True),
-        gramless.similarity_distillation_value_and_grad(a, teacher, queue),
-        gramless.row_log_sum_exp_value_and_grad(a, exclude_self=True),
-        gramless.row_log_sum_exp_value_and_grad(a, queue),
+        gramless.value_and_grad(gramless.nt_xent)(a, b),
+        gramless.value_and_grad(gramless.nt_xent)(a, b, temperature=0.005),
+        gramless.value_and_grad(gramless.nt_xent)(a, b, normalize=False, exclude_above=0.9),
+        gramless.value_and_grad(gramless.dcl)(a, b, exclude_hardest=0.1),
+        gramless.value_and_grad(gramless.sup_con)(a, labels_of(n)),
+        with_grads(gramless, "info_nce")(a, b, queue, symmetric=True),
+        gramless.value_and_grad(gramless.similarity_distillation)(a, teacher, queue),
+        with_grads(gramless, "row_log_sum_exp")(a, exclude_self=True),
+        with_grads(gramless, "row_log_sum_exp")(a, queue),
     ]
 
 
@@ -80,7 +81,7 @@ def test_every_instruction_set_finds_the_same_digits(backend, dtype):
     a, b = views(97, 33, dtype)
     for temperature in TEMPERATURES:
         assert_near(
-            gramless.nt_xent_value_and_grad(a, b, temperature=temperature),
+            gramless.value_and_grad(gramless.nt_xent)(a, b, temperature=temperature),
             reference.nt_xent_value_and_grad(a, b, temperature=temperature),
             dtype,
         )
@@ -99,7 +100,7 @@ def test_losses_alone_are_the_losses_beside_gradients(dtype):
         for reduction in ("mean", "sum"):
             value = getattr(gramless, name)(*arrays, reduction=reduction)
             assert value == pytest.approx(
-                getattr(gramless, name + "_value_and_grad")(*arrays, reduction=reduction)[0], rel=1e-14
+                with_grads(gramless, name)(*arrays, reduction=reduction)[0], rel=1e-14
             )
             losses = getattr(gramless, name)(*arrays, reduction="none")
             counted = np.sum(losses != 0) if reduction == "mean" else 1
@@ -113,7 +114,7 @@ def test_a_symmetric_loss_is_the_mean_of_both_directions(dtype, queued):
     queue = a[:queued] if queued else None
     there, back = gramless.info_nce(a, b, queue), gramless.info_nce(b, a)
     assert gramless.info_nce(a, b, queue, symmetric=True) == pytest.approx((there + back) / 2, rel=1e-6)
-    beside, _ = gramless.info_nce_value_and_grad(a, b, queue, symmetric=True)
+    beside, _ = with_grads(gramless, "info_nce")(a, b, queue, symmetric=True)
     assert beside == pytest.approx((there + back) / 2, rel=1e-6)
 
 
@@ -128,7 +129,7 @@ def late_in_training(generator, n, d, noise):
 def test_float32_gradients_late_in_training_are_right_to_5e_6(n, seed):
     """At a loss of about 1e-3 and temperature 0.05. With the positive in the sum 1 - P(positive) cancels."""
     a, b = late_in_training(np.random.default_rng(seed), n, 128, 0.6 if n == 128 else 0.52)
-    loss, (grad_a, grad_b, by_temperature) = gramless.nt_xent_value_and_grad(a, b, temperature=0.05)
+    loss, (grad_a, grad_b, by_temperature) = gramless.value_and_grad(gramless.nt_xent)(a, b, temperature=0.05)
     expected, (true_a, true_b, true_by_temperature) = reference.nt_xent_value_and_grad(a, b, temperature=0.05)
     assert 5e-4 < expected < 2e-3
     assert loss == pytest.approx(expected, rel=5e-6)
@@ -151,7 +152,7 @@ def test_rows_that_are_all_equal(name, normalize, temperature, dtype):
     """log(2n - 1) for NT-Xent, whatever the temperature, and no gradient."""
     a = np.full((50, 8), 0.5, dtype)
     options = {"temperature": temperature, "normalize": normalize}
-    ours = getattr(gramless, name + "_value_and_grad")(a, a, **options)
+    ours = with_grads(gramless, name)(a, a, **options)
     expected = {"nt_xent": math.log(99), "dcl": math.log(98), "info_nce": math.log(50)}[name]
     assert ours[0] == pytest.approx(expected, rel=1e-6 if dtype == np.float32 else 1e-13)
     slope = 1 / abs(temperature)
@@ -164,8 +165,7 @@ def test_rows_that_are_all_equal(name, normalize, temperature, dtype):
 def test_identical_views(name, temperature, dtype):
     a, _ = views(60, 7, dtype)
     ours, expected = (
-        getattr(module, name + "_value_and_grad")(a, a, temperature=temperature)
-        for module in (gramless, reference)
+        with_grads(module, name)(a, a, temperature=temperature) for module in (gramless, reference)
     )
     assert np.isfinite(flat(ours)).all()
     assert_near(ours, expected, dtype)
@@ -176,7 +176,7 @@ def test_identical_views(name, temperature, dtype):
 def test_zero_rows_stay_zero_and_have_a_finite_gradient(name, dtype):
     a, b = views(20, 5, dtype)
     a[3] = b[7] = 0
-    ours, expected = (getattr(module, name + "_value_and_grad")(a, b) for module in (gramless, reference))
+    ours, expected = (with_grads(module, name)(a, b) for module in (gramless, reference))
     assert np.isfinite(flat(ours)).all()
     assert_near((ours[0], ()), (expected[0], ()), dtype)
     assert np.abs(ours[1][0][3]).max() == pytest.approx(np.abs(expected[1][0][3]).max(), rel=1e-4)
@@ -185,7 +185,7 @@ def test_zero_rows_stay_zero_and_have_a_finite_gradient(name, dtype):
 @every_dtype
 def test_all_zero_rows_are_all_equal(dtype):
     a = np.zeros((4, 3), dtype)
-    loss, gradients = gramless.nt_xent_value_and_grad(a, a)
+    loss, gradients = gramless.value_and_grad(gramless.nt_xent)(a, a)
     assert loss == pytest.approx(math.log(7), rel=1e-6)
     assert np.all(flat(gradients) == 0)
 
@@ -219,7 +219,7 @@ def test_nan_rows_give_nan_exactly_where_the_reference_has_it(dtype, normalize, 
             )
         np.testing.assert_array_equal(np.isnan(ours), np.isnan(expected), err_msg=name)
         assert np.isnan(ours).any()
-    assert np.isnan(flat(gramless.nt_xent_value_and_grad(a, b, **options))).all()
+    assert np.isnan(flat(gramless.value_and_grad(gramless.nt_xent)(a, b, **options))).all()
 
 
 @every_dtype
@@ -231,7 +231,7 @@ def test_one_example_and_one_column(dtype):
     assert gramless.sup_con(a, [0]) == 0
     assert gramless.row_log_sum_exp(a, exclude_self=True)[0] == -math.inf
     for name in ("nt_xent", "info_nce"):
-        assert np.all(flat(getattr(gramless, name + "_value_and_grad")(a, b)) == 0)
+        assert np.all(flat(with_grads(gramless, name)(a, b)) == 0)
 
 
 @every_dtype
@@ -249,8 +249,7 @@ def test_the_hardest_negatives_are_those_of_the_reference(fraction, normalize, d
         if name == "dcl" and fraction == 1:
             continue
         ours, expected = (
-            getattr(module, name + "_value_and_grad")(*arrays, **options, **more)
-            for module in (gramless, reference)
+            with_grads(module, name)(*arrays, **options, **more) for module in (gramless, reference)
         )
         assert_near(ours, expected, dtype)
 
@@ -285,7 +284,7 @@ def test_distillation_is_that_of_the_reference(backend, dtype, normalize, temper
     options = {"temperature": temperature, "teacher_temperature": of_teacher, "normalize": normalize}
     for arrays in ((a, teacher, queue, teacher_queue), (a, a[::-1], queue)):
         ours, expected = (
-            module.similarity_distillation_value_and_grad(*arrays, **options)
+            with_grads(module, "similarity_distillation")(*arrays, **options)
             for module in (gramless, reference)
         )
         assert_near(ours, expected, dtype)
@@ -295,7 +294,7 @@ def test_distillation_is_that_of_the_reference(backend, dtype, normalize, temper
 def test_distillation_of_what_the_student_knows_has_no_gradient(dtype):
     """p = q: the loss is the entropy of p, and the two softmaxes cancel pair by pair."""
     a, _ = views(60, 9, dtype)
-    loss, (grad, by_temperature) = gramless.similarity_distillation_value_and_grad(
+    loss, (grad, by_temperature) = gramless.value_and_grad(gramless.similarity_distillation)(
         a, a, a, temperature=0.1, teacher_temperature=0.1
     )
     assert loss > 0
@@ -326,9 +325,7 @@ def test_negatives_above_a_threshold_are_those_of_the_reference(threshold, dtype
         ("info_nce", (a, b, a[:11][::-1]), {"symmetric": True}),
     ]:
         ours, expected = (
-            getattr(module, name + "_value_and_grad")(
-                *arrays, exclude_above=threshold, temperature=0.4, **more
-            )
+            with_grads(module, name)(*arrays, exclude_above=threshold, temperature=0.4, **more)
             for module in (gramless, reference)
         )
         assert_near(ours, expected, dtype)
@@ -344,10 +341,10 @@ def test_equal_negatives_are_all_left_out_together(dtype):
 
 def test_sup_con_of_instances_is_nt_xent():
     a, b = views(70, 12)
-    loss, (grad, by_temperature) = gramless.sup_con_value_and_grad(
+    loss, (grad, by_temperature) = gramless.value_and_grad(gramless.sup_con)(
         np.concatenate([a, b]), np.tile(np.arange(70), 2), temperature=0.2
     )
-    expected = gramless.nt_xent_value_and_grad(a, b, temperature=0.2)
+    expected = gramless.value_and_grad(gramless.nt_xent)(a, b, temperature=0.2)
     assert_near((loss, (*np.split(grad, 2), by_temperature)), expected, np.float64)
 
 
@@ -359,7 +356,7 @@ def test_sup_con_takes_several_views_text_and_many_classes():
         np.zeros(120, int),
     ):
         assert_near(
-            gramless.sup_con_value_and_grad(z, labels),
+            gramless.value_and_grad(gramless.sup_con)(z, labels),
             reference.sup_con_value_and_grad(z, labels),
             np.float64,
         )
@@ -372,7 +369,7 @@ def test_weights_of_the_log_sum_exp_make_other_losses():
     options = {"weights": weights, "temperature": 0.3}
     for other in (y, None):
         assert_near(
-            gramless.row_log_sum_exp_value_and_grad(x, other, **options),
+            with_grads(gramless, "row_log_sum_exp")(x, other, **options),
             reference.row_log_sum_exp_value_and_grad(x, other, **options),
             np.float64,
         )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import gramless
 import numpy as np
 import pytest
+from gradients import with_grads
 from layouts import NUMPY_LAYOUTS, nested_lists, torch_layouts
 from test_inputs import BAD_PAIRS, values_of
 
 PAIRS = ["nt_xent", "dcl", "info_nce"]
 WITH_GRADIENTS = ["nt_xent", "dcl", "sup_con", "info_nce", "row_log_sum_exp", "similarity_distillation"]
+every_form = pytest.mark.parametrize("form", ["value", "value and gradients"])
+
+
+def called(module, name, form):
+    """A loss in that form, and whom its errors name."""
+    if form == "value":
+        return getattr(module, name), name
+    return with_grads(module, name), name if module is gramless else f"{name}_value_and_grad"
 
 
 def square(n=10, d=3, seed=0):
@@ -30,7 +40,7 @@ def arguments(name, x, y):
 
 def results(name, x, y, **options):
     """A loss and its gradients, as bits, float32 results as float64."""
-    loss, gradients = getattr(gramless, name + "_value_and_grad")(*arguments(name, x, y), **options)
+    loss, gradients = with_grads(gramless, name)(*arguments(name, x, y), **options)
     found = [loss, *(gradient for gradient in gradients if gradient is not None)]
     return [np.asarray(value).astype(np.float64).tobytes() for value in found]
 
@@ -64,10 +74,8 @@ def test_layouts_of_tensors_do_not_change_a_bit(dtype):
     x, y = (square(55, 19, seed).astype(dtype) for seed in (0, 1))
     for layout in torch_layouts(torch):
         for name in WITH_GRADIENTS:
-            loss, gradients = getattr(gramless, name + "_value_and_grad")(
-                *arguments(name, layout(x), layout(y))
-            )
-            expected, arrays = getattr(gramless, name + "_value_and_grad")(*arguments(name, x, y))
+            loss, gradients = with_grads(gramless, name)(*arguments(name, layout(x), layout(y)))
+            expected, arrays = with_grads(gramless, name)(*arguments(name, x, y))
             pairs = zip([loss, *gradients], [expected, *arrays], strict=True)
             for value, truth in [(value, truth) for value, truth in pairs if value is not None]:
                 assert value.dtype == (torch.float32 if dtype == np.float32 else torch.float64)
@@ -81,7 +89,7 @@ def test_other_dtypes_are_their_values(dtype):
     x, y = values_of(dtype, (97, 30), generator), values_of(dtype, (97, 30), generator)
     computed = np.float64 if dtype in ("int32", "int64") else np.float32
     assert numbers(x, y) == numbers(x.astype(computed), y.astype(computed))
-    _, (grad, _, _) = gramless.nt_xent_value_and_grad(x, y)
+    _, (grad, _, _) = gramless.value_and_grad(gramless.nt_xent)(x, y)
     assert grad.dtype == computed
 
 
@@ -130,18 +138,19 @@ def test_results_live_where_inputs_live():
         assert tuple(losses.shape) == ((12,) if name == "info_nce" else (24,))
 
 
-@pytest.mark.parametrize("twin", ["", "_value_and_grad"])
+@every_form
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("bad", BAD_PAIRS)
-def test_a_bad_array_is_refused_in_one_sentence(name, bad, twin):
+def test_a_bad_array_is_refused_in_one_sentence(name, bad, form):
     y, error, sentence = BAD_PAIRS[bad]
     first, second = ("anchors", "keys") if name == "info_nce" else ("z_a", "z_b")
     named = f"{first} has 10 rows but {second} has 9" if bad == "rows" else second + sentence[1:]
-    with pytest.raises(error, match=rf"^{name}{twin}: {re.escape(named)}[^\n]*$"):
-        getattr(gramless, name + twin)(square(), y)
+    loss, _ = called(gramless, name, form)
+    with pytest.raises(error, match=rf"^{name}: {re.escape(named)}[^\n]*$"):
+        loss(square(), y)
     named = f"{first} has 9 rows but {second} has 10" if bad == "rows" else first + sentence[1:]
-    with pytest.raises(error, match=rf"^{name}{twin}: {re.escape(named)}[^\n]*$"):
-        getattr(gramless, name + twin)(y, square())
+    with pytest.raises(error, match=rf"^{name}: {re.escape(named)}[^\n]*$"):
+        loss(y, square())
 
 
 SENTENCES = [  # the function, its arguments, its options, the error, the sentence
@@ -210,13 +219,14 @@ SENTENCES = [  # the function, its arguments, its options, the error, the senten
 ]
 
 
-@pytest.mark.parametrize("twin", ["", "_value_and_grad"])
+@every_form
 @pytest.mark.parametrize("case", SENTENCES, ids=lambda case: f"{case[0]}: {case[4]}"[:60])
-def test_what_does_not_fit_is_refused_in_one_sentence(case, twin):
+def test_what_does_not_fit_is_refused_in_one_sentence(case, form):
     name, arrays, options, error, sentence = case
     for module in (gramless, gramless.reference):
-        with pytest.raises(error, match=rf"^{name}{twin}: {re.escape(sentence)}$"):
-            getattr(module, name + twin)(*arrays, **options)
+        loss, whom = called(module, name, form)
+        with pytest.raises(error, match=rf"^{whom}: {re.escape(sentence)}$"):
+            loss(*arrays, **options)
 
 
 OPTIONS = [
@@ -234,27 +244,34 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("twin", ["", "_value_and_grad"])
+@every_form
 @pytest.mark.parametrize(
     ("name", "option", "value", "error", "sentence"),
     [
         (name, *row)
         for name in WITH_GRADIENTS
         for row in OPTIONS
-        if row[0] in getattr(gramless, name).__kwdefaults__
+        if row[0] in inspect.signature(getattr(gramless, name)).parameters
     ],
 )
-def test_options_that_make_no_sense_are_refused(name, twin, option, value, error, sentence):
+def test_options_that_make_no_sense_are_refused(name, form, option, value, error, sentence):
     for module in (gramless, gramless.reference):
-        with pytest.raises(error, match=rf"^{name}{twin}: {option} {re.escape(sentence)}"):
-            getattr(module, name + twin)(*arguments(name, square(), square()), **{option: value})
+        loss, whom = called(module, name, form)
+        with pytest.raises(error, match=rf"^{whom}: {option} {re.escape(sentence)}"):
+            loss(*arguments(name, square(), square()), **{option: value})
 
 
-def test_gradients_of_many_losses_are_refused():
+def test_gradients_of_many_losses_take_a_cotangent():
+    losses = gramless.value_and_grad(gramless.nt_xent)
     with pytest.raises(
-        ValueError, match=r'^nt_xent_value_and_grad: reduction must be "mean" or "sum" but is \'none\'$'
+        ValueError, match=r"^nt_xent: a value of shape \(20,\) needs a cotangent of that shape$"
     ):
-        gramless.nt_xent_value_and_grad(square(), square(), reduction="none")
+        losses(square(), square(), reduction="none")
+    value, grads = losses(square(), square(seed=1), reduction="none", cotangent=np.full(20, 0.05))
+    mean, of_mean = losses(square(), square(seed=1))
+    assert value.mean() == pytest.approx(mean, rel=1e-14)
+    for ours, theirs in zip(grads, of_mean, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 def test_two_kinds_of_exclusion_are_refused():
@@ -266,16 +283,16 @@ def test_two_kinds_of_exclusion_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("weights", "error", "sentence"),
+    ("cotangent", "error", "sentence"),
     [
-        (np.ones(9), ValueError, r"x has 10 rows but weights has shape \(9,\)"),
-        (np.ones((10, 1)), ValueError, r"x has 10 rows but weights has shape \(10, 1\)"),
-        (np.full(10, "a"), TypeError, "weights must hold real numbers but has dtype <U1"),
+        (np.ones(9), ValueError, r"the value has shape \(10,\) but the cotangent has shape \(9,\)"),
+        (np.ones((10, 1)), ValueError, r"the value has shape \(10,\) but the cotangent has shape \(10, 1\)"),
+        (np.full(10, "a"), TypeError, "the cotangent must hold real numbers but has dtype <U1"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(weights, error, sentence):
-    with pytest.raises(error, match=f"^row_log_sum_exp_value_and_grad: {sentence}$"):
-        gramless.row_log_sum_exp_value_and_grad(square(), weights=weights)
+def test_cotangents_that_do_not_fit_are_refused(cotangent, error, sentence):
+    with pytest.raises(error, match=f"^row_log_sum_exp: {sentence}$"):
+        gramless.value_and_grad(gramless.row_log_sum_exp)(square(), cotangent=cotangent)
 
 
 def test_labels_may_be_tensors():

@@ -15,6 +15,7 @@ from pathlib import Path
 import gramless
 import numpy as np
 import pytest
+from gradients import with_grads
 from gramless import reference
 
 torch = pytest.importorskip("torch")
@@ -67,7 +68,7 @@ def test_nt_xent_is_lightlys(package, lightly_loss, problem):
     loss = lightly_loss("ntx_ent_loss", "NTXentLoss")
     for tau in (temperature, -temperature):
         assert_agree(
-            without_temperature(package.nt_xent_value_and_grad(a, b, temperature=tau)),
+            without_temperature(with_grads(package, "nt_xent")(a, b, temperature=tau)),
             of_torch(loss(temperature=tau), a, b),
         )
 
@@ -76,7 +77,7 @@ def test_nt_xent_is_lightlys(package, lightly_loss, problem):
 def test_dcl_is_lightlys(package, lightly_loss, problem):
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(package.dcl_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(with_grads(package, "dcl")(a, b, temperature=temperature)),
         of_torch(lightly_loss("dcl_loss", "DCLLoss")(temperature=temperature), a, b),
     )
 
@@ -92,7 +93,7 @@ def test_nt_xent_is_solo_learns(package, problem):
     spec.loader.exec_module(simclr)
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(with_grads(package, "nt_xent")(a, b, temperature=temperature)),
         of_torch(lambda a, b: simclr.simclr_loss_func(a, b, temperature), a, b),
     )
 
@@ -103,7 +104,7 @@ def test_nt_xent_and_info_nce_are_pytorch_metric_learnings(package, problem, sym
     """Without symmetric=True its SelfSupervisedLoss contrasts the first view with the second alone."""
     losses = pytest.importorskip("pytorch_metric_learning.losses")
     a, b, temperature = views(problem)
-    ours = package.nt_xent_value_and_grad if symmetric else package.info_nce_value_and_grad
+    ours = with_grads(package, "nt_xent") if symmetric else with_grads(package, "info_nce")
     theirs = losses.SelfSupervisedLoss(losses.NTXentLoss(temperature=temperature), symmetric=symmetric)
     assert_agree(without_temperature(ours(a, b, temperature=temperature)), of_torch(theirs, a, b))
 
@@ -117,7 +118,7 @@ def test_sup_con_is_pytorch_metric_learnings(package, problem):
     labels[0] = 1000
     supervised = losses.SupConLoss(temperature=temperature)
     assert_agree(
-        without_temperature(package.sup_con_value_and_grad(a, labels, temperature=temperature)),
+        without_temperature(with_grads(package, "sup_con")(a, labels, temperature=temperature)),
         of_torch(lambda z: supervised(z, torch.tensor(labels)), a),
     )
 
@@ -131,7 +132,7 @@ def test_nt_xent_is_optaxs(package, problem):
         value_and_grad = jax.value_and_grad(optax.losses.ntxent)
         loss, gradient = value_and_grad(np.concatenate([a, b]), labels, temperature)
         theirs = float(loss), np.split(np.asarray(gradient), 2)
-    ours = without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature))
+    ours = without_temperature(with_grads(package, "nt_xent")(a, b, temperature=temperature))
     assert_agree(ours, theirs)
 
 
@@ -148,7 +149,7 @@ def test_nt_xent_is_the_cross_entropy_of_the_other_view(package, problem):
     a, b, temperature = views(problem)
     for tau in (temperature, -temperature):
         assert_agree(
-            without_temperature(package.nt_xent_value_and_grad(a, b, temperature=tau)),
+            without_temperature(with_grads(package, "nt_xent")(a, b, temperature=tau)),
             of_torch(lambda a, b, tau=tau: cross_entropy_of_normalised(a, b, tau), a, b),
         )
 
@@ -169,7 +170,7 @@ def test_nt_xent_is_half_of_simclrs(package, problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(with_grads(package, "nt_xent")(a, b, temperature=temperature)),
         of_torch(simclr, a, b),
     )
 
@@ -189,7 +190,7 @@ def test_nt_xent_is_the_mean_of_log_probabilities(package, problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(package.nt_xent_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(with_grads(package, "nt_xent")(a, b, temperature=temperature)),
         of_torch(masked, a, b),
     )
 
@@ -207,7 +208,7 @@ def test_info_nce_is_clips(package, problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(package.info_nce_value_and_grad(a, b, temperature=temperature, symmetric=True)),
+        without_temperature(with_grads(package, "info_nce")(a, b, temperature=temperature, symmetric=True)),
         of_torch(clip, a, b),
     )
 
@@ -227,7 +228,7 @@ def test_info_nce_with_a_queue_is_mocos(package, problem):
         row = slice(one, one + 1)
         assert_agree(
             without_temperature(
-                package.info_nce_value_and_grad(a[row], b[row], queue, temperature=temperature)
+                with_grads(package, "info_nce")(a[row], b[row], queue, temperature=temperature)
             ),
             of_torch(moco, a[row], b[row]),
         )
@@ -247,6 +248,6 @@ def test_dcl_is_the_log_sum_of_the_negatives(package, problem):
 
     a, b, temperature = views(problem)
     assert_agree(
-        without_temperature(package.dcl_value_and_grad(a, b, temperature=temperature)),
+        without_temperature(with_grads(package, "dcl")(a, b, temperature=temperature)),
         of_torch(decoupled, a, b),
     )

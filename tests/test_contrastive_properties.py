@@ -5,6 +5,7 @@ from __future__ import annotations
 import gramless
 import numpy as np
 import pytest
+from gradients import with_grads
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +40,7 @@ def views(draw, least_rows=2):
 
 
 def value_and_grad(name, z_a, z_b, **options):
-    function = getattr(gramless, name.split("_threshold")[0] + "_value_and_grad")
+    function = with_grads(gramless, name.split("_threshold")[0])
     loss, (grad_a, grad_b, by_temperature) = function(z_a, z_b, **VIEWS[name], **options)
     return loss, grad_a, grad_b, by_temperature
 
@@ -119,9 +120,11 @@ def test_longer_rows_are_a_lower_temperature(name, made, factor):
 def test_sup_con_knows_neither_the_names_nor_the_order_of_classes(made, classes):
     z, _, temperature, generator = made
     labels = generator.integers(0, classes, len(z))
-    loss, (grad, by_temperature) = gramless.sup_con_value_and_grad(z, labels, temperature=temperature)
+    loss, (grad, by_temperature) = gramless.value_and_grad(gramless.sup_con)(
+        z, labels, temperature=temperature
+    )
     order, names = generator.permutation(len(z)), generator.permutation(classes) * 7 - 3
-    found, (grad_found, temperature_found) = gramless.sup_con_value_and_grad(
+    found, (grad_found, temperature_found) = gramless.value_and_grad(gramless.sup_con)(
         z[order], names[labels[order]], temperature=temperature
     )
     assert_same((found, grad_found, temperature_found), (loss, grad[order], by_temperature))
@@ -133,9 +136,9 @@ def test_info_nce_knows_no_order_of_queue_or_pairs(symmetric, made, queued):
     anchors, keys, temperature, generator = made
     queue = generator.standard_normal((queued, anchors.shape[1]))
     options = {"temperature": temperature, "symmetric": symmetric}
-    loss, grads = gramless.info_nce_value_and_grad(anchors, keys, queue, **options)
+    loss, grads = with_grads(gramless, "info_nce")(anchors, keys, queue, **options)
     order, turn = generator.permutation(len(anchors)), rotation(generator, anchors.shape[1])
-    shuffled = gramless.info_nce_value_and_grad(
+    shuffled = with_grads(gramless, "info_nce")(
         anchors[order] @ turn, keys[order] @ turn, queue[generator.permutation(queued)] @ turn, **options
     )
     expected = (loss, grads[0][order] @ turn, grads[1][order] @ turn, grads[2])
@@ -146,8 +149,8 @@ def test_info_nce_knows_no_order_of_queue_or_pairs(symmetric, made, queued):
 def test_symmetric_info_nce_may_exchange_its_sides(made):
     anchors, keys, temperature, _ = made
     options = {"temperature": temperature, "symmetric": True}
-    loss, grads = gramless.info_nce_value_and_grad(anchors, keys, **options)
-    swapped, grads_swapped = gramless.info_nce_value_and_grad(keys, anchors, **options)
+    loss, grads = with_grads(gramless, "info_nce")(anchors, keys, **options)
+    swapped, grads_swapped = with_grads(gramless, "info_nce")(keys, anchors, **options)
     assert_same((swapped, *grads_swapped), (loss, grads[1], grads[0], grads[2]))
 
 
@@ -176,7 +179,7 @@ def test_distillation_knows_no_order_of_the_queue(made):
     queue_student = generator.standard_normal((9, student.shape[1]))
     queue_teacher = generator.standard_normal((9, student.shape[1]))
     options = {"temperature": 0.3, "teacher_temperature": 0.1}
-    function = gramless.similarity_distillation_value_and_grad
+    function = gramless.value_and_grad(gramless.similarity_distillation)
     loss, grads = function(student, teacher, queue_student, queue_teacher, **options)
     order, turn = generator.permutation(9), rotation(generator, student.shape[1])
     shuffled, grads_shuffled = function(

@@ -11,6 +11,7 @@ from functools import partial
 import gramless
 import numpy as np
 import pytest
+from gradients import with_grads
 from gramless import RBF
 from layouts import NUMPY_LAYOUTS
 from tolerance import FLOOR, naive_cka, true_cka
@@ -154,6 +155,7 @@ LOSSES = {
     "info_nce": lambda put, **o: gramless.info_nce(put(rows()), put(rows(seed=1)), **o),
     "queue": lambda put, **o: gramless.info_nce(put(rows()), put(rows(seed=1)), put(rows(11, seed=2)), **o),
     "symmetric": lambda put, **o: gramless.info_nce(put(rows()), put(rows(seed=1)), symmetric=True, **o),
+    "ignoring": lambda put, **o: gramless.sup_con(put(rows()), LABELS, ignore_index=LABELS[0], **o),
 }
 
 
@@ -169,8 +171,8 @@ def test_negatives_of_whole_numbers_are_left_out_above_the_limit_not_at_it(devic
     x, y = (np.round(2 * rows(12, 4, seed)) for seed in (0, 1))
     for limit in (-np.inf, -3, 0, 5, np.inf):
         options = {"exclude_above": limit, "normalize": False, "temperature": 4}
-        value, grads = gramless.nt_xent_value_and_grad(device.array(x), device.array(y), **options)
-        expected_value, expected = gramless.nt_xent_value_and_grad(x, y, **options)
+        value, grads = gramless.value_and_grad(gramless.nt_xent)(device.array(x), device.array(y), **options)
+        expected_value, expected = gramless.value_and_grad(gramless.nt_xent)(x, y, **options)
         assert_same(device, value, expected_value)
         for ours, theirs in zip(grads, expected, strict=True):
             assert_same(device, ours, theirs)
@@ -193,14 +195,16 @@ def test_row_log_sum_exp_is_that_of_the_cpu(device):
 
 
 GRADIENTS = {
-    "nt_xent": lambda put, **o: gramless.nt_xent_value_and_grad(put(rows()), put(rows(seed=1)), **o),
-    "dcl": lambda put, **o: gramless.dcl_value_and_grad(put(rows()), put(rows(seed=1)), **o),
-    "sup_con": lambda put, **o: gramless.sup_con_value_and_grad(put(rows()), LABELS, **o),
-    "info_nce": lambda put, **o: gramless.info_nce_value_and_grad(put(rows()), put(rows(seed=1)), **o),
-    "queue": lambda put, **o: gramless.info_nce_value_and_grad(
+    "nt_xent": lambda put, **o: gramless.value_and_grad(gramless.nt_xent)(
+        put(rows()), put(rows(seed=1)), **o
+    ),
+    "dcl": lambda put, **o: gramless.value_and_grad(gramless.dcl)(put(rows()), put(rows(seed=1)), **o),
+    "sup_con": lambda put, **o: gramless.value_and_grad(gramless.sup_con)(put(rows()), LABELS, **o),
+    "info_nce": lambda put, **o: with_grads(gramless, "info_nce")(put(rows()), put(rows(seed=1)), **o),
+    "queue": lambda put, **o: with_grads(gramless, "info_nce")(
         put(rows()), put(rows(seed=1)), put(rows(11, seed=2)), **o
     ),
-    "symmetric": lambda put, **o: gramless.info_nce_value_and_grad(
+    "symmetric": lambda put, **o: with_grads(gramless, "info_nce")(
         put(rows()), put(rows(seed=1)), symmetric=True, **o
     ),
 }
@@ -230,7 +234,9 @@ def test_distilled_similarities_are_those_of_the_cpu(device, one_queue, normaliz
         call = partial(gramless.similarity_distillation, reduction=reduction, **options)
         assert_same(device, call(*map(device.array, arrays)), call(*arrays))
     for reduction in ("mean", "sum"):
-        call = partial(gramless.similarity_distillation_value_and_grad, reduction=reduction, **options)
+        call = partial(
+            gramless.value_and_grad(gramless.similarity_distillation), reduction=reduction, **options
+        )
         value, grads = call(*map(device.array, arrays))
         expected_value, expected = call(*arrays)
         assert_same(device, value, expected_value)
@@ -242,8 +248,8 @@ def test_the_hardest_negatives_of_whole_numbers_are_those_of_the_cpu(device):
     x, y = (np.round(2 * rows(12, 4, seed)) for seed in (0, 1))
     for fraction in (0, 0.01, 0.2, 0.9):
         options = {"exclude_hardest": fraction, "normalize": False, "temperature": 4}
-        value, grads = gramless.nt_xent_value_and_grad(device.array(x), device.array(y), **options)
-        expected_value, expected = gramless.nt_xent_value_and_grad(x, y, **options)
+        value, grads = gramless.value_and_grad(gramless.nt_xent)(device.array(x), device.array(y), **options)
+        expected_value, expected = gramless.value_and_grad(gramless.nt_xent)(x, y, **options)
         assert_same(device, value, expected_value)
         for ours, theirs in zip(grads, expected, strict=True):
             assert_same(device, ours, theirs)
@@ -252,7 +258,7 @@ def test_the_hardest_negatives_of_whole_numbers_are_those_of_the_cpu(device):
 @pytest.mark.parametrize("with_y", [True, False])
 def test_gradients_of_row_log_sum_exp_are_those_of_the_cpu(device, with_y):
     x, y, weights = rows(), rows(11, seed=1) if with_y else None, np.arange(8.0)
-    call = gramless.row_log_sum_exp_value_and_grad
+    call = with_grads(gramless, "row_log_sum_exp")
     expected_value, expected = call(x, y, weights=weights)
     b = None if y is None else device.array(y)
     value, grads = call(device.array(x), b, weights=device.array(weights))
@@ -263,8 +269,10 @@ def test_gradients_of_row_log_sum_exp_are_those_of_the_cpu(device, with_y):
 
 def test_labels_may_lie_on_the_device_and_be_any_integers(device):
     for labels in (LABELS, [-5, 2**40, -5, 0, 2**40, -5, 1, 1], [1] * 8, list(range(8))):
-        expected, grads = gramless.sup_con_value_and_grad(rows(), labels)
-        ours, found = gramless.sup_con_value_and_grad(device.array(rows()), device.array(np.array(labels)))
+        expected, grads = gramless.value_and_grad(gramless.sup_con)(rows(), labels)
+        ours, found = gramless.value_and_grad(gramless.sup_con)(
+            device.array(rows()), device.array(np.array(labels))
+        )
         assert_same(device, ours, expected)
         assert_same(device, found[0], grads[0])
 
@@ -272,7 +280,7 @@ def test_labels_may_lie_on_the_device_and_be_any_integers(device):
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_values_are_of_the_type_of_the_computation_and_gradients_of_the_inputs(device, dtype):
     z = device.array(rows(dtype=dtype))
-    loss, (grad, _, by_temperature) = gramless.nt_xent_value_and_grad(z, z)
+    loss, (grad, _, by_temperature) = gramless.value_and_grad(gramless.nt_xent)(z, z)
     assert (loss.dtype, by_temperature.dtype, grad.dtype) == (np.float32, np.float32, dtype)
     assert gramless.cka(z, z).dtype == np.float32
 
@@ -339,6 +347,6 @@ def test_inputs_are_not_changed(device):
     x, y = related()
     a, b = device.array(x), device.array(y)
     gramless.cka(a, b, kernel="rbf")
-    gramless.sup_con_value_and_grad(a, [0, 1] * 10)
+    gramless.value_and_grad(gramless.sup_con)(a, [0, 1] * 10)
     np.testing.assert_array_equal(device.numpy(a), x)
     np.testing.assert_array_equal(device.numpy(b), y)

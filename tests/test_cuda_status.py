@@ -47,7 +47,6 @@ CALLS = {
     "cka_matrix": lambda x: gramless.cka_matrix([x], [x]),
     "median_distance": gramless.median_distance,
     "nt_xent": lambda x: gramless.nt_xent(x, x),
-    "nt_xent_value_and_grad": lambda x: gramless.nt_xent_value_and_grad(x, x),
     "dcl": lambda x: gramless.dcl(x, x),
     "sup_con": lambda x: gramless.sup_con(x, [1] * 8),
     "info_nce": lambda x: gramless.info_nce(x, x),

@@ -5,18 +5,17 @@ from __future__ import annotations
 import gramless
 import numpy as np
 import pytest
+from gradients import with_grads
 
 torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
 from gramless._arrays import frameworks  # noqa: E402
+from gramless._problems.contrast import Contrast  # noqa: E402
 from gramless._problems.hsic import Hsic  # noqa: E402
 from gramless.kernels import encode  # noqa: E402
 from gramless.torch import CKALoss, CLIPLoss, NTXentLoss, SupConLoss  # noqa: E402
 from gramless.torch._autograd import operands  # noqa: E402
-
-NUMBERS = torch.tensor([0.3, 1, 1], dtype=torch.float64)
-OPTIONS = ("f", True, "softmax", False, "mean", False, False, NUMBERS)
 
 
 def rows(count=8, width=5, seed=0, dtype=np.float64):
@@ -36,7 +35,7 @@ def test_losses_and_gradients_are_those_of_numpy(device):
     }
     for name, call in pairs.items():
         x, y = rows(), rows(seed=1)
-        value, grads = call(getattr(gramless, f"{name}_value_and_grad"), x, y)
+        value, grads = call(with_grads(gramless, name), x, y)
         a, b = device.tensor(x, requires_grad=True), device.tensor(y, requires_grad=True)
         loss = call(getattr(gramless, name), a, b)
         assert device.is_here(loss)
@@ -44,7 +43,7 @@ def test_losses_and_gradients_are_those_of_numpy(device):
         np.testing.assert_allclose(loss.item(), value, rtol=1e-9)
         for ours, theirs in zip(found, grads, strict=False):
             np.testing.assert_allclose(device.numpy(ours), theirs, rtol=1e-9, atol=1e-12)
-        loss, (grad, *_) = call(getattr(gramless, f"{name}_value_and_grad"), a.detach(), b.detach())
+        loss, (grad, *_) = call(with_grads(gramless, name), a.detach(), b.detach())
         assert device.is_here(loss)
         np.testing.assert_allclose(device.numpy(grad), grads[0], rtol=1e-9, atol=1e-12)
 
@@ -99,21 +98,23 @@ def test_matrices_train(device):
 @pytest.mark.filterwarnings("ignore")
 def test_operators_of_losses_keep_what_they_promise(device):
     a, b = (device.tensor(rows(6, 4, seed)) for seed in (0, 1))
-    temperature = device.tensor(np.array(0.3))
-    for options, labels, learned in (
-        (OPTIONS, None, None),
-        (OPTIONS, None, temperature),
-        (OPTIONS, device.tensor(np.array([1, 2, 1, 2, 5, 2])), None),
-        ((*OPTIONS[:4], "none", *OPTIONS[5:]), None, None),
+    labels = device.tensor(np.array([1, 2, 1, 2, 5, 2]))
+    for temperature, reduction, more in (
+        (0.3, "mean", []),
+        (device.tensor(np.array(0.3)), "mean", []),
+        (0.3, "mean", [labels]),
+        (0.3, "none", []),
     ):
-        anchors = [a] if labels is not None else [a, b]
-        forward = (anchors, [], labels, learned, *options)
-        torch.library.opcheck(torch.ops.gramless.contrast_forward.default, forward)
-        loss, saved = torch.ops.gramless.contrast_forward(*forward)
-        wanted = [True] * len(anchors) + [learned is not None]
-        torch.library.opcheck(
-            torch.ops.gramless.contrast_backward.default, (*forward, torch.ones_like(loss), saved, wanted)
-        )
+        anchors = [a] if more else [a, b]
+        count = len(anchors)
+        problem = Contrast("f", "softmax", count, count, bool(more), True, False, reduction)
+        inputs, text = operands(problem, [*anchors, temperature, *more])
+        torch.library.opcheck(torch.ops.gramless.forward.default, (inputs, text))
+        value, *saved = torch.ops.gramless.forward(inputs, text)
+        learned = [True] if isinstance(temperature, torch.Tensor) else []
+        wanted = [True] * count + learned + [False] * (1 + len(more))
+        backward = (inputs, text, torch.ones_like(value), saved, wanted)
+        torch.library.opcheck(torch.ops.gramless.backward.default, backward)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -132,7 +133,7 @@ def test_operators_of_hsic_keep_what_they_promise(device):
 @pytest.mark.parametrize("where", ["cpu", "device"])
 def test_a_temperature_may_be_learned_wherever_it_lies(device, where):
     x, y = rows(), rows(seed=1)
-    _, (_, _, expected) = gramless.nt_xent_value_and_grad(x, y, temperature=0.3)
+    _, (_, _, expected) = gramless.value_and_grad(gramless.nt_xent)(x, y, temperature=0.3)
     temperature = torch.tensor(0.3, dtype=torch.float64)
     temperature = (temperature if where == "cpu" else device.tensor(temperature)).requires_grad_()
     loss = gramless.nt_xent(device.tensor(x), device.tensor(y), temperature=temperature)
@@ -202,7 +203,7 @@ def test_median_distances_are_those_of_numpy(device):
 
 def test_labels_of_the_cpu_and_of_the_device_mean_the_same(device):
     z, labels = device.tensor(rows()), np.array([-3, 2**40, -3, 1, 1, 7, 8, 2**40])
-    expected, _ = gramless.sup_con_value_and_grad(rows(), labels)
+    expected, _ = gramless.value_and_grad(gramless.sup_con)(rows(), labels)
     for given in (labels, torch.from_numpy(labels), device.tensor(labels), labels.tolist()):
         np.testing.assert_allclose(gramless.sup_con(z, given).item(), expected, rtol=1e-9)
 
@@ -264,9 +265,9 @@ def test_arrays_of_other_libraries_are_read_through_torch_where_there_is_no_cupy
         assert isinstance(found, torch.Tensor)
         np.testing.assert_allclose(found.item(), call(x, y), rtol=1e-9)
     assert torch.isnan(gramless.cka_matrix([a, Foreign(device.tensor(np.ones((8, 2))))])[0, 1])
-    _, (grad, *_) = gramless.nt_xent_value_and_grad(a, b)
+    _, (grad, *_) = gramless.value_and_grad(gramless.nt_xent)(a, b)
     np.testing.assert_allclose(
-        grad.numpy(), gramless.nt_xent_value_and_grad(x, y)[1][0], rtol=1e-9, atol=1e-12
+        grad.numpy(), gramless.value_and_grad(gramless.nt_xent)(x, y)[1][0], rtol=1e-9, atol=1e-12
     )
 
 

@@ -9,6 +9,7 @@ import gramless
 import numpy as np
 import pytest
 from fuzzing import BATCHES, CASES, DOCUMENTED, AnyCall, check_documented, outcome_of, run
+from gradients import with_grads
 from gramless import reference
 
 FUNCTIONS = ["nt_xent", "dcl", "sup_con", "info_nce", "row_log_sum_exp", "similarity_distillation"]
@@ -31,11 +32,15 @@ class Case(AnyCall):
         super().__init__(random)
         self.loss = self.pick(FUNCTIONS)
         self.with_grad = self.chance(0.5)
-        self.function = self.loss + ("_value_and_grad" if self.with_grad else "")
+        self.function = self.loss
         self.columns, self.column_counts = int(self.random.integers(1, 11)), []
         self.options = {}
         self.arguments = self.make_arguments()
         self.make_options()
+
+    def call(self, module):
+        called = with_grads(module, self.loss) if self.with_grad else getattr(module, self.loss)
+        return called(*self.arguments, **self.options)
 
     def make_embeddings(self, other_rows=False):
         """An array of the case's columns, or rarely of others; `other_rows`: any number of rows is right."""

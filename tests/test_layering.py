@@ -57,7 +57,7 @@ LAYERS = [
     ["_backends"],
     ["_problems"],
     ["_evaluate", "_sweep", "_checkpoint"],
-    ["_unit_rows", "_contrast", "_masked_sup_con", "_device"],
+    ["_loss_calls"],
     ["*", "reference", "_runtime"],
     ["torch", "analysis"],
     ["compat", "cli"],
@@ -65,10 +65,6 @@ LAYERS = [
 # Imports from below upwards, by name. No more may come.
 UPWARDS = {
     ("_arrays.frameworks", "torch._namespace"),
-    ("contrastive", "torch"),
-    ("contrastive", "torch.functional"),
-    ("cross_modal", "torch"),
-    ("moco", "torch"),
 }
 
 

@@ -47,7 +47,7 @@ def views(dtype):
 
 def test_contrastive_loss_and_gradients_of_many_rows_are_those_of_the_reference(backend):
     a, b = views(np.float64)
-    ours = gramless.nt_xent_value_and_grad(a, b, temperature=0.2)
+    ours = gramless.value_and_grad(gramless.nt_xent)(a, b, temperature=0.2)
     expected = reference.nt_xent_value_and_grad(a, b, temperature=0.2)
     assert ours[0] == pytest.approx(expected[0], rel=1e-12)
     for one, other in zip(ours[1], expected[1], strict=True):
@@ -56,8 +56,8 @@ def test_contrastive_loss_and_gradients_of_many_rows_are_those_of_the_reference(
 
 def test_float32_of_many_rows_is_as_good_as_of_few(backend):
     a, b = views(np.float32)
-    ours = gramless.nt_xent_value_and_grad(a, b, temperature=0.2)
-    expected = gramless.nt_xent_value_and_grad(a.astype(float), b.astype(float), temperature=0.2)
+    ours = gramless.value_and_grad(gramless.nt_xent)(a, b, temperature=0.2)
+    expected = gramless.value_and_grad(gramless.nt_xent)(a.astype(float), b.astype(float), temperature=0.2)
     assert ours[0] == pytest.approx(expected[0], rel=1e-6)
     for one, other in zip(ours[1], expected[1], strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=5e-6 * np.abs(other).max())
@@ -70,6 +70,6 @@ def test_threads_do_not_change_a_bit_of_many_rows(kernel):
     answers = set()
     for threads in (1, 2, 3):
         gramless.set_num_threads(threads)
-        loss, grads = gramless.nt_xent_value_and_grad(a, b)
+        loss, grads = gramless.value_and_grad(gramless.nt_xent)(a, b)
         answers.add((gramless.cka(x, y, kernel=kernel), loss, *(np.asarray(g).tobytes() for g in grads)))
     assert len(answers) == 1

@@ -6,6 +6,7 @@ import gramless
 import naive_losses
 import numpy as np
 import pytest
+from gradients import with_grads
 from gramless import reference
 from tolerance import FLOOR
 
@@ -47,7 +48,7 @@ def flat(result):
 def test_moco_is_mocos(package, temperature):
     q, k, queue = problem()
     expected = of_torch(mocos_code, q, k, queue, temperature)
-    found = flat(package.moco_value_and_grad(q, k, queue, temperature=temperature))
+    found = flat(with_grads(package, "moco")(q, k, queue, temperature=temperature))
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
     assert package.moco(q, k, queue, temperature=temperature) == pytest.approx(float(expected[0]), rel=1e-12)
@@ -78,7 +79,7 @@ def test_numpy_and_torch_are_as_accurate_as_naive_code(normalize, dtype, reducti
     )
     value = gramless.moco(a, b, torch.tensor(queue), **options | {"temperature": t})
     of_tensors = [value.detach().numpy(), *(g.numpy() for g in torch.autograd.grad(value, (a, b, t)))]
-    for found in (flat(gramless.moco_value_and_grad(q, k, queue, **options)), of_tensors):
+    for found in (flat(with_grads(gramless, "moco")(q, k, queue, **options)), of_tensors):
         for ours, theirs, exact in zip(found, naive, truth, strict=True):
             unit = max(np.abs(exact).max(), 1)
             error, naive_error = (np.abs(x - exact).max() / unit for x in (ours, factor * theirs))
@@ -96,7 +97,7 @@ def test_late_in_training_the_gradient_keeps_its_digits():
     )
     queue = queue.astype(np.float32)
     _, (expected, *_) = reference.moco_value_and_grad(q, k, queue, temperature=0.05)
-    _, (found, *_) = gramless.moco_value_and_grad(q, k, queue, temperature=0.05)
+    _, (found, *_) = with_grads(gramless, "moco")(q, k, queue, temperature=0.05)
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
@@ -131,8 +132,8 @@ def test_moco_compiles_in_one_graph_and_under_transforms():
 def test_gradients_of_tensors_without_autograd():
     q, k, queue = (torch.tensor(x) for x in problem())
     for found, theirs in zip(
-        flat(gramless.moco_value_and_grad(q, k, queue)),
-        flat(gramless.moco_value_and_grad(*problem())),
+        flat(with_grads(gramless, "moco")(q, k, queue)),
+        flat(with_grads(gramless, "moco")(*problem())),
         strict=True,
     ):
         np.testing.assert_allclose(found, theirs, rtol=1e-9, atol=1e-12)
@@ -146,7 +147,7 @@ def test_the_queue_is_constant():
 
 CALLS = {
     "core": lambda *x: gramless.moco(*x),
-    "gradient": lambda *x: gramless.moco_value_and_grad(*x),
+    "gradient": lambda *x: with_grads(gramless, "moco")(*x),
     "torch": lambda *x: gramless.moco(*(torch.tensor(z) for z in x)),
     "reference": lambda *x: reference.moco(*x),
 }

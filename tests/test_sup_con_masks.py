@@ -5,6 +5,7 @@ from __future__ import annotations
 import gramless
 import numpy as np
 import pytest
+from gradients import with_grads
 from gramless import reference
 
 torch = pytest.importorskip("torch")
@@ -40,7 +41,7 @@ def everything(z, *arguments, **options):
     """(loss, grad_z, grad_temperature) of numpy, the reference and torch."""
     found = []
     for package in (gramless, reference):
-        loss, (grad, by_temperature) = package.sup_con_value_and_grad(z, *arguments, **options)
+        loss, (grad, by_temperature) = with_grads(package, "sup_con")(z, *arguments, **options)
         value = package.sup_con(z, *arguments, **options)
         assert value == pytest.approx(loss, rel=1e-12)
         found.append((loss, grad, by_temperature))
@@ -62,7 +63,7 @@ def assert_same(results, expected):
 def test_ignored_rows_are_as_though_not_there(labels):
     z, ignored = rows(), LABELS == -1
     name = labels[1] if labels is TEXT else -1
-    loss, (grad, by_temperature) = gramless.sup_con_value_and_grad(z[~ignored], labels[~ignored])
+    loss, (grad, by_temperature) = gramless.value_and_grad(gramless.sup_con)(z[~ignored], labels[~ignored])
     expected = np.zeros_like(z)
     expected[~ignored] = grad
     assert_same(everything(z, labels, ignore_index=name), (loss, expected, by_temperature))
@@ -77,7 +78,7 @@ def test_ignored_rows_are_as_though_not_there(labels):
 def test_no_label_is_ignored_unless_it_is_said():
     z, labels = rows(), np.where(LABELS > 0, 1, -1)  # two classes
     assert gramless.sup_con(z, labels) == pytest.approx(reference.sup_con(z, labels + 1), rel=1e-12)
-    unchanged = gramless.sup_con_value_and_grad(z, labels, ignore_index=7)
+    unchanged = gramless.value_and_grad(gramless.sup_con)(z, labels, ignore_index=7)
     assert unchanged[0] == gramless.sup_con(z, labels)
 
 
@@ -159,7 +160,7 @@ def test_a_mask_is_sup_contrasts(mask, temperature):
 def test_a_mask_of_classes_is_their_labels():
     z = rows()
     for options in ({}, {"normalize": False, "temperature": 2.0}, {"reduction": "sum"}):
-        loss, (grad, by_temperature) = gramless.sup_con_value_and_grad(z, LABELS, **options)
+        loss, (grad, by_temperature) = gramless.value_and_grad(gramless.sup_con)(z, LABELS, **options)
         assert_same(everything(z, mask=MASKS["classes"], **options), (loss, grad, by_temperature))
 
 

@@ -7,12 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gramless import RBF, Linear  # noqa: E402
-from gramless._problems.distillation import Distillation  # noqa: E402
-from gramless._problems.hsic import Hsic  # noqa: E402
-from gramless.kernels import encode  # noqa: E402
 from gramless.torch import CKALoss, NTXentLoss, SupConLoss  # noqa: E402
-from gramless.torch._autograd import operands  # noqa: E402
 
 LABELS = torch.tensor([3, 1, 3, 3, 9, 1])
 LOSSES = {
@@ -220,69 +215,6 @@ def test_backward_twice_over_a_retained_graph():
     value = total("nt_xent")(a, b, t)
     first = torch.autograd.grad(value, (a, b, t), retain_graph=True)
     assert_all_close(torch.autograd.grad(value, (a, b, t)), first, rtol=0, atol=0)
-
-
-def hsic_operands(arrays, kernels, form="hsic", matrix=False):
-    problem = Hsic("f", 1, 2, (encode(kernels[0]), encode(kernels[1])), "unbiased", form, matrix)
-    return operands(problem, arrays)
-
-
-def distillation_operands(arrays, temperature):
-    return operands(Distillation("f", len(arrays), 0.1, True, "mean"), [*arrays, temperature])
-
-
-def operator_calls():
-    a, b, t = inputs_of()
-    forward = torch.ops.gramless.contrast_forward.default
-    backward = torch.ops.gramless.contrast_backward.default
-    numbers = torch.tensor([0.5, 1.0, 0.2], dtype=torch.float64)
-    options = ("f", True, "softmax", True, "mean", False, True, numbers)
-    arrays = ([a], [b], None, t)
-    yield forward, (*arrays, *options)
-    saved = forward(*arrays, *options)[1]
-    yield backward, (*arrays, *options, torch.ones((), dtype=a.dtype), saved, [True, False, True])
-    options = ("f", True, "softmax", False, "none", False, False, numbers)
-    yield forward, ([a], [], LABELS, None, *options)
-    forward, backward = torch.ops.gramless.forward.default, torch.ops.gramless.backward.default
-    kernels = RBF(), Linear()
-    for form, matrix in (("hsic", False), ("cka", True), ("loss", False)):
-        inputs, text = hsic_operands([a, b], kernels, form, matrix)
-        yield forward, (inputs, text)
-        value, *saved = forward(inputs, text)
-        yield backward, (inputs, text, torch.ones_like(value), saved, [False, True, False])
-    for inputs, text in distillation_operands([a, b, b], 0.2), distillation_operands([a, b, b, a], t):
-        yield forward, (inputs, text)
-        value, *saved = forward(inputs, text)
-        wanted = [True, *[False] * (len(inputs) - 3), True, False]
-        yield backward, (inputs, text, torch.ones_like(value), saved, wanted)
-    yield forward, hsic_operands([a.float(), b.float()], kernels)
-
-
-@pytest.mark.parametrize("call", range(14))
-def test_operators_keep_what_they_promise(call):
-    import gramless.torch  # noqa: F401 registers them
-
-    operator, arguments = list(operator_calls())[call]
-    torch.library.opcheck(operator, arguments)
-
-
-@pytest.mark.parametrize("loss", ["nt_xent", "cka"])
-def test_operators_are_differentiable_by_themselves(loss):
-    import gramless.torch
-
-    a, b, t = inputs_of()
-    if loss == "nt_xent":
-        numbers = torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64)
-        options = ("f", True, "softmax", False, "mean", False, False, numbers)
-        found = grads_of(
-            lambda a, b, t: torch.ops.gramless.contrast_forward([a, b], [], None, t, *options)[0], (a, b, t)
-        )
-    else:
-        found = grads_of(
-            lambda a, b: torch.ops.gramless.forward(*hsic_operands([a, b], (Linear(), Linear())))[0], (a, b)
-        )
-    expected = LOSSES["nt_xent"] if loss == "nt_xent" else gramless.hsic
-    assert_all_close(found, grads_of(expected, (a, b, t)[: len(found)]))
 
 
 @pytest.mark.parametrize("loss", ["nt_xent", "cka"])

@@ -142,3 +142,100 @@ def test_distillation_is_the_same_for_numpy_and_for_tensors(dtype, one_queue, re
     if dtype is np.float64 or weights is None:  # else the cotangent is rounded first
         np.testing.assert_array_equal(by_student, grads[0].numpy())
         assert by_temperature == grads[1].item()
+
+
+LABELS = np.arange(12) % 5
+MASK = np.tril(np.ones((12, 12)), 1)
+LOSSES = {  # arrays -> value; a queue, as torch has no gradient for it, is no array here
+    "nt_xent": lambda f, a, b, q, **o: f(gramless.nt_xent)(a, b, **o),
+    "dcl": lambda f, a, b, q, **o: f(gramless.dcl)(a, b, **o),
+    "info_nce": lambda f, a, b, q, **o: f(gramless.info_nce)(a, b, q, symmetric=True, **o),
+    "moco": lambda f, a, b, q, **o: f(gramless.moco)(a, b, q, **o),
+    "sup_con": lambda f, a, b, q, **o: f(gramless.sup_con)(a, LABELS, **o),
+    "ignoring": lambda f, a, b, q, **o: f(gramless.sup_con)(a, LABELS, ignore_index=2, **o),
+    "mask": lambda f, a, b, q, **o: f(gramless.sup_con)(a, mask=MASK, **o),
+}
+every_loss = pytest.mark.parametrize("loss", LOSSES)
+
+
+def views(dtype=np.float64):
+    generator = np.random.default_rng(0)
+    a, noise = generator.standard_normal((2, 12, 4))
+    return a.astype(dtype), (a + noise).astype(dtype), generator.standard_normal((7, 4)).astype(dtype)
+
+
+@every_loss
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_losses_have_the_same_bits_for_numpy_and_for_tensors(dtype, normalize, reduction, loss):
+    torch = pytest.importorskip("torch")
+    a, b, q = views(dtype)
+    options = {"normalize": normalize, "reduction": reduction}
+    count = 1 if loss in ("sup_con", "ignoring", "mask") else 2
+    weights = None
+    if reduction == "none":
+        weights = np.random.default_rng(1).standard_normal(24 if loss in ("nt_xent", "dcl") else 12)
+        weights = weights.astype(dtype)
+    wrt = (
+        ["z_a", "z_b"]
+        if loss in ("nt_xent", "dcl")
+        else ["anchors", "keys"]
+        if loss == "info_nce"
+        else ["q", "k"]
+    )
+    wrt = ["z", "temperature"] if count == 1 else [*wrt, "temperature"]
+    value, grads = LOSSES[loss](
+        lambda f: value_and_grad(f, wrt), a, b, q, temperature=0.3, cotangent=weights, **options
+    )
+    x, y = (torch.from_numpy(z).requires_grad_() for z in (a, b))
+    t = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    expected = LOSSES[loss](lambda f: f, x, y, torch.from_numpy(q), temperature=t, **options)
+    of_torch = torch.autograd.grad(
+        expected, [*(x, y)[:count], t], None if weights is None else torch.from_numpy(weights)
+    )
+    np.testing.assert_array_equal(np.asarray(value, dtype), expected.detach().numpy())
+    for ours, theirs in zip(grads, of_torch, strict=True):
+        np.testing.assert_array_equal(ours, theirs.numpy())
+    alone = LOSSES[loss](lambda f: f, a, b, q, temperature=0.3, **options)
+    np.testing.assert_array_equal(value, alone)
+
+
+@pytest.mark.parametrize("function", [gramless.info_nce, gramless.moco], ids=["info_nce", "moco"])
+def test_a_queue_has_a_gradient_where_no_autograd_holds_it_constant(function):
+    a, b, q = views()
+    _, (by_a, by_b, by_q, by_t) = value_and_grad(function)(a, b, q, temperature=0.5)
+    assert (by_a.shape, by_b.shape, by_q.shape) == (a.shape, b.shape, q.shape)
+    step = 1e-6 * np.random.default_rng(1).standard_normal(q.shape)
+    change = function(a, b, q + step, temperature=0.5) - function(a, b, q - step, temperature=0.5)
+    assert change / 2 == pytest.approx((by_q * step).sum(), rel=1e-6)
+    slope = (function(a, b, q, temperature=0.5 + 1e-6) - function(a, b, q, temperature=0.5 - 1e-6)) / 2e-6
+    assert by_t == pytest.approx(slope, rel=1e-6)
+    torch = pytest.importorskip("torch")
+    leaves = [torch.from_numpy(x).requires_grad_() for x in (a, b, q)]
+    function(*leaves, temperature=0.5).backward()
+    assert leaves[2].grad is None
+    _, of_tensors = value_and_grad(function)(*leaves, temperature=0.5)
+    np.testing.assert_array_equal(of_tensors[2].numpy(), by_q)
+
+
+def test_gradients_come_in_the_order_of_the_signature_and_by_name():
+    a, b, _ = views()
+    _, grads = value_and_grad(gramless.info_nce)(a, b)
+    assert len(grads) == 3  # anchors, keys, and the temperature that was left at its default
+    _, by_keys = value_and_grad(gramless.info_nce, "keys")(a, b)
+    np.testing.assert_array_equal(by_keys, grads[1])
+    _, (by_t, by_a) = value_and_grad(gramless.info_nce, ["temperature", "anchors"])(a, b)
+    np.testing.assert_array_equal(by_a, grads[0])
+    assert by_t == grads[2]
+    with pytest.raises(
+        ValueError, match="no gradient with respect to 'queue', but to anchors, keys, temperature"
+    ):
+        value_and_grad(gramless.info_nce, "queue")(a, b)
+    with pytest.raises(ValueError, match="no gradient with respect to 'labels', but to z, temperature"):
+        value_and_grad(gramless.sup_con, "labels")(a, LABELS)
+    weights = np.arange(12.0)
+    values, (by_x, _) = value_and_grad(gramless.row_log_sum_exp)(a, cotangent=weights)
+    _, (once, again, _) = value_and_grad(gramless.row_log_sum_exp)(a, a, cotangent=weights)
+    np.testing.assert_array_equal(values, gramless.row_log_sum_exp(a))
+    np.testing.assert_array_equal(by_x, once + again)

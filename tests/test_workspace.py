@@ -31,13 +31,13 @@ def views(generator, n, d, dtype=np.float32):
 
 
 CALLS = {
-    "nt_xent": lambda a, b: gl.nt_xent_value_and_grad(a, b, temperature=0.1),
-    "running shifts": lambda a, b: gl.nt_xent_value_and_grad(a, b, temperature=0.003),
-    "exclusion": lambda a, b: gl.nt_xent_value_and_grad(a, b, exclude_hardest=0.2),
-    "info_nce": lambda a, b: gl.info_nce_value_and_grad(a, b, symmetric=True),
-    "queue": lambda a, b: gl.info_nce_value_and_grad(a, b, np.concatenate([b, a])),
-    "sup_con": lambda a, b: gl.sup_con_value_and_grad(a, np.arange(len(a)) % 7),
-    "row_log_sum_exp": lambda a, b: gl.row_log_sum_exp_value_and_grad(a, b),
+    "nt_xent": lambda a, b: gl.value_and_grad(gl.nt_xent)(a, b, temperature=0.1),
+    "running shifts": lambda a, b: gl.value_and_grad(gl.nt_xent)(a, b, temperature=0.003),
+    "exclusion": lambda a, b: gl.value_and_grad(gl.nt_xent)(a, b, exclude_hardest=0.2),
+    "info_nce": lambda a, b: gl.value_and_grad(gl.info_nce)(a, b, symmetric=True),
+    "queue": lambda a, b: gl.value_and_grad(gl.info_nce)(a, b, np.concatenate([b, a])),
+    "sup_con": lambda a, b: gl.value_and_grad(gl.sup_con)(a, np.arange(len(a)) % 7),
+    "row_log_sum_exp": lambda a, b: gl.value_and_grad(gl.row_log_sum_exp)(a, b, cotangent=np.ones(len(a))),
 }
 
 

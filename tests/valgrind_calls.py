@@ -34,14 +34,14 @@ def similarities(x, y):
 
 
 def losses(x, y):
-    gl.nt_xent_value_and_grad(x, y, temperature=0.1)
-    gl.nt_xent_value_and_grad(x, y, temperature=0.003, exclude_hardest=0.3)
-    gl.nt_xent_value_and_grad(x, y, normalize=False, exclude_above=0.5)
-    gl.info_nce_value_and_grad(x, y, np.concatenate([y, x]), symmetric=True)
-    gl.sup_con_value_and_grad(x, np.arange(len(x)) % 3)
-    gl.dcl_value_and_grad(x, y)
-    gl.row_log_sum_exp_value_and_grad(x, y)
-    gl.similarity_distillation_value_and_grad(x, y, y)
+    gl.value_and_grad(gl.nt_xent)(x, y, temperature=0.1)
+    gl.value_and_grad(gl.nt_xent)(x, y, temperature=0.003, exclude_hardest=0.3)
+    gl.value_and_grad(gl.nt_xent)(x, y, normalize=False, exclude_above=0.5)
+    gl.value_and_grad(gl.info_nce)(x, y, np.concatenate([y, x]), symmetric=True)
+    gl.value_and_grad(gl.sup_con)(x, np.arange(len(x)) % 3)
+    gl.value_and_grad(gl.dcl)(x, y)
+    gl.value_and_grad(gl.row_log_sum_exp)(x, y, cotangent=np.ones(len(x)))
+    gl.value_and_grad(gl.similarity_distillation)(x, y, y)
 
 
 def main():

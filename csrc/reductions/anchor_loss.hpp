@@ -44,7 +44,7 @@ struct AnchorLoss {
   GRAMLESS_HD static double log_odds(const Anchor& a) { return std::log(a.negative) + a.shift - a.positive_logit; }
 
   // The negatives' part of the denominator: what is left of -1 in the derivative by the positives' mean logit.
-  GRAMLESS_HD double open(const Anchor& a) const {
+  GRAMLESS_HD double denominator_weight(const Anchor& a) const {
     if (decoupled) return 1;
     if (a.positives == 1) return 1 / (1 + std::exp(-log_odds(a)));
     return a.negative / (a.negative + a.positive);
@@ -59,7 +59,7 @@ struct AnchorLoss {
     result.shift = a.shift;
     result.negative = sum == 0 ? 0 : weight / sum;
     if (!positives) return result;
-    result.positive_offset = weight * open(a) / count;
+    result.positive_offset = weight * denominator_weight(a) / count;
     if (a.positives == 1 || decoupled) return result;
     result.positive = result.negative;
     result.positive_mean = a.positive / count;

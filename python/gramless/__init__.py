@@ -21,27 +21,15 @@ from ._runtime import (
     set_num_threads,
     set_workspace_limit,
 )
-from .contrastive import (
-    dcl,
-    dcl_value_and_grad,
-    nt_xent,
-    nt_xent_value_and_grad,
-    sup_con,
-    sup_con_value_and_grad,
-)
-from .cross_modal import (
-    info_nce,
-    info_nce_value_and_grad,
-    row_log_sum_exp,
-    row_log_sum_exp_value_and_grad,
-)
-from .distillation import similarity_distillation, similarity_distillation_value_and_grad
+from .contrastive import dcl, nt_xent, sup_con
+from .distillation import similarity_distillation
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
+from .info_nce import info_nce, row_log_sum_exp
 from .kernels import RBF, Laplace, Linear
 from .matrices import cka_matrix, hsic_matrix
 from .minibatch import MinibatchCKA
-from .moco import moco, moco_value_and_grad
+from .moco import moco
 
 if TYPE_CHECKING:
     from . import analysis, compat, plot
@@ -62,29 +50,22 @@ __all__ = [
     "compat",
     "cuda_status",
     "dcl",
-    "dcl_value_and_grad",
     "get_num_threads",
     "get_workspace_limit",
     "hsic",
     "hsic_matrix",
     "independence_test",
     "info_nce",
-    "info_nce_value_and_grad",
     "median_distance",
     "moco",
-    "moco_value_and_grad",
     "nt_xent",
-    "nt_xent_value_and_grad",
     "plot",
     "reference",
     "row_log_sum_exp",
-    "row_log_sum_exp_value_and_grad",
     "set_num_threads",
     "set_workspace_limit",
     "similarity_distillation",
-    "similarity_distillation_value_and_grad",
     "sup_con",
-    "sup_con_value_and_grad",
     "value_and_grad",
 ]
 

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, ParamSpec, cast
 
+from ._arrays import DTYPES
 from ._arrays.namespaces import Library
 from ._backends import backend_of
 from ._progress import Report
@@ -62,8 +63,8 @@ def value_and_grad(
     Parameters
     ----------
     function
-        One of gramless's differentiable functions: `hsic`, `cka`, `hsic_matrix`, `cka_matrix`,
-        `similarity_distillation`.
+        One of gramless's differentiable functions: `hsic`, `cka`, `hsic_matrix`, `cka_matrix`, `nt_xent`,
+        `dcl`, `sup_con`, `info_nce`, `moco`, `row_log_sum_exp`, `similarity_distillation`.
     wrt
         The name of an argument of `function`, for its gradient; several names, for a tuple of gradients; None
         (default) for a tuple of the gradients with respect to every differentiable argument, in the order of
@@ -76,7 +77,8 @@ def value_and_grad(
         the value: an array of the value's shape, needed where the value is not a single number; 1 by default.
         It returns (value, gradients). A gradient has the shape of its argument and the dtype of the
         computation, on a GPU that of the argument; that of a sequence of layers is a list. What is computed
-        from an argument on the way, such as a median bandwidth, counts as a constant.
+        from an argument on the way, such as a median bandwidth or which negatives are excluded, counts as a
+        constant. Labels, masks, teachers and their queues have no gradient.
 
     Raises
     ------
@@ -104,13 +106,12 @@ def value_and_grad(
             f"value_and_grad: {name} is not one of gramless's differentiable functions; "
             "for what is composed of them use torch"
         )
-    order = [*inspect.signature(describe).parameters]
     chosen = None if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
 
     @functools.wraps(describe)
     def both(*arguments: Any, cotangent: Any = None, **options: Any) -> tuple[Any, Any]:
         call = cast(Call, describe(*arguments, **options))
-        possible = sorted({name for name in call.names if name is not None}, key=order.index)
+        possible = _differentiable(describe, call.names)
         names = possible if chosen is None else chosen
         for name in names:
             if name not in possible:
@@ -124,6 +125,12 @@ def value_and_grad(
     return both
 
 
+@functools.lru_cache
+def _differentiable(describe: Callable[..., Any], names: tuple[str | None, ...]) -> list[str]:
+    """The arguments that have a gradient, in the order of the signature."""
+    return [name for name in inspect.signature(describe).parameters if name in names]
+
+
 def gradients(call: Call, names: Sequence[str], cotangent: Any = None) -> tuple[Any, list[Any]]:
     """The value of a call, and its gradients with respect to these arguments."""
     wanted = tuple([name in names for name in call.names])
@@ -134,7 +141,9 @@ def gradients(call: Call, names: Sequence[str], cotangent: Any = None) -> tuple[
 def _of_argument(call: Call, argument: str, grads: Sequence[Any]) -> Any:
     """The gradient with respect to one argument, which may be several inputs, or one twice."""
     own = [grad for name, grad in zip(call.names, grads, strict=True) if name == argument]
-    return own if argument in _SEQUENCES else functools.reduce(lambda total, grad: total + grad, own)
+    if argument in _SEQUENCES:
+        return own
+    return own[0] if len(own) == 1 else functools.reduce(lambda total, grad: total + grad, own)
 
 
 def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tuple[Any, list[Any]]:
@@ -150,10 +159,15 @@ def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tu
     if cotangent is None:
         grad = 1.0
     else:
-        given = tuple(getattr(cotangent, "shape", None) or library.host(cotangent).shape)
-        if given != shape:
+        given = cotangent if hasattr(cotangent, "shape") else library.host(cotangent)
+        if (getattr(given.dtype, "name", None) or str(given.dtype).removeprefix("torch.")) not in DTYPES:
+            raise TypeError(
+                f"{problem.function}: the cotangent must hold real numbers but has dtype {given.dtype}"
+            )
+        if tuple(given.shape) != shape:
             raise ValueError(
-                f"{problem.function}: the value has shape {shape} but the cotangent has shape {given}"
+                f"{problem.function}: the value has shape {shape} "
+                f"but the cotangent has shape {tuple(given.shape)}"
             )
         grad = library.cotangent(backend, cotangent, shape)
     grads = problem.backward(backend, inputs, saved, kept, grad, wanted)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 ScalarReduction: TypeAlias = Literal["mean", "sum"]
 
+_REDUCTIONS = get_args(Reduction)
+
 EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a zero row stays one
 TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, are equally hard
 
@@ -100,7 +102,7 @@ def _fraction(function: str, value: Any) -> float | None:
 
 def as_reduction(function: str, value: Any) -> Reduction:
     """`value` itself, once it is known to be a reduction."""
-    if not isinstance(value, str) or value not in get_args(Reduction):
+    if not isinstance(value, str) or value not in _REDUCTIONS:
         raise ValueError(f'{function}: reduction must be "mean", "sum" or "none" but is {value!r}')
     return cast(Reduction, value)
 
@@ -112,22 +114,37 @@ def as_scalar_reduction(function: str, value: Any) -> ScalarReduction:
     return cast(ScalarReduction, value)
 
 
+def as_labels(function: str, labels: Any, rows: int) -> npt.NDArray[Any]:
+    """Labels (rows,), integers or text."""
+    array = np.asarray(labels)
+    check_labels(function, array.shape, rows)
+    if array.dtype.kind not in "biuUS":
+        raise TypeError(f"{function}: labels must be integers or text but has dtype {array.dtype}")
+    return array
+
+
+def check_labels(function: str, shape: tuple[int, ...], rows: int) -> None:
+    """Raises ValueError unless there is one label for each row."""
+    if len(shape) != 1:
+        raise ValueError(
+            f"{function}: labels must have 1 dimension, one label per row, but has shape {shape}"
+        )
+    if shape[0] != rows:
+        raise ValueError(f"{function}: z has {rows} rows but labels has {shape[0]}")
+
+
+def numbered(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """One number from 0 for each label, the same for equal ones."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
 def as_groups(function: str, labels: Any, rows: int) -> npt.NDArray[np.int64]:
     """One number per row, the same for rows of the same label; labels are integers or text, one for each row.
 
     >>> as_groups("sup_con", ["cat", "dog", "cat"], 3)
     array([0, 1, 0])
     """
-    array = np.asarray(labels)
-    if array.ndim != 1:
-        raise ValueError(
-            f"{function}: labels must have 1 dimension, one label per row, but has shape {array.shape}"
-        )
-    if len(array) != rows:
-        raise ValueError(f"{function}: z has {rows} rows but labels has {len(array)}")
-    if array.dtype.kind not in "biuUS":
-        raise TypeError(f"{function}: labels must be integers or text but has dtype {array.dtype}")
-    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+    return numbered(as_labels(function, labels, rows))
 
 
 def check_queue(function: str, columns: int, shape: tuple[int, ...]) -> None:
@@ -137,6 +154,18 @@ def check_queue(function: str, columns: int, shape: tuple[int, ...]) -> None:
             f"{function}: q has {columns} columns but queue has {shape[1]}; each key must be a row of it: "
             "pass queue.T"
         )
+
+
+def exclusions(function: str, above: Any, hardest: Any) -> tuple[float | None, float | None]:
+    """exclude_above and exclude_hardest as floats. Those that are floats already are checked where they are
+    used, for torch.compile may let them vary.
+    """
+    if (above is None or hardest is None) and all(
+        x is None or isinstance(x, float) for x in (above, hardest)
+    ):
+        return above, hardest
+    checked = contrast_options(function, 1.0, True, above, hardest)
+    return checked.exclude_above, checked.exclude_hardest
 
 
 def check_positives(
@@ -169,6 +198,15 @@ def as_mask(function: str, mask: Any, rows: int) -> npt.NDArray[np.float64]:
     weights = array.astype(np.float64)
     np.fill_diagonal(weights, 0)
     return weights
+
+
+def whole_number(value: Any) -> int | None:
+    """`value` as an integer that a label may be equal to; None where it is none."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number == value else None
 
 
 def ignored_rows(labels: Any, ignore_index: Any) -> npt.NDArray[np.bool_] | None:

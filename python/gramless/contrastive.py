@@ -1,71 +1,17 @@
-"""NT-Xent and its relatives whose anchors meet each other: here is who is positive to whom.
-
-Sums and gradients come from the core.
-"""
+"""NT-Xent and its relatives whose anchors meet each other."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+from ._evaluate import Call, differentiable
+from ._loss_calls import instances, labelled
+from ._losses import Reduction
 
-from . import _arrays
-from ._contrast import SelfContrast, describe_embeddings, self_contrast
-from ._losses import (
-    ContrastOptions,
-    Reduction,
-    ScalarReduction,
-    as_groups,
-    as_reduction,
-    as_scalar_reduction,
-    check_positives,
-    contrast_options,
-)
-from ._masked_sup_con import MaskedSupCon, PartlyIgnored, chosen_rows
-
-if TYPE_CHECKING:
-    from ._device.losses import DeviceContrast
-
-__all__ = [
-    "dcl",
-    "dcl_value_and_grad",
-    "nt_xent",
-    "nt_xent_value_and_grad",
-    "sup_con",
-    "sup_con_value_and_grad",
-]
+__all__ = ["dcl", "nt_xent", "sup_con"]
 
 
-def _two_views(function: str, z_a: Any, z_b: Any, options: ContrastOptions) -> SelfContrast | DeviceContrast:
-    if _arrays.any_on_device(z_a, z_b):
-        from ._device import losses
-
-        return losses.two_views(function, z_a, z_b, options)
-    described = describe_embeddings(function, {"z_a": z_a, "z_b": z_b})
-    _arrays.check_rows(function, "z_a", described[0], "z_b", described[1])
-    groups = np.tile(np.arange(_arrays.rows_of(described[0]), dtype=np.int64), 2)
-    return self_contrast([z_a, z_b], described, groups, options)
-
-
-def _labelled(function: str, z: Any, labels: Any, options: ContrastOptions) -> SelfContrast | DeviceContrast:
-    if _arrays.is_on_device(z):
-        from ._device import losses
-
-        return losses.labelled(function, z, labels, options)
-    described = describe_embeddings(function, {"z": z})
-    groups = as_groups(function, labels, _arrays.rows_of(described[0]))
-    return self_contrast([z], described, groups, options)
-
-
-def _supervised(
-    function: str, z: Any, labels: Any, mask: Any, ignore_index: Any, options: ContrastOptions
-) -> SelfContrast | DeviceContrast | MaskedSupCon | PartlyIgnored:
-    limits = options.exclude_above, options.exclude_hardest
-    check_positives(function, labels, mask, ignore_index, *limits)
-    chosen = chosen_rows(function, z, labels, mask, ignore_index, options)
-    return _labelled(function, z, labels, options) if chosen is None else chosen
-
-
+@differentiable
 def nt_xent(
     z_a: Any,
     z_b: Any,
@@ -75,7 +21,7 @@ def nt_xent(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
-) -> Any:
+) -> Call:
     """NT-Xent, the loss of SimCLR: rows i of z_a (n, d) and z_b (n, d) are two views of one example.
 
     loss_i = log sum_{j != i} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, for each of the 2n
@@ -92,8 +38,8 @@ def nt_xent(
 
     z_a, z_b: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays
     of a GPU, such as cupy's, in a floating-point dtype; computed in float64 if either is float64 or a wide
-    integer, else in float32. With tensors the loss is differentiable once, by a temperature that is a 0-d
-    tensor too; else see `nt_xent_value_and_grad`.
+    integer, else in float32. With tensors the loss is differentiable once, also with respect to a
+    temperature that is a 0-d tensor; without autograd see `value_and_grad`. What is excluded is a constant.
     Losses of 16-bit tensors are float32, their gradients 16-bit. A row of length r has a gradient of about
     1 / (2n r temperature): in float16 it loses digits below 6e-5 (r > 60 at n = 256) and is 0 below 3e-8
     (r > 1e5): scale the loss, as torch.amp.GradScaler does, or pass float32 or bfloat16. That of a row of
@@ -107,44 +53,12 @@ def nt_xent(
     >>> round(nt_xent(z, z, temperature=0.5), 6)  # log(1 + 6 exp(-2))
     0.594438
     """
-    if _arrays.any_tensor(z_a, z_b, temperature):
-        from .torch.functional import two_views
-
-        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
-        return two_views("nt_xent", "softmax", z_a, z_b, *chosen)
-    options = contrast_options("nt_xent", temperature, normalize, exclude_above, exclude_hardest)
-    reduction = as_reduction("nt_xent", reduction)
-    return _two_views("nt_xent", z_a, z_b, options).value(reduction)
+    views = [("z_a", z_a), ("z_b", z_b)]
+    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest
+    return instances("nt_xent", "softmax", views, 2, *chosen)
 
 
-def nt_xent_value_and_grad(
-    z_a: Any,
-    z_b: Any,
-    *,
-    temperature: float = 0.5,
-    normalize: bool = True,
-    reduction: ScalarReduction = "mean",
-    exclude_above: float | None = None,
-    exclude_hardest: float | None = None,
-) -> tuple[Any, tuple[Any, Any, Any]]:
-    """`nt_xent` and its gradients: (loss, (grad_a, grad_b, grad_temperature)).
-
-    grad_a, grad_b: (n, d), by z_a and z_b as they were passed, in the type of the computation. What is
-    excluded is a constant. Arguments and errors as in `nt_xent`; reduction is "mean" or "sum".
-
-    >>> import numpy as np
-    >>> z = np.eye(4)
-    >>> loss, (grad_a, grad_b, grad_temperature) = nt_xent_value_and_grad(z, z)
-    >>> round(grad_temperature, 6)
-    1.792509
-    """
-    function = "nt_xent_value_and_grad"
-    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
-    reduction = as_scalar_reduction(function, reduction)
-    loss, (grad_a, grad_b, by_temperature) = _two_views(function, z_a, z_b, options).value_and_grad(reduction)
-    return loss, (grad_a, grad_b, by_temperature)
-
-
+@differentiable
 def dcl(
     z_a: Any,
     z_b: Any,
@@ -154,7 +68,7 @@ def dcl(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
-) -> Any:
+) -> Call:
     """Decoupled contrastive loss: NT-Xent with the positive left out of the denominator.
 
     loss_i = log sum_{j not in {i, p(i)}} exp(s_ij) - s_{i,p(i)} (Yeh et al. 2022, arXiv:2110.06848, eq. 6).
@@ -167,43 +81,12 @@ def dcl(
     >>> round(dcl(z, z, temperature=0.5), 6)  # log(6 exp(-2))
     -0.208241
     """
-    if _arrays.any_tensor(z_a, z_b, temperature):
-        from .torch.functional import two_views
-
-        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
-        return two_views("dcl", "decoupled", z_a, z_b, *chosen)
-    options = contrast_options("dcl", temperature, normalize, exclude_above, exclude_hardest, decoupled=True)
-    reduction = as_reduction("dcl", reduction)
-    return _two_views("dcl", z_a, z_b, options).value(reduction)
+    views = [("z_a", z_a), ("z_b", z_b)]
+    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest
+    return instances("dcl", "decoupled", views, 2, *chosen)
 
 
-def dcl_value_and_grad(
-    z_a: Any,
-    z_b: Any,
-    *,
-    temperature: float = 0.1,
-    normalize: bool = True,
-    reduction: ScalarReduction = "mean",
-    exclude_above: float | None = None,
-    exclude_hardest: float | None = None,
-) -> tuple[Any, tuple[Any, Any, Any]]:
-    """`dcl` and its gradients: (loss, (grad_a, grad_b, grad_temperature)), as in `nt_xent_value_and_grad`.
-
-    >>> import numpy as np
-    >>> z = np.eye(4)
-    >>> loss, (grad_a, grad_b, grad_temperature) = dcl_value_and_grad(z, z, temperature=0.5)
-    >>> round(grad_temperature, 6)
-    4.0
-    """
-    function = "dcl_value_and_grad"
-    options = contrast_options(
-        function, temperature, normalize, exclude_above, exclude_hardest, decoupled=True
-    )
-    reduction = as_scalar_reduction(function, reduction)
-    loss, (grad_a, grad_b, by_temperature) = _two_views(function, z_a, z_b, options).value_and_grad(reduction)
-    return loss, (grad_a, grad_b, by_temperature)
-
-
+@differentiable
 def sup_con(
     z: Any,
     labels: Any = None,
@@ -215,7 +98,7 @@ def sup_con(
     exclude_hardest: float | None = None,
     mask: Any = None,
     ignore_index: Any = None,
-) -> Any:
+) -> Call:
     """Supervised contrastive loss: all other rows of z (n, d) with the label of row i are its positives.
 
     loss_i = mean over positives p of [log sum_{j != i} exp(s_ij) - s_ip], s_ij = <z_i, z_j> / temperature:
@@ -238,38 +121,5 @@ def sup_con(
     >>> round(sup_con(np.eye(3), [7, 7, 8], temperature=0.5), 6)
     0.693147
     """
-    if _arrays.any_tensor(z, temperature):
-        from .torch import _log_sums
-
-        chosen = (temperature, normalize, reduction, exclude_above, exclude_hardest)
-        return _log_sums.sup_con(z, labels, *chosen, mask, ignore_index)
-    options = contrast_options("sup_con", temperature, normalize, exclude_above, exclude_hardest)
-    reduction = as_reduction("sup_con", reduction)
-    return _supervised("sup_con", z, labels, mask, ignore_index, options).value(reduction)
-
-
-def sup_con_value_and_grad(
-    z: Any,
-    labels: Any = None,
-    *,
-    temperature: float = 0.07,
-    normalize: bool = True,
-    reduction: ScalarReduction = "mean",
-    exclude_above: float | None = None,
-    exclude_hardest: float | None = None,
-    mask: Any = None,
-    ignore_index: Any = None,
-) -> tuple[Any, tuple[Any, Any]]:
-    """`sup_con` and its gradients: (loss, (grad_z, grad_temperature)), as in `nt_xent_value_and_grad`.
-
-    >>> import numpy as np
-    >>> loss, (grad_z, grad_temperature) = sup_con_value_and_grad(np.eye(3), [7, 7, 8])
-    >>> grad_z.shape
-    (3, 3)
-    """
-    function = "sup_con_value_and_grad"
-    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
-    reduction = as_scalar_reduction(function, reduction)
-    problem = _supervised(function, z, labels, mask, ignore_index, options)
-    loss, (grad_z, by_temperature) = problem.value_and_grad(reduction)
-    return loss, (grad_z, by_temperature)
+    chosen = temperature, normalize, reduction, exclude_above, exclude_hardest
+    return labelled("sup_con", z, labels, *chosen, mask, ignore_index)

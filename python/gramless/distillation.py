@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import checks
-from ._arrays.namespaces import library_of
-from ._evaluate import Call, differentiable, gradients
-from ._losses import Reduction, ScalarReduction, as_reduction, as_scalar_reduction
+from ._evaluate import Call, differentiable
+from ._losses import Reduction, as_reduction
 from ._problems.distillation import Distillation
 
-__all__ = ["similarity_distillation", "similarity_distillation_value_and_grad"]
+__all__ = ["similarity_distillation"]
 
 
 @differentiable
@@ -45,29 +44,12 @@ def similarity_distillation(
     >>> round(similarity_distillation([[0.0]], [[1.0]], [[1.0], [-1.0]]), 6)
     0.693147
     """
-    chosen = teacher_temperature, normalize, reduction
-    return _call(
-        "similarity_distillation", student, teacher, queue_student, queue_teacher, temperature, *chosen
-    )
-
-
-def _call(
-    function: str,
-    student: Any,
-    teacher: Any,
-    queue_student: Any,
-    queue_teacher: Any,
-    temperature: Any,
-    teacher_temperature: Any,
-    normalize: Any,
-    reduction: Any,
-) -> Call:
+    function = "similarity_distillation"
     of_teacher = "queue_student" if queue_teacher is None else "queue_teacher"
     named = [("student", student), ("teacher", teacher), ("queue_student", queue_student)]
     if queue_teacher is not None:
         named.append((of_teacher, queue_teacher))
-    library = library_of(function, named, temperature)
-    arrays = checks.matrices(function, library, named)
+    library, arrays = checks.read(function, named, temperature)
     checks.same_columns(function, "student", arrays[0], "queue_student", arrays[2])
     checks.same_columns(function, "teacher", arrays[1], of_teacher, arrays[-1])
     checks.same_rows(function, "student", arrays[0], "teacher", arrays[1])
@@ -77,30 +59,3 @@ def _call(
     problem = Distillation(function, len(arrays), *chosen)
     inputs = (*arrays, library.temperature(function, temperature))
     return Call(library, problem, inputs, ("student", *(None for _ in named[1:]), "temperature"))
-
-
-def similarity_distillation_value_and_grad(
-    student: Any,
-    teacher: Any,
-    queue_student: Any,
-    queue_teacher: Any = None,
-    *,
-    temperature: float = 0.2,
-    teacher_temperature: float = 0.01,
-    normalize: bool = True,
-    reduction: ScalarReduction = "mean",
-) -> tuple[Any, tuple[Any, Any]]:
-    """`similarity_distillation` and its gradients: (loss, (grad_student, grad_temperature)).
-
-    The teacher and both queues are constants. Arguments and errors as in `similarity_distillation`.
-
-    >>> import numpy as np
-    >>> loss, (grad_student, _) = similarity_distillation_value_and_grad([[0.0]], [[1.0]], [[1.0], [-1.0]])
-    >>> loss > 0
-    True
-    """
-    function = "similarity_distillation_value_and_grad"
-    chosen = teacher_temperature, normalize, as_scalar_reduction(function, reduction)
-    call = _call(function, student, teacher, queue_student, queue_teacher, temperature, *chosen)
-    value, grads = gradients(call, ("student", "temperature"))
-    return value, (grads[0], grads[1])

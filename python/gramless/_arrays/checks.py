@@ -36,8 +36,8 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
     return x
 
 
-def read(function: str, named: Named) -> tuple[Library, list[Array]]:
-    """The library that computes with all of these, and they as its arrays (n, d)."""
+def read(function: str, named: Named, number: Any = None) -> tuple[Library, list[Array]]:
+    """The library that computes with all of these, and they as its arrays (n, d); `number` is no array."""
     arrays = []
     for _, x in named:  # the short way for what is nothing but numpy: at 16 rows checks cost as much as sums
         if type(x) is not np.ndarray or x.dtype.char not in _REAL or not x.dtype.isnative:
@@ -46,8 +46,9 @@ def read(function: str, named: Named) -> tuple[Library, list[Array]]:
             break
         arrays.append(x)
     else:
-        return NUMPY, arrays
-    library = library_of(function, named)
+        if not _arrays.is_tensor(number):
+            return NUMPY, arrays
+    library = library_of(function, named, number)
     return library, matrices(function, library, named)
 
 
@@ -74,6 +75,15 @@ def _check_place(function: str, library: Library, name_x: str, x: Array, name_y:
             f"{function}: on a GPU all arrays must have one dtype "
             f"but {name_x} has {x.dtype} and {name_y} has {y.dtype}"
         )
+
+
+def pair(function: str, library: Library, named: Named) -> list[Array]:
+    """Two arrays of one shape."""
+    (name_x, _), (name_y, _) = named
+    x, y = matrices(function, library, named)
+    same_rows(function, name_x, x, name_y, y)
+    same_columns(function, name_x, x, name_y, y)
+    return [x, y]
 
 
 def same_rows(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:

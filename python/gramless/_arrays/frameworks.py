@@ -38,6 +38,12 @@ class Framework(Protocol):
     def upload(self, values: npt.NDArray[Any], device: int) -> Array: ...
     def cast(self, x: Array, dtype: str) -> Array: ...
     def where(self, which: Array, x: Any, y: Array) -> Array: ...
+    def softplus(self, x: Array) -> Array:
+        """log(1 + exp(x))"""
+
+    def sigmoid(self, x: Array) -> Array: ...
+    def flatnonzero(self, x: Array) -> Array:
+        """Where x (n,) is true."""
 
 
 class NumpyLike:
@@ -92,6 +98,15 @@ class NumpyLike:
     def where(self, which: Array, x: Any, y: Array) -> Array:
         return self.xp.where(which, x, y)
 
+    def softplus(self, x: Array) -> Array:
+        return self.xp.logaddexp(0.0, x)
+
+    def sigmoid(self, x: Array) -> Array:
+        return self.xp.exp(-self.xp.logaddexp(0.0, -x))
+
+    def flatnonzero(self, x: Array) -> Array:
+        return self.xp.flatnonzero(x)
+
 
 _known: list[Framework] = []  # those met so far; tests add their own
 
@@ -140,11 +155,6 @@ def _read(function: str, name: str, x: Any, read: Any) -> Array:
         return read(x)
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
         raise TypeError(f"{function}: {name} cannot be read, a {type(x).__name__} ({error})") from None
-
-
-def compute_dtype(dtype: str) -> str:
-    """What values and losses are returned in."""
-    return "float64" if dtype == "float64" else "float32"
 
 
 def dense_groups(framework: Framework, labels: Array, device: int) -> tuple[Array, Array]:

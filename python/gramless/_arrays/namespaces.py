@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import _arrays
-from .._losses import as_temperature
+from .._losses import as_labels, as_temperature, check_labels, ignored_rows, numbered, whole_number
 from .cuda_status import cuda_module
 from .frameworks import Framework, framework_of, torch_library
 
@@ -72,6 +72,10 @@ class Numpy:
         """The same, or as integers where numpy lacks the dtype."""
         return self.host(x)
 
+    def wide(self, x: Any) -> np.ndarray[Any, Any]:
+        """The values of an array in the CPU's memory in float64."""
+        return np.asarray(x, np.float64)
+
     def empty(self, shape: Sequence[int], dtype: str) -> Array:
         return np.empty(shape, dtype)
 
@@ -94,6 +98,19 @@ class Numpy:
     def constant(self, function: str, value: Any, name: str) -> float:
         """A temperature as a number, which is a field of a problem."""
         return as_temperature(function, value, name)
+
+    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
+        """The labels of rows as an input of a problem, and which of them, then integers, is ignored."""
+        found = as_labels(function, labels, rows)
+        ignored = ignored_rows(found, ignore_index)
+        if ignored is None:
+            return found, None
+        groups = numbered(found)
+        return groups, int(groups[ignored][0])
+
+    def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
+        """Values that belong to the rows of x, as an array of this library where x is."""
+        return self.read(function, name, values)
 
     def detached(self, function: str, names: Sequence[str | None], inputs: Sequence[Any]) -> Sequence[Any]:
         """The same without gradients, for a backend that is called past autograd and its transforms."""
@@ -153,6 +170,20 @@ class Cupy(Numpy):
         given = np.array(grad, np.float64)  # no writable view of what a user owns
         uploaded = self.framework.upload(np.atleast_1d(given), backend.device)
         return uploaded if shape else uploaded[0]
+
+    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
+        if not self.framework.owns(labels):
+            return super().labels(function, labels, rows, ignore_index)
+        check_labels(function, tuple(labels.shape), rows)
+        dtype = self.framework.dtype(labels)
+        if "int" not in dtype and dtype != "bool":
+            raise TypeError(f"{function}: labels must be integers or text but has dtype {dtype}")
+        return labels, whole_number(ignore_index)
+
+    def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
+        if self.framework.owns(values):
+            return values
+        return self.framework.upload(np.array(super().read(function, name, values)), self.device(x))
 
     def why_not_in_parts(self, layers: Sequence[Array]) -> str | None:
         return "are for layers in the CPU's memory; copy them there"

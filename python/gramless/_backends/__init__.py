@@ -2,7 +2,7 @@
 
 `sums` are float64 arrays of where the backend computes: numpy's on the CPU, the arrays' own library's on a
 device, which are enqueued and not waited for. Arrays are the library's. Both backends offer, beside a little
-arithmetic (where, full), and nothing else is called from above:
+arithmetic, and nothing else is called from above:
 
     here                                        whether results are there when a call returns
     hsic_pair(x, y, kernels, estimator)         numbers: xy, xx, yy, exponents, means; only where `here`
@@ -15,6 +15,11 @@ arithmetic (where, full), and nothing else is called from above:
     permuted_hsic(x, y, kernels, orders, report)    unbiased HSIC of x with y in each order: (B, n) -> (B,)
     median_distance(x, include_diagonal, report)    0-d
     temperature(function, value)                a number that is checked, or what a device will read
+    labelled_groups(labels), instance_groups(rows, key_rows), no_groups     who is positive to whom
+    contrast_forward(task, keep)                ContrastLosses
+    contrast_backward(task, saved, kept, weights, scale, wanted)
+        gradients of the losses times weights (n,), or of their mean times scale, by arrays and temperature
+    shifts, partial_backward                    the same for a part of a larger problem
     distill_forward(task)                       losses (n,), their mean, saved
     distill_backward(task, saved, weights, scale)
         gradients of the losses times weights (n,), or of their mean times scale, by student and temperature

@@ -10,36 +10,17 @@ import numpy.typing as npt
 
 from .. import _core
 from .._arrays import Floats
-from .._arrays.namespaces import Array, Library, computed_in
-from .._losses import as_temperature
+from .._arrays.namespaces import Array
 from .._progress import Report
 from ..kernels import Encoded, wants_median, with_sigma
+from .cpu_contrast import CpuContrast
 from .values import HEAD, DistillTask, HsicValues, Kernels, PairSums
 
 Sweep = _core.Sweep
 
 
-class Cpu:
+class Cpu(CpuContrast):
     """The arrays of one library, computed with by the core."""
-
-    here = True
-    where = staticmethod(np.where)
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-
-    def dtype(self, arrays: Sequence[Array]) -> str:
-        """What is computed in."""
-        return computed_in(self.library, arrays)
-
-    def full(self, n: int, value: float) -> Floats:
-        found = np.empty(n)
-        found.fill(value)
-        return found
-
-    def saved(self, x: Any) -> Floats:
-        """What a forward saved, which may come back as an array of the library."""
-        return x if type(x) is np.ndarray else self.library.host(x)
 
     def layer_values(
         self,
@@ -107,14 +88,6 @@ class Cpu:
         _core.hsic_backward(x, y, *resolved, estimator, rows, by[0], by[1], by[2], targets)
         return grads
 
-    def _targets(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[list[Any], list[Any]]:
-        """Where gradients are written, and how the core sees it."""
-        dtype = self.dtype(arrays)
-        grads = [
-            self.library.empty(x.shape, dtype) if w else None for x, w in zip(arrays, wanted, strict=True)
-        ]
-        return grads, [None if grad is None else self.library.view(grad) for grad in grads]
-
     def pair_sums(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> PairSums:
         found = self.layer_values([x], [y], [kernels[0]], [kernels[1]], estimator)
         xy, xx, yy = float(found.xy[0, 0]), float(found.xx[0]), float(found.yy[0])
@@ -162,10 +135,6 @@ class Cpu:
 
     def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> float:
         return _core.median_distance(self.library.view(x), include_diagonal, report)
-
-    def temperature(self, function: str, value: Any) -> float:
-        """A number, or a tensor of one, once it is known that one can divide by it."""
-        return as_temperature(function, value if isinstance(value, float) else value.item())
 
     def distill_forward(self, task: DistillTask) -> tuple[Floats, float, Floats]:
         losses, saved = _core.distill_forward(*self._distill_arguments(task))

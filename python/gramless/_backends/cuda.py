@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,42 +14,18 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .._arrays import Floats
-from .._arrays.cuda_status import cuda_module
-from .._arrays.namespaces import Array, Library
-from .._losses import as_temperature
+from .._arrays.namespaces import Array
 from .._progress import Report
 from ..kernels import Encoded, wants_median, with_sigma
-from .launch import DeviceContext, HsicLaunch, layer_values, median_squared_distance
+from .cuda_contrast import CudaContrast
+from .launch import HsicLaunch, layer_values, median_squared_distance
 from .values import HEAD, DistillTask, HsicValues, Kernels, PairSums
 
 COPIED_BYTES = 2**30  # of y in other orders at a time
 
 
-@dataclass(frozen=True)
-class Cuda:
+class Cuda(CudaContrast):
     """One device of one library; errors of a launch name `function`."""
-
-    library: Library
-    device: int
-    function: str
-
-    here = False
-
-    @cached_property
-    def context(self) -> DeviceContext:
-        framework = self.library.framework
-        return DeviceContext(self.function, framework, self.device, cuda_module(self.function))
-
-    def where(self, which: Array, x: Any, y: Any) -> Array:
-        return self.library.framework.where(which, x, y)
-
-    def full(self, n: int, value: Any) -> Array:
-        found = self.context.zeros(n)
-        found[:] = value
-        return found
-
-    def saved(self, x: Array) -> Array:
-        return x
 
     def _hsic(self, estimator: str) -> HsicLaunch:
         return HsicLaunch(self.context, estimator == "unbiased", self.library.allow_tf32)
@@ -173,14 +147,6 @@ class Cuda:
         if report is not None:
             report(1, 1)
         return found
-
-    def temperature(self, function: str, value: Any) -> Any:
-        """A number once it is known that one can divide by it; what the device holds is not read."""
-        if isinstance(value, float):
-            return as_temperature(function, value)
-        if not self.library.on_device(value):
-            return as_temperature(function, value.item())
-        return self.library.cotangent(self, value, ()).reshape(1)
 
     def distill_forward(self, task: DistillTask) -> tuple[Array, Array, Array]:
         context, n = self.context, task.arrays[0].shape[0]

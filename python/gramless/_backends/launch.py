@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import _arrays
-from .._arrays.cuda_status import cuda_module
-from .._arrays.frameworks import Array, Described, Framework, framework_of
-from .._losses import TIE
+from .._arrays.frameworks import Array, Described, Framework
 from ..kernels import Encoded
 
-DTYPES = ("float32", "float64", "float16", "bfloat16")
 SCRATCH_ALIGNMENT = 256
 
 
@@ -56,59 +51,6 @@ class DeviceContext:
         rows, columns = x.shape
         dtype = self.framework.dtype(x)
         return (self.framework.address(x), int(rows), int(columns), row_stride, column_stride, dtype)
-
-
-def place_of(function: str, named: Iterable[tuple[str, Any]]) -> tuple[DeviceContext, list[Array]]:
-    """Where these arrays are, and they themselves as their framework's; raises unless that is one place."""
-    module = cuda_module(function)
-    first, place, arrays = "", None, []
-    for name, x in named:
-        if not _arrays.is_on_device(x):
-            raise TypeError(
-                f"{function}: {first or 'an array'} is on a GPU but {name} is not; copy one of them"
-            )
-        framework, array = framework_of(function, name, x)
-        device = framework.device(array)
-        if place is None:
-            first, place = name, DeviceContext(function, framework, device, module)
-        elif type(framework) is not type(place.framework):
-            raise TypeError(
-                f"{function}: {first} and {name} are arrays of two libraries; convert one of them"
-            )
-        elif device != place.device:
-            raise ValueError(
-                f"{function}: {first} is on device {place.device} but {name} is on device {device}"
-            )
-        check_matrix(function, name, framework, array)
-        arrays.append(array)
-        check_dtypes(function, first, place.framework.dtype(arrays[0]), name, framework.dtype(array))
-    assert place is not None
-    return place, arrays
-
-
-def check_matrix(function: str, name: str, framework: Framework, x: Array) -> None:
-    """Raises TypeError or ValueError unless the kernels can read x."""
-    dtype = framework.dtype(x)
-    if dtype not in DTYPES:
-        raise TypeError(
-            f"{function}: {name} has dtype {dtype} but on a GPU must have one of {', '.join(DTYPES)}"
-        )
-    _arrays.check_shape(function, name, tuple(x.shape))
-    size, strides = framework.itemsize(x), framework.strides(x)
-    if any(stride % size for stride in strides) or framework.address(x) % size:
-        raise ValueError(
-            f"{function}: {name} must have elements that are aligned to their size {size} "
-            f"but has strides {strides} at address {framework.address(x)}"
-        )
-
-
-def check_dtypes(function: str, name_x: str, dtype_x: str, name_y: str, dtype_y: str) -> None:
-    """Raises TypeError unless both are of one dtype, as the kernels need it."""
-    if dtype_x != dtype_y:
-        raise TypeError(
-            f"{function}: on a GPU all arrays must have one dtype "
-            f"but {name_x} has {dtype_x} and {name_y} has {dtype_y}"
-        )
 
 
 @dataclass(frozen=True)
@@ -208,78 +150,3 @@ def median_squared_distance(
         "median_squared_distance", place.described(x), include_diagonal, allow_tf32, place.address(median)
     )
     return median
-
-
-@dataclass(frozen=True)
-class ContrastLaunch:
-    """A contrastive problem: `groups` are int32 arrays or None, as ops/cuda_ops.hpp explains them.
-
-    A temperature that is an array (1,) of float64 is read by the device, and not checked.
-    """
-
-    place: DeviceContext
-    anchors: Sequence[Array]
-    keys: Sequence[Array]
-    anchor_groups: Array | None
-    key_groups: Array | None
-    temperature: float | Array
-    normalize: bool
-    exclude_above: float | None
-    kind: str
-    keys_are_anchors: bool = False  # whether the losses of keys against the anchors are wanted too
-    exclude_hardest: float | None = None
-
-    @property
-    def rows(self) -> int:
-        """Of the anchors."""
-        return sum(x.shape[0] for x in self.anchors)
-
-    @property
-    def columns(self) -> int:
-        """Of the keys."""
-        return sum(x.shape[0] for x in self.keys)
-
-    @property
-    def losses(self) -> int:
-        """How many there are: of the anchors, then of the keys, where they are anchors too."""
-        return self.rows + (self.columns if self.keys_are_anchors else 0)
-
-    def _arguments(self) -> tuple[Any, ...]:
-        place = self.place
-        sides = [[place.described(x) for x in side] for side in (self.anchors, self.keys)]
-        groups = place.address(self.anchor_groups), place.address(self.key_groups)
-        known = isinstance(self.temperature, float)
-        temperature = (self.temperature, 0) if known else (math.nan, place.address(self.temperature))
-        limit = math.inf if self.exclude_above is None else self.exclude_above
-        hardest = (0.0, 0.0) if self.exclude_hardest is None else (self.exclude_hardest, TIE)
-        options = self.normalize, limit, *hardest, self.kind, self.keys_are_anchors
-        return (*sides, *groups, *temperature, *options)
-
-    def forward(self) -> tuple[Array, Array, Array]:
-        """The losses, what `backward` needs, the mean of the anchors' losses (1,): float64."""
-        place = self.place
-        losses, mean = place.empty(self.losses), place.empty(1)
-        saved = place.empty(place.module.contrast_saved_arrays, self.rows + self.columns)
-        place.run("contrast_forward", *self._arguments(), *map(place.address, (losses, saved, mean)))
-        return losses, saved, mean
-
-    def backward(
-        self,
-        saved: Array,
-        wanted: Sequence[bool],
-        weights: Array | None = None,
-        scale_of_mean: Array | None = None,
-    ) -> tuple[list[Array | None], Array]:
-        """Gradients of the weighted losses, or of the anchors' mean times its scale: by arrays, and by the
-        temperature (1,). `wanted` says for each of anchors, then keys, whether its gradient is.
-        """
-        place = self.place
-        grads = [
-            place.empty(*x.shape, dtype=place.framework.dtype(x)) if want else None
-            for x, want in zip((*self.anchors, *self.keys), wanted, strict=True)
-        ]
-        by_temperature = place.empty(1)
-        sources = place.address(saved), place.address(weights), place.address(scale_of_mean)
-        targets = [place.address(grad) for grad in grads]
-        place.run("contrast_backward", *self._arguments(), *sources, targets, place.address(by_temperature))
-        return grads, by_temperature

@@ -1,4 +1,4 @@
-"""What backends return: HSIC values, and where a backward finds what a forward saved."""
+"""What backends take and return, and where a backward finds what a forward saved."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..kernels import Encoded
 Kernels: TypeAlias = tuple[Encoded, Encoded]  # of xs and of ys
 
 HEAD = 3  # of what is saved for a layer: its bandwidth, whether row sums follow, the exponent of its unit
+SAVED_ROWS = {"cpu": 4, "cpu_with_limits": 5, "cuda": 6}  # of what is saved for each anchor and key
 
 
 class HsicValues(NamedTuple):
@@ -75,3 +76,37 @@ class DistillTask(NamedTuple):
     temperature: Any  # a number, or float64 (1,) which a device reads
     teacher_temperature: float
     normalize: bool
+
+
+class ContrastTask(NamedTuple):
+    """Pairs of anchors or, where there are keys, of anchors with keys; those of one group are positive."""
+
+    anchors: Sequence[Any]
+    keys: Sequence[Any]
+    groups: Any  # of anchors and of keys, as the backend made them
+    temperature: Any  # a number, or float64 (1,) which a device reads
+    normalize: bool
+    kind: str  # "softmax", "decoupled" or "log_sum_exp"
+    exclude_above: float | None = None  # negatives more similar than that are left out
+    exclude_hardest: float | None = None  # that share of each anchor's negatives is left out
+    symmetric: bool = False  # whether the first keys are anchors too
+
+    @property
+    def rows(self) -> int:
+        """Of the anchors."""
+        return sum([x.shape[0] for x in self.anchors])
+
+    @property
+    def columns(self) -> int:
+        """Of the keys."""
+        return sum([x.shape[0] for x in self.keys])
+
+
+class ContrastLosses(NamedTuple):
+    """What a forward returns, in float64."""
+
+    of_anchors: Any  # (n,)
+    of_keys: Any  # (m,), or None
+    saved: Any  # (rows of SAVED_ROWS, n + m), what the backward needs
+    kept: Any  # what makes the backward faster, or None
+    mean: Any = None  # of the anchors' losses, where the backend has it anyway

@@ -7,17 +7,23 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from .contrast import Contrast, Ignoring
 from .distillation import Distillation
 from .hsic import Hsic
+from .positives import Masked, Moco
 
 NUMBER = "#"  # stands in the text for a float
 
-_CLASSES = {cls.__name__: cls for cls in (Hsic, Distillation)}
+_CLASSES = {cls.__name__: cls for cls in (Hsic, Contrast, Ignoring, Moco, Masked, Distillation)}
 
 
-def parted(problem: Any) -> tuple[tuple[Any, ...], list[float]]:
-    """What a problem's text is the repr of, and its floats; fields are numbers, text, None and tuples."""
-    fields, numbers = _without_floats([getattr(problem, name) for name in problem.__dataclass_fields__])
+def parted(problem: Any, *temperature: float) -> tuple[tuple[Any, ...], list[float]]:
+    """What a problem's text is the repr of, and its floats; fields are numbers, text, None and tuples.
+
+    temperature: an input that is a number and goes with the fields.
+    """
+    own = [getattr(problem, name) for name in problem.__dataclass_fields__]
+    fields, numbers = _without_floats([*own, *temperature])
     return (type(problem).__name__, *fields), numbers
 
 
@@ -43,7 +49,15 @@ def problem_of(text: str, numbers: tuple[float, ...] | None = None) -> Any:
     """The problem that was parted; without its numbers, one with the same shapes."""
     values = iter([1.0] * text.count(NUMBER) if numbers is None else numbers)
     name, *fields = _with_floats(ast.literal_eval(text), values)
-    return _CLASSES[name](*fields)
+    own = len(_CLASSES[name].__dataclass_fields__)
+    return _CLASSES[name](*fields[:own])
+
+
+@lru_cache(maxsize=256)
+def holds_temperature(text: str) -> bool:
+    """Whether the last of the numbers is the temperature, an input of the problem."""
+    name, *fields = ast.literal_eval(text)
+    return len(fields) > len(_CLASSES[name].__dataclass_fields__)
 
 
 def _with_floats(fields: Sequence[Any], numbers: Iterator[float]) -> tuple[Any, ...]:

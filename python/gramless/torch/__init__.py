@@ -10,7 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .losses import CLIPLoss, DCLLoss, DCLWLoss, MoCoLoss, NTXentLoss, SupConLoss
+from .clip import CLIPLoss
+from .losses import DCLLoss, DCLWLoss, MoCoLoss, NTXentLoss, SupConLoss
 from .similarity import CKALoss, HSICLoss
 
 if TYPE_CHECKING:

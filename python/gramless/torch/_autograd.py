@@ -1,11 +1,12 @@
 """One pair of operators for all problems, gramless::forward and backward, and its derivative.
 
 An operator sees `Tensor[] inputs, str problem`. The text is a constant of whatever graph it is in; what may
-vary from call to call is a tensor: arrays, labels, the temperature and, last, the problem's own floats.
+vary from call to call is a tensor: arrays, labels, a temperature that is one and, last, all numbers.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,10 @@ import torch
 from torch import Tensor
 
 from .._backends import backend_of
-from .._problems.text import parted, problem_of
+from .._problems.text import holds_temperature, parted, problem_of
 from ._derivatives import refuse_second_derivative, refuse_tangents
-from ._tensors import DTYPES, Tensors, as_tensor, like, resolved
+from ._tensors import DTYPES, TENSORS, as_tensor, like, resolved
 from ._vmap import one_by_one
-
-TENSORS = Tensors()
 
 operators = torch.library.Library("gramless", "FRAGMENT")
 operators.define("forward(Tensor[] inputs, str problem) -> Tensor[]")  # the value, then what is saved
@@ -43,17 +42,20 @@ def number(x: float) -> Tensor:
 
 def operands(problem: Any, inputs: Sequence[Any]) -> tuple[list[Tensor], str]:
     """(inputs, problem) as the operators take them."""
-    fields, numbers = parted(problem)
-    tensors = [x if isinstance(x, Tensor) else number(x) for x in inputs]
+    fields, numbers = parted(problem, *[x for x in inputs if not isinstance(x, Tensor)])
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
     own = torch.stack([number(x) for x in numbers]) if numbers else torch.zeros(0, dtype=torch.float64)
     return [*tensors, own], _text(fields)
 
 
 def _problem(text: str, inputs: Sequence[Tensor]) -> tuple[Any, Sequence[Tensor], Any]:
     """The problem, its inputs, and what computes."""
-    *own, numbers = inputs
-    problem = problem_of(text, tuple(numbers.tolist()))
+    *own, given = inputs
+    numbers = tuple(given.tolist())
+    problem = problem_of(text, numbers)
     own = list(resolved(own))
+    if holds_temperature(text):
+        own.insert(problem.arrays, numbers[-1])
     for x in own[: problem.arrays]:
         TENSORS.check_memory(problem.function, x)
     return problem, own, backend_of(TENSORS, own[0], problem.function)
@@ -71,7 +73,9 @@ def _backward(
 ) -> list[Tensor]:
     problem, inputs, backend = _problem(text, inputs)
     sums = [backend.saved(x) for x in saved]
-    own = wanted[:-1]  # not of the numbers
+    own = list(wanted[:-1])  # not of the numbers
+    if holds_temperature(text):
+        own.insert(problem.arrays, False)
     cotangent = TENSORS.cotangent(backend, grad, tuple(grad.shape))
     grads = problem.backward(backend, inputs, sums, None, cotangent, own)
     return [like(g, x) for g, x, want in zip(grads, inputs, own, strict=True) if want]
@@ -170,7 +174,9 @@ def gradients(
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
 def _constants(text: str) -> tuple[int, ...]:
-    return tuple(problem_of(text).constants())
+    problem = problem_of(text)
+    before = problem.arrays if holds_temperature(text) else math.inf  # then there is no tensor of it
+    return tuple(i - (i > before) for i in problem.constants())
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:

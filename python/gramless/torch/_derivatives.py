@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-
-from ._vmap import one_by_one
 
 
 def refuse_second_derivative(function: str) -> Any:
@@ -41,7 +39,7 @@ def refuse_tangents(function: str) -> Any:
     )
 
 
-class Final(torch.autograd.Function):
+class FirstDerivatives(torch.autograd.Function):
     """(function, count, *gradients, *inputs) -> the gradients, not to be taken for constants."""
 
     @staticmethod
@@ -52,33 +50,3 @@ class Final(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         return refuse_second_derivative(ctx.function)
-
-
-class Gradients(torch.autograd.Function):
-    """(compute, function, *arguments) -> compute(*arguments), the same for gradients that are yet to come."""
-
-    @staticmethod
-    def forward(
-        compute: Callable[..., tuple[Tensor, ...]], function: str, *arguments: Any
-    ) -> tuple[Tensor, ...]:
-        return compute(*arguments)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.function = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return refuse_second_derivative(ctx.function)
-
-    vmap = staticmethod(one_by_one(lambda *arguments: Gradients.apply(*arguments)))
-
-
-def final_gradients(
-    compute: Callable[..., tuple[Tensor, ...]], function: str, *arguments: Any
-) -> tuple[Tensor, ...]:
-    """compute(*arguments), as gradients that refuse to be differentiated where somebody might try."""
-    if not torch.is_grad_enabled():
-        return compute(*arguments)
-    found: tuple[Tensor, ...] = Gradients.apply(compute, function, *arguments)
-    return found

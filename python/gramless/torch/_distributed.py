@@ -15,16 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._contrast import Kind
-from .._losses import as_temperature
-from ._check import check_array, check_labels, check_pairs, check_temperature
-from ._derivatives import Final, refuse_forward_mode
-from ._device import unread
+from .._arrays import checks
+from .._backends import backend_of
+from ._derivatives import FirstDerivatives, refuse_forward_mode
 from ._framework import on_device
 from ._gather import all_gather, check_shards, rank
-from ._meeting import AnchorSums, Part, Settings, meet
-from ._operators import temperature_gradient
-from ._options import compute_dtype
+from ._namespace import TORCH
+from ._tensors import compute_dtype, like
+from .partial_softmax import AnchorSums, Part, PartialSoftmax, Settings
 
 
 def _instances(n: int, world: int, place: torch.device) -> list[Tensor]:
@@ -62,33 +60,36 @@ class _Shard:
         self.own = own
         rows, group = parts[own], groups[own]
         if meet_self:
-            near = Part(settings, rows, [], (group, None))
+            local = Part(settings, rows, [], (group, None))
         else:
             of_both = group[first], group[second]
-            near = Part(settings, rows[first], [rows[second]], of_both, keys_too=True)
-        far = []
+            local = Part(settings, rows[first], [rows[second]], of_both, keys_too=True)
+        remote = []
         for anchors, keys in zip(self.anchors, self.keys, strict=True):
             others = [parts[process][keys] for process in self.others]
             of_others = torch.cat([groups[process][keys] for process in self.others])
-            far.append(Part(settings, rows[anchors], others, (group[anchors], of_others)))
-        self.near, self.far = meet(near), [meet(part) for part in far]
-        far_sums = [far.sums.part(slice(0, n)) for far in self.far]
-        self.sums = self.near.sums.merge(AnchorSums.joined(far_sums))
-        self.told = [AnchorSums(*sums) for sums in all_gather(self.sums.packed())]
+            remote.append(Part(settings, rows[anchors], others, (group[anchors], of_others)))
+        self.local, self.remote = PartialSoftmax(local), [PartialSoftmax(part) for part in remote]
+        of_remote = [part.sums.part(slice(0, n)) for part in self.remote]
+        self.sums = self.local.sums.merge(AnchorSums.joined(of_remote))
+        self.remote_sums = [AnchorSums(*sums) for sums in all_gather(self.sums.packed())]
         counted = (torch.cat(self.counts) > 0).sum().clamp(min=1)
         self.weight = len(parts) / counted.double()
 
-    def loss(self, kind: Kind) -> Tensor:
+    def loss(self, kind: str) -> Tensor:
         return self.weight * _total(self.sums.losses(self.counts[self.own], kind))
 
     def backward(self, factor: Tensor) -> tuple[Tensor, Tensor | float]:
         """Gradients of own rows and of the temperature, times `factor`."""
         weight, counts = factor.double() * self.weight, self.counts
-        grads, by_temperature = self.near.backward(self.sums, counts[self.own], weight)
+        grads, by_temperature = self.local.backward(self.sums, counts[self.own], weight)
         for i, (anchors, keys) in enumerate(zip(self.anchors, self.keys, strict=True)):
-            sums = [self.sums.part(anchors), *(self.told[process].part(keys) for process in self.others)]
+            sums = [
+                self.sums.part(anchors),
+                *(self.remote_sums[process].part(keys) for process in self.others),
+            ]
             of_both = [counts[self.own][anchors], *(counts[process][keys] for process in self.others)]
-            (found,), value = self.far[i].backward(AnchorSums.joined(sums), torch.cat(of_both), weight)
+            (found,), value = self.remote[i].backward(AnchorSums.joined(sums), torch.cat(of_both), weight)
             grads[i].add_(found)
             by_temperature = by_temperature + 0.5 * value  # of every pair, both directions: here and there
         return torch.cat(grads), by_temperature
@@ -137,24 +138,24 @@ class GatheredContrast(torch.autograd.Function):
         split = found.split([len(z) for z in sides])
         grads = [g.to(z.dtype) for g, z in zip(split, sides, strict=True)]
         if learned is not None:
-            grads.append(temperature_gradient(learned, value))
+            grads.append(like(value, learned))
         if torch.is_grad_enabled():
             inputs = [x for x in (*sides, learned) if x is not None]
-            grads = Final.apply(ctx.function, len(grads), *grads, grad, *inputs)
+            grads = FirstDerivatives.apply(ctx.function, len(grads), *grads, grad, *inputs)
         by_temperature = None if learned is None else grads[-1]
         return (None, None, by_temperature, None, *grads[: len(sides)])
 
 
-def _known(function: str, learned: Tensor, z: Tensor) -> float | Tensor:
-    """The temperature as the rows' device reads it, else a number, checked."""
-    if on_device(learned) and on_device(z):
-        return unread(learned, z)
-    return as_temperature(function, learned.item())
+def _temperature(function: str, temperature: Any, z: Tensor) -> tuple[float | Tensor, Tensor | None]:
+    """What the rows' backend reads, and the tensor it is of, which has a gradient."""
+    found = TORCH.temperature(function, temperature)
+    known = backend_of(TORCH, z, function).temperature(function, found)
+    return known, found if isinstance(found, Tensor) else None
 
 
 def gathered(
     function: str,
-    kind: Kind,
+    kind: str,
     meet_self: bool,
     z_a: Tensor,
     z_b: Tensor,
@@ -163,10 +164,10 @@ def gathered(
     scale: float | Tensor = 1.0,
 ) -> Tensor:
     """The loss of two sides whose rows i are one example; scale: what they have been multiplied by."""
-    value, learned = check_temperature(function, temperature)
-    z_a, z_b = check_pairs(function, "the first input", z_a, "the second input", z_b)
+    first, second = "the first input", "the second input"
+    z_a, z_b = checks.pair(function, TORCH, [(first, z_a), (second, z_b)])
     refuse_forward_mode(function, [z_a, z_b])
-    known = value if learned is None else _known(function, learned, z_a)
+    known, learned = _temperature(function, temperature, z_a)
     settings = Settings(function, known, kind, normalize)
     check_shards(function, [z_a, z_b], known, normalize, scale)
     loss: Tensor = GatheredContrast.apply(settings, meet_self, learned, None, z_a, z_b)
@@ -175,11 +176,10 @@ def gathered(
 
 def gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any) -> Tensor:
     """The loss of rows whose positives are those of one label."""
-    value, learned = check_temperature(function, temperature)
-    check_array(function, "z", z)
-    labels = check_labels(function, labels, z.shape[0])
+    checks.matrices(function, TORCH, [("z", z)])
+    labels, _ = TORCH.labels(function, labels, z.shape[0], None)
     refuse_forward_mode(function, [z])
-    known = value if learned is None else _known(function, learned, z)
+    known, learned = _temperature(function, temperature, z)
     settings = Settings(function, known, "softmax", True)
     check_shards(function, [z], known)
     loss: Tensor = GatheredContrast.apply(settings, True, learned, labels, z)

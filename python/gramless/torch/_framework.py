@@ -1,4 +1,4 @@
-"""torch as the CUDA half sees it: addresses, streams and empty tensors. See `gramless._device`."""
+"""torch as the CUDA half sees it: addresses, streams and empty tensors. See `gramless._arrays.frameworks`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import _arrays
 
 def on_device(x: Tensor) -> bool:
     """Whether the CUDA half is to compute with x."""
-    return x.device.type in _arrays.TENSOR_DEVICES
+    return ("cpu" if x.is_cpu else x.device.type) in _arrays.TENSOR_DEVICES
 
 
 class TorchFramework:
@@ -60,3 +60,12 @@ class TorchFramework:
 
     def where(self, which: Tensor, x: Any, y: Tensor) -> Tensor:
         return torch.where(which, x, y)
+
+    def softplus(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.softplus(x, threshold=50)
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def flatnonzero(self, x: Tensor) -> Tensor:
+        return x.nonzero()[:, 0]

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._problem import DTYPES
 from ._ranks import GRACE, LONGEST_SLEEP, error_of
+from ._tensors import NAMES
 
-_DTYPES = list(DTYPES)  # in one order everywhere
+_DTYPES = list(NAMES)  # in one order everywhere
 _LONGEST_SENTENCE = 1000  # bytes
 _NUMBERS = 9  # that are compared: see `check_shards`
 

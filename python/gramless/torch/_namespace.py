@@ -80,15 +80,20 @@ class Eager(torch.autograd.Function):
         if torch.is_grad_enabled():  # to be differentiated once more
             tensors, text = operands(problem, inputs)
             saved = [as_tensor(x) for x in ctx.sums]
-            return (None, None, *gradients(text, (*wanted, False), grad, tensors, saved)[:-1])
+            of_tensors = [w for w, x in zip(wanted, inputs, strict=True) if isinstance(x, Tensor)]
+            found = gradients(text, (*of_tensors, False), grad, tensors, saved)[:-1]
+            if ctx.number is not None:
+                found.insert(problem.arrays, None)
+            return (None, None, *found)
         backend = backend_of(TORCH, inputs[0], problem.function)
         kept, ctx.kept = ctx.kept, None  # a second backward begins anew
         constants = problem.constants()
-        asked = [want and i not in constants for i, want in enumerate(wanted)]
+        asked = [want and i not in constants for i, want in enumerate(wanted)] if constants else wanted
         cotangent = TORCH.cotangent(backend, grad, tuple(grad.shape))
-        grads = problem.backward(backend, resolved(inputs), ctx.sums, kept, cotangent, asked)
+        own = inputs if kept is not None else resolved(inputs)
+        grads = problem.backward(backend, own, ctx.sums, kept, cotangent, asked)
         of_inputs = zip(grads, inputs, asked, strict=True)
-        return (None, None, *(like(g, x) if want else None for g, x, want in of_inputs))
+        return (None, None, *[like(g, x) if want else None for g, x, want in of_inputs])
 
 
 TORCH = Torch()

@@ -12,7 +12,8 @@ from torch import Tensor
 from .. import _arrays
 from .._arrays.cuda_status import cuda_module
 from .._arrays.frameworks import framework_of
-from .._losses import as_temperature
+from .._arrays.namespaces import NUMPY, computed_in
+from .._losses import EPSILON, as_temperature, check_labels, numbered, whole_number
 from ._derivatives import in_forward_mode
 from ._framework import TorchFramework, on_device
 
@@ -41,6 +42,27 @@ def like(grad: Any, x: Tensor) -> Tensor:
     return found.to(x).reshape(x.shape)
 
 
+def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
+    """What these are computed in."""
+    dtype: torch.dtype = DTYPES[computed_in(TENSORS, arrays)]
+    return dtype
+
+
+def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """z = u / max(|u|, 1e-12)."""
+    return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
+
+
+def _is_stored(x: Tensor) -> bool:
+    """Whether the memory of all elements of x (n, d) is there; where it is not, `check_storage` says why."""
+    (rows, columns), (row, column) = x.shape, x.stride()
+    last = x.storage_offset() + (rows - 1) * row + (columns - 1) * column
+    try:
+        return x.untyped_storage().nbytes() > last * x.element_size()
+    except (RuntimeError, NotImplementedError):
+        return False
+
+
 class Tensors:
     """What `gramless._arrays.namespaces.Numpy` is for numpy."""
 
@@ -61,7 +83,7 @@ class Tensors:
         """x itself, or a copy of what stands beside a tensor, for numpy has layouts that torch has not."""
         if not isinstance(x, Tensor):
             x = self._converted(function, name, x)
-        if x.device.type not in ("cpu", "cuda"):
+        if not x.is_cpu and x.device.type not in ("cpu", "cuda"):
             raise TypeError(
                 f"{function}: {name} is on {x.device} but gramless reads the CPU's and CUDA's memory"
             )
@@ -98,7 +120,7 @@ class Tensors:
         """Raises where x has no memory to read, unless it is traced or transformed, and operators read it."""
         if on_device(x) and not torch.compiler.is_compiling():
             cuda_module(function)
-        if is_plain((x,)):
+        if is_plain((x,)) and not _is_stored(x):
             _arrays.check_storage(function, name, x)
 
     def on_device(self, x: Any) -> bool:
@@ -123,6 +145,9 @@ class Tensors:
     def bits(self, x: Tensor) -> np.ndarray[Any, Any]:
         return self.host(x.view(torch.int16) if x.dtype is torch.bfloat16 else x)
 
+    def wide(self, x: Any) -> np.ndarray[Any, Any]:
+        return np.asarray(x.detach().double().numpy() if isinstance(x, Tensor) else x, np.float64)
+
     def empty(self, shape: Sequence[int], dtype: str) -> Tensor:
         return torch.empty(shape, dtype=DTYPES[dtype])
 
@@ -134,12 +159,13 @@ class Tensors:
         return torch.tensor(value, dtype=DTYPES[dtype])
 
     def gradient(self, value: Any, of: Any, dtype: str) -> Tensor:
-        whole = isinstance(value, Tensor) and value.ndim == 2
-        return value if whole else self.result(value, dtype).reshape(())
+        if getattr(value, "ndim", 0) == 2:
+            return as_tensor(value)
+        return self.result(value, dtype).reshape(())
 
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
         if not backend.here:
-            given = torch.as_tensor(grad).detach()
+            given = torch.as_tensor(grad).detach().resolve_neg()
             return given.to(self.framework._on(backend.device), torch.float64)
         if not shape:
             return float(grad)
@@ -168,6 +194,18 @@ class Tensors:
             return value
         return as_temperature(function, value, name)
 
+    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
+        if not isinstance(labels, Tensor):
+            found, ignored = NUMPY.labels(function, labels, rows, ignore_index)
+            return torch.from_numpy(numbered(found) if ignored is None else found), ignored
+        check_labels(function, tuple(labels.shape), rows)
+        if labels.is_floating_point() or labels.is_complex():
+            raise TypeError(f"{function}: labels must be integers or text but has dtype {labels.dtype}")
+        return labels, whole_number(ignore_index)
+
+    def beside(self, function: str, name: str, values: Any, x: Tensor) -> Tensor:
+        return self.read(function, name, values).detach().to(x.device)
+
     def detached(self, function: str, names: Sequence[str | None], inputs: Sequence[Any]) -> Sequence[Any]:
         for name, x in zip(names, inputs, strict=True):
             if isinstance(x, Tensor):
@@ -181,6 +219,8 @@ class Tensors:
             return "are for layers without gradients; detach() the tensors first"
         return None
 
+
+TENSORS = Tensors()
 
 # Private to torch: where they are missing, nothing is plain.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)

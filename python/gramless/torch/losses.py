@@ -9,19 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import _loss_calls
+from .._arrays import checks
+from .._evaluate import evaluate
 from .._losses import as_temperature, check_mask
-from ._check import check_columns, check_pairs, check_scale, check_temperature
 from ._distributed import gathered, gathered_by_label
 from ._gather import check_available, ends_together, rank, world_size
-from ._log_sums import moco, sup_con
-from ._options import compute_dtype
-from .functional import info_nce, row_log_sum_exp, two_views, unit_rows
+from ._namespace import TORCH
+from ._tensors import compute_dtype, unit_rows
 from .memory_bank import MemoryBank
 
 
 def _positive_logits(z_a: Tensor, z_b: Tensor, temperature: Any) -> Tensor:  # (n,)
     logits: Tensor = (z_a * z_b).sum(1) / temperature
     return logits
+
+
+def _two_views(function: str, kind: str, out0: Tensor, out1: Tensor, temperature: Any) -> Tensor:
+    views = [("z_a", out0), ("z_b", out1)]
+    loss: Tensor = evaluate(_loss_calls.instances(function, kind, views, 2, temperature))
+    return loss
 
 
 class NTXentLoss(nn.Module):
@@ -58,7 +65,7 @@ class NTXentLoss(nn.Module):
         gather_distributed: bool = False,
     ) -> None:
         super().__init__()
-        check_temperature("NTXentLoss", temperature)
+        TORCH.temperature("NTXentLoss", temperature)
         if abs(temperature) < 1e-8:
             raise ValueError(f"NTXentLoss: abs(temperature) must be at least 1e-8 but is {abs(temperature)}")
         check_available("NTXentLoss", gather_distributed)
@@ -72,19 +79,21 @@ class NTXentLoss(nn.Module):
             return self._with_bank(out0, out1)
         if self.gather_distributed and world_size() > 1:
             return gathered("NTXentLoss", "softmax", True, out0, out1, self.temperature)
-        return two_views("NTXentLoss", "softmax", out0, out1, self.temperature)
+        return _two_views("NTXentLoss", "softmax", out0, out1, self.temperature)
 
     def _with_bank(self, out0: Tensor, out1: Tensor) -> Tensor:
         function, bank = "NTXentLoss", self.memory_bank.snapshot()
-        check_pairs(function, "out0", out0, "out1", out1)
+        checks.pair(function, TORCH, [("out0", out0), ("out1", out1)])
         update, dtype = out0.requires_grad, compute_dtype([out0, out1])
         with torch.autocast(out0.device.type, enabled=False):
-            z_a, z_b, bank = unit_rows(out0, dtype), unit_rows(out1, dtype), bank.to(dtype)
-            check_columns(function, "out0", z_a, "the memory bank", bank)
+            z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
+            named = [("out0", z_a), ("out1", z_b), ("the memory bank", bank.to(dtype))]
+            checks.same_columns(function, *named[0], *named[2])
+            call = _loss_calls.moco(function, named, self.temperature, normalize=False)
             if update:
                 self.memory_bank.put(z_b)
-            odds = row_log_sum_exp(z_a, bank, self.temperature) - _positive_logits(z_a, z_b, self.temperature)
-            return nn.functional.softplus(odds, threshold=50).mean()
+            loss: Tensor = evaluate(call)
+            return loss
 
 
 class DCLLoss(nn.Module):
@@ -111,7 +120,7 @@ class DCLLoss(nn.Module):
         gather_distributed: bool = False,
     ) -> None:
         super().__init__()
-        check_temperature(self._function, temperature)
+        TORCH.temperature(self._function, temperature)
         check_available(self._function, gather_distributed)
         self.temperature = temperature
         self.weight_fn = weight_fn
@@ -123,11 +132,11 @@ class DCLLoss(nn.Module):
         if self.gather_distributed and world_size() > 1:
             loss = gathered(self._function, "decoupled", True, out0, out1, self.temperature)
         else:
-            loss = two_views(self._function, "decoupled", out0, out1, self.temperature)
+            loss = _two_views(self._function, "decoupled", out0, out1, self.temperature)
         return loss if weighted is None else loss + weighted
 
     def _weighted(self, weight_fn: Callable[[Tensor, Tensor], Tensor], out0: Tensor, out1: Tensor) -> Tensor:
-        out0, out1 = check_pairs(self._function, "z_a", out0, "z_b", out1)
+        out0, out1 = checks.pair(self._function, TORCH, [("z_a", out0), ("z_b", out1)])
         dtype = compute_dtype([out0, out1])
         with torch.autocast(out0.device.type, enabled=False):
             z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
@@ -175,12 +184,14 @@ class MoCoLoss(nn.Module):
 
     def __init__(self, temperature: Any = 0.07, normalize: bool = True) -> None:
         super().__init__()
-        check_temperature("MoCoLoss", temperature)
+        TORCH.temperature("MoCoLoss", temperature)
         self.temperature = temperature
         self.normalize = normalize
 
     def forward(self, q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
-        return moco(q, k, queue, self.temperature, self.normalize, function="MoCoLoss")
+        named = [("q", q), ("k", k), ("queue", queue)]
+        loss: Tensor = evaluate(_loss_calls.moco("MoCoLoss", named, self.temperature, self.normalize))
+        return loss
 
 
 class SupConLoss(nn.Module):
@@ -211,7 +222,7 @@ class SupConLoss(nn.Module):
         self, temperature: Any = 0.07, gather_distributed: bool = False, ignore_index: int | None = None
     ) -> None:
         super().__init__()
-        check_temperature("SupConLoss", temperature)
+        TORCH.temperature("SupConLoss", temperature)
         check_available("SupConLoss", gather_distributed)
         if gather_distributed and ignore_index is not None:
             raise ValueError(
@@ -241,7 +252,12 @@ class SupConLoss(nn.Module):
         labels = labels.repeat_interleave(views)
         if gathers:
             return gathered_by_label("SupConLoss", z, labels, self.temperature)
-        return sup_con(z, labels, self.temperature, ignore_index=self.ignore_index, function="SupConLoss")
+        return self._labelled(z, labels)
+
+    def _labelled(self, z: Tensor, labels: Tensor | None, mask: Tensor | None = None) -> Tensor:
+        chosen: Any = {"mask": mask, "ignore_index": self.ignore_index}
+        loss: Tensor = evaluate(_loss_calls.labelled("SupConLoss", z, labels, self.temperature, **chosen))
+        return loss
 
     def _masked(self, z: Tensor, labels: Tensor | None, mask: Tensor, views: int) -> Tensor:
         if self.gather_distributed:
@@ -249,52 +265,4 @@ class SupConLoss(nn.Module):
         mask = torch.as_tensor(mask, device=z.device)
         check_mask("SupConLoss", tuple(mask.shape), z.shape[0] // views, "example")
         of_views = mask.repeat_interleave(views, 0).repeat_interleave(views, 1)
-        chosen: Any = {"mask": of_views, "ignore_index": self.ignore_index, "function": "SupConLoss"}
-        return sup_con(z, labels, self.temperature, **chosen)
-
-
-class CLIPLoss(nn.Module):
-    """`gramless.info_nce` in both directions: row i of the images belongs to row i of the texts.
-
-    forward(image_features, text_features, logit_scale=None): (n, d) each; the mean of the cross entropies of
-    images among texts and of texts among images (Radford et al. 2021, arXiv:2103.00020, fig. 3).
-    logit_scale: what similarities are multiplied by, exponentiated already, as open_clip's models return it;
-    a number, or a tensor of one, which gets a gradient. It may be 0 or negative; logits beyond the largest
-    float give NaN, as in plain torch. Without it the module's temperature counts.
-
-    normalize: rows are first divided by their length. temperature and gather_distributed as in `NTXentLoss`.
-
-    >>> z = torch.eye(4)
-    >>> round(CLIPLoss(temperature=0.5)(z, z).item(), 6)  # log(1 + 3 exp(-2))
-    0.340753
-    >>> round(CLIPLoss()(z, z, logit_scale=2.0).item(), 6)
-    0.340753
-    """
-
-    def __init__(
-        self, temperature: Any = 0.07, normalize: bool = True, gather_distributed: bool = False
-    ) -> None:
-        super().__init__()
-        check_temperature("CLIPLoss", temperature)
-        check_available("CLIPLoss", gather_distributed)
-        self.temperature = temperature
-        self.normalize = normalize
-        self.gather_distributed = gather_distributed
-
-    @ends_together
-    def forward(self, image_features: Tensor, text_features: Tensor, logit_scale: Any = None) -> Tensor:
-        if logit_scale is None:
-            return self._loss(image_features, text_features, self.temperature, self.normalize, 1.0)
-        names = "image_features", "text_features"
-        images, texts = check_pairs("CLIPLoss", names[0], image_features, names[1], text_features)
-        scale, dtype = check_scale("CLIPLoss", logit_scale), compute_dtype([images, texts])
-        # The scale itself: as 1 / temperature, 0 and what is beyond 1 / the least float32 have no gradient.
-        with torch.autocast(images.device.type, enabled=False):
-            if self.normalize:
-                images, texts = unit_rows(images, dtype), unit_rows(texts, dtype)
-            return self._loss((images.to(dtype) * scale).to(dtype), texts.to(dtype), 1.0, False, scale)
-
-    def _loss(self, images: Tensor, texts: Tensor, temperature: Any, normalize: bool, scale: Any) -> Tensor:
-        if self.gather_distributed and world_size() > 1:
-            return gathered("CLIPLoss", "softmax", False, images, texts, temperature, normalize, scale)
-        return info_nce(images, texts, None, temperature, normalize, symmetric=True)
+        return self._labelled(z, labels, of_views)

@@ -1,0 +1,114 @@
+"""Contrastive losses of the CPU core, behind the interface of backends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _core
+from .._arrays import Floats
+from .._arrays.namespaces import Array
+from .._losses import TIE, numbered
+from .cpu_arrays import CpuArrays
+from .values import ContrastLosses, ContrastTask
+
+Groups: TypeAlias = npt.NDArray[np.int64]
+
+_NONE: Groups = np.empty(0, np.int64)
+
+
+@lru_cache(maxsize=64)
+def _instance_groups(rows: tuple[int, ...], key_rows: tuple[int, ...]) -> tuple[Groups, Groups]:
+    of_anchors = [np.arange(n, dtype=np.int64) for n in rows]
+    of_keys = [np.arange(key_rows[0], dtype=np.int64)] if key_rows else []
+    of_keys += [np.full(m, -1, np.int64) for m in key_rows[1:]]
+    return np.concatenate(of_anchors), np.concatenate(of_keys) if of_keys else _NONE
+
+
+class CpuContrast(CpuArrays):
+    """Contrastive losses of arrays in the CPU's memory."""
+
+    no_groups = _NONE, _NONE
+
+    def labelled_groups(self, labels: Any) -> tuple[Any, int]:
+        """Rows of one label are positive to each other; also how many have a positive, at least 1."""
+        found = numbered(self.saved(labels))
+        return (found, _NONE), self.count(np.bincount(found)[found] > 1)
+
+    def instance_groups(self, rows: tuple[int, ...], key_rows: tuple[int, ...]) -> Any:
+        """Row i of all anchors and of the first keys is one example; other keys belong to none."""
+        return _instance_groups(rows, key_rows)
+
+    def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
+        """Integers of the library as groups."""
+        return self._integers(of_anchors), _NONE if of_keys is None else self._integers(of_keys)
+
+    def _integers(self, x: Any) -> Groups:
+        return np.ascontiguousarray(self.saved(x), np.int64)
+
+    def _contrast(self, task: ContrastTask, limits: Any) -> tuple[Any, ...]:
+        view = self.library.view
+        sides = [*map(view, task.anchors)], [*map(view, task.keys)]
+        return (*sides, *task.groups, task.temperature, task.normalize, task.kind, limits)
+
+    def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
+        """keep: for a backward, tiles too, as far as the limit of the workspace goes."""
+        if task.exclude_hardest is None:
+            arguments = (*self._contrast(task, task.exclude_above), keep)
+            return ContrastLosses(*_core.contrast_forward(*arguments))
+        anchors, keys, *groups = self._contrast(task, None)[:4]
+        chosen = task.normalize, task.exclude_hardest, TIE, task.symmetric
+        limits = _core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen)
+        arguments = (*self._contrast(task, limits), keep)
+        losses, of_keys, saved, kept = _core.contrast_forward(*arguments)
+        return ContrastLosses(losses, of_keys, np.vstack([saved, np.concatenate(limits)]), kept)
+
+    def contrast_backward(
+        self,
+        task: ContrastTask,
+        saved: Floats,
+        kept: Any,
+        weights: Floats | None,
+        scale: float | None,
+        wanted: Sequence[bool],
+    ) -> tuple[list[Array | None], float]:
+        n, of_keys = task.rows, None
+        limits: Any = task.exclude_above
+        if weights is None:
+            weights = self.full(n, cast(float, scale) / n)
+        if task.exclude_hardest is not None:
+            limits, saved = (saved[4, :n], saved[4, n:]), np.ascontiguousarray(saved[:4])
+        if task.symmetric:
+            of_keys = self.full(task.columns, 0.0)
+            of_keys[:n] = weights
+        grads, targets = self._targets([*task.anchors, *task.keys], wanted)
+        if kept is not None:
+            return grads, kept.backward(saved, weights, of_keys, targets)
+        arguments = *self._contrast(task, limits), saved, weights, of_keys, targets, None
+        return grads, _core.contrast_backward(*arguments)
+
+    def shifts(self, task: ContrastTask, saved: Any, denominators: Any) -> Any:
+        """Of anchors and keys, in whose units sums are saved."""
+        return saved[0]
+
+    def partial_backward(
+        self, task: ContrastTask, saved: Any, positives: Any, weight: Any, wanted: Sequence[bool]
+    ) -> tuple[list[Array | None], float]:
+        """Of a part of a larger problem, whose sums and counts of positives are given; anchors and keys have
+        one weight.
+        """
+        n, counts, number = task.rows, self._integers(positives), float(weight)
+        weights = self.full(n, number), self.full(task.columns, number) if task.keys else None
+        grads, targets = self._targets([*task.anchors, *task.keys], wanted)
+        arguments = (
+            *self._contrast(task, None),
+            self.saved(saved),
+            *weights,
+            targets,
+            (counts[:n], counts[n:]),
+        )
+        return grads, _core.contrast_backward(*arguments)

@@ -1,0 +1,133 @@
+"""Contrastive losses of the CUDA module, behind the interface of backends.
+
+Everything is enqueued; only labels of the host wait for the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays.frameworks import dense_groups
+from .._arrays.namespaces import Array
+from .._losses import TIE, numbered
+from .cuda_arrays import CudaArrays
+from .values import SAVED_ROWS, ContrastLosses, ContrastTask
+
+FARTHEST = {"float32": 87.0, "float64": 700.0}  # exp of it is still a number
+
+
+@dataclass(frozen=True)
+class CudaContrast(CudaArrays):
+    """Contrastive losses of arrays on one device. Groups are int32 arrays or None: see ops/cuda_ops.hpp."""
+
+    no_groups = None, None
+
+    def labelled_groups(self, labels: Any) -> tuple[Any, Array]:
+        """Rows of one label are positive to each other; also how many have a positive, at least 1."""
+        framework = self.library.framework
+        if framework.owns(labels):
+            groups, counted = dense_groups(framework, labels, self.device)
+        else:
+            numbers = numbered(self.library.host(labels))
+            several = np.bincount(numbers)[numbers] > 1
+            groups, counted = (framework.upload(x, self.device) for x in (numbers.astype(np.int32), several))
+        return (groups, None), self.count(counted)
+
+    def instance_groups(self, rows: tuple[int, ...], key_rows: tuple[int, ...]) -> Any:
+        """Row i of all anchors and of the first keys is one example; other keys belong to none."""
+        if len(key_rows) < 2:
+            return self.no_groups
+        groups = self.context.zeros(sum(key_rows), dtype="int32") - 1
+        groups[: key_rows[0]] = self.arange(key_rows[0])
+        return None, groups
+
+    def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
+        """Integers of the library as groups."""
+        cast = self.library.framework.cast
+        return cast(of_anchors, "int32"), None if of_keys is None else cast(of_keys, "int32")
+
+    def _contrast(self, task: ContrastTask, keys_are_anchors: bool) -> tuple[Any, ...]:
+        context, temperature = self.context, task.temperature
+        sides = [[context.described(x) for x in side] for side in (task.anchors, task.keys)]
+        known = isinstance(temperature, float)
+        temperatures = (temperature, 0) if known else (math.nan, context.address(temperature))
+        limit = math.inf if task.exclude_above is None else task.exclude_above
+        hardest = (0.0, 0.0) if task.exclude_hardest is None else (task.exclude_hardest, TIE)
+        options = task.normalize, limit, *hardest, task.kind, keys_are_anchors
+        return (*sides, *map(context.address, task.groups), *temperatures, *options)
+
+    def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
+        context, n, m = self.context, task.rows, task.columns
+        losses, mean = context.empty(n + m if task.symmetric else n), context.empty(1)
+        saved = context.empty(context.module.contrast_saved_arrays, n + m)
+        results = map(context.address, (losses, saved, mean))
+        context.run("contrast_forward", *self._contrast(task, task.symmetric), *results)
+        return ContrastLosses(losses[:n], losses[n:] if task.symmetric else None, saved, None, mean[0])
+
+    def contrast_backward(
+        self,
+        task: ContrastTask,
+        saved: Array,
+        kept: None,
+        weights: Array | None,
+        scale: Any,
+        wanted: Sequence[bool],
+    ) -> tuple[list[Array | None], Array]:
+        if weights is None:
+            return self._backward(task, task.symmetric, saved, None, self.full(1, scale), wanted)
+        n = task.rows
+        every = self.full(n + task.columns if task.symmetric else n, 0.0)
+        every[:n] = weights
+        if task.symmetric:
+            every[n : 2 * n] = weights
+        return self._backward(task, task.symmetric, saved, every, None, wanted)
+
+    def _backward(
+        self,
+        task: ContrastTask,
+        keys_are_anchors: bool,
+        saved: Array,
+        weights: Array | None,
+        scale_of_mean: Array | None,
+        wanted: Sequence[bool],
+    ) -> tuple[list[Array | None], Array]:
+        context, dtype = self.context, self.library.framework.dtype
+        grads = [
+            context.empty(*x.shape, dtype=dtype(x)) if want else None
+            for x, want in zip((*task.anchors, *task.keys), wanted, strict=True)
+        ]
+        by_temperature = context.empty(1)
+        sources = map(context.address, (saved, weights, scale_of_mean))
+        targets = [context.address(grad) for grad in grads], context.address(by_temperature)
+        context.run("contrast_backward", *self._contrast(task, keys_are_anchors), *sources, *targets)
+        return grads, by_temperature
+
+    def shifts(self, task: ContrastTask, saved: Array, denominators: Array) -> Array:
+        """Of anchors and keys, in whose units sums are saved. Keys that a forward did not sum have the shift
+        of all anchors or, where each has its own, the logarithms of their denominators.
+        """
+        n, shift = task.rows, saved[0]
+        if not task.keys or task.symmetric:
+            return shift
+        wide = self.library.framework.dtype(task.anchors[0]) == "float64"
+        distance = abs(denominators[n:] - shift[0])
+        near = (shift[:n] == shift[0]).all() & (distance < FARTHEST["float64" if wide else "float32"])
+        found = self.full(n + task.columns, 0.0)
+        found[:n], found[n:] = shift[:n], self.where(near, shift[0], denominators[n:])
+        return found
+
+    def partial_backward(
+        self, task: ContrastTask, saved: Array, positives: Array, weight: Any, wanted: Sequence[bool]
+    ) -> tuple[list[Array | None], Array]:
+        """Of a part of a larger problem, whose sums and counts of positives are given; anchors and keys have
+        one weight.
+        """
+        count = task.rows + task.columns
+        sums = self.context.zeros(SAVED_ROWS["cuda"], count)
+        sums[:4], sums[4] = saved, positives
+        return self._backward(task, bool(task.keys), sums, self.full(count, weight), None, wanted)

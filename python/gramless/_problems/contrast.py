@@ -1,0 +1,158 @@
+"""Softmax losses over similarities, the log-sum-exps of rows among them, and their derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._arrays.namespaces import Array, Library, computed_in
+from .._backends.values import SAVED_ROWS, ContrastTask
+from .._losses import contrast_options
+from .._progress import Report
+from .reductions import by_losses, reduced
+
+Shapes = tuple[tuple[int, ...], list[tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
+
+    Without keys the anchors meet each other. Without labels row i of all anchors and of the first keys is one
+    example; other keys are a queue, which belongs to none.
+    """
+
+    function: str
+    kind: str  # "softmax", "decoupled" or "log_sum_exp"
+    anchors: int
+    arrays: int  # anchors and keys
+    labelled: bool
+    normalize: bool
+    symmetric: bool  # the mean of the losses of anchors and of those of the first keys as anchors
+    reduction: str
+    exclude_above: float | None = None
+    exclude_hardest: float | None = None
+
+    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
+        return computed_in(library, inputs[: self.arrays])
+
+    def constants(self) -> Sequence[int]:
+        """Autograd gives a queue no gradient."""
+        return range(self.anchors + 1, self.arrays)
+
+    def _task(self, backend: Any, inputs: Sequence[Any]) -> tuple[ContrastTask, Any]:
+        """What the backend computes, and how many anchors a mean is over."""
+        anchors, keys = inputs[: self.anchors], inputs[self.anchors : self.arrays]
+        temperature = backend.temperature(self.function, inputs[self.arrays])
+        rows = tuple([x.shape[0] for x in anchors])
+        count = sum(rows)
+        if self.labelled:
+            groups, count = backend.labelled_groups(inputs[self.arrays + 1])
+        elif self.kind == "log_sum_exp":
+            groups = backend.no_groups
+        else:
+            groups = backend.instance_groups(rows, tuple([x.shape[0] for x in keys]))
+        above, hardest = self.exclude_above, self.exclude_hardest
+        if above is not None or hardest is not None:
+            contrast_options(self.function, 1.0, True, above, hardest)
+        chosen = temperature, self.normalize, self.kind, above, hardest, self.symmetric
+        return ContrastTask(anchors, keys, groups, *chosen), count
+
+    def forward(
+        self, backend: Any, inputs: Sequence[Any], keep: str, report: Report = None
+    ) -> tuple[Any, tuple[Any, ...], Any]:
+        task, count = self._task(backend, inputs)
+        found = backend.contrast_forward(task, keep == "tiles")
+        kept = (task, count, found.kept) if keep == "tiles" else None
+        if found.mean is not None and self._is_plain_mean:
+            return found.mean, (found.saved,), kept
+        losses = found.of_anchors
+        if self.symmetric:
+            losses = losses / 2 + found.of_keys[: task.rows] / 2
+        return reduced(backend, losses, self.reduction, count), (found.saved,), kept
+
+    @property
+    def _is_plain_mean(self) -> bool:
+        """Whether the value is the mean of all anchors' losses and of nothing else."""
+        return self.reduction == "mean" and not (self.symmetric or self.labelled)
+
+    def backward(
+        self,
+        backend: Any,
+        inputs: Sequence[Any],
+        saved: Sequence[Any],
+        kept: Any,
+        grad: Any,
+        wanted: Sequence[bool],
+    ) -> list[Any]:
+        task, count, tiles = kept or (*self._task(backend, inputs), None)
+        weights, scale = None, grad
+        if not self._is_plain_mean:
+            weights, scale = by_losses(backend, grad, self.reduction, count, task.rows), None
+            if self.symmetric:
+                weights = weights / 2
+        grads, by_temperature = backend.contrast_backward(
+            task, saved[0], tiles, weights, scale, wanted[: self.arrays]
+        )
+        of_labels = [None] * (len(inputs) - self.arrays - 1)
+        return [*grads, by_temperature if wanted[self.arrays] else None, *of_labels]
+
+    def shapes(self, on_device: bool, shapes: Sequence[Sequence[int]]) -> Shapes:
+        anchors, keys = shapes[: self.anchors], shapes[self.anchors : self.arrays]
+        n, m = sum([s[0] for s in anchors]), sum([s[0] for s in keys])
+        return (n,) if self.reduction == "none" else (), [(self._height(on_device), n + m)]
+
+    def _height(self, on_device: bool) -> int:
+        """Of what a forward saves."""
+        cpu = "cpu" if self.exclude_hardest is None else "cpu_with_limits"
+        return SAVED_ROWS["cuda" if on_device else cpu]
+
+
+@dataclass(frozen=True)
+class Ignoring(Contrast):
+    """The same of labelled rows without those of one label, which take no part: loss and gradient are 0."""
+
+    ignored: int = 0
+
+    def _others(self, backend: Any, inputs: Sequence[Any]) -> tuple[Any, list[Any], Contrast]:
+        """The numbers of the rows that take part, the inputs of the problem they are in, and that problem."""
+        z, temperature, labels = inputs
+        rows = backend.rows_without(labels, self.ignored)
+        fields = {name: getattr(self, name) for name in Contrast.__dataclass_fields__}
+        return rows, [z[rows], temperature, backend.labels_of(labels, rows)], Contrast(**fields)
+
+    def forward(
+        self, backend: Any, inputs: Sequence[Any], keep: str, report: Report = None
+    ) -> tuple[Any, tuple[Any, ...], Any]:
+        n, height = inputs[0].shape[0], self._height(not backend.here)
+        rows, others, problem = self._others(backend, inputs)
+        losses, sums = backend.full(n, 0.0), backend.full(height * n, 0.0).reshape(height, n)
+        if len(rows) == 0:
+            return reduced(backend, losses, self.reduction, 1), (sums,), None
+        value, (of_rows,), kept = problem.forward(backend, others, keep)
+        sums[:, : len(rows)] = of_rows
+        if self.reduction == "none":
+            losses[rows] = value
+            value = losses
+        return value, (sums,), kept and (rows, others, problem, kept)
+
+    def backward(
+        self,
+        backend: Any,
+        inputs: Sequence[Any],
+        saved: Sequence[Any],
+        kept: Any,
+        grad: Any,
+        wanted: Sequence[bool],
+    ) -> list[Any]:
+        rows, others, problem, tiles = kept or (*self._others(backend, inputs), None)
+        z, n = inputs[0], inputs[0].shape[0]
+        if len(rows) == 0:
+            zeros = backend.full(n * z.shape[1], 0.0).reshape(n, z.shape[1])
+            return [backend.as_gradient(zeros, z, [z]), backend.total(zeros[0]), None]
+        if self.reduction == "none":
+            grad = grad[rows]
+        sums = backend.copied(saved[0][:, : len(rows)])
+        by_z, by_temperature, _ = problem.backward(backend, others, (sums,), tiles, grad, wanted)
+        return [None if by_z is None else backend.scattered(by_z, rows, n), by_temperature, None]

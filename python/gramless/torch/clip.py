@@ -1,0 +1,79 @@
+"""CLIP's loss as a module of torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import _loss_calls
+from .._arrays import checks
+from .._evaluate import evaluate
+from .._losses import as_scale
+from ._distributed import gathered
+from ._gather import check_available, ends_together, world_size
+from ._namespace import TORCH
+from ._tensors import compute_dtype, unit_rows
+
+
+def _as_scale(function: str, value: Any) -> float | Tensor:
+    """What logits are multiplied by, a number or a tensor of one; any value will do."""
+    if not isinstance(value, Tensor):
+        symbol = torch.compiler.is_compiling() and isinstance(value, float)
+        return value if symbol else as_scale(function, value)
+    if value.numel() != 1:
+        raise ValueError(f"{function}: logit_scale must be one number but has shape {tuple(value.shape)}")
+    if value.is_complex():
+        raise TypeError(f"{function}: logit_scale must be a real number but has dtype {value.dtype}")
+    return value.reshape(())
+
+
+class CLIPLoss(nn.Module):
+    """`gramless.info_nce` in both directions: row i of the images belongs to row i of the texts.
+
+    forward(image_features, text_features, logit_scale=None): (n, d) each; the mean of the cross entropies of
+    images among texts and of texts among images (Radford et al. 2021, arXiv:2103.00020, fig. 3).
+    logit_scale: what similarities are multiplied by, exponentiated already, as open_clip's models return it;
+    a number, or a tensor of one, which gets a gradient. It may be 0 or negative; logits beyond the largest
+    float give NaN, as in plain torch. Without it the module's temperature counts.
+
+    normalize: rows are first divided by their length. temperature and gather_distributed as in `NTXentLoss`.
+
+    >>> z = torch.eye(4)
+    >>> round(CLIPLoss(temperature=0.5)(z, z).item(), 6)  # log(1 + 3 exp(-2))
+    0.340753
+    >>> round(CLIPLoss()(z, z, logit_scale=2.0).item(), 6)
+    0.340753
+    """
+
+    def __init__(
+        self, temperature: Any = 0.07, normalize: bool = True, gather_distributed: bool = False
+    ) -> None:
+        super().__init__()
+        TORCH.temperature("CLIPLoss", temperature)
+        check_available("CLIPLoss", gather_distributed)
+        self.temperature = temperature
+        self.normalize = normalize
+        self.gather_distributed = gather_distributed
+
+    @ends_together
+    def forward(self, image_features: Tensor, text_features: Tensor, logit_scale: Any = None) -> Tensor:
+        if logit_scale is None:
+            return self._loss(image_features, text_features, self.temperature, self.normalize, 1.0)
+        named = [("image_features", image_features), ("text_features", text_features)]
+        images, texts = checks.pair("CLIPLoss", TORCH, named)
+        scale, dtype = _as_scale("CLIPLoss", logit_scale), compute_dtype([images, texts])
+        # The scale itself: as 1 / temperature, 0 and what is beyond 1 / the least float32 have no gradient.
+        with torch.autocast(images.device.type, enabled=False):
+            if self.normalize:
+                images, texts = unit_rows(images, dtype), unit_rows(texts, dtype)
+            return self._loss((images.to(dtype) * scale).to(dtype), texts.to(dtype), 1.0, False, scale)
+
+    def _loss(self, images: Tensor, texts: Tensor, temperature: Any, normalize: bool, scale: Any) -> Tensor:
+        if self.gather_distributed and world_size() > 1:
+            return gathered("CLIPLoss", "softmax", False, images, texts, temperature, normalize, scale)
+        named = [("image_features", images), ("text_features", texts)]
+        chosen = "softmax", named, 1, temperature, normalize, True
+        loss: Tensor = evaluate(_loss_calls.instances("CLIPLoss", *chosen))
+        return loss

@@ -1,0 +1,126 @@
+"""Anchors and keys that are a part of a larger contrastive problem: what they add to its sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._backends import backend_of
+from .._backends.cuda_contrast import FARTHEST
+from .._backends.values import ContrastTask
+from ._namespace import TORCH
+from ._tensors import as_tensor, compute_dtype
+
+
+class Settings(NamedTuple):
+    """What all parts of a problem have in common."""
+
+    function: str  # whom errors name
+    temperature: float | Tensor  # float64 (1,) where a device holds it
+    kind: str
+    normalize: bool
+
+
+class Part(NamedTuple):
+    """Pairs of anchors or, where there are keys, of anchors with keys; those of one group are positive."""
+
+    settings: Settings
+    anchors: Tensor
+    keys: Sequence[Tensor]
+    groups: tuple[Tensor, Tensor | None]  # of anchors, of all keys
+    keys_too: bool = False  # whether of the keys, too, sums and gradients are wanted
+
+
+@dataclass(frozen=True)
+class AnchorSums:
+    """What is known of anchors over all of their keys, or over some: float64 (n,) each."""
+
+    negatives: Tensor  # log of the sum of exp(logit)
+    positives: Tensor  # the same
+    positive_logits: Tensor  # the sum of the logits themselves
+
+    @classmethod
+    def of(cls, saved: Tensor) -> AnchorSums:
+        """What a forward pass saved first: shift, negative, positive, positive_logit."""
+        shift, negative, positive, logits = saved[:4]
+        return cls(negative.log() + shift, positive.log() + shift, logits)
+
+    @classmethod
+    def joined(cls, parts: Sequence[AnchorSums]) -> AnchorSums:
+        """One group of anchors after the other."""
+        return cls(*torch.cat([part.packed() for part in parts], dim=1))
+
+    def part(self, rows: slice) -> AnchorSums:
+        return AnchorSums(self.negatives[rows], self.positives[rows], self.positive_logits[rows])
+
+    def packed(self) -> Tensor:  # (3, n)
+        return torch.stack([self.negatives, self.positives, self.positive_logits])
+
+    def merge(self, other: AnchorSums) -> AnchorSums:
+        """The same anchors over these keys and over those."""
+        return AnchorSums(
+            torch.logaddexp(self.negatives, other.negatives),
+            torch.logaddexp(self.positives, other.positives),
+            self.positive_logits + other.positive_logits,
+        )
+
+    def denominators(self, kind: str) -> Tensor:
+        """Their logarithms."""
+        return self.negatives if kind == "decoupled" else torch.logaddexp(self.negatives, self.positives)
+
+    def losses(self, counts: Tensor, kind: str) -> Tensor:
+        """`counts`: of positives; as in the core, an anchor without one has loss 0."""
+        mean = self.positive_logits / counts.clamp(min=1)
+        losses = self.denominators(kind) - mean
+        if kind != "decoupled":
+            odds = self.negatives - mean
+            losses = torch.where(counts == 1, torch.logaddexp(torch.zeros_like(odds), odds), losses)
+        return torch.where(counts > 0, losses, 0.0)
+
+    def rescaled(self, shift: Tensor) -> Tensor:  # (4, n)
+        """As a forward pass saves it, in units of exp(shift)."""
+        scaled = [
+            torch.where(logs.isneginf(), 0.0, (logs - shift).exp())
+            for logs in (self.negatives, self.positives)
+        ]
+        return torch.stack([shift, *scaled, self.positive_logits])
+
+    def reachable(self, shift: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
+        """That shift or, where a sum overflows in its units or has none in them, the sum's own logarithm."""
+        top, farthest = self.denominators(kind), FARTHEST[str(dtype).removeprefix("torch.")]
+        return torch.where(((top - shift).abs() < farthest) | ~top.isfinite(), shift, top)
+
+
+class PartialSoftmax:
+    """A part, once its sums are known, where the anchors live."""
+
+    sums: AnchorSums  # of the anchors, then of the keys where those have a gradient
+
+    def __init__(self, part: Part) -> None:
+        (function, temperature, kind, normalize), anchors, keys, groups, self._keys_too = part
+        self._backend = backend_of(TORCH, anchors, function)
+        # A device takes two parts a side.
+        sides = [anchors], list(keys) if self._backend.here or not keys else [torch.cat(list(keys))]
+        given = self._backend.given_groups(*groups)
+        self._task = ContrastTask(*sides, given, temperature, normalize, kind, symmetric=self._keys_too)
+        self._saved = as_tensor(self._backend.contrast_forward(self._task, False).saved)
+        self.sums = AnchorSums.of(self._saved)
+
+    def backward(
+        self, sums: AnchorSums, counts: Tensor, weight: Tensor
+    ) -> tuple[list[Tensor], Tensor | float]:
+        """Gradients, by anchors and perhaps keys, and by temperature, of weight times the losses of both.
+
+        `sums` and `counts`, of positives, are those of the larger problem, of anchors and then keys.
+        """
+        task, kind = self._task, self._task.kind
+        shift = self._backend.shifts(task, self._saved, sums.denominators(kind))
+        dtype = compute_dtype([*task.anchors, *task.keys])
+        saved = sums.rescaled(sums.reachable(shift, kind, dtype))
+        wanted = [True, *(self._keys_too for _ in task.keys)]
+        found: tuple[list[Any], Any] = self._backend.partial_backward(task, saved, counts, weight, wanted)
+        return [grad for grad in found[0] if grad is not None], found[1]

@@ -1,0 +1,28 @@
+"""Losses with their gradients, of gramless and of its reference, in one form."""
+
+import gramless
+import numpy as np
+
+WRT = {"info_nce": ("anchors", "keys", "temperature"), "moco": ("q", "k", "temperature")}  # without the queue
+
+
+def with_grads(module, name):
+    """A function that returns a loss and its gradients: None for an array that is None, and no queue's."""
+    if module is not gramless:
+        return getattr(module, f"{name}_value_and_grad")
+    if name == "row_log_sum_exp":
+        return _log_sums
+    return gramless.value_and_grad(getattr(gramless, name), WRT.get(name))
+
+
+def _log_sums(x, y=None, weights=None, **options):
+    weights = np.ones(_rows(x)) if weights is None else weights
+    value, grads = gramless.value_and_grad(gramless.row_log_sum_exp)(x, y, cotangent=weights, **options)
+    return value, grads if y is not None else (grads[0], None, grads[1])
+
+
+def _rows(x):
+    try:
+        return len(x)
+    except TypeError:  # of what is no array, as the loss will say
+        return 1
