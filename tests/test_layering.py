@@ -140,3 +140,22 @@ def test_only_what_is_for_torch_imports_it():
             if any(name.partition(".")[0] == "torch" for name in names):
                 importing.add(_module(path).partition(".")[0])
     assert importing == {"torch", "compat", "cli"}
+
+
+def test_the_core_is_called_by_backends_and_asked_for_settings():
+    own = {module for module, target in EDGES if target.startswith("_core")}
+    assert {module for module in own if not module.startswith("_backends.")} == {"_runtime", "_checkpoint"}
+    assert {module for module, target in EDGES if target.startswith("_cuda")} == set()
+
+
+def test_public_modules_ask_for_no_library_and_no_device():
+    private = ("_", "torch", "analysis", "reference", "cli", "compat")
+    asking = {
+        (str(path.relative_to(PACKAGE)), name)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if not str(path.relative_to(PACKAGE)).startswith(private)
+        for name in re.findall(
+            r"\b(is_tensor|is_on_device|on_device|cuda_module|sys\.modules)\b", path.read_text()
+        )
+    }
+    assert asking == set()

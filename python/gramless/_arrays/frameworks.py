@@ -1,49 +1,26 @@
 """Whose memory a device array is: cupy's, torch's, or that of somebody they can read.
 
 A framework allocates, names the stream and does the few sums around a launch. What it returns lives on the
-device; nothing here waits for it.
+device; nothing here waits for it. `NumpyLike` and `gramless.torch._framework.TorchFramework` have:
+
+    owns(x), device(x), address(x), dtype(x), strides(x) in bytes, itemsize(x)
+    stream(device)                              that is current now; asked at every launch
+    empty(shape, dtype, device), zeros(shape, dtype, device), arange(count, device): 0, 1, ... as int32
+    upload(values, device), cast(x, dtype), where(which, x, y), flatnonzero(x): where x (n,) is true
+    softplus(x) = log(1 + exp(x)), sigmoid(x)
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
 Array: TypeAlias = Any
+Framework: TypeAlias = Any  # NumpyLike, or torch's
 Described: TypeAlias = tuple[int, int, int, int, int, str]  # as _cuda reads it, strides in elements
-
-
-class Framework(Protocol):
-    """What the CUDA half asks of the library that an array belongs to."""
-
-    def owns(self, x: object) -> bool: ...
-    def device(self, x: Array) -> int: ...
-    def stream(self, device: int) -> int:
-        """The stream that is current now; asked at every launch."""
-
-    def address(self, x: Array) -> int: ...
-    def dtype(self, x: Array) -> str: ...
-    def strides(self, x: Array) -> tuple[int, ...]:
-        """In bytes."""
-
-    def itemsize(self, x: Array) -> int: ...
-    def empty(self, shape: tuple[int, ...], dtype: str, device: int) -> Array: ...
-    def zeros(self, shape: tuple[int, ...], dtype: str, device: int) -> Array: ...
-    def arange(self, count: int, device: int) -> Array:
-        """0, 1, ... as int32."""
-
-    def upload(self, values: npt.NDArray[Any], device: int) -> Array: ...
-    def cast(self, x: Array, dtype: str) -> Array: ...
-    def where(self, which: Array, x: Any, y: Array) -> Array: ...
-    def softplus(self, x: Array) -> Array:
-        """log(1 + exp(x))"""
-
-    def sigmoid(self, x: Array) -> Array: ...
-    def flatnonzero(self, x: Array) -> Array:
-        """Where x (n,) is true."""
 
 
 class NumpyLike:
@@ -141,7 +118,7 @@ def torch_library() -> Any:
 
 
 def _torch() -> Framework:
-    return cast(Framework, torch_library().framework)
+    return torch_library().framework
 
 
 def _torch_reader(torch: Any, x: Any) -> Any:

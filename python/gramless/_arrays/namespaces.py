@@ -152,10 +152,10 @@ class Cupy(Numpy):
     def device(self, x: Array) -> Any:
         return self.framework.device(x)
 
-    def device_index(self, x: Array) -> int:
+    def device_index(self, x: Array) -> Any:
         return self.framework.device(x)
 
-    def dtype(self, x: Array) -> str:
+    def dtype(self, x: Array) -> Any:
         return self.framework.dtype(x)
 
     def result(self, value: Any, dtype: str = "float64") -> Any:

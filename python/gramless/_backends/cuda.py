@@ -18,7 +18,6 @@ from .._arrays.namespaces import Array
 from .._progress import Report
 from ..kernels import Encoded, wants_median, with_sigma
 from .cuda_contrast import CudaContrast
-from .launch import HsicLaunch, layer_values, median_squared_distance
 from .values import HEAD, DistillTask, HsicValues, Kernels, PairSums
 
 COPIED_BYTES = 2**30  # of y in other orders at a time
@@ -27,8 +26,33 @@ COPIED_BYTES = 2**30  # of y in other orders at a time
 class Cuda(CudaContrast):
     """One device of one library; errors of a launch name `function`."""
 
-    def _hsic(self, estimator: str) -> HsicLaunch:
-        return HsicLaunch(self.context, estimator == "unbiased", self.library.allow_tf32)
+    def _hsic(self, operation: str, x: Any, y: Any, kernels: Kernels, estimator: str, *results: Any) -> None:
+        options = estimator == "unbiased", self.library.allow_tf32
+        self.run(operation, x, y, *kernels, *options, *map(self.address, results))
+
+    def _pair(self, x: Array, y: Array, kernels: Kernels, estimator: str, *results: Any) -> Array:  # (3,)
+        """HSIC of x with y, x with x, y with y. Results that are filled where given: row sums (2, n) and
+        bandwidths (2,) for `hsic_grad`, and spreads (2,), mean k_ii - mean k_ij over i != j of x and y.
+        """
+        values, (rows, squares, spreads) = self.empty(3), results
+        sides = self.described(x), self.described(y)
+        self._hsic("hsic", *sides, kernels, estimator, rows, squares, values, spreads)
+        return values
+
+    def _matrix(
+        self,
+        xs: Sequence[Array],
+        ys: Sequence[Array],
+        kernels: Kernels,
+        estimator: str,
+        rows: Array | None = None,
+        squares: Array | None = None,
+    ) -> tuple[Array, Array]:
+        """HSIC (xs, ys) of every x with every y, and (xs + ys,) of each with itself; no ys: (xs, xs)."""
+        values, own = self.empty(len(xs), len(ys) or len(xs)), self.empty(len(xs) + len(ys))
+        x, y = [*map(self.described, xs)], [*map(self.described, ys)]
+        self._hsic("hsic_matrix", x, y, kernels, estimator, rows, squares, values, own)
+        return values, own
 
     def hsic_forward(
         self,
@@ -39,16 +63,20 @@ class Cuda(CudaContrast):
         keep: bool,
         report: Report = None,
     ) -> HsicValues:
-        context, saved = self.context, None
-        layers, n = len(xs) + len(ys), xs[0].shape[0]
-        rows, squares = (context.empty(layers, n), context.empty(layers)) if keep else (None, None)
-        xy, xx, yy = layer_values(self._hsic(estimator), xs, ys, kernels, rows, squares)
+        layers, n, saved = len(xs) + len(ys), xs[0].shape[0], None
+        rows, squares = (self.empty(layers, n), self.empty(layers)) if keep else (None, None)
+        if len(xs) == len(ys) == 1:
+            pair = self._pair(xs[0], ys[0], kernels, estimator, rows, squares, None)
+            values = pair[:1].reshape(1, 1), pair[1:2], pair[2:]
+        else:
+            xy, own = self._matrix(xs, ys, kernels, estimator, rows, squares)
+            values = xy, own[: len(xs)], own[len(xs) :] if ys else own
         if keep:
-            saved = context.zeros(layers, HEAD + n)
+            saved = self.zeros(layers, HEAD + n)
             saved[:, 0], saved[:, 1], saved[:, HEAD:] = squares, 1, rows
         if report is not None:
             report(1, 1)
-        return HsicValues(xy, xx, yy, rows=saved)
+        return HsicValues(*values, rows=saved)
 
     def hsic_backward(
         self,
@@ -61,7 +89,7 @@ class Cuda(CudaContrast):
         wanted: Sequence[bool],
     ) -> list[Array | None]:
         """Pair by pair; the gradients of 16-bit layers are added in float32."""
-        launch, layers, alone = self._hsic(estimator), [*xs, *ys], not ys
+        layers, alone = [*xs, *ys], not ys
         totals: list[Array | None] = [None] * len(layers)
         for i in range(len(xs)):
             for j in range(i, len(xs)) if alone else range(len(ys)):
@@ -71,8 +99,10 @@ class Cuda(CudaContrast):
                     continue
                 rows, squares = self._copied(saved, sides, slice(HEAD, None)), self._copied(saved, sides, 0)
                 of_pair = self._weights_of_pair(alone, i, j, *weights)
-                x, y = (layers[side] for side in sides)
-                found = launch.pair_grad(x, y, *kernels, rows, squares, of_pair, asked)
+                pair = [layers[side] for side in sides]
+                found = self.gradients(pair, asked)
+                x, y = map(self.described, pair)
+                self._hsic("hsic_grad", x, y, kernels, estimator, rows, squares, of_pair, *found)
                 for side, grad in zip(sides, found, strict=True):
                     totals[side] = self._added(totals[side], grad)
         return totals
@@ -80,7 +110,7 @@ class Cuda(CudaContrast):
     def _copied(self, saved: Array, sides: tuple[int, int], columns: Any) -> Array:
         """Two rows of what was saved, contiguous."""
         parts = [saved[side, columns] for side in sides]
-        found = self.context.empty(2, *parts[0].shape)
+        found = self.empty(2, *parts[0].shape)
         found[0], found[1] = parts
         return found
 
@@ -105,14 +135,13 @@ class Cuda(CudaContrast):
         """Their sum, in float32 at least."""
         if total is None or grad is None:
             return grad if total is None else total
-        framework = self.library.framework
+        framework = self.framework
         wide = "float64" if framework.dtype(total) == "float64" else "float32"
         return framework.cast(total, wide) + framework.cast(grad, wide)
 
     def pair_sums(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> PairSums:
-        values, spreads = self.context.empty(3), self.context.empty(2)
-        self._hsic(estimator).pair(x, y, *kernels, values, spreads=spreads)
-        xy, xx, yy = _arrays.to_host(values).tolist()
+        spreads = self.empty(2)
+        xy, xx, yy = _arrays.to_host(self._pair(x, y, kernels, estimator, None, None, spreads)).tolist()
         spread_x, spread_y = _arrays.to_host(spreads).tolist()
         return PairSums(xy, xx, yy, spread_x, spread_y, int(x.shape[0]))
 
@@ -120,12 +149,12 @@ class Cuda(CudaContrast):
         self, x: Array, y: Array, kernels: Kernels, orders: npt.NDArray[np.int64], report: Report
     ) -> Floats:
         """A sweep over copies of y."""
-        framework, launch = self.library.framework, self._hsic("unbiased")
+        framework = self.framework
         at_once = max(1, COPIED_BYTES // (math.prod(y.shape) * framework.itemsize(y)))
         found = np.empty(len(orders))
         for start in range(0, len(orders), at_once):
             rows = [framework.upload(order, self.device) for order in orders[start : start + at_once]]
-            values, _ = launch.matrix([x], [y[order] for order in rows], *kernels)
+            values, _ = self._matrix([x], [y[order] for order in rows], kernels, "unbiased")
             found[start : start + at_once] = _arrays.to_host(values)[0]
             if report is not None:
                 report(start + len(rows), len(orders))
@@ -138,39 +167,44 @@ class Cuda(CudaContrast):
         if not wants_median(kernel):
             return kernel
         _, _, scale, include_diagonal, _ = kernel
-        median = median_squared_distance(self.context, x, include_diagonal)
+        median = self._median_squared_distance(x, include_diagonal)
         sigma = scale * math.sqrt(float(_arrays.to_host(median)[0]))
         return with_sigma(kernel, sigma) if 0 < sigma < math.inf else kernel
 
+    def _median_squared_distance(self, x: Array, include_diagonal: bool) -> Array:  # (1,)
+        median = self.empty(1)
+        arguments = self.described(x), include_diagonal, False, self.address(median)
+        self.run("median_squared_distance", *arguments)
+        return median
+
     def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> Array:
-        found = median_squared_distance(self.context, x, include_diagonal)[0] ** 0.5
+        found = self._median_squared_distance(x, include_diagonal)[0] ** 0.5
         if report is not None:
             report(1, 1)
         return found
 
     def distill_forward(self, task: DistillTask) -> tuple[Array, Array, Array]:
-        context, n = self.context, task.arrays[0].shape[0]
-        losses, mean = context.empty(n), context.empty(1)
-        saved = context.empty(context.module.distill_saved_arrays, n)
-        results = map(context.address, (losses, saved, mean))
-        context.run("distill_forward", *self._distill_arguments(task), *results)
+        n = task.arrays[0].shape[0]
+        losses, mean = self.empty(n), self.empty(1)
+        saved = self.empty(self.module.distill_saved_arrays, n)
+        results = map(self.address, (losses, saved, mean))
+        self.run("distill_forward", *self._distill_arguments(task), *results)
         return losses, mean[0], saved
 
     def distill_backward(
         self, task: DistillTask, saved: Array, weights: Array | None, scale: Any
     ) -> tuple[Array, Array]:
-        context, student = self.context, task.arrays[0]
-        grad = context.empty(*student.shape, dtype=self.library.framework.dtype(student))
-        by_temperature = context.empty(1)
+        student, by_temperature = task.arrays[0], self.empty(1)
+        (grad,) = self.gradients([student], [True])
         scale = None if scale is None else self.full(1, scale)
         weights = None if weights is None else self.full(student.shape[0], weights)  # contiguous
-        results = map(context.address, (saved, weights, scale, grad, by_temperature))
-        context.run("distill_backward", *self._distill_arguments(task), *results)
+        results = map(self.address, (saved, weights, scale, grad, by_temperature))
+        self.run("distill_backward", *self._distill_arguments(task), *results)
         return grad, by_temperature
 
     def _distill_arguments(self, task: DistillTask) -> tuple[Any, ...]:
-        arrays = (*map(self.context.described, task.arrays), None)[:4]  # None: one queue for both
+        arrays = (*map(self.described, task.arrays), None)[:4]  # None: one queue for both
         temperature = task.temperature
         known = isinstance(temperature, float)
-        temperatures = (temperature, 0) if known else (math.nan, self.context.address(temperature))
+        temperatures = (temperature, 0) if known else (math.nan, self.address(temperature))
         return arrays, *temperatures, task.teacher_temperature, task.normalize

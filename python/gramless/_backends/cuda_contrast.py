@@ -29,7 +29,7 @@ class CudaContrast(CudaArrays):
 
     def labelled_groups(self, labels: Any) -> tuple[Any, Array]:
         """Rows of one label are positive to each other; also how many have a positive, at least 1."""
-        framework = self.library.framework
+        framework = self.framework
         if framework.owns(labels):
             groups, counted = dense_groups(framework, labels, self.device)
         else:
@@ -42,31 +42,31 @@ class CudaContrast(CudaArrays):
         """Row i of all anchors and of the first keys is one example; other keys belong to none."""
         if len(key_rows) < 2:
             return self.no_groups
-        groups = self.context.zeros(sum(key_rows), dtype="int32") - 1
+        groups = self.zeros(sum(key_rows), dtype="int32") - 1
         groups[: key_rows[0]] = self.arange(key_rows[0])
         return None, groups
 
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
         """Integers of the library as groups."""
-        cast = self.library.framework.cast
+        cast = self.framework.cast
         return cast(of_anchors, "int32"), None if of_keys is None else cast(of_keys, "int32")
 
     def _contrast(self, task: ContrastTask, keys_are_anchors: bool) -> tuple[Any, ...]:
-        context, temperature = self.context, task.temperature
-        sides = [[context.described(x) for x in side] for side in (task.anchors, task.keys)]
+        temperature = task.temperature
+        sides = [[self.described(x) for x in side] for side in (task.anchors, task.keys)]
         known = isinstance(temperature, float)
-        temperatures = (temperature, 0) if known else (math.nan, context.address(temperature))
+        temperatures = (temperature, 0) if known else (math.nan, self.address(temperature))
         limit = math.inf if task.exclude_above is None else task.exclude_above
         hardest = (0.0, 0.0) if task.exclude_hardest is None else (task.exclude_hardest, TIE)
         options = task.normalize, limit, *hardest, task.kind, keys_are_anchors
-        return (*sides, *map(context.address, task.groups), *temperatures, *options)
+        return (*sides, *map(self.address, task.groups), *temperatures, *options)
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
-        context, n, m = self.context, task.rows, task.columns
-        losses, mean = context.empty(n + m if task.symmetric else n), context.empty(1)
-        saved = context.empty(context.module.contrast_saved_arrays, n + m)
-        results = map(context.address, (losses, saved, mean))
-        context.run("contrast_forward", *self._contrast(task, task.symmetric), *results)
+        n, m = task.rows, task.columns
+        losses, mean = self.empty(n + m if task.symmetric else n), self.empty(1)
+        saved = self.empty(self.module.contrast_saved_arrays, n + m)
+        results = map(self.address, (losses, saved, mean))
+        self.run("contrast_forward", *self._contrast(task, task.symmetric), *results)
         return ContrastLosses(losses[:n], losses[n:] if task.symmetric else None, saved, None, mean[0])
 
     def contrast_backward(
@@ -96,15 +96,11 @@ class CudaContrast(CudaArrays):
         scale_of_mean: Array | None,
         wanted: Sequence[bool],
     ) -> tuple[list[Array | None], Array]:
-        context, dtype = self.context, self.library.framework.dtype
-        grads = [
-            context.empty(*x.shape, dtype=dtype(x)) if want else None
-            for x, want in zip((*task.anchors, *task.keys), wanted, strict=True)
-        ]
-        by_temperature = context.empty(1)
-        sources = map(context.address, (saved, weights, scale_of_mean))
-        targets = [context.address(grad) for grad in grads], context.address(by_temperature)
-        context.run("contrast_backward", *self._contrast(task, keys_are_anchors), *sources, *targets)
+        grads = self.gradients((*task.anchors, *task.keys), wanted)
+        by_temperature = self.empty(1)
+        sources = map(self.address, (saved, weights, scale_of_mean))
+        targets = [self.address(grad) for grad in grads], self.address(by_temperature)
+        self.run("contrast_backward", *self._contrast(task, keys_are_anchors), *sources, *targets)
         return grads, by_temperature
 
     def shifts(self, task: ContrastTask, saved: Array, denominators: Array) -> Array:
@@ -114,7 +110,7 @@ class CudaContrast(CudaArrays):
         n, shift = task.rows, saved[0]
         if not task.keys or task.symmetric:
             return shift
-        wide = self.library.framework.dtype(task.anchors[0]) == "float64"
+        wide = self.framework.dtype(task.anchors[0]) == "float64"
         distance = abs(denominators[n:] - shift[0])
         near = (shift[:n] == shift[0]).all() & (distance < FARTHEST["float64" if wide else "float32"])
         found = self.full(n + task.columns, 0.0)
@@ -128,6 +124,6 @@ class CudaContrast(CudaArrays):
         one weight.
         """
         count = task.rows + task.columns
-        sums = self.context.zeros(SAVED_ROWS["cuda"], count)
+        sums = self.zeros(SAVED_ROWS["cuda"], count)
         sums[:4], sums[4] = saved, positives
         return self._backward(task, bool(task.keys), sums, self.full(count, weight), None, wanted)

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays.namespaces import Array, Library, computed_in
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import contrast_options
 from .._progress import Report
+from .problem import Problem
 from .reductions import by_losses, reduced
 
 Shapes = tuple[tuple[int, ...], list[tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Problem):
     """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
 
     Without keys the anchors meet each other. Without labels row i of all anchors and of the first keys is one
@@ -33,9 +33,6 @@ class Contrast:
     reduction: str
     exclude_above: float | None = None
     exclude_hardest: float | None = None
-
-    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
-        return computed_in(library, inputs[: self.arrays])
 
     def constants(self) -> Sequence[int]:
         """Autograd gives a queue no gradient."""

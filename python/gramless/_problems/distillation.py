@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays.namespaces import Array, Library, computed_in
+from .._arrays.namespaces import Array
 from .._backends.values import DistillTask
 from .._losses import as_temperature
 from .._progress import Report
+from .problem import Problem
 
 
 @dataclass(frozen=True)
-class Distillation:
+class Distillation(Problem):
     """The inputs are student, teacher, queue, the teacher's queue unless it is the same, and the temperature.
 
     Student and temperature have derivatives.
@@ -24,9 +25,6 @@ class Distillation:
     teacher_temperature: float
     normalize: bool
     reduction: str
-
-    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
-        return computed_in(library, inputs[: self.arrays])
 
     def constants(self) -> Sequence[int]:
         return range(1, self.arrays)

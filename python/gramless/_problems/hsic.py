@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._alignment import aligned, in_units, ratio, times_power, warn_undefined
-from .._arrays.namespaces import Array, Library, computed_in
+from .._arrays.namespaces import Array
 from .._backends.values import HEAD, HsicValues, Kernels
 from .._progress import Report
+from .problem import Problem
 
 
 @dataclass(frozen=True)
-class Hsic:
+class Hsic(Problem):
     """The inputs are xs and then ys; without ys, xs meet themselves."""
 
     function: str
@@ -24,12 +25,6 @@ class Hsic:
     estimator: str
     form: str  # "hsic", "cka", or "loss", 1 - cka, which is 1 where that is not defined
     matrix: bool  # of all pairs; else the value is that of the one pair
-
-    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
-        return computed_in(library, inputs[: self.arrays])
-
-    def constants(self) -> Sequence[int]:
-        return ()
 
     def forward(
         self, backend: Any, inputs: Sequence[Array], keep: str, report: Report = None

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays.namespaces import Array, Library, computed_in
+from .._arrays.namespaces import Array
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import EPSILON
 from .._progress import Report
+from .problem import Problem
 from .reductions import by_each_loss, by_losses, reduced
 
 
@@ -40,7 +41,7 @@ def _sums_shape(on_device: bool, rows: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Moco:
+class Moco(Problem):
     """The inputs are queries, their keys, a queue and the temperature.
 
     loss_i = log(1 + exp(odds_i)), the odds of the queue, a log-sum-exp, against the positive.
@@ -51,9 +52,6 @@ class Moco:
     reduction: str
 
     arrays = 3
-
-    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
-        return computed_in(library, inputs[: self.arrays])
 
     def constants(self) -> Sequence[int]:
         """Autograd gives a queue no gradient."""
@@ -124,7 +122,7 @@ class _Positives:
 
 
 @dataclass(frozen=True)
-class Masked:
+class Masked(Problem):
     """The inputs are rows, the temperature and a mask (n, n), whose row i weighs the positives of row i.
 
     loss_i = log sum_{j != i} exp(s_ij) - mean over positives p of s_ip; 0 without a positive.
@@ -135,9 +133,6 @@ class Masked:
     reduction: str
 
     arrays = 1
-
-    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
-        return computed_in(library, inputs[: self.arrays])
 
     def constants(self) -> Sequence[int]:
         return (2,)
