@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from itertools import zip_longest
 from typing import Any, TypeAlias
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from .._layouts import check_patterns
-from .masks import Masks, MaskWhere, Where, masks_of, picked
+from .masks import Masks, MaskWhere, Where, entries_of, masks_of, picked
 from .pairing import batch_sizes, check_pair
 from .tensors import dtype_of, fresh
 
@@ -77,8 +78,7 @@ class BatchReader:
 
     def rows(self, batch: Any) -> int | None:
         """How many examples the batch holds; None where only a `forward` knows."""
-        tensor = _first_tensor(batch)
-        return None if tensor is None or self._forward is not None else len(tensor)
+        return None if self._forward is not None else _common_length(batch)
 
     def masks(self, batch: Any) -> Masks:
         """The attention masks (n, tokens)."""
@@ -176,14 +176,13 @@ def length(loader: Any) -> int | None:
         return None
 
 
-def _first_tensor(batch: Any) -> torch.Tensor | None:
-    if isinstance(batch, torch.Tensor):
-        return batch if batch.ndim > 0 else None
-    if isinstance(batch, Mapping):
-        batch = list(batch.values())
-    if isinstance(batch, (tuple, list)):
-        return next((found for found in map(_first_tensor, batch) if found is not None), None)
-    return None
+def _common_length(batch: Any) -> int | None:
+    """The length that most tensors of a batch have, the first of these; that of position ids, (1, tokens), is
+    none where others are longer.
+    """
+    lengths = [len(tensor) for tensor in entries_of(batch).values() if tensor.ndim > 0]
+    several = [length for length in lengths if length != 1] or lengths
+    return Counter(several).most_common(1)[0][0] if several else None
 
 
 def _accepted(model: nn.Module, inputs: Mapping[str, Any], ids: Where) -> dict[str, Any]:

@@ -63,12 +63,19 @@ class Following:
             new = {f"input {i}": t for i, t in enumerate(tensors) if self.tracer.origin(t) is None}
             self.tracer.enter(new, self._rows if self._entries else _examples(new, self._rows))
         self._towers.entered(tensors)
-        places = self.tracer.contradicted(module, [*inputs, *options.values()])
-        if places - self._second and places <= self._entries.keys():
+        given = [*inputs, *options.values()]
+        shape = given[0].shape[:2] if given and isinstance(given[0], torch.Tensor) else None
+        every = self.tracer.contradicted(module, given)
+        places = frozenset(name for name in every if self._shape(name) == shape)
+        if places - self._second:
             self._check_others(module, places)
             raise OtherExamples(places)
-        given = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
-        self._running.append(_Running(module, given, _version(given)))
+        first = inputs[0] if inputs and isinstance(inputs[0], torch.Tensor) else None
+        self._running.append(_Running(module, first, _version(first)))
+
+    def _shape(self, name: str) -> torch.Size | None:
+        """The first two dimensions of an entry of the batch."""
+        return self._entries[name].shape[:2] if name in self._entries else None
 
     def _check_others(self, module: nn.Module, places: frozenset[str]) -> None:
         """Raises PoolError where another entry of the batch has its examples first, and as many."""

@@ -88,7 +88,8 @@ class Tracer(TorchDispatchMode):
         if origin is None or len(origin.dims) != 3:
             return frozenset()
         here, other = origin.dims[:2] if module.batch_first else origin.dims[1::-1]
-        alone = len(here) == len(other) == 1 and here[0].root.entry and other[0].root.entry
+        own = all(axis.root.entry for axis in (*here, *other))  # of one example there is no axis
+        alone = own and len(other) == 1 and len(here) < 2
         return origin.entries if alone and other[0].role == EXAMPLES else frozenset()
 
     def __torch_dispatch__(
