@@ -101,6 +101,27 @@ def test_no_name_is_a_formula_in_a_spreadsheet(tmp_path, start):
     assert csv_text(np.ones((1, 1)), [name], [name]).splitlines()[1].lstrip('"').startswith(("'", "\\"))
 
 
+def test_names_with_apostrophes_stay_apart_in_csv(tmp_path):
+    names = ["=1", "'=1", "''=1", " =1", "' =1", "'a", "a"]
+    file = save(tmp_path / "x.npz", layers(*names))
+    written = read_csv(run("compare", file, "--csv", "-").stdout)[0]
+    assert len(set(written)) == len(names)
+    assert [name[1:] if name.lstrip("' ").startswith("=") else name for name in written] == names
+
+
+def test_a_name_that_a_zip_file_cuts_short_is_refused(tmp_path):
+    file = save(tmp_path / "x.npz", layers("aXb", "ok"))
+    file.write_bytes(file.read_bytes().replace(b"aXb.npy", b"a\0b.npy"))
+    assert r"the name 'a\x00b.npy' of a layer holds a NUL character" in refused("compare", file)
+
+
+def test_sizes_beyond_any_file_are_not_shown(tmp_path):
+    header = {"w": {"dtype": "F32", "shape": [10**4000], "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    assert refused("compare", tmp_path / "x.safetensors").count("0") < 9
+
+
 def test_names_that_print_alike_are_two_layers(tmp_path):
     names = ["a\x1b", "a\\x1b", "b"]
     file = save(tmp_path / "x.npz", layers(*names))

@@ -71,7 +71,11 @@ def open_npz(path: Path) -> Openers:
     """The .npy members of an .npz archive, in file order; stored members are mapped, compressed ones read."""
     file_size(path)
     with blame(path, "is not a readable .npz archive"), zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        every = archive.infolist()
+        cut = next((member.orig_filename for member in every if "\0" in member.orig_filename), None)
+        if cut is not None:  # zipfile ends the name there, and the layer would be left out
+            raise FileError(f"{printable(path.name)}: the name {cut!r} of a layer holds a NUL character")
+        members = [member for member in every if member.filename.endswith(".npy")]
     openers: Openers = {}
     for member in members:
         name = member.filename.removesuffix(".npy")

@@ -83,7 +83,7 @@ def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         for name, entry in tensors.items():
             sides, ends = entry["shape"], entry["data_offsets"]
-            whole = [number for number in (*sides, *ends) if type(number) is int and number >= 0]
+            whole = [number for number in (*sides, *ends) if type(number) is int and 0 <= number < 2**63]
             if len(ends) != 2 or len(whole) != len(sides) + 2 or not _is_code(entry["dtype"]):
                 raise ValueError(f"the entry of {name!r} is malformed")
         end = 0

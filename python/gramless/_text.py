@@ -52,4 +52,5 @@ def csv_text(matrix: npt.NDArray[np.float64], names_a: Sequence[str], names_b: S
 
 
 def _cell(name: str) -> str:
-    return f"'{name}" if name.lstrip().startswith(_FORMULA_STARTS) else name
+    """The name, with one apostrophe more where a formula follows those it has: so two names stay two."""
+    return f"'{name}" if name.lstrip("' ").startswith(_FORMULA_STARTS) else name
