@@ -92,12 +92,12 @@ def _losses() -> list[Case]:
         Case(  # a pair that rounding moves over the limit is in one of the answers only
             "nt_xent exclude_above", 2,
             lambda x, y: gl.nt_xent(x, y, temperature=t, exclude_above=LIMIT),
-            lambda x, y, low: plain.nt_xent_below(x, y, low, LIMIT), looser=50,
+            lambda x, y, low: plain.nt_xent_below(x, y, low, LIMIT), looser=200,
         ),
         Case(
             "nt_xent exclude_hardest", 2,
             lambda x, y: gl.nt_xent(x, y, temperature=t, exclude_hardest=LEFT_OUT),
-            plain.nt_xent_without_hardest, looser=50,
+            plain.nt_xent_without_hardest, looser=200,
         ),
     ]  # fmt: skip
 

@@ -1,0 +1,220 @@
+"""Every public function with every option, of arrays and tensors of a device: the CPU's answer or a sentence.
+
+The table names each argument of each function, so that a new function or option needs a line here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import gramless
+import numpy as np
+import pytest
+from gramless import RBF, Laplace
+
+N = 12
+
+
+def inputs():
+    """Rows by name: views, layers, a queue, rows most of which are equal."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((N, 5))
+    tied = np.zeros((N, 5))
+    tied[:3] = rng.standard_normal((3, 5))
+    return {
+        "x": x,
+        "y": x + 0.5 * rng.standard_normal((N, 5)),
+        "layer": x[:, :3] + rng.standard_normal((N, 3)),
+        "queue": rng.standard_normal((7, 5)),
+        "other queue": rng.standard_normal((7, 3)),
+        "tied": tied,
+        "large": 1e12 * x,
+        "labels": np.arange(N) % 4,
+    }
+
+
+@dataclass(frozen=True)
+class Use:
+    """One call: names of inputs, options (a name of inputs stands for them), and what is refused how."""
+
+    function: str
+    arrays: tuple[Any, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, str] = field(
+        default_factory=dict
+    )  # by "arrays" or "tensors"; a pattern of the sentence
+    warns: bool = False  # on the CPU only: a device would have to be waited for
+
+    @property
+    def name(self):
+        options = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        return f"{self.function}({', '.join(map(str, self.arrays))}; {options})"
+
+
+def use(function, *arrays, refused=None, warns=False, **options):
+    return Use(function, arrays, options, refused or {}, warns)
+
+
+PAIR = [
+    {}, {"estimator": "biased"}, {"estimator": "debiased"}, {"kernel": "rbf"}, {"kernel": "laplace"},
+    {"kernel": RBF(sigma=2.0)}, {"kernel": RBF(scale=0.5, include_diagonal=True)},
+    {"kernel": Laplace(sigma=2.0), "kernel_y": "linear"}, {"kernel": RBF(median_rows=5_000)},
+]  # fmt: skip
+MATRIX = [options for options in PAIR if "kernel_y" not in options]
+LOSS = [{}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "sum"}, {"reduction": "none"},
+        {"exclude_above": 0.5}, {"exclude_hardest": 0.2}]  # fmt: skip
+MASK = np.add.outer(np.arange(N), np.arange(N)) % 3 == 0
+MATRICES = ("hsic_matrix", "cka_matrix")
+ON_HOST = "checkpoint and process_group are for layers in the CPU's memory; copy them there"
+
+TABLE = [
+    *(use(name, "x", "layer", **options) for name in ("hsic", "cka") for options in PAIR),
+    use("cka", "large", "layer", kernel="rbf"),
+    *(use(name, ["x", "layer", "y"], **options) for name in MATRICES for options in MATRIX),
+    *(use(name, ["x", "layer"], ["y"], kernel="rbf") for name in MATRICES),
+    *(use(name, ["x", "y"], progress=print) for name in MATRICES),
+    *(use(name, ["x", "y"], checkpoint="CHECKPOINT", refused={"arrays": ON_HOST, "tensors": ON_HOST})
+      for name in MATRICES),
+    *(use("median_distance", "x", **options)
+      for options in ({}, {"include_diagonal": True}, {"progress": print})),
+    use("median_distance", "tied", warns=True),
+    *(use(name, "x", "y", **options) for name in ("nt_xent", "dcl") for options in LOSS),
+    *(use("info_nce", "x", "y", **options) for options in [*LOSS, {"symmetric": True}, {"queue": "queue"}]),
+    *(use("moco", "x", "y", "queue", **options)
+      for options in ({}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "none"})),
+    *(use("sup_con", "x", "labels", **options) for options in LOSS),
+    use("sup_con", "x", mask=MASK),
+    use("sup_con", "x", "labels", ignore_index=0),
+    *(use("row_log_sum_exp", "x", **options)
+      for options in ({}, {"y": "queue"}, {"temperature": 0.3}, {"normalize": True}, {"exclude_self": True})),
+    *(use("similarity_distillation", "x", "y", "queue", **options)
+      for options in ({}, {"temperature": 0.3}, {"teacher_temperature": 0.1}, {"normalize": False},
+                      {"reduction": "none"})),
+    use("similarity_distillation", "x", "layer", "queue", "other queue"),
+    *(use("independence_test", "x", "layer", **options)
+      for options in ({"rng": 0}, {"method": "chi2"}, {"method": "gamma", "kernel": "laplace"},
+                      {"method": "permutation", "n_resamples": 30, "rng": 0, "kernel_y": "linear"},
+                      {"progress": print, "rng": 0})),
+]  # fmt: skip
+# What takes no arrays, and what is a class: their own tests have those.
+WITHOUT_ARRAYS = {
+    "CudaDevice", "CudaStatus", "Laplace", "Linear", "RBF", "MinibatchCKA", "__version__", "analysis",
+    "backends", "compat", "cuda_status", "get_num_threads", "get_workspace_limit", "plot", "reference",
+    "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
+}  # fmt: skip
+SKIPPED_OPTIONS = {"process_group"}  # several processes: tests/test_torch_distributed.py
+every_use = pytest.mark.parametrize("used", TABLE, ids=lambda used: used.name)
+
+
+def test_the_table_has_every_function_and_every_option():
+    functions = set(gramless.__all__) - WITHOUT_ARRAYS
+    assert {used.function for used in TABLE} == functions
+    for function in functions:
+        parameters = list(inspect.signature(getattr(gramless, function)).parameters)
+        uses = [used for used in TABLE if used.function == function]
+        named = {name for used in uses for name in used.options}
+        positional = max(len(used.arrays) for used in uses)
+        missing = set(parameters[positional:]) - named - SKIPPED_OPTIONS
+        assert not missing, f"{function}: {', '.join(sorted(missing))}"
+
+
+def call(used, of, tmp_path, *, grads=False):
+    """The function of what `of` makes of every array, or with its gradients."""
+    found = inputs()
+
+    def given(value):
+        if isinstance(value, list):
+            return [given(one) for one in value]
+        if isinstance(value, str) and value in found:
+            return of(found[value])
+        return str(tmp_path / "sweep.npz") if isinstance(value, str) and value == "CHECKPOINT" else value
+
+    options = {name: given(value) for name, value in used.options.items()}
+    function = getattr(gramless, used.function)
+    return (gramless.value_and_grad(function) if grads else function)(*map(given, used.arrays), **options)
+
+
+def numbers(device, found):
+    """All numbers of an answer in one row."""
+    if isinstance(found, (tuple, list)):
+        return np.concatenate([numbers(device, part) for part in found if part is not None] or [np.empty(0)])
+    if hasattr(found, "pvalue"):
+        return np.array([found.statistic, found.pvalue])
+    return np.ravel(np.asarray(device.numpy(found) if hasattr(found, "shape") else found, np.float64))
+
+
+def expected_of(used, device, tmp_path):
+    if used.warns:
+        with pytest.warns(RuntimeWarning):
+            return numbers(device, call(used, lambda x: x, tmp_path))
+    return numbers(device, call(used, lambda x: x, tmp_path))
+
+
+def check(used, device, of, kind, tmp_path):
+    if kind in used.refused:
+        with pytest.raises(
+            (TypeError, ValueError, NotImplementedError, RuntimeError), match=used.refused[kind]
+        ) as caught:
+            call(used, of, tmp_path)
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).startswith(used.function)
+        return
+    found = numbers(device, call(used, of, tmp_path))
+    # Halves of the distances and logits of float64 rows are added in another order.
+    np.testing.assert_allclose(found, expected_of(used, device, tmp_path), rtol=1e-8, atol=1e-11)
+
+
+@every_use
+def test_arrays_of_a_device(device, used, tmp_path):
+    check(used, device, lambda x: device.array(x), "arrays", tmp_path)
+
+
+DIFFERENTIABLE = [
+    used for used in TABLE
+    if hasattr(getattr(gramless, used.function), "describe") and not used.refused
+    and used.function not in (*MATRICES, "row_log_sum_exp") and used.options.get("reduction") != "none"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("used", DIFFERENTIABLE, ids=lambda used: used.name)
+def test_gradients_of_arrays_of_a_device(device, used, tmp_path):
+    of_laplace = "laplace" in str(used.options).lower()
+    if of_laplace:
+        with pytest.raises(
+            RuntimeError, match=f"^{used.function}: gradients of kernels of the distance itself"
+        ):
+            call(used, device.array, tmp_path, grads=True)
+        return
+    found = numbers(device, call(used, device.array, tmp_path, grads=True))
+    expected = numbers(device, call(used, lambda x: x, tmp_path, grads=True))
+    assert len(found) > N
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-11)
+
+
+@every_use
+def test_tensors_of_a_device(device, used, tmp_path):
+    pytest.importorskip("torch")
+    check(used, device, lambda x: device.tensor(x), "tensors", tmp_path)
+
+
+REFUSED_GRADIENTS = {
+    "cka": lambda x, y: gramless.cka(x, y, kernel="laplace"),
+    "hsic": lambda x, y: gramless.hsic(x, y, kernel="rbf", kernel_y=Laplace(sigma=1.0)),
+    "cka_matrix": lambda x, y: gramless.cka_matrix([x, y], kernel="laplace").sum(),
+}
+
+
+@pytest.mark.parametrize("function", REFUSED_GRADIENTS)
+def test_gradients_of_laplace_are_refused_in_one_sentence(device, function):
+    torch = pytest.importorskip("torch")
+    x, y = (device.tensor(inputs()[name], requires_grad=True) for name in ("x", "layer"))
+    value = REFUSED_GRADIENTS[function](x, y)
+    with pytest.raises(
+        RuntimeError, match=f"^{function}: gradients of kernels of the distance itself"
+    ) as caught:
+        torch.autograd.grad(value, (x, y))
+    assert "\n" not in str(caught.value)
+    assert math.isfinite(value.item())
