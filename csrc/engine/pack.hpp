@@ -4,6 +4,7 @@
 
 #include "engine/tile.hpp"
 #include "engine/transpose.hpp"
+#include "engine/widen.hpp"
 #include "support/dtype.hpp"
 
 namespace gramless {
@@ -32,6 +33,8 @@ GRAMLESS_INLINE void read_rows(const ArrayView& x, std::int64_t first_row, int c
       continue;
     }
     visit_dtype(x.dtype, [&]<class Stored>() {
+      if constexpr (sizeof(T) == 4 && (std::is_same_v<Stored, Half> || std::is_same_v<Stored, BFloat16>))
+        if (x.col_stride == 2) return widen_row(source, depth, copy[r], Stored());
       for (int k = 0; k < depth; k++) copy[r][k] = load_element<T, Stored>(source + k * x.col_stride);
     });
     rows[r] = copy[r];

@@ -63,15 +63,21 @@ double squared_difference(const T* a, const T* b, int count) {
   return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// |x_i|^2 of a row in memory, by the same sums as below.
+// |x_i|^2, by the same sums as below.
 template <class T>
-double squared_length_of(const char* row, T scale, const T* high, const T* low, std::int64_t cols) {
+double squared_length(const LayerView& layer, std::int64_t i) {
   using Narrow = Vector<T, lanes<double>>;
   using Wide = Vector<double>;
+  const T scale = static_cast<T>(layer.x.scale);
+  const T *const high = static_cast<const T*>(layer.center_high), *const low = static_cast<const T*>(layer.center_low);
+  const std::int64_t cols = layer.x.cols;
+  T copy[1][piece];
+  const T* rows[1];
   double sum = 0;
   for (std::int64_t first = 0; first < cols; first += piece) {
     if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
     const int count = static_cast<int>(std::min<std::int64_t>(piece, cols - first)), whole = count / step * step;
+    detail::read_rows(layer.x, i, 1, first, count, copy, rows);
     Wide sums[4] = {};
     const auto add = [&](int u, Narrow values, const T* high_of, const T* low_of) GRAMLESS_INLINE_LAMBDA {
       const Wide value = __builtin_convertvector((values * scale - load<Narrow>(high_of)) - load<Narrow>(low_of), Wide);
@@ -80,22 +86,22 @@ double squared_length_of(const char* row, T scale, const T* high, const T* low, 
     for (int k = 0; k < whole; k += step)
 #pragma GCC unroll 4
       for (int u = 0; u < 4; u++) {
-        const std::int64_t at = first + k + u * lanes<double>;
-        add(u, load<Narrow>(row + at * static_cast<std::int64_t>(sizeof(T))), high + at, low + at);
+        const int at = k + u * lanes<double>;
+        add(u, load<Narrow>(rows[0] + at), high + first + at, low + first + at);
       }
 #pragma GCC unroll 4
     for (int u = 0; u < 4; u++) {
       const int k = whole + u * lanes<double>;
       if (k >= count) break;
       const std::int64_t at = first + k;
-      const char* values = row + at * static_cast<std::int64_t>(sizeof(T));
+      const T* const values = rows[0] + k;
       if (count - k >= lanes<double>) {
         add(u, load<Narrow>(values), high + at, low + at);
         continue;
       }
       T rest[3][lanes<double>] = {};
       for (int c = 0; c < count - k; c++) {
-        rest[0][c] = load<T>(values + c * static_cast<std::int64_t>(sizeof(T)));
+        rest[0][c] = load<T>(values + c);
         rest[1][c] = high[at + c];
         rest[2][c] = low[at + c];
       }
@@ -106,23 +112,19 @@ double squared_length_of(const char* row, T scale, const T* high, const T* low, 
   return sum;
 }
 
-// |x_i|^2, or |x_i - x_j|^2 where j is a row too.
+// |x_i - x_j|^2
 template <class T>
-double squared_length(const LayerView& layer, std::int64_t i, std::int64_t j = -1) {
-  constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
-  if (j < 0 && layer.x.dtype == own && layer.x.col_stride == static_cast<std::int64_t>(sizeof(T)))
-    return squared_length_of(layer.x.row(i), static_cast<T>(layer.x.scale), static_cast<const T*>(layer.center_high),
-                             static_cast<const T*>(layer.center_low), layer.x.cols);
+double squared_distance(const LayerView& layer, std::int64_t i, std::int64_t j) {
   double sum = 0;
   T a[piece], b[piece];
   for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
     if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
     const int count = static_cast<int>(std::min<std::int64_t>(piece, layer.x.cols - first));
     centered_values(layer, i, first, count, a);
-    if (j >= 0) centered_values(layer, j, first, count, b);
+    centered_values(layer, j, first, count, b);
     const int padded = static_cast<int>(round_up(count, step));
     std::fill(a + count, a + padded, T(0));
-    std::fill(b + (j >= 0 ? count : 0), b + padded, T(0));
+    std::fill(b + count, b + padded, T(0));
     sum += squared_difference(a, b, padded);
   }
   return sum;
@@ -220,8 +222,8 @@ void pair_distances(const LayerView& layer, const Execution& execution, const st
   const double flops = 2.0 * static_cast<double>(count) * static_cast<double>(layer.x.cols);
   for_each_row(count, flops, execution, [&](std::int64_t p) {
     const std::int64_t i = pairs[2 * p], j = pairs[2 * p + 1];
-    distances[p] = execution.compute == Compute::float32 ? squared_length<float>(layer, i, j)
-                                                         : squared_length<double>(layer, i, j);
+    distances[p] = execution.compute == Compute::float32 ? squared_distance<float>(layer, i, j)
+                                                         : squared_distance<double>(layer, i, j);
   });
 }
 
