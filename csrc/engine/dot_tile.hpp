@@ -19,6 +19,11 @@ struct LeaveAsIs {
   void operator()(int, int) const {}
 };
 
+// Where vectors without an entry that the tile owns are not read.
+struct LeaveOwned : LeaveAsIs {
+  static constexpr bool reads_owned_only = true;
+};
+
 // The tile of dot products of rows [first_i, ...) of x with rows [first_j, ...) of y, over columns [first_k, end_k).
 // finish(i, j) is called when the register tile at (i, j) has its dot products, which are then still close by.
 template <class T, class Finish = LeaveAsIs>

@@ -61,7 +61,8 @@ class PairTiles {
     if (pairs_.dots_known) return tile;
     const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
     PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
-    dot_tile(centered(pairs_.rows), rows.first, centered(pairs_.columns), columns.first, 0, pairs_.width, packed, tile);
+    dot_tile(centered(pairs_.rows), rows.first, centered(pairs_.columns), columns.first, 0, pairs_.width, packed, tile,
+             LeaveOwned());
     return tile;
   }
 
