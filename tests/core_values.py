@@ -11,4 +11,4 @@ def hsic_values(xs, ys, kernels_x, kernels_y, estimator, space="auto"):
     library = library_of("hsic_values", [("xs", x) for x in xs])
     sides = [[x if library.rank else np.asarray(x) for x in side] for side in (xs, ys or ())]
     codes = [*map(encode, kernels_x)], [*map(encode, kernels_y)]
-    return cpu_backend(library).layer_values(*sides, *codes, estimator, space)
+    return cpu_backend(library).layer_values(*sides, codes, estimator, space)

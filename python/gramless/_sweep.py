@@ -117,7 +117,7 @@ def swept_values(
     state = _resumed(processes, file)
     try:
         kernels = _resolved(backend, layers, kernel, processes, state, file, report)
-        sweep = backend.sweep(xs, ys, kernels[: len(xs)], kernels[len(xs) :], estimator)
+        sweep = backend.sweep(xs, ys, (kernels[: len(xs)], kernels[len(xs) :]), estimator)
         stages = _Stages(report, processes, len(state.sigmas), sweep.parts)
         _add_parts(function, sweep, processes, state, file, stages)
     except BaseException:  # Ctrl-C too

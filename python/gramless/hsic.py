@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from ._arrays import checks
-from ._arrays.namespaces import computed_in, library_of
+from ._arrays.namespaces import computed_in
 from ._backends import backend_of
 from ._evaluate import Call, differentiable
 from ._problems.hsic import Hsic
@@ -24,15 +24,7 @@ _BY_NAME = {  # problems whose options are names, made once
 }
 
 
-def pair(
-    function: str,
-    x: Any,
-    y: Any,
-    kernel: KernelLike,
-    kernel_y: KernelLike | None,
-    estimator: Estimator,
-    form: str,
-) -> Call:
+def pair(function: str, x: Any, y: Any, kernel: Any, kernel_y: Any, estimator: Any, form: str) -> Call:
     """The problem of one pair of representations; `form` as in `Hsic`."""
     library, (x, y) = checks.read(function, [("x", x), ("y", y)])
     problem = None
@@ -129,8 +121,7 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
     2.0
     """
     function = "median_distance"
-    library = library_of(function, [("x", x)])
-    (x,) = checks.matrices(function, library, [("x", x)])
+    library, (x,) = checks.read(function, [("x", x)])
     if x.shape[0] < 2:
         raise ValueError(f"{function}: at least 2 rows are needed but x has {x.shape[0]}")
     report = reporter(function, progress)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from ._alignment import NO_HSIC, aligned, in_units, times_power
 from ._arrays import Floats, checks
-from ._arrays.namespaces import library_of
 from ._backends import backend_of
 from ._backends.values import PairSums
 from ._progress import reporter
@@ -135,7 +134,7 @@ class _Pair:
         return found
 
     def resolved(self) -> _Pair:
-        """The same with bandwidths that are computed once, where that is all that orders need."""
+        """The same with medians as numbers, which orders of the rows do not change."""
         return replace(self, kernels=self.backend.resolved(self.x, self.y, self.kernels))
 
     def permuted_hsic(self, orders: npt.NDArray[np.int64], progress: _Progress | None) -> Floats:
@@ -146,8 +145,7 @@ class _Pair:
 
 def _pair_of(function: str, x: Any, y: Any, kernels: tuple[Encoded, Encoded]) -> _Pair:
     named = [("x", x), ("y", y)]
-    library = library_of(function, named)
-    arrays = checks.matrices(function, library, named)
+    library, arrays = checks.read(function, named)
     checks.same_rows(function, "x", arrays[0], "y", arrays[1])
     held = library.detached(function, ["x", "y"], arrays)
     return _Pair(backend_of(library, held[0], function), held[0], held[1], kernels)
@@ -188,7 +186,8 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
 def _permutation_test(
     pair: _Pair, n_resamples: int, generator: np.random.Generator, report: _Progress | None
 ) -> IndependenceResult:
-    own, pair = pair.sums("unbiased"), pair.resolved()
+    pair = pair.resolved()
+    own = pair.sums("unbiased")
     n = own.n
     values = np.empty(1 + n_resamples)
     for start in range(0, len(values), _ORDERS_AT_ONCE):

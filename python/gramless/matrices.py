@@ -8,7 +8,6 @@ from typing import Any
 
 from ._alignment import aligned
 from ._arrays import checks
-from ._arrays.namespaces import library_of
 from ._backends import backend_of
 from ._backends.values import HsicValues
 from ._evaluate import Call, differentiable
@@ -54,8 +53,8 @@ def hsic_matrix(
     >>> hsic_matrix(layers).shape
     (3, 3)
     """
-    options = kernel, estimator, progress, checkpoint, process_group
-    return _described("hsic_matrix", "hsic", xs, ys, *options)
+    arguments = "hsic_matrix", xs, ys, kernel, estimator, "hsic", progress
+    return _described(arguments, kernel, checkpoint, process_group)
 
 
 @differentiable
@@ -81,25 +80,18 @@ def cka_matrix(
     array([[1., 1.],
            [1., 1.]])
     """
-    options = kernel, estimator, progress, checkpoint, process_group
-    return _described("cka_matrix", "cka", xs, ys, *options)
+    arguments = "cka_matrix", xs, ys, kernel, estimator, "cka", progress
+    return _described(arguments, kernel, checkpoint, process_group)
 
 
 def layers_of(
-    function: str,
-    xs: Any,
-    ys: Any,
-    kernel: KernelLike,
-    estimator: Estimator,
-    form: str = "hsic",
-    progress: ProgressLike = False,
+    function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str = "hsic", progress: Any = False
 ) -> Call:
     """The problem of all pairs of layers; `form` as in `Hsic`."""
     xs = checks.sequence(function, "xs", xs)
     ys = [] if ys is None else checks.sequence(function, "ys", ys)
     named = [*((f"xs[{i}]", x) for i, x in enumerate(xs)), *((f"ys[{i}]", y) for i, y in enumerate(ys))]
-    library = library_of(function, named)
-    layers = checks.matrices(function, library, named)
+    library, layers = checks.read(function, named)
     arguments = [(name, layer) for (name, _), layer in zip(named, layers, strict=True)]
     of_x, of_y = arguments[: len(xs)], arguments[len(xs) :]
     for side in (of_x, of_y, of_x[:1] + of_y[:1]):
@@ -116,10 +108,10 @@ def layer_values(
     function: str,
     xs: Any,
     ys: Any,
-    kernel: KernelLike,
-    estimator: Estimator,
-    progress: ProgressLike = False,
-    checkpoint: str | os.PathLike[str] | None = None,
+    kernel: Any,
+    estimator: Any,
+    progress: Any = False,
+    checkpoint: Any = None,
     processes: Processes | None = None,
 ) -> tuple[HsicValues, int]:
     """HSIC of all pairs, and of each with itself, in float64 where the layers live; and how many rows."""
@@ -132,23 +124,14 @@ def layer_values(
     return problem.layer_values(backend_of(library, inputs[0], function), inputs, report=report), rows
 
 
-def _described(
-    function: str,
-    form: str,
-    xs: Any,
-    ys: Any,
-    kernel: KernelLike,
-    estimator: Estimator,
-    progress: ProgressLike,
-    checkpoint: str | os.PathLike[str] | None,
-    process_group: Any,
-) -> Call:
-    """The call, to be answered by a sweep in parts where it is kept in a file or shared among processes."""
+def _described(arguments: tuple[Any, ...], kernel: Kernel | str, checkpoint: Any, process_group: Any) -> Call:
+    """The call of `layers_of`, to be answered by a sweep in parts where it is kept in a file or shared."""
     if checkpoint is None and process_group is None:
-        return layers_of(function, xs, ys, kernel, estimator, form, progress)
+        return layers_of(*arguments)
+    function = arguments[0]
     processes = processes_of(function, process_group)
     with processes.together():
-        call = layers_of(function, xs, ys, kernel, estimator, form, progress)
+        call = layers_of(*arguments)
         library, problem, inputs, *_ = call
         refusal = library.why_not_in_parts(inputs)
         if refusal is not None:
@@ -157,7 +140,7 @@ def _described(
     def value() -> Any:
         with processes.together():
             values = _swept(call, as_kernel(kernel, function), checkpoint, processes)
-        if form == "hsic":
+        if problem.form == "hsic":
             found = values.xy_of_data()
         else:
             problem.warn(values)

@@ -17,6 +17,8 @@ from .cuda_status import cuda_module
 from .frameworks import Framework, framework_of, torch_library
 
 Array: TypeAlias = Any
+Arrays: TypeAlias = Sequence[Any]
+Wanted: TypeAlias = Sequence[bool]  # for each of some arrays, whether its gradient is
 Library: TypeAlias = Any  # Numpy, Cupy, or gramless.torch._namespace.Torch
 
 _SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy takes 3 us each to spell

@@ -6,12 +6,12 @@ arithmetic, and nothing else is called from above:
 
     here                                        whether results are there when a call returns
     hsic_pair(x, y, kernels, estimator)         numbers: xy, xx, yy, exponents, means; only where `here`
-    hsic_forward(xs, ys, kernels, estimator, keep, report)
+    hsic_forward(task, keep, report)
         HsicValues, with the rows where the backward needs them; no ys: xs with itself
-    hsic_backward(xs, ys, kernels, estimator, saved, weights, wanted)
+    hsic_backward(task, saved, weights, wanted)
         for each layer that is wanted the gradient of weights (xy, xx, yy) times the values, else None
     pair_sums(x, y, kernels, estimator)         numbers, for which a device is waited for
-    resolved(x, y, kernels)                     the kernels, for orders of the rows of x and y
+    resolved(x, y, kernels)                     the kernels with medians as numbers
     permuted_hsic(x, y, kernels, orders, report)    unbiased HSIC of x with y in each order: (B, n) -> (B,)
     median_distance(x, include_diagonal, report)    0-d
     temperature(function, value)                a number that is checked, or what a device will read

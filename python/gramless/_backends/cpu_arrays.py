@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._arrays import Floats
-from .._arrays.namespaces import Array, Library, computed_in
+from .._arrays.namespaces import Array, Arrays, Library, Wanted, computed_in
 from .._losses import as_temperature
 
 Values = npt.NDArray[Any]
@@ -25,7 +24,7 @@ class CpuArrays:
     def __init__(self, library: Library) -> None:
         self.library = library
 
-    def dtype(self, arrays: Sequence[Array]) -> str:
+    def dtype(self, arrays: Arrays) -> str:
         """What is computed in."""
         return computed_in(self.library, arrays)
 
@@ -69,7 +68,7 @@ class CpuArrays:
         """The same values, contiguous."""
         return np.ascontiguousarray(x)
 
-    def as_gradient(self, values: Floats, x: Array, arrays: Sequence[Array]) -> Values:
+    def as_gradient(self, values: Floats, x: Array, arrays: Arrays) -> Values:
         """A gradient in float64 by x, one of the arrays of a problem, as the core would have returned it."""
         return values.astype(self.dtype(arrays), copy=False)
 
@@ -89,7 +88,7 @@ class CpuArrays:
         found[rows] = of_rows
         return found
 
-    def _targets(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> tuple[list[Any], list[Any]]:
+    def _targets(self, arrays: Arrays, wanted: Wanted) -> tuple[list[Any], list[Any]]:
         """Where gradients are written, and how the core sees it."""
         dtype = self.dtype(arrays)
         grads = [

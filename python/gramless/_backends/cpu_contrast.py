@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, cast
 
@@ -10,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._arrays import Floats
-from .._arrays.namespaces import Array
+from .._arrays.namespaces import Wanted
 from .._losses import TIE, numbered
 from .cpu_arrays import CpuArrays
 from .values import ContrastLosses, ContrastTask
@@ -68,14 +66,8 @@ class CpuContrast(CpuArrays):
         return ContrastLosses(losses, of_keys, np.vstack([saved, np.concatenate(limits)]), kept)
 
     def contrast_backward(
-        self,
-        task: ContrastTask,
-        saved: Floats,
-        kept: Any,
-        weights: Floats | None,
-        scale: float | None,
-        wanted: Sequence[bool],
-    ) -> tuple[list[Array | None], float]:
+        self, task: ContrastTask, saved: Any, kept: Any, weights: Any, scale: Any, wanted: Wanted
+    ) -> tuple[list[Any], float]:
         n, of_keys = task.rows, None
         limits: Any = task.exclude_above
         if weights is None:
@@ -96,8 +88,8 @@ class CpuContrast(CpuArrays):
         return saved[0]
 
     def partial_backward(
-        self, task: ContrastTask, saved: Any, positives: Any, weight: Any, wanted: Sequence[bool]
-    ) -> tuple[list[Array | None], float]:
+        self, task: ContrastTask, saved: Any, positives: Any, weight: Any, wanted: Wanted
+    ) -> tuple[list[Any], float]:
         """Of a part of a larger problem, whose sums and counts of positives are given; anchors and keys have
         one weight.
         """

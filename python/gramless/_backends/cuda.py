@@ -6,19 +6,17 @@ Everything is enqueued: results are arrays that are yet to be filled, and only w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _arrays
 from .._arrays import Floats
-from .._arrays.namespaces import Array
+from .._arrays.namespaces import Array, Arrays, Wanted
 from .._progress import Report
 from ..kernels import Encoded, wants_median, with_sigma
 from .cuda_contrast import CudaContrast
-from .values import HEAD, DistillTask, HsicValues, Kernels, PairSums
+from .values import HEAD, DistillTask, HsicTask, HsicValues, Kernels, Orders, PairSums
 
 COPIED_BYTES = 2**30  # of y in other orders at a time
 
@@ -40,36 +38,24 @@ class Cuda(CudaContrast):
         return values
 
     def _matrix(
-        self,
-        xs: Sequence[Array],
-        ys: Sequence[Array],
-        kernels: Kernels,
-        estimator: str,
-        rows: Array | None = None,
-        squares: Array | None = None,
+        self, task: HsicTask, rows: Array | None = None, squares: Array | None = None
     ) -> tuple[Array, Array]:
         """HSIC (xs, ys) of every x with every y, and (xs + ys,) of each with itself; no ys: (xs, xs)."""
+        xs, ys, kernels, estimator = task
         values, own = self.empty(len(xs), len(ys) or len(xs)), self.empty(len(xs) + len(ys))
         x, y = [*map(self.described, xs)], [*map(self.described, ys)]
         self._hsic("hsic_matrix", x, y, kernels, estimator, rows, squares, values, own)
         return values, own
 
-    def hsic_forward(
-        self,
-        xs: Sequence[Array],
-        ys: Sequence[Array],
-        kernels: Kernels,
-        estimator: str,
-        keep: bool,
-        report: Report = None,
-    ) -> HsicValues:
+    def hsic_forward(self, task: HsicTask, keep: bool, report: Report = None) -> HsicValues:
+        xs, ys, kernels, estimator = task
         layers, n, saved = len(xs) + len(ys), xs[0].shape[0], None
         rows, squares = (self.empty(layers, n), self.empty(layers)) if keep else (None, None)
         if len(xs) == len(ys) == 1:
             pair = self._pair(xs[0], ys[0], kernels, estimator, rows, squares, None)
             values = pair[:1].reshape(1, 1), pair[1:2], pair[2:]
         else:
-            xy, own = self._matrix(xs, ys, kernels, estimator, rows, squares)
+            xy, own = self._matrix(task, rows, squares)
             values = xy, own[: len(xs)], own[len(xs) :] if ys else own
         if keep:
             saved = self.zeros(layers, HEAD + n)
@@ -78,19 +64,10 @@ class Cuda(CudaContrast):
             report(1, 1)
         return HsicValues(*values, rows=saved)
 
-    def hsic_backward(
-        self,
-        xs: Sequence[Array],
-        ys: Sequence[Array],
-        kernels: Kernels,
-        estimator: str,
-        saved: Array,
-        weights: Sequence[Array],
-        wanted: Sequence[bool],
-    ) -> list[Array | None]:
+    def hsic_backward(self, task: HsicTask, saved: Array, weights: Arrays, wanted: Wanted) -> list[Any]:
         """Pair by pair; the gradients of 16-bit layers are added in float32."""
-        layers, alone = [*xs, *ys], not ys
-        totals: list[Array | None] = [None] * len(layers)
+        (xs, ys, kernels, estimator), layers, alone = task, task.layers, not task.ys
+        totals: list[Any] = [None] * len(layers)
         for i in range(len(xs)):
             for j in range(i, len(xs)) if alone else range(len(ys)):
                 sides = i, j if alone else len(xs) + j
@@ -145,16 +122,14 @@ class Cuda(CudaContrast):
         spread_x, spread_y = _arrays.to_host(spreads).tolist()
         return PairSums(xy, xx, yy, spread_x, spread_y, int(x.shape[0]))
 
-    def permuted_hsic(
-        self, x: Array, y: Array, kernels: Kernels, orders: npt.NDArray[np.int64], report: Report
-    ) -> Floats:
+    def permuted_hsic(self, x: Array, y: Array, kernels: Kernels, orders: Orders, report: Report) -> Floats:
         """A sweep over copies of y."""
         framework = self.framework
         at_once = max(1, COPIED_BYTES // (math.prod(y.shape) * framework.itemsize(y)))
         found = np.empty(len(orders))
         for start in range(0, len(orders), at_once):
             rows = [framework.upload(order, self.device) for order in orders[start : start + at_once]]
-            values, _ = self._matrix([x], [y[order] for order in rows], kernels, "unbiased")
+            values, _ = self._matrix(HsicTask([x], [y[order] for order in rows], kernels, "unbiased"))
             found[start : start + at_once] = _arrays.to_host(values)[0]
             if report is not None:
                 report(start + len(rows), len(orders))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from .._arrays.cuda_status import cuda_module
 from .._arrays.frameworks import Array, Described, Framework
-from .._arrays.namespaces import Library
+from .._arrays.namespaces import Arrays, Library, Wanted
 from .._losses import as_temperature
 
 SCRATCH_ALIGNMENT = 256
@@ -59,7 +58,7 @@ class CudaArrays:
     def zeros(self, *shape: int, dtype: str = "float64") -> Array:
         return self.framework.zeros(shape, dtype, self.device)
 
-    def gradients(self, arrays: Sequence[Array], wanted: Sequence[bool]) -> list[Array | None]:
+    def gradients(self, arrays: Arrays, wanted: Wanted) -> list[Any]:
         """Where gradients are written."""
         dtype = self.framework.dtype
         return [
@@ -126,7 +125,7 @@ class CudaArrays:
         found[...] = x
         return found
 
-    def as_gradient(self, values: Array, x: Array, arrays: Sequence[Array]) -> Array:
+    def as_gradient(self, values: Array, x: Array, arrays: Arrays) -> Array:
         """A gradient in float64 by x as a launch would have returned it."""
         framework = self.framework
         return framework.cast(values, framework.dtype(x))

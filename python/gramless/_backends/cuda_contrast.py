@@ -6,14 +6,13 @@ Everything is enqueued; only labels of the host wait for the device.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .._arrays.frameworks import dense_groups
-from .._arrays.namespaces import Array
+from .._arrays.namespaces import Array, Wanted
 from .._losses import TIE, numbered
 from .cuda_arrays import CudaArrays
 from .values import SAVED_ROWS, ContrastLosses, ContrastTask
@@ -51,14 +50,14 @@ class CudaContrast(CudaArrays):
         cast = self.framework.cast
         return cast(of_anchors, "int32"), None if of_keys is None else cast(of_keys, "int32")
 
-    def _contrast(self, task: ContrastTask, keys_are_anchors: bool) -> tuple[Any, ...]:
+    def _contrast(self, task: ContrastTask, keys_too: bool) -> tuple[Any, ...]:
         temperature = task.temperature
         sides = [[self.described(x) for x in side] for side in (task.anchors, task.keys)]
         known = isinstance(temperature, float)
         temperatures = (temperature, 0) if known else (math.nan, self.address(temperature))
         limit = math.inf if task.exclude_above is None else task.exclude_above
         hardest = (0.0, 0.0) if task.exclude_hardest is None else (task.exclude_hardest, TIE)
-        options = task.normalize, limit, *hardest, task.kind, keys_are_anchors
+        options = task.normalize, limit, *hardest, task.kind, keys_too
         return (*sides, *map(self.address, task.groups), *temperatures, *options)
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
@@ -70,14 +69,8 @@ class CudaContrast(CudaArrays):
         return ContrastLosses(losses[:n], losses[n:] if task.symmetric else None, saved, None, mean[0])
 
     def contrast_backward(
-        self,
-        task: ContrastTask,
-        saved: Array,
-        kept: None,
-        weights: Array | None,
-        scale: Any,
-        wanted: Sequence[bool],
-    ) -> tuple[list[Array | None], Array]:
+        self, task: ContrastTask, saved: Array, kept: None, weights: Any, scale: Any, wanted: Wanted
+    ) -> tuple[list[Any], Array]:
         if weights is None:
             return self._backward(task, task.symmetric, saved, None, self.full(1, scale), wanted)
         n = task.rows
@@ -90,17 +83,17 @@ class CudaContrast(CudaArrays):
     def _backward(
         self,
         task: ContrastTask,
-        keys_are_anchors: bool,
+        keys_too: bool,
         saved: Array,
-        weights: Array | None,
-        scale_of_mean: Array | None,
-        wanted: Sequence[bool],
-    ) -> tuple[list[Array | None], Array]:
+        weights: Any,
+        scale: Any,
+        wanted: Wanted,
+    ) -> tuple[list[Any], Array]:
         grads = self.gradients((*task.anchors, *task.keys), wanted)
         by_temperature = self.empty(1)
-        sources = map(self.address, (saved, weights, scale_of_mean))
+        sources = map(self.address, (saved, weights, scale))
         targets = [self.address(grad) for grad in grads], self.address(by_temperature)
-        self.run("contrast_backward", *self._contrast(task, keys_are_anchors), *sources, *targets)
+        self.run("contrast_backward", *self._contrast(task, keys_too), *sources, *targets)
         return grads, by_temperature
 
     def shifts(self, task: ContrastTask, saved: Array, denominators: Array) -> Array:
@@ -118,8 +111,8 @@ class CudaContrast(CudaArrays):
         return found
 
     def partial_backward(
-        self, task: ContrastTask, saved: Array, positives: Array, weight: Any, wanted: Sequence[bool]
-    ) -> tuple[list[Array | None], Array]:
+        self, task: ContrastTask, saved: Array, positives: Array, weight: Any, wanted: Wanted
+    ) -> tuple[list[Any], Array]:
         """Of a part of a larger problem, whose sums and counts of positives are given; anchors and keys have
         one weight.
         """

@@ -5,13 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from .._alignment import in_units, times_power
+from .._arrays.namespaces import Arrays
 from ..kernels import Encoded
 
 Kernels: TypeAlias = tuple[Encoded, Encoded]  # of xs and of ys
+Orders: TypeAlias = npt.NDArray[np.int64]  # numbers of rows
 
 HEAD = 3  # of what is saved for a layer: its bandwidth, whether row sums follow, the exponent of its unit
 SAVED_ROWS = {"cpu": 4, "cpu_with_limits": 5, "cuda": 6}  # of what is saved for each anchor and key
+
+
+class HsicTask(NamedTuple):
+    """Every x is compared with every y or, where there are no ys, with every x."""
+
+    xs: Arrays
+    ys: Arrays
+    kernels: Kernels
+    estimator: str
+
+    @property
+    def layers(self) -> list[Any]:
+        return [*self.xs, *self.ys]
 
 
 class HsicValues(NamedTuple):

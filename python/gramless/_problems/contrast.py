@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import contrast_options
 from .._progress import Report
-from .problem import Problem
+from .problem import Forward, Problem, Shape
 from .reductions import by_losses, reduced
-
-Shapes = tuple[tuple[int, ...], list[tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Contrast(Problem):
         """Autograd gives a queue no gradient."""
         return range(self.anchors + 1, self.arrays)
 
-    def _task(self, backend: Any, inputs: Sequence[Any]) -> tuple[ContrastTask, Any]:
+    def _task(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Any]:
         """What the backend computes, and how many anchors a mean is over."""
         anchors, keys = inputs[: self.anchors], inputs[self.anchors : self.arrays]
         temperature = backend.temperature(self.function, inputs[self.arrays])
@@ -56,9 +55,7 @@ class Contrast(Problem):
         chosen = temperature, self.normalize, self.kind, above, hardest, self.symmetric
         return ContrastTask(anchors, keys, groups, *chosen), count
 
-    def forward(
-        self, backend: Any, inputs: Sequence[Any], keep: str, report: Report = None
-    ) -> tuple[Any, tuple[Any, ...], Any]:
+    def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         task, count = self._task(backend, inputs)
         found = backend.contrast_forward(task, keep == "tiles")
         kept = (task, count, found.kept) if keep == "tiles" else None
@@ -75,13 +72,7 @@ class Contrast(Problem):
         return self.reduction == "mean" and not (self.symmetric or self.labelled)
 
     def backward(
-        self,
-        backend: Any,
-        inputs: Sequence[Any],
-        saved: Sequence[Any],
-        kept: Any,
-        grad: Any,
-        wanted: Sequence[bool],
+        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
         task, count, tiles = kept or (*self._task(backend, inputs), None)
         weights, scale = None, grad
@@ -95,7 +86,7 @@ class Contrast(Problem):
         of_labels = [None] * (len(inputs) - self.arrays - 1)
         return [*grads, by_temperature if wanted[self.arrays] else None, *of_labels]
 
-    def shapes(self, on_device: bool, shapes: Sequence[Sequence[int]]) -> Shapes:
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         anchors, keys = shapes[: self.anchors], shapes[self.anchors : self.arrays]
         n, m = sum([s[0] for s in anchors]), sum([s[0] for s in keys])
         return (n,) if self.reduction == "none" else (), [(self._height(on_device), n + m)]
@@ -112,16 +103,14 @@ class Ignoring(Contrast):
 
     ignored: int = 0
 
-    def _others(self, backend: Any, inputs: Sequence[Any]) -> tuple[Any, list[Any], Contrast]:
+    def _others(self, backend: Any, inputs: Arrays) -> tuple[Any, list[Any], Contrast]:
         """The numbers of the rows that take part, the inputs of the problem they are in, and that problem."""
         z, temperature, labels = inputs
         rows = backend.rows_without(labels, self.ignored)
         fields = {name: getattr(self, name) for name in Contrast.__dataclass_fields__}
         return rows, [z[rows], temperature, backend.labels_of(labels, rows)], Contrast(**fields)
 
-    def forward(
-        self, backend: Any, inputs: Sequence[Any], keep: str, report: Report = None
-    ) -> tuple[Any, tuple[Any, ...], Any]:
+    def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         n, height = inputs[0].shape[0], self._height(not backend.here)
         rows, others, problem = self._others(backend, inputs)
         losses, sums = backend.full(n, 0.0), backend.full(height * n, 0.0).reshape(height, n)
@@ -135,13 +124,7 @@ class Ignoring(Contrast):
         return value, (sums,), kept and (rows, others, problem, kept)
 
     def backward(
-        self,
-        backend: Any,
-        inputs: Sequence[Any],
-        saved: Sequence[Any],
-        kept: Any,
-        grad: Any,
-        wanted: Sequence[bool],
+        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
         rows, others, problem, tiles = kept or (*self._others(backend, inputs), None)
         z, n = inputs[0], inputs[0].shape[0]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays.namespaces import Array
+from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import DistillTask
 from .._losses import as_temperature
 from .._progress import Report
-from .problem import Problem
+from .problem import Forward, Problem, Shape
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,18 @@ class Distillation(Problem):
     def constants(self) -> Sequence[int]:
         return range(1, self.arrays)
 
-    def _task(self, backend: Any, inputs: Sequence[Array]) -> DistillTask:
+    def _task(self, backend: Any, inputs: Arrays) -> DistillTask:
         sharp = as_temperature(self.function, self.teacher_temperature, "teacher_temperature")
         temperature = backend.temperature(self.function, inputs[self.arrays])
         return DistillTask(inputs[: self.arrays], temperature, sharp, self.normalize)
 
-    def forward(
-        self, backend: Any, inputs: Sequence[Array], keep: str, report: Report = None
-    ) -> tuple[Any, Any, None]:
+    def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         losses, mean, saved = backend.distill_forward(self._task(backend, inputs))
         value = {"mean": mean, "none": losses}.get(self.reduction)
         return losses.sum() if value is None else value, (saved,), None
 
     def backward(
-        self,
-        backend: Any,
-        inputs: Sequence[Array],
-        saved: Any,
-        kept: None,
-        grad: Any,
-        wanted: Sequence[bool],
+        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
         scale = grad if self.reduction == "mean" else None
         weights = grad if self.reduction == "none" else None
@@ -59,8 +51,6 @@ class Distillation(Problem):
         constants = [None] * (self.arrays - 1)
         return [by_student if wanted[0] else None, *constants, by_temperature if wanted[-1] else None]
 
-    def shapes(
-        self, on_device: bool, shapes: Sequence[Sequence[int]]
-    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         n = shapes[0][0]
         return (n,) if self.reduction == "none" else (), [(4, n)]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._alignment import aligned, in_units, ratio, times_power, warn_undefined
-from .._arrays.namespaces import Array
-from .._backends.values import HEAD, HsicValues, Kernels
+from .._arrays.namespaces import Arrays, Wanted
+from .._backends.values import HEAD, HsicTask, HsicValues, Kernels
 from .._progress import Report
-from .problem import Problem
+from .problem import Forward, Problem, Shape
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,7 @@ class Hsic(Problem):
     form: str  # "hsic", "cka", or "loss", 1 - cka, which is 1 where that is not defined
     matrix: bool  # of all pairs; else the value is that of the one pair
 
-    def forward(
-        self, backend: Any, inputs: Sequence[Array], keep: str, report: Report = None
-    ) -> tuple[Any, Any, None]:
+    def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         if not (keep or self.matrix) and backend.here:
             found = backend.hsic_pair(*inputs, self.kernels, self.estimator)
             return self._of_numbers(*found), None, None
@@ -47,12 +45,14 @@ class Hsic(Problem):
         return value if self.matrix else value[0, 0], saved, None
 
     def layer_values(
-        self, backend: Any, inputs: Sequence[Array], keep: bool = False, report: Report = None
+        self, backend: Any, inputs: Arrays, keep: bool = False, report: Report = None
     ) -> HsicValues:
         """HSIC of all pairs, and of each with itself."""
-        xs, ys = inputs[: self.xs], inputs[self.xs : self.arrays]
-        found: HsicValues = backend.hsic_forward(xs, ys, self.kernels, self.estimator, keep, report)
+        found: HsicValues = backend.hsic_forward(self._task(inputs), keep, report)
         return found
+
+    def _task(self, inputs: Arrays) -> HsicTask:
+        return HsicTask(inputs[: self.xs], inputs[self.xs : self.arrays], self.kernels, self.estimator)
 
     @property
     def _undefined(self) -> float:
@@ -101,21 +101,12 @@ class Hsic(Problem):
         return found
 
     def backward(
-        self,
-        backend: Any,
-        inputs: Sequence[Array],
-        saved: Any,
-        kept: None,
-        grad: Any,
-        wanted: Sequence[bool],
+        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
-        xs, ys = inputs[: self.xs], inputs[self.xs : self.arrays]
         values, rows = saved
         weights = self._weights_of_pair if backend.here and not self.matrix else self._weights
         by_values = weights(backend, values, rows, -grad if self.form == "loss" else grad)
-        found: list[Any] = backend.hsic_backward(
-            xs, ys, self.kernels, self.estimator, rows, by_values, wanted[: self.arrays]
-        )
+        found: list[Any] = backend.hsic_backward(self._task(inputs), rows, by_values, wanted[: self.arrays])
         return found
 
     def _weights_of_pair(self, backend: Any, values: Any, rows: Any, grad: float) -> Sequence[float]:
@@ -145,9 +136,7 @@ class Hsic(Problem):
             return by_xy, by_xx, by_yy
         return by_xy, by_xx + by_yy, backend.full(0, 0.0)
 
-    def shapes(
-        self, on_device: bool, shapes: Sequence[Sequence[int]]
-    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         lx, ly, n = self.xs, (self.arrays - self.xs) or self.xs, shapes[0][0]
         return (lx, ly) if self.matrix else (), [(lx * ly + lx + ly,), (self.arrays, HEAD + n)]
 

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays.namespaces import Array
+from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import EPSILON
 from .._progress import Report
-from .problem import Problem
+from .problem import Forward, Problem, Shape
 from .reductions import by_each_loss, by_losses, reduced
 
 
 class UnitRows:
     """The rows u of an array divided by max(|u|, 1e-12), or as they are: float64, where the backend is."""
 
-    def __init__(self, backend: Any, x: Array, normalize: bool) -> None:
+    def __init__(self, backend: Any, x: Any, normalize: bool) -> None:
         self.z = backend.wide(x)  # (n, d)
         self._backend, self._lengths = backend, None
         if normalize:
@@ -57,16 +57,14 @@ class Moco(Problem):
         """Autograd gives a queue no gradient."""
         return (2,)
 
-    def _parts(self, backend: Any, inputs: Sequence[Any]) -> tuple[ContrastTask, UnitRows, UnitRows, Any]:
+    def _parts(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, UnitRows, UnitRows, Any]:
         """Queries against the queue, queries and keys, and their logits (n,)."""
         t = backend.temperature(self.function, inputs[3])
         task = ContrastTask(inputs[:1], inputs[2:3], backend.no_groups, t, self.normalize, "log_sum_exp")
         q, k = (UnitRows(backend, x, self.normalize) for x in inputs[:2])
         return task, q, k, (q.z * k.z).sum(1) / t
 
-    def forward(
-        self, backend: Any, inputs: Sequence[Any], keep: str, report: Report = None
-    ) -> tuple[Any, tuple[Any, ...], Any]:
+    def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         with np.errstate(invalid="ignore", over="ignore"):
             parts = self._parts(backend, inputs)
             found = backend.contrast_forward(parts[0], keep == "tiles")
@@ -75,13 +73,7 @@ class Moco(Problem):
         return value, (found.saved, odds), (*parts, found.kept) if keep == "tiles" else None
 
     def backward(
-        self,
-        backend: Any,
-        inputs: Sequence[Any],
-        saved: Sequence[Any],
-        kept: Any,
-        grad: Any,
-        wanted: Sequence[bool],
+        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
         with np.errstate(invalid="ignore", over="ignore"):
             task, q, k, logits, tiles = kept or (*self._parts(backend, inputs), None)
@@ -102,9 +94,7 @@ class Moco(Problem):
                 found[3] = by_t + backend.total(share * logits) / task.temperature
         return found
 
-    def shapes(
-        self, on_device: bool, shapes: Sequence[Sequence[int]]
-    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         n, m = shapes[0][0], shapes[2][0]
         return (n,) if self.reduction == "none" else (), [_sums_shape(on_device, n + m), (n,)]
 
@@ -137,15 +127,13 @@ class Masked(Problem):
     def constants(self) -> Sequence[int]:
         return (2,)
 
-    def _parts(self, backend: Any, inputs: Sequence[Any]) -> tuple[ContrastTask, UnitRows, _Positives]:
+    def _parts(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, UnitRows, _Positives]:
         z, temperature, mask = inputs
         t = backend.temperature(self.function, temperature)
         task = ContrastTask([z], [], backend.no_groups, t, self.normalize, "log_sum_exp")
         return task, UnitRows(backend, z, self.normalize), _Positives(backend, mask)
 
-    def forward(
-        self, backend: Any, inputs: Sequence[Any], keep: str, report: Report = None
-    ) -> tuple[Any, tuple[Any, ...], Any]:
+    def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         with np.errstate(invalid="ignore", over="ignore"):
             task, rows, positives = parts = self._parts(backend, inputs)
             found = backend.contrast_forward(task, keep == "tiles")
@@ -155,13 +143,7 @@ class Masked(Problem):
         return value, (found.saved, means), (*parts, found.kept) if keep == "tiles" else None
 
     def backward(
-        self,
-        backend: Any,
-        inputs: Sequence[Any],
-        saved: Sequence[Any],
-        kept: Any,
-        grad: Any,
-        wanted: Sequence[bool],
+        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
         with np.errstate(invalid="ignore", over="ignore"):
             task, rows, positives, tiles = kept or (*self._parts(backend, inputs), None)
@@ -180,8 +162,6 @@ class Masked(Problem):
                 found[1] = by_t + backend.total(of_means) / t
         return found
 
-    def shapes(
-        self, on_device: bool, shapes: Sequence[Sequence[int]]
-    ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         n = shapes[0][0]
         return (n,) if self.reduction == "none" else (), [_sums_shape(on_device, n), (n,)]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
-from .._arrays.namespaces import Array, Library, computed_in
+from .._arrays.namespaces import Arrays, Library, computed_in
+
+Forward: TypeAlias = tuple[Any, Any, Any]  # value, saved, kept
+Shape: TypeAlias = Sequence[int]
 
 
 class Problem:
@@ -12,7 +16,7 @@ class Problem:
 
     arrays: int
 
-    def dtype(self, library: Library, inputs: Sequence[Array]) -> str:
+    def dtype(self, library: Library, inputs: Arrays) -> str:
         """What is computed in. Numbers that follow the arrays play no part."""
         return computed_in(library, inputs[: self.arrays])
 

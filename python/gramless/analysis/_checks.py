@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .._arrays import checks
-from .._arrays.namespaces import library_of
 from .._backends import Cpu, cpu_backend
 
 Floats = npt.NDArray[np.float64]
@@ -31,8 +30,7 @@ def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Fl
 def as_read(function: str, x: Any, y: Any) -> tuple[Cpu, Any, Any]:
     """x and y, on the CPU, as its backend reads them where they lie, and the backend."""
     named = [("x", _readable(function, "x", x)), ("y", _readable(function, "y", y))]
-    library = library_of(function, named)
-    arrays = checks.matrices(function, library, named)
+    library, arrays = checks.read(function, named)
     x, y = library.detached(function, ["x", "y"], arrays)
     return cpu_backend(library), x, y
 

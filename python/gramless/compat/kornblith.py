@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from .._alignment import aligned
 from .._arrays import checks
-from .._arrays.namespaces import library_of
 from ..hsic import cka as cka_of_rows
 from ..kernels import RBF, Estimator, Kernel, Linear
 from ..reference.gram import gram as reference_gram
@@ -121,7 +120,7 @@ def feature_space_linear_cka(features_x: Any, features_y: Any, debiased: bool = 
 
 
 def _promised(function: str, x: Any, kernel: Kernel) -> Gram:
-    (rows,) = checks.matrices(function, library_of(function, [("x", x)]), [("x", x)])
+    _, (rows,) = checks.read(function, [("x", x)])
     return Gram(rows, kernel)
 
 
