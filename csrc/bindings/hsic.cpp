@@ -4,6 +4,7 @@
 #include "bindings/python_types.hpp"
 #include "ops/backends.hpp"
 #include "ops/jackknife.hpp"
+#include "ops/precision.hpp"
 
 namespace gramless {
 namespace {
@@ -147,8 +148,8 @@ double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object pr
   double sigma, tied;
   {
     const Unlocked unlocked;
-    Representation representation(layer.x, ops, how);
-    sigma = representation.bandwidth(layer.kernel, how);
+    const Representation representation = resolved(layer, ops, how);
+    sigma = representation.sigma();
     tied = representation.tied();
   }
   if (tied > 0) warn_of_ties(tied, class_name(layer.kernel.formula), name);
@@ -160,15 +161,13 @@ double median_distance(py::handle x, bool include_diagonal, py::object progress)
   PythonMonitor monitor(std::move(progress));
   const Execution how = execution({&layer, 1}, monitor);
   const OpTable& ops = current_backend();
-  double median, tied;
+  MedianDistance median;
   {
     const Unlocked unlocked;
-    Representation representation(layer.x, ops, how);
-    median = representation.median_distance(include_diagonal, std::nullopt, how);
-    tied = representation.tied();
+    median = median_of_rows(layer.x, include_diagonal, ops, how);
   }
-  warn_of_ties(tied, "median_distance", "x");
-  return median;
+  warn_of_ties(median.tied, "median_distance", "x");
+  return median.distance;
 }
 
 }  // namespace

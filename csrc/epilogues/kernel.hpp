@@ -106,6 +106,12 @@ GRAMLESS_SHARED void visit_kernel(const Kernel& kernel, Visitor&& visitor) {
   }
 }
 
+GRAMLESS_SHARED bool is_of_distance(const Kernel& kernel) {
+  bool found = false;
+  visit_kernel(kernel, [&](const auto& alternative) { found = alternative.of_distance; });
+  return found;
+}
+
 GRAMLESS_SHARED bool is_of_root(const Kernel& kernel) {
   bool found = false;
   visit_kernel(kernel, [&](const auto& alternative) { found = alternative.of_root; });

@@ -5,6 +5,7 @@
 
 #include "ops/far_rows.hpp"
 #include "ops/hsic_problem.hpp"
+#include "ops/precision.hpp"
 #include "support/workspace.hpp"
 
 namespace gramless {
@@ -113,10 +114,15 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
   for (const auto& inputs : {xs, ys})
     for (const LayerInput& input : inputs) {
       if (wants_median(input)) staged.monitor = stages.next();
-      layers.emplace_back(input.x, ops, staged);
-      if (room && wants_median(input)) layers.back().keep_dots(room->next());
-      layers.back().resolve(input.kernel, staged);
+      layers.push_back(resolved(input, ops, staged, room && wants_median(input) ? room->next() : nullptr));
     }
+  const auto in_float32 = [](const Representation& layer) { return layer.in_float32(); };
+  if (std::all_of(layers.begin(), layers.end(), in_float32)) return layers;
+  for (std::size_t l = 0; l < layers.size(); l++) {  // tiles of all layers have one type
+    if (!layers[l].in_float32()) continue;
+    const LayerInput& input = l < xs.size() ? xs[l] : ys[l - xs.size()];
+    layers[l] = in_float64(layers[l], input, ops, staged);
+  }
   return layers;
 }
 
@@ -144,7 +150,7 @@ HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerIn
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
                        const OpTable& ops, const Execution& execution) {
   Stages stages(execution.monitor, bandwidths_wanted(xs, ys));
-  DotsRoom room(xs, ys, ops, execution);
+  DotsRoom room(xs, ys, ops, for_rows(xs[0].x.rows, execution));
   std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages, &room);
   const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
   HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features);

@@ -18,9 +18,11 @@ class HsicGradients {
       : layers_(prepare(xs, ys, ops, execution)),
         ops_(layers_[0].ops()),
         execution_(execution),
+        of_inputs_(execution.compute),
         estimator_(estimator),
         layers_x_(xs.size()),
         layers_y_(ys.size()) {
+    execution_.compute = layers_[0].compute();
     for (const Representation& layer : layers_) {
       views_.push_back(layer.view());
       units_.push_back(layer.unit());
@@ -37,13 +39,24 @@ class HsicGradients {
     set_coefficients(weights);
     set_terms();
     std::vector<double> weight_sums(count() * rows_);
-    for (std::size_t a = 0; a < count(); a++)
-      if (gradients[a] != nullptr) clear(a, static_cast<char*>(gradients[a]));
+    std::vector<AlignedBuffer> wide(count());
+    std::vector<void*> targets(gradients.begin(), gradients.end());
+    for (std::size_t a = 0; a < count(); a++) {
+      if (gradients[a] == nullptr) continue;
+      if (execution_.compute != of_inputs_) {
+        wide[a] = AlignedBuffer(bytes(a));
+        targets[a] = wide[a].data();
+      }
+      clear(a, static_cast<char*>(targets[a]));
+    }
     ops_.kernel_grad({views_.data(), static_cast<std::int64_t>(count()), coefficients_.data(), term_pointers_.data(),
-                      constants_.data(), units_.data(), gradients.data(), weight_sums.data()},
+                      constants_.data(), units_.data(), targets.data(), weight_sums.data()},
                      execution_);
-    for (std::size_t a = 0; a < count(); a++)
-      if (gradients[a] != nullptr) finish(a, weight_sums.data() + a * rows_, gradients[a]);
+    for (std::size_t a = 0; a < count(); a++) {
+      if (gradients[a] == nullptr) continue;
+      finish(a, weight_sums.data() + a * rows_, targets[a]);
+      if (targets[a] != gradients[a]) narrow(a, targets[a], gradients[a]);
+    }
   }
 
  private:
@@ -56,6 +69,10 @@ class HsicGradients {
       std::memset(gradient + static_cast<std::size_t>(first) * size, 0, static_cast<std::size_t>(end - first) * size);
     });
   }
+  std::size_t values(std::size_t layer) const {
+    return static_cast<std::size_t>(layers_[layer].rows() * layers_[layer].cols());
+  }
+  std::size_t bytes(std::size_t layer) const { return values(layer) * element_bytes(execution_.compute); }
 
   // Of the values tiles hold, the diagonal's included where the estimator has it. Where the forward pass summed over
   // features there are none, but centred rows sum to zero.
@@ -115,6 +132,12 @@ class HsicGradients {
     }
   }
 
+  void narrow(std::size_t layer, const void* from, void* to) const {
+    const auto* const wide = static_cast<const double*>(from);
+    std::transform(wide, wide + values(layer), static_cast<float*>(to),
+                   [](double value) { return static_cast<float>(value); });
+  }
+
   void finish(std::size_t a, const double* weight_sums, void* gradient) const {
     std::vector<double> row_factors(rows_);
     double factor = 0;
@@ -139,7 +162,8 @@ class HsicGradients {
 
   std::vector<Representation> layers_;
   const OpTable& ops_;
-  const Execution& execution_;
+  Execution execution_;
+  const Compute of_inputs_;  // the type of the gradients that are given back
   const Estimator estimator_;
   const std::size_t layers_x_, layers_y_;
   std::vector<LayerView> views_;

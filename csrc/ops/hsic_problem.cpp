@@ -55,15 +55,17 @@ std::int64_t HsicProblem::parts() const {
 void HsicProblem::add_parts(std::int64_t first, std::int64_t end, std::span<double> sums,
                             const Execution& execution) const {
   const OpTable& ops = layers_[0].ops();
-  const std::vector<GroupBlock> blocks = group_blocks({&rows_, 1}, execution.compute);
+  Execution own = execution;
+  own.compute = layers_[0].compute();
+  const std::vector<GroupBlock> blocks = group_blocks({&rows_, 1}, own.compute);
   double *products = sums.data(), *self_products = products + products_length();
   const Parts wanted{parts(), first, end};
   if (over_features_)
-    ops.covariance_sums({views_.data(), layers_x_, layers_y_, products, self_products, wanted}, execution);
+    ops.covariance_sums({views_.data(), layers_x_, layers_y_, products, self_products, wanted}, own);
   else
     ops.gram_sums({views_.data(), layers_x_, layers_y_, blocks.data(), static_cast<std::int64_t>(blocks.size()), 1,
                    products, self_products, self_products + count_, wanted},
-                  execution);
+                  own);
 }
 
 HsicValues HsicProblem::values(std::vector<double> sums) {

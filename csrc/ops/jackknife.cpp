@@ -45,7 +45,9 @@ class Jackknife {
   void add_sums(const Execution& execution) {
     LayerView views[] = {layers_[0].view(), layers_[1].view()};
     for (LayerView& view : views) view.x.row_index = groups_.order.data();
-    const std::vector<GroupBlock> blocks = group_blocks(groups_.sizes, execution.compute);
+    Execution own = execution;
+    own.compute = layers_[0].compute();
+    const std::vector<GroupBlock> blocks = group_blocks(groups_.sizes, own.compute);
     products_.resize(count_ * count_);
     self_products_.resize(2 * count_ * count_);
     row_sums_.resize(2 * count_ * rows_);
@@ -59,7 +61,7 @@ class Jackknife {
                             .self_products = self_products_.data(),
                             .row_sums = row_sums_.data(),
                             .parts = {}};
-    layers_[0].ops().gram_sums(task, execution);
+    layers_[0].ops().gram_sums(task, own);
   }
 
   void find_whole(std::size_t layer) {

@@ -17,11 +17,7 @@ struct KernelSpec {
   // Exact up to so many rows, beyond that over so many sampled ones; none, and on a device: always exact.
   std::optional<std::int64_t> median_rows = std::nullopt;
 
-  bool of_distance() const {
-    bool found = false;
-    visit_kernel(formula, [&](const auto& kernel) { found = kernel.of_distance; });
-    return found;
-  }
+  bool of_distance() const { return is_of_distance(formula); }
   bool wants_median() const { return of_distance() && !sigma; }
   // The same with a bandwidth; nothing new where there is none.
   KernelSpec with_sigma(double found) const {

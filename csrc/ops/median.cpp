@@ -10,6 +10,7 @@
 #include "ops/ranked_values.hpp"
 #include "ops/sampling.hpp"
 #include "support/aligned_buffer.hpp"
+#include "support/dtype.hpp"
 
 namespace gramless {
 namespace {
@@ -192,13 +193,20 @@ class DistanceSelection {
   bool dots_known_ = false;
 };
 
+// Squared distances up to this share of |a|^2 + |b|^2 are rounding: |a|^2 + |b|^2 - 2 <a, b> was measured to err by up
+// to 5 roundings of |a|^2 + |b|^2, for 1 to 20,000 columns, and narrower numbers than those computed with were rounded.
+double noise_of(Dtype stored, Compute compute) {
+  constexpr double narrow = 16 * 0x1p-24, wide = 16 * 0x1p-53;
+  if (compute == Compute::float32) return narrow;
+  return computes_in_float64(stored) ? wide : narrow * narrow;
+}
+
 double middle(double low, double high) { return low == high ? low : 0.5 * (low + high); }  // equal infinities stay
 
 template <class T>
 Median median_of(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
                  const Execution& execution) {
-  // |a|^2 + |b|^2 - 2 <a, b> was measured to err by up to 5 roundings of |a|^2 + |b|^2, for 1 to 20,000 columns.
-  const double noise = 16 * (sizeof(T) == 4 ? 0x1p-24 : 0x1p-53);
+  const double noise = noise_of(layer.x.dtype, execution.compute);
   DistanceSelection<T> selection(layer, ops, execution);
   selection.collect_middle();
   const std::int64_t zeros = include_diagonal ? layer.x.rows : 0, total = 2 * selection.pairs() + zeros;

@@ -109,13 +109,7 @@ double Representation::diagonal(std::int64_t i) const {
   return value / unit() - shift_;
 }
 
-bool Representation::of_distance() const {
-  bool found = false;
-  visit_kernel(kernel_, [&](const auto& kernel) { found = kernel.of_distance; });
-  return found;
-}
-
-int Representation::exponent() const { return of_distance() ? 0 : -2 * std::ilogb(x_.scale); }
+int Representation::exponent() const { return is_of_distance(kernel_) ? 0 : -2 * std::ilogb(x_.scale); }
 
 double Representation::unit() const {
   double log2_unit = 0;
@@ -125,7 +119,7 @@ double Representation::unit() const {
 
 double Representation::beyond_rounding(double hsic, double mean_square, double value_square) const {
   // Of a kernel of distances it is a share of each value: where all are small, HSIC may be smaller still.
-  const double share = of_distance() ? value_square : 1.0, of_values = noise();
+  const double share = is_of_distance(kernel_) ? value_square : 1.0, of_values = noise();
   const double rounding = unit() * unit() * (16 * of_values * of_values * share + 1e-14 * mean_square);
   return std::abs(hsic) <= rounding ? 0.0 : hsic;
 }
@@ -237,6 +231,7 @@ double Representation::bandwidth(const KernelSpec& spec, const Execution& execut
 
 template <class Alternative>
 void Representation::resolve_of_distance(double sigma, const Execution& execution) {
+  sigma_ = sigma;
   const double of_rows = sigma * x_.scale, sharpest = in_float32() ? 0x1p110 : 0x1p500;
   Alternative kernel = Alternative::of(of_rows * of_rows, sharpest);
   const double mean = mean_kernel_of_pairs(kernel, execution);

@@ -24,6 +24,7 @@ class Representation {
   double diagonal(std::int64_t i) const;
   double unit() const;
   double shift() const { return shift_; }
+  double sigma() const { return sigma_; }  // of a kernel of distances
   // Rows are held in units of their own where their products would leave the compute type's range: k is what all of the
   // above give times 2^exponent().
   int exponent() const;
@@ -38,6 +39,7 @@ class Representation {
   double value_square(double mean, double mean_square) const;
   const std::vector<double>& norms() const { return norms_; }
   const OpTable& ops() const { return *ops_; }
+  Compute compute() const { return compute_; }
   bool in_float32() const { return compute_ == Compute::float32; }
   std::int64_t rows() const { return x_.rows; }
   std::int64_t cols() const { return x_.cols; }
@@ -57,18 +59,17 @@ class Representation {
   template <class Alternative>
   void resolve_of_distance(double sigma, const Execution& execution);
   double noise() const;
-  bool of_distance() const;
   template <class Alternative>
   double mean_kernel_of_pairs(const Alternative& kernel, const Execution& execution) const;
 
   ArrayView x_;
   const OpTable* ops_;
-  const Compute compute_;
+  Compute compute_;
   AlignedBuffer center_high_, center_low_, row_stats_;
   std::vector<double> norms_;            // |x_i - centre|^2
   std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
   Kernel kernel_ = Linear{};
-  double shift_ = 0, tied_ = 0;
+  double shift_ = 0, tied_ = 0, sigma_ = 0;
   void *dots_room_ = nullptr, *dots_ = nullptr;
 };
 

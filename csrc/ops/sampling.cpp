@@ -1,5 +1,7 @@
 #include "ops/sampling.hpp"
 
+#include <algorithm>
+
 namespace gramless {
 namespace {
 
@@ -49,6 +51,22 @@ std::vector<std::int64_t> sample_pairs(std::int64_t n, std::int64_t count) {
     const std::int64_t i = random.below(n), other = random.below(n - 1);
     pairs.push_back(i);
     pairs.push_back(other + (other >= i));
+  }
+  return pairs;
+}
+
+std::vector<std::int64_t> sample_quadruples(std::int64_t n, std::int64_t count, std::int64_t first) {
+  Random random(seed);
+  std::vector<std::int64_t> pairs;
+  pairs.reserve(static_cast<std::size_t>(8 * count));
+  for (std::int64_t q = 0; q < count; q++) {
+    std::int64_t rows[4];
+    for (int r = 0; r < 4;) {
+      rows[r] = r == 0 && first >= 0 ? first : random.below(n);
+      if (std::find(rows, rows + r, rows[r]) == rows + r) r++;
+    }
+    const auto [i, m, j, l] = rows;
+    pairs.insert(pairs.end(), {i, j, i, l, m, j, m, l});
   }
   return pairs;
 }

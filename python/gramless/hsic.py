@@ -58,7 +58,8 @@ def hsic(
         kernel_y, if given, is the kernel of y.
     x, y: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays of
     a GPU, such as cupy's, in a floating-point dtype; read in place, computed in float64 if either is float64
-    or a wide integer, else in float32. No n x n memory beyond the workspace (`set_workspace_limit`).
+    or a wide integer, else in float32, or where that has no digits in float64. No n x n memory beyond the
+    workspace (`set_workspace_limit`).
 
     Returns a float, or for tensors and arrays of a GPU a 0-d one, where they live. NaN and inf in the data
     propagate. Raises ValueError where shapes or options do not fit and TypeError where types do not.
