@@ -49,6 +49,15 @@ def test_only_cu_and_cuh_include_cuda_and_only_the_primitives_name_it():
     assert [path.name for path in kernels if re.search(r"\basm\b|__CUDACC__", path.read_text())] == []
 
 
+def test_a_launch_returns_its_own_error_and_leaves_those_of_others():
+    sources = {path: path.read_text() for path in [*CSRC.rglob("*.cu"), *CSRC.rglob("*.cuh")]}
+    assert [path.name for path, text in sources.items() if "<<<" in text] == []
+    asking = {path.name: text.count("cudaGetLastError") for path, text in sources.items()}
+    # Each after a call of our own that failed.
+    assert {name: count for name, count in asking.items() if count} == {"ptx.cuh": 1, "cuda_devices.cu": 1}
+    assert "cudaLaunchKernelEx(" in (CSRC / "engine/ptx.cuh").read_text()
+
+
 # Lowest first; what stands in one line may import each other. "_" is every other private module, "*" every
 # other public one.
 LAYERS = [

@@ -4,6 +4,8 @@
 #include <cuda.h>
 #include <cudaTypedefs.h>
 
+#include <atomic>
+
 namespace gramless::cuda {
 
 // Whether the code being compiled may hold these instructions: for 9.0a only, for no older and no newer device.
@@ -16,31 +18,54 @@ constexpr bool compiled_for_hopper = false;
 // Ends the kernel with an error.
 __device__ __forceinline__ void give_up() { asm volatile("trap;"); }
 
-// What code of a kernel this device would run was compiled for: 90 for 9.0; 0 where that is unknown.
-template <class Kernel>
-int code_version(Kernel kernel) {
+// What the code of a kernel that the current device would run was compiled for: 90 for 9.0; 0 where that is unknown.
+// Asked once for each device.
+template <auto Kernel>
+int code_version() {
+  constexpr int most = 32, unknown = -1;
+  static std::atomic<int> versions[most];  // less `unknown`: 0 until it has been asked
+  const int device = current_device();
+  const bool kept = device >= 0 && device < most;
+  const int known = kept ? versions[device].load(std::memory_order_relaxed) + unknown : unknown;
+  if (known != unknown) return known;
   cudaFuncAttributes attributes;
-  return cudaFuncGetAttributes(&attributes, kernel) == cudaSuccess ? attributes.ptxVersion : 0;
+  const bool asked = error_text(cudaFuncGetAttributes(&attributes, Kernel)) == nullptr;
+  const int found = asked ? attributes.ptxVersion : 0;
+  if (kept && asked) versions[device].store(found - unknown, std::memory_order_relaxed);
+  return found;
 }
 
 using TensorMap = CUtensorMap;
 
+// The driver's function that makes such maps, or what is wrong.
+struct MapEncoder {
+  PFN_cuTensorMapEncodeTiled_v12000 encode = nullptr;
+  const char* error = nullptr;
+
+  MapEncoder() {
+    void* entry = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    error = error_text(
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found));
+    if (error != nullptr) return;
+    if (found == cudaDriverEntryPointSuccess)
+      encode = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(entry);
+    else
+      error = "the driver cannot encode tensor maps";
+  }
+};
+
 // Of `height` contiguous rows of 16-bit numbers, from which boxes of `box_rows` rows are copied. What lies outside is
 // 0.
 inline const char* map_rows(TensorMap& map, const void* rows, std::int64_t width, std::int64_t height, int box_rows) {
-  void* entry = nullptr;
-  cudaDriverEntryPointQueryResult found;
-  const cudaError_t error =
-      cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, 12000, cudaEnableDefault, &found);
-  if (error != cudaSuccess) return error_text(error);
-  if (found != cudaDriverEntryPointSuccess) return "the driver cannot encode tensor maps";
+  static const MapEncoder driver;  // looked up once
+  if (driver.error != nullptr) return driver.error;
   const cuuint64_t extent[] = {static_cast<cuuint64_t>(width), static_cast<cuuint64_t>(height)};
   const cuuint64_t stride[] = {static_cast<cuuint64_t>(2 * width)};
   const cuuint32_t box[] = {box_width, static_cast<cuuint32_t>(box_rows)}, step[] = {1, 1};
-  const CUresult result = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(entry)(
-      &map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<void*>(rows), extent, stride, box, step,
-      CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-      CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  const CUresult result = driver.encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<void*>(rows), extent,
+                                        stride, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return result == CUDA_SUCCESS ? nullptr : "the driver refuses to map packed rows";
 }
 

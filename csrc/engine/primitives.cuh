@@ -11,6 +11,7 @@ struct Grid {
   unsigned x = 1, y = 1, z = 1;
 };
 
+constexpr std::int64_t most_grid_y = 65535;
 constexpr int warp_lanes = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
 

@@ -16,7 +16,12 @@ __device__ __forceinline__ T* shared_memory() {
   return reinterpret_cast<T*>(dynamic_shared_memory);
 }
 
-inline const char* error_text(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }
+// Of a call of our own. It is then not found by whoever asks CUDA for its last error next.
+inline const char* error_text(cudaError_t error) {
+  if (error == cudaSuccess) return nullptr;
+  cudaGetLastError();
+  return cudaGetErrorString(error);
+}
 
 template <class... Parameters, class... Arguments>
 const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t shared_bytes, void* stream,
@@ -26,9 +31,12 @@ const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::s
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (error != cudaSuccess) return error_text(error);
   }
-  kernel<<<dim3(grid.x, grid.y, grid.z), static_cast<unsigned>(threads), shared_bytes,
-           static_cast<cudaStream_t>(stream)>>>(arguments...);
-  return error_text(cudaGetLastError());
+  cudaLaunchConfig_t where = {};
+  where.gridDim = dim3(grid.x, grid.y, grid.z);
+  where.blockDim = dim3(static_cast<unsigned>(threads));
+  where.dynamicSmemBytes = shared_bytes;
+  where.stream = static_cast<cudaStream_t>(stream);
+  return error_text(cudaLaunchKernelEx(&where, kernel, arguments...));  // its own, not what others left
 }
 
 inline int current_device() {
@@ -43,6 +51,15 @@ inline int compute_capability(int device) {
   if (cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) return 0;
   return 10 * major + minor;
 }
+
+// Of the current device; `otherwise` where it does not say.
+inline int device_attribute(cudaDeviceAttr which, int otherwise) {
+  int value = 0;
+  const bool known = cudaDeviceGetAttribute(&value, which, current_device()) == cudaSuccess && value > 0;
+  return known ? value : otherwise;
+}
+inline int multiprocessors() { return device_attribute(cudaDevAttrMultiProcessorCount, 132); }
+inline std::int64_t l2_bytes() { return device_attribute(cudaDevAttrL2CacheSize, 50 << 20); }
 
 inline const char* fill_bytes(void* address, int value, std::size_t bytes, void* stream) {
   return error_text(cudaMemsetAsync(address, value, bytes, static_cast<cudaStream_t>(stream)));
@@ -86,6 +103,9 @@ __device__ __forceinline__ float exp2_approximately(float x) {
 
 // The compiler keeps nothing in registers that it read before.
 __device__ __forceinline__ void forget_loads() { asm volatile("" ::: "memory"); }
+
+// a * b + c, rounded once.
+__device__ __forceinline__ float fused_multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 
 // Never part of a fused multiply-add.
 __device__ __forceinline__ float multiply_rounded(float a, float b) { return __fmul_rn(a, b); }

@@ -16,7 +16,7 @@ struct Rounds {
   std::int64_t blocks;
 
   GRAMLESS_HD std::int64_t count() const { return blocks; }
-  GRAMLESS_HD std::int64_t tables() const { return blocks / 2 + 1; }
+  GRAMLESS_HD constexpr std::int64_t tables() const { return blocks / 2 + 1; }
 
   // Neighbouring rounds at neighbouring tables share rows, which the cache sees.
   GRAMLESS_HD BlockPair pair(std::int64_t round, std::int64_t table) const {

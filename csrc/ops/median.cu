@@ -4,6 +4,7 @@
 #include "engine/pair_tile.cuh"
 #include "ops/device_median.cuh"
 #include "ops/matrices.hpp"
+#include "ops/row_limits.cuh"
 #include "ops/visit_operand.cuh"
 
 namespace gramless::cuda {
@@ -205,6 +206,7 @@ class MedianOfRows {
 
 const char* problem_with(const MedianTask& task) {
   if (const char* problem = problem_with(task.x, task.operand)) return problem;
+  if (const char* problem = too_many_for_rounds(task.x.rows, task.operand)) return problem;
   return task.x.rows < 2 ? "median_distance: x has fewer than 2 rows" : nullptr;
 }
 

@@ -10,12 +10,11 @@
 #include <random>
 #include <vector>
 
+#include "device_words.cuh"
 #include "golden_hopper.cuh"
 
 namespace gramless::cuda {
 namespace {
-
-using Word = std::uint32_t;
 
 __device__ float float_of(Word word) {
   float value;
@@ -53,6 +52,11 @@ struct Exp2 {
 struct MultiplyRounded {
   __device__ static Word of(Word a, Word b) {
     return word_of(multiply_rounded(float_of(a), float_of(b)) + float_of(a));
+  }
+};
+struct FusedMultiplyAdd {
+  __device__ static Word of(Word a, Word b) {
+    return word_of(fused_multiply_add(float_of(a), float_of(b), -multiply_rounded(float_of(a), float_of(b))));
   }
 };
 struct ShuffleXor {
@@ -131,33 +135,20 @@ __global__ void __launch_bounds__(32) probe_atomics(const Word* in, Word* out, i
   out[threadIdx.x] = counts[threadIdx.x];
 }
 
-#if defined(__CUDACC__)
-Word* device_words(std::size_t count) {
-  Word* words = nullptr;
-  if (cudaMallocManaged(&words, count * sizeof(Word)) != cudaSuccess) std::exit(2);
-  return words;
-}
-const char* wait() { return error_text(cudaDeviceSynchronize()); }
-#else
-Word* device_words(std::size_t count) {
-  return static_cast<Word*>(std::aligned_alloc(256, (count * sizeof(Word) + 255) / 256 * 256));
-}
-const char* wait() { return nullptr; }
-#endif
-
 // Ends the program where a probe fails. run(from, to) launches it.
 template <class Run>
 void print_results(const char* name, const char* tolerance, const std::vector<Word>& in, std::size_t results, Run run) {
-  Word *const from = device_words(in.size()), *const to = device_words(results);
-  std::memcpy(from, in.data(), in.size() * sizeof(Word));
-  const char* error = run(static_cast<const Word*>(from), to);
+  DeviceWords from(in.size());
+  const DeviceWords to(results);
+  from.fill(in);
+  const char* error = run(static_cast<const Word*>(from.get()), to.get());
   if (error == nullptr) error = wait();
   if (error != nullptr) {
     std::fprintf(stderr, "golden_probes: %s: %s\n", name, error);
     std::exit(1);
   }
   std::printf("%s %s", name, tolerance);
-  for (std::size_t i = 0; i < results; i++) std::printf(" %08x", to[i]);
+  for (const Word word : to.values()) std::printf(" %08x", word);
   std::printf("\n");
 }
 
@@ -254,6 +245,7 @@ void print_all() {
   words("round_to_tf32", "each:0", probe_words<RoundToTf32>, patterns);
   words("exp2_approximately", "each:3e-7", probe_words<Exp2>, ordinary);
   words("multiply_rounded", "0", probe_words<MultiplyRounded>, ordinary);
+  words("fused_multiply_add", "0", probe_words<FusedMultiplyAdd>, ordinary);
   words("shuffle_xor", "0", probe_words<ShuffleXor>, ordinary);
   print("load_matrices", "0", probe_matrices<false>, pairs_of_16(128, 3, false), 128);
   print("load_matrices_transposed", "0", probe_matrices<true>, pairs_of_16(128, 3, false), 128);
@@ -284,6 +276,6 @@ void print_hopper() {
 int main() {
   using namespace gramless::cuda;
   print_all();
-  if (code_version(probe_box<Word>) == 90) print_hopper();  // elsewhere the probes are empty
+  if (code_version<probe_box<Word>>() == 90) print_hopper();  // elsewhere the probes are empty
   return 0;
 }
