@@ -206,12 +206,14 @@ class WgmmaTile : public WarpgroupTile {
 
   // Dot products of the next boxes of the ring.
   __device__ void multiply(RingReader<Operand>& reader, int boxes) {
-    for (int done = 0; done < boxes; done += Ring::turn_boxes) {
-      reader.turns.begin();
-      if constexpr (Ring::planes == 2)
-        multiply_planes(reader, done > 0);
-      else
+    if constexpr (Ring::planes == 2) {
+      multiply_planes(reader, sums);
+      for (int box = 1; box < boxes; box++) add_planes(reader);
+    } else {
+      for (int done = 0; done < boxes; done += Ring::turn_boxes) {
+        reader.turns.begin();
         multiply_boxes(reader, boxes - done < Ring::turn_boxes ? boxes - done : Ring::turn_boxes, done > 0);
+      }
     }
   }
 
@@ -233,9 +235,9 @@ class WgmmaTile : public WarpgroupTile {
     reader.hand_back(stage);
   }
 
-  // Tensor cores cut sums off, which adds up over a long depth: those of a box are added rounded. Small products first.
-  __device__ void multiply_planes(RingReader<Operand>& reader, bool add) {
-    Sums of_box;
+  // A turn: the products of the next box, small ones first.
+  __device__ void multiply_planes(RingReader<Operand>& reader, Sums& of_box) {
+    reader.turns.begin();
     const int stage = reader.take();
     fence_products();
     multiply_box<Operand>(of_box, reader.rows(stage, 0), reader.columns(stage, 1), false);
@@ -245,8 +247,14 @@ class WgmmaTile : public WarpgroupTile {
     reader.turns.end();
     wait_for_products<0>(of_box);
     reader.hand_back(stage);
+  }
+
+  // Tensor cores cut sums off, which adds up over a long depth: those of a box are added rounded.
+  __device__ void add_planes(RingReader<Operand>& reader) {
+    Sums of_box;
+    multiply_planes(reader, of_box);
 #pragma unroll
-    for (int i = 0; i < own_rows * own_cols; i++) sums[i] = add ? sums[i] + of_box[i] : of_box[i];
+    for (int i = 0; i < own_rows * own_cols; i++) sums[i] += of_box[i];
   }
 };
 

@@ -1,6 +1,8 @@
 // A dot product becomes a logit, and that its exponential: the twin of epilogues/logit.hpp.
 #pragma once
 
+#include <numbers>
+
 #include "engine/operands.cuh"
 #include "epilogues/exp.cuh"
 
@@ -33,21 +35,41 @@ template <class Operand>
 struct Logit {
   using T = typename Operand::Value;
 
+  // of_dot: what a dot product is multiplied by. of_all: the shift of all anchors, not used where shifts are running.
+  __device__ __forceinline__ Logit(double of_dot, double of_all)
+      : scale(static_cast<T>(of_dot)),
+        fixed_shift(static_cast<T>(of_all)),
+        log2_scale(static_cast<T>(of_dot * std::numbers::log2e)),
+        log2_shift(static_cast<T>(of_all * std::numbers::log2e)) {}
+
   // Rounded on its own: forward and backward subtract shifts from it, and must not differ by a fused multiply-add.
   __device__ __forceinline__ T operator()(T dot) const { return multiply_rounded(dot, scale); }
 
-  // What is above the highest exponent is taken as that, and not used: only running shifts leave such pairs.
-  template <bool Running>
-  __device__ __forceinline__ T weight(T logit, T unit) const {
-    T exponent = logit - unit;
-    if constexpr (Running) {
-      constexpr T highest = ExpConstants<T>::highest;
-      exponent = highest < exponent ? highest : exponent;  // in this order NaN passes
-    }
-    return detail::exponential<Operand>(exponent);
+  // Of a logit where each anchor has its own shift. What is above the highest exponent is taken as that, and not used.
+  __device__ __forceinline__ T running_weight(T logit, T shift) const {
+    constexpr T highest = ExpConstants<T>::highest;
+    const T exponent = logit - shift;
+    return detail::exponential<Operand>(highest < exponent ? highest : exponent);  // in this order NaN passes
   }
 
-  T scale;
+  // Of a dot product where all anchors have the fixed shift. 16-bit rows: by one multiply-add, the same in forward and
+  // backward.
+  __device__ __forceinline__ T fixed_weight(T dot) const {
+    if constexpr (Operand::planes == 1 && !std::is_same_v<T, double>)
+      return exp2_approximately(fused_multiply_add(dot, log2_scale, -log2_shift));
+    else
+      return detail::exponential<Operand>((*this)(dot)-fixed_shift);
+  }
+
+  template <bool Running>
+  __device__ __forceinline__ T weight(T dot, T shift) const {
+    if constexpr (Running)
+      return running_weight((*this)(dot), shift);
+    else
+      return fixed_weight(dot);
+  }
+
+  T scale, fixed_shift, log2_scale, log2_shift;
 };
 
 }  // namespace gramless::cuda

@@ -41,6 +41,9 @@ const char* check_device(int device);
 // Whether the kernels of compute capability 9.0 run: GRAMLESS_HOPPER is 1, and the current device is such a one.
 bool hopper_wanted();
 
+// As the current device has it: how many blocks it runs at a time, what its L2 holds.
+constexpr std::int64_t of_device = -1;
+
 enum class HsicEstimator : std::uint8_t { biased, unbiased };
 
 struct HsicTask {
@@ -48,11 +51,11 @@ struct HsicTask {
   KernelSpec kernel_x, kernel_y;
   HsicEstimator estimator = HsicEstimator::unbiased;
   Operand operand = Operand::split;
-  double* values = nullptr;        // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
-  double* row_sums = nullptr;      // (2, n) for the backward, or null
-  double* bandwidths = nullptr;    // (2) sigma^2 of x and y (0: none) for the backward, or null
-  double* spreads = nullptr;       // (2) of x and y: mean k_ii - mean k_ij over i != j; or null
-  std::int64_t busy_blocks = 528;  // so many keep a GPU busy; of compute capability 9.0 only
+  double* values = nullptr;      // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
+  double* row_sums = nullptr;    // (2, n) for the backward, or null
+  double* bandwidths = nullptr;  // (2) sigma^2 of x and y (0: none) for the backward, or null
+  double* spreads = nullptr;     // (2) of x and y: mean k_ii - mean k_ij over i != j; or null
+  std::int64_t busy_blocks = of_device;  // so many keep a GPU busy; of compute capability 9.0 only
 };
 
 std::size_t hsic_scratch_bytes(const HsicTask& task);
@@ -67,11 +70,11 @@ struct HsicMatrixTask {
   HsicEstimator estimator = HsicEstimator::unbiased;
   Operand operand = Operand::split;
   std::int64_t packed_bytes = std::int64_t{4} << 30;
-  std::int64_t stored_bytes = 64 << 20;  // of tiles at a time: about what L2 holds
-  double* values = nullptr;              // (layers_x, layers_y), or (layers_x, layers_x)
-  double* own_values = nullptr;          // (layers) with themselves; 0 where it is no more than rounding
-  double* row_sums = nullptr;            // (layers, n) for the backward, or null
-  double* bandwidths = nullptr;          // (layers) sigma^2 (0: none) for the backward, or null
+  std::int64_t stored_bytes = of_device;  // of tiles at a time
+  double* values = nullptr;               // (layers_x, layers_y), or (layers_x, layers_x)
+  double* own_values = nullptr;           // (layers) with themselves; 0 where it is no more than rounding
+  double* row_sums = nullptr;             // (layers, n) for the backward, or null
+  double* bandwidths = nullptr;           // (layers) sigma^2 (0: none) for the backward, or null
 };
 
 std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask& task);
@@ -125,7 +128,7 @@ struct ContrastTask {
   double hardest = 0, tie = 0;
   // Of scratch at a time: dot products to choose the hardest from (or one block of anchors'), sums of columns.
   std::int64_t stored_bytes = 64 << 20;
-  std::int64_t busy_blocks = 264;  // so many keep a GPU busy: few rows are given to several blocks each
+  std::int64_t busy_blocks = of_device;  // so many run at a time: few rows are given to several blocks each
   ContrastKind kind = ContrastKind::softmax;
   Operand operand = Operand::split;  // not tf32
 };

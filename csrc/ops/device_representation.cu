@@ -1,5 +1,6 @@
 #include "ops/device_representation.cuh"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/matrix_elements.cuh"
@@ -8,14 +9,15 @@
 namespace gramless::cuda {
 namespace {
 
-constexpr int chunk_rows = 1024, sum_columns = 32, sum_threads = 256;
+constexpr int sum_columns = 32, sum_threads = 256;
 
 // partial (chunks, cols): sum_i (x_i - x_0) over a chunk of rows.
 __global__ void __launch_bounds__(sum_threads) sum_columns_of_chunk(Matrix x, double* partial) {
   double* const shared = shared_memory<double>();
   const int lane = static_cast<int>(threadIdx.x) % sum_columns, part = static_cast<int>(threadIdx.x) / sum_columns;
-  const std::int64_t k = std::int64_t{blockIdx.x} * sum_columns + lane, first = std::int64_t{blockIdx.y} * chunk_rows;
-  const std::int64_t end = first + chunk_rows < x.rows ? first + chunk_rows : x.rows;
+  const std::int64_t k = std::int64_t{blockIdx.x} * sum_columns + lane,
+                     first = std::int64_t{blockIdx.y} * sum_chunk_rows;
+  const std::int64_t end = first + sum_chunk_rows < x.rows ? first + sum_chunk_rows : x.rows;
   double sum = 0;
   if (k < x.cols) {
     const double start = element<double>(x, 0, k);
@@ -90,7 +92,14 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) measure_norms(D
       }
 }
 
-constexpr int resolve_threads = 256;
+constexpr int resolve_threads = 256, resolve_warps = resolve_threads / warp_lanes;
+constexpr std::size_t resolved_at_once = 32;  // descriptions that fit into a launch's parameters
+
+template <class Operand>
+struct ResolveTasks {
+  ResolveTask<Operand> of[resolved_at_once];
+  std::int64_t rows, pairs;
+};
 
 // SplitMix64 (Steele, Lea, Flood 2014), its number-th output.
 __device__ std::int64_t random_below(std::uint64_t number, std::int64_t bound) {
@@ -100,67 +109,65 @@ __device__ std::int64_t random_below(std::uint64_t number, std::int64_t bound) {
   return static_cast<std::int64_t>((z ^ (z >> 31)) % static_cast<std::uint64_t>(bound));
 }
 
-// The mean kernel value of some pairs, value(squared distance).
-template <class Operand, class KernelValue>
-__device__ double mean_kernel_of_pairs(const DeviceLayer<Operand>& layer, std::int64_t n, KernelValue value,
-                                       double* shared) {
-  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
-  const std::int64_t half = n / 2, pairs = half < 16 ? 16 : half > 256 ? 256 : half, stride = layer.rows.stride();
-  double sums[1] = {0};
-  for (std::int64_t p = warp; p < pairs; p += resolve_threads / warp_lanes) {
-    const std::int64_t i = random_below(2 * static_cast<std::uint64_t>(p), n);
-    const std::int64_t other = random_below(2 * static_cast<std::uint64_t>(p) + 1, n - 1), j = other + (other >= i);
-    const double scale_i = is_scaled<Operand> ? layer.scales[i] : 1, scale_j = is_scaled<Operand> ? layer.scales[j] : 1;
-    double distance2 = 0;
+__device__ bool is_of_distance(int formula) {
+  bool found = false;
+  visit_formula(formula, [&]<class Alternative>(Alternative) { found = Alternative::of_distance; });
+  return found;
+}
+
+// Block (x, y): squared distances of some pairs of rows of layer y, a warp for each.
+template <class Operand>
+__global__ void __launch_bounds__(resolve_threads) measure_pairs(const __grid_constant__ ResolveTasks<Operand> tasks) {
+  const ResolveTask<Operand>& task = tasks.of[blockIdx.y];
+  const DeviceLayer<Operand>& layer = task.layer;
+  const std::int64_t p = std::int64_t{blockIdx.x} * resolve_warps + threadIdx.x / warp_lanes;
+  if (!is_of_distance(task.formula) || p >= tasks.pairs) return;
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
+  const std::int64_t stride = layer.rows.stride(), i = random_below(2 * static_cast<std::uint64_t>(p), tasks.rows);
+  const std::int64_t other = random_below(2 * static_cast<std::uint64_t>(p) + 1, tasks.rows - 1),
+                     j = other + (other >= i);
+  const double scale_i = is_scaled<Operand> ? layer.scales[i] : 1, scale_j = is_scaled<Operand> ? layer.scales[j] : 1;
+  double distance2 = 0;
 #pragma unroll 1  // several at a time, registers spill on some architectures
-    for (std::int64_t k = lane; k < stride; k += warp_lanes) {
-      const double difference =
-          packed_value(layer.rows, i * stride + k) * scale_i - packed_value(layer.rows, j * stride + k) * scale_j;
-      distance2 += difference * difference;
-    }
-    distance2 = sum_over_warp(distance2);
-    if (lane == 0) sums[0] += value(distance2);
+  for (std::int64_t k = lane; k < stride; k += warp_lanes) {
+    const double difference =
+        packed_value(layer.rows, i * stride + k) * scale_i - packed_value(layer.rows, j * stride + k) * scale_j;
+    distance2 += difference * difference;
   }
-  sum_over_block(sums, shared);
-  return sums[0] / static_cast<double>(pairs);
+  distance2 = sum_over_warp(distance2);
+  if (lane == 0) task.distances2[p] = distance2;
 }
 
-// To the type of the tiles, so that what they subtract is what the algebra adds back.
-template <class T>
-__device__ double rounded(double value) {
-  return static_cast<double>(static_cast<T>(value));
-}
-
+// Block x: layer x.
 template <class Operand>
 __global__ void __launch_bounds__(resolve_threads)
-    resolve_kernel(DeviceLayer<Operand> layer, std::int64_t n, int formula, double sigma2, const double* squared_sigma,
-                   double factor, double* bandwidth) {
+    resolve_kernels(const __grid_constant__ ResolveTasks<Operand> tasks) {
   using T = typename Operand::Value;
   constexpr bool wide = std::is_same_v<T, double>;
   constexpr double epsilon = wide ? 1.1e-16 : 2.4e-7, sharpest = wide ? 0x1p200 : 0x1p60;
-  double* const shared = shared_memory<double>();
-  double norms[1] = {0};
-  for (std::int64_t i = threadIdx.x; i < n; i += resolve_threads) norms[0] += static_cast<double>(layer.norms[i]);
-  sum_over_block(norms, shared);
-  const double count = static_cast<double>(n), mean_norm = norms[0] / count;
-  if (squared_sigma != nullptr) sigma2 = factor * *squared_sigma;
-  bool of_distance = false;
-  visit_formula(formula, [&]<class Alternative>(Alternative) { of_distance = Alternative::of_distance; });
-  double mean = 0;
-  if (of_distance)  // one loop for all kernels: with one for each, registers spill on some architectures
-    mean = mean_kernel_of_pairs(
-        layer, n,
-        [&](double distance2) {
-          double value = 0;
-          visit_formula(formula, [&]<class Alternative>(Alternative) {
-            if constexpr (Alternative::of_distance) value = Alternative::of(sigma2, sharpest).value(distance2);
-          });
-          return value;
-        },
-        shared);
+  const ResolveTask<Operand>& task = tasks.of[blockIdx.x];
+  const DeviceLayer<Operand>& layer = task.layer;
+  const double sigma2 = task.squared_sigma != nullptr ? task.factor * *task.squared_sigma : task.sigma2;
+  double sums[2] = {};  // of norms; of the kernel values of some pairs
+#pragma unroll 1
+  for (std::int64_t i = threadIdx.x; i < tasks.rows; i += resolve_threads)
+    sums[0] += static_cast<double>(layer.norms[i]);
+  const std::int64_t pairs = is_of_distance(task.formula) ? tasks.pairs : 0;
+#pragma unroll 1  // one loop for all kernels, a pair at a time: else registers spill on some architectures
+  for (std::int64_t p = threadIdx.x; p < pairs; p += resolve_threads) {
+    const double distance2 = task.distances2[p];
+    double value = 0;
+    visit_formula(task.formula, [&]<class Alternative>(Alternative) {
+      if constexpr (Alternative::of_distance) value = Alternative::of(sigma2, sharpest).value(distance2);
+    });
+    sums[1] += value;
+  }
+  sum_over_block(sums, shared_memory<double>());
   if (threadIdx.x != 0) return;
-  visit_formula(formula, [&]<class Alternative>(Alternative alternative) {
-    TileKernel<T> kernel{formula, T(0), T(0), T(0), 0, 1, 0};
+  const double count = static_cast<double>(tasks.rows), mean_norm = sums[0] / count,
+               mean = sums[1] / static_cast<double>(tasks.pairs);
+  visit_formula(task.formula, [&]<class Alternative>(Alternative alternative) {
+    TileKernel<T> kernel{task.formula, T(0), T(0), T(0), 0, 1, 0};
     if constexpr (Alternative::of_distance) {
       alternative = Alternative::of(sigma2, sharpest);
       // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it.
@@ -171,12 +178,12 @@ __global__ void __launch_bounds__(resolve_threads)
       kernel.shift = near_mean ? T(1) : static_cast<T>(mean);
       kernel.unit = exp2(log2_unit);
     } else {
-      kernel.shift = static_cast<T>(-norms[0] / (count * (count - 1)));  // centred rows sum to zero
+      kernel.shift = static_cast<T>(-sums[0] / (count * (count - 1)));  // centred rows sum to zero
     }
     kernel.slope_factor = alternative.slope_factor();
     kernel.noise = alternative.noise(epsilon, {mean_norm, mean_norm});
     *layer.kernel = kernel;
-    if (bandwidth != nullptr) *bandwidth = Alternative::of_distance ? sigma2 : 0;
+    if (task.bandwidth != nullptr) *task.bandwidth = Alternative::of_distance ? sigma2 : 0;
   });
 }
 
@@ -191,6 +198,7 @@ DeviceRepresentation<Operand>::DeviceRepresentation(const Matrix& x, DeviceLayou
   layer_.scales = layout.take<Value>(rows);
   layer_.norms = layout.take<Value>(rows);
   layer_.kernel = layout.take<TileKernel<Value>>(1);
+  distances2_ = layout.take<double>(most_sampled_pairs);
   partial_sums_ = layout.take<double>(sum_chunks() * x.cols);
   center_high_ = layout.take<Value>(x.cols);
   center_low_ = layout.take<Value>(x.cols);
@@ -213,12 +221,33 @@ void DeviceRepresentation<Operand>::pack(Queue& queue) const {
 }
 
 template <class Operand>
-void DeviceRepresentation<Operand>::resolve(const KernelSpec& kernel, const double* squared_sigma, double* bandwidth,
-                                            Queue& queue) const {
+ResolveTask<Operand> DeviceRepresentation<Operand>::resolving(const KernelSpec& kernel, const double* squared_sigma,
+                                                              double* bandwidth) const {
   const double sigma = kernel.sigma.value_or(0);
-  queue.launch(resolve_kernel<Operand>, {1}, resolve_threads, resolve_threads / warp_lanes * sizeof(double), layer_,
-               x_.rows, static_cast<int>(kernel.formula.index()), sigma * sigma,
-               kernel.wants_median() ? squared_sigma : nullptr, kernel.scale * kernel.scale, bandwidth);
+  return {layer_,
+          static_cast<int>(kernel.formula.index()),
+          sigma * sigma,
+          kernel.wants_median() ? squared_sigma : nullptr,
+          kernel.scale * kernel.scale,
+          bandwidth,
+          distances2_};
+}
+
+template <class Operand>
+void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_t rows, Queue& queue) {
+  const std::int64_t half = rows / 2;
+  ResolveTasks<Operand> tasks;
+  tasks.rows = rows;
+  tasks.pairs = half < 16 ? 16 : half > most_sampled_pairs ? most_sampled_pairs : half;
+  const auto blocks = static_cast<unsigned>(blocks_of(tasks.pairs, resolve_warps));
+  for (std::size_t first = 0; first < layers.size(); first += resolved_at_once) {
+    const std::size_t count = layers.size() - first < resolved_at_once ? layers.size() - first : resolved_at_once;
+    std::copy_n(layers.begin() + static_cast<std::ptrdiff_t>(first), count, tasks.of);
+    const auto layers_of_launch = static_cast<unsigned>(count);
+    queue.launch(measure_pairs<Operand>, {blocks, layers_of_launch}, resolve_threads, 0, tasks);
+    queue.launch(resolve_kernels<Operand>, {layers_of_launch}, resolve_threads, 2 * resolve_warps * sizeof(double),
+                 tasks);
+  }
 }
 
 template class DeviceRepresentation<BfloatOperand>;
@@ -226,5 +255,10 @@ template class DeviceRepresentation<HalfOperand>;
 template class DeviceRepresentation<SplitOperand>;
 template class DeviceRepresentation<Tf32Operand>;
 template class DeviceRepresentation<DoubleOperand>;
+template void resolve_layers(const std::vector<ResolveTask<BfloatOperand>>&, std::int64_t, Queue&);
+template void resolve_layers(const std::vector<ResolveTask<HalfOperand>>&, std::int64_t, Queue&);
+template void resolve_layers(const std::vector<ResolveTask<SplitOperand>>&, std::int64_t, Queue&);
+template void resolve_layers(const std::vector<ResolveTask<Tf32Operand>>&, std::int64_t, Queue&);
+template void resolve_layers(const std::vector<ResolveTask<DoubleOperand>>&, std::int64_t, Queue&);
 
 }  // namespace gramless::cuda

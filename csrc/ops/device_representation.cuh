@@ -1,6 +1,8 @@
 // One representation made ready for tiles on the device: the twin of ops/representation.hpp.
 #pragma once
 
+#include <vector>
+
 #include "engine/dot_tile.cuh"
 #include "epilogues/tile_kernels.cuh"
 #include "ops/cuda_ops.hpp"
@@ -13,6 +15,12 @@ namespace gramless::cuda {
 template <class Operand>
 using SquareShape =
     std::conditional_t<Operand::atom_rows == 16, TileShape<128, 128, 64, 32>, TileShape<64, 64, 32, 16>>;
+
+constexpr std::int64_t sum_chunk_rows = 1024;
+
+// Tables of a round lie along a grid's second dimension.
+template <class Operand>
+constexpr std::int64_t most_rows = (2 * most_grid_y - 1) * SquareShape<Operand>::rows;
 
 template <class Operand>
 struct DeviceLayer {
@@ -29,6 +37,23 @@ struct DeviceLayer {
   }
 };
 
+// What a layer's kernel is resolved by: bandwidth, unit and shift.
+template <class Operand>
+struct ResolveTask {
+  DeviceLayer<Operand> layer;
+  int formula;  // number of the alternative of Kernel
+  double sigma2;
+  const double* squared_sigma;  // (1) or null: read, times factor, in place of sigma2
+  double factor;
+  double* bandwidth;   // (1) or null: gets the squared bandwidth
+  double* distances2;  // (most_sampled_pairs) of some pairs of rows
+};
+constexpr std::int64_t most_sampled_pairs = 256;
+
+// Many layers of so many rows at once.
+template <class Operand>
+void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_t rows, Queue& queue);
+
 template <class Operand>
 class DeviceRepresentation {
  public:
@@ -40,17 +65,17 @@ class DeviceRepresentation {
   DeviceLayer<Operand> layer() const { return layer_; }
 
   void pack(Queue& queue) const;  // centre, round, norms
-  // Bandwidth, unit and shift. `squared_sigma` (1) is where a bandwidth is read from unless the kernel has its own;
-  // `bandwidth` (1), where not null, gets the squared bandwidth.
-  void resolve(const KernelSpec& kernel, const double* squared_sigma, double* bandwidth, Queue& queue) const;
+  // `squared_sigma` (1) is where a bandwidth is read from unless the kernel has its own.
+  ResolveTask<Operand> resolving(const KernelSpec& kernel, const double* squared_sigma, double* bandwidth) const;
 
   static std::int64_t padded_rows(std::int64_t rows) { return blocks_of(rows, Shape::rows) * Shape::rows; }
 
  private:
-  std::int64_t sum_chunks() const { return blocks_of(x_.rows, 1024); }
+  std::int64_t sum_chunks() const { return blocks_of(x_.rows, sum_chunk_rows); }
 
   Matrix x_;
   DeviceLayer<Operand> layer_;
+  double* distances2_;    // (most_sampled_pairs)
   double* partial_sums_;  // (chunks, cols)
   Value *center_high_, *center_low_;
 };

@@ -25,8 +25,7 @@ __device__ void differentiate(Tile& student, Tile& teacher, const GradTask<Opera
                               std::int64_t first_col) {
   using T = typename Operand::Value;
   const DevicePairs<Operand>&of_student = task.pairs.student, &of_teacher = task.pairs.teacher;
-  const Logit<Operand> student_logit{static_cast<T>(of_student.packed_scale())},
-      teacher_logit{static_cast<T>(of_teacher.packed_scale())};
+  const Logit<Operand> student_logit = of_student.logits(), teacher_logit = of_teacher.logits();
   const PairTile place(first_row, of_student.rows.count, first_col, of_student.columns.count, false);
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
@@ -37,8 +36,8 @@ __device__ void differentiate(Tile& student, Tile& teacher, const GradTask<Opera
 #pragma unroll
     for (int c = 0; c < Tile::own_cols; c++) {
       const T s = student_logit(student.at(r, c)), t = teacher_logit(teacher.at(r, c));
-      const T derivative = student_logit.template weight<true>(s, student_shift) * student_factor -
-                           teacher_logit.template weight<true>(t, teacher_shift) * teacher_factor;
+      const T derivative = student_logit.running_weight(s, student_shift) * student_factor -
+                           teacher_logit.running_weight(t, teacher_shift) * teacher_factor;
       student.at(r, c) = place.owns(student.row(r), student.col(c)) ? derivative : T(0);
     }
   }
@@ -83,7 +82,7 @@ DistillGrad<Operand>::DistillGrad(std::int64_t rows, std::int64_t columns, std::
     : rows_(rows) {
   const std::int64_t slices = blocks_of(width, slice_elements<Operand>);
   chunks_ = static_cast<int>(blocks_of(slices, grad_slices));
-  strips_ = strips_of<Operand>(rows, columns, chunks_);
+  strips_ = strips_of<Operand>(rows, columns, chunks_, blocks_at_once(of_device));
   partials_ =
       layout.take<Value>(strips_ * DeviceContrastRows<Operand>::padded(rows) * slices * slice_elements<Operand>);
 }

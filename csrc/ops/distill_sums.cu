@@ -62,8 +62,8 @@ __device__ void add_row(Tile& student, Tile& teacher, int r, const PairTile& pla
   for (int c = 0; c < Tile::own_cols; c++) {
     if (!place.owns(student.row(r), student.col(c))) continue;
     const T s = student_logit(student.at(r, c)), t = teacher_logit(teacher.at(r, c));
-    const T weight = teacher_logit.template weight<true>(t, teacher_shift);
-    student_sum += student_logit.template weight<true>(s, student_shift);
+    const T weight = teacher_logit.running_weight(t, teacher_shift);
+    student_sum += student_logit.running_weight(s, student_shift);
     teacher_sum += weight;
     cross += weight * (student_shift - s);
   }
@@ -78,12 +78,10 @@ __global__ void __launch_bounds__(DistillShape<Operand>::threads)
     sum_distill(DistillPairs<Operand> pairs, std::int64_t tiles, double* partials) {
   using Shape = DistillShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
-  using T = typename Operand::Value;
   const std::int64_t strip = blockIdx.y, strips = gridDim.y, rows = pairs.student.rows.count;
   const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
-  const Logit<Operand> student_logit{static_cast<T>(pairs.student.packed_scale())},
-      teacher_logit{static_cast<T>(pairs.teacher.packed_scale())};
+  const Logit<Operand> student_logit = pairs.student.logits(), teacher_logit = pairs.teacher.logits();
   char* const memory = shared_memory<char>();
   Tile student(memory), teacher(memory);
   RowState states[Tile::own_rows];
@@ -133,7 +131,9 @@ __global__ void finish_distill(const double* partials, std::int64_t strips, std:
 
 template <class Operand>
 DistillSums<Operand>::DistillSums(std::int64_t rows, std::int64_t columns, DeviceLayout& layout)
-    : rows_(rows), strips_(strips_of<Operand>(rows, columns, 1)), partials_(layout.take<double>(strips_ * 5 * rows)) {}
+    : rows_(rows),
+      strips_(strips_of<Operand>(rows, columns, 1, blocks_at_once(of_device))),
+      partials_(layout.take<double>(strips_ * 5 * rows)) {}
 
 template <class Operand>
 void DistillSums<Operand>::run(const DistillPairs<Operand>& pairs, const TeacherSums& sums, double* losses,

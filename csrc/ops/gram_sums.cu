@@ -78,7 +78,9 @@ __global__ void __launch_bounds__(add_threads)
 
 template <class Operand>
 GramSums<Operand>::GramSums(std::int64_t rows, std::int64_t busy_blocks, DeviceLayout& layout)
-    : rows_(rows), busy_blocks_(busy_blocks), rounds_{blocks_of(rows, Shape::rows)} {
+    : rows_(rows),
+      busy_blocks_(busy_blocks == of_device ? 4 * multiprocessors() : busy_blocks),
+      rounds_{blocks_of(rows, Shape::rows)} {
   const std::int64_t rounds = rounds_per_launch();
   row_partials_ = layout.take<Value>(rounds * 2 * DeviceRepresentation<Operand>::padded_rows(rows));
   tile_partials_ = layout.take<double>(rounds * rounds_.tables() * 3);

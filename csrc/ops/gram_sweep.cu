@@ -211,6 +211,7 @@ template <class Operand>
 GramSweep<Operand>::GramSweep(std::int64_t rows, const LayerRuns& runs, const LayerBlock& block,
                               std::int64_t stored_bytes, DeviceLayout& layout)
     : rows_(rows), blocks_(blocks_of(rows, Shape::rows)), runs_(runs), block_(block) {
+  if (stored_bytes == of_device) stored_bytes = l2_bytes() / 4 * 3;  // rows pass through L2 beside the tiles
   const std::int64_t fitting = stored_bytes / (stored_values() * static_cast<std::int64_t>(sizeof(Value)));
   while (side_ < blocks_ && (side_ + 1) * (side_ + 1) <= fitting) side_++;
   sums_.slots = side_ * side_;

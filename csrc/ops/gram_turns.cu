@@ -5,6 +5,7 @@
 
 #include "engine/block_sums.cuh"
 #include "engine/column_meeting.cuh"
+#include "engine/column_sums.cuh"
 #include "engine/wgmma_tile.cuh"
 
 namespace gramless::cuda {
@@ -92,21 +93,13 @@ class TurnSums {
     };
     const typename TileValues<Operand>::Side rows[] = {side(first_row, tile_.row(0)), side(first_row, tile_.row(1))};
     float sums[Tile::own_rows] = {0, 0};
-#pragma unroll
-    for (int c = 0; c < Tile::own_cols; c++) {
-      const auto column = side(first_col, tile_.col(c));
-      float sum = 0;
-#pragma unroll
-      for (int r = 0; r < Tile::own_rows; r++) {
-        const float value = values(tile_.at(r, c), rows[r], column);
-        visit(r, c, value);
-        sums[r] += value;
-        sum += value;
-      }
-#pragma unroll
-      for (int bits = 4; bits < warp_lanes; bits *= 2) sum += __shfl_xor_sync(all_lanes, sum, bits);
-      if (lane_ < 4) columns_[number].write(column.at, sum);
-    }
+    const auto evaluate = [&](int r, int c) {
+      const float value = values(tile_.at(r, c), rows[r], side(first_col, tile_.col(c)));
+      visit(r, c, value);
+      sums[r] += value;
+      return value;
+    };
+    for_each_column_sum(tile_, evaluate, [&](int column, float sum) { columns_[number].write(column, sum); });
 #pragma unroll
     for (int r = 0; r < Tile::own_rows; r++) {
       sums[r] += __shfl_xor_sync(all_lanes, sums[r], 1);
@@ -167,7 +160,7 @@ __global__ void __launch_bounds__(turn_threads, 1)
 template <class Operand>
 bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks, Queue& queue) {
   if constexpr (sizeof(typename Operand::Element) == 2) {
-    if (code_version(sum_tiles_in_turns<Operand>) != 90) return false;  // this build has no code for the device
+    if (code_version<sum_tiles_in_turns<Operand>>() != 90) return false;  // this build has no code for the device
     TensorMap x, y;
     queue.note(map_packed(x, task.x.rows, BoxRing<Operand>::rows));
     queue.note(map_packed(y, task.y.rows, BoxRing<Operand>::rows));

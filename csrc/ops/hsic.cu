@@ -4,6 +4,7 @@
 #include "ops/gram_sums.cuh"
 #include "ops/hsic_algebra.cuh"
 #include "ops/matrices.hpp"
+#include "ops/row_limits.cuh"
 #include "ops/visit_operand.cuh"
 
 namespace gramless::cuda {
@@ -83,7 +84,7 @@ class Hsic {
         y_(task.y, layout_),
         median_(task.x.rows, layout_),
         sums_(task.x.rows, task.busy_blocks, layout_) {
-    squared_sigma_ = layout_.take<double>(1);
+    squared_sigma_ = layout_.take<double>(2);
     products_ = layout_.take<double>(3);
     row_sums_ = task.row_sums ? task.row_sums : layout_.take<double>(2 * task.x.rows);
   }
@@ -94,8 +95,8 @@ class Hsic {
     Queue queue(stream);
     x_.pack(queue);
     y_.pack(queue);
-    resolve(x_, task_.kernel_x, task_.bandwidths, queue);
-    resolve(y_, task_.kernel_y, task_.bandwidths ? task_.bandwidths + 1 : nullptr, queue);
+    resolve_layers<Operand>({resolving(x_, task_.kernel_x, 0, queue), resolving(y_, task_.kernel_y, 1, queue)},
+                            task_.x.rows, queue);
     const bool of_root = is_of_root(task_.kernel_x.formula) || is_of_root(task_.kernel_y.formula);
     sums_.run(x_.layer(), y_.layer(), of_root, products_, row_sums_, queue);
     const FinishTask<Operand> finish{{x_.layer(), y_.layer()},
@@ -110,10 +111,11 @@ class Hsic {
   }
 
  private:
-  void resolve(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, double* bandwidth,
-               Queue& queue) const {
-    if (kernel.wants_median()) median_.run(x.layer(), kernel.include_diagonal, squared_sigma_, queue);
-    x.resolve(kernel, squared_sigma_, bandwidth, queue);
+  ResolveTask<Operand> resolving(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, int layer,
+                                 Queue& queue) const {
+    double* const squared_sigma = squared_sigma_ + layer;
+    if (kernel.wants_median()) median_.run(x.layer(), kernel.include_diagonal, squared_sigma, queue);
+    return x.resolving(kernel, squared_sigma, task_.bandwidths ? task_.bandwidths + layer : nullptr);
   }
 
   HsicTask task_;
@@ -128,6 +130,7 @@ const char* problem_with(const HsicTask& task) {
   if (const char* problem = problem_with(task.x, task.operand)) return problem;
   if (const char* problem = problem_with(task.y, task.operand)) return problem;
   if (task.x.rows != task.y.rows) return "hsic: x and y differ in rows";
+  if (const char* problem = too_many_for_rounds(task.x.rows, task.operand)) return problem;
   if (task.x.rows < (task.estimator == HsicEstimator::biased ? 2 : 4)) return "hsic: too few rows for the estimator";
   return nullptr;
 }

@@ -5,6 +5,7 @@
 #include "ops/matrices.hpp"
 #include "ops/matrix_elements.cuh"
 #include "ops/pack_rows.cuh"
+#include "ops/row_limits.cuh"
 #include "ops/visit_operand.cuh"
 
 namespace gramless::cuda {
@@ -165,8 +166,8 @@ class HsicGrad {
     Queue queue(stream);
     x_.pack(queue);
     y_.pack(queue);
-    resolve(x_, task_.forward.kernel_x, 0, queue);
-    resolve(y_, task_.forward.kernel_y, 1, queue);
+    resolve_layers<Operand>({resolving(x_, task_.forward.kernel_x, 0), resolving(y_, task_.forward.kernel_y, 1)},
+                            task_.forward.x.rows, queue);
     const Problem<Operand> problem{{x_.layer(), y_.layer()},
                                    task_.forward.x.rows,
                                    task_.forward.estimator == HsicEstimator::biased,
@@ -186,8 +187,8 @@ class HsicGrad {
   }
 
   // With the bandwidth of the forward pass.
-  void resolve(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, int layer, Queue& queue) const {
-    x.resolve({.formula = kernel.formula}, task_.forward.bandwidths + layer, nullptr, queue);
+  ResolveTask<Operand> resolving(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, int layer) const {
+    return x.resolving({.formula = kernel.formula}, task_.forward.bandwidths + layer, nullptr);
   }
 
   void differentiate(const Problem<Operand>& problem, int a, const Matrix& x, void* grad, Queue& queue) const {
@@ -223,6 +224,7 @@ const char* problem_with(const HsicGradTask& task) {
   if (const char* problem = problem_with(forward.x, forward.operand)) return problem;
   if (const char* problem = problem_with(forward.y, forward.operand)) return problem;
   if (forward.x.rows != forward.y.rows) return "hsic: x and y differ in rows";
+  if (const char* problem = too_many_to_prepare(forward.x.rows)) return problem;
   if (forward.row_sums == nullptr || forward.bandwidths == nullptr) return "hsic: the forward pass saved nothing";
   return nullptr;
 }

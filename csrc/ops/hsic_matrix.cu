@@ -7,6 +7,7 @@
 #include "ops/gram_sweep.cuh"
 #include "ops/hsic_algebra.cuh"
 #include "ops/matrices.hpp"
+#include "ops/row_limits.cuh"
 #include "ops/visit_operand.cuh"
 
 namespace gramless::cuda {
@@ -77,7 +78,7 @@ __global__ void __launch_bounds__(finish_threads) finish_pairs(FinishTask<Operan
 
 // Where results of all passes are.
 struct Results {
-  double *row_sums, *totals, *squared_sigma;
+  double *row_sums, *totals, *squared_sigmas;
 };
 
 template <class Operand>
@@ -93,11 +94,13 @@ class Pass {
 
   void run(const Results& results, Queue& queue) const {
     std::vector<DeviceLayer<Operand>> layers;
+    std::vector<ResolveTask<Operand>> kernels;
     for (std::int64_t local = 0; local < runs_.size(); local++) {
       const DeviceRepresentation<Operand>& layer = layers_[static_cast<std::size_t>(local)];
-      prepare(layer, runs_[local], results.squared_sigma, queue);
+      kernels.push_back(prepare(layer, runs_[local], results.squared_sigmas, queue));
       layers.push_back(layer.layer());
     }
+    resolve_layers(kernels, task_.layers->rows, queue);
     const GramSweep<Operand>& sweep = sweep_.front();
     sweep.run(layers, results.row_sums, queue);
     const bool alone = task_.layers_y == 0;
@@ -124,12 +127,14 @@ class Pass {
     return {runs.count, runs.count, runs.other_count, false};
   }
 
-  void prepare(const DeviceRepresentation<Operand>& layer, std::int64_t number, double* squared_sigma,
-               Queue& queue) const {
+  // All of a layer but its kernel.
+  ResolveTask<Operand> prepare(const DeviceRepresentation<Operand>& layer, std::int64_t number, double* squared_sigmas,
+                               Queue& queue) const {
     const KernelSpec& kernel = number < task_.layers_x ? task_.kernel_x : task_.kernel_y;
     layer.pack(queue);
+    double* const squared_sigma = squared_sigmas + number;
     if (kernel.wants_median()) median_.run(layer.layer(), kernel.include_diagonal, squared_sigma, queue);
-    layer.resolve(kernel, squared_sigma, task_.bandwidths ? task_.bandwidths + number : nullptr, queue);
+    return layer.resolving(kernel, squared_sigma, task_.bandwidths ? task_.bandwidths + number : nullptr);
   }
 
   const HsicMatrixTask& task_;
@@ -189,7 +194,7 @@ class HsicMatrix {
     DeviceLayout layout(scratch);
     results_.row_sums = task.row_sums ? task.row_sums : layout.take<double>(layers * task.layers->rows);
     results_.totals = layout.take<double>(layers);
-    results_.squared_sigma = layout.take<double>(1);
+    results_.squared_sigmas = layout.take<double>(layers);
     common_bytes_ = layout.bytes();
   }
 
@@ -222,6 +227,10 @@ const char* problem_with(const HsicMatrixTask& task) {
     if (const char* problem = problem_with(task.layers[layer], task.operand)) return problem;
     if (task.layers[layer].rows != task.layers->rows) return "hsic_matrix: layers differ in rows";
   }
+  const bool medians = task.kernel_x.wants_median() || (task.layers_y > 0 && task.kernel_y.wants_median());
+  if (const char* problem =
+          medians ? too_many_for_rounds(task.layers->rows, task.operand) : too_many_to_prepare(task.layers->rows))
+    return problem;
   if (task.layers->rows < (task.estimator == HsicEstimator::biased ? 2 : 4))
     return "hsic_matrix: too few rows for the estimator";
   return nullptr;

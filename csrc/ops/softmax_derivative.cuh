@@ -52,8 +52,8 @@ struct SoftmaxGradTask {
 // the tile's first row or column. `Reread`: what no register is left for is read again.
 template <bool Plain, bool Running, bool Reread, class Operand, class Tile, class T, class Replace>
 __device__ __forceinline__ void differentiate(Tile& tile, const PairTile& place, const TileAnchors<T>& rows,
-                                              const TileAnchors<T>& columns, T fixed_shift,
-                                              const Logit<Operand> logit_of, Replace replace) {
+                                              const TileAnchors<T>& columns, const Logit<Operand> logit_of,
+                                              Replace replace) {
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
     if (Reread) forget_loads();
@@ -63,9 +63,8 @@ __device__ __forceinline__ void differentiate(Tile& tile, const PairTile& place,
 #pragma unroll
     for (int r = 0; r < tile.own_rows; r++) {
       const Coefficient<T> of_row(rows.coefficients, tile.row(r));
-      const T dot = tile.at(r, c), logit = logit_of(dot);
-      const T e = logit_of.template weight<Running>(logit, Running ? of_row.shift : fixed_shift);
-      const T e_column = Running ? logit_of.template weight<Running>(logit, of_column.shift) : e;
+      const T dot = tile.at(r, c), e = logit_of.template weight<Running>(dot, of_row.shift);
+      const T e_column = Running ? logit_of.template weight<Running>(dot, of_column.shift) : e;
       if constexpr (Plain) {
         replace(r, c, e * of_row.negative + e_column * of_column.negative);
       } else {

@@ -22,7 +22,7 @@ __device__ void differentiate_strip(const SoftmaxGradTask<Operand>& task, std::i
   char* const memory = shared_memory<char>();
   Tile tile(memory);
   Product product(memory);
-  const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
+  const Logit<Operand> logit_of = pairs.logits();
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   const TileAnchors<T> rows = anchors_from(task.rows, pairs.rows.groups, first_row);
   const int first_slice = static_cast<int>(blockIdx.z) * Product::chunk, left = pairs.rows.rows.slices - first_slice;
@@ -36,7 +36,7 @@ __device__ void differentiate_strip(const SoftmaxGradTask<Operand>& task, std::i
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);
     const auto replace = [&]<bool Plain, bool Running>() {
       constexpr bool reread = !Plain || Running || is_scaled<Operand>;
-      differentiate<Plain, Running, reread>(tile, place, rows, columns, static_cast<T>(pairs.scales->shift), logit_of,
+      differentiate<Plain, Running, reread>(tile, place, rows, columns, logit_of,
                                             [&](int r, int c, T derivative) { tile.at(r, c) = derivative; });
     };
     if (pairs.scales->running)
@@ -68,7 +68,7 @@ SoftmaxGrad<Operand>::SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::
     : rows_(rows),
       slices_(static_cast<int>(blocks_of(width, slice_elements<Operand>))),
       chunks_(static_cast<int>(blocks_of(slices_, grad_slices<Operand>))) {
-  strips_ = strips_of<Operand>(rows, columns, chunks_, busy_blocks);
+  strips_ = strips_of<Operand>(rows, columns, chunks_, blocks_at_once(busy_blocks));
   partials_ =
       layout.take<Value>(strips_ * DeviceContrastRows<Operand>::padded(rows) * slices_ * slice_elements<Operand>);
 }

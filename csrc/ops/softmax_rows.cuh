@@ -87,14 +87,14 @@ __device__ __forceinline__ void add_row(Tile& tile, int r, const PairTile& place
   T negative = 0, positive = 0, positive_logit = 0;
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
-    const T logit = logit_of(tile.at(r, c)), weight = logit_of.template weight<Running>(logit, state.shift);
+    const T dot = tile.at(r, c), weight = logit_of.template weight<Running>(dot, state.shift);
     if (Plain) {
       negative += weight;
       keep(r, c, weight);
     } else if (owned(c)) {
       if (is_positive(c)) {
         positive += weight;
-        positive_logit += logit;
+        positive_logit += logit_of(dot);
         state.count++;
       } else if (is_negative(c)) {
         negative += weight;

@@ -31,7 +31,7 @@ __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
   char* const memory = shared_memory<char>();
   Tile tile(memory);
   const DevicePairs<Operand>& pairs = task.pairs;
-  const Logit<Operand> logit_of{static_cast<T>(pairs.packed_scale())};
+  const Logit<Operand> logit_of = pairs.logits();
   const bool running = pairs.scales->running;
   const int block = static_cast<int>(blockIdx.x);
   const std::int64_t first_row = std::int64_t{block} * Shape::rows;
@@ -66,8 +66,12 @@ __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
   store_states(task, tile, states);
 }
 
+// Blocks on a multiprocessor.
 template <class Operand>
-__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads, is_scaled<Operand> ? 1 : 2)
+constexpr int sums_on_each = is_scaled<Operand> ? 1 : 2;
+
+template <class Operand>
+__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads, sums_on_each<Operand>)
     sum_softmax(SumsTask<Operand> task) {
   sum_strip(task, task.strip_begin(blockIdx.y), task.strip_begin(blockIdx.y + 1));
 }
@@ -125,7 +129,7 @@ SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, bool 
     step_ = static_cast<int>(blocks_of(count_, blocks_of(count_, fitting > 1 ? fitting : 1)));
     columns = std::int64_t{step_} * Shape::rows;  // of one launch
   }
-  strips_ = strips_of<Operand>(rows, columns, 1, busy_blocks);
+  strips_ = strips_of<Operand>(rows, columns, 1, blocks_at_once(busy_blocks, sums_on_each<Operand>));
   partials_ = layout.take<double>(strips_ * 5 * rows);
   column_partials_ = layout.take<Value>(symmetric ? step_ * padded_rows : 0);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/circle.hpp"
+#include "epilogues/logit.cuh"
 #include "ops/device_contrast_rows.cuh"
 #include "ops/pack_rows.cuh"
 
@@ -32,6 +33,9 @@ struct DevicePairs {
     const double inverse = static_cast<double>(inverse_of_power(static_cast<float>(scales->row)));
     return scales->logit * inverse * inverse;
   }
+
+  // Of dot products of packed rows.
+  __device__ Logit<Operand> logits() const { return {packed_scale(), scales->shift}; }
 
   // A limit of dot products of the rows themselves: rounded as one would be.
   template <class T>
@@ -64,17 +68,29 @@ struct DeviceAnchorSums {
   }
 };
 
-// Columns are cut into strips of two tiles or more, so that few rows keep many multiprocessors busy. Numbers of rows
-// decide, not the device.
-constexpr std::int64_t many_blocks = 264;
+// How many blocks run at a time, by default so many on each multiprocessor.
+inline std::int64_t blocks_at_once(std::int64_t busy_blocks, int on_each = 1) {
+  return busy_blocks == of_device ? std::int64_t{on_each} * multiprocessors() : busy_blocks;
+}
+
+// Columns are cut into strips of two tiles or more, so that blocks come in whole waves: the fewest strips that leave
+// less than a tenth of the last wave's places empty on average, else those that leave the least.
 template <class Operand>
-std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks,
-                       std::int64_t wanted_blocks = many_blocks) {
+std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks, std::int64_t at_once) {
   using Shape = SoftmaxShape<Operand>;
   const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
-  const std::int64_t strips = blocks_of(wanted_blocks, blocks);
   const std::int64_t pairs_of_tiles = blocks_of(tiles, 2), most = pairs_of_tiles < 16 ? pairs_of_tiles : 16;
-  return strips < most ? strips : most;
+  std::int64_t best = 1;
+  double best_share = 0;
+  for (std::int64_t strips = 1; strips <= most && best_share < 0.9; strips++) {
+    const std::int64_t places = blocks_of(blocks * strips, at_once) * at_once;
+    const double share = static_cast<double>(blocks * strips) / static_cast<double>(places);
+    if (share > best_share) {
+      best = strips;
+      best_share = share;
+    }
+  }
+  return best;
 }
 
 // Of symmetric pairs, tiles without a positive are computed once, for the sums of their rows and of their columns.

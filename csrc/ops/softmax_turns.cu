@@ -83,7 +83,7 @@ __device__ __forceinline__ void sum_strip_in_turns(const SumsTask<Operand>& task
   ResidentReader<Operand> reader(memory.ring);
   ColumnMeeting columns(memory.columns);
   Tile tile;
-  const Logit<Operand> logit_of{static_cast<float>(pairs.packed_scale())};
+  const Logit<Operand> logit_of = pairs.logits();
   const bool running = pairs.scales->running;
   RowState<float> states[Tile::own_rows];
 #pragma unroll
@@ -166,7 +166,7 @@ __device__ __forceinline__ void grad_of_strip_in_turns(const SoftmaxGradTask<Ope
   for (auto& fragment : weights)
 #pragma unroll
     for (std::uint32_t& word : fragment) word = 0;
-  const Logit<Operand> logit_of{static_cast<float>(pairs.packed_scale())};
+  const Logit<Operand> logit_of = pairs.logits();
   const auto differentiate_block = [&](int other) {
     const BlockPlace<Operand> place(pairs, other);
     const auto rows = anchors_from(task.rows, pairs.rows.groups, place.first_row),
@@ -174,8 +174,7 @@ __device__ __forceinline__ void grad_of_strip_in_turns(const SoftmaxGradTask<Ope
     const auto replace = [&]<bool Plain, bool Running>() {
       float even[Tile::own_rows];
       differentiate<Plain, Running, !Plain || Running>(
-          tile, place.pairs, rows, columns, static_cast<float>(pairs.scales->shift), logit_of,
-          [&](int r, int c, float derivative) {
+          tile, place.pairs, rows, columns, logit_of, [&](int r, int c, float derivative) {
             if (c % 2 == 0)
               even[r] = derivative;
             else
@@ -242,19 +241,18 @@ __global__ void __launch_bounds__(turn_threads, 1)
   }
 }
 
-// Launches `kernel` where this build has it for the device and the pairs are such.
-template <class Operand, class Task>
-bool launch_in_turns(void (*kernel)(TensorMap, Task), std::size_t memory_bytes, const Task& task, std::int64_t strips,
-                     Queue& queue) {
+// Launches `Kernel` where this build has it for the device and the pairs are such.
+template <class Operand, auto Kernel, class Task>
+bool launch_in_turns(std::size_t memory_bytes, const Task& task, std::int64_t strips, Queue& queue) {
   using Ring = ResidentRing<Operand>;
   const DevicePairs<Operand>& pairs = task.pairs;
   const std::int64_t width = pairs.rows.rows.stride();
   if (!pairs.symmetric || pairs.row_limits != nullptr || width <= box_width || width > Ring::width) return false;
-  if (code_version(kernel) != 90) return false;
+  if (code_version<Kernel>() != 90) return false;
   TensorMap map;
   queue.note(map_packed(map, pairs.rows.rows, Ring::rows));
   const Grid blocks{static_cast<unsigned>(blocks_of(pairs.rows.count, Ring::rows)), static_cast<unsigned>(strips)};
-  queue.launch(kernel, blocks, turn_threads, memory_bytes, map, task);
+  queue.launch(Kernel, blocks, turn_threads, memory_bytes, map, task);
   return true;
 }
 
@@ -266,7 +264,7 @@ constexpr bool has_turns = Operand::planes == 1 && sizeof(typename Operand::Elem
 template <class Operand>
 bool sum_softmax_by_turns(const SumsTask<Operand>& task, std::int64_t strips, Queue& queue) {
   if constexpr (has_turns<Operand>)
-    return launch_in_turns<Operand>(sum_softmax_in_turns<Operand>, sizeof(SumsMemory<Operand>), task, strips, queue);
+    return launch_in_turns<Operand, sum_softmax_in_turns<Operand>>(sizeof(SumsMemory<Operand>), task, strips, queue);
   else
     return false;
 }
@@ -274,7 +272,7 @@ bool sum_softmax_by_turns(const SumsTask<Operand>& task, std::int64_t strips, Qu
 template <class Operand>
 bool grad_of_rows_by_turns(const SoftmaxGradTask<Operand>& task, std::int64_t strips, Queue& queue) {
   if constexpr (has_turns<Operand>)
-    return launch_in_turns<Operand>(grad_of_rows_in_turns<Operand>, sizeof(GradMemory<Operand>), task, strips, queue);
+    return launch_in_turns<Operand, grad_of_rows_in_turns<Operand>>(sizeof(GradMemory<Operand>), task, strips, queue);
   else
     return false;
 }

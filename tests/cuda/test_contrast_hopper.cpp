@@ -28,6 +28,7 @@ const std::vector<ContrastCase> for_hopper = {
     {{200, 200}, {}, 97, 0.1},
     {{256, 256}, {}, 70, 0.5},
     {{40, 40}, {}, 100, 0.005},
+    {{40, 40}, {}, 100, 0.015},
     {{330}, {}, 80, 0.2, true, ContrastKind::log_sum_exp},
     {{70, 70}, {}, 100, -0.3, true, ContrastKind::decoupled},
     {{150}, {}, 70, 0.5, true, ContrastKind::softmax, 7},

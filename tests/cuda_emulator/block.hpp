@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -21,11 +22,19 @@ struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// 80 unless the environment says otherwise.
+inline int capability_asked_for() {
+  const char* const asked = std::getenv("GRAMLESS_EMULATED_CAPABILITY");
+  return asked == nullptr ? 80 : std::atoi(asked);
+}
+
 struct Options {
   enum class Order : std::uint8_t { forward, reverse, random } order = Order::forward;  // who runs next
   bool late_copies = true;  // asynchronous copies and products end at the wait, else at once
   std::uint64_t seed = 1;
-  int capability = 80;  // 10 times the device's
+  int capability = capability_asked_for();  // 10 times the device's
+  int multiprocessors = 132;
+  std::int64_t l2_bytes = 50 << 20;
 };
 inline Options options;
 

@@ -38,6 +38,8 @@ const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::s
 
 inline int current_device() { return 0; }
 inline int compute_capability(int) { return emulator::options.capability; }
+inline int multiprocessors() { return emulator::options.multiprocessors; }
+inline std::int64_t l2_bytes() { return emulator::options.l2_bytes; }
 
 inline const char* fill_bytes(void* address, int value, std::size_t bytes, void*) {
   std::memset(address, value, bytes);
@@ -74,6 +76,7 @@ inline float round_to_tf32(float value) {
 }
 inline float exp2_approximately(float x) { return std::exp2(x); }
 inline void forget_loads() {}
+inline float fused_multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 template <class T>
 T multiply_rounded(T a, T b) {
   return a * b;
