@@ -183,6 +183,14 @@ def test_only_what_needs_a_gradient_gets_one():
     with torch.no_grad():
         assert not NTXentLoss(t)(a, b).requires_grad
     assert gramless.nt_xent(torch.eye(3, dtype=torch.int64), torch.eye(3)).dtype == torch.float64
+    a, b, _ = (x.detach() for x in leaves())
+    for held in (
+        lambda queue: gramless.info_nce(a, b, queue),
+        lambda queue: gramless.moco(a, b, queue),
+        lambda queue: gramless.similarity_distillation(a, queue, b, b),
+        lambda queue: gramless.sup_con(a, mask=queue @ queue.T),
+    ):
+        assert not held(b.clone().requires_grad_()).requires_grad
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (5, 1), (1, 1)])

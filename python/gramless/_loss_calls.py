@@ -96,11 +96,8 @@ def labelled(
     """`sup_con`: rows of one label are positive to each other, or those a mask names."""
     check_positives(function, labels, mask, ignore_index, exclude_above, exclude_hardest)
     library, (z,), temperature = _read(function, [("z", z)], temperature)
-    normalize, reduction, names = (
-        bool(normalize),
-        as_reduction(function, reduction),
-        ("z", "temperature", None),
-    )
+    normalize, reduction = bool(normalize), as_reduction(function, reduction)
+    names = "z", "temperature", None
     if mask is not None:
         mask = _mask(function, library, mask, z)
         return Call(library, Masked(function, normalize, reduction), (z, temperature, mask), names)

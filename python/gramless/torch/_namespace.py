@@ -30,6 +30,9 @@ class Torch(Tensors):
         """The value. At a batch of 32 what lies around the kernels costs more than they do, and so plain
         tensors go to the backend without torch's dispatcher.
         """
+        held = [i for i in problem.constants() if isinstance(inputs[i], Tensor) and inputs[i].requires_grad]
+        if held:
+            inputs = [x.detach() if i in held else x for i, x in enumerate(inputs)]
         if is_plain(inputs):
             if is_followed(inputs):
                 found: Tensor = Eager.apply(problem, report, *inputs)

@@ -24,9 +24,9 @@ from ..kernels import Estimator, Kernel
 from ..matrices import layer_values
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
-from ._shards import all_rows, check_layers, merged
 from .batches import BatchReader, length
 from .comparison import ModelComparison, left_out_text
+from .exchange import all_rows, check_layers, merged
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
 from .pooling import Pool, Rows
