@@ -1,28 +1,31 @@
 #!/usr/bin/env bash
-# gpu_rehearsal.sh [PYTHON]: every step of the GPU run, without a GPU: on the CPU, and over the emulated kernels that
+# gpu_rehearsal.sh [PYTHON]: every step of the GPU run without a GPU, on the CPU and over the emulated kernels that
 # .ci/cuda_tests.sh has built; then the reader on what they left. Fails where a step cannot run. PYTHON: of another
-# environment, such as one with the torch of the machine with the GPU, to which its own versions belong.
+# environment, such as one with the torch of the machine with the GPU.
 set -euo pipefail
-python=$(command -v "${1:-python}")
-export PYTHON=$python
-"$python" -c 'import scikit_build_core' 2>/dev/null || "$python" -m pip install --quiet -c constraints.txt scikit-build-core
+PYTHON=$(command -v "${1:-python}")
+export PYTHON
+"$PYTHON" -c 'import scikit_build_core' 2>/dev/null || "$PYTHON" -m pip install --quiet -c constraints.txt scikit-build-core
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
-rehearse() {
-  local name=$1 script
-  mkdir "$results/$name"
-  for script in correctness speed; do
-    OUT=$results/$name "benchmarks/gpu/$script.sh" --rehearse >"$results/$name.log" 2>&1 || { cat "$results/$name.log"; return 1; }
-    tail -n 1 "$results/$name.log"
-  done
-  # A rehearsal on a CPU has nothing to compare kernels with, but every step ran and every file can be read.
-  "$python" -m benchmarks.gpu.read "$results/$name" --out "$results/$name.json" >"$results/$name.md" || { cat "$results/$name.md"; return 1; }
-  [ "$(find "$results/$name" -type f | wc -l)" -le 8 ]
-  [ -z "$(find "$results/$name" -type f -size +16M)" ]
-}
 modules=${GRAMLESS_CUDA_MODULES:-build/cuda_modules}
+modules=$(cd "$modules" && pwd)
 unset GRAMLESS_CUDA_MODULES
+
+script() { # script FOLDER NAME ARGUMENTS...
+  local folder=$1 name=$2
+  shift 2
+  OUT=$folder "benchmarks/gpu/$name.sh" --rehearse "$@" >"$folder.log" 2>&1 || { cat "$folder.log"; return 1; }
+  tail -n 1 "$folder.log"
+}
+rehearse() { # rehearse NAME [--wheel FILE]
+  local folder=$results/$1
+  shift
+  script "$folder" correctness "$@"
+  script "$folder" speed --wheel "$results"/cpu/gramless-*.whl
+  "$PYTHON" -m benchmarks.gpu.read "$folder" --out "$folder.json" >"$folder.md" || { cat "$folder.md"; return 1; }
+  [ "$(find "$folder" -type f | wc -l)" -le 8 ] && [ -z "$(find "$folder" -type f -size +16M)" ]
+}
 rehearse cpu
-GRAMLESS_CUDA_MODULES=$(cd "$modules" && pwd)
-export GRAMLESS_CUDA_MODULES
-rehearse emulated
+export GRAMLESS_CUDA_MODULES=$modules
+rehearse emulated --wheel "$results"/cpu/gramless-*.whl
