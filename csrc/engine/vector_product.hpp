@@ -54,10 +54,11 @@ GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* v
     }
     unfinished.next();
   }
-  for (; k + run <= depth; k += run) {
+  constexpr int step = run / 2;  // GCC spills registers in a longer one
+  for (; k + step <= depth; k += step) {
     ahead.fetch_line();
-#pragma GCC unroll 8
-    for (int s = 0; s < run; s++) sums.add_products(sliver + (k + s) * rows, panel + (k + s) * cols);
+#pragma GCC unroll 4
+    for (int s = 0; s < step; s++) sums.add_products(sliver + (k + s) * rows, panel + (k + s) * cols);
   }
   for (; k < depth; k++) sums.add_products(sliver + k * rows, panel + k * cols);
 #pragma GCC unroll 8
