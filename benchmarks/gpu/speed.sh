@@ -38,7 +38,9 @@ for hopper in 0 1; do
   step memcheck-$hopper 40 "${sanitizer[@]}" ${sanitizer[@]:+--tool memcheck} "${small[@]}"
   step ncu-$hopper 45 "${ncu[@]}" "${once[@]}"
 done
-for tool in racecheck synccheck; do
+tools=(racecheck synccheck)
+if [ ${#sanitizer[@]} = 0 ]; then tools=(); fi # the same program once more
+for tool in "${tools[@]}"; do
   for hopper in 0 1; do
     export GRAMLESS_HOPPER=$hopper
     step $tool-$hopper 35 "${sanitizer[@]}" ${sanitizer[@]:+--tool $tool} "${small[@]}"
