@@ -96,6 +96,10 @@ FORWARD_MODE = {
 }
 
 
+def grad_of_grad(f, x):
+    return torch.func.grad(lambda y: torch.func.grad(f)(y).sum())(x)
+
+
 def dual(f, x):
     with torch.autograd.forward_ad.dual_level():
         f(torch.autograd.forward_ad.make_dual(x, x))
@@ -111,7 +115,7 @@ def test_forward_mode_is_refused(loss):
 
     torch._dynamo.reset()
     compiled = torch.compile(FORWARD_MODE["jvp"], backend="eager")  # it once gave a tangent of 0
-    for mode in (*FORWARD_MODE.values(), dual, torch.no_grad()(dual), compiled):
+    for mode in (*FORWARD_MODE.values(), dual, torch.no_grad()(dual), grad_of_grad, compiled):
         with pytest.raises(
             NotImplementedError, match="has first derivatives only but a second one was asked"
         ):
@@ -119,6 +123,17 @@ def test_forward_mode_is_refused(loss):
     constant, tangent = torch.func.jvp(lambda x: one(a) + x.sum(), (b,), (b,))
     torch.testing.assert_close(constant, one(a) + b.sum())
     torch.testing.assert_close(tangent, b.sum())
+
+
+@every_loss
+@pytest.mark.filterwarnings("ignore")
+def test_a_gradient_of_a_gradient_is_refused_where_it_is_traced(loss):
+    """It once was 0."""
+    a, b, t = inputs_of()
+    torch._dynamo.reset()
+    compiled = torch.compile(grad_of_grad, fullgraph=True, backend="eager")
+    with pytest.raises(Exception, match="has first derivatives only but a second one was asked"):
+        compiled(lambda x: total(loss)(x, b, t), a)
 
 
 @pytest.mark.parametrize("loss", ["nt_xent", "cka"])

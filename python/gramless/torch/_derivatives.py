@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch import pyfunctorch
 from torch.autograd import forward_ad
 
 
@@ -29,6 +30,19 @@ def refuse_forward_mode(function: str, tensors: Sequence[Tensor]) -> None:
         x.is_floating_point() and forward_ad.unpack_dual(x).tangent is not None for x in tensors
     ):
         refuse_tangents(function)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
+def _traced_levels() -> int:
+    """How many calls of torch.func.grad are inside each other where torch.compile traces."""
+    stack: list[Any] = getattr(pyfunctorch, "retrieve_all_functorch_interpreters", list)()  # private to torch
+    return sum(level.key() == torch._C._functorch.TransformType.Grad for level in stack)
+
+
+def refuse_nested_gradients(function: str) -> None:
+    """Raises NotImplementedError where a gradient of a gradient is traced, which would be 0."""
+    if torch.compiler.is_compiling() and _traced_levels() > 1:
+        refuse_second_derivative(function)
 
 
 def refuse_tangents(function: str) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .._arrays.namespaces import register
 from .._backends import backend_of
 from ._autograd import Evaluate, EvaluateInForwardMode, forward, gradients, operands
-from ._derivatives import in_forward_mode, refuse_forward_mode
+from ._derivatives import in_forward_mode, refuse_forward_mode, refuse_nested_gradients
 from ._ranks import Ranks
 from ._tensors import Tensors, as_tensor, is_followed, is_plain, like, resolved
 
@@ -42,6 +42,7 @@ class Torch(Tensors):
             return self.result(value, problem.dtype(self, inputs))
         tensors, text = operands(problem, inputs)
         refuse_forward_mode(problem.function, tensors)
+        refuse_nested_gradients(problem.function)
         compiling = torch.compiler.is_compiling()
         if compiling:
             # The tracer takes an input of torch.func.grad for a constant, but not what is made of one.
