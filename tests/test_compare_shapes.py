@@ -106,3 +106,28 @@ def test_position_ids_that_come_first_in_a_batch_are_no_examples():
     assert found.matrix == pytest.approx(gramless.cka_matrix(rows), abs=1e-6)
     single = {name: value[:1] for name, value in batch.items()}
     assert quiet(net, None, [single, batch], layers=["words", "mix"]).settings["examples"] == 21
+
+
+class Behind(nn.Module):
+    """A recurrent layer behind an operation that no rule follows."""
+
+    def __init__(self, batch_first):
+        super().__init__()
+        self.first, self.head = nn.LSTM(8, 12, batch_first=batch_first), nn.Linear(12, 5)
+
+    def forward(self, x):
+        x = x if self.first.batch_first else x.transpose(0, 1)
+        return self.head(self.first(torch.masked_select(x, x == x).view(x.shape))[0])
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_what_follows_a_recurrent_layer_has_its_examples(batch_first):
+    """As many tokens as examples: nothing but batch_first of the layer before tells."""
+    torch.manual_seed(0)
+    net, x = Behind(batch_first).eval(), random(20, 20, 8)
+    with torch.no_grad():
+        given = x if batch_first else x.transpose(0, 1)
+        outputs = [net.first(given)[0], net(x)]
+    rows = [t.mean(1 if batch_first else 0).numpy() for t in outputs]
+    found = quiet(net, None, [x], layers=["first", "head"])
+    assert found.matrix == pytest.approx(gramless.cka_matrix(rows), abs=1e-6)
