@@ -239,3 +239,19 @@ def test_gradients_come_in_the_order_of_the_signature_and_by_name():
     _, (once, again, _) = value_and_grad(gramless.row_log_sum_exp)(a, a, cotangent=weights)
     np.testing.assert_array_equal(values, gramless.row_log_sum_exp(a))
     np.testing.assert_array_equal(by_x, once + again)
+
+
+def test_a_cotangent_is_of_any_library_and_is_checked():
+    torch = pytest.importorskip("torch")
+    x, y = pair()
+    function, weights = value_and_grad(gramless.cka_matrix, "xs"), np.array([[0.5, -1.0], [2.0, 0.25]])
+    expected = function([x, y], cotangent=weights)[1]
+    followed = torch.from_numpy(weights).requires_grad_()
+    for given in (weights.tolist(), weights.astype(np.float16), followed, followed.detach().bfloat16()):
+        for ours, theirs in zip(function([x, y], cotangent=given)[1], expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    masked = np.ma.masked_array(weights, [[True, False], [False, False]])
+    with pytest.raises(TypeError, match="cka_matrix: the cotangent is a masked array"):
+        function([x, y], cotangent=masked)
+    with pytest.raises(TypeError, match="value_and_grad: wrt must be a name, several names or None but is 3"):
+        value_and_grad(gramless.cka, 3)

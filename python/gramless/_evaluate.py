@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, ParamSpec, cast
+
+import numpy as np
 
 from ._arrays import DTYPES
 from ._arrays.namespaces import Library
@@ -106,12 +108,15 @@ def value_and_grad(
             f"value_and_grad: {name} is not one of gramless's differentiable functions; "
             "for what is composed of them use torch"
         )
+    if not isinstance(wrt, (str, Iterable, type(None))):
+        raise TypeError(f"value_and_grad: wrt must be a name, several names or None but is {wrt!r}")
     chosen = None if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    order = tuple(inspect.signature(describe).parameters)
 
     @functools.wraps(describe)
     def both(*arguments: Any, cotangent: Any = None, **options: Any) -> tuple[Any, Any]:
         call = cast(Call, describe(*arguments, **options))
-        possible = _differentiable(describe, call.names)
+        possible = [name for name in order if name in call.names]
         names = possible if chosen is None else chosen
         for name in names:
             if name not in possible:
@@ -123,12 +128,6 @@ def value_and_grad(
         return value, found[0] if isinstance(wrt, str) else tuple(found)
 
     return both
-
-
-@functools.lru_cache
-def _differentiable(describe: Callable[..., Any], names: tuple[str | None, ...]) -> list[str]:
-    """The arguments that have a gradient, in the order of the signature."""
-    return [name for name in inspect.signature(describe).parameters if name in names]
 
 
 def gradients(call: Call, names: Sequence[str], cotangent: Any = None) -> tuple[Any, list[Any]]:
@@ -156,22 +155,26 @@ def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tu
     shape = tuple(getattr(value, "shape", ()))
     if cotangent is None and shape:
         raise ValueError(f"{problem.function}: a value of shape {shape} needs a cotangent of that shape")
-    if cotangent is None:
-        grad = 1.0
-    else:
-        given = cotangent if hasattr(cotangent, "shape") else library.host(cotangent)
-        if (getattr(given.dtype, "name", None) or str(given.dtype).removeprefix("torch.")) not in DTYPES:
-            raise TypeError(
-                f"{problem.function}: the cotangent must hold real numbers but has dtype {given.dtype}"
-            )
-        if tuple(given.shape) != shape:
-            raise ValueError(
-                f"{problem.function}: the value has shape {shape} "
-                f"but the cotangent has shape {tuple(given.shape)}"
-            )
+    grad = 1.0
+    if cotangent is not None:
+        _check_cotangent(problem.function, library, cotangent, shape)
         grad = library.cotangent(backend, cotangent, shape)
     grads = problem.backward(backend, inputs, saved, kept, grad, wanted)
     return library.result(value, dtype), [
         library.gradient(grad, x, dtype) if want else None
         for grad, x, want in zip(grads, inputs, wanted, strict=True)
     ]
+
+
+def _check_cotangent(function: str, library: Library, cotangent: Any, shape: tuple[int, ...]) -> None:
+    given = cotangent if hasattr(cotangent, "shape") else library.host(cotangent)
+    if isinstance(given, np.ma.MaskedArray):
+        raise TypeError(
+            f"{function}: the cotangent is a masked array, whose mask would be ignored; fill first"
+        )
+    if (getattr(given.dtype, "name", None) or str(given.dtype).removeprefix("torch.")) not in DTYPES:
+        raise TypeError(f"{function}: the cotangent must hold real numbers but has dtype {given.dtype}")
+    if tuple(given.shape) != shape:
+        raise ValueError(
+            f"{function}: the value has shape {shape} but the cotangent has shape {tuple(given.shape)}"
+        )

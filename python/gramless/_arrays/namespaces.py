@@ -91,7 +91,8 @@ class Numpy:
 
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
         """What a user gives as the derivative by a value of this shape, as the backend reads it."""
-        return np.ascontiguousarray(grad, np.float64) if shape else float(grad)
+        given = _arrays.to_host(grad.double() if _arrays.is_tensor(grad) else grad)
+        return np.ascontiguousarray(given, np.float64) if shape else float(given)
 
     def temperature(self, function: str, value: Any) -> Any:
         """A temperature as an input of a problem."""
@@ -169,7 +170,7 @@ class Cupy(Numpy):
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
         if self.framework.owns(grad):
             return self.framework.cast(grad, "float64")
-        given = np.array(grad, np.float64)  # no writable view of what a user owns
+        given = np.array(super().cotangent(backend, grad, (1,)))  # no writable view of what a user owns
         uploaded = self.framework.upload(np.atleast_1d(given), backend.device)
         return uploaded if shape else uploaded[0]
 

@@ -16,7 +16,7 @@ from .._backends import backend_of
 from ._autograd import Evaluate, EvaluateInForwardMode, forward, gradients, operands
 from ._derivatives import in_forward_mode, refuse_forward_mode, refuse_nested_gradients
 from ._ranks import Ranks
-from ._tensors import Tensors, as_tensor, is_followed, is_plain, like, resolved
+from ._tensors import Tensors, as_tensor, is_plain, like, needs_autograd, resolved
 
 Report = Callable[[int, int], object] | None
 
@@ -34,7 +34,7 @@ class Torch(Tensors):
         if held:
             inputs = [x.detach() if i in held else x for i, x in enumerate(inputs)]
         if is_plain(inputs):
-            if is_followed(inputs):
+            if needs_autograd(inputs):
                 found: Tensor = Eager.apply(problem, report, *inputs)
                 return found
             backend = backend_of(self, inputs[0], problem.function)

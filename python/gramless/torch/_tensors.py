@@ -146,7 +146,7 @@ class Tensors:
         return self.host(x.view(torch.int16) if x.dtype is torch.bfloat16 else x)
 
     def wide(self, x: Any) -> np.ndarray[Any, Any]:
-        return np.asarray(x.detach().double().numpy() if isinstance(x, Tensor) else x, np.float64)
+        return np.asarray(x.detach().double().cpu().numpy() if isinstance(x, Tensor) else x, np.float64)
 
     def empty(self, shape: Sequence[int], dtype: str) -> Tensor:
         return torch.empty(shape, dtype=DTYPES[dtype])
@@ -169,8 +169,7 @@ class Tensors:
             return given.to(self.framework._on(backend.device), torch.float64)
         if not shape:
             return float(grad)
-        values = grad.detach().double().numpy() if isinstance(grad, Tensor) else grad
-        return np.ascontiguousarray(values, np.float64)
+        return np.ascontiguousarray(self.wide(grad))
 
     def temperature(self, function: str, value: Any) -> Any:
         """A number, or the tensor of one."""
@@ -215,7 +214,7 @@ class Tensors:
     def why_not_in_parts(self, layers: Sequence[Tensor]) -> str | None:
         if any(self.on_device(x) for x in layers):
             return "are for layers in the CPU's memory; copy them there"
-        if not is_plain(layers) or is_followed(layers):
+        if not is_plain(layers) or needs_autograd(layers):
             return "are for layers without gradients; detach() the tensors first"
         return None
 
@@ -235,7 +234,7 @@ def is_plain(inputs: Sequence[Any]) -> bool:
     return all(type(x) in _PLAIN or not isinstance(x, Tensor) for x in inputs)
 
 
-def is_followed(inputs: Sequence[Any]) -> bool:
+def needs_autograd(inputs: Sequence[Any]) -> bool:
     """Whether autograd is to follow what is computed from these."""
     if not torch.is_grad_enabled():
         return False
