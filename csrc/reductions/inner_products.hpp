@@ -63,7 +63,9 @@ struct Segment {
 // products[a][b] += <first[a], second[b]>, for a block of them.
 template <int Rows, int Cols, class T>
 void add_block(const LayerPairs<T>& pairs, const T* first, const T* second, double* products, Segment<T>& segment) {
-  constexpr int unroll = Rows * Cols >= 8 ? 1 : Rows * Cols >= 4 ? 2 : 4;  // enough sums to hide the FMA's latency
+  // Enough sums to hide the FMA's latency. Of one row always as many, so that a product with permuted columns does not
+  // depend on how many are summed at once.
+  constexpr int unroll = Rows == 1 ? 4 : Rows * Cols >= 8 ? 1 : Rows * Cols >= 4 ? 2 : 4;
   Vector<T> sums[unroll][Rows][Cols] = {};
   const auto each_sum = [&](auto use) GRAMLESS_INLINE_LAMBDA {
 #pragma GCC unroll 4
