@@ -50,6 +50,7 @@ const std::vector<ContrastCase> of_many_blocks = {
     {{512}, {}, 5, 0.2, true, ContrastKind::log_sum_exp},
     {{325, 325}, {}, 5, 0.2, true, ContrastKind::decoupled},
     {{384}, {}, 5, 0.005, true, ContrastKind::log_sum_exp},
+    {{128, 128}, {}, 5, 0.015},  // a shift of all anchors that is not 0
 };
 
 TEST(contrastive_losses_have_tiles_for_two_blocks_of_rows) {
