@@ -255,3 +255,45 @@ def test_a_cotangent_is_of_any_library_and_is_checked():
         function([x, y], cotangent=masked)
     with pytest.raises(TypeError, match="value_and_grad: wrt must be a name, several names or None but is 3"):
         value_and_grad(gramless.cka, 3)
+
+
+@pytest.mark.parametrize("of_torch", [False, True])
+def test_a_cotangent_of_any_library_is_read_as_arrays_are(of_torch):
+    torch = pytest.importorskip("torch")
+    x, cotangent = pair()[0], np.linspace(-1.0, 2.0, 12)
+    found = value_and_grad(gramless.row_log_sum_exp, "x")
+    expected = found(x, cotangent=cotangent)[1]
+    given = torch.from_numpy(x) if of_torch else x
+    tensor = torch.from_numpy(cotangent)
+    negated = torch.complex(tensor, -tensor).conj().imag  # the same numbers, behind a bit of torch's
+    for same in (
+        tensor,
+        tensor.clone().requires_grad_(),
+        negated,
+        cotangent.tolist(),
+        cotangent.astype(">f8"),
+    ):
+        assert np.array_equal(np.asarray(found(given, cotangent=same)[1]), expected)
+    narrow = tensor.bfloat16()
+    rounded = found(given, cotangent=narrow)[1]
+    assert np.array_equal(np.asarray(rounded), found(x, cotangent=narrow.double().numpy())[1])
+
+
+@pytest.mark.parametrize("of_torch", [False, True])
+def test_a_cotangent_that_cannot_be_read_is_refused_in_one_sentence(of_torch):
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(pair()[0]) if of_torch else pair()[0]
+    found = value_and_grad(gramless.row_log_sum_exp)
+    refused = {
+        "the cotangent is a masked array": np.ma.masked_array(np.ones(12), [True] + [False] * 11),
+        "the cotangent is on meta": torch.ones(12, device="meta"),
+        "the cotangent must be a dense tensor": torch.ones(12).to_sparse(),
+        "the cotangent must be a number or an array but is list": [[1.0], [1.0, 2.0]],
+        "the cotangent must hold real numbers but has dtype <U1": "a",
+    }
+    for sentence, cotangent in refused.items():
+        with pytest.raises(TypeError, match=f"^row_log_sum_exp: {sentence}"):
+            found(x, cotangent=cotangent)
+    for cotangent in (np.ma.masked, torch.tensor(1.0, device="meta")):
+        with pytest.raises(TypeError, match=r"^nt_xent: the cotangent is"):
+            value_and_grad(gramless.nt_xent)(x, x, cotangent=cotangent)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, ParamSpec, cast
 import numpy as np
 
 from ._arrays import DTYPES
-from ._arrays.namespaces import Library
+from ._arrays.namespaces import Library, library_of
 from ._backends import backend_of
 from ._progress import Report
 
@@ -85,7 +85,7 @@ def value_and_grad(
     Raises
     ------
     TypeError
-        Where `function` is not one of them.
+        Where `function` is not one of them, `wrt` holds no names, or a cotangent is no array of real numbers.
     ValueError
         Where `wrt` names an argument that has no gradient, or a cotangent is needed or has another shape.
 
@@ -152,13 +152,7 @@ def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tu
     inputs = library.detached(problem.function, call.names, inputs)
     backend, dtype = backend_of(library, inputs[0], problem.function), problem.dtype(library, inputs)
     value, saved, kept = problem.forward(backend, inputs, "tiles", report)
-    shape = tuple(getattr(value, "shape", ()))
-    if cotangent is None and shape:
-        raise ValueError(f"{problem.function}: a value of shape {shape} needs a cotangent of that shape")
-    grad = 1.0
-    if cotangent is not None:
-        _check_cotangent(problem.function, library, cotangent, shape)
-        grad = library.cotangent(backend, cotangent, shape)
+    grad = _cotangent(library, backend, problem.function, cotangent, tuple(getattr(value, "shape", ())))
     grads = problem.backward(backend, inputs, saved, kept, grad, wanted)
     return library.result(value, dtype), [
         library.gradient(grad, x, dtype) if want else None
@@ -166,15 +160,34 @@ def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tu
     ]
 
 
-def _check_cotangent(function: str, library: Library, cotangent: Any, shape: tuple[int, ...]) -> None:
-    given = cotangent if hasattr(cotangent, "shape") else library.host(cotangent)
-    if isinstance(given, np.ma.MaskedArray):
-        raise TypeError(
-            f"{function}: the cotangent is a masked array, whose mask would be ignored; fill first"
-        )
-    if (getattr(given.dtype, "name", None) or str(given.dtype).removeprefix("torch.")) not in DTYPES:
-        raise TypeError(f"{function}: the cotangent must hold real numbers but has dtype {given.dtype}")
-    if tuple(given.shape) != shape:
+def _cotangent(library: Library, backend: Any, function: str, cotangent: Any, shape: tuple[int, ...]) -> Any:
+    """The derivative by a value of this shape, checked and as the backend reads it."""
+    if cotangent is None:
+        if shape:
+            raise ValueError(f"{function}: a value of shape {shape} needs a cotangent of that shape")
+        return 1.0
+    if not hasattr(cotangent, "shape"):
+        cotangent = _as_array(function, cotangent)
+    own = library_of(function, [("the cotangent", cotangent)])
+    cotangent = own.read(function, "the cotangent", cotangent)
+    dtype = getattr(cotangent.dtype, "name", None) or str(cotangent.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise TypeError(f"{function}: the cotangent must hold real numbers but has dtype {cotangent.dtype}")
+    if tuple(cotangent.shape) != shape:
         raise ValueError(
-            f"{function}: the value has shape {shape} but the cotangent has shape {tuple(given.shape)}"
+            f"{function}: the value has shape {shape} but the cotangent has shape {tuple(cotangent.shape)}"
         )
+    if backend.here and own.on_device(cotangent):
+        raise TypeError(f"{function}: the cotangent is on a GPU but the value is not; copy one of them")
+    (cotangent,) = own.detached(function, ["the cotangent"], [cotangent])
+    return (own if backend.here else library).cotangent(backend, cotangent, shape)
+
+
+def _as_array(function: str, cotangent: Any) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(cotangent)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{function}: the cotangent must be a number or an array but is "
+            f"{type(cotangent).__name__} ({error})"
+        ) from None
