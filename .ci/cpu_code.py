@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Looks at the machine code of the CPU's loops, and counts the instructions of small calls.
+
+cpu_code.py BUILD: a folder in which .ci/cpp_tests.sh built. Loops that multiply and add, of every
+instruction set, may touch the stack no more often than their budget says: a register that is spilled
+there costs a load in each turn. Small calls run under valgrind, where it is installed, and may take no
+more instructions than theirs. Both depend on the compiler: budgets hold for the one below, and what
+exceeds them elsewhere is printed, but is no error.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPILER = "GCC: (Debian 12.2.0-14+deb12u1) 12.2.0"
+LEAST_PRODUCTS = 8  # of a loop that is hot
+
+
+@dataclass(frozen=True)
+class Loop:
+    """An innermost loop of a function."""
+
+    isa: str
+    source: str
+    function: str
+    products: int  # multiplications that are added
+    stack: int  # accesses of the stack
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Accesses of the stack in the worst loop of a source, and in all of its loops."""
+
+    isa: str
+    source: str
+    worst: int
+    total: int
+
+
+BUDGETS = [
+    Budget("avx2", "count_distances", 6, 23),
+    Budget("avx512", "count_distances", 23, 104),
+    Budget("baseline", "count_distances", 31, 123),
+    Budget("avx2", "covariance_sums", 11, 14),
+    Budget("avx512", "covariance_sums", 27, 42),
+    Budget("baseline", "covariance_sums", 8, 8),
+    Budget("avx2", "distill_grad", 15, 48),
+    Budget("avx512", "distill_grad", 23, 118),
+    Budget("baseline", "distill_grad", 24, 90),
+    Budget("avx2", "distill_sums", 45, 167),
+    Budget("avx512", "distill_sums", 23, 122),
+    Budget("baseline", "distill_sums", 47, 193),
+    Budget("avx2", "gram_sums", 27, 305),
+    Budget("avx512", "gram_sums", 61, 921),
+    Budget("baseline", "gram_sums", 31, 459),
+    Budget("avx2", "hardest_limits", 6, 25),
+    Budget("avx512", "hardest_limits", 23, 94),
+    Budget("baseline", "hardest_limits", 23, 44),
+    Budget("avx2", "kernel_grad", 39, 421),
+    Budget("avx512", "kernel_grad", 52, 249),
+    Budget("baseline", "kernel_grad", 45, 355),
+    Budget("avx2", "row_statistics", 127, 1874),
+    Budget("avx512", "row_statistics", 142, 1713),
+    Budget("baseline", "row_statistics", 98, 287),
+    Budget("avx2", "softmax_grad", 35, 365),
+    Budget("avx512", "softmax_grad", 23, 147),
+    Budget("baseline", "softmax_grad", 34, 354),
+    Budget("avx2", "softmax_sums", 50, 422),
+    Budget("avx512", "softmax_sums", 23, 167),
+    Budget("baseline", "softmax_sums", 56, 438),
+]
+SMALL_CALLS = {  # instructions; of AVX2, for valgrind knows no AVX-512
+    "nt_xent_64": 601_000,
+    "nt_xent_512": 14_929_000,
+    "cka_rbf_64": 572_000,
+    "cka_median_64": 774_000,
+    "cka_median_512": 10_377_000,
+    "cka_linear_64": 116_000,
+    "matrix_rbf_64": 2_100_000,
+}
+MARGIN = 1.1  # the C library chooses its code by the CPU
+
+
+def instructions_of(target: Path) -> Iterator[tuple[str, list[tuple[int, str]]]]:
+    """(function, its instructions with their addresses) of an object file."""
+    command = ["objdump", "--disassemble", "--no-show-raw-insn", "--wide", str(target)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    name, found = "", list[tuple[int, str]]()
+    for line in listing.splitlines():
+        if header := re.match(r"[0-9a-f]+ <(\S+)>:$", line):
+            if found:
+                yield name, found
+            name, found = header[1], []
+        elif instruction := re.match(r"\s+([0-9a-f]+):\t(.+)$", line):
+            found.append((int(instruction[1], 16), instruction[2]))
+    if found:
+        yield name, found
+
+
+def innermost_loops(instructions: list[tuple[int, str]]) -> list[list[str]]:
+    """What lies between a jump backwards and its target, with no such jump inside."""
+    spans = []
+    for address, text in instructions:
+        jump = re.match(r"j\w+\s+([0-9a-f]+) ", text)
+        if jump and instructions[0][0] <= int(jump[1], 16) <= address:
+            spans.append((int(jump[1], 16), address))
+    inner = [
+        span
+        for span in spans
+        if not any(span != other and span[0] <= other[0] and other[1] <= span[1] for other in spans)
+    ]
+    return [[text for address, text in instructions if first <= address <= last] for first, last in inner]
+
+
+def is_product(text: str) -> bool:
+    return re.match(r"v?(fn?m(add|sub)\d+|mul)p[sd]\s", text) is not None
+
+
+def hot_loops(isa: str, target: Path) -> list[Loop]:
+    found = []
+    for function, instructions in instructions_of(target):
+        framed = any(text.split() == ["mov", "%rsp,%rbp"] for _, text in instructions[:20])
+        stack = re.compile(r"\(%r[sb]p" if framed else r"\(%rsp")
+        for loop in innermost_loops(instructions):
+            products = sum(map(is_product, loop))
+            if products >= LEAST_PRODUCTS:
+                accesses = sum(stack.search(text) is not None for text in loop)
+                found.append(Loop(isa, target.name.split(".")[0], function, products, accesses))
+    return found
+
+
+def all_loops(build: Path) -> list[Loop]:
+    found = []
+    for isa in ("baseline", "avx2", "avx512"):
+        targets = sorted(build.glob(f"gramless_{isa}.dir/**/*.o")) + sorted(
+            build.glob(f"CMakeFiles/gramless_{isa}.dir/**/*.o")
+        )
+        for target in targets:
+            found += hot_loops(isa, target)
+    return found
+
+
+def excess_of_loops(loops: list[Loop]) -> list[str]:
+    """What exceeds the budgets; a file without loops, or without a budget, is one too."""
+    by_file = defaultdict[tuple[str, str], list[Loop]](list)
+    for loop in loops:
+        by_file[loop.isa, loop.source].append(loop)
+    wrong = []
+    for isa, source in sorted(by_file.keys() | {(b.isa, b.source) for b in BUDGETS}):
+        of_file = by_file[isa, source]
+        budget = next((b for b in BUDGETS if (b.isa, b.source) == (isa, source)), None)
+        worst = max((loop.stack for loop in of_file), default=-1)
+        total = sum(loop.stack for loop in of_file)
+        if budget is None or not of_file or worst > budget.worst or total > budget.total:
+            wrong.append(
+                f"{isa} {source}: {len(of_file)} loops, {worst} in the worst, {total} in all; {budget}"
+            )
+    return wrong
+
+
+def instructions_of_call(program: Path, name: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["valgrind", "-q", "--tool=callgrind", "--toggle-collect=counted_call"]
+        command += [f"--callgrind-out-file={folder}/out", str(program), name]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        found = re.search(r"^(?:totals|summary): (\d+)", Path(folder, "out").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def excess_of_calls(program: Path) -> list[str]:
+    wrong = []
+    for name, budget in SMALL_CALLS.items():
+        count = instructions_of_call(program, name)
+        print(f"{name}: {count:,} instructions of {budget:,}")
+        if count > MARGIN * budget:
+            wrong.append(f"{name}: {count:,} instructions, {budget:,} budgeted")
+    return wrong
+
+
+def compiled_by(build: Path) -> str:
+    target = next(build.glob("**/gramless_avx2.dir/**/*.o"))
+    command = ["readelf", "--string-dump=.comment", str(target)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def main() -> int:
+    build, started = Path(sys.argv[1]), time.monotonic()
+    loops = all_loops(build)
+    wrong = excess_of_loops(loops)
+    print(f"{len(loops)} hot loops of {len({(loop.isa, loop.source) for loop in loops})} files")
+    if shutil.which("valgrind"):
+        wrong += excess_of_calls(build / "tests" / "cpp" / "small_calls")
+    else:
+        print("small calls are not counted: valgrind is not installed on this machine")
+    print("\n".join(wrong or ["all within their budgets"]))
+    print(f"read and counted in {time.monotonic() - started:.0f} s")
+    if COMPILER in compiled_by(build):
+        return 1 if wrong or not loops else 0
+    print(f"budgets are for {COMPILER}: nothing is refused")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
