@@ -16,7 +16,7 @@ import torch
 from gramless.torch import CLIPLoss, DCLLoss, NTXentLoss, SupConLoss
 from torch import distributed, multiprocessing
 
-SOON = 10  # seconds; the backend waits for 30 minutes
+SOON = 30  # seconds; the backend waits for 30 minutes
 
 class Stop(Exception):
     pass
@@ -138,7 +138,7 @@ def work(rank, folder):
             NTXentLoss(gather_distributed=True)(torch.ones(3), torch.ones(3))
         except ValueError as error:
             assert "2 dimensions" in str(error)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60  # the backend waits for 30 minutes
         open(f"{folder}/done", "w").close()
     else:
         import os
