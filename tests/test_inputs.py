@@ -165,6 +165,15 @@ def test_a_bad_array_is_refused_in_one_sentence(function, bad):
         getattr(gramless, function)(y, square())
 
 
+@pytest.mark.parametrize("function", PAIR_FUNCTIONS)
+@pytest.mark.parametrize("bad", BAD_PAIRS)
+def test_a_bad_array_beside_a_tensor_is_refused_in_the_same_sentence(function, bad):
+    torch = pytest.importorskip("torch")
+    y, error, sentence = BAD_PAIRS[bad]
+    with pytest.raises(error, match=rf"^{function}: {re.escape(sentence)}[^\n]*$"):
+        getattr(gramless, function)(torch.from_numpy(square()), y)
+
+
 @pytest.mark.parametrize("function", MATRIX_FUNCTIONS)
 @pytest.mark.parametrize("bad", [name for name in BAD_PAIRS if name != "rows"])
 def test_a_bad_layer_is_named(function, bad):

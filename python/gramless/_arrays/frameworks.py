@@ -1,4 +1,4 @@
-"""Whose memory a device array is: cupy's, torch's, or that of somebody they can read.
+"""Whose memory a device array is: cupy's, torch's, or that of a library they can read.
 
 A framework allocates, names the stream and does the few sums around a launch. What it returns lives on the
 device; nothing here waits for it. `NumpyLike` and `gramless.torch._framework.TorchFramework` have:

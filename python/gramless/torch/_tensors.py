@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import _arrays
+from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
 from .._arrays.frameworks import framework_of
 from .._arrays.namespaces import NUMPY, computed_in
@@ -103,13 +104,18 @@ class Tensors:
                     f"{function}: {name} and another array are of two libraries; convert one of them"
                 )
             return array
+        reason: object = "numbers that are not real"
         try:
-            return torch.from_numpy(np.array(x))
+            found = torch.from_numpy(np.array(x))
+            if found.dtype in NAMES:
+                return found
         except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(
-                f"{function}: {name} must be a tensor or an array of real numbers "
-                f"but is {type(x).__name__} ({error})"
-            ) from None
+            reason = error
+        checks.matrix(function, name, NUMPY, x)  # says what it says of arrays that stand beside no tensor
+        raise TypeError(
+            f"{function}: {name} must be a tensor or an array of real numbers "
+            f"but is {type(x).__name__} ({reason})"
+        )
 
     def check_memory(self, function: str, x: Tensor) -> None:
         """For an operator, which real tensors reach, and which has no names for them."""
