@@ -65,7 +65,7 @@ LAYERS = [
     ["_arrays"],
     ["_backends"],
     ["_problems"],
-    ["_evaluate", "_sweep", "_checkpoint"],
+    ["_evaluate", "_sweep", "_checkpoint", "_scaled_sums"],
     ["_loss_calls"],
     ["*", "reference", "_runtime"],
     ["torch", "analysis"],

@@ -152,6 +152,8 @@ def work(rank, size, file):
     gramless.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
     check(rank, size, None)
+    check(rank, size, None, 1e-150)
+    check(rank, size, None, 1e120)
     without(rank)
     pair = distributed.new_group([0, 1])
     if rank < 2:
@@ -172,13 +174,14 @@ def refused(metric, sides, sentence):
         assert "CKAMetric.sync: every process must" in str(error)
         assert sentence in str(error), error
 
-def check(rank, size, group):
+def check(rank, size, group, unit=1.0):
     metric = CKAMetric(weighting="pairs", process_group=group)
     alone = gramless.MinibatchCKA(weighting="pairs")
     for i in range(5):
-        alone.update(batch(i))
+        layers = [unit * x for x in batch(i)]
+        alone.update(layers)
         if i % size == rank:
-            metric.update(batch(i))
+            metric.update(layers)
     found = [None] * size
     distributed.all_gather_object(found, metric.compute(), group)
     assert all(torch.equal(found[0], other) for other in found)

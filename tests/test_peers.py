@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import gramless
@@ -135,3 +136,24 @@ def test_rows_of_a_sweep_keep_the_order_of_the_layers():
     row = gramless.cka_matrix([base], layers)[0]
     assert list(row) == sorted(row, reverse=True)
     assert list(gramless.cka_matrix(layers[::-1], [base])[:, 0]) == pytest.approx(sorted(row), rel=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "laplace"])
+def test_chance_is_known_exactly(kernel):
+    """Which cells of a heatmap are chance: over all orders of rows mean 0 and variance 2 / (n (n - 3))."""
+    n = 6
+    x, y = np.random.default_rng(2).standard_normal((2, n, 3))
+    values = [gramless.cka(x, y[list(order)], kernel=kernel) for order in itertools.permutations(range(n))]
+    assert np.mean(values) == pytest.approx(0, abs=1e-12)
+    assert np.mean(np.square(values)) == pytest.approx(2 / (n * (n - 3)), rel=1e-10)
+
+
+def test_sink_tokens_of_many_sequences_leave_the_digits_of_the_others():
+    """One dimension of some tokens is thousands of times the rest: float32 dot products are off by 0.05."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((256, 64)).astype(np.float32)
+    y = (x + generator.standard_normal(x.shape)).astype(np.float32)
+    x[::32, 5] = 10_000
+    for kernel in ("linear", "rbf", "laplace"):
+        expected = reference.cka(x.astype(float), y.astype(float), kernel=kernel)
+        assert gramless.cka(x, y, kernel=kernel) == pytest.approx(expected, abs=1e-6)

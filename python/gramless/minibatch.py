@@ -9,14 +9,15 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays
 from ._alignment import NO_HSIC, aligned
+from ._scaled_sums import ScaledSums
 from .kernels import KernelLike, as_kernel
 from .matrices import layer_values
 
 __all__ = ["MinibatchCKA"]
 
 _Array = npt.NDArray[np.float64]
+_EXPONENTS = ("exponent_x", "exponent_y")
 
 
 def as_weighting(function: str, value: Any) -> Literal["mean", "pairs"]:
@@ -63,9 +64,8 @@ class MinibatchCKA:
         """Forget every batch."""
         self._batches = 0
         self._with_itself = False
-        self._xy: Any = np.zeros((0, 0))  # sums are never written to: they may be shared
-        self._xx: Any = np.zeros(0)
-        self._yy: Any = np.zeros(0)
+        # Sums are never written to: they may be shared.
+        self._sums = ScaledSums.of(np.zeros((0, 0)), np.zeros(0), np.zeros(0))
 
     def update(self, xs: Any, ys: Any = None) -> None:
         """Add one batch.
@@ -83,7 +83,8 @@ class MinibatchCKA:
         self._check_layers("update", layers_y is None, (len(layers_x), width_y))
         values, n = layer_values("MinibatchCKA.update", layers_x, layers_y, self.kernel, "unbiased")
         weight = n * (n - 3) if self.weighting == "pairs" else 1
-        self._add(1, layers_y is None, *(weight * value for value in values.of_data()))
+        own = values.xy, values.xx, values.yy, values.exponent_x, values.exponent_y
+        self._add(1, layers_y is None, ScaledSums.of(*own, weight))
 
     def compute(self) -> _Array:
         """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).
@@ -94,7 +95,7 @@ class MinibatchCKA:
         """
         if self._batches == 0:
             raise RuntimeError("MinibatchCKA.compute: there is no batch to compute from; call update first")
-        xy, xx, yy = self._on_host()
+        xy, xx, yy, *_ = self._sums.on_host()
         if np.any(xx <= 0) or np.any(yy <= 0):
             warnings.warn(
                 "MinibatchCKA.compute: the CKA is NaN where a layer's HSIC with itself is not positive: in "
@@ -121,12 +122,15 @@ class MinibatchCKA:
                 raise ValueError(f"MinibatchCKA.merge: {name} is {ours!r} here but {theirs!r} in other")
         if other._batches == 0:
             return
-        self._check_layers("merge", other._with_itself, other._xy.shape)
-        self._add(other._batches, other._with_itself, *other._on_host())
+        self._check_layers("merge", other._with_itself, other._sums.xy.shape)
+        self._add(other._batches, other._with_itself, other._sums.on_host())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that was accumulated, as numbers, strings and lists, for JSON, torch.save and numpy.savez."""
-        xy, xx, yy = self._on_host()
+        """All that was accumulated, as numbers, strings and lists, for JSON, torch.save and numpy.savez.
+
+        The sums are those of the data divided by 2^(exponents of both layers).
+        """
+        xy, xx, yy, exponent_x, exponent_y = self._sums.on_host()
         return {
             "kernel": repr(self.kernel),
             "weighting": self.weighting,
@@ -135,17 +139,21 @@ class MinibatchCKA:
             "sum_xy": xy.tolist(),
             "sum_xx": xx.tolist(),
             "sum_yy": yy.tolist(),
+            "exponent_x": exponent_x.tolist(),
+            "exponent_y": exponent_y.tolist(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned; whatever was accumulated here is forgotten.
+
+        A state without exponents, of an earlier version, has the sums of the data themselves.
 
         Raises ValueError for a state that lacks an entry, holds no numbers where it should, or is that of
         another kernel or weighting, TypeError for what is no mapping.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"MinibatchCKA.load_state_dict: state must be a mapping but is {state!r}")
-        missing = [name for name in self.state_dict() if name not in state]
+        missing = [name for name in self.state_dict() if name not in (*state, *_EXPONENTS)]
         if missing:
             raise ValueError(f"MinibatchCKA.load_state_dict: state has no entry {missing[0]!r}")
         for name, ours in {"kernel": repr(self.kernel), "weighting": self.weighting}.items():
@@ -159,9 +167,15 @@ class MinibatchCKA:
                 f"MinibatchCKA.load_state_dict: sum_xy has shape {xy.shape} but sum_xx and sum_yy have "
                 f"{len(xx)} and {len(yy)} entries"
             )
+        units = [_entry(state, name) if name in state else None for name in _EXPONENTS]
+        for name, unit, own in zip(_EXPONENTS, units, (xx, yy), strict=True):
+            if batches > 0 and unit is not None and unit.shape != own.shape:
+                raise ValueError(
+                    f"MinibatchCKA.load_state_dict: {name} has shape {unit.shape} for {len(own)} layers"
+                )
         self.reset()
         if batches > 0:
-            self._add(int(batches), bool(state["with_itself"]), xy, xx, yy)
+            self._add(int(batches), bool(state["with_itself"]), ScaledSums.of(xy, xx, yy, units[0], units[1]))
 
     def _check_layers(self, method: str, with_itself: bool, layers: tuple[int, ...]) -> None:
         """Refuse a batch that cannot be added to the batches so far."""
@@ -173,27 +187,16 @@ class MinibatchCKA:
                 f"MinibatchCKA.{method}: ys is {given[with_itself]} but in earlier batches it was "
                 f"{given[self._with_itself]}"
             )
-        for name, count, before in zip(("xs", "ys"), layers, self._xy.shape, strict=True):
+        for name, count, before in zip(("xs", "ys"), layers, self._sums.xy.shape, strict=True):
             if count != before:
                 raise ValueError(
                     f"MinibatchCKA.{method}: {name} has {count} layers but in earlier batches it had {before}"
                 )
 
-    def _add(self, batches: int, with_itself: bool, *added: Any) -> None:
-        """Sums xy, xx, yy; where those so far live on another device, all go to the host."""
-        if self._batches > 0:
-            before = self._xy, self._xx, self._yy
-            if not _arrays.are_together(self._xy, added[0]):
-                before, added = self._on_host(), tuple(map(_arrays.to_host, added))
-            added = tuple(ours + new for ours, new in zip(before, added, strict=True))
+    def _add(self, batches: int, with_itself: bool, added: ScaledSums) -> None:
+        self._sums = self._sums.plus(added) if self._batches > 0 else added
         self._batches += batches
         self._with_itself = with_itself
-        self._xy, self._xx, self._yy = added
-
-    def _on_host(self) -> tuple[_Array, _Array, _Array]:
-        """The sums, xy, xx, yy; waits for them."""
-        xy, xx, yy = map(_arrays.to_host, (self._xy, self._xx, self._yy))
-        return xy, xx, yy
 
 
 def _as_layers(argument: str, layers: Any) -> Sequence[Any]:

@@ -6,9 +6,11 @@ import json
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from .._scaled_sums import ScaledSums, common_units
 from ..kernels import KernelLike, as_kernel
 from ..minibatch import MinibatchCKA, as_weighting
 from ._framework import on_device
@@ -21,6 +23,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(needs) from error
 
 _SUMS = ("sum_xy", "sum_xx", "sum_yy")
+_EXPONENTS = ("exponent_x", "exponent_y")  # of the units of the sums, which `sync` makes the same everywhere
 _OPTIONS = "options"  # kernel and weighting in a state_dict: JSON as bytes, for state_dicts hold tensors
 _UNKNOWN, _TWO, _ITSELF = 0, 1, 2  # what xs are compared with
 
@@ -65,6 +68,8 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         self.weighting = as_weighting("CKAMetric", weighting)
         for name, default in zip(_SUMS, (torch.zeros(0, 0), torch.zeros(0), torch.zeros(0)), strict=True):
             self.add_state(name, default.double(), dist_reduce_fx=_add_in_order)
+        for name in _EXPONENTS:
+            self.add_state(name, torch.zeros(0, dtype=torch.int64), dist_reduce_fx=_largest)
         self.add_state("batches", torch.tensor(0), dist_reduce_fx=_add_in_order)
         self.add_state("against", torch.tensor(_UNKNOWN), dist_reduce_fx=_largest)
 
@@ -121,9 +126,17 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
                         )
             shape = _one_shape([own for own, _ in shapes])
             if int(self.batches) == 0:
-                for name, sides in zip(_SUMS, shape, strict=True):
+                for name, sides in zip((*_SUMS, *_EXPONENTS), [*shape, *shape[1:]], strict=True):
                     setattr(self, name, getattr(self, name).new_zeros(sides))
+            self._share_units(group)
         super().sync(dist_sync_fn, process_group, *further, **options)
+
+    def _share_units(self, group: Any) -> None:
+        """Give the sums of all processes the same exponents, so that they can be added up."""
+        units: list[Any] = [None] * distributed.get_world_size(group)
+        own = self._sums(self.metric_state)
+        distributed.all_gather_object(units, own.units(), group)
+        self._set_sums(own.in_units(*common_units(units)))
 
     def state_dict(  # type: ignore[override, unused-ignore]
         self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
@@ -141,6 +154,10 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         saved = state_dict.pop(prefix + _OPTIONS, None)
         if saved is not None:
             self._check_options(json.loads(bytes(saved.tolist())), "load_state_dict")
+        for name, sums in zip(_EXPONENTS, ("sum_xx", "sum_yy"), strict=True):
+            if prefix + sums in state_dict:  # an earlier version has the sums of the data themselves
+                without = torch.zeros(state_dict[prefix + sums].shape, dtype=torch.int64)
+                state_dict.setdefault(prefix + name, without)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def _options(self) -> dict[str, str]:
@@ -161,7 +178,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
 
     def _accumulator(self, state: dict[str, Any]) -> MinibatchCKA:
         found = MinibatchCKA(self.kernel, self.weighting)
-        entries = {name: state[name].cpu().numpy() for name in _SUMS}
+        entries = {name: state[name].cpu().numpy() for name in (*_SUMS, *_EXPONENTS) if name in state}
         counts = {"batches": int(state["batches"]), "with_itself": int(state["against"]) == _ITSELF}
         found.load_state_dict(self._options() | counts | entries)
         return found
@@ -172,12 +189,19 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         entries = total.state_dict()
         if entries["batches"] == 0:
             return
-        for name in _SUMS:
-            values = torch.tensor(entries[name], dtype=torch.float64, device=self.device)
-            setattr(self, name, values)
+        xy, xx, yy, of_x, of_y = (np.array(entries[name]) for name in (*_SUMS, *_EXPONENTS))
+        self._set_sums(ScaledSums.of(xy, xx, yy, of_x, of_y))
         self.batches = torch.tensor(entries["batches"], device=self.device)
         against = _ITSELF if entries["with_itself"] else _TWO
         self.against = torch.tensor(against, device=self.device)
+
+    def _sums(self, state: dict[str, Any]) -> ScaledSums:
+        xy, xx, yy, of_x, of_y = (state[name].cpu().numpy() for name in (*_SUMS, *_EXPONENTS))
+        return ScaledSums.of(xy, xx, yy, of_x, of_y)
+
+    def _set_sums(self, sums: ScaledSums) -> None:
+        for name, values in zip((*_SUMS, *_EXPONENTS), sums, strict=True):
+            setattr(self, name, torch.from_numpy(values).to(self.device))
 
 
 def _one_shape(ranks: list[tuple[list[tuple[int, ...]], int]]) -> list[tuple[int, ...]]:

@@ -16,7 +16,8 @@ class CKALoss(nn.Module):
 
     kernel, kernel_y, estimator as in `gramless.cka`. A bandwidth that is a median distance is found anew for
     every batch and is a constant for the gradient. Where a representation's HSIC with itself is not positive,
-    as that of a constant one, the loss is 1 and the gradient 0.
+    as that of a constant one, the loss is 1 and the gradient 0. The gradients of float16 tensors are float16,
+    and small: scale the loss, as torch.amp.GradScaler does.
 
     Raises ValueError where shapes or options do not fit and TypeError where types do not.
 

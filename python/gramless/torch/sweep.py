@@ -20,6 +20,7 @@ from .. import __version__, _arrays
 from .._alignment import NO_HSIC, aligned
 from .._layouts import Layouts
 from .._progress import ProgressLike, reporter
+from .._scaled_sums import ScaledSums
 from ..kernels import Estimator, Kernel
 from ..matrices import layer_values
 from ..minibatch import MinibatchCKA
@@ -193,7 +194,7 @@ def _minibatch(
         if any(isinstance(kept, CentredGram) for side in found for kept in side):
             weight = rows * (rows - 3) if plan.weighting == "pairs" else 1
             sums = unbiased_hsic(found[0], found[1] if len(found) > 1 else None)
-            minibatch._add(1, len(found) == 1, *(weight * values for values in sums))
+            minibatch._add(1, len(found) == 1, ScaledSums.of(*sums, weight=weight))
         else:
             minibatch.update(*_together(found))
         examples, count = examples + rows, count + 1
@@ -203,7 +204,7 @@ def _minibatch(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # constant layers, which `compared` names
         matrix = minibatch.compute()
-    _, *self_hsic = minibatch._on_host()
+    _, *self_hsic = minibatch._sums.on_host()[:3]
     return _Outcome(matrix, self_hsic, examples, count)
 
 
