@@ -179,3 +179,16 @@ def test_nan_stays_in_its_row():
         reference.moco(q, k, queue, reduction="none"),
     ):
         assert np.isnan(losses).tolist() == [i == 3 for i in range(9)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_infinite_logit_of_a_positive_is_no_loss_of_0(dtype):
+    """Plain torch has inf - inf there."""
+    q, k, queue = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(dtype)
+    k[1, 0] = np.copysign(np.inf, q[1, 0])
+    options = {"normalize": False, "reduction": "none"}
+    losses = gramless.moco(q, k, queue, **options)
+    assert list(np.isnan(losses)) == [False, True, False, False]
+    assert np.isnan(gramless.moco(q, k, queue, normalize=False))
+    tensors = [torch.from_numpy(z) for z in (q, k, queue)]
+    np.testing.assert_array_equal(gramless.moco(*tensors, **options).numpy(), losses.astype(dtype))

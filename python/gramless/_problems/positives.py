@@ -4,6 +4,7 @@ of a mask.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,8 @@ class Moco(Problem):
         with np.errstate(invalid="ignore", over="ignore"):
             parts = self._parts(backend, inputs)
             found = backend.contrast_forward(parts[0], keep == "tiles")
-            odds = found.of_anchors - parts[3]
+            # An infinite logit has no softmax, as in plain torch; its odds alone would say that all is well.
+            odds = backend.where(parts[3] == math.inf, math.nan, found.of_anchors - parts[3])
             value = reduced(backend, backend.softplus(odds), self.reduction, len(odds))
         return value, (found.saved, odds), (*parts, found.kept) if keep == "tiles" else None
 
