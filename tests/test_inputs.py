@@ -318,3 +318,19 @@ def test_tensors_that_cannot_be_read_are_refused():
     assert gramless.hsic(x, negated) == gramless.hsic(x, negated.resolve_neg())
     with pytest.raises(ValueError, match=r"^hsic: y must have 2 dimensions .* but has shape \(10,\)$"):
         gramless.hsic(x, x[:, 0])
+
+
+@pytest.mark.parametrize("name", ["labels", "mask", "temperature"])
+def test_what_stands_beside_a_tensor_is_read_only_where_its_memory_is(name):
+    torch = pytest.importorskip("torch")
+    z = torch.from_numpy(square())
+    options = {"labels": torch.arange(10) // 2, "mask": torch.ones(10, 10), "temperature": torch.tensor(0.5)}
+    given = options[name].clone()
+    given.untyped_storage().resize_(0)
+    others = {} if name != "temperature" else {"labels": options["labels"]}
+    with pytest.raises(TypeError, match=f"^sup_con: {name} is a Tensor without storage, as in tracing"):
+        gramless.sup_con(z, **{name: given}, **others)
+    if name != "temperature":
+        for far in (options[name].to("meta"), options[name].to_sparse()):
+            with pytest.raises(TypeError, match=f"^sup_con: {name} (is on meta|must be a dense tensor)"):
+                gramless.sup_con(z, **{name: far})

@@ -129,6 +129,12 @@ class Tensors:
         if is_plain((x,)) and not _is_stored(x):
             _arrays.check_storage(function, name, x)
 
+    def _checked(self, function: str, name: str, x: Tensor) -> Tensor:
+        """x of any shape, which is no array of a problem, once its memory is known to be there."""
+        if is_plain((x,)):
+            _arrays.check_storage(function, name, x)
+        return x
+
     def on_device(self, x: Any) -> bool:
         return isinstance(x, Tensor) and on_device(x)
 
@@ -189,6 +195,7 @@ class Tensors:
                 f"{function}: {name} must be a floating-point tensor on the CPU or a GPU "
                 f"but is {value.dtype} on {value.device}"
             )
+        self._checked(function, name, value)
         return value.reshape(()) if value.ndim else value
 
     def constant(self, function: str, value: Any, name: str) -> float:
@@ -206,10 +213,11 @@ class Tensors:
         check_labels(function, tuple(labels.shape), rows)
         if labels.is_floating_point() or labels.is_complex():
             raise TypeError(f"{function}: labels must be integers or text but has dtype {labels.dtype}")
+        self._checked(function, "labels", self.read(function, "labels", labels))
         return labels, whole_number(ignore_index)
 
     def beside(self, function: str, name: str, values: Any, x: Tensor) -> Tensor:
-        return self.read(function, name, values).detach().to(x.device)
+        return self._checked(function, name, self.read(function, name, values)).detach().to(x.device)
 
     def detached(self, function: str, names: Sequence[str | None], inputs: Sequence[Any]) -> Sequence[Any]:
         for name, x in zip(names, inputs, strict=True):
