@@ -64,7 +64,7 @@ class Following:
             self.tracer.enter(new, self._rows if self._entries else _examples(new, self._rows))
         self._towers.entered(tensors)
         given = [*inputs, *options.values()]
-        shape = given[0].shape[:2] if given and isinstance(given[0], torch.Tensor) else None
+        shape = _first_two(given[0]) if given and isinstance(given[0], torch.Tensor) else None
         every = self.tracer.contradicted(module, given)
         places = frozenset(name for name in every if self._shape(name) == shape)
         if places - self._second:
@@ -75,7 +75,7 @@ class Following:
 
     def _shape(self, name: str) -> torch.Size | None:
         """The first two dimensions of an entry of the batch."""
-        return self._entries[name].shape[:2] if name in self._entries else None
+        return _first_two(self._entries[name]) if name in self._entries else None
 
     def _check_others(self, module: nn.Module, places: frozenset[str]) -> None:
         """Raises PoolError where another entry of the batch has its examples first, and as many."""
@@ -163,6 +163,11 @@ def _examples(entries: dict[str, torch.Tensor], rows: int | None) -> int | None:
     """The number of examples: that of the first tensor where nothing else tells."""
     lengths = [len(tensor) for tensor in entries.values() if tensor.ndim and not tensor.is_nested]
     return rows if rows is not None or not lengths else lengths[0]
+
+
+def _first_two(tensor: torch.Tensor) -> torch.Size | None:
+    """The first two dimensions; a nested tensor has none that all of its entries share."""
+    return None if tensor.is_nested else tensor.shape[:2]
 
 
 def _is_recurrent(module: nn.Module) -> bool:
