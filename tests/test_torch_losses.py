@@ -286,6 +286,14 @@ def test_an_array_beside_a_tensor_is_read_as_one():
     torch.autograd.grad(value, (a, t))
 
 
+def test_a_memory_bank_reads_an_array_beside_a_tensor():
+    a, b, _ = leaves()
+    losses = [NTXentLoss(memory_bank_size=(8, 5)) for _ in range(2)]
+    losses[1].load_state_dict(losses[0].state_dict())
+    beside, of_tensors = losses[0](a, b.detach().numpy()), losses[1](a, b.detach())
+    torch.testing.assert_close(beside, of_tensors, rtol=0, atol=0)
+
+
 REFUSED = {
     "text": (
         lambda a: gramless.nt_xent(a, "words"),

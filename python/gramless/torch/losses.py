@@ -83,7 +83,7 @@ class NTXentLoss(nn.Module):
 
     def _with_bank(self, out0: Tensor, out1: Tensor) -> Tensor:
         function, bank = "NTXentLoss", self.memory_bank.snapshot()
-        checks.pair(function, TORCH, [("out0", out0), ("out1", out1)])
+        out0, out1 = checks.pair(function, TORCH, [("out0", out0), ("out1", out1)])
         update, dtype = out0.requires_grad, compute_dtype([out0, out1])
         with torch.autocast(out0.device.type, enabled=False):
             z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
