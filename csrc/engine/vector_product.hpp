@@ -100,7 +100,7 @@ struct VectorProduct {
 
   static constexpr int vectors = RegisterTile<T>::cols / lanes<T>;
 
-  // Vectors [first, end) of a register tile's columns.
+  // Vectors [first, end) of a register tile's columns; none where the last row of the diagonal begins the tile.
   struct VectorSpan {
     int first, end;
   };
@@ -125,6 +125,7 @@ struct VectorProduct {
   // Out of line: on the diagonal and at the right edge alone.
   __attribute__((noinline)) static void multiply_vectors(const T* sliver, const T* panel, Chunk chunk,
                                                          const Tile<T>& tile, int i, int j, VectorSpan wanted) {
+    if (wanted.first >= wanted.end) return;
     const int offset = wanted.first * lanes<T>;
     T* const values = tile.row(i) + j + offset;
     KeptAhead none;
