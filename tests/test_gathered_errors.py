@@ -40,7 +40,7 @@ def cases(wrong, rank):
     yield lambda: NTXentLoss(**more)(z[0] if wrong else z, z), ValueError, ValueError, "2 dimensions"
     yield lambda: NTXentLoss(**more)(z, z[:3] if wrong else z), ValueError, ValueError, "has 4 rows but"
     yield lambda: NTXentLoss(**more)(z * 1j if wrong else z, z), TypeError, TypeError, "real numbers"
-    yield lambda: NTXentLoss(**more)("z" if wrong else z, z), TypeError, TypeError, "must be a tensor"
+    yield lambda: NTXentLoss(**more)("z" if wrong else z, z), TypeError, TypeError, "array but is str"
     yield lambda: NTXentLoss(**more)(z.to_sparse() if wrong else z, z), TypeError, TypeError, "dense tensor"
 
     def changed(loss, value):
