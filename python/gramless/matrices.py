@@ -37,7 +37,7 @@ def hsic_matrix(
     in feature space instead, whichever costs less. Memory: O(n + tiles) per layer and a
     workspace (`set_workspace_limit`), never n x n.
     progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
-    checkpoint: a file that is kept up to date; killed at any moment, the same call goes on from there. The
+    checkpoint: a file that is kept up to date; after an interruption the same call continues from it. The
         file of other layers, another kernel or version is refused; a finished one gives the answer at once.
     process_group: of torch.distributed, such as torch.distributed.group.WORLD. All its processes call with
         the same arguments, share the work and get the answer; process 0 keeps the checkpoint. Arguments that

@@ -9,8 +9,8 @@
 #include "check.hpp"
 #include "matrices.hpp"
 #include "naive_hsic.hpp"
-#include "support/workspace.hpp"
 #include "tables.hpp"
+#include "workspace_limit.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -192,16 +192,6 @@ OpTable watch(const OpTable& ops) {
   };
   return table;
 }
-
-// Sets the limit of the workspace for as long as it lives.
-class Limit {
- public:
-  explicit Limit(std::size_t bytes) : before_(workspace_limit()) { set_workspace_limit(bytes); }
-  ~Limit() { set_workspace_limit(before_); }
-
- private:
-  std::size_t before_;
-};
 
 TEST(dot_products_of_a_median_are_read_again_where_they_fit) {
   KernelSpec median;

@@ -1,19 +1,9 @@
 // Memory that one call leaves to the next.
 #include "check.hpp"
-#include "support/workspace.hpp"
+#include "workspace_limit.hpp"
 
 namespace gramless {
 namespace {
-
-// Every test ends with the limit it found.
-class Limit {
- public:
-  explicit Limit(std::size_t bytes) : before_(workspace_limit()) { set_workspace_limit(bytes); }
-  ~Limit() { set_workspace_limit(before_); }
-
- private:
-  std::size_t before_;
-};
 
 TEST(what_was_given_back_is_taken_again) {
   const Limit limit(1 << 20);
