@@ -2,7 +2,7 @@
 
 Each runs as its README says, in a process of its own: time, CPU time and peak memory of the whole run,
 imports and training included. What was not run again stays in the file, beside its machine and commit.
-`python examples/_tables.py` then writes examples/README.md anew.
+`python -m benchmarks.pages` then redraws examples/README.md.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from .environment import RESULTS, OthersLoad, conditions
+from .environment import RESULTS, ROOT, OthersLoad, conditions
 
-ROOT = RESULTS.parents[1]
 EXAMPLES, PICTURES = ROOT / "examples", ROOT / "docs/images"
 # By example: the file it writes, if any.
 EXAMPLE_OUT = {

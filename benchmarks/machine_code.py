@@ -19,18 +19,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from .environment import ROOT
 from .kernel_names import kernel_name
-from .kernel_paths import KERNELS, Cost, cost_of
-from .predicted import LOADS, Ceilings, predicted
+from .kernel_paths import KERNELS, cost_of
+from .pages import kernel_costs
+from .pages.kernel_costs import ARCHITECTURE, BUDGETS, Costs, history, known, tables
+from .pages.predicted import Ceilings
 from .sass import compile_source, kernels_of
-
-ROOT = Path(__file__).parents[1]
-BUDGETS, PAGE = ROOT / "benchmarks/machine_code.json", ROOT / "docs/cuda.md"
-MARKS = "<!-- machine code: begin -->", "<!-- machine code: end -->"
-ARCHITECTURE = "sm_90a"
-Costs = dict[str, Cost]
 
 
 def costs(csrc: Path, objects: Path | None) -> Costs:
@@ -54,78 +50,6 @@ def costs(csrc: Path, objects: Path | None) -> Costs:
         assert len(kernels) == 1, f"{costed.name}: {[kernel_name(k.name) for k in kernels]}"
         found[costed.name] = cost_of(kernels[0], costed)
     return found
-
-
-def history() -> list[dict[str, Any]]:
-    return json.loads(BUDGETS.read_text())["history"] if BUDGETS.exists() else []
-
-
-def known(entry: dict[str, Any]) -> Costs:
-    return {name: Cost(**fields) for name, fields in entry["kernels"].items()}
-
-
-def times(found: Costs, ceilings: Ceilings) -> dict[str, dict[str, float]]:
-    """By problem and kernel: milliseconds of everything that may bind."""
-    costed = {one.name: one for one in KERNELS}
-    return {
-        f"{load.problem}: {load.kernel.split(',')[0]}": predicted(
-            load, found[load.kernel], costed[load.kernel], ceilings
-        )
-        for load in LOADS
-    }
-
-
-def _change(before: float, after: float, digits: int = 0) -> str:
-    first, second = (f"{value:.{digits}f}" for value in (before, after))
-    return second if first == second else f"{first} -> {second}"
-
-
-def _table(rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def tables(first: Costs, last: Costs, ceilings: Ceilings) -> str:
-    """The counts and the predictions in Markdown, as they were first and as they are."""
-    counts = [["kernel", "slots a value", "slots a slice", "shuffles", "shared bytes a value", "registers"]]
-    for one in KERNELS:
-        a, b = first[one.name], last[one.name]
-        slots, of_slice, shuffles = (
-            [sum(cost.slots.values()) / cost.values for cost in (a, b)],
-            [sum(cost.slice_slots.values()) for cost in (a, b)],
-            [cost.slots.get("shuffle", 0) for cost in (a, b)],
-        )
-        shared = [cost.shared_bytes / (32 * cost.values) for cost in (a, b)]
-        counts.append([
-            one.name, _change(*slots, 1), _change(*of_slice) if any(of_slice) else "", _change(*shuffles),
-            _change(*shared, 1), _change(a.registers, b.registers),
-        ])  # fmt: skip
-    before, after = times(first, ceilings), times(last, ceilings)
-    heads = list(next(iter(after.values())))
-    predictions = [["ms, predicted", *heads, "binds"]]
-    for name, now in after.items():
-        cells = [_change(before[name][head], now[head], 2) for head in heads]
-        predictions.append([name, *cells, max(now, key=now.__getitem__)])
-    return _table(counts) + "\n\n" + _table(predictions)
-
-
-def page() -> str:
-    """The part of docs/cuda.md that is generated."""
-    entries = history()
-    ceilings = Ceilings()
-    named = ", ".join(f"{name} {value:g}" for name, value in asdict(ceilings).items())
-    changes = "; ".join(entry["change"] for entry in entries[1:])
-    table = tables(known(entries[0]), known(entries[-1]), ceilings)
-    return (
-        f"Counted in the machine code for {ARCHITECTURE}; nothing was measured. Before and after: "
-        f"{changes or 'no change yet'}.\n\n{table}\n\nCeilings, all of them assumptions: {named}."
-    )
-
-
-def write_page() -> None:
-    before, _, rest = PAGE.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    PAGE.write_text(f"{before}{MARKS[0]}\n{page()}\n{MARKS[1]}{after}")
 
 
 def complaints(budget: Costs, found: Costs) -> list[str]:
@@ -157,7 +81,7 @@ def main(given: Sequence[str] | None = None) -> int:
         kernels = {name: asdict(cost) for name, cost in found.items()}
         entries.append({"change": arguments.add, "kernels": kernels})
         BUDGETS.write_text(json.dumps({"architecture": ARCHITECTURE, "history": entries}, indent=1) + "\n")
-        write_page()
+        kernel_costs.FILE.write_text(kernel_costs.redrawn(kernel_costs.FILE.read_text()))
     wrong = complaints(first, found) if arguments.check else []
     print(
         "\n".join(wrong or ["no kernel costs more than benchmarks/machine_code.json says"] * arguments.check)

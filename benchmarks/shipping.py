@@ -19,9 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .environment import RESULTS, conditions
+from .environment import RESULTS, ROOT, conditions
 
-ROOT = Path(__file__).parent.parent
 REPEATS = 5  # of what is quick
 BUILD = os.environ | {"GRAMLESS_CUDA": "OFF", "CCACHE_DISABLE": "1"}
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import gramless
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from docstrings import to_rst
-from measured import substitutions
+
+from benchmarks.pages.values import substitutions
 
 project = "gramless"
 author = "the gramless developers"

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 pytest.importorskip("benchmarks.contenders")
-from benchmarks import check, section_tables, tables
+from benchmarks import check
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.measure import Run, summary
+from benchmarks.pages import section_tables, tables
+from benchmarks.pages.results import quoted
 from benchmarks.plan import SECTIONS
 from benchmarks.problems import Problem, from_json, quick_problems
 from benchmarks.suite import Options, Results, measure, run_section
@@ -35,8 +37,8 @@ def entry(**contenders: dict[str, object]) -> dict[str, object]:
 
 def test_an_alternative_is_quoted_with_its_best_number_of_threads():
     one = {"times": {"default": run(9.0), "1": run(4.0)}}
-    assert tables.quoted("numpy", one) == ("1", 4.0)
-    assert tables.quoted("gramless", one) == ("default", 9.0)
+    assert quoted("numpy", one) == ("1", 4.0)
+    assert quoted("gramless", one) == ("default", 9.0)
 
 
 def test_a_row_where_the_alternative_is_faster_is_bold_and_stays():

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 import pytest
 
+tables = pytest.importorskip("benchmarks.pages.example_tables")
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.fixture
-def tables():
-    return runpy.run_path(str(EXAMPLES / "_tables.py"))
-
-
-def test_tables_are_those_of_the_numbers(tables):
-    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert all(f"<!-- {name} -->" in text for name in (*tables["TABLES"], *tables["OF_RUNS"]))
-    assert tables["filled"](text) == text
+def test_every_table_has_its_place():
+    text = tables.FILE.read_text(encoding="utf-8")
+    assert all(f"<!-- {name} -->" in text for name in (*tables.TABLES, *tables.OF_RUNS))
 
 
 @pytest.mark.parametrize("number", ["| 9 of 10 |", " s of CPU and "])
-def test_another_number_would_be_found(tables, number):
-    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+def test_another_number_would_be_found(number):
+    text = tables.FILE.read_text(encoding="utf-8")
     changed = text.replace(number, number.replace("| 9", "| 10").replace(" s", "0 s"))
     assert changed != text
-    assert tables["filled"](changed) == text
+    assert tables.redrawn(changed) == text
 
 
 def test_every_example_is_measured():

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..pages.words import table
 from .verdicts import faster_tiles, verdicts, wrong_cases
 
 Found = dict[str, Any]
@@ -106,11 +107,6 @@ def missing(found: Found) -> list[str]:
     said += [f"{line['contender']}: {line['problem']} was not reached" for line in found["timings"]
              if line.get("not_reached")]  # fmt: skip
     return said + wrong_cases(found["accuracy"])
-
-
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
-    return "\n".join(lines)
 
 
 def timing_table(found: Found) -> str:

@@ -1,24 +1,20 @@
-"""The numbers of README.md, from what the examples wrote beside their pictures and from benchmarks.examples.
-
-`python examples/_tables.py` rewrites them; tests/test_examples.py finds those that are out of date.
-"""
+"""The numbers of examples/README.md, from what the examples and benchmarks.examples wrote."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from statistics import mean
 from typing import Any
 
-README = Path(__file__).with_name("README.md")
-NUMBERS = README.parents[1] / "docs" / "images"
-RUNS = README.parents[1] / "benchmarks" / "results" / "examples.json"
+from ..environment import ROOT
+from .conditions import processor
+from .results import read
+from .words import table
 
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
+FILE = ROOT / "examples/README.md"
+NUMBERS = ROOT / "docs/images"
 
 
 def percent(share: float) -> str:
@@ -143,7 +139,10 @@ def cka_distillation(found: dict[str, Any]) -> str:
 
 
 def million_rows(runs: dict[str, Any], _: str) -> str:
-    found = next(r["examples"]["million_rows"] for r in runs["recordings"] if "million_rows" in r["examples"])
+    recordings = [recording["examples"] for recording in runs["recordings"]]
+    found = next((of["million_rows"] for of in recordings if "million_rows" in of), None)
+    if found is None:
+        return "Not measured yet: `python -m benchmarks.examples --only million_rows` does."
     ten, pair, killed = (found[name] for name in ("ten_layers", "pair", "killed"))
     each = ten["peak_bytes"] / ten["rows"] / ten["layers"]
     bits = "the same bits as" if killed["same_bits"] else "OTHER BITS than"
@@ -165,8 +164,10 @@ def examples(runs: dict[str, Any], written: str) -> str:
     """The table as it is written, with what the runs took and where."""
     rows = written[: written.index("\n\n")].split("\n")
     recordings = dict(zip("abcdefgh", runs["recordings"], strict=False))
-    table = "\n".join(rows[:2] + [_measured(recordings, row) for row in rows[2:]])
-    return "\n\n".join([table, *(_where(letter, recording) for letter, recording in recordings.items())])
+    written_table = "\n".join(rows[:2] + [_measured(recordings, row) for row in rows[2:]])
+    return "\n\n".join(
+        [written_table, *(_where(letter, recording) for letter, recording in recordings.items())]
+    )
 
 
 def _measured(recordings: dict[str, dict[str, Any]], row: str) -> str:
@@ -184,7 +185,7 @@ def _where(letter: str, recording: dict[str, Any]) -> str:
     machine = recording["machine"]
     loads = [entry["others_load"] for entry in recording["examples"].values()]
     return (
-        f"{letter}: {machine['cpu']}, {machine['cores']} cores, {machine['isa']}, "
+        f"{letter}: {processor(machine)}, {machine['isa']}, "
         f"Python {recording['python']}, "
         f"torch {recording['versions']['torch']}; commit {recording['commit']}, {recording['date']}. Others "
         f"used {min(loads):.0%} to {max(loads):.0%} of the cores, which lengthens times."
@@ -217,9 +218,9 @@ def _of_example(name: str) -> str:
     return TABLES[name](json.loads(path.read_text(encoding="utf-8")))
 
 
-def filled(text: str) -> str:
-    """README.md with all that is generated as the numbers have it."""
-    runs = json.loads(RUNS.read_text(encoding="utf-8"))
+def redrawn(text: str) -> str:
+    """The page with all that is generated as the numbers have it."""
+    runs = read("examples") or {"recordings": []}
 
     def fill(match: re.Match[str]) -> str:
         name = match[1]
@@ -227,7 +228,3 @@ def filled(text: str) -> str:
         return f"<!-- {name} -->\n{made}\n<!-- end -->"
 
     return re.sub(r"<!-- (\w+) -->\n(.*?)<!-- end -->", fill, text, flags=re.DOTALL)
-
-
-if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")

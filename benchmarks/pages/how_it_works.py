@@ -1,9 +1,6 @@
-"""Draws docs/images/how_it_works.png: python docs/how_it_works.py [FILE]."""
+"""The picture of tiles, epilogue and reduction in README.md: docs/images/how_it_works.png."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 import matplotlib
 
@@ -13,7 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-PICTURE = Path(__file__).parent / "images/how_it_works.png"
+from ..environment import ROOT
+
+PICTURE = ROOT / "docs/images/how_it_works.png"
 INK, FAINT, MARK = "#222222", "#c9d3df", "#d1495b"
 BLOCKS, TILE = 7, (2, 4)  # of the matrix; row and column of the tile that is shown
 SIDE = 3.5  # of the matrix, in inches of the drawing
@@ -77,7 +76,7 @@ def draw_sums(axes: Axes, left: float, values: np.ndarray) -> None:
         axes.text(left + 0.55, bottom + 1.3 - 0.5 * line, formula, fontsize=12, va="center", color=INK)
 
 
-def draw(file: Path) -> None:
+def draw() -> None:
     figure, axes = plt.subplots(figsize=(13, 4.3))
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(14, 3)), rng.normal(size=(14, 3))
@@ -107,9 +106,5 @@ def draw(file: Path) -> None:
     axes.set_ylim(-0.95, 4.75)
     axes.axis("off")
     figure.tight_layout(pad=0.2)
-    figure.savefig(file, dpi=110)
+    figure.savefig(PICTURE, dpi=110)
     plt.close(figure)
-
-
-if __name__ == "__main__":
-    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE)

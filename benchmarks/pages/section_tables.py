@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .tables import OURS, Entry, best, duration, error, number, one_thread, quoted, rows_of, size, times
+from .results import OURS, Entry, best, one_thread, quoted, was_timed
+from .tables import error, rows_of, spread
+from .words import duration, number, row, size, times
 
 FORWARD, LAST = "forward passes alone", "forward passes alone, channels last"
 
@@ -22,11 +24,10 @@ def training(problems: list[Entry]) -> list[str]:
                 continue
             run = one["times"][found[0]]
             parts = [own[1] * ours["times"][own[0]]["share"], found[1] * run["share"]]
-            spread = f"{duration(run['wall_ms']['p20'])} - {duration(run['wall_ms']['p80'])}"
             ratios = ["", ""] if name == OURS else [times(own[1], found[1]), times(*parts)]
-            cells = [problem["encoder"], f"{problem['n'] // 2:,}", name, duration(found[1]), spread]
+            cells = [problem["encoder"], f"{problem['n'] // 2:,}", name, duration(found[1]), spread(run)]
             cells += [f"{run['share']:.1%}", *ratios, size(one.get("peak_bytes"))]
-            rows.append("| " + " | ".join(cells) + " |")
+            rows.append(row(cells))
     return rows
 
 
@@ -37,9 +38,9 @@ def models(problems: list[Entry]) -> list[str]:
         "|---|---:|---|---:|---:|---|",
     ]
     for problem in problems:
-        if not problem["timed"] or "peak_gflops" not in problem:
+        if not was_timed(problem):
             continue
-        cpu = {name: one_thread(one) for name, one in problem["contenders"].items() if "failed" not in one}
+        cpu = {name: one_thread(one) for name, one in problem["contenders"].items() if one.get("times")}
         for name, ms in cpu.items():
             forward = cpu.get(LAST if name.startswith(OURS) else FORWARD)
             one = problem["contenders"][name]
@@ -47,8 +48,7 @@ def models(problems: list[Entry]) -> list[str]:
             parts = ["", ""]
             if forward and ms and name not in (FORWARD, LAST):
                 parts = [f"{forward / ms:.0%}", f"{ms / forward - 1:+.0%}"]
-            wrong = error(one)
-            rows.append(f"| {name} | {duration(ms)} | {rounds} | {parts[0]} | {parts[1]} | {wrong} |")
+            rows.append(row([name, duration(ms), rounds, *parts, error(one)]))
     memory = [
         f"{size(one['peak_bytes'])} for {problem['n']:,}"
         for problem in problems
@@ -79,7 +79,7 @@ def sixteen_bits(problems: list[Entry]) -> list[str]:
         pairs = [times(base[1], found[1]), times(one_thread(first), one_thread(one))]
         cells = [problem["kernel"], problem["dtype"], duration(found[1]), pairs[0].strip("*")]
         cells += [duration(one_thread(one)), pairs[1].strip("*"), error(one)]
-        rows.append("| " + " | ".join(cells) + " |")
+        rows.append(row(cells))
     return rows
 
 
@@ -96,7 +96,7 @@ def beside(problems: list[Entry]) -> list[str]:
     head = "| call | who | alone | after torch | after numpy | after gramless |"
     rows = [head, "|---|---|---:|---:|---:|---:|"]
     for (words, name), cells in calls.items():
-        rows.append(f"| {words} | {name} | " + " | ".join(cells.get(column, "") for column in columns) + " |")
+        rows.append(row([words, name, *(cells.get(column, "") for column in columns)]))
     return rows
 
 
@@ -119,5 +119,5 @@ def medians(problems: list[Entry]) -> list[str]:
             cells = [f"{layers}{rows_of(problem)}", duration(found[0][1]), duration(found[1][1])]
             cells += [number(found[0][1] / found[1][1])]
             cells += [number(cpu[0] / cpu[1]) if cpu[0] and cpu[1] else ""]
-            rows.append("| " + " | ".join(cells) + " |")
+            rows.append(row(cells))
     return rows if len(rows) > 2 else []

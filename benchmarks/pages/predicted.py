@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .kernel_paths import Cost, Costed
+from ..kernel_paths import Cost, Costed
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,20 @@
-"""From accuracy.json and costs.json to the figures of the documentation. Measures nothing.
-
-python -m benchmarks.figures
-"""
+"""The figures of the documentation, from accuracy.json, costs.json and scaling.json."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from .environment import RESULTS, ROOT
-from .tables import OURS, Entry, floor, one_thread, quoted
+from ..environment import ROOT
+from .results import OURS, Entry, exponent, floor, one_thread, quoted, read, sections, was_timed
 
+IMAGES = ROOT / "docs/images"
 COLORS = {
     "gramless": "C0",
     "numpy float32, centred": "C1",
@@ -63,19 +59,18 @@ def draw_errors(axes: Axes, panel: dict[str, Any]) -> None:
     axes.legend(fontsize=7)
 
 
-def draw_accuracy(found: dict[str, Any], against: tuple[str, ...], file: str) -> None:
-    panels = [panel for panel in found["panels"] if panel["against"] in against]
+def save(figure: Figure, file: str, dpi: int = 110) -> None:
+    figure.savefig(IMAGES / file, dpi=dpi)
+    plt.close(figure)
+
+
+def draw_accuracy(found: dict[str, Any], against: str) -> None:
+    panels = [panel for panel in found["panels"] if panel["against"] == against]
     figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 3.8), squeeze=False)
     for panel, place in zip(panels, axes[0], strict=True):
         draw_errors(place, panel)
     figure.tight_layout()
-    figure.savefig(ROOT / "docs/images" / file, dpi=110)
-    plt.close(figure)
-
-
-def slope(values: list[float], costs: list[float]) -> float:
-    """The exponent of a power law through the last two points."""
-    return float(np.diff(np.log(costs[-2:]))[0] / np.diff(np.log(values[-2:]))[0])
+    save(figure, f"error_{against}.png")
 
 
 def cost_of(one: dict[str, Any], cost: str) -> float | None:
@@ -90,7 +85,7 @@ def draw_cost(axes: Axes, name: str, points: list[dict[str, Any]], cost: str) ->
         found = [(value, spent) for value, spent in own if spent]
         if len(found) > 2:
             values, costs = [value for value, _ in found], [spent for _, spent in found]
-            label = f"{contender}: {against}^{slope(values, costs):.2f} at the end"
+            label = f"{contender}: {against}^{exponent(values, costs):.2f} at the end"
             axes.plot(values, costs, "o-", color=COLORS[contender], label=label, markersize=4)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
@@ -108,11 +103,10 @@ def draw_costs(found: dict[str, Any], names: tuple[str, ...], costs: tuple[str, 
         for name, place in zip(names, row, strict=True):
             draw_cost(place, name, [p for p in found["problems"] if p["curve"] == name], cost)
     figure.tight_layout()
-    figure.savefig(ROOT / "docs/images" / file, dpi=110)
-    plt.close(figure)
+    save(figure, file)
 
 
-def scaling_figure(problems: list[Entry], path: Path) -> None:
+def draw_scaling(problems: list[Entry]) -> None:
     """Time and peak memory against n, log-log, the floor drawn in."""
     points = sorted(problems, key=lambda problem: problem["n"])
     figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
@@ -132,25 +126,18 @@ def scaling_figure(problems: list[Entry], path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.suptitle(f"RBF CKA of two representations, d = {points[0]['d']}, float32, sigma given")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, "scaling.png", dpi=130)
 
 
-def main() -> None:
-    accuracy = json.loads((RESULTS / "accuracy.json").read_text())
-    draw_accuracy(accuracy, ("offset",), "error_offset.png")
-    draw_accuracy(accuracy, ("width",), "error_width.png")
-    draw_accuracy(accuracy, ("unit",), "error_unit.png")
-    draw_accuracy(accuracy, ("outlier",), "error_outlier.png")
-    draw_accuracy(accuracy, ("temperature",), "error_temperature.png")
-    if not (RESULTS / "costs.json").exists():
-        return
-    costs = json.loads((RESULTS / "costs.json").read_text())
-    rows = ("rbf_rows", "linear_rows", "nt_xent_rows")
-    draw_costs(costs, rows, ("cpu_seconds", "peak_bytes"), "cost_rows.png")
-    draw_costs(costs, ("rbf_columns", "nt_xent_columns"), ("cpu_seconds",), "cost_columns.png")
-
-
-if __name__ == "__main__":
-    main()
+def draw_all() -> None:
+    """Every figure whose results are committed; pages show no other."""
+    accuracy, found = read("accuracy"), sections()
+    if accuracy:
+        for against in ("offset", "width", "unit", "outlier", "temperature"):
+            draw_accuracy(accuracy, against)
+    if "costs" in found:
+        rows = ("rbf_rows", "linear_rows", "nt_xent_rows")
+        draw_costs(found["costs"], rows, ("cpu_seconds", "peak_bytes"), "cost_rows.png")
+        draw_costs(found["costs"], ("rbf_columns", "nt_xent_columns"), ("cpu_seconds",), "cost_columns.png")
+    if "scaling" in found:
+        draw_scaling(list(filter(was_timed, found["scaling"]["problems"])))

@@ -1,41 +1,18 @@
-"""Results as words and tables: numbers with three digits, problems by name, a row for each contender."""
+"""The tables of most sections: problems in words, a row for each contender; and that of the wheel's size."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from .conditions import processor
+from .results import OURS, Entry, floor, one_thread, quoted
+from .words import duration, row, size, times
 
 ABSENT = "not installed"
-OURS = "gramless"
 DATA = {
     "gaussian": "isotropic noise",
     "spectrum": "spectrum 1/i",
     "relu": "spectrum 1/i, ReLU",
     "photos": "activations",
 }
-Entry = dict[str, Any]
-
-
-def number(value: float) -> str:
-    """Three significant digits, never in scientific notation."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return np.format_float_positional(float(f"{value:.3g}"), trim="-")
-
-
-def duration(ms: float | None) -> str:
-    if ms is None:
-        return ""
-    if ms >= 1000:
-        return f"{number(ms / 1e3)} s"
-    return f"{number(ms)} ms" if ms >= 1 else f"{number(ms * 1e3)} us"
-
-
-def size(count: float | None) -> str:
-    if count is None:
-        return ""
-    return f"{number(count / 1e9)} GB" if count >= 1e9 else f"{number(count / 1e6)} MB"
 
 
 def rows_of(problem: Entry) -> str:
@@ -74,34 +51,6 @@ def _rest(problem: Entry) -> str:
     return f"{biased}, {rows_of(problem)}{dtype}{offset}"
 
 
-def best(one: Entry) -> tuple[str, float] | None:
-    """Which threads of a contender are fastest by the clock, and their median in milliseconds."""
-    found = [
-        (threads, run["wall_ms"]["median"])
-        for threads, run in one.get("times", {}).items()
-        if "wall_ms" in run
-    ]
-    return min(found, key=lambda pair: pair[1]) if found else None
-
-
-def quoted(name: str, one: Entry) -> tuple[str, float] | None:
-    """Ours as it comes; of an alternative its best number of threads."""
-    if name == OURS and "wall_ms" in one.get("times", {}).get("default", {}):
-        return "default", one["times"]["default"]["wall_ms"]["median"]
-    return best(one)
-
-
-def one_thread(one: Entry) -> float | None:
-    """Milliseconds of CPU time of one thread."""
-    run = one.get("times", {}).get("1", {})
-    return run["cpu_ms"]["median"] if "cpu_ms" in run else None
-
-
-def floor(problem: Entry, cores: str) -> float:
-    """Milliseconds of the necessary FLOPs at the FMA peak of "one" core, or of "all"."""
-    return problem["flops"] / problem["peak_gflops"][cores] / 1e6
-
-
 def error(one: Entry) -> str:
     """The worst error on all data, and on which it is beyond 1e-3 if that is not all of it."""
     errors = one.get("errors")
@@ -116,12 +65,9 @@ def error(one: Entry) -> str:
     return f"**wrong: {text}** on {where}" if one["wrong"] else f"{text} on {where}"
 
 
-def times(ours: float | None, theirs: float | None) -> str:
-    """A ratio, bold where an alternative is faster."""
-    if not ours or not theirs:
-        return ""
-    text = f"{number(theirs / ours)}x"
-    return text if theirs >= ours else f"**{text}**"
+def spread(run: Entry) -> str:
+    """From the 20th to the 80th percentile of a run's samples."""
+    return f"{duration(run['wall_ms']['p20'])} - {duration(run['wall_ms']['p80'])}"
 
 
 def _share(problem: Entry, ms: float | None, cores: str) -> str:
@@ -138,7 +84,7 @@ def table(problems: list[Entry]) -> list[str]:
     for problem in problems:
         first = f"{what(problem)}; {DATA[problem['data']]}"
         for name, one in problem["contenders"].items():
-            rows.append("| " + " | ".join([first, *_cells(problem, name, one)]) + " |")
+            rows.append(row([first, *_cells(problem, name, one)]))
             first = ""
     return rows
 
@@ -153,13 +99,12 @@ def _cells(problem: Entry, name: str, one: Entry) -> list[str]:
         return [name, *[""] * 8, size(one.get("peak_bytes")), error(one)]
     threads, ms = found
     run = one["times"][threads]
-    spread = f"{duration(run['wall_ms']['p20'])} - {duration(run['wall_ms']['p80'])}"
     cpu = one_thread(one)
     ratios = ["", ""] if name == OURS else [times(own and own[1], ms), times(one_thread(ours), cpu)]
     return [
         name,
         duration(ms),
-        "one run" if run["samples"] == 1 else spread,
+        "one run" if run["samples"] == 1 else spread(run),
         threads,
         ratios[0],
         _share(problem, ms, "one" if threads == "1" else "all"),
@@ -171,23 +116,23 @@ def _cells(problem: Entry, name: str, one: Entry) -> list[str]:
     ]
 
 
-def shipping_tables(results: Entry) -> list[str]:
+def shipping_tables(results: Entry | None) -> list[str]:
     """What `benchmarks.shipping` measured."""
-    found, machine = results["shipping"], results["machine"]
+    title = ["## Size and installation", ""]
+    if results is None:
+        return [*title, "Not measured yet: `python -m benchmarks.shipping` does.", ""]
+    found = results["shipping"]
     lines = [
-        "## Size and installation",
-        "",
-        f"`python -m benchmarks.shipping` on {machine['cpu']}, {machine['cores']} cores, Python "
+        *title,
+        f"`python -m benchmarks.shipping` on {processor(results['machine'])}, Python "
         f"{results['python']}; commit {results['commit']}, {results['date']}. Without CUDA's kernels, in a "
         "fresh virtual environment; CPU seconds are of all processes, and hardly notice what else runs.",
         "",
         "| what | size |",
         "|---|---:|",
     ]
-    lines += [f"| {name} | {size(count)} |" for name, count in found["bytes"].items()]
+    lines += [row([name, size(count)]) for name, count in found["bytes"].items()]
     lines += ["", "| what | time | CPU time |", "|---|---:|---:|"]
-    for name, times in found["times"].items():
-        lines.append(
-            f"| {name} | {duration(times['seconds'] * 1e3)} | {duration(times['cpu_seconds'] * 1e3)} |"
-        )
+    for name, taken in found["times"].items():
+        lines.append(row([name, duration(taken["seconds"] * 1e3), duration(taken["cpu_seconds"] * 1e3)]))
     return [*lines, ""]

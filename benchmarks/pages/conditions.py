@@ -1,0 +1,73 @@
+"""What the numbers of a page depend on: machine, versions, how busy it was, the kernels of each library."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .results import Entry, timed_problems
+from .words import number
+
+
+def processor(machine: Entry) -> str:
+    return f"{machine['cpu']}, {machine['cores']} cores"
+
+
+def versions(found: Entry) -> str:
+    """Of the packages that were installed."""
+    return ", ".join(f"{package} {version}" for package, version in found["versions"].items() if version)
+
+
+def conditions(sections: dict[str, Entry]) -> list[str]:
+    """Machine, versions and load, of sections of one run."""
+    if not sections:
+        return []
+    peaks = [problem["peak_gflops"] for problem in timed_problems(sections)]
+    one, every = (float(np.median([peak[key] for peak in peaks])) for key in ("one", "all"))
+    newest = max(sections.values(), key=lambda section: str(section["date"]))
+    commits = ", ".join(sorted({section["commit"] for section in sections.values()}))
+    return [
+        f"Machine: {processor(newest['machine'])}, {newest['machine']['isa']}; FMA peak measured in the "
+        f"same runs {number(one)} GFLOP/s on one core (by CPU time), {number(every)} on all (by the clock). "
+        f"Python {newest['python']}, {versions(newest)}; commit {commits}, {newest['date']}.",
+        _others_load(sections),
+    ]
+
+
+def _others_load(sections: dict[str, Entry]) -> str:
+    """What the numbers are worth: how busy the machine was with something else."""
+    problems = [problem for section in sections.values() for problem in section["problems"]]
+    shares = [problem["others_load"] for problem in problems if problem.get("others_load") is not None]
+    if not shares:
+        return ""
+    median, worst = float(np.median(shares)), max(shares)
+    if median > 0.5:
+        ending = ": too busy for times and ratios to count; errors and memory do."
+    else:
+        ending = ": a busy machine, where ratios tell more than times." if worst > 0.1 else "."
+    return (
+        f"While timing, other processes used {median:.0%} of the cores (median over problems, at worst "
+        f"{worst:.0%}){ending}"
+    )
+
+
+def kernels(sections: dict[str, Entry]) -> list[str]:
+    """Which kernels every contender's libraries chose, as threadpoolctl sees them."""
+    if not sections:
+        return []
+    found: dict[str, str] = {}
+    for section in sections.values():
+        for name, about in section["kernels"].items():
+            pools = [pool for pool in about["pools"] if pool["architecture"]]
+            chosen = [f"{p['internal_api']} {p['version']}, {p['architecture']}" for p in pools]
+            threads = {**{p["internal_api"]: p["num_threads"] for p in about["pools"]}, **about["threads"]}
+            counts = ", ".join(f"{library} {count}" for library, count in threads.items())
+            found.setdefault(name, f"| {name} | {'; '.join(chosen)} | {counts} |")
+    torch = next(iter(sections.values()))["torch_kernels"]
+    return [
+        f"The BLAS inside torch calls itself {torch}.",
+        "",
+        "| process of | BLAS and the kernels it chose | threads by default |",
+        "|---|---|---|",
+        *(found[name] for name in sorted(found)),
+        "",
+    ]

@@ -1,0 +1,112 @@
+"""Pages drawn from results are those that are committed, and name what was not measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+pytest.importorskip("benchmarks.pages")
+from benchmarks.pages import benchmark_page, example_tables, kernel_costs, readme, results, values, words
+from benchmarks.pages.__main__ import outdated
+from benchmarks.plan import SECTIONS
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A copy of the committed results that a test may change."""
+    if not results.RESULTS.exists():
+        pytest.skip("this tree has no results")
+    found = tmp_path / "results"
+    shutil.copytree(results.RESULTS, found)
+    monkeypatch.setattr(results, "RESULTS", found)
+    return found
+
+
+def section(page, title):
+    return page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def change(folder, name, how):
+    """Rewrites the problems of a section's results."""
+    file = folder / f"{name}.json"
+    found = json.loads(file.read_text())
+    found["problems"] = [problem for problem in found["problems"] if how(problem) is not None]
+    file.write_text(json.dumps(found))
+
+
+def test_no_page_is_out_of_date(folder):
+    assert [file.name for file, _ in outdated()] == []
+
+
+def test_another_table_would_be_found(folder):
+    for page in (readme, kernel_costs):
+        text = page.FILE.read_text()
+        begin, end = page.MARKS
+        assert page.redrawn(words.replaced(text, page.MARKS, "old")) == text
+        with pytest.raises(ValueError, match=begin):
+            page.redrawn(text.replace(begin, end))
+
+
+def test_a_section_without_results_is_named_on_every_page(folder):
+    (folder / "rbf.json").unlink()
+    title = SECTIONS["rbf"][0]
+    said = "Not measured yet: `python -m benchmarks --section rbf` does."
+    assert section(benchmark_page.redrawn(""), title).strip() == said
+    table = readme.redrawn(readme.FILE.read_text())
+    assert "Not measured yet: RBF CKA, sigma given, n 8,192, d 128; " in table
+    found = values.substitutions()
+    for name in ("alternatives_that_win", "alternatives_with_less_memory"):
+        assert title in found[name].rpartition("so not looked through: ")[2]
+    assert found["engine"] == found["machine_benchmarks"] == "(not measured yet)"
+
+
+def test_no_results_at_all_are_said(folder):
+    for file in folder.glob("*.json"):
+        file.unlink()
+    page = benchmark_page.redrawn("")
+    for name in SECTIONS:
+        assert results.not_measured(name) in page
+    assert "Not measured yet: `python -m benchmarks.shipping` does." in page
+    assert "Not measured yet: `python -m benchmarks` does." in readme.redrawn(readme.FILE.read_text())
+    assert "Not measured yet: `python -m benchmarks.examples" in example_tables.redrawn(
+        example_tables.FILE.read_text()
+    )
+    found = values.substitutions()
+    assert found["figure_cost_rows"] == results.not_measured("costs")
+    assert found["more_accurate"] == found["machine_accuracy"] == "(not measured yet)"
+
+
+def test_a_problem_that_was_not_timed_is_named_in_its_section(folder):
+    def interrupted(problem):
+        if problem["name"] == "linear-512-512":
+            return None
+        if problem["name"] == "linear-8192-512":
+            del problem["peak_gflops"]
+        return problem
+
+    change(folder, "linear", interrupted)
+    said = "Not measured yet: `python -m benchmarks --section linear` does for "
+    text = section(benchmark_page.redrawn(""), SECTIONS["linear"][0])
+    assert said in text
+    names = text.partition(said)[2].partition(".\n")[0]
+    assert {"`linear-512-512`", "`linear-8192-512`"} <= set(names.split(", "))
+
+
+def test_what_failed_is_named_where_the_table_has_no_row_for_it(folder):
+    shutil.copy(folder / "rbf.json", folder / "sixteen_bits.json")
+
+    def failed(problem):
+        problem["contenders"] = {
+            "gramless": problem["contenders"]["gramless"],
+            "x": {"failed": "not installed"},
+        }
+        return problem
+
+    change(folder, "sixteen_bits", failed)
+    assert "Not in the table: x: not installed." in benchmark_page.redrawn("")
+
+
+def test_exponents_are_those_of_the_last_two_points():
+    assert results.exponent([1, 10, 20], [5, 1, 8]) == pytest.approx(3)
