@@ -166,8 +166,8 @@ def _of_slice(flow: Flow, loops: list[Loop], costed: Costed) -> tuple[dict[str, 
 _BFLOAT, _SPLIT = "13BfloatOperand", "12SplitOperand"
 _RBF = r"FADD.* 12583039"  # of the polynomial that evaluates a Gaussian
 _SQUARE = (128, 128)
-_SUMS, _GRAD, _PAIR = "softmax_sums.cu", "softmax_grad.cu", "gram_sums.cu"
-_LOSS_TURNS, _TURNS, _SWEEP = "softmax_turns.cu", "gram_turns.cu", "gram_sweep.cu"
+_SUMS, _GRAD, _PAIR = "contrast/softmax_sums.cu", "contrast/softmax_grad.cu", "gram/gram_sums.cu"
+_LOSS_TURNS, _TURNS, _SWEEP = "contrast/softmax_hopper.cu", "gram/gram_sums_hopper.cu", "gram/gram_sweep.cu"
 KERNELS = [
     Costed("sum_softmax, bfloat16", _SUMS, rf"\d+sum_softmaxI.*{_BFLOAT}", (128, 64), slice_products=16),
     Costed("grad_of_rows, bfloat16", _GRAD, rf"\d+grad_of_rowsI.*{_BFLOAT}", (128, 64), slice_products=16),

@@ -36,7 +36,7 @@ def costs(csrc: Path, objects: Path | None) -> Costs:
 
         def compiled(source: str) -> Path:
             if objects is not None:
-                return objects / Path(source).with_suffix(".o")
+                return objects / f"{Path(source).stem}.o"
             return compile_source(csrc / "ops" / source, Path(folder), ["90a"], include=csrc)
 
         code = dict(zip(sources, map(kernels_of, pool.map(compiled, sources)), strict=True))

@@ -40,8 +40,8 @@ def test_only_bindings_know_python_and_nothing_knows_torch():
 
 def test_only_cu_and_cuh_include_cuda_and_only_the_primitives_name_it():
     cuda = {path for path, name in INCLUDES if re.match(r"cuda(_|\.h$)|cute/|cutlass/", name)}
-    primitives = ("primitives.cuh", "ptx.cuh", "hopper_primitives.cuh", "hopper_ptx.cuh")
-    own = {Path("engine", name) for name in primitives} | {Path("support/cuda_devices.cu")}
+    primitives = ("primitives.cuh", "ptx.cuh", "primitives_hopper.cuh", "ptx_hopper.cuh")
+    own = {Path("engine/instructions", name) for name in primitives} | {Path("support/cuda_devices.cu")}
     assert {path for path in cuda if path.suffix not in (".cu", ".cuh")} == set()
     assert cuda == own
     kernels = [path for path in CSRC.rglob("*.cu*") if path.relative_to(CSRC) not in own]
@@ -55,7 +55,7 @@ def test_a_launch_returns_its_own_error_and_leaves_those_of_others():
     asking = {path.name: text.count("cudaGetLastError") for path, text in sources.items()}
     # Each after a call of our own that failed.
     assert {name: count for name, count in asking.items() if count} == {"ptx.cuh": 1, "cuda_devices.cu": 1}
-    assert "cudaLaunchKernelEx(" in (CSRC / "engine/ptx.cuh").read_text()
+    assert "cudaLaunchKernelEx(" in (CSRC / "engine/instructions/ptx.cuh").read_text()
 
 
 # Lowest first; what stands in one line may import each other. "_" is every other private module, "*" every

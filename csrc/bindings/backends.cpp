@@ -1,5 +1,5 @@
 // Backends and threads for Python.
-#include "ops/backends.hpp"
+#include "ops/dispatch/backends.hpp"
 
 #include "bindings/python_types.hpp"
 #include "support/thread_pool.hpp"

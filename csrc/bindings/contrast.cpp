@@ -1,8 +1,8 @@
 // Contrastive losses for Python: translates, lets go of the GIL, translates back.
-#include "ops/contrast_pass.hpp"
+#include "ops/contrast/contrast_pass.hpp"
 
 #include "bindings/python_types.hpp"
-#include "ops/backends.hpp"
+#include "ops/dispatch/backends.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
 

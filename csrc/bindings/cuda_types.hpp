@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "bindings/gil.hpp"
-#include "ops/cuda_ops.hpp"
+#include "ops/api.hpp"
 #include "support/cuda_devices.hpp"
 
 namespace gramless {
@@ -35,7 +35,7 @@ class Launch {
   explicit Launch(const py::tuple& place)
       : device_(place[0].cast<int>()), stream_(pointer(place[1].cast<Address>())), allocate_(place[2]) {}
 
-  // Runs an operation of ops/cuda_ops.hpp; raises RuntimeError with what it says is wrong.
+  // Runs an operation of ops/api.hpp; raises RuntimeError with what it says is wrong.
   template <class Task>
   void run(std::size_t (*scratch_bytes)(const Task&), const char* (*enqueue)(const Task&, void*, void*),
            const Task& task) const {

@@ -1,8 +1,8 @@
 // Similarity distillation for Python: translates, lets go of the GIL, translates back.
-#include "ops/distillation.hpp"
+#include "ops/distillation/distillation.hpp"
 
 #include "bindings/python_types.hpp"
-#include "ops/backends.hpp"
+#include "ops/dispatch/backends.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
 

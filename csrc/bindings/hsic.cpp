@@ -1,10 +1,10 @@
 // HSIC for Python: translates, lets go of the GIL, translates back.
-#include "ops/hsic.hpp"
+#include "ops/hsic/hsic.hpp"
 
 #include "bindings/python_types.hpp"
-#include "ops/backends.hpp"
-#include "ops/jackknife.hpp"
-#include "ops/precision.hpp"
+#include "ops/dispatch/backends.hpp"
+#include "ops/hsic/jackknife.hpp"
+#include "ops/hsic/precision.hpp"
 
 namespace gramless {
 namespace {

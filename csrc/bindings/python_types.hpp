@@ -7,7 +7,7 @@
 
 #include "bindings/gil.hpp"
 #include "bindings/kernel_spec.hpp"
-#include "ops/hsic.hpp"
+#include "ops/hsic/hsic.hpp"
 
 namespace gramless {
 

@@ -1,7 +1,7 @@
 // A sweep in parts for Python: the raw sums are one numpy array, which may be kept, sent and gone on with.
 #include "bindings/python_types.hpp"
-#include "ops/backends.hpp"
-#include "ops/hsic_problem.hpp"
+#include "ops/dispatch/backends.hpp"
+#include "ops/hsic/hsic_problem.hpp"
 
 namespace gramless {
 namespace {

@@ -1,7 +1,7 @@
 // Epilogue of similarity distillation's backward: dot products become the derivatives by the student's logits.
 #pragma once
 
-#include "engine/pairs.hpp"
+#include "engine/tile/pair_masks.hpp"
 #include "epilogues/logit.hpp"
 
 namespace gramless {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "engine/primitives.cuh"
+#include "engine/instructions/primitives.cuh"
 #include "epilogues/exp_constants.hpp"
 
 namespace gramless::cuda {

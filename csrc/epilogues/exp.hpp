@@ -1,7 +1,7 @@
 // exp on vectors, without -ffast-math: NaN stays NaN.
 #pragma once
 
-#include "engine/simd.hpp"
+#include "engine/instructions/simd.hpp"
 #include "epilogues/exp_constants.hpp"
 
 namespace gramless {

@@ -20,8 +20,8 @@ struct SquaredLengths {
 // k(a, b) = <a, b>
 struct Linear {
   static constexpr const char* name = "linear";
-  static constexpr bool of_distance = false;   // of <a, b> of centred rows, and not of |a - b|
-  static constexpr bool of_root = false;       // of |a - b| itself, which tiles find first (ops/near_pairs.hpp)
+  static constexpr bool of_distance = false;  // of <a, b> of centred rows, and not of |a - b|
+  static constexpr bool of_root = false;      // of |a - b| itself, which tiles find first (ops/gram/near_distances.hpp)
   static constexpr bool over_features = true;  // HSIC may be summed over pairs of features
   static constexpr double log2_unit = 0;       // tiles hold k / 2^log2_unit - shift
 

@@ -1,7 +1,7 @@
 // Epilogue of the backward of HSIC: derivatives by kernel values become the weights that rows are multiplied by.
 #pragma once
 
-#include "engine/tile.hpp"
+#include "engine/tile/tile.hpp"
 #include "epilogues/near_share.hpp"
 #include "epilogues/tile_kernels.hpp"
 
@@ -74,7 +74,7 @@ template <class T>
 struct PairDistances {
   const T *values, *row_stats, *column_stats;
 
-  // As in ops/near_pairs.hpp.
+  // As in ops/gram/near_distances.hpp.
   GRAMLESS_INLINE bool is_near(int i, int j, std::int64_t entry) const {
     return values[entry] * values[entry] * T(0.5) < near_share<T> * (row_stats[i] + column_stats[j]);
   }

@@ -3,7 +3,7 @@
 
 #include <numbers>
 
-#include "engine/operands.cuh"
+#include "engine/pack/operands.cuh"
 #include "epilogues/exp.cuh"
 
 namespace gramless::cuda {

@@ -1,7 +1,7 @@
 // Epilogue of the contrastive losses' backward: dot products become the derivatives of the loss by the logits.
 #pragma once
 
-#include "engine/pairs.hpp"
+#include "engine/tile/pair_masks.hpp"
 #include "epilogues/logit.hpp"
 
 namespace gramless {

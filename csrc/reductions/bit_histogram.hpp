@@ -3,7 +3,7 @@
 
 #include <bit>
 
-#include "engine/tile.hpp"
+#include "engine/tile/tile.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "engine/pairs.hpp"
+#include "engine/tile/pair_masks.hpp"
 #include "reductions/teacher_sums.hpp"
 
 namespace gramless {

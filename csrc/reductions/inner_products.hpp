@@ -2,7 +2,7 @@
 // float64 across.
 #pragma once
 
-#include "engine/tile.hpp"
+#include "engine/tile/tile.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {

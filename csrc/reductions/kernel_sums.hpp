@@ -1,7 +1,7 @@
 // Reduction of one layer's tile: dot products become kernel values, in place, and their row and column sums.
 #pragma once
 
-#include "engine/owned.hpp"
+#include "engine/tile/owned.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -22,7 +22,7 @@ class KernelSums {
         column_stats_(column_stats),
         dots_(dots ? dots : tile.values) {}
 
-  // Rows of a whole register tile that wait to be finished a vector at a time (engine/vector_product.hpp).
+  // Rows of a whole register tile that wait to be finished a vector at a time (engine/product/product_simd.hpp).
   struct UnfinishedRows {
     int left = 0;
     Kernel kernel = {};

@@ -5,7 +5,7 @@
 #include <bit>
 #include <limits>
 
-#include "engine/tile.hpp"
+#include "engine/tile/tile.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {

@@ -1,8 +1,8 @@
 // Reduction of a tile of weights to rows: out += W Z, or its transpose, straight from the tile.
 #pragma once
 
-#include "engine/tile.hpp"
-#include "engine/walk.hpp"
+#include "engine/tile/tile.hpp"
+#include "engine/walk/walk.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {

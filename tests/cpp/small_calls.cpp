@@ -6,9 +6,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "ops/backends.hpp"
-#include "ops/contrast_pass.hpp"
-#include "ops/hsic.hpp"
+#include "ops/contrast/contrast_pass.hpp"
+#include "ops/dispatch/backends.hpp"
+#include "ops/hsic/hsic.hpp"
 
 namespace {
 

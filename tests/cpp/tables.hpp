@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "engine/simd.hpp"
-#include "ops/backends.hpp"
+#include "engine/instructions/simd.hpp"
+#include "ops/dispatch/backends.hpp"
 
 #define GRAMLESS_JOIN(a, b) a##b
 #define GRAMLESS_TABLE(isa) GRAMLESS_JOIN(table_, isa)

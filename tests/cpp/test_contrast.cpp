@@ -6,7 +6,7 @@
 #include "check.hpp"
 #include "epilogues/logit.hpp"
 #include "matrices.hpp"
-#include "ops/contrast_pass.hpp"
+#include "ops/contrast/contrast_pass.hpp"
 #include "tables.hpp"
 
 namespace gramless {

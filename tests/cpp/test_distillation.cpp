@@ -1,6 +1,6 @@
 // Similarity distillation and the limits of the hardest negatives, through this width's table, against one pair at a
 // time in long double.
-#include "ops/distillation.hpp"
+#include "ops/distillation/distillation.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 #include "check.hpp"
 #include "matrices.hpp"
-#include "ops/contrast.hpp"
+#include "ops/contrast/contrast.hpp"
 #include "tables.hpp"
 
 namespace gramless {

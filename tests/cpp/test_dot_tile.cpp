@@ -1,5 +1,5 @@
 // Tiles of dot products of integers, where every sum is exact, at sizes around those of tiles, vectors and chunks.
-#include "engine/dot_tile.hpp"
+#include "engine/product/dot_tile.hpp"
 
 #include <new>
 

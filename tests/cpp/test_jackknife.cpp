@@ -1,5 +1,5 @@
 // Sums by groups of rows, and HSIC without each group, against the obvious n x n code.
-#include "ops/jackknife.hpp"
+#include "ops/hsic/jackknife.hpp"
 
 #include <cmath>
 #include <numeric>
@@ -7,7 +7,7 @@
 #include "check.hpp"
 #include "matrices.hpp"
 #include "naive_hsic.hpp"
-#include "ops/group_blocks.hpp"
+#include "ops/gram/group_blocks.hpp"
 #include "tables.hpp"
 
 namespace gramless {

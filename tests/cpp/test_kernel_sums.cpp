@@ -5,10 +5,10 @@
 #include <cmath>
 
 #include "check.hpp"
-#include "engine/dot_tile.hpp"
+#include "engine/product/dot_tile.hpp"
 #include "epilogues/tile_kernels.hpp"
 #include "matrices.hpp"
-#include "ops/near_pairs.hpp"
+#include "ops/gram/near_distances.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {

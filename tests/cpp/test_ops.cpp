@@ -1,5 +1,5 @@
 // Whole operations through this width's table and every table of this CPU, against the obvious n x n code.
-#include "ops/hsic.hpp"
+#include "ops/hsic/hsic.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Packing: every element type, layout and panel width gives the same centred panels, to the last bit.
-#include "engine/pack.hpp"
+#include "engine/pack/pack.hpp"
 
 #include "check.hpp"
 #include "matrices.hpp"

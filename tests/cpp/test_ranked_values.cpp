@@ -1,5 +1,5 @@
 // Order statistics, against sorting.
-#include "ops/ranked_values.hpp"
+#include "ops/median/ranked_values.hpp"
 
 #include <random>
 

@@ -1,5 +1,5 @@
 // Seeded samples of rows and pairs.
-#include "ops/sampling.hpp"
+#include "ops/median/sampling.hpp"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // How the matrix of pairs is cut into tiles, and vectors' few helpers.
-#include "engine/tile.hpp"
+#include "engine/tile/tile.hpp"
 
 #include <cmath>
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "engine/dot_tile.hpp"
+#include "engine/product/dot_tile.hpp"
 #include "matrices.hpp"
 
 namespace gramless {

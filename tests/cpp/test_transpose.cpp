@@ -1,5 +1,5 @@
 // Transposes in registers, of every side.
-#include "engine/transpose.hpp"
+#include "engine/pack/transpose.hpp"
 
 #include "check.hpp"
 

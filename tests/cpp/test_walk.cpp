@@ -1,5 +1,5 @@
 // The walk: order, determinism, bounded memory, progress and abandonment.
-#include "engine/walk.hpp"
+#include "engine/walk/walk.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "check.hpp"
-#include "engine/primitives.cuh"
-#include "ops/cuda_ops.hpp"
+#include "engine/instructions/primitives.cuh"
+#include "ops/api.hpp"
 
 namespace gramless::cuda {
 

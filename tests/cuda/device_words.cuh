@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/primitives.cuh"
+#include "engine/instructions/primitives.cuh"
 
 namespace gramless::cuda {
 

@@ -1,8 +1,9 @@
 // Probes of the primitives that only compute capability 9.0 has: what a copy writes where, and what a warpgroup's
-// products of two such boxes, and of registers with one, are, with the descriptors of engine/wgmma_tile.cuh.
+// products of two such boxes, and of registers with one, are, with the descriptors of
+// engine/product/dot_tile_hopper.cuh.
 #pragma once
 
-#include "engine/resident_rows.cuh"
+#include "engine/product/resident_rows_hopper.cuh"
 
 namespace gramless::cuda {
 

@@ -1,4 +1,5 @@
-// golden_probes: runs every primitive of engine/primitives.cuh on known inputs and prints the results, a line each:
+// golden_probes: runs every primitive of engine/instructions/primitives.cuh on known inputs and prints the results, a
+// line each:
 //   name tolerance words
 // Compiled by nvcc it records what a GPU does, compiled by a host compiler what the emulator does: tests/cuda/golden.sh
 // makes both, tests/cuda/golden.py compares them. Words are bits in hexadecimal. Tolerance: what float32 (or, "double",

@@ -12,8 +12,8 @@
 #undef __grid_constant__
 
 #include "check.hpp"
-#include "engine/dot_tile.cuh"
-#include "engine/resident_rows.cuh"
+#include "engine/product/dot_tile.cuh"
+#include "engine/product/resident_rows_hopper.cuh"
 
 namespace gramless::cuda {
 namespace {

@@ -2,7 +2,7 @@
 #include <string>
 
 #include "device_memory.hpp"
-#include "engine/hopper_primitives.cuh"
+#include "engine/instructions/primitives_hopper.cuh"
 
 namespace gramless::cuda {
 namespace {

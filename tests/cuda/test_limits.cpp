@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "check.hpp"
-#include "ops/softmax_sums.cuh"
+#include "ops/contrast/softmax_sums.cuh"
 
 namespace gramless::cuda {
 namespace {

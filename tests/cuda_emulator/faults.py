@@ -27,14 +27,14 @@ TESTS = {
     "distill_sums": "distill",
     "distillation": "distill",
     "gram_sweep": "hsic_matrix",
-    "gram_turns": "on_hopper_has",
+    "gram_sums_hopper": "on_hopper_has",
     "hardest_limits": "contrastive_losses_have",
     "hsic_matrix": "hsic_matrix",
     "kernel_grad": "gradients_of_hsic",
     "median": "median_of_integers",
     "softmax_grad": "contrastive_losses_have",
     "softmax_sums": "contrastive_losses_have",
-    "softmax_turns": "contrastive_losses_on_hopper_have",
+    "softmax_hopper": "contrastive_losses_on_hopper_have",
 }
 
 

@@ -1,4 +1,5 @@
-// The emulated twins of engine/ptx.cuh: the same names, and what the hardware does to registers and shared memory.
+// The emulated twins of engine/instructions/ptx.cuh: the same names, and what the hardware does to registers and shared
+// memory.
 #pragma once
 
 #include <bit>

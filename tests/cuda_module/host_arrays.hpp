@@ -5,8 +5,8 @@
 #include <cstring>
 #include <vector>
 
-#include "ops/cuda_ops.hpp"
-#include "ops/op_table.hpp"
+#include "ops/api.hpp"
+#include "ops/dispatch/op_table.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
 

@@ -1,12 +1,12 @@
-// HSIC of csrc/ops/cuda_ops.hpp as the CPU core computes it, on memory of the host.
-#include "ops/hsic.hpp"
+// HSIC of csrc/ops/api.hpp as the CPU core computes it, on memory of the host.
+#include "ops/hsic/hsic.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "host_arrays.hpp"
-#include "ops/backends.hpp"
+#include "ops/dispatch/backends.hpp"
 
 namespace gramless::cuda {
 namespace {

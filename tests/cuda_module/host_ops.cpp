@@ -1,14 +1,14 @@
-// The operations of csrc/ops/cuda_ops.hpp as the CPU core computes them, on memory of the host: what stands behind the
+// The operations of csrc/ops/api.hpp as the CPU core computes them, on memory of the host: what stands behind the
 // Python half where its tests are about the Python half. The emulated kernels are the other double, slower and truer.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "host_arrays.hpp"
-#include "ops/backends.hpp"
-#include "ops/contrast_pass.hpp"
-#include "ops/cuda_ops.hpp"
-#include "ops/distillation.hpp"
+#include "ops/api.hpp"
+#include "ops/contrast/contrast_pass.hpp"
+#include "ops/dispatch/backends.hpp"
+#include "ops/distillation/distillation.hpp"
 
 namespace gramless::cuda {
 namespace {

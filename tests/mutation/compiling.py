@@ -48,7 +48,7 @@ class Build:
 
     def _sources(self, folders: list[str]) -> list[str]:
         found = (
-            source for folder in folders for source in sorted((self.root / "csrc" / folder).glob("*.cpp"))
+            source for folder in folders for source in sorted((self.root / "csrc" / folder).rglob("*.cpp"))
         )
         return [str(source.relative_to(self.root)) for source in found if not source.name.startswith("cuda_")]
 

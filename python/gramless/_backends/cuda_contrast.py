@@ -22,7 +22,7 @@ FARTHEST = {"float32": 87.0, "float64": 700.0}  # exp of it is still a number
 
 @dataclass(frozen=True)
 class CudaContrast(CudaArrays):
-    """Contrastive losses of arrays on one device. Groups are int32 arrays or None: see ops/cuda_ops.hpp."""
+    """Contrastive losses of arrays on one device. Groups are int32 arrays or None: see ops/api.hpp."""
 
     no_groups = None, None
 

@@ -1,0 +1,44 @@
+// Sums over the threads of a block or the lanes of a warp, in an order that only the block's size decides.
+#pragma once
+
+#include "engine/instructions/primitives.cuh"
+
+namespace gramless::cuda {
+
+template <class T>
+__device__ __forceinline__ T sum_over_warp(T value) {
+#pragma unroll
+  for (int bits = warp_lanes / 2; bits > 0; bits /= 2) value += __shfl_xor_sync(all_lanes, value, bits);
+  return value;
+}
+
+template <class T>
+__device__ __forceinline__ T largest_of_warp(T value) {
+#pragma unroll
+  for (int bits = warp_lanes / 2; bits > 0; bits /= 2) {
+    const T other = __shfl_xor_sync(all_lanes, value, bits);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+// Of each of `sums`, in all threads. `shared` holds Count numbers per warp; all threads must come.
+template <int Count>
+__device__ void sum_over_block(double (&sums)[Count], double* shared) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes,
+            warps = static_cast<int>(blockDim.x) / warp_lanes;
+#pragma unroll
+  for (int i = 0; i < Count; i++) {
+    const double of_warp = sum_over_warp(sums[i]);
+    if (lane == 0) shared[i * warps + warp] = of_warp;
+  }
+  __syncthreads();  // the sums of all warps are there
+#pragma unroll
+  for (int i = 0; i < Count; i++) {
+    sums[i] = 0;
+    for (int w = 0; w < warps; w++) sums[i] += shared[i * warps + w];
+  }
+  __syncthreads();  // and have been read: `shared` may be used again
+}
+
+}  // namespace gramless::cuda

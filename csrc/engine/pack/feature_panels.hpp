@@ -1,0 +1,138 @@
+// The features of many layers side by side, packed for products over samples: panels of RegisterTile::cols features,
+// sample after sample, centred and converted. One layout serves as the rows and as the columns of a product.
+#pragma once
+
+#include "engine/pack/pack.hpp"
+#include "engine/pack/widen.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// A vector of neighbouring features of one layer; the last one of a layer may have fewer than its lanes.
+struct FeatureGroup {
+  std::int64_t layer, first;
+  int count;
+};
+
+template <class T>
+struct FeaturePanel {
+  static constexpr int groups = RegisterTile<T>::cols / lanes<T>, width = RegisterTile<T>::cols;
+  // A run of samples: their products are summed in T, runs in float64. A panel of a run stays in the second cache.
+  static constexpr int samples = (vector_bytes == 64 ? 384 : 256) * 4 / static_cast<int>(sizeof(T));
+  static constexpr std::int64_t values = std::int64_t{width} * samples;
+};
+
+template <class T>
+class FeaturePanels {
+ public:
+  FeaturePanels(const CenteredRows<T>* layers, const FeatureGroup* groups, std::int64_t count)
+      : layers_(layers), groups_(groups), count_(count) {}
+
+  static std::int64_t panels(std::int64_t groups) { return (groups + Panel::groups - 1) / Panel::groups; }
+
+  // Samples [first, first + count) of the groups from `first_group` on, which starts a panel, as (panel, samples,
+  // width).
+  void pack(std::int64_t first_group, std::int64_t first, int count, T* packed) const {
+    for (std::int64_t group = first_group, end; group < count_; group = end) {
+      for (end = group + 1; end < count_ && groups_[end].layer == groups_[group].layer;) end++;
+      pack_layer(group, end, first, count, packed, first_group);
+    }
+    for (std::int64_t group = count_; group % Panel::groups != 0; group++) {  // beside the last one
+      T* const to = at(packed, group - first_group);
+      for (int k = 0; k < count; k++) store(to + std::ptrdiff_t{k} * Panel::width, Vector<T>{});
+    }
+  }
+
+ private:
+  using Panel = FeaturePanel<T>;
+
+  static T* at(T* packed, std::int64_t group) {
+    return packed + group / Panel::groups * Panel::values + group % Panel::groups * lanes<T>;
+  }
+
+  void pack_layer(std::int64_t group, std::int64_t end, std::int64_t first, int count, T* packed,
+                  std::int64_t first_group) const {
+    const CenteredRows<T>& layer = layers_[groups_[group].layer];
+    const ArrayView& x = layer.x;
+    constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
+    const std::int64_t whole = groups_[end - 1].count < lanes<T> ? end - 1 : end;
+    const auto target = [&](std::int64_t g) { return at(packed, g - first_group); };
+    if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)))
+      pack_rows(layer, group, whole, first, count, target, T());
+    else if (sizeof(T) == 4 && x.dtype == Dtype::bfloat16 && x.col_stride == 2)
+      pack_rows(layer, group, whole, first, count, target, widened<BFloat16>());
+    else if (sizeof(T) == 4 && x.dtype == Dtype::float16 && x.col_stride == 2)
+      pack_rows(layer, group, whole, first, count, target, widened<Half>());
+    else if (x.dtype == own && x.row_stride == static_cast<std::int64_t>(sizeof(T)) && x.row_index == nullptr)
+      for (std::int64_t g = group; g < whole; g++) pack_columns(layer, groups_[g], first, count, target(g));
+    else
+      for (std::int64_t g = group; g < whole; g++) pack_entries(layer, groups_[g], first, count, target(g));
+    if (whole < end) pack_entries(layer, groups_[whole], first, count, target(whole));
+  }
+
+  // float64 never reads numbers of 16 bits so; the type is that of a path that is not taken.
+  template <class Stored>
+  static constexpr auto widened() {
+    return std::conditional_t<sizeof(T) == 4, Stored, T>();
+  }
+
+  template <class Stored, class Target>
+  void pack_rows(const CenteredRows<T>& layer, std::int64_t group, std::int64_t end, std::int64_t first, int count,
+                 Target target, Stored stored) const {
+    const T *high = layer.center_high, *low = layer.center_low;
+    for (int k = 0; k < count; k++) {
+      const char* const row = layer.x.row(first + k);
+      for (std::int64_t g = group; g < end; g++) {
+        const std::int64_t feature = groups_[g].first;
+        const Vector<T> value = load_vector<T>(row + feature * static_cast<std::int64_t>(sizeof(Stored)), stored);
+        store(
+            target(g) + std::ptrdiff_t{k} * Panel::width,
+            (value * static_cast<T>(layer.x.scale) - load<Vector<T>>(high + feature)) - load<Vector<T>>(low + feature));
+      }
+    }
+  }
+
+  // Samples adjacent in memory: square blocks transposed in registers.
+  void pack_columns(const CenteredRows<T>& layer, const FeatureGroup& group, std::int64_t first, int count,
+                    T* to) const {
+    const T* const high = layer.center_high + group.first;
+    const T* const low = layer.center_low + group.first;
+    constexpr int side = lanes<T>;
+    int k = 0;
+    for (; k + side <= count; k += side) {
+      Vector<T> block[side];
+#pragma GCC unroll 16
+      for (int f = 0; f < side; f++) {
+        const char* column = layer.x.row(first + k) + (group.first + f) * layer.x.col_stride;
+        block[f] = (load<Vector<T>>(column) * static_cast<T>(layer.x.scale) - high[f]) - low[f];
+      }
+      transpose<side / 2>(block);
+#pragma GCC unroll 16
+      for (int s = 0; s < side; s++) store(to + std::ptrdiff_t{k + s} * Panel::width, block[s]);
+    }
+    FeatureGroup rest = group;
+    if (k < count) pack_entries(layer, rest, first + k, count - k, to + std::ptrdiff_t{k} * Panel::width);
+  }
+
+  void pack_entries(const CenteredRows<T>& layer, const FeatureGroup& group, std::int64_t first, int count,
+                    T* to) const {
+    const T* const high = layer.center_high + group.first;
+    const T* const low = layer.center_low + group.first;
+    visit_dtype(layer.x.dtype, [&]<class Stored>() {
+      for (int k = 0; k < count; k++, to += Panel::width) {
+        const char* const row = layer.x.row(first + k) + group.first * layer.x.col_stride;
+        for (int f = 0; f < group.count; f++)
+          to[f] = (load_element<T, Stored>(row + f * layer.x.col_stride) * static_cast<T>(layer.x.scale) - high[f]) -
+                  low[f];
+        std::fill(to + group.count, to + lanes<T>, T(0));
+      }
+    });
+  }
+
+  const CenteredRows<T>* layers_;
+  const FeatureGroup* groups_;
+  const std::int64_t count_;
+};
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,32 @@
+// Which pairs of a CUDA tile there are. It knows no loss.
+#pragma once
+
+#include "engine/instructions/primitives.cuh"
+
+namespace gramless::cuda {
+
+// Which of a tile's pairs there are: those inside and, where columns are the rows again, off the diagonal.
+struct PairTile {
+  int rows, cols;
+  int diagonal;  // a row of the tile meets itself in column row + diagonal
+
+  __device__ PairTile(std::int64_t first_row, std::int64_t all_rows, std::int64_t first_col, std::int64_t all_cols,
+                      bool symmetric)
+      : rows(at_most(all_rows - first_row)), cols(at_most(all_cols - first_col)) {
+    const std::int64_t distance = first_row - first_col;
+    diagonal = symmetric && distance > -far && distance < far ? static_cast<int>(distance) : far;
+  }
+
+  __device__ bool owns(int row, int col) const { return row < rows && col < cols && row + diagonal != col; }
+
+  // Whether it owns all its entries.
+  __device__ bool whole(int height, int width) const {
+    return rows >= height && cols >= width && (diagonal >= width || diagonal <= -height);
+  }
+
+ private:
+  static constexpr int far = 1 << 20;
+  __device__ static int at_most(std::int64_t left) { return left < far ? static_cast<int>(left) : far; }
+};
+
+}  // namespace gramless::cuda

@@ -1,0 +1,55 @@
+// Which pairs of a tile count, and as what: a negative, a positive or left out. It knows no loss.
+#pragma once
+
+#include "engine/tile/tile.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+template <class T>
+using Mask = Vector<Bits<T>>;
+
+// What decides how a pair counts, for the rows of a tile or for its columns. A pair of one group is positive; a
+// negative with a dot product above an anchor's limit is left out of that anchor's sum.
+template <class T>
+struct PairRule {
+  const Bits<T>* groups;
+  const T* limits;
+};
+
+template <class T>
+struct PairMasks {
+  Mask<T> positive, negative_of_row, negative_of_column;
+};
+
+// `Ruled` is false where every pair of the tile is a negative of both.
+template <bool Ruled, class T>
+GRAMLESS_INLINE PairMasks<T> classify(Vector<T> dot, int i, int j, const PairRule<T>& row, const PairRule<T>& column,
+                                      Mask<T> owned) {
+  if constexpr (!Ruled) return {Mask<T>{}, owned, owned};
+  const Mask<T> same = load<Mask<T>>(column.groups + j) == row.groups[i];
+  const Mask<T> negative = owned & ~same;
+  return {owned & same, negative & ~(dot > row.limits[i]), negative & ~(dot > load<Vector<T>>(column.limits + j))};
+}
+
+// Calls row(j, owned) for the vectors of a tile's row i: lanes inside the tile and, where the tile's rows are its
+// columns (`self`), off its diagonal.
+template <class T, class Row>
+GRAMLESS_INLINE void for_each_vector(const Tile<T>& tile, bool self, int i, Row&& row) {
+  constexpr int width = lanes<T>;
+  const int cols = tile.cols, self_at = self ? i / width * width : -1;
+  const Mask<T> numbers = lane_numbers<T>();
+  int j = 0;
+  for (; j + width <= cols; j += width) {
+    if (j == self_at)
+      row(j, numbers != static_cast<Bits<T>>(i - j));
+    else
+      row(j, ~Mask<T>{});
+  }
+  if (j == cols) return;
+  const Mask<T> inside = numbers < static_cast<Bits<T>>(cols - j);
+  row(j, j == self_at ? inside & (numbers != static_cast<Bits<T>>(i - j)) : inside);
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,62 @@
+// Contrastive losses: NT-Xent and its relatives, told apart by groups (which pairs are positive) and by denominator.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "ops/dispatch/op_table.hpp"
+
+namespace gramless {
+
+enum class Denominator : std::uint8_t {
+  all,        // negatives and positives: NT-Xent, InfoNCE, supervised contrastive
+  negatives,  // decoupled
+};
+
+// Anchors are the concatenated rows of `anchors`. They meet each other or, where there are keys, the keys.
+struct ContrastProblem {
+  std::vector<ArrayView> anchors, keys;
+  std::vector<std::int64_t> anchor_groups, key_groups;  // pairs of one group are positive
+  // How many positives each has; empty: counted from the groups. Given where a problem is a part of a larger one, whose
+  // sums its gradients are of.
+  std::vector<std::int64_t> anchor_positives, key_positives;
+  double temperature = 0.5;
+  bool normalize = true;
+  bool positives = true;  // false: groups are not read, the loss is the log-sum-exp over all pairs
+  Denominator denominator = Denominator::all;
+  std::vector<double> anchor_limits, key_limits;  // empty, or negatives beyond them are left out
+};
+
+// Rows of all parts of a side.
+std::int64_t rows_in(const std::vector<ArrayView>& parts);
+
+// Which negatives are left out as the hardest: see HardestLimitsTask.
+struct HardestNegatives {
+  double fraction, tie;
+  bool of_keys;  // of the first keys as anchors too
+};
+
+struct HardestLimits {
+  std::vector<double> anchors, keys;
+};
+
+// The limits of a problem without its hardest negatives.
+HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& ops,
+                             const Execution& execution);
+
+// Softmax sums of the anchors and, where there are keys, of the keys as anchors: what the backward pass needs.
+struct ContrastSums {
+  std::vector<double> shift, negative, positive, positive_logit;  // (anchors + keys)
+};
+
+struct ContrastLosses {
+  std::vector<double> rows, columns;  // (anchors), (keys)
+};
+
+// How many positives each anchor has or, `columns`, each key; empty where none are told apart.
+std::vector<std::int64_t> positive_counts(const ContrastProblem& problem, bool columns);
+
+// Of every anchor: log(sum over its denominator) - mean of its positives' logits; 0 where it has no positive.
+ContrastLosses contrast_losses(const ContrastProblem& problem, const ContrastSums& sums);
+
+}  // namespace gramless

@@ -1,0 +1,68 @@
+// What surrounds the tiles of the contrastive losses on the device: scales, losses of the anchors' sums, coefficients,
+// and gradients back through the normalisation.
+#pragma once
+
+#include "ops/contrast/softmax_grad.cuh"
+#include "reductions/anchor_loss.hpp"
+
+namespace gramless::cuda {
+
+// What the scales of logits are chosen by.
+struct ScaleTask {
+  const float *largest_anchor, *largest_key;  // elements of each row; without them rows are of length 1
+  std::int64_t anchors, keys;
+  bool split;  // whether the rows are scaled
+  double temperature;
+  const double* device_temperature;  // (1), read instead where given
+  bool unit_rows;
+  double log_pairs;  // of the most pairs an anchor has
+  double highest;    // exponent that the tiles' type is good for
+};
+void choose_scales(const ScaleTask& task, LogitScales* scales, Queue& queue);
+
+// losses (rows), of one side.
+void measure_losses(const DeviceAnchorSums& sums, std::int64_t rows, const AnchorLoss& loss, double* losses,
+                    Queue& queue);
+void mean_of(const double* values, std::int64_t count, double* mean, Queue& queue);
+
+// Weights (rows), or the same one for all: *common / rows. Null: zero.
+struct AnchorWeights {
+  const double *each, *common;
+  std::int64_t rows;
+
+  __device__ double of(std::int64_t i) const {
+    if (common != nullptr) return *common / static_cast<double>(rows);
+    return each != nullptr ? each[i] : 0;
+  }
+};
+
+// *scale: a power of two that lifts the largest weight to where float16 derivatives have all their digits.
+void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows,
+                           double* scale, Queue& queue);
+
+template <class T>
+void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows,
+                       const AnchorLoss& loss, const AnchorWeights& weights, const double* limits,
+                       const double* gradient_scale, const DeviceCoefficients<T>& coefficients, Queue& queue);
+
+// dx of one side's parts from dz, as sums over strips.
+template <class Operand>
+struct FinishGradTask {
+  PackedRows<Operand> rows;
+  std::int64_t first, count, width, padded_rows, strips;  // rows of one part
+  const typename Operand::Value* partials;                // (strips, padded rows, stride)
+  const LogitScales* scales;
+  const double* gradient_scale;
+  const double* inverse_norms;  // (rows); null: not normalised
+  void* grad;                   // (count, width) or null
+  Dtype dtype;
+  double* alignments;  // (rows): scales->logit <dz, z>
+};
+template <class Operand>
+void finish_gradients(const FinishGradTask<Operand>& task, Queue& queue);
+
+// *gradient = factor * sum of alignments / temperature.
+void grad_of_temperature(const double* alignments, std::int64_t count, double factor, const LogitScales* scales,
+                         double* gradient, Queue& queue);
+
+}  // namespace gramless::cuda

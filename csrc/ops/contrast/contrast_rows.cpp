@@ -1,0 +1,91 @@
+#include "ops/contrast/contrast_rows.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/tile/tile_rows.hpp"
+
+namespace gramless {
+namespace {
+
+template <class Narrow, class Wide, class Value>
+AlignedBuffer padded(const std::vector<Value>& values, Compute compute) {
+  const std::size_t count = values.size() + vector_padding;
+  AlignedBuffer buffer(count * (compute == Compute::float32 ? sizeof(Narrow) : sizeof(Wide)));
+  const auto fill = [&](auto* stored) {
+    for (std::size_t i = 0; i < count; i++)
+      stored[i] = static_cast<std::remove_reference_t<decltype(*stored)>>(i < values.size() ? values[i] : Value{});
+  };
+  if (compute == Compute::float32)
+    fill(reinterpret_cast<Narrow*>(buffer.data()));
+  else
+    fill(reinterpret_cast<Wide*>(buffer.data()));
+  return buffer;
+}
+
+// Whole cache lines, an odd number of them: rows of 512 bytes and the like would share few sets of L1.
+std::int64_t padded_width(std::int64_t width) {
+  constexpr std::int64_t line = 16;
+  const std::int64_t lines = (width + line - 1) / line;
+  return line * (lines + (lines % 2 == 0));
+}
+
+// A whole tile, but of few rows so many blocks that the threads have something to share.
+std::int64_t block_rows(std::int64_t rows, Compute compute) {
+  const std::int64_t tile = tile_rows(rows, element_bytes(compute)), step = tile / 4;
+  return std::clamp((rows / 8 + step - 1) / step * step, step, tile);
+}
+
+}  // namespace
+
+AlignedBuffer padded_values(const std::vector<double>& values, Compute compute) {
+  return padded<float, double>(values, compute);
+}
+
+AlignedBuffer padded_groups(const std::vector<std::int64_t>& groups, Compute compute) {
+  return padded<std::int32_t, std::int64_t>(groups, compute);
+}
+
+ContrastRows::ContrastRows(const std::vector<ArrayView>& parts, const std::vector<std::int64_t>& groups,
+                           const std::vector<double>& limits, bool normalize, const OpTable& ops,
+                           const Execution& execution)
+    : width_(parts[0].cols),
+      stride_(padded_width(width_)),
+      element_bytes_(static_cast<std::int64_t>(element_bytes(execution.compute))) {
+  for (const ArrayView& part : parts) part_ends_.push_back((part_ends_.empty() ? 0 : rows()) + part.rows);
+  z_ = AlignedBuffer(static_cast<std::size_t>(rows() * stride_ * element_bytes_));
+  inverse_norms_.resize(static_cast<std::size_t>(rows()));
+  for (std::size_t p = 0; p < parts.size(); p++) {
+    const std::int64_t first = part_ends_[p] - parts[p].rows;
+    ops.unit_rows({parts[p], normalize, z(first), stride_, inverse_norms_.data() + first}, execution);
+  }
+  groups_ = padded_groups(groups, execution.compute);
+  const std::vector<double> unlimited(limits.empty() ? groups.size() : 0, std::numeric_limits<double>::infinity());
+  limits_ = padded_values(limits.empty() ? unlimited : limits, execution.compute);
+  cut(groups, execution.compute);
+}
+
+void ContrastRows::cut(const std::vector<std::int64_t>& groups, Compute compute) {
+  const std::int64_t most = block_rows(rows(), compute);
+  std::int64_t first = 0;
+  for (const std::int64_t end : part_ends_)
+    while (first < end) {
+      const std::int64_t length = std::min(most, end - first);
+      const auto [lowest, highest] = std::minmax_element(groups.begin() + first, groups.begin() + first + length);
+      blocks_.push_back({first, static_cast<int>(length), *lowest, *highest});
+      first += length;
+    }
+}
+
+PairSide ContrastRows::side() const {
+  PairSide side;
+  side.z = z_.data();
+  side.stride = stride_;
+  side.blocks = blocks_.data();
+  side.block_count = static_cast<std::int64_t>(blocks_.size());
+  side.groups = groups_.data();
+  side.limits = limits_.data();
+  return side;
+}
+
+}  // namespace gramless

@@ -1,0 +1,70 @@
+// One side of a contrastive loss made ready for tiles on the device: the twin of ops/contrast/contrast_rows.hpp.
+#pragma once
+
+#include "engine/product/dot_tile.cuh"
+#include "ops/api.hpp"
+#include "ops/dispatch/launch_stream.cuh"
+#include "ops/dispatch/scratch.cuh"
+
+namespace gramless::cuda {
+
+// A warp owns whole rows of a tile, so that their sums, and the weights times rows, need no other warp.
+template <class Operand>
+struct SoftmaxShape
+    : std::conditional_t<Operand::atom_rows == 16, TileShape<128, 64, 16, 64>, TileShape<64, 32, 8, 32>> {
+  static constexpr bool symmetric = true;  // a limit leaves a pair out of the sums of both anchors or of neither
+};
+
+// The same where a row's gradient lies in registers beside the tile.
+template <class Operand>
+struct GradShape : SoftmaxShape<Operand> {
+  static constexpr bool lean = true;
+};
+
+// Groups of the rows of one block lie in [lowest, highest]; those without a partner do not count.
+struct GroupRange {
+  std::int32_t lowest, highest;
+
+  __device__ bool apart(const GroupRange& other) const { return highest < other.lowest || other.highest < lowest; }
+};
+
+// Rows of one side; arrays are padded to whole blocks.
+template <class Operand>
+struct PairRows {
+  PackedRows<Operand> rows;
+  std::int64_t count = 0;
+  std::int32_t* groups = nullptr;
+  GroupRange* ranges = nullptr;  // of every SoftmaxShape::cols rows
+};
+
+template <class Operand>
+class DeviceContrastRows {
+ public:
+  using Shape = SoftmaxShape<Operand>;
+
+  DeviceContrastRows(const ContrastSide& side, bool positives, DeviceLayout& layout);
+
+  void find_largest(Queue& queue) const;  // element of each row, to choose a scale by
+  // z = x / max(|x|, 1e-12), or x itself, times *scale.
+  void pack(bool normalize, const double* scale, Queue& queue) const;
+
+  PairRows<Operand> rows() const { return rows_; }
+  const double* inverse_norms() const { return inverse_norms_; }
+  const float* largest() const { return largest_; }
+  static std::int64_t padded(std::int64_t rows) { return blocks_of(rows, Shape::rows) * Shape::rows; }
+
+ private:
+  ContrastSide side_;
+  bool positives_;
+  PairRows<Operand> rows_;
+  double* inverse_norms_;  // (rows)
+  float* largest_;         // (rows)
+};
+
+inline std::int64_t rows_of(const ContrastSide& side) {
+  std::int64_t rows = 0;
+  for (int p = 0; p < side.part_count; p++) rows += side.parts[p].rows;
+  return rows;
+}
+
+}  // namespace gramless::cuda

@@ -1,0 +1,41 @@
+// One side of a contrastive problem made ready for tiles: unit rows in the compute type, groups, limits, row blocks.
+#pragma once
+
+#include <vector>
+
+#include "ops/dispatch/op_table.hpp"
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+
+// Values of the compute type, or integers as wide, with readable padding behind them.
+AlignedBuffer padded_values(const std::vector<double>& values, Compute compute);
+AlignedBuffer padded_groups(const std::vector<std::int64_t>& groups, Compute compute);
+
+class ContrastRows {
+ public:
+  // The concatenated rows of `parts`. Row blocks end where a part ends, so that each lies in one part's gradient.
+  // `limits` is empty where no negative is left out.
+  ContrastRows(const std::vector<ArrayView>& parts, const std::vector<std::int64_t>& groups,
+               const std::vector<double>& limits, bool normalize, const OpTable& ops, const Execution& execution);
+
+  PairSide side() const;
+  std::int64_t rows() const { return part_ends_.back(); }
+  std::int64_t width() const { return width_; }
+  std::int64_t stride() const { return stride_; }
+  const std::vector<RowBlock>& blocks() const { return blocks_; }
+  const std::vector<std::int64_t>& part_ends() const { return part_ends_; }
+  void* z(std::int64_t row) const { return z_.data() + row * stride_ * element_bytes_; }
+  const double* inverse_norms(std::int64_t row) const { return inverse_norms_.data() + row; }
+
+ private:
+  void cut(const std::vector<std::int64_t>& groups, Compute compute);
+
+  std::int64_t width_, stride_, element_bytes_;
+  std::vector<std::int64_t> part_ends_;  // rows in all parts up to and with each
+  std::vector<RowBlock> blocks_;
+  std::vector<double> inverse_norms_;
+  AlignedBuffer z_, groups_, limits_;
+};
+
+}  // namespace gramless

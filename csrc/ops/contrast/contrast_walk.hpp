@@ -1,0 +1,149 @@
+// The walk of the contrastive losses: every pair of row blocks once, each tile alone with both of its blocks.
+#pragma once
+
+#include "engine/tile/pair_masks.hpp"
+#include "engine/walk/block_pair_walk.hpp"
+#include "ops/contrast/side_rows.hpp"
+#include "ops/dispatch/isa_ops.hpp"
+#include "ops/dispatch/scratch.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+template <class T>
+class PairTiles {
+ public:
+  PairTiles(const PairProblem& pairs, const Execution& execution)
+      : pairs_(pairs), execution_(execution), no_center_(zeros<T>(pairs.width)) {
+    for (const PairSide* side : {&pairs.rows, &pairs.columns})
+      for (std::int64_t b = 0; b < side->block_count; b++)
+        tile_rows_ = std::max<std::int64_t>(tile_rows_, side->blocks[b].rows);
+  }
+
+  // body(tile, a, b) with the dot products of row block a and column block b; `products` counts the multiplications of
+  // a tile's size that a tile takes in all. Bodies that share a block run one after another, in a fixed order.
+  template <class Body>
+  void for_each(double products, Body body) const {
+    walk_blocks(plan(products),
+                [&](std::int64_t a, std::int64_t b, char* memory) { body(dot_products(a, b, memory), a, b); });
+  }
+
+  WalkPlan plan(double products) const {
+    Layout scratch;
+    lay_out(scratch);
+    const double tiles = static_cast<double>(pairs_.rows.block_count) *
+                         static_cast<double>(pairs_.columns.block_count) / (pairs_.symmetric ? 2 : 1);
+    const double pairs_of_tile = static_cast<double>(tile_rows_ * tile_rows_);
+    if (pairs_.dots_known) products--;
+    return {.flops = tiles * pairs_of_tile * (2 * products * static_cast<double>(pairs_.width) + 20),
+            .scratch_bytes = scratch.bytes(),
+            .threads = execution_.threads,
+            .monitor = execution_.monitor};
+  }
+
+  // body(a, b, memory) for every pair of blocks, with a plan's scratch.
+  template <class Body>
+  void walk_blocks(const WalkPlan& plan, Body body) const {
+    const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
+    const auto meet = [&](const Match& match, char* memory, Worker&) {
+      body(match.a, pairs_.symmetric ? match.b : match.b - rows, memory);
+    };
+    if (pairs_.symmetric)
+      walk_matches(plan, Tournament{rows}, rows, meet);
+    else
+      walk_matches(plan, Pairing{rows, columns}, rows + columns, meet);
+  }
+
+  Tile<T> dot_products(std::int64_t a, std::int64_t b, char* memory) const {
+    Layout layout(memory);
+    const Thread thread = lay_out(layout);
+    const Tile<T> tile = tile_of(a, b, pairs_.dots ? kept_dots(a, b) : thread.values);
+    if (pairs_.dots_known) return tile;
+    const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
+    PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
+    dot_tile(centered(pairs_.rows), rows.first, centered(pairs_.columns), columns.first, 0, pairs_.width, packed, tile,
+             LeaveOwned());
+    return tile;
+  }
+
+  // Room for what becomes of the dot products: where they are kept, they stay.
+  Tile<T> scratch_tile(std::int64_t a, std::int64_t b, char* memory) const {
+    Layout layout(memory);
+    return tile_of(a, b, lay_out(layout).values);
+  }
+
+  std::size_t dots_bytes() const {
+    const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
+    const std::int64_t tiles = pairs_.symmetric ? UpperTriangle{rows}.count() : rows * columns;
+    return static_cast<std::size_t>(tiles * kept_values()) * sizeof(T);
+  }
+
+  // Whether some pair of the two blocks may be other than a negative of both.
+  bool ruled(std::int64_t a, std::int64_t b) const {
+    const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
+    const bool apart = rows.highest_group < columns.lowest_group || columns.highest_group < rows.lowest_group;
+    return pairs_.limited || !apart;
+  }
+  bool self(std::int64_t a, std::int64_t b) const { return pairs_.symmetric && a == b; }
+
+ private:
+  struct Thread {
+    bool* started;
+    T *values, *slivers, *panel;
+  };
+
+  Thread lay_out(Layout& layout) const {
+    const std::int64_t chunk = std::min<std::int64_t>(pairs_.width, TileShape<T>::depth);
+    Thread thread;
+    thread.started = layout.take<bool>(1);
+    thread.values = layout.take<T>(kept_values());
+    thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, chunk));
+    thread.panel = layout.take<T>(Product<T>::panel_values);
+    return thread;
+  }
+
+  Tile<T> tile_of(std::int64_t a, std::int64_t b, T* values) const {
+    const int columns = pairs_.columns.blocks[b].rows;
+    return {values, pairs_.rows.blocks[a].rows, columns, tile_stride<T>(columns), false};
+  }
+
+  std::int64_t kept_values() const {
+    constexpr std::int64_t line = 64 / sizeof(T);
+    return round_up(tile_values<T>(tile_rows_, tile_rows_), line);
+  }
+
+  T* kept_dots(std::int64_t a, std::int64_t b) const {
+    const std::int64_t columns = pairs_.columns.block_count;
+    const std::int64_t tile = pairs_.symmetric ? b * (b + 1) / 2 + a : a * columns + b;  // symmetric: a <= b
+    return static_cast<T*>(pairs_.dots) + tile * kept_values();
+  }
+
+  CenteredRows<T> centered(const PairSide& side) const { return uncentered<T>(side, pairs_.width, no_center_); }
+
+  const PairProblem& pairs_;
+  const Execution& execution_;
+  AlignedBuffer no_center_;
+  std::int64_t tile_rows_ = 0;
+};
+
+// Two problems whose blocks have the same rows, side by side: body(tile of one, tile of the other, a, b). `products`
+// are those of the first; of the second there is one.
+template <class T, class Body>
+void for_each_twin(const PairTiles<T>& first, const PairTiles<T>& second, double products, Body body) {
+  WalkPlan plan = first.plan(products);
+  const WalkPlan beside = second.plan(1);
+  const std::size_t own_bytes = plan.scratch_bytes;
+  plan.flops += beside.flops;
+  plan.scratch_bytes += beside.scratch_bytes;
+  first.walk_blocks(plan, [&](std::int64_t a, std::int64_t b, char* memory) {
+    body(first.dot_products(a, b, memory), second.dot_products(a, b, memory + own_bytes), a, b);
+  });
+}
+
+template <class T>
+PairRule<T> rule_of(const PairSide& side, std::int64_t first) {
+  return {static_cast<const Bits<T>*>(side.groups) + first, static_cast<const T*>(side.limits) + first};
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

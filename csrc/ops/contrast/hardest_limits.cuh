@@ -1,0 +1,44 @@
+// Above which dot product each anchor's negatives are left out, on the device.
+#pragma once
+
+#include "ops/contrast/softmax_sums.cuh"
+
+namespace gramless::cuda {
+
+// The most similar of each anchor's negatives.
+struct HardestNegatives {
+  double fraction;  // of them
+  double tie;       // dot products closer than this, relative to the largest, are equally hard
+};
+
+// What one limit is for all anchors and keys.
+template <class Operand>
+void fill_limits(const DevicePairs<Operand>& pairs, double limit, double* limits, std::int64_t rows, Queue& queue);
+
+template <class Operand>
+class HardestLimits {
+ public:
+  using Value = typename Operand::Value;
+  using Shape = SoftmaxShape<Operand>;
+
+  // Of anchors among keys and, `two_way`, of keys among anchors.
+  HardestLimits(std::int64_t anchors, std::int64_t keys, bool two_way, std::int64_t stored_bytes, DeviceLayout& layout);
+
+  // limits (anchors): of dot products of packed rows, for the first rows of the pairs.
+  void run(const DevicePairs<Operand>& pairs, std::int64_t anchors, const HardestNegatives& which, double* limits,
+           Queue& queue) const;
+
+ private:
+  // How many blocks of anchors are at once in memory, each with all its columns.
+  struct Strips {
+    Strips(std::int64_t anchors, std::int64_t columns, std::int64_t stored_bytes);
+    std::int64_t values() const { return blocks * Shape::rows * stride; }
+
+    std::int64_t all_blocks, stride, blocks;
+  };
+
+  std::int64_t stored_bytes_;
+  Value* values_;  // (rows of a strip, stride)
+};
+
+}  // namespace gramless::cuda

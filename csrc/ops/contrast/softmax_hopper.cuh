@@ -1,0 +1,16 @@
+// The tiles of softmax_sums.cu and softmax_grad.cu on compute capability 9.0, where it is asked for: rows of 65 to 128
+// numbers of 16 bits that meet each other, no negative left out.
+#pragma once
+
+#include "ops/contrast/softmax_derivative.cuh"
+#include "ops/contrast/softmax_rows.cuh"
+
+namespace gramless::cuda {
+
+// Leave what sum_softmax and grad_of_rows leave. False where they cannot, and nothing is enqueued.
+template <class Operand>
+bool sum_softmax_by_turns(const SumsTask<Operand>& task, std::int64_t strips, Queue& queue);
+template <class Operand>
+bool grad_of_rows_by_turns(const SoftmaxGradTask<Operand>& task, std::int64_t strips, Queue& queue);
+
+}  // namespace gramless::cuda

@@ -1,0 +1,120 @@
+// Each anchor's softmax sums over all columns, on the device.
+#pragma once
+
+#include "engine/pack/pack.cuh"
+#include "engine/walk/pair_schedule_circular.hpp"
+#include "epilogues/logit.cuh"
+#include "ops/contrast/contrast_rows.cuh"
+
+namespace gramless::cuda {
+
+// What logits are made with: on the device, where the largest element is known, and a temperature may be.
+struct LogitScales {
+  double row;    // what rows were multiplied by when they were packed: a power of two
+  double logit;  // 1 / temperature
+  double shift;  // of all anchors, unless running
+  bool running;  // shifts are each anchor's largest logit
+};
+
+// All pairs of rows with columns. logit = scales->logit * dot product of the rows themselves.
+template <class Operand>
+struct DevicePairs {
+  static constexpr int tiles_per_block = SoftmaxShape<Operand>::rows / SoftmaxShape<Operand>::cols;
+
+  PairRows<Operand> rows, columns;
+  bool symmetric;  // columns are the rows again
+  bool positives_raise;
+  // Negatives with a larger dot product of packed rows are left out of the anchor's sums; null: none are.
+  const double *row_limits, *column_limits;
+  const LogitScales* scales;
+
+  // Of a dot product of packed rows.
+  __device__ double packed_scale() const {
+    const double inverse = static_cast<double>(inverse_of_power(static_cast<float>(scales->row)));
+    return scales->logit * inverse * inverse;
+  }
+
+  // Of dot products of packed rows.
+  __device__ Logit<Operand> logits() const { return {packed_scale(), scales->shift}; }
+
+  // A limit of dot products of the rows themselves: rounded as one would be.
+  template <class T>
+  __device__ T packed_limit(double limit) const {
+    return static_cast<T>(static_cast<double>(static_cast<T>(limit)) * scales->row * scales->row);
+  }
+
+  // Whether all pairs of a block of rows and one of columns are negatives that count.
+  __device__ bool all_negative(std::int64_t row_block, std::int64_t column_block) const {
+    if (row_limits != nullptr) return false;
+    const GroupRange others = columns.ranges[column_block];
+    return rows.ranges[2 * row_block].apart(others) && rows.ranges[2 * row_block + 1].apart(others);
+  }
+  // The same of two blocks of rows.
+  __device__ bool blocks_all_negative(std::int64_t row_block, std::int64_t other) const {
+    for (int t = 0; t < tiles_per_block; t++)
+      if (!all_negative(row_block, other * tiles_per_block + t)) return false;
+    return true;
+  }
+};
+
+// Arrays (anchors) of one side; see AnchorSums. count: of positives.
+struct DeviceAnchorSums {
+  double *shift, *negative, *positive, *positive_logit, *count;
+
+  // The first five of the arrays (6, stride) that are saved, from `first` on.
+  static DeviceAnchorSums of(double* saved, std::int64_t stride, std::int64_t first) {
+    saved += first;
+    return {saved, saved + stride, saved + 2 * stride, saved + 3 * stride, saved + 4 * stride};
+  }
+};
+
+// How many blocks run at a time, by default so many on each multiprocessor.
+inline std::int64_t blocks_at_once(std::int64_t busy_blocks, int on_each = 1) {
+  return busy_blocks == of_device ? std::int64_t{on_each} * multiprocessors() : busy_blocks;
+}
+
+// Columns are cut into strips of two tiles or more, so that blocks come in whole waves: the fewest strips that leave
+// less than a tenth of the last wave's places empty on average, else those that leave the least.
+template <class Operand>
+std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks, std::int64_t at_once) {
+  using Shape = SoftmaxShape<Operand>;
+  const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
+  const std::int64_t pairs_of_tiles = blocks_of(tiles, 2), most = pairs_of_tiles < 16 ? pairs_of_tiles : 16;
+  std::int64_t best = 1;
+  double best_share = 0;
+  for (std::int64_t strips = 1; strips <= most && best_share < 0.9; strips++) {
+    const std::int64_t places = blocks_of(blocks * strips, at_once) * at_once;
+    const double share = static_cast<double>(blocks * strips) / static_cast<double>(places);
+    if (share > best_share) {
+      best = strips;
+      best_share = share;
+    }
+  }
+  return best;
+}
+
+// Of symmetric pairs, tiles without a positive are computed once, for the sums of their rows and of their columns.
+template <class Operand>
+class SoftmaxSums {
+ public:
+  using Value = typename Operand::Value;
+
+  // stored_bytes: of the sums of columns that a launch leaves, or those at one distance of blocks.
+  SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
+              std::int64_t busy_blocks, DeviceLayout& layout);
+  // Adds to sums, which are 0 so far.
+  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const;
+
+ private:
+  using Shape = SoftmaxShape<Operand>;
+
+  std::int64_t rows_;
+  Circle circle_;  // of blocks of rows
+  int count_;      // of distances around it, or of tiles of columns
+  int step_;       // of them in a launch
+  std::int64_t strips_;
+  double* partials_;        // (strips, 5, rows)
+  Value* column_partials_;  // (distances of a launch, padded rows)
+};
+
+}  // namespace gramless::cuda

@@ -1,0 +1,89 @@
+// What surrounds the tiles of the contrastive losses: rows to the unit sphere, and gradients back through that.
+#include <cmath>
+
+#include "engine/pack/pack.hpp"
+#include "ops/dispatch/for_each_row.hpp"
+#include "ops/dispatch/isa_ops.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+namespace {
+
+constexpr int piece = 256;
+constexpr double least_norm = 1e-12;
+
+// In float64, in four chains of vectors.
+template <class T>
+double dot(const T* a, const T* b, std::int64_t count) {
+  constexpr int width = lanes<double>, chains = 4;
+  using Wide = Vector<double>;
+  using Narrow = Vector<T, width>;
+  Wide sums[chains] = {};
+  std::int64_t k = 0;
+  for (; k + chains * width <= count; k += chains * width)
+#pragma GCC unroll 4
+    for (int c = 0; c < chains; c++)
+      sums[c] += __builtin_convertvector(load<Narrow>(a + k + c * width), Wide) *
+                 __builtin_convertvector(load<Narrow>(b + k + c * width), Wide);
+  double sum = horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; k < count; k++) sum += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+  return sum;
+}
+
+template <class T>
+void scale_row(const UnitRowsTask& task, std::int64_t i) {
+  T* const z = static_cast<T*>(task.z) + i * task.stride;
+  T copy[1][piece];
+  const T* values[1];
+  for (std::int64_t first = 0; first < task.x.cols; first += piece) {
+    const int count = static_cast<int>(std::min<std::int64_t>(piece, task.x.cols - first));
+    detail::read_rows(task.x, i, 1, first, count, copy, values);
+    std::memcpy(z + first, values[0], static_cast<std::size_t>(count) * sizeof(T));
+  }
+  std::fill(z + task.x.cols, z + task.stride, T(0));
+  task.inverse_norms[i] = 1;
+  if (!task.normalize) return;
+  const double norm = std::sqrt(dot(z, z, task.x.cols));
+  const double length = norm < least_norm ? least_norm : norm;
+  task.inverse_norms[i] = 1 / length;
+  for (std::int64_t k = 0; k < task.x.cols; k++)
+    z[k] = static_cast<T>(static_cast<double>(z[k]) / length);  // +-1 for one column
+}
+
+template <class T>
+void finish_row(const FinishGradTask& task, std::int64_t i) {
+  const T* const z = static_cast<const T*>(task.z) + i * task.stride;
+  T* const grad = static_cast<T*>(task.grad) + i * task.width;
+  const double alignment = dot(grad, z, task.width);
+  task.alignments[i] = task.scale * alignment;
+  const double inverse = task.inverse_norms ? task.inverse_norms[i] : 1;
+  // Below the least norm, x was divided by a constant.
+  const double along = task.inverse_norms && inverse < 1 / least_norm ? alignment : 0;
+  for (std::int64_t k = 0; k < task.width; k++)
+    grad[k] = static_cast<T>((static_cast<double>(grad[k]) - along * static_cast<double>(z[k])) * inverse * task.scale);
+}
+
+}  // namespace
+
+void unit_rows(const UnitRowsTask& task, const Execution& execution) {
+  const double flops = 4.0 * static_cast<double>(task.x.rows) * static_cast<double>(task.x.cols);
+  for_each_row(task.x.rows, flops, execution, [&](std::int64_t i) {
+    if (execution.compute == Compute::float32)
+      scale_row<float>(task, i);
+    else
+      scale_row<double>(task, i);
+  });
+}
+
+void finish_grad(const FinishGradTask& task, const Execution& execution) {
+  const double flops = 4.0 * static_cast<double>(task.rows) * static_cast<double>(task.width);
+  for_each_row(task.rows, flops, execution, [&](std::int64_t i) {
+    if (execution.compute == Compute::float32)
+      finish_row<float>(task, i);
+    else
+      finish_row<double>(task, i);
+  });
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

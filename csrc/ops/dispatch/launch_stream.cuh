@@ -1,0 +1,31 @@
+// Launches on one stream, one after the other; after the first that fails no more.
+#pragma once
+
+#include "engine/instructions/primitives.cuh"
+
+namespace gramless::cuda {
+
+class Queue {
+ public:
+  explicit Queue(void* stream) : stream_(stream) {}
+
+  template <class... Parameters, class... Arguments>
+  void launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t shared_bytes, Arguments... arguments) {
+    if (error_ == nullptr) error_ = cuda::launch(kernel, grid, threads, shared_bytes, stream_, arguments...);
+  }
+  void clear(void* address, std::size_t bytes) {
+    if (error_ == nullptr) error_ = fill_bytes(address, 0, bytes, stream_);
+  }
+  // What the host found wrong, if anything.
+  void note(const char* error) {
+    if (error_ == nullptr) error_ = error;
+  }
+
+  const char* error() const { return error_; }
+
+ private:
+  void* stream_;
+  const char* error_ = nullptr;
+};
+
+}  // namespace gramless::cuda

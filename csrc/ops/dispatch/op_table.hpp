@@ -1,0 +1,155 @@
+// What one ISA's build of the tile operations offers. Plain data and function pointers only: these types cross from
+// code compiled for every CPU to code compiled for one, so they must not bring library code along.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "epilogues/kernel.hpp"
+#include "ops/dispatch/contrast_tasks.hpp"
+#include "ops/dispatch/distill_tasks.hpp"
+#include "support/array.hpp"
+#include "support/monitor.hpp"
+#include "support/parts.hpp"
+#include "support/shared.hpp"
+
+namespace gramless {
+
+// The compute type of a call: its statistics and tiles. All void pointers below point to it.
+enum class Compute : std::uint8_t { float32, float64 };
+
+GRAMLESS_SHARED std::size_t element_bytes(Compute compute) {
+  return compute == Compute::float32 ? sizeof(float) : sizeof(double);
+}
+
+struct Execution {
+  Compute compute = Compute::float32;
+  int threads = 1;
+  Monitor monitor;
+};
+
+// One representation as the tile operations see it.
+struct LayerView {
+  ArrayView x;                        // (n, d)
+  const void* center_high = nullptr;  // (d) column means, in two parts
+  const void* center_low = nullptr;
+  const void* row_stats = nullptr;  // (n), padded by stat_padding: |x_i - mean|^2, half of it for RBF
+  Kernel kernel;
+  double shift = 0;  // subtracted from every kernel value: HSIC does not change, float32 sums keep their digits
+  // The dot products of all tiles i <= j, layer_dots_bytes, where a pass of the median leaves them; null: nowhere.
+  void* dots = nullptr;
+};
+constexpr std::int64_t stat_padding = 64;
+
+// Neighbouring rows of one group, no more than a tile has.
+struct GroupBlock {
+  std::int64_t first;
+  int rows;
+  std::int64_t group;
+};
+
+// sum_{i<j} of kernel values, their products and their row sums, for layers_x against layers_y (none: x with itself),
+// by the groups of i and of j. Sums are added to what is there.
+struct GramSumsTask {
+  const LayerView* layers;  // x, then y
+  std::int64_t layers_x, layers_y;
+  const GroupBlock* blocks;  // (block_count): all rows in their order, group after group
+  std::int64_t block_count, groups;
+  double* products;  // (groups, groups, x, y or x): sum_{i<j} K_ij L_ij; where x meets itself only for column >= row
+  double* self_products;  // (groups, groups, x + y): sum_{i<j} K_ij^2
+  double* row_sums;       // (x + y, groups, n): sum_{j != i, j in the group} K_ij
+  Parts parts;
+};
+
+// |X' Y|_F^2 of centred layers, for every pair as above.
+struct CovarianceSumsTask {
+  const LayerView* layers;
+  std::int64_t layers_x, layers_y;
+  double* products;
+  double* self_products;
+  Parts parts;
+};
+
+// One pass over the squared distances between rows i < j. A nonnegative float's bits order as the float does.
+struct DistancePass {
+  LayerView layer;       // row_stats: |x_i|^2
+  bool dots_known;       // layer.dots, if any, are read, and not written
+  std::uint64_t first;   // bits of the first distance looked at
+  std::uint64_t* below;  // distances before it
+  std::uint64_t* nans;
+};
+
+// How many of them fall where. Counts are added to what is there.
+struct DistanceCountsTask {
+  DistancePass pass;
+  double noise;  // times |x_i|^2 + |x_j|^2: distances up to it count as 0
+  int shift;     // a bin is 2^shift neighbouring floats
+  std::int64_t bins;
+  std::uint64_t* counts;  // (bins)
+};
+
+// Those from the first to the last one, in no fixed order.
+struct CollectDistancesTask {
+  DistancePass pass;
+  std::uint64_t last;  // bits
+  void* values;        // (capacity) of the compute type
+  std::uint64_t capacity;
+  std::uint64_t* inside;  // how many there are, whatever the capacity
+};
+
+// d_x of a loss whose derivative by layer a's kernel value of rows i != j is
+// sum_b coefficients_ab value_b + row_terms_a[i] + row_terms_a[j] + constants_a, as sums over pairs: weights of the
+// pairs times centred rows. finish_kernel_grad does the rest.
+struct KernelGradTask {
+  const LayerView* layers;
+  std::int64_t count;
+  const double* coefficients;    // (layers, layers)
+  const void* const* row_terms;  // (layers): (n) of the compute type, padded by stat_padding
+  const double* constants;       // (layers)
+  const double* units;           // (layers): tiles hold kernel values as k / unit - shift
+  void* const* grads;            // (layers): (n, d) of the compute type, zero at first; null where none is wanted
+  double* weight_sums;           // (layers, n): sums over the pairs of each row, zero at first
+};
+
+// grad_i = factor grad_i + row_factors[i] (x_i - mean), in place.
+struct FinishKernelGradTask {
+  LayerView layer;
+  double factor;
+  const double* row_factors;  // (n)
+  void* grad;                 // (n, d)
+};
+
+struct OpTable {
+  const char* name;
+  const OpTable* any_range;  // the table for data too large or too small for this one's products; null: there is none
+  void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);     // (d): sum_i (x_i - x_0)
+  void (*row_norms)(const LayerView& layer, const Execution& execution, double* norms);  // (n): |x_i - mean|^2
+  // The same, rounded as a tile's dot products are: a row's distance to an equal row is then exactly 0.
+  void (*tile_norms)(const LayerView& layer, const Execution& execution, double* norms);
+  // Squared distances of `count` given pairs of rows; pairs (count, 2).
+  void (*pair_distances)(const LayerView& layer, const Execution& execution, const std::int64_t* pairs,
+                         std::int64_t count, double* distances);
+  void (*gram_sums)(const GramSumsTask& task, const Execution& execution);
+  void (*covariance_sums)(const CovarianceSumsTask& task, const Execution& execution);
+  void (*count_distances)(const DistanceCountsTask& task, const Execution& execution);
+  void (*collect_distances)(const CollectDistancesTask& task, const Execution& execution);
+  std::size_t (*layer_dots_bytes)(std::int64_t rows, Compute compute);  // 0: none are kept
+  void (*kernel_grad)(const KernelGradTask& task, const Execution& execution);
+  void (*finish_kernel_grad)(const FinishKernelGradTask& task, const Execution& execution);
+  void (*unit_rows)(const UnitRowsTask& task, const Execution& execution);
+  void (*hardest_limits)(const HardestLimitsTask& task, const Execution& execution);
+  // How much memory the dot products of all pairs take, for those that keep them.
+  std::size_t (*dots_bytes)(const PairProblem& pairs, const Execution& execution);
+  void (*softmax_sums)(const SoftmaxSumsTask& task, const Execution& execution);
+  void (*softmax_grad)(const SoftmaxGradTask& task, const Execution& execution);
+  void (*distill_sums)(const DistillSumsTask& task, const Execution& execution);
+  void (*distill_grad)(const DistillGradTask& task, const Execution& execution);
+  void (*finish_grad)(const FinishGradTask& task, const Execution& execution);
+};
+
+// The table for products of rows that need not be of unit length.
+inline const OpTable& table_for(bool unit_rows, const OpTable& ops) {
+  return unit_rows || ops.any_range == nullptr ? ops : *ops.any_range;
+}
+
+}  // namespace gramless

@@ -1,0 +1,33 @@
+// Each row's sums over a student's logits and its teacher's, on the device.
+#pragma once
+
+#include "ops/contrast/softmax_sums.cuh"
+#include "reductions/teacher_sums.hpp"
+
+namespace gramless::cuda {
+
+// Both directions multiply in the same way: exp(logit - shift) is 1 at most.
+template <class Operand>
+struct DistillShape : SoftmaxShape<Operand> {
+  static constexpr bool lean = true, symmetric = false;
+};
+
+// The same rows and columns as each network sees them, with widths and scales of their own.
+template <class Operand>
+struct DistillPairs {
+  DevicePairs<Operand> student, teacher;
+};
+
+template <class Operand>
+class DistillSums {
+ public:
+  DistillSums(std::int64_t rows, std::int64_t columns, DeviceLayout& layout);
+  // losses (rows)
+  void run(const DistillPairs<Operand>& pairs, const TeacherSums& sums, double* losses, Queue& queue) const;
+
+ private:
+  std::int64_t rows_, strips_;
+  double* partials_;  // (strips, 5, rows)
+};
+
+}  // namespace gramless::cuda

@@ -1,0 +1,77 @@
+// What sums over features share: where each layer's features lie beside those of the others, and a progress count.
+#pragma once
+
+#include "engine/pack/feature_panels.hpp"
+#include "ops/dispatch/op_table.hpp"
+#include "ops/gram/gram_sums_amx.hpp"
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// One progress count for several walks of about the same length.
+class Rounds {
+ public:
+  Rounds(const Monitor& outer, std::int64_t count) : outer_(outer), count_(count) {}
+  Monitor next() {
+    done_++;
+    return {outer_.report ? report : nullptr, this};
+  }
+
+ private:
+  static constexpr std::int64_t steps = 1000;
+  static void report(void* self, std::int64_t done, std::int64_t total) {
+    const Rounds& rounds = *static_cast<const Rounds*>(self);
+    const std::int64_t before = std::min(rounds.done_, rounds.count_) - 1;
+    rounds.outer_.report(rounds.outer_.context, before * steps + done * steps / total, rounds.count_ * steps);
+  }
+  const Monitor& outer_;
+  const std::int64_t count_;
+  std::int64_t done_ = 0;
+};
+
+// Features of all layers, each layer's in whole vectors.
+template <class T>
+class Features {
+ public:
+  explicit Features(const CovarianceSumsTask& task) : layers_(task.layers_x + task.layers_y) {
+    centered_ = AlignedBuffer(static_cast<std::size_t>(layers_) * sizeof(CenteredRows<T>));
+    for (std::int64_t l = 0; l < layers_; l++) {
+      layer(l) = centered_rows<T>(task.layers[l]);
+      count_ += (layer(l).x.cols + lanes<T> - 1) / lanes<T>;
+    }
+    groups_ = AlignedBuffer(static_cast<std::size_t>(count_) * sizeof(FeatureGroup));
+    std::int64_t next = 0;
+    for (std::int64_t l = 0; l < layers_; l++)
+      for (std::int64_t first = 0; first < layer(l).x.cols; first += lanes<T>)
+        groups()[next++] = {l, first, static_cast<int>(std::min<std::int64_t>(lanes<T>, layer(l).x.cols - first))};
+  }
+
+  std::int64_t count() const { return count_; }
+  std::int64_t width() const { return count_ * lanes<T>; }  // with what fills vectors up
+  std::int64_t layer_at(std::int64_t row) const { return groups()[std::min(row / lanes<T>, count_ - 1)].layer; }
+  FeaturePanels<T> panels() const {
+    return {reinterpret_cast<const CenteredRows<T>*>(centered_.data()), groups(), count_};
+  }
+
+ private:
+  CenteredRows<T>& layer(std::int64_t l) const { return reinterpret_cast<CenteredRows<T>*>(centered_.data())[l]; }
+  FeatureGroup* groups() const { return reinterpret_cast<FeatureGroup*>(groups_.data()); }
+
+  std::int64_t layers_, count_ = 0;
+  AlignedBuffer centered_, groups_;
+};
+
+// sum_k a_k b_k for k in [first, end), of arrays that start at whole vectors; `end` is the end of one.
+GRAMLESS_INLINE double inner_product(const double* a, const double* b, std::int64_t first, std::int64_t end) {
+  constexpr int width = lanes<double>;
+  double head = 0;
+  for (; first % width != 0; first++) head += a[first] * b[first];
+  Vector<double> sums[2] = {};
+  for (int u = 0; first < end; first += width, u ^= 1)
+    sums[u] += load<Vector<double>>(a + first) * load<Vector<double>>(b + first);
+  return head + horizontal_sum<double>(sums[0] + sums[1]);
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

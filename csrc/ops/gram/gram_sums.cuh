@@ -1,0 +1,31 @@
+// sum_{i<j} of kernel values, their products and their row sums, for two layers on the device.
+#pragma once
+
+#include "engine/walk/pair_schedule_cuda.hpp"
+#include "ops/hsic/representation.cuh"
+
+namespace gramless::cuda {
+
+// What one launch of tiles leaves, a slot per round: no two tiles write to the same place.
+template <class Operand>
+class GramSums {
+ public:
+  using Value = typename Operand::Value;
+  using Shape = SquareShape<Operand>;
+
+  GramSums(std::int64_t rows, std::int64_t busy_blocks, DeviceLayout& layout);
+
+  // products (3): xy, xx, yy; row_sums (2, rows). of_root: whether a kernel is one of the distance itself.
+  void run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, bool of_root, double* products,
+           double* row_sums, Queue& queue) const;
+
+ private:
+  std::int64_t rounds_per_launch() const;
+
+  std::int64_t rows_, busy_blocks_;
+  Rounds rounds_;
+  Value* row_partials_;    // (rounds, 2, padded rows)
+  double* tile_partials_;  // (rounds, tables, 3)
+};
+
+}  // namespace gramless::cuda

@@ -1,0 +1,14 @@
+// The tiles of gram_sums.cu on compute capability 9.0, where it is asked for.
+#pragma once
+
+#include "ops/dispatch/launch_stream.cuh"
+#include "ops/gram/gram_task.cuh"
+
+namespace gramless::cuda {
+
+// Leaves what sum_tiles leaves of so many rounds; a block has several tiles where `busy_blocks` are enough. False where
+// it cannot, and nothing is enqueued.
+template <class Operand>
+bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks, Queue& queue);
+
+}  // namespace gramless::cuda

@@ -1,0 +1,67 @@
+// Distances of a tile's pairs of rows from their dot products. Rounding of a dot product is relative to the rows'
+// lengths, and a root enlarges it: where little is left of the lengths, the rows' differences are squared again.
+#pragma once
+
+#include <cmath>
+
+#include "engine/tile/tile.hpp"
+#include "engine/walk/walk.hpp"
+#include "epilogues/near_share.hpp"
+#include "ops/dispatch/op_table.hpp"
+#include "support/dtype.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+
+// A row of each, as they are stored: differences of stored numbers are exact in float64, centred ones are rounded.
+template <class Use>
+void visit_difference(const ArrayView& x, std::int64_t i, std::int64_t j, Use use) {
+  visit_dtype(x.dtype, [&]<class Stored>() {
+    const char *a = x.row(i), *b = x.row(j);
+    for (std::int64_t k = 0; k < x.cols; k++, a += x.col_stride, b += x.col_stride)
+      use(k, (load_element<double, Stored>(a) - load_element<double, Stored>(b)) * x.scale);
+  });
+}
+
+// Whether a pair takes so long that an interrupt is looked for after each.
+inline bool is_long(const ArrayView& x) { return x.cols >= 4096; }
+
+inline double squared_difference(const ArrayView& x, std::int64_t i, std::int64_t j) {
+  double sum = 0;
+  visit_difference(x, i, j, [&](std::int64_t, double difference) { sum += difference * difference; });
+  return sum;
+}
+
+// values[j] = sqrt(2 values[j]), one instruction for a vector of them: its sources are compiled with -fno-math-errno.
+template <class T>
+void replace_by_roots(T* values, int count) {
+  for (int j = 0; j < count; j++) values[j] = std::sqrt(2 * values[j]);
+}
+
+// Replaces dot products by distances. first_row, first_column: of the tile's; stats: half the squared lengths of its
+// rows and columns, rounded as dot products are, so that equal rows are at distance 0.
+template <class T>
+void measure_distances(const ArrayView& x, std::int64_t first_row, std::int64_t first_column, const Tile<T>& tile,
+                       const T* row_stats, const T* column_stats) {
+  for (int i = 0; i < tile.rows; i++) {
+    if (i > 0 && stop_requested()) return;
+    T* const values = tile.row(i);
+    const int first = tile.diagonal ? i + 1 : 0;
+    const auto is_near = [&](int j) { return values[j] < near_share<T> * (row_stats[i] + column_stats[j]); };
+    int near = 0;
+    for (int j = first; j < tile.cols; j++) {
+      values[j] = (row_stats[i] + column_stats[j]) - values[j];
+      near += is_near(j);
+    }
+    for (int j = first; near > 0 && j < tile.cols; j++) {
+      if (!is_near(j)) continue;
+      if (is_long(x) && stop_requested()) return;
+      values[j] = static_cast<T>(squared_difference(x, first_row + i, first_column + j) / 2);
+      near--;
+    }
+    if (first < tile.cols) replace_by_roots(values + first, tile.cols - first);
+  }
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,169 @@
+#include "ops/hsic/hsic.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "ops/hsic/far_rows.hpp"
+#include "ops/hsic/hsic_problem.hpp"
+#include "ops/hsic/precision.hpp"
+#include "support/workspace.hpp"
+
+namespace gramless {
+namespace {
+
+// Multiply-adds in either space. Gram space pays for every layer once, feature space for every pair of layers.
+bool features_cost_less(std::span<const LayerInput> xs, std::span<const LayerInput> ys) {
+  const double n = static_cast<double>(xs[0].x.rows);
+  double width = 0, wide_pairs = 0;
+  const auto add_self = [&](std::span<const LayerInput> layers) {
+    for (const LayerInput& layer : layers) {
+      const double d = static_cast<double>(layer.x.cols);
+      width += d;
+      wide_pairs += d * d / 2;
+    }
+  };
+  add_self(xs);
+  add_self(ys);
+  const double selves = static_cast<double>(xs.size() + ys.size());
+  double pairs = selves;
+  for (std::size_t a = 0; a < xs.size(); a++)
+    for (std::size_t b = ys.empty() ? a + 1 : 0; b < (ys.empty() ? xs : ys).size(); b++) {
+      wide_pairs += static_cast<double>(xs[a].x.cols) * static_cast<double>((ys.empty() ? xs : ys)[b].x.cols);
+      pairs++;
+    }
+  return n * wide_pairs < n * n / 2 * (width + pairs);
+}
+
+bool use_features(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Space space) {
+  for (const auto& layers : {xs, ys})
+    for (const LayerInput& layer : layers) {
+      bool over_features = false;
+      visit_kernel(layer.kernel.formula, [&](const auto& kernel) { over_features = kernel.over_features; });
+      if (!over_features) return false;
+    }
+  return space == Space::features || (space == Space::automatic && features_cost_less(xs, ys));
+}
+
+// One progress count for the median passes of `medians` layers, together about as long as the walk, and for the walk.
+class Stages {
+ public:
+  Stages(const Monitor& outer, std::int64_t medians) : outer_(outer), medians_(medians) {}
+
+  Monitor next() {
+    begin_ = end_;
+    end_ = passed_ < medians_ ? steps * ++passed_ / (2 * medians_) : steps;
+    return {outer_.report ? report : nullptr, this};
+  }
+
+ private:
+  static constexpr std::int64_t steps = 10000;
+  static void report(void* self, std::int64_t done, std::int64_t total) {
+    const Stages& stages = *static_cast<const Stages*>(self);
+    stages.outer_.report(stages.outer_.context, stages.begin_ + (stages.end_ - stages.begin_) * done / total, steps);
+  }
+
+  const Monitor& outer_;
+  const std::int64_t medians_;
+  std::int64_t passed_ = 0, begin_ = 0, end_ = 0;
+};
+
+// In feature space the square of a row's length is added to its products with others and subtracted at the end: rows
+// much longer than the others leave nothing of these.
+bool keeps_digits_over_features(const std::vector<Representation>& layers) {
+  return std::all_of(layers.begin(), layers.end(), [](const Representation& layer) {
+    return layer.on_mean() && rows_apart(layer.norms(), layer.cols()).empty();
+  });
+}
+
+bool wants_median(const LayerInput& layer) { return layer.kernel.wants_median(); }
+
+std::int64_t bandwidths_wanted(std::span<const LayerInput> xs, std::span<const LayerInput> ys) {
+  return std::count_if(xs.begin(), xs.end(), wants_median) + std::count_if(ys.begin(), ys.end(), wants_median);
+}
+
+// Room for the dot products of layers whose median is wanted, of as many as fit into the workspace: what the median's
+// pass leaves there need not be multiplied again.
+class DotsRoom {
+ public:
+  DotsRoom(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
+           const Execution& execution)
+      : bytes_(ops.layer_dots_bytes(xs[0].x.rows, execution.compute)) {
+    if (bytes_ == 0) return;
+    const auto wanted = static_cast<std::size_t>(bandwidths_wanted(xs, ys));
+    count_ = std::min(wanted, workspace_limit() / bytes_);
+    try {
+      memory_ = Workspace(count_ * bytes_);
+    } catch (const std::bad_alloc&) {  // it can do without
+    }
+    if (memory_.data() == nullptr) count_ = 0;
+  }
+
+  // That of another layer, or null.
+  void* next() { return taken_ < count_ ? memory_.data() + bytes_ * taken_++ : nullptr; }
+
+ private:
+  std::size_t bytes_, count_ = 0, taken_ = 0;
+  Workspace memory_;
+};
+
+std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
+                                    const Execution& execution, Stages& stages, DotsRoom* room = nullptr) {
+  std::vector<Representation> layers;
+  layers.reserve(xs.size() + ys.size());
+  Execution staged = execution;
+  for (const auto& inputs : {xs, ys})
+    for (const LayerInput& input : inputs) {
+      if (wants_median(input)) staged.monitor = stages.next();
+      layers.push_back(resolved(input, ops, staged, room && wants_median(input) ? room->next() : nullptr));
+    }
+  const auto in_float32 = [](const Representation& layer) { return layer.in_float32(); };
+  if (std::all_of(layers.begin(), layers.end(), in_float32)) return layers;
+  for (std::size_t l = 0; l < layers.size(); l++) {  // tiles of all layers have one type
+    if (!layers[l].in_float32()) continue;
+    const LayerInput& input = l < xs.size() ? xs[l] : ys[l - xs.size()];
+    layers[l] = in_float64(layers[l], input, ops, staged);
+  }
+  return layers;
+}
+
+std::vector<double> all_sums(const HsicProblem& problem, const Execution& execution) {
+  std::vector<double> sums(problem.sums_length());
+  problem.add_parts(0, problem.parts(), sums, execution);
+  return sums;
+}
+
+}  // namespace
+
+std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
+                                    const Execution& execution) {
+  Stages stages(execution.monitor, 0);
+  return prepare(xs, ys, ops, execution, stages);
+}
+
+HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
+                         Space space, const OpTable& ops, const Execution& execution) {
+  std::vector<Representation> layers = prepare(xs, ys, ops, execution);
+  const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
+  return {std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features};
+}
+
+HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
+                       const OpTable& ops, const Execution& execution) {
+  Stages stages(execution.monitor, bandwidths_wanted(xs, ys));
+  DotsRoom room(xs, ys, ops, for_rows(xs[0].x.rows, execution));
+  std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages, &room);
+  const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
+  HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features);
+  Execution main = execution;
+  main.monitor = stages.next();
+  return problem.values(all_sums(problem, main));
+}
+
+std::vector<double> permuted_hsic(const LayerInput& x, const LayerInput& y, std::span<const std::int64_t> permutations,
+                                  Estimator estimator, const OpTable& ops, const Execution& execution) {
+  HsicProblem problem(prepare({&x, 1}, {&y, 1}, ops, execution), 1, estimator, false);
+  problem.permute_y(permutations);
+  return problem.values(all_sums(problem, execution)).xy;
+}
+
+}  // namespace gramless

@@ -1,0 +1,187 @@
+// The gradients of HSIC: which derivative each kernel value has, as algebra around one more walk over tiles.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "ops/contrast/contrast_rows.hpp"
+#include "ops/dispatch/for_blocks.hpp"
+#include "ops/hsic/hsic_problem.hpp"
+
+namespace gramless {
+namespace {
+
+class HsicGradients {
+ public:
+  HsicGradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, const OpTable& ops,
+                const Execution& execution)
+      : layers_(prepare(xs, ys, ops, execution)),
+        ops_(layers_[0].ops()),
+        execution_(execution),
+        of_inputs_(execution.compute),
+        estimator_(estimator),
+        layers_x_(xs.size()),
+        layers_y_(ys.size()) {
+    execution_.compute = layers_[0].compute();
+    for (const Representation& layer : layers_) {
+      views_.push_back(layer.view());
+      units_.push_back(layer.unit());
+      double largest = std::abs(layer.shift());
+      for (std::int64_t i = 0; i < layer.rows(); i++) largest = std::max(largest, std::abs(layer.diagonal(i)));
+      largest_values_.push_back(largest);
+    }
+    rows_ = static_cast<std::size_t>(layers_[0].rows());
+    n_ = static_cast<double>(rows_);
+  }
+
+  void run(std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients) {
+    set_row_sums(row_sums);
+    set_coefficients(weights);
+    set_terms();
+    std::vector<double> weight_sums(count() * rows_);
+    std::vector<AlignedBuffer> wide(count());
+    std::vector<void*> targets(gradients.begin(), gradients.end());
+    for (std::size_t a = 0; a < count(); a++) {
+      if (gradients[a] == nullptr) continue;
+      if (execution_.compute != of_inputs_) {
+        wide[a] = AlignedBuffer(bytes(a));
+        targets[a] = wide[a].data();
+      }
+      clear(a, static_cast<char*>(targets[a]));
+    }
+    ops_.kernel_grad({views_.data(), static_cast<std::int64_t>(count()), coefficients_.data(), term_pointers_.data(),
+                      constants_.data(), units_.data(), targets.data(), weight_sums.data()},
+                     execution_);
+    for (std::size_t a = 0; a < count(); a++) {
+      if (gradients[a] == nullptr) continue;
+      finish(a, weight_sums.data() + a * rows_, targets[a]);
+      if (targets[a] != gradients[a]) narrow(a, targets[a], gradients[a]);
+    }
+  }
+
+ private:
+  std::size_t count() const { return layers_.size(); }
+  double& coefficient(std::size_t a, std::size_t b) { return coefficients_[a * count() + b]; }
+
+  void clear(std::size_t layer, char* gradient) const {
+    const std::size_t size = element_bytes(execution_.compute);
+    for_blocks(layers_[layer].rows() * layers_[layer].cols(), execution_, [&](std::int64_t first, std::int64_t end) {
+      std::memset(gradient + static_cast<std::size_t>(first) * size, 0, static_cast<std::size_t>(end - first) * size);
+    });
+  }
+  std::size_t values(std::size_t layer) const {
+    return static_cast<std::size_t>(layers_[layer].rows() * layers_[layer].cols());
+  }
+  std::size_t bytes(std::size_t layer) const { return values(layer) * element_bytes(execution_.compute); }
+
+  // Of the values tiles hold, the diagonal's included where the estimator has it. Where the forward pass summed over
+  // features there are none, but centred rows sum to zero.
+  void set_row_sums(std::span<const double> given) {
+    row_sums_.assign(given.begin(), given.end());
+    if (!given.empty()) return;
+    for (const Representation& layer : layers_)
+      for (const double norm2 : layer.norms())
+        row_sums_.push_back(estimator_ == Estimator::biased ? -layer.shift() * n_ : -norm2 - layer.shift() * (n_ - 1));
+  }
+
+  // How much of layer b's value is in the derivative by layer a's.
+  void set_coefficients(const HsicWeights& weights) {
+    coefficients_.assign(count() * count(), 0.0);
+    const std::size_t columns = layers_y_ ? layers_y_ : layers_x_, first = layers_y_ ? layers_x_ : 0;
+    for (std::size_t a = 0; a < layers_x_; a++)
+      for (std::size_t b = 0; b < columns; b++) {
+        coefficient(a, first + b) += weights.xy[a * columns + b];
+        coefficient(first + b, a) += weights.xy[a * columns + b];
+      }
+    for (std::size_t a = 0; a < layers_x_; a++) coefficient(a, a) += 2 * weights.xx[a];
+    for (std::size_t b = 0; b < layers_y_; b++) coefficient(layers_x_ + b, layers_x_ + b) += 2 * weights.yy[b];
+    const double normaliser = estimator_ == Estimator::biased ? (n_ - 1) * (n_ - 1) : n_ * (n_ - 3);
+    for (std::size_t a = 0; a < count(); a++)
+      for (std::size_t b = 0; b < count(); b++) coefficient(a, b) *= units_[b] / normaliser;
+    for (std::size_t a = 0; a < count(); a++) normalize(a);
+  }
+
+  // Derivatives leave the range of float32 before their products with rows do: those by layer a's values are divided by
+  // a power of two.
+  void normalize(std::size_t a) {
+    double largest = 0;
+    for (std::size_t b = 0; b < count(); b++) {
+      const double value = std::abs(coefficient(a, b)) * largest_values_[b];
+      largest = value > largest ? value : largest;
+    }
+    const int exponent = largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+    for (std::size_t b = 0; b < count(); b++) coefficient(a, b) = std::ldexp(coefficient(a, b), -exponent);
+    divisors_.push_back(std::ldexp(layers_[a].scale(), exponent));
+  }
+
+  // What the row sums in an HSIC add to the derivative.
+  void set_terms() {
+    const bool biased = estimator_ == Estimator::biased;
+    const double per_row = biased ? n_ : n_ - 2, per_total = biased ? n_ * n_ : (n_ - 1) * (n_ - 2);
+    constants_.assign(count(), 0.0);
+    for (std::size_t a = 0; a < count(); a++) {
+      std::vector<double> terms(rows_);
+      for (std::size_t b = 0; b < count(); b++) {
+        const double* sums = row_sums_.data() + b * rows_;
+        for (std::size_t i = 0; i < rows_; i++) terms[i] -= coefficient(a, b) * sums[i] / per_row;
+        constants_[a] += coefficient(a, b) * std::accumulate(sums, sums + rows_, 0.0) / per_total;
+      }
+      term_buffers_.push_back(padded_values(terms, execution_.compute));
+      term_pointers_.push_back(term_buffers_.back().data());
+      terms_.push_back(std::move(terms));
+    }
+  }
+
+  void narrow(std::size_t layer, const void* from, void* to) const {
+    const auto* const wide = static_cast<const double*>(from);
+    std::transform(wide, wide + values(layer), static_cast<float*>(to),
+                   [](double value) { return static_cast<float>(value); });
+  }
+
+  void finish(std::size_t a, const double* weight_sums, void* gradient) const {
+    std::vector<double> row_factors(rows_);
+    double factor = 0;
+    visit_kernel(views_[a].kernel, [&]<class Alternative>(const Alternative& kernel) {
+      factor = 2 * kernel.slope_factor();  // every pair is two entries of the Gram matrix
+      for (std::size_t i = 0; i < rows_; i++)
+        if constexpr (Alternative::of_distance)
+          row_factors[i] = -factor * weight_sums[i];
+        else if (estimator_ == Estimator::biased)
+          row_factors[i] = 2 * diagonal_derivative(a, i);
+    });
+    for (double& row_factor : row_factors) row_factor *= divisors_[a];
+    ops_.finish_kernel_grad({views_[a], factor * divisors_[a], row_factors.data(), gradient}, execution_);
+  }
+
+  double diagonal_derivative(std::size_t a, std::size_t i) const {
+    double sum = constants_[a] + 2 * terms_[a][i];
+    for (std::size_t b = 0; b < count(); b++)
+      sum += coefficients_[a * count() + b] * layers_[b].diagonal(static_cast<std::int64_t>(i));
+    return sum;
+  }
+
+  std::vector<Representation> layers_;
+  const OpTable& ops_;
+  Execution execution_;
+  const Compute of_inputs_;  // the type of the gradients that are given back
+  const Estimator estimator_;
+  const std::size_t layers_x_, layers_y_;
+  std::vector<LayerView> views_;
+  std::size_t rows_ = 0;
+  double n_ = 0;
+  std::vector<double> units_, largest_values_, row_sums_, coefficients_, constants_;
+  std::vector<double> divisors_;  // (layers): what gradients are to be multiplied by, by which derivatives were divided
+  std::vector<std::vector<double>> terms_;
+  std::vector<AlignedBuffer> term_buffers_;
+  std::vector<const void*> term_pointers_;
+};
+
+}  // namespace
+
+void hsic_gradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
+                    std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients,
+                    const OpTable& ops, const Execution& execution) {
+  HsicGradients(xs, ys, estimator, ops, execution).run(row_sums, weights, gradients);
+}
+
+}  // namespace gramless

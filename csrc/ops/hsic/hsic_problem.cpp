@@ -1,0 +1,188 @@
+#include "ops/hsic/hsic_problem.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "ops/gram/group_blocks.hpp"
+#include "reductions/hsic_sums.hpp"
+
+namespace gramless {
+namespace {
+
+// A part is worth the sums it starts and ends with, and there are few enough to keep or to send them. Counted in tiles
+// of one size, whatever the compute type and the walk choose.
+constexpr std::int64_t part_tiles = 64, most_parts = 256, nominal_rows = 192;
+
+// sum_i x_i y_i, in eight sums that do not wait for each other.
+double inner_product(const double* x, const double* y, std::int64_t n) {
+  constexpr int chains = 8;
+  double sums[chains] = {};
+  std::int64_t i = 0;
+  for (; i + chains <= n; i += chains)
+#pragma GCC unroll 8
+    for (int c = 0; c < chains; c++) sums[c] += x[i + c] * y[i + c];
+  double sum = std::accumulate(sums, sums + chains, 0.0);
+  for (; i < n; i++) sum += x[i] * y[i];
+  return sum;
+}
+
+}  // namespace
+
+HsicProblem::HsicProblem(std::vector<Representation> layers, std::int64_t layers_x, Estimator estimator,
+                         bool over_features)
+    : layers_(std::move(layers)),
+      count_(static_cast<std::int64_t>(layers_.size())),
+      layers_x_(layers_x),
+      layers_y_(count_ - layers_x),
+      rows_(layers_[0].rows()),
+      n_(static_cast<double>(rows_)),
+      estimator_(estimator),
+      over_features_(over_features) {
+  for (const Representation& layer : layers_) views_.push_back(layer.view());
+}
+
+std::int64_t HsicProblem::parts() const {
+  if (!over_features_) {
+    const std::int64_t blocks = (rows_ + nominal_rows - 1) / nominal_rows;
+    return std::clamp<std::int64_t>(blocks * (blocks + 1) / 2 / part_tiles, 1, most_parts);
+  }
+  std::int64_t blocks = 0;
+  for (const Representation& layer : layers_) blocks += (layer.cols() + nominal_rows - 1) / nominal_rows;
+  return std::min(blocks, most_parts);
+}
+
+void HsicProblem::add_parts(std::int64_t first, std::int64_t end, std::span<double> sums,
+                            const Execution& execution) const {
+  const OpTable& ops = layers_[0].ops();
+  Execution own = execution;
+  own.compute = layers_[0].compute();
+  const std::vector<GroupBlock> blocks = group_blocks({&rows_, 1}, own.compute);
+  double *products = sums.data(), *self_products = products + products_length();
+  const Parts wanted{parts(), first, end};
+  if (over_features_)
+    ops.covariance_sums({views_.data(), layers_x_, layers_y_, products, self_products, wanted}, own);
+  else
+    ops.gram_sums({views_.data(), layers_x_, layers_y_, blocks.data(), static_cast<std::int64_t>(blocks.size()), 1,
+                   products, self_products, self_products + count_, wanted},
+                  own);
+}
+
+HsicValues HsicProblem::values(std::vector<double> sums) {
+  sums_ = std::move(sums);
+  find_totals();
+  HsicValues values;
+  values.xy.reserve(static_cast<std::size_t>(layers_x_ * columns()));
+  for (std::vector<double>* of_layers : {&values.xx, &values.mean_x, &values.diagonal_x})
+    of_layers->reserve(static_cast<std::size_t>(layers_x_));
+  for (std::vector<double>* of_layers : {&values.yy, &values.mean_y, &values.diagonal_y})
+    of_layers->reserve(static_cast<std::size_t>(layers_y_));
+  for (const Representation& layer : layers_) {
+    values.tied.push_back(layer.tied());
+    values.exponents.push_back(layer.exponent());
+  }
+  for (std::int64_t a = 0; a < layers_x_; a++)
+    for (std::int64_t b = 0; b < columns(); b++) {
+      const bool mirrored = layers_y_ == 0 && b < a;
+      values.xy.push_back(mirrored ? values.xy[at(b * columns() + a)]
+                                   : hsic(a, layers_y_ ? layers_x_ + b : b, product(a, b)));
+    }
+  for (std::int64_t l = 0; l < count_; l++) {
+    const bool first = l < layers_x_;
+    (first ? values.xx : values.yy).push_back(self_hsic(l));
+    (first ? values.mean_x : values.mean_y).push_back(mean_[at(l)]);
+    (first ? values.diagonal_x : values.diagonal_y)
+        .push_back((diagonal_sum(l) / n_ + layer_of(l).shift()) * layer_of(l).unit());
+  }
+  if (!over_features_) {
+    sums_.erase(sums_.begin(), sums_.begin() + static_cast<std::ptrdiff_t>(products_length()) + count_);
+    values.row_sums = std::move(sums_);
+  }
+  return values;
+}
+
+void HsicProblem::permute_y(std::span<const std::int64_t> permutations) {
+  const LayerView y = views_[1];
+  views_.resize(1);
+  for (std::size_t first = 0; first < permutations.size(); first += at(rows_)) {
+    views_.push_back(y);
+    views_.back().x.row_index = permutations.data() + first;
+  }
+  layers_y_ = static_cast<std::int64_t>(views_.size()) - 1;
+  count_ = layers_y_ + 1;
+}
+
+double HsicProblem::diagonal(std::int64_t view, std::int64_t i) const {
+  const std::int64_t* order = views_[at(view)].x.row_index;
+  return layer_of(view).diagonal(order ? order[i] : i);
+}
+
+double HsicProblem::diagonal_sum(std::int64_t view) const {
+  double sum = 0;
+  for (std::int64_t i = 0; i < rows_; i++) sum += diagonal(view, i);
+  return sum;
+}
+
+double HsicProblem::add_diagonal(std::int64_t view) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < rows_; i++) {
+    diagonals_.push_back(diagonal(view, i));
+    row_sums(view)[i] += diagonals_.back();
+    sum += diagonals_.back();
+  }
+  return sum;
+}
+
+void HsicProblem::find_totals() {
+  totals_.clear();
+  diagonals_.clear();
+  mean_.clear();
+  for (std::int64_t l = 0; l < count_; l++) {
+    if (over_features_) {
+      totals_.push_back(std::accumulate(layer_of(l).norms().begin(), layer_of(l).norms().end(), 0.0));
+      mean_.push_back(-totals_.back() / (n_ * (n_ - 1)));
+      continue;
+    }
+    totals_.push_back(std::accumulate(row_sums(l), row_sums(l) + rows_, 0.0));
+    mean_.push_back((totals_.back() / (n_ * (n_ - 1)) + layer_of(l).shift()) * layer_of(l).unit());
+    if (estimator_ == Estimator::biased) totals_.back() += add_diagonal(l);
+  }
+}
+
+double HsicProblem::hsic(std::int64_t a, std::int64_t b, double products) const {
+  return over_features_ ? feature_hsic(a, b, products) : gram_hsic(a, b, products);
+}
+
+double HsicProblem::self_hsic(std::int64_t layer) const {
+  const Representation& of = layer_of(layer);
+  const double value_square =
+      of.value_square(mean_[at(layer)] / of.unit() - of.shift(), 2 * self_product(layer) / (n_ * (n_ - 1)));
+  return of.beyond_rounding(hsic(layer, layer, self_product(layer)), mean_square(layer), value_square);
+}
+
+// Of the terms an HSIC is the difference of.
+double HsicProblem::mean_square(std::int64_t layer) const {
+  const double products = std::abs(self_product(layer)) / (n_ * n_);
+  if (!over_features_) return products + std::pow(totals_[at(layer)] / n_ / n_, 2);
+  return layer_of(layer).in_float32() ? 1e7 * products : products;  // the squared covariance itself was rounded
+}
+
+double HsicProblem::gram_hsic(std::int64_t a, std::int64_t b, double products) const {
+  const double row_products = inner_product(row_sums(a), row_sums(b), rows_);
+  const double units = layer_of(a).unit() * layer_of(b).unit();
+  products *= 2;  // the walk saw i < j
+  if (estimator_ == Estimator::unbiased)
+    return units * unbiased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
+  products += inner_product(diagonals(a), diagonals(b), rows_);
+  return units * biased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
+}
+
+// Centred rows sum to zero, so the hollow Gram matrix has row sums -|x_i|^2.
+double HsicProblem::feature_hsic(std::int64_t a, std::int64_t b, double squared_covariance) const {
+  if (estimator_ == Estimator::biased) return squared_covariance / ((n_ - 1) * (n_ - 1));
+  const std::vector<double>&x = layers_[at(a)].norms(), &y = layers_[at(b)].norms();
+  const double norms = inner_product(x.data(), y.data(), rows_);
+  return unbiased_hsic({squared_covariance - norms, norms, totals_[at(a)], totals_[at(b)]}, n_);
+}
+
+}  // namespace gramless

@@ -1,0 +1,23 @@
+// In which arithmetic a representation keeps its digits: tiles of float32 where they do, of float64 where they do not.
+#pragma once
+
+#include "ops/hsic/hsic.hpp"
+
+namespace gramless {
+
+// Few rows are computed in float64, whatever they are stored in.
+Execution for_rows(std::int64_t rows, Execution execution);
+// The representation, ready for tiles in that arithmetic. dots_room: of `Representation::keep_dots`, or null.
+Representation resolved(const LayerInput& input, const OpTable& ops, const Execution& execution,
+                        void* dots_room = nullptr);
+// The same in float64, with the bandwidth it has.
+Representation in_float64(const Representation& layer, const LayerInput& input, const OpTable& ops,
+                          const Execution& execution);
+
+// The median distance, not its square, and the share of distances it was not taken over.
+struct MedianDistance {
+  double distance, tied;
+};
+MedianDistance median_of_rows(const ArrayView& x, bool include_diagonal, const OpTable& ops, Execution execution);
+
+}  // namespace gramless

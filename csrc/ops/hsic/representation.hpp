@@ -1,0 +1,76 @@
+// One representation made ready for tiles: centre, row norms, bandwidth and shift. O(n + d) memory.
+#pragma once
+
+#include <vector>
+
+#include "ops/dispatch/op_table.hpp"
+#include "ops/kernel_spec.hpp"
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+
+class Representation {
+ public:
+  Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
+
+  void resolve(const KernelSpec& spec, const Execution& execution);  // fixes kernel, row_stats and shift
+  double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
+  double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to the same bits
+  // Room for the layer's dot products, OpTable::layer_dots_bytes: a median of all rows leaves them there for `view`.
+  void keep_dots(void* room) { dots_room_ = room; }
+
+  LayerView view() const;
+  // Tiles hold kernel values as k / unit - shift; diagonal(i) is that of k(x_i, x_i).
+  double diagonal(std::int64_t i) const;
+  double unit() const;
+  double shift() const { return shift_; }
+  double sigma() const { return sigma_; }  // of a kernel of distances
+  // Rows are held in units of their own where their products would leave the compute type's range: k is what all of the
+  // above give times 2^exponent().
+  int exponent() const;
+  double scale() const { return x_.scale; }  // what rows are multiplied by
+  // The share of the distances that the median was not taken over, because they are within rounding of 0.
+  double tied() const { return tied_; }
+  // An HSIC with itself, or 0 where it is no more than the rounding of what it was summed from, values of a tile of
+  // that mean square: a representation without variation must not be divided by noise.
+  // value_square: as `value_square` gives it.
+  double beyond_rounding(double hsic, double mean_square, double value_square) const;
+  // The mean of k^2 / unit^2 over pairs i != j, from the means of a tile's values and of their squares.
+  double value_square(double mean, double mean_square) const;
+  const std::vector<double>& norms() const { return norms_; }
+  const OpTable& ops() const { return *ops_; }
+  Compute compute() const { return compute_; }
+  bool in_float32() const { return compute_ == Compute::float32; }
+  std::int64_t rows() const { return x_.rows; }
+  std::int64_t cols() const { return x_.cols; }
+  bool on_mean() const { return near_rows_.empty(); }  // whether centred rows sum to zero
+
+ private:
+  LayerView centered() const;
+  void center_on_mean(const ArrayView& rows, const Execution& execution);
+  template <class T>
+  void store_centers(const ArrayView& rows, const double* sums, const Execution& execution);
+  AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
+  void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
+  void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
+  void center(const Execution& execution);
+  void rescale(const Execution& execution);
+  double mean_product_of_pairs() const;
+  template <class Alternative>
+  void resolve_of_distance(double sigma, const Execution& execution);
+  double noise() const;
+  template <class Alternative>
+  double mean_kernel_of_pairs(const Alternative& kernel, const Execution& execution) const;
+
+  ArrayView x_;
+  const OpTable* ops_;
+  Compute compute_;
+  AlignedBuffer center_high_, center_low_, row_stats_;
+  std::vector<double> norms_;            // |x_i - centre|^2
+  std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
+  Kernel kernel_ = Linear{};
+  double shift_ = 0, tied_ = 0, sigma_ = 0;
+  void *dots_room_ = nullptr, *dots_ = nullptr;
+};
+
+}  // namespace gramless

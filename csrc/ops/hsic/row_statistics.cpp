@@ -1,0 +1,231 @@
+// Statistics that come before any tile: column sums, centred row norms, distances of a few sampled pairs. All in
+// float64.
+#include "engine/pack/widen.hpp"
+#include "engine/product/dot_tile.hpp"
+#include "engine/walk/walk.hpp"
+#include "ops/dispatch/for_each_row.hpp"
+#include "ops/dispatch/isa_ops.hpp"
+#include "ops/gram/centered_values.hpp"
+
+namespace gramless {
+inline namespace GRAMLESS_ISA {
+namespace {
+
+constexpr int block_rows = 256, block_cols = 64;
+constexpr std::int64_t polled = 4096;  // steps through a row from one question whether to stop to the next
+
+// Each column's sum runs down its rows in order, whatever the layout, so every layout gives the same bits. What is
+// summed is the difference to the first row: a constant column then sums to exactly 0.
+template <class Stored>
+void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* sums) {
+  for (std::int64_t k0 = 0; k0 < x.cols; k0 += block_cols) {
+    const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
+    double partial[block_cols] = {}, origin[block_cols];
+    const auto value = [&](const char* element) { return load_element<double, Stored>(element) * x.scale; };
+    for (int k = 0; k < cols; k++) origin[k] = value(x.row(0) + (k0 + k) * x.col_stride);
+    for (int r = 0; r < rows; r++) {
+      const char* row = x.row(first_row + r) + k0 * x.col_stride;
+      if constexpr (std::is_same_v<Stored, Half> || std::is_same_v<Stored, BFloat16>) {
+        if (x.col_stride == 2) {
+          float widened[block_cols];
+          widen_row(row, cols, widened, Stored());
+          for (int k = 0; k < cols; k++) partial[k] += static_cast<double>(widened[k]) * x.scale - origin[k];
+          continue;
+        }
+      }
+      if (x.col_stride == static_cast<std::int64_t>(sizeof(Stored)))
+        for (int k = 0; k < cols; k++) partial[k] += value(row + k * sizeof(Stored)) - origin[k];
+      else
+        for (int k = 0; k < cols; k++) partial[k] += value(row + k * x.col_stride) - origin[k];
+    }
+    for (int k = 0; k < cols; k++) sums[k0 + k] = partial[k];
+  }
+}
+
+constexpr int piece = 256;
+
+// sum_k (a_k - b_k)^2 in float64, over a whole number of `step` values.
+constexpr int step = 4 * lanes<double>;
+
+template <class T>
+double squared_difference(const T* a, const T* b, int count) {
+  using Narrow = Vector<T, lanes<double>>;
+  using Wide = Vector<double>;
+  Wide sums[4] = {};
+  for (int k = 0; k < count; k += step)
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) {
+      const int at = k + u * lanes<double>;
+      const Wide difference =
+          __builtin_convertvector(load<Narrow>(a + at), Wide) - __builtin_convertvector(load<Narrow>(b + at), Wide);
+      sums[u] += difference * difference;
+    }
+  return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// |x_i|^2, by the same sums as below.
+template <class T>
+double squared_length(const LayerView& layer, std::int64_t i) {
+  using Narrow = Vector<T, lanes<double>>;
+  using Wide = Vector<double>;
+  const T scale = static_cast<T>(layer.x.scale);
+  const T *const high = static_cast<const T*>(layer.center_high), *const low = static_cast<const T*>(layer.center_low);
+  const std::int64_t cols = layer.x.cols;
+  T copy[1][piece];
+  const T* rows[1];
+  double sum = 0;
+  for (std::int64_t first = 0; first < cols; first += piece) {
+    if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
+    const int count = static_cast<int>(std::min<std::int64_t>(piece, cols - first)), whole = count / step * step;
+    detail::read_rows(layer.x, i, 1, first, count, copy, rows);
+    Wide sums[4] = {};
+    const auto add = [&](int u, Narrow values, const T* high_of, const T* low_of) GRAMLESS_INLINE_LAMBDA {
+      const Wide value = __builtin_convertvector((values * scale - load<Narrow>(high_of)) - load<Narrow>(low_of), Wide);
+      sums[u] += value * value;
+    };
+    for (int k = 0; k < whole; k += step)
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; u++) {
+        const int at = k + u * lanes<double>;
+        add(u, load<Narrow>(rows[0] + at), high + first + at, low + first + at);
+      }
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) {
+      const int k = whole + u * lanes<double>;
+      if (k >= count) break;
+      const std::int64_t at = first + k;
+      const T* const values = rows[0] + k;
+      if (count - k >= lanes<double>) {
+        add(u, load<Narrow>(values), high + at, low + at);
+        continue;
+      }
+      T rest[3][lanes<double>] = {};
+      for (int c = 0; c < count - k; c++) {
+        rest[0][c] = load<T>(values + c);
+        rest[1][c] = high[at + c];
+        rest[2][c] = low[at + c];
+      }
+      add(u, load<Narrow>(rest[0]), rest[1], rest[2]);
+    }
+    sum += horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+  return sum;
+}
+
+// |x_i - x_j|^2
+template <class T>
+double squared_distance(const LayerView& layer, std::int64_t i, std::int64_t j) {
+  double sum = 0;
+  T a[piece], b[piece];
+  for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
+    if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
+    const int count = static_cast<int>(std::min<std::int64_t>(piece, layer.x.cols - first));
+    centered_values(layer, i, first, count, a);
+    centered_values(layer, j, first, count, b);
+    const int padded = static_cast<int>(round_up(count, step));
+    std::fill(a + count, a + padded, T(0));
+    std::fill(b + count, b + padded, T(0));
+    sum += squared_difference(a, b, padded);
+  }
+  return sum;
+}
+
+// The diagonal of a tile, in the tile's own arithmetic.
+template <class T>
+void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double* norms) {
+  constexpr int depth = TileShape<T>::depth;
+  const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
+                             static_cast<const T*>(layer.center_low)};
+  Vector<T> total{};
+  for (std::int64_t k0 = 0; k0 < layer.x.cols; k0 += depth) {
+    if (k0 > 0 && k0 % (polled * depth) == 0 && stop_requested()) return;
+    const int chunk = static_cast<int>(std::min<std::int64_t>(depth, layer.x.cols - k0));
+    total += Product<T>::squared_lengths(rows, first, count, k0, chunk);
+  }
+  for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
+}
+
+// By blocks of columns, each of all rows: by blocks of rows, as below, sums of a whole row would wait for each other in
+// memory. Either way a column is summed in the same order.
+void sums_of_many_columns(const ArrayView& x, const Execution& execution, double* sums) {
+  const Blocks rows{x.rows, block_rows}, columns{x.cols, 64 * block_cols};
+  const WalkPlan plan{.tasks = columns.count(),
+                      .flops = static_cast<double>(x.rows) * static_cast<double>(x.cols),
+                      .scratch_bytes = static_cast<std::size_t>(columns.size) * sizeof(double),
+                      .threads = execution.threads,
+                      .monitor = execution.monitor};
+  walk(
+      plan,
+      [&](std::int64_t block, char* scratch, char*, Worker& worker) {
+        ArrayView part = x;
+        part.data = static_cast<const char*>(x.data) + columns.begin(block) * x.col_stride;
+        part.cols = columns.length(block);
+        double *const partial = reinterpret_cast<double*>(scratch), *const total = sums + columns.begin(block);
+        std::fill_n(total, part.cols, 0.0);
+        for (std::int64_t b = 0; b < rows.count() && !worker.stopped(); b++) {
+          visit_dtype(x.dtype,
+                      [&]<class Stored>() { sum_columns<Stored>(part, rows.begin(b), rows.length(b), partial); });
+          for (std::int64_t k = 0; k < part.cols; k++) total[k] += partial[k];
+        }
+      },
+      [](std::int64_t, const char*) {});
+}
+
+}  // namespace
+
+void column_sums(const ArrayView& x, const Execution& execution, double* sums) {
+  constexpr std::int64_t many_columns = 1 << 15;
+  if (x.cols >= many_columns) return sums_of_many_columns(x, execution, sums);
+  const Blocks blocks{x.rows, block_rows};
+  const WalkPlan plan{.tasks = blocks.count(),
+                      .flops = static_cast<double>(x.rows) * static_cast<double>(x.cols),
+                      .partial_bytes = static_cast<std::size_t>(x.cols) * sizeof(double),
+                      .threads = execution.threads,
+                      .monitor = execution.monitor};
+  for (std::int64_t k = 0; k < x.cols; k++) sums[k] = 0;
+  walk(
+      plan,
+      [&](std::int64_t block, char*, char* partial, Worker&) {
+        visit_dtype(x.dtype, [&]<class Stored>() {
+          sum_columns<Stored>(x, blocks.begin(block), blocks.length(block), reinterpret_cast<double*>(partial));
+        });
+      },
+      [&](std::int64_t, const char* partial) {
+        for (std::int64_t k = 0; k < x.cols; k++) sums[k] += reinterpret_cast<const double*>(partial)[k];
+      });
+}
+
+void row_norms(const LayerView& layer, const Execution& execution, double* norms) {
+  const double flops = static_cast<double>(layer.x.rows) * static_cast<double>(layer.x.cols);
+  for_each_row(layer.x.rows, flops, execution, [&](std::int64_t i) {
+    norms[i] =
+        execution.compute == Compute::float32 ? squared_length<float>(layer, i) : squared_length<double>(layer, i);
+  });
+}
+
+void tile_norms(const LayerView& layer, const Execution& execution, double* norms) {
+  const auto diagonal = [&]<class T>(T) {
+    const Blocks groups{layer.x.rows, lanes<T>};
+    const double flops = 2.0 * static_cast<double>(layer.x.rows) * static_cast<double>(layer.x.cols);
+    for_each_row(groups.count(), flops, execution, [&](std::int64_t group) {
+      tile_diagonal<T>(layer, groups.begin(group), groups.length(group), norms);
+    });
+  };
+  if (execution.compute == Compute::float32)
+    diagonal(float());
+  else
+    diagonal(double());
+}
+
+void pair_distances(const LayerView& layer, const Execution& execution, const std::int64_t* pairs, std::int64_t count,
+                    double* distances) {
+  const double flops = 2.0 * static_cast<double>(count) * static_cast<double>(layer.x.cols);
+  for_each_row(count, flops, execution, [&](std::int64_t p) {
+    const std::int64_t i = pairs[2 * p], j = pairs[2 * p + 1];
+    distances[p] = execution.compute == Compute::float32 ? squared_distance<float>(layer, i, j)
+                                                         : squared_distance<double>(layer, i, j);
+  });
+}
+
+}  // namespace GRAMLESS_ISA
+}  // namespace gramless

@@ -1,0 +1,234 @@
+#include "ops/median/median.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "ops/median/ranked_values.hpp"
+#include "ops/median/sampling.hpp"
+#include "support/aligned_buffer.hpp"
+#include "support/dtype.hpp"
+
+namespace gramless {
+namespace {
+
+// Bit patterns [first, end) of nonnegative floats: an interval of distances.
+struct Interval {
+  std::uint64_t first, end;
+};
+
+// Where the median should be, and a number that the distances there hardly ever exceed.
+struct Guess {
+  Interval interval;
+  double inside;
+};
+
+template <class T>
+class DistanceSelection {
+ public:
+  DistanceSelection(const LayerView& layer, const OpTable& ops, const Execution& execution)
+      : layer_(layer),
+        ops_(ops),
+        execution_(execution),
+        pairs_(layer.x.rows * (layer.x.rows - 1) / 2),
+        bin_bits_(pairs_ < 1 << 13   ? 11
+                  : pairs_ < 1 << 18 ? 16
+                  : pairs_ < 1 << 25 ? 18
+                                     : 20) {}  // more bins: fewer passes, more to clear
+
+  std::int64_t pairs() const { return pairs_; }
+
+  Interval all() const { return {0, bits(std::numeric_limits<double>::infinity()) + 1}; }
+
+  // As if distances within their rounding were 0; returns how many are.
+  std::int64_t flush(double noise) {
+    noise_ = noise;
+    middle_ = {all(), 0, everything};
+    count({1, all().end});
+    return static_cast<std::int64_t>(below_);
+  }
+
+  // The distances that a median is likely to be among, for `select` to choose from. Whether they were few enough or
+  // the guess holds plays no part in any answer.
+  void collect_middle() {
+    const Guess guess = guess_median();
+    middle_ = {guess.interval, 0, everything};
+    if (guess.inside > most_collected) return;
+    const auto room = static_cast<std::uint64_t>(std::min(guess.inside, static_cast<double>(pairs_))) + 1;
+    values_ = AlignedBuffer(room * sizeof(T));
+    std::uint64_t inside = 0;
+    ops_.collect_distances({pass(guess.interval.first), guess.interval.end - 1, values_.data(), room, &inside},
+                           execution_);
+    dots_known_ = layer_.dots != nullptr;
+    middle_.first_rank = below_;
+    middle_.end_rank = below_ + inside;
+    if (inside <= room) collected_ = RankedValues<T>({reinterpret_cast<const T*>(values_.data()), inside});
+  }
+
+  // The distance of that rank, 0 the smallest, among i < j.
+  double select(std::int64_t rank) {
+    if (const auto known = look_up(rank)) return *known;
+    Interval search = interval_of(static_cast<std::uint64_t>(rank));
+    while (true) {
+      count(search);
+      if (nans_ > 0) return std::numeric_limits<double>::quiet_NaN();
+      const auto wanted = static_cast<std::uint64_t>(rank);
+      std::uint64_t before = below_;
+      std::size_t bin = 0;
+      while (bin < counts_.size() && before + counts_[bin] <= wanted) before += counts_[bin++];
+      if (wanted < below_) {
+        search = {0, counted_.first};
+      } else if (bin == counts_.size()) {
+        search = {counted_.first + (static_cast<std::uint64_t>(counts_.size()) << shift_), all().end};
+      } else if (shift_ == 0) {
+        return value(counted_.first + bin);
+      } else {
+        const std::uint64_t first = counted_.first + (static_cast<std::uint64_t>(bin) << shift_);
+        search = {first, first + (std::uint64_t{1} << shift_)};
+      }
+    }
+  }
+
+ private:
+  using Pattern = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  static constexpr double most_collected = 1 << 21;
+  static constexpr std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
+
+  // Where the median was looked for, and the ranks that lie there, as far as they are known.
+  struct Middle {
+    Interval interval;
+    std::uint64_t first_rank, end_rank;
+  };
+
+  Interval interval_of(std::uint64_t rank) const {
+    if (rank < middle_.first_rank) return {0, middle_.interval.first};
+    if (rank >= middle_.end_rank) return {middle_.interval.end, all().end};
+    return middle_.interval;
+  }
+
+  // How many distances to sample: about as long as choosing among those collected takes, and so many that these are
+  // not too many. 0: all are collected.
+  std::int64_t sample_size() const {
+    constexpr double most = 1 << 18, least = 64;
+    const double pairs = static_cast<double>(pairs_);
+    const double wanted = std::max(std::pow(pairs / 40, 2.0 / 3), std::pow(4 * pairs / most_collected, 2));
+    return wanted < least ? 0 : static_cast<std::int64_t>(std::min(wanted, most));
+  }
+
+  // From distances of sampled pairs: three standard errors of their median.
+  Guess guess_median() const {
+    const Guess all_of_them{all(), static_cast<double>(pairs_)};
+    const std::int64_t sampled = sample_size();
+    if (sampled == 0) return all_of_them;
+    const std::vector<std::int64_t> sample = sample_pairs(layer_.x.rows, sampled);
+    std::vector<double> distances(static_cast<std::size_t>(sampled));
+    ops_.pair_distances(layer_, execution_, sample.data(), sampled, distances.data());
+    if (std::any_of(distances.begin(), distances.end(), [](double value) { return std::isnan(value); }))
+      return all_of_them;
+    const double size = static_cast<double>(sampled), error = 1.5 * std::sqrt(size);
+    const auto value_at = [&](double place) {
+      const auto wanted = distances.begin() + static_cast<std::ptrdiff_t>(place);
+      std::nth_element(distances.begin(), wanted, distances.end());
+      return *wanted;
+    };
+    // The tiles' rounding differs from the sample's: widened by what cancellation may cost.
+    const double slack = sizeof(T) == 4 ? 1e-6 : 1e-14;
+    const double low = value_at(0.5 * size - error) * (1 - slack), high = value_at(0.5 * size + error) * (1 + slack);
+    const double inside = 2 * error + 4 * std::sqrt(2 * error);  // of the sample, and four standard errors
+    return {{bits(low), bits(high) + 1}, static_cast<double>(pairs_) * inside / size};
+  }
+
+  static std::uint64_t bits(double distance) { return std::bit_cast<Pattern>(static_cast<T>(distance)); }
+  static double value(std::uint64_t pattern) {
+    return static_cast<double>(std::bit_cast<T>(static_cast<Pattern>(pattern)));
+  }
+
+  DistancePass pass(std::uint64_t first) {
+    below_ = nans_ = 0;
+    return {layer_, dots_known_, first, &below_, &nans_};
+  }
+
+  void count(const Interval& search) {
+    const std::uint64_t width = search.end - search.first;
+    shift_ = std::max(0, static_cast<int>(std::bit_width(width - 1)) - bin_bits_);
+    counts_.assign(static_cast<std::size_t>(((width - 1) >> shift_) + 1), 0);
+    counted_ = search;
+    collected_ = {};
+    ops_.count_distances(
+        {pass(search.first), noise_, shift_, static_cast<std::int64_t>(counts_.size()), counts_.data()}, execution_);
+    dots_known_ = layer_.dots != nullptr;
+  }
+
+  // The answer, if the last pass saw that rank among single values.
+  std::optional<double> look_up(std::int64_t rank) {
+    const auto wanted = static_cast<std::uint64_t>(rank);
+    if (nans_ > 0) return std::numeric_limits<double>::quiet_NaN();
+    if (wanted < below_) return std::nullopt;
+    if (wanted - below_ < collected_.size()) return static_cast<double>(collected_.at(wanted - below_));
+    if (shift_ != 0) return std::nullopt;
+    std::uint64_t before = below_;
+    for (std::size_t bin = 0; bin < counts_.size(); bin++) {
+      before += counts_[bin];
+      if (before > wanted) return value(counted_.first + bin);
+    }
+    return std::nullopt;
+  }
+
+  const LayerView& layer_;
+  const OpTable& ops_;
+  const Execution& execution_;
+  const std::int64_t pairs_;
+  const int bin_bits_;
+  AlignedBuffer values_;
+  RankedValues<T> collected_;
+  Middle middle_{all(), 0, everything};
+  std::vector<std::uint64_t> counts_;
+  std::uint64_t below_ = 0, nans_ = 0;
+  Interval counted_{0, 1};
+  int shift_ = 0;
+  double noise_ = 0;
+  bool dots_known_ = false;
+};
+
+// Squared distances up to this share of |a|^2 + |b|^2 are rounding: |a|^2 + |b|^2 - 2 <a, b> was measured to err by up
+// to 5 roundings of |a|^2 + |b|^2, for 1 to 20,000 columns, and narrower numbers than those computed with were rounded.
+double noise_of(Dtype stored, Compute compute) {
+  constexpr double narrow = 16 * 0x1p-24, wide = 16 * 0x1p-53;
+  if (compute == Compute::float32) return narrow;
+  return computes_in_float64(stored) ? wide : narrow * narrow;
+}
+
+double middle(double low, double high) { return low == high ? low : 0.5 * (low + high); }  // equal infinities stay
+
+template <class T>
+Median median_of(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
+                 const Execution& execution) {
+  const double noise = noise_of(layer.x.dtype, execution.compute);
+  DistanceSelection<T> selection(layer, ops, execution);
+  selection.collect_middle();
+  const std::int64_t zeros = include_diagonal ? layer.x.rows : 0, total = 2 * selection.pairs() + zeros;
+  // Sorted, the diagonal's zeros come first and every other distance stands twice.
+  const auto sorted = [&](std::int64_t rank) { return rank < zeros ? 0.0 : selection.select((rank - zeros) / 2); };
+  const double low = sorted((total - 1) / 2), high = sorted(total / 2);
+  const Median median{middle(low, high)};
+  const double most_noise = 2 * noise * largest_norm;
+  if (!(high <= most_noise) || std::isinf(most_noise)) return median;  // NaN too
+  const std::int64_t tied = selection.flush(noise), others = selection.pairs() - tied;
+  if (others == 0 || total / 2 >= zeros + 2 * tied) return median;
+  return {middle(selection.select(tied + (others - 1) / 2), selection.select(tied + others / 2)),
+          static_cast<double>(tied) / static_cast<double>(selection.pairs())};
+}
+
+}  // namespace
+
+Median median_of_distances(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
+                           const Execution& execution) {
+  return execution.compute == Compute::float32
+             ? median_of<float>(layer, include_diagonal, largest_norm, ops, execution)
+             : median_of<double>(layer, include_diagonal, largest_norm, ops, execution);
+}
+
+}  // namespace gramless

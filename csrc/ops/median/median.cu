@@ -1,0 +1,225 @@
+// Walk over rounds of tiles -> squared distances -> counts of their bits, once per digit: the CUDA twin of median.cpp.
+#include <cmath>
+
+#include "engine/tile/owned.cuh"
+#include "ops/dispatch/check_matrix.hpp"
+#include "ops/dispatch/visit_operand.cuh"
+#include "ops/hsic/row_limits.cuh"
+#include "ops/median/median.cuh"
+
+namespace gramless::cuda {
+namespace {
+
+constexpr int pick_threads = 256;
+
+template <class T>
+using BitsOf = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+
+// Nonnegative floats are ordered as their bits are.
+template <class T>
+__device__ BitsOf<T> bits_of(T value) {
+  BitsOf<T> bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+template <class T>
+__device__ double value_of(unsigned long long known) {
+  const auto bits = static_cast<BitsOf<T>>(known);
+  T value;
+  memcpy(&value, &bits, sizeof value);
+  return static_cast<double>(value);
+}
+
+// The digit of a pass, and where it ends.
+struct Digit {
+  int width, shift;
+};
+Digit digit_of(int bits, int pass) {
+  const int above = bits - pass * digit_bits, shift = above > digit_bits ? above - digit_bits : 0;
+  return {above - shift, shift};
+}
+
+// Of all n^2 distances sorted, the diagonal's zeros come first and every other one stands twice. The ranks of the two
+// middle ones among pairs i < j; those of zeros are negative.
+__device__ long long middle_rank(std::int64_t n, bool include_diagonal, int which) {
+  const long long zeros = include_diagonal ? n : 0, total = static_cast<long long>(n) * (n - 1) + zeros;
+  const long long rank = which == 0 ? (total - 1) / 2 : total / 2;
+  return rank < zeros ? -1 : (rank - zeros) / 2;
+}
+
+__global__ void __launch_bounds__(pick_threads)
+    start_selection(std::int64_t n, bool include_diagonal, Selection* selection) {
+  for (int i = static_cast<int>(threadIdx.x); i < digit_values; i += pick_threads)
+    selection->counts[0][i] = selection->counts[1][i] = 0;
+  if (threadIdx.x >= 2) return;
+  const long long rank = middle_rank(n, include_diagonal, static_cast<int>(threadIdx.x));
+  selection->known[threadIdx.x] = 0;
+  selection->rank[threadIdx.x] = rank < 0 ? 0 : static_cast<unsigned long long>(rank);
+  if (threadIdx.x == 0) selection->nans = selection->tied = 0;
+}
+
+// Whether most distances are 0 up to rounding, and some are not: the median is then that of the others.
+__device__ bool mostly_tied(const Selection& selection, std::int64_t n, bool include_diagonal) {
+  const auto pairs = static_cast<unsigned long long>(n) * static_cast<unsigned long long>(n - 1) / 2;
+  const auto zeros = include_diagonal ? static_cast<unsigned long long>(n) : 0;
+  return 2 * (zeros + 2 * selection.tied) > zeros + 2 * pairs && selection.tied < pairs;
+}
+
+// Counts the digit of those distances whose higher bits are the known ones. Distances within rounding are 0.
+template <class Operand>
+__global__ void __launch_bounds__(SquareShape<Operand>::threads)
+    count_digits(DeviceLayer<Operand> layer, Rounds rounds, std::int64_t n, Digit digit, Selection* selection) {
+  using Shape = SquareShape<Operand>;
+  using Tile = DotTile<Operand, Shape>;
+  using T = typename Operand::Value;
+  const BlockPair pair = rounds.pair(blockIdx.x, blockIdx.y);
+  if (pair.i < 0) return;
+  char* const memory = shared_memory<char>();
+  Tile tile(memory);
+  const std::int64_t first_row = pair.i * Shape::rows, first_col = pair.j * Shape::cols;
+  tile.multiply(layer.rows, first_row, layer.rows, first_col);
+  auto* const counts = reinterpret_cast<unsigned*>(memory);  // (2, digit_values)
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * digit_values; i += Shape::threads) counts[i] = 0;
+  const BitsOf<T> known[2] = {static_cast<BitsOf<T>>(selection->known[0]), static_cast<BitsOf<T>>(selection->known[1])};
+  __syncthreads();  // all counts are 0
+  const PairTile place(first_row, n, first_col, n, true);
+  const bool diagonal = first_row == first_col;
+  const int above = digit.shift + digit.width;  // a shift by all bits would be undefined
+  const bool first_pass = above == 8 * static_cast<int>(sizeof(T));
+  unsigned nans = 0, tied = 0;
+  constexpr T noise = std::is_same_v<T, double> ? T(16 * 0x1p-53) : T(32 * 0x1p-24);  // tensor cores cut sums off
+#pragma unroll
+  for (int c = 0; c < Tile::own_cols; c++) {
+    forget_loads();  // reads again what no register is left for
+    const std::int64_t j = first_col + tile.col(c);
+    const T norm = layer.norms[j], scale = is_scaled<Operand> ? layer.scales[j] : T(1);
+#pragma unroll
+    for (int r = 0; r < Tile::own_rows; r++) {
+      const std::int64_t i = first_row + tile.row(r);
+      const T row_scale = is_scaled<Operand> ? layer.scales[i] : T(1);
+      const T dot = layer.unscaled(tile.at(r, c), row_scale, scale), norms = layer.norms[i] + norm;
+      const T distance2 = norms - T(2) * dot;
+      const bool owned = place.owns(tile.row(r), tile.col(c)) && !(diagonal && tile.row(r) > tile.col(c));
+      if (!owned) continue;
+      if (distance2 != distance2) {
+        nans++;
+        continue;
+      }
+      const bool is_tied = distance2 < noise * norms || !(T(0) < distance2);
+      if (first_pass && is_tied) tied++;
+      const BitsOf<T> bits = bits_of(is_tied ? T(0) : distance2);
+      const auto value = static_cast<unsigned>(bits >> digit.shift) & static_cast<unsigned>((1 << digit.width) - 1);
+#pragma unroll
+      for (int which = 0; which < 2; which++)
+        if (first_pass || bits >> above == known[which])
+          atomicAdd(&counts[which * digit_values + static_cast<int>(value)], 1u);
+    }
+  }
+  if (nans > 0) atomicAdd(&selection->nans, static_cast<unsigned long long>(nans));
+  if (tied > 0) atomicAdd(&selection->tied, static_cast<unsigned long long>(tied));
+  __syncthreads();  // the tile is counted
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * digit_values; i += Shape::threads)
+    if (counts[i] > 0) atomicAdd(&selection->counts[0][0] + i, static_cast<unsigned long long>(counts[i]));
+}
+
+// One more digit of each statistic is known.
+__global__ void __launch_bounds__(pick_threads)
+    pick_digits(Digit digit, std::int64_t n, bool include_diagonal, bool first_pass, Selection* selection) {
+  if (threadIdx.x < 2) {
+    const int which = static_cast<int>(threadIdx.x);
+    unsigned long long rank = selection->rank[which];
+    if (first_pass && mostly_tied(*selection, n, include_diagonal)) {
+      const auto pairs = static_cast<unsigned long long>(n) * static_cast<unsigned long long>(n - 1) / 2;
+      const auto others = pairs - selection->tied;
+      rank = selection->tied + (which == 0 ? (others - 1) / 2 : others / 2);
+    }
+    int value = 0;
+    while (value + 1 < 1 << digit.width && rank >= selection->counts[which][value])
+      rank -= selection->counts[which][value++];
+    selection->rank[which] = rank;
+    selection->known[which] = selection->known[which] << digit.width | static_cast<unsigned long long>(value);
+  }
+  __syncthreads();  // the counts have been read
+  for (int i = static_cast<int>(threadIdx.x); i < digit_values; i += pick_threads)
+    selection->counts[0][i] = selection->counts[1][i] = 0;
+}
+
+template <class T>
+__global__ void finish_median(const Selection* selection, std::int64_t n, bool include_diagonal, double* median) {
+  double middle[2];
+  for (int which = 0; which < 2; which++)
+    middle[which] = middle_rank(n, include_diagonal, which) < 0 && !mostly_tied(*selection, n, include_diagonal)
+                        ? 0
+                        : value_of<T>(selection->known[which]);
+  const double value = middle[0] == middle[1] ? middle[0] : 0.5 * (middle[0] + middle[1]);  // equal infinities stay
+  *median = selection->nans > 0 ? static_cast<double>(NAN) : value;
+}
+
+}  // namespace
+
+template <class Operand>
+void DeviceMedian<Operand>::run(const DeviceLayer<Operand>& layer, bool include_diagonal, double* median,
+                                Queue& queue) const {
+  using Shape = SquareShape<Operand>;
+  using T = typename Operand::Value;
+  constexpr std::size_t counts_bytes = 2 * digit_values * sizeof(unsigned), ring = DotTile<Operand, Shape>::ring_bytes;
+  constexpr int bits = 8 * static_cast<int>(sizeof(T));
+  const Rounds rounds{blocks_of(rows_, Shape::rows)};
+  queue.launch(start_selection, {1}, pick_threads, 0, rows_, include_diagonal, selection_);
+  for (int pass = 0; pass * digit_bits < bits; pass++) {
+    const Digit digit = digit_of(bits, pass);
+    queue.launch(count_digits<Operand>, {static_cast<unsigned>(rounds.count()), static_cast<unsigned>(rounds.tables())},
+                 Shape::threads, counts_bytes > ring ? counts_bytes : ring, layer, rounds, rows_, digit, selection_);
+    queue.launch(pick_digits, {1}, pick_threads, 0, digit, rows_, include_diagonal, pass == 0, selection_);
+  }
+  queue.launch(finish_median<T>, {1}, 1, 0, selection_, rows_, include_diagonal, median);
+}
+
+template class DeviceMedian<BfloatOperand>;
+template class DeviceMedian<HalfOperand>;
+template class DeviceMedian<SplitOperand>;
+template class DeviceMedian<Tf32Operand>;
+template class DeviceMedian<DoubleOperand>;
+
+namespace {
+
+template <class Operand>
+class MedianOfRows {
+ public:
+  explicit MedianOfRows(const MedianTask& task, void* scratch = nullptr)
+      : task_(task), layout_(scratch), x_(task.x, layout_), median_(task.x.rows, layout_) {}
+
+  std::size_t bytes() const { return layout_.bytes(); }
+  const char* run(void* stream) const {
+    Queue queue(stream);
+    x_.pack(queue);
+    median_.run(x_.layer(), task_.include_diagonal, task_.median, queue);
+    return queue.error();
+  }
+
+ private:
+  MedianTask task_;
+  DeviceLayout layout_;
+  DeviceRepresentation<Operand> x_;
+  DeviceMedian<Operand> median_;
+};
+
+const char* problem_with(const MedianTask& task) {
+  if (const char* problem = problem_with(task.x, task.operand)) return problem;
+  if (const char* problem = too_many_for_rounds(task.x.rows, task.operand)) return problem;
+  return task.x.rows < 2 ? "median_distance: x has fewer than 2 rows" : nullptr;
+}
+
+}  // namespace
+
+std::size_t median_scratch_bytes(const MedianTask& task) {
+  if (problem_with(task) != nullptr) return 0;
+  return visit_operand(task.operand, [&]<class Operand>() { return MedianOfRows<Operand>(task).bytes(); });
+}
+
+const char* median_squared_distance(const MedianTask& task, void* scratch, void* stream) {
+  if (const char* problem = problem_with(task)) return problem;
+  return visit_operand(task.operand, [&]<class Operand>() { return MedianOfRows<Operand>(task, scratch).run(stream); });
+}
+
+}  // namespace gramless::cuda

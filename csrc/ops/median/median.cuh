@@ -1,0 +1,30 @@
+// The exact median of squared distances, selected on the device digit by digit: nothing waits for the host.
+#pragma once
+
+#include "engine/walk/pair_schedule_cuda.hpp"
+#include "ops/hsic/representation.cuh"
+
+namespace gramless::cuda {
+
+constexpr int digit_bits = 11, digit_values = 1 << digit_bits;
+
+// Two order statistics under search: what is known of their bits, and their ranks among the distances with those bits.
+struct Selection {
+  unsigned long long known[2], rank[2];
+  unsigned long long nans, tied;               // of pairs i < j; tied: at distance 0, up to rounding
+  unsigned long long counts[2][digit_values];  // of the next digit
+};
+
+template <class Operand>
+class DeviceMedian {
+ public:
+  DeviceMedian(std::int64_t rows, DeviceLayout& layout) : rows_(rows), selection_(layout.take<Selection>(1)) {}
+
+  void run(const DeviceLayer<Operand>& layer, bool include_diagonal, double* median, Queue& queue) const;
+
+ private:
+  std::int64_t rows_;
+  Selection* selection_;
+};
+
+}  // namespace gramless::cuda
