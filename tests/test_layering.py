@@ -1,4 +1,4 @@
-"""Who includes whom: support <- engine <- {epilogues, reductions} <- ops <- bindings. Imports: LAYERS."""
+"""Who includes whom: STANDS_ON. Imports: LAYERS."""
 
 import ast
 import re
@@ -7,29 +7,66 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python/gramless"
-MAY_INCLUDE = {
-    "support": {"support"},
-    "engine": {"support", "engine"},
-    "epilogues": {"support", "engine", "epilogues"},
-    "reductions": {"support", "engine", "reductions"},
-    "ops": {"support", "engine", "epilogues", "reductions", "ops"},
-    "bindings": {"support", "engine", "epilogues", "reductions", "ops", "bindings"},
+# Every folder of sources and those it stands on: it may include them, what they stand on, and itself.
+STANDS_ON = {
+    "support": [],
+    "engine/instructions": ["support"],
+    "engine/walk": ["engine/instructions"],
+    "engine/tile": ["engine/instructions"],
+    "engine/pack": ["engine/tile"],
+    "engine/product": ["engine/pack", "engine/walk"],
+    "epilogues": ["engine/product"],
+    "reductions": ["engine/product"],
+    "ops": ["epilogues", "reductions"],
+    "ops/dispatch": ["ops"],
+    "ops/median": ["ops/dispatch"],
+    "ops/gram": ["ops/dispatch"],
+    "ops/hsic": ["ops/gram", "ops/median"],
+    "ops/contrast": ["ops/dispatch"],
+    "ops/distillation": ["ops/contrast"],
+    "bindings": ["ops/distillation", "ops/hsic"],
 }
+MOST_FILES, MOST_LINES = 30, 300
+SOURCES = sorted(path for path in CSRC.rglob("*.*") if path.suffix in (".cpp", ".hpp", ".cu", ".cuh"))
 INCLUDES = [
     (path.relative_to(CSRC), name)
-    for path in sorted(CSRC.rglob("*.*"))
+    for path in SOURCES
     for name in re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)', path.read_text(), re.MULTILINE)
 ]
 
 
+def _folder(path):
+    return str(Path(path).parent)
+
+
+def _allowed(folder):
+    return {folder}.union(*map(_allowed, STANDS_ON[folder]))
+
+
 def test_every_source_lies_in_a_folder_of_the_rule():
-    assert {str(path.parts[0]) for path, _ in INCLUDES} == set(MAY_INCLUDE)
+    assert {_folder(path.relative_to(CSRC)) for path in SOURCES} == set(STANDS_ON)
 
 
-def test_folders_include_only_what_lies_below_them():
-    own = [(path, name) for path, name in INCLUDES if name.split("/")[0] in MAY_INCLUDE]
-    assert len(own) > 50
-    assert [(path, name) for path, name in own if name.split("/")[0] not in MAY_INCLUDE[path.parts[0]]] == []
+def test_folders_include_only_what_they_stand_on():
+    own = [(path, name) for path, name in INCLUDES if (CSRC / name).is_file()]
+    assert len(own) > 300
+    assert [(str(path), name) for path, name in own if _folder(name) not in _allowed(_folder(path))] == []
+
+
+def test_no_folder_and_no_file_is_too_large():
+    folders = {folder: len([*(CSRC / folder).glob("*.*")]) for folder in STANDS_ON}
+    assert {folder: count for folder, count in folders.items() if count > MOST_FILES} == {}
+    lines = {path.name: path.read_text().count("\n") for path in SOURCES}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_a_source_and_its_twin_for_cuda_lie_side_by_side():
+    folders = {path.stem: _folder(path) for path in SOURCES if path.suffix == ".cu"}
+    own = [path for path in SOURCES if path.suffix == ".cpp" and "bindings" not in path.parts]
+    twins = {path.stem: _folder(path) for path in own}
+    both = folders.keys() & twins.keys()
+    assert len(both) > 10
+    assert {stem for stem in both if folders[stem] != twins[stem]} == set()
 
 
 def test_only_bindings_know_python_and_nothing_knows_torch():

@@ -6,6 +6,7 @@
 
 #include "ops/contrast/contrast.hpp"
 #include "ops/contrast/contrast_rows.hpp"
+#include "ops/dispatch/padded_values.hpp"
 #include "reductions/anchor_loss.hpp"
 
 namespace gramless {

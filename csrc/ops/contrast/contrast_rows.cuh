@@ -1,19 +1,12 @@
 // One side of a contrastive loss made ready for tiles on the device: the twin of ops/contrast/contrast_rows.hpp.
 #pragma once
 
-#include "engine/product/dot_tile.cuh"
 #include "ops/api.hpp"
 #include "ops/dispatch/launch_stream.cuh"
 #include "ops/dispatch/scratch.cuh"
+#include "ops/dispatch/warp_rows.cuh"
 
 namespace gramless::cuda {
-
-// A warp owns whole rows of a tile, so that their sums, and the weights times rows, need no other warp.
-template <class Operand>
-struct SoftmaxShape
-    : std::conditional_t<Operand::atom_rows == 16, TileShape<128, 64, 16, 64>, TileShape<64, 32, 8, 32>> {
-  static constexpr bool symmetric = true;  // a limit leaves a pair out of the sums of both anchors or of neither
-};
 
 // The same where a row's gradient lies in registers beside the tile.
 template <class Operand>

@@ -8,10 +8,6 @@
 
 namespace gramless {
 
-// Values of the compute type, or integers as wide, with readable padding behind them.
-AlignedBuffer padded_values(const std::vector<double>& values, Compute compute);
-AlignedBuffer padded_groups(const std::vector<std::int64_t>& groups, Compute compute);
-
 class ContrastRows {
  public:
   // The concatenated rows of `parts`. Row blocks end where a part ends, so that each lies in one part's gradient.

@@ -68,31 +68,6 @@ struct DeviceAnchorSums {
   }
 };
 
-// How many blocks run at a time, by default so many on each multiprocessor.
-inline std::int64_t blocks_at_once(std::int64_t busy_blocks, int on_each = 1) {
-  return busy_blocks == of_device ? std::int64_t{on_each} * multiprocessors() : busy_blocks;
-}
-
-// Columns are cut into strips of two tiles or more, so that blocks come in whole waves: the fewest strips that leave
-// less than a tenth of the last wave's places empty on average, else those that leave the least.
-template <class Operand>
-std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks, std::int64_t at_once) {
-  using Shape = SoftmaxShape<Operand>;
-  const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
-  const std::int64_t pairs_of_tiles = blocks_of(tiles, 2), most = pairs_of_tiles < 16 ? pairs_of_tiles : 16;
-  std::int64_t best = 1;
-  double best_share = 0;
-  for (std::int64_t strips = 1; strips <= most && best_share < 0.9; strips++) {
-    const std::int64_t places = blocks_of(blocks * strips, at_once) * at_once;
-    const double share = static_cast<double>(blocks * strips) / static_cast<double>(places);
-    if (share > best_share) {
-      best = strips;
-      best_share = share;
-    }
-  }
-  return best;
-}
-
 // Of symmetric pairs, tiles without a positive are computed once, for the sums of their rows and of their columns.
 template <class Operand>
 class SoftmaxSums {

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "ops/contrast/contrast_rows.hpp"
+#include "ops/dispatch/padded_values.hpp"
 
 namespace gramless {
 namespace {

@@ -82,13 +82,13 @@ GramSums<Operand>::GramSums(std::int64_t rows, std::int64_t busy_blocks, DeviceL
       busy_blocks_(busy_blocks == of_device ? 4 * multiprocessors() : busy_blocks),
       rounds_{blocks_of(rows, Shape::rows)} {
   const std::int64_t rounds = rounds_per_launch();
-  row_partials_ = layout.take<Value>(rounds * 2 * DeviceRepresentation<Operand>::padded_rows(rows));
+  row_partials_ = layout.take<Value>(rounds * 2 * DeviceLayer<Operand>::padded_rows(rows));
   tile_partials_ = layout.take<double>(rounds * rounds_.tables() * 3);
 }
 
 template <class Operand>
 std::int64_t GramSums<Operand>::rounds_per_launch() const {
-  const std::int64_t padded = DeviceRepresentation<Operand>::padded_rows(rows_);
+  const std::int64_t padded = DeviceLayer<Operand>::padded_rows(rows_);
   const std::int64_t fitting = partial_bytes / (2 * padded * static_cast<std::int64_t>(sizeof(Value)));
   const std::int64_t wanted = fitting < 8 ? 8 : fitting;
   return wanted < rounds_.count() ? wanted : rounds_.count();
@@ -100,7 +100,7 @@ void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Ope
   using Tile = DotTile<Operand, Shape>;
   constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>);
   constexpr std::size_t shared = sums_bytes > Tile::ring_bytes ? sums_bytes : Tile::ring_bytes;
-  const std::int64_t padded = DeviceRepresentation<Operand>::padded_rows(rows_), step = rounds_per_launch();
+  const std::int64_t padded = DeviceLayer<Operand>::padded_rows(rows_), step = rounds_per_launch();
   const bool by_turns = hopper_wanted() && !of_root;  // whose warpgroups have no registers for distances
   queue.clear(products, 3 * sizeof(double));
   queue.clear(row_sums, static_cast<std::size_t>(2 * rows_) * sizeof(double));

@@ -2,7 +2,10 @@
 #pragma once
 
 #include "engine/walk/pair_schedule_cuda.hpp"
-#include "ops/hsic/representation.cuh"
+#include "ops/api.hpp"
+#include "ops/dispatch/launch_stream.cuh"
+#include "ops/dispatch/layer.cuh"
+#include "ops/dispatch/scratch.cuh"
 
 namespace gramless::cuda {
 

@@ -4,7 +4,10 @@
 #include <vector>
 
 #include "engine/walk/tile_square.hpp"
-#include "ops/hsic/representation.cuh"
+#include "ops/api.hpp"
+#include "ops/dispatch/launch_stream.cuh"
+#include "ops/dispatch/layer.cuh"
+#include "ops/dispatch/scratch.cuh"
 
 namespace gramless::cuda {
 

@@ -4,7 +4,7 @@
 #include "engine/pack/pack.cuh"
 #include "engine/tile/owned.cuh"
 #include "epilogues/near_share.hpp"
-#include "ops/hsic/representation.cuh"
+#include "ops/dispatch/layer.cuh"
 
 namespace gramless::cuda {
 

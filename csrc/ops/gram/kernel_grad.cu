@@ -3,7 +3,6 @@
 #include "ops/gram/kernel_grad.cuh"
 
 #include "engine/tile/owned.cuh"
-#include "ops/contrast/softmax_sums.cuh"
 #include "ops/gram/gram_tile.cuh"
 
 namespace gramless::cuda {

@@ -1,8 +1,10 @@
 // Gradients of one layer's rows through the kernel values of all their pairs, on the device.
 #pragma once
 
-#include "ops/contrast/contrast_rows.cuh"
-#include "ops/hsic/representation.cuh"
+#include "ops/dispatch/launch_stream.cuh"
+#include "ops/dispatch/layer.cuh"
+#include "ops/dispatch/scratch.cuh"
+#include "ops/dispatch/warp_rows.cuh"
 #include "reductions/times_rows.cuh"
 
 namespace gramless::cuda {

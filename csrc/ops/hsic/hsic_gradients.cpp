@@ -4,8 +4,8 @@
 #include <cstring>
 #include <numeric>
 
-#include "ops/contrast/contrast_rows.hpp"
 #include "ops/dispatch/for_blocks.hpp"
+#include "ops/dispatch/padded_values.hpp"
 #include "ops/hsic/hsic_problem.hpp"
 
 namespace gramless {

@@ -181,7 +181,7 @@ class HsicGrad {
   }
 
  private:
-  std::int64_t padded() const { return DeviceRepresentation<Operand>::padded_rows(task_.forward.x.rows); }
+  std::int64_t padded() const { return DeviceLayer<Operand>::padded_rows(task_.forward.x.rows); }
   std::int64_t wider() const {
     return task_.forward.x.cols > task_.forward.y.cols ? task_.forward.x.cols : task_.forward.y.cols;
   }

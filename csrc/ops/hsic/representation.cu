@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(resolve_threads)
 
 template <class Operand>
 DeviceRepresentation<Operand>::DeviceRepresentation(const Matrix& x, DeviceLayout& layout) : x_(x) {
-  const std::int64_t rows = padded_rows(x.rows);
+  const std::int64_t rows = DeviceLayer<Operand>::padded_rows(x.rows);
   layer_.rows.slices = static_cast<int>(blocks_of(x.cols, slice_elements<Operand>));
   layer_.rows.plane_stride = rows * layer_.rows.stride();
   layer_.rows.elements = layout.take<typename Operand::Element>(Operand::planes * layer_.rows.plane_stride);
@@ -206,7 +206,7 @@ DeviceRepresentation<Operand>::DeviceRepresentation(const Matrix& x, DeviceLayou
 
 template <class Operand>
 void DeviceRepresentation<Operand>::pack(Queue& queue) const {
-  const std::int64_t rows = padded_rows(x_.rows);
+  const std::int64_t rows = DeviceLayer<Operand>::padded_rows(x_.rows);
   const auto blocks = [](std::int64_t count, std::int64_t size) {
     return static_cast<unsigned>(blocks_of(count, size));
   };

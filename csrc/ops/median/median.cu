@@ -2,9 +2,6 @@
 #include <cmath>
 
 #include "engine/tile/owned.cuh"
-#include "ops/dispatch/check_matrix.hpp"
-#include "ops/dispatch/visit_operand.cuh"
-#include "ops/hsic/row_limits.cuh"
 #include "ops/median/median.cuh"
 
 namespace gramless::cuda {
@@ -180,46 +177,5 @@ template class DeviceMedian<HalfOperand>;
 template class DeviceMedian<SplitOperand>;
 template class DeviceMedian<Tf32Operand>;
 template class DeviceMedian<DoubleOperand>;
-
-namespace {
-
-template <class Operand>
-class MedianOfRows {
- public:
-  explicit MedianOfRows(const MedianTask& task, void* scratch = nullptr)
-      : task_(task), layout_(scratch), x_(task.x, layout_), median_(task.x.rows, layout_) {}
-
-  std::size_t bytes() const { return layout_.bytes(); }
-  const char* run(void* stream) const {
-    Queue queue(stream);
-    x_.pack(queue);
-    median_.run(x_.layer(), task_.include_diagonal, task_.median, queue);
-    return queue.error();
-  }
-
- private:
-  MedianTask task_;
-  DeviceLayout layout_;
-  DeviceRepresentation<Operand> x_;
-  DeviceMedian<Operand> median_;
-};
-
-const char* problem_with(const MedianTask& task) {
-  if (const char* problem = problem_with(task.x, task.operand)) return problem;
-  if (const char* problem = too_many_for_rounds(task.x.rows, task.operand)) return problem;
-  return task.x.rows < 2 ? "median_distance: x has fewer than 2 rows" : nullptr;
-}
-
-}  // namespace
-
-std::size_t median_scratch_bytes(const MedianTask& task) {
-  if (problem_with(task) != nullptr) return 0;
-  return visit_operand(task.operand, [&]<class Operand>() { return MedianOfRows<Operand>(task).bytes(); });
-}
-
-const char* median_squared_distance(const MedianTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task)) return problem;
-  return visit_operand(task.operand, [&]<class Operand>() { return MedianOfRows<Operand>(task, scratch).run(stream); });
-}
 
 }  // namespace gramless::cuda

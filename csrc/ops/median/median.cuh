@@ -2,7 +2,9 @@
 #pragma once
 
 #include "engine/walk/pair_schedule_cuda.hpp"
-#include "ops/hsic/representation.cuh"
+#include "ops/dispatch/launch_stream.cuh"
+#include "ops/dispatch/layer.cuh"
+#include "ops/dispatch/scratch.cuh"
 
 namespace gramless::cuda {
 

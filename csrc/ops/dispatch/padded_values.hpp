@@ -1,0 +1,14 @@
+// Arrays as tiles read them: of the compute type, or integers as wide, with readable padding behind them.
+#pragma once
+
+#include <vector>
+
+#include "ops/dispatch/op_table.hpp"
+#include "support/aligned_buffer.hpp"
+
+namespace gramless {
+
+AlignedBuffer padded_values(const std::vector<double>& values, Compute compute);
+AlignedBuffer padded_groups(const std::vector<std::int64_t>& groups, Compute compute);
+
+}  // namespace gramless
