@@ -35,11 +35,11 @@ tests/cuda/golden.sh --dry-run build/golden
 for recorded in tests/cuda/golden/*.txt; do
   if [ -f "$recorded" ]; then tests/cuda/golden.py build/golden/emulated.txt "$recorded"; fi
 done
-tests/cuda_emulator/faults.py build/cuda-plain --quick # all of them by hand: minutes
+python tests/mutation --cuda build/cuda-plain --quick # all of them by hand: half an hour
 emulated cuda-address -DGRAMLESS_SANITIZE=address,undefined
 run cuda-address -as_accurate
 emulated cuda-thread -DGRAMLESS_SANITIZE=thread
-tests/cuda_emulator/faults.py build/cuda-thread 'rows replaced while others' & race=$! # others by hand: a minute each
+python tests/mutation --cuda build/cuda-thread --quick & race=$! # one race; others by hand: a minute each
 printf '%s\n' contrastive_losses_have_no gradients_of_hsic_have contrastive_losses_on_hopper_have_the_same \
   contrastive_losses_have_the_same_bits_in contrastive_losses_have_tiles hsic_on_hopper_has hsic_matrix_has_the_same \
   hsic_has_the_same distillation_has_the_same median_of_integers |

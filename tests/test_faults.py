@@ -1,4 +1,4 @@
-"""The table of planted faults still fits the sources: see tests/mutation, which plants them."""
+"""Planted faults fit the sources, and rules make more of them; tests/mutation plants them."""
 
 import sys
 from pathlib import Path
@@ -7,20 +7,158 @@ import pytest
 
 sys.path.append(str(Path(__file__).with_name("mutation")))
 
-from faults import ROOT, read_faults
+from faults import ROOT, Fault, kernel_tests, read_equivalents, read_faults
+from generate import generated
+from places import code_alone, files_called, function_at, shortest_name, sources
 
-FAULTS = read_faults()
+FAULTS = [*read_faults("cpu"), *read_faults("cuda")]
+GENERATED = {target: list(generated(ROOT, target)) for target in ("cpu", "cuda")}
+KERNELS = {path.stem for path in (ROOT / "csrc").rglob("*.cu")}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "_"))
 def test_a_fault_can_be_planted(fault):
-    planted = fault.planted((ROOT / fault.file).read_text(encoding="utf-8"))
-    assert fault.replace in planted
-    assert fault.cpp or fault.pytest
+    file = fault.file_in(ROOT)
+    text = (ROOT / file).read_text(encoding="utf-8")
+    planted = fault.planted(text, file.suffix)
+    assert fault.replace.strip() in planted != text
+    assert fault.cpp or fault.pytest or fault.cuda
     tests = [f"tests/cpp/test_{name}.cpp" for name in fault.cpp]
     tests += [argument for argument in fault.pytest if argument.endswith(".py")]
     assert all((ROOT / test).is_file() for test in tests)
+    assert set(fault.cuda) <= KERNELS
 
 
 def test_faults_have_names_of_their_own():
-    assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 25
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) > 250
+    assert set(kernel_tests()) <= KERNELS
+
+
+def test_some_faults_of_each_kind_are_planted_in_every_run():
+    quick = [fault for fault in FAULTS if fault.quick]
+    assert any(fault.cpp for fault in quick)
+    assert any(fault.race for fault in quick)
+    assert {word for fault in quick for stem in fault.cuda if (word := kernel_tests().get(stem))} == set(
+        kernel_tests().values()
+    )
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A small tree of sources."""
+    folder = tmp_path / "csrc/engine"
+    folder.mkdir(parents=True)
+    (tmp_path / "csrc/ops").mkdir()
+    (folder / "walk.hpp").write_text(
+        "int first(int a) {\n  return a - 1;\n}\nint second(int a) { return a - 1; }\n"
+    )
+    (tmp_path / "csrc/ops/walk.hpp").write_text("// nothing\n")
+    (folder / "sum.hpp").write_text("float sum(float a,\n          float b) {\n  return a + b;  // + c\n}\n")
+    return tmp_path
+
+
+def fault(**changed):
+    return Fault(**{"name": "x", "file": "sum.hpp", "find": "a + b", "replace": "a - b"} | changed)
+
+
+def planted(tree, one):
+    file = one.file_in(tree)
+    return one.planted((tree / file).read_text(), file.suffix)
+
+
+def test_a_place_is_found_however_it_is_spaced_and_wherever_its_file_has_gone(tree):
+    assert "float sum(double" in planted(tree, fault(find="sum(float a, float b)", replace="sum(double a)"))
+    (tree / "csrc/engine/sum.hpp").rename(tree / "csrc/ops/total.hpp")
+    sources.cache_clear()
+    assert "return a - b;" in planted(tree, fault())
+
+
+def test_a_place_that_is_not_one_is_an_error_with_its_name(tree):
+    with pytest.raises(ValueError, match=r"x: 'a \* b' stands 0 times in sum\.hpp"):
+        planted(tree, fault(find="a * b"))
+    with pytest.raises(ValueError, match=r"x: 'a - 1' stands 2 times in engine/walk\.hpp"):
+        planted(tree, fault(file="engine/walk.hpp", find="a - 1"))
+    with pytest.raises(ValueError, match=r"x: 2 files are called walk\.hpp: csrc/engine/walk\.hpp, csrc/ops"):
+        planted(tree, fault(file="walk.hpp"))
+    with pytest.raises(ValueError, match=r"x: no file is called gone\.hpp, and 'a \* b' stands in 0 files"):
+        planted(tree, fault(file="gone.hpp", find="a * b"))
+
+
+def test_a_function_tells_places_of_the_same_text_apart(tree):
+    text = planted(tree, fault(file="engine/walk.hpp", find="a - 1", replace="a", within="second"))
+    assert text.count("a - 1") == 1
+    assert "second(int a) { return a; }" in text
+    assert shortest_name(tree, Path("csrc/ops/walk.hpp")) == "ops/walk.hpp"
+    assert shortest_name(tree, Path("csrc/engine/sum.hpp")) == "sum.hpp"
+
+
+CODE = """
+#include <x>  // a - b
+template <int Size>
+struct Walk {
+  explicit Walk(int n) : n_(n) { std::fill(a, a + n, 0); }
+  int tiles(const int* at) const {
+    for (int i = 0; i < n_; i++) {
+      if (at[i] > 2) return std::min(at[i], 3) - 1;
+    }
+    __syncthreads();
+    return run([&](int j) { return j; });
+  }
+};
+"""
+
+
+def rules(text, name, target):
+    folder = Path(name).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(text)
+    sources.cache_clear()
+    return [one.name.partition(":")[0] for one in generated(Path("."), target)]
+
+
+def test_rules_make_faults_of_code_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = rules(CODE, "csrc/walk.cuh", "cuda")
+    assert sorted(made) == [
+        "barrier in tiles",
+        "bound in tiles",
+        "bound in tiles",
+        "first turn of a loop in tiles",
+        "last turn of a loop in tiles",
+        "minimum and maximum in tiles",
+        "sign in Walk",
+        "sign in tiles",
+    ]
+    made = [one.planted(CODE, ".cuh") for one in generated(Path("."), "cuda")]
+    for line in ("for (int i = 1; i < n_; i++)", "i < n_ - 1; i++", "i <= n_; i++", "std::max(at[i], 3) - 1"):
+        assert any(line in text for text in made)
+    assert all(len(text.splitlines()) == len(CODE.splitlines()) for text in made)
+    python = (
+        'def total(n):\n    """n - 1."""\n    return sum(i - 1 for i in range(n)) if n > 0 else -1  # n - 1\n'
+    )
+    made = rules(python, "python/gramless/total.py", "cpu")
+    assert sorted(made) == ["bound in total", "last turn of a loop in total", "sign in total"]
+
+
+def test_rules_make_thousands_of_faults_in_the_same_order():
+    assert len(GENERATED["cpu"]) > 1500
+    assert len(GENERATED["cuda"]) > 500
+    assert GENERATED["cuda"] == list(generated(ROOT, "cuda"))
+
+
+def test_what_is_excused_is_in_the_sources_and_says_why():
+    for one in read_equivalents():
+        files = files_called(ROOT, one.file)
+        assert len(files) == 1, one.file
+        text = (ROOT / files[0]).read_text(encoding="utf-8")
+        assert " ".join(one.line.split()) in " ".join(text.split()), one.line
+        functions = {function_at(text, files[0].suffix, at) for at in range(0, len(text), 8)}
+        assert not one.within or one.within in functions, one.within
+        assert len(one.reason) > 20
+
+
+def test_comments_and_strings_are_no_code():
+    text = "a(); // b - c\n#define X \\\n  1 - 2\nd(\"- e\"); /* - */ f('-');\n"
+    code = code_alone(text, ".cpp")
+    assert len(code) == len(text)
+    assert code.split() == ["a();", "d(", ");", "f(", ");"]

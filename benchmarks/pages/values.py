@@ -200,7 +200,7 @@ def _pictures() -> dict[str, str]:
 
 def _emulator_faults() -> list[Entry]:
     """What is planted in the CUDA kernels."""
-    planted = ROOT / "tests/cuda_emulator/faults.toml"
+    planted = ROOT / "tests/mutation/cuda.toml"
     return list(tomllib.loads(planted.read_text(encoding="utf-8"))["fault"])
 
 

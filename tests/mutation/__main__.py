@@ -1,128 +1,136 @@
-"""Plants every fault of faults.toml in a copy of the sources and sees whether the suite notices.
+"""Plants faults in a copy of the sources, one at a time, and sees whether the suite notices each.
 
-    python tests/mutation [--quick] [NAME ...]
+    python tests/mutation [--quick | --all] [--cuda BUILD] [--generated COUNT] [--seed S] [--list] [NAME ...]
 
-A fault that no test notices is a test that is missing. --quick: those marked so, for every run of CI.
+A fault that no test notices is a test that is missing. Without --cuda the faults are those of the CPU's
+kernels and of Python; BUILD is made by CMake and Ninja with -DGRAMLESS_CUDA_EMULATOR=ON, and where it is made
+for ThreadSanitizer, the faults are races. --quick: those marked so, for every run of CI. --generated: so many
+faults made by rules instead of those of the table, in an order that the seed decides. --all: both, for a
+release. A NAME, or a part of one or of a file, chooses among them.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import subprocess
+import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from compiling import MATRIX_UNIT, PYTEST, WIDE_VECTORS, Build, python_environment
+from compiling import NotCompiled
+from cpu import Cpu
+from cuda import Cuda
 from faults import ROOT, Fault, read_faults
+from generate import generated
 
-LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: what takes so many times longer is noticed as well
+FOR_A_RELEASE = {"cpu": 60, "cuda": 30}
 
 
-class Mutation:
-    """A copy of the tree, in which one fault at a time is planted."""
+class Report:
+    """What was noticed and what was not, printed as it is known."""
 
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "tree"
-        for part in ("csrc", "python", "tests"):
-            shutil.copytree(ROOT / part, self.root / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for part in ("pyproject.toml", "README.md"):
-            shutil.copy(ROOT / part, self.root)
-        self.builds = {
-            "vectors": Build(self.root, folder / "objects"),
-            "wide vectors": Build(self.root, folder / "wide_objects", WIDE_VECTORS),
-            "matrix unit": Build(self.root, folder / "matrix_objects", MATRIX_UNIT),
-        }
-        self.seconds: dict[tuple[str, ...], float] = {}  # of tests seen to pass without a fault
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.noticed, self.missed, self.not_compiled = 0, 0, 0
 
-    def notices(self, fault: Fault) -> bool:
-        """Whether the fault's tests, which pass without it, fail with it."""
-        build = self.builds[fault.built_for]
-        tests = (fault.file.split("/")[0], fault.built_for, *fault.cpp, fault.only, *fault.pytest)
-        if tests not in self.seconds:
+    def add(self, fault: Fault, noticed: bool | None, seconds: float) -> None:
+        word = {True: "noticed", False: "NOT NOTICED", None: "not compiled"}[noticed]
+        print(f"{word:12} {seconds:5.1f} s  {fault.file}: {fault.name}", flush=True)
+        self.noticed += noticed is True
+        self.missed += noticed is False
+        self.not_compiled += noticed is None
+
+    def end(self) -> int:
+        seconds = time.monotonic() - self.started
+        apart = f", {self.not_compiled} that cannot be compiled" if self.not_compiled else ""
+        print(f"{self.noticed + self.missed} faults, {self.missed} not noticed{apart}, {seconds:.0f} s")
+        return 1 if self.missed or not self.noticed else 0
+
+
+def notices(target: Cpu | Cuda, trials: Iterable[Fault]) -> bool | None:
+    """Whether a trial is noticed, of the same fault with more and more tests; None: it is no program."""
+    try:
+        return any(target.notices(trial) for trial in trials)
+    except NotCompiled:
+        return None
+
+
+def try_table(target: Cpu | Cuda, faults: list[Fault], report: Report) -> None:
+    def one(fault: Fault) -> tuple[bool | None, float]:
+        begun = time.monotonic()
+        return notices(target, [fault]), time.monotonic() - begun
+
+    workers = 2 if isinstance(target, Cuda) else 1  # the CPU's faults share one copy of the tree
+    with ThreadPoolExecutor(workers) as pool:
+        for fault, (noticed, seconds) in zip(faults, pool.map(one, faults), strict=True):
+            report.add(fault, bool(noticed), seconds)
+
+
+def try_generated(target: Cpu | Cuda, faults: list[Fault], count: int, report: Report) -> None:
+    """The first so many of the faults that are programs."""
+    done = 0
+    for fault in faults:
+        trials = target.with_tests(fault)
+        if done >= count:
+            break
+        if trials:
             begun = time.monotonic()
-            if not self._pass(fault, None):
-                raise RuntimeError(f"{fault.name}: its tests fail without it")
-            self.seconds[tests] = time.monotonic() - begun
-        limit = LEAST_LIMIT + SLOWER * self.seconds[tests]
-        file = self.root / fault.file
-        before = file.read_text(encoding="utf-8")
-        file.write_text(fault.planted(before), encoding="utf-8")
-        build.faulty = Path(fault.file)
-        try:
-            return not self._pass(fault, limit)
-        finally:
-            file.write_text(before, encoding="utf-8")
-            build.faulty = None
-
-    def _pass(self, fault: Fault, limit: float | None) -> bool:
-        if fault.cpp and not self._run(
-            [str(self.builds[fault.built_for].tests(fault.cpp)), fault.only], limit
-        ):
-            return False
-        if not fault.pytest:
-            return True
-        package = self.root / "python/gramless"
-        if fault.file.startswith("csrc/"):
-            self.builds[fault.built_for].extension(package)
-        else:
-            copy_installed_core(package)
-        return self._run([*PYTEST, *fault.pytest], limit)
-
-    def _run(self, command: list[str], limit: float | None) -> bool:
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.root,
-                env=python_environment(self.root),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=limit,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        if command[: len(PYTEST)] == PYTEST and done.returncode > 1:  # below 0: a crash, which is noticed too
-            raise RuntimeError(f"pytest did not run its tests but ended with {done.returncode}: {command}")
-        return done.returncode == 0
+            noticed = notices(target, trials)
+            report.add(fault, noticed, time.monotonic() - begun)
+            done += noticed is not None
 
 
-def copy_installed_core(package: Path) -> None:
-    """The extension as it is installed, for faults in Python."""
-    from gramless import _core
-
-    for old in package.glob("_core*.so"):
-        old.unlink()
-    shutil.copy(_core.__file__, package)
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python tests/mutation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--cuda", type=Path, metavar="BUILD")
+    parser.add_argument("--generated", type=int, default=0, metavar="COUNT")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--list", action="store_true", help="names alone")
+    return parser.parse_args()
 
 
 def main() -> int:
-    """Tries the chosen faults; the number of those that nothing noticed."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="part of the name of a fault")
-    parser.add_argument("--quick", action="store_true", help="only the faults marked quick")
-    arguments = parser.parse_args()
-    chosen = [
-        fault
-        for fault in read_faults()
-        if (fault.quick or not arguments.quick)
-        and (not arguments.names or any(name in fault.name for name in arguments.names))
-    ]
-    missed, started = [], time.monotonic()
+    """Tries the chosen faults; 1 where one is not noticed."""
+    arguments = parsed()
+    kind = "cuda" if arguments.cuda else "cpu"
+    known = read_faults(kind)
+
+    def wanted(fault: Fault) -> bool:
+        said = f"{fault.file}: {fault.name}"
+        return not arguments.names or any(name in said for name in arguments.names)
+
     with tempfile.TemporaryDirectory() as folder:
-        mutation = Mutation(Path(folder))
-        for fault in chosen:
-            begun = time.monotonic()
-            noticed = mutation.notices(fault)
-            word = "noticed" if noticed else "NOT NOTICED"
-            print(f"{word:12} {time.monotonic() - begun:5.1f} s  {fault.file}: {fault.name}", flush=True)
-            if not noticed:
-                missed.append(fault.name)
-    print(f"{len(chosen)} faults, {len(missed)} not noticed, {time.monotonic() - started:.0f} s")
-    return bool(missed) or not chosen
+        target = Cuda(arguments.cuda.resolve(), known) if arguments.cuda else Cpu(Path(folder), known)
+        races = isinstance(target, Cuda) and target.tells_races
+        table = [
+            fault
+            for fault in known
+            if wanted(fault) and fault.race == races and (fault.quick or not arguments.quick)
+        ]
+        count = arguments.generated or (FOR_A_RELEASE[kind] if arguments.all else 0)
+        made = [fault for fault in generated(ROOT, kind) if wanted(fault)] if count else []
+        if kind == "cuda":  # whether a barrier is missing, only ThreadSanitizer sees for certain
+            made = [fault for fault in made if fault.name.startswith("barrier") == races]
+        random.Random(arguments.seed).shuffle(made)
+        if arguments.generated:
+            table = []
+        if arguments.list:
+            print("\n".join(f"{fault.file}: {fault.name}" for fault in (*table, *made)))
+            return 0
+        report = Report()
+        try_table(target, table, report)
+        try_generated(target, made, count, report)
+    return report.end()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,7 +18,11 @@ FLAGS = shlex.split(
 )
 WIDE_VECTORS = ["-UGRAMLESS_VECTOR_BYTES", "-DGRAMLESS_VECTOR_BYTES=64"]
 MATRIX_UNIT = [*WIDE_VECTORS, "-DGRAMLESS_MATRIX_UNIT", "-mno-amx-bf16"]
-COMPILER = os.environ.get("CXX", "g++")
+COMPILER = [*(["ccache"] if shutil.which("ccache") else []), os.environ.get("CXX", "g++")]
+
+
+class NotCompiled(RuntimeError):
+    """A fault that is no program."""
 
 
 class Build:
@@ -28,7 +33,7 @@ class Build:
         self.root, self.objects = root, objects
         self.faulty: Path | None = None  # what differs from the sources the kept objects were compiled from
         native = subprocess.run(
-            [COMPILER, "-march=native", "-E", "-x", "c++", os.devnull], capture_output=True, check=False
+            [*COMPILER, "-march=native", "-E", "-x", "c++", os.devnull], capture_output=True, check=False
         )
         self.flags = [*FLAGS, *(["-march=native"] if native.returncode == 0 else []), *flags]
 
@@ -57,7 +62,7 @@ class Build:
             return list(threads.map(self._object, sources))
 
     def _link(self, objects: list[Path], target: Path, options: list[str]) -> Path:
-        self._run([COMPILER, *options, *map(str, objects), "-pthread", "-o", str(target)])
+        self._run([*COMPILER, *options, *map(str, objects), "-pthread", "-o", str(target)])
         return target
 
     def _object(self, source: str) -> Path:
@@ -79,13 +84,13 @@ class Build:
                 '-DGRAMLESS_VERSION="0"',
             ]
         record = [] if stale else ["-MMD", "-MF", str(parts)]
-        self._run([COMPILER, *self.flags, *python, *record, "-c", source, "-o", str(target)])
+        self._run([*COMPILER, *self.flags, *python, *record, "-c", source, "-o", str(target)])
         return target
 
     def _run(self, command: list[str]) -> None:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"{shlex.join(command)}\n{done.stderr}")
+            raise NotCompiled(f"{shlex.join(command)}\n{done.stderr}")
 
 
 def python_environment(root: Path) -> dict[str, str]:

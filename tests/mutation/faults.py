@@ -1,39 +1,95 @@
-"""The table of faults: what is planted where, and which part of the suite has to notice it."""
+"""The tables of faults: what is planted where, and which tests have to notice it."""
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from places import files_called, sources, spans
 
 ROOT = Path(__file__).parents[2]
-TABLE = Path(__file__).with_name("faults.toml")
+TABLES = {target: Path(__file__).with_name(f"{target}.toml") for target in ("cpu", "cuda")}
+EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`find`, which stands once in `file`, becomes `replace`."""
+    """`find`, which stands once in `file`, or once in its function `within`, becomes `replace`."""
 
     name: str
-    file: str
-    find: str
+    file: str  # its name, with as many of its folders as make it the only one
+    find: str  # white space does not matter
     replace: str
+    within: str = ""
+    span: tuple[int, int] | None = None  # of a generated fault, whose text may stand elsewhere, too
     cpp: list[str] = field(default_factory=list)  # of tests/cpp, without test_ and .cpp
-    only: str = ""  # of those C++ tests, the ones with this in their name
     pytest: list[str] = field(default_factory=list)  # arguments of pytest
-    built_for: Literal["vectors", "wide vectors", "matrix unit"] = "vectors"  # what the C++ tests run
-    quick: bool = False
+    cuda: list[str] = field(default_factory=list)  # kernels compiled anew: sources without .cu
+    only: str = ""  # of the tests in C++, the ones with this in their name
+    built_for: Literal["vectors", "wide vectors", "matrix unit"] = (
+        "vectors"  # what the tests of tests/cpp run
+    )
+    race: bool = False  # which only ThreadSanitizer sees
+    quick: bool = False  # for every run of CI
 
-    def planted(self, text: str) -> str:
+    def file_in(self, root: Path) -> Path:
+        """Where it goes, relative to the root: the file of its name or else the only one with its text."""
+        named = files_called(root, self.file)
+        if len(named) == 1:
+            return named[0]
+        if named:
+            raise ValueError(
+                f"{self.name}: {len(named)} files are called {self.file}: {', '.join(map(str, named))}"
+            )
+        holding = [
+            file for file in sources(root) if len(self._spans((root / file).read_text(), file.suffix)) == 1
+        ]
+        if len(holding) != 1:
+            raise ValueError(
+                f"{self.name}: no file is called {self.file}, and {self.find!r} stands in "
+                f"{len(holding)} files"
+            )
+        return holding[0]
+
+    def planted(self, text: str, suffix: str) -> str:
         """The file with the fault; raises ValueError where it cannot be planted as described."""
-        count = text.count(self.find)
-        if count != 1:
-            raise ValueError(f"{self.name}: the text to replace stands {count} times in {self.file}")
-        return text.replace(self.find, self.replace)
+        found = [self.span] if self.span else self._spans(text, suffix)
+        if len(found) != 1:
+            where = f"{self.within} of {self.file}" if self.within else self.file
+            raise ValueError(f"{self.name}: {self.find!r} stands {len(found)} times in {where}")
+        start, stop = found[0]
+        return text[:start] + self.replace.strip() + text[stop:]
+
+    def _spans(self, text: str, suffix: str) -> list[tuple[int, int]]:
+        return spans(text, suffix, self.find, self.within)
 
 
-def read_faults() -> list[Fault]:
-    """All faults of the table."""
-    with TABLE.open("rb") as file:
-        return [Fault(**fault) for fault in tomllib.load(file)["fault"]]
+@dataclass(frozen=True)
+class Equivalent:
+    """Generated faults that change no answer, and why: those of a line, of a function or of a whole file."""
+
+    file: str
+    reason: str
+    within: str = ""
+    line: str = ""
+    operator: str = ""
+
+
+def read_faults(target: str) -> list[Fault]:
+    """All faults of a target's table."""
+    return [Fault(**fault) for fault in _entries(TABLES[target], "fault")]
+
+
+def read_equivalents() -> list[Equivalent]:
+    return [Equivalent(**entry) for entry in _entries(EQUIVALENT, "equivalent")]
+
+
+def kernel_tests() -> dict[str, str]:
+    """By source of CUDA kernels: the part of the names of tests that a fault in it has to fail."""
+    return dict(tomllib.loads(TABLES["cuda"].read_text(encoding="utf-8"))["tests"])
+
+
+def _entries(table: Path, kind: str) -> list[dict[str, Any]]:
+    return list(tomllib.loads(table.read_text(encoding="utf-8")).get(kind, []))

@@ -1,0 +1,108 @@
+"""Faults of the CUDA kernels in the emulator: a few of its sources are compiled anew and linked again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from compiling import NotCompiled
+from faults import ROOT, Fault, kernel_tests
+
+LIMIT = 300  # seconds of tests; what hangs is noticed as well
+OTHER_KERNELS = "hsic_has"  # tests of a kernel without an entry of its own
+MOST_SOURCES = 3  # that are compiled anew for a generated fault in a header
+
+
+class Cuda:
+    """How the tests over the emulated kernels were compiled and linked."""
+
+    def __init__(self, folder: Path, known: Sequence[Fault]) -> None:
+        self.folder, self.known, self.tests = folder, known, kernel_tests()
+        entries = json.loads((folder / "compile_commands.json").read_text())
+        self.compile = {
+            Path(entry["file"]).stem: shlex.split(entry["command"])
+            for entry in entries
+            if entry["file"].endswith(".cu") and "cuda_emulated" in entry["command"]
+        }
+        self.link = shlex.split(self._ninja("commands", "test_cuda").splitlines()[-1].split("&&")[1])
+        self.tells_races = "-fsanitize=thread" in self.link
+        self.users = self._users()
+
+    def notices(self, fault: Fault) -> bool:
+        """Whether the tests fail with it: by wrong answers, an error of the emulator, a race or no end."""
+        with tempfile.TemporaryDirectory() as folder:
+            work = Path(folder)
+            subprocess.run(["cp", "-r", ROOT / "csrc", work], check=True)
+            path = fault.file_in(ROOT)
+            file = work / path
+            file.write_text(fault.planted(file.read_text(encoding="utf-8"), path.suffix), encoding="utf-8")
+            test = self._rebuilt(fault.cuda, work)
+            return any(not self._passes(test, word) for word in self._words(fault))
+
+    def with_tests(self, fault: Fault) -> list[Fault]:
+        """A generated fault with kernels to notice it: those of its file in the table, then more."""
+        file = Path(fault.file)
+        known = [one.cuda for one in self.known if one.file_in(ROOT) == file]
+        stems = dict.fromkeys(stem for stems in known for stem in stems)
+        users = self.users.get(file, [])
+        if file.suffix == ".cu":
+            stems = {file.stem: None}
+        chosen = [stem for stem in (*stems, *users) if stem in self.compile][:MOST_SOURCES]
+        rest = [stem for stem in users if stem not in chosen]
+        wider = [*chosen, *rest[: MOST_SOURCES * 2]]
+        narrow = dataclasses.replace(fault, cuda=chosen, race=self.tells_races)
+        return [narrow, dataclasses.replace(narrow, cuda=wider, only="_")] if chosen else []
+
+    def _words(self, fault: Fault) -> list[str]:
+        if fault.only:
+            return [fault.only]
+        return list(dict.fromkeys(self.tests.get(stem, OTHER_KERNELS) for stem in fault.cuda))
+
+    def _passes(self, test: Path, word: str) -> bool:
+        try:
+            done = subprocess.run([test, word], capture_output=True, timeout=LIMIT, check=False)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
+    def _rebuilt(self, stems: Sequence[str], work: Path) -> Path:
+        objects = []
+        for stem in stems:
+            words = [word.replace(str(ROOT / "csrc"), str(work / "csrc")) for word in self.compile[stem]]
+            objects.append(str(work / f"{stem}.o"))
+            words[words.index("-o") + 1] = objects[-1]
+            done = subprocess.run(
+                [*words, "-w"], cwd=self.folder, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise NotCompiled(done.stderr)
+        words = list(self.link)
+        words[words.index("-o") + 1] = str(work / "test")
+        first = next(i for i, word in enumerate(words) if word.endswith(".o"))
+        subprocess.run([*words[:first], *objects, *words[first:]], check=True, cwd=self.folder)
+        return work / "test"
+
+    def _users(self) -> dict[Path, list[str]]:
+        """By source: the kernels that are compiled with it."""
+        found: dict[Path, list[str]] = {}
+        user = ""
+        for line in self._ninja("deps").splitlines():
+            if match := re.match(r"\S*cuda_emulated\S*/(\w+)\.cu\.o:", line):
+                user = match[1]
+            elif not line.startswith(" "):
+                user = ""
+            elif user:
+                file = (self.folder / line.strip()).resolve()
+                if file.is_relative_to(ROOT / "csrc"):
+                    found.setdefault(file.relative_to(ROOT), []).append(user)
+        return found
+
+    def _ninja(self, tool: str, *arguments: str) -> str:
+        command = ["ninja", "-t", tool, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.folder).stdout
