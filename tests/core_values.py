@@ -1,14 +1,24 @@
 """All sums of the CPU core, in the space that a test asks for."""
 
 import numpy as np
-from gramless._arrays.namespaces import library_of
+from gramless import _core
+from gramless._alignment import times_power
+from gramless._arrays.libraries import library_of
 from gramless._backends import cpu_backend
+from gramless._backends.values import HsicValues
 from gramless.kernels import encode
 
 
 def hsic_values(xs, ys, kernels_x, kernels_y, estimator, space="auto"):
-    """`Cpu.layer_values` of layers, each with a kernel; ys=None: xs with itself."""
+    """HSIC of layers, each with a kernel; ys=None: xs with itself. space: "gram", "features" or "auto"."""
     library = library_of("hsic_values", [("xs", x) for x in xs])
-    sides = [[x if library.rank else np.asarray(x) for x in side] for side in (xs, ys or ())]
+    x, y = ([x if library.rank else np.asarray(x) for x in side] for side in (xs, ys or ()))
     codes = [*map(encode, kernels_x)], [*map(encode, kernels_y)]
-    return cpu_backend(library).layer_values(*sides, codes, estimator, space)
+    views = map(cpu_backend(library).views, (x, y))
+    return HsicValues.of_core(_core.hsic_matrix(*views, *codes, estimator, space, None), len(x), not y)
+
+
+def of_data(values):
+    """xy, xx, yy of the data themselves."""
+    own = (values.xx, values.exponent_x), (values.yy, values.exponent_y)
+    return values.xy_of_data(), *(times_power(hsic, 2 * exponent) for hsic, exponent in own)

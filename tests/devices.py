@@ -7,7 +7,6 @@ GRAMLESS_CUDA_MODULES names.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 from functools import cache
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 from gramless import _arrays
 from gramless._arrays import cuda_status as status
-from gramless._arrays import frameworks
+from gramless._arrays import libraries
 
 FOLDER = os.environ.get("GRAMLESS_CUDA_MODULES")
 MODULES = {"host": "_cuda_on_host", "emulated": "_cuda_emulated"}
@@ -37,7 +36,7 @@ class DeviceArray(np.ndarray):
         self.number = getattr(other, "number", 0)
 
 
-class HostFramework(frameworks.NumpyLike):
+class HostLibrary(libraries.Cupy):
     """numpy in the place of cupy. What is empty holds NaN, so that reading it shows."""
 
     def __init__(self):
@@ -57,19 +56,16 @@ class HostFramework(frameworks.NumpyLike):
     def address(self, x):
         return x.ctypes.data
 
-    def _on(self, device):
-        return contextlib.nullcontext()
-
-    def empty(self, shape, dtype, device):
+    def empty(self, shape, dtype, device=None):
         self.allocated.append((shape, dtype))
         found = np.empty(shape, dtype)
         found.view(np.uint8)[...] = 255
         return found.view(DeviceArray)
 
-    def zeros(self, shape, dtype, device):
+    def zeros(self, shape, dtype, device=None):
         return np.zeros(shape, dtype).view(DeviceArray)
 
-    def arange(self, count, device):
+    def arange(self, count, device=None):
         return np.arange(count, dtype=np.int32).view(DeviceArray)
 
     def upload(self, values, device):
@@ -109,8 +105,8 @@ def present():
 class Device:
     """One device, and how values get there and back."""
 
-    def __init__(self, kind, framework=None):
-        self.kind, self.framework = kind, framework
+    def __init__(self, kind, library=None):
+        self.kind, self.library = kind, library
 
     def array(self, values):
         """As an array of cupy, or of what stands in its place."""
@@ -149,14 +145,14 @@ def device(kind, monkeypatch):
     """The device of that kind; where it is this machine's memory, for as long as the test runs."""
     if kind == "cuda":
         return Device("cuda")
-    framework = HostFramework()
+    library = HostLibrary()
     monkeypatch.setattr(status, "_module", extension(kind))
-    monkeypatch.setattr(frameworks, "_known", [framework])
+    monkeypatch.setattr(libraries, "_of_devices", [library])
     if importlib.util.find_spec("torch") is not None:
         import torch
-        from gramless.torch._framework import TorchFramework
+        from gramless.torch._tensors import Tensors
 
         monkeypatch.setattr(_arrays, "TENSOR_DEVICES", frozenset(["cpu"]))
-        monkeypatch.setattr(TorchFramework, "stream", lambda self, device: 0)
-        monkeypatch.setattr(TorchFramework, "_on", lambda self, device: torch.device("cpu"))
-    return Device(kind, framework)
+        monkeypatch.setattr(Tensors, "stream", lambda self, device: 0)
+        monkeypatch.setattr(Tensors, "_on", lambda self, device: torch.device("cpu"))
+    return Device(kind, library)

@@ -333,14 +333,14 @@ def test_nan_and_constant_inputs_are_told_by_nan(device):
     assert np.isnan(device.numpy(gramless.hsic(device.array(x), device.array(x))))
 
 
-def test_the_stream_is_asked_for_at_every_launch_and_scratch_is_the_frameworks(device):
+def test_the_stream_is_asked_for_at_every_launch_and_scratch_is_the_librarys(device):
     if device.kind == "cuda":
         pytest.skip("cupy does not tell")
     x, y = map(device.array, related())
     for launches in (1, 2):
         gramless.hsic(x, y)
-        assert len(device.framework.streams) == launches
-    assert any(dtype == "uint8" for _, dtype in device.framework.allocated)
+        assert len(device.library.streams) == launches
+    assert any(dtype == "uint8" for _, dtype in device.library.allocated)
 
 
 def test_inputs_are_not_changed(device):

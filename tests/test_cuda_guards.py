@@ -6,7 +6,7 @@ import gramless
 import numpy as np
 import pytest
 from gramless._arrays import cuda_status as status
-from gramless._arrays import frameworks
+from gramless._arrays import libraries
 
 
 def rows(count=8, width=5, seed=0):
@@ -116,8 +116,8 @@ def test_arrays_of_unknown_libraries_need_one_that_reads_them(device, monkeypatc
     class Foreign:
         __cuda_array_interface__ = None
 
-    monkeypatch.setattr(frameworks, "_known", [])
-    monkeypatch.setattr(frameworks.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(libraries, "_of_devices", [])
+    monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
     sentence = (
         "^hsic: x is a Foreign on a GPU, which is read through cupy or torch, but neither is installed$"
     )

@@ -28,15 +28,15 @@ import os, sys, types, warnings
 import torch, gramless
 from gramless import _arrays
 from gramless._arrays import cuda_status
-from gramless.torch._framework import TorchFramework
+from gramless.torch._tensors import Tensors
 
 seen = []
 def launch(place, *arguments):
     seen.extend(x for x in arguments if isinstance(x, bool))
 cuda_status._module = types.SimpleNamespace(hsic=launch, hsic_matrix=launch, hsic_grad=launch)
 _arrays.TENSOR_DEVICES = frozenset(["cpu"])
-TorchFramework.stream = lambda self, device: 0
-TorchFramework._on = lambda self, device: torch.device("cpu")
+Tensors.stream = lambda self, device: 0
+Tensors._on = lambda self, device: torch.device("cpu")
 matmul = torch.backends.cuda.matmul
 x = torch.zeros(8, 3, requires_grad=True)
 gramless.hsic(x.detach(), x.detach())

@@ -10,7 +10,7 @@ from gradients import with_grads
 torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
-from gramless._arrays import frameworks  # noqa: E402
+from gramless._arrays import libraries  # noqa: E402
 from gramless._problems.contrast import Contrast  # noqa: E402
 from gramless._problems.hsic import Hsic  # noqa: E402
 from gramless.kernels import encode  # noqa: E402
@@ -256,8 +256,8 @@ def test_arrays_of_other_libraries_are_read_through_torch_where_there_is_no_cupy
 
     if device.kind == "cuda":
         pytest.skip("cupy is there")
-    monkeypatch.setattr(frameworks, "_known", [])
-    monkeypatch.setattr(frameworks, "_torch_reader", lambda torch, x: lambda array: array.tensor)
+    monkeypatch.setattr(libraries, "_of_devices", [])
+    monkeypatch.setattr(libraries, "_torch_reader", lambda torch, x: lambda array: array.tensor)
     x, y = rows(), rows(seed=1)
     a, b = (Foreign(device.tensor(z)) for z in (x, y))
     for call in (gramless.hsic, gramless.cka, gramless.nt_xent):

@@ -8,7 +8,7 @@ import math
 import gramless
 import numpy as np
 import pytest
-from core_values import hsic_values
+from core_values import hsic_values, of_data
 from gramless import RBF, Linear
 from tolerance import TRUE, gram_of
 
@@ -131,7 +131,7 @@ def test_linear_hsic_of_float32_is_that_of_float64(data, size, estimator):
     x, y = DATA[data](size)
     truth = true_values(x, y, Linear(), estimator)
     for space in ("auto", "gram", "features"):
-        xy, xx, yy = hsic_values([x], [y], [Linear()], [Linear()], estimator, space=space).of_data()
+        xy, xx, yy = of_data(hsic_values([x], [y], [Linear()], [Linear()], estimator, space=space))
         assert_within_limit((xy[0, 0], xx[0], yy[0]), truth, estimator)
 
 

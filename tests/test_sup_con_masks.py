@@ -217,3 +217,71 @@ def test_the_module_refuses_what_does_not_fit():
         SupConLoss(gather_distributed=True, ignore_index=-1)
     with pytest.raises(ValueError, match="gather_distributed=True and mask exclude each other"):
         SupConLoss(gather_distributed=True)(z, mask=torch.eye(4))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_mask_with_nan_or_infinity_gives_nan_to_the_loss_and_to_every_gradient(value):
+    z, mask = rows(), MASKS["weights"].copy()
+    mask[2, 5] = value
+    tensor = torch.tensor(z, requires_grad=True)
+    t = torch.tensor(0.07, dtype=torch.float64, requires_grad=True)
+    loss = gramless.sup_con(tensor, mask=mask, temperature=t)
+    of_torch = loss.item(), *(g.numpy() for g in torch.autograd.grad(loss, (tensor, t)))
+    of_arrays = []
+    for package in (gramless, reference):
+        each = package.sup_con(z, mask=mask, reduction="none")
+        np.testing.assert_array_equal(np.isnan(each), np.arange(10) == 2)
+        found, (by_z, by_temperature) = with_grads(package, "sup_con")(z, mask=mask)
+        of_arrays.append((found, by_z, by_temperature))
+    for found, by_z, by_temperature in (of_torch, *of_arrays):
+        assert np.isnan([found, by_temperature, *by_z[[2, 5]].ravel()]).all()
+
+
+NO_LABELS = {
+    "array": np.array([1, 2]), "list": [1], "tensor": torch.tensor([1]), "beyond": 10**30, "half": 1.5,
+    "nan": float("nan"), "object": object(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_LABELS)
+@pytest.mark.parametrize("labels", ["integers", "bool", "text", "tensor", "bool tensor"])
+def test_what_no_label_can_be_is_not_ignored_in_silence(labels, name):
+    z, given = rows(), {"integers": LABELS, "bool": LABELS > 0, "text": TEXT}.get(labels)
+    if given is None:
+        given = torch.tensor(LABELS > 0 if labels == "bool tensor" else LABELS)
+    sentence = "^sup_con: ignore_index must be None or one label, an integer or text, but is "
+    calls = [(gramless, z), (gramless, torch.tensor(z))] + ([] if "tensor" in labels else [(reference, z)])
+    for package, x in calls:
+        with pytest.raises((TypeError, ValueError), match=sentence):
+            package.sup_con(x, given, ignore_index=NO_LABELS[name])
+
+
+@pytest.mark.parametrize("ignored", [255, -1, 2**40, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.bool_, np.int64])
+def test_ignored_labels_do_not_wrap_around(dtype, ignored):
+    z, labels = rows(), np.array([0, 1, 255, 255, 1, 0, 7, 7, 0, 1]).astype(dtype)
+    kept = labels != ignored
+    expected = gramless.sup_con(z[kept], labels[kept])
+    tensors = torch.tensor(z), torch.tensor(labels)
+    for x, given in ((z, labels), (tensors[0], labels), tensors):
+        assert float(gramless.sup_con(x, given, ignore_index=ignored)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_labels_that_numpy_cannot_read_are_one_sentence():
+    for labels in ([[1], [1, 2]] * 5, torch.tensor(LABELS).to_sparse()):
+        with pytest.raises(TypeError, match=r"^sup_con: labels must be integers or text but is .* \("):
+            gramless.sup_con(rows(), labels)
+
+
+def test_arrays_take_the_mask_of_a_tensor():
+    z, mask = rows(), torch.tensor(MASKS["weights"], dtype=torch.bfloat16)
+    expected = gramless.sup_con(z, mask=mask.double().numpy())
+    negated = torch.complex(torch.zeros(10, 10), -mask.float()).conj().imag
+    for given in (mask, mask.float().requires_grad_(), negated):
+        assert gramless.sup_con(z, mask=given) == expected
+    with pytest.raises(TypeError, match=r"^sup_con: mask must be a dense tensor but has layout"):
+        gramless.sup_con(z, mask=mask.to_sparse())
+    with pytest.raises(
+        TypeError, match=r"^sup_con: mask must hold real numbers but has dtype torch\.complex64"
+    ):
+        gramless.sup_con(z, mask=mask.to(torch.complex64))

@@ -110,3 +110,16 @@ def test_the_memory_bank_compiles_in_one_graph():
         assert torch.equal(module.memory_bank.bank, eager.memory_bank.bank)
         assert torch.equal(module.memory_bank.bank_ptr, eager.memory_bank.bank_ptr)
     assert counter.frame_count == 1
+
+
+def test_the_first_tensor_may_be_seen_in_a_compiled_function(run_script):
+    run_script("""
+import sys, warnings
+import torch, gramless
+assert "gramless.torch" not in sys.modules
+warnings.simplefilter("ignore")  # torch's own
+a, b = torch.randn(2, 16, 8, dtype=torch.float64).unbind()
+step = lambda a, b: gramless.nt_xent(a, b) + gramless.cka(a, b)
+compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+torch.testing.assert_close(compiled(a, b), step(a, b))
+""")

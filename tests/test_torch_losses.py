@@ -362,3 +362,32 @@ def test_a_number_that_is_none_is_one_sentence_at_once(name, value):
 def test_importing_gramless_imports_no_torch(run_script):
     run_script("import sys, gramless; assert 'torch' not in sys.modules")
     assert run_script("import gramless; print(gramless.torch.NTXentLoss.__name__)") == "NTXentLoss\n"
+
+
+@pytest.mark.parametrize("name", ["similarity_distillation", "moco", "info_nce", "cka", "sup_con"])
+def test_tensors_of_inference_mode_beside_a_gradient_are_one_sentence(name):
+    learned = torch.randn(8, 5, requires_grad=True)
+    with torch.inference_mode():
+        other, mask = torch.randn(8, 5), torch.ones(8, 8)
+    arguments = {"info_nce": (other, learned), "cka": (learned, other)}.get(name, (learned, other, other))
+    options = {"mask": mask} if name == "sup_con" else {}
+    with pytest.raises(
+        RuntimeError, match=rf"^{name}: a tensor of shape .* was made in torch.inference_mode"
+    ):
+        getattr(gramless, name)(*(arguments[:1] if options else arguments), **options)
+    queue = torch.randn(11, 5, requires_grad=True)  # which is constant
+    assert gramless.info_nce(other, other, queue).requires_grad is False
+
+
+def test_results_are_on_the_cpu_whatever_the_default_device():
+    a, b = torch.randn(8, 5, requires_grad=True), torch.randn(8, 5)
+    calls = [lambda a: gramless.cka(a, b), lambda a: gramless.nt_xent(a, b), lambda a: gramless.moco(a, b, b)]
+    expected = [(call(a), *torch.autograd.grad(call(a), a), torch.func.grad(call)(a)) for call in calls]
+    torch.set_default_device("meta")
+    try:
+        found = [(call(a), *torch.autograd.grad(call(a), a), torch.func.grad(call)(a)) for call in calls]
+        median = gramless.median_distance(b)
+    finally:
+        torch.set_default_device(None)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert median == gramless.median_distance(b)

@@ -1,6 +1,6 @@
 """CKA, HSIC and other reductions over the pairwise-similarity matrix of a batch, without the matrix.
 
-Every pair of rows meets in a dot product, the dot product becomes a kernel value, and the n x n kernel
+Every pair of rows has a dot product, the dot product becomes a kernel value, and the n x n kernel
 values are folded into a small answer, tile by tile. `gramless.reference` has the obvious n x n version of
 everything.
 """

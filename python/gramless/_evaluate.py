@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, ParamSpec, cast
 
-import numpy as np
-
 from ._arrays import DTYPES
-from ._arrays.namespaces import Library, library_of
+from ._arrays.libraries import library_of
+from ._arrays.namespaces import Library
 from ._backends import backend_of
+from ._losses import as_array
 from ._progress import Report
 
 P = ParamSpec("P")
@@ -124,17 +124,11 @@ def value_and_grad(
                     f"value_and_grad: {function.__name__} has no gradient with respect to {name!r}, "
                     f"but to {', '.join(possible)}"
                 )
-        value, found = gradients(call, names, cotangent)
+        value, grads = _value_and_grads(call, tuple([name in names for name in call.names]), cotangent)
+        found = [_of_argument(call, name, grads) for name in names]
         return value, found[0] if isinstance(wrt, str) else tuple(found)
 
     return both
-
-
-def gradients(call: Call, names: Sequence[str], cotangent: Any = None) -> tuple[Any, list[Any]]:
-    """The value of a call, and its gradients with respect to these arguments."""
-    wanted = tuple([name in names for name in call.names])
-    value, grads = _value_and_grads(call, wanted, cotangent)
-    return value, [_of_argument(call, name, grads) for name in names]
 
 
 def _of_argument(call: Call, argument: str, grads: Sequence[Any]) -> Any:
@@ -167,11 +161,10 @@ def _cotangent(library: Library, backend: Any, function: str, cotangent: Any, sh
             raise ValueError(f"{function}: a value of shape {shape} needs a cotangent of that shape")
         return 1.0
     if not hasattr(cotangent, "shape"):
-        cotangent = _as_array(function, cotangent)
+        cotangent = as_array(function, "the cotangent", cotangent, "a number or an array")
     own = library_of(function, [("the cotangent", cotangent)])
     cotangent = own.read(function, "the cotangent", cotangent)
-    dtype = getattr(cotangent.dtype, "name", None) or str(cotangent.dtype).removeprefix("torch.")
-    if dtype not in DTYPES:
+    if own.dtype(cotangent) not in DTYPES:
         raise TypeError(f"{function}: the cotangent must hold real numbers but has dtype {cotangent.dtype}")
     if tuple(cotangent.shape) != shape:
         raise ValueError(
@@ -181,13 +174,3 @@ def _cotangent(library: Library, backend: Any, function: str, cotangent: Any, sh
         raise TypeError(f"{function}: the cotangent is on a GPU but the value is not; copy one of them")
     (cotangent,) = own.detached(function, ["the cotangent"], [cotangent])
     return (own if backend.here else library).cotangent(backend, cotangent, shape)
-
-
-def _as_array(function: str, cotangent: Any) -> np.ndarray[Any, Any]:
-    try:
-        return np.asarray(cotangent)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"{function}: the cotangent must be a number or an array but is "
-            f"{type(cotangent).__name__} ({error})"
-        ) from None

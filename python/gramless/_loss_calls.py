@@ -7,24 +7,38 @@ from typing import Any
 
 from . import _arrays
 from ._arrays import checks
-from ._arrays.namespaces import Array, Library
+from ._arrays.libraries import library_of
+from ._arrays.namespaces import Array, Arrays, Library
 from ._evaluate import Call
-from ._losses import as_reduction, check_mask, check_positives, check_queue, exclusions
+from ._losses import as_ignored, as_reduction, check_mask, check_positives, check_queue, exclusions
 from ._problems.contrast import Contrast, Ignoring
 from ._problems.positives import Masked, Moco
 
 Named = Sequence[tuple[str, Any]]  # arguments and what was given for them
 
 
-def _read(function: str, named: Named, temperature: Any) -> tuple[Library, list[Array], Any]:
-    """The library that computes with all of them, and what it reads."""
+def _read(function: str, named: Named, temperature: Any) -> tuple[Library, tuple[Any, ...], tuple[Any, ...]]:
+    """The library that computes with all of them, the inputs of a problem, and which argument each is."""
     library, arrays = checks.read(function, named, temperature)
-    return library, arrays, library.temperature(function, temperature)
+    inputs = (*arrays, library.temperature(function, temperature))
+    return library, inputs, (*[name for name, _ in named], "temperature")
 
 
-def _check_widths(function: str, named: Named, arrays: Sequence[Array]) -> None:
-    for (name, _), x in zip(named[1:], arrays[1:], strict=True):
-        checks.same_columns(function, named[0][0], arrays[0], name, x)
+def _check_sides(function: str, named: Named, arrays: Arrays, paired: bool = True) -> None:
+    """Raises ValueError unless all have as many columns and, where paired, the first two as many rows."""
+    first, x = named[0][0], arrays[0]
+    for (name, _), y in zip(named[1:], arrays[1:], strict=False):
+        checks.same_columns(function, first, x, name, y)
+    if paired:
+        checks.same_rows(function, first, x, named[1][0], arrays[1])
+
+
+def _limits(function: str, above: Any, hardest: Any) -> tuple[float | None, float | None]:
+    """As floats. What is one already is checked where it is used, for torch.compile may let it vary."""
+    alone = above is None or hardest is None
+    if alone and all(x is None or isinstance(x, float) for x in (above, hardest)):
+        return above, hardest
+    return exclusions(function, above, hardest)
 
 
 def instances(
@@ -43,13 +57,11 @@ def instances(
 
     Two are the views of `nt_xent` (kind "softmax") or `dcl` ("decoupled"), one those of `info_nce`.
     """
-    library, arrays, temperature = _read(function, named, temperature)
-    _check_widths(function, named, arrays)
-    checks.same_rows(function, named[0][0], arrays[0], named[1][0], arrays[1])
-    limits = exclusions(function, exclude_above, exclude_hardest)
+    library, inputs, names = _read(function, named, temperature)
+    _check_sides(function, named, inputs)
+    limits = _limits(function, exclude_above, exclude_hardest)
     chosen = False, bool(normalize), bool(symmetric), as_reduction(function, reduction), *limits
-    problem = Contrast(function, kind, anchors, len(arrays), *chosen)
-    return Call(library, problem, (*arrays, temperature), (*[name for name, _ in named], "temperature"))
+    return Call(library, Contrast(function, kind, anchors, len(named), *chosen), inputs, names)
 
 
 def log_sum_exps(
@@ -58,27 +70,21 @@ def log_sum_exps(
     """`row_log_sum_exp`."""
     if exclude_self and y is not None:
         raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
-    named = [("x", x)] if y is None else [("x", x), ("y", y)]
-    library, arrays, temperature = _read(function, named, temperature)
-    _check_widths(function, named, arrays)
-    if y is None and not exclude_self:
-        named, arrays = named * 2, arrays * 2
-    problem = Contrast(
-        function, "log_sum_exp", 1, len(arrays), False, bool(normalize), False, "none", None, None
-    )
-    return Call(library, problem, (*arrays, temperature), (*[name for name, _ in named], "temperature"))
+    named = [("x", x)] if exclude_self else [("x", x), ("x", x) if y is None else ("y", y)]
+    library, inputs, names = _read(function, named, temperature)
+    _check_sides(function, named, inputs, paired=False)
+    chosen = "log_sum_exp", 1, len(named), False, bool(normalize), False, "none"
+    return Call(library, Contrast(function, *chosen), inputs, names)
 
 
 def moco(
     function: str, named: Named, temperature: Any, normalize: Any = True, reduction: str = "mean"
 ) -> Call:
     """`moco` of queries, their keys and a queue."""
-    library, arrays, temperature = _read(function, named, temperature)
-    check_queue(function, arrays[0].shape[1], tuple(arrays[2].shape))
-    _check_widths(function, named, arrays)
-    checks.same_rows(function, named[0][0], arrays[0], named[1][0], arrays[1])
-    problem = Moco(function, bool(normalize), as_reduction(function, reduction))
-    return Call(library, problem, (*arrays, temperature), (*[name for name, _ in named], "temperature"))
+    library, inputs, names = _read(function, named, temperature)
+    check_queue(function, inputs[0].shape[1], tuple(inputs[2].shape))
+    _check_sides(function, named, inputs)
+    return Call(library, Moco(function, bool(normalize), as_reduction(function, reduction)), inputs, names)
 
 
 def labelled(
@@ -95,22 +101,26 @@ def labelled(
 ) -> Call:
     """`sup_con`: rows of one label are positive to each other, or those a mask names."""
     check_positives(function, labels, mask, ignore_index, exclude_above, exclude_hardest)
-    library, (z,), temperature = _read(function, [("z", z)], temperature)
+    library, inputs, names = _read(function, [("z", z)], temperature)
     normalize, reduction = bool(normalize), as_reduction(function, reduction)
-    names = "z", "temperature", None
     if mask is not None:
-        mask = _mask(function, library, mask, z)
-        return Call(library, Masked(function, normalize, reduction), (z, temperature, mask), names)
-    labels, ignored = library.labels(function, labels, z.shape[0], ignore_index)
-    limits = exclusions(function, exclude_above, exclude_hardest)
+        problem: Any = Masked(function, normalize, reduction)
+        return Call(library, problem, (*inputs, _mask(function, library, mask, inputs[0])), (*names, None))
+    ignored = as_ignored(function, ignore_index)
+    labels, ignored = library.labels(function, labels, inputs[0].shape[0], ignored)
+    limits = _limits(function, exclude_above, exclude_hardest)
     chosen = function, "softmax", 1, 1, True, normalize, False, reduction, *limits
     problem = Contrast(*chosen) if ignored is None else Ignoring(*chosen, ignored)
-    return Call(library, problem, (z, temperature, labels), names)
+    return Call(library, problem, (*inputs, labels), (*names, None))
 
 
 def _mask(function: str, library: Library, mask: Any, z: Array) -> Array:
-    mask = library.beside(function, "mask", mask, z)
-    if library.dtype(mask) not in _arrays.DTYPES:
+    own = library_of(function, [("mask", mask)])
+    if own.rank <= library.rank:
+        own = library
+    mask = own.beside(function, "mask", mask, z if own is library else mask)
+    if own.dtype(mask) not in _arrays.DTYPES:
         raise TypeError(f"{function}: mask must hold real numbers but has dtype {mask.dtype}")
     check_mask(function, tuple(mask.shape), z.shape[0])
-    return mask
+    # A tensor beside arrays of numpy, which lacks some of its dtypes, is read in float64.
+    return mask if own is library else library.beside(function, "mask", _arrays.wide_on_host(mask), z)

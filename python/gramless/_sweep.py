@@ -10,14 +10,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ._arrays import Floats
-from ._arrays.frameworks import torch_library
-from ._arrays.namespaces import Array, Library
+from ._arrays.libraries import torch_library
+from ._arrays.namespaces import Array
 from ._backends import Cpu, cpu_backend
 from ._backends.cpu import Sweep
 from ._backends.values import HsicValues
 from ._checkpoint import Checkpoint, State, check_place, problem_of
+from ._evaluate import Call
 from ._progress import Report
-from .kernels import Encoded, Estimator, Kernel, encode, wants_median, with_sigma
+from .kernels import Encoded, Kernel, encode, wants_median, with_sigma
 
 Value = TypeVar("Value")
 
@@ -98,18 +99,14 @@ class _Stages:
 
 
 def swept_values(
-    function: str,
-    library: Library,
-    xs: Sequence[Array],
-    ys: Sequence[Array],
-    kernel: Kernel,
-    estimator: Estimator,
-    report: Report,
-    checkpoint: str | os.PathLike[str] | None,
-    processes: Processes,
+    call: Call, kernel: Kernel, checkpoint: str | os.PathLike[str] | None, processes: Processes
 ) -> HsicValues:
-    """HSIC of checked layers, resumed from `checkpoint` if that file exists, shared among `processes`."""
-    backend, layers = cpu_backend(library), [*xs, *ys]
+    """HSIC of a call's layers, resumed from `checkpoint` if that file exists, shared among `processes`."""
+    library, described, inputs, names, report, _ = call
+    function, estimator = described.function, described.estimator
+    layers = library.detached(function, names, inputs)
+    xs, ys = layers[: described.xs], layers[described.xs :]
+    backend = cpu_backend(library)
     check_places(function, processes, checkpoint, kernel)
     problem = problem_of(library, kernel, xs, ys)
     processes.check_equal({"function": function, "estimator": estimator} | problem)

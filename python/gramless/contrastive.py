@@ -1,4 +1,4 @@
-"""NT-Xent and its relatives whose anchors meet each other."""
+"""NT-Xent and its relatives whose anchors are each other's keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anchors that meet keys which are no anchors themselves: InfoNCE with a queue or in both directions, and the
+"""Anchors against keys which are no anchors themselves: InfoNCE with a queue or in both directions, and the
 log-sum-exp of rows underneath.
 """
 

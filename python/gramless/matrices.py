@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ._alignment import aligned
 from ._arrays import checks
 from ._backends import backend_of
 from ._backends.values import HsicValues
 from ._evaluate import Call, differentiable
 from ._problems.hsic import Hsic
 from ._progress import ProgressLike, reporter
-from ._sweep import Alone, Processes, processes_of, swept_values
+from ._sweep import processes_of, swept_values
 from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel, encode
 
 __all__ = ["cka_matrix", "hsic_matrix"]
@@ -104,24 +103,13 @@ def layers_of(
     return Call(library, problem, tuple(layers), names, reporter(function, progress))
 
 
-def layer_values(
-    function: str,
-    xs: Any,
-    ys: Any,
-    kernel: Any,
-    estimator: Any,
-    progress: Any = False,
-    checkpoint: Any = None,
-    processes: Processes | None = None,
-) -> tuple[HsicValues, int]:
-    """HSIC of all pairs, and of each with itself, in float64 where the layers live; and how many rows."""
-    call = layers_of(function, xs, ys, kernel, estimator, "hsic", progress)
-    rows = int(call.inputs[0].shape[0])
-    if not (checkpoint is None and processes is None):
-        return _swept(call, as_kernel(kernel, function), checkpoint, processes or Alone()), rows
+def layer_values(call: Call) -> HsicValues:
+    """HSIC of all pairs of the layers of a call, and of each with itself, where the layers live."""
     library, problem, inputs, names, report, _ = call
-    inputs = library.detached(function, names, inputs)
-    return problem.layer_values(backend_of(library, inputs[0], function), inputs, report=report), rows
+    inputs = library.detached(problem.function, names, inputs)
+    backend = backend_of(library, inputs[0], problem.function)
+    found: HsicValues = backend.hsic_forward(problem.task(inputs), False, report)
+    return found
 
 
 def _described(arguments: tuple[Any, ...], kernel: Kernel | str, checkpoint: Any, process_group: Any) -> Call:
@@ -139,21 +127,7 @@ def _described(arguments: tuple[Any, ...], kernel: Kernel | str, checkpoint: Any
 
     def value() -> Any:
         with processes.together():
-            values = _swept(call, as_kernel(kernel, function), checkpoint, processes)
-        if problem.form == "hsic":
-            found = values.xy_of_data()
-        else:
-            problem.warn(values)
-            found = aligned(*values[:3])
-        return library.result(found, problem.dtype(library, inputs))
+            values = swept_values(call, as_kernel(kernel, function), checkpoint, processes)
+        return library.result(problem.value(values), problem.dtype(library, inputs))
 
     return call._replace(in_parts=value)
-
-
-def _swept(call: Call, kernel: Kernel, checkpoint: Any, processes: Processes) -> HsicValues:
-    library, problem, inputs, names, report, _ = call
-    layers = library.detached(problem.function, names, inputs)
-    xs, ys = layers[: problem.xs], layers[problem.xs :]
-    return swept_values(
-        problem.function, library, xs, ys, kernel, problem.estimator, report, checkpoint, processes
-    )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ._alignment import NO_HSIC, aligned
 from ._scaled_sums import ScaledSums
 from .kernels import KernelLike, as_kernel
-from .matrices import layer_values
+from .matrices import layer_values, layers_of
 
 __all__ = ["MinibatchCKA"]
 
@@ -81,7 +81,8 @@ class MinibatchCKA:
         layers_y = None if ys is None else _as_layers("ys", ys)
         width_y = len(layers_x if layers_y is None else layers_y)
         self._check_layers("update", layers_y is None, (len(layers_x), width_y))
-        values, n = layer_values("MinibatchCKA.update", layers_x, layers_y, self.kernel, "unbiased")
+        call = layers_of("MinibatchCKA.update", layers_x, layers_y, self.kernel, "unbiased")
+        values, n = layer_values(call), int(call.inputs[0].shape[0])
         weight = n * (n - 3) if self.weighting == "pairs" else 1
         own = values.xy, values.xx, values.yy, values.exponent_x, values.exponent_y
         self._add(1, layers_y is None, ScaledSums.of(*own, weight))

@@ -15,6 +15,7 @@ DTYPES = frozenset(
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
 TENSOR_DEVICES = frozenset(["cuda"])  # where tensors live that the CUDA half reads; tests have others
+tensors: Any = None  # torch's library of arrays, once gramless.torch is loaded
 _DLPACK_CUDA = (2, 13)  # memory of a device, and managed memory
 FLOAT64 = frozenset(["float64", "int32", "int64", "uint32", "uint64"])
 
@@ -39,8 +40,13 @@ def is_on_device(x: object) -> bool:
 def to_host(x: Any) -> np.ndarray[Any, Any]:
     """What an array holds, as numpy's; waits for a device until it is there."""
     if is_tensor(x):
-        return np.asarray(x.detach().cpu().numpy())
+        return np.asarray(x.detach().cpu().resolve_neg().numpy())
     return np.asarray(x.get() if hasattr(x, "get") else x)
+
+
+def wide_on_host(x: Any) -> Floats:
+    """The values of an array in the CPU's memory in float64."""
+    return np.asarray(to_host(x.double() if is_tensor(x) else x), np.float64)
 
 
 def are_together(x: Any, y: Any) -> bool:
@@ -53,13 +59,15 @@ def check_storage(function: str, name: str, x: Any) -> None:
 
     Tensors of torch.func and of tracing have none, nor have those whose storage was resized, as in sharding.
     """
-    last = sum((length - 1) * stride for length, stride in zip(x.shape, x.stride(), strict=True))
+    last = x.storage_offset()
+    for length, stride in zip(x.shape, x.stride(), strict=True):
+        last += (length - 1) * stride
     try:
         storage = x.untyped_storage()
         bytes_there = 0 if storage.device.type == "meta" else storage.nbytes()
     except (RuntimeError, NotImplementedError):
         bytes_there = 0
-    if bytes_there < (x.storage_offset() + last + 1) * x.element_size():
+    if bytes_there < (last + 1) * x.element_size():
         raise TypeError(
             f"{function}: {name} is a {type(x).__name__} without storage, as in tracing, in a transform of "
             "torch.func or after its memory was freed; pass a tensor that holds its values"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .namespaces import NUMPY, Array, Library, library_of
+from .libraries import library_of
+from .namespaces import NUMPY, Array, Library
 
 Named = Sequence[tuple[str, Any]]  # arguments and what was given for them
 

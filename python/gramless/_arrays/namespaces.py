@@ -1,7 +1,7 @@
-"""Array libraries: what an array is. numpy and cupy are here; torch's is loaded when a tensor is first seen.
+"""Array libraries: what an array is, and a little arithmetic. numpy's is here; see `libraries` for others.
 
 A library is the only thing that touches arrays of its own: it reads, allocates, casts and hands results out.
-Where arrays of several meet, that of the highest rank computes.
+Where arrays of several come together, that of the highest rank computes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import _arrays
-from .._losses import as_labels, as_temperature, check_labels, ignored_rows, numbered, whole_number
-from .cuda_status import cuda_module
-from .frameworks import Framework, framework_of, torch_library
+from .._losses import as_array, as_labels, as_temperature, ignored_rows, numbered
 
 Array: TypeAlias = Any
 Arrays: TypeAlias = Sequence[Any]
 Wanted: TypeAlias = Sequence[bool]  # for each of some arrays, whether its gradient is
-Library: TypeAlias = Any  # Numpy, Cupy, or gramless.torch._namespace.Torch
+Library: TypeAlias = Any  # Numpy, libraries.Cupy, or gramless.torch._namespace.Torch
+Values: TypeAlias = np.ndarray[Any, Any]
 
 _SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy takes 3 us each to spell
 
@@ -28,6 +27,8 @@ class Numpy:
     """numpy, and whatever it reads."""
 
     rank = 0
+    module: Any = np
+    where: Any = staticmethod(np.where)
 
     def read(self, function: str, name: str, x: Any) -> Array:
         """x as an array of this library, in place where that is possible."""
@@ -39,12 +40,7 @@ class Numpy:
             )
         if x is None or isinstance(x, (str, bytes, Mapping)):
             raise TypeError(f"{function}: {name} must be a two-dimensional array but is {type(x).__name__}")
-        try:
-            return np.asarray(x)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(
-                f"{function}: {name} must be a two-dimensional array but is {type(x).__name__} ({error})"
-            ) from None
+        return as_array(function, name, x, "a two-dimensional array")
 
     def check(self, function: str, name: str, x: Array) -> None:
         """Raises TypeError or ValueError where the backend cannot read an array of this library."""
@@ -66,20 +62,34 @@ class Numpy:
         """x as the core reads it, in place; the caller holds x meanwhile."""
         return x
 
-    def host(self, x: Array) -> np.ndarray[Any, Any]:
-        """The values of an array in the CPU's memory, in place."""
-        return np.asarray(x)
+    def bits(self, x: Array) -> Values:
+        """The values of an array in the CPU's memory, as integers where numpy lacks the dtype."""
+        return _arrays.to_host(x)
 
-    def bits(self, x: Array) -> np.ndarray[Any, Any]:
-        """The same, or as integers where numpy lacks the dtype."""
-        return self.host(x)
-
-    def wide(self, x: Any) -> np.ndarray[Any, Any]:
-        """The values of an array in the CPU's memory in float64."""
-        return np.asarray(x, np.float64)
-
-    def empty(self, shape: Sequence[int], dtype: str) -> Array:
+    def empty(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
         return np.empty(shape, dtype)
+
+    def zeros(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
+        return np.zeros(shape, dtype)
+
+    def arange(self, count: int, device: Any = None) -> Array:
+        """0, 1, ... as int32."""
+        return np.arange(count, dtype=np.int32)
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        return x.astype(dtype, copy=False)
+
+    def softplus(self, x: Array) -> Array:
+        """log(1 + exp(x))"""
+        return self.module.logaddexp(0.0, x)
+
+    def sigmoid(self, x: Array) -> Array:
+        """The derivative of `softplus`."""
+        return self.module.exp(-self.module.logaddexp(0.0, -x))
+
+    def flatnonzero(self, x: Array) -> Array:
+        """Where x (n,) is true."""
+        return self.module.flatnonzero(x)
 
     def result(self, value: Any, dtype: str = "float64") -> Any:
         """A number or an array of the backend as the user gets it."""
@@ -91,8 +101,7 @@ class Numpy:
 
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
         """What a user gives as the derivative by a value of this shape, as the backend reads it."""
-        given = _arrays.to_host(grad.double() if _arrays.is_tensor(grad) else grad)
-        return np.ascontiguousarray(given, np.float64) if shape else float(given)
+        return np.ascontiguousarray(_arrays.wide_on_host(grad)) if shape else float(grad)
 
     def temperature(self, function: str, value: Any) -> Any:
         """A temperature as an input of a problem."""
@@ -124,107 +133,7 @@ class Numpy:
         return None
 
 
-class Cupy(Numpy):
-    """cupy, or what stands in its place: numpy's interface on a device."""
-
-    rank = 1
-    allow_tf32 = False
-
-    def __init__(self, framework: Framework) -> None:
-        self.framework = framework
-
-    def read(self, function: str, name: str, x: Any) -> Array:
-        if self.framework.owns(x):
-            return x
-        framework, array = framework_of(function, name, x)
-        if type(framework) is not type(self.framework):
-            raise TypeError(f"{function}: {name} and another array are of two libraries; convert one of them")
-        return array
-
-    def check(self, function: str, name: str, x: Array) -> None:
-        size, strides = self.framework.itemsize(x), self.framework.strides(x)
-        if any(stride % size for stride in strides) or self.framework.address(x) % size:
-            raise ValueError(
-                f"{function}: {name} must have elements that are aligned to their size {size} "
-                f"but has strides {strides} at address {self.framework.address(x)}"
-            )
-
-    def on_device(self, x: Array) -> bool:
-        return True
-
-    def device(self, x: Array) -> Any:
-        return self.framework.device(x)
-
-    def device_index(self, x: Array) -> Any:
-        return self.framework.device(x)
-
-    def dtype(self, x: Array) -> Any:
-        return self.framework.dtype(x)
-
-    def result(self, value: Any, dtype: str = "float64") -> Any:
-        return self.framework.cast(value, dtype)
-
-    def gradient(self, value: Any, like: Any, dtype: str) -> Any:
-        return value if value.ndim == 2 else self.framework.cast(value.reshape(-1)[0], dtype)
-
-    def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
-        if self.framework.owns(grad):
-            return self.framework.cast(grad, "float64")
-        given = np.array(super().cotangent(backend, grad, (1,)))  # no writable view of what a user owns
-        uploaded = self.framework.upload(np.atleast_1d(given), backend.device)
-        return uploaded if shape else uploaded[0]
-
-    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
-        if not self.framework.owns(labels):
-            return super().labels(function, labels, rows, ignore_index)
-        check_labels(function, tuple(labels.shape), rows)
-        dtype = self.framework.dtype(labels)
-        if "int" not in dtype and dtype != "bool":
-            raise TypeError(f"{function}: labels must be integers or text but has dtype {dtype}")
-        return labels, whole_number(ignore_index)
-
-    def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
-        if self.framework.owns(values):
-            return values
-        return self.framework.upload(np.array(super().read(function, name, values)), self.device(x))
-
-    def why_not_in_parts(self, layers: Sequence[Array]) -> str | None:
-        return "are for layers in the CPU's memory; copy them there"
-
-
 NUMPY = Numpy()
-_known: dict[type, Library] = {np.ndarray: NUMPY, float: NUMPY, int: NUMPY, list: NUMPY}
-
-
-def register(cls: type, library: Library) -> Library:
-    """From now on arrays of exactly this type are that library's."""
-    _known[cls] = library
-    return library
-
-
-def library_of(function: str, named: Sequence[tuple[str, Any]], *numbers: Any) -> Library:
-    """The library that computes with all of these arrays; numbers count where they are tensors."""
-    best: Library = NUMPY
-    if numbers:
-        named = [*named, *[("a number", x) for x in numbers if _arrays.is_tensor(x)]]
-    for name, x in named:
-        found = _known.get(type(x)) or _first_seen(function, name, x)
-        if found.rank > best.rank:
-            best = found
-    return best
-
-
-def _first_seen(function: str, name: str, x: Any) -> Library:
-    if _arrays.is_tensor(x):  # of a subclass, or the first tensor
-        return register(type(x), torch_library())
-    if not _arrays.is_on_device(x):
-        return NUMPY
-    cuda_module(function)
-    framework, array = framework_of(function, name, x)
-    if _arrays.is_tensor(array):
-        return torch_library()
-    library = Cupy(framework)
-    return register(type(x), library) if type(x).__module__.partition(".")[0] == "cupy" else library
 
 
 def computed_in(library: Library, arrays: Iterable[Array]) -> str:

@@ -22,20 +22,6 @@ Sweep = _core.Sweep
 class Cpu(CpuContrast):
     """The arrays of one library, computed with by the core."""
 
-    def layer_values(
-        self,
-        xs: Arrays,
-        ys: Arrays,
-        kernels: OfLayers,
-        estimator: str,
-        space: str = "auto",
-        report: Report = None,
-    ) -> HsicValues:
-        """All sums, in one walk; the space that costs less, or "gram" or "features"."""
-        x, y = [*map(self.library.view, xs)], [*map(self.library.view, ys)]
-        found = _core.hsic_matrix(x, y, *kernels, estimator, space, report)
-        return HsicValues.of_core(found, len(x), not y)
-
     def hsic_pair(
         self, x: Array, y: Array, kernels: Kernels, estimator: str
     ) -> tuple[float, float, float, int, int, float, float]:
@@ -43,10 +29,11 @@ class Cpu(CpuContrast):
 
     def hsic_forward(self, task: HsicTask, keep: bool, report: Report = None) -> HsicValues:
         xs, ys, kernels, estimator = task
+        x, y = self.views(xs), self.views(ys)
         if not keep:
             of_layers = [kernels[0]] * len(xs), [kernels[1]] * len(ys)
-            return self.layer_values(xs, ys, of_layers, estimator, "auto", report)
-        x, y = [*map(self.library.view, xs)], [*map(self.library.view, ys)]
+            found = _core.hsic_matrix(x, y, *of_layers, estimator, "auto", report)
+            return HsicValues.of_core(found, len(x), not y)
         sigmas = self._sigmas(xs, ys, kernels)
         values, rows = _core.hsic_forward(x, y, *_resolved(kernels, sigmas, len(x)), estimator)
         saved = np.zeros((len(sigmas), HEAD + xs[0].shape[0]))
@@ -56,16 +43,16 @@ class Cpu(CpuContrast):
         return HsicValues.of_core(values, len(x), not y, saved)
 
     def hsic_backward(self, task: HsicTask, saved: Floats, weights: Arrays, wanted: Wanted) -> list[Any]:
-        x, y = [*map(self.library.view, task.xs)], [*map(self.library.view, task.ys)]
-        grads, targets = self._targets(task.layers, wanted)
+        x, y = self.views(task.xs), self.views(task.ys)
+        grads = self.gradients(task.layers, wanted)
         rows = np.ascontiguousarray(saved[:, HEAD:]).reshape(-1) if saved[0, 1] else np.empty(0)
         resolved = _resolved(task.kernels, saved[:, 0].tolist(), len(x))
         by = [np.ascontiguousarray(w, np.float64).reshape(-1) for w in weights]
-        _core.hsic_backward(x, y, *resolved, task.estimator, rows, by[0], by[1], by[2], targets)
+        _core.hsic_backward(x, y, *resolved, task.estimator, rows, by[0], by[1], by[2], self.views(grads))
         return grads
 
     def pair_sums(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> PairSums:
-        found = self.layer_values([x], [y], ([kernels[0]], [kernels[1]]), estimator, "auto")
+        found = self.hsic_forward(HsicTask([x], [y], kernels, estimator), False)
         xy, xx, yy = float(found.xy[0, 0]), float(found.xx[0]), float(found.yy[0])
         spread_x, spread_y = found.diagonal_x[0] - found.mean_x[0], found.diagonal_y[0] - found.mean_y[0]
         exponent = int(found.exponent_x[0] + found.exponent_y[0])
@@ -87,45 +74,44 @@ class Cpu(CpuContrast):
         ]
 
     def permuted_hsic(self, x: Array, y: Array, kernels: Kernels, orders: Orders, report: Report) -> Floats:
-        view = self.library.view
-        return _core.permuted_hsic(view(x), view(y), *kernels, orders, "unbiased", report)
+        x, y = self.views([x, y])
+        return _core.permuted_hsic(x, y, *kernels, orders, "unbiased", report)
 
     def jackknife_hsic(
         self, x: Array, y: Array, kernels: Kernels, order: Orders, sizes: Orders, estimator: str
     ) -> tuple[Floats, Floats, Floats]:
         """xy, xx, yy of all rows, then without each group: (1 + groups,). order: the rows by groups."""
-        view = self.library.view
-        return _core.jackknife_hsic(view(x), view(y), *kernels, order, sizes, estimator)
+        x, y = self.views([x, y])
+        return _core.jackknife_hsic(x, y, *kernels, order, sizes, estimator)
 
     def bandwidth(self, x: Array, kernel: Encoded, in_float64: bool, report: Report, name: str) -> float:
         """The kernel's sigma for x; warnings call x `name`."""
         return _core.bandwidth(self.library.view(x), kernel, in_float64, report, name)
 
     def sweep(self, xs: Arrays, ys: Arrays, kernels: OfLayers, estimator: str) -> Sweep:
-        """What `layer_values` does, in parts; the caller holds xs and ys meanwhile."""
-        x, y = [*map(self.library.view, xs)], [*map(self.library.view, ys)]
-        return Sweep(x, y, *kernels, estimator, "auto")
+        """What `hsic_forward` does, in parts; the caller holds xs and ys meanwhile."""
+        return Sweep(self.views(xs), self.views(ys), *kernels, estimator, "auto")
 
     def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> float:
         return _core.median_distance(self.library.view(x), include_diagonal, report)
 
     def distill_forward(self, task: DistillTask) -> tuple[Floats, float, Floats]:
         losses, saved = _core.distill_forward(*self._distill_arguments(task))
-        return losses, float(np.add.reduce(losses)) / len(losses), saved
+        return losses, self.total(losses) / len(losses), saved
 
     def distill_backward(
         self, task: DistillTask, saved: Floats, weights: Floats | None, scale: float | None
     ) -> tuple[Array, float]:
-        n = task.arrays[0].shape[0]
+        student = task.arrays[0]
         if weights is None:
+            n = student.shape[0]
             weights = self.full(n, cast(float, scale) / n)
-        only_student = [True, *([False] * (len(task.arrays) - 1))]
-        grads, targets = self._targets(task.arrays, only_student)
-        arguments = (*self._distill_arguments(task), saved, weights, targets[0])
-        return grads[0], _core.distill_backward(*arguments)
+        grad = self.library.empty(student.shape, self.dtype(task.arrays))
+        arguments = (*self._distill_arguments(task), saved, weights, self.library.view(grad))
+        return grad, _core.distill_backward(*arguments)
 
     def _distill_arguments(self, task: DistillTask) -> tuple[Any, ...]:
-        arrays = (*map(self.library.view, task.arrays), None)[:4]  # None: one queue for both
+        arrays = (*self.views(task.arrays), None)[:4]  # None: one queue for both
         return arrays, (task.temperature, task.teacher_temperature), task.normalize
 
 

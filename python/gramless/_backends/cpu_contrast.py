@@ -34,7 +34,7 @@ class CpuContrast(CpuArrays):
 
     def labelled_groups(self, labels: Any) -> tuple[Any, int]:
         """Rows of one label are positive to each other; also how many have a positive, at least 1."""
-        found = numbered(self.saved(labels))
+        found = numbered(self.placed(labels))
         return (found, _NONE), self.count(np.bincount(found)[found] > 1)
 
     def instance_groups(self, rows: tuple[int, ...], key_rows: tuple[int, ...]) -> Any:
@@ -46,24 +46,24 @@ class CpuContrast(CpuArrays):
         return self._integers(of_anchors), _NONE if of_keys is None else self._integers(of_keys)
 
     def _integers(self, x: Any) -> Groups:
-        return np.ascontiguousarray(self.saved(x), np.int64)
+        return np.ascontiguousarray(self.placed(x), np.int64)
 
-    def _contrast(self, task: ContrastTask, limits: Any) -> tuple[Any, ...]:
-        view = self.library.view
-        sides = [*map(view, task.anchors)], [*map(view, task.keys)]
-        return (*sides, *task.groups, task.temperature, task.normalize, task.kind, limits)
+    def _contrast(self, task: ContrastTask, limits: Any, *more: Any) -> tuple[Any, ...]:
+        """The arguments of a call of the core."""
+        sides = self.views(task.anchors), self.views(task.keys)
+        return (*sides, *task.groups, task.temperature, task.normalize, task.kind, limits, *more)
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
         """keep: for a backward, tiles too, as far as the limit of the workspace goes."""
-        if task.exclude_hardest is None:
-            arguments = (*self._contrast(task, task.exclude_above), keep)
-            return ContrastLosses(*_core.contrast_forward(*arguments))
-        anchors, keys, *groups = self._contrast(task, None)[:4]
-        chosen = task.normalize, task.exclude_hardest, TIE, task.symmetric
-        limits = _core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen)
-        arguments = (*self._contrast(task, limits), keep)
-        losses, of_keys, saved, kept = _core.contrast_forward(*arguments)
-        return ContrastLosses(losses, of_keys, np.vstack([saved, np.concatenate(limits)]), kept)
+        limits: Any = task.exclude_above
+        if task.exclude_hardest is not None:
+            anchors, keys, *groups = self._contrast(task, None)[:4]
+            chosen = task.normalize, task.exclude_hardest, TIE, task.symmetric
+            limits = _core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen)
+        found = ContrastLosses(*_core.contrast_forward(*self._contrast(task, limits, keep)))
+        if task.exclude_hardest is not None:
+            found = found._replace(saved=np.vstack([found.saved, np.concatenate(limits)]))
+        return found
 
     def contrast_backward(
         self, task: ContrastTask, saved: Any, kept: Any, weights: Any, scale: Any, wanted: Wanted
@@ -77,11 +77,11 @@ class CpuContrast(CpuArrays):
         if task.symmetric:
             of_keys = self.full(task.columns, 0.0)
             of_keys[:n] = weights
-        grads, targets = self._targets([*task.anchors, *task.keys], wanted)
+        grads = self.gradients([*task.anchors, *task.keys], wanted)
+        own = saved, weights, of_keys, self.views(grads)
         if kept is not None:
-            return grads, kept.backward(saved, weights, of_keys, targets)
-        arguments = *self._contrast(task, limits), saved, weights, of_keys, targets, None
-        return grads, _core.contrast_backward(*arguments)
+            return grads, kept.backward(*own)
+        return grads, _core.contrast_backward(*self._contrast(task, limits, *own, None))
 
     def shifts(self, task: ContrastTask, saved: Any, denominators: Any) -> Any:
         """Of anchors and keys, in whose units sums are saved."""
@@ -95,12 +95,6 @@ class CpuContrast(CpuArrays):
         """
         n, counts, number = task.rows, self._integers(positives), float(weight)
         weights = self.full(n, number), self.full(task.columns, number) if task.keys else None
-        grads, targets = self._targets([*task.anchors, *task.keys], wanted)
-        arguments = (
-            *self._contrast(task, None),
-            self.saved(saved),
-            *weights,
-            targets,
-            (counts[:n], counts[n:]),
-        )
-        return grads, _core.contrast_backward(*arguments)
+        grads = self.gradients([*task.anchors, *task.keys], wanted)
+        own = self.placed(saved), *weights, self.views(grads), (counts[:n], counts[n:])
+        return grads, _core.contrast_backward(*self._contrast(task, None, *own))

@@ -112,9 +112,8 @@ class Cuda(CudaContrast):
         """Their sum, in float32 at least."""
         if total is None or grad is None:
             return grad if total is None else total
-        framework = self.framework
-        wide = "float64" if framework.dtype(total) == "float64" else "float32"
-        return framework.cast(total, wide) + framework.cast(grad, wide)
+        wide = "float64" if self.xp.dtype(total) == "float64" else "float32"
+        return self.xp.cast(total, wide) + self.xp.cast(grad, wide)
 
     def pair_sums(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> PairSums:
         spreads = self.empty(2)
@@ -124,11 +123,10 @@ class Cuda(CudaContrast):
 
     def permuted_hsic(self, x: Array, y: Array, kernels: Kernels, orders: Orders, report: Report) -> Floats:
         """A sweep over copies of y."""
-        framework = self.framework
-        at_once = max(1, COPIED_BYTES // (math.prod(y.shape) * framework.itemsize(y)))
+        at_once = max(1, COPIED_BYTES // (math.prod(y.shape) * self.library.itemsize(y)))
         found = np.empty(len(orders))
         for start in range(0, len(orders), at_once):
-            rows = [framework.upload(order, self.device) for order in orders[start : start + at_once]]
+            rows = [*map(self.placed, orders[start : start + at_once])]
             values, _ = self._matrix(HsicTask([x], [y[order] for order in rows], kernels, "unbiased"))
             found[start : start + at_once] = _arrays.to_host(values)[0]
             if report is not None:
@@ -179,7 +177,4 @@ class Cuda(CudaContrast):
 
     def _distill_arguments(self, task: DistillTask) -> tuple[Any, ...]:
         arrays = (*map(self.described, task.arrays), None)[:4]  # None: one queue for both
-        temperature = task.temperature
-        known = isinstance(temperature, float)
-        temperatures = (temperature, 0) if known else (math.nan, self.address(temperature))
-        return arrays, *temperatures, task.teacher_temperature, task.normalize
+        return arrays, *self.given(task.temperature), task.teacher_temperature, task.normalize

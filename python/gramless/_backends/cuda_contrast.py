@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays.frameworks import dense_groups
+from .. import _arrays
 from .._arrays.namespaces import Array, Wanted
 from .._losses import TIE, numbered
 from .cuda_arrays import CudaArrays
@@ -28,37 +28,48 @@ class CudaContrast(CudaArrays):
 
     def labelled_groups(self, labels: Any) -> tuple[Any, Array]:
         """Rows of one label are positive to each other; also how many have a positive, at least 1."""
-        framework = self.framework
-        if framework.owns(labels):
-            groups, counted = dense_groups(framework, labels, self.device)
+        if self.library.owns(labels):
+            groups, counted = self._dense_groups(labels)
         else:
-            numbers = numbered(self.library.host(labels))
+            numbers = numbered(_arrays.to_host(labels))
             several = np.bincount(numbers)[numbers] > 1
-            groups, counted = (framework.upload(x, self.device) for x in (numbers.astype(np.int32), several))
+            groups, counted = map(self.placed, (numbers.astype(np.int32), several))
         return (groups, None), self.count(counted)
+
+    def _dense_groups(self, labels: Array) -> tuple[Array, Array]:
+        """Labels (n,) on the device as int32 from 0, and whether another row has the same. Nothing is counted
+        on the host, so that the device is not waited for.
+        """
+        n, cast, order = len(labels), self.xp.cast, labels.argsort()
+        ordered = labels[order]
+        differs = ordered[1:] != ordered[:-1]
+        ranks, groups = self.zeros(n, dtype="int32"), self.zeros(n, dtype="int32")
+        partner, counted = self.zeros(n, dtype="bool"), self.zeros(n, dtype="bool")
+        ranks[1:] = cast(differs, "int32").cumsum(0)
+        partner[1:] |= ~differs
+        partner[:-1] |= ~differs
+        groups[order], counted[order] = cast(ranks, "int32"), partner
+        return groups, counted
 
     def instance_groups(self, rows: tuple[int, ...], key_rows: tuple[int, ...]) -> Any:
         """Row i of all anchors and of the first keys is one example; other keys belong to none."""
         if len(key_rows) < 2:
             return self.no_groups
         groups = self.zeros(sum(key_rows), dtype="int32") - 1
-        groups[: key_rows[0]] = self.arange(key_rows[0])
+        groups[: key_rows[0]] = self.xp.arange(key_rows[0], self.device)
         return None, groups
 
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
         """Integers of the library as groups."""
-        cast = self.framework.cast
+        cast = self.xp.cast
         return cast(of_anchors, "int32"), None if of_keys is None else cast(of_keys, "int32")
 
     def _contrast(self, task: ContrastTask, keys_too: bool) -> tuple[Any, ...]:
-        temperature = task.temperature
         sides = [[self.described(x) for x in side] for side in (task.anchors, task.keys)]
-        known = isinstance(temperature, float)
-        temperatures = (temperature, 0) if known else (math.nan, self.address(temperature))
         limit = math.inf if task.exclude_above is None else task.exclude_above
         hardest = (0.0, 0.0) if task.exclude_hardest is None else (task.exclude_hardest, TIE)
         options = task.normalize, limit, *hardest, task.kind, keys_too
-        return (*sides, *map(self.address, task.groups), *temperatures, *options)
+        return (*sides, *map(self.address, task.groups), *self.given(task.temperature), *options)
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
         n, m = task.rows, task.columns
@@ -103,11 +114,11 @@ class CudaContrast(CudaArrays):
         n, shift = task.rows, saved[0]
         if not task.keys or task.symmetric:
             return shift
-        wide = self.framework.dtype(task.anchors[0]) == "float64"
+        farthest = FARTHEST["float64" if self.dtype(task.anchors) == "float64" else "float32"]
         distance = abs(denominators[n:] - shift[0])
-        near = (shift[:n] == shift[0]).all() & (distance < FARTHEST["float64" if wide else "float32"])
+        near = (shift[:n] == shift[0]).all() & (distance < farthest)
         found = self.full(n + task.columns, 0.0)
-        found[:n], found[n:] = shift[:n], self.where(near, shift[0], denominators[n:])
+        found[:n], found[n:] = shift[:n], self.xp.where(near, shift[0], denominators[n:])
         return found
 
     def partial_backward(

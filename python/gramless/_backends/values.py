@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._alignment import in_units, times_power
+from .._alignment import in_units
 from .._arrays.namespaces import Arrays
 from ..kernels import Encoded
 
@@ -41,7 +41,7 @@ class HsicValues(NamedTuple):
 
     xy: Any  # (Lx, Ly)
     xx: Any  # (Lx,)
-    yy: Any  # (Ly,), the same as xx where xs met themselves
+    yy: Any  # (Ly,), the same as xx where xs are compared with themselves
     mean_x: Any = None
     mean_y: Any = None
     diagonal_x: Any = None
@@ -62,13 +62,6 @@ class HsicValues(NamedTuple):
     def xy_of_data(self) -> Any:
         """xy of the data itself."""
         return self.xy if self.exponent_x is None else in_units(self.xy, self.exponent_x, self.exponent_y)
-
-    def of_data(self) -> tuple[Any, Any, Any]:
-        """xy, xx, yy of the data itself."""
-        if self.exponent_x is None:
-            return self.xy, self.xx, self.yy
-        own = times_power(self.xx, 2 * self.exponent_x), times_power(self.yy, 2 * self.exponent_y)
-        return self.xy_of_data(), *own
 
 
 class PairSums(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
-from .._losses import contrast_options
+from .._losses import exclusions
 from .._progress import Report
 from .problem import Forward, Problem, Shape
 from .reductions import by_losses, reduced
@@ -18,7 +18,7 @@ from .reductions import by_losses, reduced
 class Contrast(Problem):
     """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
 
-    Without keys the anchors meet each other. Without labels row i of all anchors and of the first keys is one
+    Without keys the anchors are those too. Without labels row i of all anchors and of the first keys is one
     example; other keys are a queue, which belongs to none.
     """
 
@@ -49,10 +49,8 @@ class Contrast(Problem):
             groups = backend.no_groups
         else:
             groups = backend.instance_groups(rows, tuple([x.shape[0] for x in keys]))
-        above, hardest = self.exclude_above, self.exclude_hardest
-        if above is not None or hardest is not None:
-            contrast_options(self.function, 1.0, True, above, hardest)
-        chosen = temperature, self.normalize, self.kind, above, hardest, self.symmetric
+        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest)
+        chosen = temperature, self.normalize, self.kind, *limits, self.symmetric
         return ContrastTask(anchors, keys, groups, *chosen), count
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
@@ -130,7 +128,7 @@ class Ignoring(Contrast):
         z, n = inputs[0], inputs[0].shape[0]
         if len(rows) == 0:
             zeros = backend.full(n * z.shape[1], 0.0).reshape(n, z.shape[1])
-            return [backend.as_gradient(zeros, z, [z]), backend.total(zeros[0]), None]
+            return [backend.as_gradient(zeros, [z]), backend.total(zeros[0]), None]
         if self.reduction == "none":
             grad = grad[rows]
         sums = backend.copied(saved[0][:, : len(rows)])

@@ -11,6 +11,7 @@ from .._backends.values import DistillTask
 from .._losses import as_temperature
 from .._progress import Report
 from .problem import Forward, Problem, Shape
+from .reductions import by_losses
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class Distillation(Problem):
     def backward(
         self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
-        scale = grad if self.reduction == "mean" else None
-        weights = grad if self.reduction == "none" else None
-        if self.reduction == "sum":
-            weights = backend.full(inputs[0].shape[0], grad)
+        weights, scale = None, grad
+        if self.reduction != "mean":
+            n = inputs[0].shape[0]
+            weights, scale = by_losses(backend, grad, self.reduction, n, n), None
         task = self._task(backend, inputs)
         by_student, by_temperature = backend.distill_backward(task, saved[0], weights, scale)
         constants = [None] * (self.arrays - 1)

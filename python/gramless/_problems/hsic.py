@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from .._alignment import aligned, in_units, ratio, times_power, warn_undefined
 from .._arrays.namespaces import Arrays, Wanted
@@ -13,10 +15,12 @@ from .._backends.values import HEAD, HsicTask, HsicValues, Kernels
 from .._progress import Report
 from .problem import Forward, Problem, Shape
 
+Numbers: TypeAlias = tuple[float, float, float, int, int, float, float]  # xy, xx, yy, exponents, means
+
 
 @dataclass(frozen=True)
 class Hsic(Problem):
-    """The inputs are xs and then ys; without ys, xs meet themselves."""
+    """The inputs are xs and then ys; without ys, xs are compared with themselves."""
 
     function: str
     xs: int
@@ -28,56 +32,43 @@ class Hsic(Problem):
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         if not (keep or self.matrix) and backend.here:
-            found = backend.hsic_pair(*inputs, self.kernels, self.estimator)
-            return self._of_numbers(*found), None, None
-        values = self.layer_values(backend, inputs, bool(keep), report)
-        saved = (self._joined(backend, values), values.rows) if keep else None
+            numbers = backend.hsic_pair(*inputs, self.kernels, self.estimator)
+            return self._of_numbers(numbers), None, None
+        values = backend.hsic_forward(self.task(inputs), bool(keep), report)
+        saved = (*map(backend.copied, values[:3]), values.rows) if keep else None
         warns = keep != "traced" and backend.here
         if backend.here and not self.matrix:
-            return self._of_numbers(*_numbers(values), warns), saved, None
-        if self.form == "hsic":
-            value = values.xy_of_data()
-            return value if self.matrix else value[0, 0], saved, None
-        if warns:
-            self.warn(values)
-        value = aligned(values.xy, values.xx, values.yy, self._undefined, backend.where)
-        value = 1 - value if self.form == "loss" else value
+            return self._of_numbers(_numbers(values), warns), saved, None
+        value = self.value(values, backend.xp.where, warns)
         return value if self.matrix else value[0, 0], saved, None
 
-    def layer_values(
-        self, backend: Any, inputs: Arrays, keep: bool = False, report: Report = None
-    ) -> HsicValues:
-        """HSIC of all pairs, and of each with itself."""
-        found: HsicValues = backend.hsic_forward(self._task(inputs), keep, report)
-        return found
+    def value(self, values: HsicValues, where: Callable[..., Any] = np.where, warns: bool = True) -> Any:
+        """That of all pairs, (xs, ys)."""
+        if self.form == "hsic":
+            return values.xy_of_data()
+        if warns:
+            self._warn(values)
+        found = aligned(values.xy, values.xx, values.yy, self._undefined, where)
+        return 1 - found if self.form == "loss" else found
 
-    def _task(self, inputs: Arrays) -> HsicTask:
+    def task(self, inputs: Arrays) -> HsicTask:
         return HsicTask(inputs[: self.xs], inputs[self.xs : self.arrays], self.kernels, self.estimator)
 
     @property
     def _undefined(self) -> float:
         return 0.0 if self.form == "loss" else math.nan
 
-    def _of_numbers(
-        self,
-        xy: float,
-        xx: float,
-        yy: float,
-        exponent_x: int,
-        exponent_y: int,
-        mean_x: float,
-        mean_y: float,
-        warns: bool = True,
-    ) -> float:
+    def _of_numbers(self, numbers: Numbers, warns: bool = True) -> Any:
+        """That of one pair, without arrays: at 16 rows they cost as much as the sums."""
+        xy, xx, yy, exponent_x, exponent_y, mean_x, mean_y = numbers
         if self.form == "hsic":
-            found: float = in_units(xy, exponent_x, exponent_y)
-            return found
+            return in_units(xy, exponent_x, exponent_y)
         if warns and (xx <= 0 or yy <= 0):
-            self.warn(HsicValues(xy, [xx], [yy], [mean_x], [mean_y]))
+            self._warn(HsicValues(xy, [xx], [yy], [mean_x], [mean_y]))
         value = ratio(xy, xx, yy, self._undefined)
         return 1 - value if self.form == "loss" else value
 
-    def warn(self, values: HsicValues) -> None:
+    def _warn(self, values: HsicValues) -> None:
         """Say which representations have no CKA, and why; a loss is defined for all."""
         if self.form == "loss":
             return
@@ -93,35 +84,31 @@ class Hsic(Problem):
             ],
         )
 
-    def _joined(self, backend: Any, values: HsicValues) -> Any:
-        xy, xx, yy = values[:3]
-        lx, ly = xy.shape
-        found = backend.full(lx * ly + lx + ly, 0.0)
-        found[: lx * ly], found[lx * ly : lx * ly + lx], found[lx * ly + lx :] = xy.reshape(-1), xx, yy
-        return found
-
     def backward(
         self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
-        values, rows = saved
         weights = self._weights_of_pair if backend.here and not self.matrix else self._weights
-        by_values = weights(backend, values, rows, -grad if self.form == "loss" else grad)
-        found: list[Any] = backend.hsic_backward(self._task(inputs), rows, by_values, wanted[: self.arrays])
+        by_values = weights(backend, saved, -grad if self.form == "loss" else grad)
+        found: list[Any] = backend.hsic_backward(
+            self.task(inputs), saved[3], by_values, wanted[: self.arrays]
+        )
         return found
 
-    def _weights_of_pair(self, backend: Any, values: Any, rows: Any, grad: float) -> Sequence[float]:
+    def _weights_of_pair(self, backend: Any, saved: Any, grad: float) -> Sequence[float]:
         """The derivatives by xy, xx, yy of one pair, as numbers."""
+        *values, rows = saved
         if self.form == "hsic":
             return in_units(grad, int(rows[0, 2]), int(rows[1, 2])), 0.0, 0.0
-        xy, xx, yy = values.tolist()
+        xy, xx, yy = (value.item() for value in values)
         if xx <= 0 or yy <= 0:
             return 0.0, 0.0, 0.0
         c = aligned(xy, xx, yy)
         return grad * aligned(1.0, xx, yy), -grad * c / (2 * xx), -grad * c / (2 * yy)
 
-    def _weights(self, backend: Any, values: Any, rows: Any, grad: Any) -> Sequence[Any]:
+    def _weights(self, backend: Any, saved: Any, grad: Any) -> Sequence[Any]:
         """The derivatives by xy (xs, ys), xx (xs,), yy (ys,); without ys those of xx are for both sides."""
-        lx, ly = self.xs, (self.arrays - self.xs) or self.xs
+        xy, xx, yy, rows = saved
+        lx, ly = xy.shape
         if not self.matrix:
             grad = (backend.full(1, 0.0) + grad).reshape(1, 1)
         if self.form == "hsic":
@@ -130,18 +117,17 @@ class Hsic(Problem):
                 grad = times_power(grad, exponents[:lx, None] + exponents[None, -ly:])
             by_xy, by_xx, by_yy = grad, backend.full(lx, 0.0), backend.full(ly, 0.0)
         else:
-            xy, xx, yy = values[: lx * ly].reshape(lx, ly), values[lx * ly : lx * ly + lx], values[-ly:]
-            by_xy, by_xx, by_yy = _derivatives(backend.where, xy, xx, yy, grad)
+            by_xy, by_xx, by_yy = _derivatives(backend.xp.where, xy, xx, yy, grad)
         if self.arrays > self.xs:
             return by_xy, by_xx, by_yy
         return by_xy, by_xx + by_yy, backend.full(0, 0.0)
 
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         lx, ly, n = self.xs, (self.arrays - self.xs) or self.xs, shapes[0][0]
-        return (lx, ly) if self.matrix else (), [(lx * ly + lx + ly,), (self.arrays, HEAD + n)]
+        return (lx, ly) if self.matrix else (), [(lx, ly), (lx,), (ly,), (self.arrays, HEAD + n)]
 
 
-def _numbers(values: HsicValues) -> tuple[float, float, float, int, int, float, float]:
+def _numbers(values: HsicValues) -> Numbers:
     """Those of one pair, as `hsic_pair` of a backend returns them."""
     exponents = values.exponent_x.item(), values.exponent_y.item()
     means = values.mean_x.item(), values.mean_y.item()

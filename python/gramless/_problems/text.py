@@ -45,19 +45,12 @@ def _without_floats(fields: Sequence[Any]) -> tuple[tuple[Any, ...], list[float]
 
 
 @lru_cache(maxsize=256)
-def problem_of(text: str, numbers: tuple[float, ...] | None = None) -> Any:
-    """The problem that was parted; without its numbers, one with the same shapes."""
+def problem_of(text: str, numbers: tuple[float, ...] | None = None) -> tuple[Any, float | None]:
+    """What was parted: the problem, without its numbers one with the same shapes; perhaps a temperature."""
     values = iter([1.0] * text.count(NUMBER) if numbers is None else numbers)
     name, *fields = _with_floats(ast.literal_eval(text), values)
     own = len(_CLASSES[name].__dataclass_fields__)
-    return _CLASSES[name](*fields[:own])
-
-
-@lru_cache(maxsize=256)
-def holds_temperature(text: str) -> bool:
-    """Whether the last of the numbers is the temperature, an input of the problem."""
-    name, *fields = ast.literal_eval(text)
-    return len(fields) > len(_CLASSES[name].__dataclass_fields__)
+    return _CLASSES[name](*fields[:own]), fields[own] if len(fields) > own else None
 
 
 def _with_floats(fields: Sequence[Any], numbers: Iterator[float]) -> tuple[Any, ...]:

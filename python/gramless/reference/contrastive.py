@@ -7,20 +7,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import (
+from .._losses import Reduction, as_ignored, as_reduction, check_positives, ignored_rows
+from .gram import Array
+from .logits import Contrast, as_embeddings, check_rows, reduction_weights
+from .options import (
     ContrastOptions,
-    Reduction,
     ScalarReduction,
     as_groups,
     as_mask,
-    as_reduction,
     as_scalar_reduction,
-    check_positives,
     contrast_options,
-    ignored_rows,
 )
-from .gram import Array
-from .logits import Contrast, as_embeddings, check_rows, reduction_weights
 
 Value: TypeAlias = "float | Array"
 PairGradient: TypeAlias = tuple[float, tuple[Array, Array, float]]
@@ -224,7 +221,8 @@ def _supervised(
             every,
             len(rows),
         )
-    groups, ignored = as_groups(function, labels, len(rows)), ignored_rows(labels, ignore_index)
+    groups = as_groups(function, labels, len(rows))
+    ignored = ignored_rows(labels, as_ignored(function, ignore_index))
     kept = every if ignored is None else np.flatnonzero(~ignored)
     if len(kept) == 0:
         return None, kept, len(rows)

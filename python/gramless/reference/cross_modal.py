@@ -7,16 +7,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import (
-    ContrastOptions,
-    Reduction,
-    ScalarReduction,
-    as_reduction,
-    as_scalar_reduction,
-    as_temperature,
-    check_queue,
-    contrast_options,
-)
+from .._losses import Reduction, as_reduction, as_temperature, check_queue
 from .contrastive import PairGradient, Value, reduced
 from .gram import Array
 from .logits import (
@@ -28,6 +19,7 @@ from .logits import (
     unit_rows,
     unit_rows_backward,
 )
+from .options import ContrastOptions, ScalarReduction, as_scalar_reduction, contrast_options
 
 
 def directions(

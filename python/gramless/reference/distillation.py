@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import Reduction, ScalarReduction, as_reduction, as_scalar_reduction, as_temperature
+from .._losses import Reduction, as_reduction, as_temperature
 from .contrastive import Value
 from .gram import Array
 from .logits import as_embeddings, check_rows, log_sum_exp, unit_rows, unit_rows_backward
+from .options import ScalarReduction, as_scalar_reduction
 
 
 def similarity_distillation(

@@ -11,8 +11,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import EPSILON, TIE, ContrastOptions, ScalarReduction
+from .._losses import EPSILON, TIE
 from .gram import Array, as_rows
+from .options import ContrastOptions, ScalarReduction
 
 Mask = npt.NDArray[np.bool_]
 
@@ -93,12 +94,13 @@ def row_losses(s: Array, positive: Mask, negative: Mask, decoupled: bool) -> tup
 def weighted_losses(s: Array, weights: Array, others: Mask) -> tuple[Array, Array]:
     """As `row_losses`: log sum over `others` of exp(s_ij), minus the mean of s_ij weighted with `weights`."""
     count = np.sum(weights, axis=1, keepdims=True)
-    share = weights / np.where(count > 0, count, 1)
+    counted = ~(count <= 0)  # NaN, which propagates, too
     log_all = log_sum_exp(s, others)
     with np.errstate(invalid="ignore", over="ignore"):
-        losses = log_all - np.sum(np.where(share > 0, share * s, 0), axis=1, keepdims=True)
+        share = weights / np.where(counted, count, 1)
+        losses = log_all - np.sum(np.where(share != 0, share * s, 0), axis=1, keepdims=True)
         slopes = np.where(others, np.exp(s - log_all) - share, 0)
-    return np.where(count > 0, losses, 0)[:, 0], np.where(count > 0, slopes, 0)
+    return np.where(counted, losses, 0)[:, 0], np.where(counted, slopes, 0)
 
 
 def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask:  # (n, m), (n, m)

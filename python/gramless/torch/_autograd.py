@@ -6,17 +6,18 @@ vary from call to call is a tensor: arrays, labels, a temperature that is one an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .._arrays import check_storage
 from .._backends import backend_of
-from .._problems.text import holds_temperature, parted, problem_of
+from .._problems.text import parted, problem_of
+from .._progress import Report
 from ._derivatives import refuse_second_derivative, refuse_tangents
-from ._tensors import DTYPES, TENSORS, as_tensor, like, resolved
+from ._tensors import CPU, DTYPES, TENSORS, as_tensor, like, resolved
 from ._vmap import one_by_one
 
 operators = torch.library.Library("gramless", "FRAGMENT")
@@ -37,52 +38,60 @@ def number(x: float) -> Tensor:
     """x as float64, 0-d. torch.compile lets a float vary between calls where a product with a tensor takes it
     up; as an argument of an operator, or through torch.tensor and torch.full, each value has its own graph.
     """
-    return torch.ones((), dtype=torch.float64) * x
+    return torch.ones((), dtype=torch.float64, device=CPU) * x
 
 
 def operands(problem: Any, inputs: Sequence[Any]) -> tuple[list[Tensor], str]:
     """(inputs, problem) as the operators take them."""
     fields, numbers = parted(problem, *[x for x in inputs if not isinstance(x, Tensor)])
     tensors = [x for x in inputs if isinstance(x, Tensor)]
-    own = torch.stack([number(x) for x in numbers]) if numbers else torch.zeros(0, dtype=torch.float64)
+    none = torch.empty(0, dtype=torch.float64, device=CPU)
+    own = torch.stack([number(x) for x in numbers]) if numbers else none
     return [*tensors, own], _text(fields)
 
 
-def _problem(text: str, inputs: Sequence[Tensor]) -> tuple[Any, Sequence[Tensor], Any]:
-    """The problem, its inputs, and what computes."""
-    *own, given = inputs
-    numbers = tuple(given.tolist())
-    problem = problem_of(text, numbers)
-    own = list(resolved(own))
-    if holds_temperature(text):
-        own.insert(problem.arrays, numbers[-1])
+def _problem(text: str, inputs: Sequence[Tensor]) -> tuple[Any, Sequence[Any]]:
+    """The problem, and its inputs."""
+    problem, temperature = problem_of(text, tuple(inputs[-1].tolist()))
+    own = list(resolved(inputs[:-1]))
+    if temperature is not None:
+        own.insert(problem.arrays, temperature)
     for x in own[: problem.arrays]:
-        TENSORS.check_memory(problem.function, x)
-    return problem, own, backend_of(TENSORS, own[0], problem.function)
+        check_storage(problem.function, "an input", x)
+    return problem, own
+
+
+def computed(
+    problem: Any, inputs: Sequence[Any], keep: str, report: Report = None
+) -> tuple[Tensor, Any, Any]:
+    """A problem's value as a tensor, what its forward saved, and what else it kept."""
+    inputs = resolved(inputs)
+    backend = backend_of(TENSORS, inputs[0], problem.function)
+    value, saved, kept = problem.forward(backend, inputs, keep, report)
+    return TENSORS.result(value, problem.dtype(TENSORS, inputs)), saved, kept
 
 
 def _forward(inputs: Sequence[Tensor], text: str) -> list[Tensor]:
-    problem, inputs, backend = _problem(text, inputs)
-    value, saved, _ = problem.forward(backend, inputs, "traced")
-    found = [TENSORS.result(value, problem.dtype(TENSORS, inputs)), *map(as_tensor, saved)]
+    value, saved, _ = computed(*_problem(text, inputs), "traced")
+    found = [value, *map(as_tensor, saved)]
     return [x.clone() if x._base is not None else x for x in found]  # outputs share no memory
 
 
 def _backward(
     inputs: Sequence[Tensor], text: str, grad: Tensor, saved: Sequence[Tensor], wanted: Sequence[bool]
 ) -> list[Tensor]:
-    problem, inputs, backend = _problem(text, inputs)
-    sums = [backend.saved(x) for x in saved]
+    problem, inputs = _problem(text, inputs)
+    backend = backend_of(TENSORS, inputs[0], problem.function)
     own = list(wanted[:-1])  # not of the numbers
-    if holds_temperature(text):
+    if len(own) < len(inputs):
         own.insert(problem.arrays, False)
     cotangent = TENSORS.cotangent(backend, grad, tuple(grad.shape))
-    grads = problem.backward(backend, inputs, sums, None, cotangent, own)
+    grads = problem.backward(backend, inputs, [*map(backend.placed, saved)], None, cotangent, own)
     return [like(g, x) for g, x, want in zip(grads, inputs, own, strict=True) if want]
 
 
 def _fake_forward(inputs: Sequence[Tensor], text: str) -> list[Tensor]:
-    problem, first = problem_of(text), inputs[0]
+    (problem, _), first = problem_of(text), inputs[0]
     value, saved = problem.shapes(TENSORS.on_device(first), [x.shape for x in inputs])
     dtype = DTYPES[problem.dtype(TENSORS, inputs)]
     return [
@@ -134,7 +143,7 @@ class EvaluateInForwardMode(Evaluate):
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
-        return refuse_tangents(problem_of(ctx.text).function)
+        return refuse_tangents(problem_of(ctx.text)[0].function)
 
     vmap = staticmethod(one_by_one(lambda *arguments: EvaluateInForwardMode.apply(*arguments)))
 
@@ -154,7 +163,7 @@ class Gradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
-        return refuse_second_derivative(problem_of(ctx.text).function)
+        return refuse_second_derivative(problem_of(ctx.text)[0].function)
 
     vmap = staticmethod(one_by_one(lambda *arguments: Gradients.apply(*arguments)))
 
@@ -174,9 +183,8 @@ def gradients(
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
 def _constants(text: str) -> tuple[int, ...]:
-    problem = problem_of(text)
-    before = problem.arrays if holds_temperature(text) else math.inf  # then there is no tensor of it
-    return tuple(i - (i > before) for i in problem.constants())
+    problem, temperature = problem_of(text)
+    return tuple(i - (temperature is not None and i > problem.arrays) for i in problem.constants())
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:

@@ -45,6 +45,16 @@ def refuse_nested_gradients(function: str) -> None:
         refuse_second_derivative(function)
 
 
+def refuse_inference(function: str, inputs: Sequence[Any]) -> None:
+    """Raises RuntimeError where one of these, beside one that needs a gradient, is unknown to autograd."""
+    for x in inputs:
+        if isinstance(x, Tensor) and x.is_inference():
+            raise RuntimeError(
+                f"{function}: a tensor of shape {tuple(x.shape)} was made in torch.inference_mode(), so that "
+                "autograd cannot save it for a gradient; clone() it outside, or make it in torch.no_grad()"
+            )
+
+
 def refuse_tangents(function: str) -> Any:
     """Raises: the kernels know derivatives by backward only."""
     raise NotImplementedError(

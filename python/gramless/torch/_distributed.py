@@ -18,10 +18,9 @@ from torch import Tensor
 from .._arrays import checks
 from .._backends import backend_of
 from ._derivatives import FirstDerivatives, refuse_forward_mode
-from ._framework import on_device
 from ._gather import all_gather, check_shards, rank
 from ._namespace import TORCH
-from ._tensors import compute_dtype, like
+from ._tensors import compute_dtype, like, on_device
 from .partial_softmax import AnchorSums, Part, PartialSoftmax, Settings
 
 
@@ -48,18 +47,18 @@ class _Shard:
     """One process's anchors: what they make of each other, and of the rows of other processes."""
 
     def __init__(
-        self, settings: Settings, parts: list[Tensor], groups: list[Tensor], meet_self: bool
+        self, settings: Settings, parts: list[Tensor], groups: list[Tensor], with_itself: bool
     ) -> None:
-        """parts and groups: for every process its rows, both sides where they do not meet themselves."""
-        n, own = len(parts[0]) // (1 if meet_self else 2), rank()
+        """parts and groups: for every process its rows, both sides where each has the other as keys."""
+        n, own = len(parts[0]) // (1 if with_itself else 2), rank()
         self.others = [process for process in range(len(parts)) if process != own]
         first, second = slice(0, n), slice(n, 2 * n)
-        self.anchors = [first] if meet_self else [first, second]
-        self.keys = [first] if meet_self else [second, first]
+        self.anchors = [first] if with_itself else [first, second]
+        self.keys = [first] if with_itself else [second, first]
         self.counts = _partners(groups)
         self.own = own
         rows, group = parts[own], groups[own]
-        if meet_self:
+        if with_itself:
             local = Part(settings, rows, [], (group, None))
         else:
             of_both = group[first], group[second]
@@ -105,17 +104,17 @@ def _total(losses: Tensor) -> Tensor:
 
 
 class GatheredContrast(torch.autograd.Function):
-    """(settings, meet_self, learned temperature or None, labels or None, *sides) -> loss.
+    """(settings, with_itself, learned temperature or None, labels or None, *sides) -> loss.
 
     sides: z_a and z_b, whose rows i are one example, or with labels z alone, whose rows of one label are
-    positive. All rows of sides that `meet_self` are anchors and keys; else each side has the other as keys.
+    positive. with_itself: all rows of the sides are anchors and keys; else each side has the other as keys.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         settings: Settings,
-        meet_self: bool,
+        with_itself: bool,
         learned: Tensor | None,
         labels: Tensor | None,
         *sides: Tensor,
@@ -125,7 +124,7 @@ class GatheredContrast(torch.autograd.Function):
             groups = _instances(len(sides[0]), len(parts), sides[0].device)
         else:
             groups = _gathered_groups(labels.to(sides[0].device))
-        ctx.shard = _Shard(settings, parts, groups, meet_self)
+        ctx.shard = _Shard(settings, parts, groups, with_itself)
         ctx.save_for_backward(learned, *sides)
         ctx.function = settings.function
         loss: Tensor = ctx.shard.loss(settings.kind)
@@ -156,7 +155,7 @@ def _temperature(function: str, temperature: Any, z: Tensor) -> tuple[float | Te
 def gathered(
     function: str,
     kind: str,
-    meet_self: bool,
+    with_itself: bool,
     z_a: Tensor,
     z_b: Tensor,
     temperature: Any,
@@ -170,7 +169,7 @@ def gathered(
     known, learned = _temperature(function, temperature, z_a)
     settings = Settings(function, known, kind, normalize)
     check_shards(function, [z_a, z_b], known, normalize, scale)
-    loss: Tensor = GatheredContrast.apply(settings, meet_self, learned, None, z_a, z_b)
+    loss: Tensor = GatheredContrast.apply(settings, with_itself, learned, None, z_a, z_b)
     return loss
 
 

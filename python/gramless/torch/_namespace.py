@@ -5,20 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._arrays.namespaces import register
+from .. import _arrays
+from .._arrays.libraries import register
 from .._backends import backend_of
-from ._autograd import Evaluate, EvaluateInForwardMode, forward, gradients, operands
-from ._derivatives import in_forward_mode, refuse_forward_mode, refuse_nested_gradients
+from .._progress import Report
+from ._autograd import Evaluate, EvaluateInForwardMode, computed, forward, gradients, operands
+from ._derivatives import (
+    in_forward_mode,
+    refuse_forward_mode,
+    refuse_inference,
+    refuse_nested_gradients,
+)
 from ._ranks import Ranks
 from ._tensors import Tensors, as_tensor, is_plain, like, needs_autograd, resolved
-
-Report = Callable[[int, int], object] | None
 
 _saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
 
@@ -35,11 +40,10 @@ class Torch(Tensors):
             inputs = [x.detach() if i in held else x for i, x in enumerate(inputs)]
         if is_plain(inputs):
             if needs_autograd(inputs):
+                refuse_inference(problem.function, inputs)
                 found: Tensor = Eager.apply(problem, report, *inputs)
                 return found
-            backend = backend_of(self, inputs[0], problem.function)
-            value = problem.forward(backend, resolved(inputs), "", report)[0]
-            return self.result(value, problem.dtype(self, inputs))
+            return computed(problem, inputs, "", report)[0]
         tensors, text = operands(problem, inputs)
         refuse_forward_mode(problem.function, tensors)
         refuse_nested_gradients(problem.function)
@@ -65,22 +69,18 @@ class Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, problem: Any, report: Report, *inputs: Any) -> Tensor:
-        backend = backend_of(TORCH, inputs[0], problem.function)
         # Hooks on saved tensors, those of checkpoints or offloading, are there to save memory.
         keep = "tiles" if _saved_tensor_hooks(True) is None else "sums"
-        value, ctx.sums, ctx.kept = problem.forward(backend, resolved(inputs), keep, report)
-        ctx.problem, ctx.number = problem, None
-        if len(inputs) > problem.arrays and not isinstance(inputs[problem.arrays], Tensor):
-            ctx.number = inputs[problem.arrays]
-            inputs = inputs[: problem.arrays] + inputs[problem.arrays + 1 :]
-        ctx.save_for_backward(*inputs)
-        return TORCH.result(value, problem.dtype(TORCH, inputs))
+        value, ctx.sums, ctx.kept = computed(problem, inputs, keep, report)
+        ctx.problem = problem
+        ctx.number = next((x for x in inputs if not isinstance(x, Tensor)), None)
+        ctx.save_for_backward(*[x if isinstance(x, Tensor) else None for x in inputs])
+        return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        problem, inputs, wanted = ctx.problem, list(ctx.saved_tensors), ctx.needs_input_grad[2:]
-        if ctx.number is not None:
-            inputs.insert(problem.arrays, ctx.number)
+        problem, wanted = ctx.problem, ctx.needs_input_grad[2:]
+        inputs = [ctx.number if x is None else x for x in ctx.saved_tensors]
         if torch.is_grad_enabled():  # to be differentiated once more
             tensors, text = operands(problem, inputs)
             saved = [as_tensor(x) for x in ctx.sums]
@@ -100,6 +100,6 @@ class Eager(torch.autograd.Function):
         return (None, None, *[like(g, x) if want else None for g, x, want in of_inputs])
 
 
-TORCH = Torch()
+_arrays.tensors = TORCH = Torch()
 register(Tensor, TORCH)
 register(torch.nn.Parameter, TORCH)

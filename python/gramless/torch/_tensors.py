@@ -12,15 +12,20 @@ from torch import Tensor
 from .. import _arrays
 from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
-from .._arrays.frameworks import framework_of
-from .._arrays.namespaces import NUMPY, computed_in
-from .._losses import EPSILON, as_temperature, check_labels, numbered, whole_number
+from .._arrays.libraries import read_by
+from .._arrays.namespaces import NUMPY, Numpy, Values, computed_in
+from .._losses import EPSILON, as_temperature, check_labels, ignored_among, numbered
 from ._derivatives import in_forward_mode
-from ._framework import TorchFramework, on_device
 
 _DTYPES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
-NAMES = {getattr(torch, name): name for name in _DTYPES.split()}
+NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in _DTYPES.split()}
 DTYPES = {name: dtype for dtype, name in NAMES.items()}
+CPU = torch.device("cpu")  # whatever torch.set_default_device says
+
+
+def on_device(x: Tensor) -> bool:
+    """Whether the CUDA half is to compute with x."""
+    return ("cpu" if x.is_cpu else x.device.type) in _arrays.TENSOR_DEVICES
 
 
 def resolved(inputs: Sequence[Any]) -> Sequence[Any]:
@@ -39,14 +44,13 @@ def like(grad: Any, x: Tensor) -> Tensor:
     """A gradient as what it is the gradient of: shape, dtype and device."""
     if isinstance(grad, Tensor) and grad.dtype is x.dtype and grad.ndim == x.ndim:
         return grad
-    found = torch.as_tensor(grad, dtype=None if isinstance(grad, Tensor) else torch.float64)
+    found = grad if isinstance(grad, Tensor) else torch.as_tensor(grad, dtype=torch.float64, device=CPU)
     return found.to(x).reshape(x.shape)
 
 
 def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
     """What these are computed in."""
-    dtype: torch.dtype = DTYPES[computed_in(TENSORS, arrays)]
-    return dtype
+    return DTYPES[computed_in(TENSORS, arrays)]
 
 
 def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -54,21 +58,11 @@ def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
 
 
-def _is_stored(x: Tensor) -> bool:
-    """Whether the memory of all elements of x (n, d) is there; where it is not, `check_storage` says why."""
-    (rows, columns), (row, column) = x.shape, x.stride()
-    last = x.storage_offset() + (rows - 1) * row + (columns - 1) * column
-    try:
-        return x.untyped_storage().nbytes() > last * x.element_size()
-    except (RuntimeError, NotImplementedError):
-        return False
-
-
-class Tensors:
-    """What `gramless._arrays.namespaces.Numpy` is for numpy."""
+class Tensors(Numpy):
+    """Tensors, of the CPU and of a device that the kernels can read."""
 
     rank = 2
-    framework = TorchFramework()
+    where = staticmethod(torch.where)
 
     @property
     def allow_tf32(self) -> bool:
@@ -79,6 +73,11 @@ class Tensors:
         matmul = torch.backends.cuda.matmul
         precision = getattr(matmul, "fp32_precision", None)  # torch 2.9, with what it takes from others
         return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
+
+    def owns(self, x: object) -> bool:
+        return isinstance(x, Tensor) and on_device(x)
+
+    on_device = owns
 
     def read(self, function: str, name: str, x: Any) -> Tensor:
         """x itself, or a copy of what stands beside a tensor, for numpy has layouts that torch has not."""
@@ -94,16 +93,9 @@ class Tensors:
 
     def _converted(self, function: str, name: str, x: Any) -> Tensor:
         if isinstance(x, np.ma.MaskedArray):
-            raise TypeError(
-                f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first"
-            )
+            NUMPY.read(function, name, x)  # says that it reads none
         if _arrays.is_on_device(x):
-            _, array = framework_of(function, name, x)
-            if not isinstance(array, Tensor):
-                raise TypeError(
-                    f"{function}: {name} and another array are of two libraries; convert one of them"
-                )
-            return array
+            return cast(Tensor, read_by(self, function, name, x))
         reason: object = "numbers that are not real"
         try:
             found = torch.from_numpy(np.array(x))
@@ -117,26 +109,16 @@ class Tensors:
             f"but is {type(x).__name__} ({reason})"
         )
 
-    def check_memory(self, function: str, x: Tensor) -> None:
-        """For an operator, which real tensors reach, and which has no names for them."""
-        if x.data_ptr() == 0:
-            _arrays.check_storage(function, "an input", x)
-
     def check(self, function: str, name: str, x: Tensor) -> None:
         """Raises where x has no memory to read, unless it is traced or transformed, and operators read it."""
         if on_device(x) and not torch.compiler.is_compiling():
             cuda_module(function)
-        if is_plain((x,)) and not _is_stored(x):
-            _arrays.check_storage(function, name, x)
+        self._stored(function, name, x)
 
-    def _checked(self, function: str, name: str, x: Tensor) -> Tensor:
-        """x of any shape, which is no array of a problem, once its memory is known to be there."""
+    def _stored(self, function: str, name: str, x: Tensor) -> Tensor:
         if is_plain((x,)):
             _arrays.check_storage(function, name, x)
         return x
-
-    def on_device(self, x: Any) -> bool:
-        return isinstance(x, Tensor) and on_device(x)
 
     def device(self, x: Tensor) -> torch.device:
         return x.device
@@ -144,44 +126,70 @@ class Tensors:
     def device_index(self, x: Tensor) -> int:
         return x.device.index or 0
 
-    def dtype(self, x: Tensor) -> str | None:
-        return NAMES.get(x.dtype)
+    def dtype(self, x: Tensor) -> str:
+        return NAMES.get(x.dtype, "")
 
     def view(self, x: Tensor) -> tuple[Any, ...]:
         size, (rows, columns) = x.element_size(), x.stride()
         return (x.data_ptr(), *x.shape, rows * size, columns * size, NAMES[x.dtype])
 
-    def host(self, x: Any) -> np.ndarray[Any, Any]:
-        return np.asarray(x.detach().cpu().numpy() if isinstance(x, Tensor) else x)
+    def stream(self, device: int) -> int:
+        return int(torch.cuda.current_stream(device).cuda_stream)
 
-    def bits(self, x: Tensor) -> np.ndarray[Any, Any]:
-        return self.host(x.view(torch.int16) if x.dtype is torch.bfloat16 else x)
+    def address(self, x: Tensor) -> int:
+        return x.data_ptr()
 
-    def wide(self, x: Any) -> np.ndarray[Any, Any]:
-        return np.asarray(x.detach().double().cpu().numpy() if isinstance(x, Tensor) else x, np.float64)
+    def strides(self, x: Tensor) -> tuple[int, ...]:
+        return tuple(stride * x.element_size() for stride in x.stride())
 
-    def empty(self, shape: Sequence[int], dtype: str) -> Tensor:
-        return torch.empty(shape, dtype=DTYPES[dtype])
+    def itemsize(self, x: Tensor) -> int:
+        return x.element_size()
 
-    def result(self, value: Any, dtype: str) -> Tensor:
-        if isinstance(value, Tensor):
-            return value.to(DTYPES[dtype])
-        if getattr(value, "ndim", 0):
-            return torch.from_numpy(value).to(DTYPES[dtype])
-        return torch.tensor(value, dtype=DTYPES[dtype])
+    def bits(self, x: Tensor) -> Values:
+        return _arrays.to_host(x.view(torch.int16) if x.dtype is torch.bfloat16 else x)
 
-    def gradient(self, value: Any, of: Any, dtype: str) -> Tensor:
+    def _on(self, device: int | None) -> torch.device:
+        return CPU if device is None else torch.device("cuda", device)
+
+    def empty(self, shape: Sequence[int], dtype: str, device: int | None = None) -> Tensor:
+        return torch.empty(shape, dtype=DTYPES[dtype], device=self._on(device))
+
+    def zeros(self, shape: Sequence[int], dtype: str, device: int | None = None) -> Tensor:
+        return torch.zeros(shape, dtype=DTYPES[dtype], device=self._on(device))
+
+    def arange(self, count: int, device: int | None = None) -> Tensor:
+        return torch.arange(count, dtype=torch.int32, device=self._on(device))
+
+    def upload(self, values: Values, device: int) -> Tensor:
+        return torch.from_numpy(values).to(self._on(device))
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        return x.to(DTYPES[dtype])
+
+    def softplus(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.softplus(x, threshold=50)
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+    def flatnonzero(self, x: Tensor) -> Tensor:
+        return x.nonzero()[:, 0]
+
+    def result(self, value: Any, dtype: str = "float64") -> Tensor:
+        if not getattr(value, "ndim", 0) and not isinstance(value, Tensor):
+            return torch.tensor(value, dtype=DTYPES[dtype], device=CPU)
+        return self.cast(as_tensor(value), dtype)
+
+    def gradient(self, value: Any, like: Any, dtype: str) -> Tensor:
         if getattr(value, "ndim", 0) == 2:
             return as_tensor(value)
         return self.result(value, dtype).reshape(())
 
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
-        if not backend.here:
-            given = torch.as_tensor(grad).detach().resolve_neg()
-            return given.to(self.framework._on(backend.device), torch.float64)
-        if not shape:
-            return float(grad)
-        return np.ascontiguousarray(self.wide(grad))
+        if backend.here:
+            return super().cotangent(backend, grad, shape)
+        given = torch.as_tensor(grad).detach().resolve_neg()
+        return given.to(self._on(backend.device), torch.float64)
 
     def temperature(self, function: str, value: Any) -> Any:
         """A number, or the tensor of one."""
@@ -195,7 +203,7 @@ class Tensors:
                 f"{function}: {name} must be a floating-point tensor on the CPU or a GPU "
                 f"but is {value.dtype} on {value.device}"
             )
-        self._checked(function, name, value)
+        self._stored(function, name, value)
         return value.reshape(()) if value.ndim else value
 
     def constant(self, function: str, value: Any, name: str) -> float:
@@ -213,11 +221,11 @@ class Tensors:
         check_labels(function, tuple(labels.shape), rows)
         if labels.is_floating_point() or labels.is_complex():
             raise TypeError(f"{function}: labels must be integers or text but has dtype {labels.dtype}")
-        self._checked(function, "labels", self.read(function, "labels", labels))
-        return labels, whole_number(ignore_index)
+        self._stored(function, "labels", self.read(function, "labels", labels))
+        return labels, ignored_among(self.dtype(labels), ignore_index)
 
     def beside(self, function: str, name: str, values: Any, x: Tensor) -> Tensor:
-        return self._checked(function, name, self.read(function, name, values)).detach().to(x.device)
+        return self._stored(function, name, self.read(function, name, values)).detach().to(x.device)
 
     def detached(self, function: str, names: Sequence[str | None], inputs: Sequence[Any]) -> Sequence[Any]:
         for name, x in zip(names, inputs, strict=True):
@@ -226,7 +234,7 @@ class Tensors:
         return resolved([x.detach() if isinstance(x, Tensor) else x for x in inputs])
 
     def why_not_in_parts(self, layers: Sequence[Tensor]) -> str | None:
-        if any(self.on_device(x) for x in layers):
+        if any(map(on_device, layers)):
             return "are for layers in the CPU's memory; copy them there"
         if not is_plain(layers) or needs_autograd(layers):
             return "are for layers without gradients; detach() the tensors first"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,16 +15,11 @@ def _pick(argument: Any, dim: Any, i: int) -> Any:
     return argument if dim is None else argument.select(dim, i)
 
 
-def _calls(info: Any, dims: Any, arguments: Any) -> Iterator[list[Any]]:
-    for i in range(info.batch_size):
-        yield [_pick(a, d, i) for a, d in zip(arguments, dims, strict=True)]
-
-
 def one_by_one(call: Callable[..., Any]) -> Callable[..., Any]:
     """The vmap rule of `call`, which returns a tuple or a list of tensors."""
 
     def rule(info: Any, dims: Any, *arguments: Any) -> tuple[Any, Any]:
-        results = [call(*one) for one in _calls(info, dims, arguments)]
+        results = [call(*_pick(arguments, dims, i)) for i in range(info.batch_size)]
         kind: type = type(results[0])
         stacked: list[Tensor] = [torch.stack(values) for values in zip(*results, strict=True)]
         return kind(stacked), kind([0] * len(stacked))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ._framework import on_device
+from ._tensors import on_device
 from .pooling import Rows, owned_there
 
 Floats = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ from torch import Tensor, distributed
 from .._scaled_sums import ScaledSums, common_units
 from ..kernels import KernelLike, as_kernel
 from ..minibatch import MinibatchCKA, as_weighting
-from ._framework import on_device
+from ._tensors import on_device
 from .sweep import Weighting
 
 try:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ._framework import on_device
+from ._tensors import on_device
 from .layouts import Layout
 from .masks import unmasked
 from .outputs import PoolError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from .._evaluate import evaluate
@@ -9,7 +11,29 @@ from ..hsic import pair
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 
 
-class CKALoss(nn.Module):
+class _Similarity(nn.Module):
+    """A loss of two representations of a batch."""
+
+    function: ClassVar[str]  # whom errors name
+    form: ClassVar[str]  # as in `Hsic`
+
+    def __init__(
+        self,
+        kernel: KernelLike = "linear",
+        kernel_y: KernelLike | None = None,
+        estimator: Estimator = "unbiased",
+    ) -> None:
+        super().__init__()
+        self.kernel = as_kernel(kernel, self.function)
+        self.kernel_y = None if kernel_y is None else as_kernel(kernel_y, self.function, "kernel_y")
+        self.estimator: Estimator = as_estimator(estimator, self.function)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        chosen = self.kernel, self.kernel_y, self.estimator, self.form
+        return evaluate(pair(self.function, x, y, *chosen))  # type: ignore[no-any-return]
+
+
+class CKALoss(_Similarity):
     """1 - `gramless.cka`: what makes the representations x (n, p) and y (n, q) of a batch alike.
 
     loss = 1 - hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)) (Kornblith et al. 2019, arXiv:1905.00414).
@@ -29,23 +53,10 @@ class CKALoss(nn.Module):
     1.0
     """
 
-    def __init__(
-        self,
-        kernel: KernelLike = "linear",
-        kernel_y: KernelLike | None = None,
-        estimator: Estimator = "unbiased",
-    ) -> None:
-        super().__init__()
-        self.kernel = as_kernel(kernel, "CKALoss")
-        self.kernel_y = None if kernel_y is None else as_kernel(kernel_y, "CKALoss", "kernel_y")
-        self.estimator: Estimator = as_estimator(estimator, "CKALoss")
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        call = pair("CKALoss", x, y, self.kernel, self.kernel_y, self.estimator, "loss")
-        return evaluate(call)  # type: ignore[no-any-return]
+    function, form = "CKALoss", "loss"
 
 
-class HSICLoss(nn.Module):
+class HSICLoss(_Similarity):
     """`gramless.hsic`: what makes the representations x (n, p) and y (n, q) of a batch independent.
 
     The Hilbert-Schmidt independence criterion (Gretton et al. 2005; unbiased: Song et al. 2012); its negative
@@ -57,17 +68,4 @@ class HSICLoss(nn.Module):
     torch.Size([])
     """
 
-    def __init__(
-        self,
-        kernel: KernelLike = "linear",
-        kernel_y: KernelLike | None = None,
-        estimator: Estimator = "unbiased",
-    ) -> None:
-        super().__init__()
-        self.kernel = as_kernel(kernel, "HSICLoss")
-        self.kernel_y = None if kernel_y is None else as_kernel(kernel_y, "HSICLoss", "kernel_y")
-        self.estimator: Estimator = as_estimator(estimator, "HSICLoss")
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        call = pair("HSICLoss", x, y, self.kernel, self.kernel_y, self.estimator, "hsic")
-        return evaluate(call)  # type: ignore[no-any-return]
+    function, form = "HSICLoss", "hsic"

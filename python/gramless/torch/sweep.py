@@ -21,8 +21,9 @@ from .._alignment import NO_HSIC, aligned
 from .._layouts import Layouts
 from .._progress import ProgressLike, reporter
 from .._scaled_sums import ScaledSums
+from .._sweep import Alone, swept_values
 from ..kernels import Estimator, Kernel
-from ..matrices import layer_values
+from ..matrices import layer_values, layers_of
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
 from .batches import BatchReader, length
@@ -248,8 +249,11 @@ def _values(
 ) -> tuple[_arrays.Floats, _arrays.Floats, _arrays.Floats]:
     """HSIC of xs with ys, and of each with itself."""
     report = _report(plan.progress, "CKA")
-    in_parts = () if _arrays.is_on_device(xs[0]) else (plan.checkpoint, plan.ranks)
-    found, _ = layer_values(FUNCTION, xs, ys, plan.kernel, plan.estimator, report, *in_parts)
+    call = layers_of(FUNCTION, xs, ys, plan.kernel, plan.estimator, "hsic", report)
+    if _arrays.is_on_device(xs[0]) or (plan.checkpoint is None and plan.ranks is None):
+        found = layer_values(call)
+    else:
+        found = swept_values(call, plan.kernel, plan.checkpoint, plan.ranks or Alone())
     xy, xx, yy = map(_arrays.to_host, found[:3])
     return xy, xx, yy
 

@@ -1,0 +1,203 @@
+"""Whose memory an array is: numpy's, cupy's, torch's, or that of a library which one of these reads.
+
+A library of a device has, beside what numpy's has, `owns`, `stream` (that is current now; asked at every
+launch), `address`, `strides` in bytes, `itemsize` and `upload`. What it returns lives on the device; nothing
+here waits for it. torch's is loaded, by name, when a tensor is first seen.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays
+from .._losses import check_labels, ignored_among
+from .cuda_status import cuda_module
+from .namespaces import NUMPY, Array, Library, Numpy, Values
+
+
+class Cupy(Numpy):
+    """cupy, or what stands in its place: numpy's interface on a device."""
+
+    rank = 1
+    allow_tf32 = False
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def owns(self, x: object) -> bool:
+        return isinstance(x, self.module.ndarray)
+
+    def read(self, function: str, name: str, x: Any) -> Array:
+        return x if self.owns(x) else read_by(self, function, name, x)
+
+    def check(self, function: str, name: str, x: Array) -> None:
+        size, strides = self.itemsize(x), self.strides(x)
+        if any(stride % size for stride in strides) or self.address(x) % size:
+            raise ValueError(
+                f"{function}: {name} must have elements that are aligned to their size {size} "
+                f"but has strides {strides} at address {self.address(x)}"
+            )
+
+    def on_device(self, x: Array) -> bool:
+        return True
+
+    def device(self, x: Array) -> Any:
+        return int(x.device.id)
+
+    def device_index(self, x: Array) -> Any:
+        return self.device(x)
+
+    def dtype(self, x: Array) -> str:
+        return str(x.dtype.name)
+
+    def stream(self, device: int) -> int:
+        return int(self.module.cuda.get_current_stream(device).ptr)
+
+    def address(self, x: Array) -> int:
+        return int(x.data.ptr)
+
+    def strides(self, x: Array) -> tuple[int, ...]:
+        return tuple(x.strides)
+
+    def itemsize(self, x: Array) -> int:
+        return int(x.itemsize)
+
+    def empty(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
+        with self.module.cuda.Device(device):
+            return self.module.empty(shape, dtype)
+
+    def zeros(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
+        with self.module.cuda.Device(device):
+            return self.module.zeros(shape, dtype)
+
+    def arange(self, count: int, device: Any = None) -> Array:
+        with self.module.cuda.Device(device):
+            return self.module.arange(count, dtype="int32")
+
+    def upload(self, values: Values, device: Any) -> Array:
+        with self.module.cuda.Device(device):
+            return self.module.asarray(values)
+
+    def where(self, which: Array, x: Any, y: Array) -> Array:
+        return self.module.where(which, x, y)
+
+    def result(self, value: Any, dtype: str = "float64") -> Any:
+        return self.cast(value, dtype)
+
+    def gradient(self, value: Any, like: Any, dtype: str) -> Any:
+        return value if value.ndim == 2 else self.cast(value.reshape(-1)[0], dtype)
+
+    def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
+        if self.owns(grad):
+            return self.cast(grad, "float64")
+        given = np.array(_arrays.wide_on_host(grad))  # no writable view of what a user owns
+        uploaded = self.upload(np.atleast_1d(given), backend.device)
+        return uploaded if shape else uploaded[0]
+
+    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
+        if not self.owns(labels):
+            return super().labels(function, labels, rows, ignore_index)
+        check_labels(function, tuple(labels.shape), rows)
+        dtype = self.dtype(labels)
+        if "int" not in dtype and dtype != "bool":
+            raise TypeError(f"{function}: labels must be integers or text but has dtype {dtype}")
+        return labels, ignored_among(dtype, ignore_index)
+
+    def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
+        if self.owns(values):
+            return values
+        return self.upload(np.array(NUMPY.read(function, name, values)), self.device(x))
+
+    def why_not_in_parts(self, layers: Sequence[Array]) -> str | None:
+        return "are for layers in the CPU's memory; copy them there"
+
+
+_known: dict[type, Library] = {np.ndarray: NUMPY, float: NUMPY, int: NUMPY, list: NUMPY}
+_of_devices: list[Library] = []  # those seen so far; tests add their own
+
+
+def register(cls: type, library: Library) -> Library:
+    """From now on arrays of exactly this type are that library's."""
+    _known[cls] = library
+    return library
+
+
+def library_of(function: str, named: Sequence[tuple[str, Any]], *numbers: Any) -> Library:
+    """The library that computes with all of these arrays; numbers count where they are tensors."""
+    best: Library = NUMPY
+    if numbers:
+        named = [*named, *[("a number", x) for x in numbers if _arrays.is_tensor(x)]]
+    for name, x in named:
+        found = _known.get(type(x)) or _first_seen(function, name, x)
+        if found.rank > best.rank:
+            best = found
+    return best
+
+
+def _first_seen(function: str, name: str, x: Any) -> Library:
+    if _arrays.is_tensor(x):  # of a subclass, or the first tensor
+        return register(type(x), torch_library())
+    if not _arrays.is_on_device(x):
+        return NUMPY
+    cuda_module(function)
+    library, _ = _read(function, name, x)
+    return register(type(x), library) if type(x).__module__.partition(".")[0] == "cupy" else library
+
+
+def torch_library() -> Library:
+    """torch's library of arrays. Its modules lie above this one, and load when a tensor is first seen."""
+    _load("gramless.torch._namespace")
+    return _arrays.tensors
+
+
+def _load(module: str) -> None:
+    import_module(module)
+
+
+# As torch.compiler.assume_constant_result does: a first tensor may be seen where torch.compile traces.
+_load._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def read_by(library: Library, function: str, name: str, x: Any) -> Array:
+    """An array of a device as that library's, in place; raises TypeError where another library reads it."""
+    found, array = _read(function, name, x)
+    if found is not library:
+        raise TypeError(f"{function}: {name} and another array are of two libraries; convert one of them")
+    return array
+
+
+def _read(function: str, name: str, x: Any) -> tuple[Library, Array]:
+    """The library of an array of a device, and the array as that library's, in place."""
+    for library in _of_devices:
+        if library.owns(x):
+            return library, x
+    package = type(x).__module__.partition(".")[0]
+    if package == "torch":
+        return torch_library(), x
+    if package == "cupy" or importlib.util.find_spec("cupy") is not None:
+        cupy = import_module("cupy")
+        _of_devices.append(Cupy(cupy))
+        read = cupy.asarray if hasattr(x, "__cuda_array_interface__") else cupy.from_dlpack
+        library = _of_devices[-1]
+    elif importlib.util.find_spec("torch") is not None:
+        read, library = _torch_reader(import_module("torch"), x), torch_library()
+    else:
+        raise RuntimeError(
+            f"{function}: {name} is a {type(x).__name__} on a GPU, which is read through cupy or torch, "
+            "but neither is installed"
+        )
+    try:
+        return library, x if package == "cupy" else read(x)
+    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
+        raise TypeError(f"{function}: {name} cannot be read, a {type(x).__name__} ({error})") from None
+
+
+def _torch_reader(torch: Any, x: Any) -> Any:
+    if hasattr(x, "__cuda_array_interface__"):
+        return lambda array: torch.as_tensor(array, device="cuda")
+    return torch.from_dlpack

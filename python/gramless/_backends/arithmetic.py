@@ -1,0 +1,77 @@
+"""A little arithmetic of both backends, on results: float64 arrays of numpy or of a device's library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._arrays.namespaces import Array, Arrays, Library, Wanted
+from .._losses import as_temperature
+
+
+class Arithmetic:
+    """What follows is written once; `placed`, `wide`, `total`, `count` and `dtype` are those of one place."""
+
+    here: bool  # whether results are there when a call returns
+    library: Library  # of the inputs
+    xp: Library  # of the results
+    device: Any  # where they are
+
+    def empty(self, *shape: int, dtype: str = "float64") -> Array:
+        return self.xp.empty(shape, dtype, self.device)
+
+    def zeros(self, *shape: int, dtype: str = "float64") -> Array:
+        return self.xp.zeros(shape, dtype, self.device)
+
+    def full(self, n: int, value: Any) -> Array:
+        found = self.empty(n)
+        found[:] = value
+        return found
+
+    def copied(self, x: Array) -> Array:
+        """The same values, contiguous."""
+        found = self.empty(*x.shape)
+        found[...] = x
+        return found
+
+    def temperature(self, function: str, value: Any) -> Any:
+        """A number once it is known that one can divide by it; what a device holds is not read."""
+        if not isinstance(value, float):
+            if not self.here and self.library.on_device(value):
+                return self.library.cotangent(self, value, ()).reshape(1)
+            value = value.item()
+        return as_temperature(function, value)
+
+    def gradients(self, arrays: Arrays, wanted: Wanted) -> list[Any]:
+        """Where gradients are written."""
+        dtype, empty = self.dtype(arrays), self.library.empty
+        return [
+            empty(x.shape, dtype, self.device) if want else None
+            for x, want in zip(arrays, wanted, strict=True)
+        ]
+
+    def as_gradient(self, values: Array, arrays: Arrays) -> Array:
+        """A gradient in float64 by one of the arrays of a problem, as a launch would have returned it."""
+        return self.xp.cast(values, self.dtype(arrays))
+
+    def rows_without(self, labels: Any, ignored: int) -> Array:
+        """The numbers of the rows that have another label; waits until they are counted."""
+        return self.xp.flatnonzero(self.placed(labels) != ignored)
+
+    def labels_of(self, labels: Any, rows: Array) -> Array:
+        """Those of some rows."""
+        return self.placed(labels)[rows]
+
+    def scattered(self, grad: Array, rows: Array, count: int) -> Array:
+        """A gradient by some rows of an array of `count` rows, as that by all of it."""
+        of_rows = self.placed(grad)
+        found = self.zeros(count, of_rows.shape[1], dtype=self.xp.dtype(of_rows))
+        found[rows] = of_rows
+        return found
+
+    def dtype(self, arrays: Arrays) -> str:
+        """That of gradients by these."""
+        raise NotImplementedError
+
+    def placed(self, x: Any) -> Array:
+        """x where the backend computes: labels, or what a forward saved."""
+        raise NotImplementedError

@@ -1,0 +1,64 @@
+"""The options of the reference's losses, checked as those of the losses themselves are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .._losses import as_labels, as_temperature, check_mask, exclusions, numbered
+
+ScalarReduction: TypeAlias = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True)
+class ContrastOptions:
+    """What the softmax losses have in common."""
+
+    temperature: float
+    normalize: bool
+    exclude_above: float | None = None
+    exclude_hardest: float | None = None
+    decoupled: bool = False  # the positives are left out of the denominator
+
+
+def contrast_options(
+    function: str,
+    temperature: Any,
+    normalize: Any,
+    exclude_above: Any = None,
+    exclude_hardest: Any = None,
+    decoupled: bool = False,
+) -> ContrastOptions:
+    """The options once they are known to be right; raises TypeError or ValueError in one sentence."""
+    limits = exclusions(function, exclude_above, exclude_hardest)
+    return ContrastOptions(as_temperature(function, temperature), bool(normalize), *limits, decoupled)
+
+
+def as_scalar_reduction(function: str, value: Any) -> ScalarReduction:
+    """`value` itself, once it is known to be a reduction to one number, which alone has one gradient."""
+    if not isinstance(value, str) or value not in get_args(ScalarReduction):
+        raise ValueError(f'{function}: reduction must be "mean" or "sum" but is {value!r}')
+    return cast(ScalarReduction, value)
+
+
+def as_groups(function: str, labels: Any, rows: int) -> npt.NDArray[np.int64]:
+    """One number per row, the same for rows of the same label; labels are integers or text, one for each row.
+
+    >>> as_groups("sup_con", ["cat", "dog", "cat"], 3)
+    array([0, 1, 0])
+    """
+    return numbered(as_labels(function, labels, rows))
+
+
+def as_mask(function: str, mask: Any, rows: int) -> npt.NDArray[np.float64]:
+    """A mask's weights (rows, rows) in float64, those of rows with themselves 0."""
+    array = np.asarray(mask)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{function}: mask must hold real numbers but has dtype {array.dtype}")
+    check_mask(function, array.shape, rows)
+    weights = array.astype(np.float64)
+    np.fill_diagonal(weights, 0)
+    return weights
