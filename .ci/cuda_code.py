@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""cuda_code.py [--objects FOLDER] [SOURCE...]: compiles CUDA sources for all architectures, reads their code.
+"""cuda_code.py [--objects FOLDER] [--architectures NAME...] [-- SOURCE...]: reads the code of CUDA sources.
 
-A warning, a spilled register or local memory is an error. cuobjdump comes with the toolkit or from PyPI
-(nvidia-cuda-cuobjdump). Without sources: all of csrc. --objects: where what was compiled stays.
+Compiles them; a warning, a spilled register or local memory is an error. cuobjdump comes with the toolkit
+or from PyPI (nvidia-cuda-cuobjdump). Without sources: all of csrc, without architectures: all that are
+supported. --objects: where what was compiled stays.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def complaints(kernel: Kernel) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--objects", type=Path)
+    parser.add_argument("--architectures", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES)
     parser.add_argument("sources", type=Path, nargs="*")
     given = parser.parse_args()
     sources = given.sources or sorted(Path("csrc").rglob("*.cu"))
@@ -77,14 +79,14 @@ def main() -> int:
         folder = given.objects or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         compiled = pool.map(
-            lambda source: compile_source(source, folder, ARCHITECTURES, include=Path("csrc")), sources
+            lambda source: compile_source(source, folder, given.architectures, include=Path("csrc")), sources
         )
         for target in compiled:
             for kernel in kernels_of(target):
                 wrong += complaints(kernel)
                 count += 1
     print("\n".join(wrong or [f"{count} kernels of {len(sources)} sources: all within their budgets"]))
-    print(f"compiled for {len(ARCHITECTURES)} architectures and read in {time.monotonic() - started:.0f} s")
+    print(f"compiled for {' '.join(given.architectures)} and read in {time.monotonic() - started:.0f} s")
     return 1 if wrong or count == 0 else 0
 
 

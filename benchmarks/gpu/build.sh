@@ -5,7 +5,7 @@ set -euo pipefail
 site=$1 wheel=${2:-}
 python=${PYTHON:-python3}
 if [ -z "$wheel" ]; then
-  unset SKBUILD_BUILD_DIR SKBUILD_CMAKE_DEFINE # a build of its own
+  export SKBUILD_BUILD_DIR=build/gpu_run # of its own, as deep in the tree as others, so that a compiler cache may know it
   # Code for newer CPUs takes most of the time to compile, and nothing here needs it.
   "$python" -m pip wheel --no-build-isolation --no-deps --quiet -C cmake.define.GRAMLESS_BASELINE_ONLY=ON \
     --wheel-dir "$(dirname "$site")" .

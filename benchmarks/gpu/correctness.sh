@@ -26,7 +26,7 @@ step accuracy 110 "$python" -m benchmarks.gpu.accuracy --device "$device" --seco
 golden=("$logs/golden")
 if [ $rehearse = 1 ]; then golden=(--dry-run "$logs/golden"); fi
 step golden 60 tests/cuda/golden.sh "${golden[@]}"
-rm -f "$logs/golden/emulated" "$logs/golden/recorded" # programs; what they printed stays
+rm -f "$logs"/golden/{emulated,recorded}{,.o} # programs; what they printed stays
 step first-capture 30 "$python" -m benchmarks.gpu.first_capture --device "$device"
 tests=("$python" -m pytest -q -p no:cacheprovider -W ignore)
 step graphs 45 "${tests[@]}" tests/test_cuda_gpu.py

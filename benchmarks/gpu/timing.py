@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from .contenders import CONTENDERS, Contender, eager_run, gramless_run
+from .contenders import CONTENDERS, OURS, Contender, eager_run, gramless_run
 from .device import add_option, prepare, synchronize
 from .problems import Problem, once, problems
 
@@ -171,10 +171,11 @@ def main() -> None:
         return measure_contender(arguments.contender, arguments.device, arguments.seconds, arguments.out)
     arguments.out.write_text("")
     give_up, failed = time.perf_counter() + arguments.seconds, 0
-    for number, contender in enumerate(CONTENDERS):
+    contenders = CONTENDERS[:OURS] if arguments.device == "emulated" else CONTENDERS  # others ran on the CPU
+    for number, contender in enumerate(contenders):
         left = give_up - time.perf_counter()
-        share = left / (len(CONTENDERS) - number) if arguments.device == "cuda" else 1e6
-        if number < 2:  # ours have most of the problems
+        share = left / (len(contenders) - number) if arguments.device == "cuda" else 1e6
+        if number < OURS:  # they have most of the problems
             share *= 1.5
         command = [sys.executable, "-m", __spec__.name, "--device", arguments.device, "--out", arguments.out]
         command += ["--contender", contender.name, "--seconds", str(share)]

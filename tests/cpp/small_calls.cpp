@@ -1,5 +1,6 @@
-// small_calls NAME: makes a small call three times; .ci/cpu_code.py counts the instructions of the third.
+// small_calls NAME [THREADS]: makes a small call three times; .ci/cpu_code.py counts the instructions of the third.
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <random>
@@ -35,7 +36,7 @@ struct Rows {
   ArrayView view;
 };
 
-const Execution how{Compute::float32, 1, {}};
+Execution how{Compute::float32, 1, {}};
 
 KernelSpec rbf(std::optional<double> sigma) {
   KernelSpec kernel;
@@ -97,7 +98,8 @@ Call call_of(const std::string& name) {
 extern "C" __attribute__((noinline)) double counted_call(const Call& call) { return call(); }
 
 int main(int count, char** arguments) {
-  if (count != 2) return 1;
+  if (count < 2) return 1;
+  if (count > 2) how.threads = std::atoi(arguments[2]);
   const Call call = call_of(arguments[1]);
   const double warm = call() + call();
   std::printf("%.17g\n", warm + counted_call(call));

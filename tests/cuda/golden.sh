@@ -10,7 +10,9 @@ if [ "${1:-}" = --dry-run ]; then dry=1 && shift; fi
 folder=${1:?golden.sh: which folder?}
 mkdir -p "$folder"
 compiler=${CXX:-c++}
-"$compiler" -std=c++20 -O1 -Wno-unknown-pragmas -Icsrc -Itests -Itests/cuda -x c++ tests/cuda/golden_probes.cu -o "$folder/emulated"
+${CMAKE_CXX_COMPILER_LAUNCHER:-} "$compiler" -std=c++20 -O1 -Wno-unknown-pragmas -Icsrc -Itests -Itests/cuda -x c++ \
+  -c tests/cuda/golden_probes.cu -o "$folder/emulated.o"
+"$compiler" "$folder/emulated.o" -o "$folder/emulated"
 "$folder/emulated" >"$folder/emulated.txt"
 if [ "$dry" = 0 ]; then
   architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | sed 's/\.//; s/^/sm_/; s/sm_90/sm_90a/')
@@ -21,8 +23,8 @@ if [ "$dry" = 0 ]; then
 else
   if command -v nvcc >/dev/null; then
     for architecture in sm_80 sm_90a; do
-      nvcc -std=c++20 -O3 -Icsrc -Itests/cuda -Werror all-warnings -arch=$architecture tests/cuda/golden_probes.cu \
-        -o "$folder/recorded"
+      ${CMAKE_CUDA_COMPILER_LAUNCHER:-} nvcc -std=c++20 -O3 -Icsrc -Itests/cuda -Werror all-warnings -arch=$architecture \
+        -c tests/cuda/golden_probes.cu -o "$folder/recorded.o"
     done
   fi
   "$folder/emulated" >"$folder/recorded.txt"

@@ -1,0 +1,149 @@
+# Sourced by .ci/run and .ci/full: a clean copy of the tree to work in, and every stage with its purpose in a line.
+#
+# A stage is a function; `stage` prints what it is for and the seconds it took. Everything ends at the first failure.
+set -euo pipefail
+exec </dev/null
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+work=$(mktemp -d)
+second= # the process of the second list of stages, while there is one
+cleanup() {
+  [ -z "$second" ] || { kill "$second" || true; wait "$second" || true; cat "$work.beside"; }
+  rm -rf "$work" "$work.ccache" "$work.beside"
+}
+trap cleanup EXIT
+git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+  [ ! -f "$file" ] || cp --parents "$file" "$work"
+done
+cd "$work"
+export PATH="$work/.venv/bin:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1
+unset GRAMLESS_BACKEND GRAMLESS_NUM_THREADS PYTHONPATH
+
+# Several stages compile the same sources in the same way: a compiler cache, empty at first, makes that seconds. Paths
+# are relative to it, so that what is compiled from an sdist elsewhere is found, too.
+if command -v ccache >/dev/null || apt-get install -qq -y ccache >/dev/null 2>&1; then
+  export CCACHE_DIR="$work.ccache" CCACHE_BASEDIR="$(dirname "$work")" SKBUILD_BUILD_DIR=build/extension
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+fi
+export CXX="${CXX:-g++}" SKBUILD_CMAKE_DEFINE='CMAKE_COMPILE_WARNING_AS_ERROR=ON' # in README's commands, too
+
+cpu_seconds() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%d", ($16 + $17) / hz }' "/proc/$1/stat"; } # of ended children
+# stage NAME...: each after the one before it.
+stage() {
+  local name started cpu
+  for name; do
+    started=$SECONDS cpu=$(cpu_seconds "$BASHPID")
+    printf '\n=== %s: %s\n' "$name" "${purpose[$name]}"
+    "$name"
+    printf -- '--- %s: %d s, %d s of CPU\n' "$name" $((SECONDS - started)) $(($(cpu_seconds "$BASHPID") - cpu))
+  done
+}
+# together STAGES STAGES: two lists that keep one core busy each; what the second one prints comes at the end.
+together() {
+  stage $2 >"$work.beside" 2>&1 & second=$!
+  stage $1
+  wait "$second" || { second= && cat "$work.beside" && return 1; }
+  second=
+  cat "$work.beside"
+}
+finish() { printf '\nall of it holds, after %d s\n' "$SECONDS"; }
+
+declare -A purpose=(
+  [demo]="README's first command works in a fresh environment"
+  [tests]="README's second command passes"
+  [tools]='what development needs beside that'
+  [pinned]='every installed package has its version in constraints.txt'
+  [peers]='the losses of other packages agree'
+  [types]='mypy'
+  [format]='Python and C++ are formatted, and ruff finds nothing'
+  [cpp]='C++ tests for vectors of 64 bytes and for a matrix unit'
+  [weak_symbols]='no code of one instruction set under a common name'
+  [cpu_code]='machine code of the loops, and instructions of small calls'
+  [cpp_address]='C++ tests without an error of memory or undefined behaviour'
+  [cpp_threads]='no race in the thread pool, the walk over tiles and calls on several threads'
+  [cuda]='CUDA kernels are right in the emulator, and its tests notice planted faults'
+  [cuda_code]='CUDA kernels compile for compute capability 9.0 without spills, and cost what they did'
+  [cuda_python]='the Python half of CUDA over the host and over the emulated kernels'
+  [gpu_run]='both scripts of the GPU run work, on the CPU and over the emulated kernels'
+  [faults]='quick ones of the planted faults are noticed'
+  [docs]='the documentation builds without a warning'
+  [valgrind]='no error of memory with the extension in its stack'
+  [wheel]='an sdist, and a wheel of it that works in a clean environment'
+  [interrupts]='calls end soon after an interrupt, with nothing beside them'
+  [operations]='single operations, as benchmarks call them'
+  [examples]='every example runs, at small sizes'
+  [benchmarks]='benchmarks find right answers'
+  [portable]="the core compiles by clang for macOS"
+)
+
+mapfile -t readme < <(awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md | head -n 2)
+case "${readme[0]}|${readme[1]}" in
+  *'gramless demo|'*'pytest') ;;
+  *) echo "README.md does not begin with the demo's and the tests' command" >&2; exit 1 ;;
+esac
+demo() { bash -euo pipefail -c "${readme[0]}"; test -s gramless-demo/demo.png; }
+tests() { PYTEST_ADDOPTS='-n 2 --dist worksteal' bash -euo pipefail -c "${readme[1]}"; } # on both cores
+tools() {
+  .ci/install_tools.sh
+  # Tools only, without what their packages would bring: CuTe's headers need none of it.
+  pip install --quiet --no-deps nvidia-cuda-cuobjdump==13.5.37 nvidia-cuda-nvdisasm==13.5.37 nvidia-cutlass==4.2.0.0
+}
+pinned() { .ci/pinned.py; }
+peers() { pytest -q tests/test_contrastive_peers.py; }
+types() { mypy; }
+format() {
+  ruff format --check --quiet .
+  ruff check .
+  find csrc tests -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format --dry-run -Werror
+}
+cpp() { .ci/cpp_tests.sh plain -DGRAMLESS_TEST_WIDTHS=64 -DCMAKE_COMPILE_WARNING_AS_ERROR=ON; }
+weak_symbols() { .ci/weak_symbols.sh build/plain; }
+cpu_code() { .ci/cpu_code.py build/plain; }
+cpp_sanitized() { # cpp_sanitized NAME SANITIZERS [CMAKE OPTIONS]
+  .ci/cpp_tests.sh "$1" -DGRAMLESS_SANITIZE="$2" -DGRAMLESS_BASELINE_ONLY=ON -DGRAMLESS_TEST_MATRIX_UNIT=OFF "${@:3}"
+}
+cpp_address() { cpp_sanitized address address,undefined -DGRAMLESS_TEST_WIDTHS=32; }
+cpp_threads() {
+  cpp_sanitized thread thread -DGRAMLESS_TEST_WIDTHS=
+  for call in nt_xent_512 cka_median_512 cka_linear_64 matrix_rbf_64; do
+    build/thread/tests/cpp/small_calls "$call" 4
+  done
+}
+cuda() { .ci/cuda.sh plain; }
+cuda_code() { # cuda_code [ARCHITECTURE...]
+  command -v nvcc >/dev/null || { echo 'SKIPPED: there is no nvcc, so no kernel was compiled for a GPU'; return; }
+  .ci/cuda_code.py --objects build/cuda_code --architectures "${@:-90a}"
+  python -m benchmarks.machine_code --objects build/cuda_code --check # what the kernels that take the time cost
+}
+cuda_python() { .ci/cuda_tests.sh; }
+gpu_run() { .ci/gpu_rehearsal.sh; }
+faults() { python tests/mutation --quick; }
+docs() { python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs; }
+valgrind() { .ci/valgrind.sh; }
+wheel() { .ci/wheels.sh; }
+interrupts() { pytest -q tests/test_robustness.py tests/test_compare.py -k interrupt; }
+operations() { pytest -q benchmarks/bench_kernels.py --benchmark-disable; }
+examples() {
+  python examples/saved_activations_to_heatmap.py --rows 500 --out heatmap.png
+  python examples/independence_test.py --rows 200 --permutations 200
+  python examples/million_rows_from_disk.py --rows 100000 --columns 32 --layers 3 --checkpoint sweep.npz
+  python examples/sanity_check.py --quick --out sanity.png
+  python examples/block_structure.py --quick --out blocks.png
+  python examples/loss_functions.py --quick --out losses.png
+  python examples/dj_mix.py --quick --out mix.png
+  python examples/simclr_fashion_mnist.py --quick --out simclr.png
+  python examples/simclr_v2_distillation.py --quick
+  python examples/cka_distillation.py --quick
+}
+benchmarks() { python -m benchmarks --quick --budget 0.3; }
+portable() { .ci/portable.sh --quick; }
+
+core() {
+  stage demo tests tools pinned
+  together 'peers' 'types format'
+  stage cpp
+  together 'weak_symbols cpu_code docs' 'wheel valgrind'
+  stage cpp_address cpp_threads cuda cuda_code cuda_python
+  together 'gpu_run' 'faults examples'
+  stage interrupts operations benchmarks portable
+}
