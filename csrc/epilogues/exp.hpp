@@ -52,6 +52,22 @@ GRAMLESS_INLINE Vector<float> less_sixteenths(Vector<float> x, [[maybe_unused]] 
 #endif
 }
 
+// table[index modulo the lanes] for every lane.
+template <class T>
+GRAMLESS_INLINE Vector<T> look_up(const T* table, Vector<std::int32_t> indices) {
+#if !defined(__clang__)
+  return __builtin_shuffle(load<Vector<T>>(table), indices);
+#elif defined(__AVX512F__) && GRAMLESS_VECTOR_BYTES == 64
+  using Integers = Vector<std::int32_t>;
+  const auto found = __builtin_ia32_permvarsi512(reinterpret_cast<Integers>(load<Vector<T>>(table)), indices);
+  return reinterpret_cast<Vector<T>>(found);
+#else
+  Vector<T> found;
+  for (int i = 0; i < lanes<T>; i++) found[i] = table[indices[i] & (lanes<T> - 1)];
+  return found;
+#endif
+}
+
 }  // namespace detail
 
 // The same in sixteenths, which a vector of sixteen floats can hold: three terms less, and the rest on units that
@@ -67,11 +83,10 @@ GRAMLESS_INLINE Bundle<float, Count> exp2_minus_in_sixteenths(const Bundle<float
   const auto bits_of = [&](int p) { return reinterpret_cast<Integers>(shifted.parts[p]); };
   const Values scale = Values::of([&](int p) {
     const Integers bits = bits_of(p), exponent_bits = Integers{} - (1 << 23);
-    const Integers mantissas = __builtin_shuffle(load<Integers>(Constant::mantissas), bits);
+    const Integers mantissas = detail::look_up(Constant::mantissas, bits);
     return reinterpret_cast<Vector<float>>(((bits << 19) & exponent_bits) | mantissas);
   });
-  const Values rounded_away =
-      Values::of([&](int p) { return __builtin_shuffle(load<Vector<float>>(Constant::rounded_away), bits_of(p)); });
+  const Values rounded_away = Values::of([&](int p) { return detail::look_up(Constant::rounded_away, bits_of(p)); });
   return (sum * rest + rounded_away) * scale + (scale - subtrahend);
 }
 

@@ -116,12 +116,18 @@ int threads_of_environment() {
   return static_cast<int>(wanted);
 }
 
+// CPUs that this process may run on.
+int allowed_cpus() {
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
 int default_threads() {
   if (const int wanted = threads_of_environment()) return wanted;
-  cpu_set_t allowed;
-  int cpus = sched_getaffinity(0, sizeof allowed, &allowed) == 0
-                 ? CPU_COUNT(&allowed)
-                 : static_cast<int>(std::thread::hardware_concurrency());
+  int cpus = allowed_cpus();
   if (const int quota = quota_cpus()) cpus = std::min(cpus, quota);
   return std::max(1, cpus);
 }
