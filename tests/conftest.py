@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import devices
 import gramless
 import pytest
 from gramless import _core
+
+# A shell starts what runs in the background with interrupts ignored, and Python then leaves them so.
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    and threading.current_thread() is threading.main_thread()
+):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BACKENDS = [backend.name for backend in gramless.backends() if backend.supported]
 

@@ -69,6 +69,21 @@ def test_interrupts_in_join_end_the_interpreter_without_an_abort():
             process.kill()
 
 
+IN_THE_BACKGROUND = """
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.exit(subprocess.call([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+
+def test_interrupts_reach_tests_that_a_shell_runs_in_the_background():
+    test = f"{__file__}::test_an_interrupt_ends_a_call_within_half_a_second[lengths of a few rows]"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    command = [sys.executable, "-c", IN_THE_BACKGROUND, test]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stdout
+
+
 def wide(rows, columns, dtype=np.float32):
     """Without memory of its own."""
     return np.broadcast_to(dtype(1), (rows, columns))
