@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "ops/hsic/chained_sum.hpp"
+
 namespace gramless {
 namespace {
 
@@ -20,11 +22,7 @@ double upper_median(std::span<const double> values) {
 
 std::vector<std::int64_t> rows_near(std::span<const double> norms) {
   const double n = static_cast<double>(norms.size());
-  double sum = 0, largest = 0;
-  for (const double norm2 : norms) {
-    sum += norm2;
-    largest = norm2 > largest ? norm2 : largest;
-  }
+  const double sum = chained_sum(norms), largest = largest_of(norms);
   // The largest is no more than n / far of the mean where its row is to be far: most data ends here.
   if (!std::isfinite(sum) || largest <= std::min(4.0, n / 2) * sum / n) return {};
   const double limit = far * upper_median(norms);
@@ -43,8 +41,7 @@ std::vector<std::int64_t> rows_apart(std::span<const double> norms, std::int64_t
   constexpr std::ptrdiff_t most = 64;
   constexpr double longest = 16;  // times the mean of shorter rows: those of data without outliers stay together
   const double n = static_cast<double>(norms.size()), twice = 2 * static_cast<double>(features);
-  const double sum = std::accumulate(norms.begin(), norms.end(), 0.0);
-  const double largest = *std::max_element(norms.begin(), norms.end());
+  const double sum = chained_sum(norms), largest = largest_of(norms);
   if (!std::isfinite(sum) || largest <= sum / twice || largest <= 4 * sum / n) return {};
   std::vector<std::int64_t> rows(norms.size());
   std::iota(rows.begin(), rows.end(), std::int64_t{0});

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "ops/gram/group_blocks.hpp"
+#include "ops/hsic/chained_sum.hpp"
 #include "reductions/hsic_sums.hpp"
 
 namespace gramless {
@@ -14,17 +14,8 @@ namespace {
 // of one size, whatever the compute type and the walk choose.
 constexpr std::int64_t part_tiles = 64, most_parts = 256, nominal_rows = 192;
 
-// sum_i x_i y_i, in eight sums that do not wait for each other.
 double inner_product(const double* x, const double* y, std::int64_t n) {
-  constexpr int chains = 8;
-  double sums[chains] = {};
-  std::int64_t i = 0;
-  for (; i + chains <= n; i += chains)
-#pragma GCC unroll 8
-    for (int c = 0; c < chains; c++) sums[c] += x[i + c] * y[i + c];
-  double sum = std::accumulate(sums, sums + chains, 0.0);
-  for (; i < n; i++) sum += x[i] * y[i];
-  return sum;
+  return chained_sum(n, [&](std::int64_t i) { return x[i] * y[i]; });
 }
 
 }  // namespace
@@ -92,7 +83,7 @@ HsicValues HsicProblem::values(std::vector<double> sums) {
     (first ? values.xx : values.yy).push_back(self_hsic(l));
     (first ? values.mean_x : values.mean_y).push_back(mean_[at(l)]);
     (first ? values.diagonal_x : values.diagonal_y)
-        .push_back((diagonal_sum(l) / n_ + layer_of(l).shift()) * layer_of(l).unit());
+        .push_back((layer_of(l).diagonal_sum() / n_ + layer_of(l).shift()) * layer_of(l).unit());
   }
   if (!over_features_) {
     sums_.erase(sums_.begin(), sums_.begin() + static_cast<std::ptrdiff_t>(products_length()) + count_);
@@ -117,12 +108,6 @@ double HsicProblem::diagonal(std::int64_t view, std::int64_t i) const {
   return layer_of(view).diagonal(order ? order[i] : i);
 }
 
-double HsicProblem::diagonal_sum(std::int64_t view) const {
-  double sum = 0;
-  for (std::int64_t i = 0; i < rows_; i++) sum += diagonal(view, i);
-  return sum;
-}
-
 double HsicProblem::add_diagonal(std::int64_t view) {
   double sum = 0;
   for (std::int64_t i = 0; i < rows_; i++) {
@@ -139,11 +124,11 @@ void HsicProblem::find_totals() {
   mean_.clear();
   for (std::int64_t l = 0; l < count_; l++) {
     if (over_features_) {
-      totals_.push_back(std::accumulate(layer_of(l).norms().begin(), layer_of(l).norms().end(), 0.0));
+      totals_.push_back(chained_sum(layer_of(l).norms()));
       mean_.push_back(-totals_.back() / (n_ * (n_ - 1)));
       continue;
     }
-    totals_.push_back(std::accumulate(row_sums(l), row_sums(l) + rows_, 0.0));
+    totals_.push_back(chained_sum({row_sums(l), at(rows_)}));
     mean_.push_back((totals_.back() / (n_ * (n_ - 1)) + layer_of(l).shift()) * layer_of(l).unit());
     if (estimator_ == Estimator::biased) totals_.back() += add_diagonal(l);
   }

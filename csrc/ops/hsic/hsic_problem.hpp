@@ -36,7 +36,6 @@ class HsicProblem {
   const Representation& layer_of(std::int64_t view) const { return layers_[std::min(at(view), layers_.size() - 1)]; }
   const double* diagonals(std::int64_t view) const { return diagonals_.data() + view * rows_; }
   double diagonal(std::int64_t view, std::int64_t i) const;
-  double diagonal_sum(std::int64_t view) const;
   double add_diagonal(std::int64_t view);
 
   void find_totals();

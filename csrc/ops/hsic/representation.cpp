@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 
 #include "ops/dispatch/for_blocks.hpp"
+#include "ops/hsic/chained_sum.hpp"
 #include "ops/hsic/far_rows.hpp"
 #include "ops/median/median.hpp"
 #include "ops/median/sampling.hpp"
@@ -23,12 +23,6 @@ double first_value(const ArrayView& x, std::int64_t column) {
   double value = 0;
   visit_dtype(x.dtype, [&]<class Stored>() { value = load_element<double, Stored>(x.row(0) + column * x.col_stride); });
   return value * x.scale;
-}
-
-double largest_number(const std::vector<double>& values) {
-  double largest = 0;
-  for (const double value : values) largest = value > largest ? value : largest;
-  return largest;
 }
 
 // values[i] = values[rows[i]], in place: rows ascend.
@@ -106,21 +100,24 @@ LayerView Representation::view() const {
 double Representation::diagonal(std::int64_t i) const {
   double value = 0;
   visit_kernel(kernel_, [&](const auto& kernel) { value = kernel.diagonal(norms_[static_cast<std::size_t>(i)]); });
-  return value / unit() - shift_;
+  return value / unit_ - shift_;
+}
+
+double Representation::diagonal_sum() const {
+  double sum = 0;
+  visit_kernel(kernel_, [&](const auto& kernel) {
+    sum = chained_sum(
+        rows(), [&](std::int64_t i) { return kernel.diagonal(norms_[static_cast<std::size_t>(i)]) / unit_ - shift_; });
+  });
+  return sum;
 }
 
 int Representation::exponent() const { return is_of_distance(kernel_) ? 0 : -2 * std::ilogb(x_.scale); }
 
-double Representation::unit() const {
-  double log2_unit = 0;
-  visit_kernel(kernel_, [&](const auto& kernel) { log2_unit = kernel.log2_unit; });
-  return std::exp2(log2_unit);
-}
-
 double Representation::beyond_rounding(double hsic, double mean_square, double value_square) const {
   // Of a kernel of distances it is a share of each value: where all are small, HSIC may be smaller still.
   const double share = is_of_distance(kernel_) ? value_square : 1.0, of_values = noise();
-  const double rounding = unit() * unit() * (16 * of_values * of_values * share + 1e-14 * mean_square);
+  const double rounding = unit_ * unit_ * (16 * of_values * of_values * share + 1e-14 * mean_square);
   return std::abs(hsic) <= rounding ? 0.0 : hsic;
 }
 
@@ -133,8 +130,11 @@ double Representation::value_square(double mean, double mean_square) const {
 double Representation::noise() const {
   const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
   const double n = static_cast<double>(norms_.size());
-  const double sum = std::accumulate(norms_.begin(), norms_.end(), 0.0);
-  const double squares = std::inner_product(norms_.begin(), norms_.end(), norms_.begin(), 0.0);
+  const double sum = chained_sum(norms_);
+  const double squares = chained_sum(rows(), [&](std::int64_t i) {
+    const double norm2 = norms_[static_cast<std::size_t>(i)];
+    return norm2 * norm2;
+  });
   const double of_pairs = (sum * sum - squares) / (n * (n - 1));  // one row far from all others is in few pairs
   const SquaredLengths lengths{sum / n, std::sqrt(of_pairs > 0 ? of_pairs : 0.0)};
   double noise = 0;
@@ -175,7 +175,7 @@ void Representation::measure_norms_in_range(decltype(OpTable::tile_norms) OpTabl
   (ops_->*norms_of)(centered(), execution, norms_.data());
   // Tiles sum products of two squares, and products of the parts of numbers.
   const double least = in_float32() ? 0x1p-40 : 0x1p-200, most = in_float32() ? 0x1p50 : 0x1p200;
-  const double largest = largest_number(norms_);
+  const double largest = largest_of(norms_);
   if (largest >= least && largest <= most) return;
   rescale(execution);
   (ops_->*norms_of)(centered(), execution, norms_.data());
@@ -190,7 +190,7 @@ void Representation::rescale(const Execution& execution) {
     x_.scale = std::ldexp(1.0, exponent);
     center(execution);
     ops_->row_norms(centered(), execution, norms_.data());
-    const double largest = largest_number(norms_);
+    const double largest = largest_of(norms_);
     if (!std::isfinite(largest) || largest < (exponent > 0 ? 0x1p-1074 : 0x1p-900)) continue;
     x_.scale = std::ldexp(1.0, std::clamp(exponent + 10 - std::ilogb(largest) / 2, -most, most));
     return center(execution);
@@ -215,13 +215,13 @@ void Representation::resolve(const KernelSpec& spec, const Execution& execution)
 
 // Rows whose mean is the centre sum to zero, so the mean of <x_i, x_j> over i != j among them is known exactly.
 double Representation::mean_product_of_pairs() const {
-  double norms = 0, n = 0;
-  const auto add = [&](double norm2) {
-    norms += norm2;
-    n++;
-  };
-  for (const std::int64_t row : near_rows_) add(norms_[static_cast<std::size_t>(row)]);
-  if (near_rows_.empty()) std::for_each(norms_.begin(), norms_.end(), add);
+  if (near_rows_.empty()) {
+    const double n = static_cast<double>(norms_.size());
+    return -chained_sum(norms_) / (n * (n - 1));
+  }
+  const double n = static_cast<double>(near_rows_.size());
+  double norms = 0;
+  for (const std::int64_t row : near_rows_) norms += norms_[static_cast<std::size_t>(row)];
   return -norms / (n * (n - 1));
 }
 
@@ -239,6 +239,7 @@ void Representation::resolve_of_distance(double sigma, const Execution& executio
   // mostly near 0 that would cost digits, and k - mean costs none.
   const bool near_mean = mean >= 0.1;
   kernel.log2_unit = near_mean ? std::round(std::log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
+  unit_ = std::exp2(kernel.log2_unit);
   kernel.fit(4 * *std::max_element(norms_.begin(), norms_.end()));  // no distance exceeds twice the largest length
   kernel_ = kernel;
   shift_ = near_mean ? 1.0 : rounded(mean, compute_);
@@ -272,7 +273,7 @@ double Representation::median_distance(bool include_diagonal, std::optional<std:
   } else {
     layer.dots = dots_ = dots_room_;
   }
-  const double largest = largest_number(norms_);
+  const double largest = largest_of(norms_);
   const Median median = median_of_distances(layer, include_diagonal, largest, *ops_, execution);
   tied_ = median.tied;
   return std::sqrt(median.squared_distance) / x_.scale;

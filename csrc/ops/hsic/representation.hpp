@@ -22,7 +22,8 @@ class Representation {
   LayerView view() const;
   // Tiles hold kernel values as k / unit - shift; diagonal(i) is that of k(x_i, x_i).
   double diagonal(std::int64_t i) const;
-  double unit() const;
+  double diagonal_sum() const;
+  double unit() const { return unit_; }
   double shift() const { return shift_; }
   double sigma() const { return sigma_; }  // of a kernel of distances
   // Rows are held in units of their own where their products would leave the compute type's range: k is what all of the
@@ -69,7 +70,7 @@ class Representation {
   std::vector<double> norms_;            // |x_i - centre|^2
   std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
   Kernel kernel_ = Linear{};
-  double shift_ = 0, tied_ = 0, sigma_ = 0;
+  double unit_ = 1, shift_ = 0, tied_ = 0, sigma_ = 0;
   void *dots_room_ = nullptr, *dots_ = nullptr;
 };
 
