@@ -1,39 +1,48 @@
 #include "engine/walk/block_handoff.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <vector>
 
+#include "support/spin.hpp"
+
 namespace gramless {
 
 struct Turns::State {
-  explicit State(std::int64_t blocks) : done(static_cast<std::size_t>(blocks), 0) {}
-  std::mutex mutex;  // orders what tasks write to a block: written before pass, read after wait
+  explicit State(std::int64_t blocks) : done(static_cast<std::size_t>(blocks)) {}
+  std::vector<std::atomic<std::int64_t>> done;  // orders what tasks write to a block: written before, read after
+  std::atomic<int> sleepers{0};  // either a sleeper sees what is done, or whoever did it sees the sleeper
+  std::mutex mutex;
   std::condition_variable changed;
-  std::vector<std::int64_t> done;
 };
 
 Turns::Turns(std::int64_t blocks) : state_(std::make_unique<State>(blocks)) {}
 Turns::~Turns() = default;
 
 bool Turns::wait(std::int64_t block, std::int64_t turn, Worker& worker) {
+  const auto ready = [&] { return state_->done[static_cast<std::size_t>(block)].load() == turn; };
+  if (spin_until(ready)) return true;
   std::unique_lock lock(state_->mutex);
-  const std::int64_t& done = state_->done[static_cast<std::size_t>(block)];
-  while (done != turn) {
-    state_->changed.wait_for(lock, std::chrono::milliseconds(50), [&] { return done == turn; });
+  state_->sleepers++;
+  bool stopped = false;
+  while (!ready() && !stopped) {
+    state_->changed.wait_for(lock, std::chrono::milliseconds(50), ready);
     lock.unlock();
-    if (worker.stopped()) return false;
+    stopped = worker.stopped();
     lock.lock();
   }
-  return true;
+  state_->sleepers--;
+  return !stopped;
 }
 
 void Turns::pass(std::int64_t block) {
+  state_->done[static_cast<std::size_t>(block)]++;
+  if (state_->sleepers == 0) return;
   {
     const std::lock_guard lock(state_->mutex);
-    state_->done[static_cast<std::size_t>(block)]++;
-  }
+  }  // a sleeper that has not seen it waits by now
   state_->changed.notify_all();
 }
 
