@@ -9,13 +9,6 @@
 namespace gramless {
 namespace {
 
-// Whole cache lines, an odd number of them: rows of 512 bytes and the like would share few sets of L1.
-std::int64_t padded_width(std::int64_t width) {
-  constexpr std::int64_t line = 16;
-  const std::int64_t lines = (width + line - 1) / line;
-  return line * (lines + (lines % 2 == 0));
-}
-
 // A whole tile, but of few rows so many blocks that the threads have something to share.
 std::int64_t block_rows(std::int64_t rows, Compute compute) {
   const std::int64_t tile = tile_rows(rows, element_bytes(compute)), step = tile / 4;

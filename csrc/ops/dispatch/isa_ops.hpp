@@ -14,6 +14,7 @@ void pair_distances(const LayerView& layer, const Execution& execution, const st
                     double* distances);
 void gram_sums(const GramSumsTask& task, const Execution& execution);
 void covariance_sums(const CovarianceSumsTask& task, const Execution& execution);
+void covariance_grad(const CovarianceGradTask& task, const Execution& execution);
 void count_distances(const DistanceCountsTask& task, const Execution& execution);
 void collect_distances(const CollectDistancesTask& task, const Execution& execution);
 std::size_t layer_dots_bytes(std::int64_t rows, Compute compute);

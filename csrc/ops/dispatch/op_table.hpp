@@ -68,6 +68,17 @@ struct CovarianceSumsTask {
   double* products;
   double* self_products;
   Parts parts;
+  double* covariances = nullptr;  // (features of all layers, the same): of the parts' rows, where they are wanted
+};
+
+// grads_a += sum_b of layer b's centred rows times the rows of matrices_a that belong to its features.
+struct CovarianceGradTask {
+  const LayerView* layers;
+  std::int64_t count;
+  const double* coefficients;   // (layers, layers): where it is 0, so are b's rows of matrices_a
+  const void* const* matrices;  // (layers): (features of all layers, stride) of the compute type, in whole lines
+  const std::int64_t* strides;  // (layers)
+  void* const* grads;           // (layers): (n, d) of the compute type; null where none is wanted
 };
 
 // One pass over the squared distances between rows i < j. A nonnegative float's bits order as the float does.
@@ -131,6 +142,7 @@ struct OpTable {
                          std::int64_t count, double* distances);
   void (*gram_sums)(const GramSumsTask& task, const Execution& execution);
   void (*covariance_sums)(const CovarianceSumsTask& task, const Execution& execution);
+  void (*covariance_grad)(const CovarianceGradTask& task, const Execution& execution);
   void (*count_distances)(const DistanceCountsTask& task, const Execution& execution);
   void (*collect_distances)(const CollectDistancesTask& task, const Execution& execution);
   std::size_t (*layer_dots_bytes)(std::int64_t rows, Compute compute);  // 0: none are kept

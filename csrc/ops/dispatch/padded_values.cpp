@@ -28,4 +28,10 @@ AlignedBuffer padded_groups(const std::vector<std::int64_t>& groups, Compute com
   return padded<std::int32_t, std::int64_t>(groups, compute);
 }
 
+std::int64_t padded_width(std::int64_t width) {
+  constexpr std::int64_t line = 16;
+  const std::int64_t lines = (width + line - 1) / line;
+  return line * (lines + (lines % 2 == 0));
+}
+
 }  // namespace gramless

@@ -194,7 +194,9 @@ class CovarianceWalk {
             double* const own = products + row * stride;
             for (std::int64_t group = 1; group < groups; group++)
               for (std::int64_t j = 0; j < stride; j++) own[j] += own[group * sums + j];
-            if (band.first + row < features_.width()) square_row(band.first + row, own - (stride_ - stride));
+            if (band.first + row >= features_.width()) continue;
+            square_row(band.first + row, own - (stride_ - stride));
+            if (task_.covariances) store_row(band.first + row, own - (stride_ - stride));
           }
         },
         [](std::int64_t, const char*) {});
@@ -210,6 +212,18 @@ class CovarianceWalk {
       for (end = j; end < features_.width() && features_.layer_at(end) == b;) end = round_up(end + 1, lanes<T>);
       if (!wanted(a, b)) continue;
       squares[b] += inner_product(products, products, j, end);
+    }
+  }
+
+  // Right of the diagonal, and mirrored.
+  void store_row(std::int64_t row, const double* products) const {
+    const std::int64_t own = features_.number_at(row), all = features_.features();
+    if (own < 0) return;
+    for (std::int64_t j = row; j < features_.width(); j++) {
+      const std::int64_t other = features_.number_at(j);
+      if (other < 0) continue;
+      task_.covariances[own * all + other] = products[j];
+      task_.covariances[other * all + own] = products[j];
     }
   }
 

@@ -6,6 +6,7 @@
 
 #include "ops/dispatch/for_blocks.hpp"
 #include "ops/dispatch/padded_values.hpp"
+#include "ops/hsic/chained_sum.hpp"
 #include "ops/hsic/hsic_problem.hpp"
 
 namespace gramless {
@@ -29,15 +30,19 @@ class HsicGradients {
       double largest = std::abs(layer.shift());
       for (std::int64_t i = 0; i < layer.rows(); i++) largest = std::max(largest, std::abs(layer.diagonal(i)));
       largest_values_.push_back(largest);
+      totals_.push_back(chained_sum(layer.norms()));
     }
     rows_ = static_cast<std::size_t>(layers_[0].rows());
     n_ = static_cast<double>(rows_);
   }
 
   void run(std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients) {
-    set_row_sums(row_sums);
+    over_features_ = row_sums.empty() && features() <= most_features;
     set_coefficients(weights);
-    set_terms();
+    if (!over_features_) {
+      set_row_sums(row_sums);
+      set_terms();
+    }
     std::vector<double> weight_sums(count() * rows_);
     std::vector<AlignedBuffer> wide(count());
     std::vector<void*> targets(gradients.begin(), gradients.end());
@@ -49,18 +54,29 @@ class HsicGradients {
       }
       clear(a, static_cast<char*>(targets[a]));
     }
-    ops_.kernel_grad({views_.data(), static_cast<std::int64_t>(count()), coefficients_.data(), term_pointers_.data(),
-                      constants_.data(), units_.data(), targets.data(), weight_sums.data()},
-                     execution_);
+    if (over_features_)
+      add_products_of_features(targets);
+    else
+      ops_.kernel_grad({views_.data(), static_cast<std::int64_t>(count()), coefficients_.data(), term_pointers_.data(),
+                        constants_.data(), units_.data(), targets.data(), weight_sums.data()},
+                       execution_);
     for (std::size_t a = 0; a < count(); a++) {
       if (gradients[a] == nullptr) continue;
       finish(a, weight_sums.data() + a * rows_, targets[a]);
+      if (over_features_ && estimator_ == Estimator::unbiased) center(a, targets[a]);
       if (targets[a] != gradients[a]) narrow(a, targets[a], gradients[a]);
     }
   }
 
  private:
+  static constexpr std::int64_t most_features = 4096;  // whose covariances are kept: 128 MiB
+
   std::size_t count() const { return layers_.size(); }
+  std::int64_t features() const {
+    std::int64_t sum = 0;
+    for (const Representation& layer : layers_) sum += layer.cols();
+    return sum;
+  }
   double& coefficient(std::size_t a, std::size_t b) { return coefficients_[a * count() + b]; }
 
   void clear(std::size_t layer, char* gradient) const {
@@ -132,6 +148,72 @@ class HsicGradients {
     }
   }
 
+  // Of |X' Y|_F^2, the derivative by X is 2 Y (Y' X).
+  void add_products_of_features(const std::vector<void*>& targets) const {
+    const auto all = static_cast<std::size_t>(features()), columns = layers_y_ ? layers_y_ : layers_x_;
+    const AlignedBuffer covariances(all * all * sizeof(double));
+    double* const values = reinterpret_cast<double*>(covariances.data());
+    std::vector<double> products(layers_x_ * columns), self_products(count());
+    ops_.covariance_sums({views_.data(), static_cast<std::int64_t>(layers_x_), static_cast<std::int64_t>(layers_y_),
+                          products.data(), self_products.data(), Parts(), values},
+                         execution_);
+    std::vector<AlignedBuffer> matrices(count());
+    std::vector<const void*> pointers(count());
+    std::vector<std::int64_t> strides(count());
+    const double* of_layer = values;  // the first column of its features
+    for (std::size_t a = 0; a < count(); of_layer += layers_[a++].cols()) {
+      if (targets[a] == nullptr) continue;
+      strides[a] = padded_width(layers_[a].cols());
+      matrices[a] = AlignedBuffer(all * static_cast<std::size_t>(strides[a]) * element_bytes(execution_.compute));
+      pointers[a] = matrices[a].data();
+      if (execution_.compute == Compute::float32)
+        weigh_covariances(a, of_layer, reinterpret_cast<float*>(matrices[a].data()), strides[a]);
+      else
+        weigh_covariances(a, of_layer, reinterpret_cast<double*>(matrices[a].data()), strides[a]);
+    }
+    ops_.covariance_grad({views_.data(), static_cast<std::int64_t>(count()), coefficients_.data(), pointers.data(),
+                          strides.data(), targets.data()},
+                         execution_);
+  }
+
+  template <class T>
+  void weigh_covariances(std::size_t a, const double* covariances, T* matrix, std::int64_t stride) const {
+    const std::int64_t all = features(), width = layers_[a].cols();
+    for (std::size_t b = 0; b < count(); b++) {
+      const double weight = coefficients_[a * count() + b];
+      for (std::int64_t f = 0; f < layers_[b].cols(); f++, covariances += all, matrix += stride)
+        for (std::int64_t k = 0; k < stride; k++)
+          matrix[k] = k < width && weight != 0 ? static_cast<T>(weight * covariances[k]) : T(0);
+    }
+  }
+
+  // Rows are centred on their mean, whose derivatives leave none in a gradient's mean.
+  void center(std::size_t a, void* gradient) const {
+    ArrayView rows;
+    rows.data = gradient;
+    rows.rows = layers_[a].rows();
+    rows.cols = layers_[a].cols();
+    rows.col_stride = static_cast<std::int64_t>(element_bytes(execution_.compute));
+    rows.row_stride = rows.cols * rows.col_stride;
+    rows.dtype = execution_.compute == Compute::float32 ? Dtype::float32 : Dtype::float64;
+    std::vector<double> sums(static_cast<std::size_t>(rows.cols));
+    ops_.column_sums(rows, execution_, sums.data());
+    if (execution_.compute == Compute::float32)
+      subtract_mean(sums, static_cast<float*>(gradient));
+    else
+      subtract_mean(sums, static_cast<double*>(gradient));
+  }
+
+  // sums: of the differences to the first row.
+  template <class T>
+  void subtract_mean(const std::vector<double>& sums, T* gradient) const {
+    std::vector<T> means;
+    for (std::size_t k = 0; k < sums.size(); k++)
+      means.push_back(static_cast<T>(static_cast<double>(gradient[k]) + sums[k] / n_));
+    for (std::size_t i = 0; i < rows_; i++, gradient += sums.size())
+      for (std::size_t k = 0; k < sums.size(); k++) gradient[k] -= means[k];
+  }
+
   void narrow(std::size_t layer, const void* from, void* to) const {
     const auto* const wide = static_cast<const double*>(from);
     std::transform(wide, wide + values(layer), static_cast<float*>(to),
@@ -146,6 +228,8 @@ class HsicGradients {
       for (std::size_t i = 0; i < rows_; i++)
         if constexpr (Alternative::of_distance)
           row_factors[i] = -factor * weight_sums[i];
+        else if (over_features_)
+          row_factors[i] = estimator_ == Estimator::biased ? 0 : 2 * length_derivative(a, i);
         else if (estimator_ == Estimator::biased)
           row_factors[i] = 2 * diagonal_derivative(a, i);
     });
@@ -160,6 +244,15 @@ class HsicGradients {
     return sum;
   }
 
+  // By |x_i|^2: what is left out on the diagonal, and what it is in row sums.
+  double length_derivative(std::size_t a, std::size_t i) const {
+    double sum = 0;
+    for (std::size_t b = 0; b < count(); b++)
+      sum +=
+          coefficients_[a * count() + b] * (totals_[b] / ((n_ - 1) * (n_ - 2)) - n_ / (n_ - 2) * layers_[b].norms()[i]);
+    return sum;
+  }
+
   std::vector<Representation> layers_;
   const OpTable& ops_;
   Execution execution_;
@@ -169,7 +262,8 @@ class HsicGradients {
   std::vector<LayerView> views_;
   std::size_t rows_ = 0;
   double n_ = 0;
-  std::vector<double> units_, largest_values_, row_sums_, coefficients_, constants_;
+  bool over_features_ = false;
+  std::vector<double> units_, largest_values_, totals_, row_sums_, coefficients_, constants_;
   std::vector<double> divisors_;  // (layers): what gradients are to be multiplied by, by which derivatives were divided
   std::vector<std::vector<double>> terms_;
   std::vector<AlignedBuffer> term_buffers_;
