@@ -267,10 +267,19 @@ def test_ignored_labels_do_not_wrap_around(dtype, ignored):
         assert float(gramless.sup_con(x, given, ignore_index=ignored)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_labels_that_numpy_cannot_read_are_one_sentence():
-    for labels in ([[1], [1, 2]] * 5, torch.tensor(LABELS).to_sparse()):
-        with pytest.raises(TypeError, match=r"^sup_con: labels must be integers or text but is .* \("):
-            gramless.sup_con(rows(), labels)
+def test_labels_that_cannot_be_read_are_one_sentence():
+    freed = torch.tensor(LABELS)
+    freed.untyped_storage().resize_(0)
+    sentences = {
+        r"must be integers or text but is list \(": [[1], [1, 2]] * 5,
+        "must be a dense tensor but has layout": torch.tensor(LABELS).to_sparse(),
+        "is a Tensor without storage": freed,
+        "must be integers or text but has dtype torch.float": torch.tensor(LABELS).float(),
+    }
+    for sentence, labels in sentences.items():
+        for z in (rows(), torch.tensor(rows())):
+            with pytest.raises(TypeError, match=f"^sup_con: labels {sentence}"):
+                gramless.sup_con(z, labels)
 
 
 def test_arrays_take_the_mask_of_a_tensor():
@@ -285,3 +294,6 @@ def test_arrays_take_the_mask_of_a_tensor():
         TypeError, match=r"^sup_con: mask must hold real numbers but has dtype torch\.complex64"
     ):
         gramless.sup_con(z, mask=mask.to(torch.complex64))
+    mask.untyped_storage().resize_(0)
+    with pytest.raises(TypeError, match=r"^sup_con: mask is a Tensor without storage"):
+        gramless.sup_con(z, mask=mask)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, ParamSpec, cast
 
-from ._arrays import DTYPES
+from ._arrays import checks
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Library
 from ._backends import backend_of
@@ -164,8 +164,7 @@ def _cotangent(library: Library, backend: Any, function: str, cotangent: Any, sh
         cotangent = as_array(function, "the cotangent", cotangent, "a number or an array")
     own = library_of(function, [("the cotangent", cotangent)])
     cotangent = own.read(function, "the cotangent", cotangent)
-    if own.dtype(cotangent) not in DTYPES:
-        raise TypeError(f"{function}: the cotangent must hold real numbers but has dtype {cotangent.dtype}")
+    checks.real(function, "the cotangent", own, cotangent)
     if tuple(cotangent.shape) != shape:
         raise ValueError(
             f"{function}: the value has shape {shape} but the cotangent has shape {tuple(cotangent.shape)}"

@@ -107,20 +107,23 @@ def labelled(
         problem: Any = Masked(function, normalize, reduction)
         return Call(library, problem, (*inputs, _mask(function, library, mask, inputs[0])), (*names, None))
     ignored = as_ignored(function, ignore_index)
-    labels, ignored = library.labels(function, labels, inputs[0].shape[0], ignored)
+    own = _reader(function, library, "labels", labels)
+    labels, ignored = own.labels(function, labels, inputs[0].shape[0], ignored)
     limits = _limits(function, exclude_above, exclude_hardest)
     chosen = function, "softmax", 1, 1, True, normalize, False, reduction, *limits
     problem = Contrast(*chosen) if ignored is None else Ignoring(*chosen, ignored)
     return Call(library, problem, (*inputs, labels), (*names, None))
 
 
+def _reader(function: str, library: Library, name: str, values: Any) -> Library:
+    """What reads values beside arrays of `library`: for tensors torch, whose dtypes numpy lacks in part."""
+    own = library_of(function, [(name, values)])
+    return own if own.rank > library.rank else library
+
+
 def _mask(function: str, library: Library, mask: Any, z: Array) -> Array:
-    own = library_of(function, [("mask", mask)])
-    if own.rank <= library.rank:
-        own = library
+    own = _reader(function, library, "mask", mask)
     mask = own.beside(function, "mask", mask, z if own is library else mask)
-    if own.dtype(mask) not in _arrays.DTYPES:
-        raise TypeError(f"{function}: mask must hold real numbers but has dtype {mask.dtype}")
+    checks.real(function, "mask", own, mask)
     check_mask(function, tuple(mask.shape), z.shape[0])
-    # A tensor beside arrays of numpy, which lacks some of its dtypes, is read in float64.
     return mask if own is library else library.beside(function, "mask", _arrays.wide_on_host(mask), z)

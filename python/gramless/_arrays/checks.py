@@ -17,12 +17,18 @@ _REAL = frozenset("efd?bhilqBHILQ")  # numpy's letters of what the core reads
 DEVICE_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
+def real(function: str, name: str, library: Library, x: Array) -> str:
+    """The dtype of x, an array of the library; raises TypeError unless it is one of real numbers."""
+    dtype: str = library.dtype(x)
+    if dtype not in _arrays.DTYPES:
+        raise TypeError(f"{function}: {name} must hold real numbers but has dtype {x.dtype}")
+    return dtype
+
+
 def matrix(function: str, name: str, library: Library, x: Any) -> Array:
     """x (n, d) as the library's own, once it is known that the backend can read it."""
     x = library.read(function, name, x)
-    dtype, shape = library.dtype(x), x.shape
-    if dtype not in _arrays.DTYPES:
-        raise TypeError(f"{function}: {name} must hold real numbers but has dtype {x.dtype}")
+    dtype, shape = real(function, name, library, x), x.shape
     if len(shape) != 2:
         raise ValueError(
             f"{function}: {name} must have 2 dimensions (rows, features) but has shape {tuple(shape)}"
@@ -61,21 +67,17 @@ def matrices(function: str, library: Library, named: Named) -> list[Array]:
             first, other = named[on_device.index(True)][0], named[on_device.index(False)][0]
             raise TypeError(f"{function}: {first} is on a GPU but {other} is not; copy one of them")
     found = [matrix(function, name, library, x) for name, x in named]
-    if library.rank:
-        for (name, _), x in zip(named[1:], found[1:], strict=True):
-            _check_place(function, library, named[0][0], found[0], name, x)
+    first, x = named[0][0], found[0]
+    for (name, _), y in zip(named[1:], found[1:], strict=True) if library.rank else ():
+        if library.device(x) != library.device(y):
+            places = [f"device {d}" if isinstance(d, int) else d for d in map(library.device, (x, y))]
+            raise ValueError(f"{function}: {first} is on {places[0]} but {name} is on {places[1]}")
+        if library.on_device(x) and library.dtype(x) != library.dtype(y):
+            raise TypeError(
+                f"{function}: on a GPU all arrays must have one dtype "
+                f"but {first} has {x.dtype} and {name} has {y.dtype}"
+            )
     return found
-
-
-def _check_place(function: str, library: Library, name_x: str, x: Array, name_y: str, y: Array) -> None:
-    if library.device(x) != library.device(y):
-        places = [f"device {d}" if isinstance(d, int) else d for d in (library.device(x), library.device(y))]
-        raise ValueError(f"{function}: {name_x} is on {places[0]} but {name_y} is on {places[1]}")
-    if library.on_device(x) and library.dtype(x) != library.dtype(y):
-        raise TypeError(
-            f"{function}: on a GPU all arrays must have one dtype "
-            f"but {name_x} has {x.dtype} and {name_y} has {y.dtype}"
-        )
 
 
 def pair(function: str, library: Library, named: Named) -> list[Array]:

@@ -10,12 +10,11 @@ from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import exclusions
 from .._progress import Report
-from .problem import Forward, Problem, Shape
-from .reductions import by_losses, reduced
+from .problem import Forward, Loss, Shape
 
 
 @dataclass(frozen=True)
-class Contrast(Problem):
+class Contrast(Loss):
     """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
 
     Without keys the anchors are those too. Without labels row i of all anchors and of the first keys is one
@@ -62,7 +61,7 @@ class Contrast(Problem):
         losses = found.of_anchors
         if self.symmetric:
             losses = losses / 2 + found.of_keys[: task.rows] / 2
-        return reduced(backend, losses, self.reduction, count), (found.saved,), kept
+        return self.reduced(backend, losses, count), (found.saved,), kept
 
     @property
     def _is_plain_mean(self) -> bool:
@@ -75,7 +74,7 @@ class Contrast(Problem):
         task, count, tiles = kept or (*self._task(backend, inputs), None)
         weights, scale = None, grad
         if not self._is_plain_mean:
-            weights, scale = by_losses(backend, grad, self.reduction, count, task.rows), None
+            weights, scale = self.by_losses(backend, grad, count, task.rows), None
             if self.symmetric:
                 weights = weights / 2
         grads, by_temperature = backend.contrast_backward(
@@ -87,7 +86,7 @@ class Contrast(Problem):
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         anchors, keys = shapes[: self.anchors], shapes[self.anchors : self.arrays]
         n, m = sum([s[0] for s in anchors]), sum([s[0] for s in keys])
-        return (n,) if self.reduction == "none" else (), [(self._height(on_device), n + m)]
+        return self.value_shape(n), [(self._height(on_device), n + m)]
 
     def _height(self, on_device: bool) -> int:
         """Of what a forward saves."""
@@ -113,7 +112,7 @@ class Ignoring(Contrast):
         rows, others, problem = self._others(backend, inputs)
         losses, sums = backend.full(n, 0.0), backend.full(height * n, 0.0).reshape(height, n)
         if len(rows) == 0:
-            return reduced(backend, losses, self.reduction, 1), (sums,), None
+            return self.reduced(backend, losses, 1), (sums,), None
         value, (of_rows,), kept = problem.forward(backend, others, keep)
         sums[:, : len(rows)] = of_rows
         if self.reduction == "none":

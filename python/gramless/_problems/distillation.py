@@ -10,12 +10,11 @@ from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import DistillTask
 from .._losses import as_temperature
 from .._progress import Report
-from .problem import Forward, Problem, Shape
-from .reductions import by_losses
+from .problem import Forward, Loss, Shape
 
 
 @dataclass(frozen=True)
-class Distillation(Problem):
+class Distillation(Loss):
     """The inputs are student, teacher, queue, the teacher's queue unless it is the same, and the temperature.
 
     Student and temperature have derivatives.
@@ -37,8 +36,8 @@ class Distillation(Problem):
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         losses, mean, saved = backend.distill_forward(self._task(backend, inputs))
-        value = {"mean": mean, "none": losses}.get(self.reduction)
-        return losses.sum() if value is None else value, (saved,), None
+        value = mean if self.reduction == "mean" else self.reduced(backend, losses, 1)
+        return value, (saved,), None
 
     def backward(
         self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
@@ -46,7 +45,7 @@ class Distillation(Problem):
         weights, scale = None, grad
         if self.reduction != "mean":
             n = inputs[0].shape[0]
-            weights, scale = by_losses(backend, grad, self.reduction, n, n), None
+            weights, scale = self.by_losses(backend, grad, n, n), None
         task = self._task(backend, inputs)
         by_student, by_temperature = backend.distill_backward(task, saved[0], weights, scale)
         constants = [None] * (self.arrays - 1)
@@ -54,4 +53,4 @@ class Distillation(Problem):
 
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         n = shapes[0][0]
-        return (n,) if self.reduction == "none" else (), [(4, n)]
+        return self.value_shape(n), [(4, n)]

@@ -15,8 +15,7 @@ from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import EPSILON
 from .._progress import Report
-from .problem import Forward, Problem, Shape
-from .reductions import by_each_loss, by_losses, reduced
+from .problem import Forward, Loss, Shape
 
 
 class UnitRows:
@@ -38,7 +37,7 @@ class UnitRows:
 
 
 @dataclass(frozen=True)
-class _Positives(Problem):
+class _Positives(Loss):
     """What both have in common: a log-sum-exp of each row, which the core computes."""
 
     function: str
@@ -52,7 +51,7 @@ class _Positives(Problem):
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         n, keys = shapes[0][0], shapes[2][0] if self.arrays == 3 else 0
         rows = SAVED_ROWS["cuda" if on_device else "cpu"]
-        return (n,) if self.reduction == "none" else (), [(rows, n + keys), (n,)]
+        return self.value_shape(n), [(rows, n + keys), (n,)]
 
     def constants(self) -> Sequence[int]:
         """A queue, to which autograd gives no gradient, or a mask."""
@@ -80,7 +79,7 @@ class Moco(_Positives):
             found = backend.contrast_forward(parts[0], keep == "tiles")
             # An infinite logit has no softmax, as in plain torch; its odds alone would say that all is well.
             odds = backend.xp.where(parts[3] == math.inf, math.nan, found.of_anchors - parts[3])
-            value = reduced(backend, backend.xp.softplus(odds), self.reduction, len(odds))
+            value = self.reduced(backend, backend.xp.softplus(odds), len(odds))
         return value, (found.saved, odds), (*parts, found.kept) if keep == "tiles" else None
 
     def backward(
@@ -90,7 +89,7 @@ class Moco(_Positives):
             task, q, k, logits, tiles = kept or (*self._parts(backend, inputs), None)
             (sums, odds), arrays = saved, inputs[: self.arrays]
             # The negatives' part of the softmax, which is 1 less the positive's without the cancellation.
-            share = by_each_loss(grad, self.reduction, len(odds)) * backend.xp.sigmoid(odds)
+            share = self.by_each_loss(grad, len(odds)) * backend.xp.sigmoid(odds)
             of_queue = [wanted[0], wanted[2]]
             (by_q, by_queue), by_t = backend.contrast_backward(task, sums, tiles, share, None, of_queue)
             pull = -share[:, None] / task.temperature
@@ -136,7 +135,7 @@ class Masked(_Positives):
             found = backend.contrast_forward(task, keep == "tiles")
             means = (rows.z * (shares.each @ rows.z)).sum(1) / task.temperature
             losses = backend.xp.where(shares.counted, found.of_anchors - means, 0.0)
-            value = reduced(backend, losses, self.reduction, shares.count)
+            value = self.reduced(backend, losses, shares.count)
         return value, (found.saved, means), (*parts, found.kept) if keep == "tiles" else None
 
     def backward(
@@ -145,7 +144,7 @@ class Masked(_Positives):
         with np.errstate(invalid="ignore", over="ignore"):
             task, rows, shares, tiles = kept or (*self._parts(backend, inputs), None)
             (sums, means), t = saved, task.temperature
-            weights = by_losses(backend, grad, self.reduction, shares.count, task.rows)
+            weights = self.by_losses(backend, grad, shares.count, task.rows)
             weights = backend.xp.where(shares.counted, weights, backend.full(task.rows, 0.0))
             (by_z,), by_t = backend.contrast_backward(task, sums, tiles, weights, None, [wanted[0]])
             found = [None, None, None]

@@ -23,3 +23,28 @@ class Problem:
     def constants(self) -> Sequence[int]:
         """The positions of inputs that have no derivative."""
         return ()
+
+
+class Loss(Problem):
+    """Whose value is made of the losses of n anchors: those (n,), their sum or their mean."""
+
+    reduction: str
+
+    def value_shape(self, n: int) -> Shape:
+        return (n,) if self.reduction == "none" else ()
+
+    def reduced(self, backend: Any, losses: Any, count: Any) -> Any:
+        """The value; the mean is over `count` losses, those not counted are 0."""
+        if self.reduction == "none":
+            return losses
+        total = backend.total(losses)
+        return total / count if self.reduction == "mean" else total
+
+    def by_each_loss(self, grad: Any, count: Any) -> Any:  # (n,), or one number for all
+        """The derivative by the losses, from that by the value."""
+        return grad / count if self.reduction == "mean" else grad
+
+    def by_losses(self, backend: Any, grad: Any, count: Any, n: int) -> Any:  # (n,)
+        """The same as an array."""
+        found = self.by_each_loss(grad, count)
+        return found if self.reduction == "none" else backend.full(n, found)

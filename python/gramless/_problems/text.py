@@ -22,26 +22,22 @@ def parted(problem: Any, *temperature: float) -> tuple[tuple[Any, ...], list[flo
 
     temperature: an input that is a number and goes with the fields.
     """
-    own = [getattr(problem, name) for name in problem.__dataclass_fields__]
-    fields, numbers = _without_floats([*own, *temperature])
-    return (type(problem).__name__, *fields), numbers
-
-
-def _without_floats(fields: Sequence[Any]) -> tuple[tuple[Any, ...], list[float]]:
-    """torch.compile traces this: a float may be a symbol."""
-    rest: list[Any] = []
     numbers: list[float] = []
+    own = [getattr(problem, name) for name in problem.__dataclass_fields__]
+    return _without_floats((type(problem).__name__, *own, *temperature), numbers), numbers
+
+
+def _without_floats(fields: Sequence[Any], numbers: list[float]) -> tuple[Any, ...]:
+    """The same with a mark in place of each float, which `numbers` gets; torch.compile may trace symbols."""
+    rest: list[Any] = []
     for x in fields:
-        if isinstance(x, float):
-            rest.append(NUMBER)
+        if isinstance(x, tuple):
+            x = _without_floats(x, numbers)
+        elif isinstance(x, float):
             numbers.append(x)
-        elif isinstance(x, tuple):
-            inner, more = _without_floats(x)
-            rest.append(inner)
-            numbers.extend(more)
-        else:
-            rest.append(x)
-    return tuple(rest), numbers
+            x = NUMBER
+        rest.append(x)
+    return tuple(rest)
 
 
 @lru_cache(maxsize=256)

@@ -21,17 +21,6 @@ def in_forward_mode() -> bool:
     return getattr(forward_ad, "_current_level", -1) >= 0  # private to torch
 
 
-def refuse_forward_mode(function: str, tensors: Sequence[Tensor]) -> None:
-    """Raises NotImplementedError where one of these has a tangent, which the kernels would lose."""
-    if not in_forward_mode():
-        return
-    # torch.compile's tracer hides a tangent below torch.func.grad: what it traces is refused as a whole.
-    if torch.compiler.is_compiling() or any(
-        x.is_floating_point() and forward_ad.unpack_dual(x).tangent is not None for x in tensors
-    ):
-        refuse_tangents(function)
-
-
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
 def _traced_levels() -> int:
     """How many calls of torch.func.grad are inside each other where torch.compile traces."""
@@ -39,9 +28,18 @@ def _traced_levels() -> int:
     return sum(level.key() == torch._C._functorch.TransformType.Grad for level in stack)
 
 
-def refuse_nested_gradients(function: str) -> None:
-    """Raises NotImplementedError where a gradient of a gradient is traced, which would be 0."""
-    if torch.compiler.is_compiling() and _traced_levels() > 1:
+def refuse_other_derivatives(function: str, tensors: Sequence[Tensor]) -> None:
+    """Raises NotImplementedError where one of these has a tangent, which the kernels would lose, and where a
+    gradient of a gradient is traced, which would be 0.
+    """
+    # torch.compile's tracer hides a tangent below torch.func.grad: what it traces is refused as a whole.
+    compiling = torch.compiler.is_compiling()
+    if in_forward_mode() and (
+        compiling
+        or any(x.is_floating_point() and forward_ad.unpack_dual(x).tangent is not None for x in tensors)
+    ):
+        refuse_tangents(function)
+    if compiling and _traced_levels() > 1:
         refuse_second_derivative(function)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .._arrays import checks
 from .._backends import backend_of
-from ._derivatives import FirstDerivatives, refuse_forward_mode
+from ._derivatives import FirstDerivatives, refuse_other_derivatives
 from ._gather import all_gather, check_shards, rank
 from ._namespace import TORCH
 from ._tensors import compute_dtype, like, on_device
@@ -165,7 +165,7 @@ def gathered(
     """The loss of two sides whose rows i are one example; scale: what they have been multiplied by."""
     first, second = "the first input", "the second input"
     z_a, z_b = checks.pair(function, TORCH, [(first, z_a), (second, z_b)])
-    refuse_forward_mode(function, [z_a, z_b])
+    refuse_other_derivatives(function, [z_a, z_b])
     known, learned = _temperature(function, temperature, z_a)
     settings = Settings(function, known, kind, normalize)
     check_shards(function, [z_a, z_b], known, normalize, scale)
@@ -177,7 +177,7 @@ def gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any
     """The loss of rows whose positives are those of one label."""
     checks.matrices(function, TORCH, [("z", z)])
     labels, _ = TORCH.labels(function, labels, z.shape[0], None)
-    refuse_forward_mode(function, [z])
+    refuse_other_derivatives(function, [z])
     known, learned = _temperature(function, temperature, z)
     settings = Settings(function, known, "softmax", True)
     check_shards(function, [z], known)

@@ -16,12 +16,7 @@ from .._arrays.libraries import register
 from .._backends import backend_of
 from .._progress import Report
 from ._autograd import Evaluate, EvaluateInForwardMode, computed, forward, gradients, operands
-from ._derivatives import (
-    in_forward_mode,
-    refuse_forward_mode,
-    refuse_inference,
-    refuse_nested_gradients,
-)
+from ._derivatives import in_forward_mode, refuse_inference, refuse_other_derivatives
 from ._ranks import Ranks
 from ._tensors import Tensors, as_tensor, is_plain, like, needs_autograd, resolved
 
@@ -45,8 +40,7 @@ class Torch(Tensors):
                 return found
             return computed(problem, inputs, "", report)[0]
         tensors, text = operands(problem, inputs)
-        refuse_forward_mode(problem.function, tensors)
-        refuse_nested_gradients(problem.function)
+        refuse_other_derivatives(problem.function, tensors)
         compiling = torch.compiler.is_compiling()
         if compiling:
             # The tracer takes an input of torch.func.grad for a constant, but not what is made of one.

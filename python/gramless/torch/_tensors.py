@@ -92,22 +92,12 @@ class Tensors(Numpy):
         return cast(Tensor, x)
 
     def _converted(self, function: str, name: str, x: Any) -> Tensor:
-        if isinstance(x, np.ma.MaskedArray):
-            NUMPY.read(function, name, x)  # says that it reads none
         if _arrays.is_on_device(x):
             return cast(Tensor, read_by(self, function, name, x))
-        reason: object = "numbers that are not real"
-        try:
-            found = torch.from_numpy(np.array(x))
-            if found.dtype in NAMES:
-                return found
-        except (TypeError, ValueError, RuntimeError) as error:
-            reason = error
-        checks.matrix(function, name, NUMPY, x)  # says what it says of arrays that stand beside no tensor
-        raise TypeError(
-            f"{function}: {name} must be a tensor or an array of real numbers "
-            f"but is {type(x).__name__} ({reason})"
-        )
+        array = NUMPY.read(function, name, x)
+        checks.real(function, name, NUMPY, array)
+        NUMPY.check(function, name, array)
+        return torch.from_numpy(np.array(array))
 
     def check(self, function: str, name: str, x: Tensor) -> None:
         """Raises where x has no memory to read, unless it is traced or transformed, and operators read it."""
