@@ -6,7 +6,8 @@ import gramless
 import numpy as np
 import pytest
 from core_values import hsic_values
-from gramless import Linear
+from gramless import Linear, _core
+from gramless.kernels import encode
 
 LIMIT = 1e-6
 
@@ -92,6 +93,21 @@ def test_every_half_number_is_converted_exactly(backend):
     x[:, 1] = numbers[::-1]
     found, truth = in_feature_space([x]), in_feature_space([x.astype(np.float32)])
     assert found.xx[0] == truth.xx[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int16])
+@pytest.mark.parametrize("widths", [[1], [17, 33], [255, 256, 257], [300, 520, 7]], ids=str)
+def test_rows_measured_as_they_are_packed_give_the_same_bits(backend, widths, dtype):
+    """Those of a sweep in parts are measured before."""
+    xs = layers(1300, widths, dtype)
+    xs[-1] = np.asfortranarray(xs[-1])
+    sweep = _core.Sweep(xs, [], [encode(Linear())] * len(xs), [], "unbiased", "features")
+    sums = np.zeros(sweep.sums_length)
+    for part in range(sweep.parts):
+        sweep.add_part(part, sums)
+    before, packed = sweep.values(sums), in_feature_space(xs, estimator="unbiased")
+    for ours, place in ((packed.xy, 0), (packed.xx, 1), (packed.mean_x, 3), (packed.diagonal_x, 5)):
+        np.testing.assert_array_equal(ours, before[place])
 
 
 @pytest.mark.parametrize("widths", [[30, 9], [330, 300]])

@@ -31,11 +31,21 @@ class FeaturePanels {
   static std::int64_t panels(std::int64_t groups) { return (groups + Panel::groups - 1) / Panel::groups; }
 
   // Samples [first, first + count) of the groups from `first_group` on, which starts a panel, as (panel, samples,
-  // width).
-  void pack(std::int64_t first_group, std::int64_t first, int count, T* packed) const {
+  // width). norms: where the squared lengths of all samples go, (layers, samples), the same bits as those of row_norms;
+  // null: nowhere.
+  void pack(std::int64_t first_group, std::int64_t first, int count, T* packed, double* norms = nullptr) const {
+    const int together = norms ? 4 * lanes<float> : count;  // that stay near between the two
     for (std::int64_t group = first_group, end; group < count_; group = end) {
       for (end = group + 1; end < count_ && groups_[end].layer == groups_[group].layer;) end++;
-      pack_layer(group, end, first, count, packed, first_group);
+      const std::int64_t layer = groups_[group].layer;
+      for (int k = 0; k < count; k += together) {
+        const int samples = std::min(together, count - k);
+        T* const to = packed + std::ptrdiff_t{k} * Panel::width;
+        pack_layer(group, end, first + k, samples, to, first_group);
+        if (norms)
+          measure_layer(group - first_group, end - first_group, samples, to,
+                        norms + layer * layers_[layer].x.rows + first + k);
+      }
     }
     for (std::int64_t group = count_; group % Panel::groups != 0; group++) {  // beside the last one
       T* const to = at(packed, group - first_group);
@@ -45,6 +55,35 @@ class FeaturePanels {
 
  private:
   using Panel = FeaturePanel<T>;
+  using Wide = Vector<double>;
+
+  // Of groups [group, end), one layer's, of packed samples.
+  static void measure_layer(std::int64_t group, std::int64_t end, int samples, const T* packed, double* norms) {
+    constexpr std::int64_t piece = 256 / lanes<T>;
+    for (int k = 0; k < samples; k++) {
+      norms[k] = 0;
+      for (std::int64_t first = group; first < end; first += piece)
+        norms[k] += squared_length(first, std::min(end, first + piece), packed + std::ptrdiff_t{k} * Panel::width);
+    }
+  }
+
+  static double squared_length(std::int64_t group, std::int64_t end, const T* sample) {
+    constexpr int chains = 4, of_group = lanes<T> / lanes<double>, together = chains / of_group;
+    Wide sums[chains] = {};
+    const auto add = [&](int chain) GRAMLESS_INLINE_LAMBDA {
+      const T* const values = at(sample, group + chain / of_group) + chain % of_group * lanes<double>;
+      const Wide value = __builtin_convertvector((load<Vector<T, lanes<double>>>(values)), Wide);
+      sums[chain] += value * value;
+    };
+    for (; group + together <= end; group += together)
+#pragma GCC unroll 4
+      for (int chain = 0; chain < chains; chain++) add(chain);
+#pragma GCC unroll 4
+    for (int chain = 0; chain < chains && group + chain / of_group < end; chain++) add(chain);
+    return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  }
+
+  static const T* at(const T* packed, std::int64_t group) { return at(const_cast<T*>(packed), group); }
 
   static T* at(T* packed, std::int64_t group) {
     return packed + group / Panel::groups * Panel::values + group % Panel::groups * lanes<T>;

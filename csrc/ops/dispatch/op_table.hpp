@@ -66,7 +66,7 @@ struct CovarianceSumsTask {
   const LayerView* layers;
   std::int64_t layers_x, layers_y;
   double* products;
-  double* self_products;
+  double* self_products;  // behind them, of layers without row_stats: |x_i - mean|^2, (x + y, n); all parts are wanted
   Parts parts;
   double* covariances = nullptr;  // (features of all layers, the same): of the parts' rows, where they are wanted
 };

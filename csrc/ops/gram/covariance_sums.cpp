@@ -22,6 +22,7 @@ class CovarianceWalk {
         runs_{task.layers[0].x.rows, Panel::samples},
         layers_(task.layers_x + task.layers_y),
         stride_(round_up(features_.width(), Panel::width)),
+        norms_(task.layers[0].row_stats ? nullptr : task.self_products + layers_),
         narrow_(features_.width() * static_cast<std::int64_t>(sizeof(T)) <= most_narrow_bytes) {
     squares_ = AlignedBuffer(static_cast<std::size_t>(row_end() * (layers_ + 1)) * sizeof(double));
     std::fill_n(squares_of(0), row_end() * (layers_ + 1), 0.0);
@@ -109,7 +110,7 @@ class CovarianceWalk {
 
   void pack_run(std::int64_t run, std::int64_t first_group, T* packed) const {
     const std::int64_t first = runs_.begin(run);
-    panels_.pack(first_group, first, runs_.length(run), packed);
+    panels_.pack(first_group, first, runs_.length(run), packed, first_group == 0 ? norms_ : nullptr);
   }
 
   void add_rows(const Band& band, std::int64_t first, std::int64_t end, const T* packed, std::int64_t run,
@@ -254,6 +255,7 @@ class CovarianceWalk {
   const FeaturePanels<T> panels_;
   const Blocks runs_;
   const std::int64_t layers_, stride_;
+  double* const norms_;  // (layers, n), or null
   const bool narrow_;
   AlignedBuffer squares_;
 };

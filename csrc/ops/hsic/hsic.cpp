@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <optional>
 
 #include "ops/hsic/far_rows.hpp"
 #include "ops/hsic/hsic_problem.hpp"
@@ -132,6 +133,23 @@ std::vector<double> all_sums(const HsicProblem& problem, const Execution& execut
   return sums;
 }
 
+// With one pass over the rows less: those that are as most are need not be measured before. None where others are.
+std::optional<HsicValues> values_over_features(std::span<const LayerInput> xs, std::span<const LayerInput> ys,
+                                               Estimator estimator, const OpTable& ops, const Execution& execution) {
+  const Execution own = for_rows(xs[0].x.rows, execution);
+  std::vector<Representation> layers;
+  layers.reserve(xs.size() + ys.size());
+  for (const auto& inputs : {xs, ys})
+    for (const LayerInput& input : inputs) {
+      if (loses_digits_of_products(input.x.rows, input.x.cols)) return std::nullopt;
+      layers.emplace_back(input.x, ops, own);
+    }
+  HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, true);
+  std::vector<double> sums;
+  if (!problem.measure_and_add(sums, own)) return std::nullopt;
+  return problem.values(std::move(sums));
+}
+
 }  // namespace
 
 std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
@@ -149,6 +167,9 @@ HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerIn
 
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
                        const OpTable& ops, const Execution& execution) {
+  if (use_features(xs, ys, space))
+    if (std::optional<HsicValues> found = values_over_features(xs, ys, estimator, ops, execution))
+      return std::move(*found);
   Stages stages(execution.monitor, bandwidths_wanted(xs, ys));
   DotsRoom room(xs, ys, ops, for_rows(xs[0].x.rows, execution));
   std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages, &room);

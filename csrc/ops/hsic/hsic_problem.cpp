@@ -59,6 +59,20 @@ void HsicProblem::add_parts(std::int64_t first, std::int64_t end, std::span<doub
                   own);
 }
 
+bool HsicProblem::measure_and_add(std::vector<double>& sums, const Execution& execution) {
+  const std::size_t own = sums_length();
+  sums.resize(own + at(count_ * rows_));
+  add_parts(0, parts(), sums, execution);
+  const double* norms = sums.data() + own;
+  bool resolved = true;
+  for (Representation& layer : layers_) {
+    resolved = layer.resolve_linear({norms, at(rows_)}) && resolved;
+    norms += rows_;
+  }
+  sums.resize(own);
+  return resolved;
+}
+
 HsicValues HsicProblem::values(std::vector<double> sums) {
   sums_ = std::move(sums);
   find_totals();

@@ -19,6 +19,9 @@ class HsicProblem {
   std::size_t sums_length() const { return products_length() + at(count_) + (over_features_ ? 0 : at(count_ * rows_)); }
   // Adds the sums of parts [first, end) to `sums`, zero before the first.
   void add_parts(std::int64_t first, std::int64_t end, std::span<double> sums, const Execution& execution) const;
+  // All parts over features, of layers that are centred but not resolved, whose rows are measured as they are packed.
+  // False where that is not enough for one of them: nothing more can be done with the problem then.
+  bool measure_and_add(std::vector<double>& sums, const Execution& execution);
   HsicValues values(std::vector<double> sums);
 
   // The rows of y in another order: a view per permutation, statistics shared.

@@ -82,11 +82,17 @@ Representation in_float64(const LayerInput& input, const OpTable& ops, Execution
   return layer;
 }
 
+}  // namespace
+
+// <a, b> of centred rows is -|a|^2 / (n - 1) on average: of few and very wide ones that outgrows how far it varies.
+bool loses_digits_of_products(std::int64_t rows, std::int64_t cols) { return cols > 256 * rows * rows; }
+
+namespace {
+
 // Whether sums of float32 tiles leave fewer than six digits of an HSIC.
 bool loses_digits(const Representation& layer, const KernelSpec& spec, const Execution& execution) {
   constexpr double most_error = 3e-7, epsilon = 0x1p-24;
-  // <a, b> of centred rows is -|a|^2 / (n - 1) on average: of few and very wide ones that outgrows how far it varies.
-  if (!is_of_distance(layer.view().kernel)) return layer.cols() > 256 * layer.rows() * layer.rows();
+  if (!is_of_distance(layer.view().kernel)) return loses_digits_of_products(layer.rows(), layer.cols());
   const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
   if (far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
   const std::int64_t rows = layer.rows(), sampled = std::clamp<std::int64_t>(rows / 2, 24, 48);

@@ -7,6 +7,8 @@ namespace gramless {
 
 // Few rows are computed in float64, whatever they are stored in.
 Execution for_rows(std::int64_t rows, Execution execution);
+// Whether float32 products of so few and so wide rows leave fewer than six digits of a linear HSIC.
+bool loses_digits_of_products(std::int64_t rows, std::int64_t cols);
 // The representation, ready for tiles in that arithmetic. dots_room: of `Representation::keep_dots`, or null.
 Representation resolved(const LayerInput& input, const OpTable& ops, const Execution& execution,
                         void* dots_room = nullptr);

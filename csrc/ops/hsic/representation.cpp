@@ -173,12 +173,16 @@ void Representation::measure_norms(decltype(OpTable::tile_norms) OpTable::* norm
 void Representation::measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of,
                                             const Execution& execution) {
   (ops_->*norms_of)(centered(), execution, norms_.data());
-  // Tiles sum products of two squares, and products of the parts of numbers.
-  const double least = in_float32() ? 0x1p-40 : 0x1p-200, most = in_float32() ? 0x1p50 : 0x1p200;
-  const double largest = largest_of(norms_);
-  if (largest >= least && largest <= most) return;
+  if (norms_in_range()) return;
   rescale(execution);
   (ops_->*norms_of)(centered(), execution, norms_.data());
+}
+
+// Tiles sum products of two squares, and products of the parts of numbers.
+bool Representation::norms_in_range() const {
+  const double least = in_float32() ? 0x1p-40 : 0x1p-200, most = in_float32() ? 0x1p50 : 0x1p200;
+  const double largest = largest_of(norms_);
+  return largest >= least && largest <= most;
 }
 
 // To a largest squared length of about 2^20, by a power of two, which is exact. Constant rows keep their units, and so
@@ -211,6 +215,13 @@ void Representation::resolve(const KernelSpec& spec, const Execution& execution)
       row_stats_ = padded_norms();  // not used by the kernel function, but read
     }
   });
+}
+
+bool Representation::resolve_linear(std::span<const double> norms) {
+  norms_.assign(norms.begin(), norms.end());
+  if (!norms_in_range() || !rows_near(norms_).empty() || !rows_apart(norms_, cols()).empty()) return false;
+  shift_ = rounded(mean_product_of_pairs(), compute_);
+  return true;
 }
 
 // Rows whose mean is the centre sum to zero, so the mean of <x_i, x_j> over i != j among them is known exactly.

@@ -1,6 +1,7 @@
 // One representation made ready for tiles: centre, row norms, bandwidth and shift. O(n + d) memory.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ops/dispatch/op_table.hpp"
@@ -14,6 +15,9 @@ class Representation {
   Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
 
   void resolve(const KernelSpec& spec, const Execution& execution);  // fixes kernel, row_stats and shift
+  // The same of a linear kernel in feature space, with squared lengths of rows that were measured as they were packed.
+  // False where they ask for another centre or unit, or for sums over pairs of rows.
+  bool resolve_linear(std::span<const double> norms);
   double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
   double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to the same bits
   // Room for the layer's dot products, OpTable::layer_dots_bytes: a median of all rows leaves them there for `view`.
@@ -54,6 +58,7 @@ class Representation {
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
+  bool norms_in_range() const;
   void center(const Execution& execution);
   void rescale(const Execution& execution);
   double mean_product_of_pairs() const;
