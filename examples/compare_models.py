@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gramless as gl
 import matplotlib
 import torch
+from gramless import LayerMatrix
 from gramless.analysis import Segmentation, cka_interval, segment
 from gramless.cli.networks import crop_photos, layers_of, load_network, load_photos
 from gramless.plot import MARK, heatmap, save_figure
-from gramless.torch import ModelComparison, compare_models
+from gramless.torch import compare_models
 
 matplotlib.use("agg")
 BATCH = 64
@@ -43,7 +45,7 @@ def seconds_of_forward(networks: list[torch.nn.Module], batches: list[torch.Tens
     return time.process_time() - started
 
 
-def draw(pair: ModelComparison, alone: ModelComparison, blocks: Segmentation, path: Path) -> None:
+def draw(pair: LayerMatrix, alone: LayerMatrix, blocks: Segmentation, path: Path) -> None:
     from matplotlib import pyplot as plt
     from matplotlib.patches import Rectangle
 
@@ -89,8 +91,8 @@ def main() -> None:
     compared = time.process_time() - started
     alone = compare_models(networks[0], None, batches, layers=modules_0, kernel=arguments.kernel)
 
-    pair = ModelComparison(found.matrix, names_0, names_1, found.settings)  # stage.block for _blocks.3
-    alone = ModelComparison(alone.matrix, names_0, names_0, alone.settings)
+    pair = replace(found, layers_a=names_0, layers_b=names_1)  # stage.block for _blocks.3
+    alone = replace(alone, layers_a=names_0, layers_b=names_0)
     blocks = segment(alone.matrix, arguments.blocks)
     draw(pair, alone, blocks, arguments.out)
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import torch
 from _fashion import Data, accuracy, add_arguments, classifier, fit_classifier, load, outputs
 from _record import save_numbers
+from gramless import LayerMatrix
 from gramless.analysis import LayerCorrespondence, layer_correspondence
 from gramless.plot import save_figure
-from gramless.torch import ModelComparison, compare_models
+from gramless.torch import compare_models
 from torch import nn
 
 matplotlib.use("agg")
@@ -37,14 +39,14 @@ def trained(data: Data, seed: int, epochs: int) -> nn.Module:
     return model
 
 
-def compared(a: nn.Module, b: nn.Module, images: torch.Tensor, kernel: str) -> ModelComparison:
+def compared(a: nn.Module, b: nn.Module, images: torch.Tensor, kernel: str) -> LayerMatrix:
     """The ten layers, whole activations as rows."""
     layers = [nn.ReLU, "0", "1"]
     found = compare_models(a, b, images.split(250), layers=layers, kernel=kernel, pool="none")
-    return ModelComparison(found.matrix, NAMES, NAMES, found.settings)
+    return replace(found, layers_a=NAMES, layers_b=NAMES)
 
 
-def draw(pairs: dict[str, ModelComparison], found: dict[str, LayerCorrespondence], out: Path) -> None:
+def draw(pairs: dict[str, LayerMatrix], found: dict[str, LayerCorrespondence], out: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(13.5, 5.8), layout="constrained")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import matplotlib
 import numpy as np
 from _onnx import load, named_weights, need, package_folder
 from _record import save_numbers
+from gramless import LayerMatrix
 from gramless.plot import save_figure
-from gramless.torch import ModelComparison, compare_models
+from gramless.torch import compare_models
 
 matplotlib.use("agg")
 FOLDER = Path("/usr/share/wordnet")  # where Debian's package wordnet-base puts it
@@ -56,7 +58,7 @@ def glosses(folder: Path, count: int, seed: int) -> list[str]:
     return [found[i] for i in np.random.default_rng(seed).permutation(len(found))[:count]]
 
 
-def draw(pictures: dict[str, tuple[ModelComparison, str, str]], out: Path) -> None:
+def draw(pictures: dict[str, tuple[LayerMatrix, str, str]], out: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, len(pictures), figsize=(14.5, 5), layout="constrained")
@@ -89,12 +91,12 @@ def main() -> None:
     layers_6, layers_3 = (["embeddings", *(f"encoder.layer.{i}" for i in range(depth))] for depth in (6, 3))
     started = time.process_time()
 
-    def compared(b: Any, layers_b: list[str], kernel: str) -> ModelComparison:
+    def compared(b: Any, layers_b: list[str], kernel: str) -> LayerMatrix:
         found = compare_models(
             l6, b, batches, layers=layers_6, layers_b=layers_b, kernel=kernel, pool="tokens"
         )
         names = [name.rpartition(".")[2].replace("embeddings", "emb") for name in (*found.layers_a,)]
-        return ModelComparison(found.matrix, names, names[: found.matrix.shape[1]], found.settings)
+        return replace(found, layers_a=names, layers_b=names[: found.matrix.shape[1]])
 
     across = {kernel: compared(l3, layers_3, kernel) for kernel in ("linear", "rbf")}
     alone = {kernel: compared(l6, layers_6, kernel) for kernel in ("linear", "rbf")}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import matplotlib
 import torch
 from _onnx import load, named_weights, need, package_folder
 from _record import save_numbers
+from gramless import LayerMatrix
 from gramless.analysis import segment
 from gramless.cli.networks import crop_photos, load_photos
 from gramless.plot import MARK, save_figure
-from gramless.torch import ModelComparison, compare_models
+from gramless.torch import compare_models
 
 matplotlib.use("agg")
 BATCH, LAYERS = 32, 12
@@ -32,7 +34,7 @@ RENAMED = {
     "attention.output.dense": "attention.o_proj",
 }
 WAYS = {  # pool, kernel
-    "class token, linear": ("cls", "linear"),
+    "class token, linear": ("class", "linear"),
     "mean of tokens, linear": ("mean", "linear"),
     "mean of tokens, RBF": ("mean", "rbf"),
 }
@@ -72,14 +74,22 @@ def photo_batches(images: int) -> list[torch.Tensor]:
     return batches
 
 
-def draw(found: dict[str, ModelComparison], blocks: dict[str, list[Any]], out: Path) -> None:
+def draw(found: dict[str, LayerMatrix], blocks: dict[str, list[Any]], out: Path) -> None:
     from matplotlib import pyplot
     from matplotlib.patches import Rectangle
 
     figure, axes = pyplot.subplots(1, len(found), figsize=(16, 5.6), layout="constrained")
     for ax, (way, pair) in zip(axes, found.items(), strict=True):
         pair.plot(
-            ax, title=way, label_a="layer", label_b="layer", annotate=False, colorbar=False, vmin=0, vmax=1
+            ax,
+            title=way,
+            label_a="layer",
+            label_b="layer",
+            annotate=False,
+            colorbar=False,
+            vmin=0,
+            vmax=1,
+            caption=None,
         )
         for start, stop in blocks[way]:
             corner, side = (start - 0.5, start - 0.5), stop - start
@@ -103,7 +113,7 @@ def main() -> None:
     started, found = time.process_time(), {}
     for way, (pool, kernel) in WAYS.items():
         pair = compare_models(model, None, batches, layers=layers, pool=pool, kernel=kernel)
-        found[way] = ModelComparison(pair.matrix, names, names, pair.settings)
+        found[way] = replace(pair, layers_a=names, layers_b=names)
     print(f"{arguments.images} crops, three times: {time.process_time() - started:.0f} CPU seconds")
     blocks = {
         way: [tuple(b) for b in segment(pair.matrix, arguments.blocks).blocks] for way, pair in found.items()

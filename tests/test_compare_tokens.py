@@ -77,7 +77,7 @@ def changed_padding(text):
 LAYERS = ["embed", "blocks.0", "blocks.1"]
 
 
-@pytest.mark.parametrize("pool", ["mean", "tokens", "cls"])
+@pytest.mark.parametrize("pool", ["mean", "tokens", "class"])
 @pytest.mark.parametrize("method", ["exact", "minibatch"])
 def test_padding_does_not_matter(net, text, pool, method):
     before = quiet(net, None, [text], layers=LAYERS, pool=pool, method=method)
@@ -191,8 +191,8 @@ def of(tensor, pool, mask=None, layout=None):
 def test_poolings_are_what_they_say():
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     left_padded = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
-    assert np.array_equal(of(tokens, "cls", left_padded), [[6, 7, 8], [12, 13, 14]])
-    assert np.array_equal(of(tokens, "cls"), [[0, 1, 2], [12, 13, 14]])
+    assert np.array_equal(of(tokens, "class", left_padded), [[6, 7, 8], [12, 13, 14]])
+    assert np.array_equal(of(tokens, "class"), [[0, 1, 2], [12, 13, 14]])
     assert np.array_equal(of(tokens, "none"), tokens.reshape(2, 12))
     assert np.array_equal(of(tokens, "mean", left_padded)[0], [7.5, 8.5, 9.5])
     maps = torch.arange(16.0).reshape(2, 2, 2, 2)
@@ -206,7 +206,7 @@ def test_poolings_do_not_depend_on_the_order_of_dimensions(layout, order):
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
     given = tokens.permute(order)
-    for pool, valid in (("mean", None), ("mean", mask), ("cls", mask), ("tokens", mask)):
+    for pool, valid in (("mean", None), ("mean", mask), ("class", mask), ("tokens", mask)):
         assert np.array_equal(of(given, pool, valid, layout), of(tokens, pool, valid))
     flat = [of(given, "none", None, layout), of(tokens, "none")]
     assert np.array_equal(*(np.sort(rows, axis=1) for rows in flat))
@@ -234,7 +234,7 @@ def rows_of(output, pool, mask):
         ("text", "mean", None, "returns str without a tensor inside"),
         (torch.ones(2, 4, 3), "tokens", None, "the batch holds no attention mask"),
         (torch.ones(2, 5, 3), "mean", torch.ones(2, 4), "which the attention mask (2, 4) does not fit"),
-        (torch.ones(2, 3, 4, 4), "cls", None, 'which has no tokens for pool="cls"'),
+        (torch.ones(2, 3, 4, 4), "class", None, 'which has no tokens for pool="class"'),
         (torch.ones(2, 4, 3), "none", torch.tensor([[1, 1, 1, 0]] * 2), "flattened with its padding"),
         (torch.ones(2, 4, 3), "mean", torch.tensor([[1, 1, 1, 1], [0] * 4]), "without any valid token"),
         (torch.ones(2, 4, 3), lambda t: t, None, "is pooled by pool= to (2, 4, 3)"),

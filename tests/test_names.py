@@ -69,23 +69,21 @@ def test_names_of_layers_in_errors_show_no_escape_sequence(tmp_path):
 
 def test_results_and_their_errors_show_no_escape_sequence(tmp_path):
     pytest.importorskip("torch")
-    from gramless.torch.comparison import ModelComparison
+    from gramless import LayerMatrix
 
-    result = ModelComparison(
-        np.eye(1), [f"a{ESCAPE}"], ["b"], {"model_a": f"Net{ESCAPE}", "kernel": "\u202e"}
-    )
+    result = LayerMatrix(np.eye(1), [f"a{ESCAPE}"], ["b"], {"model_a": f"Net{ESCAPE}", "kernel": "\u202e"})
     assert repr(result).isprintable()
     assert "x1b]0;owned" in repr(result)
     result.to_csv(tmp_path / "x.csv")
     assert "\x1b" not in (tmp_path / "x.csv").read_text()
     result.save(tmp_path / "x.json")
-    assert ModelComparison.load(tmp_path / "x.json").layers_a == [f"a{ESCAPE}"]
+    assert LayerMatrix.load(tmp_path / "x.json").layers_a == [f"a{ESCAPE}"]
     for suffix in (".json", ".safetensors"):
         path = tmp_path / f"bad{ESCAPE}{suffix}"
         for content in (b"{", b"\xff", json.dumps({"format": ESCAPE}).encode()):
             path.write_bytes(content)
-            with pytest.raises(ValueError, match=r"^ModelComparison\.load: bad") as found:
-                ModelComparison.load(path)
+            with pytest.raises(ValueError, match=r"^LayerMatrix\.load: bad") as found:
+                LayerMatrix.load(path)
             assert str(found.value).isprintable()
 
 
@@ -251,16 +249,17 @@ def test_devices_and_pipes_are_no_files_of_activations(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 def test_devices_pipes_and_huge_files_are_no_results(tmp_path, suffix):
     pytest.importorskip("torch")
-    from gramless.torch.comparison import LONGEST_JSON, ModelComparison
+    from gramless import LayerMatrix
+    from gramless._result_files import LONGEST_JSON
 
     os.mkfifo(tmp_path / f"pipe{suffix}")
     (tmp_path / f"zero{suffix}").symlink_to("/dev/zero")
     for name in ("pipe", "zero"):
         with pytest.raises(ValueError, match="not a regular file"):
-            ModelComparison.load(tmp_path / f"{name}{suffix}")
+            LayerMatrix.load(tmp_path / f"{name}{suffix}")
     if suffix == ".json":
         os.truncate(os.open(tmp_path / "huge.json", os.O_CREAT | os.O_WRONLY), LONGEST_JSON + 1)
         (tmp_path / "lists.json").write_bytes(b"[" + b"[]," * 2**21 + b"[]]")
         for name in ("huge", "lists"):
-            _, peak = peak_of(lambda name=name: ModelComparison.load(tmp_path / f"{name}.json"))
+            _, peak = peak_of(lambda name=name: LayerMatrix.load(tmp_path / f"{name}.json"))
             assert peak < 2**24

@@ -130,9 +130,9 @@ print(sorted(os.listdir(folder)))
 def test_a_full_disk_keeps_the_old_file(saved, tmp_path, kind):
     pytest.importorskip("matplotlib")
     pytest.importorskip("torch")
-    from gramless.torch.comparison import ModelComparison
+    from gramless import LayerMatrix
 
-    first, second = (ModelComparison(np.eye(2) * k, ["a", "b"], ["c", "d"]) for k in (1, 2))
+    first, second = (LayerMatrix(np.eye(2) * k, ["a", "b"], ["c", "d"]) for k in (1, 2))
     path = tmp_path / f"result.{'csv' if kind == 'to_csv' else kind}"
     options = {"csv": "--csv", "png": "--out"}
 
@@ -198,9 +198,9 @@ def test_a_file_without_unnamed_files_is_written_all_the_same(saved, tmp_path, m
 def test_results_do_not_replace_tensors_of_others(tmp_path):
     pytest.importorskip("torch")
     save_file = pytest.importorskip("safetensors.numpy").save_file
-    from gramless.torch.comparison import ModelComparison
+    from gramless import LayerMatrix
 
-    result = ModelComparison(np.eye(2), ["a", "b"], ["c", "d"])
+    result = LayerMatrix(np.eye(2), ["a", "b"], ["c", "d"])
     save_file({"weight": np.eye(3)}, tmp_path / "model.safetensors")
     before = (tmp_path / "model.safetensors").read_bytes()
     with pytest.raises(ValueError, match=r"save: model.safetensors holds tensors of something else"):
@@ -210,7 +210,7 @@ def test_results_do_not_replace_tensors_of_others(tmp_path):
     assert (tmp_path / "model.safetensors").read_bytes() == before
     for _ in range(2):  # its own are replaced
         result.save(tmp_path / "result.safetensors")
-    assert ModelComparison.load(tmp_path / "result.safetensors").layers_b == ["c", "d"]
+    assert LayerMatrix.load(tmp_path / "result.safetensors").layers_b == ["c", "d"]
 
 
 def test_figures_are_written_whole_or_not_at_all(tmp_path):

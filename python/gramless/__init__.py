@@ -27,9 +27,10 @@ from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .info_nce import info_nce, row_log_sum_exp
 from .kernels import RBF, Laplace, Linear
-from .matrices import cka_matrix, hsic_matrix
+from .matrices import cka_matrix, hsic_matrix, layer_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco
+from .results import LayerMatrix
 
 if TYPE_CHECKING:
     from . import analysis, compat, plot
@@ -40,6 +41,7 @@ __all__ = [
     "CudaDevice",
     "CudaStatus",
     "Laplace",
+    "LayerMatrix",
     "Linear",
     "MinibatchCKA",
     "__version__",
@@ -56,6 +58,7 @@ __all__ = [
     "hsic_matrix",
     "independence_test",
     "info_nce",
+    "layer_matrix",
     "median_distance",
     "moco",
     "nt_xent",

@@ -27,7 +27,7 @@ class Call(NamedTuple):
     inputs: tuple[Any, ...]
     names: tuple[str | None, ...]  # the argument that each input belongs to; None where it is a constant
     report: Report = None
-    in_parts: Callable[[], Any] | None = None  # the value, from a sweep that is cut into parts
+    in_parts: Callable[[], Any] | None = None  # the value, from a sweep in parts or with names
 
 
 def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
@@ -142,7 +142,10 @@ def _of_argument(call: Call, argument: str, grads: Sequence[Any]) -> Any:
 def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tuple[Any, list[Any]]:
     library, problem, inputs, _, report, in_parts = call
     if in_parts is not None:
-        raise ValueError(f"value_and_grad: {problem.function} with a checkpoint or a group has no gradients")
+        raise ValueError(
+            f"value_and_grad: {problem.function} has no gradients with a mapping of layers, a checkpoint "
+            "or a process group; pass sequences of layers alone"
+        )
     inputs = library.detached(problem.function, call.names, inputs)
     backend, dtype = backend_of(library, inputs[0], problem.function), problem.dtype(library, inputs)
     value, saved, kept = problem.forward(backend, inputs, "tiles", report)

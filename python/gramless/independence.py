@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,18 +16,14 @@ from ._alignment import NO_HSIC, aligned, in_units, times_power
 from ._arrays import Floats, checks
 from ._backends import backend_of
 from ._backends.values import PairSums
+from ._chance import LEAST_CHI2_ROWS, LEAST_ROWS, TIE, chi2_tail, generator_of, resample_count
 from ._progress import reporter
 from .kernels import Encoded, Estimator, KernelLike, as_kernel, encode
 
 __all__ = ["IndependenceResult", "independence_test"]
 
 _Progress: TypeAlias = Callable[[int, int], None]
-_LEAST_ROWS = 4
-# Of 10,000 pairs of independent columns chi2 rejected at most 5.2 % at level 5 % with 40 rows, 5.9 % with 30
-# and 5.7 % with 20; of 2,000, wide ones included, 8 % with 10, 9 % with 8, 33 % with 4.
-_LEAST_CHI2_ROWS = 40
 _ORDERS_AT_ONCE = 64  # permutations summed in one pass over tiles: a pass holds a tile for each
-_TIE = 1e-4  # in standard deviations of the null: sums of the same terms in another order must not decide
 
 
 @dataclass(frozen=True)
@@ -98,16 +93,16 @@ def independence_test(
         raise ValueError(
             f'{function}: method must be "auto", "chi2", "gamma" or "permutation" but is {method!r}'
         )
-    count, generator = _resample_count(n_resamples), _generator(rng)
+    count, generator = resample_count(function, n_resamples), generator_of(function, rng)
     of_x = encode(as_kernel(kernel, function))
     kernels = of_x, of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
     pair = _pair_of(function, x, y, kernels)
-    if pair.rows < _LEAST_ROWS:
+    if pair.rows < LEAST_ROWS:
         raise ValueError(
-            f"{function}: method {method!r} needs at least {_LEAST_ROWS} rows but x has {pair.rows}"
+            f"{function}: method {method!r} needs at least {LEAST_ROWS} rows but x has {pair.rows}"
         )
     if method == "auto":
-        method = "permutation" if pair.rows < _LEAST_CHI2_ROWS else "chi2"
+        method = "permutation" if pair.rows < LEAST_CHI2_ROWS else "chi2"
     if method == "chi2":
         return _chi2_test(pair)
     if method == "gamma":
@@ -156,10 +151,7 @@ def _chi2_test(pair: _Pair) -> IndependenceResult:
     if _is_constant(sums.xx, sums.yy):
         return IndependenceResult(math.nan, math.nan, "chi2", sums.n)
     statistic = aligned(sums.xy, sums.xx, sums.yy)
-    t = sums.n * statistic + 1
-    # P(chi^2_1 > t) = P(|N(0, 1)| > sqrt(t)) = erfc(sqrt(t / 2)), and 1 for t < 0; NaN stays NaN
-    pvalue = 1.0 if t < 0 else math.erfc(math.sqrt(t / 2))
-    return IndependenceResult(statistic, pvalue, "chi2", sums.n)
+    return IndependenceResult(statistic, chi2_tail(sums.n * statistic + 1), "chi2", sums.n)
 
 
 def _gamma_test(pair: _Pair) -> IndependenceResult:
@@ -201,7 +193,7 @@ def _permutation_test(
     if _is_constant(own.xx, own.yy):
         return IndependenceResult(of_data[0], math.nan, "permutation", n, of_data[1])
     scale = float(np.abs(null).max()) or 1.0  # squares of large data are beyond float64
-    above = int(np.count_nonzero(null >= statistic - _TIE * scale * float((null / scale).std())))
+    above = int(np.count_nonzero(null >= statistic - TIE * scale * float((null / scale).std())))
     pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + n_resamples)
     return IndependenceResult(of_data[0], pvalue, "permutation", n, of_data[1])
 
@@ -231,22 +223,3 @@ def _is_constant(self_x: float, self_y: float) -> bool:
             stacklevel=4,
         )
     return bool(constant)
-
-
-def _resample_count(n_resamples: Any) -> int:
-    try:
-        count = operator.index(n_resamples)
-    except TypeError:
-        raise TypeError(f"independence_test: n_resamples must be an int but is {n_resamples!r}") from None
-    if count < 1:
-        raise ValueError(f"independence_test: n_resamples must be at least 1 but is {count}")
-    return count
-
-
-def _generator(rng: Any) -> np.random.Generator:
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"independence_test: rng must be None, an int of at least 0 or a numpy Generator but is {rng!r}"
-        ) from None

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
-from ._arrays import checks
-from ._backends import backend_of
-from ._backends.values import HsicValues
+import numpy as np
+
+from ._chance import PvalueMethod
 from ._evaluate import Call, differentiable
-from ._problems.hsic import Hsic
-from ._progress import ProgressLike, reporter
-from ._sweep import processes_of, swept_values
-from .kernels import Estimator, Kernel, KernelLike, as_estimator, as_kernel, encode
+from ._layer_calls import described
+from ._progress import ProgressLike
+from ._tokens import is_mapping
+from .kernels import Estimator, KernelLike
+from .named_layers import compared, named_call
+from .results import LayerMatrix
 
-__all__ = ["cka_matrix", "hsic_matrix"]
+__all__ = ["cka_matrix", "hsic_matrix", "layer_matrix"]
 
 
 @differentiable
 def hsic_matrix(
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None = None,
+    xs: Sequence[Any] | Mapping[str, Any],
+    ys: Sequence[Any] | Mapping[str, Any] | None = None,
     *,
     kernel: KernelLike = "linear",
     estimator: Estimator = "unbiased",
@@ -31,10 +33,11 @@ def hsic_matrix(
 ) -> Call:
     """HSIC of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
 
-    xs, ys: sequences of (n, d) arrays, d as each layer has it; ys=None compares xs with itself. Every layer's
-    Gram tile is computed once and the tiles' inner products give all pairs; narrow linear layers are compared
-    in feature space instead, whichever costs less. Memory: O(n + tiles) per layer and a
-    workspace (`set_workspace_limit`), never n x n.
+    xs, ys: sequences of (n, d) arrays, d as each layer has it; ys=None compares xs with itself. A mapping of
+    names to layers gives a `LayerMatrix`, without gradients, as `layer_matrix` does. Every layer's Gram tile
+    is computed once and the tiles' inner products give all pairs; narrow linear layers are compared in
+    feature space instead, whichever costs less. Memory: O(n + tiles) per layer and a workspace
+    (`set_workspace_limit`), never n x n.
     progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
     checkpoint: a file that is kept up to date; after an interruption the same call continues from it. The
         file of other layers, another kernel or version is refused; a finished one gives the answer at once.
@@ -52,14 +55,17 @@ def hsic_matrix(
     >>> hsic_matrix(layers).shape
     (3, 3)
     """
+    if is_mapping(xs) or is_mapping(ys):
+        options = kernel, estimator, "HSIC", progress, checkpoint, process_group
+        return named_call("hsic_matrix", xs, ys, *options)
     arguments = "hsic_matrix", xs, ys, kernel, estimator, "hsic", progress
-    return _described(arguments, kernel, checkpoint, process_group)
+    return described(arguments, kernel, checkpoint, process_group)
 
 
 @differentiable
 def cka_matrix(
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None = None,
+    xs: Sequence[Any] | Mapping[str, Any],
+    ys: Sequence[Any] | Mapping[str, Any] | None = None,
     *,
     kernel: KernelLike = "linear",
     estimator: Estimator = "unbiased",
@@ -79,55 +85,108 @@ def cka_matrix(
     array([[1., 1.],
            [1., 1.]])
     """
+    if is_mapping(xs) or is_mapping(ys):
+        options = kernel, estimator, "CKA", progress, checkpoint, process_group
+        return named_call("cka_matrix", xs, ys, *options)
     arguments = "cka_matrix", xs, ys, kernel, estimator, "cka", progress
-    return _described(arguments, kernel, checkpoint, process_group)
+    return described(arguments, kernel, checkpoint, process_group)
 
 
-def layers_of(
-    function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str = "hsic", progress: Any = False
-) -> Call:
-    """The problem of all pairs of layers; `form` as in `Hsic`."""
-    xs = checks.sequence(function, "xs", xs)
-    ys = [] if ys is None else checks.sequence(function, "ys", ys)
-    named = [*((f"xs[{i}]", x) for i, x in enumerate(xs)), *((f"ys[{i}]", y) for i, y in enumerate(ys))]
-    library, layers = checks.read(function, named)
-    arguments = [(name, layer) for (name, _), layer in zip(named, layers, strict=True)]
-    of_x, of_y = arguments[: len(xs)], arguments[len(xs) :]
-    for side in (of_x, of_y, of_x[:1] + of_y[:1]):
-        for argument in side[1:]:
-            checks.same_rows(function, *side[0], *argument)
-    code, estimator = encode(as_kernel(kernel, function)), as_estimator(estimator, function)
-    checks.enough_rows(function, named[0][0], layers[0], estimator)
-    problem = Hsic(function, len(xs), len(layers), (code, code), estimator, form, True)
-    names = ("xs",) * len(xs) + ("ys",) * len(ys)
-    return Call(library, problem, tuple(layers), names, reporter(function, progress))
+def layer_matrix(
+    xs: Any,
+    ys: Any = None,
+    *,
+    names: Any = None,
+    kernel: KernelLike = "linear",
+    estimator: Estimator = "unbiased",
+    pool: Literal["mean", "last", "class"] | Callable[..., Any] | None = None,
+    rows: Literal["examples", "tokens"] = "examples",
+    mask: Any = None,
+    mask_y: Any = None,
+    pvalue: PvalueMethod | None = "auto",
+    n_resamples: int = 199,
+    rng: int | np.random.Generator | None = None,
+    progress: ProgressLike = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    process_group: Any = None,
+) -> LayerMatrix:
+    """CKA of every layer in xs with every layer in ys, with names, and whether chance gives as much.
 
+    The matrix is that of `cka_matrix`, in one pass over tiles and O(n) memory beyond a workspace.
 
-def layer_values(call: Call) -> HsicValues:
-    """HSIC of all pairs of the layers of a call, and of each with itself, where the layers live."""
-    library, problem, inputs, names, report, _ = call
-    inputs = library.detached(problem.function, names, inputs)
-    backend = backend_of(library, inputs[0], problem.function)
-    found: HsicValues = backend.hsic_forward(problem.task(inputs), False, report)
-    return found
+    Parameters
+    ----------
+    xs : mapping or sequence of arrays
+        The layers of one model: {name: array}, also as tools that record activations return them (dicts of
+        tensors, objects with keys), or a sequence, such as the tuple of hidden states of a transformer; the
+        arrays of a tuple in a mapping are layers name[0], name[1], ... Each array is (n, features), or
+        (n, tokens, features) with `pool` or `rows`; of numpy, torch or a GPU, as in `cka`.
+    ys : mapping or sequence of arrays, optional
+        Those of the other model for the same examples. None compares xs with itself.
+    names : sequence of str, or a pair of them, optional
+        Names of the layers of sequences: of xs where ys is None, else of xs and of ys. Numbers by default.
+    kernel, estimator
+        As in `cka`; every layer has a bandwidth of its own.
+    pool : {"mean", "last", "class"} or callable, optional
+        One row for each example of (n, tokens, features): the mean of its tokens, the last or the first one,
+        valid ones where there is a mask. A callable takes an array and returns (rows, features); it also gets
+        those of `name` and `mask` that it has parameters for. Layers (n, features) stay as they are.
+    rows : {"examples", "tokens"}
+        "tokens" makes every valid token of (n, tokens, features) a row. Tokens of one example are not
+        independent, so p-values are then too small; permutations are of tokens.
+    mask, mask_y : array (n, tokens), optional
+        1 (True) for valid tokens, 0 for padding; mask_y is that of ys where it differs.
+    pvalue : {"auto", "chi2", "t", "gamma", "permutation"} or None
+        How `pvalue` and `pvalue_corrected` of the result are computed; None computes neither.
+        "auto" permutes below 40 rows and takes "chi2" from there on; for the biased estimator "gamma", or
+        nothing where scipy is not installed. The documentation ("Is it chance?") has measured levels.
+        "chi2": P(chi^2_1 > n CKA + 1), Shen et al. 2021. "t": Student's, for wide layers, Szekely and Rizzo
+        2013; needs scipy. "gamma": for the biased estimator, with its exact mean and variance; needs scipy.
+        "permutation": rows of all ys in `n_resamples` random orders, the same for all ys, and all orders of 7
+        rows or fewer; valid for any data. It takes about n_resamples times as long as the matrix itself,
+        or less; `progress` shows the estimate before it starts.
+    n_resamples : int
+        Permutations. The smallest p-value is 1 / (n_resamples + 1).
+    rng : int, numpy.random.Generator or None
+        Of the permutations; an int gives the same p-values every time.
+    progress, checkpoint, process_group
+        As in `cka_matrix`. Permutations are neither kept in the checkpoint nor shared among processes.
 
+    Returns
+    -------
+    LayerMatrix
+        matrix, names, z, pvalue, pvalue_corrected, n, settings; plot, to_csv, to_dataframe, save, load.
 
-def _described(arguments: tuple[Any, ...], kernel: Kernel | str, checkpoint: Any, process_group: Any) -> Call:
-    """The call of `layers_of`, to be answered by a sweep in parts where it is kept in a file or shared."""
-    if checkpoint is None and process_group is None:
-        return layers_of(*arguments)
-    function = arguments[0]
-    processes = processes_of(function, process_group)
-    with processes.together():
-        call = layers_of(*arguments)
-        library, problem, inputs, *_ = call
-        refusal = library.why_not_in_parts(inputs)
-        if refusal is not None:
-            raise ValueError(f"{function}: checkpoint and process_group {refusal}")
+    Raises
+    ------
+    ValueError
+        Where shapes, names, masks or options do not fit, a layer (n, tokens, features) comes without `pool`
+        and `rows`, or the estimator has no such p-values.
+    TypeError
+        Where types do not fit.
+    ImportError
+        Where a method needs scipy, which is not installed (`pip install "gramless[stats]"`).
 
-    def value() -> Any:
-        with processes.together():
-            values = swept_values(call, as_kernel(kernel, function), checkpoint, processes)
-        return library.result(problem.value(values), problem.dtype(library, inputs))
+    References
+    ----------
+    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414. Szekely and Rizzo 2013, "The distance
+    correlation t-test of independence in high dimension". Kazi-Aoual et al. 1995, "Refined approximations to
+    permutation tests for multivariate inference". Shen, Panda and Vogelstein 2021, arXiv:1912.12150.
 
-    return call._replace(in_parts=value)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).standard_normal((50, 8))
+    >>> noise = np.random.default_rng(1).standard_normal((50, 8))
+    >>> found = layer_matrix({"input": x, "relu": np.maximum(x, 0), "noise": noise})
+    >>> found.names[0]
+    ['input', 'relu', 'noise']
+    >>> found.within_chance()
+    array([[False, False,  True],
+           [False, False,  True],
+           [ True,  True, False]])
+    """
+    options: dict[str, Any] = {"pvalue": pvalue, "n_resamples": n_resamples, "rng": rng}
+    options |= {"progress": progress, "checkpoint": checkpoint, "process_group": process_group}
+    tokens = {"names": names, "pool": pool, "rows": rows, "mask": mask, "mask_y": mask_y}
+    return compared("layer_matrix", xs, ys, tokens, kernel, estimator, "CKA", **options)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ._alignment import NO_HSIC, aligned
+from ._layer_calls import layer_values, layers_of
 from ._scaled_sums import ScaledSums
 from .kernels import KernelLike, as_kernel
-from .matrices import layer_values, layers_of
 
 __all__ = ["MinibatchCKA"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _files
+from . import _files, _plot_marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,8 @@ POINTS_PER_INCH = 72
 SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
 LONGEST_LABEL = 36  # characters
 GLYPH_WIDTH, GLYPH_HEIGHT = 0.64, 1.25  # of the font size, generous enough to leave a margin
+MARK = _plot_marks.MARK
 MISSING = "0.82"  # NaN cells: a grey that no perceptually uniform map contains
-MARK = "#12b5a6"
 
 
 def heatmap(
@@ -45,6 +45,8 @@ def heatmap(
     vmax: float | None = None,
     annotate: bool | Literal["auto"] = "auto",
     mark_best: bool = False,
+    within_chance: npt.ArrayLike | None = None,
+    caption: str | None = None,
     stages_a: Sequence[int] = (),
     stages_b: Sequence[int] = (),
     colorbar: bool = True,
@@ -61,10 +63,13 @@ def heatmap(
         otherwise the smallest and the largest value. NaN cells are grey.
     annotate: write the value into every cell; "auto" does if the digits fit at 5 points or more.
     mark_best: outline the largest value of every row.
+    within_chance: which cells to hatch, an array of True and False of the shape of the matrix, such as
+        `LayerMatrix.within_chance` returns.
+    caption: text below the label of the horizontal axis.
     stages_a, stages_b: indices of the layers before which a thin line is drawn.
 
-    Raises ValueError if the matrix is not two-dimensional and non-empty or the names do not fit its shape,
-    TypeError if it does not hold real numbers, and ImportError if matplotlib is missing.
+    Raises ValueError if the matrix is not two-dimensional and non-empty or names or cells do not fit its
+    shape, TypeError if it does not hold real numbers, and ImportError if matplotlib is missing.
 
     >>> import matplotlib
     >>> matplotlib.use("agg")
@@ -80,6 +85,7 @@ def heatmap(
     rows, columns = values.shape
     labels_a = _labels("names_a", names_a, rows, "rows")
     labels_b = _labels("names_b", names_b, columns, "columns")
+    hatched = None if within_chance is None else _plot_marks.as_cells(within_chance, values.shape)
     ax = _new_axes(labels_a, labels_b, colorbar) if ax is None else ax
     low, high = _scale(values, vmin, vmax)
     image = ax.imshow(values, cmap=_colormap(), vmin=low, vmax=high, origin="lower", interpolation="nearest")
@@ -98,9 +104,13 @@ def heatmap(
     if annotate:
         _write_values(ax, image, values, cell, must=annotate is True)
     if mark_best:
-        _mark_best(ax, values, cell)
+        _plot_marks.mark_best(ax, values, cell)
+    if hatched is not None and hatched.any():
+        _plot_marks.hatch(ax, hatched)
     if colorbar:
         _add_colorbar(ax, image, values)
+    if caption:
+        _plot_marks.write_caption(ax, caption)
     return ax
 
 
@@ -250,16 +260,6 @@ def _write_values(
         color = "black" if bright else "white"
         text = ax.text(column, row, texts[row][column], ha="center", va="center", color=color, fontsize=font)
         text.set_in_layout(False)  # thousands of texts that never leave the axes would slow the layout engine
-
-
-def _mark_best(ax: Axes, values: npt.NDArray[np.float64], cell: float) -> None:
-    from matplotlib.patches import Rectangle
-
-    for row, row_values in enumerate(values):
-        if np.isfinite(row_values).any():
-            corner = (int(np.nanargmax(row_values)) - 0.5, row - 0.5)
-            width = float(np.clip(cell / 14, 0.6, 1.6))
-            ax.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=MARK, linewidth=width, zorder=3))
 
 
 def _add_colorbar(ax: Axes, image: AxesImage, values: npt.NDArray[np.float64]) -> None:

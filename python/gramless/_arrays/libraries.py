@@ -17,7 +17,7 @@ import numpy as np
 from .. import _arrays
 from .._losses import check_labels, ignored_among
 from .cuda_status import cuda_module
-from .namespaces import NUMPY, Array, Library, Numpy, Values
+from .namespaces import NUMPY, Array, Library, Numpy, Values, computed_in
 
 
 class Cupy(Numpy):
@@ -82,6 +82,21 @@ class Cupy(Numpy):
     def upload(self, values: Values, device: Any) -> Array:
         with self.module.cuda.Device(device):
             return self.module.asarray(values)
+
+    def rows(self, x: Array, order: Values) -> Array:
+        return x[self.upload(order, self.device(x))]
+
+    def tokens(self, x: Array, examples: Values, places: Values) -> Array:
+        return x[tuple(self.upload(which, self.device(x)) for which in (examples, places))]
+
+    def token_means(self, x: Array, valid: Values | None) -> Array:
+        dtype = computed_in(self, [x])
+        x = self.cast(x, dtype)
+        if valid is None:
+            return x.mean(1)
+        which, counts = valid[:, :, None], valid.sum(axis=1)[:, None].astype(dtype)
+        kept = self.where(self.upload(which, self.device(x)), x, self.zeros((1,), dtype, self.device(x)))
+        return kept.sum(1) / self.upload(counts, self.device(x))
 
     def where(self, which: Array, x: Any, y: Array) -> Array:
         return self.module.where(which, x, y)

@@ -20,6 +20,7 @@ Wanted: TypeAlias = Sequence[bool]  # for each of some arrays, whether its gradi
 Library: TypeAlias = Any  # Numpy, libraries.Cupy, or gramless.torch._namespace.Torch
 Values: TypeAlias = np.ndarray[Any, Any]
 
+_EXAMPLES_AT_ONCE = 256  # whose tokens are averaged
 _SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy takes 3 us each to spell
 
 
@@ -68,6 +69,27 @@ class Numpy:
 
     def empty(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
         return np.empty(shape, dtype)
+
+    def rows(self, x: Array, order: Values) -> Array:
+        """Some rows of x, copied."""
+        return x[order]
+
+    def tokens(self, x: Array, examples: Values, places: Values) -> Array:
+        """Some tokens of x (examples, tokens, features), copied: (len(examples), features)."""
+        return x[examples, places]
+
+    def token_means(self, x: Array, valid: Values | None) -> Array:
+        """The mean of every example's tokens, of the valid ones (examples, tokens) where they are given."""
+        found = np.empty((x.shape[0], x.shape[2]), computed_in(self, [x]))
+        for start in range(0, len(found), _EXAMPLES_AT_ONCE):
+            some = slice(start, start + _EXAMPLES_AT_ONCE)
+            if valid is None:
+                found[some] = x[some].mean(axis=1, dtype=np.float64)
+            else:
+                which = valid[some]
+                kept = np.where(which[:, :, None], x[some], 0)  # not times 0: padding may hold NaN or inf
+                found[some] = kept.sum(axis=1, dtype=np.float64) / which.sum(axis=1)[:, None]
+        return found
 
     def zeros(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
         return np.zeros(shape, dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -76,6 +76,15 @@ class Cpu(CpuContrast):
     def permuted_hsic(self, x: Array, y: Array, kernels: Kernels, orders: Orders, report: Report) -> Floats:
         x, y = self.views([x, y])
         return _core.permuted_hsic(x, y, *kernels, orders, "unbiased", report)
+
+    def permuted_values(
+        self, xs: Arrays, ys: Arrays, kernels: Kernels, estimator: str, orders: Iterable[Orders]
+    ) -> Iterator[HsicValues]:
+        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each of them: (Lx, B Ly)."""
+        of_x, of_y = _resolved(kernels, self._sigmas(xs, ys, kernels), len(xs))
+        for batch in orders:
+            copies = [self.library.rows(y, order) for order in batch for y in ys]
+            yield self.layer_values(xs, copies, (of_x, [*of_y] * len(batch)), estimator)
 
     def jackknife_hsic(
         self, x: Array, y: Array, kernels: Kernels, order: Orders, sizes: Orders, estimator: str

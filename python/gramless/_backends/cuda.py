@@ -6,6 +6,7 @@ Everything is enqueued: results are arrays that are yet to be filled, and only w
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,17 @@ class Cuda(CudaContrast):
             if report is not None:
                 report(start + len(rows), len(orders))
         return found
+
+    def permuted_values(
+        self, xs: Arrays, ys: Arrays, kernels: Kernels, estimator: str, orders: Iterable[Orders]
+    ) -> Iterator[HsicValues]:
+        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each of them, (Lx, B Ly), and of
+        each with itself, in the CPU's memory.
+        """
+        for batch in orders:
+            copies = [self.library.rows(y, order) for order in batch for y in ys]
+            xy, own = map(_arrays.to_host, self._matrix(HsicTask(xs, copies, kernels, estimator)))
+            yield HsicValues(xy, own[: len(xs)], own[len(xs) :])
 
     def resolved(self, x: Array, y: Array, kernels: Kernels) -> Kernels:
         return self._resolved(x, kernels[0]), self._resolved(y, kernels[1])

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .._alignment import aligned, times_power
+from .._alignment import aligned
 from .._arrays import checks
+from .._kernel_rows import BLOCK_BYTES, kernel_rows
 from ..hsic import median_distance
 from ..kernels import Estimator, Kernel, KernelLike, Linear, as_estimator, as_kernel
 from ._checks import Floats, as_matrix, as_read, is_finite, on_cpu
@@ -21,14 +22,6 @@ from ._without import hsic_without
 
 # Of a side, 0 or 1, and a block of rows: their kernel values (block, n).
 Values = Callable[[int, slice], Floats]
-
-BLOCK_BYTES = 2**24  # of one block of kernel values
-NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
-NEAR_AT_ONCE = 4096
-OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {
-    "rbf": lambda distance2, sigma: np.exp(-distance2 / (2 * sigma**2)),
-    "laplace": lambda distance2, sigma: np.exp(-np.sqrt(distance2) / sigma),
-}
 
 
 @dataclass(frozen=True)
@@ -126,7 +119,10 @@ def _check_groups(groups: Any, n: int) -> None:
 def _without_examples(
     sides: tuple[Floats, Floats], kernels: tuple[Kernel, Kernel], n: int, estimator: Estimator
 ) -> tuple[float, Floats]:
-    of_side = [_kernel_rows(rows, kernel) for rows, kernel in zip(sides, kernels, strict=True)]
+    of_side = [
+        kernel_rows(rows, kernel.formula, _sigma(rows, kernel))
+        for rows, kernel in zip(sides, kernels, strict=True)
+    ]
     diagonals = np.zeros((2, n))
 
     def values(side: int, block: slice) -> Floats:
@@ -142,32 +138,12 @@ def _without_examples(
     return _deleted(values, blocks, diagonals, estimator)
 
 
-def _kernel_rows(rows: Floats, kernel: Kernel) -> Callable[[slice], Floats]:
-    """A function from a block of rows to their kernel values with all rows, (block, n)."""
-    sigma = None if isinstance(kernel, Linear) else kernel.sigma
-    if not isinstance(kernel, Linear) and sigma is None:
-        median = median_distance(np.ascontiguousarray(rows), include_diagonal=kernel.include_diagonal)
-        sigma = kernel.scale * median
-    largest = float(np.abs(rows).max())  # in units of it squares stay in range
-    exponent = -math.frexp(largest)[1] if 0 < largest < math.inf else 0
-    rows = times_power(rows, exponent)
-    centred = rows - rows.mean(axis=0)
-    if sigma is None:
-        return lambda block: np.asarray(centred[block] @ centred.T)
-    sigma = max(float(times_power(sigma, exponent)), 2.0**-500)  # 0 of equal rows, where any other will do
-    of_distance = OF_SQUARED_DISTANCE[kernel.formula]
-    norms = np.einsum("ij,ij->i", centred, centred)
-
-    def values(block: slice) -> Floats:
-        lengths = norms[block, None] + norms
-        distance2 = lengths - 2 * (centred[block] @ centred.T)
-        near = np.nonzero(distance2 < NEAR_SHARE * lengths)
-        for start in range(0, len(near[0]), NEAR_AT_ONCE):
-            i, j = (side[start : start + NEAR_AT_ONCE] for side in near)
-            distance2[i, j] = np.sum((rows[block][i] - rows[j]) ** 2, axis=1)
-        return of_distance(distance2, sigma)
-
-    return values
+def _sigma(rows: Floats, kernel: Kernel) -> float | None:
+    """The kernel's bandwidth for these rows; None where it has none."""
+    if isinstance(kernel, Linear) or kernel.sigma is not None:
+        return None if isinstance(kernel, Linear) else kernel.sigma
+    median = median_distance(np.ascontiguousarray(rows), include_diagonal=kernel.include_diagonal)
+    return kernel.scale * float(median)
 
 
 def _deleted(

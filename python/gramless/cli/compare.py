@@ -7,37 +7,27 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
 import gramless
 
+from .._chance import PvalueMethod
 from .._files import DATA_SUFFIXES, check_output, write_file
 from .._formats import Array
 from .._layouts import Layouts
 from .._text import csv_text, printable
 from ..kernels import FORMULAS, Estimator, Kernel, OfDistance, as_estimator
+from ..results import LayerMatrix
 from .files import as_matrices, check_rows, files_of, open_layers
 from .terminal import Failure, messages, one_sentence_errors, progress_bar, require, results
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Layers of A against layers of B (or of A itself) and the matrix (La, Lb) between them."""
-
-    names_a: list[str]
-    names_b: list[str]
-    matrix: NDArray[np.float64]
-    with_itself: bool
 
 
 @click.command()
@@ -74,6 +64,24 @@ class Comparison:
 )
 @click.option("--title", help="Title of the heatmap.")
 @click.option(
+    "--pvalue",
+    type=click.Choice([*get_args(PvalueMethod), "none"]),
+    default="auto",
+    show_default=True,
+    help='Whether chance gives as much: "auto" permutes below 40 examples and takes "chi2" from there on.',
+)
+@click.option(
+    "--n-resamples", type=click.IntRange(1), default=199, show_default=True, help="Number of permutations."
+)
+@click.option("--rng", type=click.IntRange(0), help="Seed of the permutations.  [default: a new one]")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Cells whose p-value, corrected for the number of cells, exceeds this are within chance.",
+)
+@click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     help="Keep a long comparison in this file: if it is killed, repeat the command to resume.",
@@ -101,17 +109,17 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         labels = printable(a.name), printable((b or a).name)
         rows = check_rows((labels[0], layers_a), (labels[1], layers_b or {}))
         started = time.perf_counter()
-        found = _compare(layers_a, layers_b, labels, kernel, estimator, options["checkpoint"], quiet)
+        found = _compare(layers_a, layers_b, labels, kernel, estimator, options)
         elapsed = time.perf_counter() - started
     what = f"{describe(kernel)}, {estimator}, n = {rows}"
     with one_sentence_errors():
         if csv_path is not None:
-            text = csv_text(found.matrix, found.names_a, found.names_b)
+            text = csv_text(found.matrix, *found.names)
             sys.stdout.write(text) if to_stdout else write_file(csv_path, text.encode())
         if out is not None:
-            _draw(out, found, options["title"] or f"CKA ({what})", labels)
+            _draw(out, found, options["title"] or f"CKA ({what})", labels, options["alpha"])
     if not quiet and not to_stdout:
-        _print_best(found, f"CKA ({what}), {elapsed:.2f} s")
+        _print_best(found, layers_b is None, f"CKA ({what}), {elapsed:.2f} s", options["alpha"])
         messages().print(
             "".join(f"wrote {printable(str(path))}\n" for path in (out, csv_path) if path is not None), end=""
         )
@@ -200,70 +208,80 @@ def _compare(
     labels: tuple[str, str],
     kernel: Kernel,
     estimator: Any,
-    checkpoint: Path | None,
-    quiet: bool,
-) -> Comparison:
+    options: dict[str, Any],
+) -> LayerMatrix:
     names_b = list(layers_a if layers_b is None else layers_b)
     title = f"{len(layers_a)} x {len(names_b)} layers"
-    with warnings.catch_warnings(record=True) as caught, progress_bar(title, quiet) as progress:
+    with warnings.catch_warnings(record=True) as caught, progress_bar(title, options["quiet"]) as progress:
         warnings.simplefilter("always", RuntimeWarning)
         names = {"xs": (labels[0], list(layers_a)), "ys": (labels[1], names_b)}
         try:
-            matrix = gramless.cka_matrix(
-                list(layers_a.values()),
-                None if layers_b is None else list(layers_b.values()),
+            found = gramless.layer_matrix(
+                layers_a,
+                layers_b,
                 kernel=kernel,
                 estimator=estimator,
+                pvalue=None if options["pvalue"] == "none" else options["pvalue"],
+                n_resamples=options["n_resamples"],
+                rng=options["rng"],
                 progress=progress,
-                checkpoint=checkpoint,
+                checkpoint=options["checkpoint"],
             )
         except (ValueError, TypeError) as error:
             raise Failure(_with_names(str(error), names)) from error
     for warning in caught:
         messages().print(f"warning: {_with_names(str(warning.message), names)}")
-    return Comparison(list(layers_a), names_b, np.asarray(matrix), layers_b is None)
+    return found
 
 
 def _with_names(sentence: str, names: dict[str, tuple[str, list[str]]]) -> str:
-    """The library's sentence with the layers' names for what it calls xs[0] and ys[1]."""
+    """The library's sentence with the layers' names for what it calls xs[0] and ys['fc']."""
 
     def name_of(found: re.Match[str]) -> str:
         label, layers = names[found[1]]
-        return f"layer {layers[int(found[2])]!r} of {label}"
+        name = repr(layers[int(found[2])]) if found[2].isdigit() else found[2]
+        return f"layer {name} of {label}"
 
-    return re.sub(r"\b(xs|ys)\[(\d+)\]", name_of, sentence)
+    return re.sub(r"\b(xs|ys)\[(\d+|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\]", name_of, sentence)
 
 
-def _draw(out: Path, found: Comparison, title: str, labels: tuple[str, str]) -> None:
+def _draw(out: Path, found: LayerMatrix, title: str, labels: tuple[str, str], alpha: float) -> None:
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    from gramless.plot import heatmap, save_figure
+    from gramless.plot import save_figure
 
     label_a, label_b = labels
-    ax = heatmap(found.matrix, found.names_a, found.names_b, title=title, label_a=label_a, label_b=label_b)
+    ax = found.plot(alpha=alpha, title=title, label_a=label_a, label_b=label_b)
     save_figure(ax.figure, out, dpi=200, bbox_inches="tight")
     plt.close("all")
 
 
-def _print_best(found: Comparison, title: str) -> None:
+def _print_best(found: LayerMatrix, with_itself: bool, title: str, alpha: float) -> None:
     """Every layer's best match; a layer compared with its own model's layers does not match itself."""
     values = found.matrix.copy()
-    others = found.with_itself and len(values) > 1
+    others = with_itself and len(values) > 1
+    corrected = found.pvalue_corrected
     table = Table()
     table.add_column("layer of A")
     table.add_column("best match among the other layers" if others else "best match in B")
     table.add_column("CKA", justify="right")
+    if corrected is not None:
+        table.add_column("p, corrected", justify="right")
     if others:
         np.fill_diagonal(values, np.nan)
-    for name, row in zip(found.names_a, values, strict=True):
+    for i, (name, row) in enumerate(zip(found.layers_a, values, strict=True)):
         if np.isnan(row).all():
             table.add_row(Text(name), "", "nan")
-        else:
-            best = int(np.nanargmax(row))
-            table.add_row(Text(name), Text(found.names_b[best]), f"{row[best]:.4f}")
+            continue
+        best = int(np.nanargmax(row))
+        of_chance = [] if corrected is None else [f"{corrected[i, best]:.2g}"]
+        table.add_row(Text(name), Text(found.layers_b[best]), f"{row[best]:.4f}", *of_chance)
     console = results()
     console.print(title)
     console.print(table)
+    if corrected is not None:
+        count = int(np.count_nonzero(found.within_chance(alpha)))
+        console.print(f"{count} of {values.size} cells {found.chance_text(alpha).removeprefix('hatched: ')}")

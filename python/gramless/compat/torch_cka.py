@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..plot import save_figure
-from ..torch.comparison import ModelComparison
+from ..results import LayerMatrix
 from ..torch.layers import EVERY
 from ..torch.masks import Where
 from ..torch.models import compare_models
@@ -52,7 +52,7 @@ class CKA:
         self.model1_name = type(model1).__name__ if model1_name is None else model1_name
         self.model2_name = type(model2).__name__ if model2_name is None else model2_name
         self.device, self.pool = device, pool
-        self._result: ModelComparison | None = None
+        self._result: LayerMatrix | None = None
         self._datasets = ("", "")
 
     def compare(
@@ -116,7 +116,7 @@ class CKA:
         finally:
             plt.close(figure)
 
-    def _compared(self, method: str) -> ModelComparison:
+    def _compared(self, method: str) -> LayerMatrix:
         if self._result is None:
             raise RuntimeError(f"CKA.{method}: there is no result yet; call compare first")
         return self._result

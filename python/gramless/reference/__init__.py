@@ -1,10 +1,11 @@
 """The obvious n x n version of every function, in float64 numpy: documentation, oracle and baseline.
 
 Written to be read beside the papers, so it stores every Gram matrix and saves nothing. It needs numpy and the
-kernel objects only (scipy for `method="gamma"`), never the compiled core. Signatures are those of gramless;
+kernel objects only (scipy for p-values), never the compiled core. Signatures are those of gramless;
 `median_rows` and `progress` are accepted and ignored, for here every median is exact and nothing is shown.
 """
 
+from .chance import layer_matrix, permutation_moments
 from .contrastive import (
     dcl,
     dcl_value_and_grad,
@@ -39,11 +40,13 @@ __all__ = [
     "independence_test",
     "info_nce",
     "info_nce_value_and_grad",
+    "layer_matrix",
     "median_distance",
     "moco",
     "moco_value_and_grad",
     "nt_xent",
     "nt_xent_value_and_grad",
+    "permutation_moments",
     "row_log_sum_exp",
     "row_log_sum_exp_value_and_grad",
     "similarity_distillation",

@@ -15,7 +15,6 @@ from .losses import DCLLoss, DCLWLoss, MoCoLoss, NTXentLoss, SupConLoss
 from .similarity import CKALoss, HSICLoss
 
 if TYPE_CHECKING:
-    from .comparison import ModelComparison
     from .metric import CKAMetric
     from .models import compare_models
     from .training import TrainingCKA
@@ -28,7 +27,6 @@ __all__ = [
     "DCLWLoss",
     "HSICLoss",
     "MoCoLoss",
-    "ModelComparison",
     "NTXentLoss",
     "SupConLoss",
     "TrainingCKA",
@@ -37,7 +35,6 @@ __all__ = [
 
 _HOME = {
     "CKAMetric": "metric",
-    "ModelComparison": "comparison",
     "TrainingCKA": "training",
     "compare_models": "models",
 }

@@ -156,6 +156,21 @@ class Tensors(Numpy):
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         return x.to(DTYPES[dtype])
 
+    def rows(self, x: Tensor, order: Values) -> Tensor:
+        return x.detach()[torch.from_numpy(order).to(x.device)]
+
+    def tokens(self, x: Tensor, examples: Values, places: Values) -> Tensor:
+        which = [torch.from_numpy(index).to(x.device) for index in (examples, places)]
+        return x.detach()[which[0], which[1]]
+
+    def token_means(self, x: Tensor, valid: Values | None) -> Tensor:
+        x, dtype = x.detach(), compute_dtype([x])
+        if valid is None:
+            return x.mean(1, dtype=torch.float64).to(dtype)
+        which = torch.from_numpy(valid).to(x.device)[:, :, None]
+        kept = torch.where(which, x, 0)  # not times 0: padding may hold NaN or inf
+        return (kept.sum(1, dtype=torch.float64) / which.sum(1)).to(dtype)
+
     def softplus(self, x: Tensor) -> Tensor:
         return torch.nn.functional.softplus(x, threshold=50)
 

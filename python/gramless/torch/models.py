@@ -7,15 +7,17 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import nn
 
+from .._chance import LEAST_CHI2_ROWS, ChanceRequest, PvalueMethod
 from .._layouts import LayoutLike, Layouts
 from .._progress import ProgressLike
 from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
+from ..results import LayerMatrix
 from ._ranks import Ranks
 from .batches import BatchReader, Forward
-from .comparison import ModelComparison
 from .grams import gram_or_rows
 from .hooks import Recorder
 from .layers import Layers, bare, select
@@ -49,9 +51,12 @@ def compare_models(
     checkpoint: str | Path | None = None,
     process_group: Any = None,
     paired: bool = False,
-) -> ModelComparison:
+    pvalue: PvalueMethod | None = "auto",
+    n_resamples: int = 199,
+    rng: int | np.random.Generator | None = None,
+) -> LayerMatrix:
     """CKA of every layer of model_a with every layer of model_b on the same examples (Kornblith et al. 2019,
-    arXiv:1905.00414), as a `ModelComparison`; model_b=None compares model_a with itself.
+    arXiv:1905.00414), as a `LayerMatrix`; model_b=None compares model_a with itself.
 
     dataloaders: one for both models, or one each (other input sizes), in step and known to have one order.
         A batch is a tensor, a tuple or list that starts with one, or a mapping, of which a model gets what
@@ -63,9 +68,9 @@ def compare_models(
         other models; layers_b is as layers by default. A module that runs several times is several layers,
         relu[0], relu[1], ... What a pattern, a type or a default finds and is no layer in the end is left
         out, with a warning that has the reasons.
-    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "cls" takes
-        the first valid token; "tokens" is "mean" and insists on a mask; or a callable from an output's tensor
-        to (n, features), which also gets those of name, module and mask that it has parameters for.
+    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "class" takes
+        the first valid token, "last" the last; "tokens" is "mean" and insists on a mask; or a callable from
+        an output's tensor to (n, features), which also gets those of name, module and mask that it takes.
     layout: what the dimensions of layers are, where their modules and the operations around them do not tell:
         a letter for each, N for examples, C for features, others for positions, such as "NCHW" or "NLC"; one
         for all layers, a list for several numbers of dimensions, or a mapping from patterns to these.
@@ -83,7 +88,11 @@ def compare_models(
     process_group: of torch.distributed. Its processes each bring batches of their own, such as a
         DistributedSampler's, and the same other arguments; an error in any of them ends the call in all.
         Exact: activations are exchanged and tiles shared; minibatch: sums are merged. All get the one answer.
-    progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles.
+    pvalue, n_resamples, rng: how the result's p-values are computed, as in `gramless.layer_matrix`: "auto"
+        permutes below 40 examples, and takes "chi2" from there on; None computes none. method="minibatch" has
+        none, and in a process group there are no permutations.
+    progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles,
+        then permutations.
 
     The models run in evaluation mode without gradients and are left as found; on CPUs pictures go in with
     channels last, unless a model fails on that. Raises ValueError or TypeError in a sentence for a layer that
@@ -98,10 +107,11 @@ def compare_models(
     ranks = None if process_group is None else Ranks(FUNCTION, process_group)
     with nullcontext() if ranks is None else ranks.together(), ExitStack() as undo:
         options = as_kernel(kernel, FUNCTION), as_estimator(estimator, FUNCTION), method, weighting
+        chance = ChanceRequest.of(FUNCTION, pvalue, n_resamples, rng)
         reader = BatchReader(FUNCTION, forward, attention_mask, sample_ids, paired)
         pool = check_pool(FUNCTION, pool)
         kept = memory_budget, folder, progress, checkpoint
-        plan = _checked(Plan(*options, pool, reader, *kept, ranks, Layouts(FUNCTION, layout)))
+        plan = _checked(Plan(*options, pool, reader, *kept, ranks, Layouts(FUNCTION, layout), chance))
         if model_b is not None and not isinstance(model_b, nn.Module):
             model_b, dataloaders = None, (model_b, *dataloaders)
         if len(dataloaders) not in (1, 2):
@@ -119,8 +129,8 @@ def compare_models(
 def _agreed(plan: Plan, model_b: nn.Module | None, loaders: Sequence[Any]) -> dict[str, Any]:
     """What must be the same in all processes, before they run their models."""
     pool = getattr(plan.pool, "__qualname__", type(plan.pool).__name__) if callable(plan.pool) else plan.pool
-    found = {"function": FUNCTION, "kernel": repr(plan.kernel), "estimator": plan.estimator}
-    found |= {"method": plan.method, "weighting": plan.weighting, "pool": pool}
+    found: dict[str, Any] = {"function": FUNCTION, "kernel": repr(plan.kernel), "estimator": plan.estimator}
+    found |= {"method": plan.method, "weighting": plan.weighting, "pool": pool, "pvalue": plan.chance.method}
     return found | {"model_b": model_b is not None, "dataloaders": len(loaders)}
 
 
@@ -130,6 +140,13 @@ def _checked(plan: Plan) -> Plan:
         value = getattr(plan, name)
         if value not in get_args(allowed):
             raise ValueError(f"{FUNCTION}: {name} must be one of {get_args(allowed)} but is {value!r}")
+    if plan.method == "minibatch" and plan.chance.method not in (None, "auto"):
+        raise ValueError(
+            f'{FUNCTION}: pvalue={plan.chance.method!r} needs method="exact" but it is "minibatch"'
+        )
+    if plan.method == "exact":  # what needs scipy, or is no method for the estimator, before the models run
+        chance = plan.chance if plan.ranks is None else plan.chance.shared(LEAST_CHI2_ROWS, plan.estimator)
+        chance.chosen(LEAST_CHI2_ROWS, plan.estimator)
     if plan.method == "minibatch" and plan.checkpoint is not None:
         raise ValueError(f'{FUNCTION}: checkpoint needs method="exact" but it is "minibatch"')
     if plan.method == "minibatch" and plan.estimator != "unbiased":

@@ -5,7 +5,6 @@ Knows layouts and masks, nothing of models. Averages are taken in float32 at lea
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 
@@ -13,17 +12,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from .._tokens import with_what_it_takes
 from ._tensors import on_device
 from .layouts import Layout
 from .masks import unmasked
 from .outputs import PoolError
 
-PoolName: TypeAlias = Literal["mean", "none", "cls", "tokens"]
+PoolName: TypeAlias = Literal["mean", "none", "class", "last", "tokens"]
 Pool: TypeAlias = "PoolName | Callable[..., torch.Tensor]"
 Rows: TypeAlias = "npt.NDArray[Any] | torch.Tensor"  # (n, features); a tensor is a GPU's
 
-NAMES = ("mean", "none", "cls", "tokens")
-_ALSO = ("name", "module", "mask")  # what a callable may take beside the tensor
+NAMES = ("mean", "none", "class", "last", "tokens")
 
 
 def owned(tensor: torch.Tensor) -> npt.NDArray[Any]:
@@ -48,8 +47,8 @@ def pooled(
 ) -> Any:
     """The rows (n, features) of one output, or what `keep` makes of them.
 
-    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "cls" takes
-        the first valid token; "tokens" is the mean over valid tokens and insists on a mask.
+    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "class" takes
+        the first valid token, "last" the last; "tokens" is the mean over valid tokens and insists on a mask.
     layout: which of the tensor's dimensions are examples, features and positions.
     mask: (n, tokens), nonzero where valid.
     keep: must copy or reduce, for the tensor it gets may be part of the output and change later.
@@ -80,7 +79,7 @@ def pooled_by(
 
     Raises PoolError unless they are (examples, features).
     """
-    found = _call(pool)(tensor, name, module, mask)
+    found = with_what_it_takes(pool)(tensor, name, module, mask)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
         shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
         raise PoolError(f"is pooled by pool= to {shape} instead of (examples, features)")
@@ -91,27 +90,6 @@ def pooled_by(
     return keep(_wide(found.detach()))
 
 
-def _call(pool: Callable[..., Any]) -> Callable[..., Any]:
-    """The callable as one of (tensor, name, module, mask)."""
-    try:
-        parameters = list(inspect.signature(pool).parameters.values())
-    except (TypeError, ValueError):  # builtins
-        return lambda tensor, *_: pool(tensor)
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return lambda tensor, *_: pool(tensor)
-    by_name = {p.name for p in parameters[1:] if p.kind is not p.POSITIONAL_ONLY} & set(_ALSO)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        by_name = set(_ALSO)
-    needed = [p for p in parameters[1:] if p.default is p.empty and p.name not in by_name]
-    by_place = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed)
-
-    def call(tensor: torch.Tensor, *others: Any) -> Any:
-        named = {key: value for key, value in zip(_ALSO, others, strict=True) if key in by_name}
-        return pool(tensor, *others[:by_place], **named)
-
-    return call
-
-
 def _wide(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
 
@@ -120,7 +98,9 @@ def _flattened(
     tensor: torch.Tensor, layout: Layout, mask: torch.Tensor | None, any_order: bool
 ) -> torch.Tensor:
     if mask is not None and not mask.all():
-        raise PoolError('would be flattened with its padding by pool="none"; use pool="tokens" or "cls"')
+        raise PoolError(
+            'would be flattened with its padding by pool="none"; use pool="tokens", "class" or "last"'
+        )
     if not layout.examples_first:
         tensor = layout.arranged(tensor)
     elif any_order and tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
@@ -139,14 +119,18 @@ def _averaged(
     if mask is None:
         if pool == "tokens":
             raise PoolError('cannot be pooled by "tokens": the batch holds no attention mask for it')
-        return arranged[:, 0] if pool == "cls" else arranged.mean(dim=tuple(range(1, arranged.ndim - 1)))
+        if pool in ("class", "last"):
+            return arranged[:, 0 if pool == "class" else -1]
+        return arranged.mean(dim=tuple(range(1, arranged.ndim - 1)))
     if mask.shape != arranged.shape[:-1]:
         raise unmasked(shape, mask)
     valid = mask.to(arranged.device) != 0
     if not valid.any(dim=1).all():
         raise PoolError("meets an example without any valid token in the attention mask")
-    if pool == "cls":
-        return arranged[torch.arange(len(arranged)), valid.int().argmax(dim=1)]
+    if pool in ("class", "last"):
+        places = torch.arange(valid.shape[1], device=valid.device)
+        chosen = valid.int().argmax(dim=1) if pool == "class" else (valid * places).argmax(dim=1)
+        return arranged[torch.arange(len(arranged)), chosen]
     kept = torch.where(valid[:, :, None], arranged, 0)  # not times 0: padding may hold NaN or inf
     return kept.sum(dim=1) / valid.sum(dim=1, keepdim=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -18,16 +19,19 @@ from torch import nn
 
 from .. import __version__, _arrays
 from .._alignment import NO_HSIC, aligned
+from .._chance import ChanceRequest
+from .._layer_calls import layer_values, layers_of
+from .._layer_chance import chance_of_layers
 from .._layouts import Layouts
+from .._permutations import Chance
 from .._progress import ProgressLike, reporter
 from .._scaled_sums import ScaledSums
 from .._sweep import Alone, swept_values
-from ..kernels import Estimator, Kernel
-from ..matrices import layer_values, layers_of
+from ..kernels import Estimator, Kernel, encode
 from ..minibatch import MinibatchCKA
+from ..results import LayerMatrix, left_out_text
 from ._ranks import Ranks
 from .batches import BatchReader, length
-from .comparison import ModelComparison, left_out_text
 from .exchange import all_rows, check_layers, merged
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
@@ -57,6 +61,7 @@ class Plan:
     checkpoint: str | Path | None = None
     ranks: Ranks | None = None  # the processes that have batches of their own
     layouts: Layouts = field(default_factory=lambda: Layouts(FUNCTION, None))  # given by the user
+    chance: ChanceRequest = field(default_factory=lambda: ChanceRequest.of(FUNCTION, "auto", 199, None))
 
 
 @dataclass
@@ -89,11 +94,10 @@ class _Outcome:
     examples: int
     batches: int
     on_disk: bool = False
+    chance: Chance | None = None
 
 
-def compared(
-    sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan
-) -> ModelComparison:
+def compared(sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan) -> LayerMatrix:
     """Run all batches and compare the layers of the sides, or of the one side with themselves."""
     batches = _recorded(sides, loaders, device, plan)
     total = length(loaders[0]) or 1
@@ -113,7 +117,10 @@ def compared(
             RuntimeWarning,
             stacklevel=3,
         )
-    return ModelComparison(outcome.matrix, names[0], names[1], _settings(sides, outcome, plan))
+    chance = outcome.chance or Chance(None)
+    settings = _settings(sides, outcome, plan) | (chance.settings or {})
+    found = chance.z, chance.pvalue, chance.corrected
+    return LayerMatrix(outcome.matrix, names[0], names[1], settings, outcome.examples, *found)
 
 
 def _warn_of_left_out(sides: Sequence[Side]) -> None:
@@ -168,9 +175,12 @@ def _recorded(
 
 
 def _report(progress: ProgressLike, description: str) -> Callable[[int, int], object] | None:
-    if progress is True and importlib.util.find_spec("rich") is None:  # a default must not need an extra
-        return None
-    return reporter(FUNCTION, progress, description)
+    return reporter(FUNCTION, _possible(progress), description)
+
+
+def _possible(progress: ProgressLike) -> ProgressLike:
+    """A default must not need an extra."""
+    return False if progress is True and importlib.util.find_spec("rich") is None else progress
 
 
 def _check_rows(sides: Sequence[Side], found: Sequence[Sequence[Rows]]) -> None:
@@ -229,9 +239,9 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
                 all_rows(plan.ranks, [_arrays.to_host(x) for x in own], spool)
                 for own, spool in zip(arrays, spools, strict=True)
             ]
-        xy, xx, yy = _values(*_together(arrays), plan=plan)
+        (xy, xx, yy), chance = _values(*_together(arrays), plan=plan)
         on_disk = any(spool.on_disk for spool in spools)
-        return _Outcome(aligned(xy, xx, yy), [xx, yy], examples, count, on_disk)
+        return _Outcome(aligned(xy, xx, yy), [xx, yy], examples, count, on_disk, chance)
 
 
 def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
@@ -246,16 +256,21 @@ def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
 
 def _values(
     xs: Sequence[Rows], ys: Sequence[Rows] | None = None, *, plan: Plan
-) -> tuple[_arrays.Floats, _arrays.Floats, _arrays.Floats]:
-    """HSIC of xs with ys, and of each with itself."""
-    report = _report(plan.progress, "CKA")
-    call = layers_of(FUNCTION, xs, ys, plan.kernel, plan.estimator, "hsic", report)
+) -> tuple[tuple[_arrays.Floats, ...], Chance]:
+    """HSIC of xs with ys, and of each with itself; z and p-values."""
+    call = layers_of(FUNCTION, xs, ys, plan.kernel, plan.estimator, "hsic", _report(plan.progress, "CKA"))
+    start = time.perf_counter()
     if _arrays.is_on_device(xs[0]) or (plan.checkpoint is None and plan.ranks is None):
         found = layer_values(call)
     else:
         found = swept_values(call, plan.kernel, plan.checkpoint, plan.ranks or Alone())
-    xy, xx, yy = map(_arrays.to_host, found[:3])
-    return xy, xx, yy
+    seconds = time.perf_counter() - start
+    code, library, progress = encode(plan.kernel), call.library, _possible(plan.progress)
+    xs, ys = call.inputs[: len(xs)], call.inputs[len(xs) :] or None
+    chance = chance_of_layers(
+        plan.chance, library, xs, ys, code, plan.estimator, found, seconds, progress, plan.ranks is None
+    )
+    return tuple(map(_arrays.to_host, found[:3])), chance
 
 
 def _over_processes(

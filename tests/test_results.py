@@ -1,4 +1,4 @@
-"""The result of compare_models: drawn, written, read back, and files that are refused."""
+"""A LayerMatrix: drawn, written, read back, and files that are refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 from commands import read_csv
-
-pytest.importorskip("torch")
-
-from gramless.torch import ModelComparison
+from gramless import LayerMatrix
 
 matplotlib.use("agg")
 SUFFIXES = pytest.mark.parametrize("suffix", [".safetensors", ".json"])
@@ -26,18 +23,22 @@ def result():
         "model_a": "Wide",
         "model_b": "Déep",
         "kernel": "Linear()",
-        "examples": 512,
         "left_out_a": {"x": "never ran"},
     }
-    return ModelComparison(matrix, ["conv, 1", "fc"], ["a", "b", "c"], settings)
+    z = np.array([[5.0, 1.0, np.nan], [-0.5, 1.5, 0.5]])
+    settings |= {"pvalue": "chi2", "correction": "Holm", "cells": 5}
+    names = ["conv, 1", "fc"], ["a", "b", "c"]
+    return LayerMatrix(matrix, *names, settings, 512, z, np.exp(-z), np.minimum(5 * np.exp(-z), 1))
 
 
 @SUFFIXES
 def test_saving_and_loading_keeps_everything(result, tmp_path, suffix):
     path = tmp_path / f"result{suffix}"
     result.save(path)
-    loaded = ModelComparison.load(path)
-    assert np.array_equal(loaded.matrix, result.matrix, equal_nan=True)
+    loaded = LayerMatrix.load(path)
+    for name in ("matrix", "z", "pvalue", "pvalue_corrected"):
+        assert np.array_equal(getattr(loaded, name), getattr(result, name), equal_nan=True)
+    assert loaded.n == 512
     assert (loaded.layers_a, loaded.layers_b) == (result.layers_a, result.layers_b)
     assert loaded.settings == result.settings
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
@@ -55,8 +56,8 @@ def test_other_programs_read_the_file(result, tmp_path):
 def edited(result, path, **changes):
     result.save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(ValueError, match=r"^ModelComparison.load: result.json [^\n]*$") as error:
-        ModelComparison.load(path)
+    with pytest.raises(ValueError, match=r"^LayerMatrix.load: result.json [^\n]*$") as error:
+        LayerMatrix.load(path)
     return str(error.value)
 
 
@@ -65,18 +66,18 @@ def test_files_of_another_version_or_format_are_refused(result, tmp_path):
     assert edited(result, path, version=2).endswith(
         "has version 2 of the format, but this gramless reads version 1"
     )
-    assert "holds no result of compare_models" in edited(result, path, format="other")
-    assert "is damaged (a matrix (2, 3) for 1 x 3 layers)" in edited(result, path, layers_a=["one"])
+    assert "holds no LayerMatrix" in edited(result, path, format="other")
+    assert "is damaged (a matrix (2, 3), a z (2, 3), " in edited(result, path, layers_a=["one"])
     assert "is damaged" in edited(result, path, matrix="x")
     assert "is damaged" in edited(result, path, settings=3)
 
 
 def test_a_safetensors_file_of_another_version_is_refused(result, tmp_path, monkeypatch):
-    monkeypatch.setattr("gramless.torch.comparison.VERSION", 7)
+    monkeypatch.setattr("gramless._result_files.VERSION", 7)
     result.save(tmp_path / "result.safetensors")
     monkeypatch.undo()
     with pytest.raises(ValueError, match="has version 7 of the format, but this gramless reads version 1"):
-        ModelComparison.load(tmp_path / "result.safetensors")
+        LayerMatrix.load(tmp_path / "result.safetensors")
 
 
 @SUFFIXES
@@ -86,25 +87,25 @@ def test_damaged_files_are_refused_in_a_sentence(result, tmp_path, suffix):
     whole = path.read_bytes()
     for content in (b"", whole[:-9], whole[:40], b"[1]", b"\xff" * 60, whole[:8] + b"{}" + whole[10:]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"^ModelComparison.load: result") as error:
-            ModelComparison.load(path)
+        with pytest.raises(ValueError, match=r"^LayerMatrix.load: result") as error:
+            LayerMatrix.load(path)
         assert "\n" not in str(error.value)
 
 
 def test_safetensors_of_others_are_refused(tmp_path):
     save_file = pytest.importorskip("safetensors.numpy").save_file
     save_file({"matrix": np.eye(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="holds no result of compare_models"):
-        ModelComparison.load(tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="holds no LayerMatrix"):
+        LayerMatrix.load(tmp_path / "other.safetensors")
 
 
 def test_other_suffixes_are_refused(result, tmp_path):
     with pytest.raises(ValueError, match=r"save: the file must end in .safetensors or .json but is 'x.pkl'"):
         result.save(tmp_path / "x.pkl")
     with pytest.raises(ValueError, match="load: the file must end in"):
-        ModelComparison.load("x.pkl")
+        LayerMatrix.load("x.pkl")
     with pytest.raises(FileNotFoundError):
-        ModelComparison.load(tmp_path / "none.json")
+        LayerMatrix.load(tmp_path / "none.json")
 
 
 def test_csv_holds_every_digit(result, tmp_path):
@@ -119,7 +120,13 @@ def test_plot_draws_names_and_settings(result):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["conv, 1", "fc"]
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("Wide", "Déep")
     assert ax.get_title() == "CKA (linear, n = 512)"
-    assert "left out: 'x' (never ran) of a" in [text.get_text() for text in ax.texts]
+    caption = ax.texts[-1].get_text().splitlines()
+    assert caption == [
+        "hatched: within chance (corrected p > 0.05; chi2, Holm over 5 cells)",
+        "left out: 'x' (never ran) of a",
+    ]
+    assert len(ax.collections) == 1
+    assert len(ax.collections[0].get_paths()) == 4
     assert result.plot(ax=ax, title="mine", colorbar=False).get_title() == "mine"
     matplotlib.pyplot.close("all")
 
@@ -136,6 +143,6 @@ def test_a_dataframe_has_the_names(result, monkeypatch):
 
 def test_what_it_is_shows(result):
     assert repr(result) == (
-        "ModelComparison(2 x 3 layers, model_a=Wide, model_b=Déep, kernel=Linear(), examples=512, "
+        "LayerMatrix(2 x 3 layers, model_a=Wide, model_b=Déep, kernel=Linear(), n=512, 4 within chance, "
         "left out: 'x' (never ran) of a)"
     )

@@ -1,0 +1,71 @@
+"""Kernel values of blocks of rows in float64, for what needs more of them than sums over tiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ._alignment import times_power
+
+Floats = npt.NDArray[np.float64]
+
+BLOCK_BYTES = 2**24  # of one block of kernel values
+NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
+NEAR_AT_ONCE = 4096
+OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {
+    "rbf": lambda distance2, sigma: np.exp(-distance2 / (2 * sigma**2)),
+    "laplace": lambda distance2, sigma: np.exp(-np.sqrt(distance2) / sigma),
+}
+
+
+def kernel_rows(rows: Floats, formula: str, sigma: float | None) -> Callable[[slice], Floats]:
+    """A function from a block of rows to their kernel values with all rows, (block, n).
+
+    Those of a linear kernel, whose sigma is None, are in a unit of the data's own.
+    """
+    centred, rows, exponent = _in_range(rows)
+    if sigma is None:
+        return lambda block: np.asarray(centred[block] @ centred.T)
+    sigma = max(float(times_power(sigma, exponent)), 2.0**-500)  # 0 of equal rows, where any other will do
+    of_distance = OF_SQUARED_DISTANCE[formula]
+    norms = np.einsum("ij,ij->i", centred, centred)
+
+    def values(block: slice) -> Floats:
+        lengths = norms[block, None] + norms
+        distance2 = lengths - 2 * (centred[block] @ centred.T)
+        near = np.nonzero(distance2 < NEAR_SHARE * lengths)
+        for start in range(0, len(near[0]), NEAR_AT_ONCE):
+            i, j = (side[start : start + NEAR_AT_ONCE] for side in near)
+            distance2[i, j] = np.sum((rows[block][i] - rows[j]) ** 2, axis=1)
+        return of_distance(distance2, sigma)
+
+    return values
+
+
+def _in_range(rows: Floats) -> tuple[Floats, Floats, int]:
+    """The rows less their mean, and the rows, times 2^exponent, whose squares stay in range."""
+    largest = float(np.abs(rows).max())
+    exponent = -math.frexp(largest)[1] if 0 < largest < math.inf else 0
+    rows = times_power(rows, exponent)
+    return rows - rows.mean(axis=0), rows, exponent
+
+
+def centred_diagonal(rows: Floats, formula: str, sigma: float | None) -> Floats:
+    """The diagonal of H K H, (n,), K the kernel's n x n matrix and H = I - 11'/n, in O(n) memory per row of a
+    block; for a linear kernel in a unit of the data's own.
+    """
+    n = len(rows)
+    own, means = np.empty(n), np.empty(n)
+    if sigma is None:
+        centred = _in_range(rows)[0]
+        return np.asarray(np.einsum("ij,ij->i", centred, centred))
+    values, size = kernel_rows(rows, formula, sigma), max(1, BLOCK_BYTES // (8 * n))
+    for start in range(0, n, size):
+        block = slice(start, min(start + size, n))
+        k = values(block)
+        own[block] = k[np.arange(len(k)), np.arange(block.start, block.stop)]
+        means[block] = k.mean(axis=1)
+    return np.asarray(own - 2 * means + means.mean())

@@ -1,0 +1,79 @@
+"""Calls that compare all pairs of layers: their problem, and its values in one walk or in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._arrays import checks
+from ._backends import backend_of
+from ._backends.values import HsicValues
+from ._evaluate import Call
+from ._problems.hsic import Hsic
+from ._progress import reporter
+from ._sweep import processes_of, swept_values
+from .kernels import Kernel, as_estimator, as_kernel, encode
+
+
+def layers_of(
+    function: str,
+    xs: Any,
+    ys: Any,
+    kernel: Any,
+    estimator: Any,
+    form: str = "hsic",
+    progress: Any = False,
+    labels: Sequence[str] | None = None,
+) -> Call:
+    """The problem of all pairs of layers; `form` as in `Hsic`. labels: of xs and then ys, for errors."""
+    xs = checks.sequence(function, "xs", xs)
+    ys = [] if ys is None else checks.sequence(function, "ys", ys)
+    if labels is None:
+        labels = [*(f"xs[{i}]" for i in range(len(xs))), *(f"ys[{i}]" for i in range(len(ys)))]
+    named = [*zip(labels, [*xs, *ys], strict=True)]
+    library, layers = checks.read(function, named)
+    arguments = [(name, layer) for (name, _), layer in zip(named, layers, strict=True)]
+    of_x, of_y = arguments[: len(xs)], arguments[len(xs) :]
+    for side in (of_x, of_y, of_x[:1] + of_y[:1]):
+        for argument in side[1:]:
+            checks.same_rows(function, *side[0], *argument)
+    code, estimator = encode(as_kernel(kernel, function)), as_estimator(estimator, function)
+    checks.enough_rows(function, named[0][0], layers[0], estimator)
+    problem = Hsic(function, len(xs), len(layers), (code, code), estimator, form, True)
+    names = ("xs",) * len(xs) + ("ys",) * len(ys)
+    return Call(library, problem, tuple(layers), names, reporter(function, progress))
+
+
+def layer_values(call: Call) -> HsicValues:
+    """HSIC of all pairs of the layers of a call, and of each with itself, where the layers live."""
+    library, problem, inputs, names, report, _ = call
+    inputs = library.detached(problem.function, names, inputs)
+    backend = backend_of(library, inputs[0], problem.function)
+    found: HsicValues = backend.hsic_forward(problem.task(inputs), False, report)
+    return found
+
+
+def described(arguments: tuple[Any, ...], kernel: Kernel | str, checkpoint: Any, process_group: Any) -> Call:
+    """The call of `layers_of`, to be answered by a sweep in parts where it is kept in a file or shared."""
+    if checkpoint is None and process_group is None:
+        return layers_of(*arguments)
+    function = arguments[0]
+    processes = processes_of(function, process_group)
+    with processes.together():
+        call = layers_of(*arguments)
+        library, problem, inputs, *_ = call
+        check_in_parts(call)
+
+    def value() -> Any:
+        with processes.together():
+            values = swept_values(call, as_kernel(kernel, function), checkpoint, processes)
+        return library.result(problem.value(values), problem.dtype(library, inputs))
+
+    return call._replace(in_parts=value)
+
+
+def check_in_parts(call: Call) -> None:
+    """Raises ValueError where a sweep over the layers of a call cannot be cut into parts."""
+    refusal = call.library.why_not_in_parts(call.inputs)
+    if refusal is not None:
+        raise ValueError(f"{call.problem.function}: checkpoint and process_group {refusal}")

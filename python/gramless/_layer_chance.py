@@ -1,0 +1,84 @@
+"""z and p-values of layers that were compared, from the layers and the HSIC of all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _arrays
+from ._alignment import aligned
+from ._backends import backend_of
+from ._backends.values import HsicValues
+from ._chance import ChanceRequest, Floats, Moments, Shape, biased_moments, unbiased_moments
+from ._kernel_rows import centred_diagonal
+from ._permutations import Chance, Layers, chance_of
+from ._progress import ProgressLike
+from .kernels import Encoded, wants_median
+
+
+def chance_of_layers(
+    request: ChanceRequest,
+    library: Any,
+    xs: Sequence[Any],
+    ys: Sequence[Any] | None,
+    code: Encoded,
+    estimator: str,
+    values: HsicValues,
+    seconds: float,
+    progress: ProgressLike,
+    alone: bool = True,
+) -> Chance:
+    """What chance gives where xs (or xs and ys, as the library's arrays without gradients) had these values.
+
+    seconds: that the values took. alone: whether no other process works on the same.
+    """
+    backend, n = backend_of(library, xs[0], request.function), int(xs[0].shape[0])
+    xy, xx, yy = map(_arrays.to_host, values[:3])
+    cka = np.asarray(aligned(xy, xx, yy))
+    request = request if alone else request.shared(n, estimator)
+    moments = unbiased_moments(n)
+    if estimator == "biased":
+        moments = _moments(backend, library, (xs, xs if ys is None else ys), code, values, (xx, yy), n)
+    layers = Layers(backend, xs, ys, (code, code), estimator)
+    return chance_of(request, layers, cka, moments, seconds, progress)
+
+
+def _moments(
+    backend: Any,
+    library: Any,
+    sides: tuple[Sequence[Any], Sequence[Any]],
+    code: Encoded,
+    values: HsicValues,
+    own: tuple[Floats, Floats],
+    n: int,
+) -> Moments:
+    means = (values.mean_x, values.diagonal_x), (values.mean_y, values.diagonal_y)
+    shapes = [
+        _shape(backend, library, layers, code, hsic, *of_side, n)
+        for layers, hsic, of_side in zip(sides, own, means, strict=True)
+    ]
+    return biased_moments(n, *shapes)
+
+
+def _shape(
+    backend: Any,
+    library: Any,
+    layers: Sequence[Any],
+    code: Encoded,
+    own: Floats,
+    mean: Any,
+    diagonal: Any,
+    n: int,
+) -> Shape:
+    """Of layers with these HSIC with themselves; mean and diagonal, if given, are of the same unit."""
+    effective, uneven = np.empty(len(layers)), np.empty(len(layers))
+    for i, layer in enumerate(layers):
+        sigma = backend.resolved(layer, layer, (code, code))[0][1] if wants_median(code) else code[1]
+        w = centred_diagonal(_arrays.wide_on_host(layer), code[0], sigma)
+        trace = np.sum(w) if mean is None else (n - 1) * (diagonal[i] - mean[i])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effective[i] = (trace / (n - 1) / np.sqrt(own[i] if own[i] > 0 else np.nan)) ** 2
+            uneven[i] = effective[i] * np.sum((w / np.sum(w)) ** 2)
+    return Shape(effective, uneven)

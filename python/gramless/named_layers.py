@@ -1,0 +1,217 @@
+"""Layers as users hold them, with names, compared: from mappings, sequences and tokens to a `LayerMatrix`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import __version__, _arrays, _tokens
+from ._alignment import aligned, warn_undefined
+from ._arrays import checks
+from ._arrays.libraries import library_of
+from ._arrays.namespaces import NUMPY
+from ._backends.values import HsicValues
+from ._chance import ChanceRequest
+from ._evaluate import Call
+from ._layer_calls import check_in_parts, layer_values, layers_of
+from ._layer_chance import chance_of_layers
+from ._progress import ProgressLike
+from ._sweep import processes_of, swept_values
+from .kernels import as_kernel, encode
+from .results import LayerMatrix
+
+
+class Side(NamedTuple):
+    """The layers of one model: their names, what errors call them, and the arrays (rows, features)."""
+
+    names: list[str]
+    labels: list[str]
+    arrays: list[Any]
+
+
+class Sides(NamedTuple):
+    """Of one model, or of two, and how they became rows."""
+
+    x: Side
+    y: Side | None
+    settings: dict[str, Any]
+
+    @property
+    def labels(self) -> list[str]:
+        return [*self.x.labels, *(self.y.labels if self.y is not None else [])]
+
+
+def sides_of(
+    function: str,
+    xs: Any,
+    ys: Any,
+    names: Any = None,
+    pool: Any = None,
+    rows: Any = "examples",
+    mask: Any = None,
+    mask_y: Any = None,
+) -> Sides:
+    """The layers of xs and ys with their names, tokens pooled; every array is looked up once."""
+    _tokens.check_pool(function, pool, rows)
+    names_x, names_y = _names_of_sides(function, ys, names)
+    x = _side(function, "xs", xs, names_x, mask, "mask", pool, rows)
+    y = None
+    if ys is not None:
+        own = (mask, "mask") if mask_y is None else (mask_y, "mask_y")
+        y = _side(function, "ys", ys, names_y, *own, pool, rows)
+    elif mask_y is not None:
+        raise ValueError(f"{function}: mask_y is given but ys is None")
+    settings = {"pool": getattr(pool, "__name__", repr(pool)) if callable(pool) else pool}
+    settings |= {"rows": rows if rows == "tokens" else None}
+    return Sides(x, y, {name: value for name, value in settings.items() if value is not None})
+
+
+def _names_of_sides(function: str, ys: Any, names: Any) -> tuple[Any, Any]:
+    if ys is None or names is None:
+        return names, None
+    if isinstance(names, (str, bytes)) or not isinstance(names, Sequence) or len(names) != 2:
+        raise TypeError(f"{function}: with ys, names must be a pair, (names of xs, names of ys)")
+    return names[0], names[1]
+
+
+def _side(
+    function: str, argument: str, layers: Any, names: Any, mask: Any, mask_name: str, pool: Any, rows: str
+) -> Side:
+    if _tokens.is_mapping(layers):
+        if names is not None:
+            raise ValueError(
+                f"{function}: {argument} is a mapping, whose keys are the names; leave names= out"
+            )
+        names, arrays = _tokens.named_layers(layers)
+        labels = [f"{argument}[{name!r}]" for name in names]
+        if not arrays:
+            raise ValueError(f"{function}: {argument} has no layers")
+    else:
+        arrays = _sequence(function, argument, layers, pool is not None or rows == "tokens")
+        labels = [f"{argument}[{i}]" for i in range(len(arrays))]
+        if names is None:
+            names = [str(i) for i in range(len(arrays))]
+        names = _tokens.check_names(function, "names", names, len(arrays))
+    valid = _tokens.check_mask(function, mask_name, mask, _arrays.to_host)
+    for i, (label, x) in enumerate(zip(labels, arrays, strict=True)):
+        if getattr(x, "ndim", None) == 2 and not callable(pool):
+            continue
+        library = library_of(function, [(label, x)])
+        (x,) = library.detached(function, [label], [library.read(function, label, x)])
+        if callable(pool):
+            arrays[i] = _tokens.pooled_by(function, label, pool, x, names[i], mask)
+        else:
+            arrays[i] = _tokens.rows_of(function, label, library, x, valid, pool, rows)
+    return Side(list(names), labels, arrays)
+
+
+def _sequence(function: str, argument: str, layers: Any, of_tokens: bool) -> list[Any]:
+    """The entries of a sequence of layers, or of one array (layers, examples, tokens, features)."""
+    if of_tokens and getattr(layers, "ndim", 0) == 4:
+        return list(layers)
+    if of_tokens and getattr(layers, "ndim", 0) == 3:
+        raise ValueError(
+            f"{function}: {argument} is one array of shape {tuple(layers.shape)} but must be a sequence or a "
+            "mapping of layers; pass [x] for one layer (examples, tokens, features)"
+        )
+    return checks.sequence(function, argument, layers)
+
+
+def named_call(
+    function: str,
+    xs: Any,
+    ys: Any,
+    kernel: Any,
+    estimator: Any,
+    statistic: str,
+    progress: ProgressLike,
+    checkpoint: Any,
+    process_group: Any,
+) -> Call:
+    """The call of a function of layers that was given a mapping, and so returns a `LayerMatrix`."""
+    options = {"progress": progress, "checkpoint": checkpoint, "process_group": process_group}
+    return Call(
+        NUMPY,
+        _Function(function),
+        (),
+        ("xs", "ys"),
+        in_parts=lambda: compared(function, xs, ys, {}, kernel, estimator, statistic, **options),
+    )
+
+
+class _Function(NamedTuple):
+    """In the place of a problem, of a call that has no other value than a `LayerMatrix`."""
+
+    function: str
+
+
+def _call(function: str, sides: Sides, kernel: Any, estimator: Any, progress: Any = None) -> Call:
+    ys = None if sides.y is None else sides.y.arrays
+    return layers_of(function, sides.x.arrays, ys, kernel, estimator, "cka", progress, sides.labels)
+
+
+def compared(
+    function: str,
+    xs: Any,
+    ys: Any,
+    tokens: Mapping[str, Any],
+    kernel: Any,
+    estimator: Any,
+    statistic: str,
+    *,
+    pvalue: Any = "auto",
+    n_resamples: Any = 199,
+    rng: Any = None,
+    progress: ProgressLike = False,
+    checkpoint: Any = None,
+    process_group: Any = None,
+) -> LayerMatrix:
+    """Every layer of xs with every one of ys. tokens: options of `sides_of`; statistic: "CKA" or "HSIC"."""
+    processes = processes_of(function, process_group)
+    with processes.together():
+        request = ChanceRequest.of(function, pvalue, n_resamples, rng)
+        kernel, sides = as_kernel(kernel, function), sides_of(function, xs, ys, **tokens)
+        call = _call(function, sides, kernel, estimator, progress)
+        library, problem, inputs, names, *_ = call
+        n, in_parts = int(inputs[0].shape[0]), checkpoint is not None or process_group is not None
+        alone = process_group is None
+        (request if alone else request.shared(n, problem.estimator)).chosen(n, problem.estimator)
+        if in_parts:
+            check_in_parts(call)
+        start = time.perf_counter()
+        values = swept_values(call, kernel, checkpoint, processes) if in_parts else layer_values(call)
+        seconds = time.perf_counter() - start
+    _warn(function, sides, encode(kernel), values)
+    layers = library.detached(function, names, inputs)
+    of_x, of_y = layers[: problem.xs], layers[problem.xs :] or None
+    chance = chance_of_layers(
+        request, library, of_x, of_y, encode(kernel), problem.estimator, values, seconds, progress, alone
+    )
+    xy, xx, yy = map(_arrays.to_host, values[:3])
+    cka = np.asarray(aligned(xy, xx, yy))
+    matrix = cka if statistic == "CKA" else np.asarray(_arrays.to_host(values.xy_of_data()))
+    settings = {"statistic": statistic, "kernel": repr(kernel), "estimator": problem.estimator}
+    settings |= {**sides.settings, **(chance.settings or {}), "gramless": __version__}
+    names_y = sides.x.names if sides.y is None else sides.y.names
+    found = chance.z, chance.pvalue, chance.corrected
+    return LayerMatrix(matrix, list(sides.x.names), list(names_y), settings, n, *found)
+
+
+def _warn(function: str, sides: Sides, code: Any, values: HsicValues) -> None:
+    """Say which layers have no CKA; on a GPU their NaN does."""
+    if values.mean_x is None:
+        return
+    of_sides = [(sides.x, values.xx, values.mean_x)]
+    if sides.y is not None:
+        of_sides.append((sides.y, values.yy, values.mean_y))
+    warn_undefined(
+        function,
+        [
+            (label, own[i], code, means[i])
+            for side, own, means in of_sides
+            for i, label in enumerate(side.labels)
+        ],
+    )

@@ -1,0 +1,265 @@
+"""A matrix between the layers of one or two models, with names, settings and what chance gives. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _files, _result_files
+from ._chance import Bools, check_alpha
+from ._text import csv_text, printable
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from matplotlib.axes import Axes
+
+Floats = npt.NDArray[np.float64]
+
+__all__ = ["LayerMatrix"]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerMatrix:
+    """CKA of every layer of one model with every layer of another, and whether it is more than chance gives.
+
+    It is what `layer_matrix`, `cka_matrix` of a mapping and `gramless.torch.compare_models` return, and
+    `numpy.asarray` makes of it the matrix.
+
+    Attributes
+    ----------
+    matrix : ndarray, (len(layers_a), len(layers_b)), float64
+    layers_a, layers_b : list of str
+        Names of rows and of columns, in the order of the layers; `names` is the pair of both.
+    settings : dict
+        How it was computed: kernel, estimator, "pvalue" (the method), "correction" and "cells", those that
+        it corrects for; of `compare_models` also model_a, model_b, method, weighting, pool, batches, on_disk,
+        left_out_a and left_out_b, which map the layers that were left out to the reasons.
+    n : int or None
+        Number of rows, mostly examples.
+    z : ndarray or None
+        Each CKA in standard deviations of its null, the same rows of y in random order, from the mean of
+        that. Debiased CKA has mean 0 and variance 2 / (n (n - 3)) there, exactly, and so z = CKA sqrt(n (n -
+        3) / 2); for biased CKA the moments are those of Kazi-Aoual et al. 1995. The null is skewed, so z = 2
+        is no threshold: see `pvalue`.
+    pvalue : ndarray or None
+        One-sided p-value of each cell alone: how often chance gives as much; also called `p`.
+    pvalue_corrected : ndarray or None
+        The same corrected for the number of cells. Permutations count how often the largest z of all cells
+        is as large; other methods have Holm's correction. Of layers compared with themselves, cells above
+        the diagonal count, and those below are their mirror image.
+
+    References
+    ----------
+    Szekely and Rizzo 2013, "The distance correlation t-test of independence in high dimension". Kazi-Aoual,
+    Hitier, Sabatier and Lebreton 1995, "Refined approximations to permutation tests for multivariate
+    inference". Westfall and Young 1993, "Resampling-based multiple testing".
+
+    Examples
+    --------
+    >>> result = LayerMatrix(np.eye(2), ["conv1", "fc"], ["conv1", "fc"], {"kernel": "Linear()"}, n=500)
+    >>> result.save("result.safetensors")
+    >>> LayerMatrix.load("result.safetensors").layers_a
+    ['conv1', 'fc']
+    >>> np.asarray(result).trace()
+    2.0
+    """
+
+    matrix: Floats
+    layers_a: list[str]
+    layers_b: list[str]
+    settings: dict[str, Any] = field(default_factory=dict)
+    n: int | None = None
+    z: Floats | None = None
+    pvalue: Floats | None = None
+    pvalue_corrected: Floats | None = None
+
+    @property
+    def names(self) -> tuple[list[str], list[str]]:
+        """Names of rows and of columns."""
+        return self.layers_a, self.layers_b
+
+    @property
+    def p(self) -> Floats | None:
+        """`pvalue`."""
+        return self.pvalue
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        found = self.matrix if dtype is None else self.matrix.astype(dtype, copy=False)
+        if copy is False and found is not self.matrix:
+            raise ValueError(f"LayerMatrix: an array of dtype {dtype} needs a copy of the matrix")
+        return found.copy() if copy and found is self.matrix else found
+
+    def __repr__(self) -> str:
+        rows, columns = self.matrix.shape
+        what = "".join(f", {name}={self.settings[name]}" for name in _SHOWN if name in self.settings)
+        what += f", n={self.n}" if self.n is not None else ""
+        if self.pvalue_corrected is not None:
+            what += f", {np.count_nonzero(self.within_chance())} within chance"
+        without = self._left_out()
+        what += f", left out: {without}" if without else ""
+        return printable(f"LayerMatrix({rows} x {columns} layers{what})")
+
+    def within_chance(self, alpha: float = 0.05) -> Bools:
+        """Which cells chance explains: those whose corrected p-value exceeds alpha.
+
+        Parameters
+        ----------
+        alpha
+            The probability, at most, of finding any cell beyond chance where no layers are related.
+
+        Returns
+        -------
+        ndarray of bool, of the shape of the matrix; False where the matrix is NaN.
+
+        Raises
+        ------
+        ValueError
+            Where there are no p-values, or alpha does not lie between 0 and 1.
+        TypeError
+            Where alpha is no number.
+        """
+        alpha = check_alpha("LayerMatrix.within_chance", alpha)
+        if self.pvalue_corrected is None:
+            raise ValueError(
+                "LayerMatrix.within_chance: there are no p-values; they need pvalue= other than None, at "
+                'least 4 rows and, in compare_models, method="exact"'
+            )
+        return np.asarray(self.pvalue_corrected > alpha)
+
+    def plot(self, ax: Axes | None = None, *, alpha: float = 0.05, **options: Any) -> Axes:
+        """Draw the matrix with `gramless.plot.heatmap`.
+
+        Cells within chance are hatched. A caption has alpha, the method and the correction, and says which
+        layers were left out, and why.
+
+        Parameters
+        ----------
+        ax
+            matplotlib axes to draw into; a new figure's if None.
+        alpha
+            See `within_chance`.
+        **options
+            Of `heatmap`; `within_chance=None` hatches no cell.
+
+        Returns
+        -------
+        The axes.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        ValueError, TypeError
+            For alpha as `within_chance`, and as `heatmap`.
+        """
+        from .plot import heatmap
+
+        alpha = check_alpha("LayerMatrix.plot", alpha)
+        models = [self.settings.get(name) for name in ("model_a", "model_b")]
+        defaults: dict[str, Any] = {"label_a": models[0], "label_b": models[1], "title": self._title()}
+        if self.pvalue_corrected is not None:
+            defaults["within_chance"] = self.within_chance(alpha)
+        options = defaults | options
+        lines = [self.chance_text(alpha)] if options.get("within_chance") is not None else []
+        if without := self._left_out():
+            lines.append(f"left out: {without}")
+        return heatmap(self.matrix, *self.names, ax, **({"caption": "\n".join(lines)} | options))
+
+    def chance_text(self, alpha: float = 0.05) -> str:
+        """What the caption of `plot` says of chance: alpha, method and correction."""
+        method, correction = self.settings.get("pvalue"), self.settings.get("correction")
+        cells, resamples = self.settings.get("cells"), self.settings.get("n_resamples")
+        parts = [f"{resamples} permutations" if method == "permutation" and resamples else method]
+        parts.append(f"{correction} over {cells} cells" if correction and cells else correction)
+        how = ", ".join(str(part) for part in parts if part)
+        return f"hatched: within chance (corrected p > {alpha:g}{f'; {how}' if how else ''})"
+
+    def _left_out(self) -> str:
+        """The layers that were left out, in short."""
+        models = {"a": self.settings.get("left_out_a"), "b": self.settings.get("left_out_b")}
+        if models["a"] == models["b"] and self.settings.get("model_a") == self.settings.get("model_b"):
+            models = {"": models["a"]}
+        texts = {model: left_out_text(found, 3) for model, found in models.items() if found}
+        return "; ".join(f"{text}{' of ' if model else ''}{model}" for model, text in texts.items())
+
+    def _title(self) -> str:
+        kernel = str(self.settings.get("kernel", "")).partition("(")[0].replace("Linear", "linear")
+        parts = [kernel, self.settings.get("estimator"), f"n = {self.n}" if self.n else None]
+        known = ", ".join(str(part) for part in parts if part)
+        statistic = str(self.settings.get("statistic", "CKA"))
+        return f"{statistic} ({known})" if known else statistic
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the matrix with its names, every digit of every value; the file is complete or not changed.
+
+        Control characters in names are written as escapes, and a name that a spreadsheet would take for a
+        formula gets an apostrophe in front. Raises ValueError for a file of a data format, OSError where it
+        cannot be written.
+        """
+        _files.check_kind("LayerMatrix.to_csv", path)
+        _files.write_file(path, csv_text(self.matrix, self.layers_a, self.layers_b).encode())
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A pandas DataFrame with layers_a as its index and layers_b as its columns.
+
+        Raises ImportError if pandas is missing.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                "LayerMatrix.to_dataframe: needs pandas, which is not installed: pip install pandas"
+            ) from error
+        return pd.DataFrame(self.matrix, index=self.layers_a, columns=self.layers_b)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to a .safetensors file (names and settings as JSON in its metadata), or to .json.
+
+        The file is complete or not changed. Raises ValueError for another suffix, and for a .safetensors file
+        of something else, which is not replaced; OSError where the file cannot be written.
+        """
+        arrays = {name: getattr(self, name) for name in _result_files.ARRAYS}
+        fields = {
+            "layers_a": self.layers_a,
+            "layers_b": self.layers_b,
+            "n": self.n,
+            "settings": self.settings,
+        }
+        _result_files.save(path, {name: x for name, x in arrays.items() if x is not None}, fields)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> LayerMatrix:
+        """Read what `save` wrote.
+
+        Raises ValueError for a file of another format or version, or a damaged one.
+        """
+        return cls(**_result_files.load(path))
+
+
+def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None = None) -> str:
+    """Layers with the reasons why they were left out, together by reason; most: names shown of each.
+
+    >>> left_out_text({"a": "never ran", "b": "never ran", "c": "never ran", "d": "returns str"}, 2)
+    "'a', 'b' and 1 more (never ran), 'd' (returns str)"
+    """
+    reasons = left_out if isinstance(left_out, Mapping) else dict.fromkeys(left_out, "")
+    together: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        together.setdefault(reason, []).append(name)
+    texts = []
+    for reason, names in together.items():
+        more = 0 if most is None else max(len(names) - most, 0)
+        shown = ", ".join(map(repr, names[: len(names) - more]))
+        texts.append(f"{shown}{f' and {more} more' if more else ''}{f' ({reason})' if reason else ''}")
+    if most is not None and len(texts) > most:
+        rest = sum(len(names) for names in list(together.values())[most:])
+        texts[most:] = [f"{rest} more for other reasons"]
+    return ", ".join(texts)
+
+
+_SHOWN = ("model_a", "model_b", "kernel", "estimator", "method")
