@@ -137,8 +137,8 @@ class Cuda(CudaContrast):
     def permuted_values(
         self, xs: Arrays, ys: Arrays, kernels: Kernels, estimator: str, orders: Iterable[Orders]
     ) -> Iterator[HsicValues]:
-        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each of them, (Lx, B Ly), and of
-        each with itself, in the CPU's memory.
+        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each, (Lx, B Ly), and of each
+        with itself, in the CPU's memory.
         """
         for batch in orders:
             copies = [self.library.rows(y, order) for order in batch for y in ys]
