@@ -38,8 +38,8 @@ def layer_matrix(
 
     >>> x = np.arange(6.0)[:, None]
     >>> layer_matrix([x, x**2 % 5]).pvalue.round(3)
-    array([[0.003, 0.344],
-           [0.344, 0.017]])
+    array([[0.003, 0.744],
+           [0.744, 0.011]])
     """
     kernel, estimator = as_kernel(kernel, "layer_matrix"), as_estimator(estimator, "layer_matrix")
     named = {f"xs[{i}]": x for i, x in enumerate(xs)} | {f"ys[{i}]": y for i, y in enumerate(ys or [])}
