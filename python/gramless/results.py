@@ -65,7 +65,7 @@ class LayerMatrix:
     >>> result.save("result.safetensors")
     >>> LayerMatrix.load("result.safetensors").layers_a
     ['conv1', 'fc']
-    >>> np.asarray(result).trace()
+    >>> float(np.asarray(result).trace())
     2.0
     """
 
