@@ -84,7 +84,10 @@ class Cpu(CpuContrast):
         of_x, of_y = _resolved(kernels, self._sigmas(xs, ys, kernels), len(xs))
         for batch in orders:
             copies = [self.library.rows(y, order) for order in batch for y in ys]
-            yield self.layer_values(xs, copies, (of_x, [*of_y] * len(batch)), estimator)
+            kernels_of_copies = [*of_y] * len(batch)
+            x, y = self.views(xs), self.views(copies)
+            found = _core.hsic_matrix(x, y, of_x, kernels_of_copies, estimator, "auto", None)
+            yield HsicValues.of_core(found, len(x), False)
 
     def jackknife_hsic(
         self, x: Array, y: Array, kernels: Kernels, order: Orders, sizes: Orders, estimator: str
