@@ -14,6 +14,7 @@ from places import code_alone, files_called, function_at, shortest_name, sources
 FAULTS = [*read_faults("cpu"), *read_faults("cuda")]
 GENERATED = {target: list(generated(ROOT, target)) for target in ("cpu", "cuda")}
 KERNELS = {path.stem for path in (ROOT / "csrc").rglob("*.cu")}
+CUDA_TESTS = {path.stem for path in (ROOT / "tests/cuda").glob("test_*.cpp")}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "_"))
@@ -26,7 +27,7 @@ def test_a_fault_can_be_planted(fault):
     tests = [f"tests/cpp/test_{name}.cpp" for name in fault.cpp]
     tests += [argument for argument in fault.pytest if argument.endswith(".py")]
     assert all((ROOT / test).is_file() for test in tests)
-    assert set(fault.cuda) <= KERNELS
+    assert set(fault.cuda) <= KERNELS | CUDA_TESTS
 
 
 def test_faults_have_names_of_their_own():

@@ -28,7 +28,8 @@ class Cuda:
         self.compile = {
             Path(entry["file"]).stem: shlex.split(entry["command"])
             for entry in entries
-            if entry["file"].endswith(".cu") and "cuda_emulated" in entry["command"]
+            if (entry["file"].endswith(".cu") and "cuda_emulated" in entry["command"])
+            or Path(entry["file"]).parent == ROOT / "tests/cuda"
         }
         self.link = shlex.split(self._ninja("commands", "test_cuda").splitlines()[-1].split("&&")[1])
         self.tells_races = "-fsanitize=thread" in self.link

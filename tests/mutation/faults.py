@@ -26,7 +26,7 @@ class Fault:
     span: tuple[int, int] | None = None  # of a generated fault, whose text may stand elsewhere, too
     cpp: list[str] = field(default_factory=list)  # of tests/cpp, without test_ and .cpp
     pytest: list[str] = field(default_factory=list)  # arguments of pytest
-    cuda: list[str] = field(default_factory=list)  # kernels compiled anew: sources without .cu
+    cuda: list[str] = field(default_factory=list)  # compiled anew: kernels, and tests that include the file
     only: str = ""  # of the tests in C++, the ones with this in their name
     built_for: Literal["vectors", "wide vectors", "matrix unit"] = (
         "vectors"  # what the tests of tests/cpp run
