@@ -1,4 +1,4 @@
-// Who meets whom on the GPU: every pair of blocks once, no block twice in a round or at a distance.
+// Schedules of pairs of blocks on the GPU: every pair once, no block twice in a round or at a distance.
 #include <set>
 
 #include "check.hpp"
@@ -8,15 +8,15 @@
 namespace gramless::cuda {
 namespace {
 
-TEST(in_rounds_every_two_blocks_meet_once_and_no_block_twice) {
+TEST(rounds_have_every_pair_of_blocks_once_and_no_block_twice) {
   for (std::int64_t blocks = 1; blocks <= 24; blocks++) {
-    const Rounds rounds{blocks};
+    const RoundSchedule rounds{blocks};
     std::set<std::pair<std::int64_t, std::int64_t>> met;
     std::int64_t pairs = 0;
     for (std::int64_t round = 0; round < rounds.count(); round++) {
       std::set<std::int64_t> present;
-      for (std::int64_t table = 0; table < rounds.tables(); table++) {
-        const BlockPair pair = rounds.pair(round, table);
+      for (std::int64_t index = 0; index < rounds.pairs_per_round(); index++) {
+        const BlockPair pair = rounds.pair(round, index);
         if (pair.i < 0) continue;
         CHECK(0 <= pair.i && pair.i <= pair.j && pair.j < blocks);
         CHECK(present.insert(pair.i).second);
@@ -30,16 +30,16 @@ TEST(in_rounds_every_two_blocks_meet_once_and_no_block_twice) {
   }
 }
 
-TEST(around_a_circle_every_two_blocks_have_one_owner_and_everybody_one_on_each_side) {
+TEST(in_a_circular_schedule_every_pair_has_one_owner_and_every_block_one_neighbour_on_each_side) {
   for (int blocks = 1; blocks <= 24; blocks++) {
-    const Circle circle{blocks};
+    const CircularSchedule schedule{blocks};
     std::set<std::pair<int, int>> owned;
     int pairs = 0;
-    for (int distance = 0; distance < circle.distances(); distance++)
+    for (int distance = 0; distance < schedule.distances(); distance++)
       for (int i = 0; i < blocks; i++) {
-        const int right = circle.right_of(i, distance);
-        CHECK(0 <= right && right < blocks && circle.left_of(right, distance) == i);
-        if (!circle.owns_right(i, distance)) continue;
+        const int right = schedule.right_of(i, distance);
+        CHECK(0 <= right && right < blocks && schedule.left_of(right, distance) == i);
+        if (!schedule.owns_right(i, distance)) continue;
         owned.insert({std::min(i, right), std::max(i, right)});
         pairs++;
       }

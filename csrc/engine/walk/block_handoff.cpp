@@ -10,7 +10,7 @@
 
 namespace gramless {
 
-struct Turns::State {
+struct BlockHandoff::State {
   explicit State(std::int64_t blocks) : done(static_cast<std::size_t>(blocks)) {}
   std::vector<std::atomic<std::int64_t>> done;  // orders what tasks write to a block: written before, read after
   std::atomic<int> sleepers{0};  // either a sleeper sees what is done, or whoever did it sees the sleeper
@@ -18,11 +18,11 @@ struct Turns::State {
   std::condition_variable changed;
 };
 
-Turns::Turns(std::int64_t blocks) : state_(std::make_unique<State>(blocks)) {}
-Turns::~Turns() = default;
+BlockHandoff::BlockHandoff(std::int64_t blocks) : state_(std::make_unique<State>(blocks)) {}
+BlockHandoff::~BlockHandoff() = default;
 
-bool Turns::wait(std::int64_t block, std::int64_t turn, Worker& worker) {
-  const auto ready = [&] { return state_->done[static_cast<std::size_t>(block)].load() == turn; };
+bool BlockHandoff::wait(std::int64_t block, std::int64_t earlier, Worker& worker) {
+  const auto ready = [&] { return state_->done[static_cast<std::size_t>(block)].load() == earlier; };
   if (spin_until(ready)) return true;
   std::unique_lock lock(state_->mutex);
   state_->sleepers++;
@@ -37,7 +37,7 @@ bool Turns::wait(std::int64_t block, std::int64_t turn, Worker& worker) {
   return !stopped;
 }
 
-void Turns::pass(std::int64_t block) {
+void BlockHandoff::pass(std::int64_t block) {
   state_->done[static_cast<std::size_t>(block)]++;
   if (state_->sleepers == 0) return;
   {

@@ -9,15 +9,16 @@
 
 namespace gramless {
 
-// Whose turn it is at each block. A walk starts its tasks in order, so the earliest task that is not done never waits.
-class Turns {
+// How many tasks are done with each block. A walk starts its tasks in order, so the earliest task that is not done
+// never waits.
+class BlockHandoff {
  public:
-  explicit Turns(std::int64_t blocks);
-  ~Turns();
+  explicit BlockHandoff(std::int64_t blocks);
+  ~BlockHandoff();
 
-  // Blocks until `turn` earlier tasks are done with the block; false if the walk was stopped meanwhile.
-  bool wait(std::int64_t block, std::int64_t turn, Worker& worker);
-  void pass(std::int64_t block);  // what was written to the block is seen by whoever waits for the next turn
+  // Waits until `earlier` tasks are done with the block; false if the walk was stopped meanwhile.
+  bool wait(std::int64_t block, std::int64_t earlier, Worker& worker);
+  void pass(std::int64_t block);  // what was written to the block is seen by the task that waits for the next number
 
  private:
   struct State;

@@ -1,4 +1,5 @@
-// The walk over matches: tiles that write to both of their row blocks, each alone with them and in a fixed order.
+// The walk over pairs of row blocks: tiles that write to both of their blocks, each alone with them and in a fixed
+// order.
 #pragma once
 
 #include "engine/walk/block_handoff.hpp"
@@ -8,22 +9,22 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// body(match, scratch, worker) for every match of two blocks in `schedule`, a Tournament or a Pairing. What a body
+// body(pair, scratch, worker) for every pair of blocks in `schedule`, symmetric or rectangular. What a body
 // writes to its blocks is seen by the next body with one of them.
 template <class Schedule, class Body>
-void walk_matches(WalkPlan plan, const Schedule& schedule, std::int64_t blocks, Body body) {
-  Turns turns(blocks);
+void walk_block_pairs(WalkPlan plan, const Schedule& schedule, std::int64_t blocks, Body body) {
+  BlockHandoff handoff(blocks);
   plan.tasks = schedule.count();
   walk(
       plan,
       [&](std::int64_t task, char* scratch, char*, Worker& worker) {
-        const Match match = schedule[task];
-        const bool alone = match.b < 0 || match.b == match.a;
-        if (!turns.wait(match.a, match.turn_a, worker)) return;
-        if (!alone && !turns.wait(match.b, match.turn_b, worker)) return;
-        if (match.b >= 0) body(match, scratch, worker);
-        turns.pass(match.a);
-        if (!alone) turns.pass(match.b);
+        const BlockPair pair = schedule[task];
+        const bool alone = pair.b < 0 || pair.b == pair.a;
+        if (!handoff.wait(pair.a, pair.earlier_a, worker)) return;
+        if (!alone && !handoff.wait(pair.b, pair.earlier_b, worker)) return;
+        if (pair.b >= 0) body(pair, scratch, worker);
+        handoff.pass(pair.a);
+        if (!alone) handoff.pass(pair.b);
       },
       [](std::int64_t, const char*) {});
 }

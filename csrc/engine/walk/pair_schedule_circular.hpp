@@ -1,12 +1,12 @@
-// In which order blocks of rows meet on the GPU where each keeps its rows: they sit around a circle, and everybody
-// meets the others at a distance on its right and on its left.
+// In which order pairs of row blocks are computed on the GPU where each block keeps its rows: blocks are numbered
+// modulo their count, and each is paired with the blocks at a distance to its right and to its left.
 #pragma once
 
 #include "support/shared.hpp"
 
 namespace gramless::cuda {
 
-struct Circle {
+struct CircularSchedule {
   int blocks;
 
   GRAMLESS_HD int distances() const { return blocks / 2 + 1; }  // 0: itself

@@ -45,13 +45,13 @@ class PairTiles {
   template <class Body>
   void walk_blocks(const WalkPlan& plan, Body body) const {
     const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
-    const auto meet = [&](const Match& match, char* memory, Worker&) {
-      body(match.a, pairs_.symmetric ? match.b : match.b - rows, memory);
+    const auto meet = [&](const BlockPair& pair, char* memory, Worker&) {
+      body(pair.a, pairs_.symmetric ? pair.b : pair.b - rows, memory);
     };
     if (pairs_.symmetric)
-      walk_matches(plan, Tournament{rows}, rows, meet);
+      walk_block_pairs(plan, SymmetricSchedule{rows}, rows, meet);
     else
-      walk_matches(plan, Pairing{rows, columns}, rows + columns, meet);
+      walk_block_pairs(plan, RectangularSchedule{rows, columns}, rows + columns, meet);
   }
 
   Tile<T> dot_products(std::int64_t a, std::int64_t b, char* memory) const {

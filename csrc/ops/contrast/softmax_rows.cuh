@@ -115,10 +115,10 @@ struct SumsTask {
   static constexpr int tiles_per_block = DevicePairs<Operand>::tiles_per_block;
 
   DevicePairs<Operand> pairs;
-  Circle circle;           // of blocks of rows, where pairs are symmetric
-  int first, count;        // distances of this launch around the circle, else tiles of columns
-  double* partials;        // (strips, 5, rows)
-  Value* column_partials;  // (distances, padded rows)
+  CircularSchedule schedule;  // of blocks of rows, where pairs are symmetric
+  int first, count;           // distances of this launch, else tiles of columns
+  double* partials;           // (strips, 5, rows)
+  Value* column_partials;     // (distances, padded rows)
 
   // Of distances or tiles, the first one in a strip.
   __device__ int strip_begin(unsigned strip) const {
@@ -127,7 +127,7 @@ struct SumsTask {
 
   // Of all columns, from the blocks on their left at a distance.
   __device__ Value* column_sums(int distance) const {
-    return column_partials + std::int64_t{distance - first} * circle.blocks * Shape::rows;
+    return column_partials + std::int64_t{distance - first} * schedule.blocks * Shape::rows;
   }
 
   // Whether the tiles of two blocks of rows are computed once, for the sums of both.
@@ -150,10 +150,10 @@ struct SumsTask {
     if (!pairs.symmetric) return {number, false};
     const int distance = distance_of(number);
     const bool on_left = number / tiles_per_block % 2 != 0;
-    const int left = circle.left_of(i, distance), right = circle.right_of(i, distance);
+    const int left = schedule.left_of(i, distance), right = schedule.right_of(i, distance);
     const int other = on_left ? left : right, of_other = number % tiles_per_block;
     const bool once = computed_once(i, other);
-    if (on_left ? once || left == right : once && !circle.owns_right(i, distance)) return {-1, false};
+    if (on_left ? once || left == right : once && !schedule.owns_right(i, distance)) return {-1, false};
     return {other * tiles_per_block + of_other, once};
   }
 };

@@ -102,8 +102,8 @@ __global__ void merge_partials(SumsTask<Operand> task, std::int64_t strips, Devi
     constexpr int block_rows = SoftmaxShape<Operand>::rows;
     const int block = static_cast<int>(i / block_rows);
     for (int distance = task.first; distance < task.first + task.count; distance++) {
-      const int other = task.circle.left_of(block, distance);
-      if (task.computed_once(other, block) && task.circle.owns_right(other, distance))
+      const int other = task.schedule.left_of(block, distance);
+      if (task.computed_once(other, block) && task.schedule.owns_right(other, distance))
         negative += static_cast<double>(task.column_sums(distance)[i]);
     }
   }
@@ -120,8 +120,8 @@ template <class Operand>
 SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
                                   std::int64_t busy_blocks, DeviceLayout& layout)
     : rows_(rows),
-      circle_{static_cast<int>(blocks_of(rows, Shape::rows))},
-      count_(symmetric ? circle_.distances() : static_cast<int>(blocks_of(columns, Shape::cols))),
+      schedule_{static_cast<int>(blocks_of(rows, Shape::rows))},
+      count_(symmetric ? schedule_.distances() : static_cast<int>(blocks_of(columns, Shape::cols))),
       step_(count_) {
   const std::int64_t padded_rows = DeviceContrastRows<Operand>::padded(rows);
   if (symmetric) {
@@ -137,11 +137,11 @@ SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, bool 
 template <class Operand>
 void SoftmaxSums<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const {
   constexpr std::size_t shared = DotTile<Operand, Shape>::ring_bytes + Shape::warps_down * Shape::cols * sizeof(Value);
-  const Grid blocks{static_cast<unsigned>(circle_.blocks), static_cast<unsigned>(strips_)};
+  const Grid blocks{static_cast<unsigned>(schedule_.blocks), static_cast<unsigned>(strips_)};
   const bool by_turns = hopper_wanted();
   for (int first = 0; first < count_; first += step_) {
     const int count = first + step_ < count_ ? step_ : count_ - first;
-    const SumsTask<Operand> task{pairs, circle_, first, count, partials_, column_partials_};
+    const SumsTask<Operand> task{pairs, schedule_, first, count, partials_, column_partials_};
     if (!(by_turns && sum_softmax_by_turns(task, strips_, queue)))
       queue.launch(sum_softmax<Operand>, blocks, Shape::threads, shared, task);
     queue.launch(merge_partials<Operand>, {static_cast<unsigned>(blocks_of(rows_, 256))}, 256, 0, task, strips_, sums);

@@ -84,9 +84,9 @@ class SoftmaxSums {
   using Shape = SoftmaxShape<Operand>;
 
   std::int64_t rows_;
-  Circle circle_;  // of blocks of rows
-  int count_;      // of distances around it, or of tiles of columns
-  int step_;       // of them in a launch
+  CircularSchedule schedule_;  // of blocks of rows
+  int count_;                  // of distances, or of tiles of columns
+  int step_;                   // of them in a launch
   std::int64_t strips_;
   double* partials_;        // (strips, 5, rows)
   Value* column_partials_;  // (distances of a launch, padded rows)

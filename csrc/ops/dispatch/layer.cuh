@@ -12,7 +12,7 @@ template <class Operand>
 using SquareShape =
     std::conditional_t<Operand::atom_rows == 16, TileShape<128, 128, 64, 32>, TileShape<64, 64, 32, 16>>;
 
-// Tables of a round lie along a grid's second dimension.
+// The pairs of a round lie along a grid's second dimension.
 template <class Operand>
 constexpr std::int64_t most_rows = (2 * most_grid_y - 1) * SquareShape<Operand>::rows;
 

@@ -10,9 +10,9 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 
 // One progress count for several walks of about the same length.
-class Rounds {
+class JoinedProgress {
  public:
-  Rounds(const Monitor& outer, std::int64_t count) : outer_(outer), count_(count) {}
+  JoinedProgress(const Monitor& outer, std::int64_t count) : outer_(outer), count_(count) {}
   Monitor next() {
     done_++;
     return {outer_.report ? report : nullptr, this};
@@ -21,9 +21,9 @@ class Rounds {
  private:
   static constexpr std::int64_t steps = 1000;
   static void report(void* self, std::int64_t done, std::int64_t total) {
-    const Rounds& rounds = *static_cast<const Rounds*>(self);
-    const std::int64_t before = std::min(rounds.done_, rounds.count_) - 1;
-    rounds.outer_.report(rounds.outer_.context, before * steps + done * steps / total, rounds.count_ * steps);
+    const JoinedProgress& progress = *static_cast<const JoinedProgress*>(self);
+    const std::int64_t before = std::min(progress.done_, progress.count_) - 1;
+    progress.outer_.report(progress.outer_.context, before * steps + done * steps / total, progress.count_ * steps);
   }
   const Monitor& outer_;
   const std::int64_t count_;

@@ -32,8 +32,9 @@ class CovarianceWalk {
     const std::int64_t first = first_row(task_.parts.first), end = first_row(task_.parts.end);
     const std::int64_t most = std::max<std::int64_t>(1, most_sums_bytes / (8 * stride_ * Panel::width)) * Panel::width;
     const std::int64_t bands = (end - first + most - 1) / most;
-    Rounds rounds(execution_.monitor, std::max<std::int64_t>(1, bands * (narrow_ ? 2 : 2 * segments().count() + 1)));
-    for (std::int64_t row = first; row < end; row += most) sum_band({row, std::min(end, row + most)}, rounds);
+    JoinedProgress progress(execution_.monitor,
+                            std::max<std::int64_t>(1, bands * (narrow_ ? 2 : 2 * segments().count() + 1)));
+    for (std::int64_t row = first; row < end; row += most) sum_band({row, std::min(end, row + most)}, progress);
     for (std::int64_t part = task_.parts.first; part < task_.parts.end; part++) add_part(part);
   }
 
@@ -70,7 +71,7 @@ class CovarianceWalk {
     return false;
   }
 
-  void sum_band(const Band& band, Rounds& rounds) {
+  void sum_band(const Band& band, JoinedProgress& progress) {
     const std::int64_t first_panel = band.first / Panel::width;
     const std::int64_t packed_width = stride_ - first_panel * Panel::width;
     const std::int64_t sums = (band.end - band.first) * packed_width;
@@ -83,10 +84,10 @@ class CovarianceWalk {
     double* const products = layout.take<double>(groups * sums);
     T* const packed = layout.take<T>(narrow_ ? 0 : packed_width * segments().size);
     if (narrow_)
-      multiply_groups(band, groups, sums, products, rounds);
+      multiply_groups(band, groups, sums, products, progress);
     else
-      multiply_segments(band, products, packed, rounds);
-    square_rows(band, groups, sums, products, rounds);
+      multiply_segments(band, products, packed, progress);
+    square_rows(band, groups, sums, products, progress);
   }
 
   // As many as keep threads busy. All parts have the same number, and it is never that of threads.
@@ -124,13 +125,14 @@ class CovarianceWalk {
   }
 
   // Few features: each task sums a group of samples by itself, packed a run at a time.
-  void multiply_groups(const Band& band, std::int64_t groups, std::int64_t sums, double* products, Rounds& rounds) {
+  void multiply_groups(const Band& band, std::int64_t groups, std::int64_t sums, double* products,
+                       JoinedProgress& progress) {
     const std::int64_t first_group = band.first / Panel::width * Panel::groups;
     const WalkPlan plan{.tasks = groups,
                         .flops = flops(band, runs_.n),
                         .scratch_bytes = static_cast<std::size_t>(stride_ * Panel::samples) * sizeof(T),
                         .threads = execution_.threads,
-                        .monitor = rounds.next()};
+                        .monitor = progress.next()};
     walk(
         plan,
         [&](std::int64_t group, char* memory, char*, Worker& worker) {
@@ -147,7 +149,7 @@ class CovarianceWalk {
   }
 
   // Many features: the threads pack a segment of samples together, then multiply it, each task its own rows.
-  void multiply_segments(const Band& band, double* products, T* packed, Rounds& rounds) {
+  void multiply_segments(const Band& band, double* products, T* packed, JoinedProgress& progress) {
     const std::int64_t first_panel = band.first / Panel::width, stride = stride_ - first_panel * Panel::width;
     const Blocks segments = this->segments(), strips{band.end - band.first, strip};
     const std::int64_t runs_of_segment = segments.size / Panel::samples;
@@ -158,7 +160,7 @@ class CovarianceWalk {
       WalkPlan plan{.tasks = runs,
                     .flops = 16.0 * static_cast<double>(stride * segments.length(segment)),
                     .threads = execution_.threads,
-                    .monitor = rounds.next()};
+                    .monitor = progress.next()};
       const auto keep = [](std::int64_t, const char*) {};
       walk(
           plan,
@@ -168,7 +170,7 @@ class CovarianceWalk {
           keep);
       plan.tasks = strips.count();
       plan.flops = flops(band, segments.length(segment));
-      plan.monitor = rounds.next();
+      plan.monitor = progress.next();
       walk(
           plan,
           [&](std::int64_t s, char*, char*, Worker& worker) {
@@ -181,13 +183,14 @@ class CovarianceWalk {
     }
   }
 
-  void square_rows(const Band& band, std::int64_t groups, std::int64_t sums, double* products, Rounds& rounds) {
+  void square_rows(const Band& band, std::int64_t groups, std::int64_t sums, double* products,
+                   JoinedProgress& progress) {
     const std::int64_t stride = stride_ - band.first / Panel::width * Panel::width;
     const Blocks strips{band.end - band.first, strip};
     const WalkPlan plan{.tasks = strips.count(),
                         .flops = 4.0 * static_cast<double>(groups * sums),
                         .threads = execution_.threads,
-                        .monitor = rounds.next()};
+                        .monitor = progress.next()};
     walk(
         plan,
         [&](std::int64_t s, char*, char*, Worker&) {

@@ -11,17 +11,17 @@ namespace {
 
 constexpr std::int64_t partial_bytes = 64 << 20;
 
-// A block sums one tile: the one of round x at table y.
+// A block sums one tile: pair y of round x.
 template <class Operand>
 __global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramTask<Operand> task) {
   using Value = typename Operand::Value;
   using Shape = SquareShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
   char* const memory = shared_memory<char>();
-  const std::int64_t slot = blockIdx.x, tables = task.rounds.tables();
+  const std::int64_t slot = blockIdx.x, pairs_per_round = task.rounds.pairs_per_round();
   const BlockPair pair = task.rounds.pair(task.first_round + slot, blockIdx.y);
   if (pair.i < 0) {
-    if (threadIdx.x < 3) task.tile_partials[(slot * tables + blockIdx.y) * 3 + threadIdx.x] = 0;
+    if (threadIdx.x < 3) task.tile_partials[(slot * pairs_per_round + blockIdx.y) * 3 + threadIdx.x] = 0;
     return;
   }
   const std::int64_t first_row = pair.i * Shape::rows, first_col = pair.j * Shape::cols;
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramT
   double sums[3] = {products.once(0, diagonal), products.once(1, diagonal), products.once(2, diagonal)};
   sum_over_block(sums, reinterpret_cast<double*>(memory));
   if (threadIdx.x == 0)
-    for (int p = 0; p < 3; p++) task.tile_partials[(slot * tables + blockIdx.y) * 3 + p] = sums[p];
+    for (int p = 0; p < 3; p++) task.tile_partials[(slot * pairs_per_round + blockIdx.y) * 3 + p] = sums[p];
 }
 
 constexpr int add_threads = 256;
@@ -83,7 +83,7 @@ GramSums<Operand>::GramSums(std::int64_t rows, std::int64_t busy_blocks, DeviceL
       rounds_{blocks_of(rows, Shape::rows)} {
   const std::int64_t rounds = rounds_per_launch();
   row_partials_ = layout.take<Value>(rounds * 2 * DeviceLayer<Operand>::padded_rows(rows));
-  tile_partials_ = layout.take<double>(rounds * rounds_.tables() * 3);
+  tile_partials_ = layout.take<double>(rounds * rounds_.pairs_per_round() * 3);
 }
 
 template <class Operand>
@@ -108,11 +108,12 @@ void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Ope
     const std::int64_t rounds = first + step < rounds_.count() ? step : rounds_.count() - first;
     const GramTask<Operand> task{x, y, rounds_, first, rows_, padded, row_partials_, tile_partials_};
     if (!(by_turns && sum_tiles_by_turns(task, rounds, busy_blocks_, queue)))
-      queue.launch(sum_tiles<Operand>, {static_cast<unsigned>(rounds), static_cast<unsigned>(rounds_.tables())},
-                   Shape::threads, shared, task);
+      queue.launch(sum_tiles<Operand>,
+                   {static_cast<unsigned>(rounds), static_cast<unsigned>(rounds_.pairs_per_round())}, Shape::threads,
+                   shared, task);
     queue.launch(add_rounds<Value>, {static_cast<unsigned>(blocks_of(rows_, add_threads) + 1)}, add_threads,
                  3 * add_threads / warp_lanes * sizeof(double), row_partials_, tile_partials_, rounds,
-                 rounds * rounds_.tables(), rows_, padded, row_sums, products);
+                 rounds * rounds_.pairs_per_round(), rows_, padded, row_sums, products);
   }
 }
 

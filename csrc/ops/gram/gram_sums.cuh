@@ -26,9 +26,9 @@ class GramSums {
   std::int64_t rounds_per_launch() const;
 
   std::int64_t rows_, busy_blocks_;
-  Rounds rounds_;
+  RoundSchedule rounds_;
   Value* row_partials_;    // (rounds, 2, padded rows)
-  double* tile_partials_;  // (rounds, tables, 3)
+  double* tile_partials_;  // (rounds, pairs, 3)
 };
 
 }  // namespace gramless::cuda

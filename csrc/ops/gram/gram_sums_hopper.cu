@@ -34,7 +34,7 @@ struct TurnMemory {
   }
 };
 
-// visit(slot, pair) of a block's tiles: table y of its rounds.
+// visit(slot, pair) of a block's tiles: pair y of each of its rounds.
 template <class Operand, class Visit>
 __device__ __forceinline__ void for_each_tile(const TurnTask<Operand>& task, Visit visit) {
   const std::int64_t first = blockIdx.x * task.rounds_of_block, left = task.rounds - first;
@@ -59,7 +59,7 @@ class TurnSums {
         warp_(static_cast<int>(threadIdx.x) / warp_lanes) {}
 
   __device__ void add(std::int64_t slot, const BlockPair& pair) {
-    double* const of_tile = task_.tile_partials + (slot * task_.rounds.tables() + blockIdx.y) * 3;
+    double* const of_tile = task_.tile_partials + (slot * task_.rounds.pairs_per_round() + blockIdx.y) * 3;
     if (pair.i < 0) {
       if (threadIdx.x < 3) of_tile[threadIdx.x] = 0;
       return;
@@ -126,7 +126,7 @@ class TurnSums {
   int lane_, warp_;
 };
 
-// Tiles of round x and the next ones at table y.
+// Tiles of round x and the next ones: pair y of each.
 template <class Operand>
 __global__ void __launch_bounds__(turn_threads, 1)
     sum_tiles_in_turns(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y,
@@ -164,11 +164,11 @@ bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std:
     TensorMap x, y;
     queue.note(map_packed(x, task.x.rows, BoxRing<Operand>::rows));
     queue.note(map_packed(y, task.y.rows, BoxRing<Operand>::rows));
-    const std::int64_t tables = task.rounds.tables(), many = rounds * tables / busy_blocks;
+    const std::int64_t pairs_per_round = task.rounds.pairs_per_round(), many = rounds * pairs_per_round / busy_blocks;
     const std::int64_t of_block = many < 1 ? 1 : many < most_tiles_of_block ? many : most_tiles_of_block;
     queue.launch(sum_tiles_in_turns<Operand>,
-                 {static_cast<unsigned>(blocks_of(rounds, of_block)), static_cast<unsigned>(tables)}, turn_threads,
-                 sizeof(TurnMemory<Operand>), x, y, TurnTask<Operand>{task, rounds, of_block});
+                 {static_cast<unsigned>(blocks_of(rounds, of_block)), static_cast<unsigned>(pairs_per_round)},
+                 turn_threads, sizeof(TurnMemory<Operand>), x, y, TurnTask<Operand>{task, rounds, of_block});
     return true;
   } else {
     return false;

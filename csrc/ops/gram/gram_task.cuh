@@ -9,10 +9,10 @@ namespace gramless::cuda {
 template <class Operand>
 struct GramTask {
   DeviceLayer<Operand> x, y;
-  Rounds rounds;
+  RoundSchedule rounds;
   std::int64_t first_round, n, padded_rows;
   typename Operand::Value* row_partials;  // (rounds, 2, padded rows)
-  double* tile_partials;                  // (rounds, tables, 3)
+  double* tile_partials;                  // (rounds, pairs, 3)
 };
 
 // Sums of products xy, xx, yy of kernel values.

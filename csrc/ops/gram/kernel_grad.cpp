@@ -37,8 +37,8 @@ class KernelGradWalk {
                         .scratch_bytes = scratch.bytes(),
                         .threads = execution_.threads,
                         .monitor = execution_.monitor};
-    walk_matches(plan, Tournament{blocks_.count()}, blocks_.count(),
-                 [&](const Match& match, char* memory, Worker& worker) { differentiate(match, memory, worker); });
+    walk_block_pairs(plan, SymmetricSchedule{blocks_.count()}, blocks_.count(),
+                     [&](const BlockPair& pair, char* memory, Worker& worker) { differentiate(pair, memory, worker); });
   }
 
  private:
@@ -64,49 +64,49 @@ class KernelGradWalk {
     return thread;
   }
 
-  Tile<T> tile(T* values, const Match& match) const {
-    const int cols = blocks_.length(match.b);
-    return {values, blocks_.length(match.a), cols, tile_stride<T>(cols), false};
+  Tile<T> tile(T* values, const BlockPair& pair) const {
+    const int cols = blocks_.length(pair.b);
+    return {values, blocks_.length(pair.a), cols, tile_stride<T>(cols), false};
   }
 
-  void differentiate(const Match& match, char* memory, Worker& worker) const {
+  void differentiate(const BlockPair& pair, char* memory, Worker& worker) const {
     Layout layout(memory);
     const Thread thread = lay_out(layout);
     for (std::int64_t l = 0; l < task_.count; l++) {
       if (worker.stopped()) return;
-      evaluate(l, match, thread);
+      evaluate(l, pair, thread);
     }
     for (std::int64_t l = 0; l < task_.count; l++)
       if (task_.grads[l] != nullptr) {
         if (worker.stopped()) return;
-        weigh(l, match, thread);
-        add_gradients(l, match, thread);
+        weigh(l, pair, thread);
+        add_gradients(l, pair, thread);
       }
   }
 
-  void evaluate(std::int64_t l, const Match& match, const Thread& thread) const {
+  void evaluate(std::int64_t l, const BlockPair& pair, const Thread& thread) const {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
                                static_cast<const T*>(layer.center_low)};
-    const Tile<T> values = tile(thread.values + l * tile_values_, match);
+    const Tile<T> values = tile(thread.values + l * tile_values_, pair);
     PackedRows<T> packed{thread.slivers, thread.panel, false, -1};
-    dot_tile(rows, blocks_.begin(match.a), rows, blocks_.begin(match.b), 0, layer.x.cols, packed, values);
+    dot_tile(rows, blocks_.begin(pair.a), rows, blocks_.begin(pair.b), 0, layer.x.cols, packed, values);
     const T* stats = static_cast<const T*>(layer.row_stats);
     if (is_of_root(layer.kernel)) {
-      const T *row_stats = stats + blocks_.begin(match.a), *column_stats = stats + blocks_.begin(match.b);
-      measure_distances(layer.x, blocks_.begin(match.a), blocks_.begin(match.b), values, row_stats, column_stats);
+      const T *row_stats = stats + blocks_.begin(pair.a), *column_stats = stats + blocks_.begin(pair.b);
+      measure_distances(layer.x, blocks_.begin(pair.a), blocks_.begin(pair.b), values, row_stats, column_stats);
       std::copy_n(values.values, std::int64_t{values.rows} * values.stride, thread.distances + l * tile_values_);
     }
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
-      evaluate_kernel(values, kernel, stats + blocks_.begin(match.a), stats + blocks_.begin(match.b));
+      evaluate_kernel(values, kernel, stats + blocks_.begin(pair.a), stats + blocks_.begin(pair.b));
     });
   }
 
-  void weigh(std::int64_t l, const Match& match, const Thread& thread) const {
+  void weigh(std::int64_t l, const BlockPair& pair, const Thread& thread) const {
     for (std::int64_t b = 0; b < task_.count; b++)
       thread.coefficients[b] = static_cast<T>(task_.coefficients[l * task_.count + b]);
     const T* terms = static_cast<const T*>(task_.row_terms[l]);
-    const std::int64_t row = blocks_.begin(match.a), column = blocks_.begin(match.b);
+    const std::int64_t row = blocks_.begin(pair.a), column = blocks_.begin(pair.b);
     const KernelDerivative<T> derivative{thread.values,
                                          task_.count,
                                          tile_values_,
@@ -120,15 +120,15 @@ class KernelGradWalk {
     const PairDistances<T> distances{thread.distances + l * tile_values_, stats + row, stats + column};
     visit_kernel(layer.kernel, [&](auto kernel) {
       const auto slope = slope_on_tiles<T>(kernel, layer.shift, task_.units[l]);
-      const Tile<T> weights = tile(thread.weights, match);
-      weigh_pairs(weights, match.a == match.b, derivative, thread.values + l * tile_values_, distances, slope,
-                  sums + row, sums + column);
-      if constexpr (kernel.of_root) add_near_pairs(l, match, weights, distances);
+      const Tile<T> weights = tile(thread.weights, pair);
+      weigh_pairs(weights, pair.a == pair.b, derivative, thread.values + l * tile_values_, distances, slope, sums + row,
+                  sums + column);
+      if constexpr (kernel.of_root) add_near_pairs(l, pair, weights, distances);
     });
   }
 
   // Of rows that are near each other the weights times rows would cancel: here they are times differences.
-  void add_near_pairs(std::int64_t l, const Match& match, const Tile<T>& weights,
+  void add_near_pairs(std::int64_t l, const BlockPair& pair, const Tile<T>& weights,
                       const PairDistances<T>& distances) const {
     const ArrayView& x = task_.layers[l].x;
     T* const grad = static_cast<T*>(task_.grads[l]);
@@ -137,20 +137,20 @@ class KernelGradWalk {
         T& weight = weights.row(i)[j];
         if (!distances.is_near(i, j, std::int64_t{i} * weights.stride + j) || weight == 0) continue;
         if ((j == 0 || is_long(x)) && stop_requested()) return;
-        const std::int64_t a = blocks_.begin(match.a) + i, b = blocks_.begin(match.b) + j;
+        const std::int64_t a = blocks_.begin(pair.a) + i, b = blocks_.begin(pair.b) + j;
         visit_difference(x, b, a, [&](std::int64_t k, double difference) {
           const T part = static_cast<T>(static_cast<double>(weight) * difference);
           grad[a * x.cols + k] += part;
-          if (match.a != match.b) grad[b * x.cols + k] -= part;
+          if (pair.a != pair.b) grad[b * x.cols + k] -= part;
         });
         weight = 0;
       }
   }
 
-  void add_gradients(std::int64_t l, const Match& match, const Thread& thread) const {
+  void add_gradients(std::int64_t l, const BlockPair& pair, const Thread& thread) const {
     const std::int64_t width = task_.layers[l].x.cols;
     T* const grad = static_cast<T*>(task_.grads[l]);
-    const Tile<T> weights = tile(thread.weights, match);
+    const Tile<T> weights = tile(thread.weights, pair);
     for (std::int64_t first = 0; first < width; first += chunk) {
       if (first > 0 && stop_requested()) return;
       const int columns = static_cast<int>(std::min<std::int64_t>(chunk, width - first));
@@ -158,11 +158,11 @@ class KernelGradWalk {
       const auto out = [&](std::int64_t block) {
         return RowSpan<T>{grad + blocks_.begin(block) * width + first, static_cast<std::ptrdiff_t>(width)};
       };
-      center_block(l, match.b, first, columns, thread.rows);
-      add_times_rows(weights_of(weights), rows, columns, out(match.a));
-      if (match.a == match.b) continue;
-      center_block(l, match.a, first, columns, thread.rows);
-      add_times_rows(transposed(weights), rows, columns, out(match.b));
+      center_block(l, pair.b, first, columns, thread.rows);
+      add_times_rows(weights_of(weights), rows, columns, out(pair.a));
+      if (pair.a == pair.b) continue;
+      center_block(l, pair.a, first, columns, thread.rows);
+      add_times_rows(transposed(weights), rows, columns, out(pair.b));
     }
   }
 

@@ -10,7 +10,7 @@ namespace gramless::cuda {
 inline const char* too_many_for_rounds(std::int64_t rows, Operand operand) {
   constexpr std::int64_t most = most_rows<SplitOperand>, most_double = most_rows<DoubleOperand>;
   static_assert(most == 16776832 && most_double == 8388416);
-  static_assert(Rounds{most / SquareShape<SplitOperand>::rows}.tables() == most_grid_y);
+  static_assert(RoundSchedule{most / SquareShape<SplitOperand>::rows}.pairs_per_round() == most_grid_y);
   if (rows <= (operand == Operand::float64 ? most_double : most)) return nullptr;
   return "more than 16776832 rows (float64: 8388416) do not fit into a launch; take fewer rows";
 }

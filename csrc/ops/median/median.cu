@@ -65,7 +65,7 @@ __device__ bool mostly_tied(const Selection& selection, std::int64_t n, bool inc
 // Counts the digit of those distances whose higher bits are the known ones. Distances within rounding are 0.
 template <class Operand>
 __global__ void __launch_bounds__(SquareShape<Operand>::threads)
-    count_digits(DeviceLayer<Operand> layer, Rounds rounds, std::int64_t n, Digit digit, Selection* selection) {
+    count_digits(DeviceLayer<Operand> layer, RoundSchedule rounds, std::int64_t n, Digit digit, Selection* selection) {
   using Shape = SquareShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
   using T = typename Operand::Value;
@@ -161,11 +161,12 @@ void DeviceMedian<Operand>::run(const DeviceLayer<Operand>& layer, bool include_
   using T = typename Operand::Value;
   constexpr std::size_t counts_bytes = 2 * digit_values * sizeof(unsigned), ring = DotTile<Operand, Shape>::ring_bytes;
   constexpr int bits = 8 * static_cast<int>(sizeof(T));
-  const Rounds rounds{blocks_of(rows_, Shape::rows)};
+  const RoundSchedule rounds{blocks_of(rows_, Shape::rows)};
   queue.launch(start_selection, {1}, pick_threads, 0, rows_, include_diagonal, selection_);
   for (int pass = 0; pass * digit_bits < bits; pass++) {
     const Digit digit = digit_of(bits, pass);
-    queue.launch(count_digits<Operand>, {static_cast<unsigned>(rounds.count()), static_cast<unsigned>(rounds.tables())},
+    queue.launch(count_digits<Operand>,
+                 {static_cast<unsigned>(rounds.count()), static_cast<unsigned>(rounds.pairs_per_round())},
                  Shape::threads, counts_bytes > ring ? counts_bytes : ring, layer, rounds, rows_, digit, selection_);
     queue.launch(pick_digits, {1}, pick_threads, 0, digit, rows_, include_diagonal, pass == 0, selection_);
   }
