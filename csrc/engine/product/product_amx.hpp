@@ -1,4 +1,4 @@
-// Products of float32 rows on the matrix unit: each factor as three bfloat16, the six products of thirds that reach 24
+// Products of float32 rows on the matrix unit: each factor as three bfloat16, the six products of parts that reach 24
 // bits, 32 x 32 dot products at a time. While the unit multiplies, the vector units finish the block before.
 #pragma once
 
@@ -14,26 +14,26 @@ inline namespace GRAMLESS_ISA {
 
 namespace detail {
 
-static_assert(Thirds::side == MatrixUnit::side && Thirds::depth == MatrixUnit::depth);
+static_assert(Bf16x3::side == MatrixUnit::side && Bf16x3::depth == MatrixUnit::depth);
 
-// A block's sums over all steps of the depth, of the products of thirds that matter: what is left out is below 2^-26 of
+// A block's sums over all steps of the depth, of the products of parts that matter: what is left out is below 2^-26 of
 // the whole. The small ones come first, so that few additions round at the size of the whole. Registers 0 to 3 hold the
-// sums, 4 and 5 a third of the left factor, 6 and 7 of the right one. Between two products of registers the vector
+// sums, 4 and 5 a part of the left factor, 6 and 7 of the right one. Between two products of registers the vector
 // units have time for between(): work has to be dealt out this finely, or the core, which looks only so far ahead, does
 // one after the other.
 constexpr int turns_of_step = 6 * 4;
 
 template <class Between>
-GRAMLESS_INLINE void multiply_block(MatrixUnit& unit, const Thirds* left, const Thirds* right, int steps,
+GRAMLESS_INLINE void multiply_block(MatrixUnit& unit, const Bf16x3* left, const Bf16x3* right, int steps,
                                     Between between) {
   enum { high, middle, low };
-  const auto load_left = [&](int step, int third) {
-    unit.load<4>(left[2 * step].parts[third]);
-    unit.load<5>(left[2 * step + 1].parts[third]);
+  const auto load_left = [&](int step, int part) {
+    unit.load<4>(left[2 * step].parts[part]);
+    unit.load<5>(left[2 * step + 1].parts[part]);
   };
-  const auto load_right = [&](int step, int third) {
-    unit.load<6>(right[2 * step].parts[third]);
-    unit.load<7>(right[2 * step + 1].parts[third]);
+  const auto load_right = [&](int step, int part) {
+    unit.load<6>(right[2 * step].parts[part]);
+    unit.load<7>(right[2 * step + 1].parts[part]);
   };
   const auto multiply = [&]() GRAMLESS_INLINE_LAMBDA {
     unit.multiply<0, 4, 6>(), between();
@@ -85,9 +85,9 @@ struct Unfinished {
 // All rows of a tile times one panel of its columns from j on. On the diagonal, blocks with no entry right of it are
 // left out.
 template <class Finish>
-void multiply_panel(MatrixUnit& unit, const Thirds* left, const Thirds* right, Chunk chunk, const Tile<float>& tile,
+void multiply_panel(MatrixUnit& unit, const Bf16x3* left, const Bf16x3* right, Chunk chunk, const Tile<float>& tile,
                     int j, const ReadAhead& next, Finish& finish, Unfinished<Finish>& before) {
-  const int steps = (chunk.depth + Thirds::depth - 1) / Thirds::depth;
+  const int steps = (chunk.depth + Bf16x3::depth - 1) / Bf16x3::depth;
   const int rows = tile.diagonal ? std::min(tile.rows, j + matrix_block) : tile.rows;
   const int blocks = (rows + matrix_block - 1) / matrix_block;
   for (int b = 0; b < blocks; b++, left += 2 * steps) {
@@ -108,7 +108,7 @@ void multiply_panel(MatrixUnit& unit, const Thirds* left, const Thirds* right, C
 struct MatrixProduct {
   // How many float32 the packed rows of a tile take, and its panels of columns.
   static constexpr std::int64_t packed_values(std::int64_t rows, std::int64_t depth) {
-    return round_up(rows, matrix_block) * round_up(depth, Thirds::depth) * 3 / 2;
+    return round_up(rows, matrix_block) * round_up(depth, Bf16x3::depth) * 3 / 2;
   }
   static constexpr std::int64_t panel_values = std::int64_t{matrix_block} * TileShape<float>::depth * 3 / 2;
 
@@ -118,18 +118,18 @@ struct MatrixProduct {
                        const Tile<float>& tile, Finish& finish) {
     constexpr int most = TileShape<float>::depth;
     MatrixUnit unit;
-    Thirds* const panel = reinterpret_cast<Thirds*>(packed.panel);
+    Bf16x3* const panel = reinterpret_cast<Bf16x3*>(packed.panel);
     detail::Unfinished<Finish> before{&finish};
     const bool hold = packed.keeps && packed.held_row == first_i;
     for (std::int64_t k = first_k; k < end_k; k += most) {
       if (k > first_k && (k - first_k) % (polled_chunks * most) == 0 && stop_requested()) return;
       const Chunk chunk{static_cast<int>(std::min<std::int64_t>(most, end_k - k)), k == first_k, k + most >= end_k};
-      Thirds* const slivers =
-          reinterpret_cast<Thirds*>(packed.slivers + (packed.keeps ? packed_values(tile.rows, k - first_k) : 0));
-      if (!hold) pack_thirds<Factor::left>(x, first_i, tile.rows, k, chunk.depth, slivers);
+      Bf16x3* const slivers =
+          reinterpret_cast<Bf16x3*>(packed.slivers + (packed.keeps ? packed_values(tile.rows, k - first_k) : 0));
+      if (!hold) pack_bf16x3<Factor::left>(x, first_i, tile.rows, k, chunk.depth, slivers);
       for (int j = 0; j < tile.cols; j += matrix_block) {
         const ReadAhead next = after<float>(y.x, first_j, tile.cols, j, k, first_k, end_k);
-        pack_thirds<Factor::right>(y, first_j + j, std::min(matrix_block, tile.cols - j), k, chunk.depth, panel);
+        pack_bf16x3<Factor::right>(y, first_j + j, std::min(matrix_block, tile.cols - j), k, chunk.depth, panel);
         detail::multiply_panel(unit, slivers, panel, chunk, tile, j, next, finish, before);
       }
     }
@@ -140,14 +140,14 @@ struct MatrixProduct {
   // Sums of squares of `count` rows over a chunk, one per lane: the diagonal of a block, by the same products.
   static Vector<float> squared_lengths(const CenteredRows<float>& x, std::int64_t first_row, int count,
                                        std::int64_t first, int depth) {
-    constexpr int side = Thirds::side;
-    constexpr int most_steps = TileShape<float>::depth / Thirds::depth;
-    Thirds left[2 * most_steps], right[2 * most_steps];
+    constexpr int side = Bf16x3::side;
+    constexpr int most_steps = TileShape<float>::depth / Bf16x3::depth;
+    Bf16x3 left[2 * most_steps], right[2 * most_steps];
     alignas(64) float products[side][side];
     MatrixUnit unit;
-    pack_thirds<Factor::left>(x, first_row, count, first, depth, left);
-    pack_thirds<Factor::right>(x, first_row, count, first, depth, right);
-    detail::multiply_block(unit, left, right, (depth + Thirds::depth - 1) / Thirds::depth, [] {});
+    pack_bf16x3<Factor::left>(x, first_row, count, first, depth, left);
+    pack_bf16x3<Factor::right>(x, first_row, count, first, depth, right);
+    detail::multiply_block(unit, left, right, (depth + Bf16x3::depth - 1) / Bf16x3::depth, [] {});
     unit.store<0>(products[0], MatrixUnit::row_bytes);
     Vector<float> sums;
     for (int i = 0; i < side; i++) sums[i] = products[i][i];

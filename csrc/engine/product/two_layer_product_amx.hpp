@@ -56,8 +56,8 @@ class PairProduct {
   }
   static void pack_rows(const CenteredRows<float> (&layers)[2], std::int64_t first, int rows, float* packed) {
     for (const CenteredRows<float>& layer : layers) {
-      pack_thirds<Factor::left>(layer, first, rows, 0, static_cast<int>(layer.x.cols),
-                                reinterpret_cast<Thirds*>(packed));
+      pack_bf16x3<Factor::left>(layer, first, rows, 0, static_cast<int>(layer.x.cols),
+                                reinterpret_cast<Bf16x3*>(packed));
       packed += MatrixProduct::packed_values(rows, layer.x.cols);
     }
   }
@@ -71,12 +71,12 @@ class PairProduct {
     const float* rows = packed ? packed : room_;
     for (int l = 0; l < 2; l++) {
       const std::int64_t depth = layers[l].x.cols;
-      steps_[l] = static_cast<int>((depth + Thirds::depth - 1) / Thirds::depth);
-      rows_[l] = reinterpret_cast<const Thirds*>(rows);
+      steps_[l] = static_cast<int>((depth + Bf16x3::depth - 1) / Bf16x3::depth);
+      rows_[l] = reinterpret_cast<const Bf16x3*>(rows);
       rows += MatrixProduct::packed_values(packed ? tile.rows : matrix_block, depth);
-      Thirds* const columns = reinterpret_cast<Thirds*>(held[l].slivers);
+      Bf16x3* const columns = reinterpret_cast<Bf16x3*>(held[l].slivers);
       if (held[l].held_row != first_j)
-        pack_thirds<Factor::right>(layers[l], first_j, tile.cols, 0, static_cast<int>(depth), columns);
+        pack_bf16x3<Factor::right>(layers[l], first_j, tile.cols, 0, static_cast<int>(depth), columns);
       held[l].held_row = first_j;
       columns_[l] = columns;
     }
@@ -92,13 +92,13 @@ class PairProduct {
   }
 
  private:
-  static constexpr int chunk_steps = TileShape<float>::depth / Thirds::depth;
+  static constexpr int chunk_steps = TileShape<float>::depth / Bf16x3::depth;
   static constexpr std::int64_t near_bytes = 5 << 18;  // of held columns that every panel of rows meets again
 
   // As few columns as are near, in parts of one length.
   int columns_at_once() const {
     const std::int64_t blocks = (tile_.cols + matrix_block - 1) / matrix_block;
-    const std::int64_t bytes = blocks * (steps_[0] + steps_[1]) * 2 * static_cast<std::int64_t>(sizeof(Thirds));
+    const std::int64_t bytes = blocks * (steps_[0] + steps_[1]) * 2 * static_cast<std::int64_t>(sizeof(Bf16x3));
     const std::int64_t parts = (bytes + near_bytes - 1) / near_bytes;
     return static_cast<int>((blocks + parts - 1) / parts) * matrix_block;
   }
@@ -121,7 +121,7 @@ class PairProduct {
       if (room_) pack_rows(layers_, first_i_ + i, std::min(matrix_block, tile_.rows - i), room_);
       const int first = tile_.diagonal ? std::max(i, first_j) : first_j;
       const int blocks = (end_j - first + matrix_block - 1) / matrix_block;
-      const Thirds* const rows[2] = {rows_[0] + panel * 2 * steps_[0], rows_[1] + panel * 2 * steps_[1]};
+      const Bf16x3* const rows[2] = {rows_[0] + panel * 2 * steps_[0], rows_[1] + panel * 2 * steps_[1]};
       for (int b = 0; b < blocks; b++) multiply<Chunks>(rows, i, first + b * matrix_block, finish);
     }
   }
@@ -134,7 +134,7 @@ class PairProduct {
 
   // One block of both layers, and meanwhile the rows of the one before.
   template <bool Chunks, class Finish>
-  GRAMLESS_INLINE void multiply(const Thirds* const (&left)[2], int i, int j, Finish& finish) {
+  GRAMLESS_INLINE void multiply(const Bf16x3* const (&left)[2], int i, int j, Finish& finish) {
     auto rows = before(finish);
     PairBlock& block = blocks_[turn_ ^= 1];
     const int turns = detail::turns_of_step * (steps_[0] + steps_[1]);
@@ -147,7 +147,7 @@ class PairProduct {
       if (due >= turns && rows.left > 0) rows.next(), due -= turns;
     };
     for (int l = 0; l < 2; l++) {
-      const Thirds* const right = columns_[l] + j / matrix_block * 2 * steps_[l];
+      const Bf16x3* const right = columns_[l] + j / matrix_block * 2 * steps_[l];
       for (int s = 0; s < steps_[l]; s += chunk_steps) {
         detail::multiply_block(unit_, left[l] + 2 * s, right + 2 * s, std::min(chunk_steps, steps_[l] - s), between);
         if (Chunks && s > 0)
@@ -173,7 +173,7 @@ class PairProduct {
   MatrixUnit unit_;
   float* const room_;
   int steps_[2];
-  const Thirds *rows_[2], *columns_[2];
+  const Bf16x3 *rows_[2], *columns_[2];
   PairBlock blocks_[2];
   int turn_ = 0, before_i_ = 0, before_j_ = 0, before_rows_ = 0;
   detail::LateSums late_;
