@@ -13,14 +13,14 @@ inline namespace GRAMLESS_ISA {
 // Sums of kernel values of a tile's rows and columns, and of their products, of those it owns: float32 within a row, a
 // column and a block, float64 outside.
 template <class Kernel>
-class PairSums {
+class KernelSumsAmx {
  public:
   using Values = Vector<float>;
   static constexpr int width = lanes<float>, vectors = matrix_block / width;
 
   // stats: of each layer, one number per row and per column of the tile.
-  PairSums(const Tile<float>& tile, const Kernel (&kernels)[2], const float* const (&row_stats)[2],
-           const float* const (&column_stats)[2])
+  KernelSumsAmx(const Tile<float>& tile, const Kernel (&kernels)[2], const float* const (&row_stats)[2],
+                const float* const (&column_stats)[2])
       : tile_(tile),
         kernels_{kernels[0], kernels[1]},
         row_stats_{row_stats[0], row_stats[1]},
@@ -73,7 +73,7 @@ class PairSums {
            !(tile_.diagonal && j < i + matrix_block);
   }
 
-  GRAMLESS_INLINE Rows rows_of(const PairBlock& block, int i, int j, int count) {
+  GRAMLESS_INLINE Rows rows_of(const TwoLayerBlock& block, int i, int j, int count) {
     Rows rows{{kernels_[0], kernels_[1]}, count, j, block.dots[0][0]};
     rows.row_sums = row_sums_ + i;
     for (int l = 0; l < 2; l++) {
@@ -91,7 +91,7 @@ class PairSums {
   }
 
   // A block of which the tile owns but a part.
-  void add_part(const PairBlock& block, int i, int j) {
+  void add_part(const TwoLayerBlock& block, int i, int j) {
     Values squares[2] = {}, products = {};
     for (int r = i; r < std::min(i + matrix_block, tile_.rows); r++)
       for (int v = 0; v < vectors; v++) {

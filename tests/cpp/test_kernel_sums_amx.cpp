@@ -33,9 +33,9 @@ class Pair {
       : x_{Matrix(Dtype::float32, rows, depth, 1), Matrix(Dtype::float32, rows, other_depth, 2)},
         zeros_(static_cast<std::size_t>(std::max(depth, other_depth))),
         layers_{{x_[0].view(), zeros_.data(), zeros_.data()}, {x_[1].view(), zeros_.data(), zeros_.data()}},
-        columns_{memory(MatrixProduct::packed_values(most_rows, depth)),
-                 memory(MatrixProduct::packed_values(most_rows, other_depth))},
-        panel_(memory(PairProduct::packed_values(matrix_block, depth, other_depth))) {
+        columns_{memory(ProductAmx::packed_values(most_rows, depth)),
+                 memory(ProductAmx::packed_values(most_rows, other_depth))},
+        panel_(memory(TwoLayerProductAmx::packed_values(matrix_block, depth, other_depth))) {
     for (int l = 0; l < 2; l++) {
       held_[l] = {values(columns_[l]), values(panel_), true, -1};
       stats_[l] = testing::random_values<float>(static_cast<std::size_t>(rows) + 64, 3);
@@ -50,13 +50,13 @@ class Pair {
   template <class Kernel>
   Sums add(const Kernel (&kernels)[2], std::int64_t first_i, int rows, std::int64_t first_j, int cols) {
     const Tile<float> tile{nullptr, rows, cols, 0, first_i == first_j};
-    PairSums sums(tile, kernels, {row(0, first_i), row(1, first_i)}, {row(0, first_j), row(1, first_j)});
+    KernelSumsAmx sums(tile, kernels, {row(0, first_i), row(1, first_i)}, {row(0, first_j), row(1, first_j)});
     AlignedBuffer packed;
     if (packed_before_) {
-      packed = memory(PairProduct::packed_values(rows, layers_[0].x.cols, layers_[1].x.cols));
-      PairProduct::pack_rows(layers_, first_i, rows, values(packed));
+      packed = memory(TwoLayerProductAmx::packed_values(rows, layers_[0].x.cols, layers_[1].x.cols));
+      TwoLayerProductAmx::pack_rows(layers_, first_i, rows, values(packed));
     }
-    PairProduct(layers_, first_i, first_j, held_, values(packed), tile).run(sums);
+    TwoLayerProductAmx(layers_, first_i, first_j, held_, values(packed), tile).run(sums);
     Sums found;
     found.products.assign(sums.products(), sums.products() + 3);
     for (int l = 0; l < 2; l++) {
@@ -145,7 +145,7 @@ TEST(sums_of_a_pair_are_those_of_its_dot_products) {
 
 TEST(columns_that_are_not_near_are_taken_in_parts) {
   constexpr int most = static_cast<int>(most_rows), depth = 400;
-  Pair pair(most + 40, depth, PairProduct::most_depth - depth);
+  Pair pair(most + 40, depth, TwoLayerProductAmx::most_depth - depth);
   check_integers(pair, 0, most, 0, most);
   check_integers(pair, most, 40, 0, most);
 }

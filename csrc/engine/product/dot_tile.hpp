@@ -9,10 +9,10 @@ inline namespace GRAMLESS_ISA {
 
 #if defined(GRAMLESS_MATRIX_UNIT)
 template <class T>
-using Product = std::conditional_t<sizeof(T) == 4, MatrixProduct, VectorProduct<T>>;
+using Product = std::conditional_t<sizeof(T) == 4, ProductAmx, ProductSimd<T>>;
 #else
 template <class T>
-using Product = VectorProduct<T>;
+using Product = ProductSimd<T>;
 #endif
 
 struct LeaveAsIs {

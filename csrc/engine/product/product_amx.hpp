@@ -21,7 +21,7 @@ static_assert(Bf16x3::side == MatrixUnit::side && Bf16x3::depth == MatrixUnit::d
 // sums, 4 and 5 a part of the left factor, 6 and 7 of the right one. Between two products of registers the vector
 // units have time for between(): work has to be dealt out this finely, or the core, which looks only so far ahead, does
 // one after the other.
-constexpr int turns_of_step = 6 * 4;
+constexpr int gaps_of_step = 6 * 4;
 
 template <class Between>
 GRAMLESS_INLINE void multiply_block(MatrixUnit& unit, const Bf16x3* left, const Bf16x3* right, int steps,
@@ -92,8 +92,8 @@ void multiply_panel(MatrixUnit& unit, const Bf16x3* left, const Bf16x3* right, C
   const int blocks = (rows + matrix_block - 1) / matrix_block;
   for (int b = 0; b < blocks; b++, left += 2 * steps) {
     next.fetch(b, blocks);
-    int turn = 0;
-    multiply_block(unit, left, right, steps, [&] { before.finish_share(++turn, turns_of_step * steps); });
+    int gap = 0;
+    multiply_block(unit, left, right, steps, [&] { before.finish_share(++gap, gaps_of_step * steps); });
     float* const values = tile.row(b * matrix_block) + j;
     if (chunk.first)
       store_block(unit, values, tile.stride);
@@ -105,7 +105,7 @@ void multiply_panel(MatrixUnit& unit, const Bf16x3* left, const Bf16x3* right, C
 
 }  // namespace detail
 
-struct MatrixProduct {
+struct ProductAmx {
   // How many float32 the packed rows of a tile take, and its panels of columns.
   static constexpr std::int64_t packed_values(std::int64_t rows, std::int64_t depth) {
     return round_up(rows, matrix_block) * round_up(depth, Bf16x3::depth) * 3 / 2;

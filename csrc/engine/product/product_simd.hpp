@@ -91,7 +91,7 @@ struct RowsOf<Finish> {
 };
 
 template <class T>
-struct VectorProduct {
+struct ProductSimd {
   // How many values the packed rows take.
   static constexpr std::int64_t packed_values(std::int64_t rows, std::int64_t depth) {
     return round_up(rows, TileShape<T>::micro_rows) * depth;

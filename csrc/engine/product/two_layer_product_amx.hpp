@@ -10,7 +10,7 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 
 // The same block of rows and columns, of both layers.
-struct PairBlock {
+struct TwoLayerBlock {
   alignas(64) float dots[2][matrix_block][matrix_block];
 };
 
@@ -45,35 +45,35 @@ class LateSums {
 
 }  // namespace detail
 
-class PairProduct {
+class TwoLayerProductAmx {
  public:
   // The most depth that both layers may have together: their held columns are read from the second cache.
   static constexpr std::int64_t most_depth = 1024;
 
   // What both layers' packed rows take, one after the other.
   static constexpr std::int64_t packed_values(std::int64_t rows, std::int64_t depth, std::int64_t other_depth) {
-    return MatrixProduct::packed_values(rows, depth) + MatrixProduct::packed_values(rows, other_depth);
+    return ProductAmx::packed_values(rows, depth) + ProductAmx::packed_values(rows, other_depth);
   }
   static void pack_rows(const CenteredRows<float> (&layers)[2], std::int64_t first, int rows, float* packed) {
     for (const CenteredRows<float>& layer : layers) {
       pack_bf16x3<Factor::left>(layer, first, rows, 0, static_cast<int>(layer.x.cols),
                                 reinterpret_cast<Bf16x3*>(packed));
-      packed += MatrixProduct::packed_values(rows, layer.x.cols);
+      packed += ProductAmx::packed_values(rows, layer.x.cols);
     }
   }
 
   // The tile of rows [first_i, ...) and columns [first_j, ...). held: of each layer, the columns, from call to call in
   // all of their depth; its panel is room for packed_values(matrix_block, ...). packed: the rows, or null where
   // they are yet to be packed, a panel at a time.
-  PairProduct(const CenteredRows<float> (&layers)[2], std::int64_t first_i, std::int64_t first_j,
-              PackedRows<float>* held, const float* packed, const Tile<float>& tile)
+  TwoLayerProductAmx(const CenteredRows<float> (&layers)[2], std::int64_t first_i, std::int64_t first_j,
+                     PackedRows<float>* held, const float* packed, const Tile<float>& tile)
       : layers_(layers), first_i_(first_i), tile_(tile), room_(packed ? nullptr : held[0].panel) {
     const float* rows = packed ? packed : room_;
     for (int l = 0; l < 2; l++) {
       const std::int64_t depth = layers[l].x.cols;
       steps_[l] = static_cast<int>((depth + Bf16x3::depth - 1) / Bf16x3::depth);
       rows_[l] = reinterpret_cast<const Bf16x3*>(rows);
-      rows += MatrixProduct::packed_values(packed ? tile.rows : matrix_block, depth);
+      rows += ProductAmx::packed_values(packed ? tile.rows : matrix_block, depth);
       Bf16x3* const columns = reinterpret_cast<Bf16x3*>(held[l].slivers);
       if (held[l].held_row != first_j)
         pack_bf16x3<Factor::right>(layers[l], first_j, tile.cols, 0, static_cast<int>(depth), columns);
@@ -82,7 +82,7 @@ class PairProduct {
     }
   }
 
-  // All dot products, given to a PairSums (reductions/kernel_sums_amx.hpp).
+  // All dot products, given to a KernelSumsAmx (reductions/kernel_sums_amx.hpp).
   template <class Finish>
   void run(Finish& finish) {
     if (std::max(steps_[0], steps_[1]) > chunk_steps)
@@ -129,22 +129,22 @@ class PairProduct {
   // The rows of the block before, if they are unfinished.
   template <class Finish>
   GRAMLESS_INLINE auto before(Finish& finish) const {
-    return finish.rows_of(blocks_[turn_], before_i_, before_j_, before_rows_);
+    return finish.rows_of(blocks_[current_], before_i_, before_j_, before_rows_);
   }
 
   // One block of both layers, and meanwhile the rows of the one before.
   template <bool Chunks, class Finish>
   GRAMLESS_INLINE void multiply(const Bf16x3* const (&left)[2], int i, int j, Finish& finish) {
     auto rows = before(finish);
-    PairBlock& block = blocks_[turn_ ^= 1];
-    const int turns = detail::turns_of_step * (steps_[0] + steps_[1]);
+    TwoLayerBlock& block = blocks_[current_ ^= 1];
+    const int gaps = detail::gaps_of_step * (steps_[0] + steps_[1]);
     int due = 0;
-    // Late sums come before the rows they belong to: of them there is one every turn, and of rows one in several turns,
-    // as the depth is more than one chunk.
+    // Late sums come before the rows they belong to: of them there is one in every gap, and of rows one in several
+    // gaps, as the depth is more than one chunk.
     const auto between = [&]() GRAMLESS_INLINE_LAMBDA {
       if constexpr (Chunks) late_.add_row();
       due += matrix_block;
-      if (due >= turns && rows.left > 0) rows.next(), due -= turns;
+      if (due >= gaps && rows.left > 0) rows.next(), due -= gaps;
     };
     for (int l = 0; l < 2; l++) {
       const Bf16x3* const right = columns_[l] + j / matrix_block * 2 * steps_[l];
@@ -174,8 +174,8 @@ class PairProduct {
   float* const room_;
   int steps_[2];
   const Bf16x3 *rows_[2], *columns_[2];
-  PairBlock blocks_[2];
-  int turn_ = 0, before_i_ = 0, before_j_ = 0, before_rows_ = 0;
+  TwoLayerBlock blocks_[2];
+  int current_ = 0, before_i_ = 0, before_j_ = 0, before_rows_ = 0;
   detail::LateSums late_;
 };
 

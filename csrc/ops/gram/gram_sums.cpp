@@ -31,7 +31,7 @@ class GramWalk {
       kept_values_ += Product<T>::packed_values(tile_rows_, task.layers[l].x.cols);
     }
     keep_rows_ = total_depth_ * tile_rows_ * static_cast<std::int64_t>(sizeof(T)) <= kept_rows_bytes;
-    by_pairs_ = keep_rows_ && GramPair<T>::takes(task);
+    on_amx_ = keep_rows_ && GramSumsAmx<T>::takes(task);
     sums_ = {task.products, task.self_products, task.row_sums};
     if (task.parts.count > 1) start_part();
   }
@@ -40,7 +40,7 @@ class GramWalk {
     const UpperTriangle tiles{task_.block_count};
     const std::int64_t first = task_.parts.begin(task_.parts.first, tiles.count());
     const std::int64_t end = task_.parts.begin(task_.parts.end, tiles.count());
-    if (by_pairs_) packed_rows_.pack(task_, end - first, tile_rows_, execution_.threads);
+    if (on_amx_) packed_rows_.pack(task_, end - first, tile_rows_, execution_.threads);
     const double share = static_cast<double>(end - first) / static_cast<double>(tiles.count());
     const double n = static_cast<double>(rows_);
     Layout scratch, partial;
@@ -88,11 +88,11 @@ class GramWalk {
     Thread thread;
     thread.started = layout.take<bool>(1);
     thread.packed = layout.take<PackedRows<T>>(layers_);
-    thread.values = layout.take<T>(by_pairs_ ? 0 : layers_ * tile_values_);
+    thread.values = layout.take<T>(on_amx_ ? 0 : layers_ * tile_values_);
     thread.stats = layout.take<T>(4 * stats_length);
     thread.slivers = layout.take<T>(keep_rows_ ? kept_values_ : Product<T>::packed_values(tile_rows_, chunk));
-    thread.panel = layout.take<T>(by_pairs_ ? GramPair<T>::packed_values(task_, TileShape<T>::micro_cols)
-                                            : Product<T>::panel_values);
+    thread.panel = layout.take<T>(on_amx_ ? GramSumsAmx<T>::packed_values(task_, TileShape<T>::micro_cols)
+                                          : Product<T>::panel_values);
     thread.products = layout.take<T>(kept_product_values<T>(layers_, columns()));
     return thread;
   }
@@ -124,7 +124,7 @@ class GramWalk {
     const Thread thread = enter(memory);
     Layout layout(answer);
     const Partial partial = lay_out_partial(layout);
-    if (by_pairs_) return evaluate_pair(at, thread, partial);
+    if (on_amx_) return evaluate_both(at, thread, partial);
     const int cols = task_.blocks[at.j].rows;
     Tile<T> tile{nullptr, task_.blocks[at.i].rows, cols, tile_stride<T>(cols), at.i == at.j};
     for (std::int64_t l = 0; l < layers_; l++) {
@@ -163,10 +163,10 @@ class GramWalk {
   }
 
   // Both layers, with the tile's rows, which are held, as columns.
-  void evaluate_pair(TilePosition at, const Thread& thread, const Partial& partial) const {
+  void evaluate_both(TilePosition at, const Thread& thread, const Partial& partial) const {
     const GroupBlock &rows = task_.blocks[at.j], &columns = task_.blocks[at.i];
     const T *row_stats[2], *column_stats[2];
-    PairTileSums sums;
+    TwoLayerTileSums sums;
     for (std::int64_t l = 0; l < 2; l++) {
       row_stats[l] = stats(task_.layers[l], rows, thread.stats + 2 * l * stats_length);
       column_stats[l] = stats(task_.layers[l], columns, thread.stats + (2 * l + 1) * stats_length);
@@ -174,7 +174,7 @@ class GramWalk {
       sums.column_sums[l] = partial.row_sums + l * tile_rows_;
     }
     const T* const packed = packed_rows_.block(at.j);
-    GramPair<T>::add_tile(task_.layers, rows, columns, row_stats, column_stats, thread.packed, packed, sums);
+    GramSumsAmx<T>::add_tile(task_.layers, rows, columns, row_stats, column_stats, thread.packed, packed, sums);
     partial.self_products[0] = sums.products[0];
     partial.products[0] = sums.products[1];
     partial.self_products[1] = sums.products[2];
@@ -271,9 +271,9 @@ class GramWalk {
   const int tile_rows_;
   const std::int64_t tile_values_;
   std::int64_t max_depth_ = 0, total_depth_ = 0, kept_values_ = 0;
-  bool keep_rows_ = false, by_pairs_ = false;
+  bool keep_rows_ = false, on_amx_ = false;
   AlignedBuffer part_sums_;
-  PackedPair<T> packed_rows_;
+  PackedLayersAmx<T> packed_rows_;
   Sums sums_;  // of the part that merges, or the task's own where there is but one
 };
 

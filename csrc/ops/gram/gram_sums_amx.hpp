@@ -12,7 +12,7 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 
 // Sums over one tile; of a matrix that is its own transpose, so that its rows may stand as columns.
-struct PairTileSums {
+struct TwoLayerTileSums {
   double products[3] = {};  // sum K_ij^2, sum K_ij L_ij, sum L_ij^2
   double *row_sums[2], *column_sums[2];
 };
@@ -23,42 +23,42 @@ CenteredRows<T> centered_rows(const LayerView& layer) {
 }
 
 template <class T>
-struct GramPair {
+struct GramSumsAmx {
   static bool takes(const GramSumsTask&) { return false; }
   static std::int64_t packed_values(const GramSumsTask&, std::int64_t) { return 0; }
   static void pack_rows(const LayerView*, const GroupBlock&, T*) {}
   static void add_tile(const LayerView*, const GroupBlock&, const GroupBlock&, const T* const (&)[2],
-                       const T* const (&)[2], PackedRows<T>*, const T*, PairTileSums&) {}
+                       const T* const (&)[2], PackedRows<T>*, const T*, TwoLayerTileSums&) {}
 };
 
 #if defined(GRAMLESS_MATRIX_UNIT)
 
 template <>
-struct GramPair<float> {
+struct GramSumsAmx<float> {
   // One layer against one, of the same kernel function, not too deep.
   static bool takes(const GramSumsTask& task) {
     const LayerView* const layers = task.layers;
     return task.layers_x == 1 && task.layers_y == 1 && layers[0].kernel.index() == layers[1].kernel.index() &&
-           !is_of_root(layers[0].kernel) && layers[0].x.cols + layers[1].x.cols <= PairProduct::most_depth;
+           !is_of_root(layers[0].kernel) && layers[0].x.cols + layers[1].x.cols <= TwoLayerProductAmx::most_depth;
   }
   // What both layers' packed rows take.
   static std::int64_t packed_values(const GramSumsTask& task, std::int64_t rows) {
-    return PairProduct::packed_values(rows, task.layers[0].x.cols, task.layers[1].x.cols);
+    return TwoLayerProductAmx::packed_values(rows, task.layers[0].x.cols, task.layers[1].x.cols);
   }
   static void pack_rows(const LayerView* layers, const GroupBlock& rows, float* packed) {
-    PairProduct::pack_rows({centered_rows<float>(layers[0]), centered_rows<float>(layers[1])}, rows.first, rows.rows,
-                           packed);
+    TwoLayerProductAmx::pack_rows({centered_rows<float>(layers[0]), centered_rows<float>(layers[1])}, rows.first,
+                                  rows.rows, packed);
   }
 
   // held: of each layer, the columns. packed: the rows, or null.
   static void add_tile(const LayerView* layers, const GroupBlock& rows, const GroupBlock& columns,
                        const float* const (&row_stats)[2], const float* const (&column_stats)[2],
-                       PackedRows<float>* held, const float* packed, PairTileSums& answer) {
+                       PackedRows<float>* held, const float* packed, TwoLayerTileSums& answer) {
     const CenteredRows<float> centered[2] = {centered_rows<float>(layers[0]), centered_rows<float>(layers[1])};
     const Tile<float> tile{nullptr, rows.rows, columns.rows, 0, rows.first == columns.first};
     const auto add = [&](const auto& kernels) {
-      PairSums sums(tile, kernels, row_stats, column_stats);
-      PairProduct(centered, rows.first, columns.first, held, packed, tile).run(sums);
+      KernelSumsAmx sums(tile, kernels, row_stats, column_stats);
+      TwoLayerProductAmx(centered, rows.first, columns.first, held, packed, tile).run(sums);
       std::copy_n(sums.products(), 3, answer.products);
       for (int l = 0; l < 2; l++) sums.finish(l, answer.row_sums[l], answer.column_sums[l]);
     };
@@ -70,11 +70,11 @@ struct GramPair<float> {
 
 // All rows of a pair, packed: every tile of a column of tiles reads them.
 template <class T>
-class PackedPair {
+class PackedLayersAmx {
  public:
   // For so many tiles: nothing where they are few, as those of one part may be, or where the rows are many.
   void pack(const GramSumsTask& task, std::int64_t tiles, int tile_rows, int threads) {
-    values_ = GramPair<T>::packed_values(task, tile_rows);
+    values_ = GramSumsAmx<T>::packed_values(task, tile_rows);
     const std::size_t bytes = static_cast<std::size_t>(task.block_count * values_) * sizeof(T);
     if (tiles <= least_uses * task.block_count || bytes > most_bytes) return;
     memory_ = Workspace(bytes);
@@ -84,7 +84,7 @@ class PackedPair {
     walk(
         {.tasks = task.block_count, .flops = flops, .threads = threads, .monitor = {}},
         [&](std::int64_t b, char*, char*, Worker&) {
-          GramPair<T>::pack_rows(task.layers, task.blocks[b], const_cast<T*>(block(b)));
+          GramSumsAmx<T>::pack_rows(task.layers, task.blocks[b], const_cast<T*>(block(b)));
         },
         [](std::int64_t, const char*) {});
   }
