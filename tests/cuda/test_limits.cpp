@@ -92,14 +92,14 @@ __global__ void write_one(int* number) { *number = 1; }
 
 TEST(after_a_launch_that_failed_no_more_are_launched_and_its_error_stays) {
   int number = 0;
-  Queue failed(nullptr);
+  LaunchStream failed(nullptr);
   failed.note("the first error");
   failed.launch(write_one, {1}, 32, 0, &number);
   failed.clear(&number, sizeof(number));
   failed.note("another error");
   CHECK(says(failed.error(), "the first error"));
   CHECK(number == 0);
-  Queue fine(nullptr);
+  LaunchStream fine(nullptr);
   fine.launch(write_one, {1}, 32, 0, &number);
   CHECK(fine.error() == nullptr && number == 1);
 }

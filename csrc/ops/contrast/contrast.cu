@@ -28,39 +28,39 @@ class ContrastForward {
   std::size_t bytes() const { return layout_.bytes(); }
 
   const char* run(void* stream) const {
-    Queue queue(stream);
+    LaunchStream launches(stream);
     const std::int64_t anchors = pass_.anchors();
     const AnchorLoss loss = loss_of(task_.problem);
-    pass_.pack(queue);
+    pass_.pack(launches);
     // Sums are added to it, and what nobody writes is compared as well where torch compares the outputs of two calls.
-    queue.clear(task_.saved, static_cast<std::size_t>(contrast_saved_arrays * pass_.saved_rows()) * sizeof(double));
-    const double* const limits = find_limits(queue);
+    launches.clear(task_.saved, static_cast<std::size_t>(contrast_saved_arrays * pass_.saved_rows()) * sizeof(double));
+    const double* const limits = find_limits(launches);
     const DeviceAnchorSums sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), 0);
-    of_anchors_.run(pass_.pairs(false, limits), sums, queue);
-    measure_losses(sums, anchors, loss, task_.losses, queue);
+    of_anchors_.run(pass_.pairs(false, limits), sums, launches);
+    measure_losses(sums, anchors, loss, task_.losses, launches);
     if (two_way()) {
       const DeviceAnchorSums key_sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), anchors);
-      of_keys_.run(pass_.pairs(true, limits), key_sums, queue);
-      measure_losses(key_sums, pass_.keys(), loss, task_.losses + anchors, queue);
+      of_keys_.run(pass_.pairs(true, limits), key_sums, launches);
+      measure_losses(key_sums, pass_.keys(), loss, task_.losses + anchors, launches);
     }
-    if (task_.mean != nullptr) mean_of(task_.losses, anchors, task_.mean, queue);
-    return queue.error();
+    if (task_.mean != nullptr) mean_of(task_.losses, anchors, task_.mean, launches);
+    return launches.error();
   }
 
  private:
   bool two_way() const { return pass_.has_keys() && task_.problem.keys_are_anchors; }
 
   // Null where no negative is left out.
-  const double* find_limits(Queue& queue) const {
+  const double* find_limits(LaunchStream& launches) const {
     if (!pass_.limited()) return nullptr;
     double* const limits = task_.saved + limits_array * pass_.saved_rows();
-    fill_limits(pass_.pairs(false, nullptr), task_.problem.limit, limits, pass_.saved_rows(), queue);
+    fill_limits(pass_.pairs(false, nullptr), task_.problem.limit, limits, pass_.saved_rows(), launches);
     if (!hardest_) return limits;
     const HardestNegatives which{task_.problem.hardest, task_.problem.tie};
-    hardest_->run(pass_.pairs(false, nullptr), pass_.anchors(), which, limits, queue);
+    hardest_->run(pass_.pairs(false, nullptr), pass_.anchors(), which, limits, launches);
     if (two_way())  // keys of later parts are a queue: nobody's anchors
       hardest_->run(pass_.pairs(true, nullptr), task_.problem.keys.parts[0].rows, which, limits + pass_.anchors(),
-                    queue);
+                    launches);
     return limits;
   }
 
@@ -93,22 +93,22 @@ class ContrastBackward {
   std::size_t bytes() const { return layout_.bytes(); }
 
   const char* run(void* stream) const {
-    Queue queue(stream);
-    pass_.pack(queue);
-    choose_gradient_scale(weights(false), weights(true), rows_of(task_.problem.keys), gradient_scale_, queue);
-    fill(false, queue);
-    if (pass_.has_keys()) fill(true, queue);
+    LaunchStream launches(stream);
+    pass_.pack(launches);
+    choose_gradient_scale(weights(false), weights(true), rows_of(task_.problem.keys), gradient_scale_, launches);
+    fill(false, launches);
+    if (pass_.has_keys()) fill(true, launches);
     const auto &anchors = coefficients_[0], &keys = coefficients_[pass_.has_keys()];
-    of_anchors_.run(pass_.pairs(false, limits()), anchors, keys, queue);
-    finish(false, of_anchors_, queue);
+    of_anchors_.run(pass_.pairs(false, limits()), anchors, keys, launches);
+    finish(false, of_anchors_, launches);
     if (task_.grad_temperature != nullptr)  // symmetric pairs were differentiated by both of their rows
       grad_of_temperature(alignments_, pass_.anchors(), pass_.has_keys() ? -1 : -0.5, pass_.scales(),
-                          task_.grad_temperature, queue);
+                          task_.grad_temperature, launches);
     if (keys_wanted()) {
-      of_keys_.run(pass_.pairs(true, limits()), keys, anchors, queue);
-      finish(true, of_keys_, queue);
+      of_keys_.run(pass_.pairs(true, limits()), keys, anchors, launches);
+      finish(true, of_keys_, launches);
     }
-    return queue.error();
+    return launches.error();
   }
 
  private:
@@ -140,16 +140,16 @@ class ContrastBackward {
 
   const double* limits() const { return pass_.limited() ? task_.saved + limits_array * pass_.saved_rows() : nullptr; }
 
-  void fill(bool of_keys, Queue& queue) const {
+  void fill(bool of_keys, LaunchStream& launches) const {
     // Read only: the tasks of the forward and the backward share a type.
     double* const saved = const_cast<double*>(task_.saved);
     fill_coefficients(DeviceAnchorSums::of(saved, pass_.saved_rows(), of_keys ? pass_.anchors() : 0),
                       of_keys ? pass_.keys() : pass_.anchors(), padded(of_keys), loss_of(task_.problem),
                       weights(of_keys), pass_.pairs(of_keys, limits()).row_limits, gradient_scale_,
-                      coefficients_[of_keys], queue);
+                      coefficients_[of_keys], launches);
   }
 
-  void finish(bool of_keys, const SoftmaxGrad<Operand>& gradients, Queue& queue) const {
+  void finish(bool of_keys, const SoftmaxGrad<Operand>& gradients, LaunchStream& launches) const {
     const ContrastSide& side = of_keys ? task_.problem.keys : task_.problem.anchors;
     std::int64_t first = 0;
     for (int p = 0; p < side.part_count; p++) {
@@ -158,7 +158,7 @@ class ContrastBackward {
            gradients.partials(), pass_.scales(), gradient_scale_,
            task_.problem.normalize ? pass_.side(of_keys).inverse_norms() : nullptr,
            task_.grads[(of_keys ? task_.problem.anchors.part_count : 0) + p], side.parts[p].dtype, alignments_},
-          queue);
+          launches);
       first += side.parts[p].rows;
     }
   }

@@ -125,52 +125,53 @@ __global__ void __launch_bounds__(row_threads) finish_rows(FinishGradTask<Operan
 
 }  // namespace
 
-void choose_scales(const ScaleTask& task, LogitScales* scales, Queue& queue) {
-  queue.launch(scales_of, {1}, one_block, block_bytes, task, scales);
+void choose_scales(const ScaleTask& task, LogitScales* scales, LaunchStream& launches) {
+  launches.launch(scales_of, {1}, one_block, block_bytes, task, scales);
 }
 
 void measure_losses(const DeviceAnchorSums& sums, std::int64_t rows, const AnchorLoss& loss, double* losses,
-                    Queue& queue) {
-  queue.launch(losses_of, {static_cast<unsigned>(blocks_of(rows, 256))}, 256, 0, sums, rows, loss, losses);
+                    LaunchStream& launches) {
+  launches.launch(losses_of, {static_cast<unsigned>(blocks_of(rows, 256))}, 256, 0, sums, rows, loss, losses);
 }
 
-void mean_of(const double* values, std::int64_t count, double* mean, Queue& queue) {
+void mean_of(const double* values, std::int64_t count, double* mean, LaunchStream& launches) {
   const LogitScales* const none = nullptr;
-  queue.launch(sum_values, {1}, one_block, block_bytes, values, count, 1 / static_cast<double>(count), none, mean);
+  launches.launch(sum_values, {1}, one_block, block_bytes, values, count, 1 / static_cast<double>(count), none, mean);
 }
 
 void grad_of_temperature(const double* alignments, std::int64_t count, double factor, const LogitScales* scales,
-                         double* gradient, Queue& queue) {
-  queue.launch(sum_values, {1}, one_block, block_bytes, alignments, count, factor, scales, gradient);
+                         double* gradient, LaunchStream& launches) {
+  launches.launch(sum_values, {1}, one_block, block_bytes, alignments, count, factor, scales, gradient);
 }
 
 void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows,
-                           double* scale, Queue& queue) {
-  queue.launch(gradient_scale_of, {1}, one_block, block_bytes, anchors, keys, key_rows, scale);
+                           double* scale, LaunchStream& launches) {
+  launches.launch(gradient_scale_of, {1}, one_block, block_bytes, anchors, keys, key_rows, scale);
 }
 
 template <class T>
 void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows,
                        const AnchorLoss& loss, const AnchorWeights& weights, const double* limits,
-                       const double* gradient_scale, const DeviceCoefficients<T>& coefficients, Queue& queue) {
-  queue.launch(coefficients_of<T>, {static_cast<unsigned>(blocks_of(padded_rows, 256))}, 256, 0, sums, rows,
-               padded_rows, loss, weights, limits, gradient_scale, coefficients);
+                       const double* gradient_scale, const DeviceCoefficients<T>& coefficients,
+                       LaunchStream& launches) {
+  launches.launch(coefficients_of<T>, {static_cast<unsigned>(blocks_of(padded_rows, 256))}, 256, 0, sums, rows,
+                  padded_rows, loss, weights, limits, gradient_scale, coefficients);
 }
 template void fill_coefficients(const DeviceAnchorSums&, std::int64_t, std::int64_t, const AnchorLoss&,
                                 const AnchorWeights&, const double*, const double*, const DeviceCoefficients<float>&,
-                                Queue&);
+                                LaunchStream&);
 template void fill_coefficients(const DeviceAnchorSums&, std::int64_t, std::int64_t, const AnchorLoss&,
                                 const AnchorWeights&, const double*, const double*, const DeviceCoefficients<double>&,
-                                Queue&);
+                                LaunchStream&);
 
 template <class Operand>
-void finish_gradients(const FinishGradTask<Operand>& task, Queue& queue) {
-  queue.launch(finish_rows<Operand>, {static_cast<unsigned>(blocks_of(task.count, row_threads / warp_lanes))},
-               row_threads, 0, task);
+void finish_gradients(const FinishGradTask<Operand>& task, LaunchStream& launches) {
+  launches.launch(finish_rows<Operand>, {static_cast<unsigned>(blocks_of(task.count, row_threads / warp_lanes))},
+                  row_threads, 0, task);
 }
-template void finish_gradients(const FinishGradTask<BfloatOperand>&, Queue&);
-template void finish_gradients(const FinishGradTask<HalfOperand>&, Queue&);
-template void finish_gradients(const FinishGradTask<SplitOperand>&, Queue&);
-template void finish_gradients(const FinishGradTask<DoubleOperand>&, Queue&);
+template void finish_gradients(const FinishGradTask<BfloatOperand>&, LaunchStream&);
+template void finish_gradients(const FinishGradTask<HalfOperand>&, LaunchStream&);
+template void finish_gradients(const FinishGradTask<SplitOperand>&, LaunchStream&);
+template void finish_gradients(const FinishGradTask<DoubleOperand>&, LaunchStream&);
 
 }  // namespace gramless::cuda

@@ -18,12 +18,12 @@ struct ScaleTask {
   double log_pairs;  // of the most pairs an anchor has
   double highest;    // exponent that the tiles' type is good for
 };
-void choose_scales(const ScaleTask& task, LogitScales* scales, Queue& queue);
+void choose_scales(const ScaleTask& task, LogitScales* scales, LaunchStream& launches);
 
 // losses (rows), of one side.
 void measure_losses(const DeviceAnchorSums& sums, std::int64_t rows, const AnchorLoss& loss, double* losses,
-                    Queue& queue);
-void mean_of(const double* values, std::int64_t count, double* mean, Queue& queue);
+                    LaunchStream& launches);
+void mean_of(const double* values, std::int64_t count, double* mean, LaunchStream& launches);
 
 // Weights (rows), or the same one for all: *common / rows. Null: zero.
 struct AnchorWeights {
@@ -38,12 +38,12 @@ struct AnchorWeights {
 
 // *scale: a power of two that lifts the largest weight to where float16 derivatives have all their digits.
 void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows,
-                           double* scale, Queue& queue);
+                           double* scale, LaunchStream& launches);
 
 template <class T>
 void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int64_t padded_rows,
                        const AnchorLoss& loss, const AnchorWeights& weights, const double* limits,
-                       const double* gradient_scale, const DeviceCoefficients<T>& coefficients, Queue& queue);
+                       const double* gradient_scale, const DeviceCoefficients<T>& coefficients, LaunchStream& launches);
 
 // dx of one side's parts from dz, as sums over strips.
 template <class Operand>
@@ -59,10 +59,10 @@ struct FinishGradTask {
   double* alignments;  // (rows): scales->logit <dz, z>
 };
 template <class Operand>
-void finish_gradients(const FinishGradTask<Operand>& task, Queue& queue);
+void finish_gradients(const FinishGradTask<Operand>& task, LaunchStream& launches);
 
 // *gradient = factor * sum of alignments / temperature.
 void grad_of_temperature(const double* alignments, std::int64_t count, double factor, const LogitScales* scales,
-                         double* gradient, Queue& queue);
+                         double* gradient, LaunchStream& launches);
 
 }  // namespace gramless::cuda

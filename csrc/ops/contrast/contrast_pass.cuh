@@ -21,19 +21,19 @@ class ContrastPass {
     scales_ = layout.take<LogitScales>(1);
   }
 
-  void pack(Queue& queue) const {
+  void pack(LaunchStream& launches) const {
     const bool measured = is_scaled<Operand> && !task_.normalize;
     if (measured) {
-      anchors_.find_largest(queue);
-      if (has_keys()) keys_.find_largest(queue);
+      anchors_.find_largest(launches);
+      if (has_keys()) keys_.find_largest(launches);
     }
     const std::int64_t most = anchors() > keys() ? anchors() : keys();
     choose_scales({measured ? anchors_.largest() : nullptr, keys_.largest(), anchors(), has_keys() ? keys() : 0,
                    is_scaled<Operand>, task_.temperature, task_.device_temperature, task_.normalize,
                    std::log(static_cast<double>(most)), std::is_same_v<typename Operand::Value, double> ? 700.0 : 85.0},
-                  scales_, queue);
-    anchors_.pack(task_.normalize, &scales_->row, queue);
-    if (has_keys()) keys_.pack(task_.normalize, &scales_->row, queue);
+                  scales_, launches);
+    anchors_.pack(task_.normalize, &scales_->row, launches);
+    if (has_keys()) keys_.pack(task_.normalize, &scales_->row, launches);
   }
 
   // Rows against columns: anchors against keys, or `turned`. limits (anchors and keys): of dot products of packed rows;

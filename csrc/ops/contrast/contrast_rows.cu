@@ -108,18 +108,18 @@ DeviceContrastRows<Operand>::DeviceContrastRows(const ContrastSide& side, bool p
 }
 
 template <class Operand>
-void DeviceContrastRows<Operand>::find_largest(Queue& queue) const {
-  queue.launch(find_largest_elements, {static_cast<unsigned>(blocks_of(rows_.count, rows_at_once))}, row_threads, 0,
-               side_, rows_.count, largest_);
+void DeviceContrastRows<Operand>::find_largest(LaunchStream& launches) const {
+  launches.launch(find_largest_elements, {static_cast<unsigned>(blocks_of(rows_.count, rows_at_once))}, row_threads, 0,
+                  side_, rows_.count, largest_);
 }
 
 template <class Operand>
-void DeviceContrastRows<Operand>::pack(bool normalize, const double* scale, Queue& queue) const {
+void DeviceContrastRows<Operand>::pack(bool normalize, const double* scale, LaunchStream& launches) const {
   const std::int64_t rows = padded(rows_.count), blocks = rows / Shape::cols;
-  queue.launch(pack_unit_rows<Operand>, {static_cast<unsigned>(blocks_of(rows, rows_at_once))}, row_threads, 0, side_,
-               rows_, rows, normalize, scale, inverse_norms_);
-  queue.launch(fill_groups<Operand>, {static_cast<unsigned>(blocks_of(blocks, 32))}, 32, 0, side_, rows_, blocks,
-               positives_);
+  launches.launch(pack_unit_rows<Operand>, {static_cast<unsigned>(blocks_of(rows, rows_at_once))}, row_threads, 0,
+                  side_, rows_, rows, normalize, scale, inverse_norms_);
+  launches.launch(fill_groups<Operand>, {static_cast<unsigned>(blocks_of(blocks, 32))}, 32, 0, side_, rows_, blocks,
+                  positives_);
 }
 
 template class DeviceContrastRows<BfloatOperand>;

@@ -37,9 +37,9 @@ class DeviceContrastRows {
 
   DeviceContrastRows(const ContrastSide& side, bool positives, DeviceLayout& layout);
 
-  void find_largest(Queue& queue) const;  // element of each row, to choose a scale by
+  void find_largest(LaunchStream& launches) const;  // element of each row, to choose a scale by
   // z = x / max(|x|, 1e-12), or x itself, times *scale.
-  void pack(bool normalize, const double* scale, Queue& queue) const;
+  void pack(bool normalize, const double* scale, LaunchStream& launches) const;
 
   PairRows<Operand> rows() const { return rows_; }
   const double* inverse_norms() const { return inverse_norms_; }

@@ -150,13 +150,15 @@ __global__ void __launch_bounds__(select_threads, 1) select_limits(SelectTask<T>
 }  // namespace
 
 template <class Operand>
-void fill_limits(const DevicePairs<Operand>& pairs, double limit, double* limits, std::int64_t rows, Queue& queue) {
-  queue.launch(fill_limit<Operand>, {static_cast<unsigned>(blocks_of(rows, 256))}, 256, 0, pairs, limit, limits, rows);
+void fill_limits(const DevicePairs<Operand>& pairs, double limit, double* limits, std::int64_t rows,
+                 LaunchStream& launches) {
+  launches.launch(fill_limit<Operand>, {static_cast<unsigned>(blocks_of(rows, 256))}, 256, 0, pairs, limit, limits,
+                  rows);
 }
-template void fill_limits(const DevicePairs<BfloatOperand>&, double, double*, std::int64_t, Queue&);
-template void fill_limits(const DevicePairs<HalfOperand>&, double, double*, std::int64_t, Queue&);
-template void fill_limits(const DevicePairs<SplitOperand>&, double, double*, std::int64_t, Queue&);
-template void fill_limits(const DevicePairs<DoubleOperand>&, double, double*, std::int64_t, Queue&);
+template void fill_limits(const DevicePairs<BfloatOperand>&, double, double*, std::int64_t, LaunchStream&);
+template void fill_limits(const DevicePairs<HalfOperand>&, double, double*, std::int64_t, LaunchStream&);
+template void fill_limits(const DevicePairs<SplitOperand>&, double, double*, std::int64_t, LaunchStream&);
+template void fill_limits(const DevicePairs<DoubleOperand>&, double, double*, std::int64_t, LaunchStream&);
 
 template <class Operand>
 HardestLimits<Operand>::HardestLimits(std::int64_t anchors, std::int64_t keys, bool two_way, std::int64_t stored_bytes,
@@ -176,19 +178,19 @@ HardestLimits<Operand>::Strips::Strips(std::int64_t anchors, std::int64_t column
 
 template <class Operand>
 void HardestLimits<Operand>::run(const DevicePairs<Operand>& pairs, std::int64_t anchors, const HardestNegatives& which,
-                                 double* limits, Queue& queue) const {
+                                 double* limits, LaunchStream& launches) const {
   const Strips strips(anchors, pairs.columns.count, stored_bytes_);
   for (std::int64_t block = 0; block < strips.all_blocks; block += strips.blocks) {
     const std::int64_t left = strips.all_blocks - block, count = left < strips.blocks ? left : strips.blocks;
     const std::int64_t first = block * Shape::rows, end = first + count * Shape::rows;
-    queue.launch(store_dots<Operand>,
-                 {static_cast<unsigned>(strips.stride / Shape::cols), static_cast<unsigned>(count)}, Shape::threads,
-                 DotTile<Operand, Shape>::ring_bytes, pairs, block, strips.stride, values_);
+    launches.launch(store_dots<Operand>,
+                    {static_cast<unsigned>(strips.stride / Shape::cols), static_cast<unsigned>(count)}, Shape::threads,
+                    DotTile<Operand, Shape>::ring_bytes, pairs, block, strips.stride, values_);
     const SelectTask<Value> task{
         values_,         first, strips.stride, pairs.columns.count, pairs.rows.groups, pairs.columns.groups,
         pairs.symmetric, which, limits};
-    queue.launch(select_limits<Value>, {static_cast<unsigned>((end < anchors ? end : anchors) - first)}, select_threads,
-                 sizeof(DigitCounts), task);
+    launches.launch(select_limits<Value>, {static_cast<unsigned>((end < anchors ? end : anchors) - first)},
+                    select_threads, sizeof(DigitCounts), task);
   }
 }
 

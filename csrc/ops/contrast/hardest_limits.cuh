@@ -13,7 +13,8 @@ struct HardestNegatives {
 
 // What one limit is for all anchors and keys.
 template <class Operand>
-void fill_limits(const DevicePairs<Operand>& pairs, double limit, double* limits, std::int64_t rows, Queue& queue);
+void fill_limits(const DevicePairs<Operand>& pairs, double limit, double* limits, std::int64_t rows,
+                 LaunchStream& launches);
 
 template <class Operand>
 class HardestLimits {
@@ -26,7 +27,7 @@ class HardestLimits {
 
   // limits (anchors): of dot products of packed rows, for the first rows of the pairs.
   void run(const DevicePairs<Operand>& pairs, std::int64_t anchors, const HardestNegatives& which, double* limits,
-           Queue& queue) const;
+           LaunchStream& launches) const;
 
  private:
   // How many blocks of anchors are at once in memory, each with all its columns.

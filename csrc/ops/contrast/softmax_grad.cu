@@ -75,14 +75,15 @@ SoftmaxGrad<Operand>::SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::
 
 template <class Operand>
 void SoftmaxGrad<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceCoefficients<Value>& rows,
-                               const DeviceCoefficients<Value>& columns, Queue& queue) const {
+                               const DeviceCoefficients<Value>& columns, LaunchStream& launches) const {
   using Shape = GradShape<Operand>;
   const SoftmaxGradTask<Operand> task{pairs, rows, columns, DeviceContrastRows<Operand>::padded(rows_), partials_};
-  if (hopper_wanted() && grad_of_rows_by_turns(task, strips_, queue)) return;
-  queue.launch(grad_of_rows<Operand>,
-               {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_),
-                static_cast<unsigned>(chunks_)},
-               Shape::threads, DotTile<Operand, Shape>::ring_bytes, task, blocks_of(pairs.columns.count, Shape::cols));
+  if (hopper_wanted() && grad_of_rows_by_turns(task, strips_, launches)) return;
+  launches.launch(grad_of_rows<Operand>,
+                  {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_),
+                   static_cast<unsigned>(chunks_)},
+                  Shape::threads, DotTile<Operand, Shape>::ring_bytes, task,
+                  blocks_of(pairs.columns.count, Shape::cols));
 }
 
 template class SoftmaxGrad<BfloatOperand>;

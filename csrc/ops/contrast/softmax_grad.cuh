@@ -22,7 +22,7 @@ class SoftmaxGrad {
               DeviceLayout& layout);
 
   void run(const DevicePairs<Operand>& pairs, const DeviceCoefficients<Value>& rows,
-           const DeviceCoefficients<Value>& columns, Queue& queue) const;
+           const DeviceCoefficients<Value>& columns, LaunchStream& launches) const;
 
   // What run leaves: sums over strips of columns, not yet added, times the scales of weights and rows.
   const Value* partials() const { return partials_; }  // (strips, padded rows, stride)

@@ -243,16 +243,16 @@ __global__ void __launch_bounds__(turn_threads, 1)
 
 // Launches `Kernel` where this build has it for the device and the pairs are such.
 template <class Operand, auto Kernel, class Task>
-bool launch_in_turns(std::size_t memory_bytes, const Task& task, std::int64_t strips, Queue& queue) {
+bool launch_in_turns(std::size_t memory_bytes, const Task& task, std::int64_t strips, LaunchStream& launches) {
   using Ring = ResidentRing<Operand>;
   const DevicePairs<Operand>& pairs = task.pairs;
   const std::int64_t width = pairs.rows.rows.stride();
   if (!pairs.symmetric || pairs.row_limits != nullptr || width <= box_width || width > Ring::width) return false;
   if (code_version<Kernel>() != 90) return false;
   TensorMap map;
-  queue.note(map_packed(map, pairs.rows.rows, Ring::rows));
+  launches.note(map_packed(map, pairs.rows.rows, Ring::rows));
   const Grid blocks{static_cast<unsigned>(blocks_of(pairs.rows.count, Ring::rows)), static_cast<unsigned>(strips)};
-  queue.launch(Kernel, blocks, turn_threads, memory_bytes, map, task);
+  launches.launch(Kernel, blocks, turn_threads, memory_bytes, map, task);
   return true;
 }
 
@@ -262,28 +262,29 @@ constexpr bool has_turns = Operand::planes == 1 && sizeof(typename Operand::Elem
 }  // namespace
 
 template <class Operand>
-bool sum_softmax_by_turns(const SumsTask<Operand>& task, std::int64_t strips, Queue& queue) {
+bool sum_softmax_by_turns(const SumsTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
   if constexpr (has_turns<Operand>)
-    return launch_in_turns<Operand, sum_softmax_in_turns<Operand>>(sizeof(SumsMemory<Operand>), task, strips, queue);
+    return launch_in_turns<Operand, sum_softmax_in_turns<Operand>>(sizeof(SumsMemory<Operand>), task, strips, launches);
   else
     return false;
 }
 
 template <class Operand>
-bool grad_of_rows_by_turns(const SoftmaxGradTask<Operand>& task, std::int64_t strips, Queue& queue) {
+bool grad_of_rows_by_turns(const SoftmaxGradTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
   if constexpr (has_turns<Operand>)
-    return launch_in_turns<Operand, grad_of_rows_in_turns<Operand>>(sizeof(GradMemory<Operand>), task, strips, queue);
+    return launch_in_turns<Operand, grad_of_rows_in_turns<Operand>>(sizeof(GradMemory<Operand>), task, strips,
+                                                                    launches);
   else
     return false;
 }
 
-template bool sum_softmax_by_turns(const SumsTask<BfloatOperand>&, std::int64_t, Queue&);
-template bool sum_softmax_by_turns(const SumsTask<HalfOperand>&, std::int64_t, Queue&);
-template bool sum_softmax_by_turns(const SumsTask<SplitOperand>&, std::int64_t, Queue&);
-template bool sum_softmax_by_turns(const SumsTask<DoubleOperand>&, std::int64_t, Queue&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<BfloatOperand>&, std::int64_t, Queue&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<HalfOperand>&, std::int64_t, Queue&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<SplitOperand>&, std::int64_t, Queue&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<DoubleOperand>&, std::int64_t, Queue&);
+template bool sum_softmax_by_turns(const SumsTask<BfloatOperand>&, std::int64_t, LaunchStream&);
+template bool sum_softmax_by_turns(const SumsTask<HalfOperand>&, std::int64_t, LaunchStream&);
+template bool sum_softmax_by_turns(const SumsTask<SplitOperand>&, std::int64_t, LaunchStream&);
+template bool sum_softmax_by_turns(const SumsTask<DoubleOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_by_turns(const SoftmaxGradTask<BfloatOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_by_turns(const SoftmaxGradTask<HalfOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_by_turns(const SoftmaxGradTask<SplitOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_by_turns(const SoftmaxGradTask<DoubleOperand>&, std::int64_t, LaunchStream&);
 
 }  // namespace gramless::cuda

@@ -78,7 +78,7 @@ class SoftmaxSums {
   SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
               std::int64_t busy_blocks, DeviceLayout& layout);
   // Adds to sums, which are 0 so far.
-  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, Queue& queue) const;
+  void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, LaunchStream& launches) const;
 
  private:
   using Shape = SoftmaxShape<Operand>;

@@ -5,9 +5,9 @@
 
 namespace gramless::cuda {
 
-class Queue {
+class LaunchStream {
  public:
-  explicit Queue(void* stream) : stream_(stream) {}
+  explicit LaunchStream(void* stream) : stream_(stream) {}
 
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), Grid grid, int threads, std::size_t shared_bytes, Arguments... arguments) {

@@ -89,14 +89,14 @@ DistillGrad<Operand>::DistillGrad(std::int64_t rows, std::int64_t columns, std::
 
 template <class Operand>
 void DistillGrad<Operand>::run(const DistillPairs<Operand>& pairs, const DeviceTeacherCoefficients<Value>& coefficients,
-                               Queue& queue) const {
+                               LaunchStream& launches) const {
   using Shape = DistillShape<Operand>;
   const GradTask<Operand> task{pairs, coefficients, DeviceContrastRows<Operand>::padded(rows_), partials_};
-  queue.launch(distill_grad_of_rows<Operand>,
-               {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_),
-                static_cast<unsigned>(chunks_)},
-               Shape::threads, DotTile<Operand, Shape>::ring_bytes, task,
-               blocks_of(pairs.student.columns.count, Shape::cols));
+  launches.launch(distill_grad_of_rows<Operand>,
+                  {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_),
+                   static_cast<unsigned>(chunks_)},
+                  Shape::threads, DotTile<Operand, Shape>::ring_bytes, task,
+                  blocks_of(pairs.student.columns.count, Shape::cols));
 }
 
 template class DistillGrad<SplitOperand>;

@@ -20,7 +20,7 @@ class DistillGrad {
 
   DistillGrad(std::int64_t rows, std::int64_t columns, std::int64_t width, DeviceLayout& layout);
   void run(const DistillPairs<Operand>& pairs, const DeviceTeacherCoefficients<Value>& coefficients,
-           Queue& queue) const;
+           LaunchStream& launches) const;
 
   // What run leaves: sums over strips of columns, not yet added, times the scales of factors and rows.
   const Value* partials() const { return partials_; }  // (strips, padded rows, stride)

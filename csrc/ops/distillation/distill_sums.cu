@@ -137,14 +137,14 @@ DistillSums<Operand>::DistillSums(std::int64_t rows, std::int64_t columns, Devic
 
 template <class Operand>
 void DistillSums<Operand>::run(const DistillPairs<Operand>& pairs, const TeacherSums& sums, double* losses,
-                               Queue& queue) const {
+                               LaunchStream& launches) const {
   using Shape = DistillShape<Operand>;
   const std::int64_t tiles = blocks_of(pairs.student.columns.count, Shape::cols);
-  queue.launch(sum_distill<Operand>,
-               {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_)}, Shape::threads,
-               DotTile<Operand, Shape>::ring_bytes, pairs, tiles, partials_);
-  queue.launch(finish_distill, {static_cast<unsigned>(blocks_of(rows_, 256))}, 256, 0, partials_, strips_, rows_, sums,
-               losses);
+  launches.launch(sum_distill<Operand>,
+                  {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_)},
+                  Shape::threads, DotTile<Operand, Shape>::ring_bytes, pairs, tiles, partials_);
+  launches.launch(finish_distill, {static_cast<unsigned>(blocks_of(rows_, 256))}, 256, 0, partials_, strips_, rows_,
+                  sums, losses);
 }
 
 template class DistillSums<SplitOperand>;

@@ -23,7 +23,7 @@ class DistillSums {
  public:
   DistillSums(std::int64_t rows, std::int64_t columns, DeviceLayout& layout);
   // losses (rows)
-  void run(const DistillPairs<Operand>& pairs, const TeacherSums& sums, double* losses, Queue& queue) const;
+  void run(const DistillPairs<Operand>& pairs, const TeacherSums& sums, double* losses, LaunchStream& launches) const;
 
  private:
   std::int64_t rows_, strips_;

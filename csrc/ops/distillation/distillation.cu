@@ -50,13 +50,13 @@ class DistillationPass {
     scales_ = layout.take<LogitScales>(2);
   }
 
-  void pack(Queue& queue) const {
-    choose(student_, queue_, task_.temperature, task_.device_temperature, scales_, queue);
-    choose(teacher_, teacher_keys(), task_.teacher_temperature, nullptr, scales_ + 1, queue);
-    student_.pack(task_.normalize, &scales_[0].row, queue);
-    queue_.pack(task_.normalize, &scales_[0].row, queue);
-    teacher_.pack(task_.normalize, &scales_[1].row, queue);
-    if (teacher_queue_) teacher_queue_->pack(task_.normalize, &scales_[1].row, queue);
+  void pack(LaunchStream& launches) const {
+    choose(student_, queue_, task_.temperature, task_.device_temperature, scales_, launches);
+    choose(teacher_, teacher_keys(), task_.teacher_temperature, nullptr, scales_ + 1, launches);
+    student_.pack(task_.normalize, &scales_[0].row, launches);
+    queue_.pack(task_.normalize, &scales_[0].row, launches);
+    teacher_.pack(task_.normalize, &scales_[1].row, launches);
+    if (teacher_queue_) teacher_queue_->pack(task_.normalize, &scales_[1].row, launches);
   }
 
   DistillPairs<Operand> pairs() const {
@@ -73,14 +73,14 @@ class DistillationPass {
 
   // Shifts always run, so neither how many pairs there are nor the range of the exponential matters.
   void choose(const DeviceContrastRows<Operand>& rows, const DeviceContrastRows<Operand>& keys, double temperature,
-              const double* device_temperature, LogitScales* scales, Queue& queue) const {
+              const double* device_temperature, LogitScales* scales, LaunchStream& launches) const {
     if (measured()) {
-      rows.find_largest(queue);
-      keys.find_largest(queue);
+      rows.find_largest(launches);
+      keys.find_largest(launches);
     }
     choose_scales({measured() ? rows.largest() : nullptr, keys.largest(), rows.rows().count, keys.rows().count,
                    is_scaled<Operand>, temperature, device_temperature, false, 0, 0},
-                  scales, queue);
+                  scales, launches);
   }
 
   DistillTask task_;
@@ -100,11 +100,11 @@ class DistillForward {
   std::size_t bytes() const { return layout_.bytes(); }
 
   const char* run(void* stream) const {
-    Queue queue(stream);
-    pass_.pack(queue);
-    sums_.run(pass_.pairs(), sums_of(task_.saved, rows(), cross_), task_.losses, queue);
-    if (task_.mean != nullptr) mean_of(task_.losses, rows(), task_.mean, queue);
-    return queue.error();
+    LaunchStream launches(stream);
+    pass_.pack(launches);
+    sums_.run(pass_.pairs(), sums_of(task_.saved, rows(), cross_), task_.losses, launches);
+    if (task_.mean != nullptr) mean_of(task_.losses, rows(), task_.mean, launches);
+    return launches.error();
   }
 
  private:
@@ -137,24 +137,24 @@ class DistillBackward {
   std::size_t bytes() const { return layout_.bytes(); }
 
   const char* run(void* stream) const {
-    Queue queue(stream);
+    LaunchStream launches(stream);
     const AnchorWeights weights{task_.weights, task_.scale_of_mean, rows()};
     // Read only: the tasks of the forward and the backward share a type.
     const TeacherSums sums = sums_of(const_cast<double*>(task_.saved), rows(), nullptr);
-    pass_.pack(queue);
-    choose_gradient_scale(weights, {}, 0, gradient_scale_, queue);
-    queue.launch(coefficients_of<Value>, {static_cast<unsigned>(blocks_of(padded(), 256))}, 256, 0, sums, weights,
-                 padded(), gradient_scale_, coefficients_);
-    grad_.run(pass_.pairs(), coefficients_, queue);
+    pass_.pack(launches);
+    choose_gradient_scale(weights, {}, 0, gradient_scale_, launches);
+    launches.launch(coefficients_of<Value>, {static_cast<unsigned>(blocks_of(padded(), 256))}, 256, 0, sums, weights,
+                    padded(), gradient_scale_, coefficients_);
+    grad_.run(pass_.pairs(), coefficients_, launches);
     const Matrix& student = task_.problem.student;
     finish_gradients<Operand>(
         {pass_.student().rows().rows, 0, rows(), student.cols, padded(), grad_.strips(), grad_.partials(),
          pass_.student_scales(), gradient_scale_, task_.problem.normalize ? pass_.student().inverse_norms() : nullptr,
          task_.grad, student.dtype, alignments_},
-        queue);
+        launches);
     if (task_.grad_temperature != nullptr)
-      grad_of_temperature(alignments_, rows(), -1, pass_.student_scales(), task_.grad_temperature, queue);
-    return queue.error();
+      grad_of_temperature(alignments_, rows(), -1, pass_.student_scales(), task_.grad_temperature, launches);
+    return launches.error();
   }
 
  private:

@@ -20,7 +20,7 @@ class GramSums {
 
   // products (3): xy, xx, yy; row_sums (2, rows). of_root: whether a kernel is one of the distance itself.
   void run(const DeviceLayer<Operand>& x, const DeviceLayer<Operand>& y, bool of_root, double* products,
-           double* row_sums, Queue& queue) const;
+           double* row_sums, LaunchStream& launches) const;
 
  private:
   std::int64_t rounds_per_launch() const;

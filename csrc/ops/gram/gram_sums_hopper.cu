@@ -158,27 +158,28 @@ __global__ void __launch_bounds__(turn_threads, 1)
 }  // namespace
 
 template <class Operand>
-bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks, Queue& queue) {
+bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks,
+                        LaunchStream& launches) {
   if constexpr (sizeof(typename Operand::Element) == 2) {
     if (code_version<sum_tiles_in_turns<Operand>>() != 90) return false;  // this build has no code for the device
     TensorMap x, y;
-    queue.note(map_packed(x, task.x.rows, BoxRing<Operand>::rows));
-    queue.note(map_packed(y, task.y.rows, BoxRing<Operand>::rows));
+    launches.note(map_packed(x, task.x.rows, BoxRing<Operand>::rows));
+    launches.note(map_packed(y, task.y.rows, BoxRing<Operand>::rows));
     const std::int64_t pairs_per_round = task.rounds.pairs_per_round(), many = rounds * pairs_per_round / busy_blocks;
     const std::int64_t of_block = many < 1 ? 1 : many < most_tiles_of_block ? many : most_tiles_of_block;
-    queue.launch(sum_tiles_in_turns<Operand>,
-                 {static_cast<unsigned>(blocks_of(rounds, of_block)), static_cast<unsigned>(pairs_per_round)},
-                 turn_threads, sizeof(TurnMemory<Operand>), x, y, TurnTask<Operand>{task, rounds, of_block});
+    launches.launch(sum_tiles_in_turns<Operand>,
+                    {static_cast<unsigned>(blocks_of(rounds, of_block)), static_cast<unsigned>(pairs_per_round)},
+                    turn_threads, sizeof(TurnMemory<Operand>), x, y, TurnTask<Operand>{task, rounds, of_block});
     return true;
   } else {
     return false;
   }
 }
 
-template bool sum_tiles_by_turns(const GramTask<BfloatOperand>&, std::int64_t, std::int64_t, Queue&);
-template bool sum_tiles_by_turns(const GramTask<HalfOperand>&, std::int64_t, std::int64_t, Queue&);
-template bool sum_tiles_by_turns(const GramTask<SplitOperand>&, std::int64_t, std::int64_t, Queue&);
-template bool sum_tiles_by_turns(const GramTask<Tf32Operand>&, std::int64_t, std::int64_t, Queue&);
-template bool sum_tiles_by_turns(const GramTask<DoubleOperand>&, std::int64_t, std::int64_t, Queue&);
+template bool sum_tiles_by_turns(const GramTask<BfloatOperand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_by_turns(const GramTask<HalfOperand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_by_turns(const GramTask<SplitOperand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_by_turns(const GramTask<Tf32Operand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_by_turns(const GramTask<DoubleOperand>&, std::int64_t, std::int64_t, LaunchStream&);
 
 }  // namespace gramless::cuda

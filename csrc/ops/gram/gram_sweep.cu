@@ -235,26 +235,27 @@ std::int64_t GramSweep<Operand>::stored_values() const {
 }
 
 template <class Operand>
-void GramSweep<Operand>::run(const std::vector<DeviceLayer<Operand>>& layers, double* row_sums, Queue& queue) const {
+void GramSweep<Operand>::run(const std::vector<DeviceLayer<Operand>>& layers, double* row_sums,
+                             LaunchStream& launches) const {
   const auto bytes = [](std::int64_t count, std::size_t size) { return static_cast<std::size_t>(count) * size; };
   for (std::size_t first = 0; first < layers.size(); first += stored_at_once) {
     StoreTask<Operand> task;
     task.to = sums_.layers + first;
     task.count = static_cast<int>(layers.size() - first < stored_at_once ? layers.size() - first : stored_at_once);
     for (int l = 0; l < task.count; l++) task.from[l] = layers[first + static_cast<std::size_t>(l)];
-    queue.launch(store_layers<Operand>, {1}, stored_at_once, 0, task);
+    launches.launch(store_layers<Operand>, {1}, stored_at_once, 0, task);
   }
-  queue.clear(sums_.squares, bytes(sums_.slots * runs_.size(), sizeof(double)));
-  queue.clear(sums_.products, bytes(sums_.strips * block_.rows * block_.cols, sizeof(double)));
-  queue.clear(values_, bytes(sums_.slots * stored_values(), sizeof(Value)));
-  queue.clear(row_sums + runs_.first * rows_, bytes(runs_.count * rows_, sizeof(double)));
-  queue.clear(row_sums + runs_.other * rows_, bytes(runs_.other_count * rows_, sizeof(double)));
+  launches.clear(sums_.squares, bytes(sums_.slots * runs_.size(), sizeof(double)));
+  launches.clear(sums_.products, bytes(sums_.strips * block_.rows * block_.cols, sizeof(double)));
+  launches.clear(values_, bytes(sums_.slots * stored_values(), sizeof(Value)));
+  launches.clear(row_sums + runs_.first * rows_, bytes(runs_.count * rows_, sizeof(double)));
+  launches.clear(row_sums + runs_.other * rows_, bytes(runs_.other_count * rows_, sizeof(double)));
   for (std::int64_t i = 0; i < blocks_; i += side_)
-    for (std::int64_t j = i; j < blocks_; j += side_) sum_square({i, j, blocks_, side_}, row_sums, queue);
+    for (std::int64_t j = i; j < blocks_; j += side_) sum_square({i, j, blocks_, side_}, row_sums, launches);
 }
 
 template <class Operand>
-void GramSweep<Operand>::sum_square(const TileSquare& square, double* row_sums, Queue& queue) const {
+void GramSweep<Operand>::sum_square(const TileSquare& square, double* row_sums, LaunchStream& launches) const {
   using Products = ProductShape<Value>;
   constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>), ring_bytes = DotTile<Operand, Shape>::ring_bytes;
   const auto layers = static_cast<unsigned>(runs_.size()), slots = static_cast<unsigned>(square.slots());
@@ -262,13 +263,13 @@ void GramSweep<Operand>::sum_square(const TileSquare& square, double* row_sums, 
     return static_cast<unsigned>(blocks_of(count, Products::groups * Products::group));
   };
   const FillTask<Operand> fill{sums_.layers, square, rows_, padded_layers(), values_, side_sums_, sums_.squares};
-  queue.launch(fill_tiles<Operand>, {slots, layers}, Shape::threads, sums_bytes > ring_bytes ? sums_bytes : ring_bytes,
-               fill);
+  launches.launch(fill_tiles<Operand>, {slots, layers}, Shape::threads,
+                  sums_bytes > ring_bytes ? sums_bytes : ring_bytes, fill);
   const ProductTask<Value> product{square, block_, padded_layers(), values_, sums_.products};
-  queue.launch(multiply_layers<Value>, {slots * Products::parts, blocks_over(block_.rows), blocks_over(block_.cols)},
-               Products::threads, 0, product);
+  launches.launch(multiply_layers<Value>, {slots * Products::parts, blocks_over(block_.rows), blocks_over(block_.cols)},
+                  Products::threads, 0, product);
   const SideTask<Operand> sides{square, runs_, rows_, side_sums_, row_sums};
-  queue.launch(add_side_sums<Operand>, {2 * static_cast<unsigned>(square.side), layers}, Shape::rows, 0, sides);
+  launches.launch(add_side_sums<Operand>, {2 * static_cast<unsigned>(square.side), layers}, Shape::rows, 0, sides);
 }
 
 template class GramSweep<BfloatOperand>;

@@ -46,14 +46,14 @@ class GramSweep {
             DeviceLayout& layout);
 
   // row_sums (all layers, rows): those of the runs are filled.
-  void run(const std::vector<DeviceLayer<Operand>>& layers, double* row_sums, Queue& queue) const;
+  void run(const std::vector<DeviceLayer<Operand>>& layers, double* row_sums, LaunchStream& launches) const;
 
   const SweepSums<Operand>& sums() const { return sums_; }
 
  private:
   std::int64_t padded_layers() const;
   std::int64_t stored_values() const;  // of a slot
-  void sum_square(const TileSquare& square, double* row_sums, Queue& queue) const;
+  void sum_square(const TileSquare& square, double* row_sums, LaunchStream& launches) const;
 
   std::int64_t rows_, blocks_;
   LayerRuns runs_;

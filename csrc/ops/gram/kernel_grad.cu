@@ -118,11 +118,11 @@ KernelGrad<Operand>::KernelGrad(std::int64_t rows, std::int64_t width, DeviceLay
 
 template <class Operand>
 void KernelGrad<Operand>::run(const DeviceLayer<Operand>& layer, const DeviceLayer<Operand>& other,
-                              const Value* row_terms, const PairDerivative* derivative, Queue& queue) const {
+                              const Value* row_terms, const PairDerivative* derivative, LaunchStream& launches) const {
   using Shape = SoftmaxShape<Operand>;
   static_assert(Shape::rows == SquareShape<Operand>::rows);  // layers are padded for the one, and read by the other
   const KernelGradTask<Operand> task{layer, other, rows_, padded_, row_terms, derivative, partials_, weight_sums_};
-  queue.launch(
+  launches.launch(
       kernel_grad_of_rows<Operand>,
       {static_cast<unsigned>(padded_ / Shape::rows), static_cast<unsigned>(strips_), static_cast<unsigned>(chunks_)},
       Shape::threads, DotTile<Operand, Shape>::ring_bytes, task, blocks_of(rows_, Shape::cols));

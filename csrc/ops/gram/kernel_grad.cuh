@@ -38,7 +38,7 @@ class KernelGrad {
 
   KernelGrad(std::int64_t rows, std::int64_t width, DeviceLayout& layout);
   void run(const DeviceLayer<Operand>& layer, const DeviceLayer<Operand>& other, const Value* row_terms,
-           const PairDerivative* derivative, Queue& queue) const;
+           const PairDerivative* derivative, LaunchStream& launches) const;
 
   const Value* partials() const { return partials_; }         // times the derivative's scale
   const double* weight_sums() const { return weight_sums_; }  // the sums of each row's weights

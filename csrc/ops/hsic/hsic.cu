@@ -92,13 +92,13 @@ class Hsic {
   std::size_t bytes() const { return layout_.bytes(); }
 
   const char* run(void* stream) const {
-    Queue queue(stream);
-    x_.pack(queue);
-    y_.pack(queue);
-    resolve_layers<Operand>({resolving(x_, task_.kernel_x, 0, queue), resolving(y_, task_.kernel_y, 1, queue)},
-                            task_.x.rows, queue);
+    LaunchStream launches(stream);
+    x_.pack(launches);
+    y_.pack(launches);
+    resolve_layers<Operand>({resolving(x_, task_.kernel_x, 0, launches), resolving(y_, task_.kernel_y, 1, launches)},
+                            task_.x.rows, launches);
     const bool of_root = is_of_root(task_.kernel_x.formula) || is_of_root(task_.kernel_y.formula);
-    sums_.run(x_.layer(), y_.layer(), of_root, products_, row_sums_, queue);
+    sums_.run(x_.layer(), y_.layer(), of_root, products_, row_sums_, launches);
     const FinishTask<Operand> finish{{x_.layer(), y_.layer()},
                                      task_.x.rows,
                                      task_.estimator == HsicEstimator::biased,
@@ -106,15 +106,16 @@ class Hsic {
                                      row_sums_,
                                      task_.values,
                                      task_.spreads};
-    queue.launch(finish_hsic<Operand>, {1}, finish_threads, 10 * finish_threads / warp_lanes * sizeof(double), finish);
-    return queue.error();
+    launches.launch(finish_hsic<Operand>, {1}, finish_threads, 10 * finish_threads / warp_lanes * sizeof(double),
+                    finish);
+    return launches.error();
   }
 
  private:
   ResolveTask<Operand> resolving(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, int layer,
-                                 Queue& queue) const {
+                                 LaunchStream& launches) const {
     double* const squared_sigma = squared_sigma_ + layer;
-    if (kernel.wants_median()) median_.run(x.layer(), kernel.include_diagonal, squared_sigma, queue);
+    if (kernel.wants_median()) median_.run(x.layer(), kernel.include_diagonal, squared_sigma, launches);
     return x.resolving(kernel, squared_sigma, task_.bandwidths ? task_.bandwidths + layer : nullptr);
   }
 

@@ -163,21 +163,21 @@ class HsicGrad {
   std::size_t bytes() const { return layout_.bytes(); }
 
   const char* run(void* stream) const {
-    Queue queue(stream);
-    x_.pack(queue);
-    y_.pack(queue);
+    LaunchStream launches(stream);
+    x_.pack(launches);
+    y_.pack(launches);
     resolve_layers<Operand>({resolving(x_, task_.forward.kernel_x, 0), resolving(y_, task_.forward.kernel_y, 1)},
-                            task_.forward.x.rows, queue);
+                            task_.forward.x.rows, launches);
     const Problem<Operand> problem{{x_.layer(), y_.layer()},
                                    task_.forward.x.rows,
                                    task_.forward.estimator == HsicEstimator::biased,
                                    task_.forward.row_sums,
                                    task_.weights};
-    queue.launch(prepare_derivatives<Operand>, {1}, one_block, 2 * one_block / warp_lanes * sizeof(double), problem,
-                 derivatives_);
-    if (task_.grad_x != nullptr) differentiate(problem, 0, task_.forward.x, task_.grad_x, queue);
-    if (task_.grad_y != nullptr) differentiate(problem, 1, task_.forward.y, task_.grad_y, queue);
-    return queue.error();
+    launches.launch(prepare_derivatives<Operand>, {1}, one_block, 2 * one_block / warp_lanes * sizeof(double), problem,
+                    derivatives_);
+    if (task_.grad_x != nullptr) differentiate(problem, 0, task_.forward.x, task_.grad_x, launches);
+    if (task_.grad_y != nullptr) differentiate(problem, 1, task_.forward.y, task_.grad_y, launches);
+    return launches.error();
   }
 
  private:
@@ -191,15 +191,16 @@ class HsicGrad {
     return x.resolving({.formula = kernel.formula}, task_.forward.bandwidths + layer, nullptr);
   }
 
-  void differentiate(const Problem<Operand>& problem, int a, const Matrix& x, void* grad, Queue& queue) const {
-    queue.launch(fill_row_terms<Operand>, {static_cast<unsigned>(blocks_of(padded(), 256))}, 256, 0, problem, a,
-                 padded(), row_terms_);
-    grad_.run(problem.layers[a], problem.layers[1 - a], row_terms_, derivatives_ + a, queue);
+  void differentiate(const Problem<Operand>& problem, int a, const Matrix& x, void* grad,
+                     LaunchStream& launches) const {
+    launches.launch(fill_row_terms<Operand>, {static_cast<unsigned>(blocks_of(padded(), 256))}, 256, 0, problem, a,
+                    padded(), row_terms_);
+    grad_.run(problem.layers[a], problem.layers[1 - a], row_terms_, derivatives_ + a, launches);
     const FinishTask<Operand> finish{problem,        a,      derivatives_,     padded(),
                                      grad_.strips(), x.cols, grad_.partials(), grad_.weight_sums(),
                                      grad,           x.dtype};
-    queue.launch(finish_kernel_grad<Operand>, {static_cast<unsigned>(blocks_of(problem.n, row_threads / warp_lanes))},
-                 row_threads, 0, finish);
+    launches.launch(finish_kernel_grad<Operand>,
+                    {static_cast<unsigned>(blocks_of(problem.n, row_threads / warp_lanes))}, row_threads, 0, finish);
   }
 
   HsicGradTask task_;

@@ -92,17 +92,17 @@ class Pass {
 
   std::size_t bytes() const { return layout_.bytes(); }
 
-  void run(const Results& results, Queue& queue) const {
+  void run(const Results& results, LaunchStream& launches) const {
     std::vector<DeviceLayer<Operand>> layers;
     std::vector<ResolveTask<Operand>> kernels;
     for (std::int64_t local = 0; local < runs_.size(); local++) {
       const DeviceRepresentation<Operand>& layer = layers_[static_cast<std::size_t>(local)];
-      kernels.push_back(prepare(layer, runs_[local], results.squared_sigmas, queue));
+      kernels.push_back(prepare(layer, runs_[local], results.squared_sigmas, launches));
       layers.push_back(layer.layer());
     }
-    resolve_layers(kernels, task_.layers->rows, queue);
+    resolve_layers(kernels, task_.layers->rows, launches);
     const GramSweep<Operand>& sweep = sweep_.front();
-    sweep.run(layers, results.row_sums, queue);
+    sweep.run(layers, results.row_sums, launches);
     const bool alone = task_.layers_y == 0;
     const FinishTask<Operand> finish{sweep.sums(),
                                      runs_,
@@ -115,10 +115,10 @@ class Pass {
                                      results.totals,
                                      task_.own_values,
                                      task_.values};
-    queue.launch(finish_layers<Operand>, {static_cast<unsigned>(runs_.size())}, finish_threads,
-                 4 * finish_warps * sizeof(double), finish);
-    queue.launch(finish_pairs<Operand>, {static_cast<unsigned>(block_.rows), static_cast<unsigned>(block_.cols)},
-                 finish_threads, 3 * finish_warps * sizeof(double), finish);
+    launches.launch(finish_layers<Operand>, {static_cast<unsigned>(runs_.size())}, finish_threads,
+                    4 * finish_warps * sizeof(double), finish);
+    launches.launch(finish_pairs<Operand>, {static_cast<unsigned>(block_.rows), static_cast<unsigned>(block_.cols)},
+                    finish_threads, 3 * finish_warps * sizeof(double), finish);
   }
 
  private:
@@ -129,11 +129,11 @@ class Pass {
 
   // All of a layer but its kernel.
   ResolveTask<Operand> prepare(const DeviceRepresentation<Operand>& layer, std::int64_t number, double* squared_sigmas,
-                               Queue& queue) const {
+                               LaunchStream& launches) const {
     const KernelSpec& kernel = number < task_.layers_x ? task_.kernel_x : task_.kernel_y;
-    layer.pack(queue);
+    layer.pack(launches);
     double* const squared_sigma = squared_sigmas + number;
-    if (kernel.wants_median()) median_.run(layer.layer(), kernel.include_diagonal, squared_sigma, queue);
+    if (kernel.wants_median()) median_.run(layer.layer(), kernel.include_diagonal, squared_sigma, launches);
     return layer.resolving(kernel, squared_sigma, task_.bandwidths ? task_.bandwidths + number : nullptr);
   }
 
@@ -206,10 +206,10 @@ class HsicMatrix {
   }
 
   const char* run(void* stream) const {
-    Queue queue(stream);
+    LaunchStream launches(stream);
     for (const LayerRuns& runs : passes_)
-      Pass<Operand>(task_, runs, DeviceLayout(scratch_ + common_bytes_)).run(results_, queue);
-    return queue.error();
+      Pass<Operand>(task_, runs, DeviceLayout(scratch_ + common_bytes_)).run(results_, launches);
+    return launches.error();
   }
 
  private:

@@ -15,10 +15,10 @@ class MedianOfRows {
 
   std::size_t bytes() const { return layout_.bytes(); }
   const char* run(void* stream) const {
-    Queue queue(stream);
-    x_.pack(queue);
-    median_.run(x_.layer(), task_.include_diagonal, task_.median, queue);
-    return queue.error();
+    LaunchStream launches(stream);
+    x_.pack(launches);
+    median_.run(x_.layer(), task_.include_diagonal, task_.median, launches);
+    return launches.error();
   }
 
  private:

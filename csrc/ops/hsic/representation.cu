@@ -205,19 +205,19 @@ DeviceRepresentation<Operand>::DeviceRepresentation(const Matrix& x, DeviceLayou
 }
 
 template <class Operand>
-void DeviceRepresentation<Operand>::pack(Queue& queue) const {
+void DeviceRepresentation<Operand>::pack(LaunchStream& launches) const {
   const std::int64_t rows = DeviceLayer<Operand>::padded_rows(x_.rows);
   const auto blocks = [](std::int64_t count, std::int64_t size) {
     return static_cast<unsigned>(blocks_of(count, size));
   };
-  queue.launch(sum_columns_of_chunk, {blocks(x_.cols, sum_columns), static_cast<unsigned>(sum_chunks())}, sum_threads,
-               sum_threads * sizeof(double), x_, partial_sums_);
-  queue.launch(finish_means<Value>, {blocks(x_.cols, 256)}, 256, 0, x_, partial_sums_, sum_chunks(), center_high_,
-               center_low_);
-  queue.launch(pack_centered<Operand>, {blocks(rows, pack_threads / warp_lanes)}, pack_threads, 0, x_, center_high_,
-               center_low_, layer_, rows);
-  queue.launch(measure_norms<Operand>, {blocks(rows, Shape::rows)}, Shape::threads, DotTile<Operand, Shape>::ring_bytes,
-               layer_);
+  launches.launch(sum_columns_of_chunk, {blocks(x_.cols, sum_columns), static_cast<unsigned>(sum_chunks())},
+                  sum_threads, sum_threads * sizeof(double), x_, partial_sums_);
+  launches.launch(finish_means<Value>, {blocks(x_.cols, 256)}, 256, 0, x_, partial_sums_, sum_chunks(), center_high_,
+                  center_low_);
+  launches.launch(pack_centered<Operand>, {blocks(rows, pack_threads / warp_lanes)}, pack_threads, 0, x_, center_high_,
+                  center_low_, layer_, rows);
+  launches.launch(measure_norms<Operand>, {blocks(rows, Shape::rows)}, Shape::threads,
+                  DotTile<Operand, Shape>::ring_bytes, layer_);
 }
 
 template <class Operand>
@@ -234,7 +234,7 @@ ResolveTask<Operand> DeviceRepresentation<Operand>::resolving(const KernelSpec& 
 }
 
 template <class Operand>
-void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_t rows, Queue& queue) {
+void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_t rows, LaunchStream& launches) {
   const std::int64_t half = rows / 2;
   ResolveTasks<Operand> tasks;
   tasks.rows = rows;
@@ -244,9 +244,9 @@ void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_
     const std::size_t count = layers.size() - first < resolved_at_once ? layers.size() - first : resolved_at_once;
     std::copy_n(layers.begin() + static_cast<std::ptrdiff_t>(first), count, tasks.of);
     const auto layers_of_launch = static_cast<unsigned>(count);
-    queue.launch(measure_pairs<Operand>, {blocks, layers_of_launch}, resolve_threads, 0, tasks);
-    queue.launch(resolve_kernels<Operand>, {layers_of_launch}, resolve_threads, 2 * resolve_warps * sizeof(double),
-                 tasks);
+    launches.launch(measure_pairs<Operand>, {blocks, layers_of_launch}, resolve_threads, 0, tasks);
+    launches.launch(resolve_kernels<Operand>, {layers_of_launch}, resolve_threads, 2 * resolve_warps * sizeof(double),
+                    tasks);
   }
 }
 
@@ -255,10 +255,10 @@ template class DeviceRepresentation<HalfOperand>;
 template class DeviceRepresentation<SplitOperand>;
 template class DeviceRepresentation<Tf32Operand>;
 template class DeviceRepresentation<DoubleOperand>;
-template void resolve_layers(const std::vector<ResolveTask<BfloatOperand>>&, std::int64_t, Queue&);
-template void resolve_layers(const std::vector<ResolveTask<HalfOperand>>&, std::int64_t, Queue&);
-template void resolve_layers(const std::vector<ResolveTask<SplitOperand>>&, std::int64_t, Queue&);
-template void resolve_layers(const std::vector<ResolveTask<Tf32Operand>>&, std::int64_t, Queue&);
-template void resolve_layers(const std::vector<ResolveTask<DoubleOperand>>&, std::int64_t, Queue&);
+template void resolve_layers(const std::vector<ResolveTask<BfloatOperand>>&, std::int64_t, LaunchStream&);
+template void resolve_layers(const std::vector<ResolveTask<HalfOperand>>&, std::int64_t, LaunchStream&);
+template void resolve_layers(const std::vector<ResolveTask<SplitOperand>>&, std::int64_t, LaunchStream&);
+template void resolve_layers(const std::vector<ResolveTask<Tf32Operand>>&, std::int64_t, LaunchStream&);
+template void resolve_layers(const std::vector<ResolveTask<DoubleOperand>>&, std::int64_t, LaunchStream&);
 
 }  // namespace gramless::cuda

@@ -27,7 +27,7 @@ constexpr std::int64_t most_sampled_pairs = 256;
 
 // Many layers of so many rows at once.
 template <class Operand>
-void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_t rows, Queue& queue);
+void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_t rows, LaunchStream& launches);
 
 template <class Operand>
 class DeviceRepresentation {
@@ -39,7 +39,7 @@ class DeviceRepresentation {
 
   DeviceLayer<Operand> layer() const { return layer_; }
 
-  void pack(Queue& queue) const;  // centre, round, norms
+  void pack(LaunchStream& launches) const;  // centre, round, norms
   // `squared_sigma` (1) is where a bandwidth is read from unless the kernel has its own.
   ResolveTask<Operand> resolving(const KernelSpec& kernel, const double* squared_sigma, double* bandwidth) const;
 

@@ -156,21 +156,21 @@ __global__ void finish_median(const Selection* selection, std::int64_t n, bool i
 
 template <class Operand>
 void DeviceMedian<Operand>::run(const DeviceLayer<Operand>& layer, bool include_diagonal, double* median,
-                                Queue& queue) const {
+                                LaunchStream& launches) const {
   using Shape = SquareShape<Operand>;
   using T = typename Operand::Value;
   constexpr std::size_t counts_bytes = 2 * digit_values * sizeof(unsigned), ring = DotTile<Operand, Shape>::ring_bytes;
   constexpr int bits = 8 * static_cast<int>(sizeof(T));
   const RoundSchedule rounds{blocks_of(rows_, Shape::rows)};
-  queue.launch(start_selection, {1}, pick_threads, 0, rows_, include_diagonal, selection_);
+  launches.launch(start_selection, {1}, pick_threads, 0, rows_, include_diagonal, selection_);
   for (int pass = 0; pass * digit_bits < bits; pass++) {
     const Digit digit = digit_of(bits, pass);
-    queue.launch(count_digits<Operand>,
-                 {static_cast<unsigned>(rounds.count()), static_cast<unsigned>(rounds.pairs_per_round())},
-                 Shape::threads, counts_bytes > ring ? counts_bytes : ring, layer, rounds, rows_, digit, selection_);
-    queue.launch(pick_digits, {1}, pick_threads, 0, digit, rows_, include_diagonal, pass == 0, selection_);
+    launches.launch(count_digits<Operand>,
+                    {static_cast<unsigned>(rounds.count()), static_cast<unsigned>(rounds.pairs_per_round())},
+                    Shape::threads, counts_bytes > ring ? counts_bytes : ring, layer, rounds, rows_, digit, selection_);
+    launches.launch(pick_digits, {1}, pick_threads, 0, digit, rows_, include_diagonal, pass == 0, selection_);
   }
-  queue.launch(finish_median<T>, {1}, 1, 0, selection_, rows_, include_diagonal, median);
+  launches.launch(finish_median<T>, {1}, 1, 0, selection_, rows_, include_diagonal, median);
 }
 
 template class DeviceMedian<BfloatOperand>;

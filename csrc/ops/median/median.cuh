@@ -22,7 +22,7 @@ class DeviceMedian {
  public:
   DeviceMedian(std::int64_t rows, DeviceLayout& layout) : rows_(rows), selection_(layout.take<Selection>(1)) {}
 
-  void run(const DeviceLayer<Operand>& layer, bool include_diagonal, double* median, Queue& queue) const;
+  void run(const DeviceLayer<Operand>& layer, bool include_diagonal, double* median, LaunchStream& launches) const;
 
  private:
   std::int64_t rows_;
