@@ -38,8 +38,8 @@ TF32 = ("HMMA.1688.F32.TF32", *HALF[1:])
 # Registers are given out anew within the kernel: 168 is what the launch takes.
 TURNS = ("HGMMA.64x128x16.F32", "WARPGROUP.DEPBAR", "UTMALDG.2D", "SYNCS.PHASECHK", "USETMAXREG")
 BUDGETS = [
-    Budget(r"_in_turns", 168, TURNS, "sm_90a"),
-    Budget(r"_in_turns", 16, ("BPT.TRAP",)),  # other devices never run it
+    Budget(r"_hopper", 168, TURNS, "sm_90a"),
+    Budget(r"_hopper", 16, ("BPT.TRAP",)),  # other devices never run it
     Budget(r"fill_tiles.*(Bfloat|Half|Split)Operand", 128, (*HALF, "STG.E.64")),
     Budget(r"(sum_tiles|sum_softmax).*(Bfloat|Half|Split)Operand", 255, HALF),
     Budget(r"grad_of_rows.*(Bfloat|Half|Split)Operand", 255, (*HALF, "LDSM.16.MT88.4")),

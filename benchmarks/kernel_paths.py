@@ -62,9 +62,9 @@ class Costed:
     threads: int = 256  # that multiply and evaluate
 
     @property
-    def in_turns(self) -> bool:
+    def on_hopper(self) -> bool:
         """By whole warpgroups: a slice is then a box of 128 bytes of depth, else 64 bytes."""
-        return "in_turns" in self.kernel
+        return "_hopper" in self.kernel
 
     @property
     def values(self) -> int:
@@ -137,7 +137,7 @@ def cost_of(kernel: Kernel, costed: Costed) -> Cost:
     instructions = [instruction for block in path for instruction in block.instructions]
     slots = _slots(instructions)
     on_path = 0
-    if costed.in_turns and costed.slice_products:
+    if costed.on_hopper and costed.slice_products:
         on_path = slots.get("tensor", 0) // (costed.slice_products * costed.layers)
     slice_slots, slice_bytes = _of_slice(flow, of_slices, costed)
     return Cost(
@@ -167,16 +167,16 @@ _BFLOAT, _SPLIT = "13BfloatOperand", "12SplitOperand"
 _RBF = r"FADD.* 12583039"  # of the polynomial that evaluates a Gaussian
 _SQUARE = (128, 128)
 _SUMS, _GRAD, _PAIR = "contrast/softmax_sums.cu", "contrast/softmax_grad.cu", "gram/gram_sums.cu"
-_LOSS_TURNS, _TURNS, _SWEEP = "contrast/softmax_hopper.cu", "gram/gram_sums_hopper.cu", "gram/gram_sweep.cu"
+_LOSS_HOPPER, _HOPPER, _SWEEP = "contrast/softmax_hopper.cu", "gram/gram_sums_hopper.cu", "gram/gram_sweep.cu"
 KERNELS = [
     Costed("sum_softmax, bfloat16", _SUMS, rf"\d+sum_softmaxI.*{_BFLOAT}", (128, 64), slice_products=16),
     Costed("grad_of_rows, bfloat16", _GRAD, rf"\d+grad_of_rowsI.*{_BFLOAT}", (128, 64), slice_products=16),
-    Costed("sum_softmax_in_turns, bfloat16", _LOSS_TURNS, rf"sum_softmax_in_turnsI.*{_BFLOAT}", _SQUARE),
-    Costed("grad_of_rows_in_turns, bfloat16", _LOSS_TURNS, rf"grad_of_rows_in_turnsI.*{_BFLOAT}", _SQUARE),
+    Costed("sum_softmax_hopper, bfloat16", _LOSS_HOPPER, rf"sum_softmax_hopperI.*{_BFLOAT}", _SQUARE),
+    Costed("grad_of_rows_hopper, bfloat16", _LOSS_HOPPER, rf"grad_of_rows_hopperI.*{_BFLOAT}", _SQUARE),
     Costed("sum_tiles, bfloat16", _PAIR, rf"\d+sum_tilesI.*{_BFLOAT}", _SQUARE, _RBF, 2, 32),
     Costed("sum_tiles, float32", _PAIR, rf"\d+sum_tilesI.*{_SPLIT}", _SQUARE, _RBF, 2, 96),
-    Costed("sum_tiles_in_turns, bfloat16", _TURNS, rf"sum_tiles_in_turnsI.*{_BFLOAT}", _SQUARE, _RBF, 2, 4),
-    Costed("sum_tiles_in_turns, float32", _TURNS, rf"sum_tiles_in_turnsI.*{_SPLIT}", _SQUARE, _RBF, 2, 12),
+    Costed("sum_tiles_hopper, bfloat16", _HOPPER, rf"sum_tiles_hopperI.*{_BFLOAT}", _SQUARE, _RBF, 2, 4),
+    Costed("sum_tiles_hopper, float32", _HOPPER, rf"sum_tiles_hopperI.*{_SPLIT}", _SQUARE, _RBF, 2, 12),
     Costed("fill_tiles, bfloat16", _SWEEP, rf"\d+fill_tilesI.*{_BFLOAT}", _SQUARE, _RBF, 1, 32),
     Costed("fill_tiles, float32", _SWEEP, rf"\d+fill_tilesI.*{_SPLIT}", _SQUARE, _RBF, 1, 96),
 ]  # fmt: skip

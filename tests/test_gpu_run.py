@@ -14,7 +14,7 @@ from benchmarks.gpu import read, verdicts
 from benchmarks.kernel_names import kernel_name
 
 GPU_FOLDER = Path(__file__).parents[1] / "benchmarks/gpu"
-MANGLED = "_ZN8gramless4cuda55_GLOBAL__N__2c6aa69a_16_softmax_turns_cu_1f982c1e_2990021grad_of_rows_in_turnsI"
+MANGLED = "_ZN8gramless4cuda56_GLOBAL__N__2c6aa69a_17_softmax_hopper_cu_1f982c1e_2990019grad_of_rows_hopperI"
 PLAIN = "void gramless::cuda::(anonymous namespace)::"
 
 
@@ -29,7 +29,7 @@ def case(name="nt_xent", **more):
 
 
 def hopper(**more):
-    kernels = ["sum_softmax_in_turns", "grad_of_rows_in_turns"]
+    kernels = ["sum_softmax_hopper", "grad_of_rows_hopper"]
     return case(hopper=True, expected=kernels, kernels=kernels) | more
 
 
@@ -88,7 +88,7 @@ def test_a_run_without_faults_has_a_verdict_for_each_kernel_and_recommends_tiles
         "sanitizers": "clean",
         "speed": "Compute (SM) Throughput 72 %, DRAM Throughput 3 %",
     }
-    assert found["verdicts"]["sum_softmax_in_turns"]["accuracy"] == "right in 1 cases"
+    assert found["verdicts"]["sum_softmax_hopper"]["accuracy"] == "right in 1 cases"
     assert found["verdicts"]["fill_tiles"]["accuracy"] == "not seen"
     assert read.missing(found) == []
     report = read.report(found)
@@ -103,7 +103,7 @@ FAULTS = {
     "other bits": (case(same_bits=False), "other bits at the second call"),
     "a silent fallback": (
         hopper(fallback=True, kernels=["sum_softmax"]),
-        "sum_softmax_in_turns, .* did not run",
+        "sum_softmax_hopper, .* did not run",
     ),
     "no kernel": (case(kernels=[]), "no kernel was seen"),
     "an exception": (case(failed="RuntimeError: too many resources"), "too many resources"),
@@ -198,7 +198,7 @@ def test_a_folder_without_results_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "kernel"),
     [
-        (MANGLED, "grad_of_rows_in_turns"),
+        (MANGLED, "grad_of_rows_hopper"),
         (PLAIN + "grad_of_rows<gramless::cuda::HalfOperand>(SoftmaxGradTask)", "grad_of_rows"),
         ("void at::native::vectorized_elementwise_kernel<4>", None),
         ("fill_tiles", None),

@@ -32,9 +32,9 @@ class Case:
     def hopper_kernels(self, dtype: torch.dtype, width: int) -> list[str]:
         """Those that must run where they are asked for."""
         if self.hopper == "tiles" and dtype != torch.float64:
-            return ["sum_tiles_in_turns"]
+            return ["sum_tiles_hopper"]
         if self.hopper == "loss" and dtype in SIXTEEN_BITS and 64 < width <= 128:
-            return ["sum_softmax_in_turns", *(["grad_of_rows_in_turns"] if self.trained else [])]
+            return ["sum_softmax_hopper", *(["grad_of_rows_hopper"] if self.trained else [])]
         return []
 
 

@@ -12,8 +12,8 @@ from .wrong import wrong
 
 Found = dict[str, Any]
 KERNELS = (
-    "sum_softmax", "grad_of_rows", "sum_softmax_in_turns", "grad_of_rows_in_turns", "sum_tiles",
-    "sum_tiles_in_turns", "fill_tiles", "multiply_layers", "kernel_grad_of_rows", "count_digits",
+    "sum_softmax", "grad_of_rows", "sum_softmax_hopper", "grad_of_rows_hopper", "sum_tiles",
+    "sum_tiles_hopper", "fill_tiles", "multiply_layers", "kernel_grad_of_rows", "count_digits",
     "sum_distill", "distill_grad_of_rows", "select_limits",
 )  # fmt: skip
 MANY_ROWS = 4096

@@ -35,19 +35,19 @@ class Load:
     flops: float  # of the tensor cores
 
     def slices(self, costed: Costed) -> float:
-        return self.depth_bytes / (128 if costed.in_turns else 64)
+        return self.depth_bytes / (128 if costed.on_hopper else 64)
 
     def l2_bytes(self, costed: Costed) -> float:
         """Rows and columns of every tile; a block's own rows stay where a loss walks in turns."""
         rows, cols = costed.tile
-        copied = cols if costed.in_turns and costed.layers == 1 else rows + cols
+        copied = cols if costed.on_hopper and costed.layers == 1 else rows + cols
         return self.values * copied * self.depth_bytes / (rows * cols)
 
 
 def _loss(n: int, d: int) -> list[Load]:
     once, twice = n * n / 2, float(n * n)
     loads = []
-    for kind in ("", "_in_turns"):
+    for kind in ("", "_hopper"):
         problem = f"NT-Xent {n:,} x {d} bfloat16"
         loads.append(Load(f"sum_softmax{kind}, bfloat16", f"{problem}, forward", once, 2 * d, 2 * once * d))
         loads.append(
@@ -66,7 +66,7 @@ def _pair(n: int, d: int) -> list[Load]:
             bytes_of * d,
             products * values * d,
         )
-        for kind in ("", "_in_turns")
+        for kind in ("", "_hopper")
         for dtype, bytes_of, products in (("bfloat16", 2, 2), ("float32", 4, 6))
     ]  # fmt: skip
 

@@ -9,7 +9,7 @@
 namespace gramless::cuda {
 
 // A thread that copies lies beside two warpgroups that multiply.
-constexpr int turn_threads = 3 * warpgroup_threads, writer_registers = 24, reader_registers = 240;
+constexpr int hopper_threads = 3 * warpgroup_threads, writer_registers = 24, reader_registers = 240;
 // What a block starts with is what its launch bounds allow, 168 registers a thread: neither more nor less is given out.
 static_assert(writer_registers + 2 * reader_registers == 3 * 168);
 
@@ -199,7 +199,7 @@ __device__ __forceinline__ void multiply_box(WarpgroupTile::Sums& sums, std::uin
 }
 
 template <class Operand>
-class WgmmaTile : public WarpgroupTile {
+class DotTileHopper : public WarpgroupTile {
  public:
   using Ring = BoxRing<Operand>;
   static_assert(Ring::rows == 4 * own_cols);

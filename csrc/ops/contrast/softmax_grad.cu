@@ -78,7 +78,7 @@ void SoftmaxGrad<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceCo
                                const DeviceCoefficients<Value>& columns, LaunchStream& launches) const {
   using Shape = GradShape<Operand>;
   const SoftmaxGradTask<Operand> task{pairs, rows, columns, DeviceContrastRows<Operand>::padded(rows_), partials_};
-  if (hopper_wanted() && grad_of_rows_by_turns(task, strips_, launches)) return;
+  if (hopper_wanted() && grad_of_rows_on_hopper(task, strips_, launches)) return;
   launches.launch(grad_of_rows<Operand>,
                   {static_cast<unsigned>(blocks_of(rows_, Shape::rows)), static_cast<unsigned>(strips_),
                    static_cast<unsigned>(chunks_)},

@@ -77,7 +77,7 @@ struct BlockPlace {
 };
 
 template <class Operand>
-__device__ __forceinline__ void sum_strip_in_turns(const SumsTask<Operand>& task, SumsMemory<Operand>& memory) {
+__device__ __forceinline__ void sum_strip_hopper(const SumsTask<Operand>& task, SumsMemory<Operand>& memory) {
   using Tile = WarpgroupTile;
   const DevicePairs<Operand>& pairs = task.pairs;
   ResidentReader<Operand> reader(memory.ring);
@@ -126,8 +126,8 @@ __device__ __forceinline__ void sum_strip_in_turns(const SumsTask<Operand>& task
 
 // Block (x, y): as of sum_softmax.
 template <class Operand>
-__global__ void __launch_bounds__(turn_threads, 1)
-    sum_softmax_in_turns(const __grid_constant__ TensorMap map, const __grid_constant__ SumsTask<Operand> task) {
+__global__ void __launch_bounds__(hopper_threads, 1)
+    sum_softmax_hopper(const __grid_constant__ TensorMap map, const __grid_constant__ SumsTask<Operand> task) {
   if constexpr (compiled_for_hopper) {
     auto& memory = *shared_memory<SumsMemory<Operand>>();
     take_turns<Operand>(
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(turn_threads, 1)
             writer.load_columns(std::int64_t{meeting.tile} * SoftmaxShape<Operand>::cols);
           });
         },
-        [&] { sum_strip_in_turns(task, memory); });
+        [&] { sum_strip_hopper(task, memory); });
   } else {
     give_up();
   }
@@ -153,8 +153,8 @@ __device__ __forceinline__ std::uint32_t weight_pair(float low, float high) {
 }
 
 template <class Operand>
-__device__ __forceinline__ void grad_of_strip_in_turns(const SoftmaxGradTask<Operand>& task, int first, int last,
-                                                       GradMemory<Operand>& memory) {
+__device__ __forceinline__ void grad_of_strip_hopper(const SoftmaxGradTask<Operand>& task, int first, int last,
+                                                     GradMemory<Operand>& memory) {
   using Tile = WarpgroupTile;
   const DevicePairs<Operand>& pairs = task.pairs;
   ResidentReader<Operand> reader(memory.ring);
@@ -222,9 +222,8 @@ __device__ __forceinline__ void grad_of_strip_in_turns(const SoftmaxGradTask<Ope
 
 // Block (x, y): a block of rows against a strip of the others.
 template <class Operand>
-__global__ void __launch_bounds__(turn_threads, 1)
-    grad_of_rows_in_turns(const __grid_constant__ TensorMap map,
-                          const __grid_constant__ SoftmaxGradTask<Operand> task) {
+__global__ void __launch_bounds__(hopper_threads, 1)
+    grad_of_rows_hopper(const __grid_constant__ TensorMap map, const __grid_constant__ SoftmaxGradTask<Operand> task) {
   if constexpr (compiled_for_hopper) {
     auto& memory = *shared_memory<GradMemory<Operand>>();
     const std::int64_t blocks = gridDim.x, strip = blockIdx.y, strips = gridDim.y;
@@ -235,7 +234,7 @@ __global__ void __launch_bounds__(turn_threads, 1)
           for (int other = first; other < last; other++)
             writer.load_columns(std::int64_t{other} * ResidentRing<Operand>::rows);
         },
-        [&] { grad_of_strip_in_turns(task, first, last, memory); });
+        [&] { grad_of_strip_hopper(task, first, last, memory); });
   } else {
     give_up();
   }
@@ -243,7 +242,7 @@ __global__ void __launch_bounds__(turn_threads, 1)
 
 // Launches `Kernel` where this build has it for the device and the pairs are such.
 template <class Operand, auto Kernel, class Task>
-bool launch_in_turns(std::size_t memory_bytes, const Task& task, std::int64_t strips, LaunchStream& launches) {
+bool launch_on_hopper(std::size_t memory_bytes, const Task& task, std::int64_t strips, LaunchStream& launches) {
   using Ring = ResidentRing<Operand>;
   const DevicePairs<Operand>& pairs = task.pairs;
   const std::int64_t width = pairs.rows.rows.stride();
@@ -252,39 +251,38 @@ bool launch_in_turns(std::size_t memory_bytes, const Task& task, std::int64_t st
   TensorMap map;
   launches.note(map_packed(map, pairs.rows.rows, Ring::rows));
   const Grid blocks{static_cast<unsigned>(blocks_of(pairs.rows.count, Ring::rows)), static_cast<unsigned>(strips)};
-  launches.launch(Kernel, blocks, turn_threads, memory_bytes, map, task);
+  launches.launch(Kernel, blocks, hopper_threads, memory_bytes, map, task);
   return true;
 }
 
 template <class Operand>
-constexpr bool has_turns = Operand::planes == 1 && sizeof(typename Operand::Element) == 2;
+constexpr bool runs_on_hopper = Operand::planes == 1 && sizeof(typename Operand::Element) == 2;
 
 }  // namespace
 
 template <class Operand>
-bool sum_softmax_by_turns(const SumsTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
-  if constexpr (has_turns<Operand>)
-    return launch_in_turns<Operand, sum_softmax_in_turns<Operand>>(sizeof(SumsMemory<Operand>), task, strips, launches);
+bool sum_softmax_on_hopper(const SumsTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
+  if constexpr (runs_on_hopper<Operand>)
+    return launch_on_hopper<Operand, sum_softmax_hopper<Operand>>(sizeof(SumsMemory<Operand>), task, strips, launches);
   else
     return false;
 }
 
 template <class Operand>
-bool grad_of_rows_by_turns(const SoftmaxGradTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
-  if constexpr (has_turns<Operand>)
-    return launch_in_turns<Operand, grad_of_rows_in_turns<Operand>>(sizeof(GradMemory<Operand>), task, strips,
-                                                                    launches);
+bool grad_of_rows_on_hopper(const SoftmaxGradTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
+  if constexpr (runs_on_hopper<Operand>)
+    return launch_on_hopper<Operand, grad_of_rows_hopper<Operand>>(sizeof(GradMemory<Operand>), task, strips, launches);
   else
     return false;
 }
 
-template bool sum_softmax_by_turns(const SumsTask<BfloatOperand>&, std::int64_t, LaunchStream&);
-template bool sum_softmax_by_turns(const SumsTask<HalfOperand>&, std::int64_t, LaunchStream&);
-template bool sum_softmax_by_turns(const SumsTask<SplitOperand>&, std::int64_t, LaunchStream&);
-template bool sum_softmax_by_turns(const SumsTask<DoubleOperand>&, std::int64_t, LaunchStream&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<BfloatOperand>&, std::int64_t, LaunchStream&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<HalfOperand>&, std::int64_t, LaunchStream&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<SplitOperand>&, std::int64_t, LaunchStream&);
-template bool grad_of_rows_by_turns(const SoftmaxGradTask<DoubleOperand>&, std::int64_t, LaunchStream&);
+template bool sum_softmax_on_hopper(const SumsTask<BfloatOperand>&, std::int64_t, LaunchStream&);
+template bool sum_softmax_on_hopper(const SumsTask<HalfOperand>&, std::int64_t, LaunchStream&);
+template bool sum_softmax_on_hopper(const SumsTask<SplitOperand>&, std::int64_t, LaunchStream&);
+template bool sum_softmax_on_hopper(const SumsTask<DoubleOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_on_hopper(const SoftmaxGradTask<BfloatOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_on_hopper(const SoftmaxGradTask<HalfOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_on_hopper(const SoftmaxGradTask<SplitOperand>&, std::int64_t, LaunchStream&);
+template bool grad_of_rows_on_hopper(const SoftmaxGradTask<DoubleOperand>&, std::int64_t, LaunchStream&);
 
 }  // namespace gramless::cuda

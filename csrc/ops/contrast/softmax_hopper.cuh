@@ -9,8 +9,8 @@ namespace gramless::cuda {
 
 // Leave what sum_softmax and grad_of_rows leave. False where they cannot, and nothing is enqueued.
 template <class Operand>
-bool sum_softmax_by_turns(const SumsTask<Operand>& task, std::int64_t strips, LaunchStream& launches);
+bool sum_softmax_on_hopper(const SumsTask<Operand>& task, std::int64_t strips, LaunchStream& launches);
 template <class Operand>
-bool grad_of_rows_by_turns(const SoftmaxGradTask<Operand>& task, std::int64_t strips, LaunchStream& launches);
+bool grad_of_rows_on_hopper(const SoftmaxGradTask<Operand>& task, std::int64_t strips, LaunchStream& launches);
 
 }  // namespace gramless::cuda

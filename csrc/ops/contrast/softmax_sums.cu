@@ -139,11 +139,11 @@ void SoftmaxSums<Operand>::run(const DevicePairs<Operand>& pairs, const DeviceAn
                                LaunchStream& launches) const {
   constexpr std::size_t shared = DotTile<Operand, Shape>::ring_bytes + Shape::warps_down * Shape::cols * sizeof(Value);
   const Grid blocks{static_cast<unsigned>(schedule_.blocks), static_cast<unsigned>(strips_)};
-  const bool by_turns = hopper_wanted();
+  const bool on_hopper = hopper_wanted();
   for (int first = 0; first < count_; first += step_) {
     const int count = first + step_ < count_ ? step_ : count_ - first;
     const SumsTask<Operand> task{pairs, schedule_, first, count, partials_, column_partials_};
-    if (!(by_turns && sum_softmax_by_turns(task, strips_, launches)))
+    if (!(on_hopper && sum_softmax_on_hopper(task, strips_, launches)))
       launches.launch(sum_softmax<Operand>, blocks, Shape::threads, shared, task);
     launches.launch(merge_partials<Operand>, {static_cast<unsigned>(blocks_of(rows_, 256))}, 256, 0, task, strips_,
                     sums);

@@ -101,13 +101,13 @@ void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Ope
   constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>);
   constexpr std::size_t shared = sums_bytes > Tile::ring_bytes ? sums_bytes : Tile::ring_bytes;
   const std::int64_t padded = DeviceLayer<Operand>::padded_rows(rows_), step = rounds_per_launch();
-  const bool by_turns = hopper_wanted() && !of_root;  // whose warpgroups have no registers for distances
+  const bool on_hopper = hopper_wanted() && !of_root;  // whose warpgroups have no registers for distances
   launches.clear(products, 3 * sizeof(double));
   launches.clear(row_sums, static_cast<std::size_t>(2 * rows_) * sizeof(double));
   for (std::int64_t first = 0; first < rounds_.count(); first += step) {
     const std::int64_t rounds = first + step < rounds_.count() ? step : rounds_.count() - first;
     const GramTask<Operand> task{x, y, rounds_, first, rows_, padded, row_partials_, tile_partials_};
-    if (!(by_turns && sum_tiles_by_turns(task, rounds, busy_blocks_, launches)))
+    if (!(on_hopper && sum_tiles_on_hopper(task, rounds, busy_blocks_, launches)))
       launches.launch(sum_tiles<Operand>,
                       {static_cast<unsigned>(rounds), static_cast<unsigned>(rounds_.pairs_per_round())}, Shape::threads,
                       shared, task);

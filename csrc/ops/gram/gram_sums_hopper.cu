@@ -14,13 +14,13 @@ namespace {
 constexpr std::int64_t most_tiles_of_block = 8;
 
 template <class Operand>
-struct TurnTask {
+struct HopperTask {
   GramTask<Operand> tiles;
   std::int64_t rounds, rounds_of_block;
 };
 
 template <class Operand>
-struct TurnMemory {
+struct HopperMemory {
   using Ring = BoxRing<Operand>;
 
   Ring ring;
@@ -36,7 +36,7 @@ struct TurnMemory {
 
 // visit(slot, pair) of a block's tiles: pair y of each of its rounds.
 template <class Operand, class Visit>
-__device__ __forceinline__ void for_each_tile(const TurnTask<Operand>& task, Visit visit) {
+__device__ __forceinline__ void for_each_tile(const HopperTask<Operand>& task, Visit visit) {
   const std::int64_t first = blockIdx.x * task.rounds_of_block, left = task.rounds - first;
   const std::int64_t count = left < task.rounds_of_block ? left : task.rounds_of_block;
   for (std::int64_t slot = first; slot < first + count; slot++)
@@ -45,12 +45,12 @@ __device__ __forceinline__ void for_each_tile(const TurnTask<Operand>& task, Vis
 
 // The two warpgroups that multiply.
 template <class Operand>
-class TurnSums {
+class HopperSums {
  public:
-  using Tile = WgmmaTile<Operand>;
+  using Tile = DotTileHopper<Operand>;
   using Ring = BoxRing<Operand>;
 
-  __device__ TurnSums(const TurnTask<Operand>& task, TurnMemory<Operand>& memory)
+  __device__ HopperSums(const HopperTask<Operand>& task, HopperMemory<Operand>& memory)
       : task_(task.tiles),
         memory_(memory),
         reader_(memory.ring),
@@ -119,7 +119,7 @@ class TurnSums {
   }
 
   const GramTask<Operand>& task_;
-  TurnMemory<Operand>& memory_;
+  HopperMemory<Operand>& memory_;
   RingReader<Operand> reader_;
   ColumnMeeting columns_[2];
   Tile tile_;
@@ -128,11 +128,11 @@ class TurnSums {
 
 // Tiles of round x and the next ones: pair y of each.
 template <class Operand>
-__global__ void __launch_bounds__(turn_threads, 1)
-    sum_tiles_in_turns(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y,
-                       const __grid_constant__ TurnTask<Operand> task) {
+__global__ void __launch_bounds__(hopper_threads, 1)
+    sum_tiles_hopper(const __grid_constant__ TensorMap x, const __grid_constant__ TensorMap y,
+                     const __grid_constant__ HopperTask<Operand> task) {
   if constexpr (compiled_for_hopper) {
-    auto& memory = *shared_memory<TurnMemory<Operand>>();
+    auto& memory = *shared_memory<HopperMemory<Operand>>();
     if (threadIdx.x == 0) memory.initialize();
     __syncthreads();  // the barriers are initialized
     if (threadIdx.x >= BoxRing<Operand>::threads) {
@@ -147,7 +147,7 @@ __global__ void __launch_bounds__(turn_threads, 1)
       });
     } else {
       take_registers<reader_registers>();
-      TurnSums<Operand> sums(task, memory);
+      HopperSums<Operand> sums(task, memory);
       for_each_tile(task, [&](std::int64_t slot, const BlockPair& pair) { sums.add(slot, pair); });
     }
   } else {
@@ -158,28 +158,28 @@ __global__ void __launch_bounds__(turn_threads, 1)
 }  // namespace
 
 template <class Operand>
-bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks,
-                        LaunchStream& launches) {
+bool sum_tiles_on_hopper(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks,
+                         LaunchStream& launches) {
   if constexpr (sizeof(typename Operand::Element) == 2) {
-    if (code_version<sum_tiles_in_turns<Operand>>() != 90) return false;  // this build has no code for the device
+    if (code_version<sum_tiles_hopper<Operand>>() != 90) return false;  // this build has no code for the device
     TensorMap x, y;
     launches.note(map_packed(x, task.x.rows, BoxRing<Operand>::rows));
     launches.note(map_packed(y, task.y.rows, BoxRing<Operand>::rows));
     const std::int64_t pairs_per_round = task.rounds.pairs_per_round(), many = rounds * pairs_per_round / busy_blocks;
     const std::int64_t of_block = many < 1 ? 1 : many < most_tiles_of_block ? many : most_tiles_of_block;
-    launches.launch(sum_tiles_in_turns<Operand>,
+    launches.launch(sum_tiles_hopper<Operand>,
                     {static_cast<unsigned>(blocks_of(rounds, of_block)), static_cast<unsigned>(pairs_per_round)},
-                    turn_threads, sizeof(TurnMemory<Operand>), x, y, TurnTask<Operand>{task, rounds, of_block});
+                    hopper_threads, sizeof(HopperMemory<Operand>), x, y, HopperTask<Operand>{task, rounds, of_block});
     return true;
   } else {
     return false;
   }
 }
 
-template bool sum_tiles_by_turns(const GramTask<BfloatOperand>&, std::int64_t, std::int64_t, LaunchStream&);
-template bool sum_tiles_by_turns(const GramTask<HalfOperand>&, std::int64_t, std::int64_t, LaunchStream&);
-template bool sum_tiles_by_turns(const GramTask<SplitOperand>&, std::int64_t, std::int64_t, LaunchStream&);
-template bool sum_tiles_by_turns(const GramTask<Tf32Operand>&, std::int64_t, std::int64_t, LaunchStream&);
-template bool sum_tiles_by_turns(const GramTask<DoubleOperand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_on_hopper(const GramTask<BfloatOperand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_on_hopper(const GramTask<HalfOperand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_on_hopper(const GramTask<SplitOperand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_on_hopper(const GramTask<Tf32Operand>&, std::int64_t, std::int64_t, LaunchStream&);
+template bool sum_tiles_on_hopper(const GramTask<DoubleOperand>&, std::int64_t, std::int64_t, LaunchStream&);
 
 }  // namespace gramless::cuda

@@ -9,7 +9,7 @@ namespace gramless::cuda {
 // Leaves what sum_tiles leaves of so many rounds; a block has several tiles where `busy_blocks` are enough. False where
 // it cannot, and nothing is enqueued.
 template <class Operand>
-bool sum_tiles_by_turns(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks,
-                        LaunchStream& launches);
+bool sum_tiles_on_hopper(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks,
+                         LaunchStream& launches);
 
 }  // namespace gramless::cuda
