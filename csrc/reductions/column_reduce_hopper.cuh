@@ -19,9 +19,9 @@ struct SharedColumns {
 };
 
 // What a thread knows of it. Both warpgroups begin and end a tile's sums; the one that is behind adds them.
-class ColumnMeeting {
+class ColumnReduce {
  public:
-  __device__ explicit ColumnMeeting(SharedColumns& shared) : shared_(shared) {}
+  __device__ explicit ColumnReduce(SharedColumns& shared) : shared_(shared) {}
 
   // Once nobody needs the last tile's sums any more.
   __device__ void begin() { wait_for_phase(shared_.added, parity_ ^ 1); }

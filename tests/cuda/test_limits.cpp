@@ -70,7 +70,7 @@ TEST(blocks_come_in_whole_waves_of_the_device) {
   CHECK(strips(128, 264) == 1);  // one block has two tiles: no more than one strip
   for (std::int64_t rows = 128; rows < 40000; rows += 896)
     for (const std::int64_t at_once : {58, 132, 264}) {
-      const std::int64_t found = strips(rows, at_once), blocks = blocks_of(rows, SoftmaxShape<BfloatOperand>::rows);
+      const std::int64_t found = strips(rows, at_once), blocks = blocks_of(rows, WarpRowsShape<BfloatOperand>::rows);
       const auto share = [&](std::int64_t count) {
         return static_cast<double>(blocks * count) / static_cast<double>(blocks_of(blocks * count, at_once) * at_once);
       };

@@ -6,12 +6,12 @@
 namespace gramless::cuda {
 
 // Which of a tile's pairs there are: those inside and, where columns are the rows again, off the diagonal.
-struct PairTile {
+struct OwnedPairs {
   int rows, cols;
   int diagonal;  // a row of the tile meets itself in column row + diagonal
 
-  __device__ PairTile(std::int64_t first_row, std::int64_t all_rows, std::int64_t first_col, std::int64_t all_cols,
-                      bool symmetric)
+  __device__ OwnedPairs(std::int64_t first_row, std::int64_t all_rows, std::int64_t first_col, std::int64_t all_cols,
+                        bool symmetric)
       : rows(at_most(all_rows - first_row)), cols(at_most(all_cols - first_col)) {
     const std::int64_t distance = first_row - first_col;
     diagonal = symmetric && distance > -far && distance < far ? static_cast<int>(distance) : far;

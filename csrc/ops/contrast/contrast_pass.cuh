@@ -39,7 +39,7 @@ class ContrastPass {
   // Rows against columns: anchors against keys, or `turned`. limits (anchors and keys): of dot products of packed rows;
   // null: no negative is left out.
   DevicePairs<Operand> pairs(bool turned, const double* limits) const {
-    const PairRows<Operand> rows = side(turned).rows(), columns = side(has_keys() ? !turned : turned).rows();
+    const SideRows<Operand> rows = side(turned).rows(), columns = side(has_keys() ? !turned : turned).rows();
     const double* const of_keys = limits != nullptr && has_keys() ? limits + anchors() : limits;
     return {rows,
             columns,

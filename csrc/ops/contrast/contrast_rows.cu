@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(row_threads)
 // One warp per row, of padding too.
 template <class Operand>
 __global__ void __launch_bounds__(row_threads)
-    pack_unit_rows(ContrastSide side, PairRows<Operand> packed, std::int64_t padded_rows, bool normalize,
+    pack_unit_rows(ContrastSide side, SideRows<Operand> packed, std::int64_t padded_rows, bool normalize,
                    const double* scale, double* inverse_norms) {
   using T = typename Operand::Value;
   const std::int64_t i = row_of_warp(), stride = packed.rows.stride();
@@ -74,8 +74,8 @@ __global__ void __launch_bounds__(row_threads)
 
 // A thread fills the groups of one block of rows and finds their range.
 template <class Operand>
-__global__ void fill_groups(ContrastSide side, PairRows<Operand> packed, std::int64_t blocks, bool positives) {
-  constexpr int size = SoftmaxShape<Operand>::cols;
+__global__ void fill_groups(ContrastSide side, SideRows<Operand> packed, std::int64_t blocks, bool positives) {
+  constexpr int size = WarpRowsShape<Operand>::cols;
   const std::int64_t block = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (block >= blocks) return;
   GroupRange range{INT32_MAX, -1};

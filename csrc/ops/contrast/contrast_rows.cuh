@@ -10,7 +10,7 @@ namespace gramless::cuda {
 
 // The same where a row's gradient lies in registers beside the tile.
 template <class Operand>
-struct GradShape : SoftmaxShape<Operand> {
+struct GradShape : WarpRowsShape<Operand> {
   static constexpr bool lean = true;
 };
 
@@ -23,17 +23,17 @@ struct GroupRange {
 
 // Rows of one side; arrays are padded to whole blocks.
 template <class Operand>
-struct PairRows {
+struct SideRows {
   PackedRows<Operand> rows;
   std::int64_t count = 0;
   std::int32_t* groups = nullptr;
-  GroupRange* ranges = nullptr;  // of every SoftmaxShape::cols rows
+  GroupRange* ranges = nullptr;  // of every WarpRowsShape::cols rows
 };
 
 template <class Operand>
 class DeviceContrastRows {
  public:
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
 
   DeviceContrastRows(const ContrastSide& side, bool positives, DeviceLayout& layout);
 
@@ -41,7 +41,7 @@ class DeviceContrastRows {
   // z = x / max(|x|, 1e-12), or x itself, times *scale.
   void pack(bool normalize, const double* scale, LaunchStream& launches) const;
 
-  PairRows<Operand> rows() const { return rows_; }
+  SideRows<Operand> rows() const { return rows_; }
   const double* inverse_norms() const { return inverse_norms_; }
   const float* largest() const { return largest_; }
   static std::int64_t padded(std::int64_t rows) { return blocks_of(rows, Shape::rows) * Shape::rows; }
@@ -49,7 +49,7 @@ class DeviceContrastRows {
  private:
   ContrastSide side_;
   bool positives_;
-  PairRows<Operand> rows_;
+  SideRows<Operand> rows_;
   double* inverse_norms_;  // (rows)
   float* largest_;         // (rows)
 };

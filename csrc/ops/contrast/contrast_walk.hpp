@@ -11,9 +11,9 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 
 template <class T>
-class PairTiles {
+class ContrastWalk {
  public:
-  PairTiles(const PairProblem& pairs, const Execution& execution)
+  ContrastWalk(const PairProblem& pairs, const Execution& execution)
       : pairs_(pairs), execution_(execution), no_center_(zeros<T>(pairs.width)) {
     for (const PairSide* side : {&pairs.rows, &pairs.columns})
       for (std::int64_t b = 0; b < side->block_count; b++)
@@ -45,13 +45,13 @@ class PairTiles {
   template <class Body>
   void walk_blocks(const WalkPlan& plan, Body body) const {
     const std::int64_t rows = pairs_.rows.block_count, columns = pairs_.columns.block_count;
-    const auto meet = [&](const BlockPair& pair, char* memory, Worker&) {
+    const auto visit = [&](const BlockPair& pair, char* memory, Worker&) {
       body(pair.a, pairs_.symmetric ? pair.b : pair.b - rows, memory);
     };
     if (pairs_.symmetric)
-      walk_block_pairs(plan, SymmetricSchedule{rows}, rows, meet);
+      walk_block_pairs(plan, SymmetricSchedule{rows}, rows, visit);
     else
-      walk_block_pairs(plan, RectangularSchedule{rows, columns}, rows + columns, meet);
+      walk_block_pairs(plan, RectangularSchedule{rows, columns}, rows + columns, visit);
   }
 
   Tile<T> dot_products(std::int64_t a, std::int64_t b, char* memory) const {
@@ -129,7 +129,7 @@ class PairTiles {
 // Two problems whose blocks have the same rows, side by side: body(tile of one, tile of the other, a, b). `products`
 // are those of the first; of the second there is one.
 template <class T, class Body>
-void for_each_twin(const PairTiles<T>& first, const PairTiles<T>& second, double products, Body body) {
+void for_each_of_both(const ContrastWalk<T>& first, const ContrastWalk<T>& second, double products, Body body) {
   WalkPlan plan = first.plan(products);
   const WalkPlan beside = second.plan(1);
   const std::size_t own_bytes = plan.scratch_bytes;

@@ -20,10 +20,10 @@ __global__ void fill_limit(DevicePairs<Operand> pairs, double limit, double* lim
 
 // Block (x, y): tile x of the strip's block y.
 template <class Operand>
-__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads)
+__global__ void __launch_bounds__(WarpRowsShape<Operand>::threads)
     store_dots(DevicePairs<Operand> pairs, std::int64_t first_block, std::int64_t stride,
                typename Operand::Value* values) {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
   DotTile<Operand, Shape> tile(shared_memory<char>());
   const std::int64_t first_col = std::int64_t{blockIdx.x} * Shape::cols;
   tile.multiply(pairs.rows.rows, (first_block + blockIdx.y) * Shape::rows, pairs.columns.rows, first_col);

@@ -20,7 +20,7 @@ template <class Operand>
 class HardestLimits {
  public:
   using Value = typename Operand::Value;
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
 
   // Of anchors among keys and, `two_way`, of keys among anchors.
   HardestLimits(std::int64_t anchors, std::int64_t keys, bool two_way, std::int64_t stored_bytes, DeviceLayout& layout);

@@ -51,7 +51,7 @@ struct SoftmaxGradTask {
 // replace(r, c, derivative by the logit) of a tile's entries; of what the tile does not own it is 0. Arrays begin with
 // the tile's first row or column. `Reread`: what no register is left for is read again.
 template <bool Plain, bool Running, bool Reread, class Operand, class Tile, class T, class Replace>
-__device__ __forceinline__ void differentiate(Tile& tile, const PairTile& place, const TileAnchors<T>& rows,
+__device__ __forceinline__ void differentiate(Tile& tile, const OwnedPairs& place, const TileAnchors<T>& rows,
                                               const TileAnchors<T>& columns, const Logit<Operand> logit_of,
                                               Replace replace) {
 #pragma unroll

@@ -62,7 +62,7 @@ class SoftmaxGradWalk {
 
   const SoftmaxGradTask& task_;
   const PairProblem& pairs_;
-  const PairTiles<T> tiles_;
+  const ContrastWalk<T> tiles_;
 };
 
 }  // namespace

@@ -31,7 +31,7 @@ __device__ void differentiate_strip(const SoftmaxGradTask<Operand>& task, std::i
     const std::int64_t first_col = t * Shape::cols;
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
     product.load(pairs.columns.rows, first_col, first_slice, slices);  // on its way while the tile is differentiated
-    const PairTile place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
+    const OwnedPairs place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
     const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);
     const auto replace = [&]<bool Plain, bool Running>() {

@@ -50,14 +50,14 @@ __device__ __forceinline__ void take_turns(Memory& memory, const TensorMap& map,
   }
 }
 
-// visit(meeting, number) of the blocks of rows that a block meets in its strip.
+// visit(column_tile, number) of the tiles of columns of a block's strip.
 template <class Operand, class Visit>
-__device__ __forceinline__ void for_each_meeting(const SumsTask<Operand>& task, Visit visit) {
-  const int first = task.strip_begin(blockIdx.y) * task.meetings(),
-            last = task.strip_begin(blockIdx.y + 1) * task.meetings();
+__device__ __forceinline__ void for_each_column_tile(const SumsTask<Operand>& task, Visit visit) {
+  const int first = task.strip_begin(blockIdx.y) * task.tiles_at_distance(),
+            last = task.strip_begin(blockIdx.y + 1) * task.tiles_at_distance();
   for (int number = first; number < last; number += task.tiles_per_block) {
-    const auto meeting = task.meeting(static_cast<int>(blockIdx.x), number);
-    if (meeting.takes_place()) visit(meeting, number);
+    const auto column_tile = task.column_tile(static_cast<int>(blockIdx.x), number);
+    if (column_tile.exists()) visit(column_tile, number);
   }
 }
 
@@ -65,7 +65,7 @@ __device__ __forceinline__ void for_each_meeting(const SumsTask<Operand>& task, 
 template <class Operand>
 struct BlockPlace {
   std::int64_t first_row, first_col;
-  PairTile pairs;
+  OwnedPairs pairs;
   bool plain;  // all are there, and negatives
 
   __device__ BlockPlace(const DevicePairs<Operand>& all, int other)
@@ -81,7 +81,7 @@ __device__ __forceinline__ void sum_strip_hopper(const SumsTask<Operand>& task, 
   using Tile = WarpgroupTile;
   const DevicePairs<Operand>& pairs = task.pairs;
   ResidentReader<Operand> reader(memory.ring);
-  ColumnMeeting columns(memory.columns);
+  ColumnReduce columns(memory.columns);
   Tile tile;
   const Logit<Operand> logit_of = pairs.logits();
   const bool running = pairs.scales->running;
@@ -89,7 +89,7 @@ __device__ __forceinline__ void sum_strip_hopper(const SumsTask<Operand>& task, 
 #pragma unroll
   for (auto& state : states) state.shift = running ? -INFINITY : static_cast<float>(pairs.scales->shift);
   reader.wait_for_rows();
-  for_each_meeting(task, [&](const auto& meeting, int number) {
+  for_each_column_tile(task, [&](const auto& column_tile, int number) {
     reader.turns.begin();
     const int stage = reader.take();
     fence_products();
@@ -98,7 +98,7 @@ __device__ __forceinline__ void sum_strip_hopper(const SumsTask<Operand>& task, 
     reader.turns.end();
     wait_for_products<0>(tile.sums);
     reader.hand_back(stage);
-    const BlockPlace<Operand> place(pairs, meeting.tile / task.tiles_per_block);
+    const BlockPlace<Operand> place(pairs, column_tile.tile / task.tiles_per_block);
     const TileGroups groups{pairs.rows.groups + place.first_row, pairs.rows.groups + place.first_col};
     const auto add = [&]<bool Plain, bool Running>() {
       float weights[Tile::own_rows][Tile::own_cols];
@@ -107,7 +107,7 @@ __device__ __forceinline__ void sum_strip_hopper(const SumsTask<Operand>& task, 
         add_row<Plain, Running>(tile, r, place.pairs, groups, NothingLeftOut(), pairs.positives_raise, logit_of,
                                 states[r], [&](int row, int c, float weight) { weights[row][c] = weight; });
       if constexpr (Plain && !Running) {
-        if (!meeting.for_columns) return;
+        if (!column_tile.for_columns) return;
         columns.begin();
         for_each_column_sum(
             tile, [&](int r, int c) { return weights[r][c]; },
@@ -133,8 +133,8 @@ __global__ void __launch_bounds__(hopper_threads, 1)
     take_turns<Operand>(
         memory, map,
         [&](ResidentWriter<Operand>& writer) {
-          for_each_meeting(task, [&](const auto& meeting, int) {
-            writer.load_columns(std::int64_t{meeting.tile} * SoftmaxShape<Operand>::cols);
+          for_each_column_tile(task, [&](const auto& column_tile, int) {
+            writer.load_columns(std::int64_t{column_tile.tile} * WarpRowsShape<Operand>::cols);
           });
         },
         [&] { sum_strip_hopper(task, memory); });

@@ -1,4 +1,5 @@
-// What the kernels for softmax sums share: who meets whom, and what a thread sums of its rows.
+// What the kernels for softmax sums share: which tiles of columns a block of rows is multiplied by, and what a thread
+// sums.
 #pragma once
 
 #include <cmath>
@@ -68,7 +69,7 @@ __device__ LeftOut above_limits(Tile& tile, const DevicePairs<Operand>& pairs, s
 // Adds a tile's row r. `Plain`: the tile owns all its pairs, and all are negatives that count; keep(r, c, weight) is
 // then called for each.
 template <bool Plain, bool Running, class Operand, class Tile, class T, class Left, class Keep>
-__device__ __forceinline__ void add_row(Tile& tile, int r, const PairTile& place, const TileGroups& groups,
+__device__ __forceinline__ void add_row(Tile& tile, int r, const OwnedPairs& place, const TileGroups& groups,
                                         const Left& left_out, bool positives_raise, const Logit<Operand> logit_of,
                                         RowState<T>& state, Keep keep) {
   const std::int32_t group = Plain ? -1 : groups.rows[tile.row(r)];
@@ -107,11 +108,11 @@ __device__ __forceinline__ void add_row(Tile& tile, int r, const PairTile& place
   state.positive_logit += static_cast<double>(positive_logit);
 }
 
-// One launch: blocks (x, y) of it are a block of rows and a strip of what those meet.
+// One launch: blocks (x, y) of it are a block of rows and a strip of columns.
 template <class Operand>
 struct SumsTask {
   using Value = typename Operand::Value;
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
   static constexpr int tiles_per_block = DevicePairs<Operand>::tiles_per_block;
 
   DevicePairs<Operand> pairs;
@@ -137,16 +138,16 @@ struct SumsTask {
     return pairs.blocks_all_negative(i, j);
   }
 
-  // Whom a block of rows meets at a time: a tile of columns, or nobody.
-  struct Meeting {
+  // What a block of rows is multiplied by at a time: a tile of columns, or none.
+  struct ColumnTile {
     int tile;
     bool for_columns;  // whether for their sums, too
-    __device__ bool takes_place() const { return tile >= 0; }
+    __device__ bool exists() const { return tile >= 0; }
   };
   // How many there are at each distance: the tiles of the block on the right, then of that on the left.
-  __device__ int meetings() const { return pairs.symmetric ? 2 * tiles_per_block : 1; }
+  __device__ int tiles_at_distance() const { return pairs.symmetric ? 2 * tiles_per_block : 1; }
   __device__ int distance_of(int number) const { return pairs.symmetric ? number / (2 * tiles_per_block) : number; }
-  __device__ Meeting meeting(int i, int number) const {
+  __device__ ColumnTile column_tile(int i, int number) const {
     if (!pairs.symmetric) return {number, false};
     const int distance = distance_of(number);
     const bool on_left = number / tiles_per_block % 2 != 0;
@@ -167,7 +168,7 @@ __device__ void store_states(const SumsTask<Operand>& task, const Tile& tile, Ro
   for (int r = 0; r < Tile::own_rows; r++) {
     RowState<T>& state = states[r];
     for (const int bits : {1, 2}) state.merge_lane(task.pairs.scales->running, bits);
-    const std::int64_t i = std::int64_t{blockIdx.x} * SoftmaxShape<Operand>::rows + tile.row(r);
+    const std::int64_t i = std::int64_t{blockIdx.x} * WarpRowsShape<Operand>::rows + tile.row(r);
     if (threadIdx.x % 4 != 0 || i >= rows) continue;
     partials[i] = static_cast<double>(state.shift);
     partials[rows + i] = state.negative;

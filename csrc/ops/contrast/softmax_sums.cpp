@@ -48,14 +48,14 @@ class SoftmaxWalk {
 
   const SoftmaxSumsTask& task_;
   const PairProblem& pairs_;
-  const PairTiles<T> tiles_;
+  const ContrastWalk<T> tiles_;
 };
 
 }  // namespace
 
 std::size_t dots_bytes(const PairProblem& pairs, const Execution& execution) {
-  if (execution.compute == Compute::float32) return PairTiles<float>(pairs, execution).dots_bytes();
-  return PairTiles<double>(pairs, execution).dots_bytes();
+  if (execution.compute == Compute::float32) return ContrastWalk<float>(pairs, execution).dots_bytes();
+  return ContrastWalk<double>(pairs, execution).dots_bytes();
 }
 
 void softmax_sums(const SoftmaxSumsTask& task, const Execution& execution) {

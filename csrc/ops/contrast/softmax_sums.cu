@@ -10,7 +10,7 @@ namespace {
 // between these reads and the writes that come after it.
 template <class Operand, class Tile>
 __device__ void store_column_sums(Tile& weights, typename Operand::Value* of_warps, typename Operand::Value* to) {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
   const int thread = static_cast<int>(threadIdx.x), warp = thread / warp_lanes;
   for_each_column_sum(
       weights, [&](int r, int c) { return weights.at(r, c); },
@@ -25,7 +25,7 @@ __device__ void store_column_sums(Tile& weights, typename Operand::Value* of_war
 
 template <class Operand>
 __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
   using T = typename Operand::Value;
   char* const memory = shared_memory<char>();
@@ -38,13 +38,13 @@ __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
   RowState<T> states[Tile::own_rows];
 #pragma unroll
   for (auto& state : states) state.shift = running ? static_cast<T>(-INFINITY) : static_cast<T>(pairs.scales->shift);
-  for (int number = first * task.meetings(); number < last * task.meetings(); number++) {
-    const auto meeting = task.meeting(block, number);
-    if (!meeting.takes_place()) continue;
-    const std::int64_t first_col = std::int64_t{meeting.tile} * Shape::cols;
-    const PairTile place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
+  for (int number = first * task.tiles_at_distance(); number < last * task.tiles_at_distance(); number++) {
+    const auto column_tile = task.column_tile(block, number);
+    if (!column_tile.exists()) continue;
+    const std::int64_t first_col = std::int64_t{column_tile.tile} * Shape::cols;
+    const OwnedPairs place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
     const TileGroups groups{pairs.rows.groups + first_row, pairs.columns.groups + first_col};
-    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(block, meeting.tile);
+    const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(block, column_tile.tile);
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
     const auto add = [&]<bool Plain, bool Running>() {
       const bool limited = !Plain && pairs.row_limits != nullptr;
@@ -54,7 +54,7 @@ __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
         add_row<Plain, Running>(tile, r, place, groups, left_out, pairs.positives_raise, logit_of, states[r],
                                 [&](int row, int c, T weight) { tile.at(row, c) = weight; });
       if constexpr (Plain && !Running)
-        if (meeting.for_columns)
+        if (column_tile.for_columns)
           store_column_sums<Operand>(tile, reinterpret_cast<T*>(memory + Tile::ring_bytes),
                                      task.column_sums(task.distance_of(number)) + first_col);
     };
@@ -71,7 +71,7 @@ template <class Operand>
 constexpr int sums_on_each = is_scaled<Operand> ? 1 : 2;
 
 template <class Operand>
-__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads, sums_on_each<Operand>)
+__global__ void __launch_bounds__(WarpRowsShape<Operand>::threads, sums_on_each<Operand>)
     sum_softmax(SumsTask<Operand> task) {
   sum_strip(task, task.strip_begin(blockIdx.y), task.strip_begin(blockIdx.y + 1));
 }
@@ -99,7 +99,7 @@ __global__ void merge_partials(SumsTask<Operand> task, std::int64_t strips, Devi
     count += of_strip[4 * rows];
   }
   if (task.pairs.symmetric) {
-    constexpr int block_rows = SoftmaxShape<Operand>::rows;
+    constexpr int block_rows = WarpRowsShape<Operand>::rows;
     const int block = static_cast<int>(i / block_rows);
     for (int distance = task.first; distance < task.first + task.count; distance++) {
       const int other = task.schedule.left_of(block, distance);

@@ -19,9 +19,9 @@ struct LogitScales {
 // All pairs of rows with columns. logit = scales->logit * dot product of the rows themselves.
 template <class Operand>
 struct DevicePairs {
-  static constexpr int tiles_per_block = SoftmaxShape<Operand>::rows / SoftmaxShape<Operand>::cols;
+  static constexpr int tiles_per_block = WarpRowsShape<Operand>::rows / WarpRowsShape<Operand>::cols;
 
-  PairRows<Operand> rows, columns;
+  SideRows<Operand> rows, columns;
   bool symmetric;  // columns are the rows again
   bool positives_raise;
   // Negatives with a larger dot product of packed rows are left out of the anchor's sums; null: none are.
@@ -81,7 +81,7 @@ class SoftmaxSums {
   void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, LaunchStream& launches) const;
 
  private:
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
 
   std::int64_t rows_;
   CircularSchedule schedule_;  // of blocks of rows

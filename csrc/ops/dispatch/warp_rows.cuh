@@ -9,7 +9,7 @@ namespace gramless::cuda {
 
 // A warp owns whole rows of a tile, so that their sums, and the weights times rows, need no other warp.
 template <class Operand>
-struct SoftmaxShape
+struct WarpRowsShape
     : std::conditional_t<Operand::atom_rows == 16, TileShape<128, 64, 16, 64>, TileShape<64, 32, 8, 32>> {
   static constexpr bool symmetric = true;  // a limit leaves a pair out of the sums of both anchors or of neither
 };
@@ -23,7 +23,7 @@ inline std::int64_t blocks_at_once(std::int64_t busy_blocks, int on_each = 1) {
 // less than a tenth of the last wave's places empty on average, else those that leave the least.
 template <class Operand>
 std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks, std::int64_t at_once) {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
   const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
   const std::int64_t pairs_of_tiles = blocks_of(tiles, 2), most = pairs_of_tiles < 16 ? pairs_of_tiles : 16;
   std::int64_t best = 1;

@@ -17,12 +17,12 @@ TeacherCoefficients<T> coefficients(const DistillGradTask& task, std::int64_t fi
 
 template <class T>
 void differentiate(const DistillGradTask& task, const Execution& execution) {
-  const PairTiles<T> student(task.student, execution), teacher(task.teacher, execution);
+  const ContrastWalk<T> student(task.student, execution), teacher(task.teacher, execution);
   const Logit<T, true> student_logit{static_cast<T>(task.student.scale), T(0)},
       teacher_logit{static_cast<T>(task.teacher.scale), T(0)};
   const PairSide& keys = task.student.columns;
   const std::int64_t width = task.student.width;
-  for_each_twin(student, teacher, 2, [&](const Tile<T>& s, const Tile<T>& t, std::int64_t a, std::int64_t b) {
+  for_each_of_both(student, teacher, 2, [&](const Tile<T>& s, const Tile<T>& t, std::int64_t a, std::int64_t b) {
     distill_grad(s, t, student_logit, teacher_logit, coefficients<T>(task, task.student.rows.blocks[a].first));
     const T* z = static_cast<const T*>(keys.z) + keys.blocks[b].first * keys.stride;
     add_times_rows(weights_of(s), RowSpan<const T>{z, keys.stride}, width,

@@ -26,7 +26,7 @@ __device__ void differentiate(Tile& student, Tile& teacher, const GradTask<Opera
   using T = typename Operand::Value;
   const DevicePairs<Operand>&of_student = task.pairs.student, &of_teacher = task.pairs.teacher;
   const Logit<Operand> student_logit = of_student.logits(), teacher_logit = of_teacher.logits();
-  const PairTile place(first_row, of_student.rows.count, first_col, of_student.columns.count, false);
+  const OwnedPairs place(first_row, of_student.rows.count, first_col, of_student.columns.count, false);
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
     forget_loads();  // reads again what no register is left for

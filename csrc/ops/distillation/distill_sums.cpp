@@ -15,10 +15,10 @@ TeacherSums from(const TeacherSums& sums, std::int64_t first) {
 
 template <class T>
 void sum(const DistillSumsTask& task, const Execution& execution) {
-  const PairTiles<T> student(task.student, execution), teacher(task.teacher, execution);
+  const ContrastWalk<T> student(task.student, execution), teacher(task.teacher, execution);
   const Logit<T, true> student_logit{static_cast<T>(task.student.scale), T(0)},
       teacher_logit{static_cast<T>(task.teacher.scale), T(0)};
-  for_each_twin(student, teacher, 1, [&](const Tile<T>& s, const Tile<T>& t, std::int64_t a, std::int64_t) {
+  for_each_of_both(student, teacher, 1, [&](const Tile<T>& s, const Tile<T>& t, std::int64_t a, std::int64_t) {
     add_distill_sums(s, t, student_logit, teacher_logit, from(task.sums, task.student.rows.blocks[a].first));
   });
 }

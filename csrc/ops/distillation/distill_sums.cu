@@ -44,8 +44,8 @@ struct RowState {
 
 // Adds row r of two tiles of dot products of the same pairs.
 template <class Operand, class Tile>
-__device__ void add_row(Tile& student, Tile& teacher, int r, const PairTile& place, const Logit<Operand> student_logit,
-                        const Logit<Operand> teacher_logit, RowState& state) {
+__device__ void add_row(Tile& student, Tile& teacher, int r, const OwnedPairs& place,
+                        const Logit<Operand> student_logit, const Logit<Operand> teacher_logit, RowState& state) {
   using T = typename Operand::Value;
   T student_top = static_cast<T>(-INFINITY), teacher_top = student_top;
 #pragma unroll
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(DistillShape<Operand>::threads)
   RowState states[Tile::own_rows];
   for (std::int64_t t = first; t < last; t++) {
     const std::int64_t first_col = t * Shape::cols;
-    const PairTile place(first_row, rows, first_col, pairs.student.columns.count, false);
+    const OwnedPairs place(first_row, rows, first_col, pairs.student.columns.count, false);
     teacher.multiply(pairs.teacher.rows.rows, first_row, pairs.teacher.columns.rows, first_col);
     student.multiply(pairs.student.rows.rows, first_row, pairs.student.columns.rows, first_col);
 #pragma unroll

@@ -8,7 +8,7 @@ namespace gramless::cuda {
 
 // Both directions multiply in the same way: exp(logit - shift) is 1 at most.
 template <class Operand>
-struct DistillShape : SoftmaxShape<Operand> {
+struct DistillShape : WarpRowsShape<Operand> {
   static constexpr bool lean = true, symmetric = false;
 };
 

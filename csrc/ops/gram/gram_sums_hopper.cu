@@ -54,7 +54,7 @@ class HopperSums {
       : task_(task.tiles),
         memory_(memory),
         reader_(memory.ring),
-        columns_{ColumnMeeting(memory.columns[0]), ColumnMeeting(memory.columns[1])},
+        columns_{ColumnReduce(memory.columns[0]), ColumnReduce(memory.columns[1])},
         lane_(static_cast<int>(threadIdx.x) % warp_lanes),
         warp_(static_cast<int>(threadIdx.x) / warp_lanes) {}
 
@@ -121,7 +121,7 @@ class HopperSums {
   const GramTask<Operand>& task_;
   HopperMemory<Operand>& memory_;
   RingReader<Operand> reader_;
-  ColumnMeeting columns_[2];
+  ColumnReduce columns_[2];
   Tile tile_;
   int lane_, warp_;
 };

@@ -103,7 +103,7 @@ class TileValues {
 
  private:
   TileKernel<Value> kernel_;
-  PairTile place_;
+  OwnedPairs place_;
 };
 
 // Replaces a tile's dot products by kernel values.

@@ -42,7 +42,7 @@ __device__ void weigh(Tile& tile, Tile& other, const KernelGradTask<Operand>& ta
   const TileKernel<T> kernel = *task.layer.kernel;
   const T own = static_cast<T>(derivative.own), of_other = static_cast<T>(derivative.other),
           constant = static_cast<T>(derivative.constant), lift = static_cast<T>(derivative.scale);
-  const PairTile place(first_row, task.rows, first_col, task.rows, true);
+  const OwnedPairs place(first_row, task.rows, first_col, task.rows, true);
   T of_tile[Tile::own_rows] = {};
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
@@ -65,7 +65,7 @@ __device__ void weigh(Tile& tile, Tile& other, const KernelGradTask<Operand>& ta
 
 // Block (x, y, z): a block of rows against a strip of columns, for some of the width.
 template <class Operand>
-__global__ void __launch_bounds__(SoftmaxShape<Operand>::threads)
+__global__ void __launch_bounds__(WarpRowsShape<Operand>::threads)
     kernel_grad_of_rows(KernelGradTask<Operand> task, std::int64_t tiles) {
   using Shape = KernelGradShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(SoftmaxShape<Operand>::threads)
 template <class Operand>
 KernelGrad<Operand>::KernelGrad(std::int64_t rows, std::int64_t width, DeviceLayout& layout)
     : rows_(rows),
-      padded_(blocks_of(rows, SoftmaxShape<Operand>::rows) * SoftmaxShape<Operand>::rows),
+      padded_(blocks_of(rows, WarpRowsShape<Operand>::rows) * WarpRowsShape<Operand>::rows),
       slices_(static_cast<int>(blocks_of(width, slice_elements<Operand>))),
       chunks_(static_cast<int>(blocks_of(slices_, grad_slices))) {
   strips_ = strips_of<Operand>(rows, rows, chunks_, blocks_at_once(of_device));
@@ -119,7 +119,7 @@ KernelGrad<Operand>::KernelGrad(std::int64_t rows, std::int64_t width, DeviceLay
 template <class Operand>
 void KernelGrad<Operand>::run(const DeviceLayer<Operand>& layer, const DeviceLayer<Operand>& other,
                               const Value* row_terms, const PairDerivative* derivative, LaunchStream& launches) const {
-  using Shape = SoftmaxShape<Operand>;
+  using Shape = WarpRowsShape<Operand>;
   static_assert(Shape::rows == SquareShape<Operand>::rows);  // layers are padded for the one, and read by the other
   const KernelGradTask<Operand> task{layer, other, rows_, padded_, row_terms, derivative, partials_, weight_sums_};
   launches.launch(

@@ -10,7 +10,7 @@
 namespace gramless::cuda {
 
 template <class Operand>
-struct KernelGradShape : SoftmaxShape<Operand> {
+struct KernelGradShape : WarpRowsShape<Operand> {
   static constexpr bool lean = true, symmetric = false;
 };
 

@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
   for (int i = static_cast<int>(threadIdx.x); i < 2 * digit_values; i += Shape::threads) counts[i] = 0;
   const BitsOf<T> known[2] = {static_cast<BitsOf<T>>(selection->known[0]), static_cast<BitsOf<T>>(selection->known[1])};
   __syncthreads();  // all counts are 0
-  const PairTile place(first_row, n, first_col, n, true);
+  const OwnedPairs place(first_row, n, first_col, n, true);
   const bool diagonal = first_row == first_col;
   const int above = digit.shift + digit.width;  // a shift by all bits would be undefined
   const bool first_pass = above == 8 * static_cast<int>(sizeof(T));
