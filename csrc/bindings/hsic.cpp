@@ -69,8 +69,8 @@ py::array_t<double> permuted(py::handle x, py::handle y, py::handle kernel_x, py
   return to_numpy(values);
 }
 
-// (hsic_xy, hsic_xx, hsic_yy), each (1 + groups): of all rows, then without each group. The rows in the order of their
-// groups, and how many each group has.
+// (hsic_xy, hsic_xx, hsic_yy), each (1 + folds): of all rows, then without each fold. The rows in the order of their
+// folds, and how many each fold has.
 py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle kernel_y, const Rows& order,
                     const Rows& sizes, const std::string& estimator_name) {
   const LayerInput layers[] = {{array_view(x), kernel_spec(kernel_x)}, {array_view(y), kernel_spec(kernel_y)}};
@@ -78,13 +78,13 @@ py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle 
   const Execution how = execution(layers, monitor);
   const OpTable& ops = current_backend();
   const Estimator which = estimator(estimator_name);
-  const RowGroups groups{{order.data(), static_cast<std::size_t>(order.size())},
-                         {sizes.data(), static_cast<std::size_t>(sizes.size())}};
-  if (!groups.cover(layers[0].x.rows)) throw py::value_error("the groups are not all rows, each once");
+  const RowFolds folds{{order.data(), static_cast<std::size_t>(order.size())},
+                       {sizes.data(), static_cast<std::size_t>(sizes.size())}};
+  if (!folds.cover(layers[0].x.rows)) throw py::value_error("the folds are not all rows, each once");
   JackknifeValues values;
   {
     const Unlocked unlocked;
-    values = jackknife_hsic(layers[0], layers[1], groups, which, ops, how);
+    values = jackknife_hsic(layers[0], layers[1], folds, which, ops, how);
   }
   warn_of_ties(values.tied, layers, 1);
   return py::make_tuple(to_numpy(values.xy), to_numpy(values.xx), to_numpy(values.yy));

@@ -28,13 +28,13 @@ struct Layers {
     centered[1] = {second.view(), centers[2].data(), centers[3].data()};
     for (std::int64_t l = 0; l < 2; l++)
       for (std::int64_t k = 0; k < centered[l].x.cols; k += lanes<T>)
-        groups.push_back({l, k, static_cast<int>(std::min<std::int64_t>(lanes<T>, centered[l].x.cols - k))});
+        vectors.push_back({l, k, static_cast<int>(std::min<std::int64_t>(lanes<T>, centered[l].x.cols - k))});
     panels = FeaturePanels<T>::panels(size());
     packed.assign(static_cast<std::size_t>(panels * FeaturePanel<T>::values), T(99));
-    FeaturePanels<T>(centered, groups.data(), size()).pack(0, 2, count, packed.data());
+    FeaturePanels<T>(centered, vectors.data(), size()).pack(0, 2, count, packed.data());
   }
 
-  std::int64_t size() const { return static_cast<std::int64_t>(groups.size()); }
+  std::int64_t size() const { return static_cast<std::int64_t>(vectors.size()); }
   T at(std::int64_t feature, int sample) const {
     constexpr int width = FeaturePanel<T>::width;
     return packed[static_cast<std::size_t>(feature / width * FeaturePanel<T>::values + sample * width +
@@ -42,18 +42,18 @@ struct Layers {
   }
   T expected(std::int64_t feature, int sample) const {
     const std::int64_t g = feature / lanes<T>;
-    if (g >= size() || feature % lanes<T> >= groups[static_cast<std::size_t>(g)].count) return T(0);
-    const FeatureGroup& group = groups[static_cast<std::size_t>(g)];
-    const auto k = static_cast<std::size_t>(group.first + feature % lanes<T>);
-    const auto own = static_cast<std::size_t>(2 * group.layer);
-    const double value = (group.layer == 0 ? first : second).value(2 + sample, static_cast<std::int64_t>(k));
+    if (g >= size() || feature % lanes<T> >= vectors[static_cast<std::size_t>(g)].count) return T(0);
+    const FeatureVector& vector = vectors[static_cast<std::size_t>(g)];
+    const auto k = static_cast<std::size_t>(vector.first + feature % lanes<T>);
+    const auto own = static_cast<std::size_t>(2 * vector.layer);
+    const double value = (vector.layer == 0 ? first : second).value(2 + sample, static_cast<std::int64_t>(k));
     return (static_cast<T>(value) - centers[own][k]) - centers[own + 1][k];
   }
 
   Matrix first, second;
   std::vector<std::vector<T>> centers;
   CenteredRows<T> centered[2];
-  std::vector<FeatureGroup> groups;
+  std::vector<FeatureVector> vectors;
   std::int64_t panels;
   std::vector<T> packed;
 };

@@ -1,4 +1,4 @@
-// Sums by groups of rows, and HSIC without each group, against the obvious n x n code.
+// Sums by folds of rows, and HSIC without each fold, against the obvious n x n code.
 #include "ops/hsic/jackknife.hpp"
 
 #include <cmath>
@@ -7,7 +7,7 @@
 #include "check.hpp"
 #include "matrices.hpp"
 #include "naive_hsic.hpp"
-#include "ops/gram/group_blocks.hpp"
+#include "ops/gram/fold_blocks.hpp"
 #include "tables.hpp"
 
 namespace gramless {
@@ -16,7 +16,7 @@ namespace {
 
 using testing::Matrix;
 
-// Groups of one row, of none, and of more rows than a tile has.
+// Folds of one row, of none, and of more rows than a tile has.
 constexpr std::int64_t n = 431;
 const std::vector<std::int64_t> sizes{5, 211, 1, 0, 14, 200};
 
@@ -26,8 +26,8 @@ std::vector<std::int64_t> shuffled_rows() {
   return order;
 }
 
-// The group of each row.
-std::vector<std::size_t> group_of_rows(const std::vector<std::int64_t>& order) {
+// The fold of each row.
+std::vector<std::size_t> fold_of_rows(const std::vector<std::int64_t>& order) {
   std::vector<std::size_t> own(static_cast<std::size_t>(n));
   auto row = order.begin();
   for (std::size_t g = 0; g < sizes.size(); g++)
@@ -47,11 +47,11 @@ Execution execution(Dtype dtype, int threads) {
 }
 
 template <class Number>
-std::vector<Number> without(const std::vector<Number>& gram, const std::vector<std::size_t>& own, std::size_t group) {
+std::vector<Number> without(const std::vector<Number>& gram, const std::vector<std::size_t>& own, std::size_t fold) {
   std::vector<Number> left;
   for (std::size_t i = 0; i < own.size(); i++)
     for (std::size_t j = 0; j < own.size(); j++)
-      if (own[i] != group && own[j] != group) left.push_back(gram[i * own.size() + j]);
+      if (own[i] != fold && own[j] != fold) left.push_back(gram[i * own.size() + j]);
   return left;
 }
 
@@ -61,25 +61,25 @@ double largest_difference(const std::vector<double>& a, const std::vector<double
   return largest;
 }
 
-TEST(sums_by_group_are_those_of_all_pairs) {
+TEST(sums_by_fold_are_those_of_all_pairs) {
   const Matrix x(Dtype::float64, n, 7, 1), y(Dtype::float64, n, 30, 2);
   const std::vector<std::int64_t> order = shuffled_rows();
-  const std::vector<std::size_t> own = group_of_rows(order);
-  const std::size_t rows = own.size(), groups = sizes.size();
+  const std::vector<std::size_t> own = fold_of_rows(order);
+  const std::size_t rows = own.size(), folds = sizes.size();
   const Execution how = execution(Dtype::float64, 2);
   Representation layers[] = {{x.view(), own_table(), how}, {y.view(), own_table(), how}};
   layers[0].resolve({}, how);
   layers[1].resolve(rbf(6), how);
   LayerView views[] = {layers[0].view(), layers[1].view()};
   for (LayerView& view : views) view.x.row_index = order.data();
-  const std::vector<GroupBlock> blocks = group_blocks(sizes, how.compute);
-  std::vector<double> products(groups * groups), self_products(2 * groups * groups), row_sums(2 * groups * rows);
+  const std::vector<FoldBlock> blocks = fold_blocks(sizes, how.compute);
+  std::vector<double> products(folds * folds), self_products(2 * folds * folds), row_sums(2 * folds * rows);
   own_table().gram_sums({views,
                          1,
                          1,
                          blocks.data(),
                          static_cast<std::int64_t>(blocks.size()),
-                         static_cast<std::int64_t>(groups),
+                         static_cast<std::int64_t>(folds),
                          products.data(),
                          self_products.data(),
                          row_sums.data(),
@@ -96,9 +96,9 @@ TEST(sums_by_group_are_those_of_all_pairs) {
       const double value_k = k[a * rows + b], value_l = l[a * rows + b];
       if (i == j) continue;
       naive_rows[own[b] * rows + i] += value_k;
-      naive_rows[(groups + own[b]) * rows + i] += value_l;
+      naive_rows[(folds + own[b]) * rows + i] += value_l;
       if (i > j) continue;
-      const std::size_t pair = own[a] * groups + own[b];
+      const std::size_t pair = own[a] * folds + own[b];
       naive_products[pair] += value_k * value_l;
       naive_selves[2 * pair] += value_k * value_k;
       naive_selves[2 * pair + 1] += value_l * value_l;
@@ -108,7 +108,7 @@ TEST(sums_by_group_are_those_of_all_pairs) {
   CHECK(largest_difference(row_sums, naive_rows) < 1e-9);
 }
 
-// Naive HSIC of all rows, then without each group.
+// Naive HSIC of all rows, then without each fold.
 template <class Number>
 std::vector<double> naive_values(const Matrix& x, const Matrix& y, double sigma, const std::vector<std::size_t>& own,
                                  bool unbiased) {
@@ -119,9 +119,9 @@ std::vector<double> naive_values(const Matrix& x, const Matrix& y, double sigma,
   return values;
 }
 
-TEST(hsic_without_each_group_is_as_accurate_as_naive_code) {
+TEST(hsic_without_each_fold_is_as_accurate_as_naive_code) {
   const std::vector<std::int64_t> order = shuffled_rows();
-  const std::vector<std::size_t> own = group_of_rows(order);
+  const std::vector<std::size_t> own = fold_of_rows(order);
   for (const Dtype dtype : {Dtype::float32, Dtype::float64})
     for (const double sigma : {0.0, 6.0})
       for (const bool unbiased : {false, true}) {
@@ -142,7 +142,7 @@ TEST(hsic_without_each_group_is_as_accurate_as_naive_code) {
       }
 }
 
-TEST(hsic_without_each_group_is_the_same_bits_for_any_number_of_threads) {
+TEST(hsic_without_each_fold_is_the_same_bits_for_any_number_of_threads) {
   const std::vector<std::int64_t> order = shuffled_rows();
   const Matrix x(Dtype::float32, n, 7, 1), y(Dtype::float32, n, 30, 2);
   for (const OpTable* ops : tables()) {
@@ -158,14 +158,14 @@ TEST(hsic_without_each_group_is_the_same_bits_for_any_number_of_threads) {
   }
 }
 
-TEST(groups_cover_all_rows_or_are_refused) {
+TEST(folds_cover_all_rows_or_are_refused) {
   const std::vector<std::int64_t> order{2, 0, 1}, twice{0, 0, 1}, beyond{0, 1, 3}, two{1, 2}, three{1, 1, 2},
       less{4, -1};
-  CHECK(RowGroups{order, two}.cover(3));
-  CHECK(!RowGroups{twice, two}.cover(3));
-  CHECK(!RowGroups{beyond, two}.cover(3));
-  CHECK(!RowGroups{order, three}.cover(3));
-  CHECK(!RowGroups{order, less}.cover(3));
+  CHECK(RowFolds{order, two}.cover(3));
+  CHECK(!RowFolds{twice, two}.cover(3));
+  CHECK(!RowFolds{beyond, two}.cover(3));
+  CHECK(!RowFolds{order, three}.cover(3));
+  CHECK(!RowFolds{order, less}.cover(3));
 }
 
 }  // namespace

@@ -9,14 +9,14 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 
 // A vector of neighbouring features of one layer; the last one of a layer may have fewer than its lanes.
-struct FeatureGroup {
+struct FeatureVector {
   std::int64_t layer, first;
   int count;
 };
 
 template <class T>
 struct FeaturePanel {
-  static constexpr int groups = RegisterTile<T>::cols / lanes<T>, width = RegisterTile<T>::cols;
+  static constexpr int vectors = RegisterTile<T>::cols / lanes<T>, width = RegisterTile<T>::cols;
   // A run of samples: their products are summed in T, runs in float64. A panel of a run stays in the second cache.
   static constexpr int samples = (vector_bytes == 64 ? 384 : 256) * 4 / static_cast<int>(sizeof(T));
   static constexpr std::int64_t values = std::int64_t{width} * samples;
@@ -25,30 +25,30 @@ struct FeaturePanel {
 template <class T>
 class FeaturePanels {
  public:
-  FeaturePanels(const CenteredRows<T>* layers, const FeatureGroup* groups, std::int64_t count)
-      : layers_(layers), groups_(groups), count_(count) {}
+  FeaturePanels(const CenteredRows<T>* layers, const FeatureVector* vectors, std::int64_t count)
+      : layers_(layers), vectors_(vectors), count_(count) {}
 
-  static std::int64_t panels(std::int64_t groups) { return (groups + Panel::groups - 1) / Panel::groups; }
+  static std::int64_t panels(std::int64_t vectors) { return (vectors + Panel::vectors - 1) / Panel::vectors; }
 
-  // Samples [first, first + count) of the groups from `first_group` on, which starts a panel, as (panel, samples,
+  // Samples [first, first + count) of the vectors from `first_vector` on, which starts a panel, as (panel, samples,
   // width). norms: where the squared lengths of all samples go, (layers, samples), the same bits as those of row_norms;
   // null: nowhere.
-  void pack(std::int64_t first_group, std::int64_t first, int count, T* packed, double* norms = nullptr) const {
+  void pack(std::int64_t first_vector, std::int64_t first, int count, T* packed, double* norms = nullptr) const {
     const int together = norms ? 4 * lanes<float> : count;  // that stay near between the two
-    for (std::int64_t group = first_group, end; group < count_; group = end) {
-      for (end = group + 1; end < count_ && groups_[end].layer == groups_[group].layer;) end++;
-      const std::int64_t layer = groups_[group].layer;
+    for (std::int64_t vector = first_vector, end; vector < count_; vector = end) {
+      for (end = vector + 1; end < count_ && vectors_[end].layer == vectors_[vector].layer;) end++;
+      const std::int64_t layer = vectors_[vector].layer;
       for (int k = 0; k < count; k += together) {
         const int samples = std::min(together, count - k);
         T* const to = packed + std::ptrdiff_t{k} * Panel::width;
-        pack_layer(group, end, first + k, samples, to, first_group);
+        pack_layer(vector, end, first + k, samples, to, first_vector);
         if (norms)
-          measure_layer(group - first_group, end - first_group, samples, to,
+          measure_layer(vector - first_vector, end - first_vector, samples, to,
                         norms + layer * layers_[layer].x.rows + first + k);
       }
     }
-    for (std::int64_t group = count_; group % Panel::groups != 0; group++) {  // beside the last one
-      T* const to = at(packed, group - first_group);
+    for (std::int64_t vector = count_; vector % Panel::vectors != 0; vector++) {  // beside the last one
+      T* const to = at(packed, vector - first_vector);
       for (int k = 0; k < count; k++) store(to + std::ptrdiff_t{k} * Panel::width, Vector<T>{});
     }
   }
@@ -57,56 +57,56 @@ class FeaturePanels {
   using Panel = FeaturePanel<T>;
   using Wide = Vector<double>;
 
-  // Of groups [group, end), one layer's, of packed samples.
-  static void measure_layer(std::int64_t group, std::int64_t end, int samples, const T* packed, double* norms) {
+  // Of vectors [vector, end), one layer's, of packed samples.
+  static void measure_layer(std::int64_t vector, std::int64_t end, int samples, const T* packed, double* norms) {
     constexpr std::int64_t piece = 256 / lanes<T>;
     for (int k = 0; k < samples; k++) {
       norms[k] = 0;
-      for (std::int64_t first = group; first < end; first += piece)
+      for (std::int64_t first = vector; first < end; first += piece)
         norms[k] += squared_length(first, std::min(end, first + piece), packed + std::ptrdiff_t{k} * Panel::width);
     }
   }
 
-  static double squared_length(std::int64_t group, std::int64_t end, const T* sample) {
-    constexpr int chains = 4, of_group = lanes<T> / lanes<double>, together = chains / of_group;
+  static double squared_length(std::int64_t vector, std::int64_t end, const T* sample) {
+    constexpr int chains = 4, of_vector = lanes<T> / lanes<double>, together = chains / of_vector;
     Wide sums[chains] = {};
     const auto add = [&](int chain) GRAMLESS_INLINE_LAMBDA {
-      const T* const values = at(sample, group + chain / of_group) + chain % of_group * lanes<double>;
+      const T* const values = at(sample, vector + chain / of_vector) + chain % of_vector * lanes<double>;
       const Wide value = __builtin_convertvector((load<Vector<T, lanes<double>>>(values)), Wide);
       sums[chain] += value * value;
     };
-    for (; group + together <= end; group += together)
+    for (; vector + together <= end; vector += together)
 #pragma GCC unroll 4
       for (int chain = 0; chain < chains; chain++) add(chain);
 #pragma GCC unroll 4
-    for (int chain = 0; chain < chains && group + chain / of_group < end; chain++) add(chain);
+    for (int chain = 0; chain < chains && vector + chain / of_vector < end; chain++) add(chain);
     return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
   }
 
-  static const T* at(const T* packed, std::int64_t group) { return at(const_cast<T*>(packed), group); }
+  static const T* at(const T* packed, std::int64_t vector) { return at(const_cast<T*>(packed), vector); }
 
-  static T* at(T* packed, std::int64_t group) {
-    return packed + group / Panel::groups * Panel::values + group % Panel::groups * lanes<T>;
+  static T* at(T* packed, std::int64_t vector) {
+    return packed + vector / Panel::vectors * Panel::values + vector % Panel::vectors * lanes<T>;
   }
 
-  void pack_layer(std::int64_t group, std::int64_t end, std::int64_t first, int count, T* packed,
-                  std::int64_t first_group) const {
-    const CenteredRows<T>& layer = layers_[groups_[group].layer];
+  void pack_layer(std::int64_t vector, std::int64_t end, std::int64_t first, int count, T* packed,
+                  std::int64_t first_vector) const {
+    const CenteredRows<T>& layer = layers_[vectors_[vector].layer];
     const ArrayView& x = layer.x;
     constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
-    const std::int64_t whole = groups_[end - 1].count < lanes<T> ? end - 1 : end;
-    const auto target = [&](std::int64_t g) { return at(packed, g - first_group); };
+    const std::int64_t whole = vectors_[end - 1].count < lanes<T> ? end - 1 : end;
+    const auto target = [&](std::int64_t g) { return at(packed, g - first_vector); };
     if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)))
-      pack_rows(layer, group, whole, first, count, target, T());
+      pack_rows(layer, vector, whole, first, count, target, T());
     else if (sizeof(T) == 4 && x.dtype == Dtype::bfloat16 && x.col_stride == 2)
-      pack_rows(layer, group, whole, first, count, target, widened<BFloat16>());
+      pack_rows(layer, vector, whole, first, count, target, widened<BFloat16>());
     else if (sizeof(T) == 4 && x.dtype == Dtype::float16 && x.col_stride == 2)
-      pack_rows(layer, group, whole, first, count, target, widened<Half>());
+      pack_rows(layer, vector, whole, first, count, target, widened<Half>());
     else if (x.dtype == own && x.row_stride == static_cast<std::int64_t>(sizeof(T)) && x.row_index == nullptr)
-      for (std::int64_t g = group; g < whole; g++) pack_columns(layer, groups_[g], first, count, target(g));
+      for (std::int64_t g = vector; g < whole; g++) pack_columns(layer, vectors_[g], first, count, target(g));
     else
-      for (std::int64_t g = group; g < whole; g++) pack_entries(layer, groups_[g], first, count, target(g));
-    if (whole < end) pack_entries(layer, groups_[whole], first, count, target(whole));
+      for (std::int64_t g = vector; g < whole; g++) pack_entries(layer, vectors_[g], first, count, target(g));
+    if (whole < end) pack_entries(layer, vectors_[whole], first, count, target(whole));
   }
 
   // float64 never reads numbers of 16 bits so; the type is that of a path that is not taken.
@@ -116,13 +116,13 @@ class FeaturePanels {
   }
 
   template <class Stored, class Target>
-  void pack_rows(const CenteredRows<T>& layer, std::int64_t group, std::int64_t end, std::int64_t first, int count,
+  void pack_rows(const CenteredRows<T>& layer, std::int64_t vector, std::int64_t end, std::int64_t first, int count,
                  Target target, Stored stored) const {
     const T *high = layer.center_high, *low = layer.center_low;
     for (int k = 0; k < count; k++) {
       const char* const row = layer.x.row(first + k);
-      for (std::int64_t g = group; g < end; g++) {
-        const std::int64_t feature = groups_[g].first;
+      for (std::int64_t g = vector; g < end; g++) {
+        const std::int64_t feature = vectors_[g].first;
         const Vector<T> value = load_vector<T>(row + feature * static_cast<std::int64_t>(sizeof(Stored)), stored);
         store(
             target(g) + std::ptrdiff_t{k} * Panel::width,
@@ -132,44 +132,44 @@ class FeaturePanels {
   }
 
   // Samples adjacent in memory: square blocks transposed in registers.
-  void pack_columns(const CenteredRows<T>& layer, const FeatureGroup& group, std::int64_t first, int count,
+  void pack_columns(const CenteredRows<T>& layer, const FeatureVector& vector, std::int64_t first, int count,
                     T* to) const {
-    const T* const high = layer.center_high + group.first;
-    const T* const low = layer.center_low + group.first;
+    const T* const high = layer.center_high + vector.first;
+    const T* const low = layer.center_low + vector.first;
     constexpr int side = lanes<T>;
     int k = 0;
     for (; k + side <= count; k += side) {
       Vector<T> block[side];
 #pragma GCC unroll 16
       for (int f = 0; f < side; f++) {
-        const char* column = layer.x.row(first + k) + (group.first + f) * layer.x.col_stride;
+        const char* column = layer.x.row(first + k) + (vector.first + f) * layer.x.col_stride;
         block[f] = (load<Vector<T>>(column) * static_cast<T>(layer.x.scale) - high[f]) - low[f];
       }
       transpose<side / 2>(block);
 #pragma GCC unroll 16
       for (int s = 0; s < side; s++) store(to + std::ptrdiff_t{k + s} * Panel::width, block[s]);
     }
-    FeatureGroup rest = group;
+    FeatureVector rest = vector;
     if (k < count) pack_entries(layer, rest, first + k, count - k, to + std::ptrdiff_t{k} * Panel::width);
   }
 
-  void pack_entries(const CenteredRows<T>& layer, const FeatureGroup& group, std::int64_t first, int count,
+  void pack_entries(const CenteredRows<T>& layer, const FeatureVector& vector, std::int64_t first, int count,
                     T* to) const {
-    const T* const high = layer.center_high + group.first;
-    const T* const low = layer.center_low + group.first;
+    const T* const high = layer.center_high + vector.first;
+    const T* const low = layer.center_low + vector.first;
     visit_dtype(layer.x.dtype, [&]<class Stored>() {
       for (int k = 0; k < count; k++, to += Panel::width) {
-        const char* const row = layer.x.row(first + k) + group.first * layer.x.col_stride;
-        for (int f = 0; f < group.count; f++)
+        const char* const row = layer.x.row(first + k) + vector.first * layer.x.col_stride;
+        for (int f = 0; f < vector.count; f++)
           to[f] = (load_element<T, Stored>(row + f * layer.x.col_stride) * static_cast<T>(layer.x.scale) - high[f]) -
                   low[f];
-        std::fill(to + group.count, to + lanes<T>, T(0));
+        std::fill(to + vector.count, to + lanes<T>, T(0));
       }
     });
   }
 
   const CenteredRows<T>* layers_;
-  const FeatureGroup* groups_;
+  const FeatureVector* vectors_;
   const std::int64_t count_;
 };
 

@@ -49,13 +49,13 @@ __attribute__((noinline)) void add_covariances(const T* rows, const T* columns, 
 
 }  // namespace detail
 
-// Where the packed features and their products lie: feature groups from `first_group` on, all that were packed.
+// Where the packed features and their products lie: feature vectors from `first_vector` on, all that were packed.
 template <class T>
 struct CovarianceBlock {
   const T* packed;  // (panel, samples, width)
   int samples;
-  std::int64_t first_group, groups;  // groups: the end of all
-  double* sums;                      // row of the first row multiplied; columns from first_group on
+  std::int64_t first_vector, vectors;  // vectors: the end of all
+  double* sums;                        // row of the first row multiplied; columns from first_vector on
   std::ptrdiff_t stride;
 };
 
@@ -65,14 +65,15 @@ template <class T, class Wanted>
 void add_covariance_rows(const CovarianceBlock<T>& block, std::int64_t first, std::int64_t end, Wanted wanted) {
   using Panel = FeaturePanel<T>;
   constexpr int rows = RegisterTile<T>::rows, width = Panel::width;
-  const std::int64_t origin = block.first_group * lanes<T>, panels = FeaturePanels<T>::panels(block.groups);
+  const std::int64_t origin = block.first_vector * lanes<T>, panels = FeaturePanels<T>::panels(block.vectors);
   for (std::int64_t panel = first / width; panel < panels; panel++) {
     const T* const columns = block.packed + (panel - origin / width) * Panel::values;
-    const int present = static_cast<int>(std::min<std::int64_t>(Panel::groups, block.groups - panel * Panel::groups));
+    const int present =
+        static_cast<int>(std::min<std::int64_t>(Panel::vectors, block.vectors - panel * Panel::vectors));
     for (std::int64_t i = first; i < end && i < (panel + 1) * width; i += rows) {
       if (!wanted(i, panel)) continue;
       // Whole vectors left of the diagonal are left out.
-      const int left = static_cast<int>(std::max<std::int64_t>(0, i / lanes<T> - panel * Panel::groups));
+      const int left = static_cast<int>(std::max<std::int64_t>(0, i / lanes<T> - panel * Panel::vectors));
       const T* const row = block.packed + (i / width - origin / width) * Panel::values + i % width;
       double* const sums = block.sums + (i - first) * block.stride + (panel * width - origin) + left * lanes<T>;
       const T* const from = columns + left * lanes<T>;

@@ -41,23 +41,23 @@ struct LayerView {
 };
 constexpr std::int64_t stat_padding = 64;
 
-// Neighbouring rows of one group, no more than a tile has.
-struct GroupBlock {
+// Neighbouring rows of one fold, no more than a tile has.
+struct FoldBlock {
   std::int64_t first;
   int rows;
-  std::int64_t group;
+  std::int64_t fold;
 };
 
 // sum_{i<j} of kernel values, their products and their row sums, for layers_x against layers_y (none: x with itself),
-// by the groups of i and of j. Sums are added to what is there.
+// by the folds of i and of j. Sums are added to what is there.
 struct GramSumsTask {
   const LayerView* layers;  // x, then y
   std::int64_t layers_x, layers_y;
-  const GroupBlock* blocks;  // (block_count): all rows in their order, group after group
-  std::int64_t block_count, groups;
-  double* products;  // (groups, groups, x, y or x): sum_{i<j} K_ij L_ij; where x meets itself only for column >= row
-  double* self_products;  // (groups, groups, x + y): sum_{i<j} K_ij^2
-  double* row_sums;       // (x + y, groups, n): sum_{j != i, j in the group} K_ij
+  const FoldBlock* blocks;  // (block_count): all rows in their order, fold after fold
+  std::int64_t block_count, folds;
+  double* products;       // (folds, folds, x, y or x): sum_{i<j} K_ij L_ij; where x meets itself only for column >= row
+  double* self_products;  // (folds, folds, x + y): sum_{i<j} K_ij^2
+  double* row_sums;       // (x + y, folds, n): sum_{j != i, j in the fold} K_ij
   Parts parts;
 };
 

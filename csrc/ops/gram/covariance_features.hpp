@@ -43,33 +43,33 @@ class Features {
       first_of(l) = features_;
       features_ += layer(l).x.cols;
     }
-    groups_ = AlignedBuffer(static_cast<std::size_t>(count_) * sizeof(FeatureGroup));
+    vectors_ = AlignedBuffer(static_cast<std::size_t>(count_) * sizeof(FeatureVector));
     std::int64_t next = 0;
     for (std::int64_t l = 0; l < layers_; l++)
       for (std::int64_t first = 0; first < layer(l).x.cols; first += lanes<T>)
-        groups()[next++] = {l, first, static_cast<int>(std::min<std::int64_t>(lanes<T>, layer(l).x.cols - first))};
+        vectors()[next++] = {l, first, static_cast<int>(std::min<std::int64_t>(lanes<T>, layer(l).x.cols - first))};
   }
 
   std::int64_t count() const { return count_; }
   std::int64_t width() const { return count_ * lanes<T>; }  // with what fills vectors up
-  std::int64_t layer_at(std::int64_t row) const { return groups()[std::min(row / lanes<T>, count_ - 1)].layer; }
+  std::int64_t layer_at(std::int64_t row) const { return vectors()[std::min(row / lanes<T>, count_ - 1)].layer; }
   std::int64_t features() const { return features_; }  // without it
   // The number of a feature among those of all layers; -1 for what fills its vector up.
   std::int64_t number_at(std::int64_t row) const {
-    const FeatureGroup& group = groups()[row / lanes<T>];
-    return row % lanes<T> < group.count ? first_of(group.layer) + group.first + row % lanes<T> : -1;
+    const FeatureVector& vector = vectors()[row / lanes<T>];
+    return row % lanes<T> < vector.count ? first_of(vector.layer) + vector.first + row % lanes<T> : -1;
   }
   FeaturePanels<T> panels() const {
-    return {reinterpret_cast<const CenteredRows<T>*>(centered_.data()), groups(), count_};
+    return {reinterpret_cast<const CenteredRows<T>*>(centered_.data()), vectors(), count_};
   }
 
  private:
   CenteredRows<T>& layer(std::int64_t l) const { return reinterpret_cast<CenteredRows<T>*>(centered_.data())[l]; }
   std::int64_t& first_of(std::int64_t l) const { return reinterpret_cast<std::int64_t*>(firsts_.data())[l]; }
-  FeatureGroup* groups() const { return reinterpret_cast<FeatureGroup*>(groups_.data()); }
+  FeatureVector* vectors() const { return reinterpret_cast<FeatureVector*>(vectors_.data()); }
 
   std::int64_t layers_, count_ = 0, features_ = 0;
-  AlignedBuffer centered_, firsts_, groups_;
+  AlignedBuffer centered_, firsts_, vectors_;
 };
 
 // sum_k a_k b_k for k in [first, end), of arrays that start at whole vectors; `end` is the end of one.

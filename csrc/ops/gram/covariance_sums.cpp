@@ -42,7 +42,7 @@ class CovarianceWalk {
   using Panel = FeaturePanel<T>;
   static constexpr int micro_rows = RegisterTile<T>::rows, strip = 12 * micro_rows;
   static constexpr std::int64_t most_narrow_bytes = 2048;       // of a sample: its products then stay near a core
-  static constexpr std::int64_t most_groups_bytes = 16 << 20;   // of narrow products, by groups of samples
+  static constexpr std::int64_t most_shares_bytes = 16 << 20;   // of narrow products, by shares of the samples
   static constexpr std::int64_t most_segment_bytes = 16 << 20;  // of packed samples, for all threads
   static constexpr std::int64_t most_sums_bytes = std::int64_t{128} << 20;  // of products: beyond it rows go in bands
 
@@ -75,25 +75,25 @@ class CovarianceWalk {
     const std::int64_t first_panel = band.first / Panel::width;
     const std::int64_t packed_width = stride_ - first_panel * Panel::width;
     const std::int64_t sums = (band.end - band.first) * packed_width;
-    const std::int64_t groups = narrow_ ? sample_groups() : 1;
+    const std::int64_t shares = narrow_ ? sample_shares() : 1;
     Layout measured;
-    measured.take<double>(groups * sums);
+    measured.take<double>(shares * sums);
     measured.take<T>(narrow_ ? 0 : packed_width * segments().size);
     const Workspace memory(measured.bytes(), Workspace::BeyondLimit::fresh);
     Layout layout(memory.data());
-    double* const products = layout.take<double>(groups * sums);
+    double* const products = layout.take<double>(shares * sums);
     T* const packed = layout.take<T>(narrow_ ? 0 : packed_width * segments().size);
     if (narrow_)
-      multiply_groups(band, groups, sums, products, progress);
+      multiply_shares(band, shares, sums, products, progress);
     else
       multiply_segments(band, products, packed, progress);
-    square_rows(band, groups, sums, products, progress);
+    square_rows(band, shares, sums, products, progress);
   }
 
   // As many as keep threads busy. All parts have the same number, and it is never that of threads.
-  std::int64_t sample_groups() const {
+  std::int64_t sample_shares() const {
     const std::int64_t bytes = row_end() * stride_ * static_cast<std::int64_t>(sizeof(double));
-    const std::int64_t fit = std::max<std::int64_t>(4, most_groups_bytes / bytes);
+    const std::int64_t fit = std::max<std::int64_t>(4, most_shares_bytes / bytes);
     return std::clamp<std::int64_t>(round_up(runs_.count() / 3, 2), 1, std::min<std::int64_t>(32, fit));
   }
 
@@ -109,39 +109,39 @@ class CovarianceWalk {
            static_cast<double>(samples);
   }
 
-  void pack_run(std::int64_t run, std::int64_t first_group, T* packed) const {
+  void pack_run(std::int64_t run, std::int64_t first_vector, T* packed) const {
     const std::int64_t first = runs_.begin(run);
-    panels_.pack(first_group, first, runs_.length(run), packed, first_group == 0 ? norms_ : nullptr);
+    panels_.pack(first_vector, first, runs_.length(run), packed, first_vector == 0 ? norms_ : nullptr);
   }
 
   void add_rows(const Band& band, std::int64_t first, std::int64_t end, const T* packed, std::int64_t run,
                 double* products) const {
     const std::int64_t first_panel = band.first / Panel::width, stride = stride_ - first_panel * Panel::width;
     for (std::int64_t row = first; row < end; row += 2 * strip)
-      add_covariance_rows<T>({packed, runs_.length(run), first_panel * Panel::groups, features_.count(),
+      add_covariance_rows<T>({packed, runs_.length(run), first_panel * Panel::vectors, features_.count(),
                               products + (row - band.first) * stride, stride},
                              row, std::min(end, row + 2 * strip),
                              [this](std::int64_t i, std::int64_t panel) { return tile_wanted(i, panel); });
   }
 
-  // Few features: each task sums a group of samples by itself, packed a run at a time.
-  void multiply_groups(const Band& band, std::int64_t groups, std::int64_t sums, double* products,
+  // Few features: each task sums a share of the samples by itself, packed a run at a time.
+  void multiply_shares(const Band& band, std::int64_t shares, std::int64_t sums, double* products,
                        JoinedProgress& progress) {
-    const std::int64_t first_group = band.first / Panel::width * Panel::groups;
-    const WalkPlan plan{.tasks = groups,
+    const std::int64_t first_vector = band.first / Panel::width * Panel::vectors;
+    const WalkPlan plan{.tasks = shares,
                         .flops = flops(band, runs_.n),
                         .scratch_bytes = static_cast<std::size_t>(stride_ * Panel::samples) * sizeof(T),
                         .threads = execution_.threads,
                         .monitor = progress.next()};
     walk(
         plan,
-        [&](std::int64_t group, char* memory, char*, Worker& worker) {
+        [&](std::int64_t share, char* memory, char*, Worker& worker) {
           T* const packed = reinterpret_cast<T*>(memory);
-          double* const own = products + group * sums;
+          double* const own = products + share * sums;
           std::fill_n(own, sums, 0.0);
-          for (std::int64_t run = runs_.count() * group / groups; run < runs_.count() * (group + 1) / groups; run++) {
+          for (std::int64_t run = runs_.count() * share / shares; run < runs_.count() * (share + 1) / shares; run++) {
             if (worker.stopped()) return;
-            pack_run(run, first_group, packed);
+            pack_run(run, first_vector, packed);
             add_rows(band, band.first, band.end, packed, run, own);
           }
         },
@@ -165,7 +165,7 @@ class CovarianceWalk {
       walk(
           plan,
           [&](std::int64_t run, char*, char*, Worker&) {
-            pack_run(first_run + run, first_panel * Panel::groups, packed_run(run));
+            pack_run(first_run + run, first_panel * Panel::vectors, packed_run(run));
           },
           keep);
       plan.tasks = strips.count();
@@ -183,12 +183,12 @@ class CovarianceWalk {
     }
   }
 
-  void square_rows(const Band& band, std::int64_t groups, std::int64_t sums, double* products,
+  void square_rows(const Band& band, std::int64_t shares, std::int64_t sums, double* products,
                    JoinedProgress& progress) {
     const std::int64_t stride = stride_ - band.first / Panel::width * Panel::width;
     const Blocks strips{band.end - band.first, strip};
     const WalkPlan plan{.tasks = strips.count(),
-                        .flops = 4.0 * static_cast<double>(groups * sums),
+                        .flops = 4.0 * static_cast<double>(shares * sums),
                         .threads = execution_.threads,
                         .monitor = progress.next()};
     walk(
@@ -196,8 +196,8 @@ class CovarianceWalk {
         [&](std::int64_t s, char*, char*, Worker&) {
           for (std::int64_t row = strips.begin(s); row < strips.begin(s) + strips.length(s); row++) {
             double* const own = products + row * stride;
-            for (std::int64_t group = 1; group < groups; group++)
-              for (std::int64_t j = 0; j < stride; j++) own[j] += own[group * sums + j];
+            for (std::int64_t share = 1; share < shares; share++)
+              for (std::int64_t j = 0; j < stride; j++) own[j] += own[share * sums + j];
             if (band.first + row >= features_.width()) continue;
             square_row(band.first + row, own - (stride_ - stride));
             if (task_.covariances) store_row(band.first + row, own - (stride_ - stride));

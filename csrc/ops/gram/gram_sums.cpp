@@ -1,4 +1,4 @@
-// Walk over tiles i <= j -> each layer's kernel function -> row sums and inner products between layers, by the groups
+// Walk over tiles i <= j -> each layer's kernel function -> row sums and inner products between layers, by the folds
 // of rows and of columns.
 #include "engine/walk/walk.hpp"
 #include "epilogues/tile_kernels.hpp"
@@ -141,7 +141,7 @@ class GramWalk {
                 const T* dots) const {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows = centered_rows<T>(layer);
-    const GroupBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
+    const FoldBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
     const T* row_stats = stats(layer, row_block, thread.stats);
     const T* column_stats = stats(layer, column_block, thread.stats + stats_length);
     const bool of_root = is_of_root(layer.kernel);
@@ -164,7 +164,7 @@ class GramWalk {
 
   // Both layers, with the tile's rows, which are held, as columns.
   void evaluate_both(TilePosition at, const Thread& thread, const Partial& partial) const {
-    const GroupBlock &rows = task_.blocks[at.j], &columns = task_.blocks[at.i];
+    const FoldBlock &rows = task_.blocks[at.j], &columns = task_.blocks[at.i];
     const T *row_stats[2], *column_stats[2];
     TwoLayerTileSums sums;
     for (std::int64_t l = 0; l < 2; l++) {
@@ -180,7 +180,7 @@ class GramWalk {
     partial.self_products[1] = sums.products[2];
   }
 
-  static const T* stats(const LayerView& layer, const GroupBlock& block, T* gathered) {
+  static const T* stats(const LayerView& layer, const FoldBlock& block, T* gathered) {
     const T* stored = static_cast<const T*>(layer.row_stats);
     if (layer.x.row_index == nullptr) return stored + block.first;
     for (int i = 0; i < block.rows; i++) gathered[i] = stored[layer.x.row_index[block.first + i]];
@@ -218,14 +218,14 @@ class GramWalk {
   void merge(TilePosition at, char* answer) const {
     Layout layout(answer);
     const Partial partial = lay_out_partial(layout);
-    const GroupBlock &a = task_.blocks[at.i], &b = task_.blocks[at.j];
-    const std::int64_t groups = a.group * task_.groups + b.group, pairs = task_.layers_x * columns();
-    add(partial.products, pairs, sums_.products + groups * pairs);
-    add(partial.self_products, layers_, sums_.self_products + groups * layers_);
+    const FoldBlock &a = task_.blocks[at.i], &b = task_.blocks[at.j];
+    const std::int64_t folds = a.fold * task_.folds + b.fold, pairs = task_.layers_x * columns();
+    add(partial.products, pairs, sums_.products + folds * pairs);
+    add(partial.self_products, layers_, sums_.self_products + folds * layers_);
     for (std::int64_t l = 0; l < layers_; l++) {
-      double* sums = sums_.row_sums + l * task_.groups * rows_;
-      add(partial.row_sums + l * tile_rows_, a.rows, sums + b.group * rows_ + a.first);
-      add(partial.column_sums + l * tile_rows_, b.rows, sums + a.group * rows_ + b.first);
+      double* sums = sums_.row_sums + l * task_.folds * rows_;
+      add(partial.row_sums + l * tile_rows_, a.rows, sums + b.fold * rows_ + a.first);
+      add(partial.column_sums + l * tile_rows_, b.rows, sums + a.fold * rows_ + b.first);
     }
   }
 
@@ -261,9 +261,9 @@ class GramWalk {
   }
 
   std::int64_t columns() const { return task_.layers_y ? task_.layers_y : task_.layers_x; }
-  std::int64_t product_count() const { return task_.groups * task_.groups * task_.layers_x * columns(); }
-  std::int64_t self_product_count() const { return task_.groups * task_.groups * layers_; }
-  std::int64_t row_sum_count() const { return layers_ * task_.groups * rows_; }
+  std::int64_t product_count() const { return task_.folds * task_.folds * task_.layers_x * columns(); }
+  std::int64_t self_product_count() const { return task_.folds * task_.folds * layers_; }
+  std::int64_t row_sum_count() const { return layers_ * task_.folds * rows_; }
 
   const GramSumsTask& task_;
   const Execution& execution_;

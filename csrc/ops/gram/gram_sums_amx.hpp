@@ -26,8 +26,8 @@ template <class T>
 struct GramSumsAmx {
   static bool takes(const GramSumsTask&) { return false; }
   static std::int64_t packed_values(const GramSumsTask&, std::int64_t) { return 0; }
-  static void pack_rows(const LayerView*, const GroupBlock&, T*) {}
-  static void add_tile(const LayerView*, const GroupBlock&, const GroupBlock&, const T* const (&)[2],
+  static void pack_rows(const LayerView*, const FoldBlock&, T*) {}
+  static void add_tile(const LayerView*, const FoldBlock&, const FoldBlock&, const T* const (&)[2],
                        const T* const (&)[2], PackedRows<T>*, const T*, TwoLayerTileSums&) {}
 };
 
@@ -45,13 +45,13 @@ struct GramSumsAmx<float> {
   static std::int64_t packed_values(const GramSumsTask& task, std::int64_t rows) {
     return TwoLayerProductAmx::packed_values(rows, task.layers[0].x.cols, task.layers[1].x.cols);
   }
-  static void pack_rows(const LayerView* layers, const GroupBlock& rows, float* packed) {
+  static void pack_rows(const LayerView* layers, const FoldBlock& rows, float* packed) {
     TwoLayerProductAmx::pack_rows({centered_rows<float>(layers[0]), centered_rows<float>(layers[1])}, rows.first,
                                   rows.rows, packed);
   }
 
   // held: of each layer, the columns. packed: the rows, or null.
-  static void add_tile(const LayerView* layers, const GroupBlock& rows, const GroupBlock& columns,
+  static void add_tile(const LayerView* layers, const FoldBlock& rows, const FoldBlock& columns,
                        const float* const (&row_stats)[2], const float* const (&column_stats)[2],
                        PackedRows<float>* held, const float* packed, TwoLayerTileSums& answer) {
     const CenteredRows<float> centered[2] = {centered_rows<float>(layers[0]), centered_rows<float>(layers[1])};

@@ -21,8 +21,8 @@ struct alignas(2 * sizeof(T)) Two {
 template <class Value>
 struct ProductShape {
   using Tile = std::conditional_t<sizeof(Value) == 4, SquareShape<SplitOperand>, SquareShape<DoubleOperand>>;
-  static constexpr int group = 32 / sizeof(Value);  // layers
-  static constexpr int groups = 4, threads = groups * groups * warp_lanes;
+  static constexpr int layers_of_warp = 32 / sizeof(Value);  // layers
+  static constexpr int warps_across = 4, threads = warps_across * warps_across * warp_lanes;
   static constexpr int tile_pairs = Tile::rows * Tile::cols / 2;
   static constexpr int parts = 4, part_pairs = tile_pairs / parts;  // float32 along a part
   static_assert(part_pairs % warp_lanes == 0);
@@ -127,43 +127,45 @@ struct WarpSums {
 template <class Value>
 __global__ void __launch_bounds__(ProductShape<Value>::threads) multiply_layers(ProductTask<Value> task) {
   using Shape = ProductShape<Value>;
-  constexpr int group = Shape::group;
+  constexpr int layers_of_warp = Shape::layers_of_warp;
   const int slot = static_cast<int>(blockIdx.x) / Shape::parts, part = static_cast<int>(blockIdx.x) % Shape::parts;
   const BlockPair pair = task.square.tile(slot);
   if (pair.i < 0) return;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes;
-  const std::int64_t row = (std::int64_t{blockIdx.y} * Shape::groups + warp / Shape::groups) * group,
-                     col = (std::int64_t{blockIdx.z} * Shape::groups + warp % Shape::groups) * group;
+  const std::int64_t row =
+                         (std::int64_t{blockIdx.y} * Shape::warps_across + warp / Shape::warps_across) * layers_of_warp,
+                     col =
+                         (std::int64_t{blockIdx.z} * Shape::warps_across + warp % Shape::warps_across) * layers_of_warp;
   if (row >= task.block.rows || col >= task.block.cols || (task.block.symmetric && col < row)) return;
   const auto* const of_part = reinterpret_cast<const Two<Value>*>(task.values) +
                               slot * task.padded_layers * Shape::tile_pairs + part * Shape::part_pairs + lane;
   const Two<Value>* const of_rows = of_part + row * Shape::tile_pairs;
   const Two<Value>* const of_cols = of_part + (task.block.first_col + col) * Shape::tile_pairs;
-  Value sums[group * group] = {};
+  Value sums[layers_of_warp * layers_of_warp] = {};
 #pragma unroll 1
   for (int e = 0; e < Shape::part_pairs; e += warp_lanes) {
-    Two<Value> b[group];
+    Two<Value> b[layers_of_warp];
 #pragma unroll
-    for (int j = 0; j < group; j++) b[j] = of_cols[j * Shape::tile_pairs + e];
+    for (int j = 0; j < layers_of_warp; j++) b[j] = of_cols[j * Shape::tile_pairs + e];
 #pragma unroll
-    for (int i = 0; i < group; i++) {
+    for (int i = 0; i < layers_of_warp; i++) {
       const Two<Value> a = of_rows[i * Shape::tile_pairs + e];
 #pragma unroll
-      for (int j = 0; j < group; j++) {
-        sums[i * group + j] += a.at[0] * b[j].at[0];
-        sums[i * group + j] += a.at[1] * b[j].at[1];
+      for (int j = 0; j < layers_of_warp; j++) {
+        sums[i * layers_of_warp + j] += a.at[0] * b[j].at[0];
+        sums[i * layers_of_warp + j] += a.at[1] * b[j].at[1];
       }
     }
   }
-  using Sums = WarpSums<Value, group * group>;
+  using Sums = WarpSums<Value, layers_of_warp * layers_of_warp>;
   Sums::add(sums, lane);
   if (lane % Sums::lanes_per_sum != 0) return;
   const double share = pair.i == pair.j ? 0.5 : 1;
   double* const products = task.products + std::int64_t{blockIdx.x} * task.block.rows * task.block.cols;
 #pragma unroll
   for (int s = 0; s < Sums::own; s++) {
-    const std::int64_t i = row + (Sums::first_of_lane(lane) + s) / group,
-                       j = col + (Sums::first_of_lane(lane) + s) % group;
+    const std::int64_t i = row + (Sums::first_of_lane(lane) + s) / layers_of_warp,
+                       j = col + (Sums::first_of_lane(lane) + s) % layers_of_warp;
     if (i < task.block.rows && j < task.block.cols)
       products[i * task.block.cols + j] += share * static_cast<double>(sums[s]);
   }
@@ -226,7 +228,7 @@ GramSweep<Operand>::GramSweep(std::int64_t rows, const LayerRuns& runs, const La
 // The last group of layers may reach past the last layer.
 template <class Operand>
 std::int64_t GramSweep<Operand>::padded_layers() const {
-  return runs_.size() + ProductShape<Value>::group - 1;
+  return runs_.size() + ProductShape<Value>::layers_of_warp - 1;
 }
 
 template <class Operand>
@@ -260,7 +262,7 @@ void GramSweep<Operand>::sum_square(const TileSquare& square, double* row_sums, 
   constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>), ring_bytes = DotTile<Operand, Shape>::ring_bytes;
   const auto layers = static_cast<unsigned>(runs_.size()), slots = static_cast<unsigned>(square.slots());
   const auto blocks_over = [](std::int64_t count) {
-    return static_cast<unsigned>(blocks_of(count, Products::groups * Products::group));
+    return static_cast<unsigned>(blocks_of(count, Products::warps_across * Products::layers_of_warp));
   };
   const FillTask<Operand> fill{sums_.layers, square, rows_, padded_layers(), values_, side_sums_, sums_.squares};
   launches.launch(fill_tiles<Operand>, {slots, layers}, Shape::threads,

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/gram/group_blocks.hpp"
+#include "ops/gram/fold_blocks.hpp"
 #include "ops/hsic/chained_sum.hpp"
 #include "reductions/hsic_sums.hpp"
 
@@ -48,7 +48,7 @@ void HsicProblem::add_parts(std::int64_t first, std::int64_t end, std::span<doub
   const OpTable& ops = layers_[0].ops();
   Execution own = execution;
   own.compute = layers_[0].compute();
-  const std::vector<GroupBlock> blocks = group_blocks({&rows_, 1}, own.compute);
+  const std::vector<FoldBlock> blocks = fold_blocks({&rows_, 1}, own.compute);
   double *products = sums.data(), *self_products = products + products_length();
   const Parts wanted{parts(), first, end};
   if (over_features_)

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "ops/gram/group_blocks.hpp"
+#include "ops/gram/fold_blocks.hpp"
 #include "ops/hsic/hsic_problem.hpp"
 #include "reductions/hsic_sums.hpp"
 
@@ -15,12 +15,12 @@ namespace {
 // it has one, so no shift is added back.
 class Jackknife {
  public:
-  Jackknife(const LayerInput& x, const LayerInput& y, const RowGroups& groups, Estimator estimator, const OpTable& ops,
+  Jackknife(const LayerInput& x, const LayerInput& y, const RowFolds& folds, Estimator estimator, const OpTable& ops,
             const Execution& execution)
       : layers_(prepare({&x, 1}, {&y, 1}, ops, execution)),
-        groups_(groups),
-        rows_(groups.order.size()),
-        count_(groups.sizes.size()),
+        folds_(folds),
+        rows_(folds.order.size()),
+        count_(folds.sizes.size()),
         biased_(estimator == Estimator::biased) {
     add_sums(execution);
     for (std::size_t layer = 0; layer < 2; layer++) find_whole(layer);
@@ -34,9 +34,9 @@ class Jackknife {
   }
 
  private:
-  // Rows [first, end) in their order, all of a group; the group after the last is of nobody.
+  // Rows [first, end) in their order, all of one fold; the fold after the last is empty.
   struct LeftOut {
-    std::size_t first, end, group;
+    std::size_t first, end, fold;
   };
   struct Hsic {
     double value, mean_square;  // of the terms it is the difference of
@@ -44,10 +44,10 @@ class Jackknife {
 
   void add_sums(const Execution& execution) {
     LayerView views[] = {layers_[0].view(), layers_[1].view()};
-    for (LayerView& view : views) view.x.row_index = groups_.order.data();
+    for (LayerView& view : views) view.x.row_index = folds_.order.data();
     Execution own = execution;
     own.compute = layers_[0].compute();
-    const std::vector<GroupBlock> blocks = group_blocks(groups_.sizes, own.compute);
+    const std::vector<FoldBlock> blocks = fold_blocks(folds_.sizes, own.compute);
     products_.resize(count_ * count_);
     self_products_.resize(2 * count_ * count_);
     row_sums_.resize(2 * count_ * rows_);
@@ -56,7 +56,7 @@ class Jackknife {
                             .layers_y = 1,
                             .blocks = blocks.data(),
                             .block_count = static_cast<std::int64_t>(blocks.size()),
-                            .groups = static_cast<std::int64_t>(count_),
+                            .folds = static_cast<std::int64_t>(count_),
                             .products = products_.data(),
                             .self_products = self_products_.data(),
                             .row_sums = row_sums_.data(),
@@ -71,18 +71,18 @@ class Jackknife {
     hollow_totals_[layer] = std::accumulate(whole_[layer].begin(), whole_[layer].end(), 0.0);
     if (!biased_) return;
     for (std::size_t i = 0; i < rows_; i++) {
-      diagonal_[layer].push_back(layers_[layer].diagonal(groups_.order[i]));
+      diagonal_[layer].push_back(layers_[layer].diagonal(folds_.order[i]));
       whole_[layer][i] += diagonal_[layer][i];
     }
   }
 
-  const double* row_sums(std::size_t layer, std::size_t group) const {
-    return row_sums_.data() + (layer * count_ + group) * rows_;
+  const double* row_sums(std::size_t layer, std::size_t fold) const {
+    return row_sums_.data() + (layer * count_ + fold) * rows_;
   }
 
-  // Of all rows, then without each group; sums (groups, groups) of products, `stride` apart.
+  // Of all rows, then without each fold; sums (folds, folds) of products, `stride` apart.
   std::vector<double> values(std::size_t a, std::size_t b, const double* sums, std::size_t stride) const {
-    std::vector<double> touched(count_);  // of pairs with a row in the group
+    std::vector<double> touched(count_);  // of pairs with a row in the fold
     double all = 0;
     for (std::size_t g = 0; g < count_; g++)
       for (std::size_t h = g; h < count_; h++) {
@@ -98,7 +98,7 @@ class Jackknife {
                                      : whole.value};
     std::size_t first = 0;
     for (std::size_t g = 0; g < count_; g++) {
-      const std::size_t end = first + static_cast<std::size_t>(groups_.sizes[g]);
+      const std::size_t end = first + static_cast<std::size_t>(folds_.sizes[g]);
       const Hsic left = hsic(a, b, all - touched[g], {first, end, g});
       found.push_back(a == b ? beyond_rounding(a, whole, left, value_square) : left.value);
       first = end;
@@ -118,7 +118,7 @@ class Jackknife {
   Hsic hsic(std::size_t a, std::size_t b, double products, const LeftOut& out) const {
     double inner = 2 * products, row_products = 0, total_a = 0, total_b = 0;
     const auto left = [&](std::size_t layer, std::size_t i) {
-      return whole_[layer][i] - (out.group < count_ ? row_sums(layer, out.group)[i] : 0.0);
+      return whole_[layer][i] - (out.fold < count_ ? row_sums(layer, out.fold)[i] : 0.0);
     };
     const auto add_rows = [&](std::size_t first, std::size_t end) {
       for (std::size_t i = first; i < end; i++) {
@@ -138,7 +138,7 @@ class Jackknife {
   }
 
   std::vector<Representation> layers_;
-  const RowGroups& groups_;
+  const RowFolds& folds_;
   const std::size_t rows_, count_;
   const bool biased_;
   std::vector<double> products_, self_products_, row_sums_;  // as GramSumsTask has them
@@ -148,7 +148,7 @@ class Jackknife {
 
 }  // namespace
 
-bool RowGroups::cover(std::int64_t n) const {
+bool RowFolds::cover(std::int64_t n) const {
   std::vector<bool> found(static_cast<std::size_t>(n));
   for (const std::int64_t row : order) {
     if (row < 0 || row >= n || found[static_cast<std::size_t>(row)]) return false;
@@ -162,9 +162,9 @@ bool RowGroups::cover(std::int64_t n) const {
   return rows == n && static_cast<std::int64_t>(order.size()) == n;
 }
 
-JackknifeValues jackknife_hsic(const LayerInput& x, const LayerInput& y, const RowGroups& groups, Estimator estimator,
+JackknifeValues jackknife_hsic(const LayerInput& x, const LayerInput& y, const RowFolds& folds, Estimator estimator,
                                const OpTable& ops, const Execution& execution) {
-  return Jackknife(x, y, groups, estimator, ops, execution).run();
+  return Jackknife(x, y, folds, estimator, ops, execution).run();
 }
 
 }  // namespace gramless

@@ -205,10 +205,10 @@ void row_norms(const LayerView& layer, const Execution& execution, double* norms
 
 void tile_norms(const LayerView& layer, const Execution& execution, double* norms) {
   const auto diagonal = [&]<class T>(T) {
-    const Blocks groups{layer.x.rows, lanes<T>};
+    const Blocks vectors{layer.x.rows, lanes<T>};
     const double flops = 2.0 * static_cast<double>(layer.x.rows) * static_cast<double>(layer.x.cols);
-    for_each_row(groups.count(), flops, execution, [&](std::int64_t group) {
-      tile_diagonal<T>(layer, groups.begin(group), groups.length(group), norms);
+    for_each_row(vectors.count(), flops, execution, [&](std::int64_t vector) {
+      tile_diagonal<T>(layer, vectors.begin(vector), vectors.length(vector), norms);
     });
   };
   if (execution.compute == Compute::float32)
