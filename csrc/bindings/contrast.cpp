@@ -1,4 +1,4 @@
-// Contrastive losses for Python: translates, lets go of the GIL, translates back.
+// Contrastive losses for Python: translates, releases the GIL, translates back.
 #include "ops/contrast/contrast_pass.hpp"
 
 #include "bindings/python_types.hpp"

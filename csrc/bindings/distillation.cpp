@@ -1,4 +1,4 @@
-// Similarity distillation for Python: translates, lets go of the GIL, translates back.
+// Similarity distillation for Python: translates, releases the GIL, translates back.
 #include "ops/distillation/distillation.hpp"
 
 #include "bindings/python_types.hpp"

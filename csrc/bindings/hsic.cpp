@@ -1,4 +1,4 @@
-// HSIC for Python: translates, lets go of the GIL, translates back.
+// HSIC for Python: translates, releases the GIL, translates back.
 #include "ops/hsic/hsic.hpp"
 
 #include "bindings/python_types.hpp"
@@ -137,7 +137,7 @@ void backward(const py::sequence& xs, const py::sequence& ys, const py::sequence
   hsic_gradients(x, y, which, row_sums, weights, targets, ops, how);
 }
 
-// The sigma a kernel takes for x, in float64 if other layers of the comparison ask for it; a warning calls it `name`.
+// The sigma a kernel takes for x, in float64 if other layers of the comparison need it; a warning names it `name`.
 double bandwidth(py::handle x, py::handle kernel, bool in_float64, py::object progress, const std::string& name) {
   const LayerInput layer{array_view(x), kernel_spec(kernel)};
   if (layer.kernel.sigma) return *layer.kernel.sigma;

@@ -32,7 +32,7 @@ Space space(const std::string& name);
 
 std::vector<LayerInput> layer_inputs(const py::sequence& arrays, const py::sequence& kernels);
 
-// Lets Ctrl-C end a loop, and tells `progress`, a callable of (done, total) or None, how far it is.
+// Lets Ctrl-C end a loop, and calls `progress`, a callable of (done, total) or None.
 class PythonMonitor {
  public:
   explicit PythonMonitor(py::object progress) : progress_(std::move(progress)) {}

@@ -1,4 +1,4 @@
-// A sweep in parts for Python: the raw sums are one numpy array, which may be kept, sent and gone on with.
+// A sweep in parts for Python: the raw sums are one numpy array, which may be stored, sent and continued.
 #include "bindings/python_types.hpp"
 #include "ops/dispatch/backends.hpp"
 #include "ops/hsic/hsic_problem.hpp"

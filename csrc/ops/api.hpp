@@ -19,7 +19,7 @@ namespace gramless::cuda {
 enum class Operand : std::uint8_t {
   bfloat16,  // rows rounded to bfloat16
   float16,   // rows rounded to float16
-  tf32,      // rows rounded to TF32; only for HSIC, only when asked for
+  tf32,      // rows rounded to TF32; only for HSIC, only where allowed
   split,     // rows as sums of two float16 numbers, three products: as accurate as float32
   float64,
 };
@@ -117,7 +117,7 @@ struct ContrastSide {
 };
 
 struct ContrastTask {
-  ContrastSide anchors, keys;     // without keys, anchors meet each other
+  ContrastSide anchors, keys;     // without keys, anchors are paired with each other
   bool keys_are_anchors = false;  // whether the losses of keys against the anchors are wanted too: CLIP
   double temperature = 0.5;
   const double* device_temperature = nullptr;  // (1) or null: read instead; losses are NaN where it is 0 or not finite

@@ -1,4 +1,4 @@
-// What a contrastive loss knows of each anchor once its tiles are summed. Plain data, the same type for every ISA.
+// What is summed of each anchor of a contrastive loss. Plain data, the same type for every ISA.
 #pragma once
 
 namespace gramless {

@@ -19,7 +19,7 @@ T largest(Vector<T> values) {
   return top;
 }
 
-// To the largest logits met. A term of the cross sum grows by as much as the student's shift.
+// To the largest logits so far. A term of the cross sum grows by as much as the student's shift.
 inline void raise_shifts(const TeacherSums& sums, int i, double student, double teacher) {
   if (student > sums.student_shift[i]) {
     const double rise = student - sums.student_shift[i];

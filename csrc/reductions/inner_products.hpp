@@ -26,7 +26,7 @@ constexpr std::int64_t segment_values = 1024, run_segments = 4;  // of 50 layers
 // Blocks of products: accumulators that fit the registers.
 constexpr int most_rows = vector_bytes == 64 ? 6 : 4, most_cols = vector_bytes == 64 ? 4 : 3;
 
-// Lines of the next segment, of one layer after the other, asked for between multiplications.
+// Lines of the next segment, of one layer after the other, prefetched between multiplications.
 class NextSegment {
  public:
   NextSegment(const void* begin, std::int64_t bytes, std::int64_t layer_bytes, std::int64_t layers)

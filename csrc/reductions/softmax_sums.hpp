@@ -34,7 +34,7 @@ inline void raise_shift(const AnchorSums& sums, std::int64_t i, double highest) 
   sums.positive[i] *= factor;
 }
 
-// Raises the running shifts of a tile's anchors to the largest logit they meet in it.
+// Raises the running shifts of a tile's anchors to the largest logit in it.
 template <bool Ruled, class T, class Logit>
 void raise_shifts(const Tile<T>& tile, bool self, const Logit logit_of, const AnchorSide<T>& rows,
                   const AnchorSide<T>& columns, bool columns_are_anchors, bool positives) {

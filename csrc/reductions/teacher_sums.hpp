@@ -1,4 +1,4 @@
-// What similarity distillation knows of each row once its tiles are summed. Plain data, the same type for every ISA.
+// What is summed of each row in similarity distillation. Plain data, the same type for every ISA.
 #pragma once
 
 namespace gramless {

@@ -51,7 +51,7 @@ class TimesRows {
       add_atoms(weights, slices);
     else
       add_doubles(weights, slices);
-    __syncthreads();  // nobody reads them any more
+    __syncthreads();  // no thread reads them any more
   }
 
   // use(row within the warp's, element from the chunk's first, sum)

@@ -1,4 +1,4 @@
-// How the library sees somebody else's matrix: an address, two strides and an element type. It owns nothing.
+// The caller's matrix as the library sees it: an address, two strides and an element type. It owns nothing.
 // Plain data: this type crosses from code compiled for every CPU to code compiled for one ISA.
 #pragma once
 

@@ -1,4 +1,5 @@
-// Who is told how far a long loop has come, and may stop it. Only the thread that started the loop tells.
+// The callback that is given the progress of a long loop and may stop it. Only the thread that started the loop calls
+// it.
 #pragma once
 
 #include <cstdint>

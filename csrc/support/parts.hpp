@@ -1,5 +1,5 @@
 // A walk cut into parts: runs of neighbouring tasks that sum by themselves and add up in order, so that no bit depends
-// on who sums a part, or when.
+// on which process sums a part, or when.
 #pragma once
 
 #include <cstdint>

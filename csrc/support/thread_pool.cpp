@@ -39,7 +39,7 @@ class ThreadPool {
     work_.notify_all();
     body();
     std::unique_lock lock(mutex_);
-    std::erase(jobs_, &job);  // nobody may join a loop that has run out of work
+    std::erase(jobs_, &job);  // no thread may join a loop that has run out of work
     done_.wait(lock, [&] { return job.active == 0; });
   }
 

@@ -1,4 +1,4 @@
-// The library's one pool of threads. It knows no task: it lends idle threads to whoever runs a loop.
+// The library's one pool of threads. It knows no task: it lends idle threads to the thread that runs a loop.
 #pragma once
 
 #include <functional>

@@ -16,7 +16,7 @@ __device__ __forceinline__ T* shared_memory() {
   return reinterpret_cast<T*>(dynamic_shared_memory);
 }
 
-// Of a call of our own. It is then not found by whoever asks CUDA for its last error next.
+// Of a call of our own. It is cleared, so that it is not returned as the last error of another library's call.
 inline const char* error_text(cudaError_t error) {
   if (error == cudaSuccess) return nullptr;
   cudaGetLastError();

@@ -23,7 +23,7 @@ __device__ __forceinline__ void give_up() { asm volatile("trap;"); }
 template <auto Kernel>
 int code_version() {
   constexpr int most = 32, unknown = -1;
-  static std::atomic<int> versions[most];  // less `unknown`: 0 until it has been asked
+  static std::atomic<int> versions[most];  // less `unknown`: 0 until it is known
   const int device = current_device();
   const bool kept = device >= 0 && device < most;
   const int known = kept ? versions[device].load(std::memory_order_relaxed) + unknown : unknown;

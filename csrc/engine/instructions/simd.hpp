@@ -166,7 +166,7 @@ GRAMLESS_INLINE auto lanes_from(V value, std::integer_sequence<int, Lane...>) {
 
 }  // namespace detail
 
-// In float64, halves added until one is left: the only place where lanes of float32 partial sums meet.
+// In float64, halves added until one is left: the only place where lanes of float32 partial sums are added.
 template <class T, int Lanes = lanes<T>>
 GRAMLESS_INLINE double horizontal_sum(Vector<T, Lanes> value) {
   if constexpr (Lanes == 2) {

@@ -1,4 +1,4 @@
-// The memory of the rows that will be packed next, asked for a few lines at a time while the present ones multiply:
+// The memory of the rows that will be packed next, prefetched a few lines at a time while the present ones multiply:
 // they lie too far apart for the processor to see a stream in them.
 #pragma once
 
@@ -45,7 +45,7 @@ class ReadAhead {
 };
 
 // Packed rows that are kept and multiplied next, of the next chunk or, since callers keep them one after the other, of
-// the next layer: in a sweep they lie in the last cache. They are asked for a line at a time.
+// the next layer: in a sweep they lie in the last cache. They are prefetched a line at a time.
 class KeptAhead {
  public:
   KeptAhead() = default;

@@ -67,7 +67,7 @@ class DotTile {
     int read = 0, write = stages - 1;
     for (int s = 0; s < slices; s++) {
       wait_for_copies<stages - 2>();
-      __syncthreads();  // slice s is there for all, and nobody reads the stage of slice s - 1 any more
+      __syncthreads();  // slice s is there for all, and no thread reads the stage of slice s - 1 any more
       load_slice(of_rows, of_columns, s + stages - 1, s + stages - 1 < slices, write);
       multiply_slice(ring_ + read * stage_bytes);
       read = read + 1 == stages ? 0 : read + 1;

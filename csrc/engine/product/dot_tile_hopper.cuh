@@ -107,7 +107,7 @@ class RingWriter {
     const int boxes = Ring::boxes(packed), plane_rows = static_cast<int>(packed.plane_stride / packed.stride());
     for (int box = 0; box < boxes; box++) {
       Barrier& full = ring_.full[place_.stage];
-      wait_for_phase(ring_.empty[place_.stage], place_.parity ^ 1);  // nobody multiplies what the stage holds
+      wait_for_phase(ring_.empty[place_.stage], place_.parity ^ 1);  // no warp multiplies what the stage holds
       arrive_expecting(full, 2 * static_cast<int>(sizeof(typename Ring::Box)));
 #pragma unroll
       for (int plane = 0; plane < Ring::planes; plane++) {

@@ -68,7 +68,7 @@ inline void add_block(MatrixUnit& unit, float* values, std::ptrdiff_t stride) {
     }
 }
 
-// Rows of a block whose dot products are in the tile, finished by and by.
+// Rows of a block whose dot products are in the tile, finished in pieces.
 template <class Finish>
 struct Unfinished {
   Finish* finish;

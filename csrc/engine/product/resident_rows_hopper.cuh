@@ -41,7 +41,7 @@ class ResidentWriter {
   __device__ ResidentWriter(Ring& ring, const TensorMap& map) : ring_(ring), map_(map) {}
 
   __device__ void load_rows(std::int64_t first_row) { load(ring_.of_rows, first_row, ring_.rows_landed); }
-  // The next stage, once nobody multiplies what it holds.
+  // The next stage, once no warp multiplies what it holds.
   __device__ void load_columns(std::int64_t first_col) {
     wait_for_phase(ring_.empty[place_.stage], place_.parity ^ 1);
     load(ring_.of_columns[place_.stage], first_col, ring_.full[place_.stage]);

@@ -93,7 +93,7 @@ class TwoLayerProductAmx {
 
  private:
   static constexpr int chunk_steps = TileShape<float>::depth / Bf16x3::depth;
-  static constexpr std::int64_t near_bytes = 5 << 18;  // of held columns that every panel of rows meets again
+  static constexpr std::int64_t near_bytes = 5 << 18;  // of held columns that every panel of rows reads again
 
   // As few columns as are near, in parts of one length.
   int columns_at_once() const {

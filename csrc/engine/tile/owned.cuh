@@ -8,7 +8,7 @@ namespace gramless::cuda {
 // Which of a tile's pairs there are: those inside and, where columns are the rows again, off the diagonal.
 struct OwnedPairs {
   int rows, cols;
-  int diagonal;  // a row of the tile meets itself in column row + diagonal
+  int diagonal;  // row r of the tile is column r + diagonal
 
   __device__ OwnedPairs(std::int64_t first_row, std::int64_t all_rows, std::int64_t first_col, std::int64_t all_cols,
                         bool symmetric)

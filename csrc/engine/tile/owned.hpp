@@ -28,7 +28,7 @@ bool owns_all(const Tile<T>& tile, int i, int j) {
          !(tile.diagonal && j < i + Shape::micro_rows);
 }
 
-// dots: what finish reads, asked for ahead, for it may lie in no cache.
+// dots: what finish reads, prefetched, for it may lie in no cache.
 // finish(i, j) for all register tiles with an entry that is owned, along the rows, as they lie in memory. Those of a
 // row and those of a column have the same order as where a product finishes them, so sums have the same bits.
 template <class T, class Finish>

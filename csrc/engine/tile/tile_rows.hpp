@@ -9,8 +9,8 @@ namespace gramless {
 // The tile and a chunk of packed rows then take 900 KB, of which the inner loop holds 30 KB at a time.
 constexpr int most_tile_rows(std::size_t element_bytes) { return element_bytes == 4 ? 384 : 192; }
 
-// For the pairs of n rows: fewer rows where whole tiles would be too few to share among threads. It must not ask how
-// many threads there are: the bits of every sum depend on it.
+// For the pairs of n rows: fewer rows where whole tiles would be too few to share among threads. It must not depend on
+// how many threads there are: the bits of every sum depend on it.
 constexpr int tile_rows(std::int64_t n, std::size_t element_bytes) {
   const int most = most_tile_rows(element_bytes);
   return n < std::int64_t{20} * most ? most / 2 : most;

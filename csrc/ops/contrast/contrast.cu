@@ -32,7 +32,7 @@ class ContrastForward {
     const std::int64_t anchors = pass_.anchors();
     const AnchorLoss loss = loss_of(task_.problem);
     pass_.pack(launches);
-    // Sums are added to it, and what nobody writes is compared as well where torch compares the outputs of two calls.
+    // Sums are added to it; and opcheck compares every element, so elements that no kernel writes are zeroed.
     launches.clear(task_.saved, static_cast<std::size_t>(contrast_saved_arrays * pass_.saved_rows()) * sizeof(double));
     const double* const limits = find_limits(launches);
     const DeviceAnchorSums sums = DeviceAnchorSums::of(task_.saved, pass_.saved_rows(), 0);
@@ -58,7 +58,7 @@ class ContrastForward {
     if (!hardest_) return limits;
     const HardestNegatives which{task_.problem.hardest, task_.problem.tie};
     hardest_->run(pass_.pairs(false, nullptr), pass_.anchors(), which, limits, launches);
-    if (two_way())  // keys of later parts are a queue: nobody's anchors
+    if (two_way())  // keys of later parts are a queue, and not anchors
       hardest_->run(pass_.pairs(true, nullptr), task_.problem.keys.parts[0].rows, which, limits + pass_.anchors(),
                     launches);
     return limits;

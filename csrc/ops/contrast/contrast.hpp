@@ -1,4 +1,4 @@
-// Contrastive losses: NT-Xent and its relatives, told apart by groups (which pairs are positive) and by denominator.
+// Contrastive losses: NT-Xent and its relatives, distinguished by groups (which pairs are positive) and by denominator.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,8 @@ enum class Denominator : std::uint8_t {
   negatives,  // decoupled
 };
 
-// Anchors are the concatenated rows of `anchors`. They meet each other or, where there are keys, the keys.
+// Anchors are the concatenated rows of `anchors`. They are paired with each other or, where there are keys, with the
+// keys.
 struct ContrastProblem {
   std::vector<ArrayView> anchors, keys;
   std::vector<std::int64_t> anchor_groups, key_groups;  // pairs of one group are positive
@@ -53,7 +54,7 @@ struct ContrastLosses {
   std::vector<double> rows, columns;  // (anchors), (keys)
 };
 
-// How many positives each anchor has or, `columns`, each key; empty where none are told apart.
+// How many positives each anchor has or, `columns`, each key; empty where no pair is positive.
 std::vector<std::int64_t> positive_counts(const ContrastProblem& problem, bool columns);
 
 // Of every anchor: log(sum over its denominator) - mean of its positives' logits; 0 where it has no positive.

@@ -1,4 +1,4 @@
-// What both directions of a contrastive loss do first: rows packed, and how pairs of them are met.
+// What both directions of a contrastive loss do first: rows packed, and which pairs they form.
 #pragma once
 
 #include <cmath>

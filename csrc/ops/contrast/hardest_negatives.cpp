@@ -27,7 +27,7 @@ HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegati
   const ContrastRows anchors(problem.anchors, problem.anchor_groups, {}, problem.normalize, ops, execution);
   if (problem.keys.empty()) return {limits_of(anchors, anchors.rows(), anchors, true, which, ops, execution), {}};
   const ContrastRows keys(problem.keys, problem.key_groups, {}, problem.normalize, ops, execution);
-  // Keys of later parts are a queue: nobody's anchors.
+  // Keys of later parts are a queue, and not anchors.
   const std::int64_t key_anchors = which.of_keys ? problem.keys[0].rows : 0;
   return {limits_of(anchors, anchors.rows(), keys, false, which, ops, execution),
           limits_of(keys, key_anchors, anchors, false, which, ops, execution)};

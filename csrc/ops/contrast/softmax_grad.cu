@@ -1,5 +1,5 @@
 // Walk along a block of rows -> derivatives by the logits -> gradients of the rows: the CUDA twin of softmax_grad.cpp.
-// A block owns its rows and meets all columns, so nobody else adds to their gradients.
+// A block owns its rows and goes through all columns, so no other block adds to their gradients.
 #include "ops/contrast/softmax_derivative.cuh"
 #include "ops/contrast/softmax_hopper.cuh"
 

@@ -1,5 +1,5 @@
-// The tiles of softmax_sums.cu and softmax_grad.cu on compute capability 9.0, where it is asked for: rows of 65 to 128
-// numbers of 16 bits that meet each other, no negative left out.
+// The tiles of softmax_sums.cu and softmax_grad.cu on compute capability 9.0, where GRAMLESS_HOPPER=1: rows of 65 to
+// 128 numbers of 16 bits without keys, no negative left out.
 #pragma once
 
 #include "ops/contrast/softmax_derivative.cuh"

@@ -1,4 +1,4 @@
-// The tasks of the contrastive losses: anchors meet keys in tiles, softmax sums forward, rows of gradients backward.
+// The tasks of the contrastive losses: tiles of anchors with keys, softmax sums forward, rows of gradients backward.
 // Plain data, as in op_table.hpp; void pointers are to the compute type.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Elements of somebody else's device array, read and written in its dtype. No kernel in a hot loop does.
+// Elements of the caller's device array, read and written in its dtype; in no hot loop.
 #pragma once
 
 #include "engine/instructions/primitives.cuh"

@@ -55,7 +55,7 @@ struct GramSumsTask {
   std::int64_t layers_x, layers_y;
   const FoldBlock* blocks;  // (block_count): all rows in their order, fold after fold
   std::int64_t block_count, folds;
-  double* products;       // (folds, folds, x, y or x): sum_{i<j} K_ij L_ij; where x meets itself only for column >= row
+  double* products;       // (folds, folds, x, y or x): sum_{i<j} K_ij L_ij; of x with itself only for column >= row
   double* self_products;  // (folds, folds, x + y): sum_{i<j} K_ij^2
   double* row_sums;       // (x + y, folds, n): sum_{j != i, j in the fold} K_ij
   Parts parts;

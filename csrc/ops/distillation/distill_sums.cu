@@ -11,7 +11,7 @@ namespace {
 struct RowState {
   double student_shift = -INFINITY, student = 0, teacher_shift = -INFINITY, teacher = 0, cross = 0;
 
-  // To the largest logits met. A term of the cross sum grows by as much as the student's shift.
+  // To the largest logits so far. A term of the cross sum grows by as much as the student's shift.
   __device__ void raise(double student_top, double teacher_top) {
     if (student_top > student_shift) {
       const double rise = student_top - student_shift;

@@ -35,7 +35,7 @@ ContrastSide side_of(const Matrix& x) {
   return side;
 }
 
-// Student and teacher, packed, and how they meet their keys.
+// Student and teacher, packed, and their pairs with their keys.
 template <class Operand>
 class DistillationPass {
  public:

@@ -1,4 +1,4 @@
-// The tiles of gram_sums.cu on compute capability 9.0, where it is asked for.
+// The tiles of gram_sums.cu on compute capability 9.0, where GRAMLESS_HOPPER=1.
 #pragma once
 
 #include "ops/dispatch/launch_stream.cuh"

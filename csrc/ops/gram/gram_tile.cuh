@@ -67,7 +67,8 @@ __device__ __forceinline__ void measure_distances(Tile& tile, const DeviceLayer<
   }
 }
 
-// Sums of a tile's kernel values along its rows and down its columns, in shared memory while warps meet.
+// Sums of a tile's kernel values along its rows and down its columns, in shared memory, from which the sums of warps
+// are added.
 template <class Value, class Shape>
 struct TileSums {
   Value of_rows[Shape::warps_across][Shape::rows];

@@ -157,7 +157,7 @@ AlignedBuffer Representation::padded_norms(double scale) const {
 }
 
 // About the mean of all rows, or of the rows near each other where some are so far away that they move it: values that
-// are large for their distance to the centre alone would have no digits left for what tells rows apart.
+// are large for their distance to the centre alone would have no digits left for the differences between rows.
 void Representation::measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution) {
   constexpr int most_rounds = 8;  // a row may be seen to lie far away only when one further away has gone
   measure_norms_in_range(norms_of, execution);
