@@ -94,6 +94,21 @@ def test_a_problem_that_was_not_timed_is_named_in_its_section(folder):
     assert {"`linear-512-512`", "`linear-8192-512`"} <= set(names.split(", "))
 
 
+def test_memory_that_was_not_measured_is_named_in_its_section(folder):
+    planned = {problem.name for problem in SECTIONS["linear"][1]() if problem.memory}
+
+    def forgotten(problem):
+        for one in problem["contenders"].values():
+            one.pop("peak_bytes", None)
+        return problem
+
+    change(folder, "linear", forgotten)
+    said = "Peak memory is not measured yet: `python -m benchmarks --prepare --section linear` does for "
+    text = section(benchmark_page.redrawn(""), SECTIONS["linear"][0])
+    assert {f"`{name}`" for name in planned} == set(text.partition(said)[2].partition(".\n")[0].split(", "))
+    assert "the peak memory is not measured yet" in values.substitutions()["alternatives_with_less_memory"]
+
+
 def test_what_failed_is_named_where_the_table_has_no_row_for_it(folder):
     shutil.copy(folder / "rbf.json", folder / "sixteen_bits.json")
 

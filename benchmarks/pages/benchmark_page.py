@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..environment import ROOT
 from ..plan import SECTIONS
+from ..problems import Problem
 from . import section_tables
 from .conditions import conditions, kernels
-from .results import OURS, Entry, left_out, not_measured, quoted, read, sections, was_timed
+from .results import OURS, Entry, left_out, not_measured, quoted, read, sections, was_timed, without_memory
 from .tables import shipping_tables, table
 from .words import number
 
@@ -69,12 +70,18 @@ def _median_in_passes(problems: dict[str, Entry]) -> list[str]:
     ]
 
 
+def _names(problems: list[Problem]) -> str:
+    return ", ".join(f"`{problem.name}`" for problem in problems)
+
+
 def _absent(name: str, results: Entry) -> list[str]:
     """What the plan has and the tables of a section have not."""
     lines = []
-    missing = ", ".join(f"`{problem.name}`" for problem in left_out(name, results))
-    if missing:
+    if missing := _names(left_out(name, results)):
         lines += [f"{not_measured(name)[:-1]} for {missing}.", ""]
+    if missing := _names(without_memory(name, results)):
+        command = f"`python -m benchmarks --prepare --section {name}`"
+        lines += [f"Peak memory is not measured yet: {command} does for {missing}.", ""]
     if name in OWN_TABLES:  # others have a row for each of these
         failed = {
             f"{contender}: {one['failed']}"

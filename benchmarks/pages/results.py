@@ -55,6 +55,17 @@ def left_out(name: str, results: Entry | None) -> list[Problem]:
     ]
 
 
+def without_memory(name: str, results: Entry) -> list[Problem]:
+    """The problems of a section whose peak memory is of the plan and was not measured."""
+    measured = {
+        problem["name"]: any(one.get("peak_bytes") for one in problem["contenders"].values())
+        for problem in results["problems"]
+    }
+    return [
+        planned for planned in SECTIONS[name][1]() if planned.memory and measured.get(planned.name) is False
+    ]
+
+
 def not_measured(name: str) -> str:
     """What a page says in place of a section without results."""
     return f"Not measured yet: `python -m benchmarks --section {name}` does."
