@@ -134,8 +134,7 @@ def main() -> int:
         ]
         count = arguments.generated or (FOR_A_RELEASE[kind] if arguments.all else 0)
         made = [fault for fault in generated(ROOT, kind) if wanted(fault)] if count else []
-        if kind == "cuda":  # whether a barrier is missing, only ThreadSanitizer sees for certain
-            made = [fault for fault in made if fault.name.startswith("barrier") == races]
+        made = [fault for fault in made if fault.race == races]
         random.Random(arguments.seed).shuffle(made)
         first, every = arguments.part
         table, made = [] if arguments.generated else table[first::every], made[first::every]

@@ -14,7 +14,7 @@ from pathlib import Path
 from compiling import NotCompiled
 from faults import ROOT, Fault, kernel_tests
 
-LIMIT = 300  # seconds of tests; what hangs is noticed as well
+LIMIT = 300  # CPU seconds of tests; what does not end is noticed as well
 OTHER_KERNELS = "hsic_has"  # tests of a kernel without an entry of its own
 MOST_SOURCES = 3  # that are compiled anew for a generated fault in a header
 
@@ -50,15 +50,12 @@ class Cuda:
         """A generated fault with kernels to notice it: those of its file in the table, then more."""
         file = Path(fault.file)
         known = [one.cuda for one in self.known if one.file_in(ROOT) == file]
-        stems = dict.fromkeys(stem for stems in known for stem in stems)
+        stems = [file.stem] if file.suffix == ".cu" else [stem for stems in known for stem in stems]
         users = self.users.get(file, [])
-        if file.suffix == ".cu":
-            stems = {file.stem: None}
-        chosen = [stem for stem in (*stems, *users) if stem in self.compile][:MOST_SOURCES]
-        rest = [stem for stem in users if stem not in chosen]
-        wider = [*chosen, *rest[: MOST_SOURCES * 2]]
-        narrow = dataclasses.replace(fault, cuda=chosen, race=self.tells_races)
-        return [narrow, dataclasses.replace(narrow, cuda=wider, only="_")] if chosen else []
+        chosen = [stem for stem in dict.fromkeys([*stems, *users]) if stem in self.compile]
+        first, wider = chosen[:MOST_SOURCES], chosen[: 3 * MOST_SOURCES]
+        narrow = dataclasses.replace(fault, cuda=first)
+        return [narrow, dataclasses.replace(narrow, cuda=wider, only="_")] if first else []
 
     def _words(self, fault: Fault) -> list[str]:
         if fault.only:
@@ -66,11 +63,8 @@ class Cuda:
         return list(dict.fromkeys(self.tests.get(stem, OTHER_KERNELS) for stem in fault.cuda))
 
     def _passes(self, test: Path, word: str) -> bool:
-        try:
-            done = subprocess.run([test, word], capture_output=True, timeout=LIMIT, check=False)
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
+        limited = ["bash", "-c", 'ulimit -t "$0" && exec "$@"', str(LIMIT), test, word]
+        return subprocess.run(limited, capture_output=True, check=False).returncode == 0
 
     def _rebuilt(self, stems: Sequence[str], work: Path) -> Path:
         objects = []

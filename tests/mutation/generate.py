@@ -86,6 +86,7 @@ def generated(root: Path, target: str) -> Iterator[Fault]:
                         find=match[0],
                         replace=_wrong(rule, match[0], code[match.end() : match.end() + 80]),
                         span=match.span(),
+                        race=rule.name == "barrier",
                     )
 
 
