@@ -5,6 +5,7 @@ from __future__ import annotations
 import gramless
 import numpy as np
 import pytest
+from gramless._alignment import aligned
 from gramless.analysis import cka_interval
 from gramless.compat import kornblith
 
@@ -82,3 +83,11 @@ def test_the_unit_changes_nothing_for_tensors(name, scale):
     a.requires_grad_()
     (grad,), (of_one,) = (torch.autograd.grad(f.sum(), z) for f, z in ((found, x), (CALLS[name](a, b), a)))
     np.testing.assert_allclose(grad * scale, of_one, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("own", [1e-200, 1e200])
+def test_a_ratio_needs_no_product_within_float64(own):
+    assert aligned(own, own, own) == pytest.approx(1, rel=1e-15)
+    matrix, each = np.full((2, 3), own), (np.full(2, own), np.full(3, own))
+    np.testing.assert_allclose(aligned(matrix, *each), 1, rtol=1e-15)
+    np.testing.assert_allclose(aligned(each[0] / 4, each[0], each[0]), 0.25, rtol=1e-15)
