@@ -2,6 +2,7 @@
 // sample after sample, centred and converted. One layout serves as the rows and as the columns of a product.
 #pragma once
 
+#include "engine/instructions/to_doubles.hpp"
 #include "engine/pack/pack.hpp"
 #include "engine/pack/widen.hpp"
 
@@ -55,53 +56,68 @@ class FeaturePanels {
 
  private:
   using Panel = FeaturePanel<T>;
-  using Wide = Vector<double>;
+  static constexpr int piece = 256 / lanes<T>;  // vectors whose squares are summed by themselves
+
+  // Where a piece of vectors lies in a packed sample.
+  struct Places {
+    Places(std::int64_t vector, std::int64_t end)
+        : count(static_cast<int>(std::min<std::int64_t>(piece, end - vector))) {
+      for (int g = 0; g < count; g++) offsets[g] = offset_of(vector + g);
+    }
+    int count;
+    std::ptrdiff_t offsets[piece];
+  };
 
   // Of vectors [vector, end), one layer's, of packed samples.
   static void measure_layer(std::int64_t vector, std::int64_t end, int samples, const T* packed, double* norms) {
-    constexpr std::int64_t piece = 256 / lanes<T>;
-    for (int k = 0; k < samples; k++) {
-      norms[k] = 0;
-      for (std::int64_t first = vector; first < end; first += piece)
-        norms[k] += squared_length(first, std::min(end, first + piece), packed + std::ptrdiff_t{k} * Panel::width);
+    for (std::int64_t first = vector; first < end; first += piece) {
+      if (first == vector) std::fill_n(norms, samples, 0.0);
+      add_squared_lengths(Places(first, end), samples, packed, norms);
     }
   }
 
-  static double squared_length(std::int64_t vector, std::int64_t end, const T* sample) {
+  // Out of line: compiled into its caller, its vectors are spilled.
+  __attribute__((noinline)) static void add_squared_lengths(const Places& places, int samples, const T* sample,
+                                                            double* norms) {
+    for (int k = 0; k < samples; k++, sample += Panel::width) norms[k] += squared_length(places, sample);
+  }
+
+  static double squared_length(const Places& places, const T* sample) {
     constexpr int chains = 4, of_vector = lanes<T> / lanes<double>, together = chains / of_vector;
-    Wide sums[chains] = {};
+    Vector<double> sums[chains] = {};
+    int vector = 0;
     const auto add = [&](int chain) GRAMLESS_INLINE_LAMBDA {
-      const T* const values = at(sample, vector + chain / of_vector) + chain % of_vector * lanes<double>;
-      const Wide value = __builtin_convertvector((load<Vector<T, lanes<double>>>(values)), Wide);
+      const T* const values = sample + places.offsets[vector + chain / of_vector] + chain % of_vector * lanes<double>;
+      const Vector<double> value = to_doubles(load<Vector<T, lanes<double>>>(values));
       sums[chain] += value * value;
     };
-    for (; vector + together <= end; vector += together)
+    for (; vector + together <= places.count; vector += together)
 #pragma GCC unroll 4
       for (int chain = 0; chain < chains; chain++) add(chain);
 #pragma GCC unroll 4
-    for (int chain = 0; chain < chains && vector + chain / of_vector < end; chain++) add(chain);
+    for (int chain = 0; chain < chains; chain++)
+      if (vector + chain / of_vector < places.count) add(chain);
     return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
   }
 
-  static const T* at(const T* packed, std::int64_t vector) { return at(const_cast<T*>(packed), vector); }
-
-  static T* at(T* packed, std::int64_t vector) {
-    return packed + vector / Panel::vectors * Panel::values + vector % Panel::vectors * lanes<T>;
+  static std::ptrdiff_t offset_of(std::int64_t vector) {
+    return vector / Panel::vectors * Panel::values + vector % Panel::vectors * lanes<T>;
   }
+  static T* at(T* packed, std::int64_t vector) { return packed + offset_of(vector); }
 
-  void pack_layer(std::int64_t vector, std::int64_t end, std::int64_t first, int count, T* packed,
-                  std::int64_t first_vector) const {
+  __attribute__((noinline)) void pack_layer(std::int64_t vector, std::int64_t end, std::int64_t first, int count,
+                                            T* packed, std::int64_t first_vector) const {
     const CenteredRows<T>& layer = layers_[vectors_[vector].layer];
     const ArrayView& x = layer.x;
     constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
     const std::int64_t whole = vectors_[end - 1].count < lanes<T> ? end - 1 : end;
     const auto target = [&](std::int64_t g) { return at(packed, g - first_vector); };
     if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)))
-      pack_rows(layer, vector, whole, first, count, target, T());
+      pack_rows(layer, vector, whole, first, count, packed, first_vector, T());
     else if (sizeof(T) == 4 && x.dtype == Dtype::bfloat16 && x.col_stride == 2)
-      pack_rows(layer, vector, whole, first, count, target, widened<BFloat16>());
+      pack_rows(layer, vector, whole, first, count, packed, first_vector, widened<BFloat16>());
     else if (sizeof(T) == 4 && x.dtype == Dtype::float16 && x.col_stride == 2)
-      pack_rows(layer, vector, whole, first, count, target, widened<Half>());
+      pack_rows(layer, vector, whole, first, count, packed, first_vector, widened<Half>());
     else if (x.dtype == own && x.row_stride == static_cast<std::int64_t>(sizeof(T)) && x.row_index == nullptr)
       for (std::int64_t g = vector; g < whole; g++) pack_columns(layer, vectors_[g], first, count, target(g));
     else
@@ -115,18 +131,27 @@ class FeaturePanels {
     return std::conditional_t<sizeof(T) == 4, Stored, T>();
   }
 
-  template <class Stored, class Target>
+  template <class Stored>
   void pack_rows(const CenteredRows<T>& layer, std::int64_t vector, std::int64_t end, std::int64_t first, int count,
-                 Target target, Stored stored) const {
-    const T *high = layer.center_high, *low = layer.center_low;
-    for (int k = 0; k < count; k++) {
-      const char* const row = layer.x.row(first + k);
-      for (std::int64_t g = vector; g < end; g++) {
-        const std::int64_t feature = vectors_[g].first;
-        const Vector<T> value = load_vector<T>(row + feature * static_cast<std::int64_t>(sizeof(Stored)), stored);
-        store(
-            target(g) + std::ptrdiff_t{k} * Panel::width,
-            (value * static_cast<T>(layer.x.scale) - load<Vector<T>>(high + feature)) - load<Vector<T>>(low + feature));
+                 T* packed, std::int64_t first_vector, Stored stored) const {
+    for (; vector < end; vector += piece) {
+      const Places places(vector - first_vector, end - first_vector);
+      pack_pieces(layer, vectors_[vector].first, places, first, count, packed, stored);
+    }
+  }
+
+  // Features from `feature` on. Out of line as well.
+  template <class Stored>
+  __attribute__((noinline)) static void pack_pieces(const CenteredRows<T>& layer, std::int64_t feature,
+                                                    const Places& places, std::int64_t first, int count, T* packed,
+                                                    Stored stored) {
+    const T *const high = layer.center_high + feature, *const low = layer.center_low + feature;
+    const T scale = static_cast<T>(layer.x.scale);
+    for (int k = 0; k < count; k++, packed += Panel::width) {
+      const char* row = layer.x.row(first + k) + feature * static_cast<std::int64_t>(sizeof(Stored));
+      for (int g = 0; g < places.count; g++, row += lanes<T> * sizeof(Stored)) {
+        const Vector<T> center = load<Vector<T>>(high + g * lanes<T>), rest = load<Vector<T>>(low + g * lanes<T>);
+        store(packed + places.offsets[g], (load_vector<T>(row, stored) * scale - center) - rest);
       }
     }
   }

@@ -13,8 +13,8 @@ GRAMLESS_INLINE void add_to(double* sums, Vector<double> values) { store(sums, l
 GRAMLESS_INLINE void add_to(double* sums, Vector<float> values) {
   constexpr int half = lanes<double>;
   constexpr auto sequence = std::make_integer_sequence<int, half>{};
-  add_to(sums, __builtin_convertvector(lanes_from<0>(values, sequence), Vector<double>));
-  add_to(sums + half, __builtin_convertvector(lanes_from<half>(values, sequence), Vector<double>));
+  add_to(sums, to_doubles(lanes_from<0>(values, sequence)));
+  add_to(sums + half, to_doubles(lanes_from<half>(values, sequence)));
 }
 
 // sums[i][j] += sum_k rows[k][i] columns[k][j]. Out of line: one body for each width.

@@ -1,6 +1,7 @@
 // What surrounds the tiles of the contrastive losses: rows to the unit sphere, and gradients back through that.
 #include <cmath>
 
+#include "engine/instructions/to_doubles.hpp"
 #include "engine/pack/pack.hpp"
 #include "ops/dispatch/for_each_row.hpp"
 #include "ops/dispatch/isa_ops.hpp"
@@ -23,8 +24,7 @@ double dot(const T* a, const T* b, std::int64_t count) {
   for (; k + chains * width <= count; k += chains * width)
 #pragma GCC unroll 4
     for (int c = 0; c < chains; c++)
-      sums[c] += __builtin_convertvector(load<Narrow>(a + k + c * width), Wide) *
-                 __builtin_convertvector(load<Narrow>(b + k + c * width), Wide);
+      sums[c] += to_doubles(load<Narrow>(a + k + c * width)) * to_doubles(load<Narrow>(b + k + c * width));
   double sum = horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
   for (; k < count; k++) sum += static_cast<double>(a[k]) * static_cast<double>(b[k]);
   return sum;
@@ -45,9 +45,11 @@ void scale_row(const UnitRowsTask& task, std::int64_t i) {
   if (!task.normalize) return;
   const double norm = std::sqrt(dot(z, z, task.x.cols));
   const double length = norm < least_norm ? least_norm : norm;
-  task.inverse_norms[i] = 1 / length;
+  const double inverse = 1 / length;
+  task.inverse_norms[i] = inverse;
+  // +-1 for one column: rounded to float32, a product with the inverse is the quotient.
   for (std::int64_t k = 0; k < task.x.cols; k++)
-    z[k] = static_cast<T>(static_cast<double>(z[k]) / length);  // +-1 for one column
+    z[k] = static_cast<T>(sizeof(T) == 4 ? static_cast<double>(z[k]) * inverse : static_cast<double>(z[k]) / length);
 }
 
 template <class T>

@@ -1,5 +1,6 @@
 // Statistics that come before any tile: column sums, centred row norms, distances of a few sampled pairs. All in
 // float64.
+#include "engine/instructions/to_doubles.hpp"
 #include "engine/pack/widen.hpp"
 #include "engine/product/dot_tile.hpp"
 #include "engine/walk/walk.hpp"
@@ -56,8 +57,7 @@ double squared_difference(const T* a, const T* b, int count) {
 #pragma GCC unroll 4
     for (int u = 0; u < 4; u++) {
       const int at = k + u * lanes<double>;
-      const Wide difference =
-          __builtin_convertvector(load<Narrow>(a + at), Wide) - __builtin_convertvector(load<Narrow>(b + at), Wide);
+      const Wide difference = to_doubles(load<Narrow>(a + at)) - to_doubles(load<Narrow>(b + at));
       sums[u] += difference * difference;
     }
   return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
@@ -80,7 +80,7 @@ double squared_length(const LayerView& layer, std::int64_t i) {
     detail::read_rows(layer.x, i, 1, first, count, copy, rows);
     Wide sums[4] = {};
     const auto add = [&](int u, Narrow values, const T* high_of, const T* low_of) GRAMLESS_INLINE_LAMBDA {
-      const Wide value = __builtin_convertvector((values * scale - load<Narrow>(high_of)) - load<Narrow>(low_of), Wide);
+      const Wide value = to_doubles((values * scale - load<Narrow>(high_of)) - load<Narrow>(low_of));
       sums[u] += value * value;
     };
     for (int k = 0; k < whole; k += step)
