@@ -149,9 +149,9 @@ def test_a_heatmap_is_drawn(tmp_path, saved, suffix):
 def test_more_dimensions_are_flattened_with_a_note_or_pooled(tmp_path, saved):
     maps = np.random.default_rng(0).normal(size=(40, 3, 2, 2))
     np.savez(tmp_path / "maps.npz", maps=maps)
-    flattened = run("compare", tmp_path / "maps.npz", saved, "--csv", "-")
+    flattened = run("compare", tmp_path / "maps.npz", saved, "--csv", "-", "--pool", "none")
     assert "note: maps.npz: 1 layer has more than two dimensions and is flattened" in flattened.stderr
-    mean = ("--pool", "mean", "--quiet")
+    mean = ("--quiet",)
     pooled = run("compare", tmp_path / "maps.npz", saved, "--csv", "-", *mean, "--layout", "NCHW")
     expected = gramless.cka_matrix([maps.mean(axis=(2, 3))], list(np.load(saved).values()))
     np.testing.assert_array_equal(read_csv(pooled.stdout)[2], expected)
@@ -162,12 +162,13 @@ def test_more_dimensions_are_flattened_with_a_note_or_pooled(tmp_path, saved):
 
 def test_pooling_saved_layers_needs_their_layout(tmp_path, saved):
     np.savez(tmp_path / "maps.npz", maps=np.zeros((40, 3, 2, 2)))
-    sentence = refused("compare", tmp_path / "maps.npz", saved, "--pool", "mean")
+    sentence = refused("compare", tmp_path / "maps.npz", saved)
     assert (
         "layer 'maps' has shape (40, 3, 2, 2), and a file does not tell which dimension is features"
         in sentence
     )
-    assert "give --layout NCHW or NHWC, or maps=NCHW for this layer" in sentence
+    assert "give --layout NCHW or NHWC, or maps=NCHW for this layer, to average over positions" in sentence
+    assert sentence.endswith("or --pool none to keep all positions")
     sentence = refused("compare", tmp_path / "maps.npz", saved, "--pool", "mean", "--layout", "NHW")
     assert "--layout: layout must have one capital letter for each dimension" in sentence
 

@@ -138,3 +138,48 @@ def test_other_repeated_blocks_have_leaves(make):
     assert blocks(dict(net.named_modules()))
     assert not holds_attention(blocks(dict(net.named_modules())))
     assert "stem" in compare_models(net, None, [x], progress=False).layers_a
+
+
+class Stack(nn.Module):
+    """Twelve blocks in the usual place, each with a dropout that never runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Module()
+        self.encoder.layer = nn.ModuleList(nn.Sequential(nn.Linear(6, 6), nn.ReLU()) for _ in range(12))
+        for block in self.encoder.layer:
+            block[0].dropout = nn.Dropout()
+
+    def forward(self, x):
+        for block in self.encoder.layer:
+            x = x + block(x)
+        return x
+
+
+def compared(layers):
+    x = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
+    return compare_models(Stack().eval(), None, [x], layers=layers, progress=False).layers_a
+
+
+def test_a_star_is_one_level_and_two_digits_are_not_left_out():
+    assert compared("encoder.layer.*") == [f"encoder.layer.{i}" for i in range(12)]
+
+
+def test_a_question_mark_that_leaves_out_blocks_10_and_11_says_so():
+    with pytest.warns(
+        UserWarning, match=r"'encoder.layer.\?' leaves out 'encoder.layer.10' and 1 more: \? is one"
+    ):
+        assert len(compared("encoder.layer.?")) == 10
+    assert len(compared("encoder.layer.[0-9]")) == 10
+
+
+def test_what_never_ran_is_left_out_of_a_pattern_across_levels():
+    with pytest.warns(UserWarning, match=r"left out of model_a: 'encoder.layer.0.0.dropout'"):
+        assert len(compared("encoder.layer.**")) == 36
+
+
+def test_a_list_of_modules_is_no_layer_and_its_members_are_named():
+    with pytest.raises(
+        ValueError, match=r"never ran in .*: it only holds modules, 'encoder.layer.\*' are those it"
+    ):
+        compared("encoder.layer")

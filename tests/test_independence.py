@@ -234,7 +234,7 @@ def test_nan_and_inf_give_nan_in_silence(pair, method, bad):
 
 def test_gamma_without_scipy_says_what_to_install(pair, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.special", None)
-    with pytest.raises(ImportError, match=r'pip install "gramless\[stats\]"'):
+    with pytest.raises(ImportError, match="pip install scipy"):
         independence_test(*pair, method="gamma")
     assert independence_test(*pair).pvalue > 0
 

@@ -95,8 +95,7 @@ class ChanceRequest:
             )
         if self.method in ("t", "gamma") and _scipy() is None:
             raise ImportError(
-                f"{self.function}: pvalue={self.method!r} needs scipy; "
-                'install it with: pip install "gramless[stats]"'
+                f"{self.function}: pvalue={self.method!r} needs scipy; install it with: pip install scipy"
             )
         return self.method
 

@@ -51,6 +51,32 @@ def hint(names: Iterable[str], pattern: str) -> str:
     return f"; {deeper!r} matches {below!r}: * stays within one level, ** crosses dots"
 
 
+def left_out(names: Iterable[str], pattern: str) -> str:
+    """A sentence on names that ? leaves out because their number has more digits; empty where there are none.
+
+    >>> left_out(["layer.1", "layer.10", "layer.11"], "layer.?")
+    "'layer.?' leaves out 'layer.10' and 1 more: ? is one character, * any number of them"
+    >>> left_out(["layer.1", "layer.10"], "layer.[0-9]")
+    ''
+    """
+    longer = [name for name in names if "?" in pattern and _with_numbers(pattern).fullmatch(name)]
+    missing = [name for name in longer if not matches(name, pattern)]
+    if not missing or len(missing) == len(longer):
+        return ""
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{pattern!r} leaves out {missing[0]!r}{more}: ? is one character, * any number of them"
+
+
+@cache
+def _with_numbers(pattern: str) -> re.Pattern[str]:
+    """The expression of a pattern whose ? stand for whole numbers."""
+    parts = [_expression(part).pattern for part in re.split(r"\?+", pattern)]
+    try:
+        return re.compile(r"\d+".join(parts), re.DOTALL)
+    except re.error:  # ? inside brackets
+        return re.compile(r"(?!)")
+
+
 def covers(pattern: str, name: str) -> bool:
     """Whether the pattern has the name or that of a module around it.
 

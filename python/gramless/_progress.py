@@ -41,7 +41,7 @@ class ProgressBar:
             from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
             from rich.progress import TimeRemainingColumn as Remaining
         except ImportError as error:
-            raise ImportError("a progress bar needs rich: pip install 'gramless[cli]'") from error
+            raise ImportError("a progress bar needs rich: pip install rich") from error
         console = Console(stderr=True)
         columns: list[Any] = [
             TextColumn("{task.description}", markup=False),
@@ -71,6 +71,8 @@ class ProgressBar:
             self._progress = None
 
     def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
         return self
 
     def __exit__(

@@ -63,7 +63,7 @@ def independence_test(
     "chi2": P(chi^2_1 > n C + 1). One pass; cautious for wide data.
         Shen, Panda and Vogelstein 2021, arXiv:1912.12150.
     "gamma": P(G > H), G a gamma variable with the mean and variance of H under independence. One pass; needs
-        scipy (`pip install "gramless[stats]"`). Gretton et al. 2007, Theorems 3 and 4, but for finite n:
+        scipy (`pip install scipy`). Gretton et al. 2007, Theorems 3 and 4, but for finite n:
         mean = t_x t_y / (n - 1) and variance = 2 v_x v_y / ((n + 1) (n - 2)), where t = mean k_ii - mean k_ij
         and v = H(x, x) - t^2 / (n - 1).
     "permutation": (1 + #{T_b >= T}) / (1 + B) over B = `n_resamples` shuffles of the rows of y; exact for
@@ -158,9 +158,7 @@ def _gamma_test(pair: _Pair) -> IndependenceResult:
     try:
         from scipy.special import gammaincc
     except ImportError:
-        raise ImportError(
-            'independence_test: method "gamma" needs scipy; install it with: pip install "gramless[stats]"'
-        ) from None
+        raise ImportError('independence_test: method "gamma" needs scipy: pip install scipy') from None
     sums = pair.sums("biased")
     n, statistic = sums.n, in_units(sums.xy, sums.exponent, 0)
     norm2_x = sums.xx - sums.spread_x**2 / (n - 1)

@@ -165,7 +165,7 @@ def layer_matrix(
     TypeError
         Where types do not fit.
     ImportError
-        Where a method needs scipy, which is not installed (`pip install "gramless[stats]"`).
+        Where a method needs scipy, which is not installed (`pip install scipy`).
 
     References
     ----------

@@ -180,7 +180,7 @@ def _new_axes(labels_a: list[str], labels_b: list[str], colorbar: bool) -> Axes:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("heatmap: needs matplotlib: pip install 'gramless[plot]'") from error
+        raise ImportError("heatmap: needs matplotlib: pip install matplotlib") from error
     rows, columns = len(labels_a), len(labels_b)
     cell = min(max(0.36, min(0.8, 3 / max(rows, columns))), 12 / max(rows, columns))
     font, _, flat = _label_style(labels_b, cell * POINTS_PER_INCH)

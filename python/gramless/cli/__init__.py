@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+
+NEEDED = ("click", "rich")
 
 
 def main() -> None:
@@ -10,9 +13,10 @@ def main() -> None:
     try:
         from .main import gramless
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("click", "rich"):
+        if (error.name or "").partition(".")[0] not in NEEDED:
             raise
-        print(f"gramless: the command line needs {package}: pip install 'gramless[cli]'", file=sys.stderr)
+        missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
+        said = f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+        print(f"gramless: {said}", file=sys.stderr)
         sys.exit(2)
     gramless()

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-import numpy as np
-from rich.table import Table
-from rich.text import Text
 
 import gramless
 
@@ -25,17 +22,32 @@ from .._text import csv_text, printable
 from ..kernels import FORMULAS, Estimator, Kernel, OfDistance, as_estimator
 from ..results import LayerMatrix
 from .files import as_matrices, check_rows, files_of, open_layers
-from .terminal import Failure, messages, one_sentence_errors, progress_bar, require, results
+from .results import as_json, describe, print_best
+from .terminal import Failure, messages, one_sentence_errors, progress_bar, require
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
 
-@click.command()
+EXAMPLES = """
+\b
+Examples:
+  gramless compare resnet.npz vit.npz --kernel rbf --out heatmap.png
+  gramless compare runs/1 runs/2 --layers 'blocks.*' --csv matrix.csv
+  gramless compare maps.npz --layout NCHW       averages over height and width
+  gramless compare maps.npz --pool none         compares all positions
+  gramless compare a.npz b.npz --json - --quiet | jq .cka
+"""
+
+
+@click.command(short_help="CKA between the layers of saved activations.", epilog=EXAMPLES)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path), required=False)
 @click.option("--kernel", type=click.Choice(list(FORMULAS)), default="linear", show_default=True)
 @click.option("--scale", type=float, help="Bandwidth as a multiple of the median distance.  [default: 1]")
 @click.option("--sigma", type=float, help="Bandwidth itself, in the units of the activations.")
+@click.option(
+    "--median-rows", type=int, help="Take the median of a sample of so many rows.  [default: of all rows]"
+)
 @click.option("--estimator", type=click.Choice(get_args(Estimator)), default="unbiased", show_default=True)
 @click.option(
     "--layers",
@@ -47,9 +59,9 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 @click.option(
     "--pool",
     type=click.Choice(["none", "mean"]),
-    default="none",
+    default="mean",
     show_default=True,
-    help="More than two dimensions: flatten them, or average over positions, which --layout names.",
+    help="More than two dimensions: average over the positions, which --layout names, or keep all of them.",
 )
 @click.option(
     "--layout",
@@ -61,6 +73,9 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 @click.option("--out", type=click.Path(path_type=Path), help="Draw a heatmap: .png, .pdf, .svg.")
 @click.option(
     "--csv", "csv_path", type=click.Path(path_type=Path), help="Write the matrix; - is standard output."
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write all results; - is standard output."
 )
 @click.option("--title", help="Title of the heatmap.")
 @click.option(
@@ -94,12 +109,16 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     A and B are .npz, .npy or .safetensors files or folders of .npy files: one array per layer, one row per
     example, the examples in the same order everywhere. Files are memory-mapped and never unpickled.
     """
-    kernel = _kernel(options["kernel"], options["scale"], options["sigma"])
+    kernel = _kernel(options["kernel"], options["scale"], options["sigma"], options["median_rows"])
     estimator = as_estimator(options["estimator"], "--estimator")
-    out, csv_path, quiet = options["out"], options["csv_path"], options["quiet"]
-    to_stdout = csv_path is not None and str(csv_path) == "-"
+    out, quiet, alpha = options["out"], options["quiet"], options["alpha"]
+    texts = {f"--{kind}": options[f"{kind}_path"] for kind in ("csv", "json") if options[f"{kind}_path"]}
+    piped = [option for option, path in texts.items() if str(path) == "-"]
+    if len(piped) > 1:
+        raise click.UsageError(f"{' and '.join(piped)} cannot both be standard output.")
     inputs = [file for path in (a, b) if path is not None for file in files_of(path)]
-    _check_outputs(inputs, out, None if to_stdout else csv_path, options["checkpoint"])
+    files = {"--checkpoint": options["checkpoint"], "--out": out}
+    _check_outputs(inputs, files | {option: path for option, path in texts.items() if option not in piped})
     if options["threads"]:
         gramless.set_num_threads(options["threads"])
     with one_sentence_errors():
@@ -113,59 +132,48 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         elapsed = time.perf_counter() - started
     what = f"{describe(kernel)}, {estimator}, n = {rows}"
     with one_sentence_errors():
-        if csv_path is not None:
-            text = csv_text(found.matrix, *found.names)
-            sys.stdout.write(text) if to_stdout else write_file(csv_path, text.encode())
+        for option, path in texts.items():
+            text = as_json(found, kernel) if option == "--json" else csv_text(found.matrix, *found.names)
+            sys.stdout.write(text) if option in piped else write_file(path, text.encode())
         if out is not None:
-            _draw(out, found, options["title"] or f"CKA ({what})", labels, options["alpha"])
-    if not quiet and not to_stdout:
-        _print_best(found, layers_b is None, f"CKA ({what}), {elapsed:.2f} s", options["alpha"])
-        messages().print(
-            "".join(f"wrote {printable(str(path))}\n" for path in (out, csv_path) if path is not None), end=""
-        )
+            _draw(out, found, options["title"] or f"CKA ({what})", labels, alpha)
+    if not quiet and not piped:
+        print_best(found, layers_b is None, f"CKA ({what}), {elapsed:.2f} s", alpha)
+        written = [path for path in (out, *texts.values()) if path is not None]
+        messages().print("".join(f"wrote {printable(str(path))}\n" for path in written), end="")
 
 
-def describe(kernel: Kernel) -> str:
-    """The kernel in words for titles."""
-    if isinstance(kernel, gramless.Linear):
-        return "linear"
-    name = type(kernel).__name__
-    return (
-        f"{name}, sigma {kernel.sigma:g}"
-        if kernel.sigma is not None
-        else f"{name}, {kernel.scale:g} x median"
-    )
-
-
-def _kernel(name: str, scale: float | None, sigma: float | None) -> Kernel:
+def _kernel(name: str, scale: float | None, sigma: float | None, median_rows: int | None) -> Kernel:
     kernel = FORMULAS[name]
+    given = {"--scale": scale, "--median-rows": median_rows, "--sigma": sigma}
+    options = [option for option, value in given.items() if value is not None]
     if not issubclass(kernel, OfDistance):
-        if scale is not None or sigma is not None:
+        if options:
             wanted = " or ".join(other for other, cls in FORMULAS.items() if cls.has_bandwidth)
-            raise click.UsageError(f"--{'scale' if scale is not None else 'sigma'} needs --kernel {wanted}.")
+            raise click.UsageError(f"{options[0]} needs --kernel {wanted}.")
         return kernel()
-    if scale is not None and sigma is not None:
-        raise click.UsageError("--scale and --sigma exclude each other.")
+    if sigma is not None and len(options) > 1:
+        raise click.UsageError(f"{options[0]} and --sigma exclude each other.")
     with one_sentence_errors():
-        return kernel(sigma=sigma, scale=1.0 if scale is None else scale)
+        return kernel(sigma=sigma, scale=1.0 if scale is None else scale, median_rows=median_rows)
 
 
-def _check_outputs(
-    inputs: list[Path], out: Path | None, csv_path: Path | None, checkpoint: Path | None
-) -> None:
+def _check_outputs(inputs: list[Path], files: dict[str, Path | None]) -> None:
     """Fail before the work where a result could not be written, or would replace what must be kept."""
+    out = files["--out"]
     if out is not None and out.suffix.lower() not in PICTURES:
         raise Failure(
             f"--out: {out.name!r} is not a kind of picture that can be drawn: {', '.join(PICTURES)}"
         )
     taken = list(inputs)
     with one_sentence_errors():
-        for option, path in (("--checkpoint", checkpoint), ("--out", out), ("--csv", csv_path)):
+        allowed = {"--checkpoint": DATA_SUFFIXES, "--json": {".json"}}
+        for option, path in files.items():
             if path is not None:
-                check_output(option, path, taken, frozenset() if path is checkpoint else DATA_SUFFIXES)
+                check_output(option, path, taken, DATA_SUFFIXES - allowed.get(option, frozenset()))
                 taken.append(path)
     if out is not None:
-        require({"matplotlib": "matplotlib"}, "plot", "--out")
+        require({"matplotlib": "matplotlib"}, "--out")
 
 
 def _layouts(options: Sequence[str]) -> Layouts:
@@ -192,12 +200,15 @@ def _open(
     sides = []
     for path, wanted in opened:
         where = printable(path.name)
-        matrices, folded = as_matrices(open_layers(path, wanted), where, pool, layouts)
-        if folded and not quiet:
+        notes: list[str] = []
+        matrices, folded = as_matrices(open_layers(path, wanted, notes.append), where, pool, layouts)
+        if folded:
             how = "averaged to (n, features)" if pool == "mean" else "flattened to (n, -1)"
             count = "1 layer has" if len(folded) == 1 else f"{len(folded)} layers have"
             verb = "is" if len(folded) == 1 else "are"
-            messages().print(f"note: {where}: {count} more than two dimensions and {verb} {how}")
+            notes.append(f"{count} more than two dimensions and {verb} {how}")
+        for note in notes if not quiet else ():
+            messages().print(f"note: {where}: {note}")
         sides.append(matrices)
     return sides[0], sides[1] if len(sides) > 1 else None
 
@@ -257,31 +268,3 @@ def _draw(out: Path, found: LayerMatrix, title: str, labels: tuple[str, str], al
     ax = found.plot(alpha=alpha, title=title, label_a=label_a, label_b=label_b)
     save_figure(ax.figure, out, dpi=200, bbox_inches="tight")
     plt.close("all")
-
-
-def _print_best(found: LayerMatrix, with_itself: bool, title: str, alpha: float) -> None:
-    """Every layer's best match; a layer compared with its own model's layers does not match itself."""
-    values = found.matrix.copy()
-    others = with_itself and len(values) > 1
-    corrected = found.pvalue_corrected
-    table = Table()
-    table.add_column("layer of A")
-    table.add_column("best match among the other layers" if others else "best match in B")
-    table.add_column("CKA", justify="right")
-    if corrected is not None:
-        table.add_column("p, corrected", justify="right")
-    if others:
-        np.fill_diagonal(values, np.nan)
-    for i, (name, row) in enumerate(zip(found.layers_a, values, strict=True)):
-        if np.isnan(row).all():
-            table.add_row(Text(name), "", "nan")
-            continue
-        best = int(np.nanargmax(row))
-        of_chance = [] if corrected is None else [f"{corrected[i, best]:.2g}"]
-        table.add_row(Text(name), Text(found.layers_b[best]), f"{row[best]:.4f}", *of_chance)
-    console = results()
-    console.print(title)
-    console.print(table)
-    if corrected is not None:
-        count = int(np.count_nonzero(found.within_chance(alpha)))
-        console.print(f"{count} of {values.size} cells {found.chance_text(alpha).removeprefix('hatched: ')}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import gramless
 
 from .._files import check_output, write_file
 from .._text import csv_text
-from . import networks
+from . import networks, small_demos
 from .networks import Activations
 from .terminal import Failure, messages, one_sentence_errors, progress_bar, require
 
@@ -25,6 +26,23 @@ PANELS = {
     "linear": "linear CKA",
     "rbf": "RBF CKA",
     "control": "linear CKA, Lite0 untrained",
+}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo other than the networks is `run` with a folder and a progress callable, and returns lines."""
+
+    summary: str
+    packages: dict[str, str]  # by the name of their module
+    run: Callable[[Path, Callable[[int, int], object]], list[str]] = lambda out, progress: []
+
+
+DEMOS = {
+    "networks": Demo(
+        "Two ImageNet networks, every layer against every layer, and a control.", networks.PACKAGES
+    ),
+    "mix": Demo("A DJ mix cut into its tracks.", {"matplotlib": "matplotlib"}, small_demos.mix),
 }
 
 
@@ -57,24 +75,45 @@ class Sweep:
         return sum(same[1:]), len(same) - 1
 
 
-@click.command()
+@click.command(short_help="Networks compared, and other examples of use.")
+@click.argument("name", type=click.Choice(list(DEMOS)), default="networks")
+@click.option("--list", "listed", is_flag=True, help="Say which demos there are, and what they need.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default="gramless-demo", show_default=True
 )
 @click.option("--images", type=click.IntRange(min=8), default=512, show_default=True, help="How many crops.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--reference/--no-reference", default=True, help="Also time and compare gramless.reference.")
-def demo(out: Path, images: int, threads: int | None, reference: bool) -> None:
-    """Compare two ImageNet networks, EfficientNet-Lite0 and -Lite1, layer by layer.
+def demo(name: str, listed: bool, out: Path, images: int, threads: int | None, reference: bool) -> None:
+    """Show what CKA says of real networks, in under a minute and without a download.
 
-    The images are random crops of the photos inside scikit-image and scikit-learn; crops of one photo are
-    near-duplicates of each other. Nothing is downloaded. Writes demo.png and one CSV per panel.
+    NAME is networks (default): EfficientNet-Lite0 and -Lite1, layer by layer, on random crops of the photos
+    inside scikit-image and scikit-learn; crops of one photo are near-duplicates of each other. Or one that
+    --list shows. Writes pictures, and for networks one CSV per panel, into a folder.
     """
-    require(networks.PACKAGES, "demo", "gramless demo")
+    if listed:
+        for each, entry in DEMOS.items():
+            click.echo(f"{each:<9} {entry.summary} Needs {', '.join(entry.packages.values())}.")
+        return
+    require(DEMOS[name].packages, f"gramless demo {name}")
+    messages().print(f"demo {name}: loading what it needs ...")
+    with one_sentence_errors():
+        out.mkdir(parents=True, exist_ok=True)
+    if name == "networks":
+        compare_networks(out, images, threads, reference)
+        return
+    _set_threads(threads)
+    with one_sentence_errors(), progress_bar(name) as progress:
+        check_output("--out", out / f"{name}.png")
+        lines = DEMOS[name].run(out, progress)
+    click.echo("\n".join([*lines, f"wrote {out / f'{name}.png'}"]))
+
+
+def compare_networks(out: Path, images: int, threads: int | None, reference: bool) -> None:
+    """The main job: two pretrained networks and a control; and the same by the obvious code."""
     clock = Clock()
     _set_threads(threads)
     with one_sentence_errors():
-        out.mkdir(parents=True, exist_ok=True)
         for name in ("demo.png", *(f"{panel}.csv" for panel in PANELS)):
             check_output("--out", out / name)
         trained0, trained1, untrained = _activations(images, clock)
@@ -150,11 +189,13 @@ def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
 
 
 def _set_threads(threads: int | None) -> None:
-    import torch
+    if threads is None:
+        return
+    gramless.set_num_threads(threads)
+    if importlib.util.find_spec("torch") is not None:
+        import torch
 
-    if threads is not None:
         torch.set_num_threads(threads)
-        gramless.set_num_threads(threads)
 
 
 def _activations(images: int, clock: Clock) -> tuple[Activations, Activations, Activations]:

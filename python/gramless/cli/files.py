@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._formats import Array, FileError, Openers, open_folder, open_npy, open_npz
-from .._globs import hint, matches
+from .._globs import hint, left_out, matches
 from .._layouts import COMMON, Layouts
 from .._safetensors import open_safetensors
 from .._text import distinct_printable, printable
@@ -24,15 +24,21 @@ READERS: dict[str, Callable[[Path], Openers]] = {
 ROWS_PER_POOLED_CHUNK = 256
 
 
-def open_layers(path: str | Path, globs: Sequence[str] = ()) -> dict[str, Array]:
+def open_layers(
+    path: str | Path, globs: Sequence[str] = (), note: Callable[[str], object] | None = None
+) -> dict[str, Array]:
     """The layers of a file or folder whose names match any glob, memory-mapped where the format allows.
 
     Without globs all layers, in the order of the file (a folder: natural order of the names); with globs, in
-    the order of the globs. Raises `FileError`, one sentence, for anything that cannot be read safely.
+    the order of the globs. `note` is called with a sentence on names that a glob may leave out by mistake.
+    Raises `FileError`, one sentence, for anything that cannot be read safely.
     """
     path = Path(path)
     found = _openers(path)
     openers = dict(zip(distinct_printable(found), found.values(), strict=True))
+    for sentence in filter(None, (left_out(openers, glob) for glob in globs)):
+        if note is not None:
+            note(printable(sentence))
     return {name: openers[name]() for name in select(openers, globs, printable(path.name))}
 
 
@@ -62,7 +68,7 @@ def select(names: Iterable[str], globs: Sequence[str], where: str) -> list[str]:
 
 
 def as_matrices(
-    layers: dict[str, Array], where: str, pool: str = "none", layouts: Layouts | None = None
+    layers: dict[str, Array], where: str, pool: str = "mean", layouts: Layouts | None = None
 ) -> tuple[dict[str, Array], list[str]]:
     """Every layer as (examples, features), and the names of those that had more than two dimensions.
 
@@ -87,7 +93,7 @@ def as_matrices(
             raise FileError(
                 f"{where}: layer {name!r} has shape {array.shape}, and a file does not tell which "
                 f"dimension is features: give --layout {' or '.join(usual)}, or {name}={usual[0]} for "
-                "this layer"
+                "this layer, to average over positions, or --pool none to keep all positions"
             )
         if layout is not None:
             array = _arranged(array, layout)

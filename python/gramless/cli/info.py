@@ -13,7 +13,7 @@ import gramless
 from .terminal import one_sentence_errors
 
 
-@click.command()
+@click.command(short_help="Versions, instruction sets, threads, CUDA.")
 def info() -> None:
     """Show version, instruction sets, threads, CUDA state and the versions beside it."""
     with one_sentence_errors():

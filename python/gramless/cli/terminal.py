@@ -58,8 +58,8 @@ def progress_bar(description: str = "", quiet: bool = False) -> ProgressBar:
     return ProgressBar(description, quiet)
 
 
-def require(packages: dict[str, str], extra: str, why: str) -> None:
+def require(packages: dict[str, str], why: str) -> None:
     """Fail with the pip command unless the importable names, mapped to package names, are there."""
     missing = [package for name, package in packages.items() if importlib.util.find_spec(name) is None]
     if missing:
-        raise Failure(f"{why} needs {', '.join(missing)}: pip install 'gramless[{extra}]'")
+        raise Failure(f"{why} needs {', '.join(missing)}: pip install {' '.join(missing)}")

@@ -38,6 +38,8 @@ def never_ran(layer: Layer, model: nn.Module) -> str:
         module = named.get(".".join(levels[:count]))
         if isinstance(module, torch.jit.ScriptModule):
             return f"{NEVER_RAN} as a module: {'.'.join(levels[:count])!r} is compiled by torch.jit"
+    if isinstance(layer.module, (nn.ModuleList, nn.ModuleDict)):
+        return f"{NEVER_RAN}: it only holds modules, '{layer.name}.*' are those it holds"
     return NEVER_RAN
 
 

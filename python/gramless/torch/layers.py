@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
-from .._globs import hint, matches
+from .._globs import hint, left_out, matches
 from .blocks import blocks, holds_attention
 
 LayerLike: TypeAlias = "str | type[nn.Module] | nn.Module"
@@ -175,6 +176,8 @@ def _by_text(
         return [Layer(entry, names[call[1]], True, int(call[2]))]
     found = [Layer(name, module) for name, module in named.items() if name and matches(name, entry)]
     if found:
+        if sentence := left_out(named, entry):
+            warnings.warn(f"{function}: {argument}: {sentence}", UserWarning, stacklevel=2)
         return found
     near = difflib.get_close_matches(entry, list(named), 3, 0.4) or [name for name in named if name][:3]
     raise ValueError(

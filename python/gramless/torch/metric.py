@@ -19,7 +19,7 @@ from .sweep import Weighting
 try:
     from torchmetrics import Metric
 except ModuleNotFoundError as error:
-    needs = "CKAMetric: needs torchmetrics: pip install 'gramless[metrics]'"
+    needs = "CKAMetric: needs torchmetrics: pip install torchmetrics"
     raise ModuleNotFoundError(needs) from error
 
 _SUMS = ("sum_xy", "sum_xx", "sum_yy")
