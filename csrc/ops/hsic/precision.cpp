@@ -1,7 +1,9 @@
 #include "ops/hsic/precision.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "epilogues/near_share.hpp"
@@ -18,30 +20,58 @@ struct Squares {
   double values = 0, rounding = 0, centred = 0;
 };
 
-// Of four rows, v_ij - v_il - v_mj + v_ml has no part that is of a row alone, as a centred matrix has none.
-Squares mean_squares(const Representation& layer, const std::vector<std::int64_t>& pairs, const Execution& execution) {
+using GroupValues = std::array<double, group_pairs>;  // v_ij of i < j, row by row
+
+// Of the U-centred values of a group (Szekely and Rizzo 2014): on average those of the whole matrix.
+double centred_square(GroupValues values) {
+  constexpr double n = group_rows;
+  double sums[group_rows] = {}, total = 0, squares = 0;
+  const auto each = [&](auto use) {
+    for (std::size_t i = 0, p = 0; i < group_rows; i++)
+      for (std::size_t j = i + 1; j < group_rows; j++) use(i, j, values[p++]);
+  };
+  const double origin = values[0];  // equal values become exactly 0
+  each([&](std::size_t i, std::size_t j, double& value) {
+    value -= origin;
+    sums[i] += value;
+    sums[j] += value;
+    total += 2 * value;
+  });
+  each([&](std::size_t i, std::size_t j, double value) {
+    const double centred = value - (sums[i] + sums[j]) / (n - 2) + total / ((n - 1) * (n - 2));
+    squares += centred * centred;
+  });
+  return squares / (n * (n - 3) / 2);
+}
+
+// By how much of itself a value falls, at most, where a squared distance grows by a little.
+double share_lost(const Rbf& kernel, double, double by) { return kernel.gamma * by; }
+double share_lost(const Laplace& kernel, double distance2, double by) {
+  return by == 0 ? 0 : kernel.rate * by / (std::sqrt(distance2 + by) + std::sqrt(distance2));
+}
+
+Squares mean_squares(const Representation& layer, const PairSample& sample) {
   constexpr double epsilon = 0x1p-24;
-  const LayerView view = layer.view();
-  std::vector<double> distances(pairs.size() / 2);
-  const auto count = static_cast<std::int64_t>(distances.size());
-  layer.ops().pair_distances(view, execution, pairs.data(), count, distances.data());
-  const auto norm2 = [&](std::size_t row) { return layer.norms()[static_cast<std::size_t>(pairs[row])]; };
+  const double unit = layer.unit(), shift = layer.shift();
+  const auto norm2 = [&](std::size_t row) { return layer.norms()[static_cast<std::size_t>(sample.pairs[row])]; };
+  const std::size_t count = sample.distances.size();
   Squares sums;
-  visit_kernel(view.kernel, [&]<class Alternative>(const Alternative& kernel) {
+  visit_kernel(layer.view().kernel, [&]<class Alternative>(const Alternative& kernel) {
     if constexpr (Alternative::of_distance)
-      for (std::size_t p = 0; p < distances.size(); p += 4) {
-        double contrast = 0;
-        for (std::size_t e = p; e < p + 4; e++) {
-          const double lengths = norm2(2 * e) + norm2(2 * e + 1), distance2 = distances[e];
+      for (std::size_t first = 0; first < count; first += group_pairs) {
+        GroupValues values;
+        for (std::size_t e = 0; e < group_pairs; e++) {
+          const std::size_t p = first + e;
+          const double lengths = norm2(2 * p) + norm2(2 * p + 1), distance2 = sample.distances[p];
           const bool measured = Alternative::of_root && distance2 < near_share<double> * lengths;  // from differences
-          const double moved = distance2 + epsilon * (measured ? distance2 : lengths / 2);
-          const double value = kernel.value(distance2) / layer.unit() - layer.shift();
-          const double rounding = (kernel.value(distance2) - kernel.value(moved)) / layer.unit();
+          const double of_pair = sample.values[p] / unit, value = of_pair - shift;
+          const double lost = share_lost(kernel, distance2, epsilon * (measured ? distance2 : lengths / 2));
+          const double rounding = lost > 1 ? of_pair : lost * of_pair;
           sums.values += value * value;
           sums.rounding += rounding * rounding + epsilon * epsilon / 4 * value * value;
-          contrast += e % 4 == 0 || e % 4 == 3 ? value : -value;
+          values[e] = value;
         }
-        sums.centred += contrast * contrast;
+        sums.centred += group_pairs * centred_square(values);
       }
   });
   const auto n = static_cast<double>(count);
@@ -88,22 +118,31 @@ Representation in_float64(const LayerInput& input, const OpTable& ops, Execution
 bool loses_digits_of_products(std::int64_t rows, std::int64_t cols) { return cols > 256 * rows * rows; }
 
 namespace {
+// Those of the sample, and of the longest row where it is longer than the others are among each other.
+Squares all_squares(const Representation& layer, const PairSample& sample, const Execution& execution) {
+  Squares squares = mean_squares(layer, sample);
+  const std::vector<double>& norms = layer.norms();
+  const auto longest = std::max_element(norms.begin(), norms.end());
+  const double n = static_cast<double>(layer.rows());
+  if (*longest <= 4 * std::accumulate(norms.begin(), norms.end(), 0.0) / n) return squares;
+  const Squares of_longest =
+      mean_squares(layer, layer.measured(sample_groups(layer.rows(), 2, longest - norms.begin()), execution));
+  const double weight = group_rows / n;  // 2 / n of all pairs are of it, and 2 / group_rows of these
+  squares.values += weight * of_longest.values;
+  squares.rounding += weight * of_longest.rounding;
+  squares.centred += weight * of_longest.centred;
+  return squares;
+}
 
 // Whether sums of float32 tiles leave fewer than six digits of an HSIC.
-bool loses_digits(const Representation& layer, const KernelSpec& spec, const Execution& execution) {
+bool loses_digits(const Representation& layer, const PairSample& sample, const KernelSpec& spec,
+                  const Execution& execution) {
   constexpr double most_error = 3e-7, epsilon = 0x1p-24;
   if (!is_of_distance(layer.view().kernel)) return loses_digits_of_products(layer.rows(), layer.cols());
   const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
   if (far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
-  const std::int64_t rows = layer.rows(), sampled = std::clamp<std::int64_t>(rows / 2, 24, 48);
-  const std::vector<double>& norms = layer.norms();
-  const std::int64_t longest = std::max_element(norms.begin(), norms.end()) - norms.begin();
-  const double n = static_cast<double>(rows);
-  Squares squares = mean_squares(layer, sample_quadruples(rows, sampled, -1), execution);
-  const Squares of_longest = mean_squares(layer, sample_quadruples(rows, sampled / 4, longest), execution);
-  squares.values += 4 / n * of_longest.values;  // half of those pairs are of it
-  squares.rounding += 4 / n * of_longest.rounding;
-  squares.centred += 4 / n * of_longest.centred;
+  const Squares squares = all_squares(layer, sample, execution);
+  const double n = static_cast<double>(layer.rows());
   if (squares.centred == 0) return squares.values > 0;  // few rows differ from the others
   const double share = squares.rounding / squares.centred, of_sums = squares.values / squares.centred;
   return share + 2 * std::sqrt(share) / n + epsilon * of_sums / std::max(1.0, n / 256) > most_error;
@@ -133,8 +172,8 @@ Representation resolved(const LayerInput& input, const OpTable& ops, const Execu
   const Execution own = for_rows(input.x.rows, execution);
   Representation layer(input.x, ops, own);
   layer.keep_dots(dots_room);
-  layer.resolve(input.kernel, own);
-  const bool wide = layer.in_float32() && (layer.tied() > 0 || loses_digits(layer, input.kernel, execution));
+  const PairSample sample = layer.resolve(input.kernel, own);
+  const bool wide = layer.in_float32() && (layer.tied() > 0 || loses_digits(layer, sample, input.kernel, execution));
   return wide ? in_float64(input, ops, execution) : std::move(layer);
 }
 

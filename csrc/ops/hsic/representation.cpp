@@ -25,6 +25,11 @@ double first_value(const ArrayView& x, std::int64_t column) {
   return value * x.scale;
 }
 
+// Of few rows, which are computed in float64 anyway, for their mean value alone; else for how far values vary, too.
+std::int64_t sampled_groups(std::int64_t rows) {
+  return rows <= 4 * group_rows ? 1 : std::clamp<std::int64_t>(rows / 20, 3, 10);
+}
+
 // values[i] = values[rows[i]], in place: rows ascend.
 void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, Compute compute) {
   const auto move = [&](auto* stats) {
@@ -203,11 +208,12 @@ void Representation::rescale(const Execution& execution) {
   center(execution);
 }
 
-void Representation::resolve(const KernelSpec& spec, const Execution& execution) {
+PairSample Representation::resolve(const KernelSpec& spec, const Execution& execution) {
+  PairSample sample;
   visit_kernel(spec.formula, [&]<class Alternative>(const Alternative&) {
     if constexpr (Alternative::of_distance) {
       if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // the median measures them itself
-      resolve_of_distance<Alternative>(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
+      sample = resolve_of_distance<Alternative>(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
     } else {
       measure_norms(&OpTable::row_norms, execution);
       kernel_ = Alternative{};
@@ -215,6 +221,7 @@ void Representation::resolve(const KernelSpec& spec, const Execution& execution)
       row_stats_ = padded_norms();  // not used by the kernel function, but read
     }
   });
+  return sample;
 }
 
 bool Representation::resolve_linear(std::span<const double> norms) {
@@ -241,11 +248,14 @@ double Representation::bandwidth(const KernelSpec& spec, const Execution& execut
 }
 
 template <class Alternative>
-void Representation::resolve_of_distance(double sigma, const Execution& execution) {
+PairSample Representation::resolve_of_distance(double sigma, const Execution& execution) {
   sigma_ = sigma;
   const double of_rows = sigma * x_.scale, sharpest = in_float32() ? 0x1p110 : 0x1p500;
   Alternative kernel = Alternative::of(of_rows * of_rows, sharpest);
-  const double mean = mean_kernel_of_pairs(kernel, execution);
+  kernel_ = kernel;
+  PairSample sample = measured(sample_groups(x_.rows, sampled_groups(x_.rows), -1), execution);
+  const double mean =
+      std::accumulate(sample.values.begin(), sample.values.end(), 0.0) / static_cast<double>(sample.values.size());
   // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
   // mostly near 0 that would cost digits, and k - mean costs none.
   const bool near_mean = mean >= 0.1;
@@ -255,18 +265,20 @@ void Representation::resolve_of_distance(double sigma, const Execution& executio
   kernel_ = kernel;
   shift_ = near_mean ? 1.0 : rounded(mean, compute_);
   row_stats_ = padded_norms(0.5);
+  return sample;
 }
 
-template <class Alternative>
-double Representation::mean_kernel_of_pairs(const Alternative& kernel, const Execution& execution) const {
-  const std::int64_t sampled = std::clamp<std::int64_t>(x_.rows / 2, 16, 256);
-  const std::vector<std::int64_t> pairs = sample_pairs(x_.rows, sampled);
-  std::vector<double> distances(pairs.size() / 2);
-  ops_->pair_distances(centered(), execution, pairs.data(), static_cast<std::int64_t>(distances.size()),
-                       distances.data());
-  double sum = 0;
-  for (const double distance2 : distances) sum += kernel.value(distance2);
-  return sum / static_cast<double>(distances.size());
+PairSample Representation::measured(std::vector<std::int64_t> pairs, const Execution& execution) const {
+  const std::size_t count = pairs.size() / 2;
+  PairSample sample{std::move(pairs), std::vector<double>(count), std::vector<double>(count)};
+  ops_->pair_distances(centered(), execution, sample.pairs.data(), static_cast<std::int64_t>(count),
+                       sample.distances.data());
+  visit_kernel(kernel_, [&]<class Alternative>(const Alternative& kernel) {
+    if constexpr (Alternative::of_distance)
+      std::transform(sample.distances.begin(), sample.distances.end(), sample.values.begin(),
+                     [&](double distance2) { return kernel.value(distance2); });
+  });
+  return sample;
 }
 
 double Representation::median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows,

@@ -10,14 +10,22 @@
 
 namespace gramless {
 
+// Squared distances of sampled pairs of rows, and their kernel values.
+struct PairSample {
+  std::vector<std::int64_t> pairs;  // (count, 2), those of sample_groups
+  std::vector<double> distances, values;
+};
+
 class Representation {
  public:
   Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
 
-  void resolve(const KernelSpec& spec, const Execution& execution);  // fixes kernel, row_stats and shift
+  // Fixes kernel, row_stats and shift. Gives the pairs it looked at, for a kernel of distances.
+  PairSample resolve(const KernelSpec& spec, const Execution& execution);
   // The same of a linear kernel in feature space, with squared lengths of rows that were measured as they were packed.
   // False where they ask for another centre or unit, or for sums over pairs of rows.
   bool resolve_linear(std::span<const double> norms);
+  PairSample measured(std::vector<std::int64_t> pairs, const Execution& execution) const;
   double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
   double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to the same bits
   // Room for the layer's dot products, OpTable::layer_dots_bytes: a median of all rows leaves them there for `view`.
@@ -63,10 +71,8 @@ class Representation {
   void rescale(const Execution& execution);
   double mean_product_of_pairs() const;
   template <class Alternative>
-  void resolve_of_distance(double sigma, const Execution& execution);
+  PairSample resolve_of_distance(double sigma, const Execution& execution);
   double noise() const;
-  template <class Alternative>
-  double mean_kernel_of_pairs(const Alternative& kernel, const Execution& execution) const;
 
   ArrayView x_;
   const OpTable* ops_;

@@ -1,12 +1,12 @@
 // Statistics that come before any tile: column sums, centred row norms, distances of a few sampled pairs. All in
 // float64.
 #include "engine/instructions/to_doubles.hpp"
+#include "engine/pack/pack.hpp"
 #include "engine/pack/widen.hpp"
 #include "engine/product/dot_tile.hpp"
 #include "engine/walk/walk.hpp"
 #include "ops/dispatch/for_each_row.hpp"
 #include "ops/dispatch/isa_ops.hpp"
-#include "ops/gram/centered_values.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -45,89 +45,94 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
 
 constexpr int piece = 256;
 
-// sum_k (a_k - b_k)^2 in float64, over a whole number of `step` values.
-constexpr int step = 4 * lanes<double>;
-
+// As many of them as a vector of float64 holds.
 template <class T>
-double squared_difference(const T* a, const T* b, int count) {
-  using Narrow = Vector<T, lanes<double>>;
-  using Wide = Vector<double>;
-  Wide sums[4] = {};
-  for (int k = 0; k < count; k += step)
+using Narrow = Vector<T, lanes<double>>;
+
+// The same, or `present` of them and zeros.
+template <bool Whole, class T>
+GRAMLESS_INLINE Narrow<T> load_values(const T* values, int present) {
+  if constexpr (Whole) return load<Narrow<T>>(values);
+  T rest[lanes<double>] = {};
+  for (int c = 0; c < present; c++) rest[c] = load<T>(values + c);
+  return load<Narrow<T>>(rest);
+}
+
+// The sum of `count` squares. values_at(whole, k) is the vector of values from the k-th on, with whole = false_type
+// where fewer are left.
+template <class Values>
+GRAMLESS_INLINE double sum_of_squares(int count, Values values_at) {
+  constexpr int width = lanes<double>, step = 4 * width;
+  const int whole = count / step * step;
+  Vector<double> sums[4] = {};
+  const auto add = [&](int u, Vector<double> value) GRAMLESS_INLINE_LAMBDA { sums[u] += value * value; };
+  for (int k = 0; k < whole; k += step)
 #pragma GCC unroll 4
-    for (int u = 0; u < 4; u++) {
-      const int at = k + u * lanes<double>;
-      const Wide difference = to_doubles(load<Narrow>(a + at)) - to_doubles(load<Narrow>(b + at));
-      sums[u] += difference * difference;
-    }
+    for (int u = 0; u < 4; u++) add(u, values_at(std::true_type(), k + u * width));
+#pragma GCC unroll 4
+  for (int u = 0; u < 4; u++) {
+    const int k = whole + u * width;
+    if (k >= count) break;
+    if (count - k >= width)
+      add(u, values_at(std::true_type(), k));
+    else
+      add(u, values_at(std::false_type(), k));
+  }
   return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// |x_i|^2, by the same sums as below.
-template <class T>
-double squared_length(const LayerView& layer, std::int64_t i) {
-  using Narrow = Vector<T, lanes<double>>;
-  using Wide = Vector<double>;
-  const T scale = static_cast<T>(layer.x.scale);
-  const T *const high = static_cast<const T*>(layer.center_high), *const low = static_cast<const T*>(layer.center_low);
-  const std::int64_t cols = layer.x.cols;
-  T copy[1][piece];
-  const T* rows[1];
+// sum_of_piece(first, count), added up over the pieces of a row.
+template <class Sum>
+GRAMLESS_INLINE double sum_of_pieces(std::int64_t cols, Sum sum_of_piece) {
   double sum = 0;
   for (std::int64_t first = 0; first < cols; first += piece) {
     if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
-    const int count = static_cast<int>(std::min<std::int64_t>(piece, cols - first)), whole = count / step * step;
-    detail::read_rows(layer.x, i, 1, first, count, copy, rows);
-    Wide sums[4] = {};
-    const auto add = [&](int u, Narrow values, const T* high_of, const T* low_of) GRAMLESS_INLINE_LAMBDA {
-      const Wide value = to_doubles((values * scale - load<Narrow>(high_of)) - load<Narrow>(low_of));
-      sums[u] += value * value;
-    };
-    for (int k = 0; k < whole; k += step)
-#pragma GCC unroll 4
-      for (int u = 0; u < 4; u++) {
-        const int at = k + u * lanes<double>;
-        add(u, load<Narrow>(rows[0] + at), high + first + at, low + first + at);
-      }
-#pragma GCC unroll 4
-    for (int u = 0; u < 4; u++) {
-      const int k = whole + u * lanes<double>;
-      if (k >= count) break;
-      const std::int64_t at = first + k;
-      const T* const values = rows[0] + k;
-      if (count - k >= lanes<double>) {
-        add(u, load<Narrow>(values), high + at, low + at);
-        continue;
-      }
-      T rest[3][lanes<double>] = {};
-      for (int c = 0; c < count - k; c++) {
-        rest[0][c] = load<T>(values + c);
-        rest[1][c] = high[at + c];
-        rest[2][c] = low[at + c];
-      }
-      add(u, load<Narrow>(rest[0]), rest[1], rest[2]);
-    }
-    sum += horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    sum += sum_of_piece(first, static_cast<int>(std::min<std::int64_t>(piece, cols - first)));
   }
   return sum;
 }
 
-// |x_i - x_j|^2
+// |x_i|^2
 template <class T>
-double squared_distance(const LayerView& layer, std::int64_t i, std::int64_t j) {
-  double sum = 0;
-  T a[piece], b[piece];
-  for (std::int64_t first = 0; first < layer.x.cols; first += piece) {
-    if (first > 0 && first % (polled * piece) == 0 && stop_requested()) return sum;
-    const int count = static_cast<int>(std::min<std::int64_t>(piece, layer.x.cols - first));
-    centered_values(layer, i, first, count, a);
-    centered_values(layer, j, first, count, b);
-    const int padded = static_cast<int>(round_up(count, step));
-    std::fill(a + count, a + padded, T(0));
-    std::fill(b + count, b + padded, T(0));
-    sum += squared_difference(a, b, padded);
-  }
-  return sum;
+double squared_length(const LayerView& layer, std::int64_t i) {
+  const T scale = static_cast<T>(layer.x.scale);
+  const T *const high = static_cast<const T*>(layer.center_high), *const low = static_cast<const T*>(layer.center_low);
+  T copy[1][piece];
+  const T* row[1];
+  return sum_of_pieces(layer.x.cols, [&](std::int64_t first, int count) {
+    detail::read_rows(layer.x, i, 1, first, count, copy, row);
+    return sum_of_squares(count, [&](auto whole, int k) GRAMLESS_INLINE_LAMBDA {
+      const auto from = [&](const T* values) GRAMLESS_INLINE_LAMBDA {
+        return load_values<decltype(whole)::value>(values + k, count - k);
+      };
+      return to_doubles((from(row[0]) * scale - from(high + first)) - from(low + first));
+    });
+  });
+}
+
+// Columns of a row as T: apart, for it is long.
+template <class T>
+__attribute__((noinline)) const T* read_row(const ArrayView& x, std::int64_t i, std::int64_t first, int count,
+                                            T (&copy)[1][piece]) {
+  const T* row[1];
+  detail::read_rows(x, i, 1, first, count, copy, row);
+  return row[0];
+}
+
+// |x_i - x_j|^2. Differences need no centre.
+template <class T>
+double squared_distance(const ArrayView& x, std::int64_t i, std::int64_t j) {
+  const T scale = static_cast<T>(x.scale);
+  T copy_a[1][piece], copy_b[1][piece];
+  return sum_of_pieces(x.cols, [&](std::int64_t first, int count) {
+    const T *const a = read_row(x, i, first, count, copy_a), *const b = read_row(x, j, first, count, copy_b);
+    return sum_of_squares(count, [&](auto whole, int k) GRAMLESS_INLINE_LAMBDA {
+      const auto from = [&](const T* row) GRAMLESS_INLINE_LAMBDA {
+        return load_values<decltype(whole)::value>(row + k, count - k) * scale;
+      };
+      return to_doubles(from(a) - from(b));
+    });
+  });
 }
 
 // The diagonal of a tile, in the tile's own arithmetic.
@@ -222,8 +227,8 @@ void pair_distances(const LayerView& layer, const Execution& execution, const st
   const double flops = 2.0 * static_cast<double>(count) * static_cast<double>(layer.x.cols);
   for_each_row(count, flops, execution, [&](std::int64_t p) {
     const std::int64_t i = pairs[2 * p], j = pairs[2 * p + 1];
-    distances[p] = execution.compute == Compute::float32 ? squared_distance<float>(layer, i, j)
-                                                         : squared_distance<double>(layer, i, j);
+    distances[p] = execution.compute == Compute::float32 ? squared_distance<float>(layer.x, i, j)
+                                                         : squared_distance<double>(layer.x, i, j);
   });
 }
 

@@ -55,18 +55,23 @@ std::vector<std::int64_t> sample_pairs(std::int64_t n, std::int64_t count) {
   return pairs;
 }
 
-std::vector<std::int64_t> sample_quadruples(std::int64_t n, std::int64_t count, std::int64_t first) {
+std::vector<std::int64_t> sample_groups(std::int64_t n, std::int64_t groups, std::int64_t first) {
   Random random(seed);
-  std::vector<std::int64_t> pairs;
-  pairs.reserve(static_cast<std::size_t>(8 * count));
-  for (std::int64_t q = 0; q < count; q++) {
-    std::int64_t rows[4];
-    for (int r = 0; r < 4;) {
-      rows[r] = r == 0 && first >= 0 ? first : random.below(n);
-      if (std::find(rows, rows + r, rows[r]) == rows + r) r++;
+  const auto size = static_cast<std::size_t>(std::min(n, group_rows));
+  std::vector<std::int64_t> rows, pairs(static_cast<std::size_t>(groups) * size * (size - 1));
+  rows.reserve(static_cast<std::size_t>(groups) * size);
+  for (auto next = pairs.begin(); next != pairs.end();) {
+    const std::size_t begin = rows.size();
+    if (first >= 0) rows.push_back(first);
+    while (rows.size() < begin + size) {
+      const std::int64_t row = random.below(n);
+      if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
     }
-    const auto [i, m, j, l] = rows;
-    pairs.insert(pairs.end(), {i, j, i, l, m, j, m, l});
+    for (std::size_t i = begin; i < rows.size(); i++)
+      for (std::size_t j = i + 1; j < rows.size(); j++) {
+        *next++ = rows[i];
+        *next++ = rows[j];
+      }
   }
   return pairs;
 }

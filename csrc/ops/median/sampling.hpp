@@ -8,7 +8,10 @@ namespace gramless {
 
 std::vector<std::int64_t> sample_rows(std::int64_t n, std::int64_t count);   // distinct, ascending
 std::vector<std::int64_t> sample_pairs(std::int64_t n, std::int64_t count);  // (count, 2), i != j; with replacement
-// The pairs (i, j), (i, l), (m, j), (m, l) of four different rows, (4 count, 2); first >= 0: i is always that row.
-std::vector<std::int64_t> sample_quadruples(std::int64_t n, std::int64_t count, std::int64_t first);
+
+// The pairs of each of `groups` groups of rows, (groups, group_pairs, 2), i before j; of fewer rows than a group has,
+// those of all rows. No row is in two groups, but for `first`, which begins every one unless it is negative.
+constexpr std::int64_t group_rows = 8, group_pairs = group_rows * (group_rows - 1) / 2;
+std::vector<std::int64_t> sample_groups(std::int64_t n, std::int64_t groups, std::int64_t first);
 
 }  // namespace gramless
