@@ -40,8 +40,11 @@ struct AnchorLoss {
     return a.negative + (a.positives == 1 ? std::exp(a.positive_logit - a.shift) : a.positive);
   }
 
-  // Of its negatives against its one positive.
-  GRAMLESS_HD static double log_odds(const Anchor& a) { return std::log(a.negative) + a.shift - a.positive_logit; }
+  // Of its negatives against its one positive. An infinite logit of this one has no softmax: as inf - inf in the
+  // textbook formula, it is NaN.
+  GRAMLESS_HD static double log_odds(const Anchor& a) {
+    return a.positive_logit == INFINITY ? NAN : std::log(a.negative) + a.shift - a.positive_logit;
+  }
 
   // The negatives' part of the denominator: what is left of -1 in the derivative by the positives' mean logit.
   GRAMLESS_HD double denominator_weight(const Anchor& a) const {
