@@ -168,3 +168,20 @@ def test_layers_are_named(tmp_path):
         kept = gramless.cka_matrix([y, x], [x], kernel="rbf", checkpoint=tmp_path / "kept")
     assert [f"layer {i} of xs and ys" in str(w.message) for i, w in enumerate(caught, 1)] == [True, True]
     assert np.array_equal(kept, expected)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("size", [1e6, 1e10, 1e12])
+def test_a_row_far_away_makes_no_distances_ties(size, offset):
+    """It moves the mean of all rows, and their lengths about it, but none of the distances between them."""
+    x = np.random.default_rng(0).standard_normal((30, 4)) + offset
+    expected = reference.median_distance(x)
+    for row in (0, 17):
+        far = x.copy()
+        far[row, 2] = size
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for module in (reference, gramless):
+                assert module.median_distance(far) == pytest.approx(expected, rel=0.1)
+            kernels = [module.cka(far, x, kernel="rbf") for module in (reference, gramless)]
+        assert kernels[0] == pytest.approx(kernels[1], rel=1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,28 +27,42 @@ def as_rows(function_name: str, argument: str, x: npt.ArrayLike) -> Array:
 def centre_columns(x: Array) -> Array:  # (n, p)
     """x with the mean of every column subtracted."""
     x = np.where(np.isfinite(x), x, np.nan)  # inf - inf
-    x = x - x[0]  # so that a constant column becomes exactly 0
+    x = x - np.median(x, axis=0)  # a constant column becomes exactly 0, and one far row costs no digits
     return np.asarray(x - x.mean(axis=0))
 
 
 def squared_distances(x: Array) -> Array:  # (n, p)
     """|x_i - x_j|^2 for all pairs of rows, as (n, n), from the differences themselves."""
+    x = np.where(np.isfinite(x), x, np.nan)  # inf - inf
     return np.stack([np.sum((x - row) ** 2, axis=1) for row in x])
 
 
-def off_diagonal(k: Array) -> Array:  # (n, n)
+def squared_lengths(x: Array) -> Array:  # (n, p)
+    """|x_i - c|^2, as (n,): c is the mean of all rows, or of those near each other where others move it."""
+    x, near_rows = centre_columns(x), len(x)
+    for _ in range(8):  # a row may be seen to lie far away only when one further away has gone
+        norms = np.sum(x**2, axis=1)
+        near = norms <= 3 * np.median(norms)
+        moved = np.sum(np.sqrt(norms[~near])) / len(x) > np.sqrt(np.median(norms)) / 2
+        if not moved or np.sum(near) == near_rows:
+            break
+        x, near_rows = x - x[near].mean(axis=0), np.sum(near)
+    return np.asarray(norms)
+
+
+def off_diagonal(k: npt.NDArray[Any]) -> npt.NDArray[Any]:  # (n, n)
     """The n (n - 1) entries of k that are not on its diagonal."""
     return k[~np.eye(len(k), dtype=bool)]
 
 
-def median_squared_distance(x: Array, include_diagonal: bool, function_name: str) -> float:  # (n, p), centred
+def median_squared_distance(x: Array, include_diagonal: bool, function_name: str) -> float:  # (n, p)
     """The median of |x_i - x_j|^2 over i != j, or over all i and j; an even count averages the middle two.
 
-    Where more than half of them are no more than the rounding of |x_i|^2 + |x_j|^2, the median of the others,
-    with one RuntimeWarning.
+    Where more than half of them are no more than the rounding of |x_i|^2 + |x_j|^2, lengths about the rows
+    that lie near each other, the median of the others, with one RuntimeWarning.
     """
     distance2 = squared_distances(x)
-    norms = np.sum(x**2, axis=1)
+    norms = squared_lengths(x)
     tied = distance2 <= 16 * 2.0**-53 * (norms[:, None] + norms)
     of_pairs = off_diagonal(tied)
     if not include_diagonal:
@@ -72,7 +87,7 @@ def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> floa
     x = as_rows("median_distance", "x", x)
     if len(x) < 2:
         raise ValueError(f"median_distance: a distance needs at least 2 rows but x has {len(x)}")
-    return math.sqrt(median_squared_distance(centre_columns(x), include_diagonal, "median_distance"))
+    return math.sqrt(median_squared_distance(x, include_diagonal, "median_distance"))
 
 
 def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
@@ -85,8 +100,9 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
            [-1.,  1.]])
     """
     kernel = as_kernel(kernel, "gram")
-    x = centre_columns(as_rows("gram", "x", x))
+    x = as_rows("gram", "x", x)
     if isinstance(kernel, Linear):
+        x = centre_columns(x)
         return x @ x.T
     distance2 = squared_distances(x)
     if kernel.sigma is not None:
