@@ -25,11 +25,6 @@ double first_value(const ArrayView& x, std::int64_t column) {
   return value * x.scale;
 }
 
-// Of few rows, which are computed in float64 anyway, for their mean value alone; else for how far values vary, too.
-std::int64_t sampled_groups(std::int64_t rows) {
-  return rows <= 4 * group_rows ? 1 : std::clamp<std::int64_t>(rows / 20, 3, 10);
-}
-
 // values[i] = values[rows[i]], in place: rows ascend.
 void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, Compute compute) {
   const auto move = [&](auto* stats) {
@@ -253,7 +248,7 @@ PairSample Representation::resolve_of_distance(double sigma, const Execution& ex
   const double of_rows = sigma * x_.scale, sharpest = in_float32() ? 0x1p110 : 0x1p500;
   Alternative kernel = Alternative::of(of_rows * of_rows, sharpest);
   kernel_ = kernel;
-  PairSample sample = measured(sample_groups(x_.rows, sampled_groups(x_.rows), -1), execution);
+  PairSample sample = measured(sample_groups(x_.rows, groups_of(x_.rows), -1), execution);
   const double mean =
       std::accumulate(sample.values.begin(), sample.values.end(), 0.0) / static_cast<double>(sample.values.size());
   // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are

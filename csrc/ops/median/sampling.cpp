@@ -55,6 +55,8 @@ std::vector<std::int64_t> sample_pairs(std::int64_t n, std::int64_t count) {
   return pairs;
 }
 
+std::int64_t groups_of(std::int64_t n) { return n <= 4 * group_rows ? 1 : std::clamp<std::int64_t>(n / 20, 3, 10); }
+
 std::vector<std::int64_t> sample_groups(std::int64_t n, std::int64_t groups, std::int64_t first) {
   Random random(seed);
   const auto size = static_cast<std::size_t>(std::min(n, group_rows));

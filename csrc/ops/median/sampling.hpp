@@ -12,6 +12,8 @@ std::vector<std::int64_t> sample_pairs(std::int64_t n, std::int64_t count);  // 
 // The pairs of each of `groups` groups of rows, (groups, group_pairs, 2), i before j; of fewer rows than a group has,
 // those of all rows. No row is in two groups, but for `first`, which begins every one unless it is negative.
 constexpr std::int64_t group_rows = 8, group_pairs = group_rows * (group_rows - 1) / 2;
+// As many as tell how far the values of a kernel vary; one, for their mean alone, of few rows, computed in float64.
+std::int64_t groups_of(std::int64_t n);
 std::vector<std::int64_t> sample_groups(std::int64_t n, std::int64_t groups, std::int64_t first);
 
 }  // namespace gramless
