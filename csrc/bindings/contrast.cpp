@@ -65,11 +65,8 @@ ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence
   problem.keys = views(keys);
   problem.temperature = temperature;
   problem.normalize = normalize;
-  problem.positives = kind != "log_sum_exp";
-  problem.denominator = kind == "decoupled" ? Denominator::negatives : Denominator::all;
-  if (kind != "log_sum_exp" && kind != "decoupled" && kind != "softmax")
-    throw py::value_error("kind is '" + kind + "'");
-  if (problem.positives) {
+  problem.kind = contrast_kind(kind);
+  if (problem.has_positives()) {
     problem.anchor_groups = to_vector(anchor_groups.cast<Integers>());
     check_groups(problem.anchor_groups, rows_in(problem.anchors));
     if (!problem.keys.empty()) problem.key_groups = to_vector(key_groups.cast<Integers>());

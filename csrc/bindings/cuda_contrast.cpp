@@ -13,16 +13,9 @@ using Parts = std::vector<py::tuple>;
 cuda::ContrastSide side(const Parts& parts, Address groups) {
   cuda::ContrastSide side;
   if (parts.size() > std::size(side.parts)) throw py::value_error("a side has at most 2 parts");
-  for (const py::tuple& part : parts) side.parts[side.part_count++] = cuda_matrix(part);
+  for (const py::tuple& part : parts) side.parts[side.part_count++] = described_matrix(part);
   side.groups = pointer<const std::int32_t>(groups);
   return side;
-}
-
-cuda::ContrastKind contrast_kind(const std::string& name) {
-  if (name == "softmax") return cuda::ContrastKind::softmax;
-  if (name == "decoupled") return cuda::ContrastKind::decoupled;
-  if (name == "log_sum_exp") return cuda::ContrastKind::log_sum_exp;
-  throw py::value_error("kind is '" + name + "'");
 }
 
 cuda::ContrastTask contrast_task(const Parts& anchors, const Parts& keys, Address anchor_groups, Address key_groups,
@@ -39,7 +32,7 @@ cuda::ContrastTask contrast_task(const Parts& anchors, const Parts& keys, Addres
   task.tie = tie;
   task.kind = contrast_kind(kind);
   task.keys_are_anchors = keys_are_anchors;
-  task.operand = cuda_operand(task.anchors.parts[0], false);
+  task.operand = cuda::default_operand(task.anchors.parts[0].dtype, false);
   return task;
 }
 

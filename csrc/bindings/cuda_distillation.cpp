@@ -11,10 +11,10 @@ cuda::DistillTask distill_task(const Arrays& arrays, double temperature, Address
                                double teacher_temperature, bool normalize) {
   cuda::DistillTask task;
   const auto& [student, teacher, queue, teacher_queue] = arrays;
-  task.student = cuda_matrix(student);
-  task.teacher = cuda_matrix(teacher);
-  task.queue = cuda_matrix(queue);
-  if (teacher_queue) task.teacher_queue = cuda_matrix(*teacher_queue);
+  task.student = described_matrix(student);
+  task.teacher = described_matrix(teacher);
+  task.queue = described_matrix(queue);
+  if (teacher_queue) task.teacher_queue = described_matrix(*teacher_queue);
   task.temperature = temperature;
   task.device_temperature = pointer<const double>(device_temperature);
   task.teacher_temperature = teacher_temperature;

@@ -1,22 +1,7 @@
 // The extension module gramless._cuda: devices, and what the other files cuda_*.cpp bind.
 #include "bindings/cuda_types.hpp"
-#include "bindings/dtype_names.hpp"
 
 namespace gramless {
-
-cuda::Matrix cuda_matrix(const py::tuple& described) {
-  return {pointer<const void>(described[0].cast<Address>()),
-          described[1].cast<std::int64_t>(),
-          described[2].cast<std::int64_t>(),
-          described[3].cast<std::int64_t>(),
-          described[4].cast<std::int64_t>(),
-          named_dtype(described[5].cast<std::string>())};
-}
-
-cuda::Operand cuda_operand(const cuda::Matrix& matrix, bool allow_tf32) {
-  return cuda::default_operand(matrix.dtype, allow_tf32);
-}
-
 namespace {
 
 // (driver, runtime, [(name, major, minor, bytes of memory, why it cannot compute or None)], error or "")

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <tuple>
 
+#include "bindings/api_types.hpp"
 #include "bindings/gil.hpp"
-#include "ops/api.hpp"
 #include "support/cuda_devices.hpp"
 
 namespace gramless {
@@ -22,11 +22,6 @@ template <class Value = void>
 Value* pointer(Address address) {
   return reinterpret_cast<Value*>(address);
 }
-
-// (address, rows, columns, row stride, column stride, dtype name) with strides in elements.
-cuda::Matrix cuda_matrix(const py::tuple& described);
-
-cuda::Operand cuda_operand(const cuda::Matrix& matrix, bool allow_tf32);
 
 // Where a launch happens: (device, stream, allocate), `allocate` a callable of bytes that returns an address, whose
 // memory stays until the work enqueued so far is done.

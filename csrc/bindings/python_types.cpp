@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <utility>
 
-#include "bindings/dtype_names.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
 
@@ -62,14 +61,7 @@ ArrayView array_view(py::handle object) {
     view.dtype = numpy_dtype(array.dtype());
     return view;
   }
-  const auto description = py::reinterpret_borrow<py::tuple>(object);
-  view.data = reinterpret_cast<const void*>(description[0].cast<std::uintptr_t>());
-  view.rows = description[1].cast<std::int64_t>();
-  view.cols = description[2].cast<std::int64_t>();
-  view.row_stride = description[3].cast<std::int64_t>();
-  view.col_stride = description[4].cast<std::int64_t>();
-  view.dtype = named_dtype(description[5].cast<std::string>());
-  return view;
+  return {described_matrix(py::reinterpret_borrow<py::tuple>(object))};
 }
 
 py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t layers_y) {
@@ -88,12 +80,6 @@ void* gradient_target(py::handle grad, const ArrayView& like, Compute compute) {
       (like.cols > 1 && view.col_stride != size))
     throw py::value_error("a gradient must be C-contiguous, of the shape of its input and the type of the computation");
   return const_cast<void*>(view.data);
-}
-
-Estimator estimator(const std::string& name) {
-  if (name == "unbiased") return Estimator::unbiased;
-  if (name == "biased") return Estimator::biased;
-  throw py::value_error("estimator is '" + name + "'");
 }
 
 Space space(const std::string& name) {

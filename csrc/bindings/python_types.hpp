@@ -5,8 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/api_types.hpp"
 #include "bindings/gil.hpp"
-#include "bindings/kernel_spec.hpp"
 #include "ops/hsic/hsic.hpp"
 
 namespace gramless {
@@ -27,7 +27,6 @@ py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t
 // Where a gradient of `like` is written: a writable C-contiguous array of the compute type; null for None.
 void* gradient_target(py::handle grad, const ArrayView& like, Compute compute);
 
-Estimator estimator(const std::string& name);
 Space space(const std::string& name);
 
 std::vector<LayerInput> layer_inputs(const py::sequence& arrays, const py::sequence& kernels);

@@ -1,18 +1,63 @@
-// The CUDA operations as plain C++: what the bindings call. It knows neither CUDA's headers nor Python.
-//
-// Every pointer in a task is device memory of the current device, `stream` is a cudaStream_t, `scratch` is aligned to
-// 256 bytes and at least as large as <op>_scratch_bytes says. Launchers return null, or a sentence about what is wrong.
-// They only enqueue: nothing synchronises, allocates or is copied from the host, so streams may be captured in graphs.
-// The same input gives the same bits, whatever the device does besides.
+// What callers state, for the CPU and for CUDA, and the CUDA operations as plain C++. It knows neither CUDA's headers
+// nor Python.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <string_view>
 
-#include "ops/kernel_spec.hpp"
+#include "epilogues/kernel.hpp"
 #include "support/array.hpp"
 
+namespace gramless {
+
+// A kernel function as the user states it: `encode` of gramless/kernels.py.
+struct KernelSpec {
+  Kernel formula = Linear{};                   // which one; its numbers follow from the rest and from the data
+  std::optional<double> sigma = std::nullopt;  // none: scale * median distance of the input's rows
+  double scale = 1.0;
+  bool include_diagonal = false;  // whether the median counts the n zero distances too
+  // Exact up to so many rows, beyond that over so many sampled ones; none, and on a device: always exact.
+  std::optional<std::int64_t> median_rows = std::nullopt;
+
+  bool of_distance() const { return is_of_distance(formula); }
+  bool wants_median() const { return of_distance() && !sigma; }
+  // The same with a bandwidth; nothing new where there is none.
+  KernelSpec with_sigma(double found) const {
+    KernelSpec spec = *this;
+    if (of_distance()) spec.sigma = found;
+    return spec;
+  }
+};
+
+// The kernel function of that name, or none.
+template <std::size_t Number = 0>
+std::optional<Kernel> kernel_named(std::string_view name) {
+  if constexpr (Number < std::variant_size_v<Kernel>) {
+    using Alternative = std::variant_alternative_t<Number, Kernel>;
+    if (name == Alternative::name) return Alternative{};
+    return kernel_named<Number + 1>(name);
+  } else {
+    return std::nullopt;
+  }
+}
+
+enum class Estimator : std::uint8_t { biased, unbiased };
+
+enum class ContrastKind : std::uint8_t {
+  softmax,      // negatives and positives in the denominator: NT-Xent, InfoNCE, supervised contrastive
+  decoupled,    // negatives only
+  log_sum_exp,  // no positives, groups are not read: log sum over all pairs
+};
+
+}  // namespace gramless
+
+// Every pointer in a task is device memory of the current device, `stream` is a cudaStream_t, `scratch` is aligned to
+// 256 bytes and at least as large as <op>_scratch_bytes says. Launchers return null, or a sentence about what is wrong.
+// They only enqueue: nothing synchronises, allocates or is copied from the host, so streams may be captured in graphs.
+// The same input gives the same bits, whatever the device does besides.
 namespace gramless::cuda {
 
 // What the tensor cores multiply. Sums over a tile are float32 (float64: float64), sums over tiles float64.
@@ -22,14 +67,6 @@ enum class Operand : std::uint8_t {
   tf32,      // rows rounded to TF32; only for HSIC, only where allowed
   split,     // rows as sums of two float16 numbers, three products: as accurate as float32
   float64,
-};
-
-// float32, float64, float16 or bfloat16; strides in elements, of any sign and alignment.
-struct Matrix {
-  const void* data = nullptr;
-  std::int64_t rows = 0, cols = 0;
-  std::int64_t row_stride = 0, col_stride = 1;
-  Dtype dtype = Dtype::float32;
 };
 
 // bfloat16, float16, float64 as they are; float32 is split or, where allowed, rounded to TF32.
@@ -44,12 +81,10 @@ bool hopper_wanted();
 // As the current device has it: how many blocks it runs at a time, what its L2 holds.
 constexpr std::int64_t of_device = -1;
 
-enum class HsicEstimator : std::uint8_t { biased, unbiased };
-
 struct HsicTask {
-  Matrix x, y;  // (n, p), (n, q) of one dtype
+  Matrix x, y;  // (n, p), (n, q) of one dtype: float32, float64, float16 or bfloat16, as all matrices here
   KernelSpec kernel_x, kernel_y;
-  HsicEstimator estimator = HsicEstimator::unbiased;
+  Estimator estimator = Estimator::unbiased;
   Operand operand = Operand::split;
   double* values = nullptr;      // (3): HSIC of x with y, x with x, y with y; 0 where it is no more than rounding
   double* row_sums = nullptr;    // (2, n) for the backward, or null
@@ -67,7 +102,7 @@ struct HsicMatrixTask {
   const Matrix* layers = nullptr;  // on the host: (layers_x + layers_y), of one dtype and number of rows
   std::int64_t layers_x = 0, layers_y = 0;
   KernelSpec kernel_x, kernel_y;
-  HsicEstimator estimator = HsicEstimator::unbiased;
+  Estimator estimator = Estimator::unbiased;
   Operand operand = Operand::split;
   std::int64_t packed_bytes = std::int64_t{4} << 30;
   std::int64_t stored_bytes = of_device;  // of tiles at a time
@@ -101,12 +136,6 @@ struct HsicGradTask {
 
 std::size_t hsic_grad_scratch_bytes(const HsicGradTask& task);
 const char* hsic_grad(const HsicGradTask& task, void* scratch, void* stream);
-
-enum class ContrastKind : std::uint8_t {
-  softmax,      // negatives and positives in the denominator: NT-Xent, InfoNCE, supervised contrastive
-  decoupled,    // negatives only
-  log_sum_exp,  // no positives: log sum over all pairs
-};
 
 // The rows of one side: those of its parts, one after the other. A pair of rows of one group is positive; a negative
 // group has no partner. Without groups a row's group is its number within its part (NT-Xent's views, CLIP's pairs).

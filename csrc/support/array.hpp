@@ -25,11 +25,16 @@ enum class Dtype : std::uint8_t {
   boolean
 };
 
-struct ArrayView {
+// A matrix as callers state it, in the memory of the CPU or of a device.
+struct Matrix {
   const void* data = nullptr;
   std::int64_t rows = 0, cols = 0;
   std::int64_t row_stride = 0, col_stride = 0;  // bytes, any sign
   Dtype dtype = Dtype::float32;
+};
+
+// The same as the core reads it: in another order of rows, in units of its own.
+struct ArrayView : Matrix {
   const std::int64_t* row_index = nullptr;  // (rows): row i of the view is row row_index[i] of the data
   double scale = 1;                         // what elements are multiplied by before they are centred: a power of two
 

@@ -22,21 +22,21 @@ struct Case {
   std::int64_t width;
   double temperature;
   bool normalize = true;
-  Denominator denominator = Denominator::all;
+  ContrastKind kind = ContrastKind::softmax;
   double limit = std::numeric_limits<double>::infinity();
 };
 const Case cases[] = {
     {{1, 1}, {}, 1, 0.5},
     {{5, 5}, {}, 3, 0.1},
-    {{50, 50}, {}, 17, 0.5, true, Denominator::negatives},
+    {{50, 50}, {}, 17, 0.5, true, ContrastKind::decoupled},
     {{97, 97}, {}, 20, 0.01},
     {{40, 40}, {}, 9, 2.0, false},
-    {{30, 30}, {}, 6, 0.3, true, Denominator::all, 0.4},
+    {{30, 30}, {}, 6, 0.3, true, ContrastKind::softmax, 0.4},
     {{33}, {33, 200}, 12, 0.2},
     {{60}, {60}, 50, -0.4},
-    {{20}, {20, 7}, 5, 3.0, false, Denominator::negatives},
+    {{20}, {20, 7}, 5, 3.0, false, ContrastKind::decoupled},
     {{25, 25, 25}, {}, 9, 0.2},  // two positives each
-    {{15, 15, 15}, {}, 4, 0.5, true, Denominator::negatives},
+    {{15, 15, 15}, {}, 4, 0.5, true, ContrastKind::decoupled},
     {{30, 30}, {}, 200, 0.005},  // rows so far apart that one shift for all would leave some sums nothing
 };
 
@@ -67,7 +67,7 @@ class Problem {
     }
     problem_.temperature = shape.temperature;
     problem_.normalize = shape.normalize;
-    problem_.denominator = shape.denominator;
+    problem_.kind = shape.kind;
     if (std::isfinite(shape.limit)) {
       problem_.anchor_limits.assign(problem_.anchor_groups.size(), shape.limit);
       problem_.key_limits.assign(problem_.key_groups.size(), shape.limit);
@@ -147,7 +147,7 @@ class Problem {
         const bool positive = groups[i] == other_groups[j] && groups[i] >= 0;
         if (positive) count++, positive_logits += cosine * scale;
         if (!positive && cosine > static_cast<Wide>(shape_.limit)) continue;
-        if (!positive || shape_.denominator == Denominator::all) weight[j] = std::exp(cosine * scale);
+        if (!positive || shape_.kind == ContrastKind::softmax) weight[j] = std::exp(cosine * scale);
         denominator += weight[j];
       }
       losses.push_back(count == 0 ? 0 : static_cast<double>(std::log(denominator) - positive_logits / count));

@@ -62,15 +62,18 @@ class DeviceMatrix {
                std::int64_t gap = 0)
       : memory_(static_cast<std::size_t>((column_major ? cols : rows) * ((column_major ? rows : cols) + gap)) *
                 bytes_of(dtype)) {
-    view_ = {memory_.as<char>(), rows, cols, column_major ? 1 : cols + gap, column_major ? rows + gap : 1, dtype};
+    const auto size = static_cast<std::int64_t>(bytes_of(dtype));
+    view_ = {memory_.as<char>(),
+             rows,
+             cols,
+             size * (column_major ? 1 : cols + gap),
+             size * (column_major ? rows + gap : 1),
+             dtype};
     for (std::int64_t i = 0; i < rows; i++)
       for (std::int64_t k = 0; k < cols; k++) {
         const double value = rounded_to(dtype, entry(i, k));
         values_.push_back(value);
-        store(dtype,
-              memory_.as<char>() +
-                  (i * view_.row_stride + k * view_.col_stride) * static_cast<std::int64_t>(bytes_of(dtype)),
-              value);
+        store(dtype, memory_.as<char>() + i * view_.row_stride + k * view_.col_stride, value);
       }
   }
 

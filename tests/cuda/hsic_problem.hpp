@@ -37,7 +37,7 @@ inline Values ours(const Layers& layers, bool unbiased, Operand operand, HsicTas
   task.y = layers.y.view();
   task.kernel_x = kernel_of(layers.sigma_x);
   task.kernel_y = kernel_of(layers.sigma_y);
-  task.estimator = unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
+  task.estimator = unbiased ? Estimator::unbiased : Estimator::biased;
   task.operand = operand;
   const DeviceMemory values(3 * sizeof(double)), scratch(hsic_scratch_bytes(task));
   task.values = values.as<double>();

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "device_matrix.hpp"
-#include "ops/kernel_spec.hpp"
+#include "ops/api.hpp"
 
 namespace gramless::cuda {
 

@@ -104,7 +104,13 @@ TEST(contrastive_losses_of_a_million_rows_need_less_than_2_gb) {
     ContrastForwardTask forward;
     forward.problem.operand = default_operand(dtype, false);
     forward.problem.anchors.part_count = 2;
-    for (Matrix& view : forward.problem.anchors.parts) view = {&forward, 500'000, 128, 128, 1, dtype};
+    for (Matrix& view : forward.problem.anchors.parts)
+      view = {&forward,
+              500'000,
+              128,
+              128 * static_cast<std::int64_t>(bytes_of(dtype)),
+              static_cast<std::int64_t>(bytes_of(dtype)),
+              dtype};
     ContrastBackwardTask backward;
     backward.problem = forward.problem;
     const std::size_t saved = contrast_saved_arrays * 1'000'000 * sizeof(double);

@@ -43,7 +43,7 @@ std::vector<double> gradients(const DeviceMatrix& x, const DeviceMatrix& y, cons
   forward.y = y.view();
   forward.kernel_x = kernel_of(shape.sigma_x);
   forward.kernel_y = kernel_of(shape.sigma_y);
-  forward.estimator = shape.unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
+  forward.estimator = shape.unbiased ? Estimator::unbiased : Estimator::biased;
   forward.operand = operand;
   forward.values = values.as<double>();
   forward.row_sums = row_sums.as<double>();

@@ -32,7 +32,7 @@ Answer ours(const Problem& problem, Operand operand) {
   task.layers_x = problem.layers_x;
   task.layers_y = problem.layers_y();
   task.kernel_x = task.kernel_y = kernel_of(problem.sigma);
-  task.estimator = problem.unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
+  task.estimator = problem.unbiased ? Estimator::unbiased : Estimator::biased;
   task.operand = operand;
   task.packed_bytes = problem.packed_bytes;
   task.stored_bytes = problem.stored_bytes;
@@ -130,7 +130,7 @@ TEST(hsic_matrix_of_a_pair_is_what_hsic_says) {
       task.x = problem.layers[0].view();
       task.y = problem.layers[1].view();
       task.kernel_x = task.kernel_y = kernel_of(sigma);
-      task.estimator = unbiased ? HsicEstimator::unbiased : HsicEstimator::biased;
+      task.estimator = unbiased ? Estimator::unbiased : Estimator::biased;
       task.operand = Operand::float64;
       const DeviceMemory values(3 * sizeof(double)), row_sums(260 * sizeof(double)), bandwidths(2 * sizeof(double)),
           scratch(hsic_scratch_bytes(task));

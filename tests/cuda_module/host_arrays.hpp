@@ -20,10 +20,7 @@ inline const char* problem_with(const void* scratch) {
 
 inline std::int64_t bytes_of(Dtype dtype) { return dtype == Dtype::float64 ? 8 : dtype == Dtype::float32 ? 4 : 2; }
 
-inline ArrayView view(const Matrix& matrix) {
-  const std::int64_t size = bytes_of(matrix.dtype);
-  return {matrix.data, matrix.rows, matrix.cols, matrix.row_stride * size, matrix.col_stride * size, matrix.dtype};
-}
+inline ArrayView view(const Matrix& matrix) { return {matrix}; }
 
 inline Execution execution(const Matrix& matrix) {
   return {computes_in_float64(matrix.dtype) ? Compute::float64 : Compute::float32, num_threads(), {}};

@@ -21,10 +21,6 @@ KernelSpec resolved(const Matrix& x, KernelSpec kernel) {
 // in the layers', and a derivative by the layers' from one by the data's.
 double in_units(double value, int exponent_x, int exponent_y) { return std::ldexp(value, exponent_x + exponent_y); }
 
-Estimator estimator(HsicEstimator which) {
-  return which == HsicEstimator::unbiased ? Estimator::unbiased : Estimator::biased;
-}
-
 }  // namespace
 
 std::size_t hsic_scratch_bytes(const HsicTask&) { return 256; }
@@ -33,8 +29,7 @@ const char* hsic(const HsicTask& task, void* scratch, void*) {
   if (const char* problem = problem_with(scratch)) return problem;
   const LayerInput x{view(task.x), resolved(task.x, task.kernel_x)}, y{view(task.y), resolved(task.y, task.kernel_y)};
   const Space space = task.row_sums ? Space::gram : Space::automatic;
-  const HsicValues found =
-      hsic_values({&x, 1}, {&y, 1}, estimator(task.estimator), space, current_backend(), execution(task.x));
+  const HsicValues found = hsic_values({&x, 1}, {&y, 1}, task.estimator, space, current_backend(), execution(task.x));
   const int of_x = found.exponents[0], of_y = found.exponents[1];
   if (task.values) {
     task.values[0] = in_units(found.xy[0], of_x, of_y);
@@ -66,7 +61,7 @@ const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void*) {
   const std::span<const LayerInput> all(layers);
   const auto layers_x = static_cast<std::size_t>(task.layers_x);
   const Space space = task.row_sums ? Space::gram : Space::automatic;
-  const HsicValues found = hsic_values(all.first(layers_x), all.subspan(layers_x), estimator(task.estimator), space,
+  const HsicValues found = hsic_values(all.first(layers_x), all.subspan(layers_x), task.estimator, space,
                                        current_backend(), execution(task.layers[0]));
   const std::size_t columns = task.layers_y ? layers.size() - layers_x : layers_x;
   const int* const of_columns = found.exponents.data() + (task.layers_y ? layers_x : 0);
@@ -108,8 +103,8 @@ const char* hsic_grad(const HsicGradTask& task, void*, void*) {
                                  in_units(task.weights[2], exponents[1], exponents[1])};
   const HsicWeights weights{{of_own_units, 1}, {of_own_units + 1, 1}, {of_own_units + 2, 1}};
   const std::span<const double> row_sums(forward.row_sums, static_cast<std::size_t>(2 * forward.x.rows));
-  hsic_gradients({layers, 1}, {layers + 1, 1}, estimator(forward.estimator), row_sums, weights, buffers,
-                 current_backend(), execution(forward.x));
+  hsic_gradients({layers, 1}, {layers + 1, 1}, forward.estimator, row_sums, weights, buffers, current_backend(),
+                 execution(forward.x));
   for (const Gradient& grad : grads) grad.store();
   return nullptr;
 }

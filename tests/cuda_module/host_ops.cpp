@@ -46,8 +46,7 @@ ContrastProblem contrast_problem(const ContrastTask& task, const double* saved) 
     problem.anchor_limits.assign(saved + limits_array * all, saved + limits_array * all + anchors);
     problem.key_limits.assign(saved + limits_array * all + anchors, saved + (limits_array + 1) * all);
   }
-  problem.positives = task.kind != ContrastKind::log_sum_exp;
-  problem.denominator = task.kind == ContrastKind::decoupled ? Denominator::negatives : Denominator::all;
+  problem.kind = task.kind;
   return problem;
 }
 

@@ -32,7 +32,7 @@ std::int64_t rows_in(const std::vector<ArrayView>& parts) {
 }
 
 std::vector<std::int64_t> positive_counts(const ContrastProblem& problem, bool columns) {
-  if (!problem.positives) return {};
+  if (!problem.has_positives()) return {};
   if (!problem.anchor_positives.empty()) return columns ? problem.key_positives : problem.anchor_positives;
   if (problem.keys.empty()) return positives_among(problem.anchor_groups, problem.anchor_groups, 1);
   return columns ? positives_among(problem.key_groups, problem.anchor_groups, 0)

@@ -4,14 +4,10 @@
 #include <optional>
 #include <vector>
 
+#include "ops/api.hpp"
 #include "ops/dispatch/op_table.hpp"
 
 namespace gramless {
-
-enum class Denominator : std::uint8_t {
-  all,        // negatives and positives: NT-Xent, InfoNCE, supervised contrastive
-  negatives,  // decoupled
-};
 
 // Anchors are the concatenated rows of `anchors`. They are paired with each other or, where there are keys, with the
 // keys.
@@ -23,9 +19,10 @@ struct ContrastProblem {
   std::vector<std::int64_t> anchor_positives, key_positives;
   double temperature = 0.5;
   bool normalize = true;
-  bool positives = true;  // false: groups are not read, the loss is the log-sum-exp over all pairs
-  Denominator denominator = Denominator::all;
+  ContrastKind kind = ContrastKind::softmax;
   std::vector<double> anchor_limits, key_limits;  // empty, or negatives beyond them are left out
+
+  bool has_positives() const { return kind != ContrastKind::log_sum_exp; }
 };
 
 // Rows of all parts of a side.

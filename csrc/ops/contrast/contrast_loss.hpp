@@ -12,7 +12,7 @@
 namespace gramless {
 
 inline AnchorLoss loss_of(const ContrastProblem& problem) {
-  return {problem.positives, problem.denominator == Denominator::negatives};
+  return {problem.has_positives(), problem.kind == ContrastKind::decoupled};
 }
 
 inline Anchor anchor_of(const ContrastSums& sums, std::size_t i, std::int64_t positives) {

@@ -28,14 +28,14 @@ Shift choose_shift(const ContrastProblem& problem, std::int64_t pairs, Compute c
 
 // The groups tiles compare. Without positives no two rows share one; a negative group has no partner.
 std::vector<std::int64_t> anchor_groups(const ContrastProblem& problem) {
-  if (problem.positives) return problem.anchor_groups;
+  if (problem.has_positives()) return problem.anchor_groups;
   std::vector<std::int64_t> groups(static_cast<std::size_t>(rows_in(problem.anchors)), 0);
   if (problem.keys.empty()) std::iota(groups.begin(), groups.end(), std::int64_t{0});
   return groups;
 }
 
 std::vector<std::int64_t> key_groups(const ContrastProblem& problem) {
-  if (!problem.positives) return std::vector<std::int64_t>(static_cast<std::size_t>(rows_in(problem.keys)), -1);
+  if (!problem.has_positives()) return std::vector<std::int64_t>(static_cast<std::size_t>(rows_in(problem.keys)), -1);
   return problem.key_groups;
 }
 
@@ -71,7 +71,7 @@ ContrastSums ContrastPass::sums(bool keep, const Execution& execution) {
   if (keep && pairs_.width >= least_kept_width) dots_ = Workspace(ops_.dots_bytes(pairs_, execution));
   pairs_.dots = dots_.data();
   pairs_.dots_known = false;
-  const bool positives_raise = problem_.positives && problem_.denominator == Denominator::all;
+  const bool positives_raise = problem_.kind == ContrastKind::softmax;
   ops_.softmax_sums({pairs_, positives_raise, from(0), from(keys_ ? anchors_.rows() : 0)}, execution);
   pairs_.dots_known = pairs_.dots != nullptr;
   return sums;

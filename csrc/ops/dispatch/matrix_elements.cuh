@@ -15,16 +15,16 @@ __device__ __forceinline__ float widen_bfloat(std::uint16_t bits) {
 
 template <class T>
 __device__ __forceinline__ T element(const Matrix& x, std::int64_t i, std::int64_t k) {
-  const std::int64_t at = i * x.row_stride + k * x.col_stride;
+  const char* const at = static_cast<const char*>(x.data) + i * x.row_stride + k * x.col_stride;
   switch (x.dtype) {
     case Dtype::float64:
-      return static_cast<T>(static_cast<const double*>(x.data)[at]);
+      return static_cast<T>(*reinterpret_cast<const double*>(at));
     case Dtype::float16:
-      return static_cast<T>(widen_half(static_cast<const std::uint16_t*>(x.data)[at]));
+      return static_cast<T>(widen_half(*reinterpret_cast<const std::uint16_t*>(at)));
     case Dtype::bfloat16:
-      return static_cast<T>(widen_bfloat(static_cast<const std::uint16_t*>(x.data)[at]));
+      return static_cast<T>(widen_bfloat(*reinterpret_cast<const std::uint16_t*>(at)));
     default:
-      return static_cast<T>(static_cast<const float*>(x.data)[at]);
+      return static_cast<T>(*reinterpret_cast<const float*>(at));
   }
 }
 

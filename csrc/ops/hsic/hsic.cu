@@ -101,7 +101,7 @@ class Hsic {
     sums_.run(x_.layer(), y_.layer(), of_root, products_, row_sums_, launches);
     const FinishTask<Operand> finish{{x_.layer(), y_.layer()},
                                      task_.x.rows,
-                                     task_.estimator == HsicEstimator::biased,
+                                     task_.estimator == Estimator::biased,
                                      products_,
                                      row_sums_,
                                      task_.values,
@@ -132,7 +132,7 @@ const char* problem_with(const HsicTask& task) {
   if (const char* problem = problem_with(task.y, task.operand)) return problem;
   if (task.x.rows != task.y.rows) return "hsic: x and y differ in rows";
   if (const char* problem = too_many_for_rounds(task.x.rows, task.operand)) return problem;
-  if (task.x.rows < (task.estimator == HsicEstimator::biased ? 2 : 4)) return "hsic: too few rows for the estimator";
+  if (task.x.rows < (task.estimator == Estimator::biased ? 2 : 4)) return "hsic: too few rows for the estimator";
   return nullptr;
 }
 

@@ -8,8 +8,6 @@
 
 namespace gramless {
 
-enum class Estimator { biased, unbiased };
-
 // Where a linear HSIC is summed: over pairs of rows, over pairs of features, or wherever it costs less.
 enum class Space { automatic, gram, features };
 

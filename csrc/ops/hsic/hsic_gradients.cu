@@ -170,7 +170,7 @@ class HsicGrad {
                             task_.forward.x.rows, launches);
     const Problem<Operand> problem{{x_.layer(), y_.layer()},
                                    task_.forward.x.rows,
-                                   task_.forward.estimator == HsicEstimator::biased,
+                                   task_.forward.estimator == Estimator::biased,
                                    task_.forward.row_sums,
                                    task_.weights};
     launches.launch(prepare_derivatives<Operand>, {1}, one_block, 2 * one_block / warp_lanes * sizeof(double), problem,

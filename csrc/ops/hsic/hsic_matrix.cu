@@ -110,7 +110,7 @@ class Pass {
                                      task_.layers->rows,
                                      alone ? 0 : task_.layers_x,
                                      alone ? task_.layers_x : task_.layers_y,
-                                     task_.estimator == HsicEstimator::biased,
+                                     task_.estimator == Estimator::biased,
                                      results.row_sums,
                                      results.totals,
                                      task_.own_values,
@@ -231,7 +231,7 @@ const char* problem_with(const HsicMatrixTask& task) {
   if (const char* problem =
           medians ? too_many_for_rounds(task.layers->rows, task.operand) : too_many_to_prepare(task.layers->rows))
     return problem;
-  if (task.layers->rows < (task.estimator == HsicEstimator::biased ? 2 : 4))
+  if (task.layers->rows < (task.estimator == Estimator::biased ? 2 : 4))
     return "hsic_matrix: too few rows for the estimator";
   return nullptr;
 }

@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "ops/api.hpp"
 #include "ops/dispatch/op_table.hpp"
-#include "ops/kernel_spec.hpp"
 #include "support/aligned_buffer.hpp"
 
 namespace gramless {

@@ -26,7 +26,7 @@ class Cuda(CudaContrast):
     """One device of one library; errors of a launch name `function`."""
 
     def _hsic(self, operation: str, x: Any, y: Any, kernels: Kernels, estimator: str, *results: Any) -> None:
-        options = estimator == "unbiased", self.library.allow_tf32
+        options = estimator, self.library.allow_tf32
         self.run(operation, x, y, *kernels, *options, *map(self.address, results))
 
     def _pair(self, x: Array, y: Array, kernels: Kernels, estimator: str, *results: Any) -> Array:  # (3,)

@@ -14,7 +14,8 @@ from .._arrays.cuda_status import cuda_module
 from .._arrays.namespaces import Array, Arrays, Library
 from .arithmetic import Arithmetic
 
-Described: TypeAlias = tuple[int, int, int, int, int, str]  # as _cuda reads it, strides in elements
+# As both extension modules read it, strides in bytes.
+Described: TypeAlias = tuple[int, int, int, int, int, str]
 
 SCRATCH_ALIGNMENT = 256
 
@@ -62,7 +63,7 @@ class CudaArrays(Arithmetic):
 
     def described(self, x: Array) -> Described:
         library, (rows, columns) = self.library, x.shape
-        row_stride, column_stride = (stride // library.itemsize(x) for stride in library.strides(x))
+        row_stride, column_stride = library.strides(x)
         return library.address(x), int(rows), int(columns), row_stride, column_stride, library.dtype(x)
 
     def dtype(self, arrays: Arrays) -> str:

@@ -1,0 +1,63 @@
+// What callers state, from Python: the same for both extension modules. Checks that concern users are made in Python;
+// these are assertions.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "ops/api.hpp"
+
+namespace gramless {
+
+// Element types by the names numpy and torch have for them.
+constexpr std::pair<std::string_view, Dtype> dtype_names[] = {
+    {"float32", Dtype::float32},   {"float64", Dtype::float64}, {"float16", Dtype::float16},
+    {"bfloat16", Dtype::bfloat16}, {"int8", Dtype::int8},       {"int16", Dtype::int16},
+    {"int32", Dtype::int32},       {"int64", Dtype::int64},     {"uint8", Dtype::uint8},
+    {"uint16", Dtype::uint16},     {"uint32", Dtype::uint32},   {"uint64", Dtype::uint64},
+    {"bool", Dtype::boolean}};
+
+inline Dtype named_dtype(std::string_view name) {
+  for (const auto& [known, dtype] : dtype_names)
+    if (known == name) return dtype;
+  throw pybind11::type_error("dtype " + std::string(name) + " is not supported");
+}
+
+// (address, rows, columns, row stride, column stride, dtype name), strides in bytes.
+inline Matrix described_matrix(const pybind11::tuple& described) {
+  return {reinterpret_cast<const void*>(described[0].cast<std::uintptr_t>()),
+          described[1].cast<std::int64_t>(),
+          described[2].cast<std::int64_t>(),
+          described[3].cast<std::int64_t>(),
+          described[4].cast<std::int64_t>(),
+          named_dtype(described[5].cast<std::string>())};
+}
+
+// (formula, sigma or None, scale, include_diagonal, median_rows or None): `encode` of gramless/kernels.py.
+inline KernelSpec kernel_spec(pybind11::handle encoded) {
+  const auto [formula, sigma, scale, include_diagonal, median_rows] =
+      encoded.cast<std::tuple<std::string, std::optional<double>, double, bool, std::optional<std::int64_t>>>();
+  const std::optional<Kernel> known = kernel_named(formula);
+  if (!known) throw pybind11::value_error("kernel is '" + formula + "'");
+  return {*known, sigma, scale, include_diagonal, median_rows};
+}
+
+inline Estimator estimator(const std::string& name) {
+  if (name == "unbiased") return Estimator::unbiased;
+  if (name == "biased") return Estimator::biased;
+  throw pybind11::value_error("estimator is '" + name + "'");
+}
+
+inline ContrastKind contrast_kind(const std::string& name) {
+  if (name == "softmax") return ContrastKind::softmax;
+  if (name == "decoupled") return ContrastKind::decoupled;
+  if (name == "log_sum_exp") return ContrastKind::log_sum_exp;
+  throw pybind11::value_error("kind is '" + name + "'");
+}
+
+}  // namespace gramless
