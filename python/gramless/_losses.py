@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
+_REDUCTIONS = get_args(Reduction)
+
 EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a zero row stays one
 TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, are equally hard
 
@@ -64,7 +66,7 @@ def exclusions(function: str, above: Any, hardest: Any) -> tuple[float | None, f
 
 def as_reduction(function: str, value: Any) -> Reduction:
     """`value` itself, once it is known to be a reduction."""
-    if not isinstance(value, str) or value not in get_args(Reduction):
+    if not isinstance(value, str) or value not in _REDUCTIONS:
         raise ValueError(f'{function}: reduction must be "mean", "sum" or "none" but is {value!r}')
     return cast(Reduction, value)
 

@@ -60,8 +60,8 @@ def check_storage(function: str, name: str, x: Any) -> None:
     Tensors of torch.func and of tracing have none, nor have those whose storage was resized, as in sharding.
     """
     last = x.storage_offset()
-    for length, stride in zip(x.shape, x.stride(), strict=True):
-        last += (length - 1) * stride
+    for dimension, length in enumerate(x.shape):
+        last += (length - 1) * x.stride(dimension)
     try:
         storage = x.untyped_storage()
         bytes_there = 0 if storage.device.type == "meta" else storage.nbytes()

@@ -182,7 +182,7 @@ class Tensors(Numpy):
 
     def result(self, value: Any, dtype: str = "float64") -> Tensor:
         if not getattr(value, "ndim", 0) and not isinstance(value, Tensor):
-            return torch.tensor(value, dtype=DTYPES[dtype], device=CPU)
+            return torch.scalar_tensor(value, dtype=DTYPES[dtype], device=CPU)
         return self.cast(as_tensor(value), dtype)
 
     def gradient(self, value: Any, like: Any, dtype: str) -> Tensor:
