@@ -28,12 +28,15 @@ def case(name="nt_xent", **more):
     return line | more
 
 
+PROBLEM = "nt_xent 65536x128 bfloat16"
+
+
 def hopper(**more):
     kernels = ["sum_softmax_hopper", "grad_of_rows_hopper"]
     return case(hopper=True, expected=kernels, kernels=kernels) | more
 
 
-def timing(contender, problem="nt_xent 65536x128 bfloat16", **more):
+def timing(contender, problem=PROBLEM, **more):
     line = {"contender": contender, "problem": problem, "error_small": 1e-4, "wrong": False, "ms": 2.0,
             "samples_ms": [2.0], "graph": True, "peak_bytes": 1, "tflops": 1.0}  # fmt: skip
     return line | more
@@ -128,6 +131,25 @@ CAUSES = {
     "a race": [case(same_bits=False)],
     "no code for 90a": [hopper(fallback=True)],
 }
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            timing("gramless", failed="RuntimeError: no image"),
+            "gramless: PROBLEM failed: RuntimeError: no image",
+        ),
+        (
+            timing("gramless, Hopper tiles", wrong=True),
+            "gramless, Hopper tiles: PROBLEM is wrong: error 1.0e-04 at a small size",
+        ),
+        (timing("torch eager", failed="OutOfMemoryError", wrong=True), ""),
+    ],
+)
+def test_timings_of_ours_have_to_be_right(tmp_path, line, said):
+    missing = read.missing(read.read(made_up(tmp_path, [case()], [line])))
+    assert missing == ([said.replace("PROBLEM", PROBLEM)] if said else [])
 
 
 @pytest.mark.parametrize("cause", CAUSES)

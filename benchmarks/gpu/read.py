@@ -106,7 +106,19 @@ def missing(found: Found) -> list[str]:
              if "not_reached" in line]  # fmt: skip
     said += [f"{line['contender']}: {line['problem']} was not reached" for line in found["timings"]
              if line.get("not_reached")]  # fmt: skip
-    return said + wrong_cases(found["accuracy"])
+    return said + bad_timings(found["timings"]) + wrong_cases(found["accuracy"])
+
+
+def bad_timings(timings: list[Found]) -> list[str]:
+    """Ours that failed or gave a wrong answer; alternatives may."""
+    said = []
+    for line in timings:
+        name = f"{line['contender']}: {line['problem']}"
+        if line["contender"].startswith("gramless") and "failed" in line:
+            said.append(f"{name} failed: {line['failed']}")
+        elif line["contender"].startswith("gramless") and line.get("wrong"):
+            said.append(f"{name} is wrong: error {line['error_small']:.1e} at a small size")
+    return said
 
 
 def timing_table(found: Found) -> str:
