@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from compiling import MATRIX_UNIT, PYTEST, WIDE_VECTORS, Build, python_environment
@@ -73,6 +73,8 @@ class Cpu:
             )
             if tests not in chosen:
                 chosen.append(tests)
+        if fault.file.endswith(".py"):
+            chosen += [dataclasses.replace(fault, pytest=tests) for tests in _tests_named_after(fault.file)]
         pytest = [test for test in BROAD_PYTEST if (ROOT / test).is_file()]
         broad = {"pytest": pytest} if fault.file.endswith(".py") else {"cpp": BROAD_CPP, "pytest": pytest}
         return [*chosen, dataclasses.replace(fault, **broad)]
@@ -107,6 +109,13 @@ class Cpu:
         if command[: len(PYTEST)] == PYTEST and done.returncode > 1:  # below 0: a crash, which is noticed too
             raise RuntimeError(f"pytest did not run its tests but ended with {done.returncode}: {command}")
         return done.returncode == 0
+
+
+def _tests_named_after(file: str) -> Iterator[list[str]]:
+    """The tests named after a module, and those named after its folder."""
+    for part in (Path(file).stem, Path(file).parent.name):
+        if found := sorted((ROOT / "tests").glob(f"test_*{part.strip('_')}*.py")):
+            yield [f"tests/{path.name}" for path in found]
 
 
 def copy_installed_core(package: Path) -> None:
