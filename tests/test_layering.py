@@ -103,7 +103,7 @@ LAYERS = [
     ["_backends"],
     ["_problems"],
     ["_evaluate", "_sweep", "_checkpoint", "_scaled_sums"],
-    ["_loss_calls", "_layer_calls", "_layer_chance"],
+    ["_loss_calls", "_layer_calls", "_layer_chance", "_dependence"],
     ["*", "reference", "_runtime"],
     ["torch", "analysis"],
     ["compat", "cli"],

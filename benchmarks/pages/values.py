@@ -203,6 +203,24 @@ def _pictures() -> dict[str, str]:
     }
 
 
+def _levels() -> str:
+    """By rows and method, the largest measured level of independent layers, and where it is."""
+    found = read("levels")
+    if found is None:
+        return UNKNOWN
+    methods = list(found["repetitions"])
+    rows = []
+    for n in sorted({entry["n"] for entry in found["levels"]}):
+        cells = [str(n)]
+        for method in methods:
+            own = [one for one in found["levels"] if one["n"] == n and one["method"] == method]
+            worst = max(own, key=lambda one: float(one["level"]))
+            where = f"{worst['data']}, {worst['kernel']}, {worst['d']} columns"
+            cells.append(f"{100 * worst['level']:.1f} % ({where})")
+        rows.append(cells)
+    return table(["rows", *methods], rows, rule="|---:|" + "---|" * len(methods))
+
+
 def _emulator_faults() -> list[Entry]:
     """What is planted in the CUDA kernels."""
     planted = ROOT / "tests/mutation/cuda.toml"
@@ -220,6 +238,8 @@ def substitutions() -> dict[str, str]:
         "emulator_faults": str(len(emulator_faults)),
         "emulator_races": str(sum(fault.get("race", False) for fault in emulator_faults)),
         "engine": _engine(),
+        "levels": _levels(),
+        "machine_levels": _machine(read("levels")),
         "machine_accuracy": _machine(read("accuracy")),
         "machine_benchmarks": _machine(read("rbf")),
         "machine_costs": _machine(read("costs")),

@@ -31,6 +31,7 @@ from .matrices import cka_matrix, hsic_matrix, layer_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco
 from .results import LayerMatrix
+from .two_samples import TwoSampleResult, mmd, two_sample_test
 
 if TYPE_CHECKING:
     from . import analysis, compat, plot
@@ -44,6 +45,7 @@ __all__ = [
     "LayerMatrix",
     "Linear",
     "MinibatchCKA",
+    "TwoSampleResult",
     "__version__",
     "analysis",
     "backends",
@@ -60,6 +62,7 @@ __all__ = [
     "info_nce",
     "layer_matrix",
     "median_distance",
+    "mmd",
     "moco",
     "nt_xent",
     "plot",
@@ -69,6 +72,7 @@ __all__ = [
     "set_workspace_limit",
     "similarity_distillation",
     "sup_con",
+    "two_sample_test",
     "value_and_grad",
 ]
 

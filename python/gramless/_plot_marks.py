@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARK = "#12b5a6"
-HATCH, HATCH_COLOR = "////", "0.62"  # visible on the dark and on the light end of the colours
+HATCH, HATCH_COLOR = "///", "0.5"  # visible on the dark and on the light end of the colours
 
 
 def mark_best(ax: Axes, values: npt.NDArray[np.float64], cell: float) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 from .contrast import Contrast, Ignoring
 from .distillation import Distillation
 from .hsic import Hsic
+from .mmd import Mmd
 from .positives import Masked, Moco
 
 NUMBER = "#"  # stands in the text for a float
 
-_CLASSES = {cls.__name__: cls for cls in (Hsic, Contrast, Ignoring, Moco, Masked, Distillation)}
+_CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, Contrast, Ignoring, Moco, Masked, Distillation)}
 
 
 def parted(problem: Any, *temperature: float) -> tuple[tuple[Any, ...], list[float]]:

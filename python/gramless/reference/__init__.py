@@ -27,6 +27,7 @@ from .gram import gram, median_distance
 from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test
 from .minibatch import MinibatchCKA
+from .two_samples import mmd, mmd_permutation_pvalue
 
 __all__ = [
     "MinibatchCKA",
@@ -42,6 +43,8 @@ __all__ = [
     "info_nce_value_and_grad",
     "layer_matrix",
     "median_distance",
+    "mmd",
+    "mmd_permutation_pvalue",
     "moco",
     "moco_value_and_grad",
     "nt_xent",

@@ -1,0 +1,279 @@
+"""mmd and two_sample_test: the plain formula, gradients, layouts, levels and power."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+
+import gramless as gl
+import numpy as np
+import pytest
+from gramless import RBF, Laplace, mmd, reference, two_sample_test
+from gramless._problems.mmd import mmd_factor
+from tolerance import assert_as_accurate
+
+KERNELS = ["linear", RBF(sigma=2.0), "rbf", Laplace(scale=0.5)]
+every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=str)
+every_estimator = pytest.mark.parametrize("estimator", ["unbiased", "biased"])
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():  # samples are small, and there are many calls
+    gl.set_num_threads(1)
+
+
+def samples(n=30, m=17, d=5, seed=0, dtype=np.float64):
+    generator = np.random.default_rng(seed)
+    return (generator.standard_normal((n, d)) + 5).astype(dtype), (
+        1.3 * generator.standard_normal((m, d)) + 5.2
+    ).astype(dtype)
+
+
+def plain(x, y, sigma, estimator):
+    """As one writes it in an afternoon, in the dtype of the data."""
+
+    def kernel(a, b):
+        distance2 = np.sum(a**2, 1)[:, None] + np.sum(b**2, 1) - 2 * a @ b.T
+        return np.exp(-np.maximum(distance2, 0) / np.asarray(2 * sigma**2, a.dtype))
+
+    def mean(k):
+        return k.mean() if estimator == "biased" else (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+
+    return float(mean(kernel(x, x)) + mean(kernel(y, y)) - 2 * kernel(x, y).mean())
+
+
+@every_kernel
+@every_estimator
+@pytest.mark.parametrize("sizes", [(30, 17), (2, 2), (2, 400), (300, 200)])
+def test_it_is_the_plain_formula(kernel, estimator, sizes):
+    x, y = samples(*sizes)
+    ours, expected = (f(x, y, kernel=kernel, estimator=estimator) for f in (mmd, reference.mmd))
+    assert ours == pytest.approx(expected, rel=1e-10, abs=1e-12)
+    assert type(ours) is float
+
+
+@every_estimator
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_float32_is_as_accurate_as_the_plain_formula(estimator, offset):
+    ours, naive, truth = [], [], []
+    for seed in range(5):
+        x, y = ((a + offset).astype(np.float32) for a in samples(200, 150, 16, seed))
+        ours.append(mmd(x, y, kernel=RBF(sigma=4.0), estimator=estimator))
+        naive.append(plain(x, y, 4.0, estimator))
+        truth.append(reference.mmd(x, y, kernel=RBF(sigma=4.0), estimator=estimator))
+    assert_as_accurate(ours, naive, truth, np.float32)
+
+
+def test_the_bandwidth_is_the_median_of_all_rows():
+    x, y = samples()
+    sigma = gl.median_distance(np.concatenate([x, y]))
+    assert mmd(x, y) == pytest.approx(mmd(x, y, kernel=RBF(sigma=sigma)), rel=1e-12)
+
+
+def test_factors_are_exact_for_whole_numbers():
+    for n, m in ((2, 2), (3, 50), (1000, 7)):
+        total = n + m
+        unbiased = total * (total - 1) * (total - 2) * (total - 3) / (n * m * (n - 1) * (m - 1))
+        assert mmd_factor(n, m, "unbiased") == pytest.approx(unbiased, rel=1e-14)
+        assert mmd_factor(n, m, "biased") == pytest.approx((total - 1) ** 2 / (n * m / total) ** 2, rel=1e-14)
+
+
+def layouts(x, y):
+    """The same rows in memory of other forms."""
+    wide = np.empty((len(x), 3 * x.shape[1]), x.dtype)
+    wide[:, ::3] = x
+    yield "C", x, y
+    yield "Fortran", np.asfortranarray(x), np.asfortranarray(y)
+    yield "Fortran beside C", np.asfortranarray(x), y
+    yield "rows backwards", x[::-1].copy()[::-1], y
+    yield "every third column", wide[:, ::3], y
+    yield "slices of one array", *np.split(np.concatenate([x, y]), [len(x)])
+    yield "interleaved", np.repeat(x, 2, axis=0)[::2], y
+
+
+@every_estimator
+def test_every_layout_is_read(estimator):
+    x, y = samples()
+    expected = mmd(x, y, estimator=estimator)
+    for name, a, b in layouts(x, y):
+        assert mmd(a, b, estimator=estimator) == pytest.approx(expected, rel=1e-12), name
+    x, y = (np.round(4 * a) for a in (x, y))
+    expected = mmd(x, y, estimator=estimator)
+    for a, b in (
+        (x.astype(np.float32), y),
+        (x.astype(np.int8), y.astype(np.int8)),
+        (x, y.astype(np.float16)),
+        (x.astype(np.int16), y.astype(np.int64)),
+    ):
+        assert mmd(a, b, estimator=estimator) == pytest.approx(expected, rel=2e-6)
+
+
+def test_one_column_of_any_stride():
+    x, y = np.arange(40.0).reshape(10, 4)[:, 1:2], np.arange(7.0)[:, None]
+    assert mmd(x, y) == pytest.approx(reference.mmd(x, y), rel=1e-10)
+
+
+def test_memory_is_that_of_one_copy():
+    x, y = samples(4000, 3000, 64, dtype=np.float32)
+    mmd(x[:10], y[:10])
+    tracemalloc.start()
+    try:
+        mmd(x, y, kernel=RBF(sigma=8.0))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.1 * (x.nbytes + y.nbytes)
+
+
+def test_inputs_are_left_alone_and_may_be_read_only():
+    x, y = samples()
+    before = x.copy(), y.copy()
+    x.flags.writeable = y.flags.writeable = False
+    gl.value_and_grad(mmd)(x, y)
+    assert np.array_equal(x, before[0])
+    assert np.array_equal(y, before[1])
+
+
+@every_kernel
+@every_estimator
+def test_gradients_of_numpy_and_torch_are_those_of_the_formula(kernel, estimator):
+    torch = pytest.importorskip("torch")
+    if kernel == "rbf":
+        kernel = RBF(sigma=3.0)
+    if isinstance(kernel, Laplace):
+        kernel = Laplace(sigma=3.0)
+    x, y = samples(9, 6, 3)
+    value, grads = gl.value_and_grad(mmd)(x, y, kernel=kernel, estimator=estimator)
+    leaves = [torch.from_numpy(a).requires_grad_() for a in (x, y)]
+    found = mmd(*leaves, kernel=kernel, estimator=estimator)
+    of_torch = torch.autograd.grad(found, leaves)
+    assert found.item() == value
+    for ours, theirs, sample in zip(grads, of_torch, (x, y), strict=True):
+        assert ours.shape == sample.shape
+        np.testing.assert_array_equal(ours, theirs.numpy())
+    assert torch.autograd.gradcheck(lambda a, b: mmd(a, b, kernel=kernel, estimator=estimator), leaves)
+    only = gl.value_and_grad(mmd, "y")(x, y, kernel=kernel, estimator=estimator)[1]
+    np.testing.assert_array_equal(only, grads[1])
+
+
+def test_it_works_under_compile_and_func():
+    torch = pytest.importorskip("torch")
+    x, y = (torch.from_numpy(a) for a in samples(9, 6, 3))
+    function = lambda a, b: mmd(a, b, kernel=RBF(sigma=3.0))  # noqa: E731
+    expected = gl.value_and_grad(mmd)(x, y, kernel=RBF(sigma=3.0))[1]
+    of_func = torch.func.grad(function, argnums=(0, 1))(x, y)
+    for ours, theirs in zip(of_func, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    compiled = torch.compile(function, fullgraph=True, backend="eager")
+    assert compiled(x, y).item() == function(x, y).item()
+    torch.library.opcheck(torch.ops.gramless.forward.default, operands_of(x, y))
+
+
+def operands_of(x, y):
+    from gramless.torch._autograd import operands
+
+    call = mmd.describe(x, y, kernel=RBF(sigma=3.0))
+    return operands(call.problem, call.inputs)
+
+
+def test_tensors_of_other_dtypes_and_layouts():
+    torch = pytest.importorskip("torch")
+    x, y = (torch.from_numpy(np.round(4 * a)) for a in samples())
+    expected = mmd(x, y).item()
+    assert mmd(x.T.contiguous().T, y).item() == pytest.approx(expected, rel=1e-12)
+    assert mmd(x.bfloat16(), y.float()).item() == pytest.approx(expected, rel=2e-6)
+    half = x.bfloat16().requires_grad_()
+    mmd(half, y.bfloat16()).backward()
+    assert half.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("unit", [1e200, 1e-200, 1e30])
+def test_units_play_no_part_with_a_median(unit):
+    x, y = samples()
+    assert mmd(x * unit, y * unit) == pytest.approx(mmd(x, y), rel=1e-9)
+    assert two_sample_test(x * unit, y * unit, rng=0).pvalue == two_sample_test(x, y, rng=0).pvalue
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "laplace"])
+def test_pvalues_are_those_of_the_reference(kernel):
+    x, y = samples(20, 14, 3)
+    options = {"kernel": kernel, "n_resamples": 60, "rng": 3}
+    found = two_sample_test(x, y, **options)
+    assert found.pvalue == reference.mmd_permutation_pvalue(x, y, **options)
+    assert found.statistic == pytest.approx(reference.mmd(x, y, kernel=kernel), rel=1e-10)
+    assert (found.method, found.n, found.m, found.null.shape) == ("permutation", 20, 14, (60,))
+
+
+def test_gamma_is_near_the_permutations():
+    pytest.importorskip("scipy")
+    x, y = samples(60, 40, 3, seed=2)
+    x, y = x, x[:40] + 0.35 + 0 * y
+    generator = np.random.default_rng(1)
+    y = y + generator.standard_normal(y.shape)
+    exact = two_sample_test(x, y, rng=0, n_resamples=1999)
+    found = two_sample_test(x, y, method="gamma")
+    assert found.statistic == pytest.approx(mmd(x, y, estimator="biased"), rel=1e-10)
+    assert found.null is None
+    assert found.pvalue == pytest.approx(exact.pvalue, abs=0.03)
+
+
+@pytest.mark.parametrize("method", ["permutation", "gamma"])
+def test_level_and_power(method):
+    """Of 200 tests at level 0.05, 10 are expected to reject; more than 24 once in 10^4."""
+    pytest.importorskip("scipy")
+    generator, rejected = np.random.default_rng(0), 0
+    for _ in range(200):
+        x, y = generator.standard_normal((25, 2)), generator.standard_normal((15, 2))
+        rejected += two_sample_test(x, y, method=method, n_resamples=39, rng=generator).pvalue <= 0.05
+    assert 1 <= rejected <= 24
+    x = generator.standard_normal((80, 1))
+    assert two_sample_test(x, 2 * generator.standard_normal((80, 1)), method=method, rng=0).pvalue < 0.01
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "sentence"),
+    [
+        ((np.ones((4, 2)), np.ones((4, 3))), {}, "x has 2 columns but y has 3"),
+        ((np.ones((1, 2)), np.ones((4, 2))), {}, "the unbiased estimator needs at least 2 rows but x has 1"),
+        ((np.ones((4, 2)), np.ones((1, 2))), {}, "the unbiased estimator needs at least 2 rows but y has 1"),
+    ],
+)
+def test_bad_samples_are_one_sentence(arrays, options, sentence):
+    for function in (mmd, two_sample_test):
+        with pytest.raises(ValueError, match=rf"^{function.__name__}: ") as error:
+            function(*arrays, **options)
+        assert str(error.value) == f"{function.__name__}: {sentence}"
+
+
+def test_bad_options_are_one_sentence():
+    x, y = samples()
+    with pytest.raises(ValueError, match=r'^two_sample_test: method must be "permutation" or "gamma" but'):
+        two_sample_test(x, y, method="chi2")
+    with pytest.raises(ValueError, match=r"^two_sample_test: n_resamples must be at least 1 but is 0$"):
+        two_sample_test(x, y, n_resamples=0)
+    with pytest.raises(TypeError, match=r"^mmd: y must hold real numbers but has dtype"):
+        mmd(x, y.astype(str))
+    assert mmd(x[:1], y[:1], estimator="biased", kernel=RBF(sigma=1.0)) > 0
+
+
+def test_equal_rows_have_no_pvalue_and_nan_is_nan():
+    x = np.ones((6, 2))
+    with pytest.warns(RuntimeWarning, match=r"^two_sample_test: the p-value is NaN") as caught:
+        assert math.isnan(two_sample_test(x, x).pvalue)
+    assert caught[0].filename == __file__
+    a, b = samples()
+    a[0, 0] = np.nan
+    assert math.isnan(mmd(a, b))
+    assert math.isnan(two_sample_test(a, b, n_resamples=9).pvalue)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_does_not_show(threads):
+    x, y = samples(700, 500, 20)
+    gl.set_num_threads(1)
+    expected = gl.value_and_grad(mmd)(x, y)
+    gl.set_num_threads(threads)
+    value, grads = gl.value_and_grad(mmd)(x, y)
+    assert value == expected[0]
+    for ours, theirs in zip(grads, expected[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
