@@ -111,7 +111,7 @@ def two_sample_test(
         "permutation": (1 + #{T_b >= T}) / (1 + B), T the unbiased MMD^2 and T_b that of B = `n_resamples`
         random splits of all rows into n and m; exact for any data. One pass over tiles for every 64 splits.
         "gamma": P(G > T), T the biased MMD^2, G a gamma variable with the mean and variance of T over all
-        splits; one pass, an approximation; needs scipy (`pip install "gramless[stats]"`).
+        splits; one pass, an approximation; needs scipy.
     n_resamples : int
     rng : int, numpy.random.Generator or None
         Of the splits; an int gives the same p-value every time.
