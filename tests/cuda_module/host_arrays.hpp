@@ -13,7 +13,7 @@
 namespace gramless::cuda {
 
 // What the kernels take for granted of their scratch memory.
-inline const char* problem_with(const void* scratch) {
+inline const char* error_in_scratch(const void* scratch) {
   return reinterpret_cast<std::uintptr_t>(scratch) % 256 == 0 && scratch ? nullptr
                                                                          : "scratch must be aligned to 256 bytes";
 }

@@ -26,7 +26,7 @@ double in_units(double value, int exponent_x, int exponent_y) { return std::ldex
 std::size_t hsic_scratch_bytes(const HsicTask&) { return 256; }
 
 const char* hsic(const HsicTask& task, void* scratch, void*) {
-  if (const char* problem = problem_with(scratch)) return problem;
+  if (const char* error = error_in_scratch(scratch)) return error;
   const LayerInput x{view(task.x), resolved(task.x, task.kernel_x)}, y{view(task.y), resolved(task.y, task.kernel_y)};
   const Space space = task.row_sums ? Space::gram : Space::automatic;
   const HsicValues found = hsic_values({&x, 1}, {&y, 1}, task.estimator, space, current_backend(), execution(task.x));
@@ -51,7 +51,7 @@ const char* hsic(const HsicTask& task, void* scratch, void*) {
 std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask&) { return 256; }
 
 const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void*) {
-  if (const char* problem = problem_with(scratch)) return problem;
+  if (const char* error = error_in_scratch(scratch)) return error;
   std::vector<LayerInput> layers;
   for (std::int64_t l = 0; l < task.layers_x + task.layers_y; l++) {
     const KernelSpec& kernel = l < task.layers_x ? task.kernel_x : task.kernel_y;

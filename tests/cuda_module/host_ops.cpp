@@ -62,7 +62,7 @@ const char* check_device(int) { return nullptr; }
 std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask&) { return 256; }
 
 const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void*) {
-  if (const char* problem = problem_with(scratch)) return problem;
+  if (const char* error = error_in_scratch(scratch)) return error;
   ContrastProblem problem = contrast_problem(task.problem, nullptr);
   const Execution how = execution(task.problem.anchors.parts[0]);
   if (task.problem.hardest > 0) {
@@ -146,7 +146,7 @@ constexpr std::vector<double> DistillationSums::* distill_fields[] = {
 std::size_t distill_forward_scratch_bytes(const DistillForwardTask&) { return 256; }
 
 const char* distill_forward(const DistillForwardTask& task, void* scratch, void*) {
-  if (const char* problem = problem_with(scratch)) return problem;
+  if (const char* error = error_in_scratch(scratch)) return error;
   const DistillationLosses found =
       distillation_losses(distillation_problem(task.problem), current_backend(), execution(task.problem.student));
   std::ranges::copy(found.losses, task.losses);

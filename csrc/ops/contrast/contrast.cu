@@ -171,7 +171,7 @@ class ContrastBackward {
   DeviceCoefficients<Value> coefficients_[2];  // of anchors, of keys
 };
 
-const char* problem_with(const ContrastTask& task) {
+const char* error_in_contrast(const ContrastTask& task) {
   if (task.operand == Operand::tf32) return "contrastive losses have no TF32";
   if (task.device_temperature == nullptr && (task.temperature == 0 || !std::isfinite(task.temperature)))
     return "temperature must be finite and not 0";
@@ -180,7 +180,7 @@ const char* problem_with(const ContrastTask& task) {
   for (const ContrastSide* side : {&task.anchors, &task.keys})
     for (int p = 0; p < side->part_count; p++) {
       const Matrix& part = side->parts[p];
-      if (const char* problem = problem_with(part, task.operand)) return problem;
+      if (const char* error = error_in_matrix(part, task.operand)) return error;
       if (part.cols != first.cols) return "anchors and keys differ in width";
       if (part.dtype != first.dtype) return "anchors and keys differ in dtype";
     }
@@ -199,25 +199,25 @@ auto visit_contrast_operand(Operand operand, Visitor&& visitor) {
 }  // namespace
 
 std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask& task) {
-  if (problem_with(task.problem) != nullptr) return 0;
+  if (error_in_contrast(task.problem) != nullptr) return 0;
   return visit_contrast_operand(task.problem.operand,
                                 [&]<class Operand>() { return ContrastForward<Operand>(task).bytes(); });
 }
 
 const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task.problem)) return problem;
+  if (const char* error = error_in_contrast(task.problem)) return error;
   return visit_contrast_operand(task.problem.operand,
                                 [&]<class Operand>() { return ContrastForward<Operand>(task, scratch).run(stream); });
 }
 
 std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask& task) {
-  if (problem_with(task.problem) != nullptr) return 0;
+  if (error_in_contrast(task.problem) != nullptr) return 0;
   return visit_contrast_operand(task.problem.operand,
                                 [&]<class Operand>() { return ContrastBackward<Operand>(task).bytes(); });
 }
 
 const char* contrast_backward(const ContrastBackwardTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task.problem)) return problem;
+  if (const char* error = error_in_contrast(task.problem)) return error;
   return visit_contrast_operand(task.problem.operand,
                                 [&]<class Operand>() { return ContrastBackward<Operand>(task, scratch).run(stream); });
 }

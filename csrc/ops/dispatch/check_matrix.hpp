@@ -5,7 +5,7 @@
 
 namespace gramless::cuda {
 
-inline const char* problem_with(const Matrix& x, Operand operand) {
+inline const char* error_in_matrix(const Matrix& x, Operand operand) {
   const bool known =
       x.dtype == Dtype::float32 || x.dtype == Dtype::float64 || x.dtype == Dtype::float16 || x.dtype == Dtype::bfloat16;
   if (!known) return "an array is none of float32, float64, float16 and bfloat16";

@@ -175,13 +175,13 @@ Operand operand_of(const DistillTask& task) {
   return task.student.dtype == Dtype::float64 ? Operand::float64 : Operand::split;
 }
 
-const char* problem_with(const DistillTask& task) {
+const char* error_in_distillation(const DistillTask& task) {
   const auto usable = [](double temperature) { return temperature != 0 && std::isfinite(temperature); };
   if (!usable(task.teacher_temperature) || (task.device_temperature == nullptr && !usable(task.temperature)))
     return "temperatures must be finite and not 0";
   const Matrix& teacher_queue = task.teacher_queue.data != nullptr ? task.teacher_queue : task.queue;
   for (const Matrix* x : {&task.student, &task.teacher, &task.queue, &teacher_queue}) {
-    if (const char* problem = problem_with(*x, operand_of(task))) return problem;
+    if (const char* error = error_in_matrix(*x, operand_of(task))) return error;
     if (x->dtype != task.student.dtype) return "arrays differ in dtype";
   }
   if (task.student.rows != task.teacher.rows) return "student and teacher differ in rows";
@@ -194,25 +194,25 @@ const char* problem_with(const DistillTask& task) {
 }  // namespace
 
 std::size_t distill_forward_scratch_bytes(const DistillForwardTask& task) {
-  if (problem_with(task.problem) != nullptr) return 0;
+  if (error_in_distillation(task.problem) != nullptr) return 0;
   return operand_of(task.problem) == Operand::float64 ? DistillForward<DoubleOperand>(task).bytes()
                                                       : DistillForward<SplitOperand>(task).bytes();
 }
 
 const char* distill_forward(const DistillForwardTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task.problem)) return problem;
+  if (const char* error = error_in_distillation(task.problem)) return error;
   return operand_of(task.problem) == Operand::float64 ? DistillForward<DoubleOperand>(task, scratch).run(stream)
                                                       : DistillForward<SplitOperand>(task, scratch).run(stream);
 }
 
 std::size_t distill_backward_scratch_bytes(const DistillBackwardTask& task) {
-  if (problem_with(task.problem) != nullptr) return 0;
+  if (error_in_distillation(task.problem) != nullptr) return 0;
   return operand_of(task.problem) == Operand::float64 ? DistillBackward<DoubleOperand>(task).bytes()
                                                       : DistillBackward<SplitOperand>(task).bytes();
 }
 
 const char* distill_backward(const DistillBackwardTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task.problem)) return problem;
+  if (const char* error = error_in_distillation(task.problem)) return error;
   return operand_of(task.problem) == Operand::float64 ? DistillBackward<DoubleOperand>(task, scratch).run(stream)
                                                       : DistillBackward<SplitOperand>(task, scratch).run(stream);
 }

@@ -1,6 +1,7 @@
 // Linear HSIC in feature space: one product over samples of the features of all layers with themselves, right of the
 // diagonal, and the sums of squares of what it holds of every pair of layers.
 #include "engine/product/covariance_tile.hpp"
+#include "engine/walk/joined_progress.hpp"
 #include "engine/walk/walk.hpp"
 #include "ops/dispatch/isa_ops.hpp"
 #include "ops/dispatch/scratch.hpp"

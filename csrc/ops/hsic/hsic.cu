@@ -127,11 +127,11 @@ class Hsic {
   double *squared_sigma_, *products_, *row_sums_;
 };
 
-const char* problem_with(const HsicTask& task) {
-  if (const char* problem = problem_with(task.x, task.operand)) return problem;
-  if (const char* problem = problem_with(task.y, task.operand)) return problem;
+const char* error_in_hsic(const HsicTask& task) {
+  if (const char* error = error_in_matrix(task.x, task.operand)) return error;
+  if (const char* error = error_in_matrix(task.y, task.operand)) return error;
   if (task.x.rows != task.y.rows) return "hsic: x and y differ in rows";
-  if (const char* problem = too_many_for_rounds(task.x.rows, task.operand)) return problem;
+  if (const char* error = too_many_for_rounds(task.x.rows, task.operand)) return error;
   if (task.x.rows < (task.estimator == Estimator::biased ? 2 : 4)) return "hsic: too few rows for the estimator";
   return nullptr;
 }
@@ -139,12 +139,12 @@ const char* problem_with(const HsicTask& task) {
 }  // namespace
 
 std::size_t hsic_scratch_bytes(const HsicTask& task) {
-  if (problem_with(task) != nullptr) return 0;
+  if (error_in_hsic(task) != nullptr) return 0;
   return visit_operand(task.operand, [&]<class Operand>() { return Hsic<Operand>(task).bytes(); });
 }
 
 const char* hsic(const HsicTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task)) return problem;
+  if (const char* error = error_in_hsic(task)) return error;
   return visit_operand(task.operand, [&]<class Operand>() { return Hsic<Operand>(task, scratch).run(stream); });
 }
 

@@ -220,12 +220,12 @@ auto visit_grad_operand(Operand operand, Visitor&& visitor) {
   });
 }
 
-const char* problem_with(const HsicGradTask& task) {
+const char* error_in_hsic_grad(const HsicGradTask& task) {
   const HsicTask& forward = task.forward;
-  if (const char* problem = problem_with(forward.x, forward.operand)) return problem;
-  if (const char* problem = problem_with(forward.y, forward.operand)) return problem;
+  if (const char* error = error_in_matrix(forward.x, forward.operand)) return error;
+  if (const char* error = error_in_matrix(forward.y, forward.operand)) return error;
   if (forward.x.rows != forward.y.rows) return "hsic: x and y differ in rows";
-  if (const char* problem = too_many_to_prepare(forward.x.rows)) return problem;
+  if (const char* error = too_many_to_prepare(forward.x.rows)) return error;
   if (forward.row_sums == nullptr || forward.bandwidths == nullptr) return "hsic: the forward pass saved nothing";
   return nullptr;
 }
@@ -233,12 +233,12 @@ const char* problem_with(const HsicGradTask& task) {
 }  // namespace
 
 std::size_t hsic_grad_scratch_bytes(const HsicGradTask& task) {
-  if (problem_with(task) != nullptr) return 0;
+  if (error_in_hsic_grad(task) != nullptr) return 0;
   return visit_grad_operand(task.forward.operand, [&]<class Operand>() { return HsicGrad<Operand>(task).bytes(); });
 }
 
 const char* hsic_grad(const HsicGradTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task)) return problem;
+  if (const char* error = error_in_hsic_grad(task)) return error;
   return visit_grad_operand(task.forward.operand,
                             [&]<class Operand>() { return HsicGrad<Operand>(task, scratch).run(stream); });
 }

@@ -220,17 +220,17 @@ class HsicMatrix {
   std::size_t common_bytes_;
 };
 
-const char* problem_with(const HsicMatrixTask& task) {
+const char* error_in_hsic_matrix(const HsicMatrixTask& task) {
   if (task.layers_x < 1 || task.layers_y < 0) return "hsic_matrix: there are no layers";
   if (task.layers_x + task.layers_y > 65535) return "hsic_matrix: there are more than 65535 layers";
   for (std::int64_t layer = 0; layer < task.layers_x + task.layers_y; layer++) {
-    if (const char* problem = problem_with(task.layers[layer], task.operand)) return problem;
+    if (const char* error = error_in_matrix(task.layers[layer], task.operand)) return error;
     if (task.layers[layer].rows != task.layers->rows) return "hsic_matrix: layers differ in rows";
   }
   const bool medians = task.kernel_x.wants_median() || (task.layers_y > 0 && task.kernel_y.wants_median());
-  if (const char* problem =
+  if (const char* error =
           medians ? too_many_for_rounds(task.layers->rows, task.operand) : too_many_to_prepare(task.layers->rows))
-    return problem;
+    return error;
   if (task.layers->rows < (task.estimator == Estimator::biased ? 2 : 4))
     return "hsic_matrix: too few rows for the estimator";
   return nullptr;
@@ -239,12 +239,12 @@ const char* problem_with(const HsicMatrixTask& task) {
 }  // namespace
 
 std::size_t hsic_matrix_scratch_bytes(const HsicMatrixTask& task) {
-  if (problem_with(task) != nullptr) return 0;
+  if (error_in_hsic_matrix(task) != nullptr) return 0;
   return visit_operand(task.operand, [&]<class Operand>() { return HsicMatrix<Operand>(task).bytes(); });
 }
 
 const char* hsic_matrix(const HsicMatrixTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task)) return problem;
+  if (const char* error = error_in_hsic_matrix(task)) return error;
   return visit_operand(task.operand, [&]<class Operand>() { return HsicMatrix<Operand>(task, scratch).run(stream); });
 }
 

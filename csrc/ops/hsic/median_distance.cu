@@ -28,21 +28,21 @@ class MedianOfRows {
   DeviceMedian<Operand> median_;
 };
 
-const char* problem_with(const MedianTask& task) {
-  if (const char* problem = problem_with(task.x, task.operand)) return problem;
-  if (const char* problem = too_many_for_rounds(task.x.rows, task.operand)) return problem;
+const char* error_in_median(const MedianTask& task) {
+  if (const char* error = error_in_matrix(task.x, task.operand)) return error;
+  if (const char* error = too_many_for_rounds(task.x.rows, task.operand)) return error;
   return task.x.rows < 2 ? "median_distance: x has fewer than 2 rows" : nullptr;
 }
 
 }  // namespace
 
 std::size_t median_scratch_bytes(const MedianTask& task) {
-  if (problem_with(task) != nullptr) return 0;
+  if (error_in_median(task) != nullptr) return 0;
   return visit_operand(task.operand, [&]<class Operand>() { return MedianOfRows<Operand>(task).bytes(); });
 }
 
 const char* median_squared_distance(const MedianTask& task, void* scratch, void* stream) {
-  if (const char* problem = problem_with(task)) return problem;
+  if (const char* error = error_in_median(task)) return error;
   return visit_operand(task.operand, [&]<class Operand>() { return MedianOfRows<Operand>(task, scratch).run(stream); });
 }
 

@@ -44,9 +44,9 @@ class Counted {
 };
 
 template <class T>
-class Collected {
+class CollectedDistances {
  public:
-  Collected(const CollectDistancesTask& task, T* own) {
+  CollectedDistances(const CollectDistancesTask& task, T* own) {
     values_.first = static_cast<Bits<T>>(task.pass.first);
     values_.last = static_cast<Bits<T>>(task.last);
     values_.own = own;
@@ -225,9 +225,9 @@ void count_distances(const DistanceCountsTask& task, const Execution& execution)
 
 void collect_distances(const CollectDistancesTask& task, const Execution& execution) {
   if (execution.compute == Compute::float32)
-    DistanceWalk<float, Collected<float>, CollectDistancesTask>(task, execution).run();
+    DistanceWalk<float, CollectedDistances<float>, CollectDistancesTask>(task, execution).run();
   else
-    DistanceWalk<double, Collected<double>, CollectDistancesTask>(task, execution).run();
+    DistanceWalk<double, CollectedDistances<double>, CollectDistancesTask>(task, execution).run();
 }
 
 std::size_t layer_dots_bytes(std::int64_t rows, Compute compute) {

@@ -14,13 +14,13 @@ using BitsOf = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
 
 // Nonnegative floats are ordered as their bits are.
 template <class T>
-__device__ BitsOf<T> bits_of(T value) {
+__device__ BitsOf<T> bits_of_distance(T value) {
   BitsOf<T> bits;
   memcpy(&bits, &value, sizeof bits);
   return bits;
 }
 template <class T>
-__device__ double value_of(unsigned long long known) {
+__device__ double distance_of_bits(unsigned long long known) {
   const auto bits = static_cast<BitsOf<T>>(known);
   T value;
   memcpy(&value, &bits, sizeof value);
@@ -38,7 +38,7 @@ Digit digit_of(int bits, int pass) {
 
 // Of all n^2 distances sorted, the diagonal's zeros come first and every other one stands twice. The ranks of the two
 // middle ones among pairs i < j; those of zeros are negative.
-__device__ long long middle_rank(std::int64_t n, bool include_diagonal, int which) {
+__device__ long long median_rank(std::int64_t n, bool include_diagonal, int which) {
   const long long zeros = include_diagonal ? n : 0, total = static_cast<long long>(n) * (n - 1) + zeros;
   const long long rank = which == 0 ? (total - 1) / 2 : total / 2;
   return rank < zeros ? -1 : (rank - zeros) / 2;
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(pick_threads)
   for (int i = static_cast<int>(threadIdx.x); i < digit_values; i += pick_threads)
     selection->counts[0][i] = selection->counts[1][i] = 0;
   if (threadIdx.x >= 2) return;
-  const long long rank = middle_rank(n, include_diagonal, static_cast<int>(threadIdx.x));
+  const long long rank = median_rank(n, include_diagonal, static_cast<int>(threadIdx.x));
   selection->known[threadIdx.x] = 0;
   selection->rank[threadIdx.x] = rank < 0 ? 0 : static_cast<unsigned long long>(rank);
   if (threadIdx.x == 0) selection->nans = selection->tied = 0;
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
       }
       const bool is_tied = distance2 < noise * norms || !(T(0) < distance2);
       if (first_pass && is_tied) tied++;
-      const BitsOf<T> bits = bits_of(is_tied ? T(0) : distance2);
+      const BitsOf<T> bits = bits_of_distance(is_tied ? T(0) : distance2);
       const auto value = static_cast<unsigned>(bits >> digit.shift) & static_cast<unsigned>((1 << digit.width) - 1);
 #pragma unroll
       for (int which = 0; which < 2; which++)
@@ -145,9 +145,9 @@ template <class T>
 __global__ void finish_median(const Selection* selection, std::int64_t n, bool include_diagonal, double* median) {
   double middle[2];
   for (int which = 0; which < 2; which++)
-    middle[which] = middle_rank(n, include_diagonal, which) < 0 && !mostly_tied(*selection, n, include_diagonal)
+    middle[which] = median_rank(n, include_diagonal, which) < 0 && !mostly_tied(*selection, n, include_diagonal)
                         ? 0
-                        : value_of<T>(selection->known[which]);
+                        : distance_of_bits<T>(selection->known[which]);
   const double value = middle[0] == middle[1] ? middle[0] : 0.5 * (middle[0] + middle[1]);  // equal infinities stay
   *median = selection->nans > 0 ? static_cast<double>(NAN) : value;
 }
