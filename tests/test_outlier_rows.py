@@ -209,3 +209,17 @@ def test_gradients_of_float32_are_those_of_float64(kernel, estimator, size):
     found = gradients(lambda a, b: gramless.cka(a, b, kernel=ours, estimator=estimator), torch.float32)
     naive = max(errors(gradients(formula, torch.float32)))
     assert max(errors(found)) <= min(2 * naive + FLOOR[np.dtype(np.float32)], 2 * LIMIT)
+
+
+@pytest.mark.parametrize("estimator", ["biased", "unbiased"])
+@pytest.mark.parametrize(("n", "d", "row"), [(9, 187, 4), (5, 135, 0), (6, 31, 1), (60, 20, 0)])
+def test_the_reference_keeps_its_digits_beside_a_far_row(n, d, row, estimator):
+    """It was off by 8e-6 where few rows of many features have one at 1e6."""
+    generator = np.random.default_rng(n)
+    x, y = generator.standard_normal((n, d)), generator.standard_normal((n, 3))
+    x[row] *= 1e6
+    xy, xx, yy = true_values(x - np.median(x, axis=0), y, Linear(), estimator)
+    expected = xy / math.sqrt(xx * yy)
+    for module in (gramless, gramless.reference):
+        assert module.cka(x, y, estimator=estimator) == pytest.approx(expected, abs=1e-10)
+        assert module.cka_matrix([x], [y], estimator=estimator)[0, 0] == pytest.approx(expected, abs=1e-10)

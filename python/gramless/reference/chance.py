@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
-from .gram import Array, gram
+from .gram import Array, gram_for_sums
 from .hsic import ESTIMATORS, ratio, same_rows
 
 
@@ -43,7 +43,7 @@ def layer_matrix(
     """
     kernel, estimator = as_kernel(kernel, "layer_matrix"), as_estimator(estimator, "layer_matrix")
     named = {f"xs[{i}]": x for i, x in enumerate(xs)} | {f"ys[{i}]": y for i, y in enumerate(ys or [])}
-    grams = [gram(x, kernel) for x in same_rows("layer_matrix", named, estimator)]
+    grams = [gram_for_sums(x, kernel) for x in same_rows("layer_matrix", named, estimator)]
     ks = grams[: len(xs)]
     ls = ks if ys is None else grams[len(xs) :]
     n, h = len(ks[0]), ESTIMATORS[estimator]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
-from .gram import Array, as_rows, gram
+from .gram import Array, as_rows, gram_for_sums, off_diagonal
 
 
 def biased(k: Array, l: Array) -> float:  # (n, n), (n, n)
@@ -29,7 +29,7 @@ def unbiased(k: Array, l: Array) -> float:  # (n, n), (n, n)
     n = len(k)
 
     def zero_diagonal(k: Array) -> Array:  # K~
-        k = k - k[0, 1]  # a constant changes nothing, and so removed leaves no rounding behind
+        k = k - np.median(off_diagonal(k))  # a constant changes nothing: so removed it leaves no rounding
         return np.where(np.eye(n, dtype=bool), 0.0, k)
 
     k, l = zero_diagonal(k), zero_diagonal(l)
@@ -121,7 +121,7 @@ def grams(
     kernel = as_kernel(kernel, function_name)
     kernel_y = kernel if kernel_y is None else as_kernel(kernel_y, function_name, "kernel_y")
     x, y = same_rows(function_name, {"x": x, "y": y}, estimator)
-    return gram(x, kernel), gram(y, kernel_y)
+    return gram_for_sums(x, kernel), gram_for_sums(y, kernel_y)
 
 
 def matrices(
@@ -139,7 +139,7 @@ def matrices(
     named = {f"xs[{i}]": x for i, x in enumerate(xs)}
     if ys is not None:
         named |= {f"ys[{j}]": y for j, y in enumerate(ys)}
-    all_grams = [gram(x, kernel) for x in same_rows(function_name, named, estimator)]
+    all_grams = [gram_for_sums(x, kernel) for x in same_rows(function_name, named, estimator)]
     ks = all_grams[: len(xs)]
     ls = all_grams[len(xs) :] or ks
     h = ESTIMATORS[estimator]
