@@ -65,7 +65,7 @@ class Pair:
 def pair_of(function: str, x: Any, y: Any, kernels: tuple[Encoded, Encoded]) -> Pair:
     named = [("x", x), ("y", y)]
     library, arrays = checks.read(function, named)
-    checks.same_rows(function, "x", arrays[0], "y", arrays[1])
+    checks.same_examples(function, "x", arrays[0], "y", arrays[1])
     held = library.detached(function, ["x", "y"], arrays)
     return Pair(function, backend_of(library, held[0], function), held[0], held[1], kernels)
 

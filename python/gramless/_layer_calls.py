@@ -36,7 +36,7 @@ def layers_of(
     of_x, of_y = arguments[: len(xs)], arguments[len(xs) :]
     for side in (of_x, of_y, of_x[:1] + of_y[:1]):
         for argument in side[1:]:
-            checks.same_rows(function, *side[0], *argument)
+            checks.same_examples(function, *side[0], *argument)
     code, estimator = encode(as_kernel(kernel, function)), as_estimator(estimator, function)
     checks.enough_rows(function, named[0][0], layers[0], estimator)
     problem = Hsic(function, len(xs), len(layers), (code, code), estimator, form, True)

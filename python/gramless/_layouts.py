@@ -27,6 +27,34 @@ def check_text(function: str, text: object) -> str:
     return text
 
 
+def tokens_for_each(name_x: str, rows_x: int, name_y: str, rows_y: int) -> tuple[str, int, int] | None:
+    """Which of two arrays may have tokens for rows, how many for each example, and how many examples; None
+    where neither number of rows is a multiple of the other.
+
+    >>> tokens_for_each("x", 64, "y", 640)
+    ('y', 10, 64)
+    """
+    (examples, _), (rows, name) = sorted([(rows_x, name_x), (rows_y, name_y)])
+    several = 1 < examples < rows and rows % examples == 0
+    return (name, rows // examples, examples) if several else None
+
+
+def token_hint(name_x: str, rows_x: int, name_y: str, rows_y: int) -> str:
+    """The end of an error where two arrays differ in rows: what to do where one has tokens for rows.
+
+    >>> token_hint("x", 64, "y", 640)[:53]
+    '; if y has 10 tokens for each example, one example after'
+    """
+    found = tokens_for_each(name_x, rows_x, name_y, rows_y)
+    if found is None:
+        return ""
+    name, tokens, examples = found
+    return (
+        f"; if {name} has {tokens} tokens for each example, one example after the other, average them first, "
+        f"{name}.reshape({examples}, {tokens}, -1).mean(1), or flatten them, {name}.reshape({examples}, -1)"
+    )
+
+
 def choices(dimensions: int, first: bool = False) -> str:
     """The layouts that are usual for so many dimensions, for an error; first: only with examples first."""
     usual = [text for text in COMMON.get(dimensions, ()) if text[0] == "N" or not first]

@@ -34,7 +34,7 @@ def pair(function: str, x: Any, y: Any, kernel: Any, kernel_y: Any, estimator: A
         of_x = encode(as_kernel(kernel, function))
         of_y = of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
         problem = Hsic(function, 1, 2, (of_x, of_y), as_estimator(estimator, function), form, False)
-    checks.same_rows(function, "x", x, "y", y)
+    checks.same_examples(function, "x", x, "y", y)
     checks.enough_rows(function, "x", x, problem.estimator)
     return Call(library, problem, (x, y), ("x", "y"))
 

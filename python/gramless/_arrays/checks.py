@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays
+from .._layouts import token_hint
 from .libraries import library_of
 from .namespaces import NUMPY, Array, Library
 
@@ -32,6 +33,7 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
     if len(shape) != 2:
         raise ValueError(
             f"{function}: {name} must have 2 dimensions (rows, features) but has shape {tuple(shape)}"
+            f"{_flatten(name, tuple(shape))}"
         )
     if 0 in shape:
         raise ValueError(f"{function}: {name} is empty, its shape is {tuple(shape)}")
@@ -41,6 +43,13 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
         )
     library.check(function, name, x)
     return x
+
+
+def _flatten(name: str, shape: tuple[int, ...]) -> str:
+    """What to do with more than two dimensions."""
+    if len(shape) < 3:
+        return ""
+    return f"; where examples come first, average over positions or flatten, {name}.reshape({shape[0]}, -1)"
 
 
 def read(function: str, named: Named, number: Any = None) -> tuple[Library, list[Array]]:
@@ -89,10 +98,19 @@ def pair(function: str, library: Library, named: Named) -> list[Array]:
     return [x, y]
 
 
-def same_rows(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:
-    """Raises ValueError unless both have the same number of rows."""
+def same_rows(
+    function: str, name_x: str, x: Array, name_y: str, y: Array, hint: Callable[..., str] | None = None
+) -> None:
+    """Raises ValueError unless both have the same number of rows; hint: the end of its sentence."""
     if x.shape[0] != y.shape[0]:
-        raise ValueError(f"{function}: {name_x} has {x.shape[0]} rows but {name_y} has {y.shape[0]}")
+        found = name_x, x.shape[0], name_y, y.shape[0]
+        end = "" if hint is None else hint(*found)
+        raise ValueError("{}: {} has {} rows but {} has {}{}".format(function, *found, end))
+
+
+def same_examples(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:
+    """The same for representations; where one may have tokens for rows the error says what to do."""
+    same_rows(function, name_x, x, name_y, y, token_hint)
 
 
 def same_columns(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:

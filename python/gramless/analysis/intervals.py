@@ -86,7 +86,7 @@ def cka_interval(
     kernel_of_y = kernel_of_x if kernel_y is None else as_kernel(kernel_y, function, "kernel_y")
     estimator = as_estimator(estimator, function)
     n = int(rows_x.shape[0])
-    checks.same_rows(function, "x", rows_x, "y", rows_y)
+    checks.same_examples(function, "x", rows_x, "y", rows_y)
     if n < 5:
         raise ValueError(f"{function}: at least 5 rows are needed but x has {n}")
     if not 0 < level < 1:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._formats import Array, FileError, Openers, open_folder, open_npy, open_npz
 from .._globs import hint, left_out, matches
-from .._layouts import COMMON, Layouts
+from .._layouts import COMMON, Layouts, tokens_for_each
 from .._safetensors import open_safetensors
 from .._text import distinct_printable, printable
 
@@ -112,8 +112,21 @@ def check_rows(*sources: tuple[str, dict[str, Array]]) -> int:
                 raise FileError(
                     f"layer {first_name!r} of {first_where} has {rows} rows but layer {name!r} of {where} "
                     f"has {len(array)}: row i of every layer must come from the same example"
+                    f"{_reshape(first_name, rows, name, len(array))}"
                 )
     return rows
+
+
+def _reshape(name_a: str, rows_a: int, name_b: str, rows_b: int) -> str:
+    """What to do where the rows of one layer may be tokens of the examples of the other."""
+    found = tokens_for_each(name_a, rows_a, name_b, rows_b)
+    if found is None:
+        return ""
+    name, tokens, examples = found
+    return (
+        f"; if {name!r} has {tokens} tokens for each example, save it as ({examples}, {tokens}, features) "
+        "and give --pool mean --layout NLC, or flattened to a row for each example"
+    )
 
 
 def _openers(path: Path) -> Openers:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from .._layouts import token_hint
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .gram import Array, as_rows, gram_for_sums, off_diagonal
 
@@ -154,7 +155,8 @@ def same_rows(function_name: str, inputs: dict[str, npt.ArrayLike], estimator: E
     first, n = next((name, len(x)) for name, x in arrays.items())
     for name, x in arrays.items():
         if len(x) != n:
-            raise ValueError(f"{function_name}: {first} has {n} rows but {name} has {len(x)}")
+            hint = token_hint(first, n, name, len(x))
+            raise ValueError(f"{function_name}: {first} has {n} rows but {name} has {len(x)}{hint}")
     if n < least:
         raise ValueError(
             f"{function_name}: the {estimator} estimator needs at least {least} rows but {first} has {n}"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._layouts import check_patterns
+from .._layouts import check_patterns, tokens_for_each
 from .masks import Masks, MaskWhere, Where, entries_of, masks_of, picked
 from .pairing import batch_sizes, check_pair
 from .tensors import dtype_of, fresh
@@ -154,7 +154,7 @@ class BatchReader:
         if rows_a != rows_b:
             raise ValueError(
                 f"{self._function}: batch {index} has {rows_a} examples in the first dataloader but "
-                f"{rows_b} in the second"
+                f"{rows_b} in the second{_reshape(rows_a, rows_b)}"
             )
 
     def _check_ids(self, index: int, a: list[Any] | None, b: list[Any] | None) -> None:
@@ -166,6 +166,18 @@ class BatchReader:
             f"{self._function}: sample ids differ in batch {index}, row {row}: {one} in the first "
             f"dataloader, {other} in the second"
         )
+
+
+def _reshape(rows_a: int | None, rows_b: int | None) -> str:
+    """What to do where the rows of one dataloader may be tokens of the examples of the other."""
+    found = tokens_for_each("first", rows_a or 0, "second", rows_b or 0)
+    if found is None:
+        return ""
+    which, tokens, examples = found
+    return (
+        f"; if the {which} yields {tokens} tokens for each example, reshape its batches to "
+        f"({examples}, {tokens}, features)"
+    )
 
 
 def length(loader: Any) -> int | None:

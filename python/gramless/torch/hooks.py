@@ -147,7 +147,7 @@ class Recorder:
         """Leave a layer out, or raise ValueError where it was asked for, or has been there before."""
         if layer.required or isinstance(error, UnknownLayout) or self._counts is not None:
             raise ValueError(f"{self._function}: layer {layer.name!r} of {self.owner} {error}") from None
-        self._drop(layer.module, str(error))
+        self._drop(layer.module, error.reason)
 
     def _read(self, layer: Layer, call: int, output: Any) -> Any:
         """The rows of one output, or an `_Undecided`."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from .._layouts import choices
 from .axes import EXAMPLES, FEATURES, POSITIONS, Axis
-from .outputs import PoolError
+from .outputs import PoolError, no_examples
 from .tracing import Origin
 
 Factor = tuple[int, "str | None"]  # size, 0 for the whole dimension; role
@@ -73,10 +73,7 @@ class Layout:
                 continue
             others = prod(own for own, role in factors if role != EXAMPLES and len(factors) > 1)
             if size != rows * others:
-                raise PoolError(
-                    f"returns shape {tuple(tensor.shape)} for a batch of {rows} examples: its rows are no "
-                    "examples"
-                )
+                raise no_examples(tensor.shape, rows)
 
     @property
     def examples_first(self) -> bool:
@@ -213,9 +210,7 @@ def _with_examples(
         if rows == 1 or isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
             possible = possible[:1] if rows == 1 or module.batch_first else possible[-1:]  # type: ignore[union-attr]
     if not possible or (rows is not None and tensor.shape[possible[0]] != rows):
-        raise PoolError(
-            f"returns shape {tuple(tensor.shape)} for a batch of {rows} examples: its rows are no examples"
-        )
+        raise no_examples(tensor.shape, rows)
     if len(possible) > 1:
         _ambiguous(tensor, layer, final, examples_first=False)
         return None

@@ -9,11 +9,38 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from .._layouts import tokens_for_each
+
 _PREFERRED = ("last_hidden_state", "hidden_states", "logits", "out", "pooler_output")
 
 
 class PoolError(ValueError):
-    """An output that cannot be pooled as asked; the message continues "layer 'x' ..."."""
+    """An output that cannot be pooled as asked; the message continues "layer 'x' ...".
+
+    hint: what the user can do, which lists of layers that were left out do not repeat.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason + hint)
+        self.reason = reason
+
+
+def no_examples(shape: Sequence[int], examples: int | None) -> PoolError:
+    """The error of an output none of whose dimensions is the examples of the batch; they may hold tokens.
+
+    >>> "its 64 rows are 8 for each example" in str(no_examples((64, 3), 8))
+    True
+    """
+    reason = f"returns shape {tuple(shape)} for a batch of {examples} examples: its rows are no examples"
+    found = tokens_for_each("", examples or 0, "rows", shape[0] if shape else 0)
+    if found is None or found[0] != "rows":
+        return PoolError(reason)
+    inner = ".flatten(1, -2)" if len(shape) > 2 else ""
+    return PoolError(
+        reason,
+        f"; where its {shape[0]} rows are {found[1]} for each example, one example after the other, give "
+        f"pool= a callable that averages them: lambda x: x.unflatten(0, (-1, {found[1]})){inner}.mean(1)",
+    )
 
 
 def tensor_of(output: Any) -> Any:
@@ -82,6 +109,8 @@ def dense(output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
             raise PoolError(f"returns a packed sequence of shape {tuple(found.data.shape)}")
         return padded.detach(), _mask(lengths, padded)
     tensor: torch.Tensor = found.detach()
+    if tensor.ndim == 0 and not tensor.is_nested:
+        raise PoolError("returns a single number")
     if tensor.is_nested:
         parts = tensor.unbind()
         if not parts or any(part.ndim != 2 or part.shape[1] != parts[0].shape[1] for part in parts):

@@ -85,7 +85,8 @@ def pooled_by(
         raise PoolError(f"is pooled by pool= to {shape} instead of (examples, features)")
     if rows is not None and len(found) != rows:
         raise PoolError(
-            f"returns shape {tuple(found.shape)} for a batch of {rows} examples: its rows are no examples"
+            f"is pooled by pool= to {tuple(found.shape)} for a batch of {rows} examples: its rows are no "
+            "examples"
         )
     return keep(_wide(found.detach()))
 
