@@ -223,3 +223,26 @@ def test_a_pool_callable_gets_its_towers_mask(net, batch):
     quiet(net, None, [batch], layers=LAYERS, pool=pool)
     assert [name for name, found in seen.items() if found is not None] == ["encoder.mix", "decoder.key"]
     assert np.array_equal(seen["encoder.mix"], batch["attention_mask"])
+
+
+def test_a_batch_without_the_mask_of_the_others_is_refused(net, batch):
+    """Its padding would be averaged with all else."""
+    parts = [{name: value[part] for name, value in batch.items()} for part in (slice(0, 15), slice(15, N))]
+    options = {
+        "layers": ["encoder.mix"],
+        "forward": lambda model, entries: model.encoder(entries["input_ids"]),
+    }
+    bare = [parts[0], {"input_ids": parts[1]["input_ids"]}]
+    for batches, first, later in (
+        (bare, "'attention_mask'", "none"),
+        (bare[::-1], "none", "'attention_mask'"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"^compare_models: .* model_a .* first one has {first} and a later one {later};"
+        ):
+            quiet(net, None, batches, **options)
+    halves = [parts[0], parts[1] | {"attention_mask": None}]  # all tokens are valid, which is said
+    full = torch.cat([batch["attention_mask"][:15], torch.ones_like(batch["attention_mask"][15:])])
+    found = quiet(net, None, halves, **options).matrix
+    expected = quiet(net, None, [batch | {"attention_mask": full}], **options).matrix
+    assert found == pytest.approx(expected, abs=1e-6)

@@ -45,6 +45,7 @@ class Masks:
 
     values: dict[str, torch.Tensor]  # (n, tokens)
     by_pattern: bool = False
+    names: tuple[str, ...] = ()  # under which the batch has an entry, which may be None
 
 
 def masks_of(function: str, batch: Any, where: MaskWhere) -> Masks:
@@ -55,40 +56,52 @@ def masks_of(function: str, batch: Any, where: MaskWhere) -> Masks:
     tokens).
     """
     if isinstance(where, Mapping):
-        found = {pattern: picked(batch, entry) for pattern, entry in where.items()}
+        places = dict(where)
     else:
-        found = {str(where) if isinstance(where, (str, int)) else "attention_mask": picked(batch, where)}
-        if isinstance(where, str):
-            found |= _companions(batch, where)
+        places = {str(where) if isinstance(where, (str, int)) else "attention_mask": where}
+    found = {name: picked(batch, place) for name, place in places.items()}
+    names = [name for name, place in places.items() if _is_there(batch, place)]
+    if isinstance(where, str):
+        found |= (companions := _companions(batch, where))
+        names += companions
     masks = {name: torch.as_tensor(mask) for name, mask in found.items() if mask is not None}
     for mask in masks.values():
         if mask.ndim != 2:
             raise ValueError(
                 f"{function}: the attention mask must be (examples, tokens) but is {tuple(mask.shape)}"
             )
-    return Masks(masks, isinstance(where, Mapping))
+    return Masks(masks, isinstance(where, Mapping), tuple(sorted(names)))
 
 
 def picked(batch: Any, where: Where) -> Any:
     if callable(where):
         return where(batch)
-    if isinstance(batch, (tuple, list)):
-        if isinstance(where, int):
-            return batch[where] if -len(batch) <= where < len(batch) else None
-        batch = next((entry for entry in batch if isinstance(entry, Mapping)), {})
-    return batch.get(where) if isinstance(batch, Mapping) else None
+    if isinstance(batch, (tuple, list)) and isinstance(where, int):
+        return batch[where] if -len(batch) <= where < len(batch) else None
+    return _mapping_of(batch).get(where)
+
+
+def _mapping_of(batch: Any) -> Mapping[Any, Any]:
+    """The batch, or the first mapping in it, or none."""
+    entries = batch if isinstance(batch, (tuple, list)) else [batch]
+    return next((entry for entry in entries if isinstance(entry, Mapping)), {})
+
+
+def _is_there(batch: Any, where: Where) -> bool:
+    """Whether the batch has such an entry; what a callable returns is one."""
+    if where is None or callable(where):
+        return where is not None
+    if isinstance(batch, (tuple, list)) and isinstance(where, int):
+        return -len(batch) <= where < len(batch)
+    return where in _mapping_of(batch)
 
 
 def _companions(batch: Any, where: str) -> dict[str, Any]:
-    mappings = (
-        [batch] if isinstance(batch, Mapping) else list(batch) if isinstance(batch, (tuple, list)) else []
-    )
-    found = {}
-    for mapping in [entry for entry in mappings if isinstance(entry, Mapping)][:1]:
-        for name in mapping:
-            prefix = str(name).removesuffix(where)
-            if str(name).endswith(f"_{where}") and any(prefix + tokens in mapping for tokens in _TOKENS):
-                found[str(name)] = mapping[name]
+    found, mapping = {}, _mapping_of(batch)
+    for name in mapping:
+        prefix = str(name).removesuffix(where)
+        if str(name).endswith(f"_{where}") and any(prefix + tokens in mapping for tokens in _TOKENS):
+            found[str(name)] = mapping[name]
     return found
 
 

@@ -35,6 +35,7 @@ from .batches import BatchReader, length
 from .exchange import all_rows, check_layers, merged
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
+from .masks import Masks
 from .pooling import Pool, Rows
 from .requests import check_batch, check_examples
 from .spool import Spool
@@ -72,12 +73,14 @@ class Side:
     recorder: Recorder
     batch: int  # which of a pair of batches it sees
     channels_last: bool = True  # until the model turns out not to take it
+    masks: tuple[str, ...] | None = None  # that the first batch has
 
     def record(self, batch: Any, reader: BatchReader) -> list[Any]:
         """The layers of one batch. On CPUs pictures go in with channels last, for which torch has the faster
         convolutions; a model that fails on that, in a view() perhaps, gets them as they are.
         """
         masks, rows = reader.masks(batch), reader.rows(batch)
+        self._check_masks(masks)
         if self.channels_last:
             run = partial(reader.run, self.model, pictures_last=True)
             try:
@@ -85,6 +88,17 @@ class Side:
             except RuntimeError:
                 self.channels_last = False
         return self.recorder.record(partial(reader.run, self.model), batch, masks, rows)
+
+    def _check_masks(self, masks: Masks) -> None:
+        """Raises ValueError for a batch without the masks of the first one: its padding would be averaged."""
+        if self.masks is None:
+            self.masks = masks.names
+        if masks.names != self.masks:
+            first, now = (", ".join(map(repr, names)) or "none" for names in (self.masks, masks.names))
+            raise ValueError(
+                f"{FUNCTION}: batches for {self.recorder.owner} must have the same attention masks, but the "
+                f"first one has {first} and a later one {now}; where an entry is None all tokens are valid"
+            )
 
 
 @dataclass
@@ -278,7 +292,8 @@ def _over_processes(
 ) -> tuple[int, int]:
     """Examples and batches of all processes; raises ValueError where they are too few or do not agree."""
     if plan.ranks is not None:
-        check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], shapes, examples)
+        found = shapes | {"attention_mask": [side.masks for side in sides]}
+        check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], found, examples)
         counts = plan.ranks.all_gather_object((examples, batches))
         examples, batches = (sum(count) for count in zip(*counts, strict=True))
     if batches == 0:
