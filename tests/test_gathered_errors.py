@@ -13,7 +13,7 @@ SCRIPT = """
 import sys, time
 import gramless
 import torch
-from gramless.torch import CLIPLoss, DCLLoss, NTXentLoss, SupConLoss
+from gramless.torch import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss
 from torch import distributed, multiprocessing
 
 SOON = 30  # seconds; the backend waits for 30 minutes
@@ -85,6 +85,29 @@ def differing(rank):
     for scale in (1.0 + rank, torch.tensor(1.0 + rank)):
         fails(ValueError, lambda: CLIPLoss(**more)(z, z, scale),
               "the same logit_scale, but process 0 has 1.0 and process 1 has 2.0")
+    for first, second in ((torch.float32, torch.float64), (torch.bfloat16, torch.float16)):
+        dtype, other = (str(x).removeprefix("torch.") for x in (first, second))
+        mine = z.to(second if rank == 1 else first)
+        for call in (lambda: NTXentLoss(**more)(mine, mine), lambda: CLIPLoss(**more)(mine, mine),
+                     lambda: DCLLoss(**more)(mine, mine), lambda: SupConLoss(**more)(mine, torch.arange(4))):
+            fails(ValueError, call, f"the same dtype, but process 0 has {dtype} and process 1 has {other}")
+    temperature = 0.5 + 0.25 * (rank == 1)
+    for loss in (NTXentLoss, DCLLoss, DCLWLoss, CLIPLoss):
+        for value in (temperature, torch.tensor(temperature)):
+            fails(ValueError, lambda: loss(value, **more)(z, z),
+                  "the same temperature, but process 0 has 0.5 and process 1 has 0.75")
+    fails(ValueError, lambda: SupConLoss(temperature, **more)(z, torch.arange(4)), "process 1 has 0.75")
+    fails(ValueError, lambda: DCLWLoss(sigma=temperature, **more)(z, z),
+          "the same sigma, but process 0 has 0.5 and process 1 has 0.75")
+    weights = None if rank == 1 else lambda a, b: torch.ones(len(a))
+    fails(ValueError, lambda: DCLLoss(weight_fn=weights, **more)(z, z),
+          "the same weight_fn, but process 0 has one and process 1 has None")
+    fails(ValueError, lambda: [DCLLoss, DCLWLoss][rank == 1](**more)(z, z), "must have the same function")
+    banks = NTXentLoss(memory_bank_size=(8 + rank % 2, 3), **more)
+    fails(ValueError, lambda: banks(leaf, leaf),
+          "the same memory_bank_size, but process 0 has 8 and process 1 has 9")
+    fails(ValueError, lambda: NTXentLoss(**more)(z[: 4 - rank % 2], z[: 4 - rank % 2]),
+          "process 0 has (4, 3) and process 1 has (3, 3)")
     sides = (z, z.double()) if rank == 1 else (z, z)
     fails(ValueError, lambda: NTXentLoss(**more)(*sides),
           "the same dtype, but process 0 has float32 and process 1 has float64")

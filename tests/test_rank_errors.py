@@ -92,6 +92,57 @@ if __name__ == "__main__":
     run(2, sys.argv[1], work)
 """
 
+MORE_ARGUMENTS = """
+def work(rank, group):
+    net, batches = nn.Linear(4, 3), list(torch.from_numpy(ROWS[0][:100]).split(50))
+    def compare(model_b=None, **options):
+        return compare_models(net, model_b, batches, layers=[""], progress=False, process_group=group,
+                              **options)
+    rbf = gramless.RBF
+    for kernels, shown in (
+        ((rbf(sigma=1.0), rbf(sigma=2.0)), "kernel is 'RBF(sigma=1.0"),
+        ((rbf(scale=0.5), rbf(scale=2.0)), "kernel is 'RBF(sigma=None, scale=0.5"),
+        ((rbf(median_rows=300), rbf(median_rows=400)), "median_rows=300"),
+        ((rbf(include_diagonal=True), rbf()), "include_diagonal=True"),
+        (("rbf", "laplace"), "kernel is 'RBF("),
+    ):
+        fails(lambda: sweep(group, function=gramless.hsic_matrix, kernel=kernels[rank]), ValueError, shown)
+        fails(lambda: compare(kernel=kernels[rank]), ValueError, shown)
+    for function in (gramless.cka_matrix, gramless.hsic_matrix):
+        estimator = ("biased", "unbiased")[rank]
+        fails(lambda: sweep(group, function=function, estimator=estimator), ValueError, "estimator is")
+        ys = [None, ROWS][rank]
+        fails(lambda: function(ROWS, ys, process_group=group), ValueError, "layers is [3, 0] in process 0")
+        kept = [sys.argv[1] + "/sweep", None][rank]
+        fails(lambda: sweep(group, function=function, checkpoint=kept), ValueError,
+              "checkpoint is 'a file' in process 0 and None in process 1")
+    def first(x):
+        return x[:, 0]
+    def last(x):
+        return x[:, -1]
+    for name, values, shown in (
+        ("weighting", ("mean", "pairs"), "weighting is 'mean'"),
+        ("pool", ("mean", "none"), "pool is 'mean' in process 0 and 'none'"),
+        ("pool", (first, last), "pool is 'work.<locals>.first'"),
+        ("layout", ({"Linear": "NLC"}, {"Linear": "NCL"}), "layout is {'Linear': 'NLC'} in process 0"),
+        ("layout", (None, "NLC"), "layout is None in process 0"),
+        ("attention_mask", ("attention_mask", None), "attention_mask is 'attention_mask' in process 0"),
+        ("attention_mask", (1, {"": 1}), "attention_mask is 1 in process 0 and {'': 1}"),
+        ("checkpoint", (sys.argv[1] + "/sweep", None), "checkpoint is 'a file' in process 0"),
+        ("model_b", (None, net), "model_b is False in process 0 and True"),
+    ):
+        fails(lambda: compare(**{name: values[rank]}), ValueError, shown)
+    tokens = torch.randn(12, 5, 4, generator=torch.Generator().manual_seed(0))
+    masked = {"input": tokens, "attention_mask": torch.ones(12, 5)}
+    for own in ([masked, {"input": tokens}], [{"input": tokens}, masked]):
+        mine = [own[rank]]
+        fails(lambda: compare_models(net, None, mine, layers=[""], progress=False, process_group=group),
+              ValueError, "but attention_mask is [(")
+
+if __name__ == "__main__":
+    run(2, sys.argv[1], work)
+"""
+
 ERRORS = """
 def work(rank, group):
     def stops(done, total):
@@ -167,8 +218,9 @@ if __name__ == "__main__":
 """
 
 
-def test_arguments_that_must_agree_are_compared_before_the_work(run_script, tmp_path):
-    assert run_script(SETUP + ARGUMENTS, tmp_path, timeout=200) == "all ended\n"
+@pytest.mark.parametrize("work", [ARGUMENTS, MORE_ARGUMENTS], ids=["all", "more"])
+def test_arguments_that_must_agree_are_compared_before_the_work(run_script, tmp_path, work):
+    assert run_script(SETUP + work, tmp_path, timeout=300) == "all ended\n"
 
 
 @pytest.mark.parametrize("size", [2, 3])

@@ -109,7 +109,8 @@ def swept_values(
     backend = cpu_backend(library)
     check_places(function, processes, checkpoint, kernel)
     problem = problem_of(library, kernel, xs, ys)
-    processes.check_equal({"function": function, "estimator": estimator} | problem)
+    kept = {"checkpoint": None if checkpoint is None else "a file"}
+    processes.check_equal({"function": function, "estimator": estimator} | kept | problem)
     file = None if checkpoint is None or processes.rank > 0 else Checkpoint(function, checkpoint, problem)
     state = _resumed(processes, file)
     try:

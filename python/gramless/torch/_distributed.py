@@ -18,7 +18,7 @@ from torch import Tensor
 from .._arrays import checks
 from .._backends import backend_of
 from ._derivatives import FirstDerivatives, refuse_other_derivatives
-from ._gather import all_gather, check_shards, rank
+from ._gather import NOTHING, Also, all_gather, check_shards, rank
 from ._namespace import TORCH
 from ._tensors import compute_dtype, like, on_device
 from .partial_softmax import AnchorSums, Part, PartialSoftmax, Settings
@@ -161,14 +161,18 @@ def gathered(
     temperature: Any,
     normalize: bool = True,
     scale: float | Tensor = 1.0,
+    also: Also = NOTHING,
 ) -> Tensor:
-    """The loss of two sides whose rows i are one example; scale: what they have been multiplied by."""
+    """The loss of two sides whose rows i are one example.
+
+    scale: what they have been multiplied by; also: see `check_shards`.
+    """
     first, second = "the first input", "the second input"
     z_a, z_b = checks.pair(function, TORCH, [(first, z_a), (second, z_b)])
     refuse_other_derivatives(function, [z_a, z_b])
     known, learned = _temperature(function, temperature, z_a)
     settings = Settings(function, known, kind, normalize)
-    check_shards(function, [z_a, z_b], known, normalize, scale)
+    check_shards(function, [z_a, z_b], known, normalize, scale, also=also)
     loss: Tensor = GatheredContrast.apply(settings, with_itself, learned, None, z_a, z_b)
     return loss
 

@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,7 +17,10 @@ from ._tensors import NAMES
 
 _DTYPES = list(NAMES)  # in one order everywhere
 _LONGEST_SENTENCE = 1000  # bytes
-_NUMBERS = 9  # that are compared: see `check_shards`
+_NUMBERS = 10  # that are compared: see `check_shards`
+
+Also: TypeAlias = tuple[str, float]  # an option that must be the same as well, and its value
+NOTHING: Also = ("", 0.0)
 
 # Whether the call of a loss has come to its first exchange; a later error ends it in one process alone.
 _compared: ContextVar[bool] = ContextVar("compared", default=False)
@@ -46,9 +49,11 @@ def all_gather(x: Tensor) -> list[Tensor]:
     return found
 
 
-def gather_rows(function: str, rows: Tensor) -> list[Tensor]:
-    """rows (n, d) of every process, without gradients; raises ValueError, everywhere, where shapes differ."""
-    check_shards(function, [rows], use="a memory bank")
+def gather_rows(function: str, rows: Tensor, size: int) -> list[Tensor]:
+    """rows (n, d) of every process, without gradients, for memory banks of `size` rows; raises ValueError,
+    everywhere, where shapes or sizes differ.
+    """
+    check_shards(function, [rows], use="a memory bank", also=("memory_bank_size", size))
     return all_gather(rows)
 
 
@@ -59,14 +64,16 @@ def check_shards(
     normalize: bool = True,
     scale: float | Tensor = 1.0,
     use: str = "",
+    also: Also = NOTHING,
 ) -> None:
     """Raises ValueError, in every process, unless all hold rows (n, d) of one shape and dtype, and call the
     same function, for the same use, with the same options; else the error that has ended the call in one.
+    also: a further option by its name, and its value.
     """
     place, rows = _place(), sides[0]
     dtype = functools.reduce(torch.promote_types, (side.dtype for side in sides))
     numbers = [0, *rows.shape, _DTYPES.index(dtype), _checksum(f"{function} {use}")]
-    numbers += [rows.device.type == "cpu", normalize]
+    numbers += [rows.device.type == "cpu", normalize, also[1]]
     parts = [torch.tensor(numbers, dtype=torch.float64, device=place)]
     for value in (temperature, scale):
         parts.append(torch.as_tensor(value, dtype=torch.float64, device=place).detach().reshape(1))
@@ -74,7 +81,7 @@ def check_shards(
     every = [part.tolist() for part in all_gather(torch.cat(parts))]
     if any(failed for failed, *_ in every):
         raise _told(function)
-    _check_same(function, every)
+    _check_same(function, every, also[0])
     shapes = [(int(part[1]), int(part[2])) for part in every]
     for other, shape in enumerate(shapes):
         if shape != shapes[0]:
@@ -92,13 +99,14 @@ def _checksum(text: str) -> int:
     return found
 
 
-def _check_same(function: str, every: list[list[float]]) -> None:
+def _check_same(function: str, every: list[list[float]], also: str) -> None:
     """Raises ValueError unless all processes have the same numbers, shapes aside."""
     words: dict[str, Callable[[float], str]] = {
         "dtype": lambda x: str(_DTYPES[int(x)]).removeprefix("torch."),
         "function": "{:.0f}".format,
         "device": lambda x: "the CPU" if x else "a GPU",
         "normalize": lambda x: str(bool(x)),
+        also: (lambda x: "one" if x else "None") if also == "weight_fn" else "{:g}".format,
         "temperature": repr,
         "logit_scale": repr,
     }

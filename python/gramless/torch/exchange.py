@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,17 @@ from .pooling import Rows
 from .spool import Spool
 
 CHUNK = 1024  # rows at a time
+
+
+def described(value: Any) -> Any:
+    """An argument as processes can compare it: callables by their names.
+
+    >>> described({"encoder": described, "decoder": "mask"})
+    {'encoder': 'described', 'decoder': 'mask'}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): described(entry) for name, entry in value.items()}
+    return getattr(value, "__qualname__", type(value).__name__) if callable(value) else value
 
 
 def check_layers(function: str, ranks: Ranks, layers: Any, widths_and_dtypes: Any, examples: int) -> None:

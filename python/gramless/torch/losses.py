@@ -14,7 +14,7 @@ from .._arrays import checks
 from .._evaluate import evaluate
 from .._losses import as_temperature, check_mask
 from ._distributed import gathered, gathered_by_label
-from ._gather import check_available, ends_together, rank, world_size
+from ._gather import Also, check_available, ends_together, rank, world_size
 from ._namespace import TORCH
 from ._tensors import compute_dtype, unit_rows
 from .memory_bank import MemoryBank
@@ -130,10 +130,16 @@ class DCLLoss(nn.Module):
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
         weighted = None if self.weight_fn is None else self._weighted(self.weight_fn, out0, out1)
         if self.gather_distributed and world_size() > 1:
-            loss = gathered(self._function, "decoupled", True, out0, out1, self.temperature)
+            chosen = self._function, "decoupled", True, out0, out1, self.temperature
+            loss = gathered(*chosen, also=self._also)
         else:
             loss = _two_views(self._function, "decoupled", out0, out1, self.temperature)
         return loss if weighted is None else loss + weighted
+
+    @property
+    def _also(self) -> Also:
+        """What processes must have in common besides."""
+        return "weight_fn", float(self.weight_fn is not None)
 
     def _weighted(self, weight_fn: Callable[[Tensor, Tensor], Tensor], out0: Tensor, out1: Tensor) -> Tensor:
         out0, out1 = checks.pair(self._function, TORCH, [("z_a", out0), ("z_b", out1)])
@@ -163,6 +169,11 @@ class DCLWLoss(DCLLoss):
     def __init__(self, temperature: Any = 0.1, sigma: float = 0.5, gather_distributed: bool = False) -> None:
         sigma = as_temperature(self._function, sigma, "sigma")
         super().__init__(temperature, partial(_mises_fisher_weights, sigma=sigma), gather_distributed)
+        self._sigma = sigma
+
+    @property
+    def _also(self) -> Also:
+        return "sigma", self._sigma
 
 
 class MoCoLoss(nn.Module):

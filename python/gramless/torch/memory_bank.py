@@ -48,7 +48,7 @@ class MemoryBank(nn.Module):
     def put(self, rows: Tensor) -> None:
         """Replaces the oldest rows by these (n, D), of all processes where they are gathered."""
         if self.gather_distributed:
-            rows = torch.cat(gather_rows("NTXentLoss", rows.detach()))
+            rows = torch.cat(gather_rows("NTXentLoss", rows.detach(), self.bank.shape[0]))
         count, new = self.bank.shape[0], rows.shape[0]
         if new == 0:
             return

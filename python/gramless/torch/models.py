@@ -18,6 +18,7 @@ from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
 from ..results import LayerMatrix
 from ._ranks import Ranks
 from .batches import BatchReader, Forward
+from .exchange import described
 from .grams import gram_or_rows
 from .hooks import Recorder
 from .layers import Layers, bare, select
@@ -117,7 +118,8 @@ def compare_models(
         if len(dataloaders) not in (1, 2):
             raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
         if ranks is not None:
-            ranks.check_equal(_agreed(plan, model_b, dataloaders))
+            given = {"layout": layout, "attention_mask": attention_mask}
+            ranks.check_equal(_agreed(plan, model_b, dataloaders) | described(given))
         sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
         check_request(FUNCTION, dataloaders, plan)
         where = undo.enter_context(placed(FUNCTION, [side.model for side in sides], device))
@@ -128,9 +130,9 @@ def compare_models(
 
 def _agreed(plan: Plan, model_b: nn.Module | None, loaders: Sequence[Any]) -> dict[str, Any]:
     """What must be the same in all processes, before they run their models."""
-    pool = getattr(plan.pool, "__qualname__", type(plan.pool).__name__) if callable(plan.pool) else plan.pool
     found: dict[str, Any] = {"function": FUNCTION, "kernel": repr(plan.kernel), "estimator": plan.estimator}
-    found |= {"method": plan.method, "weighting": plan.weighting, "pool": pool, "pvalue": plan.chance.method}
+    found |= {"method": plan.method, "weighting": plan.weighting, "pool": described(plan.pool)}
+    found |= {"pvalue": plan.chance.method, "checkpoint": None if plan.checkpoint is None else "a file"}
     return found | {"model_b": model_b is not None, "dataloaders": len(loaders)}
 
 
