@@ -123,6 +123,10 @@ class Checkpoint:
                 sigmas, done, sums = (entries[name] for name in ("sigmas", "done", "sums"))
         if found.pop("format") != FORMAT:
             raise ValueError("another format")
+        if not sigmas.ndim == sums.ndim == 1 or np.any(sigmas < 0):  # 0 of equal rows, NaN of NaN
+            raise ValueError("bandwidths or sums that cannot be")
+        if int(done) != done or done < 0 or len(sigmas) > sum(found.get("layers", ())):
+            raise ValueError("numbers of bandwidths or parts that cannot be")
         return found, State([float(sigma) for sigma in sigmas], (int(done), sums.astype(np.float64)))
 
     def begin(self, state: State) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -27,6 +28,7 @@ DATA_SUFFIXES = frozenset((
 _MARKS = (b"\x93NUMPY", b"PK\x03\x04", b"\x89HDF", b"PAR1", b"ARROW1", b"GGUF", b"\x1f\x8b",
           *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))  # fmt: skip
 _OPEN_STREAM = re.compile(r"/dev/(fd/|std(in|out|err)$)|/proc/[^/]+/fd/")
+MOST_TRIES = 8  # at a name that other processes may use
 
 
 def check_output(
@@ -55,10 +57,10 @@ def check_output(
             return
         if not target.parent.is_dir():
             raise ValueError(f"{name}: there is no folder {printable(str(target.parent))}")
+        check_folder(target.parent)  # first, for it knows a read-only disk from a missing permission
         effective = os.access in os.supports_effective_ids
         if found is not None and not os.access(target, os.W_OK, effective_ids=effective):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        check_folder(target.parent)
     except OSError as error:
         raise ValueError(f"{name} cannot be written ({error.strerror or error})") from None
 
@@ -125,17 +127,51 @@ def _replace(target: str, content: bytes) -> None:
             _inherit(descriptor, target)
             os.fsync(descriptor)
             if name is None:
-                unused = _unused(folder)
-                # os.link follows the link only if it is given a folder, which does not matter here.
-                os.link(f"/proc/self/fd/{descriptor}", unused, src_dir_fd=descriptor)
-                name = unused
-        os.replace(name, target)
-        name = None
+                _put(descriptor, target)
+        if name is not None:
+            os.replace(name, target)
+            name = None
     finally:
         if name is not None:
             with contextlib.suppress(OSError):
                 os.unlink(name)
     _sync_folder(folder)
+
+
+def _put(descriptor: int, target: str) -> None:
+    """Give a file without a name that of the target, whose old file goes.
+
+    A new file gets its name in one call. Where there is an old one it needs a name in between, the same for
+    all writers of that target. A process that finds this name taken, by another one or by one that was
+    killed, first moves that file, which is whole, to the target: no content is lost, and no name stays.
+    """
+    source, (folder, base) = f"/proc/self/fd/{descriptor}", os.path.split(target)
+    digest = hashlib.blake2b(os.fsencode(base), digest_size=8).hexdigest()
+    between = [os.path.join(folder, f".gramless-{digest}")] * MOST_TRIES
+    for name in (target, *between, _unused(folder)):
+        try:
+            # os.link follows the link only if it is given a folder, which does not matter here.
+            os.link(source, name, src_dir_fd=descriptor)
+        except FileExistsError:
+            if name != target:
+                with contextlib.suppress(OSError):
+                    os.replace(name, target)
+            continue
+        if name != target:
+            _move(name, target)
+        return
+
+
+def _move(name: str, target: str) -> None:
+    try:
+        os.replace(name, target)
+    except FileNotFoundError:  # another process has moved it
+        if not os.path.exists(target):
+            raise
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
 
 
 def read_file(what: str, path: PathLike, largest: int) -> bytes:

@@ -6,7 +6,8 @@ Knows nothing of models. The files have no name, so that none is left whatever e
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from .. import _arrays
+from .._text import printable
 from .pooling import Rows
 
 
@@ -62,7 +64,25 @@ class Spool:
         self._bytes += size
         for chunks, rows in zip(self._chunks, layers, strict=True):
             chunks.append(rows)
-        if not self.on_disk and max(self._bytes, size * batches) > self._budget:
+        with self._room():
+            self._spill(size * batches)
+
+    def arrays(self) -> list[Rows]:
+        """Every layer whole (n, features): where its rows were, or mapped from its file. Nothing can be added
+        after.
+        """
+        if self.on_disk:
+            with self._room():
+                return [file.mapped() for file in self._files]
+        whole = []
+        for chunks in self._chunks:  # layer by layer, so that only one exists twice at a time
+            whole.append(_joined(chunks))
+            chunks.clear()
+        return whole
+
+    def _spill(self, expected: int) -> None:
+        """Move what is in memory to the files, once the budget is exceeded or sure to be."""
+        if not self.on_disk and max(self._bytes, expected) > self._budget:
             for chunks in self._chunks:
                 self._files.append(_GrowingFile(self._folder, _arrays.to_host(chunks[0][:0])))
         for file, chunks in zip(self._files, self._chunks, strict=False):
@@ -70,17 +90,18 @@ class Spool:
                 file.append(_arrays.to_host(rows))
             chunks.clear()
 
-    def arrays(self) -> list[Rows]:
-        """Every layer whole (n, features): where its rows were, or mapped from its file. Nothing can be added
-        after.
-        """
-        if self.on_disk:
-            return [file.mapped() for file in self._files]
-        whole = []
-        for chunks in self._chunks:  # layer by layer, so that only one exists twice at a time
-            whole.append(_joined(chunks))
-            chunks.clear()
-        return whole
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Say which disk has no room, and what to do."""
+        try:
+            yield
+        except OSError as error:
+            where = printable(str(self._folder or tempfile.gettempdir()))
+            raise OSError(
+                error.errno,
+                f"compare_models: activations cannot be written to {where} ({error.strerror or error}); give "
+                "folder= one with more room, or a larger memory_budget",
+            ) from None
 
 
 def _joined(chunks: list[Any]) -> Rows:
@@ -110,4 +131,5 @@ class _GrowingFile:
         return mapped
 
     def close(self) -> None:
-        self._stream.close()
+        with suppress(OSError):  # what a full disk has not taken
+            self._stream.close()
