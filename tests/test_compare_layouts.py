@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gramless
+import numpy as np
 import pytest
+from by_definition import debiased_cka
 
 torch = pytest.importorskip("torch")
 
@@ -313,3 +315,33 @@ def test_settings_of_torch_are_put_back_after_an_exception(error):
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
     assert all(m.training for m in net.modules())
     assert len(torch.utils._python_dispatch._get_current_dispatch_mode_stack()) == 0
+
+
+def test_an_lstm_whose_batches_are_as_long_as_they_are_many():
+    """80 examples of 20 tokens in batches of 20: read the other way the answer is that of no example."""
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.LSTM(8, 12)), torch.randn(80, 20, 8)
+    batches = [batch.transpose(0, 1) for batch in x.split(20)]
+    given = {"forward": lambda model, batch: model(batch), "layers": ["0"]}
+    head = nn.Sequential(nn.Linear(8, 6))
+    with torch.no_grad():
+        outputs = [net(batch)[0] for batch in batches]  # (tokens, examples, features)
+        hidden = [head(batch) for batch in batches]
+    right, wrong = (
+        [np.concatenate([t.double().mean(axis).numpy() for t in side]) for side in (outputs, hidden)]
+        for axis in (0, 1)
+    )
+    found = quiet(net, Transposed(head), batches, layers_b=["head.0"], **given).matrix[0, 0]
+    assert found == pytest.approx(debiased_cka(*right), abs=1e-6)
+    assert abs(debiased_cka(*right) - debiased_cka(*wrong)) > 0.02
+
+
+class Transposed(nn.Module):
+    """Takes (tokens, examples, features) as nn.LSTM does, and says so by a module that does."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head, self.rnn = head, nn.LSTM(6, 3)
+
+    def forward(self, x):
+        return self.rnn(self.head(x))

@@ -129,6 +129,19 @@ def test_orders_that_are_known_to_differ_are_refused():
         compared(one, two)
 
 
+def test_a_layer_with_itself_under_loaders_that_shuffle():
+    """What was answered in silence is that of unrelated rows."""
+
+    def make():
+        return data.DataLoader(SET, 16, sampler=data.SubsetRandomSampler(range(64)))
+
+    torch.manual_seed(0)
+    assert abs(compared(make(), make(), paired=True)[0, 0]) < 0.2
+    with pytest.raises(ValueError, match="SubsetRandomSampler"):
+        compared(make(), make())
+    assert compared(make())[0, 0] == pytest.approx(1, abs=1e-5)
+
+
 @pytest.mark.parametrize("options", [{}, {"paired": True}, {"sample_ids": 1}])
 def test_one_iterator_given_twice_is_refused(options):
     for iterator in (iter(X.split(8)), (batch for batch in X.split(8)), iter(known())):

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+from by_definition import debiased_cka
 
 torch = pytest.importorskip("torch")
 
@@ -65,6 +66,15 @@ def test_a_model_that_changes_its_input_changes_nothing_else(kind):
     import gramless
 
     assert found == pytest.approx(float(gramless.cka(*rows)), abs=1e-5)
+
+
+def test_the_answer_beside_a_model_that_changes_its_input_is_not_that_of_the_changed_input():
+    changing, plain = InPlace(seeded(lambda: nn.Linear(6, 8))), nn.Sequential(nn.Linear(6, 8), nn.Tanh())
+    found = compared(changing, plain, [X.clone()], layers=["layer"], layers_b=["1"]).matrix[0, 0]
+    with torch.no_grad():
+        first, x, changed = changing(X.clone()), plain(X), plain(X.mul(3).relu())
+    assert found == pytest.approx(debiased_cka(first, x), abs=1e-5)
+    assert abs(debiased_cka(first, changed) - debiased_cka(first, x)) > 0.1
 
 
 def test_a_tensor_that_occurs_twice_is_one_tensor_in_the_copy():
