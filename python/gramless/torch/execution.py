@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -53,6 +54,35 @@ def check_counts(
             raise ValueError(
                 f"{subject.format(repr(layer.name))} ran {now} times in a batch but {then} times in the "
                 "first one"
+            )
+
+
+def check_masks(function: str, owner: str, names: Sequence[str], before: Sequence[str]) -> None:
+    """Raises ValueError for a batch without the masks of the first one: its padding would be averaged."""
+    if names != before:
+        first, now = (", ".join(map(repr, found)) or "none" for found in (before, names))
+        raise ValueError(
+            f"{function}: batches for {owner} must have the same attention masks, but the first one has "
+            f"{first} and a later one {now}; where an entry is None all tokens are valid"
+        )
+
+
+class Named(Protocol):
+    """What is needed of a recorder to name its layers."""
+
+    names: list[str]
+    owner: str
+
+
+def check_widths(
+    function: str, recorder: Named, layers: Sequence[Any], expected: Sequence[int], batch: int
+) -> None:
+    """Raises ValueError where a layer has another number of features than in earlier batches."""
+    for name, rows, width in zip(recorder.names, layers, expected, strict=True):
+        if rows.shape[1] != width:
+            raise ValueError(
+                f"{function}: layer {name!r} of {recorder.owner} has {rows.shape[1]} features in batch "
+                f'{batch} but {width} before; a pool= other than "none" makes them equal'
             )
 
 

@@ -33,9 +33,9 @@ from ..results import LayerMatrix, left_out_text
 from ._ranks import Ranks
 from .batches import BatchReader, length
 from .exchange import all_rows, check_layers, merged
+from .execution import check_masks, check_widths
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
-from .masks import Masks
 from .pooling import Pool, Rows
 from .requests import check_batch, check_examples
 from .spool import Spool
@@ -80,7 +80,8 @@ class Side:
         convolutions; a model that fails on that, in a view() perhaps, gets them as they are.
         """
         masks, rows = reader.masks(batch), reader.rows(batch)
-        self._check_masks(masks)
+        self.masks = masks.names if self.masks is None else self.masks
+        check_masks(FUNCTION, self.recorder.owner, masks.names, self.masks)
         if self.channels_last:
             run = partial(reader.run, self.model, pictures_last=True)
             try:
@@ -88,17 +89,6 @@ class Side:
             except RuntimeError:
                 self.channels_last = False
         return self.recorder.record(partial(reader.run, self.model), batch, masks, rows)
-
-    def _check_masks(self, masks: Masks) -> None:
-        """Raises ValueError for a batch without the masks of the first one: its padding would be averaged."""
-        if self.masks is None:
-            self.masks = masks.names
-        if masks.names != self.masks:
-            first, now = (", ".join(map(repr, names)) or "none" for names in (self.masks, masks.names))
-            raise ValueError(
-                f"{FUNCTION}: batches for {self.recorder.owner} must have the same attention masks, but the "
-                f"first one has {first} and a later one {now}; where an entry is None all tokens are valid"
-            )
 
 
 @dataclass
@@ -241,7 +231,7 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
         for found in batches:
             widths = widths or [[rows.shape[1] for rows in layers] for layers in found]
             for side, spool, layers, expected in zip(sides, spools, found, widths, strict=True):
-                _check_widths(side, layers, expected, count)
+                check_widths(FUNCTION, side.recorder, layers, expected, count)
                 spool.append(layers, total)
             examples, count = examples + len(found[0][0]), count + 1
         arrays = [spool.arrays() for spool in spools] if count else []
@@ -300,12 +290,3 @@ def _over_processes(
         raise ValueError(f"{FUNCTION}: the dataloader has no batches")
     check_examples(FUNCTION, examples, plan.estimator)
     return examples, batches
-
-
-def _check_widths(side: Side, layers: Sequence[Rows], expected: Sequence[int], batch: int) -> None:
-    for name, rows, width in zip(side.recorder.names, layers, expected, strict=True):
-        if rows.shape[1] != width:
-            raise ValueError(
-                f"{FUNCTION}: layer {name!r} of {side.recorder.owner} has {rows.shape[1]} features in batch "
-                f'{batch} but {width} before; a pool= other than "none" makes them equal'
-            )
