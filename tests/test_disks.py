@@ -19,7 +19,8 @@ torch = pytest.importorskip("torch")
 
 from commands import run  # noqa: E402
 from gramless.plot import heatmap, save_figure  # noqa: E402
-from gramless.torch import ModelComparison, compare_models  # noqa: E402
+from gramless.results import LayerMatrix  # noqa: E402
+from gramless.torch import compare_models  # noqa: E402
 
 RNG = np.random.default_rng(0)
 LAYERS = [RNG.standard_normal((40, d)) for d in (6, 3)]
@@ -28,7 +29,7 @@ BATCHES = [torch.from_numpy(LAYERS[0]).float()]
 
 
 def result():
-    return ModelComparison(np.eye(2), ["a", "b"], ["c", "d"])
+    return LayerMatrix(np.eye(2), ["a", "b"], ["c", "d"])
 
 
 def command(option):

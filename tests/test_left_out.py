@@ -77,8 +77,11 @@ def compared(net, *others, x=None, **options):
 
 
 def caption(result):
-    [text] = [text.get_text() for text in result.plot().texts if text.get_text().startswith("left out")]
-    return text
+    """What stands under the plot of the layers left out, broken into lines or not."""
+    [text] = [
+        " ".join(text.get_text().split()) for text in result.plot().texts if "left out" in text.get_text()
+    ]
+    return text[text.index("left out") :]
 
 
 @pytest.mark.filterwarnings("ignore:.*jit")
