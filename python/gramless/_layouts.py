@@ -42,8 +42,8 @@ def tokens_for_each(name_x: str, rows_x: int, name_y: str, rows_y: int) -> tuple
 def token_hint(name_x: str, rows_x: int, name_y: str, rows_y: int) -> str:
     """The end of an error where two arrays differ in rows: what to do where one has tokens for rows.
 
-    >>> token_hint("x", 64, "y", 640)[:53]
-    '; if y has 10 tokens for each example, one example after'
+    >>> token_hint("x", 64, "y", 640).partition(",")[0]
+    '; if y has 10 tokens for each example'
     """
     found = tokens_for_each(name_x, rows_x, name_y, rows_y)
     if found is None:
