@@ -188,6 +188,12 @@ def test_no_module_imports_itself_through_others():
     assert _circles(EDGES) == set()
 
 
+def test_what_the_package_imports_imports_nothing_of_the_package_itself():
+    above = ("torch", "compat", "cli", "analysis")
+    of_package = {(module, target) for module, target in EDGES if target.startswith("__")}
+    assert {edge for edge in of_package if edge[0].split(".")[0] not in above} == set()
+
+
 def test_only_what_is_for_torch_imports_it():
     importing = set()
     for path in PACKAGE.rglob("*.py"):

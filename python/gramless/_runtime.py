@@ -16,6 +16,7 @@ __all__ = [
     "set_workspace_limit",
 ]
 
+VERSION = _core.__version__
 _WORKSPACE_LIMIT = _core.workspace_limit()
 
 

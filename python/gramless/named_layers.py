@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import __version__, _arrays, _tokens
+from . import _arrays, _tokens
 from ._alignment import aligned, warn_undefined
 from ._arrays import checks
 from ._arrays.libraries import library_of
@@ -19,6 +19,7 @@ from ._evaluate import Call
 from ._layer_calls import check_in_parts, layer_values, layers_of
 from ._layer_chance import chance_of_layers
 from ._progress import ProgressLike
+from ._runtime import VERSION
 from ._sweep import processes_of, swept_values
 from .kernels import as_kernel, encode
 from .results import LayerMatrix
@@ -194,7 +195,7 @@ def compared(
     cka = np.asarray(aligned(xy, xx, yy))
     matrix = cka if statistic == "CKA" else np.asarray(_arrays.to_host(values.xy_of_data()))
     settings = {"statistic": statistic, "kernel": repr(kernel), "estimator": problem.estimator}
-    settings |= {**sides.settings, **(chance.settings or {}), "gramless": __version__}
+    settings |= {**sides.settings, **(chance.settings or {}), "gramless": VERSION}
     names_y = sides.x.names if sides.y is None else sides.y.names
     found = chance.z, chance.pvalue, chance.corrected
     return LayerMatrix(matrix, list(sides.x.names), list(names_y), settings, n, *found)
