@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -17,7 +17,7 @@ from ._arrays import Floats, checks
 from ._backends import backend_of
 from ._backends.values import PairSums
 from ._chance import TIE, chi2_tail
-from ._progress import reporter
+from ._progress import ends, reporter
 from .kernels import Encoded, Estimator
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -120,11 +120,10 @@ def permutation_test(
     return Found(of_data[0], pvalue, "permutation", n, of_data[1])
 
 
-def shown(function: str, progress: bool | Progress) -> AbstractContextManager[Progress | None]:
-    """A bar is removed from the terminal at the end; the user's own callable is only called."""
-    report = reporter(function, progress, "permutations")
-    ours = report is not None and report is not progress
-    return cast(AbstractContextManager[Progress], report) if ours else nullcontext(cast(Progress, report))
+def shown(function: str, progress: bool | Progress, count: int) -> AbstractContextManager[Progress | None]:
+    """The context of reports on the order of the data and `count` permutations; the last one is of all."""
+    report = ends(reporter(function, progress, "permutations"), 1 + count)
+    return cast("AbstractContextManager[Progress | None]", report)
 
 
 def _share(report: Progress | None, start: int, length: int, total: int) -> Progress | None:

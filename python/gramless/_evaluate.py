@@ -12,7 +12,7 @@ from ._arrays.libraries import library_of
 from ._arrays.namespaces import Library
 from ._backends import backend_of
 from ._losses import as_array
-from ._progress import Report
+from ._progress import Report, ends
 
 P = ParamSpec("P")
 
@@ -45,6 +45,11 @@ def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
 
 def evaluate(call: Call) -> Any:
     """The value, as the user gets it."""
+    with ends(call.report):
+        return _value(call)
+
+
+def _value(call: Call) -> Any:
     library, problem, inputs, _, report, in_parts = call
     if in_parts is not None:
         return in_parts()
@@ -124,7 +129,8 @@ def value_and_grad(
                     f"value_and_grad: {function.__name__} has no gradient with respect to {name!r}, "
                     f"but to {', '.join(possible)}"
                 )
-        value, grads = _value_and_grads(call, tuple([name in names for name in call.names]), cotangent)
+        with ends(call.report):
+            value, grads = _value_and_grads(call, tuple([name in names for name in call.names]), cotangent)
         found = [_of_argument(call, name, grads) for name in names]
         return value, found[0] if isinstance(wrt, str) else tuple(found)
 

@@ -10,7 +10,7 @@ from ._backends import backend_of
 from ._backends.values import HsicValues
 from ._evaluate import Call
 from ._problems.hsic import Hsic
-from ._progress import reporter
+from ._progress import ends, reporter
 from ._sweep import processes_of, swept_values
 from .kernels import Kernel, as_estimator, as_kernel, encode
 
@@ -49,7 +49,8 @@ def layer_values(call: Call) -> HsicValues:
     library, problem, inputs, names, report, _ = call
     inputs = library.detached(problem.function, names, inputs)
     backend = backend_of(library, inputs[0], problem.function)
-    found: HsicValues = backend.hsic_forward(problem.task(inputs), False, report)
+    with ends(report):
+        found: HsicValues = backend.hsic_forward(problem.task(inputs), False, report)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,15 +18,53 @@ ProgressLike: TypeAlias = "bool | Callable[[int, int], object] | None"  # as use
 Report: TypeAlias = "Callable[[int, int], object] | None"  # called with (done, total)
 
 
+class Reported:
+    """A user's callable of (done, total) or a bar, during one call: the last report says that all is done.
+
+    A context: it reports the end, unless an error leaves it, and removes a bar from the terminal.
+    """
+
+    def __init__(self, report: Callable[[int, int], object]):
+        self._report, self._last = report, (0, 1)
+
+    def of(self, total: int) -> Self:
+        """The same, where so much is to be done."""
+        self._last = 0, total
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        self._last = done, total
+        self._report(done, total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        done, total = self._last
+        if error is None and done < total:
+            self(total, total)
+        if isinstance(self._report, ProgressBar):
+            self._report.close()
+
+
+def ends(report: Report, total: int = 1) -> AbstractContextManager[object]:
+    """The context in which `report` is used, also where it is None; `total` counts if nothing is reported."""
+    return report.of(total) if isinstance(report, Reported) else nullcontext()
+
+
 def reporter(function: str, progress: ProgressLike, description: str = "") -> Report:
     """The callable of (done, total) that `progress` means; True is a progress bar."""
-    if progress is None or callable(progress):
+    if progress is None or isinstance(progress, Reported):
         return progress
+    if callable(progress):
+        return Reported(progress)
     if not isinstance(progress, (bool, np.bool_)):
         raise TypeError(
             f"{function}: progress must be True, False or a callable of (done, total) but is {progress!r}"
         )
-    return ProgressBar(description) if progress else None
+    return Reported(ProgressBar(description)) if progress else None
 
 
 class ProgressBar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -74,20 +75,27 @@ class Alone:
 
 
 class _Stages:
-    """One progress count for the bandwidths, together about as long as the parts, and for the parts."""
+    """One progress count for the bandwidths and for the parts, in proportion to their work."""
 
     STEPS = 10_000
+    OF_VALUE = 16  # multiply-adds that a count or an exponential takes as long as
 
-    def __init__(self, report: Report, processes: Processes, bandwidths: int, parts: int = 1) -> None:
-        self._report, self._processes = report, processes
-        self._bandwidths, self.parts = bandwidths, parts
+    def __init__(
+        self, report: Report, processes: Processes, layers: Sequence[Array], pairs: int, parts: int = 1
+    ) -> None:
+        """`layers` are those whose bandwidth is wanted."""
+        self._report, self._processes, self.parts = report, processes, parts
+        work = [layer.shape[1] + self.OF_VALUE for layer in layers]
+        self._before = [0.0, *itertools.accumulate(work)]
+        self._all = 2 * self._before[-1] + 2 * pairs if layers else 1.0
 
     def bandwidth(self, index: int) -> Callable[[int, int], None]:
-        return self._within(index / (2 * self._bandwidths), 1 / (2 * self._bandwidths))
+        begin, end = (self._before[i] / self._all for i in (index, index + 1))
+        return self._within(begin, end - begin)
 
     def part(self, index: int) -> Callable[[int, int], None]:
-        share = 0.5 if self._bandwidths else 1.0
-        return self._within(1 - share + share * index / self.parts, share / self.parts)
+        begin = self._before[-1] / self._all
+        return self._within(begin + (1 - begin) * index / self.parts, (1 - begin) / self.parts)
 
     def _within(self, begin: float, share: float) -> Callable[[int, int], None]:
         def report(done: int, total: int) -> None:
@@ -114,9 +122,11 @@ def swept_values(
     file = None if checkpoint is None or processes.rank > 0 else Checkpoint(function, checkpoint, problem)
     state = _resumed(processes, file)
     try:
-        kernels = _resolved(backend, layers, kernel, processes, state, file, report)
+        pairs = len(xs) * (len(xs) + 1) // 2 if not ys else (len(xs) + 1) * (len(ys) + 1)
+        stages = _Stages(report, processes, layers if wants_median(encode(kernel)) else [], pairs)
+        kernels = _resolved(backend, layers, kernel, processes, state, file, stages)
         sweep = backend.sweep(xs, ys, (kernels[: len(xs)], kernels[len(xs) :]), estimator)
-        stages = _Stages(report, processes, len(state.sigmas), sweep.parts)
+        stages.parts = sweep.parts
         _add_parts(function, sweep, processes, state, file, stages)
     except BaseException:  # Ctrl-C too
         if file is not None:
@@ -162,13 +172,13 @@ def _resolved(
     processes: Processes,
     state: State,
     file: Checkpoint | None,
-    report: Report,
+    stages: _Stages,
 ) -> list[Encoded]:
     """The kernel of every layer, its bandwidth known: a layer's is found by one process."""
     code = encode(kernel)
     if not wants_median(code):
         return [code] * len(layers)
-    stages, in_float64 = _Stages(report, processes, len(layers)), backend.dtype(layers) == "float64"
+    in_float64 = backend.dtype(layers) == "float64"
     while len(state.sigmas) < len(layers):
         start = len(state.sigmas)
         mine, sigma = min(start + processes.rank, len(layers) - 1), np.nan

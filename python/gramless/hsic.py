@@ -9,7 +9,7 @@ from ._arrays.namespaces import computed_in
 from ._backends import backend_of
 from ._evaluate import Call, differentiable
 from ._problems.hsic import Hsic
-from ._progress import ProgressLike, reporter
+from ._progress import ProgressLike, ends, reporter
 from .kernels import FORMULAS, Estimator, KernelLike, as_estimator, as_kernel, encode
 
 __all__ = ["cka", "hsic", "median_distance"]
@@ -130,5 +130,6 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
         raise ValueError(f"{function}: at least 2 rows are needed but x has {x.shape[0]}")
     report = reporter(function, progress)
     (read,) = library.detached(function, ["x"], [x])
-    value = backend_of(library, x, function).median_distance(read, bool(include_diagonal), report)
+    with ends(report):
+        value = backend_of(library, x, function).median_distance(read, bool(include_diagonal), report)
     return library.result(value, computed_in(library, [x]))

@@ -97,5 +97,5 @@ def independence_test(
         return IndependenceResult(*chi2_test(pair))
     if method == "gamma":
         return IndependenceResult(*gamma_test(pair))
-    with shown(function, progress) as report:
+    with shown(function, progress, count) as report:
         return IndependenceResult(*permutation_test(pair, count, generator, report))

@@ -160,7 +160,7 @@ def two_sample_test(
         found, factor = gamma_test(pair), mmd_factor(n, m, "biased")
     else:
         factor = mmd_factor(n, m, "unbiased")
-        with shown(function, progress) as report:
+        with shown(function, progress, count) as report:
             found = permutation_test(pair, count, generator, report)
     null = None if found.null is None else found.null * factor
     return TwoSampleResult(found.statistic * factor, found.pvalue, found.method, n, m, null)

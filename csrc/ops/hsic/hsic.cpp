@@ -45,14 +45,17 @@ bool use_features(std::span<const LayerInput> xs, std::span<const LayerInput> ys
   return space == Space::features || (space == Space::automatic && features_cost_less(xs, ys));
 }
 
-// One progress count for the median passes of `medians` layers, together about as long as the walk, and for the walk.
+// One progress count for several walks, in proportion to their work; for one, if no work is given.
 class Stages {
  public:
-  Stages(const Monitor& outer, std::int64_t medians) : outer_(outer), medians_(medians) {}
+  Stages(const Monitor& outer, std::vector<double> work) : outer_(outer), work_(std::move(work)) {
+    for (const double of_walk : work_) all_ += of_walk;
+  }
 
   Monitor next() {
     begin_ = end_;
-    end_ = passed_ < medians_ ? steps * ++passed_ / (2 * medians_) : steps;
+    if (passed_ < work_.size()) done_ += work_[passed_++];
+    end_ = passed_ < work_.size() ? static_cast<std::int64_t>(steps * (done_ / all_)) : steps;
     return {outer_.report ? report : nullptr, this};
   }
 
@@ -64,8 +67,10 @@ class Stages {
   }
 
   const Monitor& outer_;
-  const std::int64_t medians_;
-  std::int64_t passed_ = 0, begin_ = 0, end_ = 0;
+  const std::vector<double> work_;
+  double all_ = 0, done_ = 0;
+  std::size_t passed_ = 0;
+  std::int64_t begin_ = 0, end_ = 0;
 };
 
 // In feature space the square of a row's length is added to its products with others and subtracted at the end: rows
@@ -99,6 +104,8 @@ class DotsRoom {
     if (memory_.data() == nullptr) count_ = 0;
   }
 
+  std::size_t count() const { return count_; }
+
   // That of another layer, or null.
   void* next() { return taken_ < count_ ? memory_.data() + bytes_ * taken_++ : nullptr; }
 
@@ -106,6 +113,23 @@ class DotsRoom {
   std::size_t bytes_, count_ = 0, taken_ = 0;
   Workspace memory_;
 };
+
+// Of the medians' passes and of the walk after them, in multiply-adds for a pair of rows. `kept`: of how many layers
+// the walk finds the dot products.
+std::vector<double> work_of(std::span<const LayerInput> xs, std::span<const LayerInput> ys, std::size_t kept) {
+  constexpr double of_value = 16;  // a count, or an exponential
+  const std::size_t pairs = ys.empty() ? xs.size() * (xs.size() + 1) / 2 : (xs.size() + 1) * (ys.size() + 1);
+  double walk = 2 * static_cast<double>(pairs);
+  std::vector<double> work;
+  for (const auto& inputs : {xs, ys})
+    for (const LayerInput& input : inputs) {
+      const double products = static_cast<double>(input.x.cols);
+      if (wants_median(input)) work.push_back(products + of_value);
+      walk += of_value + (wants_median(input) && work.size() <= kept ? 0 : products);
+    }
+  work.push_back(walk);
+  return work;
+}
 
 std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
                                     const Execution& execution, Stages& stages, DotsRoom* room = nullptr) {
@@ -154,7 +178,7 @@ std::optional<HsicValues> values_over_features(std::span<const LayerInput> xs, s
 
 std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
                                     const Execution& execution) {
-  Stages stages(execution.monitor, 0);
+  Stages stages(execution.monitor, {});
   return prepare(xs, ys, ops, execution, stages);
 }
 
@@ -170,8 +194,8 @@ HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInpu
   if (use_features(xs, ys, space))
     if (std::optional<HsicValues> found = values_over_features(xs, ys, estimator, ops, execution))
       return std::move(*found);
-  Stages stages(execution.monitor, bandwidths_wanted(xs, ys));
   DotsRoom room(xs, ys, ops, for_rows(xs[0].x.rows, execution));
+  Stages stages(execution.monitor, work_of(xs, ys, room.count()));
   std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages, &room);
   const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
   HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features);
