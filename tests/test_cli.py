@@ -15,7 +15,7 @@ pytest.importorskip("click")
 pytest.importorskip("rich")
 from commands import read_csv, refused, run
 from gramless.cli import info, networks
-from gramless.cli.demo import Sweep, meaning
+from gramless.cli.demo import DEMOS, Sweep, meaning
 from gramless.cli.networks import Activations
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -112,6 +112,18 @@ def test_the_demo_counts_stages_from_the_matrix():
 
     assert "2 of 2 non-stem layers" in line(np.eye(3))
     assert "1 of 2 non-stem layers" in line(np.array([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]]))
+
+
+def test_the_other_demos_are_listed_and_run(tmp_path):
+    listed = [line.split()[0] for line in run("demo", "--list").stdout.splitlines()]
+    assert listed[0] == "networks"
+    for name in listed[1:]:
+        for module in DEMOS[name].packages:
+            pytest.importorskip(module)
+        result = run("demo", name, "--out", tmp_path / "demo", "--threads", "1")
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "demo" / f"{name}.png").stat().st_size > 10_000
+    assert "4 of 4 transitions found" in run("demo", "mix", "--out", tmp_path).stdout
 
 
 def test_the_demo_runs_offline(tmp_path):

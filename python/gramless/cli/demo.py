@@ -42,6 +42,11 @@ DEMOS = {
     "networks": Demo(
         "Two ImageNet networks, every layer against every layer, and a control.", networks.PACKAGES
     ),
+    "blocks": Demo(
+        "A deep network trained on digits: which of its layers are alike?",
+        {"torch": "torch", "sklearn": "scikit-learn", "matplotlib": "matplotlib"},
+        small_demos.blocks,
+    ),
     "mix": Demo("A DJ mix cut into its tracks.", {"matplotlib": "matplotlib"}, small_demos.mix),
 }
 

@@ -1,18 +1,56 @@
-"""The other demo of `gramless demo`: a DJ mix cut into its tracks."""
+"""The other demos of `gramless demo`: block structure, and a DJ mix cut into its tracks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+import gramless
 
 from .mixes import HOP, Floats, band_energies, made_up, mixed
 
 Progress = Callable[[int, int], object]
 
 TRACK_SECONDS, FADE_SECONDS = (12.0, 25.0, 16.0, 20.0, 9.0), 3.0
+LAYERS, WIDTH, STEPS, ALIKE = 16, 64, 150, 0.95
+
+
+def blocks(out: Path, progress: Progress) -> list[str]:
+    """Train a deep residual network on scikit-learn's digits; which of its layers are alike?"""
+    import torch
+    from sklearn.datasets import load_digits
+
+    from ..analysis import largest_block
+
+    digits = load_digits()
+    x = torch.tensor(digits.data / 8 - 1, dtype=torch.float32)
+    labels = torch.tensor(digits.target)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = _residual_network()
+        optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+        for step in range(STEPS):
+            rows = torch.randint(0, 1300, (128,))
+            loss = torch.nn.functional.cross_entropy(network(x[rows])[-1], labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            progress(step + 1, STEPS)
+    with torch.inference_mode():
+        *layers, logits = network(x[1300:])
+    right = float((logits.argmax(1) == labels[1300:]).float().mean())
+    matrix = np.asarray(gramless.cka_matrix([layer.numpy() for layer in layers]))
+    block = largest_block(matrix, ALIKE)
+    title = f"{LAYERS} residual layers on digits, {right:.1%} right"
+    _draw(out / "blocks.png", matrix, title, "unbiased linear CKA", "layer", [block.start, block.stop], [])
+    return [
+        f"Layers {block.start} to {block.stop - 1} of {LAYERS} have a CKA of {ALIKE} or more with each "
+        "other: they hardly change what they pass on."
+    ]
 
 
 def mix(out: Path, progress: Progress) -> list[str]:
@@ -45,6 +83,30 @@ def mix(out: Path, progress: Progress) -> list[str]:
         f"{near} of {len(middles)} transitions found within {FADE_SECONDS:.0f} s, the length of a crossfade: "
         f"{shown} s."
     ]
+
+
+def _residual_network() -> Any:
+    """It returns the output of every residual layer, and the logits."""
+    from torch import nn
+
+    class ResidualNetwork(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = nn.Linear(64, WIDTH), nn.Linear(WIDTH, 10)
+            self.layers = nn.ModuleList(
+                nn.Sequential(
+                    nn.LayerNorm(WIDTH), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)
+                )
+                for _ in range(LAYERS)
+            )
+
+        def forward(self, x: Any) -> list[Any]:
+            outputs = [self.stem(x)]
+            for layer in self.layers:
+                outputs.append(outputs[-1] + layer(outputs[-1]))
+            return [*outputs[1:], self.head(outputs[-1])]
+
+    return ResidualNetwork()
 
 
 def _draw(
