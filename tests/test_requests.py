@@ -74,7 +74,7 @@ def test_the_answer_beside_a_model_that_changes_its_input_is_not_that_of_the_cha
     with torch.no_grad():
         first, x, changed = changing(X.clone()), plain(X), plain(X.mul(3).relu())
     assert found == pytest.approx(debiased_cka(first, x), abs=1e-5)
-    assert abs(debiased_cka(first, changed) - debiased_cka(first, x)) > 0.1
+    assert abs(debiased_cka(first, changed) - debiased_cka(first, x)) > 0.05
 
 
 def test_a_tensor_that_occurs_twice_is_one_tensor_in_the_copy():
