@@ -33,6 +33,8 @@ def inputs():
         "tied": tied,
         "large": 1e12 * x,
         "labels": np.arange(N) % 4,
+        "sentences": rng.standard_normal((N, 6, 3)),
+        "mask": np.arange(6) < 2 + np.arange(N)[:, None] % 4,
     }
 
 
@@ -98,10 +100,24 @@ TABLE = [
       for options in ({"rng": 0}, {"method": "chi2"}, {"method": "gamma", "kernel": "laplace"},
                       {"method": "permutation", "n_resamples": 30, "rng": 0, "kernel_y": "linear"},
                       {"progress": print, "rng": 0})),
+    *(use("mmd", "x", "queue", **options)
+      for options in ({}, {"estimator": "biased"}, {"kernel": "linear"}, {"kernel": "laplace"})),
+    *(use("two_sample_test", "x", "queue", **options)
+      for options in ({"method": "permutation", "n_resamples": 30, "rng": 0, "progress": print},
+                      {"method": "gamma", "kernel": "linear"})),
+    *(use("layer_matrix", ["x", "layer", "y"], **options)
+      for options in ({}, {"kernel": "rbf", "names": ["a", "b", "c"]}, {"estimator": "biased", "pvalue": None},
+                      {"pvalue": "permutation", "n_resamples": 9, "rng": 0, "progress": print})),
+    use("layer_matrix", ["x"], ["y"]),
+    *(use("layer_matrix", ["sentences", "sentences"], mask="mask", **options)
+      for options in ({"pool": "mean"}, {"rows": "tokens"})),
+    use("layer_matrix", ["sentences"], ["sentences"], mask="mask", mask_y="mask", pool="last"),
+    use("layer_matrix", ["x", "y"], checkpoint="CHECKPOINT",
+        refused={"arrays": ON_HOST, "tensors": ON_HOST}),
 ]  # fmt: skip
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
-    "CudaDevice", "CudaStatus", "Laplace", "Linear", "RBF", "MinibatchCKA", "__version__", "analysis",
+    "CudaDevice", "CudaStatus", "Laplace", "LayerMatrix", "Linear", "RBF", "MinibatchCKA", "TwoSampleResult", "__version__", "analysis",
     "backends", "compat", "cuda_status", "get_num_threads", "get_workspace_limit", "plot", "reference",
     "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
@@ -141,6 +157,8 @@ def numbers(device, found):
     """All numbers of an answer in one row."""
     if isinstance(found, (tuple, list)):
         return np.concatenate([numbers(device, part) for part in found if part is not None] or [np.empty(0)])
+    if isinstance(found, gramless.LayerMatrix):
+        return np.ravel(found.matrix)
     if hasattr(found, "pvalue"):
         return np.array([found.statistic, found.pvalue])
     return np.ravel(np.asarray(device.numpy(found) if hasattr(found, "shape") else found, np.float64))
