@@ -293,7 +293,7 @@ def test_the_default_progress_bar_is_not_missed_without_rich(pair, loader, monke
 
 
 @pytest.mark.parametrize(
-    "options", [{"method": "minibatch"}, {"memory_budget": 0}], ids=["minibatch", "spooled"]
+    "options", [{"method": "minibatch"}, {"memory_budget": 0}], ids=["minibatch", "on disk"]
 )
 def test_activations_of_earlier_batches_are_not_kept(pair, images, monkeypatch, options):
     from gramless.torch import hooks

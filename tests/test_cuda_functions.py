@@ -106,7 +106,8 @@ TABLE = [
       for options in ({"method": "permutation", "n_resamples": 30, "rng": 0, "progress": print},
                       {"method": "gamma", "kernel": "linear"})),
     *(use("layer_matrix", ["x", "layer", "y"], **options)
-      for options in ({}, {"kernel": "rbf", "names": ["a", "b", "c"]}, {"estimator": "biased", "pvalue": None},
+      for options in ({}, {"kernel": "rbf", "names": ["a", "b", "c"]},
+                      {"estimator": "biased", "pvalue": None},
                       {"pvalue": "permutation", "n_resamples": 9, "rng": 0, "progress": print})),
     use("layer_matrix", ["x"], ["y"]),
     *(use("layer_matrix", ["sentences", "sentences"], mask="mask", **options)
@@ -117,9 +118,10 @@ TABLE = [
 ]  # fmt: skip
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
-    "CudaDevice", "CudaStatus", "Laplace", "LayerMatrix", "Linear", "RBF", "MinibatchCKA", "TwoSampleResult", "__version__", "analysis",
-    "backends", "compat", "cuda_status", "get_num_threads", "get_workspace_limit", "plot", "reference",
-    "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
+    "CudaDevice", "CudaStatus", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA", "RBF",
+    "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
+    "get_num_threads", "get_workspace_limit", "plot", "reference", "set_num_threads",
+    "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
 SKIPPED_OPTIONS = {"process_group"}  # several processes: tests/test_torch_distributed.py
 every_use = pytest.mark.parametrize("used", TABLE, ids=lambda used: used.name)

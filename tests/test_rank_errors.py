@@ -175,20 +175,20 @@ def work(rank, group):
     fails(lambda: compare_models(Net(), None, batches, layers=["layer"], progress=False, process_group=group),
           own, "a model that fails")
 
-    from gramless.torch import spool
-    append, calls = spool._GrowingFile.append, []
+    from gramless.torch import activation_store
+    append, calls = activation_store._GrowingFile.append, []
     def full(self, rows):
         calls.append(len(rows))
         if rank == 1 and len(calls) > 4:
             raise OSError(28, "No space left on device")
         append(self, rows)
-    spool._GrowingFile.append = full
+    activation_store._GrowingFile.append = full
     net = nn.Linear(4, 3)
     own = OSError if rank == 1 else RuntimeError
     batches = list(torch.from_numpy(ROWS[0]).split(1500))
     fails(lambda: compare_models(net, None, batches, layers=[""], progress=False, memory_budget=1,
                                  folder=sys.argv[1], process_group=group), own, "No space left on device")
-    spool._GrowingFile.append = append
+    activation_store._GrowingFile.append = append
     assert np.array_equal(sweep(group), sweep(None))  # the group is as it was
 
 if __name__ == "__main__":

@@ -229,7 +229,7 @@ def test_the_checkpoint_of_another_kernel_is_refused_before_a_model_runs(tmp_pat
         compared(NeverRuns(), None, loader(64), checkpoint=tmp_path / "sweep", kernel="rbf")
 
 
-SPOOLING = """
+STORING = """
 import os, signal, sys
 import torch
 from gramless.torch import compare_models
@@ -248,7 +248,7 @@ compare_models(nn.Linear(6, 400), None, batches(), folder=sys.argv[1], memory_bu
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
 def test_temporary_files_do_not_survive_the_process(tmp_path, how):
-    done = subprocess.run([sys.executable, "-c", SPOOLING, str(tmp_path), how], timeout=120)
+    done = subprocess.run([sys.executable, "-c", STORING, str(tmp_path), how], timeout=120)
     assert done.returncode == -getattr(signal, how)
     assert os.listdir(tmp_path) == ["reached"]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from ..minibatch import MinibatchCKA
 from ._ranks import Ranks
+from .activation_store import ActivationStore
 from .pooling import Rows
-from .spool import Spool
 
 CHUNK = 1024  # rows at a time
 
@@ -46,7 +46,7 @@ def merged(ranks: Ranks, minibatch: MinibatchCKA) -> MinibatchCKA:
     return total
 
 
-def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], spool: Spool) -> list[Rows]:
+def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], store: ActivationStore) -> list[Rows]:
     """The rows of every layer from all processes, those of process 0 first."""
     counts = ranks.all_gather_object(len(own[0]))
     chunks = math.ceil(sum(counts) / CHUNK)
@@ -60,5 +60,5 @@ def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], spool: Spool) -> lis
                 for layer in own
             ]
             ranks.all_gather_object(None)  # what came before is written everywhere
-            spool.append([ranks.broadcast(layer, owner) for layer in part], chunks)
-    return spool.arrays()
+            store.append([ranks.broadcast(layer, owner) for layer in part], chunks)
+    return store.arrays()

@@ -31,6 +31,7 @@ from ..kernels import Estimator, Kernel, encode
 from ..minibatch import MinibatchCKA
 from ..results import LayerMatrix, left_out_text
 from ._ranks import Ranks
+from .activation_store import ActivationStore
 from .batches import BatchReader, length
 from .exchange import all_rows, check_layers, merged
 from .execution import check_masks, check_widths
@@ -38,7 +39,6 @@ from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
 from .pooling import Pool, Rows
 from .requests import check_batch, check_examples
-from .spool import Spool
 from .tensors import moved
 
 FUNCTION = "compare_models"
@@ -226,25 +226,27 @@ def _minibatch(
 def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: int, plan: Plan) -> _Outcome:
     examples = count = 0
     with ExitStack() as stack:
-        spools = [stack.enter_context(Spool(plan.budget // len(sides), plan.folder)) for _ in sides]
+        stores = [stack.enter_context(ActivationStore(plan.budget // len(sides), plan.folder)) for _ in sides]
         widths: list[list[int]] = []
         for found in batches:
             widths = widths or [[rows.shape[1] for rows in layers] for layers in found]
-            for side, spool, layers, expected in zip(sides, spools, found, widths, strict=True):
+            for side, store, layers, expected in zip(sides, stores, found, widths, strict=True):
                 check_widths(FUNCTION, side.recorder, layers, expected, count)
-                spool.append(layers, total)
+                store.append(layers, total)
             examples, count = examples + len(found[0][0]), count + 1
-        arrays = [spool.arrays() for spool in spools] if count else []
+        arrays = [store.arrays() for store in stores] if count else []
         shapes = {"widths": widths, "dtypes": [[str(rows.dtype) for rows in own] for own in arrays]}
         examples, count = _over_processes(sides, examples, count, plan, shapes)
         if plan.ranks is not None:
-            spools = [stack.enter_context(Spool(plan.budget // len(sides), plan.folder)) for _ in sides]
+            stores = [
+                stack.enter_context(ActivationStore(plan.budget // len(sides), plan.folder)) for _ in sides
+            ]
             arrays = [
-                all_rows(plan.ranks, [_arrays.to_host(x) for x in own], spool)
-                for own, spool in zip(arrays, spools, strict=True)
+                all_rows(plan.ranks, [_arrays.to_host(x) for x in own], store)
+                for own, store in zip(arrays, stores, strict=True)
             ]
         (xy, xx, yy), chance = _values(*_together(arrays), plan=plan)
-        on_disk = any(spool.on_disk for spool in spools)
+        on_disk = any(store.on_disk for store in stores)
         return _Outcome(aligned(xy, xx, yy), [xx, yy], examples, count, on_disk, chance)
 
 

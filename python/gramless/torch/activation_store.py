@@ -21,17 +21,17 @@ from .._text import printable
 from .pooling import Rows
 
 
-class Spool:
+class ActivationStore:
     """A list of growing arrays, one per layer.
 
     budget: bytes of all layers that may stay in memory; once they are more, or sure to become more, every
         layer goes to a file of its own.
     folder: where the temporary files are; None is the system's place for such.
 
-    >>> with Spool(budget=0) as spool:
-    ...     spool.append([np.ones((2, 3)), np.ones((2, 1))])
-    ...     spool.append([np.ones((4, 3)), np.ones((4, 1))])
-    ...     [layer.shape for layer in spool.arrays()], spool.on_disk
+    >>> with ActivationStore(budget=0) as store:
+    ...     store.append([np.ones((2, 3)), np.ones((2, 1))])
+    ...     store.append([np.ones((4, 3)), np.ones((4, 1))])
+    ...     [layer.shape for layer in store.arrays()], store.on_disk
     ([(6, 3), (6, 1)], True)
     """
 
@@ -46,7 +46,7 @@ class Spool:
         """Whether the budget was exceeded."""
         return bool(self._files)
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> ActivationStore:
         return self
 
     def __exit__(
