@@ -30,12 +30,12 @@ export CXX="${CXX:-g++}" SKBUILD_CMAKE_DEFINE='CMAKE_COMPILE_WARNING_AS_ERROR=ON
 cpu_seconds() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%d", ($16 + $17) / hz }' "/proc/$1/stat"; } # of ended children
 # stage NAME...: each after the one before it.
 stage() {
-  local name started cpu
+  local name started cpu shell=$BASHPID
   for name; do
-    started=$SECONDS cpu=$(cpu_seconds "$BASHPID")
+    started=$SECONDS cpu=$(cpu_seconds "$shell")
     printf '\n=== %s: %s\n' "$name" "${purpose[$name]}"
     "$name"
-    printf -- '--- %s: %d s, %d s of CPU\n' "$name" $((SECONDS - started)) $(($(cpu_seconds "$BASHPID") - cpu))
+    printf -- '--- %s: %d s, %d s of CPU\n' "$name" $((SECONDS - started)) $(($(cpu_seconds "$shell") - cpu))
   done
 }
 # together STAGES STAGES: two lists that keep one core busy each; what the second one prints comes at the end.

@@ -80,6 +80,13 @@ def device(request, monkeypatch):
     return devices.device(request.param, monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def _no_figure_is_left():
+    yield
+    if "matplotlib.pyplot" in sys.modules and sys.modules["matplotlib.pyplot"] is not None:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture
 def a_second():
     """How long an interrupt may take: a second, or more where xdist runs other tests beside it."""

@@ -144,7 +144,7 @@ def test_more_dimensions_are_flattened_as_a_view(tmp_path):
         "f": np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)),
     }
     opened = open_layers(save(tmp_path / "x.npz", layers))
-    matrices, folded = as_matrices(opened, "x.npz")
+    matrices, folded = as_matrices(opened, "x.npz", "none")
     assert folded == ["c", "f"]
     for name, matrix in matrices.items():
         assert matrix.shape == (2, 12)

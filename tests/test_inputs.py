@@ -273,10 +273,9 @@ def test_what_has_no_layers_at_all_is_refused(function, bad, name):
 
 
 @pytest.mark.parametrize("function", MATRIX_FUNCTIONS)
-@pytest.mark.parametrize(("bad", "name"), [("xs", "str"), ({"a": square()}, "dict")], ids=["str", "dict"])
-def test_text_and_mappings_are_no_layers(function, bad, name):
-    with pytest.raises(TypeError, match=rf"^{function}: xs must be a sequence of arrays but is {name}$"):
-        getattr(gramless, function)(bad)
+def test_text_is_no_layers(function):
+    with pytest.raises(TypeError, match=rf"^{function}: xs must be a sequence of arrays but is str$"):
+        getattr(gramless, function)("xs")
 
 
 @pytest.mark.parametrize("bad", [3, "yes", [print]], ids=str)

@@ -15,12 +15,6 @@ plt.switch_backend("agg")
 SIZES = [(1, 1), (1, 9), (9, 1), (3, 3), (18, 23), (30, 5), (100, 100)]
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
 def names(count: int, prefix: str = "encoder.layer.") -> list[str]:
     return [f"{prefix}{index}" for index in range(count)]
 
