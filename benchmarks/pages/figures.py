@@ -85,7 +85,9 @@ def draw_cost(axes: Axes, name: str, points: list[dict[str, Any]], cost: str) ->
         found = [(value, spent) for value, spent in own if spent]
         if len(found) > 2:
             values, costs = [value for value, _ in found], [spent for _, spent in found]
-            label = f"{contender}: {against}^{exponent(values, costs):.2f} at the end"
+            label = contender
+            if cost == "cpu_seconds":
+                label += f": {against}^{exponent(values, costs):.2f} at the end"
             axes.plot(values, costs, "o-", color=COLORS[contender], label=label, markersize=4)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
