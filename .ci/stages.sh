@@ -139,11 +139,10 @@ benchmarks() { python -m benchmarks --quick --budget 0.3; }
 portable() { .ci/portable.sh --quick; }
 
 core() {
-  stage demo tests tools pinned
-  together 'peers' 'types format'
-  stage cpp
-  together 'weak_symbols cpu_code docs' 'wheel valgrind'
-  stage cpp_address cpp_threads cuda cuda_code cuda_python
-  together 'gpu_run' 'faults examples'
-  stage interrupts operations benchmarks portable
+  stage demo tests tools pinned cpp
+  together 'weak_symbols cpu_code' 'peers types format docs'
+  stage cpp_address cpp_threads cuda cuda_code
+  together 'cuda_python' 'wheel valgrind'
+  together 'gpu_run' 'faults examples operations benchmarks'
+  stage interrupts portable
 }
