@@ -9,7 +9,7 @@ work=$(mktemp -d)
 second= # the process of the second list of stages, while there is one
 cleanup() {
   [ -z "$second" ] || { kill "$second" || true; wait "$second" || true; cat "$work.beside"; }
-  rm -rf "$work" "$work.ccache" "$work.beside"
+  rm -rf "$work" "$work.ccache" "$work.beside" "$work.gpu"
 }
 trap cleanup EXIT
 git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do

@@ -5,6 +5,7 @@ Values are compared with the CPU's of the same numbers.
 
 from __future__ import annotations
 
+import importlib.util
 import mmap
 from functools import partial
 
@@ -70,8 +71,20 @@ def test_a_sweep_says_that_it_is_enqueued(device):
     assert told == [(1, 1)]
 
 
+every_method = pytest.mark.parametrize(
+    "method",
+    [
+        "chi2",
+        "permutation",
+        pytest.param(
+            "gamma", marks=pytest.mark.skipif(not importlib.util.find_spec("scipy"), reason="needs scipy")
+        ),
+    ],
+)
+
+
 @every_kernel
-@pytest.mark.parametrize("method", ["chi2", "gamma", "permutation"])
+@every_method
 def test_p_values_are_those_of_the_cpu(device, method, kernel):
     x, y = related(n=20)
     for ours, theirs, options in ((y, y, {}), (x[::-1], x[::-1].copy(), {"kernel_y": "linear"})):
@@ -100,7 +113,7 @@ def test_permutations_go_around_in_as_many_copies_as_fit(device, monkeypatch):
     assert told[-1] == (71, 71)
 
 
-@pytest.mark.parametrize("method", ["chi2", "gamma", "permutation"])
+@every_method
 def test_p_values_of_constants_and_nan_are_nan(device, method):
     x, y = related(n=12)
     options = {"method": method, "n_resamples": 9, "rng": 0}
