@@ -55,17 +55,22 @@ def hopper_tiles(problem: Problem, xs: Sequence[Tensor]) -> Answer:
     return gramless_run(problem, xs)
 
 
+def wide(x: Tensor) -> Tensor:
+    """At least float32; float64 stays, so that the same code gives the truth."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def _nt_xent(x: Tensor, y: Tensor) -> Tensor:
-    z = torch.nn.functional.normalize(torch.cat([x, y]).float()).to(x.dtype)
-    logits = (z @ z.T).float() / TEMPERATURE
+    z = torch.nn.functional.normalize(wide(torch.cat([x, y]))).to(x.dtype)
+    logits = wide(z @ z.T) / TEMPERATURE
     logits = logits.masked_fill(torch.eye(len(z), dtype=torch.bool, device=z.device), -torch.inf)
     positives = torch.arange(len(z), device=z.device).roll(len(x))
     return torch.nn.functional.cross_entropy(logits, positives)
 
 
 def _cka(problem: Problem, x: Tensor, y: Tensor) -> Tensor:
-    low = lambda m: m.to(x.dtype).float()  # noqa: E731
-    return plain.cka(x.float(), y.float(), low, "rbf", problem.sigma)
+    low = lambda m: wide(m.to(x.dtype))  # noqa: E731
+    return plain.cka(wide(x), wide(y), low, "rbf", problem.sigma)
 
 
 def eager_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
@@ -76,10 +81,10 @@ def eager_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
     if problem.kind == FORWARD:
         return [_nt_xent(xs[0], xs[1])]
     if problem.kind == MEDIAN:
-        return [plain.median_distance(xs[0].float(), lambda x: x)]
+        return [plain.median_distance(wide(xs[0]), lambda x: x)]
     if problem.kind == SWEEP:
-        low = lambda m: m.to(xs[0].dtype).float()  # noqa: E731
-        found = plain.cka_matrix(tuple(x.float() for x in xs), low, "rbf", problem.sigma)
+        low = lambda m: wide(m.to(xs[0].dtype))  # noqa: E731
+        found = plain.cka_matrix(tuple(map(wide, xs)), low, "rbf", problem.sigma)
         return [found.reshape(len(xs), len(xs))]
     return [_cka(problem, xs[0], xs[1])]
 
