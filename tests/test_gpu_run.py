@@ -152,6 +152,20 @@ def test_timings_of_ours_have_to_be_right(tmp_path, line, said):
     assert missing == ([said.replace("PROBLEM", PROBLEM)] if said else [])
 
 
+@pytest.mark.parametrize("kind", ["cka", "sweep", "median"])
+def test_the_truth_of_timings_is_float64(kind):
+    torch = pytest.importorskip("torch")
+    from benchmarks.gpu.contenders import eager_run, gramless_run
+    from benchmarks.gpu.problems import Problem
+
+    torch.manual_seed(0)
+    problem = Problem(kind, 40, 12, "float64", layers=2)
+    xs = problem.inputs("cpu")
+    for truth, ours in zip(eager_run(problem, xs), gramless_run(problem, xs), strict=True):
+        assert truth.dtype == torch.float64
+        torch.testing.assert_close(truth, ours.double(), rtol=1e-11, atol=1e-13)
+
+
 @pytest.mark.parametrize("cause", CAUSES)
 def test_wrong_cases_are_told_apart_by_what_they_have_in_common(cause):
     assert cause in "; ".join(verdicts.likely_causes(CAUSES[cause]))
