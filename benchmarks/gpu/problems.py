@@ -55,11 +55,12 @@ class Problem:
         return replace(self, n=min(self.n, 48), d=min(self.d, 72), layers=min(self.layers, 3))
 
     def inputs(self, where: str) -> list[Tensor]:
-        """Random rows: both views, both layers, or all layers."""
+        """Random rows, the same at every call: both views or all layers, which have the first in common."""
         rows = self.n // 2 if self.kind in (NT_XENT, FORWARD) else self.n
         count = self.layers if self.kind == SWEEP else 1 if self.kind == MEDIAN else 2
-        dtype = getattr(torch, self.dtype)
-        return [torch.randn(rows, self.d, device=where).to(dtype) for _ in range(count)]
+        generator = torch.Generator(where).manual_seed(0)
+        found = [torch.randn(rows, self.d, device=where, generator=generator) for _ in range(count)]
+        return [(x if x is found[0] else x + found[0]).to(getattr(torch, self.dtype)) for x in found]
 
 
 def problems() -> list[Problem]:
