@@ -28,6 +28,9 @@ def test_a_fault_can_be_planted(fault):
     tests += [argument for argument in fault.pytest if argument.endswith(".py")]
     assert all((ROOT / test).is_file() for test in tests)
     assert set(fault.cuda) <= KERNELS | CUDA_TESTS
+    tests += [f"tests/cuda/{name}.cpp" for name in fault.cuda if name in CUDA_TESTS]
+    compiled = [(ROOT / test).read_text(encoding="utf-8") for test in tests if test.endswith(".cpp")]
+    assert not compiled or any(fault.only in source for source in compiled)
 
 
 def test_faults_have_names_of_their_own():
