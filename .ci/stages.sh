@@ -64,7 +64,7 @@ declare -A purpose=(
   [cuda]='CUDA kernels are right in the emulator, and its tests notice planted faults'
   [cuda_code]='CUDA kernels compile for compute capability 9.0 without spills, and cost what they did'
   [cuda_python]='the Python half of CUDA over the host and over the emulated kernels'
-  [gpu_run]='both scripts of the GPU run work, on the CPU and over the emulated kernels'
+  [gpu_run]='both scripts of the GPU run work with torch 2.11 and the newest numpy, on the CPU and over the emulated kernels'
   [faults]='quick ones of the planted faults are noticed'
   [docs]='the documentation builds without a warning'
   [valgrind]='no error of memory with the extension in its stack'
@@ -116,7 +116,12 @@ cuda_code() { # cuda_code [ARCHITECTURE...]
   python -m benchmarks.machine_code --objects build/cuda_code --check # what the kernels that take the time cost
 }
 cuda_python() { .ci/cuda_tests.sh; }
-gpu_run() { .ci/gpu_rehearsal.sh; }
+gpu_run() { # where torch is that of machines with a GPU, numpy the newest, and nothing else is installed
+  python -m venv "$work.gpu"
+  "$work.gpu/bin/pip" install --quiet torch==2.11.0 numpy
+  "$work.gpu/bin/pip" install --quiet -c constraints.txt cmake ninja pybind11 pytest scikit-build-core
+  .ci/gpu_rehearsal.sh "$work.gpu/bin/python"
+}
 faults() { python tests/mutation --quick; }
 docs() { python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs; }
 valgrind() { .ci/valgrind.sh; }
