@@ -66,6 +66,7 @@ __global__ void __launch_bounds__(row_threads)
   }
   if (lane == 0) inverse_norms[i] = 1 / length;
   const double factor = *scale;
+#pragma unroll 1  // unrolled, it spills registers around its divisions
   for (std::int64_t k = lane; k < stride; k += warp_lanes) {
     const double value = k < width ? element<double>(row.part, row.row, k) / length : 0;  // +-1 for one column
     store_packed(packed.rows, i * stride + k, static_cast<T>(value * factor));
