@@ -146,7 +146,7 @@ portable() { .ci/portable.sh --quick; }
 core() {
   stage demo tests tools pinned cpp
   together 'weak_symbols cpu_code' 'peers types format docs'
-  stage cpp_address cpp_threads cuda
+  stage cpp_address cpp_threads cuda cuda_code
   together 'cuda_python' 'wheel valgrind'
   together 'gpu_run' 'faults examples operations benchmarks'
   stage interrupts portable
