@@ -35,12 +35,13 @@ std::vector<LayerInput> layer_inputs(const py::sequence& arrays, const py::seque
 class PythonMonitor {
  public:
   explicit PythonMonitor(py::object progress) : progress_(std::move(progress)) {}
-  Monitor monitor() { return {report, this}; }
+  Monitor monitor() { return {report, this, &clock_}; }
 
  private:
   static void report(void* self, std::int64_t done, std::int64_t total);
 
   py::object progress_;
+  ReportClock clock_;
 };
 
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);

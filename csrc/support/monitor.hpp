@@ -2,14 +2,32 @@
 // it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 namespace gramless {
+
+// When a call reports again. Its loops share one: many short loops, too, report as often as a long one.
+class ReportClock {
+ public:
+  static constexpr auto interval = std::chrono::milliseconds(50);
+
+  bool due() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_) return false;
+    next_ = now + interval;
+    return true;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point next_ = std::chrono::steady_clock::now() + interval;
+};
 
 struct Monitor {
   // May throw: the loop then ends on all threads and the exception leaves from the call that started it.
   void (*report)(void* context, std::int64_t done, std::int64_t total) = nullptr;
   void* context = nullptr;
+  ReportClock* clock = nullptr;  // of the call; null: the loop has its own
 };
 
 }  // namespace gramless

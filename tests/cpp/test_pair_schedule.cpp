@@ -85,6 +85,20 @@ TEST(a_walk_over_block_pairs_can_be_abandoned) {
   }
 }
 
+TEST(walks_shorter_than_the_interval_of_reports_report_together) {
+  ReportClock clock;
+  int reports = 0;
+  const Monitor monitor{[](void* count, std::int64_t, std::int64_t) { ++*static_cast<int*>(count); }, &reports, &clock};
+  for (int walked = 0; walked < 30; walked++) {
+    WalkPlan plan = plan_for(2);
+    plan.monitor = monitor;
+    walk_block_pairs(plan, SymmetricSchedule{2}, 2, [](const BlockPair&, char*, Worker&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    });
+  }
+  CHECK(reports > 0);
+}
+
 }  // namespace
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

@@ -15,7 +15,7 @@ class JoinedProgress {
   JoinedProgress(const Monitor& outer, std::int64_t count) : outer_(outer), count_(count) {}
   Monitor next() {
     done_++;
-    return {outer_.report ? report : nullptr, this};
+    return {outer_.report ? report : nullptr, this, outer_.clock};
   }
 
  private:

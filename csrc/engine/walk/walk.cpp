@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
@@ -26,7 +25,6 @@ namespace walk_detail {
 namespace {
 
 constexpr double flops_per_thread = 12e6;  // below this, waking a thread costs more than it saves
-constexpr auto report_interval = std::chrono::milliseconds(50);
 
 thread_local Worker* worker_of_thread = nullptr;
 
@@ -134,7 +132,7 @@ class OrderedWalk {
   std::int64_t claim(std::unique_lock<std::mutex>& lock, ThreadWorker& worker) {
     const auto ready = [&] { return stopped_ || claimed_ == plan_.tasks || claimed_ < merged_ + ring_length(); };
     while (!ready()) {
-      progress_.wait_for(lock, report_interval, ready);
+      progress_.wait_for(lock, ReportClock::interval, ready);
       lock.unlock();
       worker.stopped();
       lock.lock();
@@ -154,9 +152,7 @@ class OrderedWalk {
 
   void report() {
     if (plan_.monitor.report == nullptr) return;
-    const auto now = std::chrono::steady_clock::now();
-    if (now < next_report_) return;
-    next_report_ = now + report_interval;
+    if (!clock_.due()) return;
     try {
       std::int64_t done;
       {
@@ -188,7 +184,8 @@ class OrderedWalk {
   std::int64_t claimed_ = 0, merged_ = 0;
   std::atomic<bool> stopped_{false};
   std::exception_ptr error_;
-  std::chrono::steady_clock::time_point next_report_ = std::chrono::steady_clock::now() + report_interval;  // caller's
+  ReportClock own_clock_;
+  ReportClock& clock_ = plan_.monitor.clock ? *plan_.monitor.clock : own_clock_;  // only the caller's thread reads it
 };
 
 }  // namespace

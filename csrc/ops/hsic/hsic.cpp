@@ -56,7 +56,7 @@ class Stages {
     begin_ = end_;
     if (passed_ < work_.size()) done_ += work_[passed_++];
     end_ = passed_ < work_.size() ? static_cast<std::int64_t>(steps * (done_ / all_)) : steps;
-    return {outer_.report ? report : nullptr, this};
+    return {outer_.report ? report : nullptr, this, outer_.clock};
   }
 
  private:
