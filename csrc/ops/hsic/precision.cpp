@@ -145,7 +145,7 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   const double n = static_cast<double>(layer.rows());
   if (squares.centred == 0) return squares.values > 0;  // few rows differ from the others
   const double share = squares.rounding / squares.centred, of_sums = squares.values / squares.centred;
-  return share + 2 * std::sqrt(share) / n + epsilon * of_sums / std::max(1.0, n / 256) > most_error;
+  return share + 2 * std::sqrt(share) / n + epsilon * of_sums / std::max(2.0, n / 256) > most_error;
 }
 
 }  // namespace
