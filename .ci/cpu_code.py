@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 COMPILER = "GCC: (Debian 12.2.0-14+deb12u1) 12.2.0"
 LEAST_PRODUCTS = 8  # of a loop that is hot
 
@@ -141,15 +142,19 @@ def hot_loops(isa: str, target: Path) -> list[Loop]:
     return found
 
 
+def objects_of(build: Path, isa: str) -> list[Path]:
+    """What was compiled for an instruction set, of sources that are there: a folder keeps all others, too."""
+    return [
+        target
+        for folder in build.glob(f"**/gramless_{isa}.dir")
+        for target in sorted(folder.glob("**/*.o"))
+        if (ROOT / target.relative_to(folder)).with_suffix("").is_file()
+    ]
+
+
 def all_loops(build: Path) -> list[Loop]:
-    found = []
-    for isa in ("baseline", "avx2", "avx512"):
-        targets = sorted(build.glob(f"gramless_{isa}.dir/**/*.o")) + sorted(
-            build.glob(f"CMakeFiles/gramless_{isa}.dir/**/*.o")
-        )
-        for target in targets:
-            found += hot_loops(isa, target)
-    return found
+    isas = ("baseline", "avx2", "avx512")
+    return [loop for isa in isas for target in objects_of(build, isa) for loop in hot_loops(isa, target)]
 
 
 def excess_of_loops(loops: list[Loop]) -> list[str]:
@@ -191,7 +196,7 @@ def excess_of_calls(program: Path) -> list[str]:
 
 
 def compiled_by(build: Path) -> str:
-    target = next(build.glob("**/gramless_avx2.dir/**/*.o"))
+    target = objects_of(build, "avx2")[0]
     command = ["readelf", "--string-dump=.comment", str(target)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

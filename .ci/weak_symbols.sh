@@ -4,7 +4,11 @@
 set -euo pipefail
 build=$1
 for isa in avx2 avx512 amx; do
-  mapfile -t objects < <(find "$build" -path "*gramless_$isa.dir*" -name '*.o')
+  objects=()
+  while read -r object; do # of sources that are still there: a build folder keeps all others
+    source=${object##*gramless_"$isa".dir/}
+    [ ! -f "${source%.o}" ] || objects+=("$object")
+  done < <(find "$build" -path "*gramless_$isa.dir*" -name '*.o')
   if [ ${#objects[@]} -eq 0 ]; then
     [ "$(uname -m)" != x86_64 ] || { echo "no objects of $isa under $build" >&2; exit 1; }
     echo "$isa: not built on $(uname -m)"

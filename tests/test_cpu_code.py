@@ -67,3 +67,17 @@ def test_a_loop_beyond_its_budget_is_named(cpu_code, monkeypatch):
         (excess,) = cpu_code.excess_of_loops(loops)
         assert excess.startswith("avx2 op: ")
     assert len(cpu_code.excess_of_loops([loop, cpu_code.Loop("avx2", "new", "f", 9, 0)])) == 1
+
+
+def test_objects_of_sources_that_are_gone_are_not_read(cpu_code, monkeypatch, tmp_path):
+    """A build folder keeps what was compiled before a source got another name."""
+    monkeypatch.setattr(cpu_code, "ROOT", tmp_path)
+    folder = tmp_path / "build/plain/CMakeFiles/gramless_avx2.dir/csrc/ops"
+    folder.mkdir(parents=True)
+    for name in ("gram_sums", "renamed"):
+        (folder / f"{name}.cpp.o").touch()
+    source = tmp_path / "csrc/ops/gram_sums.cpp"
+    source.parent.mkdir(parents=True)
+    source.touch()
+    assert cpu_code.objects_of(tmp_path / "build/plain", "avx2") == [folder / "gram_sums.cpp.o"]
+    assert cpu_code.objects_of(tmp_path / "build/plain", "avx512") == []
