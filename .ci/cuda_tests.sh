@@ -10,13 +10,14 @@ cmake -S . -B "$build" -G Ninja -DGRAMLESS_CUDA=OFF -DGRAMLESS_CUDA_ON_HOST=ON \
 cmake --build "$build" --target cuda_test_modules -- --quiet
 export GRAMLESS_CUDA_MODULES="$build"
 pytest -q tests/test_cuda_arrays.py tests/test_cuda_guards.py tests/test_cuda_status.py tests/test_cuda_torch.py \
-  tests/test_cuda_functions.py tests/test_cuda_losses.py
+  tests/test_cuda_functions.py tests/test_cuda_losses.py tests/test_cuda_operators.py
 
 # What tests of the CPU say of tensors, said of a device's. Left out: what is a warning or an error on the CPU and would
 # have to wait for a device, and integers, which kernels do not read.
 export TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 # what was compiled for the CPU is not for here
-pytest -q --tensors-on host tests/test_torch_transforms.py tests/test_torch_operators.py tests/test_torch_losses.py tests/test_torch_similarity.py \
+pytest -q --tensors-on host tests/test_torch_transforms.py tests/test_torch_operators.py tests/test_torch_losses.py \
+  tests/test_torch_loss_errors.py tests/test_torch_lightly.py tests/test_torch_similarity.py \
   tests/test_torch_distributed.py tests/test_metric.py tests/test_compare_models.py \
   --deselect tests/test_torch_similarity.py::test_degenerate_representations_have_finite_gradients \
-  --deselect tests/test_torch_losses.py::test_a_learned_temperature_of_0_is_refused \
+  --deselect tests/test_torch_loss_errors.py::test_a_learned_temperature_of_0_is_refused \
   --deselect tests/test_torch_losses.py::test_only_what_needs_a_gradient_gets_one

@@ -1,4 +1,4 @@
-"""The contrastive losses: exclusions, extremes, late training, determinism, losses against each other."""
+"""The contrastive losses: extremes, late training, determinism, losses against each other."""
 
 from __future__ import annotations
 
@@ -9,44 +9,11 @@ import naive_losses
 import numpy as np
 import pytest
 from gradients import with_grads
-from gramless import _core, reference
+from gramless import reference
+from loss_views import assert_near, every_dtype, flat, labels_of, views
 
-TYPES = [np.float32, np.float64]
-every_dtype = pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: dtype.__name__)
 ALL_PAIRS = ["nt_xent", "dcl", "info_nce"]
 TEMPERATURES = [0.005, 0.05, 0.5, 10.0, -0.3]
-
-
-def views(n, d, dtype=np.float64, noise=0.5, seed=0):
-    generator = np.random.default_rng([seed, n, d])
-    base, a, b = generator.standard_normal((3, n, d))
-    return (base + noise * a).astype(dtype), (base + noise * b).astype(dtype)
-
-
-def flat(result):
-    """Every number of a loss with its gradients."""
-    if isinstance(result, tuple):
-        return np.concatenate([flat(part) for part in result if part is not None])
-    return np.ravel(np.asarray(result, np.float64))
-
-
-def assert_near(ours, expected, dtype):
-    """Loss and gradients within roundings of their largest entry, NaN and infinities in the same places."""
-    for one, other in zip(unpacked(ours), unpacked(expected), strict=True):
-        one, other = flat(one), flat(other)
-        finite = np.isfinite(other)
-        np.testing.assert_array_equal(one[~finite], other[~finite])
-        if finite.any():
-            limit = (2e-5 if dtype == np.float32 else 1e-11) * max(1, np.abs(other[finite]).max())
-            assert np.abs(one - other)[finite].max() <= limit
-
-
-def unpacked(result):
-    return [result[0], *result[1]] if isinstance(result, tuple) else [result]
-
-
-def labels_of(n):
-    return np.random.default_rng(n).integers(0, max(1, n // 3), n)
 
 
 def everything(n, d, dtype, seed=0):
@@ -232,111 +199,6 @@ def test_one_example_and_one_column(dtype):
     assert gramless.row_log_sum_exp(a, exclude_self=True)[0] == -math.inf
     for name in ("nt_xent", "info_nce"):
         assert np.all(flat(with_grads(gramless, name)(a, b)) == 0)
-
-
-@every_dtype
-@pytest.mark.parametrize("normalize", [True, False], ids=["unit", "raw"])
-@pytest.mark.parametrize("fraction", [0, 0.01, 0.1, 0.5, 0.99, 1])
-def test_the_hardest_negatives_are_those_of_the_reference(fraction, normalize, dtype):
-    a, b = views(60, 7, dtype)
-    options = {"temperature": 0.4, "normalize": normalize, "exclude_hardest": fraction}
-    for name, arrays, more in [
-        ("nt_xent", (a, b), {}),
-        ("dcl", (a, b), {}),
-        ("sup_con", (a, labels_of(60)), {}),
-        ("info_nce", (a, b, a[:11][::-1]), {"symmetric": True}),
-    ]:
-        if name == "dcl" and fraction == 1:
-            continue
-        ours, expected = (
-            with_grads(module, name)(*arrays, **options, **more) for module in (gramless, reference)
-        )
-        assert_near(ours, expected, dtype)
-
-
-@every_dtype
-@pytest.mark.parametrize("fraction", [0.0001, 0.003, 0.3, 1])
-def test_limits_of_many_keys_are_those_of_a_sort(backend, dtype, fraction):
-    """Strips of fewer rows than threads could share: 50,000 float64 keys are 20 rows in 8 MB."""
-    generator = np.random.default_rng(0)
-    anchors, keys = generator.standard_normal((200, 5)).astype(dtype), generator.standard_normal((50_000, 5))
-    keys = keys.astype(dtype)
-    keys[7], anchors[3] = 0, 0  # zeros of both signs, and an anchor all of whose negatives tie
-    groups = np.arange(200), np.arange(50_000) % 300
-    found, of_keys = _core.contrast_limits([anchors], [keys], *groups, False, fraction, 1e-6, False)
-    assert np.all(of_keys == np.inf)
-    dots = (anchors.astype(np.longdouble) @ keys.T.astype(np.longdouble)).astype(np.float64)
-    for i, row in enumerate(dots):
-        row = np.sort(row[groups[1] != groups[0][i]])
-        k = math.floor(fraction * len(row))
-        expected = row[-k] - 1e-6 * np.abs(row).max()
-        assert found[i] == pytest.approx(expected, abs=(1e-6 if dtype == np.float32 else 1e-14) * 16)
-
-
-@every_dtype
-@pytest.mark.parametrize("normalize", [True, False], ids=["unit", "raw"])
-@pytest.mark.parametrize("temperatures", [(0.2, 0.01), (0.003, 0.02), (-0.3, 5.0)], ids=str)
-def test_distillation_is_that_of_the_reference(backend, dtype, normalize, temperatures):
-    """Rows and keys that are not whole tiles, queues of two widths, logits beyond the range of exp."""
-    temperature, of_teacher = temperatures
-    a, _ = views(130, 33, dtype)
-    teacher, queue, teacher_queue = views(130, 7, dtype)[1], views(211, 33, dtype)[0], views(211, 7, dtype)[1]
-    options = {"temperature": temperature, "teacher_temperature": of_teacher, "normalize": normalize}
-    for arrays in ((a, teacher, queue, teacher_queue), (a, a[::-1], queue)):
-        ours, expected = (
-            with_grads(module, "similarity_distillation")(*arrays, **options)
-            for module in (gramless, reference)
-        )
-        assert_near(ours, expected, dtype)
-
-
-@every_dtype
-def test_distillation_of_what_the_student_knows_has_no_gradient(dtype):
-    """p = q: the loss is the entropy of p, and the two softmaxes cancel pair by pair."""
-    a, _ = views(60, 9, dtype)
-    loss, (grad, by_temperature) = gramless.value_and_grad(gramless.similarity_distillation)(
-        a, a, a, temperature=0.1, teacher_temperature=0.1
-    )
-    assert loss > 0
-    slope = 1 / 0.1 / 60  # of the mean loss, by a similarity
-    assert np.abs(grad).max() <= np.finfo(dtype).eps * slope
-    assert abs(by_temperature) <= np.finfo(dtype).eps * slope / 0.1
-
-
-@every_dtype
-@pytest.mark.parametrize("where", ["student", "teacher", "queue"])
-def test_nan_in_distillation_reaches_the_rows_it_touches(dtype, where):
-    arrays = [views(30, 5, dtype)[0], views(30, 5, dtype)[1], views(40, 5, dtype)[0]]
-    arrays[["student", "teacher", "queue"].index(where)][4, 2] = np.nan
-    ours, expected = (
-        module.similarity_distillation(*arrays, reduction="none") for module in (gramless, reference)
-    )
-    np.testing.assert_array_equal(np.isnan(ours), np.isnan(expected))
-    assert np.isnan(ours).sum() == (30 if where == "queue" else 1)
-
-
-@every_dtype
-@pytest.mark.parametrize("threshold", [-2, -0.5, 0.0, 0.31, 0.8, 2])
-def test_negatives_above_a_threshold_are_those_of_the_reference(threshold, dtype):
-    a, b = views(60, 7, dtype)
-    for name, arrays, more in [
-        ("nt_xent", (a, b), {}),
-        ("sup_con", (a, labels_of(60)), {}),
-        ("info_nce", (a, b, a[:11][::-1]), {"symmetric": True}),
-    ]:
-        ours, expected = (
-            with_grads(module, name)(*arrays, exclude_above=threshold, temperature=0.4, **more)
-            for module in (gramless, reference)
-        )
-        assert_near(ours, expected, dtype)
-
-
-@every_dtype
-def test_equal_negatives_are_all_left_out_together(dtype):
-    """Rounding, which differs with the place in a tile, must not choose among them."""
-    a = np.tile(views(1, 33, dtype)[0], (150, 1))
-    assert gramless.nt_xent(a, a, exclude_hardest=0.01) == 0
-    assert gramless.nt_xent(a, a, exclude_hardest=0.003) == pytest.approx(math.log(299), rel=1e-6)
 
 
 def test_sup_con_of_instances_is_nt_xent():

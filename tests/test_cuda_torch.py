@@ -6,20 +6,13 @@ import gramless
 import numpy as np
 import pytest
 from gradients import with_grads
+from test_cuda_arrays import rows
 
 torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
 from gramless._arrays import libraries  # noqa: E402
-from gramless._problems.contrast import Contrast  # noqa: E402
-from gramless._problems.hsic import Hsic  # noqa: E402
-from gramless.kernels import encode  # noqa: E402
 from gramless.torch import CKALoss, CLIPLoss, NTXentLoss, SupConLoss  # noqa: E402
-from gramless.torch._autograd import operands  # noqa: E402
-
-
-def rows(count=8, width=5, seed=0, dtype=np.float64):
-    return np.random.default_rng(seed).standard_normal((count, width)).astype(dtype)
 
 
 def grads_of(loss, *inputs):
@@ -93,41 +86,6 @@ def test_matrices_train(device):
                 return (found * weights[:, : found.shape[1]]).sum()
 
             assert torch.autograd.gradcheck(loss, layers)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_operators_of_losses_keep_what_they_promise(device):
-    a, b = (device.tensor(rows(6, 4, seed)) for seed in (0, 1))
-    labels = device.tensor(np.array([1, 2, 1, 2, 5, 2]))
-    for temperature, reduction, more in (
-        (0.3, "mean", []),
-        (device.tensor(np.array(0.3)), "mean", []),
-        (0.3, "mean", [labels]),
-        (0.3, "none", []),
-    ):
-        anchors = [a] if more else [a, b]
-        count = len(anchors)
-        problem = Contrast("f", "softmax", count, count, bool(more), True, False, reduction)
-        inputs, text = operands(problem, [*anchors, temperature, *more])
-        torch.library.opcheck(torch.ops.gramless.forward.default, (inputs, text))
-        value, *saved = torch.ops.gramless.forward(inputs, text)
-        learned = [True] if isinstance(temperature, torch.Tensor) else []
-        wanted = [True] * count + learned + [False] * (1 + len(more))
-        backward = (inputs, text, torch.ones_like(value), saved, wanted)
-        torch.library.opcheck(torch.ops.gramless.backward.default, backward)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_operators_of_hsic_keep_what_they_promise(device):
-    a, b = (device.tensor(rows(6, 4, seed)) for seed in (0, 1))
-    kernels = encode(gramless.RBF(sigma=2.0)), encode(gramless.Linear())
-    for ys in ([b], []):
-        problem = Hsic("f", 2, 2 + len(ys), kernels, "unbiased", "cka", True)
-        inputs, text = operands(problem, [a, b, *ys])
-        torch.library.opcheck(torch.ops.gramless.forward.default, (inputs, text))
-        value, *saved = torch.ops.gramless.forward(inputs, text)
-        backward = (inputs, text, torch.ones_like(value), saved, [True] * (2 + len(ys)) + [False])
-        torch.library.opcheck(torch.ops.gramless.backward.default, backward)
 
 
 @pytest.mark.parametrize("where", ["cpu", "device"])

@@ -1,8 +1,6 @@
-"""The losses of gramless.torch: equal to plain torch, with its gradients, in place of lightly's."""
+"""The losses of gramless.torch: equal to plain torch, with its gradients."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import gramless
 import pytest
@@ -10,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
-from gramless.torch import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss  # noqa: E402
+from gramless.torch import CLIPLoss, DCLLoss, NTXentLoss, SupConLoss  # noqa: E402
+from torch_formulas import leaves, value_and_grads  # noqa: E402
 
 LABELS = torch.tensor([3, 1, 3, 3, 9, 1])
 QUEUE = torch.linspace(-1, 1, 35, dtype=torch.float64).reshape(7, 5).cos()
@@ -38,18 +37,6 @@ LOSSES = {
     ),
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES)
-
-
-def leaves(n=6, d=5, temperature=0.3, dtype=torch.float64, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    a, noise = torch.randn(2, n, d, dtype=torch.float64, generator=generator)
-    views = [a.to(dtype), (a + noise).to(dtype)]
-    return [x.requires_grad_() for x in (*views, torch.tensor(temperature, dtype=dtype))]
-
-
-def value_and_grads(loss, *inputs):
-    value = loss(*inputs)
-    return value, *torch.autograd.grad(value, inputs)
 
 
 @every_loss
@@ -193,78 +180,6 @@ def test_only_what_needs_a_gradient_gets_one():
         assert not held(b.clone().requires_grad_()).requires_grad
 
 
-@pytest.mark.parametrize("shape", [(1, 4), (5, 1), (1, 1)])
-@pytest.mark.parametrize("temperature", [0.5, -0.5, 0.01])
-def test_nt_xent_is_lightlys_at_the_edges(lightly_loss, shape, temperature):
-    theirs = lightly_loss("ntx_ent_loss", "NTXentLoss")(temperature)
-    a, b, _ = leaves(*shape)
-    for x, y in zip(
-        value_and_grads(NTXentLoss(temperature), a, b), value_and_grads(theirs, a, b), strict=True
-    ):
-        torch.testing.assert_close(x, y)
-
-
-def test_zero_rows_are_lightlys(lightly_loss):
-    theirs = lightly_loss("ntx_ent_loss", "NTXentLoss")()
-    a, b, _ = leaves()
-    with torch.no_grad():
-        a[2] = b[2] = b[4] = 0
-    torch.testing.assert_close(NTXentLoss()(a, b), theirs(a, b))
-
-
-@pytest.mark.parametrize("name", ["DCLLoss", "DCLWLoss", "weighted"])
-@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
-def test_decoupled_losses_are_lightlys(lightly_loss, name):
-    def weights(a, b):
-        return ((a - b) ** 2).sum(1)
-
-    arguments = {"weight_fn": weights} if name == "weighted" else {}
-    theirs = lightly_loss("dcl_loss", name if name == "DCLWLoss" else "DCLLoss")(0.2, **arguments)
-    ours = (DCLWLoss if name == "DCLWLoss" else DCLLoss)(0.2, **arguments)
-    inputs = leaves()[:2]
-    for x, y in zip(value_and_grads(ours, *inputs), value_and_grads(theirs, *inputs), strict=True):
-        torch.testing.assert_close(x, y)
-
-
-@pytest.mark.parametrize("size", [(4, 5), (6, 5), (16, 5)])
-def test_memory_bank_is_lightlys_over_many_steps(lightly_loss, size):
-    def losses():
-        torch.manual_seed(1)
-        return lightly_loss("ntx_ent_loss", "NTXentLoss")(0.2, size), NTXentLoss(0.2, size)
-
-    theirs = losses()[0]
-    torch.manual_seed(1)
-    ours = NTXentLoss(0.2, size)
-    for step in range(7):
-        inputs = leaves(6 if step % 2 else 5, dtype=torch.float32, seed=step)[:2]
-        if step == 3:  # nothing to learn, nothing to remember
-            inputs[0].requires_grad_(False)
-            torch.testing.assert_close(ours(*inputs), theirs(*inputs))
-            continue
-        for x, y in zip(value_and_grads(ours, *inputs), value_and_grads(theirs, *inputs), strict=True):
-            torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-6)
-        torch.testing.assert_close(ours.memory_bank.bank, theirs.memory_bank.bank)
-        assert ours.memory_bank.bank_ptr == theirs.memory_bank.bank_ptr
-
-
-def test_memory_bank_is_the_formula_and_survives_a_checkpoint():
-    loss = NTXentLoss(0.3, (8, 5))
-    a, b, t = leaves()
-    loss.temperature = t
-    before = loss.memory_bank.bank.clone()
-    found = value_and_grads(lambda a, b, t: loss(a, b), a, b, t)
-    expected = value_and_grads(lambda a, b, t: plain.moco(a, b, before.double(), t), a, b, t)
-    for x, y in zip(found, expected, strict=True):
-        torch.testing.assert_close(x, y)
-    other = NTXentLoss(0.3, (8, 5))
-    other.load_state_dict(loss.state_dict())
-    assert torch.equal(other.memory_bank.bank, loss.memory_bank.bank)
-    assert other.memory_bank.bank_ptr == 6
-    other.load_state_dict({})  # lightly's
-    assert torch.equal(other.memory_bank.bank, loss.memory_bank.bank)
-    assert NTXentLoss().state_dict() == {}
-
-
 def test_a_learned_temperature_is_a_parameter():
     loss = NTXentLoss(torch.nn.Parameter(torch.tensor(0.5)))
     assert len(list(loss.parameters())) == 1
@@ -286,97 +201,9 @@ def test_an_array_beside_a_tensor_is_read_as_one():
     torch.autograd.grad(value, (a, t))
 
 
-def test_a_memory_bank_reads_an_array_beside_a_tensor():
-    a, b, _ = leaves()
-    losses = [NTXentLoss(memory_bank_size=(8, 5)) for _ in range(2)]
-    losses[1].load_state_dict(losses[0].state_dict())
-    beside, of_tensors = losses[0](a, b.detach().numpy()), losses[1](a, b.detach())
-    torch.testing.assert_close(beside, of_tensors, rtol=0, atol=0)
-
-
-REFUSED = {
-    "text": (
-        lambda a: gramless.nt_xent(a, "words"),
-        "nt_xent: z_b must be a two-dimensional array but is str",
-    ),
-    "views of different shape": (
-        lambda a: NTXentLoss()(a, a[:2]),
-        "NTXentLoss: z_a has 6 rows but z_b has 2",
-    ),
-    "widths": (lambda a: gramless.nt_xent(a, a[:, :2]), "z_a has 5 columns but z_b has 2"),
-    "empty": (lambda a: DCLLoss()(a[:0], a[:0]), r"DCLLoss: z_a is empty, its shape is \(0, 5\)"),
-    "device": (lambda a: NTXentLoss()(a, a.to("meta")), "z_b is on meta but gramless reads"),
-    "complex": (lambda a: NTXentLoss()(a, a + 1j), "z_b must hold real numbers but has dtype torch.complex"),
-    "temperature 0": (lambda a: gramless.nt_xent(a, a, temperature=0), "must be finite and not 0 but is 0"),
-    "lightly's limit": (lambda a: NTXentLoss(1e-9), r"abs\(temperature\) must be at least 1e-8 but is 1e-09"),
-    "two temperatures": (
-        lambda a: gramless.nt_xent(a, a, temperature=torch.ones(2)),
-        r"temperature must be one number but has shape \(2,\)",
-    ),
-    "labels": (lambda a: SupConLoss()(a, LABELS[:3]), "z has 6 rows but labels has 3"),
-    "no labels": (lambda a: SupConLoss()(a), "without labels z must be"),
-    "bank": (lambda a: NTXentLoss(memory_bank_size=3), r"must be 0 or \(rows, features\) but is 3"),
-    "bank's width": (
-        lambda a: NTXentLoss(memory_bank_size=(4, 3))(a, a),
-        "out0 has 5 columns but the memory bank has 3",
-    ),
-    "reduction": (lambda a: gramless.nt_xent(a, a, reduction="avg"), "but is 'avg'"),
-    "three dimensions": (lambda a: NTXentLoss()(a[None], a[None]), r"but has shape \(1, 6, 5\)"),
-}
-
-
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_makes_no_sense_is_one_sentence(what):
-    call, sentence = REFUSED[what]
-    with pytest.raises((TypeError, ValueError), match=sentence):
-        call(leaves()[0])
-
-
-def test_a_learned_temperature_of_0_is_refused():
-    a, b, _ = leaves()
-    with pytest.raises(ValueError, match=r"^nt_xent: temperature must be finite and not 0 but is 0"):
-        gramless.nt_xent(a, b, temperature=torch.zeros(()))
-
-
-def numbers_of_constructors():
-    from gramless.torch import DCLWLoss, TrainingCKA
-
-    net, batches = torch.nn.Linear(5, 2), [leaves()[0]]
-    found = {
-        loss.__name__: (loss, "temperature") for loss in (NTXentLoss, DCLLoss, DCLWLoss, SupConLoss, CLIPLoss)
-    }
-    found["DCLWLoss of sigma"] = (DCLWLoss, "sigma")
-    found["NTXentLoss of memory_bank_size"] = (NTXentLoss, "memory_bank_size")
-    found["TrainingCKA of every"] = (partial(TrainingCKA, net, batches), "every")
-    return found
-
-
-@pytest.mark.parametrize("value", ["0.5", None, b"1", memoryview(b"1"), 1j, object(), ["0.5", None]])
-@pytest.mark.parametrize("name", list(numbers_of_constructors()))
-def test_a_number_that_is_none_is_one_sentence_at_once(name, value):
-    construct, option = numbers_of_constructors()[name]
-    with pytest.raises(TypeError, match=rf"^{name.split()[0]}: {option} must be .* but is "):
-        construct(**{option: value})
-
-
 def test_importing_gramless_imports_no_torch(run_script):
     run_script("import sys, gramless; assert 'torch' not in sys.modules")
     assert run_script("import gramless; print(gramless.torch.NTXentLoss.__name__)") == "NTXentLoss\n"
-
-
-@pytest.mark.parametrize("name", ["similarity_distillation", "moco", "info_nce", "cka", "sup_con"])
-def test_tensors_of_inference_mode_beside_a_gradient_are_one_sentence(name):
-    learned = torch.randn(8, 5, requires_grad=True)
-    with torch.inference_mode():
-        other, mask = torch.randn(8, 5), torch.ones(8, 8)
-    arguments = {"info_nce": (other, learned), "cka": (learned, other)}.get(name, (learned, other, other))
-    options = {"mask": mask} if name == "sup_con" else {}
-    with pytest.raises(
-        RuntimeError, match=rf"^{name}: a tensor of shape .* was made in torch.inference_mode"
-    ):
-        getattr(gramless, name)(*(arguments[:1] if options else arguments), **options)
-    queue = torch.randn(11, 5, requires_grad=True)  # which is constant
-    assert gramless.info_nce(other, other, queue).requires_grad is False
 
 
 def test_results_are_on_the_cpu_whatever_the_default_device():

@@ -1,4 +1,4 @@
-"""The losses as one writes them in torch, with every similarity in memory."""
+"""The losses as one writes them in torch, with every similarity in memory, and their gradients."""
 
 from __future__ import annotations
 
@@ -67,3 +67,15 @@ def hsic(k, l, estimator):
 
 def cka(k, l, estimator):
     return hsic(k, l, estimator) / (hsic(k, k, estimator) * hsic(l, l, estimator)).sqrt()
+
+
+def leaves(n=6, d=5, temperature=0.3, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    a, noise = torch.randn(2, n, d, dtype=torch.float64, generator=generator)
+    views = [a.to(dtype), (a + noise).to(dtype)]
+    return [x.requires_grad_() for x in (*views, torch.tensor(temperature, dtype=dtype))]
+
+
+def value_and_grads(loss, *inputs):
+    value = loss(*inputs)
+    return value, *torch.autograd.grad(value, inputs)

@@ -34,5 +34,5 @@ step graphs-hopper 30 env GRAMLESS_HOPPER=1 "${tests[@]}" tests/test_cuda_gpu.py
 chosen=(-m cuda)
 if [ $rehearse = 1 ]; then chosen=(-k 'nt_xent and not graph'); fi
 step tests 60 "${tests[@]}" --maxfail=5 "${chosen[@]}" tests/test_cuda_arrays.py tests/test_cuda_guards.py \
-  tests/test_cuda_losses.py tests/test_cuda_torch.py
+  tests/test_cuda_losses.py tests/test_cuda_operators.py tests/test_cuda_torch.py
 finish

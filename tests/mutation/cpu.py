@@ -17,9 +17,10 @@ LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: what takes so many times l
 BROAD_CPP = ["contrast", "distillation", "jackknife", "kernel_sums", "ops", "walk"]
 BROAD_PYTEST = [
     "tests/test_oracle.py", "tests/test_accuracy.py", "tests/test_agnostic.py", "tests/test_contrastive.py",
-    "tests/test_contrastive_accuracy.py", "tests/test_conditioning.py", "tests/test_extreme_rows.py",
-    "tests/test_feature_space.py", "tests/test_laplace.py", "tests/test_many_rows.py", "tests/test_median.py",
-    "tests/test_outlier_rows.py", "tests/test_sweep.py", "tests/test_tied_medians.py", "tests/test_units.py",
+    "tests/test_contrastive_accuracy.py", "tests/test_conditioning.py", "tests/test_distillation.py",
+    "tests/test_exclusions.py", "tests/test_extreme_rows.py", "tests/test_feature_space.py",
+    "tests/test_laplace.py", "tests/test_many_rows.py", "tests/test_median.py", "tests/test_outlier_rows.py",
+    "tests/test_sweep.py", "tests/test_tied_medians.py", "tests/test_units.py",
 ]  # fmt: skip
 
 
