@@ -70,6 +70,13 @@ def test_linear_in_feature_space_copies_nothing(peak_megabytes):
     assert peak_megabytes("x, y = inputs(300_000, 64, 2)", "gramless.cka(x, y)") < 40
 
 
+@pytest.mark.parametrize("kernel", ["'rbf'", "gramless.RBF(sigma=9.0)", "'linear'"])
+def test_two_samples_are_not_concatenated(peak_megabytes, kernel):
+    """Together 65,536 rows: they are 67 MB, and one of n x n is 17 GB."""
+    setup = "gramless.set_workspace_limit(0)\nx, y = inputs(32_768, 256, 2)"
+    assert peak_megabytes(setup, f"gramless.mmd(x, y, kernel={kernel})", timeout=600) < 30
+
+
 def test_wide_data_is_not_copied(peak_megabytes):
     """300 x 100,000 is 120 MB; column means and their roundings are O(d)."""
     assert peak_megabytes("x, = inputs(300, 100_000)", "gramless.hsic(x, x, kernel='rbf')") < 30

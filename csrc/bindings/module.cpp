@@ -7,6 +7,7 @@
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.doc() = "Compiled core of gramless. Not a public interface: use the functions of the package.";
   module.attr("__version__") = GRAMLESS_VERSION;
+  gramless::bind_stacked_rows(module);
   gramless::bind_hsic(module);
   gramless::bind_sweep(module);
   gramless::bind_contrast(module);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "bindings/stacked_rows.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
 
@@ -61,7 +62,9 @@ ArrayView array_view(py::handle object) {
     view.dtype = numpy_dtype(array.dtype());
     return view;
   }
-  return {described_matrix(py::reinterpret_borrow<py::tuple>(object))};
+  if (py::isinstance<StackedRows>(object)) return object.cast<const StackedRows&>().view();
+  static_cast<Matrix&>(view) = described_matrix(py::reinterpret_borrow<py::tuple>(object));
+  return view;
 }
 
 py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t layers_y) {

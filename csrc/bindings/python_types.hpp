@@ -13,7 +13,7 @@ namespace gramless {
 
 namespace py = pybind11;
 
-// A numpy array, or (address, rows, columns, row stride, column stride, dtype name) with strides in bytes.
+// A numpy array, (address, rows, columns, row stride, column stride, dtype name) with strides in bytes, or StackedRows.
 ArrayView array_view(py::handle array);
 
 template <class T>
@@ -52,6 +52,7 @@ void warn_of_ties(std::span<const double> tied, std::span<const LayerInput> laye
 void warn_of_ties(double tied, const std::string& function, const std::string& name);
 std::string class_name(const Kernel& kernel);  // in Python: RBF
 
+void bind_stacked_rows(py::module_& module);
 void bind_hsic(py::module_& module);
 void bind_sweep(py::module_& module);
 void bind_contrast(py::module_& module);

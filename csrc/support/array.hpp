@@ -35,11 +35,13 @@ struct Matrix {
 
 // The same as the core reads it: in another order of rows, in units of its own.
 struct ArrayView : Matrix {
-  const std::int64_t* row_index = nullptr;  // (rows): row i of the view is row row_index[i] of the data
-  double scale = 1;                         // what elements are multiplied by before they are centred: a power of two
+  const std::int64_t* row_index = nullptr;   // (rows): row i of the view is row row_index[i] of the data
+  const std::int64_t* row_offset = nullptr;  // of every row of the data, in bytes; null: multiples of row_stride
+  double scale = 1;                          // what elements are multiplied by before they are centred: a power of two
 
   GRAMLESS_SHARED const char* row(std::int64_t i) const {
-    return static_cast<const char*>(data) + (row_index ? row_index[i] : i) * row_stride;
+    const std::int64_t row = row_index ? row_index[i] : i;
+    return static_cast<const char*>(data) + (row_offset ? row_offset[row] : row * row_stride);
   }
 };
 

@@ -30,8 +30,9 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
     It is computed as the HSIC of all N = n + m rows with the indicator of those of x, a linear kernel of it;
     exactly, biased MMD^2 = HSIC (N - 1)^2 / (n m / N)^2 and unbiased MMD^2 = HSIC N (N - 1) (N - 2) (N - 3) /
     (n m (n - 1) (m - 1)). So it takes one pass over tiles and no N x N memory, and costs no digits where both
-    samples lie far from 0 or are large. Both samples are copied into one array (N, d) first, in the dtype of
-    the computation.
+    samples lie far from 0 or are large. Nothing is concatenated: rows of both are read where they lie, and
+    memory is O(N) beyond the workspace, but that on a GPU both are copied into one array (N, d), and that a
+    sample is copied where the two differ in their dtype or in the distance from column to column.
 
     Parameters
     ----------

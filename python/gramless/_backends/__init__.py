@@ -14,7 +14,7 @@ arithmetic, and nothing else is called from above:
     resolved(x, y, kernels)                     the kernels with medians as numbers
     permuted_values(xs, ys, kernels, estimator, orders)
         for batches of orders (B, n), HsicValues of xs with all ys in each of them: (Lx, B Ly)
-    stacked(x, y)       the rows of x above those of y, copied, and which are of x: (n + m, 1)
+    stacked(x, y)       the rows of x above those of y, and which are of x: (n + m, 1); a device copies
     permuted_hsic(x, y, kernels, orders, report)    unbiased HSIC of x with y in each order: (B, n) -> (B,)
     median_distance(x, include_diagonal, report)    0-d
     temperature(function, value)                a number that is checked, or what a device will read

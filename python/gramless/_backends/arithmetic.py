@@ -27,14 +27,18 @@ class Arithmetic:
         found[:] = value
         return found
 
-    def stacked(self, x: Array, y: Array) -> tuple[Array, Array]:
+    def stacked(self, x: Array, y: Array) -> tuple[Any, Array]:
         """The rows of x (n, d) above those of y (m, d), copied, and which of them are of x: (n + m, 1)."""
-        n, m, dtype = x.shape[0], y.shape[0], self.dtype([x, y]) if self.here else self.library.dtype(x)
+        n, m, dtype = x.shape[0], y.shape[0], self.library.dtype(x)
         both = self.library.empty((n + m, x.shape[1]), dtype, self.device)
         both[:n], both[n:] = x, y
+        return both, self.indicator(n, m, dtype)
+
+    def indicator(self, n: int, m: int, dtype: str) -> Array:
+        """1 for each of n rows, 0 for each of m below them: (n + m, 1)."""
         group = self.library.zeros((n + m, 1), dtype, self.device)
         group[:n] = 1
-        return both, group
+        return group
 
     def copied(self, x: Array) -> Array:
         """The same values, contiguous."""

@@ -13,6 +13,7 @@ from .._arrays.namespaces import Array, Arrays, Wanted
 from .._progress import Report
 from ..kernels import Encoded, wants_median, with_sigma
 from .cpu_contrast import CpuContrast
+from .stacked import Stacked
 from .values import HEAD, DistillTask, HsicTask, HsicValues, Kernels, Orders, PairSums
 
 OfLayers: TypeAlias = tuple[Sequence[Encoded], Sequence[Encoded]]  # a kernel for every x and every y
@@ -26,6 +27,10 @@ class Cpu(CpuContrast):
         self, x: Array, y: Array, kernels: Kernels, estimator: str
     ) -> tuple[float, float, float, int, int, float, float]:
         return _core.hsic_pair(self.library.view(x), self.library.view(y), *kernels, estimator, "auto")
+
+    def stacked(self, x: Array, y: Array) -> tuple[Stacked, Array]:
+        """The same, but x and y are read where they lie."""
+        return Stacked(self.library, x, y), self.indicator(x.shape[0], y.shape[0], self.dtype([x, y]))
 
     def hsic_forward(self, task: HsicTask, keep: bool, report: Report = None) -> HsicValues:
         xs, ys, kernels, estimator = task
@@ -98,14 +103,14 @@ class Cpu(CpuContrast):
 
     def bandwidth(self, x: Array, kernel: Encoded, in_float64: bool, report: Report, name: str) -> float:
         """The kernel's sigma for x; warnings call x `name`."""
-        return _core.bandwidth(self.library.view(x), kernel, in_float64, report, name)
+        return _core.bandwidth(self.view(x), kernel, in_float64, report, name)
 
     def sweep(self, xs: Arrays, ys: Arrays, kernels: OfLayers, estimator: str) -> Sweep:
         """What `hsic_forward` does, in parts; the caller holds xs and ys meanwhile."""
         return Sweep(self.views(xs), self.views(ys), *kernels, estimator, "auto")
 
     def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> float:
-        return _core.median_distance(self.library.view(x), include_diagonal, report)
+        return _core.median_distance(self.view(x), include_diagonal, report)
 
     def distill_forward(self, task: DistillTask) -> tuple[Floats, float, Floats]:
         losses, saved = _core.distill_forward(*self._distill_arguments(task))

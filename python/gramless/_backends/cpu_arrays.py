@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .. import _arrays
 from .._arrays.namespaces import NUMPY, Arrays, Library, computed_in
 from .arithmetic import Arithmetic
+from .stacked import Stacked
 
 Values = npt.NDArray[Any]
 
@@ -27,7 +28,7 @@ class CpuArrays(Arithmetic):
 
     def dtype(self, arrays: Arrays) -> str:
         """What is computed in."""
-        return computed_in(self.library, arrays)
+        return computed_in(self.library, [x.parts[0] if type(x) is Stacked else x for x in arrays])
 
     def placed(self, x: Any) -> Values:
         return x if type(x) is np.ndarray else _arrays.to_host(x)
@@ -39,7 +40,10 @@ class CpuArrays(Arithmetic):
         """How many are true, at least 1."""
         return max(int(np.count_nonzero(flags)), 1)
 
+    def view(self, x: Any) -> Any:
+        """How the core sees it."""
+        return x.view if type(x) is Stacked else self.library.view(x)
+
     def views(self, arrays: Arrays) -> list[Any]:
         """How the core sees them."""
-        view = self.library.view
-        return [None if x is None else view(x) for x in arrays]
+        return [None if x is None else self.view(x) for x in arrays]

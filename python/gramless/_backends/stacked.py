@@ -1,0 +1,34 @@
+"""The rows of one array above those of another, as one array of the core: both are read where they lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _core
+from .._arrays.namespaces import Array, Library, computed_in
+
+
+class Stacked:
+    """x (n, d) above y (m, d), in the CPU's memory.
+
+    Where the two differ in their dtype or in the distance from column to column, one that is not in C order
+    and of the dtype of the computation is copied.
+    """
+
+    def __init__(self, library: Library, x: Array, y: Array) -> None:
+        self.view: Any = _core.stacked_rows(library.view(x), library.view(y))
+        if self.view is None:
+            plain = library.empty((1, x.shape[1]), computed_in(library, [x, y]))
+            x, y = (_fitting(library, part, plain) for part in (x, y))
+            self.view = _core.stacked_rows(library.view(x), library.view(y))
+        self.parts = x, y  # held while they are read; of one dtype
+        self.shape = x.shape[0] + y.shape[0], x.shape[1]
+
+
+def _fitting(library: Library, x: Array, plain: Array) -> Array:
+    """x if the core reads its rows as it reads those of `plain`, else a copy that it does."""
+    if _core.stacked_rows(library.view(x), library.view(plain)) is not None:
+        return x
+    found = library.empty(tuple(x.shape), library.dtype(plain))
+    found[:] = x
+    return found
