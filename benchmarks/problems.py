@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "pair", "sweep", "median", "distances", "pvalue", "nt_xent", "info_nce", "cka_grad", "step", "models"
-]
+    "pair", "sweep", "median", "distances", "pvalue", "mmd", "rsa", "nt_xent", "info_nce",
+    "cka_grad", "step", "models",
+]  # fmt: skip
 Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]
 Data: TypeAlias = Literal["gaussian", "spectrum", "relu", "photos"]
 LOSSES = ("nt_xent", "info_nce")
@@ -53,6 +54,8 @@ class Problem:
         n, d, layers = float(self.n), float(self.d), self.layers
         if self.kind in ("median", "distances"):
             return n * n * d
+        if self.kind == "mmd":
+            return 4 * n * n * d
         if self.kind in TRAINED:
             matrices = {"nt_xent": 1.0, "info_nce": 0.5, "cka_grad": 2.0}[self.kind]  # n x n, symmetric
             features = 12 * n * d * d if self.kernel == "linear" else float("inf")

@@ -71,6 +71,7 @@ LOSS = [{}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "sum"}, {"
 MASK = np.add.outer(np.arange(N), np.arange(N)) % 3 == 0
 MATRICES = ("hsic_matrix", "cka_matrix")
 ON_HOST = "checkpoint and process_group are for layers in the CPU's memory; copy them there"
+ON_CPU = "squared distances are compared on the CPU only; copy the layers there"
 
 TABLE = [
     *(use(name, "x", "layer", **options) for name in ("hsic", "cka") for options in PAIR),
@@ -102,6 +103,11 @@ TABLE = [
                       {"progress": print, "rng": 0})),
     *(use("mmd", "x", "queue", **options)
       for options in ({}, {"estimator": "biased"}, {"kernel": "linear"}, {"kernel": "laplace"})),
+    *(use("rsa", "x", "layer", **options, refused={"arrays": ON_CPU, "tensors": ON_CPU})
+      for options in ({}, {"metric": "sqeuclidean", "comparison": "cosine"})),
+    *(use("rsa_matrix", ["x", "layer"], **options, refused={"arrays": ON_CPU, "tensors": ON_CPU})
+      for options in ({}, {"metric": "sqeuclidean", "comparison": "cosine", "progress": print})),
+    use("rsa_matrix", ["x"], ["layer"], refused={"arrays": ON_CPU, "tensors": ON_CPU}),
     *(use("two_sample_test", "x", "queue", **options)
       for options in ({"method": "permutation", "n_resamples": 30, "rng": 0, "progress": print},
                       {"method": "gamma", "kernel": "linear"})),

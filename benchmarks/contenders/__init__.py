@@ -178,13 +178,17 @@ SIMILARITIES = [
         libraries=("numpy", "hyppo", *STATISTICS),
     ),
     Contender(
-        "scikit-learn", "sklearn", "peers:sklearn_run", _given_rbf, libraries=("numpy", "scipy", "sklearn")
+        "scikit-learn",
+        "sklearn",
+        "peers:sklearn_run",
+        lambda p: _given_rbf(p) or p.kind == "mmd",
+        libraries=("numpy", "scipy", "sklearn"),
     ),
     Contender(
         "scipy",
         "scipy",
         "peers:scipy_run",
-        lambda p: _given_rbf(p) or p.kind == "median",
+        lambda p: _given_rbf(p) or p.kind in ("median", "rsa"),
         libraries=("numpy", "scipy"),
     ),
     _torch("pykeops", "pykeops", "peers:keops_run", _given_rbf, "tensors", "pykeops", *STATISTICS),

@@ -31,6 +31,10 @@ def run(problem: Problem, xs: Sequence[Any]) -> Any:
         return gl.median_distance(xs[0])
     if problem.kind == "distances":  # every pair once, its distance, exp and sums: the work of one RBF pass
         return gl.hsic_matrix([xs[0]], kernel=kernel)[0, 0]
+    if problem.kind == "mmd":
+        return gl.mmd(xs[0], xs[1], kernel=kernel, estimator=estimator)
+    if problem.kind == "rsa":
+        return gl.rsa(xs[0], xs[1])
     return gl.independence_test(xs[0], xs[1], kernel=kernel, method="chi2").pvalue
 
 
@@ -50,4 +54,8 @@ def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
         return gl.reference.median_distance(xs[0])
     if problem.kind == "distances":
         return gl.reference.hsic_matrix([xs[0]], kernel=kernel)[0, 0]
+    if problem.kind == "mmd":
+        return gl.reference.mmd(xs[0], xs[1], kernel=kernel, estimator=estimator)
+    if problem.kind == "rsa":
+        return gl.reference.rsa(xs[0], xs[1])
     return gl.reference.independence_test(xs[0], xs[1], kernel=kernel, method="chi2").pvalue

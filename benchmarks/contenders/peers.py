@@ -63,6 +63,11 @@ def sklearn_run(problem: Problem, xs: Sequence[Any]) -> Any:
     """Gram matrices are all that it has."""
     from sklearn.metrics.pairwise import rbf_kernel
 
+    if problem.kind == "mmd":
+        n = len(xs[0])
+        k = rbf_kernel(np.concatenate(xs[:2]), gamma=0.5 / problem.sigma**2)
+        of_x, of_y = ((part.sum() - np.trace(part)) / (n * (n - 1)) for part in (k[:n, :n], k[n:, n:]))
+        return of_x + of_y - 2 * k[:n, n:].mean()
     return _unbiased_cka(*(rbf_kernel(x, gamma=0.5 / problem.sigma**2) for x in xs))
 
 
@@ -72,6 +77,8 @@ def scipy_run(problem: Problem, xs: Sequence[Any]) -> Any:
 
     if problem.kind == "median":
         return np.median(pdist(xs[0]))
+    if problem.kind == "rsa":
+        return np.corrcoef(pdist(xs[0], "sqeuclidean"), pdist(xs[1], "sqeuclidean"))[0, 1]
     pairs = [np.exp(-0.5 / problem.sigma**2 * pdist(x, "sqeuclidean")) for x in xs]
     return _unbiased_cka(*map(squareform, pairs))
 

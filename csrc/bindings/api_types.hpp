@@ -39,9 +39,12 @@ inline Matrix described_matrix(const pybind11::tuple& described) {
 }
 
 // (formula, sigma or None, scale, include_diagonal, median_rows or None): `encode` of gramless/kernels.py.
+// The cosine of two rows is their product where they have length 1.
 inline KernelSpec kernel_spec(pybind11::handle encoded) {
   const auto [formula, sigma, scale, include_diagonal, median_rows] =
       encoded.cast<std::tuple<std::string, std::optional<double>, double, bool, std::optional<std::int64_t>>>();
+  if (formula == "cosine") return {.rows = RowForm::unit};
+  if (formula == "correlation") return {.rows = RowForm::centered_unit};
   const std::optional<Kernel> known = kernel_named(formula);
   if (!known) throw pybind11::value_error("kernel is '" + formula + "'");
   return {*known, sigma, scale, include_diagonal, median_rows};
@@ -50,6 +53,8 @@ inline KernelSpec kernel_spec(pybind11::handle encoded) {
 inline Estimator estimator(const std::string& name) {
   if (name == "unbiased") return Estimator::unbiased;
   if (name == "biased") return Estimator::biased;
+  if (name == "rsa_pearson") return Estimator::rsa_pearson;
+  if (name == "rsa_cosine") return Estimator::rsa_cosine;
   throw pybind11::value_error("estimator is '" + name + "'");
 }
 

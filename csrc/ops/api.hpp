@@ -13,6 +13,13 @@
 
 namespace gramless {
 
+// What rows a kernel function is of.
+enum class RowForm : std::uint8_t {
+  as_given,
+  unit,           // of length 1
+  centered_unit,  // the same less their mean
+};
+
 // A kernel function as the user states it: `encode` of gramless/kernels.py.
 struct KernelSpec {
   Kernel formula = Linear{};                   // which one; its numbers follow from the rest and from the data
@@ -21,6 +28,7 @@ struct KernelSpec {
   bool include_diagonal = false;  // whether the median counts the n zero distances too
   // Exact up to so many rows, beyond that over so many sampled ones; none, and on a device: always exact.
   std::optional<std::int64_t> median_rows = std::nullopt;
+  RowForm rows = RowForm::as_given;
 
   bool of_distance() const { return is_of_distance(formula); }
   bool wants_median() const { return of_distance() && !sigma; }
@@ -44,7 +52,8 @@ std::optional<Kernel> kernel_named(std::string_view name) {
   }
 }
 
-enum class Estimator : std::uint8_t { biased, unbiased };
+// Of HSIC, or of how squared distances between rows agree (reductions/hsic_sums.hpp): of linear kernels, on the CPU.
+enum class Estimator : std::uint8_t { biased, unbiased, rsa_pearson, rsa_cosine };
 
 enum class ContrastKind : std::uint8_t {
   softmax,      // negatives and positives in the denominator: NT-Xent, InfoNCE, supervised contrastive

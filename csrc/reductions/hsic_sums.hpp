@@ -22,9 +22,19 @@ struct HollowSums {
   double products, row_products, total_k, total_l;
 };
 
+// The sum of products of both U-centred matrices.
+GRAMLESS_HD double centered_products(const HollowSums& sums, double n) {
+  return sums.products + sums.total_k * sums.total_l / ((n - 1) * (n - 2)) - 2 / (n - 2) * sums.row_products;
+}
+
 GRAMLESS_HD double unbiased_hsic(const HollowSums& sums, double n) {
-  return (sums.products + sums.total_k * sums.total_l / ((n - 1) * (n - 2)) - 2 / (n - 2) * sums.row_products) /
-         (n * (n - 3));
+  return centered_products(sums, n) / (n * (n - 3));
+}
+
+// Of linear kernels: the covariance of |x_i - x_j|^2 / 2 and |y_i - y_j|^2 / 2 over pairs i < j.
+// lengths: sum_i (p_i - mean p) (q_i - mean q), p_i and q_i the squared distances of rows i to the mean rows.
+GRAMLESS_HD double distance_covariance(const HollowSums& sums, double lengths, double n) {
+  return (centered_products(sums, n) + n * n / (2 * (n - 2)) * lengths) / (n * (n - 1));
 }
 
 }  // namespace gramless

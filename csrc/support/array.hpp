@@ -33,16 +33,25 @@ struct Matrix {
   Dtype dtype = Dtype::float32;
 };
 
+// What is read in place of x_ik: (x_ik - means[i]) factors[i] - origin[k], in float64.
+struct UnitRows {
+  const double *means = nullptr, *factors = nullptr;  // (rows)
+  const double* origin = nullptr;                     // (cols)
+};
+
 // The same as the core reads it: in another order of rows, in units of its own.
 struct ArrayView : Matrix {
   const std::int64_t* row_index = nullptr;   // (rows): row i of the view is row row_index[i] of the data
   const std::int64_t* row_offset = nullptr;  // of every row of the data, in bytes; null: multiples of row_stride
   double scale = 1;                          // what elements are multiplied by before they are centred: a power of two
+  UnitRows unit = {};                        // without factors: elements are read as they are
 
+  GRAMLESS_SHARED std::int64_t row_of_data(std::int64_t i) const { return row_index ? row_index[i] : i; }
   GRAMLESS_SHARED const char* row(std::int64_t i) const {
-    const std::int64_t row = row_index ? row_index[i] : i;
+    const std::int64_t row = row_of_data(i);
     return static_cast<const char*>(data) + (row_offset ? row_offset[row] : row * row_stride);
   }
+  GRAMLESS_SHARED bool of_unit_rows() const { return unit.factors != nullptr; }
 };
 
 }  // namespace gramless

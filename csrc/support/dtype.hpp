@@ -43,6 +43,24 @@ GRAMLESS_SHARED Compute load_element(const char* address) {
   return static_cast<Compute>(widen(value));
 }
 
+// Elements [first, first + count) of a row, as a view of unit rows has them.
+template <class Compute, class Stored>
+GRAMLESS_SHARED void load_unit_row(const ArrayView& x, std::int64_t i, std::int64_t first, std::int64_t count,
+                                   Compute* values) {
+  const std::int64_t row = x.row_of_data(i);
+  const double mean = x.unit.means[row], factor = x.unit.factors[row], *origin = x.unit.origin + first;
+  const char* const element = x.row(i) + first * x.col_stride;
+  const auto load = [&](std::int64_t stride) {
+    for (std::int64_t k = 0; k < count; k++)
+      values[k] =
+          static_cast<Compute>((load_element<double, Stored>(element + k * stride) - mean) * factor - origin[k]);
+  };
+  if (x.col_stride == static_cast<std::int64_t>(sizeof(Stored)))
+    load(sizeof(Stored));
+  else
+    load(x.col_stride);
+}
+
 // Calls visitor.template operator()<Stored>() with the C++ type of `dtype`.
 template <class Visitor>
 GRAMLESS_SHARED void visit_dtype(Dtype dtype, Visitor&& visitor) {

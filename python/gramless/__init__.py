@@ -31,6 +31,7 @@ from .matrices import cka_matrix, hsic_matrix, layer_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco
 from .results import LayerMatrix
+from .rsa import rsa, rsa_matrix
 from .two_samples import TwoSampleResult, mmd, two_sample_test
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ __all__ = [
     "plot",
     "reference",
     "row_log_sum_exp",
+    "rsa",
+    "rsa_matrix",
     "set_num_threads",
     "set_workspace_limit",
     "similarity_distillation",

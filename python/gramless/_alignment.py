@@ -18,10 +18,13 @@ _TOO_NARROW = "its kernel is too narrow to tell its rows apart"
 NO_HSIC = f"{_CONSTANT}, or {_TOO_NARROW}"
 
 
-def warn_undefined(function: str, layers: Iterable[tuple[str, float, Encoded, float]]) -> None:
+def warn_undefined(
+    function: str, layers: Iterable[tuple[str, float, Encoded, float]], of: str = "CKA"
+) -> None:
     """One RuntimeWarning, at the call of the package, for the layers without a CKA, if there are any.
 
     layers: (name, HSIC with itself, kernel, mean of the kernel over different rows).
+    of: "CKA", or "RSA", whose HSIC is a covariance of squared distances.
     """
     names: dict[str, list[str]] = {}
     for name, hsic, kernel, mean in layers:
@@ -33,8 +36,14 @@ def warn_undefined(function: str, layers: Iterable[tuple[str, float, Encoded, fl
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
         frame, level = frame.f_back, level + 1
+    why = "a representation's HSIC with itself is not positive"
+    if of == "RSA":
+        why, reasons = (
+            "distances do not vary",
+            ", ".join(name for of_reason in names.values() for name in of_reason),
+        )
     warnings.warn(
-        f"{function}: not defined, because a representation's HSIC with itself is not positive ({reasons})",
+        f"{function}: not defined, because {why} ({reasons})",
         RuntimeWarning,
         stacklevel=level,
     )

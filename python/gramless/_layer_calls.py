@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._arrays import checks
+from ._arrays.namespaces import Array, Library
 from ._backends import backend_of
 from ._backends.values import HsicValues
 from ._evaluate import Call
@@ -26,6 +27,17 @@ def layers_of(
     labels: Sequence[str] | None = None,
 ) -> Call:
     """The problem of all pairs of layers; `form` as in `Hsic`. labels: of xs and then ys, for errors."""
+    count, library, layers, first = checked_layers(function, xs, ys, labels)
+    code, estimator = encode(as_kernel(kernel, function)), as_estimator(estimator, function)
+    checks.enough_rows(function, first, layers[0], estimator)
+    problem = Hsic(function, count, len(layers), (code, code), estimator, form, True)
+    return call_of_layers(library, problem, layers, progress)
+
+
+def checked_layers(
+    function: str, xs: Any, ys: Any, labels: Sequence[str] | None = None
+) -> tuple[int, Library, list[Array], str]:
+    """How many layers xs has; the library of all, the layers of xs and then ys, and the name of the first."""
     xs = checks.sequence(function, "xs", xs)
     ys = [] if ys is None else checks.sequence(function, "ys", ys)
     if labels is None:
@@ -37,11 +49,12 @@ def layers_of(
     for side in (of_x, of_y, of_x[:1] + of_y[:1]):
         for argument in side[1:]:
             checks.same_examples(function, *side[0], *argument)
-    code, estimator = encode(as_kernel(kernel, function)), as_estimator(estimator, function)
-    checks.enough_rows(function, named[0][0], layers[0], estimator)
-    problem = Hsic(function, len(xs), len(layers), (code, code), estimator, form, True)
-    names = ("xs",) * len(xs) + ("ys",) * len(ys)
-    return Call(library, problem, tuple(layers), names, reporter(function, progress))
+    return len(xs), library, layers, named[0][0]
+
+
+def call_of_layers(library: Library, problem: Hsic, layers: Sequence[Array], progress: Any) -> Call:
+    names = ("xs",) * problem.xs + ("ys",) * (problem.arrays - problem.xs)
+    return Call(library, problem, tuple(layers), names, reporter(problem.function, progress))
 
 
 def layer_values(call: Call) -> HsicValues:

@@ -202,7 +202,8 @@ def has_bandwidth(encoded: Encoded) -> bool:
     >>> has_bandwidth(encode(RBF())), has_bandwidth(encode(Linear()))
     (True, False)
     """
-    return FORMULAS[encoded[0]].has_bandwidth
+    kernel = FORMULAS.get(encoded[0])  # none of those that `rsa` alone has
+    return kernel is not None and kernel.has_bandwidth
 
 
 def wants_median(encoded: Encoded) -> bool:

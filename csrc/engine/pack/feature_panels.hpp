@@ -112,7 +112,9 @@ class FeaturePanels {
     constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
     const std::int64_t whole = vectors_[end - 1].count < lanes<T> ? end - 1 : end;
     const auto target = [&](std::int64_t g) { return at(packed, g - first_vector); };
-    if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)))
+    if (x.of_unit_rows())
+      for (std::int64_t g = vector; g < whole; g++) pack_entries(layer, vectors_[g], first, count, target(g));
+    else if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)))
       pack_rows(layer, vector, whole, first, count, packed, first_vector, T());
     else if (sizeof(T) == 4 && x.dtype == Dtype::bfloat16 && x.col_stride == 2)
       pack_rows(layer, vector, whole, first, count, packed, first_vector, widened<BFloat16>());
@@ -185,9 +187,11 @@ class FeaturePanels {
     visit_dtype(layer.x.dtype, [&]<class Stored>() {
       for (int k = 0; k < count; k++, to += Panel::width) {
         const char* const row = layer.x.row(first + k) + vector.first * layer.x.col_stride;
-        for (int f = 0; f < vector.count; f++)
-          to[f] = (load_element<T, Stored>(row + f * layer.x.col_stride) * static_cast<T>(layer.x.scale) - high[f]) -
-                  low[f];
+        if (layer.x.of_unit_rows())
+          load_unit_row<T, Stored>(layer.x, first + k, vector.first, vector.count, to);
+        else
+          for (int f = 0; f < vector.count; f++) to[f] = load_element<T, Stored>(row + f * layer.x.col_stride);
+        for (int f = 0; f < vector.count; f++) to[f] = (to[f] * static_cast<T>(layer.x.scale) - high[f]) - low[f];
         std::fill(to + vector.count, to + lanes<T>, T(0));
       }
     });

@@ -28,11 +28,12 @@ GRAMLESS_INLINE void read_rows(const ArrayView& x, std::int64_t first_row, int c
   constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
   for (int r = 0; r < count; r++) {
     const char* source = x.row(first_row + r) + first * x.col_stride;
-    if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T))) {
+    if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)) && !x.of_unit_rows()) {
       rows[r] = reinterpret_cast<const T*>(source);  // possibly misaligned: only ever read through memcpy
       continue;
     }
     visit_dtype(x.dtype, [&]<class Stored>() {
+      if (x.of_unit_rows()) return load_unit_row<T, Stored>(x, first_row + r, first, depth, copy[r]);
       if constexpr (sizeof(T) == 4 && (std::is_same_v<Stored, Half> || std::is_same_v<Stored, BFloat16>))
         if (x.col_stride == 2) return widen_row(source, depth, copy[r], Stored());
       for (int k = 0; k < depth; k++) copy[r][k] = load_element<T, Stored>(source + k * x.col_stride);
@@ -134,7 +135,7 @@ GRAMLESS_INLINE void pack_adjacent(const CenteredRows<T>& source, std::int64_t f
 template <int Width, class T>
 void pack(const CenteredRows<T>& source, std::int64_t first_row, int count, std::int64_t first, int depth, T* packed) {
   constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
-  const bool adjacent = source.x.dtype == own && source.x.row_index == nullptr &&
+  const bool adjacent = source.x.dtype == own && source.x.row_index == nullptr && !source.x.of_unit_rows() &&
                         source.x.row_stride == static_cast<std::int64_t>(sizeof(T)) &&
                         source.x.col_stride != static_cast<std::int64_t>(sizeof(T));
   const std::ptrdiff_t panel = static_cast<std::ptrdiff_t>(Width) * depth;

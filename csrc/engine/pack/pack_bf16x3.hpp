@@ -46,7 +46,7 @@ struct Corner {
   // Whole and in rows of float32 adjacent along the depth.
   bool along() const {
     return count == Bf16x3::side && depth == Bf16x3::depth && source.x.dtype == Dtype::float32 &&
-           source.x.col_stride == sizeof(float);
+           source.x.col_stride == sizeof(float) && !source.x.of_unit_rows();
   }
   template <Factor For>
   void pack_along(Bf16x3& bf16x3) const {
@@ -67,7 +67,7 @@ struct Corner {
   // Whole rows, adjacent to each other: a transposed view.
   bool across() const {
     return count == Bf16x3::side && source.x.dtype == Dtype::float32 && source.x.row_index == nullptr &&
-           source.x.row_stride == sizeof(float);
+           source.x.row_stride == sizeof(float) && !source.x.of_unit_rows();
   }
   template <Factor For>
   void pack_across(Bf16x3& bf16x3) const {

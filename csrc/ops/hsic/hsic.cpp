@@ -166,7 +166,7 @@ std::optional<HsicValues> values_over_features(std::span<const LayerInput> xs, s
   for (const auto& inputs : {xs, ys})
     for (const LayerInput& input : inputs) {
       if (loses_digits_of_products(input.x.rows, input.x.cols)) return std::nullopt;
-      layers.emplace_back(input.x, ops, own);
+      layers.emplace_back(input.x, ops, own, input.kernel.rows);
     }
   HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, true);
   std::vector<double> sums;

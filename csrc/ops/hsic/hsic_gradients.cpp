@@ -7,6 +7,7 @@
 #include "ops/dispatch/for_blocks.hpp"
 #include "ops/dispatch/padded_values.hpp"
 #include "ops/hsic/chained_sum.hpp"
+#include "ops/hsic/column_means.hpp"
 #include "ops/hsic/hsic_problem.hpp"
 
 namespace gramless {
@@ -39,10 +40,9 @@ class HsicGradients {
   void run(std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients) {
     over_features_ = row_sums.empty() && features() <= most_features;
     set_coefficients(weights);
-    if (!over_features_) {
-      set_row_sums(row_sums);
-      set_terms();
-    }
+    if (!over_features_) set_row_sums(row_sums);
+    if (is_of_distances(estimator_)) set_length_terms();
+    if (!over_features_) set_terms();
     std::vector<double> weight_sums(count() * rows_);
     std::vector<AlignedBuffer> wide(count());
     std::vector<void*> targets(gradients.begin(), gradients.end());
@@ -63,7 +63,8 @@ class HsicGradients {
     for (std::size_t a = 0; a < count(); a++) {
       if (gradients[a] == nullptr) continue;
       finish(a, weight_sums.data() + a * rows_, targets[a]);
-      if (over_features_ && estimator_ == Estimator::unbiased) center(a, targets[a]);
+      if (over_features_ && estimator_ != Estimator::biased) center(a, targets[a]);
+      if (layers_[a].units()) layers_[a].units().finish_gradient(views_[a].x, targets[a], execution_);
       if (targets[a] != gradients[a]) narrow(a, targets[a], gradients[a]);
     }
   }
@@ -90,6 +91,21 @@ class HsicGradients {
   }
   std::size_t bytes(std::size_t layer) const { return values(layer) * element_bytes(execution_.compute); }
 
+  // The derivatives by p_i = k_ii - 2 / n sum_j k_ij + const, the squared distances of rows to the mean row.
+  void set_length_terms() {
+    by_lengths_.assign(count(), std::vector<double>(rows_));
+    by_mean_lengths_.assign(count(), 0.0);
+    for (std::size_t b = 0; b < count(); b++) {
+      const RowLengths lengths = row_lengths(layers_[b], {row_sums_.data() + b * rows_, over_features_ ? 0 : rows_});
+      for (std::size_t a = 0; a < count(); a++) {
+        const double share = coefficient(a, b) * n_;
+        for (std::size_t i = 0; i < rows_; i++)
+          by_lengths_[a][i] += share * n_ / (2 * (n_ - 2)) * lengths.deviations[i];
+        if (estimator_ == Estimator::rsa_cosine) by_mean_lengths_[a] += share * lengths.mean_distance;
+      }
+    }
+  }
+
   // Of the values tiles hold, the diagonal's included where the estimator has it. Where the forward pass summed over
   // features there are none, but centred rows sum to zero.
   void set_row_sums(std::span<const double> given) {
@@ -111,7 +127,8 @@ class HsicGradients {
       }
     for (std::size_t a = 0; a < layers_x_; a++) coefficient(a, a) += 2 * weights.xx[a];
     for (std::size_t b = 0; b < layers_y_; b++) coefficient(layers_x_ + b, layers_x_ + b) += 2 * weights.yy[b];
-    const double normaliser = estimator_ == Estimator::biased ? (n_ - 1) * (n_ - 1) : n_ * (n_ - 3);
+    const double spared = is_of_distances(estimator_) ? 1 : 3;
+    const double normaliser = estimator_ == Estimator::biased ? (n_ - 1) * (n_ - 1) : n_ * (n_ - spared);
     for (std::size_t a = 0; a < count(); a++)
       for (std::size_t b = 0; b < count(); b++) coefficient(a, b) *= units_[b] / normaliser;
     for (std::size_t a = 0; a < count(); a++) normalize(a);
@@ -141,6 +158,10 @@ class HsicGradients {
         const double* sums = row_sums_.data() + b * rows_;
         for (std::size_t i = 0; i < rows_; i++) terms[i] -= coefficient(a, b) * sums[i] / per_row;
         constants_[a] += coefficient(a, b) * std::accumulate(sums, sums + rows_, 0.0) / per_total;
+      }
+      if (is_of_distances(estimator_)) {
+        for (std::size_t i = 0; i < rows_; i++) terms[i] -= by_lengths_[a][i] / n_;
+        constants_[a] -= by_mean_lengths_[a] / n_;
       }
       term_buffers_.push_back(padded_values(terms, execution_.compute));
       term_pointers_.push_back(term_buffers_.back().data());
@@ -196,22 +217,18 @@ class HsicGradients {
     rows.col_stride = static_cast<std::int64_t>(element_bytes(execution_.compute));
     rows.row_stride = rows.cols * rows.col_stride;
     rows.dtype = execution_.compute == Compute::float32 ? Dtype::float32 : Dtype::float64;
-    std::vector<double> sums(static_cast<std::size_t>(rows.cols));
-    ops_.column_sums(rows, execution_, sums.data());
+    const std::vector<double> means = column_means(rows, ops_, execution_);
     if (execution_.compute == Compute::float32)
-      subtract_mean(sums, static_cast<float*>(gradient));
+      subtract_mean(means, static_cast<float*>(gradient));
     else
-      subtract_mean(sums, static_cast<double*>(gradient));
+      subtract_mean(means, static_cast<double*>(gradient));
   }
 
-  // sums: of the differences to the first row.
   template <class T>
-  void subtract_mean(const std::vector<double>& sums, T* gradient) const {
-    std::vector<T> means;
-    for (std::size_t k = 0; k < sums.size(); k++)
-      means.push_back(static_cast<T>(static_cast<double>(gradient[k]) + sums[k] / n_));
-    for (std::size_t i = 0; i < rows_; i++, gradient += sums.size())
-      for (std::size_t k = 0; k < sums.size(); k++) gradient[k] -= means[k];
+  void subtract_mean(const std::vector<double>& means, T* gradient) const {
+    const std::vector<T> narrow(means.begin(), means.end());
+    for (std::size_t i = 0; i < rows_; i++, gradient += narrow.size())
+      for (std::size_t k = 0; k < narrow.size(); k++) gradient[k] -= narrow[k];
   }
 
   void narrow(std::size_t layer, const void* from, void* to) const {
@@ -232,6 +249,8 @@ class HsicGradients {
           row_factors[i] = estimator_ == Estimator::biased ? 0 : 2 * length_derivative(a, i);
         else if (estimator_ == Estimator::biased)
           row_factors[i] = 2 * diagonal_derivative(a, i);
+        else if (is_of_distances(estimator_))
+          row_factors[i] = 2 * ((1 - 2 / n_) * by_lengths_[a][i] + (1 - 1 / n_) * by_mean_lengths_[a]);
     });
     for (double& row_factor : row_factors) row_factor *= divisors_[a];
     ops_.finish_kernel_grad({views_[a], factor * divisors_[a], row_factors.data(), gradient}, execution_);
@@ -250,7 +269,7 @@ class HsicGradients {
     for (std::size_t b = 0; b < count(); b++)
       sum +=
           coefficients_[a * count() + b] * (totals_[b] / ((n_ - 1) * (n_ - 2)) - n_ / (n_ - 2) * layers_[b].norms()[i]);
-    return sum;
+    return is_of_distances(estimator_) ? sum + by_lengths_[a][i] + by_mean_lengths_[a] : sum;
   }
 
   std::vector<Representation> layers_;
@@ -263,9 +282,9 @@ class HsicGradients {
   std::size_t rows_ = 0;
   double n_ = 0;
   bool over_features_ = false;
-  std::vector<double> units_, largest_values_, totals_, row_sums_, coefficients_, constants_;
+  std::vector<double> units_, largest_values_, totals_, row_sums_, coefficients_, constants_, by_mean_lengths_;
   std::vector<double> divisors_;  // (layers): what gradients are to be multiplied by, by which derivatives were divided
-  std::vector<std::vector<double>> terms_;
+  std::vector<std::vector<double>> terms_, by_lengths_;
   std::vector<AlignedBuffer> term_buffers_;
   std::vector<const void*> term_pointers_;
 };

@@ -5,7 +5,6 @@
 
 #include "ops/gram/fold_blocks.hpp"
 #include "ops/hsic/chained_sum.hpp"
-#include "reductions/hsic_sums.hpp"
 
 namespace gramless {
 namespace {
@@ -136,6 +135,10 @@ void HsicProblem::find_totals() {
   totals_.clear();
   diagonals_.clear();
   mean_.clear();
+  lengths_.clear();
+  if (is_of_distances(estimator_))
+    for (std::int64_t l = 0; l < count_; l++)
+      lengths_.push_back(row_lengths(layer_of(l), {row_sums(l), over_features_ ? 0 : at(rows_)}));
   for (std::int64_t l = 0; l < count_; l++) {
     if (over_features_) {
       totals_.push_back(chained_sum(layer_of(l).norms()));
@@ -170,8 +173,8 @@ double HsicProblem::gram_hsic(std::int64_t a, std::int64_t b, double products) c
   const double row_products = inner_product(row_sums(a), row_sums(b), rows_);
   const double units = layer_of(a).unit() * layer_of(b).unit();
   products *= 2;  // the walk saw i < j
-  if (estimator_ == Estimator::unbiased)
-    return units * unbiased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
+  if (estimator_ != Estimator::biased)
+    return units * of_hollow({products, row_products, totals_[at(a)], totals_[at(b)]}, a, b);
   products += inner_product(diagonals(a), diagonals(b), rows_);
   return units * biased_hsic({products, row_products, totals_[at(a)], totals_[at(b)]}, n_);
 }
@@ -181,7 +184,15 @@ double HsicProblem::feature_hsic(std::int64_t a, std::int64_t b, double squared_
   if (estimator_ == Estimator::biased) return squared_covariance / ((n_ - 1) * (n_ - 1));
   const std::vector<double>&x = layers_[at(a)].norms(), &y = layers_[at(b)].norms();
   const double norms = inner_product(x.data(), y.data(), rows_);
-  return unbiased_hsic({squared_covariance - norms, norms, totals_[at(a)], totals_[at(b)]}, n_);
+  return of_hollow({squared_covariance - norms, norms, totals_[at(a)], totals_[at(b)]}, a, b);
+}
+
+double HsicProblem::of_hollow(const HollowSums& sums, std::int64_t a, std::int64_t b) const {
+  if (estimator_ == Estimator::unbiased) return unbiased_hsic(sums, n_);
+  const RowLengths &x = lengths_[at(a)], &y = lengths_[at(b)];
+  const double covariance =
+      distance_covariance(sums, inner_product(x.deviations.data(), y.deviations.data(), rows_), n_);
+  return estimator_ == Estimator::rsa_pearson ? covariance : covariance + x.mean_distance * y.mean_distance;
 }
 
 }  // namespace gramless

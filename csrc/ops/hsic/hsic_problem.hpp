@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "ops/hsic/hsic.hpp"
+#include "ops/hsic/row_lengths.hpp"
+#include "reductions/hsic_sums.hpp"
 
 namespace gramless {
 
@@ -47,6 +49,7 @@ class HsicProblem {
   double mean_square(std::int64_t layer) const;
   double gram_hsic(std::int64_t a, std::int64_t b, double products) const;
   double feature_hsic(std::int64_t a, std::int64_t b, double squared_covariance) const;
+  double of_hollow(const HollowSums& sums, std::int64_t a, std::int64_t b) const;
 
   std::vector<Representation> layers_;
   std::vector<LayerView> views_;
@@ -56,7 +59,8 @@ class HsicProblem {
   Estimator estimator_;
   bool over_features_;
   std::vector<double> sums_, totals_, mean_;
-  std::vector<double> diagonals_;  // (count, rows), where the estimator has them
+  std::vector<double> diagonals_;    // (count, rows), where the estimator has them
+  std::vector<RowLengths> lengths_;  // (count), the same
 };
 
 // Means, norms, bandwidths: all that is needed before the first part. One table of ops serves all layers.

@@ -107,7 +107,7 @@ bool far_rows_are_near(const Representation& layer, double bandwidth, const Exec
 // The representation in float64, its bandwidth too.
 Representation in_float64(const LayerInput& input, const OpTable& ops, Execution execution) {
   execution.compute = Compute::float64;
-  Representation layer(input.x, ops, execution);
+  Representation layer(input.x, ops, execution, input.kernel.rows);
   layer.resolve(input.kernel, execution);
   return layer;
 }
@@ -170,7 +170,7 @@ MedianDistance median_of_rows(const ArrayView& x, bool include_diagonal, const O
 
 Representation resolved(const LayerInput& input, const OpTable& ops, const Execution& execution, void* dots_room) {
   const Execution own = for_rows(input.x.rows, execution);
-  Representation layer(input.x, ops, own);
+  Representation layer(input.x, ops, own, input.kernel.rows);
   layer.keep_dots(dots_room);
   const PairSample sample = layer.resolve(input.kernel, own);
   const bool wide = layer.in_float32() && (layer.tied() > 0 || loses_digits(layer, sample, input.kernel, execution));

@@ -6,6 +6,7 @@
 
 #include "ops/dispatch/for_blocks.hpp"
 #include "ops/hsic/chained_sum.hpp"
+#include "ops/hsic/column_means.hpp"
 #include "ops/hsic/far_rows.hpp"
 #include "ops/median/median.hpp"
 #include "ops/median/sampling.hpp"
@@ -17,12 +18,6 @@ namespace {
 // To the compute type, so that what the tiles subtract is what the algebra adds back.
 double rounded(double value, Compute compute) {
   return compute == Compute::float32 ? static_cast<double>(static_cast<float>(value)) : value;
-}
-
-double first_value(const ArrayView& x, std::int64_t column) {
-  double value = 0;
-  visit_dtype(x.dtype, [&]<class Stored>() { value = load_element<double, Stored>(x.row(0) + column * x.col_stride); });
-  return value * x.scale;
 }
 
 // values[i] = values[rows[i]], in place: rows ascend.
@@ -38,8 +33,12 @@ void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, 
 
 }  // namespace
 
-Representation::Representation(const ArrayView& x, const OpTable& ops, const Execution& execution)
+Representation::Representation(const ArrayView& x, const OpTable& ops, const Execution& execution, RowForm form)
     : x_(x), ops_(&ops), compute_(execution.compute), norms_(static_cast<std::size_t>(x.rows)) {
+  if (form != RowForm::as_given) {
+    units_ = RowUnits(x, form, ops, execution);
+    x_.unit = units_.rows();
+  }
   const std::size_t bytes = static_cast<std::size_t>(x.cols) * element_bytes(execution.compute);
   center_high_ = AlignedBuffer(bytes);
   center_low_ = AlignedBuffer(bytes);
@@ -59,21 +58,19 @@ void Representation::center(const Execution& execution) {
 }
 
 void Representation::center_on_mean(const ArrayView& rows, const Execution& execution) {
-  const AlignedBuffer buffer(static_cast<std::size_t>(rows.cols) * sizeof(double));
-  double* const sums = reinterpret_cast<double*>(buffer.data());
-  ops_->column_sums(rows, execution, sums);
+  const std::vector<double> means = column_means(rows, *ops_, execution);
   if (compute_ == Compute::float32)
-    store_centers<float>(rows, sums, execution);
+    store_centers<float>(means, execution);
   else
-    store_centers<double>(rows, sums, execution);
+    store_centers<double>(means, execution);
 }
 
 template <class T>
-void Representation::store_centers(const ArrayView& rows, const double* sums, const Execution& execution) {
+void Representation::store_centers(const std::vector<double>& means, const Execution& execution) {
   T *high = reinterpret_cast<T*>(center_high_.data()), *low = reinterpret_cast<T*>(center_low_.data());
-  for_blocks(rows.cols, execution, [&](std::int64_t first, std::int64_t end) {
+  for_blocks(cols(), execution, [&](std::int64_t first, std::int64_t end) {
     for (std::int64_t k = first; k < end; k++) {
-      const double mean = first_value(rows, k) + sums[k] / static_cast<double>(rows.rows);
+      const double mean = means[static_cast<std::size_t>(k)];
       high[k] = static_cast<T>(mean);
       low[k] = static_cast<T>(mean - static_cast<double>(high[k]));
     }

@@ -6,6 +6,7 @@
 
 #include "ops/api.hpp"
 #include "ops/dispatch/op_table.hpp"
+#include "ops/hsic/row_units.hpp"
 #include "support/aligned_buffer.hpp"
 
 namespace gramless {
@@ -18,7 +19,7 @@ struct PairSample {
 
 class Representation {
  public:
-  Representation(const ArrayView& x, const OpTable& ops, const Execution& execution);
+  Representation(const ArrayView& x, const OpTable& ops, const Execution& execution, RowForm form = RowForm::as_given);
 
   // Fixes kernel, row_stats and shift. Gives the pairs it looked at, for a kernel of distances.
   PairSample resolve(const KernelSpec& spec, const Execution& execution);
@@ -56,13 +57,14 @@ class Representation {
   bool in_float32() const { return compute_ == Compute::float32; }
   std::int64_t rows() const { return x_.rows; }
   std::int64_t cols() const { return x_.cols; }
+  const RowUnits& units() const { return units_; }     // of a kernel of unit rows
   bool on_mean() const { return near_rows_.empty(); }  // whether centred rows sum to zero
 
  private:
   LayerView centered() const;
   void center_on_mean(const ArrayView& rows, const Execution& execution);
   template <class T>
-  void store_centers(const ArrayView& rows, const double* sums, const Execution& execution);
+  void store_centers(const std::vector<double>& means, const Execution& execution);
   AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
@@ -75,6 +77,7 @@ class Representation {
   double noise() const;
 
   ArrayView x_;
+  RowUnits units_;
   const OpTable* ops_;
   Compute compute_;
   AlignedBuffer center_high_, center_low_, row_stats_;

@@ -23,6 +23,16 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
     const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
     double partial[block_cols] = {}, origin[block_cols];
     const auto value = [&](const char* element) { return load_element<double, Stored>(element) * x.scale; };
+    if (x.of_unit_rows()) {
+      double values[block_cols];
+      load_unit_row<double, Stored>(x, 0, k0, cols, origin);
+      for (int r = 0; r < rows; r++) {
+        load_unit_row<double, Stored>(x, first_row + r, k0, cols, values);
+        for (int k = 0; k < cols; k++) partial[k] += (values[k] - origin[k]) * x.scale;
+      }
+      std::copy_n(partial, cols, sums + k0);
+      continue;
+    }
     for (int k = 0; k < cols; k++) origin[k] = value(x.row(0) + (k0 + k) * x.col_stride);
     for (int r = 0; r < rows; r++) {
       const char* row = x.row(first_row + r) + k0 * x.col_stride;
@@ -165,6 +175,7 @@ void sums_of_many_columns(const ArrayView& x, const Execution& execution, double
         ArrayView part = x;
         part.data = static_cast<const char*>(x.data) + columns.begin(block) * x.col_stride;
         part.cols = columns.length(block);
+        if (x.of_unit_rows()) part.unit.origin += columns.begin(block);
         double *const partial = reinterpret_cast<double*>(scratch), *const total = sums + columns.begin(block);
         std::fill_n(total, part.cols, 0.0);
         for (std::int64_t b = 0; b < rows.count() && !worker.stopped(); b++) {

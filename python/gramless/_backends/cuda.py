@@ -26,6 +26,10 @@ class Cuda(CudaContrast):
     """One device of one library; errors of a launch name `function`."""
 
     def _hsic(self, operation: str, x: Any, y: Any, kernels: Kernels, estimator: str, *results: Any) -> None:
+        if estimator not in ("biased", "unbiased"):
+            raise NotImplementedError(
+                f"{self.function}: squared distances are compared on the CPU only; copy the layers there"
+            )
         options = estimator, self.library.allow_tf32
         self.run(operation, x, y, *kernels, *options, *map(self.address, results))
 

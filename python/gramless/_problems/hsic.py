@@ -27,7 +27,7 @@ class Hsic(Problem):
     arrays: int
     kernels: Kernels
     estimator: str
-    form: str  # "hsic", "cka", or "loss", 1 - cka, which is 1 where that is not defined
+    form: str  # "hsic", "cka" or "rsa", or "loss", 1 - cka, which is 1 where that is not defined
     matrix: bool  # of all pairs; else the value is that of the one pair
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
@@ -82,6 +82,7 @@ class Hsic(Problem):
                 for (side, own, means), kernel in zip(sides, self.kernels, strict=False)
                 for i in range(len(own))
             ],
+            "RSA" if self.form == "rsa" else "CKA",
         )
 
     def backward(

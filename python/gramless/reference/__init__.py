@@ -27,6 +27,7 @@ from .gram import gram, median_distance
 from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test
 from .minibatch import MinibatchCKA
+from .rsa import rsa, rsa_matrix
 from .two_samples import mmd, mmd_permutation_pvalue
 
 __all__ = [
@@ -52,6 +53,8 @@ __all__ = [
     "permutation_moments",
     "row_log_sum_exp",
     "row_log_sum_exp_value_and_grad",
+    "rsa",
+    "rsa_matrix",
     "similarity_distillation",
     "similarity_distillation_value_and_grad",
     "sup_con",
