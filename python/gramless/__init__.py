@@ -23,6 +23,7 @@ from ._runtime import (
 )
 from .contrastive import dcl, nt_xent, sup_con
 from .distillation import similarity_distillation
+from .estimates import Estimate, estimate
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .info_nce import info_nce, row_log_sum_exp
@@ -42,6 +43,7 @@ __all__ = [
     "RBF",
     "CudaDevice",
     "CudaStatus",
+    "Estimate",
     "Laplace",
     "LayerMatrix",
     "Linear",
@@ -55,6 +57,7 @@ __all__ = [
     "compat",
     "cuda_status",
     "dcl",
+    "estimate",
     "get_num_threads",
     "get_workspace_limit",
     "hsic",

@@ -1,4 +1,4 @@
-"""The command line, `gramless`: compare, demo, info. Only its `files` works without the extra [cli]."""
+"""The command line: compare, demo, estimate, info. Only its `files` works without the extra [cli]."""
 
 from __future__ import annotations
 

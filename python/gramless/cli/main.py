@@ -8,6 +8,7 @@ import gramless as library
 
 from .compare import compare
 from .demo import demo
+from .estimate import estimate
 from .info import info
 from .terminal import escape_what_cannot_be_encoded
 
@@ -19,5 +20,5 @@ def gramless() -> None:
     escape_what_cannot_be_encoded()
 
 
-for command in (compare, demo, info):
+for command in (compare, demo, estimate, info):
     gramless.add_command(command)

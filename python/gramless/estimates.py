@@ -1,0 +1,249 @@
+"""Seconds and bytes of a call before it is made: counted work over the speed of this machine."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from ._runtime import get_num_threads, get_workspace_limit
+from .hsic import cka
+from .kernels import RBF, KernelLike, Linear, OfDistance, as_kernel
+
+__all__ = ["Estimate", "estimate"]
+
+Quantity: TypeAlias = Literal["cka", "nt_xent"]
+DType: TypeAlias = Literal["float32", "float64", "float16", "bfloat16"]
+
+# What a pair of rows costs beside its dot product, in multiply-adds' FLOPs, fitted once to measurements on
+# 2 cores of an AMD EPYC (Zen 4). `tests/test_estimates.py` compares them with every committed measurement.
+PRODUCT = 1.2  # times the FLOPs of dot products: packing and waiting
+VALUE = {"linear": 5.0, "rbf": 15.0, "laplace": 25.0}  # a kernel value and its sums
+INNER_PRODUCT = 3.0  # of two layers' kernel values
+NUMBER = 110.0  # of the input, read, centred and packed, on one thread
+DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
+SOFTMAX = 160.0  # forward and backward
+GRADIENT = 140.0  # of a kernel value
+CALL_SECONDS = {"cka": 2e-5, "nt_xent": 4e-4}  # the latter by autograd
+
+TILE_ROWS = 192
+KEPT_BYTES = 16 << 20  # of packed rows, each thread; of packed samples, all threads
+PRODUCT_BYTES = 128 << 20  # of products of features: beyond it they are computed in bands
+LEAST_KEPT_COLUMNS = 32  # below, NT-Xent computes its dot products twice
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What `estimate` returns.
+
+    Attributes
+    ----------
+    seconds : float
+        By the clock.
+    peak_bytes : int
+        Memory beyond the inputs, the workspace and gradients included.
+    input_bytes : int
+        Memory of the inputs.
+    flops : float
+        The necessary floating-point operations: every dot product of two rows, or of two features, once.
+    gflops : float
+        The speed that was assumed: float32 multiply-adds of one thread, in 10^9 operations a second.
+    threads : int
+
+    Examples
+    --------
+    >>> print(Estimate(2.0, 50_000_000, 1_000_000, 4e11, 100.0, 2))
+    2 s and 50 MB beside 1 MB of inputs: 400 GFLOP on 2 threads of 100 GFLOP/s each
+    """
+
+    seconds: float
+    peak_bytes: int
+    input_bytes: int
+    flops: float
+    gflops: float
+    threads: int
+
+    def __str__(self) -> str:
+        return (
+            f"{_short(self.seconds)} s and {_short(self.peak_bytes / 1e6)} MB beside "
+            f"{_short(self.input_bytes / 1e6)} MB of inputs: {_short(self.flops / 1e9)} GFLOP on "
+            f"{self.threads} threads of {_short(self.gflops)} GFLOP/s each"
+        )
+
+
+def estimate(
+    n: int,
+    d: int,
+    layers: int = 2,
+    *,
+    quantity: Quantity = "cka",
+    kernel: KernelLike = "linear",
+    dtype: DType = "float32",
+    gradients: bool = False,
+    threads: int | None = None,
+    gflops: float | None = None,
+) -> Estimate:
+    """Seconds and bytes that a call of `cka`, `cka_matrix` or `nt_xent` takes on this machine's CPU.
+
+    The FLOPs and bytes of the call are counted; the speed is that of this machine, for which some
+    milliseconds are measured once for each number of threads. Nothing of size n is allocated.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows: examples, and for `nt_xent` those of one view.
+    d : int
+        Number of features of a row. Of layers of different widths, their mean.
+    layers : int
+        Number of layers of all models together; 2 is one pair.
+    quantity : {"cka", "nt_xent"}
+        "cka" is also right for `hsic`. "nt_xent" is forward and backward together.
+    kernel : {"linear", "rbf", "laplace"} or a kernel
+        As in `cka`. A bandwidth that is not given costs the median distance of every layer.
+    dtype : {"float32", "float64", "float16", "bfloat16"}
+        Of the inputs. 16 bits are computed in float32.
+    gradients : bool
+        Whether the gradients of one CKA are computed as well.
+    threads : int, optional
+        `get_num_threads()` if None.
+    gflops : float, optional
+        Speed of one thread in float32, 10^9 multiply-add operations a second; measured if None.
+
+    Returns
+    -------
+    Estimate
+        seconds, peak_bytes, input_bytes, flops, gflops, threads. Times of 2 ms or more are within 1.6
+        times of those measured; the documentation ("Memory and time") has the table. Reading from a disk is
+        not counted.
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range and options that do not go together.
+    TypeError
+        Where types do not fit.
+
+    Examples
+    --------
+    >>> expected = estimate(10_000, 1024, 50, kernel=RBF(sigma=1.0), threads=2, gflops=100)
+    >>> round(expected.seconds), expected.peak_bytes < 200e6
+    (33, True)
+    >>> estimate(50_000, 128, quantity="nt_xent").flops
+    3840000000000.0
+    """
+    n, d, layers = (_count(*each) for each in (("n", n, 2), ("d", d, 1), ("layers", layers, 1)))
+    kernel = as_kernel(kernel, "estimate")
+    _check(quantity, dtype, gradients, layers)
+    threads = get_num_threads() if threads is None else _count("threads", threads, 1)
+    speed = _measured_gflops(threads) if gflops is None else _positive("gflops", gflops)
+    item = 8 if dtype == "float64" else 4
+    if quantity == "nt_xent":
+        work, flops, peak = _nt_xent(2 * n, d, item)
+        numbers = 2 * n * d
+    else:
+        work, flops, peak = _cka(n, d, layers, kernel, item, threads, gradients)
+        numbers = n * d * layers
+    rate = speed * 1e9 / (item / 4)
+    passes = 3 if gradients else 1  # gradients are read and written, too
+    seconds = work / (rate * threads) + NUMBER * passes * numbers / rate + CALL_SECONDS[quantity]
+    input_bytes = numbers * (2 if dtype in ("float16", "bfloat16") else item)
+    return Estimate(seconds, round(peak), input_bytes, flops, speed, threads)
+
+
+def _cka(
+    n: int, d: int, layers: int, kernel: Any, item: int, threads: int, gradients: bool
+) -> tuple[float, float, float]:
+    """Work in FLOPs of multiply-adds, the necessary FLOPs, and bytes."""
+    features = d * layers
+    grams = float(n) * n * d * layers + (layers * layers * n * n / 2 if layers > 2 else 0)
+    covariances = float(n) * features * features
+    narrow = isinstance(kernel, Linear) and covariances < grams
+    pairs = n * n / 2 * layers
+    if narrow:
+        work = PRODUCT * covariances * (3 if gradients else 1)
+        peak = min(8.0 * features * features, PRODUCT_BYTES) + min(KEPT_BYTES, n * features * item)
+    else:
+        work = pairs * (2 * PRODUCT * d + VALUE[kernel.formula])
+        work += INNER_PRODUCT * layers * layers * n * n / 2 if layers > 2 else 0
+        work += pairs * (3 * 2 * PRODUCT * d + GRADIENT) if gradients else 0
+        peak = threads * (min(TILE_ROWS * features * item, KEPT_BYTES) + layers * TILE_ROWS**2 * item)
+        peak += 36 * n * layers
+    if isinstance(kernel, OfDistance) and kernel.sigma is None:
+        rows = min(n, kernel.median_rows or n)
+        dots = rows * rows / 2
+        kept = min(layers, get_workspace_limit() // int(dots * item + 1)) if rows == n else 0
+        work += layers * dots * DISTANCE + (layers - kept) * dots * 2 * PRODUCT * d
+        peak += kept * dots * item
+    if gradients:
+        peak += n * features * item
+        grams *= 3
+        covariances *= 3
+    return work, min(grams, covariances) if isinstance(kernel, Linear) else grams, peak
+
+
+def _nt_xent(rows: int, d: int, item: int) -> tuple[float, float, float]:
+    """The same of forward and backward over the rows of both views."""
+    pairs = rows * rows / 2
+    kept = d >= LEAST_KEPT_COLUMNS and pairs * item <= get_workspace_limit()
+    work = pairs * (2 * PRODUCT * d * (3 if kept else 4) + SOFTMAX)
+    return work, 3.0 * rows * rows * d, (pairs * item if kept else 0) + 3 * rows * d * item
+
+
+@functools.cache
+def _measured_gflops(threads: int) -> float:
+    """What one of so many threads does, from a call of known work on them."""
+    rows, columns = 1024, 256
+    x, y = np.random.default_rng(0).standard_normal((2, rows, columns), dtype=np.float32)
+    fastest = math.inf
+    for _ in range(5):
+        started = time.perf_counter()
+        cka(x, y, kernel=RBF(sigma=20.0))
+        fastest = min(fastest, time.perf_counter() - started)
+    work, _, _ = _cka(rows, columns, 2, RBF(sigma=20.0), 4, threads, False)
+    used = min(threads, get_num_threads())
+    return (work / used + NUMBER * 2 * rows * columns) / max(fastest - CALL_SECONDS["cka"], 1e-9) / 1e9
+
+
+def _short(value: float) -> str:
+    """Three significant digits, never in scientific notation."""
+    return f"{value:,.0f}" if value >= 100 else np.format_float_positional(float(f"{value:.3g}"), trim="-")
+
+
+def _check(quantity: Any, dtype: Any, gradients: Any, layers: int) -> None:
+    for name, value, allowed in (
+        ("quantity", quantity, get_args(Quantity)),
+        ("dtype", dtype, get_args(DType)),
+    ):
+        if value not in allowed:
+            options = ", ".join(f'"{option}"' for option in allowed[:-1])
+            raise ValueError(f'estimate: {name} must be {options} or "{allowed[-1]}" but is {value!r}')
+    if layers != 2 and (quantity == "nt_xent" or gradients):
+        what = 'quantity="nt_xent"' if quantity == "nt_xent" else "gradients=True"
+        raise ValueError(f"estimate: {what} is of 2 layers but layers is {layers}")
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"estimate: {name} must be an integer but is {value!r}") from None
+    if count < least:
+        raise ValueError(f"estimate: {name} must be at least {least} but is {count}")
+    return count
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, str | bytes):
+        raise TypeError(f"estimate: {name} must be a number or None but is {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"estimate: {name} must be a number or None but is {value!r}") from None
+    if not 0 < number < math.inf:
+        raise ValueError(f"estimate: {name} must be positive and finite but is {number!r}")
+    return number

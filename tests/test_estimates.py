@@ -1,0 +1,123 @@
+"""Estimates are near every committed measurement, and count what the benchmarks count."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import gramless as gl
+import pytest
+from gramless.estimates import Estimate
+
+pages = pytest.importorskip("benchmarks.pages.estimates")
+from benchmarks.plan import SECTIONS  # noqa: E402
+
+MEASURED = pages.comparisons()
+
+
+def test_there_are_measurements_of_every_kind():
+    kinds = {found.problem["kind"] for found in MEASURED}
+    assert kinds == {"pair", "sweep", "nt_xent", "cka_grad"}
+    assert len(MEASURED) > 40
+    assert sum(found.measured_bytes is not None for found in MEASURED) >= 8
+
+
+@pytest.mark.parametrize("found", MEASURED, ids=lambda found: found.problem["name"])
+def test_estimates_are_near_what_was_measured(found):
+    assert 1 / 1.6 < found.estimate.seconds / found.measured_seconds < 1.6
+    if found.measured_bytes is not None:
+        assert 1 / 1.6 < found.estimate.peak_bytes / found.measured_bytes < 1.6
+
+
+def test_flops_are_those_of_the_benchmarks():
+    planned = {p.name: p for _, make in SECTIONS.values() for p in make() if pages.is_estimated(p.as_json())}
+    assert len(planned) > 60
+    for problem in planned.values():
+        found = pages.estimated(problem.as_json(), threads=1, gflops=1.0)
+        assert found.flops == pytest.approx(problem.flops), problem
+
+
+def test_the_speed_of_this_machine_is_measured_once_and_is_plausible():
+    first, second = gl.estimate(5000, 64), gl.estimate(5000, 64)
+    assert first == second
+    assert 0.3 < first.gflops < 2000
+    assert first.threads == gl.get_num_threads()
+
+
+def test_more_work_takes_longer_and_a_second_thread_helps():
+    on = {"gflops": 50.0, "threads": 1}
+    small, large = gl.estimate(1000, 64, kernel="rbf", **on), gl.estimate(2000, 64, kernel="rbf", **on)
+    assert 3 < large.seconds / small.seconds < 4.5
+    assert gl.estimate(2000, 64, kernel="rbf", gflops=50, threads=2).seconds < 0.6 * large.seconds
+    given = gl.estimate(2000, 64, kernel=gl.RBF(sigma=1.0), **on)
+    assert given.seconds < large.seconds
+    assert given.peak_bytes < large.peak_bytes
+    sampled = gl.estimate(2000, 64, kernel=gl.RBF(median_rows=100), **on)
+    assert given.seconds < sampled.seconds < large.seconds
+    wide = gl.estimate(20_000, 512, kernel=gl.RBF(sigma=1.0), **on)
+    searched = gl.estimate(20_000, 512, kernel="rbf", **on)  # whose products do not fit the workspace
+    assert 1.8 < searched.seconds / wide.seconds < 2.2
+    assert gl.estimate(2000, 64, dtype="float64", **on).seconds > gl.estimate(2000, 64, **on).seconds
+    assert gl.estimate(2000, 64, gradients=True, **on).seconds > gl.estimate(2000, 64, **on).seconds
+
+
+def test_memory_without_a_workspace_is_less():
+    before = gl.get_workspace_limit()
+    kept = gl.estimate(4096, 128, quantity="nt_xent", threads=1, gflops=50)
+    try:
+        gl.set_workspace_limit(0)
+        recomputed = gl.estimate(4096, 128, quantity="nt_xent", threads=1, gflops=50)
+    finally:
+        gl.set_workspace_limit(before)
+    assert kept.peak_bytes - recomputed.peak_bytes == 4 * 8192**2 / 2
+    assert recomputed.seconds > kept.seconds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "said"),
+    [
+        ((1, 8), {}, ValueError, "estimate: n must be at least 2 but is 1"),
+        ((8, 0), {}, ValueError, "estimate: d must be at least 1 but is 0"),
+        ((8.5, 8), {}, TypeError, "estimate: n must be an integer but is 8.5"),
+        ((8, 8, 0), {}, ValueError, "estimate: layers must be at least 1 but is 0"),
+        ((8, 8), {"quantity": "hsic"}, ValueError, 'estimate: quantity must be "cka" or "nt_xent" but'),
+        ((8, 8), {"dtype": "int8"}, ValueError, 'estimate: dtype must be "float32", "float64", "float16" or'),
+        ((8, 8), {"kernel": "cosine"}, ValueError, "estimate: kernel must be"),
+        ((8, 8, 3), {"gradients": True}, ValueError, "estimate: gradients=True is of 2 layers but"),
+        ((8, 8, 3), {"quantity": "nt_xent"}, ValueError, 'estimate: quantity="nt_xent" is of 2 layers'),
+        ((8, 8), {"threads": 0}, ValueError, "estimate: threads must be at least 1 but is 0"),
+        ((8, 8), {"gflops": -1}, ValueError, "estimate: gflops must be positive and finite but is -1.0"),
+        ((8, 8), {"gflops": "1"}, TypeError, "estimate: gflops must be a number or None but is '1'"),
+        ((8, 8), {"gflops": float("nan")}, ValueError, "estimate: gflops must be positive and finite"),
+    ],
+)  # fmt: skip
+def test_what_has_no_meaning_is_refused_in_one_sentence(arguments, options, error, said):
+    with pytest.raises(error) as raised:
+        gl.estimate(*arguments, **options)
+    assert str(raised.value).startswith(said)
+
+
+def test_the_command_says_what_the_function_returns():
+    pytest.importorskip("click")
+    pytest.importorskip("rich")
+    from commands import refused, run
+
+    result = run("estimate", 10_000, 512, 24, "--kernel", "rbf", "--threads", 2, "--gflops", 100, "--json")
+    expected = gl.estimate(10_000, 512, 24, kernel="rbf", threads=2, gflops=100)
+    assert result.exit_code == 0
+    assert Estimate(**json.loads(result.stdout)) == expected
+    given = gl.estimate(10_000, 512, kernel=gl.RBF(sigma=2.0), threads=2, gflops=100)
+    shown = run("estimate", 10_000, 512, "--kernel", "rbf", "--sigma", 2, "--threads", 2, "--gflops", 100)
+    assert shown.stdout == f"{given}\n"
+    assert "estimate: n must be at least 2" in refused("estimate", 1, 8)
+    assert run("estimate", 100, 8, "--sigma", 2).exit_code == 2
+    assert "Examples:" in run("estimate", "--help").stdout
+
+
+def test_an_estimate_needs_no_memory_of_its_size():
+    source = "import gramless as gl; print(gl.estimate(10**9, 10**5, 1000, kernel='rbf').seconds > 1e9)"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "True\n"
