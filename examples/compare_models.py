@@ -49,8 +49,9 @@ def draw(pair: LayerMatrix, alone: LayerMatrix, blocks: Segmentation, path: Path
     from matplotlib import pyplot as plt
     from matplotlib.patches import Rectangle
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.6))
-    figure.subplots_adjust(left=0.06, right=0.94, wspace=0.2, top=0.9, bottom=0.1)
+    sizes = len(pair.layers_b), len(alone.layers_b)  # cells of one size, so that the panels are equally high
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6.2), gridspec_kw={"width_ratios": sizes})
+    figure.subplots_adjust(left=0.06, right=0.92, wspace=0.14, top=0.9, bottom=0.1)
     pair.plot(left, mark_best=True, colorbar=False, title="Lite0 x Lite1", label_a="Lite0", label_b="Lite1")
     heatmap(
         alone.matrix,
@@ -59,6 +60,7 @@ def draw(pair: LayerMatrix, alone: LayerMatrix, blocks: Segmentation, path: Path
         title=f"Lite0 with itself, {len(blocks.blocks)} blocks",
         label_a="Lite0",
         label_b="Lite0",
+        colorbar_label="CKA",
     )
     for start, stop in blocks.blocks:
         corner, size = (start - 0.5, start - 0.5), stop - start

@@ -1,4 +1,4 @@
-"""What is drawn over and under a heatmap: its best cells, the cells within chance, a caption."""
+"""What is drawn with a heatmap: best cells, cells within chance, a caption, a colour bar."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 MARK = "#12b5a6"
 HATCH, HATCH_COLOR = "///", "0.5"  # visible on the dark and on the light end of the colours
@@ -56,3 +57,19 @@ def write_caption(ax: Axes, text: str) -> None:
         "parse_math": False,
     }
     ax.annotate(text, (0.5, 0), (0, -4), xycoords=ax.xaxis.label, textcoords="offset points", **style)
+
+
+def add_colorbar(ax: Axes, image: AxesImage, values: npt.NDArray[np.float64], label: str | None) -> None:
+    """A bar beside the axes, as high as they are."""
+    low, high = image.get_clim()
+    below, above = bool((values < low).any()), bool((values > high).any())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # the image has been drawn
+    box = ax.get_window_extent()
+    inch = figure.dpi / box.width  # in units of the width of the axes
+    bar = ax.inset_axes((1 + 0.08 * inch, 0, 0.11 * inch, 1))
+    figure.colorbar(image, cax=bar, extend=extend, extendfrac=0.1 * figure.dpi / box.height)
+    bar.tick_params(labelsize=8, length=2)
+    if label is not None:
+        bar.set_ylabel(label, fontsize=9, parse_math=False)

@@ -27,6 +27,7 @@ __all__ = ["heatmap", "save_figure"]
 POINTS_PER_INCH = 72
 SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
 LONGEST_LABEL = 36  # characters
+MOST_VALUES = 225  # written into cells: more are a texture, not numbers
 GLYPH_WIDTH, GLYPH_HEIGHT = 0.64, 1.25  # of the font size, generous enough to leave a margin
 MARK = _plot_marks.MARK
 MISSING = "0.82"  # NaN cells: a grey that no perceptually uniform map contains
@@ -50,27 +51,56 @@ def heatmap(
     stages_a: Sequence[int] = (),
     stages_b: Sequence[int] = (),
     colorbar: bool = True,
+    colorbar_label: str | None = None,
 ) -> Axes:
     """Draw a layer x layer matrix (La, Lb), such as that of `cka_matrix`, and return its axes.
 
     Row i of the matrix is layer i of model A, drawn upwards from the lower left; columns are model B's.
 
-    names_a, names_b: names of the La rows and Lb columns; numbers if None, names_a for both if only B's are
-        missing and the matrix is square. Where they do not fit only every second, third, ... is written.
-    ax: axes to draw into; a new pyplot figure of a readable size if None.
-    label_a, label_b: what the vertical and the horizontal axis stand for, such as the models' names.
-    vmin, vmax: ends of the colour scale; 0 and 1 if None and all values lie in [-1, 1], as CKA's do,
-        otherwise the smallest and the largest value. NaN cells are grey.
-    annotate: write the value into every cell; "auto" does if the digits fit at 5 points or more.
-    mark_best: outline the largest value of every row.
-    within_chance: which cells to hatch, an array of True and False of the shape of the matrix, such as
-        `LayerMatrix.within_chance` returns.
-    caption: text below the label of the horizontal axis.
-    stages_a, stages_b: indices of the layers before which a thin line is drawn.
+    Parameters
+    ----------
+    matrix : array (La, Lb)
+    names_a, names_b : sequence of str, optional
+        Names of the La rows and Lb columns; numbers if None, names_a for both if only B's are missing and the
+        matrix is square. Where they do not fit only every second, third, ... is written.
+    ax : matplotlib axes, optional
+        Axes to draw into; a new pyplot figure of a readable size if None.
+    title : str, optional
+    label_a, label_b : str, optional
+        What the vertical and the horizontal axis stand for, such as the models' names.
+    vmin, vmax : float, optional
+        Ends of the colour scale; 0 and 1 if None and all values lie in [-1, 1], as CKA's do, otherwise the
+        smallest and the largest value. NaN cells are grey.
+    annotate : bool or "auto"
+        Whether to write the value into every cell; "auto" does if there are few, and room for them.
+    mark_best : bool
+        Outline the largest value of every row.
+    within_chance : array of bool (La, Lb), optional
+        Which cells to hatch, such as `LayerMatrix.within_chance` returns.
+    caption : str, optional
+        Text below the label of the horizontal axis.
+    stages_a, stages_b : sequence of int
+        Indices of the layers before which a thin line is drawn.
+    colorbar : bool
+        Whether to draw one.
+    colorbar_label : str, optional
+        What its numbers are.
 
-    Raises ValueError if the matrix is not two-dimensional and non-empty or names or cells do not fit its
-    shape, TypeError if it does not hold real numbers, and ImportError if matplotlib is missing.
+    Returns
+    -------
+    matplotlib.axes.Axes
 
+    Raises
+    ------
+    ValueError
+        If the matrix is not two-dimensional and non-empty, or names or cells do not fit its shape.
+    TypeError
+        If it does not hold real numbers.
+    ImportError
+        If matplotlib is missing.
+
+    Examples
+    --------
     >>> import matplotlib
     >>> matplotlib.use("agg")
     >>> ax = heatmap([[1.0, 0.4], [0.3, 0.9]], ["conv1", "conv2"], ["block1", "block2"], title="CKA")
@@ -101,14 +131,14 @@ def heatmap(
         ax.axhline(row - 0.5, color="0.75", linewidth=0.6)
     for column in stages_b:
         ax.axvline(column - 0.5, color="0.75", linewidth=0.6)
-    if annotate:
+    if annotate is True or (annotate and values.size <= MOST_VALUES):
         _write_values(ax, image, values, cell, must=annotate is True)
     if mark_best:
         _plot_marks.mark_best(ax, values, cell)
     if hatched is not None and hatched.any():
         _plot_marks.hatch(ax, hatched)
     if colorbar:
-        _add_colorbar(ax, image, values)
+        _plot_marks.add_colorbar(ax, image, values, colorbar_label)
     if caption:
         _plot_marks.write_caption(ax, caption)
     return ax
@@ -147,7 +177,10 @@ def save_figure(figure: Any, path: str | os.PathLike[str], **options: Any) -> No
         target += "" if suffix else f".{options['format']}"
     _files.check_kind("save_figure", target)
     content = io.BytesIO()
-    figure.savefig(content, **options)
+    with matplotlib.rc_context(
+        {"pdf.fonttype": 42, "ps.fonttype": 42}
+    ):  # letters that editors and journals take
+        figure.savefig(content, **options)
     _files.write_file(target, content.getvalue())
 
 
@@ -187,7 +220,7 @@ def _new_axes(labels_a: list[str], labels_b: list[str], colorbar: bool) -> Axes:
     letter = GLYPH_WIDTH * font / POINTS_PER_INCH
     left = 0.45 + letter * max(map(len, labels_a))
     bottom = 0.45 + (GLYPH_HEIGHT * font / POINTS_PER_INCH if flat else letter * max(map(len, labels_b)))
-    right, top = 0.65 if colorbar else 0.15, 0.4
+    right, top = 0.8 if colorbar else 0.15, 0.4
     width, height = cell * columns, cell * rows
     size = left + width + right, bottom + height + top
     figure = plt.figure(figsize=size)
@@ -260,15 +293,3 @@ def _write_values(
         color = "black" if bright else "white"
         text = ax.text(column, row, texts[row][column], ha="center", va="center", color=color, fontsize=font)
         text.set_in_layout(False)  # thousands of texts that never leave the axes would slow the layout engine
-
-
-def _add_colorbar(ax: Axes, image: AxesImage, values: npt.NDArray[np.float64]) -> None:
-    low, high = image.get_clim()
-    below, above = bool((values < low).any()), bool((values > high).any())
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
-    figure = _figure_of(ax)
-    box = ax.get_window_extent()
-    inch = figure.dpi / box.width  # in units of the width of the axes
-    bar = ax.inset_axes((1 + 0.08 * inch, 0, 0.11 * inch, 1))
-    figure.colorbar(image, cax=bar, extend=extend, extendfrac=0.1 * figure.dpi / box.height)
-    bar.tick_params(labelsize=8, length=2)

@@ -162,6 +162,7 @@ class LayerMatrix:
         alpha = check_alpha("LayerMatrix.plot", alpha)
         models = [self.settings.get(name) for name in ("model_a", "model_b")]
         defaults: dict[str, Any] = {"label_a": models[0], "label_b": models[1], "title": self._title()}
+        defaults["colorbar_label"] = str(self.settings.get("statistic", "CKA"))
         if self.pvalue_corrected is not None:
             defaults["within_chance"] = self.within_chance(alpha)
         options = defaults | options
@@ -198,8 +199,14 @@ class LayerMatrix:
         """Write the matrix with its names, every digit of every value; the file is complete or not changed.
 
         Control characters in names are written as escapes, and a name that a spreadsheet would take for a
-        formula gets an apostrophe in front. Raises ValueError for a file of a data format, OSError where it
-        cannot be written.
+        formula gets an apostrophe in front.
+
+        Raises
+        ------
+        ValueError
+            For a file of a data format.
+        OSError
+            Where it cannot be written.
         """
         _files.check_kind("LayerMatrix.to_csv", path)
         _files.write_file(path, csv_text(self.matrix, self.layers_a, self.layers_b).encode())
@@ -207,7 +214,10 @@ class LayerMatrix:
     def to_dataframe(self) -> pd.DataFrame:
         """A pandas DataFrame with layers_a as its index and layers_b as its columns.
 
-        Raises ImportError if pandas is missing.
+        Raises
+        ------
+        ImportError
+            If pandas is missing.
         """
         try:
             import pandas as pd
@@ -220,8 +230,14 @@ class LayerMatrix:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a .safetensors file (names and settings as JSON in its metadata), or to .json.
 
-        The file is complete or not changed. Raises ValueError for another suffix, and for a .safetensors file
-        of something else, which is not replaced; OSError where the file cannot be written.
+        The file is complete or not changed.
+
+        Raises
+        ------
+        ValueError
+            For another suffix, and for a .safetensors file of something else, which is not replaced.
+        OSError
+            Where the file cannot be written.
         """
         arrays = {name: getattr(self, name) for name in _result_files.ARRAYS}
         fields = {
@@ -236,7 +252,10 @@ class LayerMatrix:
     def load(cls, path: str | os.PathLike[str]) -> LayerMatrix:
         """Read what `save` wrote.
 
-        Raises ValueError for a file of another format or version, or a damaged one.
+        Raises
+        ------
+        ValueError
+            For a file of another format or version, or a damaged one.
         """
         return cls(**_result_files.load(path))
 
@@ -244,6 +263,8 @@ class LayerMatrix:
 def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None = None) -> str:
     """Layers with the reasons why they were left out, together by reason; most: names shown of each.
 
+    Examples
+    --------
     >>> left_out_text({"a": "never ran", "b": "never ran", "c": "never ran", "d": "returns str"}, 2)
     "'a', 'b' and 1 more (never ran), 'd' (returns str)"
     """

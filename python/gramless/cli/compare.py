@@ -107,7 +107,8 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     """CKA of every layer of A with every layer of B (default: A), from saved activations.
 
     A and B are .npz, .npy or .safetensors files or folders of .npy files: one array per layer, one row per
-    example, the examples in the same order everywhere. Files are memory-mapped and never unpickled.
+    example, the examples in the same order everywhere. Files are never unpickled, and memory-mapped, but for
+    compressed .npz, which are read into memory (those of numpy.savez are not compressed).
     """
     kernel = _kernel(options["kernel"], options["scale"], options["sigma"], options["median_rows"])
     estimator = as_estimator(options["estimator"], "--estimator")

@@ -26,6 +26,7 @@ PANELS = {
     "linear": "linear CKA",
     "rbf": "RBF CKA",
     "control": "linear CKA, Lite0 untrained",
+    "chance": "linear CKA, images in another order",
 }
 
 
@@ -40,7 +41,7 @@ class Demo:
 
 DEMOS = {
     "networks": Demo(
-        "Two ImageNet networks, every layer against every layer, and a control.", networks.PACKAGES
+        "Two ImageNet networks, every block against every block, and two controls.", networks.PACKAGES
     ),
     "blocks": Demo(
         "A deep network trained on digits: which of its layers are alike?",
@@ -72,6 +73,7 @@ class Sweep:
     b: Activations
     kernel: gramless.Linear | gramless.RBF
     matrix: NDArray[np.float64]  # (La, Lb)
+    within_chance: NDArray[np.bool_]  # (La, Lb)
 
     def stage_matches(self) -> tuple[int, int]:
         """How many non-stem layers have their best match in the same stage of b, and of how many."""
@@ -92,7 +94,7 @@ class Sweep:
 def demo(name: str, listed: bool, out: Path, images: int, threads: int | None, reference: bool) -> None:
     """Show what CKA says of real networks, in under a minute and without a download.
 
-    NAME is networks (default): EfficientNet-Lite0 and -Lite1, layer by layer, on random crops of the photos
+    NAME is networks (default): EfficientNet-Lite0 and -Lite1, block by block, on random crops of the photos
     inside scikit-image and scikit-learn; crops of one photo are near-duplicates of each other. Or one that
     --list shows. Writes pictures, and for networks one CSV per panel, into a folder.
     """
@@ -126,6 +128,7 @@ def compare_networks(out: Path, images: int, threads: int | None, reference: boo
             "linear": _sweep("linear CKA", trained0, trained1, gramless.Linear(), clock),
             "rbf": _sweep("RBF CKA", trained0, trained1, gramless.RBF(), clock),
             "control": _sweep("linear CKA of the control", untrained, trained1, gramless.Linear(), clock),
+            "chance": _sweep("linear CKA by chance", trained0, shuffled(trained1), gramless.Linear(), clock),
         }
         with clock.phase("picture and CSV files"):
             for name, sweep in sweeps.items():
@@ -143,8 +146,9 @@ def compare_networks(out: Path, images: int, threads: int | None, reference: boo
 
 
 def meaning(sweeps: dict[str, Sweep]) -> list[str]:
-    """What the numbers say, in two lines, with the numbers."""
-    (linear, layers), (rbf, _), (control, _) = (sweeps[name].stage_matches() for name in PANELS)
+    """What the numbers say, in three lines, with the numbers."""
+    names = ("linear", "rbf", "control")
+    (linear, layers), (rbf, _), (control, _) = (sweeps[name].stage_matches() for name in names)
     best = np.max(sweeps["linear"].matrix[1:], axis=1)
     reason = (
         "the correspondence comes from training, not from the architecture"
@@ -155,11 +159,18 @@ def meaning(sweeps: dict[str, Sweep]) -> list[str]:
         f"Trained: the best match of {linear} of {layers} non-stem layers of Lite0 lies in the same stage of "
         f"Lite1 (linear CKA {best.min():.2f} to {best.max():.2f}; RBF CKA: {rbf} of {layers})."
     )
-    return [trained, f"Untrained Lite0 on the same images: {control} of {layers}; {reason}."]
+    chance = sweeps["chance"]
+    beyond = chance.matrix.size - int(np.count_nonzero(chance.within_chance))
+    return [
+        trained,
+        f"Untrained Lite0 on the same images: {control} of {layers}; {reason}.",
+        f"Images of Lite1 in another order: CKA up to {chance.matrix.max():.2f}, {beyond} of "
+        f"{chance.matrix.size} cells beyond chance.",
+    ]
 
 
 def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
-    """Three heatmaps side by side, stages separated by thin lines, the best match of every row outlined."""
+    """Four heatmaps, stages separated by thin lines, the best match of every row outlined, chance hatched."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -167,9 +178,9 @@ def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
 
     from gramless.plot import heatmap, save_figure
 
-    figure, axes = plt.subplots(1, 3, figsize=(18.5, 5.3))
-    figure.subplots_adjust(left=0.04, right=0.965, wspace=0.14, top=0.88, bottom=0.09)
-    for ax, (name, sweep) in zip(axes, sweeps.items(), strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(9.6, 8.6))
+    figure.subplots_adjust(left=0.07, right=0.91, wspace=0.16, hspace=0.24, top=0.91, bottom=0.08)
+    for ax, (name, sweep) in zip(axes.flat, sweeps.items(), strict=True):
         heatmap(
             sweep.matrix,
             sweep.a.names,
@@ -178,14 +189,16 @@ def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
             title=PANELS[name],
             label_a="Lite0 untrained (stage.block)" if name == "control" else "Lite0 (stage.block)",
             label_b="Lite1 (stage.block)",
-            mark_best=True,
+            mark_best=name != "chance",
+            within_chance=sweep.within_chance,
             stages_a=sweep.a.starts,
             stages_b=sweep.b.starts,
-            colorbar=name == "control",
+            colorbar=name in ("rbf", "chance"),
+            colorbar_label="CKA",
         )
     figure.suptitle(
-        "Unbiased CKA of every layer of EfficientNet-Lite0 with every layer of EfficientNet-Lite1, "
-        f"ImageNet weights, {images} crops of photos; best match of every row outlined",
+        f"Unbiased CKA between the blocks of EfficientNet-Lite0 and -Lite1 on {images} crops of photos;\n"
+        "best match of every row outlined, cells within chance hatched",
         fontsize=11,
         y=0.985,
     )
@@ -219,10 +232,16 @@ def _activations(images: int, clock: Clock) -> tuple[Activations, Activations, A
 def _sweep(
     name: str, a: Activations, b: Activations, kernel: gramless.Linear | gramless.RBF, clock: Clock
 ) -> Sweep:
-    phase = f"{name}, {len(a.arrays)} x {len(b.arrays)} layers, one cka_matrix call"
+    phase = f"{name}, {len(a.arrays)} x {len(b.arrays)} layers, one layer_matrix call"
     with progress_bar(name) as progress, clock.phase(phase):
-        matrix = gramless.cka_matrix(a.arrays, b.arrays, kernel=kernel, progress=progress)
-    return Sweep(a, b, kernel, np.asarray(matrix))
+        found = gramless.layer_matrix(a.arrays, b.arrays, kernel=kernel, progress=progress, rng=0)
+    return Sweep(a, b, kernel, found.matrix, found.within_chance())
+
+
+def shuffled(activations: Activations) -> Activations:
+    """The same of the images in another order: what is alike then is alike by chance."""
+    order = np.random.default_rng(0).permutation(len(activations.arrays[0]))
+    return Activations(activations.names, activations.stages, [array[order] for array in activations.arrays])
 
 
 def _report_reference(sweeps: Sequence[Sweep], clock: Clock) -> None:
@@ -233,9 +252,9 @@ def _report_reference(sweeps: Sequence[Sweep], clock: Clock) -> None:
     with clock.phase("reference"):
         truths: list[Any] = [reference.cka_matrix(s.a.arrays, s.b.arrays, kernel=s.kernel) for s in sweeps]
     difference = max(float(np.max(np.abs(s.matrix - truth))) for s, truth in zip(sweeps, truths, strict=True))
-    ours = sum(seconds for name, seconds in clock.seconds.items() if "cka_matrix" in name)
+    ours = sum(seconds for name, seconds in clock.seconds.items() if "layer_matrix" in name)
     theirs = clock.seconds["reference"]
-    click.echo(f"{theirs:8.3f} s  gramless.reference (n x n float64 numpy) for the three matrices")
+    click.echo(f"{theirs:8.3f} s  gramless.reference (n x n float64 numpy) for the same matrices")
     click.echo(
         f"gramless: {ours:.3f} s, the reference takes {theirs / ours:.1f} times as long; "
         f"max abs difference {difference:.1e}"
