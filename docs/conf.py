@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import gramless
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-
-from docstrings import to_rst
 
 from benchmarks.pages.values import substitutions
 
@@ -19,7 +18,13 @@ project = "gramless"
 author = "the gramless developers"
 version = release = gramless.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_substitutions = substitutions()
@@ -29,17 +34,32 @@ default_role = "py:obj"
 html_theme = "furo"
 html_title = f"gramless {version}"
 html_show_sourcelink = False
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # torch writes its own in another style
 autodoc_typehints = "none"  # docstrings say what is taken, in words
 autodoc_default_options = {"members": True}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+# Formulas in docstrings are plain text, which `help` shows: |x|, a * b and s_{ij} are no markup.
+MARKUP = re.compile(r"(`+[^`]+`+)|([|*\\])|(?<=\w)(_)(?!\w)")
 
 
-def _process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    lines[:] = to_rst(lines)
+def _escaped(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    found: list[str] = []
+    for empty, block in groupby(lines, key=lambda line: not line.strip()):
+        own = list(block)
+        code = not empty and own[0].lstrip().startswith(">>>")
+        found += own if code or empty else [MARKUP.sub(_character, line) for line in own]
+    lines[:] = found
+
+
+def _character(found: re.Match[str]) -> str:
+    return found[1] or f"\\{found[0]}"
 
 
 def setup(app: Any) -> None:
-    """Docstrings are plain text, and become reStructuredText here."""
-    app.connect("autodoc-process-docstring", _process)
+    app.connect("autodoc-process-docstring", _escaped, priority=400)  # before napoleon reads the sections

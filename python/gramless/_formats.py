@@ -1,8 +1,8 @@
 """NumPy's formats of saved activations: .npy, folders of .npy, and .npz.
 
 Each opener maps a path to {layer name: function that returns the array}. Arrays are memory-mapped wherever
-the format allows it, and nothing is ever unpickled. A file is hostile until its sizes have been checked: what
-is wrong with it is one `FileError` sentence.
+the format allows it, and nothing is ever unpickled. A file is not trusted until its sizes have been
+checked: what is wrong with it is one `FileError` sentence.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ def blame(path: Path, complaint: str) -> Iterator[None]:
     """Turn whatever a parser raises on a damaged file into one FileError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a hostile header must not choose what the terminal shows
+            warnings.simplefilter("ignore")  # an untrusted header must not choose what the terminal shows
             yield
     except FileError:
         raise
     except PermissionError as error:
         raise FileError(f"{printable(path.name)}: permission denied") from error
-    except Exception as error:  # parsers of hostile bytes raise anything, RecursionError included
+    except Exception as error:  # parsers of malformed bytes raise anything, RecursionError included
         reason = printable(" ".join(str(error).split())[:120].rstrip(".")) or type(error).__name__
         raise FileError(f"{printable(path.name)}: {complaint} ({reason})") from error
 

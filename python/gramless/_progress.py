@@ -68,7 +68,7 @@ def reporter(function: str, progress: ProgressLike, description: str = "") -> Re
 
 
 class ProgressBar:
-    """Drawn on standard error from the first report until it is closed or nobody refers to it any more.
+    """Drawn on standard error from the first report until it is closed or no reference to it is left.
 
     Nothing is drawn if `quiet`, or where standard error is neither a terminal nor a notebook.
     """

@@ -31,9 +31,20 @@ class Backend(NamedTuple):
 def backends() -> list[Backend]:
     """The instruction sets this build has code for, best first; the active one does the work.
 
-    The environment variable GRAMLESS_BACKEND chooses another, such as "baseline", when set before first use;
-    ValueError where it names none that this CPU supports.
+    The environment variable GRAMLESS_BACKEND chooses another, such as "baseline", when set before first use.
 
+    Returns
+    -------
+    list of Backend
+        name, supported (by this CPU), active.
+
+    Raises
+    ------
+    ValueError
+        Where GRAMLESS_BACKEND names none that this CPU supports.
+
+    Examples
+    --------
     >>> any(backend.active for backend in backends())
     True
     """
@@ -46,11 +57,23 @@ def set_num_threads(count: int | None) -> None:
     The default is the environment variable GRAMLESS_NUM_THREADS, or else the CPUs that this process may run
     on when it is restored or first used: those of its affinity, no more than the CPU quota of its control
     groups, version 1 or 2. OMP_NUM_THREADS is not read: gramless has threads of its own. torchrun sets it to
-    1 for each of its processes; set GRAMLESS_NUM_THREADS likewise where processes share a machine. Results do
-    not depend on the number, to the last bit.
+    1 for each of its processes; set GRAMLESS_NUM_THREADS likewise where processes share a machine. Results
+    are bitwise identical for any number.
 
-    Raises ValueError for a count that is not from 1 to 1024, TypeError for another type.
+    Parameters
+    ----------
+    count : int or None
+        From 1 to 1024.
 
+    Raises
+    ------
+    ValueError
+        For a count that is not from 1 to 1024.
+    TypeError
+        For another type.
+
+    Examples
+    --------
     >>> set_num_threads(2)
     >>> get_num_threads()
     2
@@ -69,7 +92,22 @@ def set_num_threads(count: int | None) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads a call may use; ValueError where GRAMLESS_NUM_THREADS is no such number."""
+    """The number of threads a call may use.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        Where GRAMLESS_NUM_THREADS is no such number.
+
+    Examples
+    --------
+    >>> get_num_threads() >= 1
+    True
+    """
     return _core.num_threads()
 
 
@@ -82,9 +120,22 @@ def set_workspace_limit(size: int | None) -> None:
     kernel values, of as many layers as fit: n^2 / 2 numbers each, 285 MiB for both of a pair of 8192 rows
     in float32; not on CPUs with a matrix unit. There a pair keeps its packed rows during the call: 6 bytes
     for each number, 64 MiB at most. The largest such block stays with the process for the next call; 0
-    gives it back and keeps nothing. Results are the same bits.
-    Raises ValueError for a negative size, TypeError for another type.
+    gives it back and keeps nothing. Results are bitwise identical.
 
+    Parameters
+    ----------
+    size : int or None
+        In bytes.
+
+    Raises
+    ------
+    ValueError
+        For a negative size.
+    TypeError
+        For another type.
+
+    Examples
+    --------
     >>> set_workspace_limit(0)
     >>> get_workspace_limit()
     0
@@ -103,5 +154,15 @@ def set_workspace_limit(size: int | None) -> None:
 
 
 def get_workspace_limit() -> int:
-    """The number of bytes a call may take beyond what it needs."""
+    """The number of bytes a call may take beyond what it needs.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> get_workspace_limit() // 2**20
+    320
+    """
     return _core.workspace_limit()

@@ -1,4 +1,4 @@
-"""A long sweep in parts: kept in a file as it goes, shared among processes, the same bits as in one go."""
+"""A long sweep in parts: kept in a file as it goes, shared among processes, bitwise the same as in one go."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._loss_calls import instances, labelled
 from ._losses import Reduction
@@ -12,6 +13,7 @@ __all__ = ["dcl", "nt_xent", "sup_con"]
 
 
 @differentiable
+@documented
 def nt_xent(
     z_a: Any,
     z_b: Any,
@@ -25,29 +27,42 @@ def nt_xent(
     """NT-Xent, the loss of SimCLR: rows i of z_a (n, d) and z_b (n, d) are two views of one example.
 
     loss_i = log sum_{j != i} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, for each of the 2n
-    rows of [z_a; z_b] as anchor, p(i) the other view of row i (Chen et al. 2020, arXiv:2002.05709, eq. 1).
-    No 2n x 2n memory.
+    rows of [z_a; z_b] as anchor, p(i) the other view of row i (Chen et al. 2020, eq. 1). No 2n x 2n memory is
+    used beyond the workspace (`set_workspace_limit`).
 
-    temperature: not 0; may be negative. normalize: rows are first divided by max(|row|, 1e-12).
-    reduction: "mean" over the 2n anchors, "sum", or "none" for the losses, (2n,).
-    exclude_above: negatives with <z_i, z_j>, the cosine of normalised rows, above this are left out of the
-    anchor's sum, as probably of its own class (Cai et al. 2020, arXiv:2010.06682).
-    exclude_hardest: that fraction of each anchor's m negatives is left out, the most similar first: with
-    k = floor(fraction m) > 0 and t the k-th largest <z_i, z_j>, those with
-    <z_i, z_j> > t - 1e-6 max_j |<z_i, z_j>|, so that neither order nor rounding chooses among equals.
+    Parameters
+    ----------
+    z_a, z_b : array (n, d)
+        {loss_arrays}
+    {temperature}
+    {normalize}
+    reduction : {"mean", "sum", "none"}
+        Over the 2n anchors; "none" returns their losses, (2n,).
+    {exclude}
 
-    z_a, z_b: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays
-    of a GPU, such as cupy's, in a floating-point dtype; computed in float64 if either is float64 or a wide
-    integer, else in float32. With tensors the loss is differentiable once, also with respect to a
-    temperature that is a 0-d tensor; without autograd see `value_and_grad`. What is excluded is a constant.
-    Losses of 16-bit tensors are float32, their gradients 16-bit. A row of length r has a gradient of about
-    1 / (2n r temperature): in float16 it loses digits below 6e-5 (r > 60 at n = 256) and is 0 below 3e-8
-    (r > 1e5): scale the loss, as torch.amp.GradScaler does, or pass float32 or bfloat16. That of a row of
-    zeros is divided by 1e-12, and inf in float16.
+    Returns
+    -------
+    {loss}
 
-    Returns a float, or for tensors and arrays of a GPU a 0-d one; "none" gives an array or a tensor. NaN
-    propagates. Raises ValueError where shapes or options do not fit and TypeError where types do not.
+    Raises
+    ------
+    {errors}
 
+    Notes
+    -----
+    With tensors the loss is differentiable once, also with respect to the temperature; without autograd see
+    `value_and_grad`. What is excluded is a constant. Losses of 16-bit tensors are float32, their gradients
+    16-bit. A row of length r has a gradient of about 1 / (2n r temperature): in float16 it loses digits below
+    6e-5 (r > 60 at n = 256) and is 0 below 3e-8 (r > 1e5): scale the loss, as torch.amp.GradScaler does, or
+    pass float32 or bfloat16. That of a row of zeros is divided by 1e-12, and inf in float16.
+
+    References
+    ----------
+    Chen, Kornblith, Norouzi and Hinton 2020, "A simple framework for contrastive learning of visual
+    representations", arXiv:2002.05709.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> z = np.eye(4)
     >>> round(nt_xent(z, z, temperature=0.5), 6)  # log(1 + 6 exp(-2))
@@ -59,6 +74,7 @@ def nt_xent(
 
 
 @differentiable
+@documented
 def dcl(
     z_a: Any,
     z_b: Any,
@@ -71,11 +87,34 @@ def dcl(
 ) -> Call:
     """Decoupled contrastive loss: NT-Xent with the positive left out of the denominator.
 
-    loss_i = log sum_{j not in {i, p(i)}} exp(s_ij) - s_{i,p(i)} (Yeh et al. 2022, arXiv:2110.06848, eq. 6).
-    It may be negative. Without a negative it is -inf, as the formula says.
+    loss_i = log sum_{j not in {i, p(i)}} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, for
+    each of the 2n rows of [z_a; z_b] as anchor, p(i) the other view of row i (Yeh et al. 2022, eq. 6). It may
+    be negative. Without a negative it is -inf, as the formula says.
 
-    Arguments, returns and errors as in `nt_xent`.
+    Parameters
+    ----------
+    z_a, z_b : array (n, d)
+        {loss_arrays}
+    {temperature}
+    {normalize}
+    reduction : {"mean", "sum", "none"}
+        Over the 2n anchors; "none" returns their losses, (2n,).
+    {exclude}
 
+    Returns
+    -------
+    {loss}
+
+    Raises
+    ------
+    {errors}
+
+    References
+    ----------
+    Yeh, Hong, Hsu, Liu, Chen and LeCun 2022, "Decoupled contrastive learning", arXiv:2110.06848.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> z = np.eye(4)
     >>> round(dcl(z, z, temperature=0.5), 6)  # log(6 exp(-2))
@@ -87,6 +126,7 @@ def dcl(
 
 
 @differentiable
+@documented
 def sup_con(
     z: Any,
     labels: Any = None,
@@ -102,21 +142,47 @@ def sup_con(
     """Supervised contrastive loss: all other rows of z (n, d) with the label of row i are its positives.
 
     loss_i = mean over positives p of [log sum_{j != i} exp(s_ij) - s_ip], s_ij = <z_i, z_j> / temperature:
-    L_out of Khosla et al. 2020 (arXiv:2004.11362, eq. 2). A row without a positive has loss 0 and is not
-    counted in the mean; the mean over no rows is 0.
+    L_out of Khosla et al. 2020 (eq. 2). A row without a positive has loss 0 and is not counted in the mean;
+    the mean over no rows is 0.
 
-    labels: (n,) integers or text. Several views of each example without classes are rows whose label is the
-    example's number; for two views that is `nt_xent`.
-    ignore_index: rows of this label take no part, as if they were not there: no anchors, no positives, no
-    negatives; their loss and their gradient are 0. None, the default, ignores none: -1 is a label too.
-    mask: (n, n), instead of labels: row j is a positive of row i where mask[i, j] is not 0. It need not be
-    symmetric; numbers above 0 weigh the mean over positives. The diagonal is not read. Rows without a
-    positive are not counted in the mean, which SupContrast's code counts with a loss of 0. Labels are more
-    accurate late in training, when the positive has nearly all of the softmax.
+    Parameters
+    ----------
+    z : array (n, d)
+        {loss_arrays}
+    labels : (n,) integers or text, optional
+        Several views of each example without classes are rows whose label is the example's number; for two
+        views that is `nt_xent`.
+    {temperature}
+    {normalize}
+    reduction : {"mean", "sum", "none"}
+        Over the rows that have a positive; "none" returns all losses, (n,).
+    {exclude}
+        Positives are never excluded.
+    mask : (n, n), optional
+        Instead of labels: row j is a positive of row i where mask[i, j] is not 0. It need not be symmetric;
+        numbers above 0 weigh the mean over positives. The diagonal is not read. Rows without a positive are
+        not counted in the mean, which SupContrast's code counts with a loss of 0. Labels are more accurate
+        late in training, when the positive has nearly all of the softmax. A mask goes with none of
+        exclude_above, exclude_hardest and ignore_index.
+    ignore_index : optional
+        Rows of this label take no part, as if they were not there: no anchors, no positives, no negatives;
+        their loss and their gradient are 0. None ignores none: -1 is a label too.
 
-    Other arguments, returns and errors as in `nt_xent`; positives are never excluded, and a mask excludes
-    exclude_above, exclude_hardest and ignore_index.
+    Returns
+    -------
+    {loss}
 
+    Raises
+    ------
+    {errors}
+
+    References
+    ----------
+    Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu and Krishnan 2020, "Supervised contrastive
+    learning", arXiv:2004.11362.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> round(sup_con(np.eye(3), [7, 7, 8], temperature=0.5), 6)
     0.693147

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import checks
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._losses import Reduction, as_reduction
 from ._problems.distillation import Distillation
@@ -16,6 +17,7 @@ __all__ = ["similarity_distillation"]
 
 
 @differentiable
+@documented
 def similarity_distillation(
     student: Any,
     teacher: Any,
@@ -30,16 +32,40 @@ def similarity_distillation(
     """The student's similarities to the rows of a queue follow the teacher's.
 
     loss_i = -sum_j p_ij log q_ij, q_ij the softmax over j of <student_i, queue_student_j> / temperature and
-    p_ij that of <teacher_i, queue_teacher_j> / teacher_temperature (SEED, Fang et al. 2021, arXiv:2101.04731,
-    eq. 5).
+    p_ij that of <teacher_i, queue_teacher_j> / teacher_temperature (SEED, Fang et al. 2021, eq. 5). Memory is
+    that of the inputs, once more, and O(n).
 
-    student (n, d), teacher (n, e), queue_student (m, d), queue_teacher (m, e): row j of both queues is one
-    example, as each network sees it. queue_teacher=None takes one queue for both, as the paper does, which
-    puts the teacher's embeddings of the batch into it first.
-    reduction: "mean" over the n rows, "sum", or "none" for the losses, (n,).
+    Parameters
+    ----------
+    student, teacher : array (n, d) and (n, e)
+        {loss_arrays}
+    queue_student : array (m, d)
+        Row j of both queues is one example, as each network sees it.
+    queue_teacher : array (m, e), optional
+        None takes one queue for both, as the paper does, which puts the teacher's embeddings of the batch
+        into it first.
+    {temperature}
+    teacher_temperature : float
+        The same of the teacher, a constant.
+    {normalize}
+    reduction : {"mean", "sum", "none"}
+        Over the n rows; "none" returns their losses, (n,).
 
-    Memory is that of the inputs, once more, and O(n). Other arguments, returns and errors as in `nt_xent`.
+    Returns
+    -------
+    {loss}
 
+    Raises
+    ------
+    {errors}
+
+    References
+    ----------
+    Fang, Wang, Wang, Zhang, Yang and Liu 2021, "SEED: self-supervised distillation for visual
+    representation", arXiv:2101.04731.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> round(similarity_distillation([[0.0]], [[1.0]], [[1.0], [-1.0]]), 6)
     0.693147

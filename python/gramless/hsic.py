@@ -7,6 +7,7 @@ from typing import Any, get_args
 from ._arrays import checks
 from ._arrays.namespaces import computed_in
 from ._backends import backend_of
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._problems.hsic import Hsic
 from ._progress import ProgressLike, ends, reporter
@@ -40,6 +41,7 @@ def pair(function: str, x: Any, y: Any, kernel: Any, kernel_y: Any, estimator: A
 
 
 @differentiable
+@documented
 def hsic(
     x: Any,
     y: Any,
@@ -50,23 +52,44 @@ def hsic(
 ) -> Call:
     """Hilbert-Schmidt independence criterion of the rows of x (n, p) with the rows of y (n, q).
 
-    biased: tr(K H L H) / (n - 1)^2, with H = I - 11'/n (Gretton et al. 2005); n >= 2.
+    biased: tr(K H L H) / (n - 1)^2, with H = I - 11'/n (Gretton et al. 2005).
+
     unbiased: [sum K~ L~ + s_K s_L / ((n-1)(n-2)) - 2/(n-2) sum_i r_i^K r_i^L] / (n (n-3)), the diagonals
-    of K~ and L~ zero, r their row sums, s their totals (Song et al. 2012, eq. 5); n >= 4.
+    of K~ and L~ zero, r their row sums, s their totals (Song et al. 2012, eq. 5).
 
-    kernel: `Linear()`, `RBF(...)`, `Laplace(...)` or one of their names, "linear", "rbf" and "laplace";
-        kernel_y, if given, is the kernel of y.
-    x, y: numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays of
-    a GPU, such as cupy's, in a floating-point dtype; read in place, computed in float64 if either is float64
-    or a wide integer, else in float32, or where that has no digits in float64. No n x n memory beyond the
-    workspace (`set_workspace_limit`).
-    Gradients of 16-bit tensors are 16-bit. Of a CKA that by row i is about 1 / (n |x_i|) long: in float16 its
-    numbers lose digits below 6e-5, as those of 256 rows of 512 standard normal numbers do, and are 0 below
-    3e-8: scale the loss, as torch.amp.GradScaler does, or pass float32 or bfloat16.
+    No n x n memory is used beyond the workspace (`set_workspace_limit`).
 
-    Returns a float, or for tensors and arrays of a GPU a 0-d one, where they live. NaN and inf in the data
-    propagate. Raises ValueError where shapes or options do not fit and TypeError where types do not.
+    Parameters
+    ----------
+    x, y : array (n, p) and (n, q)
+        {similarity_arrays}
+    {kernel}
+    {kernel_y}
+    {estimator}
 
+    Returns
+    -------
+    {scalar}
+
+    Raises
+    ------
+    {errors}
+
+    Notes
+    -----
+    Tensors get gradients, of their own dtype; a bandwidth that is a median is a constant for them. Those of
+    a CKA with respect to row i have a length of about 1 / (n |x_i|): in float16 they lose digits below 6e-5,
+    as those of 256 rows of 512 standard normal numbers do, and are 0 below 3e-8. Scale the loss, as
+    torch.amp.GradScaler does, or pass float32 or bfloat16.
+
+    References
+    ----------
+    Gretton, Bousquet, Smola and Schoelkopf 2005, "Measuring statistical dependence with Hilbert-Schmidt
+    norms". Song, Smola, Gretton, Bedo and Borgwardt 2012, "Feature selection via dependence maximization",
+    JMLR 13.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> rng = np.random.RandomState(1337)
     >>> x = rng.randn(100, 10)
@@ -78,6 +101,7 @@ def hsic(
 
 
 @differentiable
+@documented
 def cka(
     x: Any,
     y: Any,
@@ -88,13 +112,34 @@ def cka(
 ) -> Call:
     """Centered kernel alignment of the rows of x (n, p) with the rows of y (n, q).
 
-    cka = hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), the same estimator in all three places
-    (Kornblith et al. 2019, arXiv:1905.00414). With "unbiased" this is the debiased CKA, which may be slightly
-    negative; "biased" tends to 1 for p >> n whatever the data (Murphy et al. 2024). Nothing is clamped.
+    cka = hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), the same estimator in all three places (Kornblith et al.
+    2019). "unbiased", the default, is the debiased CKA, which may be slightly negative; "biased" tends to 1
+    for p >> n whatever the data (Murphy et al. 2024). Nothing is clamped.
 
-    Arguments, returns and errors as in `hsic`. A degenerate input, such as a constant one, gives NaN and one
-    RuntimeWarning.
+    Parameters
+    ----------
+    x, y : array (n, p) and (n, q)
+        {similarity_arrays}
+    {kernel}
+    {kernel_y}
+    {estimator}
 
+    Returns
+    -------
+    {scalar}
+        A degenerate input, such as a constant one, gives NaN and one RuntimeWarning.
+
+    Raises
+    ------
+    {errors}
+
+    References
+    ----------
+    Kornblith, Norouzi, Lee and Hinton 2019, "Similarity of neural network representations revisited",
+    arXiv:1905.00414. Murphy, Zylberberg and Fyshe 2024, arXiv:2405.01012.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> rng = np.random.RandomState(1337)
     >>> x = rng.randn(100, 10)
@@ -107,19 +152,37 @@ def cka(
     return pair("cka", x, y, kernel, kernel_y, estimator, "cka")
 
 
+@documented
 def median_distance(x: Any, *, include_diagonal: bool = False, progress: ProgressLike = False) -> Any:
     """The exact median Euclidean distance between the rows of x (n, d), without n x n memory.
 
     sqrt(median over i != j of |x_i - x_j|^2); an even count averages the middle two squares. It is the
-    bandwidth of `RBF()`. include_diagonal=True takes the median over all n^2 pairs, the n zeros included, as
-    the code published with Kornblith et al. (2019) does. The squared distances are counted; few are stored.
+    bandwidth of `RBF()`. The squared distances are counted; few are stored.
 
     Where more than half of the distances are 0 up to rounding, at most 16 units of it in |x_i|^2 + |x_j|^2 of
-    the centred rows, the median is that of the others: a bandwidth of 0 compares nothing. That is said in one
-    RuntimeWarning, with the share of the distances left out; on a GPU it is not said. All rows equal: 0.
+    the centred rows, the median is that of the others: a bandwidth of 0 compares nothing. One RuntimeWarning
+    has the share of the distances left out; on a GPU there is none. Of equal rows it is 0.
 
-    Arguments, returns and errors as in `hsic`; n >= 2.
+    Parameters
+    ----------
+    x : array (n, d), n >= 2
+        {similarity_arrays}
+    include_diagonal : bool
+        Whether the median is over all n^2 pairs, the n zeros included, as the code published with Kornblith
+        et al. (2019) has it.
+    progress : bool or callable
+        True shows a progress bar, a callable receives (done, total).
 
+    Returns
+    -------
+    {scalar}
+
+    Raises
+    ------
+    {errors}
+
+    Examples
+    --------
     >>> import numpy as np
     >>> median_distance(np.array([[0.0], [1.0], [3.0]]))
     2.0

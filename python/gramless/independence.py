@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ._chance import LEAST_CHI2_ROWS, LEAST_ROWS, generator_of, resample_count
 from ._dependence import chi2_test, gamma_test, pair_of, permutation_test, shown
+from ._docs import documented
 from .kernels import KernelLike, as_kernel, encode
 
 __all__ = ["IndependenceResult", "independence_test"]
@@ -20,10 +21,18 @@ __all__ = ["IndependenceResult", "independence_test"]
 class IndependenceResult:
     """What `independence_test` found.
 
-    statistic: debiased CKA for "chi2", biased HSIC for "gamma", unbiased HSIC for "permutation".
-    pvalue: the probability, were x and y independent, of a statistic at least as large.
-    method, n: the method used, never "auto", and the number of rows.
-    null: the statistics of the permuted data (n_resamples,), None for the other methods.
+    Attributes
+    ----------
+    statistic : float
+        Debiased CKA for "chi2", biased HSIC for "gamma", unbiased HSIC for "permutation".
+    pvalue : float
+        The probability, were x and y independent, of a statistic at least as large.
+    method : str
+        The method used, never "auto".
+    n : int
+        The number of rows.
+    null : ndarray (n_resamples,) or None
+        The statistics of the permuted data; None for the other methods.
     """
 
     statistic: float
@@ -33,6 +42,7 @@ class IndependenceResult:
     null: npt.NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
 
+@documented
 def independence_test(
     x: Any,
     y: Any,
@@ -46,29 +56,61 @@ def independence_test(
 ) -> IndependenceResult:
     """Test whether the rows of x (n, p) and y (n, q) are independent; a small p-value says that they are not.
 
-    With C the debiased CKA, H the biased and T the unbiased HSIC:
+    Beside a linear CKA say kernel="linear": the default tests with RBF kernels, which see dependence that no
+    linear map shows.
 
-    "auto" (default): "permutation" below 40 rows, where "chi2" rejects too often (33 % at level 5 % for 4
-        rows, 9 % for 8), else "chi2"; `method` of the result says which.
-    "chi2": P(chi^2_1 > n C + 1). One pass; cautious for wide data.
-        Shen, Panda and Vogelstein 2021, arXiv:1912.12150.
-    "gamma": P(G > H), G a gamma variable with the mean and variance of H under independence. One pass; needs
-        scipy (`pip install scipy`). Gretton et al. 2007, Theorems 3 and 4, but for finite n:
-        mean = t_x t_y / (n - 1) and variance = 2 v_x v_y / ((n + 1) (n - 2)), where t = mean k_ii - mean k_ij
-        and v = H(x, x) - t^2 / (n - 1).
-    "permutation": (1 + #{T_b >= T}) / (1 + B) over B = `n_resamples` shuffles of the rows of y; exact for
-        any n.
+    Parameters
+    ----------
+    x, y : array (n, p) and (n, q), n >= 4
+        {similarity_arrays}
+    {kernel}
+    {kernel_y}
+    method : {"auto", "chi2", "gamma", "permutation"}
+        How the p-value is computed, with C the debiased CKA, H the biased and T the unbiased HSIC.
 
-    kernel, kernel_y: as in `hsic`; a bandwidth left to the median is each input's own, so units play no part.
-    rng: of the permutations, what `numpy.random.default_rng` takes: an int gives the same p-value every time,
-        None (default) does not.
-    progress: shows a bar over the permutations, or calls what it is given with (done, total).
+        "auto" is "permutation" below 40 rows, where "chi2" rejects too often (33 % at level 5 % for 4 rows,
+        9 % for 8), else "chi2"; `method` of the result says which.
 
-    Returns an IndependenceResult of Python floats, for which a GPU is waited for. A constant input has
-    p-value NaN with one RuntimeWarning; NaN in the data gives NaN. Raises ValueError for different numbers
-    of rows, fewer than 4 rows, an unknown method or kernel, a negative rng and fewer than 1 resample,
-    TypeError for values of another type, ImportError where "gamma" lacks scipy.
+        "chi2" is P(chi^2_1 > n C + 1): one pass, cautious for wide data, where it rejects about 1 % at level
+        5 % (Shen et al. 2021).
 
+        "gamma" is P(G > H), G a gamma variable with the mean and variance of H under independence: one pass;
+        needs scipy; at its level for wide data of light tails (Gretton et al. 2007, Theorems 3 and 4, but for
+        finite n: mean = t_x t_y / (n - 1) and variance = 2 v_x v_y / ((n + 1) (n - 2)), where t = mean k_ii -
+        mean k_ij and v = H(x, x) - t^2 / (n - 1)).
+
+        "permutation" is (1 + #{T_b >= T}) / (1 + B) over B = `n_resamples` random orders of the rows of y;
+        exact for any n.
+    n_resamples : int
+        Permutations.
+    rng : int, numpy.random.Generator or None
+        Of the permutations: an int gives the same p-value every time, None does not.
+    progress : bool or callable
+        True shows a bar over the permutations, a callable receives (done, total).
+
+    Returns
+    -------
+    IndependenceResult
+        statistic, pvalue, method, n and null, Python floats, for which a GPU is waited for. A constant input
+        has p-value NaN with one RuntimeWarning; NaN in the data gives NaN.
+
+    Raises
+    ------
+    ValueError
+        For different numbers of rows, fewer than 4 rows, an unknown method or kernel, a negative rng and
+        fewer than 1 resample.
+    TypeError
+        For values of another type.
+    ImportError
+        Where "gamma" needs scipy, which is not installed (`pip install scipy`).
+
+    References
+    ----------
+    Gretton, Fukumizu, Teo, Song, Schoelkopf and Smola 2007, "A kernel statistical test of independence".
+    Shen, Panda and Vogelstein 2021, "The chi-square test of distance correlation", arXiv:1912.12150.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from gramless import independence_test
     >>> x = np.random.default_rng(0).standard_normal((200, 1))

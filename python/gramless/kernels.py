@@ -37,6 +37,8 @@ class Linear:
 
     Wherever gramless uses it, columns are centred first, which changes neither HSIC nor CKA.
 
+    Examples
+    --------
     >>> Linear() == Linear()
     True
     """
@@ -94,19 +96,31 @@ class RBF(OfDistance):
 
     k(a, b) = exp(-|a - b|^2 / (2 sigma^2))
 
-    sigma: the bandwidth, in the units of the data. None (default) takes sigma^2 = scale^2 * median |a - b|^2,
-        separately for every input the kernel meets, so that the units of the data do not matter. Where more
-        than half of the distances are 0, or no larger than their rounding, the median is that of the others,
-        with one RuntimeWarning; on a GPU without one.
-    scale: multiplies the median distance; unused when sigma is given.
-    include_diagonal: takes that median over all n^2 entries, the n zeros of the diagonal included, as the
-        code published with Kornblith et al. (2019) does; by default over the off-diagonal pairs.
-    median_rows: None (default) is the exact median of all rows, however many; a number takes that of a seeded
-        sample of so many rows where there are more, which is faster and not exact.
+    Parameters
+    ----------
+    sigma : float, optional
+        The bandwidth, in the units of the data. None takes sigma^2 = scale^2 * median |a - b|^2, separately
+        for every input of the kernel, so that the units of the data do not matter. Where more than half of
+        the distances are 0, or no larger than their rounding, the median is that of the others, with one
+        RuntimeWarning; on a GPU without one.
+    scale : float
+        Multiplies the median distance; unused when sigma is given.
+    include_diagonal : bool
+        Whether that median is over all n^2 entries, the n zeros of the diagonal included, as the code
+        published with Kornblith et al. (2019) has it; by default it is over the off-diagonal pairs.
+    median_rows : int, optional
+        None is the exact median of all rows, however many; a number takes that of a seeded sample of so many
+        rows where there are more, which is faster and not exact.
 
-    Raises ValueError for a sigma or scale that is not positive and finite and for median_rows below 2,
-    TypeError for values of another type.
+    Raises
+    ------
+    ValueError
+        For a sigma or scale that is not positive and finite and for median_rows below 2.
+    TypeError
+        For values of another type.
 
+    Examples
+    --------
     >>> RBF(scale=0.5)
     RBF(sigma=None, scale=0.5, include_diagonal=False, median_rows=None)
     >>> RBF(sigma=0)
@@ -124,20 +138,29 @@ class Laplace(OfDistance):
     k(a, b) = exp(-|a - b| / sigma)
 
     The distance |a - b| is Euclidean; scikit-learn's `laplacian_kernel` has the sum of absolute differences
-    (L1) in its place.
+    (L1) in its place. The kernel has no derivative where two rows are equal; such pairs add 0 to gradients.
+    Distances of rows near each other are computed from their differences, where those from dot products would
+    be rounding. On a GPU there are values and no gradients.
 
-    sigma: the bandwidth, in the units of the data. None (default) takes scale * the median distance between
-        rows, separately for every input the kernel meets, exactly as `RBF` does.
-    scale: multiplies the median distance; unused when sigma is given.
-    include_diagonal, median_rows: of which distances the median is; as in `RBF`.
+    Parameters
+    ----------
+    sigma : float, optional
+        The bandwidth, in the units of the data. None takes scale * the median distance between rows,
+        separately for every input of the kernel, exactly as `RBF` does.
+    scale : float
+        Multiplies the median distance; unused when sigma is given.
+    include_diagonal, median_rows
+        Of which distances the median is; as in `RBF`.
 
-    The kernel has no derivative where two rows are equal; such pairs add 0 to gradients. Distances of rows
-    near each other are computed from their differences, where those from dot products would be rounding. On a
-    GPU there are values and no gradients.
+    Raises
+    ------
+    ValueError
+        For a sigma or scale that is not positive and finite and for median_rows below 2.
+    TypeError
+        For values of another type.
 
-    Raises ValueError for a sigma or scale that is not positive and finite and for median_rows below 2,
-    TypeError for values of another type.
-
+    Examples
+    --------
     >>> Laplace(sigma=2)
     Laplace(sigma=2.0, scale=1.0, include_diagonal=False, median_rows=None)
     >>> Laplace(scale=0)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ._chance import PvalueMethod
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._layer_calls import described
 from ._progress import ProgressLike
@@ -21,6 +22,7 @@ __all__ = ["cka_matrix", "hsic_matrix", "layer_matrix"]
 
 
 @differentiable
+@documented
 def hsic_matrix(
     xs: Sequence[Any] | Mapping[str, Any],
     ys: Sequence[Any] | Mapping[str, Any] | None = None,
@@ -31,25 +33,35 @@ def hsic_matrix(
     checkpoint: str | os.PathLike[str] | None = None,
     process_group: Any = None,
 ) -> Call:
-    """HSIC of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
+    """HSIC of every layer in xs with every layer in ys, in one pass: a matrix (len(xs), len(ys)).
 
-    xs, ys: sequences of (n, d) arrays, d as each layer has it; ys=None compares xs with itself. A mapping of
-    names to layers gives a `LayerMatrix`, without gradients, as `layer_matrix` does. Every layer's Gram tile
-    is computed once and the tiles' inner products give all pairs; narrow linear layers are compared in
-    feature space instead, whichever costs less. Memory: O(n + tiles) per layer and a workspace
-    (`set_workspace_limit`), never n x n.
-    progress: True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.
-    checkpoint: a file that is kept up to date; after an interruption the same call continues from it. The
-        file of other layers, another kernel or version is refused; a finished one gives the answer at once.
-    process_group: of torch.distributed, such as torch.distributed.group.WORLD. All its processes call with
-        the same arguments, share the work and get the answer; process 0 keeps the checkpoint. Arguments that
-        differ, and an error in any process, end the call in all of them.
+    Every layer's Gram tile is computed once and the tiles' inner products give all pairs; narrow linear
+    layers are compared in feature space instead, whichever costs less. Memory is O(n + tiles) for each layer
+    and a workspace (`set_workspace_limit`), never n x n. `estimate` says how long it takes.
 
-    With either, for any number of processes and threads, the answer has the same bits as without, given CPUs
-    of one instruction set. Gradients need a sweep without.
+    Parameters
+    ----------
+    {layers}
+    {kernel}
+    {estimator}
+    {sweep}
 
-    Formula, kernels, dtypes, returns and errors as in `hsic`.
+    Returns
+    -------
+    array (len(xs), len(ys)), or LayerMatrix for a mapping
+        numpy's for arrays of numpy, else where the layers live. NaN and inf in the data propagate.
 
+    Raises
+    ------
+    {errors}
+
+    Notes
+    -----
+    With a checkpoint or a process group, for any number of processes and threads, the answer is bitwise that
+    without, given CPUs of one instruction set. Gradients need a sweep without. The formula is that of `hsic`.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> layers = [np.random.default_rng(seed).standard_normal((50, 8)) for seed in range(3)]
     >>> hsic_matrix(layers).shape
@@ -63,6 +75,7 @@ def hsic_matrix(
 
 
 @differentiable
+@documented
 def cka_matrix(
     xs: Sequence[Any] | Mapping[str, Any],
     ys: Sequence[Any] | Mapping[str, Any] | None = None,
@@ -73,12 +86,36 @@ def cka_matrix(
     checkpoint: str | os.PathLike[str] | None = None,
     process_group: Any = None,
 ) -> Call:
-    """CKA of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
+    """CKA of every layer in xs with every layer in ys, in one pass: a matrix (len(xs), len(ys)).
 
-    Formula as in `cka` (Kornblith et al. 2019; sweeps over whole networks: Nguyen et al. 2021,
-    arXiv:2010.15327), arguments as in `hsic_matrix`. Rows and columns of degenerate layers are NaN, with one
-    RuntimeWarning for all of them.
+    The formula is that of `cka` (Kornblith et al. 2019); sweeps over whole networks are those of Nguyen et
+    al. 2021. Memory is O(n + tiles) for each layer and a workspace, never n x n; `estimate` says how long it
+    takes.
 
+    Parameters
+    ----------
+    {layers}
+    {kernel}
+    {estimator}
+    {sweep}
+
+    Returns
+    -------
+    array (len(xs), len(ys)), or LayerMatrix for a mapping
+        numpy's for arrays of numpy, else where the layers live. Rows and columns of degenerate layers, such
+        as constant ones, are NaN, with one RuntimeWarning for all of them.
+
+    Raises
+    ------
+    {errors}
+
+    References
+    ----------
+    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414. Nguyen, Raghu and Kornblith 2021,
+    arXiv:2010.15327.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> x = np.random.default_rng(0).standard_normal((50, 8))
     >>> cka_matrix([x, x[:, ::-1]]).round(6)

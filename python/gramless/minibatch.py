@@ -34,12 +34,25 @@ class MinibatchCKA:
 
     over batches t, hsic_t the unbiased HSIC within batch t, so that the batch size does not bias the answer.
 
-    kernel: as in `cka`; a bandwidth left to the median is that of each layer in each batch.
-    weighting: "mean" has w_t = 1, the paper's equation; "pairs" has w_t = n_t (n_t - 3), as its authors' code
-        has. They differ only where batches differ in size.
+    Parameters
+    ----------
+    kernel : Linear(), RBF(...), Laplace(...) or {"linear", "rbf", "laplace"}
+        A bandwidth left to the median is that of each layer in each batch.
+    weighting : {"mean", "pairs"}
+        "mean" has w_t = 1, the paper's equation; "pairs" has w_t = n_t (n_t - 3), as its authors' code has.
+        They differ only where batches differ in size.
 
-    Raises ValueError for an unknown kernel or weighting. Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
+    Raises
+    ------
+    ValueError
+        For an unknown kernel or weighting.
 
+    References
+    ----------
+    Nguyen, Raghu and Kornblith 2021, "Do wide and deep networks learn the same things?", arXiv:2010.15327.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from gramless import MinibatchCKA
     >>> x = np.random.default_rng(0).standard_normal((64, 8))
@@ -70,12 +83,18 @@ class MinibatchCKA:
     def update(self, xs: Any, ys: Any = None) -> None:
         """Add one batch.
 
-        xs, ys: the layers of one or two models on the same n examples, as sequences of arrays (n, p_i); one
-            array (n, p) stands for one layer. ys=None compares xs with itself. Sums of batches on a GPU stay
-            there, and nothing waits for them before `compute`.
+        Parameters
+        ----------
+        xs, ys
+            The layers of one or two models on the same n examples, as sequences of arrays (n, p_i); one array
+            (n, p) stands for one layer. ys=None compares xs with itself. Sums of batches on a GPU stay there,
+            and nothing waits for them before `compute`.
 
-        Raises ValueError for fewer than 4 rows, rows that differ in number, and another number of layers than
-        in earlier batches; what was accumulated stays as it was.
+        Raises
+        ------
+        ValueError
+            For fewer than 4 rows, rows that differ in number, and another number of layers than in earlier
+            batches; what was accumulated stays as it was.
         """
         layers_x = _as_layers("xs", xs)
         layers_y = None if ys is None else _as_layers("ys", ys)
@@ -91,8 +110,13 @@ class MinibatchCKA:
         """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).
 
         The sums are kept in float64, so this is a numpy array of float64 whatever the batches came in.
-        Raises RuntimeError before the first update. A layer that is constant in every batch has NaN, with one
-        RuntimeWarning.
+
+        A layer that is constant in every batch has NaN, with one RuntimeWarning.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first update.
         """
         if self._batches == 0:
             raise RuntimeError("MinibatchCKA.compute: there is no batch to compute from; call update first")
@@ -109,11 +133,16 @@ class MinibatchCKA:
     def merge(self, other: MinibatchCKA) -> None:
         """Add the batches that `other` has seen, from another process perhaps.
 
-        The sums of other are added to the sums here, entry by entry. So a.merge(b) and b.merge(a) give the
-        same bits, and merging single batches in turn gives the bits of updating with them in turn; other
+        The sums of other are added to the sums here, entry by entry. So a.merge(b) and b.merge(a) are bitwise
+        the same, and merging single batches in turn gives the bits of updating with them in turn; other
         groupings of the same batches may differ in the last digits.
 
-        Raises ValueError where kernel, weighting or the number of layers differ, TypeError for another type.
+        Raises
+        ------
+        ValueError
+            Where kernel, weighting or the number of layers differ.
+        TypeError
+            For another type.
         """
         if not isinstance(other, MinibatchCKA):
             raise TypeError(f"MinibatchCKA.merge: other must be a MinibatchCKA but is {other!r}")
@@ -149,8 +178,13 @@ class MinibatchCKA:
 
         A state without exponents, of an earlier version, has the sums of the data themselves.
 
-        Raises ValueError for a state that lacks an entry, holds no numbers where it should, or is that of
-        another kernel or weighting, TypeError for what is no mapping.
+        Raises
+        ------
+        ValueError
+            For a state that lacks an entry, holds no numbers where it should, or is that of another kernel or
+            weighting.
+        TypeError
+            For what is no mapping.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"MinibatchCKA.load_state_dict: state must be a mapping but is {state!r}")

@@ -21,7 +21,7 @@ def moco(
     normalize: bool = True,
     reduction: Reduction = "mean",
 ) -> Call:
-    r"""The loss of MoCo: row i of k (n, d) is the positive of row i of q (n, d), the queue its negatives.
+    """The loss of MoCo: row i of k (n, d) is the positive of row i of q (n, d), the queue its negatives.
 
     loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> / temperature)) - s_i, s_i = <q_i, k_i> / temperature
     (He et al. 2020, arXiv:1911.05722, eq. 1). Other rows of k are no negatives, which they are in
@@ -34,11 +34,11 @@ def moco(
         gradients; a tensor k that requires a gradient gets one.
     queue
         Earlier keys, (m, d), a row each, constant for autograd. MoCo's own code keeps it transposed, (d, m):
-        pass ``queue.T``.
+        pass `queue.T`.
     temperature
         Not 0; may be negative. A 0-d tensor gets a gradient.
     normalize
-        Whether rows are first divided by max(\|row\|, 1e-12).
+        Whether rows are first divided by max(|row|, 1e-12).
     reduction
         "mean" over the n queries, "sum", or "none" for the losses, (n,).
 

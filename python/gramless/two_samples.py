@@ -78,10 +78,16 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
 class TwoSampleResult:
     """What `two_sample_test` found.
 
-    statistic: MMD^2, unbiased for "permutation" and biased for "gamma".
-    pvalue: the probability, were both samples of one distribution, of a statistic at least as large.
-    method, n, m: the method used, and the numbers of rows.
-    null: the statistics of the permuted data (n_resamples,), None for "gamma".
+    Attributes
+    ----------
+    statistic
+        MMD^2, unbiased for "permutation" and biased for "gamma".
+    pvalue
+        The probability, were both samples of one distribution, of a statistic at least as large.
+    method, n, m
+        The method used, and the numbers of rows.
+    null
+        The statistics of the permuted data (n_resamples,), None for "gamma".
     """
 
     statistic: float

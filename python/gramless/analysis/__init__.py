@@ -1,13 +1,11 @@
 """What the literature reads out of representations and out of similarity matrices. numpy only.
 
-| question | function | paper |
-|---|---|---|
-| do two seeds' layers find each other? | `layer_correspondence` | Kornblith et al. 2019 |
-| is there a block of layers all alike? | `largest_block` | Nguyen et al. 2021 |
-| which contiguous layers, or times, belong together? | `segment`, `segment_rows` | Arlot et al. 2019 |
-| is a block one dominant component, of few examples? | `dominant_component` | Nguyen et al. 2021, 2022 |
-| how apart are the classes? | `class_separation` | Kornblith et al. 2021 |
-| how sure is a CKA value? | `cka_interval` | Efron and Tibshirani 1993 |
+- Do two seeds' layers find each other? `layer_correspondence`, Kornblith et al. 2019.
+- Is there a block of layers all alike? `largest_block`, Nguyen et al. 2021.
+- Which contiguous layers, or times, belong together? `segment`, `segment_rows`, Arlot et al. 2019.
+- Is a block one dominant component, of few examples? `dominant_component`, Nguyen et al. 2021, 2022.
+- How apart are the classes? `class_separation`, Kornblith et al. 2021.
+- How sure is a CKA value? `cka_interval`, Efron and Tibshirani 1993.
 """
 
 from __future__ import annotations

@@ -44,9 +44,22 @@ def largest_block(similarity: Any, threshold: float = 0.9) -> Block:
 
     every S[i, j] >= threshold for i, j in the block. A single layer always is one; NaN is not similar.
 
-    similarity: (L, L), such as `cka_matrix(layers)`. Raises ValueError unless it is square. Block structure:
+    Parameters
+    ----------
+    similarity : array (L, L)
+        Such as `cka_matrix(layers)`.
+
+    Raises
+    ------
+    ValueError
+        Unless it is square.
+
+    References
+    ----------
     Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
 
+    Examples
+    --------
     >>> largest_block([[1.0, 0.3, 0.2], [0.3, 1.0, 0.95], [0.2, 0.95, 1.0]])
     Block(start=1, stop=3)
     """
@@ -70,12 +83,27 @@ def segment(
     cost of block B = sum_{i in B} S_ii - (1 / |B|) sum_{i, j in B} S_ij
 
     which, where S is a Gram matrix, is the squared distance of the block's members from their mean.
-    segments: how many blocks; or penalty: the cost of every block, their number then chosen with it.
-    min_length: of every block. Takes O(segments L^2) time.
 
-    Raises ValueError unless the matrix is square and finite and exactly one of segments and penalty is given
-    and can be. Arlot, Celisse and Harchaoui 2019, JMLR 20(162); costs of contiguous blocks of CKA matrices.
+    Parameters
+    ----------
+    segments : int, optional
+        How many blocks.
+    penalty : float, optional
+        Instead of segments: the cost of every block, with which their number is chosen.
+    min_length : int
+        Of every block.
 
+    Raises
+    ------
+    ValueError
+        Unless the matrix is square and finite and exactly one of segments and penalty is given and can be.
+
+    References
+    ----------
+    Arlot, Celisse and Harchaoui 2019, JMLR 20(162); costs of contiguous blocks of CKA matrices.
+
+    Examples
+    --------
     >>> segment([[1.0, 0.9, 0.1], [0.9, 1.0, 0.2], [0.1, 0.2, 1.0]], 2).blocks
     [Block(start=0, stop=2), Block(start=2, stop=3)]
     """
@@ -102,6 +130,8 @@ def segment_rows(
     A time series such as the frames of a recording: block sums are differences of cumulative sums of unit
     rows. Takes O(n^2 d) time and O(n (d + segments)) memory. Arguments, errors and paper as in `segment`.
 
+    Examples
+    --------
     >>> segment_rows([[1.0, 0.0], [2.0, 0.1], [0.0, 1.0], [0.1, 5.0]], 2).boundaries
     [2]
     """

@@ -16,9 +16,14 @@ SMALL = 512  # sides up to this are decomposed exactly
 class DominantComponent:
     """The first principal component of rows x (n, d).
 
-    fraction: of the variance of x that it explains.
-    direction: (d,), of length 1; its largest entry is positive.
-    scores: (n,), the centred rows along it.
+    Attributes
+    ----------
+    fraction
+        Of the variance of x that it explains.
+    direction
+        (d,), of length 1; its largest entry is positive.
+    scores
+        (n,), the centred rows along it.
     """
 
     fraction: float
@@ -51,9 +56,17 @@ def dominant_component(x: Any) -> DominantComponent:
     across the block's layers, and is carried by few examples (`share_of`); without it (`remove`) the block
     goes. Neither n x n nor, beyond 512 features, d x d memory is needed.
 
-    Raises ValueError where x is no finite matrix of at least 2 rows with variance. Nguyen, Raghu and
-    Kornblith 2021, arXiv:2010.15327; 2022, arXiv:2202.07184.
+    Raises
+    ------
+    ValueError
+        Where x is no finite matrix of at least 2 rows with variance.
 
+    References
+    ----------
+    Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327; 2022, arXiv:2202.07184.
+
+    Examples
+    --------
     >>> x = np.random.default_rng(0).standard_normal((100, 5))
     >>> x[:3] += 40
     >>> component = dominant_component(x)

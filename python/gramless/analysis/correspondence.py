@@ -32,12 +32,23 @@ class LayerCorrespondence:
 def layer_correspondence(*matrices: Any) -> LayerCorrespondence:
     """How many layers are most similar to the layer in the same place of another network, of all.
 
-    matrices: similarity (L, L) of one architecture trained from two seeds each, such as `cka_matrix`. Row i
-        is right if entry i is larger than all others of its row, column i likewise; ties and NaN are wrong.
+    Parameters
+    ----------
+    matrices
+        Similarity (L, L) of one architecture trained from two seeds each, such as `cka_matrix`. Row i is
+        right if entry i is larger than all others of its row, column i likewise; ties and NaN are wrong.
 
-    Raises ValueError unless every matrix is square and of one size. Kornblith et al. 2019, arXiv:1905.00414,
-    section 6.1 (who leave the logits out).
+    Raises
+    ------
+    ValueError
+        Unless every matrix is square and of one size.
 
+    References
+    ----------
+    Kornblith et al. 2019, arXiv:1905.00414, section 6.1 (who leave the logits out).
+
+    Examples
+    --------
     >>> layer_correspondence([[0.9, 0.5, 0.2], [0.6, 0.8, 0.4], [0.1, 0.85, 0.7]])
     LayerCorrespondence(4 of 6 layers, accuracy 0.667)
     """

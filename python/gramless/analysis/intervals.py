@@ -64,10 +64,18 @@ def cka_interval(
     The jackknife rather than the bootstrap, because examples drawn twice are pairs of equal rows, which bias
     HSIC. A bandwidth left to the median is that of all examples: as in `cka` with groups, else exact.
 
-    Raises ValueError for fewer than 5 rows, fewer than 5 or more than n groups, and other shapes; a constant
-    x or y gives NaN and a RuntimeWarning. Efron and Tibshirani 1993, An Introduction to the Bootstrap,
-    chapter 11.
+    Raises
+    ------
+    ValueError
+        For fewer than 5 rows, fewer than 5 or more than n groups, and other shapes; a constant x or y gives
+        NaN and a RuntimeWarning.
 
+    References
+    ----------
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
+
+    Examples
+    --------
     >>> rng = np.random.RandomState(1337)
     >>> x = rng.randn(100, 10)
     >>> interval = cka_interval(x, rng.randn(100, 10) + x)

@@ -20,9 +20,22 @@ def class_separation(x: Any, labels: Any) -> float:
     of a class's unit rows, d_within = 1 - mean_k |m_k|^2 and d_total = 1 - |mean_k m_k|^2, so this takes
     O(n d) time and no n x n memory. A zero row has cosine 0 with all.
 
-    labels: n integers or strings. Raises ValueError where they do not fit or all rows point the same way.
+    Parameters
+    ----------
+    labels
+        n integers or strings.
+
+    Raises
+    ------
+    ValueError
+        Where they do not fit or all rows point the same way.
+
+    References
+    ----------
     Kornblith, Chen, Lee and Norouzi 2021, arXiv:2010.16402.
 
+    Examples
+    --------
     >>> round(class_separation([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]], ["a", "a", "b"]), 3)
     0.997
     """

@@ -1,11 +1,9 @@
 """Other packages' functions with their signatures and our numbers: change an import, keep the script.
 
-| of | here |
-|---|---|
-| torch-cka | `CKA(model1, model2, ...).compare(loader1, loader2)`, `.export()`, `.plot_results()` |
-| pytorch-cka | `compute_cka(model1, model2, *dataloaders, ...)`, `cka_from_features(X, Y)` |
-| Google, representation_similarity | `MinibatchCKA(...).update_state(activations)`, `.result()` |
-| Kornblith et al. 2019, published code | `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka` |
+- torch-cka: `CKA(model1, model2, ...).compare(loader1, loader2)`, `.export()`, `.plot_results()`
+- pytorch-cka: `compute_cka(model1, model2, *dataloaders, ...)`, `cka_from_features(X, Y)`
+- Google, representation_similarity: `MinibatchCKA(...).update_state(activations)`, `.result()`
+- Code published with Kornblith et al. 2019: `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka`
 
 Written from their documentation. Differences are named in every docstring: nothing is clamped to [0, 1],
 activations are copied inside the hooks, layers keep the order asked for, no n x n matrix is made.

@@ -14,13 +14,20 @@ from ..minibatch import MinibatchCKA as Accumulator
 class MinibatchCKA:
     """CKA between layers from minibatches, each weighted with its pairs, as the published code does.
 
-    num_layers, num_layers2: how many activations every update holds; None takes what the first one holds.
-    across_models: whether two models are compared, by `update_state_across_models`.
-    dtype: of what `result` returns; sums are kept in float64.
-
     Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327. See `gramless.MinibatchCKA` for the formula, other
     kernels and merging.
 
+    Parameters
+    ----------
+    num_layers, num_layers2
+        How many activations every update holds; None takes what the first one holds.
+    across_models
+        Whether two models are compared, by `update_state_across_models`.
+    dtype
+        Of what `result` returns; sums are kept in float64.
+
+    Examples
+    --------
     >>> rng = np.random.default_rng(0)
     >>> metric = MinibatchCKA()
     >>> for _ in range(3):
@@ -46,7 +53,10 @@ class MinibatchCKA:
     def update_state(self, activations: Sequence[Any]) -> None:
         """Add a minibatch of one model: activations are arrays (n, ...), flattened here.
 
-        Raises ValueError where their number is not num_layers, or across_models was asked for.
+        Raises
+        ------
+        ValueError
+            Where their number is not num_layers, or across_models was asked for.
         """
         if self.across_models:
             raise ValueError(
@@ -57,7 +67,10 @@ class MinibatchCKA:
     def update_state_across_models(self, activations1: Sequence[Any], activations2: Sequence[Any]) -> None:
         """Add a minibatch of two models, activations of the same n examples.
 
-        Raises ValueError where their number is not num_layers and num_layers2, or across_models is False.
+        Raises
+        ------
+        ValueError
+            Where their number is not num_layers and num_layers2, or across_models is False.
         """
         method = "update_state_across_models"
         if not self.across_models:

@@ -21,6 +21,8 @@ from ..reference.hsic import ESTIMATORS, LEAST_ROWS
 class Gram:
     """A promise of a Gram matrix: rows x (n, d) and a kernel. `cka` reads the rows; numpy gets the matrix.
 
+    Examples
+    --------
     >>> gram_linear(np.array([[1.0, 2.0], [3.0, 4.0]]))
     Gram(2 x 2, Linear())
     >>> np.asarray(gram_linear(np.array([[1.0, 2.0], [3.0, 4.0]])))
@@ -50,7 +52,12 @@ class Gram:
 def gram_linear(x: Any) -> Gram:
     """The Gram matrix x x' of the rows of x (n, d), as a promise for `cka`.
 
-    Raises ValueError or TypeError where x is no such array.
+    Raises
+    ------
+    ValueError
+        Where x is no such array.
+    TypeError
+        Where x is no such array.
     """
     return _promised("gram_linear", x, Linear())
 
@@ -59,8 +66,17 @@ def gram_rbf(x: Any, threshold: float = 1.0) -> Gram:
     """exp(-|x_i - x_j|^2 / (2 threshold^2 median |x_i - x_j|^2)), as a promise for `cka`.
 
     The median is over all n^2 entries, the zeros of the diagonal included, as in the published code, and
-    exact. Raises ValueError or TypeError where x is no array (n, d) or threshold not positive.
+    exact.
 
+    Raises
+    ------
+    ValueError
+        Where x is no array (n, d) or threshold not positive.
+    TypeError
+        Where x is no array (n, d) or threshold not positive.
+
+    Examples
+    --------
     >>> x = np.random.default_rng(0).standard_normal((50, 4))
     >>> round(cka(gram_rbf(x, 0.5), gram_rbf(2 * x, 0.5)), 6)
     1.0
@@ -72,9 +88,19 @@ def cka(gram_x: Any, gram_y: Any, debiased: bool = False) -> float:
     """CKA of two Gram matrices, as promises of `gram_linear` and `gram_rbf` or as arrays (n, n).
 
     debiased=False is the biased estimator, their default; True is ours, "unbiased" (Song et al. 2012).
-    Promises are never made into matrices; arrays are used as they are, in float64. Raises ValueError where
-    shapes do not fit. Kornblith et al. 2019, arXiv:1905.00414.
+    Promises are never made into matrices; arrays are used as they are, in float64.
 
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit.
+
+    References
+    ----------
+    Kornblith et al. 2019, arXiv:1905.00414.
+
+    Examples
+    --------
     >>> rng = np.random.RandomState(1337)
     >>> x = rng.randn(100, 10)
     >>> y = rng.randn(100, 10) + x
@@ -111,6 +137,8 @@ def feature_space_linear_cka(features_x: Any, features_y: Any, debiased: bool = 
 
     Feature space or example space, whichever costs less; otherwise as `cka` of `gram_linear`.
 
+    Examples
+    --------
     >>> x = np.random.default_rng(0).standard_normal((50, 4))
     >>> round(feature_space_linear_cka(x, x + 1), 6)
     1.0

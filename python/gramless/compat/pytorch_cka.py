@@ -27,13 +27,20 @@ def compute_cka(
 ) -> list[torch.Tensor]:
     """One linear, unbiased minibatch CKA matrix (layers of model1, layers of model2) per dataloader.
 
-    layers, model2_layers: names, or places in `named_modules` after the model itself; model2_layers is as
-        layers by default. None takes every module that holds no others and runs (there: every module).
-    pool: not there; see `gramless.torch.compare_models`, as all errors.
-    verbose: without effect.
-
     Not clamped to [0, 1]; operations in place do not change what layers returned; batches may be offset.
 
+    Parameters
+    ----------
+    layers, model2_layers
+        Names, or places in `named_modules` after the model itself; model2_layers is as layers by default.
+        None takes every module that holds no others and runs (there: every module).
+    pool
+        Not there; see `gramless.torch.compare_models`, as all errors.
+    verbose
+        Without effect.
+
+    Examples
+    --------
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
     >>> batches = list(torch.randn(64, 4, generator=torch.manual_seed(0)).split(16))
     >>> [matrix] = compute_cka(net, net, batches, layers=["0", "2"], progress=False)
@@ -65,9 +72,18 @@ def cka_from_features(
 ) -> torch.Tensor:
     """Linear, unbiased CKA of every layer of features_x with every layer of features_y: (L1, L2).
 
-    features_x, features_y: one layer (n, d), layers of one width (L, n, d), or a sequence of layers (n, d_i).
-    Raises ValueError where rows differ in number. Not clamped to [0, 1].
+    Parameters
+    ----------
+    features_x, features_y
+        One layer (n, d), layers of one width (L, n, d), or a sequence of layers (n, d_i)..
 
+    Raises
+    ------
+    ValueError
+        Where rows differ in number.
+
+    Examples
+    --------
     >>> x = torch.randn(50, 8, generator=torch.manual_seed(0))
     >>> cka_from_features([x, x.tanh()], x).shape
     torch.Size([2, 1])

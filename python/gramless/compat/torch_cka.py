@@ -20,14 +20,22 @@ from ..torch.pooling import Pool
 class CKA:
     """Two models, compared layer by layer with linear, unbiased minibatch CKA on flattened activations.
 
-    model1_name, model2_name: for `export` and the picture; the class's name by default.
-    model1_layers, model2_layers: names of layers, whose order is kept; None takes every module of that model
-        that holds no others and runs (there: every module).
-    device: where the models run; they go back afterwards (there they stay).
-    pool: not there; see `gramless.torch.compare_models`, as all errors.
-
     Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
 
+    Parameters
+    ----------
+    model1_name, model2_name
+        For `export` and the picture; the class's name by default.
+    model1_layers, model2_layers
+        Names of layers, whose order is kept; None takes every module of that model that holds no others and
+        runs (there: every module).
+    device
+        Where the models run; they go back afterwards (there they stay).
+    pool
+        Not there; see `gramless.torch.compare_models`, as all errors.
+
+    Examples
+    --------
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
     >>> cka = CKA(net, net, "one", "two", model1_layers=["2", "0"], model2_layers=["0", "2"])
     >>> cka.compare(list(torch.randn(64, 4, generator=torch.manual_seed(0)).split(16)))
@@ -60,8 +68,11 @@ class CKA:
     ) -> None:
         """Run both models on dataloader1, or model2 on dataloader2, in step with it.
 
-        sample_ids, paired: not there; see `gramless.torch.compare_models`. One of them is needed where the
-            orders of two dataloaders are not known to agree, as where both shuffle.
+        Parameters
+        ----------
+        sample_ids, paired
+            Not there; see `gramless.torch.compare_models`. One of them is needed where the orders of two
+            dataloaders are not known to agree, as where both shuffle.
         """
         loaders = [dataloader1] if dataloader2 is None else [dataloader1, dataloader2]
         self._result = compare_models(
@@ -82,7 +93,10 @@ class CKA:
         """A dict of model1_name, model2_name, CKA (a tensor), model1_layers, model2_layers, dataset1_name and
         dataset2_name.
 
-        Raises RuntimeError before `compare`.
+        Raises
+        ------
+        RuntimeError
+            Before `compare`.
         """
         result = self._compared("export")
         return {
@@ -98,8 +112,16 @@ class CKA:
     def plot_results(self, save_path: str | os.PathLike[str] | None = None, title: str | None = None) -> None:
         """Draw the matrix, model1 upwards and model2 to the right; write it to save_path, or show it.
 
-        Raises RuntimeError before `compare`, ImportError if matplotlib is missing, and ValueError or OSError
-        where save_path cannot be written, see `gramless.plot.save_figure`.
+        Raises
+        ------
+        RuntimeError
+            Before `compare`.
+        ImportError
+            If matplotlib is missing.
+        ValueError
+            Where save_path cannot be written, see `gramless.plot.save_figure`.
+        OSError
+            Where save_path cannot be written, see `gramless.plot.save_figure`.
         """
         result = self._compared("plot_results")
         default = f"{self.model1_name} vs {self.model2_name}"

@@ -36,6 +36,8 @@ def layer_matrix(
 ) -> Chance:
     """CKA of every layer of xs with every one of ys, or of xs, and how often chance gives as much.
 
+    Examples
+    --------
     >>> x = np.arange(6.0)[:, None]
     >>> layer_matrix([x, x**2 % 5]).pvalue.round(3)
     array([[0.003, 0.744],

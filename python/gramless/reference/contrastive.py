@@ -71,6 +71,8 @@ def nt_xent(
 
     loss_i = log sum_{j != i} exp(<z_i, z_j> / tau) - <z_i, z_p(i)> / tau, p(i) the other view of row i.
 
+    Examples
+    --------
     >>> round(nt_xent([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]), 6)
     0.239545
     """
@@ -113,6 +115,8 @@ def dcl(
 
     It may be negative, and is -inf without a negative.
 
+    Examples
+    --------
     >>> round(dcl([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], temperature=0.5), 6)
     -1.306853
     """
@@ -161,8 +165,14 @@ def sup_con(
     whose label is the example's number.
 
     mask (n, n), instead of labels: the mean is weighted with row i of it, the diagonal left out.
-    ignore_index: rows of this label take no part.
 
+    Parameters
+    ----------
+    ignore_index
+        Rows of this label take no part.
+
+    Examples
+    --------
     >>> round(sup_con([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [7, 7, 8], temperature=0.5), 6)
     0.126928
     """

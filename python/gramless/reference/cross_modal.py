@@ -59,10 +59,16 @@ def info_nce(
 
     loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, those of the queue included.
 
-    queue (m, d): keys that belong to no anchor and get no gradient, beside those of the other anchors.
-    symmetric: the mean of loss_i and of the same with anchors and keys exchanged, where the queue plays no
-    part (Radford et al. 2021, CLIP).
+    Parameters
+    ----------
+    queue : (m, d)
+        Keys that belong to no anchor and get no gradient, beside those of the other anchors.
+    symmetric
+        The mean of loss_i and of the same with anchors and keys exchanged, where the queue plays no part
+        (Radford et al. 2021, CLIP).
 
+    Examples
+    --------
     >>> round(info_nce([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], temperature=1.0), 6)
     0.313262
     """
@@ -129,6 +135,8 @@ def moco(
 
     loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> / tau)) - s_i, s_i = <q_i, k_i> / tau
 
+    Examples
+    --------
     >>> round(moco([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]], temperature=1.0), 6)
     0.313262
     """
@@ -165,6 +173,8 @@ def row_log_sum_exp(
 
     exclude_self leaves out j = i, where y is None.
 
+    Examples
+    --------
     >>> row_log_sum_exp([[0.0], [1.0]], [[0.0], [0.0]]).round(6)
     array([0.693147, 0.693147])
     """

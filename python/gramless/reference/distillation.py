@@ -32,6 +32,8 @@ def similarity_distillation(
     example, as each network sees it. queue_teacher=None takes one queue for both, as the paper does, which
     puts the teacher's embeddings of the batch into it first.
 
+    Examples
+    --------
     >>> round(similarity_distillation([[0.0]], [[1.0]], [[1.0], [-1.0]]), 6)
     0.693147
     """

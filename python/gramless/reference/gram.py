@@ -86,6 +86,8 @@ def median_squared_distance(x: Array, include_diagonal: bool, function_name: str
 def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> float:
     """The root of the median squared distance between the rows of x (n, p).
 
+    Examples
+    --------
     >>> median_distance([[0.0], [3.0], [5.0]])
     3.0
     """
@@ -108,6 +110,8 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
 
     Where all distances are 0, their median leaves sigma no value: all of the matrix is 1.
 
+    Examples
+    --------
     >>> gram([[1.0], [3.0]], "linear")
     array([[ 1., -1.],
            [-1.,  1.]])

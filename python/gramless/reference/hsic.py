@@ -58,6 +58,8 @@ def hsic(
 ) -> float:
     """The Hilbert-Schmidt independence criterion of the rows of x (n, p) with those of y (n, q).
 
+    Examples
+    --------
     >>> x = [[0.0], [1.0], [2.0], [4.0]]
     >>> round(hsic(x, x, estimator="biased"), 6)
     8.506944
@@ -76,6 +78,8 @@ def cka(
 ) -> float:
     """hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), one estimator in all three places: Kornblith et al. 2019.
 
+    Examples
+    --------
     >>> x = [[0.0], [1.0], [2.0], [4.0]]
     >>> round(cka(x, [[3.0], [5.0], [7.0], [11.0]]), 12)
     1.0

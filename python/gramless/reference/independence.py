@@ -40,6 +40,8 @@ def independence_test(
 
     method="auto" permutes below 40 rows and takes chi2 from there on.
 
+    Examples
+    --------
     >>> x = np.arange(20.0)[:, None]
     >>> independence_test(x, x**2, method="permutation").pvalue < 0.01
     True

@@ -20,6 +20,8 @@ class MinibatchCKA:
 
     where w_t is 1 for weighting="mean", and n_t (n_t - 3) for weighting="pairs".
 
+    Examples
+    --------
     >>> x = np.arange(8.0)[:, None]
     >>> batches = MinibatchCKA()
     >>> batches.update([x[:4]], [x[:4]])

@@ -15,6 +15,8 @@ def mmd(
     """MMD^2 of the samples x (n, d) and y (m, d): Gretton et al. 2012, equations 3 and 5. A median bandwidth
     is that of all rows.
 
+    Examples
+    --------
     >>> mmd([[0.0], [2.0]], [[1.0], [3.0]], kernel="linear", estimator="biased")
     1.0
     """

@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .clip import CLIPLoss
-from .losses import DCLLoss, DCLWLoss, MoCoLoss, NTXentLoss, SupConLoss
+from .losses import DCLLoss, DCLWLoss, MoCoLoss, NTXentLoss
 from .similarity import CKALoss, HSICLoss
+from .supervised import SupConLoss
 
 if TYPE_CHECKING:
     from .metric import CKAMetric

@@ -95,7 +95,7 @@ class _Shard:
 
 
 def _total(losses: Tensor) -> Tensor:
-    """Their sum, with the same bits for any number of threads."""
+    """Their sum, bitwise the same for any number of threads."""
     return (
         losses.sum()
         if on_device(losses)

@@ -33,13 +33,27 @@ class CLIPLoss(nn.Module):
     """`gramless.info_nce` in both directions: row i of the images belongs to row i of the texts.
 
     forward(image_features, text_features, logit_scale=None): (n, d) each; the mean of the cross entropies of
-    images among texts and of texts among images (Radford et al. 2021, arXiv:2103.00020, fig. 3).
-    logit_scale: what similarities are multiplied by, exponentiated already, as open_clip's models return it;
-    a number, or a tensor of one, which gets a gradient. It may be 0 or negative; logits beyond the largest
-    float give NaN, as in plain torch. Without it the module's temperature counts.
+    images among texts and of texts among images (Radford et al. 2021, fig. 3). logit_scale is what
+    similarities are multiplied by, exponentiated already, as open_clip's models return it; a number, or a
+    tensor of one, which gets a gradient. It may be 0 or negative; logits beyond the largest float give NaN,
+    as in plain torch. Without it the module's temperature counts.
 
-    normalize: rows are first divided by their length. temperature and gather_distributed as in `NTXentLoss`.
+    Parameters
+    ----------
+    temperature : float, tensor or parameter
+        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    normalize : bool
+        Whether rows are first divided by their length.
+    gather_distributed : bool
+        Whether negatives come from all processes of torch.distributed, as in `NTXentLoss`.
 
+    References
+    ----------
+    Radford et al. 2021, "Learning transferable visual models from natural language supervision",
+    arXiv:2103.00020.
+
+    Examples
+    --------
     >>> z = torch.eye(4)
     >>> round(CLIPLoss(temperature=0.5)(z, z).item(), 6)  # log(1 + 3 exp(-2))
     0.340753

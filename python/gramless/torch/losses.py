@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from .. import _loss_calls
 from .._arrays import checks
 from .._evaluate import evaluate
-from .._losses import as_temperature, check_mask
-from ._distributed import gathered, gathered_by_label
-from ._gather import Also, check_available, ends_together, rank, world_size
+from .._losses import as_temperature
+from ._distributed import gathered
+from ._gather import Also, check_available, ends_together, world_size
 from ._namespace import TORCH
 from ._tensors import compute_dtype, unit_rows
 from .memory_bank import MemoryBank
@@ -35,22 +35,37 @@ class NTXentLoss(nn.Module):
     """The loss of SimCLR, in place of lightly's class of the same name.
 
     Without a memory bank: `gramless.nt_xent` of two views, (n, d) each, the mean over all 2n rows as anchors
-    (Chen et al. 2020, arXiv:2002.05709). With one of shape (K, D) the negatives of row i of the first view
-    are the rows of the bank, its positive is row i of the second, and the loss is the mean over the n rows:
-    log(exp(s_ii) + sum_k exp(s_ik)) - s_ii (MoCo, He et al. 2020, arXiv:1911.05722). The normalised second
-    view is put into the bank, after it was read, whenever the first requires a gradient.
+    (Chen et al. 2020). With one of shape (K, D) the negatives of row i of the first view are the rows of the
+    bank, its positive is row i of the second, and the loss is the mean over the n rows: log(exp(s_ii) + sum_k
+    exp(s_ik)) - s_ii (MoCo, He et al. 2020). The normalised second view is put into the bank, after it was
+    read, whenever the first requires a gradient.
 
-    temperature: a number, or a 0-d tensor or parameter, which gets a gradient; it may be negative.
-    memory_bank_size: 0, or (K, D). The bank is part of the state_dict (lightly leaves it out), and a
-    state_dict without it loads as well.
-    gather_distributed: negatives come from all processes of torch.distributed, which must hold equally many
-    rows. The loss is the mean over this process's anchors; the gradient of this process's rows is that of the
-    sum of all processes' losses, so that the average DistributedDataParallel takes is the gradient of the
-    whole batch. It assumes that all processes scale their losses alike. With a memory bank the second
-    views of all processes are put into it.
+    Parameters
+    ----------
+    temperature : float, tensor or parameter
+        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    memory_bank_size : int or (K, D)
+        0 for no bank. The bank is part of the state_dict (lightly leaves it out), and a state_dict without it
+        loads as well.
+    gather_distributed : bool
+        Whether negatives come from all processes of torch.distributed, which must hold equally many rows. The
+        loss is the mean over this process's anchors; the gradient of this process's rows is that of the sum
+        of all processes' losses, so that the average DistributedDataParallel takes is the gradient of the
+        whole batch. It assumes that all processes scale their losses alike. With a memory bank the second
+        views of all processes are put into it.
 
-    Raises ValueError for abs(temperature) < 1e-8, for shapes that do not fit and for unequal shards.
+    Raises
+    ------
+    ValueError
+        For abs(temperature) < 1e-8, for shapes that do not fit and for unequal shards.
 
+    References
+    ----------
+    Chen, Kornblith, Norouzi and Hinton 2020, arXiv:2002.05709. He, Fan, Wu, Xie and Girshick 2020,
+    arXiv:1911.05722.
+
+    Examples
+    --------
     >>> _ = torch.manual_seed(0)
     >>> z_a, z_b = torch.randn(2, 8, 4, requires_grad=True)
     >>> NTXentLoss(temperature=0.5)(z_a, z_b).backward()
@@ -100,12 +115,24 @@ class DCLLoss(nn.Module):
     """The decoupled contrastive loss: NT-Xent whose positives are not in the denominator.
 
     loss_i = -w_i s_{i,p(i)} + log sum_{j not in {i, p(i)}} exp(s_ij), the mean over the 2n rows of both views
-    (Yeh et al. 2022, arXiv:2110.06848, eq. 6), as lightly's class of the same name.
+    (Yeh et al. 2022, eq. 6), as lightly's class of the same name.
 
-    weight_fn: called with the normalised views (a, b), and with (b, a) for the other half of the rows;
-    returns w (n,). None is 1 for all. temperature and gather_distributed as in `NTXentLoss`; a weight sees
-    the rows of its own process.
+    Parameters
+    ----------
+    temperature : float, tensor or parameter
+        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    weight_fn : callable, optional
+        Called with the normalised views (a, b), and with (b, a) for the other half of the rows; returns w
+        (n,). None is 1 for all. It receives the rows of its own process.
+    gather_distributed : bool
+        Whether negatives come from all processes of torch.distributed, as in `NTXentLoss`.
 
+    References
+    ----------
+    Yeh, Hong, Hsu, Liu, Chen and LeCun 2022, "Decoupled contrastive learning", arXiv:2110.06848.
+
+    Examples
+    --------
     >>> z = torch.eye(4)
     >>> round(DCLLoss(temperature=0.5)(z, z).item(), 6)  # log(6 exp(-2))
     -0.208241
@@ -159,6 +186,15 @@ def _mises_fisher_weights(z_a: Tensor, z_b: Tensor, sigma: float) -> Tensor:  # 
 class DCLWLoss(DCLLoss):
     """`DCLLoss` with the negative von Mises-Fisher weights 2 - n softmax_i(<a_i, b_i> / sigma) of its paper.
 
+    Parameters
+    ----------
+    temperature, gather_distributed
+        As in `DCLLoss`.
+    sigma : float
+        Of the weights.
+
+    Examples
+    --------
     >>> z = torch.eye(4)
     >>> round(DCLWLoss(temperature=0.5)(z, z).item(), 6)  # all pairs alike: all weights 1
     -0.208241
@@ -180,14 +216,29 @@ class MoCoLoss(nn.Module):
     """`gramless.moco`: queries, their keys, and a queue of earlier keys, which are all of the negatives.
 
     forward(q, k, queue): (n, d), (n, d) and (m, d). loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> /
-    temperature)) - s_i, s_i = <q_i, k_i> / temperature, the mean over i (He et al. 2020, arXiv:1911.05722).
-    MoCo's own code keeps the queue transposed, (d, m). `NTXentLoss` with a memory bank is the same loss and
-    keeps the queue itself.
+    temperature)) - s_i, s_i = <q_i, k_i> / temperature, the mean over i (He et al. 2020). MoCo's own code
+    keeps the queue transposed, (d, m). `NTXentLoss` with a memory bank is the same loss and keeps the queue
+    itself.
 
-    temperature as in `NTXentLoss`; normalize: rows are first divided by their length.
+    Parameters
+    ----------
+    temperature : float, tensor or parameter
+        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    normalize : bool
+        Whether rows are first divided by their length.
 
-    Raises ValueError where shapes do not fit.
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit.
 
+    References
+    ----------
+    He, Fan, Wu, Xie and Girshick 2020, "Momentum contrast for unsupervised visual representation learning",
+    arXiv:1911.05722.
+
+    Examples
+    --------
     >>> z = torch.eye(3)
     >>> round(MoCoLoss(temperature=0.5)(z[:2], z[:2], z[2:]).item(), 6)  # log(1 + exp(-2))
     0.126928
@@ -203,77 +254,3 @@ class MoCoLoss(nn.Module):
         named = [("q", q), ("k", k), ("queue", queue)]
         loss: Tensor = evaluate(_loss_calls.moco("MoCoLoss", named, self.temperature, self.normalize))
         return loss
-
-
-class SupConLoss(nn.Module):
-    """`gramless.sup_con`: all other rows with a row's label are its positives (L_out of Khosla et al. 2020).
-
-    forward(z, labels=None, mask=None): z (n, d) with n labels, or z (n, v, d), v views of each example, whose
-    n labels then are those of all views; without labels the views of one example are each other's positives.
-    mask (n, n), instead of labels, as in SupContrast's code: the views of example j are positives of those of
-    example i where mask[i, j] is not 0, symmetric or not; other views of i itself where mask[i, i] is not 0.
-    The mean is over rows that have a positive. SupContrast's code counts rows without one, with a loss of 0,
-    and multiplies by temperature / 0.07 besides.
-
-    temperature as in `NTXentLoss`. ignore_index: rows of this label take no part, neither as anchors nor as
-    positives nor as negatives; None, the default, ignores none.
-    gather_distributed: positives and negatives come from all processes of torch.distributed, which must hold
-    equally many rows. The mean is over the rows of all that have a positive: a process's loss is the sum over
-    its own, times processes / rows with a positive, so that the average of losses, and
-    DistributedDataParallel's of gradients, are those of the whole batch. It excludes a mask and ignore_index.
-
-    Raises ValueError where shapes do not fit and for unequal shards.
-
-    >>> z = torch.eye(3)
-    >>> round(SupConLoss(temperature=0.5)(z, torch.tensor([7, 7, 8])).item(), 6)
-    0.693147
-    """
-
-    def __init__(
-        self, temperature: Any = 0.07, gather_distributed: bool = False, ignore_index: int | None = None
-    ) -> None:
-        super().__init__()
-        TORCH.temperature("SupConLoss", temperature)
-        check_available("SupConLoss", gather_distributed)
-        if gather_distributed and ignore_index is not None:
-            raise ValueError(
-                f"SupConLoss: gather_distributed=True and ignore_index={ignore_index!r} exclude each other, "
-                "for every process must hold as many rows"
-            )
-        self.temperature = temperature
-        self.gather_distributed = gather_distributed
-        self.ignore_index = ignore_index
-
-    @ends_together
-    def forward(self, z: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        gathers = self.gather_distributed and world_size() > 1
-        views = z.shape[1] if z.ndim == 3 else 1
-        z = z.flatten(0, 1) if z.ndim == 3 else z
-        if mask is not None:
-            return self._masked(z, labels, mask, views)
-        if labels is None:
-            if views < 2:
-                raise ValueError(
-                    f"SupConLoss: without labels z must be (examples, views, features), "
-                    f"at least 2 views, but has {z.ndim} dimensions and {views} view"
-                )
-            examples = z.shape[0] // views
-            first = rank() * examples if gathers else 0
-            labels = torch.arange(first, first + examples, device=z.device)
-        labels = labels.repeat_interleave(views)
-        if gathers:
-            return gathered_by_label("SupConLoss", z, labels, self.temperature)
-        return self._labelled(z, labels)
-
-    def _labelled(self, z: Tensor, labels: Tensor | None, mask: Tensor | None = None) -> Tensor:
-        chosen: Any = {"mask": mask, "ignore_index": self.ignore_index}
-        loss: Tensor = evaluate(_loss_calls.labelled("SupConLoss", z, labels, self.temperature, **chosen))
-        return loss
-
-    def _masked(self, z: Tensor, labels: Tensor | None, mask: Tensor, views: int) -> Tensor:
-        if self.gather_distributed:
-            raise ValueError("SupConLoss: gather_distributed=True and mask exclude each other")
-        mask = torch.as_tensor(mask, device=z.device)
-        check_mask("SupConLoss", tuple(mask.shape), z.shape[0] // views, "example")
-        of_views = mask.repeat_interleave(views, 0).repeat_interleave(views, 1)
-        return self._labelled(z, labels, of_views)

@@ -29,7 +29,7 @@ _UNKNOWN, _TWO, _ITSELF = 0, 1, 2  # what xs are compared with
 
 
 def _add_in_order(of_ranks: Tensor) -> Tensor:
-    """The sum over ranks, one after another: the same bits everywhere."""
+    """The sum over ranks, one after another: bitwise the same everywhere."""
     total: Tensor = reduce(torch.add, of_ranks)
     return total
 
@@ -41,15 +41,24 @@ def _largest(of_ranks: Tensor) -> Tensor:
 class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
     """`MinibatchCKA` as a `torchmetrics.Metric`: tensors out, a value per batch, one answer over processes.
 
-    kernel, weighting: as in `MinibatchCKA`.
-    options: of `torchmetrics.Metric`, such as process_group, the group whose batches count together. Each
-        process updates with its own batches, and `compute`, which all must call, adds up the sums in the
-        order of the ranks: the same bits on every rank. A rank without batches counts nothing.
-
     `update`, `compute`, `reset`, `merge_state`, `state_dict` and collections as torchmetrics has them: a
     state_dict has nothing of the metric until `persistent(True)`, which lets an epoch resume.
+
+    Parameters
+    ----------
+    kernel, weighting
+        As in `MinibatchCKA`.
+    **options
+        Of `torchmetrics.Metric`, such as process_group, the group whose batches count together. Each process
+        updates with its own batches, and `compute`, which all must call, adds up the sums in the order of the
+        ranks: bitwise the same on every rank. A rank without batches counts nothing.
+
+    References
+    ----------
     Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
 
+    Examples
+    --------
     >>> x = torch.randn(64, 8, generator=torch.manual_seed(0))
     >>> metric = CKAMetric()
     >>> for batch in x.split(16):
@@ -91,7 +100,10 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
     def compute(self) -> Tensor:
         """CKA over all batches of all processes, (layers of xs, layers of ys), float64.
 
-        Raises RuntimeError before the first update anywhere.
+        Raises
+        ------
+        RuntimeError
+            Before the first update anywhere.
         """
         return self._here(self._accumulator(self.metric_state).compute())
 

@@ -56,50 +56,92 @@ def compare_models(
     n_resamples: int = 199,
     rng: int | np.random.Generator | None = None,
 ) -> LayerMatrix:
-    """CKA of every layer of model_a with every layer of model_b on the same examples (Kornblith et al. 2019,
-    arXiv:1905.00414), as a `LayerMatrix`; model_b=None compares model_a with itself.
+    """CKA of every layer of model_a with every layer of model_b on the same examples.
 
-    dataloaders: one for both models, or one each (other input sizes), in step and known to have one order.
-        A batch is a tensor, a tuple or list that starts with one, or a mapping, of which a model gets what
-        its forward takes; otherwise `forward` is a callable of (model, batch). Each model gets a copy of the
-        batch, without `forward` its floating-point tensors in the dtype of the model's parameters.
-    layers, layers_b: names, patterns (* stays within one level, ** crosses dots), types or modules, in any
-        order, which is kept; "blocks" are the members of the model's lists of modules, "leaves" the modules
-        inside which no other runs, except dropout; None takes the blocks of a transformer and the leaves of
-        other models; layers_b is as layers by default. A module that runs several times is several layers,
-        relu[0], relu[1], ... What a pattern, a type or a default finds and is no layer in the end is left
-        out, with a warning that has the reasons.
-    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "class" takes
-        the first valid token, "last" the last; "tokens" is "mean" and insists on a mask; or a callable from
-        an output's tensor to (n, features), which also gets those of name, module and mask that it takes.
-    layout: what the dimensions of layers are, where their modules and the operations around them do not tell:
-        a letter for each, N for examples, C for features, others for positions, such as "NCHW" or "NLC"; one
-        for all layers, a list for several numbers of dimensions, or a mapping from patterns to these.
-    method: "exact" keeps activations, in memory up to memory_budget bytes and beyond it in temporary files in
+    The models run in evaluation mode without gradients and are left as found; on CPUs pictures go in with
+    channels last, unless a model fails on that. A constant layer has NaN and a warning.
+
+    Parameters
+    ----------
+    model_a : torch.nn.Module
+    model_b : torch.nn.Module, optional
+        None compares model_a with itself.
+    *dataloaders
+        One for both models, or one each (other input sizes), in step and known to have one order. A batch is
+        a tensor, a tuple or list that starts with one, or a mapping, of which a model gets what its forward
+        takes. Each model gets a copy of the batch, without `forward` its floating-point tensors in the dtype
+        of the model's parameters.
+    layers, layers_b : optional
+        Names, patterns (* stays within one level, ** crosses dots), types or modules, in any order, which is
+        kept; "blocks" are the members of the model's lists of modules, "leaves" the modules inside which no
+        other runs, except dropout; None takes the blocks of a transformer and the leaves of other models;
+        layers_b is as layers by default. A module that runs several times is several layers, relu[0],
+        relu[1], ... What a pattern, a type or a default finds and is no layer in the end is left out, with a
+        warning that has the reasons.
+    kernel, estimator
+        As in `gramless.cka`.
+    method : {"exact", "minibatch"}
+        "exact" keeps activations, in memory up to memory_budget bytes and beyond it in temporary files in
         `folder`, which go with the process; "minibatch" keeps none (`MinibatchCKA` with `weighting`). What
         fits into the memory of the models' GPU is compared there, with checkpoint or process_group on the
         CPU.
-    device: None uses the models where they are; another moves them, and back afterwards.
-    attention_mask, sample_ids: key or index of these in a batch, or a callable of the batch. A mask holds for
-        the tokens it is for, in the tower that has them: decoder_attention_mask, where the batch has one, for
-        decoder_input_ids. A mapping from patterns of layers to keys says which holds where.
-    paired: True where two dataloaders are known to yield the same examples in the same order, though their
+    weighting : {"mean", "pairs"}
+        Of method="minibatch".
+    pool : {"mean", "none", "class", "last", "tokens"} or callable
+        "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "class" takes
+        the first valid token, "last" the last; "tokens" is "mean" and insists on a mask. A callable takes an
+        output's tensor to (n, features); it also gets those of name, module and mask that it has parameters
+        for.
+    layout : str, list or mapping, optional
+        What the dimensions of layers are, where their modules and the operations around them do not tell: a
+        letter for each, N for examples, C for features, others for positions, such as "NCHW" or "NLC"; one
+        for all layers, a list for several numbers of dimensions, or a mapping from patterns to these.
+    device : optional
+        None uses the models where they are; another moves them, and back afterwards.
+    progress : bool or callable
+        True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles, then
+        permutations.
+    forward : callable, optional
+        Of (model, batch), where a batch is not one of the above.
+    attention_mask, sample_ids : key, index or callable
+        Where these are in a batch; a callable takes the batch. A mask holds for the tokens it is for, in the
+        tower that has them: decoder_attention_mask, where the batch has one, for decoder_input_ids. A mapping
+        from patterns of layers to keys says which holds where.
+    memory_budget : int
+        Bytes of activations in memory with method="exact".
+    folder : path, optional
+        Where temporary files go.
+    checkpoint : path, optional
+        A file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
+    process_group : optional
+        Of torch.distributed. Its processes each bring batches of their own, such as a DistributedSampler's,
+        and the same other arguments; an error in any of them ends the call in all. Exact: activations are
+        exchanged and tiles shared; minibatch: sums are merged. All get the one answer.
+    paired : bool
+        True where two dataloaders are known to yield the same examples in the same order, though their
         samplers do not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False.
-    checkpoint: a file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
-    process_group: of torch.distributed. Its processes each bring batches of their own, such as a
-        DistributedSampler's, and the same other arguments; an error in any of them ends the call in all.
-        Exact: activations are exchanged and tiles shared; minibatch: sums are merged. All get the one answer.
-    pvalue, n_resamples, rng: how the result's p-values are computed, as in `gramless.layer_matrix`: "auto"
-        permutes below 40 examples, and takes "chi2" from there on; None computes none. method="minibatch" has
-        none, and in a process group there are no permutations.
-    progress: True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles,
-        then permutations.
+    pvalue, n_resamples, rng
+        How the result's p-values are computed, as in `gramless.layer_matrix`: "auto" permutes below 40
+        examples, and takes "chi2" from there on; None computes none. method="minibatch" has none, and in a
+        process group there are no permutations.
 
-    The models run in evaluation mode without gradients and are left as found; on CPUs pictures go in with
-    channels last, unless a model fails on that. Raises ValueError or TypeError in a sentence for a layer that
-    is not there, never runs or has two possible layouts, batches or outputs that are not understood,
-    dataloaders that do not match, and models on different devices. A constant layer has NaN and a warning.
+    Returns
+    -------
+    LayerMatrix
+        matrix, layers_a, layers_b, settings, z, pvalue, pvalue_corrected; plot, to_csv, to_dataframe, save.
 
+    Raises
+    ------
+    ValueError, TypeError
+        In a sentence for a layer that is not there, never runs or has two possible layouts, batches or
+        outputs that are not understood, dataloaders that do not match, and models on different devices.
+
+    References
+    ----------
+    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414.
+
+    Examples
+    --------
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(inplace=True), nn.Linear(8, 3))
     >>> batches = list(torch.randn(64, 4, generator=torch.manual_seed(0)).split(16))
     >>> compare_models(net, None, batches, layers=["2", "0"]).layers_a
@@ -204,7 +246,10 @@ def placed(
 ) -> Iterator[torch.device]:
     """All models on one device, on which batches belong; models that were moved go back on leaving.
 
-    Raises ValueError where they lie on several devices and none is given.
+    Raises
+    ------
+    ValueError
+        Where they lie on several devices and none is given.
     """
     places = [_devices(model) for model in models]
     together = sorted({str(place) for found in places for place in found})

@@ -36,15 +36,33 @@ class _Similarity(nn.Module):
 class CKALoss(_Similarity):
     """1 - `gramless.cka`: what makes the representations x (n, p) and y (n, q) of a batch alike.
 
-    loss = 1 - hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)) (Kornblith et al. 2019, arXiv:1905.00414).
+    loss = 1 - hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)) (Kornblith et al. 2019). Where a representation's HSIC
+    with itself is not positive, as that of a constant one, the loss is 1 and the gradient 0. The gradients of
+    float16 tensors are float16, and small: scale the loss, as torch.amp.GradScaler does.
 
-    kernel, kernel_y, estimator as in `gramless.cka`. A bandwidth that is a median distance is found anew for
-    every batch and is a constant for the gradient. Where a representation's HSIC with itself is not positive,
-    as that of a constant one, the loss is 1 and the gradient 0. The gradients of float16 tensors are float16,
-    and small: scale the loss, as torch.amp.GradScaler does.
+    Parameters
+    ----------
+    kernel : Linear(), RBF(...), Laplace(...) or {"linear", "rbf", "laplace"}
+        A bandwidth that is not given is the median distance, found anew for every batch, and a constant for
+        the gradient.
+    kernel_y : as kernel, optional
+        The kernel of y, where it differs from that of x.
+    estimator : {"unbiased", "biased", "debiased"}
+        "unbiased" needs batches of 4 rows.
 
-    Raises ValueError where shapes or options do not fit and TypeError where types do not.
+    Raises
+    ------
+    ValueError
+        Where shapes or options do not fit.
+    TypeError
+        Where types do not fit.
 
+    References
+    ----------
+    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414.
+
+    Examples
+    --------
     >>> import torch
     >>> x = torch.arange(12.0).reshape(6, 2).sin()
     >>> round(CKALoss()(x, 3 * x + 1).item(), 6)
@@ -60,8 +78,22 @@ class HSICLoss(_Similarity):
     """`gramless.hsic`: what makes the representations x (n, p) and y (n, q) of a batch independent.
 
     The Hilbert-Schmidt independence criterion (Gretton et al. 2005; unbiased: Song et al. 2012); its negative
-    makes them dependent. Arguments and errors as in `CKALoss`.
+    makes them dependent.
 
+    Parameters
+    ----------
+    kernel, kernel_y, estimator
+        As in `CKALoss`.
+
+    Raises
+    ------
+    ValueError
+        Where shapes or options do not fit.
+    TypeError
+        Where types do not fit.
+
+    Examples
+    --------
     >>> import torch
     >>> x = torch.arange(12.0).reshape(6, 2).sin()
     >>> HSICLoss("rbf")(x, x.flip(1)).shape

@@ -30,16 +30,34 @@ FUNCTION = "TrainingCKA"
 class TrainingCKA:
     """A callback: CKA of every layer with its own state when this object was made, on the same examples.
 
-    model: what trains; it runs in evaluation mode without gradients when called, and is left as found.
-    batches: the examples to look at, kept, a few hundred; as in `compare_models`, and in the same order.
-        Their activations are kept and compared on the CPU: a GPU that trains has no memory to spare.
-    start: another model of the same layers to compare with, such as a checkpoint; None is the model now.
-    every: calls with a step that is no multiple of it do nothing.
-    layers, pool, layout, forward, attention_mask, kernel, estimator, and errors: as in `compare_models`.
+    Raghu et al. 2017 looked at training so, with another index.
 
-    steps, layers: what was looked at; matrix: (len(steps), len(layers)). Raghu et al. 2017, arXiv:1706.05806,
-    looked at training so, with another index.
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What trains; it runs in evaluation mode without gradients when called, and is left as found.
+    batches
+        The examples to look at, kept, a few hundred; as in `compare_models`, and in the same order. Their
+        activations are kept and compared on the CPU: a GPU that trains has no memory to spare.
+    start : torch.nn.Module, optional
+        Another model of the same layers to compare with, such as a checkpoint; None is the model now.
+    every : int
+        Calls with a step that is no multiple of it do nothing.
+    layers, pool, layout, forward, attention_mask, kernel, estimator
+        As in `compare_models`, errors too.
 
+    Attributes
+    ----------
+    steps, layers : list
+        What was looked at.
+    matrix : ndarray (len(steps), len(layers))
+
+    References
+    ----------
+    Raghu, Gilmer, Yosinski and Sohl-Dickstein 2017, arXiv:1706.05806.
+
+    Examples
+    --------
     >>> import torch
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
     >>> x = torch.randn(64, 4, generator=torch.manual_seed(0))
@@ -108,7 +126,10 @@ class TrainingCKA:
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw layers against steps with `gramless.plot.heatmap`, which takes the options.
 
-        Raises ValueError before the first step.
+        Raises
+        ------
+        ValueError
+            Before the first step.
         """
         from ..plot import heatmap
 
