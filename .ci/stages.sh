@@ -56,6 +56,7 @@ declare -A purpose=(
   [peers]='the losses of other packages agree'
   [types]='mypy'
   [format]='Python and C++ are formatted, and ruff finds nothing'
+  [texts]='words are spelled right, and files for the public host are what it reads'
   [cpp]='C++ tests for vectors of 64 bytes and for a matrix unit'
   [weak_symbols]='no code of one instruction set under a common name'
   [cpu_code]='machine code of the loops, and instructions of small calls'
@@ -95,6 +96,11 @@ format() {
   ruff format --check --quiet .
   ruff check .
   find csrc tests -name '*.[ch]pp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format --dry-run -Werror
+}
+texts() {
+  codespell
+  check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+  check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 }
 cpp() { .ci/cpp_tests.sh plain -DGRAMLESS_TEST_WIDTHS=64 -DCMAKE_COMPILE_WARNING_AS_ERROR=ON; }
 weak_symbols() { .ci/weak_symbols.sh build/plain; }
@@ -145,7 +151,7 @@ portable() { .ci/portable.sh --quick; }
 
 core() {
   stage demo tests tools pinned cpp
-  together 'weak_symbols cpu_code' 'peers types format docs'
+  together 'weak_symbols cpu_code' 'peers types format texts docs'
   stage cpp_address cpp_threads cuda cuda_code
   together 'cuda_python' 'wheel valgrind'
   together 'gpu_run' 'faults examples operations benchmarks'

@@ -86,7 +86,7 @@ def killed_sweep(checkpoint: Path) -> int:
 
 
 def sweeps(folder: Path) -> dict[str, Any]:
-    """Ten layers of a million rows; then one pair by RBF, undisturbed, and killed and gone on with."""
+    """Ten layers of a million rows; then one pair by RBF, undisturbed, and killed and resumed."""
     load = OthersLoad()
     ten = compared(folder, "--layers", "10")
     whole = compared(folder, *SWEEP, "--checkpoint", folder / "whole.npz")

@@ -4,7 +4,7 @@ Writes .npy files into a temporary folder (256 MB each at a million rows of 64 f
 with every other, and prints the time and the peak of the process' own memory above what it held before. Pages
 of the files that the system keeps in its cache are not counted: they are given back whenever something else
 needs the room. With --checkpoint FILE it can be killed at any moment; the same command goes on from there and
-gives the same bits.
+gives bitwise the same.
 """
 
 from __future__ import annotations

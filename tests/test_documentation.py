@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import importlib.metadata
+import importlib.util
 import pkgutil
 import re
 from pathlib import Path
@@ -32,7 +33,16 @@ PAGES = [
     ROOT / "README.md",
     *sorted(path for path in (ROOT / "docs").rglob("*.md") if "```python" in path.read_text()),
 ]
-PYTHON = re.compile(r"(<!-- not run: .*? -->\n)?```python\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"(?:<!-- ([^\n]*?) -->\n)?```python\n(.*?)```", re.DOTALL)
+
+
+def _runs(mark):
+    """Whether a block of Python runs here, by its mark: "not run: reason", "needs: package", "torchrun"."""
+    kind, _, names = mark.partition(": ")
+    assert kind in ("", "not run", "needs", "torchrun"), mark
+    if kind == "needs":
+        return all(importlib.util.find_spec(name) is not None for name in names.split(", "))
+    return not kind
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -40,7 +50,8 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib").use("agg")
     monkeypatch.chdir(tmp_path)
-    blocks = [code for skipped, code in PYTHON.findall(page.read_text(encoding="utf-8")) if not skipped]
+    found = PYTHON.findall(page.read_text(encoding="utf-8"))
+    blocks = [code for mark, code in found if _runs(mark)]
     assert blocks
     exec("\n".join(blocks), {"__name__": page.stem})
 

@@ -55,7 +55,7 @@ def test_a_section_without_results_is_named_on_every_page(folder):
     said = "Not measured yet: `python -m benchmarks --section rbf` does."
     assert section(benchmark_page.redrawn(""), title).strip() == said
     table = readme.redrawn(readme.FILE.read_text())
-    assert "Not measured yet: RBF CKA, sigma given, n 8,192, d 128; " in table
+    assert "Not measured yet: RBF CKA, sigma given, n 8,192, d 512; " in table
     found = values.substitutions()
     for name in ("alternatives_that_win", "alternatives_with_less_memory"):
         assert title in found[name].rpartition("so not looked through: ")[2]

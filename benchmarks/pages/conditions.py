@@ -33,6 +33,15 @@ def conditions(sections: dict[str, Entry]) -> list[str]:
     ]
 
 
+def brief_conditions(sections: dict[str, Entry]) -> str:
+    """Machine, versions of what is compared and the day, in a sentence for README.md."""
+    newest = max(sections.values(), key=lambda section: str(section["date"]))
+    found = newest["versions"]
+    shown = ", ".join(f"{name} {found[name]}" for name in ("numpy", "torch") if found.get(name))
+    machine = f"{processor(newest['machine'])}, {newest['machine']['isa']}"
+    return f"Measured on {machine}; {shown}; {newest['date']}."
+
+
 def _others_load(sections: dict[str, Entry]) -> str:
     """What the numbers are worth: how busy the machine was with something else."""
     problems = [problem for section in sections.values() for problem in section["problems"]]

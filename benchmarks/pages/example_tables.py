@@ -145,7 +145,7 @@ def million_rows(runs: dict[str, Any], _: str) -> str:
         return "Not measured yet: `python -m benchmarks.examples --only million_rows` does."
     ten, pair, killed = (found[name] for name in ("ten_layers", "pair", "killed"))
     each = ten["peak_bytes"] / ten["rows"] / ten["layers"]
-    bits = "the same bits as" if killed["same_bits"] else "OTHER BITS than"
+    bits = "bitwise the result of" if killed["same_bits"] else "ANOTHER RESULT than"
     sentences = [
         f"`million_rows_from_disk.py --layers {ten['layers']}`: {ten['layers']} layers of {ten['rows']:,} x "
         f"{ten['columns']} float32, {ten['bytes_on_disk'] / 1e9:.1f} GB on disk, linear, exact:",
@@ -154,8 +154,8 @@ def million_rows(runs: dict[str, Any], _: str) -> str:
         f"{ten['largest_difference']:.0e} of what the construction says.",
         f"`--rows {pair['rows']} --kernel rbf --checkpoint sweep.npz`, one pair: {pair['cpu_seconds']:.0f} s "
         f"of CPU, {pair['peak_bytes'] / 1e6:.0f} MB.",
-        f"Killed with SIGKILL after part {killed['parts']}, the same command went on from there for "
-        f"{killed['cpu_seconds']:.0f} s and gave {bits} a run that nobody disturbed.",
+        f"Killed with SIGKILL after part {killed['parts']}, the same command resumed there for "
+        f"{killed['cpu_seconds']:.0f} s and gave {bits} an undisturbed run.",
     ]
     return "\n".join(sentences)
 
