@@ -56,6 +56,17 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     exec("\n".join(blocks), {"__name__": page.stem})
 
 
+PUBLIC = ("gramless", "gramless.torch", "gramless.analysis", "gramless.compat", "gramless.plot")
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_dir_shows_what_is_public(name):
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    module = importlib.import_module(name)
+    assert set(dir(module)) == {*module.__all__, *(["torch"] if name == "gramless" else [])}
+
+
 def test_every_public_name_stands_in_the_reference():
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
@@ -64,7 +75,7 @@ def test_every_public_name_stands_in_the_reference():
     modules = {"analysis", "compat", "plot", "reference", "__version__"}
     missing = [
         name
-        for module in ("gramless", "gramless.torch", "gramless.analysis", "gramless.compat", "gramless.plot")
+        for module in PUBLIC
         for name in importlib.import_module(module).__all__
         if name not in described | modules
     ]

@@ -87,3 +87,7 @@ def __getattr__(name: str) -> Any:
     if name in ("analysis", "compat", "plot", "torch"):  # loaded when used; torch stays out of import *
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'gramless' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "torch"])

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["heatmap", "save_figure"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 POINTS_PER_INCH = 72
 SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
 LONGEST_LABEL = 36  # characters

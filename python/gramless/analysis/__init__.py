@@ -30,3 +30,7 @@ __all__ = [
     "segment",
     "segment_rows",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
