@@ -42,9 +42,9 @@ class CovarianceWalk {
  private:
   using Panel = FeaturePanel<T>;
   static constexpr int micro_rows = RegisterTile<T>::rows, strip = 12 * micro_rows;
-  static constexpr std::int64_t most_narrow_bytes = 2048;       // of a sample: its products then stay near a core
-  static constexpr std::int64_t most_shares_bytes = 16 << 20;   // of narrow products, by shares of the samples
-  static constexpr std::int64_t most_segment_bytes = 16 << 20;  // of packed samples, for all threads
+  static constexpr std::int64_t most_narrow_bytes = 2048;      // of a sample: its products then stay near a core
+  static constexpr std::int64_t most_shares_bytes = 16 << 20;  // of narrow products, by shares of the samples
+  static constexpr std::int64_t most_segment_bytes = 4 << 20;  // of packed samples, for all threads
   static constexpr std::int64_t most_sums_bytes = std::int64_t{128} << 20;  // of products: beyond it rows go in bands
 
   struct Band {
@@ -120,7 +120,7 @@ class CovarianceWalk {
     const std::int64_t first_panel = band.first / Panel::width, stride = stride_ - first_panel * Panel::width;
     for (std::int64_t row = first; row < end; row += 2 * strip)
       add_covariance_rows<T>({packed, runs_.length(run), first_panel * Panel::vectors, features_.count(),
-                              products + (row - band.first) * stride, stride},
+                              products + (row - band.first) * stride, stride, !narrow_},
                              row, std::min(end, row + 2 * strip),
                              [this](std::int64_t i, std::int64_t panel) { return tile_wanted(i, panel); });
   }
@@ -197,8 +197,9 @@ class CovarianceWalk {
         [&](std::int64_t s, char*, char*, Worker&) {
           for (std::int64_t row = strips.begin(s); row < strips.begin(s) + strips.length(s); row++) {
             double* const own = products + row * stride;
+            const std::int64_t diagonal = (band.first + row) / lanes<T> * lanes<T> - (stride_ - stride);
             for (std::int64_t share = 1; share < shares; share++)
-              for (std::int64_t j = 0; j < stride; j++) own[j] += own[share * sums + j];
+              for (std::int64_t j = diagonal; j < stride; j++) own[j] += own[share * sums + j];
             if (band.first + row >= features_.width()) continue;
             square_row(band.first + row, own - (stride_ - stride));
             if (task_.covariances) store_row(band.first + row, own - (stride_ - stride));

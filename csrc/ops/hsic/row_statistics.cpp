@@ -13,12 +13,20 @@ inline namespace GRAMLESS_ISA {
 namespace {
 
 constexpr int block_rows = 256, block_cols = 64;
+constexpr int rows_ahead = 8;          // prefetched where a part of each is read, which is no stream to the processor
 constexpr std::int64_t polled = 4096;  // steps through a row from one question whether to stop to the next
+
+// Columns [first, first + count) of a row that is longer.
+GRAMLESS_INLINE void fetch(const ArrayView& x, std::int64_t row, std::int64_t first, int count) {
+  const char* const memory = x.row(row) + first * x.col_stride;
+  for (std::int64_t byte = 0; byte < count * x.col_stride; byte += 64) __builtin_prefetch(memory + byte, 0, 2);
+}
 
 // Each column's sum runs down its rows in order, whatever the layout, so every layout gives the same bits. What is
 // summed is the difference to the first row: a constant column then sums to exactly 0.
 template <class Stored>
 void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* sums) {
+  const bool ahead = x.cols > block_cols && x.col_stride == static_cast<std::int64_t>(sizeof(Stored));
   for (std::int64_t k0 = 0; k0 < x.cols; k0 += block_cols) {
     const int cols = static_cast<int>(std::min<std::int64_t>(block_cols, x.cols - k0));
     double partial[block_cols] = {}, origin[block_cols];
@@ -36,6 +44,7 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
     for (int k = 0; k < cols; k++) origin[k] = value(x.row(0) + (k0 + k) * x.col_stride);
     for (int r = 0; r < rows; r++) {
       const char* row = x.row(first_row + r) + k0 * x.col_stride;
+      if (ahead) fetch(x, std::min(first_row + r + rows_ahead, x.rows - 1), k0, cols);
       if constexpr (std::is_same_v<Stored, Half> || std::is_same_v<Stored, BFloat16>) {
         if (x.col_stride == 2) {
           float widened[block_cols];
@@ -155,6 +164,7 @@ void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double
   for (std::int64_t k0 = 0; k0 < layer.x.cols; k0 += depth) {
     if (k0 > 0 && k0 % (polled * depth) == 0 && stop_requested()) return;
     const int chunk = static_cast<int>(std::min<std::int64_t>(depth, layer.x.cols - k0));
+    ReadAhead(layer.x, first + count, lanes<T>, k0, chunk).fetch(0, 1);
     total += Product<T>::squared_lengths(rows, first, count, k0, chunk);
   }
   for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
