@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdlib>
 #include <deque>
 #include <mutex>
@@ -17,14 +18,15 @@
 #include <thread>
 
 #include "support/cpu_quota.hpp"
+#include "support/spin.hpp"
 
 namespace gramless {
 namespace {
 
 struct Job {
   const std::function<void()>* body;
-  int openings;    // pool threads that may still join
-  int active = 0;  // pool threads inside body
+  int openings;                // pool threads that may still join
+  std::atomic<int> active{0};  // pool threads inside body
 };
 
 class ThreadPool {
@@ -35,11 +37,15 @@ class ThreadPool {
       const std::lock_guard lock(mutex_);
       grow(threads - 1);
       jobs_.push_back(&job);
+      posted_++;
     }
     work_.notify_all();
     body();
     std::unique_lock lock(mutex_);
     std::erase(jobs_, &job);  // no thread may join a loop that has run out of work
+    lock.unlock();
+    spin_until([&] { return job.active == 0; });
+    lock.lock();
     done_.wait(lock, [&] { return job.active == 0; });
   }
 
@@ -61,6 +67,12 @@ class ThreadPool {
     std::unique_lock lock(mutex_);
     while (true) {
       Job* job = nullptr;
+      if (joinable() == nullptr) {  // the next loop of a call mostly comes soon
+        const std::uint64_t before = posted_;
+        lock.unlock();
+        spin_until([&] { return posted_ != before; });
+        lock.lock();
+      }
       work_.wait(lock, [&] { return (job = joinable()) != nullptr; });
       job->openings--;
       job->active++;
@@ -80,6 +92,7 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable work_, done_;
   std::deque<Job*> jobs_;
+  std::atomic<std::uint64_t> posted_{0};  // jobs so far
   int size_ = 0;
 };
 
