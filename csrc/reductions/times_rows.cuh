@@ -6,6 +6,11 @@
 
 namespace gramless::cuda {
 
+// Some of a row's slices.
+struct SliceRange {
+  int first, count;
+};
+
 // A warp's rows of weights (rows of the tile, its columns) times the rows that those columns stand for, some slices of
 // them at a time.
 template <class Operand, class Shape, int Slices>
@@ -30,15 +35,21 @@ class TimesRows {
         for (Value& value : atom) value = 0;
   }
 
-  // Starts copying rows first, first + 1, ... from `first_slice` on; the memory must be free of readers.
-  __device__ void load(const PackedRows<Operand>& rows, std::int64_t first, int first_slice, int slices) const {
+  // Of a row's slices those of this block: blockIdx.z counts chunks.
+  __device__ static SliceRange slices_of_block(int all) {
+    const int first = static_cast<int>(blockIdx.z) * chunk, left = all - first;
+    return {first, left < chunk ? left : chunk};
+  }
+
+  // Starts copying those slices of rows first, first + 1, ...; the memory must be free of readers.
+  __device__ void load(const PackedRows<Operand>& rows, std::int64_t first, const SliceRange& slices) const {
     constexpr int pieces = Operand::planes * Shape::cols * 4;
     for (int i = static_cast<int>(threadIdx.x); i < pieces; i += Shape::threads) {
       const int plane = i / (Shape::cols * 4), row = i / 4 % Shape::cols;
       const auto* from = rows.elements + plane * rows.plane_stride + (first + row) * rows.stride() +
-                         first_slice * slice + i % 4 * (slice / 4);
+                         slices.first * slice + i % 4 * (slice / 4);
       char* to = memory_ + plane * plane_bytes + row * slice_bytes + swizzled(row, i % 4);
-      for (int s = 0; s < slices; s++, from += slice, to += Operand::planes * plane_bytes) copy_async(to, from);
+      for (int s = 0; s < slices.count; s++, from += slice, to += Operand::planes * plane_bytes) copy_async(to, from);
     }
     commit_copies();
   }
@@ -54,17 +65,19 @@ class TimesRows {
     __syncthreads();  // no thread reads them any more
   }
 
-  // use(row within the warp's, element from the chunk's first, sum)
-  template <class Use>
-  __device__ void for_each(int slices, Use use) const {
+  // Writes this block's sums to partials (strips, padded rows, stride), from its first row and slice on.
+  __device__ void store(Value* partials, std::int64_t padded_rows, std::int64_t first_row, std::int64_t stride,
+                        const SliceRange& slices) const {
+    const std::int64_t of_warp = first_row + static_cast<int>(threadIdx.x) / warp_lanes * Shape::warp_rows;
+    Value* const out = partials + (blockIdx.y * padded_rows + of_warp) * stride + slices.first * slice;
 #pragma unroll
     for (int s = 0; s < chunk; s++)
-      if (s < slices)
+      if (s < slices.count)
 #pragma unroll
         for (int a = 0; a < atoms; a++)
 #pragma unroll
           for (int v = 0; v < atom_values; v++)
-            use(v / 2 * 8 + lane_ / 4, s * slice + a * 8 + lane_ % 4 * 2 + v % 2, sums_[s][a][v]);
+            out[(v / 2 * 8 + lane_ / 4) * stride + s * slice + a * 8 + lane_ % 4 * 2 + v % 2] = sums_[s][a][v];
   }
 
  private:

@@ -1,4 +1,5 @@
-// Sums over the threads of a block or the lanes of a warp, in an order that only the block's size decides.
+// Sums and largest values over the threads of a block or the lanes of a warp, in an order that only the block's size
+// decides.
 #pragma once
 
 #include "engine/instructions/primitives.cuh"
@@ -39,6 +40,18 @@ __device__ void sum_over_block(double (&sums)[Count], double* shared) {
     for (int w = 0; w < warps; w++) sums[i] += shared[i * warps + w];
   }
   __syncthreads();  // and have been read: `shared` may be used again
+}
+
+// The largest of all threads' values, in all threads. `shared` holds a number per warp; all threads must come.
+template <class T>
+__device__ T largest_of_block(T value, T* shared) {
+  const int warps = static_cast<int>(blockDim.x) / warp_lanes;
+  const T of_warp = largest_of_warp(value);
+  if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes] = of_warp;
+  __syncthreads();  // the largest of all warps are there
+  for (int w = 0; w < warps; w++) value = shared[w] > value ? shared[w] : value;
+  __syncthreads();  // and have been read: `shared` may be used again
+  return value;
 }
 
 }  // namespace gramless::cuda

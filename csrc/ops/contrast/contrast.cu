@@ -187,39 +187,30 @@ const char* error_in_contrast(const ContrastTask& task) {
   return nullptr;
 }
 
-// visitor.template operator()<Operand>() for those the contrastive losses have.
-template <class Visitor>
-auto visit_contrast_operand(Operand operand, Visitor&& visitor) {
-  return visit_operand(operand == Operand::tf32 ? Operand::split : operand, [&]<class Chosen>() {
-    using Known = std::conditional_t<std::is_same_v<Chosen, Tf32Operand>, SplitOperand, Chosen>;
-    return visitor.template operator()<Known>();
-  });
-}
-
 }  // namespace
 
 std::size_t contrast_forward_scratch_bytes(const ContrastForwardTask& task) {
   if (error_in_contrast(task.problem) != nullptr) return 0;
-  return visit_contrast_operand(task.problem.operand,
-                                [&]<class Operand>() { return ContrastForward<Operand>(task).bytes(); });
+  return visit_operand_without_tf32(task.problem.operand,
+                                    [&]<class Operand>() { return ContrastForward<Operand>(task).bytes(); });
 }
 
 const char* contrast_forward(const ContrastForwardTask& task, void* scratch, void* stream) {
   if (const char* error = error_in_contrast(task.problem)) return error;
-  return visit_contrast_operand(task.problem.operand,
-                                [&]<class Operand>() { return ContrastForward<Operand>(task, scratch).run(stream); });
+  return visit_operand_without_tf32(
+      task.problem.operand, [&]<class Operand>() { return ContrastForward<Operand>(task, scratch).run(stream); });
 }
 
 std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask& task) {
   if (error_in_contrast(task.problem) != nullptr) return 0;
-  return visit_contrast_operand(task.problem.operand,
-                                [&]<class Operand>() { return ContrastBackward<Operand>(task).bytes(); });
+  return visit_operand_without_tf32(task.problem.operand,
+                                    [&]<class Operand>() { return ContrastBackward<Operand>(task).bytes(); });
 }
 
 const char* contrast_backward(const ContrastBackwardTask& task, void* scratch, void* stream) {
   if (const char* error = error_in_contrast(task.problem)) return error;
-  return visit_contrast_operand(task.problem.operand,
-                                [&]<class Operand>() { return ContrastBackward<Operand>(task, scratch).run(stream); });
+  return visit_operand_without_tf32(
+      task.problem.operand, [&]<class Operand>() { return ContrastBackward<Operand>(task, scratch).run(stream); });
 }
 
 }  // namespace gramless::cuda

@@ -13,15 +13,6 @@ constexpr int one_block = 512, row_threads = 256;
 constexpr double least_norm = 1e-12;
 constexpr std::size_t block_bytes = one_block / warp_lanes * sizeof(double);
 
-// In all threads.
-__device__ float largest_of_block(float value, float* shared) {
-  const float of_warp = largest_of_warp(value);
-  if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes] = of_warp;
-  __syncthreads();  // the largest of all warps are there
-  for (int w = 0; w < one_block / warp_lanes; w++) value = shared[w] > value ? shared[w] : value;
-  return value;
-}
-
 // A shift of all anchors under which no exponential of a unit row's logit leaves the tiles' normal numbers, nor any sum
 // of them; none where the temperature is too small for that.
 __device__ LogitScales scales_by(const ScaleTask& task, double row_scale) {

@@ -25,12 +25,11 @@ __device__ void differentiate_strip(const SoftmaxGradTask<Operand>& task, std::i
   const Logit<Operand> logit_of = pairs.logits();
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   const TileAnchors<T> rows = anchors_from(task.rows, pairs.rows.groups, first_row);
-  const int first_slice = static_cast<int>(blockIdx.z) * Product::chunk, left = pairs.rows.rows.slices - first_slice;
-  const int slices = left < Product::chunk ? left : Product::chunk;
+  const SliceRange slices = Product::slices_of_block(pairs.rows.rows.slices);
   for (std::int64_t t = first_tile; t < last_tile; t++) {
     const std::int64_t first_col = t * Shape::cols;
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
-    product.load(pairs.columns.rows, first_col, first_slice, slices);  // on its way while the tile is differentiated
+    product.load(pairs.columns.rows, first_col, slices);  // on its way while the tile is differentiated
     const OwnedPairs place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
     const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);
@@ -43,20 +42,16 @@ __device__ void differentiate_strip(const SoftmaxGradTask<Operand>& task, std::i
       plain ? replace.template operator()<true, true>() : replace.template operator()<false, true>();
     else
       plain ? replace.template operator()<true, false>() : replace.template operator()<false, false>();
-    product.add(tile, slices);
+    product.add(tile, slices.count);
   }
-  const std::int64_t stride = pairs.rows.rows.stride();
-  const std::int64_t of_warp = first_row + static_cast<int>(threadIdx.x) / warp_lanes * Shape::warp_rows;
-  T* const out = task.partials + (blockIdx.y * task.padded_rows + of_warp) * stride + first_slice * Product::slice;
-  product.for_each(slices, [&](int row, int k, T sum) { out[row * stride + k] = sum; });
+  product.store(task.partials, task.padded_rows, first_row, pairs.rows.rows.stride(), slices);
 }
 
 // Block (x, y, z): a block of rows against a strip of columns, for some of the width.
 template <class Operand>
 __global__ void __launch_bounds__(GradShape<Operand>::threads)
     grad_of_rows(SoftmaxGradTask<Operand> task, std::int64_t tiles) {
-  const std::int64_t strip = blockIdx.y, strips = gridDim.y;
-  const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
+  const auto [first, last] = tiles_of_strip(tiles);
   differentiate_strip(task, first, last);
 }
 

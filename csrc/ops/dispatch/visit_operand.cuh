@@ -1,6 +1,8 @@
 // From an operand known at run time to its type.
 #pragma once
 
+#include <type_traits>
+
 #include "engine/pack/operands.cuh"
 #include "ops/api.hpp"
 
@@ -21,6 +23,15 @@ auto visit_operand(Operand operand, Visitor&& visitor) {
     default:
       return visitor.template operator()<SplitOperand>();
   }
+}
+
+// The same where there is no TF32: its rows are split.
+template <class Visitor>
+auto visit_operand_without_tf32(Operand operand, Visitor&& visitor) {
+  return visit_operand(operand == Operand::tf32 ? Operand::split : operand, [&]<class Chosen>() {
+    using Known = std::conditional_t<std::is_same_v<Chosen, Tf32Operand>, SplitOperand, Chosen>;
+    return visitor.template operator()<Known>();
+  });
 }
 
 }  // namespace gramless::cuda

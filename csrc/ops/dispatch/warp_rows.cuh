@@ -39,4 +39,13 @@ std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chu
   return best;
 }
 
+// The tiles of columns of this block's strip: blockIdx.y counts strips.
+struct TileRange {
+  std::int64_t first, last;
+};
+__device__ __forceinline__ TileRange tiles_of_strip(std::int64_t tiles) {
+  const std::int64_t strip = blockIdx.y, strips = gridDim.y;
+  return {tiles * strip / strips, tiles * (strip + 1) / strips};
+}
+
 }  // namespace gramless::cuda

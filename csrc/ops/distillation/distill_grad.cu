@@ -52,12 +52,9 @@ __global__ void __launch_bounds__(DistillShape<Operand>::threads)
   using Product = TimesRows<Operand, Shape, grad_slices>;
   static_assert(Product::block_bytes <= Tile::ring_bytes);
   const DevicePairs<Operand>&of_student = task.pairs.student, &of_teacher = task.pairs.teacher;
-  const std::int64_t strip = blockIdx.y, strips = gridDim.y;
-  const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
+  const auto [first, last] = tiles_of_strip(tiles);
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
-  const int first_slice = static_cast<int>(blockIdx.z) * Product::chunk,
-            left = of_student.rows.rows.slices - first_slice;
-  const int slices = left < Product::chunk ? left : Product::chunk;
+  const SliceRange slices = Product::slices_of_block(of_student.rows.rows.slices);
   char* const memory = shared_memory<char>();
   Tile student(memory), teacher(memory);
   Product product(memory);
@@ -65,14 +62,11 @@ __global__ void __launch_bounds__(DistillShape<Operand>::threads)
     const std::int64_t first_col = t * Shape::cols;
     teacher.multiply(of_teacher.rows.rows, first_row, of_teacher.columns.rows, first_col);
     student.multiply(of_student.rows.rows, first_row, of_student.columns.rows, first_col);
-    product.load(of_student.columns.rows, first_col, first_slice, slices);  // on its way while tiles are differentiated
+    product.load(of_student.columns.rows, first_col, slices);  // on its way while tiles are differentiated
     differentiate(student, teacher, task, first_row, first_col);
-    product.add(student, slices);
+    product.add(student, slices.count);
   }
-  const std::int64_t stride = of_student.rows.rows.stride();
-  const std::int64_t of_warp = first_row + static_cast<int>(threadIdx.x) / warp_lanes * Shape::warp_rows;
-  auto* const out = task.partials + (strip * task.padded_rows + of_warp) * stride + first_slice * Product::slice;
-  product.for_each(slices, [&](int row, int k, auto sum) { out[row * stride + k] = sum; });
+  product.store(task.partials, task.padded_rows, first_row, of_student.rows.rows.stride(), slices);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ namespace gramless::cuda {
 namespace {
 
 // TeacherSums of one row over some of its columns.
-struct RowState {
+struct DistillState {
   double student_shift = -INFINITY, student = 0, teacher_shift = -INFINITY, teacher = 0, cross = 0;
 
   // To the largest logits so far. A term of the cross sum grows by as much as the student's shift.
@@ -27,7 +27,7 @@ struct RowState {
     }
   }
 
-  __device__ void merge(RowState other) {
+  __device__ void merge(DistillState other) {
     raise(other.student_shift, other.teacher_shift);
     other.raise(student_shift, teacher_shift);
     student += other.student;
@@ -35,7 +35,7 @@ struct RowState {
     cross += other.cross;
   }
 
-  __device__ RowState of_lane(int bits) const {
+  __device__ DistillState of_lane(int bits) const {
     return {__shfl_xor_sync(all_lanes, student_shift, bits), __shfl_xor_sync(all_lanes, student, bits),
             __shfl_xor_sync(all_lanes, teacher_shift, bits), __shfl_xor_sync(all_lanes, teacher, bits),
             __shfl_xor_sync(all_lanes, cross, bits)};
@@ -45,7 +45,7 @@ struct RowState {
 // Adds row r of two tiles of dot products of the same pairs.
 template <class Operand, class Tile>
 __device__ void add_row(Tile& student, Tile& teacher, int r, const OwnedPairs& place,
-                        const Logit<Operand> student_logit, const Logit<Operand> teacher_logit, RowState& state) {
+                        const Logit<Operand> student_logit, const Logit<Operand> teacher_logit, DistillState& state) {
   using T = typename Operand::Value;
   T student_top = static_cast<T>(-INFINITY), teacher_top = student_top;
 #pragma unroll
@@ -78,13 +78,13 @@ __global__ void __launch_bounds__(DistillShape<Operand>::threads)
     sum_distill(DistillPairs<Operand> pairs, std::int64_t tiles, double* partials) {
   using Shape = DistillShape<Operand>;
   using Tile = DotTile<Operand, Shape>;
-  const std::int64_t strip = blockIdx.y, strips = gridDim.y, rows = pairs.student.rows.count;
-  const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
+  const std::int64_t rows = pairs.student.rows.count;
+  const auto [first, last] = tiles_of_strip(tiles);
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
   const Logit<Operand> student_logit = pairs.student.logits(), teacher_logit = pairs.teacher.logits();
   char* const memory = shared_memory<char>();
   Tile student(memory), teacher(memory);
-  RowState states[Tile::own_rows];
+  DistillState states[Tile::own_rows];
   for (std::int64_t t = first; t < last; t++) {
     const std::int64_t first_col = t * Shape::cols;
     const OwnedPairs place(first_row, rows, first_col, pairs.student.columns.count, false);
@@ -94,10 +94,10 @@ __global__ void __launch_bounds__(DistillShape<Operand>::threads)
     for (int r = 0; r < Tile::own_rows; r++)
       add_row(student, teacher, r, place, student_logit, teacher_logit, states[r]);
   }
-  partials += strip * 5 * rows;
+  partials += blockIdx.y * 5 * rows;
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
-    RowState& state = states[r];
+    DistillState& state = states[r];
 #pragma unroll
     for (int bits = 1; bits < 4; bits *= 2) state.merge(state.of_lane(bits));
     const std::int64_t i = first_row + student.row(r);
@@ -115,7 +115,7 @@ __global__ void finish_distill(const double* partials, std::int64_t strips, std:
                                double* losses) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= rows) return;
-  RowState state;
+  DistillState state;
   for (std::int64_t strip = 0; strip < strips; strip++) {
     const double* const from = partials + strip * 5 * rows + i;
     state.merge({from[0], from[rows], from[2 * rows], from[3 * rows], from[4 * rows]});

@@ -71,11 +71,9 @@ __global__ void __launch_bounds__(WarpRowsShape<Operand>::threads)
   using Tile = DotTile<Operand, Shape>;
   using Product = TimesRows<Operand, Shape, grad_slices>;
   static_assert(Product::block_bytes <= Tile::ring_bytes);
-  const std::int64_t strip = blockIdx.y, strips = gridDim.y;
-  const std::int64_t first = tiles * strip / strips, last = tiles * (strip + 1) / strips;
+  const auto [first, last] = tiles_of_strip(tiles);
   const std::int64_t first_row = std::int64_t{blockIdx.x} * Shape::rows;
-  const int first_slice = static_cast<int>(blockIdx.z) * Product::chunk, left = task.layer.rows.slices - first_slice;
-  const int slices = left < Product::chunk ? left : Product::chunk;
+  const SliceRange slices = Product::slices_of_block(task.layer.rows.slices);
   char* const memory = shared_memory<char>();
   Tile tile(memory), other(memory);
   Product product(memory);
@@ -85,21 +83,18 @@ __global__ void __launch_bounds__(WarpRowsShape<Operand>::threads)
     other.multiply(task.other.rows, first_row, task.other.rows, first_col);
     evaluate(other, task.other, first_row, first_col);
     tile.multiply(task.layer.rows, first_row, task.layer.rows, first_col);
-    product.load(task.layer.rows, first_col, first_slice, slices);  // on its way while the tile is weighed
+    product.load(task.layer.rows, first_col, slices);  // on its way while the tile is weighed
     evaluate(tile, task.layer, first_row, first_col);
     weigh(tile, other, task, first_row, first_col, sums);
-    product.add(tile, slices);
+    product.add(tile, slices.count);
   }
-  const std::int64_t stride = task.layer.rows.stride();
-  const std::int64_t of_warp = first_row + static_cast<int>(threadIdx.x) / warp_lanes * Shape::warp_rows;
-  auto* const out = task.partials + (strip * task.padded_rows + of_warp) * stride + first_slice * Product::slice;
-  product.for_each(slices, [&](int row, int k, auto sum) { out[row * stride + k] = sum; });
+  product.store(task.partials, task.padded_rows, first_row, task.layer.rows.stride(), slices);
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
     sums[r] += __shfl_xor_sync(all_lanes, sums[r], 1);
     sums[r] += __shfl_xor_sync(all_lanes, sums[r], 2);
     if (threadIdx.x % 4 == 0 && blockIdx.z == 0)
-      task.weight_sums[strip * task.padded_rows + first_row + tile.row(r)] = sums[r];
+      task.weight_sums[blockIdx.y * task.padded_rows + first_row + tile.row(r)] = sums[r];
   }
 }
 

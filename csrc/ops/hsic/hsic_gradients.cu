@@ -44,16 +44,6 @@ struct Problem {
   }
 };
 
-// The largest of `value` over the block, in all threads; all must come.
-__device__ float largest_of_block(float value, float* shared) {
-  const float of_warp = largest_of_warp(value);
-  if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes] = of_warp;
-  __syncthreads();  // those of all warps are there
-  for (int w = 0; w < one_block / warp_lanes; w++) value = shared[w] > value ? shared[w] : value;
-  __syncthreads();  // and have been read
-  return value;
-}
-
 template <class Operand>
 __global__ void __launch_bounds__(one_block)
     prepare_derivatives(Problem<Operand> problem, PairDerivative* derivatives) {
@@ -211,15 +201,6 @@ class HsicGrad {
   PairDerivative* derivatives_;
 };
 
-// TF32 gradients are those of split rows.
-template <class Visitor>
-auto visit_grad_operand(Operand operand, Visitor&& visitor) {
-  return visit_operand(operand == Operand::tf32 ? Operand::split : operand, [&]<class Chosen>() {
-    using Known = std::conditional_t<std::is_same_v<Chosen, Tf32Operand>, SplitOperand, Chosen>;
-    return visitor.template operator()<Known>();
-  });
-}
-
 const char* error_in_hsic_grad(const HsicGradTask& task) {
   const HsicTask& forward = task.forward;
   if (const char* error = error_in_matrix(forward.x, forward.operand)) return error;
@@ -234,13 +215,14 @@ const char* error_in_hsic_grad(const HsicGradTask& task) {
 
 std::size_t hsic_grad_scratch_bytes(const HsicGradTask& task) {
   if (error_in_hsic_grad(task) != nullptr) return 0;
-  return visit_grad_operand(task.forward.operand, [&]<class Operand>() { return HsicGrad<Operand>(task).bytes(); });
+  return visit_operand_without_tf32(task.forward.operand,
+                                    [&]<class Operand>() { return HsicGrad<Operand>(task).bytes(); });
 }
 
 const char* hsic_grad(const HsicGradTask& task, void* scratch, void* stream) {
   if (const char* error = error_in_hsic_grad(task)) return error;
-  return visit_grad_operand(task.forward.operand,
-                            [&]<class Operand>() { return HsicGrad<Operand>(task, scratch).run(stream); });
+  return visit_operand_without_tf32(task.forward.operand,
+                                    [&]<class Operand>() { return HsicGrad<Operand>(task, scratch).run(stream); });
 }
 
 }  // namespace gramless::cuda
