@@ -29,7 +29,8 @@ inline Dtype named_dtype(std::string_view name) {
 }
 
 // (address, rows, columns, row stride, column stride, dtype name), strides in bytes.
-inline Matrix described_matrix(const pybind11::tuple& described) {
+inline Matrix described_matrix(pybind11::handle description) {
+  const auto described = pybind11::reinterpret_borrow<pybind11::tuple>(description);
   return {reinterpret_cast<const void*>(described[0].cast<std::uintptr_t>()),
           described[1].cast<std::int64_t>(),
           described[2].cast<std::int64_t>(),
@@ -63,6 +64,21 @@ inline ContrastKind contrast_kind(const std::string& name) {
   if (name == "decoupled") return ContrastKind::decoupled;
   if (name == "log_sum_exp") return ContrastKind::log_sum_exp;
   throw pybind11::value_error("kind is '" + name + "'");
+}
+
+// arrays: the student, its teacher, the student's queue and the teacher's or None, each as `matrix` reads it.
+template <class Read>
+DistillTask distill_task(const pybind11::sequence& arrays, double temperature, double teacher_temperature,
+                         bool normalize, Read matrix) {
+  DistillTask task;
+  task.student = matrix(arrays[0]);
+  task.teacher = matrix(arrays[1]);
+  task.queue = matrix(arrays[2]);
+  if (!arrays[3].is_none()) task.teacher_queue = matrix(arrays[3]);
+  task.temperature = temperature;
+  task.teacher_temperature = teacher_temperature;
+  task.normalize = normalize;
+  return task;
 }
 
 }  // namespace gramless

@@ -3,6 +3,7 @@
 
 #include "bindings/python_types.hpp"
 #include "ops/dispatch/backends.hpp"
+#include "ops/dispatch/saved_arrays.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
 
@@ -30,7 +31,7 @@ void check_groups(const std::vector<std::int64_t>& groups, std::int64_t rows) {
 }
 
 // One limit for all, or a pair of arrays with a limit for every anchor and every key.
-void set_limits(ContrastProblem& problem, py::handle limits) {
+void limits_from_python(ContrastProblem& problem, py::handle limits) {
   if (limits.is_none()) return;
   const auto rows = static_cast<std::size_t>(rows_in(problem.anchors)),
              keys = static_cast<std::size_t>(rows_in(problem.keys));
@@ -47,7 +48,7 @@ void set_limits(ContrastProblem& problem, py::handle limits) {
 }
 
 // A pair of arrays with the number of positives of every anchor and every key, or None: those of the groups.
-void set_positives(ContrastProblem& problem, py::handle positives) {
+void positives_from_python(ContrastProblem& problem, py::handle positives) {
   if (positives.is_none()) return;
   const auto [of_anchors, of_keys] = positives.cast<std::pair<Integers, Integers>>();
   problem.anchor_positives = to_vector(of_anchors);
@@ -72,7 +73,7 @@ ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence
     if (!problem.keys.empty()) problem.key_groups = to_vector(key_groups.cast<Integers>());
     check_groups(problem.key_groups, rows_in(problem.keys));
   }
-  set_limits(problem, limits);
+  limits_from_python(problem, limits);
   return problem;
 }
 
@@ -83,24 +84,16 @@ Execution contrast_execution(const ContrastProblem& problem, PythonMonitor& moni
   return {in_float64 ? Compute::float64 : Compute::float32, num_threads(), monitor.monitor()};
 }
 
-constexpr std::vector<double> ContrastSums::* saved_fields[] = {&ContrastSums::shift, &ContrastSums::negative,
-                                                                &ContrastSums::positive, &ContrastSums::positive_logit};
-
 py::array_t<double> pack_sums(const ContrastSums& sums) {
-  const std::size_t count = sums.shift.size();
-  py::array_t<double> saved({std::size(saved_fields), count});
-  for (std::size_t f = 0; f < std::size(saved_fields); f++)
-    std::copy_n((sums.*saved_fields[f]).data(), count, saved.mutable_data() + f * count);
+  py::array_t<double> saved({ContrastSums::arrays().size(), sums.shift.size()});
+  write_arrays(sums, saved.mutable_data());
   return saved;
 }
 
 ContrastSums unpack_sums(const Numbers& saved, std::size_t rows) {
-  if (static_cast<std::size_t>(saved.size()) != rows * std::size(saved_fields))
+  if (static_cast<std::size_t>(saved.size()) != rows * ContrastSums::arrays().size())
     throw py::value_error("what was saved belongs to another problem");
-  ContrastSums sums;
-  for (std::size_t f = 0; f < std::size(saved_fields); f++)
-    (sums.*saved_fields[f]).assign(saved.data() + f * rows, saved.data() + (f + 1) * rows);
-  return sums;
+  return read_arrays<ContrastSums>(saved.data(), rows);
 }
 
 // (row losses, column losses or None, saved, what `keep` leaves for the backward, or None)
@@ -152,7 +145,7 @@ double backward(const py::sequence& anchors, const py::sequence& keys, py::handl
                 py::handle positives) {
   ContrastProblem problem =
       contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits);
-  set_positives(problem, positives);
+  positives_from_python(problem, positives);
   PythonMonitor monitor((py::none()));
   const Execution how = contrast_execution(problem, monitor);
   const Targets to(problem, saved, row_weights, column_weights, grads, how.compute);

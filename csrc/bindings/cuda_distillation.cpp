@@ -4,39 +4,28 @@
 namespace gramless {
 namespace {
 
-// student, teacher, the student's queue and the teacher's or None
-using Arrays = std::tuple<py::tuple, py::tuple, py::tuple, std::optional<py::tuple>>;
-
-cuda::DistillTask distill_task(const Arrays& arrays, double temperature, Address device_temperature,
-                               double teacher_temperature, bool normalize) {
-  cuda::DistillTask task;
-  const auto& [student, teacher, queue, teacher_queue] = arrays;
-  task.student = described_matrix(student);
-  task.teacher = described_matrix(teacher);
-  task.queue = described_matrix(queue);
-  if (teacher_queue) task.teacher_queue = described_matrix(*teacher_queue);
-  task.temperature = temperature;
+DistillTask device_task(const py::sequence& arrays, double temperature, Address device_temperature,
+                        double teacher_temperature, bool normalize) {
+  DistillTask task = distill_task(arrays, temperature, teacher_temperature, normalize, described_matrix);
   task.device_temperature = pointer<const double>(device_temperature);
-  task.teacher_temperature = teacher_temperature;
-  task.normalize = normalize;
   return task;
 }
 
-void forward(const py::tuple& place, const Arrays& arrays, double temperature, Address device_temperature,
+void forward(const py::tuple& place, const py::sequence& arrays, double temperature, Address device_temperature,
              double teacher_temperature, bool normalize, Address losses, Address saved, Address mean) {
   cuda::DistillForwardTask task;
-  task.problem = distill_task(arrays, temperature, device_temperature, teacher_temperature, normalize);
+  task.problem = device_task(arrays, temperature, device_temperature, teacher_temperature, normalize);
   task.losses = pointer<double>(losses);
   task.saved = pointer<double>(saved);
   task.mean = pointer<double>(mean);
   Launch(place).run(cuda::distill_forward_scratch_bytes, cuda::distill_forward, task);
 }
 
-void backward(const py::tuple& place, const Arrays& arrays, double temperature, Address device_temperature,
+void backward(const py::tuple& place, const py::sequence& arrays, double temperature, Address device_temperature,
               double teacher_temperature, bool normalize, Address saved, Address weights, Address scale_of_mean,
               Address grad, Address grad_temperature) {
   cuda::DistillBackwardTask task;
-  task.problem = distill_task(arrays, temperature, device_temperature, teacher_temperature, normalize);
+  task.problem = device_task(arrays, temperature, device_temperature, teacher_temperature, normalize);
   task.saved = pointer<const double>(saved);
   task.weights = pointer<const double>(weights);
   task.scale_of_mean = pointer<const double>(scale_of_mean);

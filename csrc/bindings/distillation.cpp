@@ -3,6 +3,7 @@
 
 #include "bindings/python_types.hpp"
 #include "ops/dispatch/backends.hpp"
+#include "ops/dispatch/saved_arrays.hpp"
 #include "support/dtype.hpp"
 #include "support/thread_pool.hpp"
 
@@ -11,30 +12,18 @@ namespace {
 
 using Numbers = py::array_t<double, py::array::c_style>;
 
-constexpr std::vector<double> DistillationSums::* saved_fields[] = {
-    &DistillationSums::student_shift, &DistillationSums::student, &DistillationSums::teacher_shift,
-    &DistillationSums::teacher};
-
 // Four arrays, the last perhaps None, two temperatures and whether rows are normalised.
 struct Arguments {
-  DistillationProblem problem;
+  DistillTask problem;
   Execution execution;
 };
 
 Arguments arguments(const py::sequence& arrays, const std::pair<double, double>& temperatures, bool normalize,
                     PythonMonitor& monitor) {
-  DistillationProblem problem{array_view(arrays[0]),
-                              array_view(arrays[1]),
-                              array_view(arrays[2]),
-                              std::nullopt,
-                              temperatures.first,
-                              temperatures.second,
-                              normalize};
-  if (!arrays[3].is_none()) problem.teacher_queue = array_view(arrays[3]);
+  const DistillTask problem = distill_task(arrays, temperatures.first, temperatures.second, normalize, array_view);
   bool in_float64 = false;
-  for (const ArrayView& x :
-       {problem.student, problem.teacher, problem.queue, problem.teacher_queue.value_or(problem.queue)})
-    in_float64 |= computes_in_float64(x.dtype);
+  for (const Matrix& x : {problem.student, problem.teacher, problem.queue, problem.teacher_queue})
+    in_float64 |= x.data != nullptr && computes_in_float64(x.dtype);
   return {problem, {in_float64 ? Compute::float64 : Compute::float32, num_threads(), monitor.monitor()}};
 }
 
@@ -48,10 +37,8 @@ py::tuple forward(const py::sequence& arrays, const std::pair<double, double>& t
     const Unlocked unlocked;
     found = distillation_losses(with.problem, ops, with.execution);
   }
-  const std::size_t count = found.losses.size();
-  py::array_t<double> saved({std::size(saved_fields), count});
-  for (std::size_t f = 0; f < std::size(saved_fields); f++)
-    std::copy_n((found.sums.*saved_fields[f]).data(), count, saved.mutable_data() + f * count);
+  py::array_t<double> saved({DistillationSums::arrays().size(), found.losses.size()});
+  write_arrays(found.sums, saved.mutable_data());
   return py::make_tuple(to_numpy(found.losses), saved);
 }
 
@@ -60,12 +47,10 @@ double backward(const py::sequence& arrays, const std::pair<double, double>& tem
   PythonMonitor monitor((py::none()));
   const Arguments with = arguments(arrays, temperatures, normalize, monitor);
   const auto count = static_cast<std::size_t>(with.problem.student.rows);
-  if (static_cast<std::size_t>(saved.size()) != count * std::size(saved_fields) ||
+  if (static_cast<std::size_t>(saved.size()) != count * DistillationSums::arrays().size() ||
       static_cast<std::size_t>(weights.size()) != count)
     throw py::value_error("what was saved belongs to another problem");
-  DistillationSums sums;
-  for (std::size_t f = 0; f < std::size(saved_fields); f++)
-    (sums.*saved_fields[f]).assign(saved.data() + f * count, saved.data() + (f + 1) * count);
+  const auto sums = read_arrays<DistillationSums>(saved.data(), count);
   void* const target = gradient_target(grad, with.problem.student, with.execution.compute);
   if (target == nullptr) throw py::value_error("there must be an array for the gradient");
   const std::vector<double> of_rows(weights.data(), weights.data() + count);

@@ -63,7 +63,7 @@ ArrayView array_view(py::handle object) {
     return view;
   }
   if (py::isinstance<StackedRows>(object)) return object.cast<const StackedRows&>().view();
-  static_cast<Matrix&>(view) = described_matrix(py::reinterpret_borrow<py::tuple>(object));
+  static_cast<Matrix&>(view) = described_matrix(object);
   return view;
 }
 
@@ -74,7 +74,7 @@ py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t
                         to_numpy(values.diagonal_x), to_numpy(values.diagonal_y), to_numpy(values.exponents));
 }
 
-void* gradient_target(py::handle grad, const ArrayView& like, Compute compute) {
+void* gradient_target(py::handle grad, const Matrix& like, Compute compute) {
   if (grad.is_none()) return nullptr;
   const ArrayView view = array_view(grad);
   const Dtype wanted = compute == Compute::float32 ? Dtype::float32 : Dtype::float64;

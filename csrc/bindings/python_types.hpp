@@ -25,7 +25,7 @@ py::array_t<T> to_numpy(const std::vector<T>& values) {
 py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t layers_y);
 
 // Where a gradient of `like` is written: a writable C-contiguous array of the compute type; null for None.
-void* gradient_target(py::handle grad, const ArrayView& like, Compute compute);
+void* gradient_target(py::handle grad, const Matrix& like, Compute compute);
 
 Space space(const std::string& name);
 

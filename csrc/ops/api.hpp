@@ -61,6 +61,16 @@ enum class ContrastKind : std::uint8_t {
   log_sum_exp,  // no positives, groups are not read: log sum over all pairs
 };
 
+// A student's softmax over a queue beside its teacher's. float16 and bfloat16 are computed in float32.
+struct DistillTask {
+  Matrix student, teacher;  // (n, d), (n, e); on a device all are of one dtype
+  Matrix queue;             // (m, d)
+  Matrix teacher_queue;     // (m, e); without memory: the student's, d = e
+  double temperature = 0.2, teacher_temperature = 0.01;
+  bool normalize = true;
+  const double* device_temperature = nullptr;  // (1) or null: as in ContrastTask; of a device alone
+};
+
 }  // namespace gramless
 
 // Every pointer in a task is device memory of the current device, `stream` is a cudaStream_t, `scratch` is aligned to
@@ -197,17 +207,6 @@ struct ContrastBackwardTask {
 
 std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask& task);
 const char* contrast_backward(const ContrastBackwardTask& task, void* scratch, void* stream);
-
-// A student's softmax over a queue beside its teacher's, arrays of one dtype. float16 and bfloat16 are computed in
-// float32.
-struct DistillTask {
-  Matrix student, teacher;  // (n, d), (n, e)
-  Matrix queue;             // (m, d)
-  Matrix teacher_queue;     // (m, e); without memory: the student's, d = e
-  double temperature = 0.2, teacher_temperature = 0.01;
-  const double* device_temperature = nullptr;  // (1) or null: as in ContrastTask
-  bool normalize = true;
-};
 
 // What the backward needs: 4 arrays with an entry per row. Contiguous, (4, n).
 constexpr std::int64_t distill_saved_arrays = 4;

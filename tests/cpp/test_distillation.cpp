@@ -54,8 +54,8 @@ Wide softmax(const Rows<T>& x, std::int64_t i, const Rows<T>& keys, Wide tempera
 template <class T>
 void check_distillation(std::int64_t n, std::int64_t m, double temperature) {
   const Rows<T> student(n, 21, 1), teacher(n, 5, 2), queue(m, 21, 3), teacher_queue(m, 5, 4);
-  const DistillationProblem problem{
-      student.view(), teacher.view(), queue.view(), teacher_queue.view(), temperature, 0.7, false};
+  const DistillTask problem{student.view(), teacher.view(), queue.view(), teacher_queue.view(), temperature, 0.7,
+                            false};
   const double tolerance = 64 * static_cast<double>(std::numeric_limits<T>::epsilon()) * (1 + 40 / temperature);
   std::vector<std::vector<T>> grads;
   for (const int threads : {1, 3}) {

@@ -8,6 +8,7 @@
 #include "ops/api.hpp"
 #include "ops/contrast/contrast_pass.hpp"
 #include "ops/dispatch/backends.hpp"
+#include "ops/dispatch/saved_arrays.hpp"
 #include "ops/distillation/distillation.hpp"
 
 namespace gramless::cuda {
@@ -50,9 +51,6 @@ ContrastProblem contrast_problem(const ContrastTask& task, const double* saved) 
   return problem;
 }
 
-constexpr std::vector<double> ContrastSums::* saved_fields[] = {&ContrastSums::shift, &ContrastSums::negative,
-                                                                &ContrastSums::positive, &ContrastSums::positive_logit};
-
 }  // namespace
 
 Operand default_operand(Dtype, bool) { return Operand::split; }
@@ -79,8 +77,7 @@ const char* contrast_forward(const ContrastForwardTask& task, void* scratch, voi
   if (task.problem.hardest > 0)
     std::ranges::copy(problem.key_limits,
                       std::ranges::copy(problem.anchor_limits, task.saved + limits_array * sums.shift.size()).out);
-  for (std::size_t field = 0; field < std::size(saved_fields); field++)
-    std::ranges::copy(sums.*saved_fields[field], task.saved + field * sums.shift.size());
+  write_arrays(sums, task.saved);
   double* const counts = task.saved + counts_array * sums.shift.size();
   double* const of_keys = std::ranges::copy(positive_counts(problem, false), counts).out;
   if (!problem.keys.empty()) std::ranges::copy(positive_counts(problem, true), of_keys);
@@ -99,10 +96,7 @@ const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
   const double* const counts = task.saved + counts_array * (rows + columns);
   problem.anchor_positives.assign(counts, counts + rows);
   problem.key_positives.assign(counts + rows, counts + rows + columns);
-  ContrastSums sums;
-  for (std::size_t field = 0; field < std::size(saved_fields); field++)
-    (sums.*saved_fields[field])
-        .assign(task.saved + field * (rows + columns), task.saved + (field + 1) * (rows + columns));
+  const auto sums = read_arrays<ContrastSums>(task.saved, rows + columns);
   std::vector<double> weights(rows + columns);
   if (task.scale_of_mean) {
     std::fill_n(weights.begin(), rows, *task.scale_of_mean / static_cast<double>(rows));
@@ -125,21 +119,10 @@ const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
 
 namespace {
 
-DistillationProblem distillation_problem(const DistillTask& task) {
-  DistillationProblem problem;
-  problem.student = view(task.student);
-  problem.teacher = view(task.teacher);
-  problem.queue = view(task.queue);
-  if (task.teacher_queue.data) problem.teacher_queue = view(task.teacher_queue);
-  problem.temperature = usable_temperature(task.temperature, task.device_temperature);
-  problem.teacher_temperature = task.teacher_temperature;
-  problem.normalize = task.normalize;
-  return problem;
+DistillTask with_usable_temperature(DistillTask task) {
+  task.temperature = usable_temperature(task.temperature, task.device_temperature);
+  return task;
 }
-
-constexpr std::vector<double> DistillationSums::* distill_fields[] = {
-    &DistillationSums::student_shift, &DistillationSums::student, &DistillationSums::teacher_shift,
-    &DistillationSums::teacher};
 
 }  // namespace
 
@@ -148,10 +131,9 @@ std::size_t distill_forward_scratch_bytes(const DistillForwardTask&) { return 25
 const char* distill_forward(const DistillForwardTask& task, void* scratch, void*) {
   if (const char* error = error_in_scratch(scratch)) return error;
   const DistillationLosses found =
-      distillation_losses(distillation_problem(task.problem), current_backend(), execution(task.problem.student));
+      distillation_losses(with_usable_temperature(task.problem), current_backend(), execution(task.problem.student));
   std::ranges::copy(found.losses, task.losses);
-  double* saved = task.saved;
-  for (const auto field : distill_fields) saved = std::ranges::copy(found.sums.*field, saved).out;
+  write_arrays(found.sums, task.saved);
   if (task.mean) {
     *task.mean = 0;
     for (const double loss : found.losses) *task.mean += loss / static_cast<double>(found.losses.size());
@@ -163,12 +145,7 @@ std::size_t distill_backward_scratch_bytes(const DistillBackwardTask&) { return 
 
 const char* distill_backward(const DistillBackwardTask& task, void*, void*) {
   const auto rows = static_cast<std::size_t>(task.problem.student.rows);
-  DistillationSums sums;
-  const double* saved = task.saved;
-  for (const auto field : distill_fields) {
-    (sums.*field).assign(saved, saved + rows);
-    saved += rows;
-  }
+  const auto sums = read_arrays<DistillationSums>(task.saved, rows);
   std::vector<double> weights(rows);
   if (task.scale_of_mean)
     std::ranges::fill(weights, *task.scale_of_mean / static_cast<double>(rows));
@@ -176,7 +153,7 @@ const char* distill_backward(const DistillBackwardTask& task, void*, void*) {
     std::copy_n(task.weights, rows, weights.begin());
   Gradient grad{task.problem.student, task.grad};
   const double by_temperature =
-      distillation_gradient(distillation_problem(task.problem), sums, weights, grad.wide.data(), current_backend(),
+      distillation_gradient(with_usable_temperature(task.problem), sums, weights, grad.wide.data(), current_backend(),
                             execution(task.problem.student));
   grad.store();
   if (task.grad_temperature) *task.grad_temperature = by_temperature;

@@ -1,7 +1,7 @@
 // Contrastive losses: NT-Xent and its relatives, distinguished by groups (which pairs are positive) and by denominator.
 #pragma once
 
-#include <optional>
+#include <array>
 #include <vector>
 
 #include "ops/api.hpp"
@@ -45,6 +45,11 @@ HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegati
 // Softmax sums of the anchors and, where there are keys, of the keys as anchors: what the backward pass needs.
 struct ContrastSums {
   std::vector<double> shift, negative, positive, positive_logit;  // (anchors + keys)
+
+  static constexpr auto arrays() {
+    return std::array{&ContrastSums::shift, &ContrastSums::negative, &ContrastSums::positive,
+                      &ContrastSums::positive_logit};
+  }
 };
 
 struct ContrastLosses {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "ops/contrast/contrast_rows.hpp"
 #include "ops/dispatch/padded_values.hpp"
@@ -14,14 +15,14 @@ namespace {
 // Student and teacher on their way through the tiles.
 class DistillationPass {
  public:
-  DistillationPass(const DistillationProblem& problem, const OpTable& ops, const Execution& execution)
+  DistillationPass(const DistillTask& problem, const OpTable& ops, const Execution& execution)
       : problem_(problem),
         ops_(table_for(problem.normalize, ops)),
         execution_(execution),
         student_(rows_of(problem.student)),
         teacher_(rows_of(problem.teacher)),
         queue_(rows_of(problem.queue)) {
-    if (problem.teacher_queue) teacher_queue_.emplace(rows_of(*problem.teacher_queue));
+    if (problem.teacher_queue.data != nullptr) teacher_queue_.emplace(rows_of(problem.teacher_queue));
     of_student_ = pairs(student_, queue_, problem.temperature);
     of_teacher_ = pairs(teacher_, teacher_queue_ ? *teacher_queue_ : queue_, problem.teacher_temperature);
   }
@@ -72,9 +73,10 @@ class DistillationPass {
   }
 
  private:
-  ContrastRows rows_of(const ArrayView& x) const {
-    return {{x},       std::vector<std::int64_t>(static_cast<std::size_t>(x.rows), 0), {}, problem_.normalize, ops_,
-            execution_};
+  ContrastRows rows_of(const Matrix& x) const {
+    return {
+        {ArrayView{x}}, std::vector<std::int64_t>(static_cast<std::size_t>(x.rows), 0), {}, problem_.normalize, ops_,
+        execution_};
   }
 
   static PairProblem pairs(const ContrastRows& rows, const ContrastRows& keys, double temperature) {
@@ -88,7 +90,7 @@ class DistillationPass {
     return pairs;
   }
 
-  const DistillationProblem& problem_;
+  const DistillTask& problem_;
   const OpTable& ops_;
   const Execution& execution_;
   const ContrastRows student_, teacher_, queue_;
@@ -98,14 +100,12 @@ class DistillationPass {
 
 }  // namespace
 
-DistillationLosses distillation_losses(const DistillationProblem& problem, const OpTable& ops,
-                                       const Execution& execution) {
+DistillationLosses distillation_losses(const DistillTask& problem, const OpTable& ops, const Execution& execution) {
   return DistillationPass(problem, ops, execution).losses();
 }
 
-double distillation_gradient(const DistillationProblem& problem, const DistillationSums& sums,
-                             std::span<const double> weights, void* grad, const OpTable& ops,
-                             const Execution& execution) {
+double distillation_gradient(const DistillTask& problem, const DistillationSums& sums, std::span<const double> weights,
+                             void* grad, const OpTable& ops, const Execution& execution) {
   return DistillationPass(problem, ops, execution).gradient(sums, weights, grad);
 }
 

@@ -1,25 +1,23 @@
 // Similarity distillation (SEED): a student's softmax over the rows of a queue follows its teacher's.
 #pragma once
 
-#include <optional>
+#include <array>
 #include <span>
 #include <vector>
 
+#include "ops/api.hpp"
 #include "ops/dispatch/op_table.hpp"
 
 namespace gramless {
 
-struct DistillationProblem {
-  ArrayView student, teacher;              // (n, d), (n, e)
-  ArrayView queue;                         // (m, d)
-  std::optional<ArrayView> teacher_queue;  // (m, e); none: the student's, d = e
-  double temperature = 0.2, teacher_temperature = 0.01;
-  bool normalize = true;
-};
-
 // What the backward pass needs of each row, (n): see TeacherSums.
 struct DistillationSums {
   std::vector<double> student_shift, student, teacher_shift, teacher;
+
+  static constexpr auto arrays() {
+    return std::array{&DistillationSums::student_shift, &DistillationSums::student, &DistillationSums::teacher_shift,
+                      &DistillationSums::teacher};
+  }
 };
 
 struct DistillationLosses {
@@ -27,13 +25,11 @@ struct DistillationLosses {
   DistillationSums sums;
 };
 
-DistillationLosses distillation_losses(const DistillationProblem& problem, const OpTable& ops,
-                                       const Execution& execution);
+DistillationLosses distillation_losses(const DistillTask& problem, const OpTable& ops, const Execution& execution);
 
 // The gradient of sum_i weights_i loss_i by the student, into `grad` (n, d) of the compute type; returns that by the
 // temperature.
-double distillation_gradient(const DistillationProblem& problem, const DistillationSums& sums,
-                             std::span<const double> weights, void* grad, const OpTable& ops,
-                             const Execution& execution);
+double distillation_gradient(const DistillTask& problem, const DistillationSums& sums, std::span<const double> weights,
+                             void* grad, const OpTable& ops, const Execution& execution);
 
 }  // namespace gramless
