@@ -62,7 +62,8 @@ struct Segment {
 
 // products[a][b] += <first[a], second[b]>, for a block of them.
 template <int Rows, int Cols, class T>
-void add_block(const LayerPairs<T>& pairs, const T* first, const T* second, double* products, Segment<T>& segment) {
+void add_pairs_of_layers(const LayerPairs<T>& pairs, const T* first, const T* second, double* products,
+                         Segment<T>& segment) {
   // Enough sums to hide the FMA's latency. Of one row always as many, so that a product with permuted columns does not
   // depend on how many are summed at once.
   constexpr int unroll = Rows == 1 ? 4 : Rows * Cols >= 8 ? 1 : Rows * Cols >= 4 ? 2 : 4;
@@ -116,7 +117,7 @@ GRAMLESS_INLINE void add_blocks(const LayerPairs<T>& pairs, const T* first, cons
                                 double* products, Segment<T>& segment) {
   std::int64_t j = 0;
   for (; j + Cols <= cols; j += Cols)
-    add_block<Rows, Cols>(pairs, first, second + j * pairs.stride, products + j, segment);
+    add_pairs_of_layers<Rows, Cols>(pairs, first, second + j * pairs.stride, products + j, segment);
   if constexpr (Cols > 1)
     add_blocks<Rows, Cols - 1>(pairs, first, second + j * pairs.stride, cols - j, products + j, segment);
 }

@@ -85,7 +85,7 @@ __device__ __forceinline__ void sum_strip_hopper(const SumsTask<Operand>& task, 
   Tile tile;
   const Logit<Operand> logit_of = pairs.logits();
   const bool running = pairs.scales->running;
-  RowState<float> states[Tile::own_rows];
+  SoftmaxState<float> states[Tile::own_rows];
 #pragma unroll
   for (auto& state : states) state.shift = running ? -INFINITY : static_cast<float>(pairs.scales->shift);
   reader.wait_for_rows();

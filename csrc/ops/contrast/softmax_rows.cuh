@@ -12,7 +12,7 @@ namespace gramless::cuda {
 
 // What one thread has seen of one of its rows.
 template <class T>
-struct RowState {
+struct SoftmaxState {
   T shift;
   double negative = 0, positive = 0, positive_logit = 0;
   int count = 0;
@@ -71,7 +71,7 @@ __device__ LeftOut above_limits(Tile& tile, const DevicePairs<Operand>& pairs, s
 template <bool Plain, bool Running, class Operand, class Tile, class T, class Left, class Keep>
 __device__ __forceinline__ void add_row(Tile& tile, int r, const OwnedPairs& place, const TileGroups& groups,
                                         const Left& left_out, bool positives_raise, const Logit<Operand> logit_of,
-                                        RowState<T>& state, Keep keep) {
+                                        SoftmaxState<T>& state, Keep keep) {
   const std::int32_t group = Plain ? -1 : groups.rows[tile.row(r)];
   const auto owned = [&](int c) { return Plain || place.owns(tile.row(r), tile.col(c)); };
   const auto is_positive = [&](int c) { return !Plain && group >= 0 && groups.columns[tile.col(c)] == group; };
@@ -161,12 +161,13 @@ struct SumsTask {
 
 // What a block leaves of its strip.
 template <class Operand, class Tile, class T>
-__device__ void store_states(const SumsTask<Operand>& task, const Tile& tile, RowState<T> (&states)[Tile::own_rows]) {
+__device__ void store_states(const SumsTask<Operand>& task, const Tile& tile,
+                             SoftmaxState<T> (&states)[Tile::own_rows]) {
   const std::int64_t rows = task.pairs.rows.count;
   double* const partials = task.partials + blockIdx.y * 5 * rows;
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
-    RowState<T>& state = states[r];
+    SoftmaxState<T>& state = states[r];
     for (const int bits : {1, 2}) state.merge_lane(task.pairs.scales->running, bits);
     const std::int64_t i = std::int64_t{blockIdx.x} * WarpRowsShape<Operand>::rows + tile.row(r);
     if (threadIdx.x % 4 != 0 || i >= rows) continue;

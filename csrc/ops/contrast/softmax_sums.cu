@@ -35,7 +35,7 @@ __device__ void sum_strip(const SumsTask<Operand>& task, int first, int last) {
   const bool running = pairs.scales->running;
   const int block = static_cast<int>(blockIdx.x);
   const std::int64_t first_row = std::int64_t{block} * Shape::rows;
-  RowState<T> states[Tile::own_rows];
+  SoftmaxState<T> states[Tile::own_rows];
 #pragma unroll
   for (auto& state : states) state.shift = running ? static_cast<T>(-INFINITY) : static_cast<T>(pairs.scales->shift);
   for (int number = first * task.tiles_at_distance(); number < last * task.tiles_at_distance(); number++) {

@@ -1,5 +1,6 @@
 // What one ISA's build of the tile operations offers. Plain data and function pointers only: these types cross from
-// code compiled for every CPU to code compiled for one, so they must not bring library code along.
+// code compiled for every CPU to code compiled for one, so they must not bring library code along. Void pointers point
+// to the compute type of the call.
 #pragma once
 
 #include <cstddef>
@@ -9,18 +10,12 @@
 #include "ops/dispatch/contrast_tasks.hpp"
 #include "ops/dispatch/distill_tasks.hpp"
 #include "support/array.hpp"
+#include "support/compute.hpp"
 #include "support/monitor.hpp"
 #include "support/parts.hpp"
 #include "support/shared.hpp"
 
 namespace gramless {
-
-// The compute type of a call: its statistics and tiles. All void pointers below point to it.
-enum class Compute : std::uint8_t { float32, float64 };
-
-GRAMLESS_SHARED std::size_t element_bytes(Compute compute) {
-  return compute == Compute::float32 ? sizeof(float) : sizeof(double);
-}
 
 struct Execution {
   Compute compute = Compute::float32;

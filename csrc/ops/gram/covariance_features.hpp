@@ -11,9 +11,9 @@ inline namespace GRAMLESS_ISA {
 
 // Features of all layers, each layer's in whole vectors.
 template <class T>
-class Features {
+class CovarianceFeatures {
  public:
-  explicit Features(const CovarianceSumsTask& task) : layers_(task.layers_x + task.layers_y) {
+  explicit CovarianceFeatures(const CovarianceSumsTask& task) : layers_(task.layers_x + task.layers_y) {
     centered_ = AlignedBuffer(static_cast<std::size_t>(layers_) * sizeof(CenteredRows<T>));
     firsts_ = AlignedBuffer(static_cast<std::size_t>(layers_) * sizeof(std::int64_t));
     for (std::int64_t l = 0; l < layers_; l++) {

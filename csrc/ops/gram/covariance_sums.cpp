@@ -256,7 +256,7 @@ class CovarianceWalk {
 
   const CovarianceSumsTask& task_;
   const Execution& execution_;
-  const Features<T> features_;
+  const CovarianceFeatures<T> features_;
   const FeaturePanels<T> panels_;
   const Blocks runs_;
   const std::int64_t layers_, stride_;

@@ -152,7 +152,7 @@ struct Run {
 
 // Cuts layers into runs whose packed rows take at most half of the memory allowed: a pass has two. Any pair is in one.
 template <class Operand>
-std::vector<Run> runs_of(const HsicMatrixTask& task, std::int64_t first, std::int64_t end) {
+std::vector<Run> layer_runs(const HsicMatrixTask& task, std::int64_t first, std::int64_t end) {
   std::vector<Run> runs;
   std::size_t bytes = 0;
   for (std::int64_t layer = first; layer < end; layer++) {
@@ -169,13 +169,13 @@ std::vector<Run> runs_of(const HsicMatrixTask& task, std::int64_t first, std::in
 }
 
 template <class Operand>
-std::vector<LayerRuns> passes_of(const HsicMatrixTask& task) {
-  const std::vector<Run> x = runs_of<Operand>(task, 0, task.layers_x);
+std::vector<LayerRuns> layer_passes(const HsicMatrixTask& task) {
+  const std::vector<Run> x = layer_runs<Operand>(task, 0, task.layers_x);
   std::vector<LayerRuns> passes;
   const auto add = [&](const Run& a, const Run& b) { passes.push_back({a.first, a.count, b.first, b.count}); };
   if (task.layers_y > 0) {
     for (const Run& a : x)
-      for (const Run& b : runs_of<Operand>(task, task.layers_x, task.layers_x + task.layers_y)) add(a, b);
+      for (const Run& b : layer_runs<Operand>(task, task.layers_x, task.layers_x + task.layers_y)) add(a, b);
   } else if (x.size() == 1) {
     add(x[0], {0, 0});
   } else {
@@ -189,7 +189,7 @@ template <class Operand>
 class HsicMatrix {
  public:
   explicit HsicMatrix(const HsicMatrixTask& task, void* scratch = nullptr)
-      : task_(task), scratch_(static_cast<char*>(scratch)), passes_(passes_of<Operand>(task)) {
+      : task_(task), scratch_(static_cast<char*>(scratch)), passes_(layer_passes<Operand>(task)) {
     const std::int64_t layers = task.layers_x + task.layers_y;
     DeviceLayout layout(scratch);
     results_.row_sums = task.row_sums ? task.row_sums : layout.take<double>(layers * task.layers->rows);
