@@ -86,6 +86,62 @@ TEST(rows_pack_in_the_order_of_their_index) {
   }
 }
 
+template <class T>
+std::vector<T> panels(const ArrayView& x) {
+  constexpr int width = TileShape<T>::micro_cols;
+  const std::vector<T> centers(static_cast<std::size_t>(x.cols));
+  std::vector<T> packed(static_cast<std::size_t>(round_up(x.rows, width) * x.cols));
+  pack<width>({x, centers.data(), centers.data()}, 0, static_cast<int>(x.rows), 0, static_cast<int>(x.cols),
+              packed.data());
+  return packed;
+}
+
+TEST(rows_pack_from_where_their_offsets_say) {
+  for (const MatrixLayout& layout : layouts(31, 20)) {
+    Matrix x(Dtype::float32, 31, 20, layout);
+    ArrayView view = x.view();
+    std::vector<std::int64_t> order, offsets;
+    for (std::int64_t i = 0; i < 31; i++)
+      order.push_back(i * 7 % 31), offsets.push_back(order.back() * view.row_stride);
+    view.row_offset = offsets.data();
+    view.row_stride = 0;
+    x.reorder(order);
+    CHECK(panels<float>(view) == panels<float>(x.view()));
+    CHECK(panels<double>(view) == panels<double>(x.view()));
+  }
+}
+
+// Numbers of few bits, so that no order of operations rounds.
+template <class T>
+bool packs_unit_rows(Matrix& x, std::int64_t rows, std::int64_t cols) {
+  std::vector<double> means, factors, origin;
+  for (std::int64_t i = 0; i < rows; i++)
+    means.push_back(static_cast<double>(i % 3)), factors.push_back(i % 2 ? 0.5 : 0.125);
+  for (std::int64_t k = 0; k < cols; k++) origin.push_back(0.25 * static_cast<double>(k % 5));
+  ArrayView view = x.view();
+  view.unit = {means.data(), factors.data(), origin.data()};
+  constexpr int width = TileShape<T>::micro_cols;
+  const std::vector<T> packed = panels<T>(view);
+  for (std::int64_t i = 0; i < rows; i++)
+    for (std::int64_t k = 0; k < cols; k++) {
+      const auto row = static_cast<std::size_t>(i);
+      const double expected = (x.value(i, k) - means[row]) * factors[row] - origin[static_cast<std::size_t>(k)];
+      if (packed[static_cast<std::size_t>((i / width * cols + k) * width + i % width)] != static_cast<T>(expected))
+        return false;
+    }
+  return true;
+}
+
+TEST(unit_rows_of_every_element_type_and_layout_pack_alike) {
+  constexpr std::int64_t rows = 37, cols = 41;
+  for (const Dtype dtype : testing::every_dtype)
+    for (const MatrixLayout& layout : layouts(rows, cols)) {
+      Matrix x(dtype, rows, cols, layout);
+      CHECK(packs_unit_rows<float>(x, rows, cols));
+      CHECK(packs_unit_rows<double>(x, rows, cols));
+    }
+}
+
 }  // namespace
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

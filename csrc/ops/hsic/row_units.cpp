@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/walk/walk.hpp"
+#include "ops/hsic/chained_sum.hpp"
 #include "ops/hsic/column_means.hpp"
 #include "support/dtype.hpp"
 
@@ -12,7 +13,7 @@ namespace {
 
 template <class Body>
 void for_rows_of(const ArrayView& x, const Execution& execution, Body body) {
-  constexpr std::int64_t length = 64;
+  constexpr std::int64_t length = 256;
   const WalkPlan plan{.tasks = (x.rows + length - 1) / length,
                       .flops = 16.0 * static_cast<double>(x.rows) * static_cast<double>(x.cols),
                       .threads = execution.threads,
@@ -26,13 +27,26 @@ void for_rows_of(const ArrayView& x, const Execution& execution, Body body) {
       [](std::int64_t, const char*) {});
 }
 
-// use(value) for the elements of a row, as they are stored.
+// use(value_at) with the elements of a row, value_at(k) as they are stored.
 template <class Use>
 void visit_row(const ArrayView& x, std::int64_t row, Use use) {
   visit_dtype(x.dtype, [&]<class Stored>() {
-    const char* element = x.row(row);
-    for (std::int64_t k = 0; k < x.cols; k++, element += x.col_stride) use(load_element<double, Stored>(element));
+    const char* const first = x.row(row);
+    constexpr auto size = static_cast<std::int64_t>(sizeof(Stored));
+    if (x.col_stride == size)
+      use([&](std::int64_t k) { return load_element<double, Stored>(first + k * size); });
+    else
+      use([&](std::int64_t k) { return load_element<double, Stored>(first + k * x.col_stride); });
   });
+}
+
+// The factor of a row for which (value - mean) unit is squared.
+template <class Values>
+double factor_of(std::int64_t cols, double mean, double unit, Values value_at) {
+  return unit / std::sqrt(chained_sum(cols, [&](std::int64_t k) {
+           const double value = (value_at(k) - mean) * unit;
+           return value * value;
+         }));
 }
 
 }  // namespace
@@ -43,25 +57,26 @@ RowUnits::RowUnits(const ArrayView& x, RowForm form, const OpTable& ops, const E
       factors_(static_cast<std::size_t>(x.rows)),
       origin_(static_cast<std::size_t>(x.cols)) {
   for_rows_of(x, execution, [&](std::int64_t row) { measure(x, row); });
-  ArrayView unit = x;
-  unit.unit = rows();
-  origin_ = column_means(unit, ops, execution);
+  // Near the mean is enough: what is read is centred like all rows.
+  ArrayView some = x;
+  some.unit = rows();
+  some.rows = std::min<std::int64_t>(x.rows, 256);
+  origin_ = column_means(some, ops, execution);
 }
 
 void RowUnits::measure(const ArrayView& x, std::int64_t row) {
-  double mean = 0, largest = 0, squares = 0;
-  if (centered_) {
-    visit_row(x, row, [&](double value) { mean += value / static_cast<double>(x.cols); });
-    double rest = 0;
-    visit_row(x, row, [&](double value) { rest += (value - mean) / static_cast<double>(x.cols); });
-    mean += rest;
-  }
-  visit_row(x, row, [&](double value) { largest = std::max(largest, std::abs(value - mean)); });
-  const int exponent = largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
-  const double unit = std::ldexp(1.0, -exponent);  // squares of large numbers are beyond float64
-  visit_row(x, row, [&](double value) { squares += (value - mean) * unit * ((value - mean) * unit); });
-  means_[static_cast<std::size_t>(row)] = mean;
-  factors_[static_cast<std::size_t>(row)] = unit / std::sqrt(squares);
+  visit_row(x, row, [&](auto value_at) {
+    const double mean = centered_ ? chained_sum(x.cols, value_at) / static_cast<double>(x.cols) : 0.0;
+    double factor = factor_of(x.cols, mean, 1.0, value_at);
+    if (!(factor > 0x1p-400 && factor < 0x1p400)) {  // squares may be beyond float64
+      double largest = 0;
+      for (std::int64_t k = 0; k < x.cols; k++) largest = std::max(largest, std::abs(value_at(k) - mean));
+      const int exponent = largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
+      factor = factor_of(x.cols, mean, std::ldexp(1.0, -exponent), value_at);
+    }
+    means_[static_cast<std::size_t>(row)] = mean;
+    factors_[static_cast<std::size_t>(row)] = factor;
+  });
 }
 
 void RowUnits::finish_gradient(const ArrayView& x, void* gradient, const Execution& execution) const {
@@ -77,16 +92,13 @@ void RowUnits::finish_gradient(const ArrayView& x, void* gradient, const Executi
 template <class T>
 void RowUnits::finish_row(const ArrayView& x, std::int64_t row, T* gradient) const {
   const double mean = means_[static_cast<std::size_t>(row)], factor = factors_[static_cast<std::size_t>(row)];
-  double along = 0, sum = 0;
-  const T* value = gradient;
-  visit_row(x, row, [&](double element) {
-    along += static_cast<double>(*value) * (element - mean) * factor;
-    sum += static_cast<double>(*value++);
-  });
-  const double own_mean = centered_ ? sum / static_cast<double>(x.cols) : 0.0;
-  visit_row(x, row, [&](double element) {
-    const double rest = static_cast<double>(*gradient) - own_mean - along * (element - mean) * factor;
-    *gradient++ = static_cast<T>(rest * factor);
+  visit_row(x, row, [&](auto value_at) {
+    const auto own = [&](std::int64_t k) { return static_cast<double>(gradient[k]); };
+    const auto unit = [&](std::int64_t k) { return (value_at(k) - mean) * factor; };
+    const double along = chained_sum(x.cols, [&](std::int64_t k) { return own(k) * unit(k); });
+    const double own_mean = centered_ ? chained_sum(x.cols, own) / static_cast<double>(x.cols) : 0.0;
+    for (std::int64_t k = 0; k < x.cols; k++)
+      gradient[k] = static_cast<T>((own(k) - own_mean - along * unit(k)) * factor);
   });
 }
 
