@@ -77,6 +77,14 @@ def test_two_samples_are_not_concatenated(peak_megabytes, kernel):
     assert peak_megabytes(setup, f"gramless.mmd(x, y, kernel={kernel})", timeout=600) < 30
 
 
+@pytest.mark.parametrize("metric", ["sqeuclidean", "cosine", "correlation"])
+def test_rsa_copies_no_rows_and_stores_no_distances(peak_megabytes, metric):
+    """A layer is 67 MB, distances of 65,536 rows 17 GB; 300 wide rows are 120 MB."""
+    setup = "x, y = inputs(65_536, 256, 2)"
+    assert peak_megabytes(setup, f"gramless.rsa(x, y, metric='{metric}')") < 40
+    assert peak_megabytes("x, = inputs(300, 100_000)", f"gramless.rsa(x, x, metric='{metric}')") < 30
+
+
 def test_wide_data_is_not_copied(peak_megabytes):
     """300 x 100,000 is 120 MB; column means and their roundings are O(d)."""
     assert peak_megabytes("x, = inputs(300, 100_000)", "gramless.hsic(x, x, kernel='rbf')") < 30

@@ -64,6 +64,43 @@ def test_float32_is_as_accurate_as_the_plain_formula(estimator, offset):
     assert_as_accurate(ours, naive, truth, np.float32)
 
 
+def test_it_is_what_torchmetrics_computes_from_gram_matrices():
+    """The sum of its Kernel Inception Distance, whose kernel may be any."""
+    torch = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torchmetrics.image.kid").maximum_mean_discrepancy
+    x, y = samples(50, 50, 7)
+    k = reference.gram(np.concatenate([x, y]), Laplace(sigma=2.0))
+    parts = (torch.from_numpy(part) for part in (k[:50, :50], k[:50, 50:], k[50:, 50:]))
+    assert mmd(x, y, kernel=Laplace(sigma=2.0)) == pytest.approx(theirs(*parts).item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("sizes", [(50, 50), (50, 31)])
+def test_it_is_what_alibi_detect_computes_from_a_gram_matrix(sizes):
+    """As `mmd2_from_kernel_matrix` of its 0.12 has it, with zeros on the diagonal."""
+    x, y = samples(*sizes)
+    k = reference.gram(np.concatenate([x, y]), RBF(sigma=2.0))
+    np.fill_diagonal(k, 0)
+    n, m = sizes
+    within = k[:n, :n].sum() / (n * (n - 1)) + k[-m:, -m:].sum() / (m * (m - 1))
+    assert mmd(x, y, kernel=RBF(sigma=2.0)) == pytest.approx(within - 2 * k[-m:, :n].mean(), rel=1e-10)
+
+
+ORACLE = {
+    "unbiased": 0.05078704479334023,
+    "biased": 0.06551101354250449,
+}  # of the pair of tests/test_oracle.py, sigma 3, by the formula
+
+
+@pytest.mark.parametrize(("dtype", "relative"), [("float64", 1e-10), ("float32", 1e-5)])
+@every_estimator
+def test_oracle_values(estimator, dtype, relative):
+    generator = np.random.RandomState(1337)
+    x = generator.randn(100, 10)
+    y = (generator.randn(100, 10) + x).astype(dtype)
+    value = mmd(x.astype(dtype), y, kernel=RBF(sigma=3.0), estimator=estimator)
+    assert value == pytest.approx(ORACLE[estimator], rel=relative)
+
+
 def test_the_bandwidth_is_the_median_of_all_rows():
     x, y = samples()
     sigma = gl.median_distance(np.concatenate([x, y]))
