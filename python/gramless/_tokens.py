@@ -72,16 +72,21 @@ def check_mask(function: str, argument: str, mask: Any, host: Callable[[Any], An
     values = np.asarray(host(mask))
     if values.ndim != 2:
         raise ValueError(f"{function}: {argument} must be (examples, tokens) but has shape {values.shape}")
-    if values.dtype.kind not in "biuf" or not ((values == 0) | (values == 1)).all():
-        raise ValueError(
-            f"{function}: {argument} must hold 1 (True) for valid tokens and 0 (False) for padding, and "
-            "nothing else; a mask that is added to attention scores is (mask == 0)"
-        )
+    check_mask_values(function, argument, values)
     valid: Bools = values.astype(bool)
     if not valid.any(axis=1).all():
         empty = int(np.argmin(valid.any(axis=1)))
         raise ValueError(f"{function}: row {empty} of {argument} has no valid token")
     return valid
+
+
+def check_mask_values(function: str, argument: str, values: npt.NDArray[Any]) -> None:
+    """Raises ValueError unless a mask holds 0 and 1, or booleans."""
+    if values.dtype.kind not in "biuf" or not ((values == 0) | (values == 1)).all():
+        raise ValueError(
+            f"{function}: {argument} must hold 1 (True) for valid tokens and 0 (False) for padding, and "
+            "nothing else; a mask that is added to attention scores is (mask == 0)"
+        )
 
 
 def rows_of(

@@ -17,9 +17,10 @@ class Axis:
     """One factor of a dimension; its role is None until an operation tells.
 
     entry: the axis is one of a batch's own tensors, so two of them are not taken for the same.
+    shuffled: it is in another order than the axis that it was made of; mirror: which is that one backwards.
     """
 
-    __slots__ = ("_parts", "_role", "_same", "entry", "parent", "size")
+    __slots__ = ("_parts", "_role", "_same", "beside", "entry", "mirror", "parent", "shuffled", "size")
 
     def __init__(
         self, size: int, role: str | None = None, entry: bool = False, parent: Axis | None = None
@@ -27,6 +28,8 @@ class Axis:
         self.size, self.entry, self.parent = size, entry, parent
         self._role, self._same = role, None  # type: str | None, Axis | None
         self._parts: dict[int, tuple[Axis, Axis]] = {}
+        self.beside: list[Axis] = []  # axes of other entries that an operation has combined with it
+        self.shuffled, self.mirror = False, None  # type: bool, Axis | None
 
     @property
     def root(self) -> Axis:
@@ -48,6 +51,8 @@ class Axis:
         """Give the axis its role, unless it has one."""
         if self.role is None:
             self.root._role = role
+            if self.root.mirror is not None:
+                self.root.mirror.settle(role)
 
     def split(self, outer: int) -> tuple[Axis, Axis]:
         """The axis as (outer, inner); the same two objects whenever it is split alike."""
@@ -56,12 +61,29 @@ class Axis:
             root._parts[outer] = Axis(outer, parent=root), Axis(root.size // outer, parent=root)
         return root._parts[outer]
 
+    def reordered(self, backwards: bool) -> Axis:
+        """The axis in another order; backwards twice, it is the axis again."""
+        root = self.root
+        if backwards and root.mirror is not None:
+            return root.mirror.root
+        found = Axis(root.size, root._role, parent=root)
+        found.shuffled = True
+        if backwards:
+            found.mirror, root.mirror = root, found
+        return found
+
     def same_as(self, other: Axis) -> None:
-        """Take both for one axis, unless both are a batch's own."""
+        """Take both for one axis, or, where both are a batch's own, remember that they were combined."""
         a, b = self.root, other.root
-        if a is not b and not (a.entry and b.entry):
-            a._same, b.entry = b, a.entry or b.entry
-            b.settle(a._role)
+        if a is b:
+            return
+        if a.entry and b.entry:
+            a.beside.append(b)
+            b.beside.append(a)
+            return
+        a._same, b.entry = b, a.entry or b.entry
+        b.beside += a.beside
+        b.settle(a._role)
 
 
 Dimension: TypeAlias = tuple[Axis, ...]
@@ -151,3 +173,31 @@ def _agreed_axis(a: Axis, b: Axis) -> Axis:
     if known.role != EXAMPLES:  # examples spread forwards only: a length may equal their number
         other.same_as(known)
     return known
+
+
+def reordered(dims: Dims, places: Sequence[int], backwards: bool = False) -> Dims:
+    """The dimensions after their entries at these places were put into another order; that of examples counts
+    as theirs, and that of features does not matter.
+    """
+    found = list(dims)
+    for place in places:
+        if len(dims[place]) == 1 and dims[place][0].role not in (EXAMPLES, FEATURES):
+            found[place] = (dims[place][0].reordered(backwards),)
+    return tuple(found)
+
+
+def features_last(dims: Dims) -> None:
+    """(..., features)"""
+    if len(dims[-1]) == 1:
+        dims[-1][0].settle(FEATURES)
+
+
+def features_second(dims: Dims) -> None:
+    """(examples, features, positions...)"""
+    if len(dims) < 3:
+        return
+    if len(dims[1]) == 1:
+        dims[1][0].settle(FEATURES)
+    for dimension in dims[2:]:
+        for axis in dimension:
+            axis.settle(POSITIONS)

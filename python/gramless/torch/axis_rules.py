@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from . import axes
 from .axes import EXAMPLES, FEATURES, POSITIONS, Axis, Dimension, Dims, combined, fresh, role_of, viewed
 from .outputs import tensors_in
 
@@ -56,6 +57,20 @@ def _same_places(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> D
         dimension if size == old else _resized(dimension, size)
         for dimension, size, old in zip(dims, shape, args[0].shape, strict=True)
     )
+
+
+def _flipped(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
+    dims = known(args[0])
+    return None if dims is None else axes.reordered(dims, [place % len(dims) for place in args[1]], True)
+
+
+def _chosen(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
+    """`index_select`, `gather` and `sort`, which may put a dimension into another order."""
+    before, dims = known(args[0]), _same_places(args, known, shape)
+    if before is None or dims is None:
+        return None
+    place = next((entry for entry in args[1:] if isinstance(entry, int)), -1) % len(dims)
+    return dims if dims[place] != before[place] else axes.reordered(dims, [place])
 
 
 def _resized(dimension: Dimension, size: int) -> Dimension:
@@ -145,7 +160,7 @@ def _product(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims 
         return None if b is None else (*b[:-2], fresh(shape[-2]), b[-1])
     if b is not None:
         return (*a[:-1], b[-1])
-    features_last(a)
+    axes.features_last(a)
     return (*(tuple(map(_no_features, dimension)) for dimension in a[:-1]), fresh(shape[-1], FEATURES))
 
 
@@ -164,27 +179,11 @@ def _no_features(axis: Axis) -> Axis:
     return Axis(axis.size, POSITIONS) if axis.role == FEATURES else axis
 
 
-def features_last(dims: Dims) -> None:
-    if len(dims[-1]) == 1:
-        dims[-1][0].settle(FEATURES)
-
-
-def features_second(dims: Dims) -> None:
-    """(examples, features, positions...)"""
-    if len(dims) < 3:
-        return
-    if len(dims[1]) == 1:
-        dims[1][0].settle(FEATURES)
-    for dimension in dims[2:]:
-        for axis in dimension:
-            axis.settle(POSITIONS)
-
-
 def _convolution(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
     dims = known(args[0])
     if dims is None or len(dims) != len(shape):
         return None
-    features_second(dims)
+    axes.features_second(dims)
     found = [dims[0], fresh(shape[1], FEATURES)]
     for dimension, size, old in zip(dims[2:], shape[2:], args[0].shape[2:], strict=True):
         kept = size == old and all(axis.role != FEATURES for axis in dimension)
@@ -195,7 +194,7 @@ def _convolution(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> D
 def _normalised_second(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
     dims = known(args[0])
     if dims is not None:
-        features_second(dims)
+        axes.features_second(dims)
     return _same_places(args, known, shape)
 
 
@@ -203,7 +202,7 @@ def _layer_norm(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Di
     dims = known(args[0])
     if dims is None or len(args[1]) != 1:
         return _same_places(args, known, shape)
-    features_last(dims)
+    axes.features_last(dims)
     return (*dims[:-1], dims[-1] if role_of(dims[-1]) == FEATURES else fresh(shape[-1], FEATURES))
 
 
@@ -238,7 +237,8 @@ def _index(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | 
     places = [place for place, index in enumerate(indices) if index is not None]
     if dims is None or len(dims) != len(shape) or places != list(range(places[0], places[-1] + 1)):
         return None
-    return _same_places(args, known, shape)
+    found = _same_places(args, known, shape)
+    return None if found is None else axes.reordered(found, [i for i in places if found[i] == dims[i]])
 
 
 def _strided(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
@@ -266,8 +266,10 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape", "squeeze"), _view),
     **dict.fromkeys(("transpose", "t", "swapaxes"), _transpose),
     **dict.fromkeys(("select", "unbind"), _select),
-    **dict.fromkeys(("slice", "split", "split_with_sizes", "chunk", "narrow", "index_select"), _same_places),
-    **dict.fromkeys(("gather", "topk", "sort", "repeat", "repeat_interleave", "glu"), _same_places),
+    **dict.fromkeys(("slice", "split", "split_with_sizes", "chunk", "narrow"), _same_places),
+    **dict.fromkeys(("index_select", "gather", "sort"), _chosen),
+    **dict.fromkeys(("topk", "repeat", "repeat_interleave", "glu"), _same_places),
+    "flip": _flipped,
     **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "prod"), _reduced),
     **dict.fromkeys(("logsumexp", "var", "std", "var_mean", "any", "all", "norm"), _reduced),
     **dict.fromkeys(("linalg_vector_norm", "cumsum"), _same_places),

@@ -9,17 +9,22 @@ import torch
 from torch import nn
 
 from .layouts import Layout, UnknownLayout, decide
-from .masks import Masks, Towers, entries_of
+from .masks import Masks, entries_of
 from .outputs import PoolError, tensor_of, tensors_in
+from .towers import NotYet, Towers
 from .tracing import Origin, Tracer
 
 
 @dataclass(frozen=True)
 class Decision:
-    """How the output of one call of a module is read: its layout, if known, and the name of its mask."""
+    """How the output of one call of a module is read: its layout, if known, and the name of its mask.
+
+    full: masks that it does not fit, so that no batch may have padding under them.
+    """
 
     layout: Layout | None
     mask: str | None
+    full: tuple[str, ...] = ()
 
 
 class OtherExamples(BaseException):
@@ -51,7 +56,7 @@ class Following:
         self.tracer, self._rows, self._second = Tracer(), rows, second
         self._entries = entries_of(batch)
         self.tracer.enter(self._entries, _examples(self._entries, rows), second)
-        self._towers = Towers(masks, self._entries, self.tracer)
+        self._towers = Towers(masks, self._entries, self.tracer, second)
         self._running: list[_Running] = []
 
     def before(self, module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -63,10 +68,13 @@ class Following:
             new = {f"input {i}": t for i, t in enumerate(tensors) if self.tracer.origin(t) is None}
             self.tracer.enter(new, self._rows if self._entries else _examples(new, self._rows))
         self._towers.entered(tensors)
+        for name, value in options.items():
+            if name.endswith("padding_mask") and getattr(value, "dtype", None) == torch.bool:
+                self._towers.check_padding(name, value)
         given = [*inputs, *options.values()]
         shape = _first_two(given[0]) if given and isinstance(given[0], torch.Tensor) else None
         every = self.tracer.contradicted(module, given)
-        places = frozenset(name for name in every if self._shape(name) == shape)
+        places = frozenset(name for name in every if self._shape(name) == shape) - self._towers.places
         if places - self._second:
             self._check_others(module, places)
             raise OtherExamples(places)
@@ -145,7 +153,11 @@ class Following:
         if layout is None:
             return None
         entries = frozenset[str]() if origin is None else origin.entries
-        return Decision(layout, self._towers.choose(name, tensor.shape, layout.positions, entries))
+        try:
+            mask = self._towers.choose(name, tensor.shape, layout.positions, entries, final)
+        except NotYet:
+            return None
+        return Decision(layout, mask, self._towers.must_be_full(layout.positions, entries))
 
     def decide_for_callable(
         self, name: str, module: nn.Module, tensor: torch.Tensor, origin: Origin | None, text: str | None

@@ -16,7 +16,7 @@ from .execution import NEVER_RAN, check_counts, never_ran, plain_execution, shap
 from .following import Decision, Following, OtherExamples
 from .layers import Layer, Selection, is_unchanging
 from .layouts import Layout, UnknownLayout
-from .masks import Masks, entries_of
+from .masks import Masks, check_full, entries_of
 from .outputs import PoolError, dense
 from .pooling import Pool, owned, pooled, pooled_by
 from .tracing import Origin
@@ -179,14 +179,13 @@ class Recorder:
     def _rows_of(
         self, layer: Layer, tensor: torch.Tensor, decision: Decision, ragged: torch.Tensor | None = None
     ) -> Any:
-        mask = ragged
-        if decision.mask is not None:
-            mask = self._masks.values.get(decision.mask)
+        mask = ragged if decision.mask is None else self._masks.values.get(decision.mask)
         if callable(self._pool):
             return pooled_by(self._pool, tensor, self._rows, layer.name, layer.module, mask, self._keep)
         layout = decision.layout
         assert layout is not None
         layout.check(tensor, self._rows)
+        check_full(self._masks, decision.full, tensor.shape)
         return pooled(tensor, self._pool, layout, mask, self._keep, self._any_order)
 
     def record(

@@ -115,6 +115,9 @@ def _averaged(
     """(n, positions..., features) to (n, features)."""
     if arranged.ndim == 2:
         return arranged
+    if arranged.ndim > 3 and mask is not None:  # one position beside those of the tokens is none
+        sizes = [size for size in arranged.shape[1:-1] if size > 1] or [1]
+        arranged = arranged.reshape(len(arranged), *sizes, arranged.shape[-1])
     if arranged.ndim > 3 and pool != "mean":
         raise PoolError(f'returns shape {shape}, which has no tokens for pool="{pool}"')
     if mask is None:
