@@ -73,7 +73,7 @@ def test_a_layer_that_runs_another_number_of_times():
 def test_batches_that_are_not_understood():
     sentence = refused(Net(), None, ["text"], error=TypeError)
     assert sentence.startswith(
-        "a batch is str, but a tensor, a mapping, or a tuple or list that starts with one"
+        "a batch is str, but a tensor, a mapping, a packed sequence, or a tuple or list that starts with one"
     )
     assert "forward=" in sentence
     assert "a batch is list starting with int" in refused(Net(), None, [[1, X]], error=TypeError)

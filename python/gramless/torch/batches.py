@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from .._layouts import check_patterns, tokens_for_each
 from .masks import Masks, MaskWhere, Where, entries_of, masks_of, picked
@@ -65,15 +66,16 @@ class BatchReader:
         return model(**fresh(accepted, pictures_last, dtype))
 
     def _inputs(self, batch: Any) -> Any:
-        inputs = batch[0] if isinstance(batch, (tuple, list)) and len(batch) > 0 else batch
-        if isinstance(inputs, (torch.Tensor, Mapping)):
+        inputs = _first(batch)
+        if isinstance(inputs, (torch.Tensor, Mapping, PackedSequence)):
             return inputs
         found = type(batch).__name__
         if inputs is not batch:
             found += f" starting with {type(inputs).__name__}"
         raise TypeError(
-            f"{self._function}: a batch is {found}, but a tensor, a mapping, or a tuple or list that starts "
-            "with one is understood; otherwise pass forward=, a callable of (model, batch)"
+            f"{self._function}: a batch is {found}, but a tensor, a mapping, a packed sequence, or a tuple "
+            "or list that starts with one is understood; otherwise pass forward=, a callable of (model, "
+            "batch)"
         )
 
     def rows(self, batch: Any) -> int | None:
@@ -124,7 +126,7 @@ class BatchReader:
         in the order of their examples.
         """
         for loader in loaders:
-            if isinstance(loader, (torch.Tensor, np.ndarray, Mapping)):
+            if isinstance(loader, (torch.Tensor, np.ndarray, Mapping, PackedSequence)):
                 what = "whose keys" if isinstance(loader, Mapping) else "whose rows"
                 raise TypeError(
                     f"{self._function}: a dataloader yields batches but is a {type(loader).__name__}, {what} "
@@ -168,6 +170,12 @@ class BatchReader:
         )
 
 
+def _first(batch: Any) -> Any:
+    """What the model gets of a batch."""
+    several = isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) and len(batch) > 0
+    return batch[0] if several else batch
+
+
 def _reshape(rows_a: int | None, rows_b: int | None) -> str:
     """What to do where the rows of one dataloader may be tokens of the examples of the other."""
     found = tokens_for_each("first", rows_a or 0, "second", rows_b or 0)
@@ -190,8 +198,10 @@ def length(loader: Any) -> int | None:
 
 def _common_length(batch: Any) -> int | None:
     """The length that most tensors of a batch have, the first of these; that of position ids, (1, tokens), is
-    none where others are longer.
+    none where others are longer. Of a packed sequence, how many there are.
     """
+    if isinstance(packed := _first(batch), PackedSequence):
+        return int(packed.batch_sizes[0])
     lengths = [len(tensor) for tensor in entries_of(batch).values() if tensor.ndim > 0]
     several = [length for length in lengths if length != 1] or lengths
     return Counter(several).most_common(1)[0][0] if several else None

@@ -20,7 +20,10 @@ Kind: TypeAlias = Literal["leaves", "blocks", "named"]
 
 EVERY: Any = object()  # what None means, where None means something else
 _UNCHANGING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-_OWNED = ("parametrizations", "_packed_params", "_all_weight_values", "weight_fake_quant", "bias_fake_quant")
+_OWNED = (
+    *("parametrizations", "_packed_params", "_all_weight_values", "weight_fake_quant", "bias_fake_quant"),
+    "activation_post_process",  # of a layer that is trained for quantisation: a part of what it returns
+)
 _WRAPPED = "_orig_mod"  # where torch.compile keeps the module
 
 

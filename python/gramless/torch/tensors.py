@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 _COMPUTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -77,6 +78,9 @@ def _changed(
     """The batch with `change` of its tensors, and `otherwise` of what is neither a tensor nor a container."""
     if isinstance(batch, torch.Tensor):
         return change(batch)
+    if isinstance(batch, PackedSequence):  # whose batch_sizes stay on the CPU
+        places = [x if x is None else change(x) for x in (batch.sorted_indices, batch.unsorted_indices)]
+        return PackedSequence(change(batch.data), batch.batch_sizes.clone(), *places)
     if isinstance(batch, Mapping):
         return {name: _changed(value, change, otherwise) for name, value in batch.items()}
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
