@@ -94,3 +94,50 @@ def test_the_callback_refuses_in_a_sentence(net, batches):
         ValueError, match=r"TrainingCKA: the model has layers \['0', '1', '3'\] but the start has"
     ):
         watch(0)
+
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.unused = nn.Linear(6, 4), nn.Linear(3, 3)
+
+    def forward(self, x, attention_mask=None):
+        return self.layer(x)
+
+
+def test_layers_that_are_left_out_are_named_once(batches):
+    sentence = r"^TrainingCKA: layers are left out of start: 'unused' \(never ran\)$"
+    with pytest.warns(UserWarning, match=sentence) as caught:
+        watch = TrainingCKA(Unused().double(), batches)
+    watch(0)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert watch.layers == ["layer"]
+
+
+def test_a_layer_without_a_value_is_named(net, batches):
+    watch = TrainingCKA(net, [batch.float() for batch in batches], layers=["0", "3"])
+    with torch.no_grad():
+        net[3].weight.zero_()
+    sentence = r"^TrainingCKA: the CKA of layer '3' with its start is NaN"
+    with pytest.warns(RuntimeWarning, match=sentence) as caught:
+        values = watch(1)
+    assert len(caught) == 1
+    assert np.isnan(values["3"])
+    assert not np.isnan(values["0"])
+
+
+def test_a_batch_is_no_list_of_batches(net):
+    """Its 9 rows, 7 tokens each, were 9 batches."""
+    with pytest.raises(TypeError, match=r"^TrainingCKA: .* is a Tensor, whose rows would be taken for"):
+        TrainingCKA(net, torch.ones(9, 7, 6))
+
+
+def test_batches_must_have_the_same_masks_and_widths():
+    tokens = [{"x": torch.randn(8, 5, 6)}, {"x": torch.randn(8, 5, 6), "attention_mask": torch.ones(8, 5)}]
+    sentence = "batches for start must have the same attention masks, but the first one has none and a later"
+    with pytest.raises(ValueError, match=f"^TrainingCKA: {sentence}"):
+        TrainingCKA(Unused(), tokens, layers=["layer"])
+    sentence = "^TrainingCKA: layer 'layer' of start has 24 features in batch 1 but 20"
+    with pytest.raises(ValueError, match=sentence):
+        TrainingCKA(Unused(), [torch.randn(8, length, 6) for length in (5, 6)], layers=["layer"], pool="none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from ..results import left_out_text
 from .layers import Layer, named_layers
 from .masks import Masks
 
@@ -71,7 +73,16 @@ class Named(Protocol):
     """What is needed of a recorder to name its layers."""
 
     names: list[str]
+    left_out: dict[str, str]
     owner: str
+
+
+def warn_of_left_out(function: str, recorders: Sequence[Named], stacklevel: int) -> None:
+    """Say once which layers were left out, and why."""
+    texts = {each.owner: left_out_text(each.left_out) for each in recorders if each.left_out}
+    if texts:
+        which = "; ".join(f"{owner}: {text}" for owner, text in texts.items())
+        warnings.warn(f"{function}: layers are left out of {which}", UserWarning, stacklevel=stacklevel)
 
 
 def check_widths(

@@ -29,12 +29,12 @@ from .._scaled_sums import ScaledSums
 from .._sweep import Alone, swept_values
 from ..kernels import Estimator, Kernel, encode
 from ..minibatch import MinibatchCKA
-from ..results import LayerMatrix, left_out_text
+from ..results import LayerMatrix
 from ._ranks import Ranks
 from .activation_store import ActivationStore
 from .batches import BatchReader, length
 from .exchange import all_rows, check_layers, merged
-from .execution import check_masks, check_widths
+from .execution import check_masks, check_widths, warn_of_left_out
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
 from .pooling import Pool, Rows
@@ -106,7 +106,7 @@ def compared(sides: Sequence[Side], loaders: Sequence[Any], device: torch.device
     batches = _recorded(sides, loaders, device, plan)
     total = length(loaders[0]) or 1
     outcome = (_minibatch if plan.method == "minibatch" else _exact)(sides, batches, total, plan)
-    _warn_of_left_out(sides)
+    warn_of_left_out(FUNCTION, [side.recorder for side in sides], stacklevel=4)
     names = [side.recorder.names for side in (sides[0], sides[-1])]
     constant = [
         f"{name!r} of {side.recorder.owner}"
@@ -125,16 +125,6 @@ def compared(sides: Sequence[Side], loaders: Sequence[Any], device: torch.device
     settings = _settings(sides, outcome, plan) | (chance.settings or {})
     found = chance.z, chance.pvalue, chance.corrected
     return LayerMatrix(outcome.matrix, names[0], names[1], settings, outcome.examples, *found)
-
-
-def _warn_of_left_out(sides: Sequence[Side]) -> None:
-    """Say once which layers were left out, and why."""
-    texts = {
-        side.recorder.owner: left_out_text(side.recorder.left_out) for side in sides if side.recorder.left_out
-    }
-    if texts:
-        which = "; ".join(f"{owner}: {text}" for owner, text in texts.items())
-        warnings.warn(f"{FUNCTION}: layers are left out of {which}", UserWarning, stacklevel=4)
 
 
 def _settings(sides: Sequence[Side], outcome: _Outcome, plan: Plan) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from .._alignment import NO_HSIC
 from .._layouts import LayoutLike, Layouts
 from ..hsic import cka
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .batches import BatchReader, Forward
+from .execution import check_masks, check_widths, warn_of_left_out
 from .hooks import Recorder
 from .layers import Layers, bare, select
 from .masks import MaskWhere
@@ -95,13 +98,16 @@ class TrainingCKA:
             check_pool(FUNCTION, pool),
             BatchReader(FUNCTION, forward, attention_mask, None),
         )
+        self._reader.check_loaders([batches])
         self._model, self._batches, self._wanted = bare(model), list(batches), layers
         self._every, self._layouts = every, Layouts(FUNCTION, layout)
         if not self._batches:
             raise ValueError(f"{FUNCTION}: batches is empty")
         self.steps: list[int] = []
         self._values: list[list[float]] = []
-        self.layers, self._start = self._rows("start", self._model if start is None else bare(start))
+        recorder, self._start = self._rows("start", self._model if start is None else bare(start))
+        self.layers = recorder.names
+        warn_of_left_out(FUNCTION, [recorder], stacklevel=3)
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
@@ -112,13 +118,11 @@ class TrainingCKA:
         """The CKA of every layer with its start, by name, for a logger; None where the step is skipped."""
         if step % self._every:
             return None
-        names, now = self._rows("model", self._model)
+        recorder, now = self._rows("model", self._model)
+        names = recorder.names
         if names != self.layers:
             raise ValueError(f"{FUNCTION}: the model has layers {names} but the start has {self.layers}")
-        values = [
-            float(cka(a, b, kernel=self._kernel, estimator=self._estimator))
-            for a, b in zip(now, self._start, strict=True)
-        ]
+        values = self._values_of(now)
         self.steps.append(step)
         self._values.append(values)
         return dict(zip(names, values, strict=True))
@@ -140,19 +144,41 @@ class TrainingCKA:
             self.matrix, [str(step) for step in self.steps], self.layers, ax, **(defaults | options)
         )
 
-    def _rows(self, owner: str, model: nn.Module) -> tuple[list[str], list[npt.NDArray[Any]]]:
-        """Names and rows of every layer over all batches."""
+    def _values_of(self, now: list[npt.NDArray[Any]]) -> list[float]:
+        """The CKA of every layer with its start; one warning names those that have none."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "cka: not defined", RuntimeWarning)  # names no layer
+            values = [
+                float(cka(a, b, kernel=self._kernel, estimator=self._estimator))
+                for a, b in zip(now, self._start, strict=True)
+            ]
+        without = [repr(name) for name, value in zip(self.layers, values, strict=True) if np.isnan(value)]
+        if without:
+            warnings.warn(
+                f"{FUNCTION}: the CKA of layer {', '.join(without)} with its start is NaN: NaN is among its "
+                f"values, or {NO_HSIC}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return values
+
+    def _rows(self, owner: str, model: nn.Module) -> tuple[Recorder, list[npt.NDArray[Any]]]:
+        """Every layer over all batches, and their names."""
         wanted = select(FUNCTION, owner, model, self._wanted, "layers")
         recorder = Recorder(FUNCTION, owner, model, wanted, self._pool, self._layouts)
         self._layouts.check_used(recorder.candidates)
         self._reader.check_masks(recorder.candidates)
         with placed(FUNCTION, [model], None) as device, recorder.running():
-            found = []
-            for given in self._batches:
+            found: list[list[npt.NDArray[Any]]] = []
+            names: tuple[str, ...] | None = None
+            for index, given in enumerate(self._batches):
                 batch = moved(given, device)
                 masks, rows = self._reader.masks(batch), self._reader.rows(batch)
+                names = masks.names if names is None else names
+                check_masks(FUNCTION, owner, masks.names, names)
                 found.append(recorder.record(partial(self._reader.run, model), batch, masks, rows))
-        return recorder.names, [np.concatenate(parts) for parts in zip(*found, strict=True)]
+                check_widths(FUNCTION, recorder, found[-1], [x.shape[1] for x in found[0]], index)
+        return recorder, [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def _as_integer(name: str, value: Any) -> int:
