@@ -213,6 +213,25 @@ def test_results_do_not_replace_tensors_of_others(tmp_path):
     assert LayerMatrix.load(tmp_path / "result.safetensors").layers_b == ["c", "d"]
 
 
+def test_results_do_not_replace_json_of_others(saved, tmp_path):
+    pytest.importorskip("torch")
+    from gramless import LayerMatrix
+
+    result, file = LayerMatrix(np.eye(2), ["a", "b"], ["c", "d"]), tmp_path / "package.json"
+    for content in (b'{"name": "package"}', b"[1, 2]", b"not JSON at all"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^LayerMatrix.save: package.json holds something else"):
+            result.save(file)
+        done = run("compare", saved, "--json", file)
+        assert done.exit_code == 2
+        assert "package.json holds data of another kind; name another file" in done.stderr
+        assert file.read_bytes() == content
+    file.write_bytes(b"")  # as mktemp makes it
+    for _ in range(2):  # its own are replaced
+        result.save(file)
+        assert run("compare", saved, "--json", file, "--quiet").exit_code == 0
+
+
 def test_figures_are_written_whole_or_not_at_all(tmp_path):
     pytest.importorskip("matplotlib").use("agg")
     from gramless.plot import heatmap, save_figure

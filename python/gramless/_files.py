@@ -75,8 +75,20 @@ def check_kind(what: str, path: PathLike, suffixes: frozenset[str] = DATA_SUFFIX
         if suffix in suffixes:
             raise ValueError(f"{name} has the suffix of a data format, {suffix}; name another file")
     found = _status(path)
-    if suffixes and found is not None and stat.S_ISREG(found.st_mode) and _holds_data(target):
+    if not suffixes or found is None or not stat.S_ISREG(found.st_mode):
+        return
+    if _holds_data(target) or (target.suffix.lower() == ".json" and is_foreign_json(target)):
         raise ValueError(f"{name} holds data of another kind; name another file")
+
+
+def is_foreign_json(path: PathLike) -> bool:
+    """Whether a .json file that exists holds something else than a result of gramless."""
+    try:
+        with open(path, "rb") as stream:
+            begin = stream.read(64)
+    except OSError:
+        return False
+    return bool(begin) and b'"gramless' not in begin
 
 
 def check_folder(folder: PathLike) -> None:

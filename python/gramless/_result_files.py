@@ -27,10 +27,9 @@ _SUFFIXES = (".safetensors", ".json")
 def save(path: str | os.PathLike[str], arrays: Mapping[str, Floats], fields: Mapping[str, Any]) -> None:
     """Write arrays of one shape and what belongs to them; the file is complete or not changed."""
     target = _checked(path, "save")
-    if target.suffix == ".safetensors" and target.is_file() and _is_foreign(target):
-        raise ValueError(
-            f"LayerMatrix.save: {printable(target.name)} holds tensors of something else; name another file"
-        )
+    if target.is_file() and _is_foreign(target):
+        what = "tensors of something else" if target.suffix == ".safetensors" else "something else"
+        raise ValueError(f"LayerMatrix.save: {printable(target.name)} holds {what}; name another file")
     record: dict[str, Any] = {"format": FORMAT, "version": VERSION, **fields}
     if target.suffix == ".json":
         content = json.dumps(record | {name: _rows(x) for name, x in arrays.items()}, indent=1).encode()
@@ -114,7 +113,9 @@ def _read(source: Path) -> Mapping[str, Any]:
 
 
 def _is_foreign(target: Path) -> bool:
-    """Whether a .safetensors file holds tensors, and not a result."""
+    """Whether a file that exists holds something else than a result."""
+    if target.suffix == ".json":
+        return _files.is_foreign_json(target)
     try:
         return "gramless" not in metadata(target)
     except ValueError:  # damaged
