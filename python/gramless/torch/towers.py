@@ -155,12 +155,13 @@ class Towers:
         return fitting[0]
 
     def _for_entry(self, shape: Sequence[int], axis: Axis, final: bool) -> str | None:
-        """The same for tokens of the batch's own that no mask is bound to: that of the tokens or the mask which
-        they are combined with; else they are of another tower, but for a mask that nothing says what it is for.
+        """The same for tokens of the batch's own that no mask is bound to: that of the tokens or the mask that
+        they are combined with; else they are of another tower, unless nothing says what the mask is for.
         """
         near = {id(other.root) for other in axis.root.beside}
         for own, mask in self._masks.items():
-            if any(id(other.root) in near for other in mask.axes or [mask.own] if other is not None):
+            tokens = mask.axes or ([] if mask.own is None else [mask.own])
+            if any(id(other.root) in near for other in tokens):
                 return own
         fitting = [own for own, mask in self._masks.items() if mask.values.shape[1] == axis.size]
         unbound = [own for own in fitting if not self._masks[own].axes]
