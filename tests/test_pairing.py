@@ -51,6 +51,7 @@ UNKNOWN = {
     "generator": lambda: (batch for batch in X.split(16)),
     "_SingleProcessDataLoaderIter": lambda: iter(data.DataLoader(SET, 16)),
     "Loader": lambda: Loader(),
+    "Shuffled": lambda: Shuffled(X.split(16)),
 }
 
 
@@ -60,6 +61,13 @@ class Batches:
 
     def __len__(self):
         return 4
+
+
+class Shuffled(list):
+    """A list whose order is its own affair."""
+
+    def __iter__(self):
+        return iter([self[i] for i in torch.randperm(len(self))])
 
 
 class Loader:
@@ -124,6 +132,18 @@ def test_orders_that_are_known_to_differ_are_refused():
         ):
             compared(known(), other)
         assert compared(other, other)[0, 0] == pytest.approx(1, abs=1e-5)
+
+    class Part(data.Subset):
+        pass
+
+    for kind in (data.Subset, Part):
+        part = data.DataLoader(kind(data.Subset(SET, backward), range(64)), 16)
+        for loaders in ((known(), part), (part, known())):
+            with pytest.raises(ValueError, match="example 0 is number"):
+                compared(*loaders)
+        assert compared(data.DataLoader(kind(SET, range(64)), 16), known())[0, 0] == pytest.approx(
+            1, abs=1e-5
+        )
     one, two = (data.DataLoader(part, 8) for part in data.random_split(SET, [32, 32], seeded()))
     with pytest.raises(ValueError, match="example 0 is number"):
         compared(one, two)

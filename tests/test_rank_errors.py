@@ -124,6 +124,8 @@ def work(rank, group):
         ("weighting", ("mean", "pairs"), "weighting is 'mean'"),
         ("pool", ("mean", "none"), "pool is 'mean' in process 0 and 'none'"),
         ("pool", (first, last), "pool is 'work.<locals>.first'"),
+        ("pool", (lambda x: x[:, 0], lambda x: x[:, 1]), "pool is 'work.<locals>.<lambda> with code "),
+        ("forward", (None, lambda model, x: model(x)), "forward is None in process 0 and 'work"),
         ("layout", ({"Linear": "NLC"}, {"Linear": "NCL"}), "layout is {'Linear': 'NLC'} in process 0"),
         ("layout", (None, "NLC"), "layout is None in process 0"),
         ("attention_mask", ("attention_mask", None), "attention_mask is 'attention_mask' in process 0"),

@@ -203,6 +203,13 @@ HOPELESS = {
     "a budget below zero": (loader(64), {"memory_budget": -1}, "memory_budget must be a number of bytes"),
     "a budget in words": (loader(64), {"memory_budget": "2 GB"}, "memory_budget must be a number of bytes"),
     "a forward that is none": (loader(64), {"forward": "x"}, "forward must be a callable"),
+    "a folder that is no path": (loader(64), {"folder": 3}, "folder must be a path but is 3"),
+    "a checkpoint that is no path": (loader(64), {"checkpoint": 3}, "checkpoint must be a path but is 3"),
+    "a device that is none": (
+        loader(64),
+        {"device": "nowhere"},
+        "device must be a device of torch but is 'now",
+    ),
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -18,14 +20,30 @@ CHUNK = 1024  # rows at a time
 
 
 def described(value: Any) -> Any:
-    """An argument as processes can compare it: callables by their names.
+    """An argument as processes can compare it: callables by their names, lambdas also by their code.
 
     >>> described({"encoder": described, "decoder": "mask"})
     {'encoder': 'described', 'decoder': 'mask'}
     """
     if isinstance(value, Mapping):
         return {str(name): described(entry) for name, entry in value.items()}
-    return getattr(value, "__qualname__", type(value).__name__) if callable(value) else value
+    if not callable(value):
+        return value
+    name = getattr(value, "__qualname__", type(value).__name__)
+    code = getattr(value, "__code__", None)
+    return f"{name} with code {_digest(code)}" if name.endswith("<lambda>") and code is not None else name
+
+
+def _digest(code: CodeType) -> str:
+    """The same in every process that runs this version of Python."""
+    found = hashlib.blake2b(code.co_code + repr((code.co_names, code.co_varnames)).encode(), digest_size=4)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            text = _digest(constant)
+        else:  # the order of a set varies from process to process
+            text = repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
+        found.update(text.encode())
+    return found.hexdigest()
 
 
 def check_layers(function: str, ranks: Ranks, layers: Any, widths_and_dtypes: Any, examples: int) -> None:

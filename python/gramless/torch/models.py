@@ -68,9 +68,9 @@ def compare_models(
         None compares model_a with itself.
     *dataloaders
         One for both models, or one each (other input sizes), in step and known to have one order. A batch is
-        a tensor, a tuple or list that starts with one, or a mapping, of which a model gets what its forward
-        takes. Each model gets a copy of the batch, without `forward` its floating-point tensors in the dtype
-        of the model's parameters.
+        a tensor, a packed sequence, a tuple or list that starts with one, or a mapping, of which a model gets
+        what its forward takes. Each model gets a copy of the batch, without `forward` its floating-point
+        tensors in the dtype of the model's parameters.
     layers, layers_b : optional
         Names, patterns (* stays within one level, ** crosses dots), types or modules, in any order, which is
         kept; "blocks" are the members of the model's lists of modules, "leaves" the modules inside which no
@@ -104,9 +104,10 @@ def compare_models(
     forward : callable, optional
         Of (model, batch), where a batch is not one of the above.
     attention_mask, sample_ids : key, index or callable
-        Where these are in a batch; a callable takes the batch. A mask holds for the tokens it is for, in the
-        tower that has them: decoder_attention_mask, where the batch has one, for decoder_input_ids. A mapping
-        from patterns of layers to keys says which holds where.
+        Where these are in a batch; a callable takes the batch. A mask is (examples, tokens), 1 or True for
+        valid tokens, and holds for the tokens it is for, in the tower that has them: decoder_attention_mask,
+        where the batch has one, for decoder_input_ids, that of a mapping within the batch for the tokens
+        beside it. A mapping from patterns of layers to keys says which holds where.
     memory_budget : int
         Bytes of activations in memory with method="exact".
     folder : path, optional
@@ -160,7 +161,7 @@ def compare_models(
         if len(dataloaders) not in (1, 2):
             raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
         if ranks is not None:
-            given = {"layout": layout, "attention_mask": attention_mask}
+            given = {"layout": layout, "attention_mask": attention_mask, "forward": forward}
             ranks.check_equal(_agreed(plan, model_b, dataloaders) | described(given))
         sides = _sides(model_a, model_b, dataloaders, layers, layers_b, plan)
         check_request(FUNCTION, dataloaders, plan)
@@ -261,7 +262,10 @@ def placed(
             raise ValueError(f"{function}: the models are on different devices ({where}); give device=")
         yield torch.device(together[0] if together else "cpu")
         return
-    target = torch.device(device)
+    try:
+        target = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"{function}: device must be a device of torch but is {device!r}") from None
     with ExitStack() as undo:
         for model, found in zip(models, places, strict=True):
             if len(found) > 1:

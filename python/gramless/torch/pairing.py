@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,12 +20,14 @@ class Order:
 
     unknown: why it is not known; empty where it is.
     indices: into the data set, where there is one.
-    subset: the same in terms of the data set that a `Subset` is part of.
+    whole: the data set, or the one that a `Subset` is part of; places: the indices into that one.
     """
 
     unknown: str = ""
     indices: Indices = None
-    subset: Indices = None
+    whole: Any = None
+    places: Indices = None
+    is_subset: bool = False
 
 
 def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> None:
@@ -54,7 +57,8 @@ def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> No
             )
     one, other = orders
     _check_indices(function, one.indices, other.indices)
-    _check_indices(function, one.subset, other.subset)
+    if one.whole is other.whole or (one.is_subset and other.is_subset):
+        _check_indices(function, one.places, other.places)
 
 
 def order_of(loader: Any) -> Order:
@@ -86,9 +90,11 @@ def batch_sizes(loader: Any) -> list[int] | None:
 
 
 def _is_sequence(loader: Any) -> bool:
-    return isinstance(loader, Sequence) or (
-        hasattr(loader, "__getitem__") and not hasattr(loader, "__iter__")
-    )
+    """Whether what is iterated over is the entries by their numbers."""
+    iterated = getattr(type(loader), "__iter__", None)
+    if iterated is None:
+        return hasattr(loader, "__getitem__")
+    return iterated in (list.__iter__, tuple.__iter__, deque.__iter__, Sequence.__iter__)
 
 
 def _order_of_dataloader(loader: data.DataLoader[Any]) -> Order:
@@ -109,7 +115,8 @@ def _order_of_dataloader(loader: data.DataLoader[Any]) -> Order:
         indices = type(batches).__name__
     if isinstance(indices, str):
         return Order(f"a DataLoader with {indices}")
-    return Order("", indices, _of_whole(loader.dataset, indices))
+    whole, places = _of_whole(loader.dataset, indices)
+    return Order("", indices, whole, places, whole is not loader.dataset)
 
 
 def _indices(sampler: Iterable[Any]) -> Sequence[int] | str:
@@ -125,13 +132,12 @@ def _indices(sampler: Iterable[Any]) -> Sequence[int] | str:
     return type(sampler).__name__
 
 
-def _of_whole(dataset: Any, indices: Sequence[int]) -> Indices:
-    """The indices into what a `Subset` is part of; None for another data set."""
-    found: Indices = None
-    while type(dataset) is data.Subset:
-        found = [dataset.indices[i] for i in (indices if found is None else found)]
+def _of_whole(dataset: Any, indices: Sequence[int]) -> tuple[Any, Sequence[int]]:
+    """The data set that a `Subset` is part of, and the indices into it; others are their own."""
+    while isinstance(dataset, data.Subset) and type(dataset).__getitem__ is data.Subset.__getitem__:
+        indices = [dataset.indices[i] for i in indices]
         dataset = dataset.dataset
-    return found
+    return dataset, indices
 
 
 def _check_indices(function: str, a: Indices, b: Indices) -> None:

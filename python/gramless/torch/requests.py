@@ -58,6 +58,8 @@ def _check_budget(function: str, budget: Any) -> None:
 def _check_folder(function: str, folder: Any) -> None:
     if folder is None:
         return
+    if not isinstance(folder, (str, os.PathLike)):
+        raise TypeError(f"{function}: folder must be a path but is {folder!r}")
     try:
         if not os.path.isdir(folder):
             raise ValueError(f"{function}: folder must be a folder that exists but is {os.fspath(folder)!r}")
