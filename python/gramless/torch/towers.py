@@ -155,8 +155,8 @@ class Towers:
         return fitting[0]
 
     def _for_entry(self, shape: Sequence[int], axis: Axis, final: bool) -> str | None:
-        """The same for tokens of the batch's own that no mask is bound to: that of the tokens or of the mask that
-        they are combined with; else they are of another tower, or nothing says what the mask is for.
+        """The same for tokens of the batch's own that no mask is bound to: that of the tokens or of the mask
+        that they are combined with; else they are of another tower, or nothing says what the mask is for.
         """
         near = {id(other.root) for other in axis.root.beside}
         for own, mask in self._masks.items():
