@@ -99,8 +99,12 @@ format() {
 }
 texts() {
   codespell
+  zizmor --offline --quiet .github
   check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
   check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+  check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+  check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+  check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 }
 cpp() { .ci/cpp_tests.sh plain -DGRAMLESS_TEST_WIDTHS=64 -DCMAKE_COMPILE_WARNING_AS_ERROR=ON; }
 weak_symbols() { .ci/weak_symbols.sh build/plain; }

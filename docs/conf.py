@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # MathJax itself, so that formulas need no other host
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
@@ -42,6 +42,7 @@ autodoc_inherit_docstrings = False  # torch writes its own in another style
 autodoc_typehints = "none"  # docstrings say what is taken, in words
 autodoc_default_options = {"members": True}
 napoleon_google_docstring = False
+napoleon_use_param = False  # "x, y" stay one entry
 napoleon_use_rtype = False
 
 # Formulas in docstrings are plain text, which `help` shows: |x|, a * b and s_{ij} are no markup.
@@ -49,12 +50,11 @@ MARKUP = re.compile(r"(`+[^`]+`+)|([|*\\])|(?<=\w)(_)(?!\w)")
 
 
 def _escaped(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    found: list[str] = []
-    for empty, block in groupby(lines, key=lambda line: not line.strip()):
-        own = list(block)
-        code = not empty and own[0].lstrip().startswith(">>>")
-        found += own if code or empty else [MARKUP.sub(_character, line) for line in own]
-    lines[:] = found
+    code = False
+    for i, line in enumerate(lines):
+        code = bool(line.strip()) and (code or line.lstrip().startswith(">>>"))
+        if not code:
+            lines[i] = MARKUP.sub(_character, line)
 
 
 def _character(found: re.Match[str]) -> str:

@@ -33,7 +33,8 @@ FUNCTION = "TrainingCKA"
 class TrainingCKA:
     """A callback: CKA of every layer with its own state when this object was made, on the same examples.
 
-    Raghu et al. 2017 looked at training so, with another index.
+    `steps` and `layers` are what was looked at, `matrix` the values, (len(steps), len(layers)). Raghu et al.
+    2017 looked at training so, with another index.
 
     Parameters
     ----------
@@ -48,12 +49,6 @@ class TrainingCKA:
         Calls with a step that is no multiple of it do nothing.
     layers, pool, layout, forward, attention_mask, kernel, estimator
         As in `compare_models`, errors too.
-
-    Attributes
-    ----------
-    steps, layers : list
-        What was looked at.
-    matrix : ndarray (len(steps), len(layers))
 
     References
     ----------
