@@ -6,6 +6,21 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
+// A product that no addition is fused with. The builtin of GCC 12 takes a vector apart and puts it together again, lane
+// by lane; what an empty instruction may have changed stays in its register.
+template <class T>
+GRAMLESS_INLINE Vector<T> rounded(Vector<T> product) {
+#if defined(__x86_64__) && (GRAMLESS_VECTOR_BYTES == 16 || (GRAMLESS_VECTOR_BYTES == 32 && defined(__AVX__)) || \
+                            (GRAMLESS_VECTOR_BYTES == 64 && defined(__AVX512F__)))
+  asm("" : "+v"(product));
+  return product;
+#elif __has_builtin(__builtin_assoc_barrier)
+  return __builtin_assoc_barrier(product);
+#else
+  return __arithmetic_fence(product);
+#endif
+}
+
 // scale <a, b>, and its exponential in units of exp(shift). `running` shifts are each anchor's own, and bound only what
 // the anchor sums.
 template <class T, bool Running>
@@ -13,13 +28,7 @@ struct Logit {
   // Rounded: forward and backward subtract shifts from it. Contracted into a fused multiply-add in one and not in the
   // other, or in some lanes, their exponentials would differ by the rounding of a logit, 1e-3 for logits of 1e4, and a
   // saturated softmax would not add up to 1.
-  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot) const {
-#if __has_builtin(__builtin_assoc_barrier)
-    return __builtin_assoc_barrier(dot * scale);
-#else
-    return __arithmetic_fence(dot * scale);
-#endif
-  }
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot) const { return rounded<T>(dot * scale); }
 
   // exp(logit - unit), in units of exp(unit). What is above the highest exponent is taken as that, and not used. Beside
   // the 1 that a running unit makes of the largest, what is below the least is nothing; as small a number it would make
