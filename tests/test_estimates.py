@@ -10,7 +10,7 @@ import gramless as gl
 import pytest
 from gramless.estimates import Estimate
 
-pages = pytest.importorskip("benchmarks.pages.estimates")
+pages = pytest.importorskip("benchmarks.pages.expected")
 from benchmarks.plan import SECTIONS  # noqa: E402
 
 MEASURED = pages.comparisons()

@@ -6,7 +6,7 @@ words, results   numbers as text; results as committed, and which numbers of a c
 conditions       machine, versions, load and kernels of the measurements
 tables, section_tables                           rows for each contender; sections with a form of their own
 benchmark_page, readme, example_tables, kernel_costs     one page each: its file, and its text drawn anew
-estimates        what `gramless.estimate` says beside what was measured
+expected         what `gramless.estimate` says beside what was measured
 values           what pages include by name, for docs/conf.py
 figures, how_it_works                            pictures, by matplotlib
 """

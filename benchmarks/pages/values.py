@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..environment import ROOT
 from ..plan import SECTIONS
-from . import estimates
+from . import expected
 from .conditions import versions
 from .results import (
     NOT_COMPARED,
@@ -239,7 +239,7 @@ def substitutions() -> dict[str, str]:
         "emulator_faults": str(len(emulator_faults)),
         "emulator_races": str(sum(fault.get("race", False) for fault in emulator_faults)),
         "engine": _engine(),
-        "estimates": estimates.table() if timed_problems(compared()) else UNKNOWN,
+        "estimates": expected.table() if timed_problems(compared()) else UNKNOWN,
         "levels": _levels(),
         "machine_levels": _machine(read("levels")),
         "machine_accuracy": _machine(read("accuracy")),
