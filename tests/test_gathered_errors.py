@@ -108,6 +108,10 @@ def differing(rank):
           "the same memory_bank_size, but process 0 has 8 and process 1 has 9")
     fails(ValueError, lambda: NTXentLoss(**more)(z[: 4 - rank % 2], z[: 4 - rank % 2]),
           "process 0 has (4, 3) and process 1 has (3, 3)")
+    halves = z.to(torch.float16 if rank == 1 else torch.bfloat16).requires_grad_()
+    bank = NTXentLoss(memory_bank_size=(8, 3), **more)
+    fails(ValueError, lambda: bank(halves, halves),
+          "the same dtype, but process 0 has bfloat16 and process 1 has float16")
     sides = (z, z.double()) if rank == 1 else (z, z)
     fails(ValueError, lambda: NTXentLoss(**more)(*sides),
           "the same dtype, but process 0 has float32 and process 1 has float64")
@@ -177,3 +181,41 @@ if __name__ == "__main__":
 
 def test_a_process_that_fails_alone_does_not_wait_for_the_others(run_script, tmp_path):
     assert run_script(ALONE, tmp_path, timeout=100) == "all ended\n"
+
+
+KILLED = """
+import os, signal, sys, time
+import torch
+from gramless.torch import CLIPLoss, NTXentLoss
+from torch import distributed, multiprocessing
+
+def work(rank, folder):
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=3)
+    z = torch.eye(4)
+    for loss in (NTXentLoss(gather_distributed=True), CLIPLoss(gather_distributed=True)):
+        loss(z, z)
+    if rank == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    started = time.monotonic()
+    try:
+        loss(z, z)
+    except RuntimeError as error:
+        assert str(error).startswith("CLIPLoss: a process of process_group ended or lost its"), error
+        assert "\\\\n" not in str(error)
+    assert time.monotonic() - started < 60  # the backend waits for 30 minutes
+    os._exit(0)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=work, args=(rank, sys.argv[1])) for rank in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, -signal.SIGKILL]
+    print("all ended")
+"""
+
+
+def test_a_process_that_is_killed_ends_a_gathered_loss_in_the_others_with_a_sentence(run_script, tmp_path):
+    assert run_script(KILLED, tmp_path, timeout=200) == "all ended\n"

@@ -115,3 +115,13 @@ def test_what_torch_does_not_transform_refuses_fake_and_wrapped_tensors(name):
         CALLS[name](fake, fake)
     with pytest.raises(TypeError, match=REFUSAL):
         torch.func.vmap(lambda x: CALLS[name](x, x))(torch.randn(2, 8, 4))
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, on nested tensors and lazy modules
+@pytest.mark.parametrize("name", CALLS)
+def test_nested_and_lazy_tensors_are_refused_in_one_sentence(name):
+    nested = torch.nested.nested_tensor([torch.randn(4, 4), torch.randn(4, 4)])
+    for x, sentence in ((nested, "nested"), (torch.nn.LazyLinear(3).weight, "without values")):
+        with pytest.raises(TypeError, match=sentence) as caught:
+            CALLS[name](x, torch.randn(8, 4))
+        assert "\n" not in str(caught.value)

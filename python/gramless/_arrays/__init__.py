@@ -54,11 +54,23 @@ def are_together(x: Any, y: Any) -> bool:
     return type(x) is type(y) and getattr(x, "device", None) == getattr(y, "device", None)
 
 
+def check_dense(function: str, name: str, x: Any) -> None:
+    """Raises TypeError for a tensor that has no one shape, or none yet."""
+    if x.is_nested:
+        raise TypeError(f"{function}: {name} must be a dense tensor but is a nested one")
+    try:
+        _ = x.shape
+    except RuntimeError:
+        sentence = "is a parameter without values until its module has run once"
+        raise TypeError(f"{function}: {name} {sentence}") from None
+
+
 def check_storage(function: str, name: str, x: Any) -> None:
     """Raises TypeError unless the memory of all elements of a dense tensor, which is not empty, is there.
 
     Tensors of torch.func and of tracing have none, nor have those whose storage was resized, as in sharding.
     """
+    check_dense(function, name, x)
     last = x.storage_offset()
     for dimension, length in enumerate(x.shape):
         last += (length - 1) * x.stride(dimension)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ._ranks import GRACE, LONGEST_SLEEP, error_of
+from ._ranks import GRACE, LONGEST_SLEEP, error_of, lost
 from ._tensors import NAMES
 
 _DTYPES = list(NAMES)  # in one order everywhere
@@ -49,11 +49,11 @@ def all_gather(x: Tensor) -> list[Tensor]:
     return found
 
 
-def gather_rows(function: str, rows: Tensor, size: int) -> list[Tensor]:
+def gather_rows(function: str, rows: Tensor, size: int, given: Tensor) -> list[Tensor]:
     """rows (n, d) of every process, without gradients, for memory banks of `size` rows; raises ValueError,
-    everywhere, where shapes or sizes differ.
+    everywhere, where shapes or sizes differ, or the dtypes of what they were given as.
     """
-    check_shards(function, [rows], use="a memory bank", also=("memory_bank_size", size))
+    check_shards(function, [given], use="a memory bank", also=("memory_bank_size", size))
     return all_gather(rows)
 
 
@@ -137,11 +137,20 @@ def ends_together(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         except BaseException as error:  # Ctrl-C too
             if not _compared.get():
                 _tell(error)
+            elif _of_connection(error):
+                reason = " ".join(str(error).split())[:200]
+                raise lost(type(loss).__name__, reason) from None
             raise
         finally:
             _compared.reset(token)
 
     return together
+
+
+def _of_connection(error: BaseException) -> bool:
+    """Whether torch.distributed has lost a process; gloo has no type of error of its own."""
+    kinds = getattr(torch.distributed, "DistError", ())
+    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
 
 
 def _exchanges(loss: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:

@@ -170,9 +170,7 @@ class Ranks:
         return _known(error_of(self._function, *signal.failed))
 
     def _lost(self, reason: str) -> Exception:
-        return RuntimeError(
-            f"{self._function}: a process of process_group ended or lost its connection ({reason})"
-        )
+        return lost(self._function, reason)
 
     def _tell(self, error: BaseException) -> None:
         """Others hear of it in their next `all_gather_object`, or from the store where they come to none."""
@@ -230,6 +228,11 @@ def _known(error: Exception) -> Exception:
     """An error that no other process needs to hear of."""
     setattr(error, _KNOWN, True)
     return error
+
+
+def lost(function: str, reason: str) -> Exception:
+    """The error where a process is gone."""
+    return RuntimeError(f"{function}: a process of process_group ended or lost its connection ({reason})")
 
 
 def error_of(function: str, rank: int, name: str, sentence: str) -> Exception:

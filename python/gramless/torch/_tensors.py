@@ -83,6 +83,7 @@ class Tensors(Numpy):
         """x itself, or a copy of what stands beside a tensor, for numpy has layouts that torch has not."""
         if not isinstance(x, Tensor):
             x = self._converted(function, name, x)
+        _arrays.check_dense(function, name, x)
         if not x.is_cpu and x.device.type not in ("cpu", "cuda"):
             raise TypeError(
                 f"{function}: {name} is on {x.device} but gramless reads the CPU's and CUDA's memory"

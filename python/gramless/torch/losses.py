@@ -106,7 +106,7 @@ class NTXentLoss(nn.Module):
             checks.same_columns(function, *named[0], *named[2])
             call = _loss_calls.moco(function, named, self.temperature, normalize=False)
             if update:
-                self.memory_bank.put(z_b)
+                self.memory_bank.put(z_b, out1)
             loss: Tensor = evaluate(call)
             return loss
 

@@ -45,10 +45,12 @@ class MemoryBank(nn.Module):
         return self.bank.detach().clone()
 
     @torch.no_grad()
-    def put(self, rows: Tensor) -> None:
-        """Replaces the oldest rows by these (n, D), of all processes where they are gathered."""
+    def put(self, rows: Tensor, given: Tensor) -> None:
+        """Replaces the oldest rows by these (n, D), of all processes where they are gathered; given: what
+        they are the unit rows of.
+        """
         if self.gather_distributed:
-            rows = torch.cat(gather_rows("NTXentLoss", rows.detach(), self.bank.shape[0]))
+            rows = torch.cat(gather_rows("NTXentLoss", rows.detach(), self.bank.shape[0], given))
         count, new = self.bank.shape[0], rows.shape[0]
         if new == 0:
             return
