@@ -121,13 +121,25 @@ def test_threads_change_no_bit():
 
 @pytest.mark.parametrize("unit", [1e-30, 1e-12, 1e12, 1e30])
 def test_units_scale_gradients(unit):
+    """Scaled values are rounded anew."""
     x, y = layers(300, 12, 9)
     once = value_and_grad(gramless.cka)(x, y)[1]
     scaled = value_and_grad(gramless.cka)(x * np.float32(unit), y)[1]
     np.testing.assert_allclose(
-        scaled[0] * np.float64(unit), once[0], rtol=0, atol=2e-6 * np.abs(once[0]).max()
+        scaled[0] * np.float64(unit), once[0], rtol=0, atol=1e-6 * np.abs(once[0]).max()
     )
-    np.testing.assert_allclose(scaled[1], once[1], rtol=0, atol=2e-6 * np.abs(once[1]).max())
+    np.testing.assert_allclose(scaled[1], once[1], rtol=0, atol=1e-6 * np.abs(once[1]).max())
+
+
+@pytest.mark.parametrize("exponent", [-100, -40, 40])
+def test_units_that_are_powers_of_two_change_no_bit(exponent):
+    x, y = layers(300, 12, 9)
+    unit = np.float32(2.0) ** exponent
+    once = value_and_grad(gramless.cka)(x, y)
+    scaled = value_and_grad(gramless.cka)(x * unit, y)
+    assert scaled[0] == once[0]
+    assert np.array_equal(scaled[1][0] * unit, once[1][0])
+    assert np.array_equal(scaled[1][1], once[1][1])
 
 
 def test_nan_reaches_its_own_gradients():

@@ -277,7 +277,8 @@ def test_gamma_is_near_the_permutations():
     found = two_sample_test(x, y, method="gamma")
     assert found.statistic == pytest.approx(mmd(x, y, estimator="biased"), rel=1e-10)
     assert found.null is None
-    assert found.pvalue == pytest.approx(exact.pvalue, abs=0.03)
+    # Of 1999 permutations the p-value, 0.024, has an error of 0.0034.
+    assert found.pvalue == pytest.approx(exact.pvalue, abs=0.01)
 
 
 @pytest.mark.parametrize("method", ["permutation", "gamma"])
