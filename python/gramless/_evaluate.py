@@ -47,6 +47,8 @@ def evaluate(call: Call) -> Any:
     """The value, as the user gets it."""
     if call.in_parts is not None:
         return call.in_parts()  # the last part reports the end
+    if call.report is None:
+        return _value(call)
     with ends(call.report):
         return _value(call)
 

@@ -72,8 +72,8 @@ def check_storage(function: str, name: str, x: Any) -> None:
     """
     check_dense(function, name, x)
     last = x.storage_offset()
-    for dimension, length in enumerate(x.shape):
-        last += (length - 1) * x.stride(dimension)
+    for length, stride in zip(x.shape, x.stride(), strict=True):
+        last += (length - 1) * stride
     try:
         storage = x.untyped_storage()
         bytes_there = 0 if storage.device.type == "meta" else storage.nbytes()

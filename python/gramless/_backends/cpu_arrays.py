@@ -30,6 +30,11 @@ class CpuArrays(Arithmetic):
         """What is computed in."""
         return computed_in(self.library, [x.parts[0] if type(x) is Stacked else x for x in arrays])
 
+    def full(self, n: int, value: Any) -> Values:
+        found = np.empty(n)
+        found.fill(value)
+        return found
+
     def placed(self, x: Any) -> Values:
         return x if type(x) is np.ndarray else _arrays.to_host(x)
 

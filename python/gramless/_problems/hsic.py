@@ -35,9 +35,13 @@ class Hsic(Problem):
             numbers = backend.hsic_pair(*inputs, self.kernels, self.estimator)
             return self._of_numbers(numbers), None, None
         values = backend.hsic_forward(self.task(inputs), bool(keep), report)
-        saved = (*map(backend.copied, values[:3]), values.rows) if keep else None
-        warns = keep != "traced" and backend.here
-        if backend.here and not self.matrix:
+        traced, number = keep == "traced", backend.here and not self.matrix
+        sums: Any = values[:3]
+        if traced or not number:  # else nothing else refers to their memory
+            sums = map(backend.copied, sums)
+        saved = (*sums, values.rows) if keep else None
+        warns = backend.here and not traced
+        if number:
             return self._of_numbers(_numbers(values), warns), saved, None
         value = self.value(values, backend.xp.where, warns)
         return value if self.matrix else value[0, 0], saved, None
@@ -100,7 +104,7 @@ class Hsic(Problem):
         *values, rows = saved
         if self.form == "hsic":
             return in_units(grad, int(rows[0, 2]), int(rows[1, 2])), 0.0, 0.0
-        xy, xx, yy = (value.item() for value in values)
+        xy, xx, yy = values[0].item(), values[1].item(), values[2].item()
         if xx <= 0 or yy <= 0:
             return 0.0, 0.0, 0.0
         c = aligned(xy, xx, yy)

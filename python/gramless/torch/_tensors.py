@@ -193,7 +193,7 @@ class Tensors(Numpy):
 
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
         if backend.here:
-            return super().cotangent(backend, grad, shape)
+            return super().cotangent(backend, grad, shape) if shape else float(grad)
         given = torch.as_tensor(grad).detach().resolve_neg()
         return given.to(self._on(backend.device), torch.float64)
 
