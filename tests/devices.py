@@ -147,6 +147,7 @@ def device(kind, monkeypatch):
         return Device("cuda")
     library = HostLibrary()
     monkeypatch.setattr(status, "_module", extension(kind))
+    monkeypatch.setattr(status, "_devices", ())
     monkeypatch.setattr(libraries, "_of_devices", [library])
     if importlib.util.find_spec("torch") is not None:
         import torch

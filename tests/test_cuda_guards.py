@@ -112,6 +112,17 @@ def test_what_an_operation_refuses_names_the_function(device, monkeypatch):
     refused(RuntimeError, "^cka: too many blocks$", gramless.cka, x, x)
 
 
+def test_a_device_that_cannot_be_used_is_refused_where_another_can(device, monkeypatch):
+    old = gramless.CudaDevice("NVIDIA T4", (7, 5), 16 * 10**9, "it is too old")
+    monkeypatch.setattr(status, "_module", object())  # which would be asked for an operation
+    monkeypatch.setattr(status, "_devices", (old,))
+    x, sentence = device.array(rows()), "device 0, NVIDIA T4, cannot be used, because it is too old$"
+    refused(RuntimeError, f"^cka: {sentence}", gramless.cka, x, x)
+    refused(RuntimeError, f"^nt_xent: {sentence}", gramless.nt_xent, x, x)
+    refused(RuntimeError, f"^median_distance: {sentence}", gramless.median_distance, x)
+    refused(RuntimeError, f"^mmd: {sentence}", gramless.mmd, x, x)
+
+
 def test_arrays_of_unknown_libraries_need_one_that_reads_them(device, monkeypatch):
     class Foreign:
         __cuda_array_interface__ = None

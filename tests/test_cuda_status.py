@@ -58,6 +58,7 @@ CALLS = {
 def machine(monkeypatch):
     """Makes this a machine with such a module: a function of what its `devices` returns, or of its error."""
     monkeypatch.setattr(status, "_module", None)
+    monkeypatch.setattr(status, "_devices", ())
 
     def of(found, architectures="80 90a-real"):
         if isinstance(found, ImportError):

@@ -48,6 +48,7 @@ class CudaStatus:
 
 
 _module: ModuleType | None = None  # once it is known to be usable
+_devices: tuple[CudaDevice, ...] = ()  # that it found
 
 
 def cuda_status() -> CudaStatus:
@@ -70,14 +71,19 @@ def cuda_status() -> CudaStatus:
     return CudaStatus(True, *versions, devices, reason, tuple(module.architectures.split()))
 
 
-def cuda_module(function: str) -> Any:
-    """The extension module with the CUDA kernels; raises RuntimeError with the reason where it cannot run."""
-    global _module
+def cuda_module(function: str, device: int | None = None) -> Any:
+    """The extension module with the CUDA kernels; raises RuntimeError with the reason where it cannot run, on a
+    device if one is given.
+    """
+    global _module, _devices
     if _module is None:
         status = cuda_status()
         if not status:
             raise RuntimeError(f"{function}: CUDA arrays cannot be used here, because {status.reason}")
-        _module = import_module("gramless._cuda")
+        _module, _devices = import_module("gramless._cuda"), status.devices
+    if device is not None and device < len(_devices) and _devices[device].reason is not None:
+        one = _devices[device]
+        raise RuntimeError(f"{function}: device {device}, {one.name}, cannot be used, because {one.reason}")
     return _module
 
 

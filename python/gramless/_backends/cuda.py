@@ -38,7 +38,7 @@ class Cuda(CudaContrast):
         bandwidths (2,) for `hsic_grad`, and spreads (2,), mean k_ii - mean k_ij over i != j of x and y.
         """
         values, (rows, squares, spreads) = self.empty(3), results
-        sides = self.described(x), self.described(y)
+        sides = self.view(x), self.view(y)
         self._hsic("hsic", *sides, kernels, estimator, rows, squares, values, spreads)
         return values
 
@@ -48,7 +48,7 @@ class Cuda(CudaContrast):
         """HSIC (xs, ys) of every x with every y, and (xs + ys,) of each with itself; no ys: (xs, xs)."""
         xs, ys, kernels, estimator = task
         values, own = self.empty(len(xs), len(ys) or len(xs)), self.empty(len(xs) + len(ys))
-        x, y = [*map(self.described, xs)], [*map(self.described, ys)]
+        x, y = [*map(self.view, xs)], [*map(self.view, ys)]
         self._hsic("hsic_matrix", x, y, kernels, estimator, rows, squares, values, own)
         return values, own
 
@@ -83,7 +83,7 @@ class Cuda(CudaContrast):
                 of_pair = self._weights_of_pair(alone, i, j, *weights)
                 pair = [layers[side] for side in sides]
                 found = self.gradients(pair, asked)
-                x, y = map(self.described, pair)
+                x, y = map(self.view, pair)
                 self._hsic("hsic_grad", x, y, kernels, estimator, rows, squares, of_pair, *found)
                 for side, grad in zip(sides, found, strict=True):
                     totals[side] = self._added(totals[side], grad)
@@ -162,7 +162,7 @@ class Cuda(CudaContrast):
 
     def _median_squared_distance(self, x: Array, include_diagonal: bool) -> Array:  # (1,)
         median = self.empty(1)
-        arguments = self.described(x), include_diagonal, False, self.address(median)
+        arguments = self.view(x), include_diagonal, False, self.address(median)
         self.run("median_squared_distance", *arguments)
         return median
 
@@ -192,5 +192,5 @@ class Cuda(CudaContrast):
         return grad, by_temperature
 
     def _distill_arguments(self, task: DistillTask) -> tuple[Any, ...]:
-        arrays = (*map(self.described, task.arrays), None)[:4]  # None: one queue for both
+        arrays = (*map(self.view, task.arrays), None)[:4]  # None: one queue for both
         return arrays, *self.given(task.temperature), task.teacher_temperature, task.normalize

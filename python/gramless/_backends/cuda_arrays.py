@@ -15,7 +15,7 @@ from .._arrays.namespaces import Array, Arrays, Library
 from .arithmetic import Arithmetic
 
 # As both extension modules read it, strides in bytes.
-Described: TypeAlias = tuple[int, int, int, int, int, str]
+ArrayView: TypeAlias = tuple[int, int, int, int, int, str]
 
 SCRATCH_ALIGNMENT = 256
 
@@ -37,7 +37,7 @@ class CudaArrays(Arithmetic):
     @cached_property
     def module(self) -> Any:
         """The extension module that computes on the device."""
-        return cuda_module(self.function)
+        return cuda_module(self.function, self.device)
 
     def run(self, operation: str, *arguments: Any) -> None:
         """Enqueues an operation on the stream that is current now; its scratch is the library's."""
@@ -61,7 +61,7 @@ class CudaArrays(Arithmetic):
         """As a launch takes it: a number, or the address of one."""
         return (temperature, 0) if isinstance(temperature, float) else (math.nan, self.address(temperature))
 
-    def described(self, x: Array) -> Described:
+    def view(self, x: Array) -> ArrayView:
         library, (rows, columns) = self.library, x.shape
         row_stride, column_stride = library.strides(x)
         return library.address(x), int(rows), int(columns), row_stride, column_stride, library.dtype(x)

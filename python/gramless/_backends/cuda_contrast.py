@@ -65,7 +65,7 @@ class CudaContrast(CudaArrays):
         return cast(of_anchors, "int32"), None if of_keys is None else cast(of_keys, "int32")
 
     def _contrast(self, task: ContrastTask, keys_too: bool) -> tuple[Any, ...]:
-        sides = [[self.described(x) for x in side] for side in (task.anchors, task.keys)]
+        sides = [[self.view(x) for x in side] for side in (task.anchors, task.keys)]
         limit = math.inf if task.exclude_above is None else task.exclude_above
         hardest = (0.0, 0.0) if task.exclude_hardest is None else (task.exclude_hardest, TIE)
         options = task.normalize, limit, *hardest, task.kind, keys_too
