@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gramless
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from gramless import RBF, Laplace
 
+GPU_CASES = Path(__file__).parents[1] / "benchmarks/gpu/cases.py"
 N = 12
 
 
@@ -143,6 +145,12 @@ def test_the_table_has_every_function_and_every_option():
         positional = max(len(used.arrays) for used in uses)
         missing = set(parameters[positional:]) - named - SKIPPED_OPTIONS
         assert not missing, f"{function}: {', '.join(sorted(missing))}"
+
+
+def test_the_gpu_run_compares_every_function_with_float64():
+    source = GPU_CASES.read_text(encoding="utf-8")
+    functions = {"MinibatchCKA"} | {used.function for used in TABLE if not used.refused}
+    assert {name for name in functions if f"gl.{name}" not in source} == set()
 
 
 def call(used, of, tmp_path, *, grads=False):

@@ -43,6 +43,10 @@ def _labels(z: Tensor) -> Tensor:
     return torch.arange(len(z), device=z.device).add(2).div(3, rounding_mode="floor")
 
 
+def _mask(z: Tensor) -> Tensor:
+    return _labels(z)[:, None] == _labels(z)
+
+
 def _sigma(x: Tensor) -> float:
     return (2.0 * x.shape[1]) ** 0.5
 
@@ -102,8 +106,17 @@ def _losses() -> list[Case]:
     ]  # fmt: skip
 
 
-def _matrix(*xs: Tensor) -> Tensor:
-    return gl.cka_matrix(list(xs), kernel=gl.RBF(sigma=_sigma(xs[0]))).flatten()
+def _matrix(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    return lambda *xs: function(list(xs), kernel=gl.RBF(sigma=_sigma(xs[0]))).flatten()
+
+
+def _weighted(values: Tensor) -> Tensor:
+    return (values * torch.arange(1, len(values) + 1, device=values.device)).sum()
+
+
+def _layer_matrix(*xs: Tensor) -> Tensor:
+    found = gl.layer_matrix(list(xs), kernel=gl.RBF(sigma=_sigma(xs[0])), pvalue=None)
+    return torch.from_numpy(found.matrix.flatten())
 
 
 def _on_cpu(function: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -129,9 +142,23 @@ def _independence(x: Any, y: Any) -> float:
     return float(gl.independence_test(x, y, kernel=kernel, method="chi2").statistic)
 
 
+def _two_sample_statistic(x: Tensor, y: Tensor) -> Tensor:
+    kernel = gl.RBF(sigma=_sigma(x))
+    found = gl.two_sample_test(x, 2 * y, kernel=kernel, n_resamples=1, rng=0)
+    return torch.tensor(found.statistic, dtype=torch.float64)
+
+
+def _mmd(x: Tensor, y: Tensor, low: Low) -> Tensor:
+    return plain.mmd(x, 2 * y, low, "rbf", _sigma(x))
+
+
 def cases() -> list[Case]:
     """The most important ones first: time may end before all have run."""
     rbf = _pair("rbf")
+
+    def of_layers(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda *given: function(given[:-1], given[-1], "rbf", _sigma(given[0]))
+
     losses = _losses()
     return [
         losses[0],
@@ -145,11 +172,21 @@ def cases() -> list[Case]:
             lambda x, y, low: plain.unbiased(*(plain.gram(m, low, "rbf", _sigma(x)) for m in (x, y))),
             hopper="tiles",
         ),
-        Case("cka_matrix", 3, _matrix,
-             lambda x, y, z, low: plain.cka_matrix((x, y, z), low, "rbf", _sigma(x)), ()),
+        Case("cka_matrix", 3, _matrix(gl.cka_matrix), of_layers(plain.cka_matrix), ()),
+        Case("cka_matrix, weighted sum", 3, lambda *xs: _weighted(_matrix(gl.cka_matrix)(*xs)),
+             lambda *given: _weighted(of_layers(plain.cka_matrix)(*given)), (0, 1, 2)),
         Case("median_distance", 1, gl.median_distance, plain.median_distance, ()),
         Case("MinibatchCKA", 2, _minibatch, _on_cpu(_minibatch), ()),
         Case("independence_test", 2, _independence, _on_cpu(_independence), (), looser=10),
+        Case("sup_con of a mask", 1, lambda z: gl.sup_con(z, mask=_mask(z), temperature=TEMPERATURE),
+             lambda z, low: plain.sup_con(z, _labels(z), low), (0,)),
+        Case("sup_con ignore_index", 1,
+             lambda z: gl.sup_con(z, _labels(z), ignore_index=1, temperature=TEMPERATURE),
+             lambda z, low: plain.sup_con(z[_labels(z) != 1], _labels(z)[_labels(z) != 1], low), (0,)),
+        Case("mmd", 2, lambda x, y: gl.mmd(x, 2 * y, kernel=gl.RBF(sigma=_sigma(x))), _mmd),
+        Case("two_sample_test", 2, _two_sample_statistic, _mmd, ()),
+        Case("hsic_matrix", 3, _matrix(gl.hsic_matrix), of_layers(plain.hsic_matrix), ()),
+        Case("layer_matrix", 3, _layer_matrix, of_layers(plain.cka_matrix), ()),
     ]  # fmt: skip
 
 

@@ -134,11 +134,22 @@ def cka(x: Tensor, y: Tensor, low: Low, kernel: str, sigma: float, estimator: st
     return hsic(k, l) / (hsic(k, k) * hsic(l, l)).sqrt()
 
 
-def cka_matrix(xs: tuple[Tensor, ...], low: Low, kernel: str, sigma: float) -> Tensor:
+def hsic_matrix(xs: tuple[Tensor, ...], low: Low, kernel: str, sigma: float) -> Tensor:
     grams = [gram(x, low, kernel, sigma) for x in xs]
-    values = torch.stack([torch.stack([unbiased(k, l) for l in grams]) for k in grams])
+    return torch.stack([unbiased(k, l) for k in grams for l in grams])
+
+
+def cka_matrix(xs: tuple[Tensor, ...], low: Low, kernel: str, sigma: float) -> Tensor:
+    values = hsic_matrix(xs, low, kernel, sigma).reshape(len(xs), len(xs))
     own = values.diagonal().sqrt()
     return (values / own[:, None] / own).flatten()
+
+
+def mmd(x: Tensor, y: Tensor, low: Low, kernel: str, sigma: float) -> Tensor:
+    n, m = len(x), len(y)
+    k = gram(torch.cat([x, y]), low, kernel, sigma)
+    k = k.masked_fill(eye(k), 0)
+    return k[:n, :n].sum() / (n * (n - 1)) + k[n:, n:].sum() / (m * (m - 1)) - 2 * k[:n, n:].mean()
 
 
 def median_distance(x: Tensor, low: Low) -> Tensor:
