@@ -182,7 +182,7 @@ std::vector<Word> float_patterns() {
   for (const Word sign : {0u, 0x80000000u})
     for (Word exponent = 0; exponent < 256; exponent += exponent > 96 && exponent < 144 ? 1 : 13)
       for (const Word mantissa : {0u, 0x1000u, 0x1001u, 0x8000u, 0x7fffffu})
-        if (exponent < 255 || mantissa == 0 || sign == 0)  // what becomes of the sign of a NaN is nobody's business
+        if (exponent < 255 || mantissa == 0 || sign == 0)  // the sign of a NaN is not specified
           words.push_back(sign | exponent << 23 | (exponent == 255 && mantissa != 0 ? 0x400000u : mantissa));
   std::mt19937 random(1);
   while (words.size() % 32 != 0) words.push_back(static_cast<Word>(random()) & 0xbfffffffu);

@@ -86,13 +86,13 @@ TEST(misaligned_addresses_are_an_error) {
              "cp.async"));
 }
 
-TEST(a_copy_that_nobody_waited_for_is_an_error) {
+TEST(a_copy_that_is_not_waited_for_is_an_error) {
   alignas(16) static char from[16] = {};
   CHECK(says(error_of([] {
                if (threadIdx.x == 0) copy_async(shared_memory<char>(), from);
                commit_copies();
              }),
-             "nobody waited"));
+             "not waited for"));
 }
 
 TEST(what_a_late_copy_brings_is_not_there_before_the_wait) {
@@ -149,7 +149,7 @@ TEST(a_box_lands_at_its_barrier_swizzled) {
   }
 }
 
-TEST(a_barrier_nobody_initialized_is_an_error) {
+TEST(a_barrier_that_is_not_initialized_is_an_error) {
   CHECK(says(error_of([] { wait_for_phase(barrier_behind(), 0); }, 64, box_bytes + 8), "before it is initialized"));
 }
 
@@ -167,7 +167,7 @@ TEST(products_of_warpgroups_need_a_fence_and_a_wait) {
   };
   CHECK(multiply(true, true).empty());
   CHECK(says(multiply(false, true), "without a fence"));
-  CHECK(says(multiply(true, false), "nobody waited"));
+  CHECK(says(multiply(true, false), "not waited for"));
 }
 
 TEST(float16_rounds_to_nearest_even_and_back) {

@@ -1,11 +1,11 @@
-// HSIC by the kernels of compute capability 9.0, and that nobody gets them unasked.
+// HSIC by the kernels of compute capability 9.0, and that they run only where GRAMLESS_HOPPER is 1.
 #include "hopper.hpp"
 #include "hsic_problem.hpp"
 
 namespace gramless::cuda {
 namespace {
 
-TEST(only_who_asks_for_it_on_such_a_device_gets_hopper) {
+TEST(hopper_kernels_run_where_they_are_wanted_and_on_such_a_device_only) {
   CHECK(!hopper_wanted());
   {
     const Hopper asked;
@@ -13,8 +13,10 @@ TEST(only_who_asks_for_it_on_such_a_device_gets_hopper) {
     emulator::options.capability = 100;
     CHECK(!hopper_wanted());
   }
-  const Hopper refused("0");
-  CHECK(!hopper_wanted());
+  for (const char* const refused : {"0", "10", ""}) {
+    const Hopper other(refused);
+    CHECK(!hopper_wanted());
+  }
 }
 
 // Several tiles and turns, depths that end within a box.
@@ -29,7 +31,7 @@ TEST(hsic_on_hopper_has_the_same_bits_in_every_schedule) {
   }
 }
 
-// Tables where nobody sits, too.
+// Slots without a pair, too.
 TEST(how_many_tiles_a_block_on_hopper_has_does_not_matter) {
   const Hopper asked;
   HsicTask one_block;

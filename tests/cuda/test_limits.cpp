@@ -78,6 +78,17 @@ TEST(blocks_come_in_whole_waves_of_the_device) {
     }
 }
 
+TEST(devices_of_compute_capability_8_0_and_newer_are_accepted) {
+  const int before = emulator::options.capability;
+  for (const auto& [capability, accepted] :
+       {std::pair{70, false}, {75, false}, {80, true}, {89, true}, {90, true}, {100, true}, {120, true}}) {
+    emulator::options.capability = capability;
+    CHECK((check_device(0) == nullptr) == accepted);
+    CHECK(accepted || says(check_device(0), "older than compute capability 8.0"));
+  }
+  emulator::options.capability = before;
+}
+
 TEST(what_a_launch_keeps_busy_is_asked_of_the_device) {
   const std::int64_t before = emulator::options.multiprocessors;
   for (const int count : {58, 144}) {

@@ -33,8 +33,8 @@ inline void run_threads() {
         error = caught.what();
       }
       const Bookkeeping own;
-      if (error.empty() && thread.has_copies()) error = "a thread leaves with copies nobody waited for";
-      if (error.empty() && !thread.sums.empty()) error = "a thread leaves with products nobody waited for";
+      if (error.empty() && thread.has_copies()) error = "a thread leaves with copies that were not waited for";
+      if (error.empty() && !thread.sums.empty()) error = "a thread leaves with products that were not waited for";
       if (block->error.empty()) block->error = error;
       thread.state = Thread::State::done;
       thread.forget_operations();
