@@ -168,7 +168,7 @@ WIDTHS = [1, 2, 3, 7, 8, 9, 255, 256, 257, 600]
 
 
 def shapes_of(n):
-    """Every width meets tiles of every fullness, without all pairs of them."""
+    """Every width with tiles of every fullness, without all pairs of them."""
     at = ROWS.index(n)
     return [(WIDTHS[at % 10], WIDTHS[(3 * at + 5) % 10]), (WIDTHS[(7 * at + 2) % 10], WIDTHS[(at + 4) % 10])]
 

@@ -1,6 +1,6 @@
 """Pictures of layer x layer matrices. It needs matplotlib, and knows nothing of how the matrix was made.
 
-The first layers of both models meet at the lower left, as in the papers: rows are drawn upwards, columns to
+The first layers of both models are at the lower left, as in the papers: rows are drawn upwards, columns to
 the right.
 """
 
