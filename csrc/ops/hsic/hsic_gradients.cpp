@@ -8,6 +8,7 @@
 #include "ops/dispatch/padded_values.hpp"
 #include "ops/hsic/chained_sum.hpp"
 #include "ops/hsic/column_means.hpp"
+#include "ops/hsic/gradient_space.hpp"
 #include "ops/hsic/hsic_problem.hpp"
 
 namespace gramless {
@@ -38,8 +39,8 @@ class HsicGradients {
   }
 
   void run(std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients) {
-    over_features_ = row_sums.empty() && features() <= most_features;
     set_coefficients(weights);
+    over_features_ = row_sums.empty() && are_over_features(layers_, gradients, coefficients_, estimator_);
     if (!over_features_) set_row_sums(row_sums);
     if (is_of_distances(estimator_)) set_length_terms();
     if (!over_features_) set_terms();
@@ -70,8 +71,6 @@ class HsicGradients {
   }
 
  private:
-  static constexpr std::int64_t most_features = 4096;  // whose covariances are kept: 128 MiB
-
   std::size_t count() const { return layers_.size(); }
   std::int64_t features() const {
     std::int64_t sum = 0;
