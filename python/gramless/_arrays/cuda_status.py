@@ -72,9 +72,7 @@ def cuda_status() -> CudaStatus:
 
 
 def cuda_module(function: str, device: int | None = None) -> Any:
-    """The extension module with the CUDA kernels; raises RuntimeError with the reason where it cannot run, on a
-    device if one is given.
-    """
+    """The extension module with the CUDA kernels; raises RuntimeError where it cannot run, on the given device."""
     global _module, _devices
     if _module is None:
         status = cuda_status()
