@@ -5,6 +5,7 @@
 #include <span>
 
 #include "ops/hsic/representation.hpp"
+#include "ops/hsic/row_lengths.hpp"
 
 namespace gramless {
 

@@ -72,7 +72,7 @@ def cuda_status() -> CudaStatus:
 
 
 def cuda_module(function: str, device: int | None = None) -> Any:
-    """The extension module with the CUDA kernels; raises RuntimeError where it cannot run, on the given device."""
+    """The extension module with the kernels; raises RuntimeError where it cannot run, or not on a device."""
     global _module, _devices
     if _module is None:
         status = cuda_status()

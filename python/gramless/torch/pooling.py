@@ -130,7 +130,7 @@ def _averaged(
         raise unmasked(shape, mask)
     valid = mask.to(arranged.device) != 0
     if not valid.any(dim=1).all():
-        raise PoolError("meets an example without any valid token in the attention mask")
+        raise PoolError("has an example without any valid token in the attention mask")
     if pool in ("class", "last"):
         places = torch.arange(valid.shape[1], device=valid.device)
         chosen = valid.int().argmax(dim=1) if pool == "class" else (valid * places).argmax(dim=1)
