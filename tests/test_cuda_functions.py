@@ -127,7 +127,7 @@ TABLE = [
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
     "CudaDevice", "CudaStatus", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA", "RBF",
-    "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
+    "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status", "estimate",
     "get_num_threads", "get_workspace_limit", "plot", "reference", "set_num_threads",
     "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
