@@ -214,7 +214,8 @@ def test_exclude_hardest_leaves_out_the_most_similar():
 
     for fraction, expected in [
         (0, loss(0.8, 0.6, 0)),
-        (0.33, loss(0.8, 0.6, 0)),
+        (0.01, loss(0.6, 0)),  # less than one: one
+        (0.33, loss(0.6, 0)),
         (0.34, loss(0.6, 0)),
         (0.67, loss(0)),
         (1, 0),
@@ -226,7 +227,8 @@ def test_exclude_hardest_leaves_out_the_most_similar():
 def test_ties_at_the_threshold_are_all_left_out():
     a = np.ones((3, 2))
     assert reference.nt_xent(a, a, exclude_hardest=0.25) == 0  # k = 1 of 4 equal negatives
-    assert reference.nt_xent(a, a, exclude_hardest=0.24) == pytest.approx(math.log(5))
+    assert reference.nt_xent(a, a, exclude_hardest=0.01) == 0  # at least one
+    assert reference.nt_xent(a, a, exclude_hardest=0) == pytest.approx(math.log(5))
 
 
 @pytest.mark.parametrize("name", ["nt_xent", "dcl", "info_nce", "sup_con"])

@@ -33,7 +33,7 @@ def test_the_hardest_negatives_are_those_of_the_reference(fraction, normalize, d
 
 
 @every_dtype
-@pytest.mark.parametrize("fraction", [0.0001, 0.003, 0.3, 1])
+@pytest.mark.parametrize("fraction", [1e-6, 0.003, 0.3, 1])
 def test_limits_of_many_keys_are_those_of_a_sort(backend, dtype, fraction):
     """Strips of fewer rows than threads could share: 50,000 float64 keys are 20 rows in 8 MB."""
     generator = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def test_limits_of_many_keys_are_those_of_a_sort(backend, dtype, fraction):
     dots = (anchors.astype(np.longdouble) @ keys.T.astype(np.longdouble)).astype(np.float64)
     for i, row in enumerate(dots):
         row = np.sort(row[groups[1] != groups[0][i]])
-        k = math.floor(fraction * len(row))
+        k = max(1, math.floor(fraction * len(row)))
         expected = row[-k] - 1e-6 * np.abs(row).max()
         assert found[i] == pytest.approx(expected, abs=(1e-6 if dtype == np.float32 else 1e-14) * 16)
 
@@ -72,4 +72,24 @@ def test_equal_negatives_are_all_left_out_together(dtype):
     """Rounding, which differs with the place in a tile, must not choose among them."""
     a = np.tile(views(1, 33, dtype)[0], (150, 1))
     assert gramless.nt_xent(a, a, exclude_hardest=0.01) == 0
-    assert gramless.nt_xent(a, a, exclude_hardest=0.003) == pytest.approx(math.log(299), rel=1e-6)
+    assert gramless.nt_xent(a, a, exclude_hardest=0) == pytest.approx(math.log(299), rel=1e-6)
+
+
+@every_dtype
+def test_a_fraction_of_less_than_one_negative_is_one(dtype):
+    a, b = views(40, 33, dtype)
+    for name in ("nt_xent", "dcl", "info_nce"):
+        loss = getattr(gramless, name)
+        one, least = (loss(a, b, exclude_hardest=fraction, reduction="none") for fraction in (0.014, 1e-9))
+        assert np.array_equal(one, least)
+        none = loss(a, b, exclude_hardest=0.0, reduction="none")
+        assert np.all(least < none)
+        np.testing.assert_array_equal(none, loss(a, b, reduction="none"))
+
+
+def test_a_product_just_below_a_whole_number_is_that_number():
+    """0.29 of 100 negatives is 28.999999999999996 in float64."""
+    anchors, keys = np.eye(1, 4), np.random.default_rng(0).standard_normal((101, 4))
+    groups = np.zeros(1, np.int64), np.r_[0, np.ones(100, np.int64)]
+    found, _ = _core.contrast_limits([anchors], [keys], *groups, False, 0.29, 0.0, False)
+    assert found[0] == np.sort(keys[1:, 0])[-29]

@@ -64,6 +64,17 @@ def exclusions(function: str, above: Any, hardest: Any) -> tuple[float | None, f
     return above, hardest
 
 
+def excluded_count(fraction: float, negatives: int) -> int:
+    """How many of an anchor's negatives a fraction of them is: at least one of any, unless the fraction is 0.
+
+    >>> [excluded_count(fraction, 100) for fraction in (0, 0.001, 0.29, 1)]
+    [0, 1, 29, 100]
+    """
+    if not fraction > 0 or negatives == 0:
+        return 0
+    return max(1, math.floor(fraction * negatives * (1 + 1e-12)))  # 0.29 * 100 is 28.999999999999996
+
+
 def as_reduction(function: str, value: Any) -> Reduction:
     """`value` itself, once it is known to be a reduction."""
     if not isinstance(value, str) or value not in _REDUCTIONS:

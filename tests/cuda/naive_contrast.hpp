@@ -104,8 +104,9 @@ class NaiveContrast {
       products.push_back(dot(a[i], b[j]));
       largest = std::max(largest, std::abs(products.back()));
     }
-    const auto k = static_cast<std::ptrdiff_t>(shape_.hardest * static_cast<double>(products.size()));
-    if (k == 0) return INFINITY;
+    if (products.empty()) return INFINITY;
+    const auto asked = static_cast<std::ptrdiff_t>(shape_.hardest * static_cast<double>(products.size()));
+    const std::ptrdiff_t k = std::max(std::ptrdiff_t{1}, asked);
     std::nth_element(products.begin(), products.begin() + k - 1, products.end(), std::greater<>());
     return products[static_cast<std::size_t>(k - 1)] - static_cast<T>(1e-6) * largest;
   }

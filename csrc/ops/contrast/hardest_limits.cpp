@@ -5,6 +5,7 @@
 #include "ops/contrast/side_rows.hpp"
 #include "ops/dispatch/isa_ops.hpp"
 #include "ops/dispatch/scratch.hpp"
+#include "reductions/excluded_count.hpp"
 #include "reductions/order_statistic.hpp"
 
 namespace gramless {
@@ -81,7 +82,7 @@ class StripWalk {
 
   double limit(T* row, std::int64_t anchor) const {
     const Negatives<T> negatives = keep_negatives(row, anchor);
-    const auto k = static_cast<std::int64_t>(std::floor(task_.fraction * static_cast<double>(negatives.count)));
+    const auto k = static_cast<std::int64_t>(excluded_count(task_.fraction, static_cast<double>(negatives.count)));
     if (k == 0) return INFINITY;
     if (negatives.nan) return NAN;
     const T hardest = kth_largest(row, length_, k, negatives.lowest, negatives.highest);

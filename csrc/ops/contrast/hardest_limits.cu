@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/instructions/block_sums.cuh"
+#include "reductions/excluded_count.hpp"
 
 namespace gramless::cuda {
 namespace {
@@ -137,7 +138,7 @@ __global__ void __launch_bounds__(select_threads, 1) select_limits(SelectTask<T>
   __syncthreads();  // the largest of all warps are there
   for (int w = 0; w < select_warps; w++) largest = of_warps[w] > largest ? of_warps[w] : largest;
   __syncthreads();  // and have been read
-  const double k = floor(task.which.fraction * seen[0]);
+  const double k = excluded_count(task.which.fraction, seen[0]);
   double limit = k == 0 ? INFINITY : NAN;
   if (k > 0 && seen[1] == 0) {
     const T hardest =

@@ -52,7 +52,7 @@ struct UnitRowsTask {
   double* inverse_norms;  // (rows)
 };
 
-// For each of the first `anchors` rows: with k = floor(fraction * its negatives), the k-th largest of their dot
+// For each of the first `anchors` rows: with k = excluded_count(fraction, its negatives), the k-th largest of their dot
 // products less `tie` times the largest magnitude among them; infinity where k = 0.
 struct HardestLimitsTask {
   PairProblem pairs;

@@ -6,12 +6,10 @@ training, and with it the gradient.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import EPSILON, TIE
+from .._losses import EPSILON, TIE, excluded_count
 from .gram import Array, as_rows
 from .options import ContrastOptions, ScalarReduction
 
@@ -107,16 +105,16 @@ def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask
     """The negatives that stay, given the similarities <z_i, z_j> before the temperature.
 
     exclude_above = t leaves out those with <z_i, z_j> > t. exclude_hardest = f leaves out the most similar:
-    of the m negatives of anchor i, let k = floor(f m), and if k > 0 let t_i be the k-th largest <z_i, z_j>;
-    those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. So all are left out that tie with the
-    k-th, and neither the order of rows nor rounding chooses among them.
+    of the m negatives of anchor i, let k = max(1, floor(f m)), 0 for f = 0, and if k > 0 let t_i be the k-th
+    largest <z_i, z_j>; those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. So all are left
+    out that tie with the k-th, and neither the order of rows nor rounding chooses among them.
     """
     if options.exclude_above is not None:
         return np.asarray(negative & ~(similarity > options.exclude_above))
     kept = negative.copy()
     for i in range(len(kept) if options.exclude_hardest is not None else 0):
         candidates = np.sort(similarity[i, negative[i]])
-        k = math.floor((options.exclude_hardest or 0) * len(candidates))
+        k = excluded_count(options.exclude_hardest or 0.0, len(candidates))
         if k > 0:
             limit = candidates[-k] - TIE * np.max(np.abs(candidates))
             kept[i] &= ~(similarity[i] > limit)
