@@ -5,25 +5,40 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import gramless
 
 
-def machine() -> str:
-    """The processor and how many of its cores this process may use (Linux)."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else 'unknown'}, {len(os.sched_getaffinity(0))} cores"
+def record() -> dict[str, Any]:
+    """What the numbers depend on; `changed`: whether the working tree differs from the commit, None if
+    unknown.
+    """
+    command = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain", "--untracked-files=no"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        changed = bool(done.stdout.strip())
+    except (OSError, subprocess.CalledProcessError):
+        changed = None
+    return gramless.environment() | {"changed": changed}
+
+
+def machine(found: dict[str, Any]) -> str:
+    """The processor and how many of its cores this process may use."""
+    return f"{found['machine']['cpu'] or 'unknown'}, {found['machine']['cores']} cores"
 
 
 def save_numbers(arguments: argparse.Namespace, numbers: dict[str, Any]) -> None:
-    """Write the options of the run and its numbers to FILE.json, where FILE is that of the picture."""
+    """Write the options of the run, seeds among them, its numbers and its record to FILE.json, where FILE is
+    that of the picture.
+    """
     options = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
-    record = {"options": options, "gramless": gramless.__version__, "machine": machine()} | numbers
+    depends = record()
+    head = {"options": options, "record": depends, "gramless": depends["gramless"]}
     path = arguments.out.with_suffix(".json")
-    write_whole(path, json.dumps(record) + "\n")
+    write_whole(path, json.dumps(head | {"machine": machine(depends)} | numbers) + "\n")
     print(f"wrote {arguments.out}" + ("" if path == arguments.out else " and its numbers"))
 
 

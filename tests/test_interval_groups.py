@@ -8,6 +8,7 @@ import pytest
 from gramless import RBF, Linear, analysis, cka, reference
 from gramless._arrays.namespaces import NUMPY
 from gramless._backends import cpu_backend
+from gramless._intervals import student_quantile
 from gramless.analysis._groups import without_groups
 from gramless.kernels import as_kernel, encode
 from layouts import NUMPY_LAYOUTS
@@ -34,7 +35,7 @@ def members(n, groups):
 def deleted(x, y, kernel, estimator, groups):
     """The CKA and those without each group, as `cka_interval` finds them."""
     kernels = as_kernel(kernel, "test"), as_kernel(kernel, "test")
-    value, without, _ = without_groups(cpu_backend(NUMPY), x, y, kernels, groups, estimator)
+    value, without, *_ = without_groups(cpu_backend(NUMPY), x, y, kernels, groups, estimator)
     return np.array([value, *without])
 
 
@@ -53,9 +54,17 @@ def test_the_jackknife_of_groups_deletes_every_group(generator, kernel, estimato
     centre = groups * found.value - np.sum((1 - 1 / h) * without)
     pseudo = h * found.value - (h - 1) * without
     assert found.standard_error**2 == pytest.approx(np.mean((pseudo - centre) ** 2 / (h - 1)), rel=1e-7)
-    assert found.high - found.value == pytest.approx(
-        2.364624 * found.standard_error, rel=1e-3
-    )  # t, 7 degrees
+    terms = (np.arctanh(without) - np.arctanh(found.value)) * (1 - h)
+    terms -= (
+        groups * np.arctanh(found.value) - np.sum((1 - 1 / h) * np.arctanh(without)) - np.arctanh(found.value)
+    )
+    terms /= np.sqrt(h - 1)
+    kurtosis = np.mean(terms**4) / np.mean(terms**2) ** 2
+    t = student_quantile(0.95, np.array([min(7.0, 16 / (kurtosis - 1))]))[0]
+    reach = t * np.sqrt(np.mean(terms**2))
+    assert np.arctanh([found.low, found.high]) == pytest.approx(
+        np.arctanh(found.value) + np.array([-reach, reach]), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])

@@ -103,8 +103,8 @@ LAYERS = [
     ["_backends"],
     ["_problems"],
     ["_evaluate", "_sweep", "_checkpoint", "_scaled_sums"],
-    ["_loss_calls", "_layer_calls", "_layer_chance", "_dependence"],
-    ["*", "reference", "_runtime"],
+    ["_loss_calls", "_layer_calls", "_layer_chance", "_layer_intervals", "_dependence"],
+    ["*", "reference", "_runtime", "_record"],
     ["torch", "analysis"],
     ["compat", "cli"],
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..environment import ROOT
 from ..plan import SECTIONS
-from . import expected
+from . import expected, interval_tables
 from .conditions import versions
 from .results import (
     NOT_COMPARED,
@@ -241,6 +241,10 @@ def substitutions() -> dict[str, str]:
         "engine": _engine(),
         "estimates": expected.table() if timed_problems(compared()) else UNKNOWN,
         "levels": _levels(),
+        "coverage": interval_tables.coverage(None),
+        "coverage_of_groups": interval_tables.coverage(20),
+        "equality": interval_tables.equality(),
+        "machine_coverage": _machine(read("coverage")),
         "machine_levels": _machine(read("levels")),
         "machine_accuracy": _machine(read("accuracy")),
         "machine_benchmarks": _machine(read("rbf")),

@@ -71,7 +71,8 @@ py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t
   const auto columns = static_cast<py::ssize_t>(layers_y ? layers_y : layers_x);
   return py::make_tuple(to_numpy(values.xy).reshape({static_cast<py::ssize_t>(layers_x), columns}), to_numpy(values.xx),
                         to_numpy(values.yy), to_numpy(values.mean_x), to_numpy(values.mean_y),
-                        to_numpy(values.diagonal_x), to_numpy(values.diagonal_y), to_numpy(values.exponents));
+                        to_numpy(values.diagonal_x), to_numpy(values.diagonal_y), to_numpy(values.sigmas),
+                        to_numpy(values.exponents));
 }
 
 void* gradient_target(py::handle grad, const Matrix& like, Compute compute) {

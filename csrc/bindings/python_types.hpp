@@ -21,7 +21,7 @@ py::array_t<T> to_numpy(const std::vector<T>& values) {
   return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-// (hsic_xy, hsic_xx, hsic_yy, mean_x, mean_y, diagonal_x, diagonal_y, exponents), as HsicValues
+// (hsic_xy, hsic_xx, hsic_yy, mean_x, mean_y, diagonal_x, diagonal_y, sigmas, exponents), as HsicValues
 py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t layers_y);
 
 // Where a gradient of `like` is written: a writable C-contiguous array of the compute type; null for None.

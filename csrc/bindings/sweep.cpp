@@ -36,7 +36,7 @@ class Sweep {
     problem_->add_parts(part, part + 1, all, how);
   }
 
-  // (hsic_xy, hsic_xx, hsic_yy, mean_x, mean_y, diagonal_x, diagonal_y, exponents), as `hsic_matrix`.
+  // (hsic_xy, hsic_xx, hsic_yy, mean_x, mean_y, diagonal_x, diagonal_y, sigmas, exponents), as `hsic_matrix`.
   py::tuple values(const py::array_t<double, py::array::c_style>& sums) {
     checked(sums);
     HsicValues found;

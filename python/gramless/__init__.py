@@ -14,6 +14,7 @@ from . import reference
 from ._arrays.cuda_status import CudaDevice, CudaStatus, cuda_status
 from ._core import __version__
 from ._evaluate import value_and_grad
+from ._record import environment
 from ._runtime import (
     backends,
     get_num_threads,
@@ -57,6 +58,7 @@ __all__ = [
     "compat",
     "cuda_status",
     "dcl",
+    "environment",
     "estimate",
     "get_num_threads",
     "get_workspace_limit",

@@ -33,20 +33,21 @@ def warn_undefined(
     if not names:
         return
     reasons = "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in names.items())
-    frame, level = sys._getframe(), 1
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
-        frame, level = frame.f_back, level + 1
     why = "a representation's HSIC with itself is not positive"
     if of == "RSA":
         why, reasons = (
             "distances do not vary",
             ", ".join(name for of_reason in names.values() for name in of_reason),
         )
-    warnings.warn(
-        f"{function}: not defined, because {why} ({reasons})",
-        RuntimeWarning,
-        stacklevel=level,
-    )
+    warn_caller(f"{function}: not defined, because {why} ({reasons})")
+
+
+def warn_caller(message: str) -> None:
+    """A RuntimeWarning that points to the call of the package."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RuntimeWarning, stacklevel=level)
 
 
 def _reason(kernel: Encoded, mean: float) -> str:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 _Floats = npt.NDArray[np.float64]
 _Kernel = tuple[str, float | None, float, bool, int | None]
 _Limits = float | tuple[_Floats, _Floats] | None
-_Values = tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]
+_Values = tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]
 _Progress = Callable[[int, int], object] | None
 
 __version__: str
@@ -91,9 +91,7 @@ class Sweep:
     @property
     def sums_length(self) -> int: ...
     def add_part(self, part: int, sums: _Floats, progress: _Progress = None) -> None: ...
-    def values(
-        self, sums: _Floats, /
-    ) -> tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats]: ...
+    def values(self, sums: _Floats, /) -> _Values: ...
 
 def contrast_forward(
     anchors: Sequence[Any],

@@ -48,8 +48,8 @@ exclude_above : float, optional
     sum, as probably of its own class (Cai et al. 2020, arXiv:2010.06682).
 exclude_hardest : float, optional
     That fraction of each anchor's m negatives is left out, the most similar first, and at least one where it
-    is above 0: with k = max(1, floor(fraction m)) and t the k-th largest <z_i, z_j>, those with
-    <z_i, z_j> > t - 1e-6 max_j |<z_i, z_j>|, so that neither order nor rounding chooses among equals.
+    is above 0: with k = max(1, floor(fraction m)) and t the k-th largest dot product, those above
+    t - 1e-6 times the largest magnitude, so that neither order nor rounding chooses among equals.""",
     "sweep": """
 progress : bool or callable
     True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.

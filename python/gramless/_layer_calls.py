@@ -13,7 +13,7 @@ from ._evaluate import Call
 from ._problems.hsic import Hsic
 from ._progress import ends, reporter
 from ._sweep import processes_of, swept_values
-from .kernels import Kernel, as_estimator, as_kernel, encode
+from .kernels import Encoded, Kernel, as_estimator, as_kernel, encode, has_bandwidth, wants_median
 
 
 def layers_of(
@@ -65,6 +65,17 @@ def layer_values(call: Call) -> HsicValues:
     with ends(report):
         found: HsicValues = backend.hsic_forward(problem.task(inputs), False, report)
     return found
+
+
+def bandwidths(backend: Any, layers: Sequence[Any], code: Encoded, values: HsicValues) -> list[float] | None:
+    """Of every layer, in the unit of the data; None where the kernel has none."""
+    if not has_bandwidth(code):
+        return None
+    if not wants_median(code):
+        return [float(code[1] or 0.0)] * len(layers)
+    if values.sigmas is not None:
+        return [float(sigma) for sigma in values.sigmas]
+    return [float(backend.resolved(layer, layer, (code, code))[0][1]) for layer in layers]
 
 
 def described(arguments: tuple[Any, ...], kernel: Kernel | str, checkpoint: Any, process_group: Any) -> Call:

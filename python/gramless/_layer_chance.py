@@ -15,7 +15,7 @@ from ._chance import ChanceRequest, Floats, Moments, Shape, biased_moments, unbi
 from ._kernel_rows import centred_diagonal
 from ._permutations import Chance, Layers, chance_of
 from ._progress import ProgressLike
-from .kernels import Encoded, wants_median
+from .kernels import Encoded
 
 
 def chance_of_layers(
@@ -28,11 +28,13 @@ def chance_of_layers(
     values: HsicValues,
     seconds: float,
     progress: ProgressLike,
+    sigmas: Sequence[float] | None,
     alone: bool = True,
 ) -> Chance:
     """What chance gives where xs (or xs and ys, as the library's arrays without gradients) had these values.
 
-    seconds: that the values took. alone: whether no other process works on the same.
+    seconds: that the values took. sigmas: `bandwidths` of xs and then ys. alone: whether no other process
+    works on the same.
     """
     backend, n = backend_of(library, xs[0], request.function), int(xs[0].shape[0])
     xy, xx, yy = map(_arrays.to_host, values[:3])
@@ -40,15 +42,19 @@ def chance_of_layers(
     request = request if alone else request.shared(n, estimator)
     moments = unbiased_moments(n)
     if estimator == "biased":
-        moments = _moments(backend, library, (xs, xs if ys is None else ys), code, values, (xx, yy), n)
+        of_sides = (xs, xs if ys is None else ys), _of_sides(sigmas, len(xs), ys is None)
+        moments = _moments(of_sides, code, values, (xx, yy), n)
     layers = Layers(backend, xs, ys, (code, code), estimator)
     return chance_of(request, layers, cka, moments, seconds, progress)
 
 
+def _of_sides(sigmas: Sequence[float] | None, count: int, with_itself: bool) -> tuple[Any, Any]:
+    """Those of xs and of ys."""
+    return (None, None) if sigmas is None else (sigmas[:count], sigmas if with_itself else sigmas[count:])
+
+
 def _moments(
-    backend: Any,
-    library: Any,
-    sides: tuple[Sequence[Any], Sequence[Any]],
+    sides: tuple[tuple[Sequence[Any], Sequence[Any]], tuple[Any, Any]],
     code: Encoded,
     values: HsicValues,
     own: tuple[Floats, Floats],
@@ -56,17 +62,16 @@ def _moments(
 ) -> Moments:
     means = (values.mean_x, values.diagonal_x), (values.mean_y, values.diagonal_y)
     shapes = [
-        _shape(backend, library, layers, code, hsic, *of_side, n)
-        for layers, hsic, of_side in zip(sides, own, means, strict=True)
+        _shape(layers, code, sigmas, hsic, *of_side, n)
+        for layers, sigmas, hsic, of_side in zip(*sides, own, means, strict=True)
     ]
     return biased_moments(n, *shapes)
 
 
 def _shape(
-    backend: Any,
-    library: Any,
     layers: Sequence[Any],
     code: Encoded,
+    sigmas: Sequence[float] | None,
     own: Floats,
     mean: Any,
     diagonal: Any,
@@ -75,7 +80,7 @@ def _shape(
     """Of layers with these HSIC with themselves; mean and diagonal, if given, are of the same unit."""
     effective, uneven = np.empty(len(layers)), np.empty(len(layers))
     for i, layer in enumerate(layers):
-        sigma = backend.resolved(layer, layer, (code, code))[0][1] if wants_median(code) else code[1]
+        sigma = None if sigmas is None else sigmas[i]
         w = centred_diagonal(_arrays.wide_on_host(layer), code[0], sigma)
         trace = np.sum(w) if mean is None else (n - 1) * (diagonal[i] - mean[i])
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""What is drawn with a heatmap: best cells, cells within chance, a caption, a colour bar."""
+"""What is drawn with a heatmap: best cells, cells within chance, values, a caption, a colour bar."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
 
+Floats = npt.NDArray[np.float64]
+
+SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
+GLYPH_WIDTH, GLYPH_HEIGHT = 0.64, 1.25  # of the font size, generous enough to leave a margin
 MARK = "#12b5a6"
 HATCH, HATCH_COLOR = "///", "0.5"  # visible on the dark and on the light end of the colours
 
@@ -73,3 +77,62 @@ def add_colorbar(ax: Axes, image: AxesImage, values: npt.NDArray[np.float64], la
     bar.tick_params(labelsize=8, length=2)
     if label is not None:
         bar.set_ylabel(label, fontsize=9, parse_math=False)
+
+
+def as_ends(intervals: Any, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """The low and the high ends of a matrix of this shape."""
+    if not isinstance(intervals, (tuple, list)) or len(intervals) != 2:
+        raise TypeError("heatmap: intervals must be a pair of arrays, (low, high)")
+    low, high = (np.asarray(ends, np.float64) for ends in intervals)
+    for name, ends in (("low", low), ("high", high)):
+        if ends.shape != shape:
+            raise ValueError(
+                f"heatmap: intervals has {name} ends of shape {ends.shape} but the matrix has shape {shape}"
+            )
+    return low, high
+
+
+def _texts_of(values: Floats, ends: tuple[Floats, Floats] | None) -> list[list[str]]:
+    """What is written into every cell: its value, and its interval below it."""
+    texts = [[_short(value) for value in row] for row in values]
+    if ends is None:
+        return texts
+    for (i, j), low in np.ndenumerate(ends[0]):
+        if np.isfinite(low):
+            texts[i][j] += f"\n{_short(float(low))} {_short(float(ends[1][i, j]))}"
+    return texts
+
+
+def _short(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.2g}"
+
+
+def write_values(
+    ax: Axes,
+    image: AxesImage,
+    values: Floats,
+    ends: tuple[Floats, Floats] | None,
+    cell: float,
+    must: bool,
+) -> None:
+    """Write values into their cells, with their intervals where these fit; must: however small."""
+    texts = _texts_of(values, ends)
+    font = _font_of(texts, cell)
+    if font < SMALLEST_FONT:
+        texts = [[text.split("\n")[0] for text in row] for row in texts]
+        font = _font_of(texts, cell)
+    if font < SMALLEST_FONT and not must:
+        return
+    colors = image.to_rgba(values)
+    for (row, column), value in np.ndenumerate(values):
+        red, green, blue = colors[row, column, :3]
+        bright = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 or np.isnan(value)
+        color = "black" if bright else "white"
+        text = ax.text(column, row, texts[row][column], ha="center", va="center", color=color, fontsize=font)
+        text.set_in_layout(False)  # thousands of texts that never leave the axes would slow the layout engine
+
+
+def _font_of(texts: list[list[str]], cell: float) -> float:
+    lines = [text.split("\n") for row in texts for text in row]
+    longest, most = max(len(line) for text in lines for line in text), max(map(len, lines))
+    return min(LARGEST_FONT, cell / (longest * GLYPH_WIDTH), cell / (most * GLYPH_HEIGHT))

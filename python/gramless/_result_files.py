@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 FORMAT, VERSION = "gramless.LayerMatrix", 1
 LONGEST_JSON, MOST_LISTS = 2**26, 2**20  # bytes that are read, and what Python would make of them
-ARRAYS = ("matrix", "z", "pvalue", "pvalue_corrected")
+ARRAYS = ("matrix", "z", "pvalue", "pvalue_corrected", "low", "high", "standard_error")
 _SUFFIXES = (".safetensors", ".json")
 
 
@@ -39,7 +39,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Floats], fields: Map
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `save` wrote: layers_a, layers_b, n, settings and the arrays that there are, by name.
+    """What `save` wrote: layers_a, layers_b, n, settings, record and the arrays that there are, by name.
 
     Raises ValueError for a file of another format or version, or a damaged one.
     """
@@ -54,13 +54,13 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     try:
         names = {key: [str(entry) for entry in record[key]] for key in ("layers_a", "layers_b")}
-        n, settings = record["n"], dict(record["settings"])
+        n, settings, depends = record["n"], dict(record["settings"]), dict(record.get("record", {}))
         if not (n is None or (type(n) is int and n > 0)):
             raise ValueError(f"n is {n!r}")
         arrays = {key: np.array(record[key], np.float64) for key in ARRAYS if key in record}
         shape = len(names["layers_a"]), len(names["layers_b"])
         if set(arrays) >= {"matrix"} and all(values.shape == shape for values in arrays.values()):
-            return {**names, "n": n, "settings": settings, **arrays}
+            return {**names, "n": n, "settings": settings, "record": depends, **arrays}
         shapes = ", ".join(f"a {key} {values.shape}" for key, values in arrays.items())
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"LayerMatrix.load: {name} is damaged ({printable(str(error))})") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,3 +54,26 @@ def csv_text(matrix: npt.NDArray[np.float64], names_a: Sequence[str], names_b: S
 def _cell(name: str) -> str:
     """The name, with one apostrophe more where a formula follows those it has: so two names stay two."""
     return f"'{name}" if name.lstrip("' ").startswith(_FORMULA_STARTS) else name
+
+
+def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None = None) -> str:
+    """Layers with the reasons why they were left out, together by reason; most: names shown of each.
+
+    Examples
+    --------
+    >>> left_out_text({"a": "never ran", "b": "never ran", "c": "never ran", "d": "returns str"}, 2)
+    "'a', 'b' and 1 more (never ran), 'd' (returns str)"
+    """
+    reasons = left_out if isinstance(left_out, Mapping) else dict.fromkeys(left_out, "")
+    together: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        together.setdefault(reason, []).append(name)
+    texts = []
+    for reason, names in together.items():
+        more = 0 if most is None else max(len(names) - most, 0)
+        shown = ", ".join(map(repr, names[: len(names) - more]))
+        texts.append(f"{shown}{f' and {more} more' if more else ''}{f' ({reason})' if reason else ''}")
+    if most is not None and len(texts) > most:
+        rest = sum(len(names) for names in list(together.values())[most:])
+        texts[most:] = [f"{rest} more for other reasons"]
+    return ", ".join(texts)

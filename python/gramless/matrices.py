@@ -143,6 +143,8 @@ def layer_matrix(
     pvalue: PvalueMethod | None = "auto",
     n_resamples: int = 199,
     rng: int | np.random.Generator | None = None,
+    level: float | None = None,
+    digests: bool = False,
     progress: ProgressLike = False,
     checkpoint: str | os.PathLike[str] | None = None,
     process_group: Any = None,
@@ -186,13 +188,21 @@ def layer_matrix(
         Permutations. The smallest p-value is 1 / (n_resamples + 1).
     rng : int, numpy.random.Generator or None
         Of the permutations; an int gives the same p-values every time.
+    level : float, optional
+        Such as 0.95: every cell gets an interval that holds the CKA of the population with that probability,
+        as `gramless.analysis.cka_interval` without groups computes it. At least 5 rows; n^2 (features of all
+        layers + 3 cells) operations of float64, 16 n bytes for each cell, and the layers copied to float64.
+    digests : bool
+        True adds SHA-256 of the rows of each layer to the record.
     progress, checkpoint, process_group
-        As in `cka_matrix`. Permutations are neither kept in the checkpoint nor shared among processes.
+        As in `cka_matrix`. Permutations and intervals are neither kept in the checkpoint nor shared among
+        processes.
 
     Returns
     -------
     LayerMatrix
-        matrix, names, z, pvalue, pvalue_corrected, n, settings; plot, to_csv, to_dataframe, save, load.
+        matrix, names, z, pvalue, pvalue_corrected, low, high, standard_error, n, settings, record; plot,
+        to_csv, to_dataframe, save, load.
 
     Raises
     ------
@@ -203,6 +213,12 @@ def layer_matrix(
         Where types do not fit.
     ImportError
         Where a method needs scipy, which is not installed (`pip install scipy`).
+
+    Warns
+    -----
+    RuntimeWarning
+        For layers without a CKA and, with `level`, for layers whose HSIC with itself a few examples carry:
+        see `gramless.analysis.cka_interval`.
 
     References
     ----------
@@ -224,6 +240,7 @@ def layer_matrix(
            [ True,  True, False]])
     """
     options: dict[str, Any] = {"pvalue": pvalue, "n_resamples": n_resamples, "rng": rng}
+    options |= {"level": level, "digests": digests}
     options |= {"progress": progress, "checkpoint": checkpoint, "process_group": process_group}
     tokens = {"names": names, "pool": pool, "rows": rows, "mask": mask, "mask_y": mask_y}
     return compared("layer_matrix", xs, ys, tokens, kernel, estimator, "CKA", **options)

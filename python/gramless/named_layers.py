@@ -13,12 +13,15 @@ from ._alignment import aligned, warn_undefined
 from ._arrays import checks
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import NUMPY
+from ._backends import backend_of
 from ._backends.values import HsicValues
 from ._chance import ChanceRequest
 from ._evaluate import Call
-from ._layer_calls import check_in_parts, layer_values, layers_of
+from ._layer_calls import bandwidths, check_in_parts, layer_values, layers_of
 from ._layer_chance import chance_of_layers
+from ._layer_intervals import IntervalRequest
 from ._progress import ProgressLike
+from ._record import environment, layer_records, seed_of
 from ._runtime import VERSION
 from ._sweep import processes_of, swept_values
 from .kernels import as_kernel, encode
@@ -26,11 +29,15 @@ from .results import LayerMatrix
 
 
 class Side(NamedTuple):
-    """The layers of one model: their names, what errors call them, and the arrays (rows, features)."""
+    """The layers of one model: their names, what errors call them, the arrays (rows, features), of what shape
+    they were given, and how they became rows, where they were none.
+    """
 
     names: list[str]
     labels: list[str]
     arrays: list[Any]
+    shapes: list[tuple[int, ...]]
+    pools: list[str | None]
 
 
 class Sides(NamedTuple):
@@ -65,9 +72,13 @@ def sides_of(
         y = _side(function, "ys", ys, names_y, *own, pool, rows)
     elif mask_y is not None:
         raise ValueError(f"{function}: mask_y is given but ys is None")
-    settings = {"pool": getattr(pool, "__name__", repr(pool)) if callable(pool) else pool}
+    settings = {"pool": _pool_name(pool)}
     settings |= {"rows": rows if rows == "tokens" else None}
     return Sides(x, y, {name: value for name, value in settings.items() if value is not None})
+
+
+def _pool_name(pool: Any) -> str | None:
+    return str(getattr(pool, "__name__", repr(pool))) if callable(pool) else pool
 
 
 def _names_of_sides(function: str, ys: Any, names: Any) -> tuple[Any, Any]:
@@ -97,6 +108,8 @@ def _side(
             names = [str(i) for i in range(len(arrays))]
         names = _tokens.check_names(function, "names", names, len(arrays))
     valid = _tokens.check_mask(function, mask_name, mask, _arrays.to_host)
+    shapes: list[tuple[int, ...]] = [tuple(getattr(x, "shape", ())) for x in arrays]
+    pools: list[str | None] = [None] * len(arrays)
     for i, (label, x) in enumerate(zip(labels, arrays, strict=True)):
         if getattr(x, "ndim", None) == 2 and not callable(pool):
             continue
@@ -106,7 +119,9 @@ def _side(
             arrays[i] = _tokens.pooled_by(function, label, pool, x, names[i], mask)
         else:
             arrays[i] = _tokens.rows_of(function, label, library, x, valid, pool, rows)
-    return Side(list(names), labels, arrays)
+        if len(x.shape) != 2 or callable(pool):
+            pools[i] = "tokens" if rows == "tokens" else _pool_name(pool)
+    return Side(list(names), labels, arrays, shapes, pools)
 
 
 def _sequence(function: str, argument: str, layers: Any, of_tokens: bool) -> list[Any]:
@@ -166,6 +181,8 @@ def compared(
     pvalue: Any = "auto",
     n_resamples: Any = 199,
     rng: Any = None,
+    level: Any = None,
+    digests: bool = False,
     progress: ProgressLike = False,
     checkpoint: Any = None,
     process_group: Any = None,
@@ -174,10 +191,12 @@ def compared(
     processes = processes_of(function, process_group)
     with processes.together():
         request = ChanceRequest.of(function, pvalue, n_resamples, rng)
+        intervals = IntervalRequest.of(function, level)
         kernel, sides = as_kernel(kernel, function), sides_of(function, xs, ys, **tokens)
         call = _call(function, sides, kernel, estimator, progress)
         library, problem, inputs, names, *_ = call
         n, in_parts = int(inputs[0].shape[0]), checkpoint is not None or process_group is not None
+        intervals.check_rows(n)
         alone = process_group is None
         (request if alone else request.shared(n, problem.estimator)).chosen(n, problem.estimator)
         if in_parts:
@@ -188,17 +207,38 @@ def compared(
     _warn(function, sides, encode(kernel), values)
     layers = library.detached(function, names, inputs)
     of_x, of_y = layers[: problem.xs], layers[problem.xs :] or None
-    chance = chance_of_layers(
-        request, library, of_x, of_y, encode(kernel), problem.estimator, values, seconds, progress, alone
-    )
+    code = encode(kernel), problem.estimator
+    sigmas = bandwidths(backend_of(library, layers[0], function), layers, code[0], values)
+    chance = chance_of_layers(request, library, of_x, of_y, *code, values, seconds, progress, sigmas, alone)
     xy, xx, yy = map(_arrays.to_host, values[:3])
     cka = np.asarray(aligned(xy, xx, yy))
     matrix = cka if statistic == "CKA" else np.asarray(_arrays.to_host(values.xy_of_data()))
     settings = {"statistic": statistic, "kernel": repr(kernel), "estimator": problem.estimator}
-    settings |= {**sides.settings, **(chance.settings or {}), "gramless": VERSION}
+    settings |= {**sides.settings, **(chance.settings or {}), **intervals.settings, "gramless": VERSION}
     names_y = sides.x.names if sides.y is None else sides.y.names
     found = chance.z, chance.pvalue, chance.corrected
-    return LayerMatrix(matrix, list(sides.x.names), list(names_y), settings, n, *found)
+    bounds = intervals.of_layers(of_x, of_y, *code, sigmas, sides.labels, progress)
+    of_call = {"function": function, "n": n, "kernel": repr(kernel), "estimator": problem.estimator}
+    record = environment() | of_call | {"seed": seed_of(rng)} | _of_sides(sides, layers, sigmas, digests)
+    return LayerMatrix(
+        matrix, list(sides.x.names), list(names_y), settings, n, *found, *bounds, record=record
+    )
+
+
+def _of_sides(
+    sides: Sides, layers: Sequence[Any], sigmas: Sequence[float] | None, digests: bool
+) -> dict[str, Any]:
+    """What a record says of the layers of both sides, or of the one side that there is."""
+    found, start = {}, 0
+    for name, side in (("layers_a", sides.x), ("layers_b", sides.y)):
+        if side is None:
+            continue
+        own = slice(start, start + len(side.names))
+        start, rows = own.stop, layers[own]
+        shapes = [shape or x.shape for shape, x in zip(side.shapes, rows, strict=True)]
+        known = None if sigmas is None else sigmas[own]
+        found[name] = layer_records(side.names, rows, known, side.pools, shapes, digests)
+    return found
 
 
 def _warn(function: str, sides: Sides, code: Any, values: HsicValues) -> None:

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _files, _plot_marks
+from ._plot_marks import GLYPH_HEIGHT, GLYPH_WIDTH, LARGEST_FONT, SMALLEST_FONT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
 __all__ = ["heatmap", "save_figure"]
 
@@ -30,10 +30,8 @@ def __dir__() -> list[str]:
 
 
 POINTS_PER_INCH = 72
-SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
 LONGEST_LABEL = 36  # characters
 MOST_VALUES = 225  # written into cells: more are a texture, not numbers
-GLYPH_WIDTH, GLYPH_HEIGHT = 0.64, 1.25  # of the font size, generous enough to leave a margin
 MARK = _plot_marks.MARK
 MISSING = "0.82"  # NaN cells: a grey that no perceptually uniform map contains
 
@@ -52,6 +50,7 @@ def heatmap(
     annotate: bool | Literal["auto"] = "auto",
     mark_best: bool = False,
     within_chance: npt.ArrayLike | None = None,
+    intervals: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     caption: str | None = None,
     stages_a: Sequence[int] = (),
     stages_b: Sequence[int] = (),
@@ -82,6 +81,8 @@ def heatmap(
         Outline the largest value of every row.
     within_chance : array of bool (La, Lb), optional
         Which cells to hatch, such as `LayerMatrix.within_chance` returns.
+    intervals : pair of arrays (La, Lb), optional
+        Low and high of every cell, written below its value where they fit.
     caption : str, optional
         Text below the label of the horizontal axis.
     stages_a, stages_b : sequence of int
@@ -98,7 +99,7 @@ def heatmap(
     Raises
     ------
     ValueError
-        If the matrix is not two-dimensional and non-empty, or names or cells do not fit its shape.
+        If the matrix is not two-dimensional and non-empty, or names, cells or intervals do not fit its shape.
     TypeError
         If it does not hold real numbers.
     ImportError
@@ -121,6 +122,7 @@ def heatmap(
     labels_a = _labels("names_a", names_a, rows, "rows")
     labels_b = _labels("names_b", names_b, columns, "columns")
     hatched = None if within_chance is None else _plot_marks.as_cells(within_chance, values.shape)
+    ends = None if intervals is None else _plot_marks.as_ends(intervals, values.shape)
     ax = _new_axes(labels_a, labels_b, colorbar) if ax is None else ax
     low, high = _scale(values, vmin, vmax)
     image = ax.imshow(values, cmap=_colormap(), vmin=low, vmax=high, origin="lower", interpolation="nearest")
@@ -137,7 +139,7 @@ def heatmap(
     for column in stages_b:
         ax.axvline(column - 0.5, color="0.75", linewidth=0.6)
     if annotate is True or (annotate and values.size <= MOST_VALUES):
-        _write_values(ax, image, values, cell, must=annotate is True)
+        _plot_marks.write_values(ax, image, values, ends, cell, must=annotate is True)
     if mark_best:
         _plot_marks.mark_best(ax, values, cell)
     if hatched is not None and hatched.any():
@@ -277,24 +279,3 @@ def _write_labels(ax: Axes, labels_a: list[str], labels_b: list[str], cell: floa
     style: dict[str, Any] = {"fontsize": font, "parse_math": False}
     ax.set_yticks(range(0, len(labels_a), step), labels_a[::step], **style)
     ax.set_xticks(range(0, len(labels_b), step), labels_b[::step], rotation=0 if flat else 90, **style)
-
-
-def _short(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}" if abs(value) < 100 else f"{value:.2g}"
-
-
-def _write_values(
-    ax: Axes, image: AxesImage, values: npt.NDArray[np.float64], cell: float, must: bool
-) -> None:
-    texts = [[_short(value) for value in row] for row in values]
-    longest = max(len(text) for row in texts for text in row)
-    font = min(LARGEST_FONT, cell / (longest * GLYPH_WIDTH), cell / GLYPH_HEIGHT)
-    if font < SMALLEST_FONT and not must:
-        return
-    colors = image.to_rgba(values)
-    for (row, column), value in np.ndenumerate(values):
-        red, green, blue = colors[row, column, :3]
-        bright = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 or np.isnan(value)
-        color = "black" if bright else "white"
-        text = ax.text(column, row, texts[row][column], ha="center", va="center", color=color, fontsize=font)
-        text.set_in_layout(False)  # thousands of texts that never leave the axes would slow the layout engine

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from . import _files, _result_files
 from ._chance import Bools, check_alpha
-from ._text import csv_text, printable
+from ._text import csv_text, left_out_text, printable
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -37,8 +36,9 @@ class LayerMatrix:
         Names of rows and of columns, in the order of the layers; `names` is the pair of both.
     settings : dict
         How it was computed: kernel, estimator, "pvalue" (the method), "correction" and "cells", those that
-        it corrects for; of `compare_models` also model_a, model_b, method, weighting, pool, batches, on_disk,
-        left_out_a and left_out_b, which map the layers that were left out to the reasons.
+        it corrects for, "level" and "interval" where there are intervals; of `compare_models` also model_a,
+        model_b, method, weighting, pool, batches, on_disk, left_out_a and left_out_b, which map the layers
+        that were left out to the reasons.
     n : int or None
         Number of rows, mostly examples.
     z : ndarray or None
@@ -52,6 +52,17 @@ class LayerMatrix:
         The same corrected for the number of cells. Permutations count how often the largest z of all cells
         is as large; other methods have Holm's correction. Of layers compared with themselves, cells above
         the diagonal count, and those below are their mirror image.
+    low, high : ndarray or None
+        Interval of each cell, which holds the CKA of the population with probability settings["level"]: of
+        the cell alone, not of all cells together. See `gramless.analysis.cka_interval`.
+    standard_error : ndarray or None
+        The jackknife's, of each cell.
+    record : dict
+        What it depends on: function, versions of gramless, numpy and torch, the commit of gramless where
+        known, date, machine with its instruction set and threads, n, kernel, estimator, the seed of
+        permutations, and for each layer, in "layers_a" and "layers_b" where there are two models, its shape
+        as it was given and that of its rows, dtype, pooling, bandwidth and, with `digests`, SHA-256. All of
+        it is what JSON holds.
 
     References
     ----------
@@ -77,6 +88,10 @@ class LayerMatrix:
     z: Floats | None = None
     pvalue: Floats | None = None
     pvalue_corrected: Floats | None = None
+    low: Floats | None = None
+    high: Floats | None = None
+    standard_error: Floats | None = None
+    record: dict[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[list[str], list[str]]:
@@ -134,8 +149,9 @@ class LayerMatrix:
     def plot(self, ax: Axes | None = None, *, alpha: float = 0.05, **options: Any) -> Axes:
         """Draw the matrix with `gramless.plot.heatmap`.
 
-        Cells within chance are hatched. A caption has alpha, the method and the correction, and says which
-        layers were left out, and why.
+        Cells within chance are hatched, and intervals stand below the values where they fit. A caption has
+        alpha, the method and the correction, the level and the width of intervals, and the layers that were
+        left out, with reasons.
 
         Parameters
         ----------
@@ -144,7 +160,7 @@ class LayerMatrix:
         alpha
             See `within_chance`.
         **options
-            Of `heatmap`; `within_chance=None` hatches no cell.
+            Of `heatmap`; `within_chance=None` hatches no cell, `intervals=None` writes no interval.
 
         Returns
         -------
@@ -165,8 +181,12 @@ class LayerMatrix:
         defaults["colorbar_label"] = str(self.settings.get("statistic", "CKA"))
         if self.pvalue_corrected is not None:
             defaults["within_chance"] = self.within_chance(alpha)
+        if self.low is not None and self.high is not None:
+            defaults["intervals"] = self.low, self.high
         options = defaults | options
         lines = [self.chance_text(alpha)] if options.get("within_chance") is not None else []
+        if options.get("intervals") is not None:
+            lines.append(self._interval_text())
         if without := self._left_out():
             lines.append(f"left out: {without}")
         return heatmap(self.matrix, *self.names, ax, **({"caption": "\n".join(lines)} | options))
@@ -179,6 +199,16 @@ class LayerMatrix:
         parts.append(f"{correction} over {cells} cells" if correction and cells else correction)
         how = ", ".join(str(part) for part in parts if part)
         return f"hatched: within chance (corrected p > {alpha:g}{f'; {how}' if how else ''})"
+
+    def _interval_text(self) -> str:
+        """What the caption of `plot` says of intervals: their level, and the median and the largest width."""
+        widths = np.asarray(self.high) - np.asarray(self.low)
+        widths = widths[np.isfinite(widths)]
+        level = self.settings.get("level")
+        name = f"{100 * level:g} % intervals" if isinstance(level, float) else "intervals"
+        if widths.size == 0:
+            return f"{name}: none"
+        return f"{name}: median width {np.median(widths):.2g}, at most {widths.max():.2g}"
 
     def _left_out(self) -> str:
         """The layers that were left out, in short."""
@@ -245,6 +275,7 @@ class LayerMatrix:
             "layers_b": self.layers_b,
             "n": self.n,
             "settings": self.settings,
+            "record": self.record,
         }
         _result_files.save(path, {name: x for name, x in arrays.items() if x is not None}, fields)
 
@@ -258,29 +289,6 @@ class LayerMatrix:
             For a file of another format or version, or a damaged one.
         """
         return cls(**_result_files.load(path))
-
-
-def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None = None) -> str:
-    """Layers with the reasons why they were left out, together by reason; most: names shown of each.
-
-    Examples
-    --------
-    >>> left_out_text({"a": "never ran", "b": "never ran", "c": "never ran", "d": "returns str"}, 2)
-    "'a', 'b' and 1 more (never ran), 'd' (returns str)"
-    """
-    reasons = left_out if isinstance(left_out, Mapping) else dict.fromkeys(left_out, "")
-    together: dict[str, list[str]] = {}
-    for name, reason in reasons.items():
-        together.setdefault(reason, []).append(name)
-    texts = []
-    for reason, names in together.items():
-        more = 0 if most is None else max(len(names) - most, 0)
-        shown = ", ".join(map(repr, names[: len(names) - more]))
-        texts.append(f"{shown}{f' and {more} more' if more else ''}{f' ({reason})' if reason else ''}")
-    if most is not None and len(texts) > most:
-        rest = sum(len(names) for names in list(together.values())[most:])
-        texts[most:] = [f"{rest} more for other reasons"]
-    return ", ".join(texts)
 
 
 _SHOWN = ("model_a", "model_b", "kernel", "estimator", "method")

@@ -24,6 +24,7 @@ struct HsicValues {
   std::vector<double> diagonal_x, diagonal_y;  // mean of k(x_i, x_i)
   std::vector<double> row_sums;                // (xs + ys, n), for the gradients; none where summed over features
   std::vector<double> tied;                    // (xs + ys): Representation::tied
+  std::vector<double> sigmas;                  // (xs + ys): bandwidths, where the kernel has one
   std::vector<int> exponents;                  // (xs + ys)
 };
 

@@ -83,6 +83,7 @@ HsicValues HsicProblem::values(std::vector<double> sums) {
     of_layers->reserve(static_cast<std::size_t>(layers_y_));
   for (const Representation& layer : layers_) {
     values.tied.push_back(layer.tied());
+    values.sigmas.push_back(layer.sigma());
     values.exponents.push_back(layer.exponent());
   }
   for (std::int64_t a = 0; a < layers_x_; a++)

@@ -49,15 +49,16 @@ class HsicValues(NamedTuple):
     exponent_x: Any = None
     exponent_y: Any = None
     rows: Any = None  # (Lx + Ly, HEAD + n), what the backward needs
+    sigmas: Any = None  # (Lx + Ly,), bandwidths of kernels that have one; None on a device
 
     @classmethod
     def of_core(cls, values: Sequence[Any], layers_x: int, with_itself: bool, rows: Any = None) -> HsicValues:
         """What the core returns."""
-        xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, exponents = values
+        xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, sigmas, exponents = values
         x, y = exponents[:layers_x], exponents[layers_x:]
         if with_itself:
             yy, mean_y, diagonal_y, y = xx, mean_x, diagonal_x, x
-        return cls(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, x, y, rows)
+        return cls(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, x, y, rows, sigmas)
 
     def xy_of_data(self) -> Any:
         """xy of the data itself."""

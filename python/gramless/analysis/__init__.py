@@ -13,15 +13,17 @@ from __future__ import annotations
 from .blocks import Block, Segmentation, largest_block, segment, segment_rows
 from .components import DominantComponent, dominant_component
 from .correspondence import LayerCorrespondence, layer_correspondence
-from .intervals import Interval, cka_interval
+from .intervals import Difference, Interval, cka_difference, cka_interval
 from .separation import class_separation
 
 __all__ = [
     "Block",
+    "Difference",
     "DominantComponent",
     "Interval",
     "LayerCorrespondence",
     "Segmentation",
+    "cka_difference",
     "cka_interval",
     "class_separation",
     "dominant_component",

@@ -12,6 +12,7 @@ from .._arrays import checks
 from .._backends import Cpu, cpu_backend
 
 Floats = npt.NDArray[np.float64]
+Named = tuple[str, Any]  # what errors call an array, and the array
 
 
 def on_cpu(function: str, name: str, values: Any) -> Any:
@@ -27,11 +28,11 @@ def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Fl
     return _as_numbers(function, name, on_cpu(function, name, values), square).astype(np.float64, copy=False)
 
 
-def as_read(function: str, x: Any, y: Any) -> tuple[Cpu, Any, Any]:
-    """x and y, on the CPU, as its backend reads them where they lie, and the backend."""
-    named = [("x", _readable(function, "x", x)), ("y", _readable(function, "y", y))]
+def as_read(function: str, *pair: Named) -> tuple[Cpu, Any, Any]:
+    """Both of a pair, on the CPU, as its backend reads them where they lie, and the backend."""
+    named = [(name, _readable(function, name, values)) for name, values in pair]
     library, arrays = checks.read(function, named)
-    x, y = library.detached(function, ["x", "y"], arrays)
+    x, y = library.detached(function, [name for name, _ in named], arrays)
     return cpu_backend(library), x, y
 
 

@@ -97,6 +97,12 @@ Examples:
     help="Cells whose p-value, corrected for the number of cells, exceeds this are within chance.",
 )
 @click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Give every cell an interval that holds the CKA of the population so often, such as 0.95.",
+)
+@click.option("--digests", is_flag=True, help="Add SHA-256 of each layer to the record of --json.")
+@click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     help="Keep a long comparison in this file: if it is killed, repeat the command to resume.",
@@ -125,12 +131,14 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     with one_sentence_errors():
         layouts = _layouts(options["layout"])
         globs = options["layers"], options["layers_b"]
-        layers_a, layers_b = _open(a, b, globs, options["pool"], layouts, quiet)
+        shapes: list[dict[str, tuple[int, ...]]] = []
+        layers_a, layers_b = _open(a, b, globs, options["pool"], layouts, quiet, shapes)
         labels = printable(a.name), printable((b or a).name)
         rows = check_rows((labels[0], layers_a), (labels[1], layers_b or {}))
         started = time.perf_counter()
         found = _compare(layers_a, layers_b, labels, kernel, estimator, options)
         elapsed = time.perf_counter() - started
+        _note_shapes(found, shapes, options["pool"])
     what = f"{describe(kernel)}, {estimator}, n = {rows}"
     with one_sentence_errors():
         for option, path in texts.items():
@@ -193,8 +201,9 @@ def _open(
     pool: str,
     layouts: Layouts,
     quiet: bool,
+    shapes: list[dict[str, tuple[int, ...]]],
 ) -> tuple[dict[str, Array], dict[str, Array] | None]:
-    """The layers of A and of B as matrices; None for B if it is A itself."""
+    """The layers of A and of B as matrices; None for B if it is A itself. shapes gets those of the files."""
     opened = [(a, globs[0])]
     if b is not None or globs[1]:
         opened.append((b or a, globs[1] or globs[0]))
@@ -202,7 +211,9 @@ def _open(
     for path, wanted in opened:
         where = printable(path.name)
         notes: list[str] = []
-        matrices, folded = as_matrices(open_layers(path, wanted, notes.append), where, pool, layouts)
+        layers = open_layers(path, wanted, notes.append)
+        shapes.append({name: tuple(array.shape) for name, array in layers.items()})
+        matrices, folded = as_matrices(layers, where, pool, layouts)
         if folded:
             how = "averaged to (n, features)" if pool == "mean" else "flattened to (n, -1)"
             count = "1 layer has" if len(folded) == 1 else f"{len(folded)} layers have"
@@ -236,6 +247,8 @@ def _compare(
                 pvalue=None if options["pvalue"] == "none" else options["pvalue"],
                 n_resamples=options["n_resamples"],
                 rng=options["rng"],
+                level=options["level"],
+                digests=options["digests"],
                 progress=progress,
                 checkpoint=options["checkpoint"],
             )
@@ -244,6 +257,13 @@ def _compare(
     for warning in caught:
         messages().print(f"warning: {_with_names(str(warning.message), names)}")
     return found
+
+
+def _note_shapes(found: LayerMatrix, shapes: list[dict[str, tuple[int, ...]]], pool: str) -> None:
+    """What files hold, and how it became rows, into the record."""
+    for side, of_side in zip(("layers_a", "layers_b"), shapes, strict=False):
+        for name, shape in of_side.items():
+            found.record[side][name] |= {"shape": list(shape), "pool": pool if len(shape) > 2 else None}
 
 
 def _with_names(sentence: str, names: dict[str, tuple[str, list[str]]]) -> str:

@@ -44,6 +44,11 @@ def as_json(found: LayerMatrix, kernel: Kernel) -> str:
         "z": _numbers(found.z),
         "pvalue": _numbers(found.pvalue),
         "pvalue_corrected": _numbers(found.pvalue_corrected),
+        "level": found.settings.get("level"),
+        "low": _numbers(found.low),
+        "high": _numbers(found.high),
+        "standard_error": _numbers(found.standard_error),
+        "record": found.record,
     }
     return json.dumps(fields, indent=1, allow_nan=False) + "\n"
 
@@ -52,6 +57,11 @@ def _numbers(values: npt.NDArray[np.float64] | None) -> list[list[float | None]]
     if values is None:
         return None
     return [[value if np.isfinite(value) else None for value in row] for row in values.tolist()]
+
+
+def _interval(found: LayerMatrix, i: int, j: int) -> str:
+    low, high = (np.asarray(ends)[i, j] for ends in (found.low, found.high))
+    return f"{low:.4f} to {high:.4f}"
 
 
 def print_best(found: LayerMatrix, with_itself: bool, title: str, alpha: float) -> None:
@@ -63,6 +73,8 @@ def print_best(found: LayerMatrix, with_itself: bool, title: str, alpha: float) 
     table.add_column("layer of A")
     table.add_column("best match among the other layers" if others else "best match in B")
     table.add_column("CKA", justify="right")
+    if found.low is not None:
+        table.add_column(f"{100 * found.settings['level']:g} % interval", justify="right")
     if corrected is not None:
         table.add_column("p, corrected", justify="right")
     if others:
@@ -72,10 +84,11 @@ def print_best(found: LayerMatrix, with_itself: bool, title: str, alpha: float) 
             table.add_row(Text(name), "", "nan")
             continue
         best = int(np.nanargmax(row))
+        ends = [] if found.low is None else [_interval(found, i, best)]
         of_chance = [] if corrected is None else [f"{corrected[i, best]:.2g}"]
         by_chance = corrected is not None and corrected[i, best] > alpha
         match = "none beyond chance" if by_chance else found.layers_b[best]
-        table.add_row(Text(name), Text(match), f"{row[best]:.4f}", *of_chance)
+        table.add_row(Text(name), Text(match), f"{row[best]:.4f}", *ends, *of_chance)
     console = results()
     console.print(title)
     console.print(table)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ..results import left_out_text
+from .._text import left_out_text
 from .layers import Layer, named_layers
 from .masks import Masks
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .layers import Layer
 from .layouts import Layout, UnknownLayout, decide
 from .masks import Masks, entries_of
 from .outputs import PoolError, tensor_of, tensors_in
@@ -25,6 +26,17 @@ class Decision:
     layout: Layout | None
     mask: str | None
     full: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()  # of that output in the first batch of its kind
+
+
+@dataclass
+class Undecided:
+    """An output whose layout is known only after the forward pass."""
+
+    layer: Layer
+    call: int
+    tensor: torch.Tensor
+    origin: Origin | None
 
 
 class OtherExamples(BaseException):
@@ -157,18 +169,20 @@ class Following:
             mask = self._towers.choose(name, tensor.shape, layout.positions, entries, final)
         except NotYet:
             return None
-        return Decision(layout, mask, self._towers.must_be_full(layout.positions, entries))
+        full = self._towers.must_be_full(layout.positions, entries)
+        return Decision(layout, mask, full, tuple(tensor.shape))
 
     def decide_for_callable(
         self, name: str, module: nn.Module, tensor: torch.Tensor, origin: Origin | None, text: str | None
     ) -> Decision:
         """The same for a pool that is a callable: it needs no layout, and a mask only where one fits."""
+        shape = tuple(tensor.shape)
         try:
-            return self.decide(name, module, tensor, origin, text, True) or Decision(None, None)
+            return self.decide(name, module, tensor, origin, text, True) or Decision(None, None, shape=shape)
         except UnknownLayout:
-            return Decision(None, self._towers.only(origin))
+            return Decision(None, self._towers.only(origin), shape=shape)
         except PoolError:
-            return Decision(None, None)
+            return Decision(None, None, shape=shape)
 
 
 def _examples(entries: dict[str, torch.Tensor], rows: int | None) -> int | None:

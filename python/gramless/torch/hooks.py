@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,25 +12,14 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from .._layouts import Layouts
 from .execution import NEVER_RAN, check_counts, never_ran, plain_execution, shapes_key
-from .following import Decision, Following, OtherExamples
+from .following import Decision, Following, OtherExamples, Undecided
 from .layers import Layer, Selection, is_unchanging
 from .layouts import Layout, UnknownLayout
 from .masks import Masks, check_full, entries_of
 from .outputs import PoolError, dense
 from .pooling import Pool, owned, pooled, pooled_by
-from .tracing import Origin
 
 _RAGGED = Layout.of_text("NLC")
-
-
-@dataclass
-class _Undecided:
-    """An output whose layout is known only after the forward pass."""
-
-    layer: Layer
-    call: int
-    tensor: torch.Tensor
-    origin: Origin | None
 
 
 class Recorder:
@@ -89,6 +77,16 @@ class Recorder:
     def candidates(self) -> list[str]:
         """The names of the modules that may be layers."""
         return [layer.name for layer in self._layers]
+
+    @property
+    def decisions(self) -> list[Decision | None]:
+        """How the output of each layer in `names` became rows in the last batch; None of nested tensors."""
+        found: list[Decision | None] = []
+        counts = self._counts or {}
+        for layer in self._layers if counts else ():
+            calls = range(counts[id(layer.module)]) if layer.call is None else [layer.call]
+            found += [self._current.get((id(layer.module), call)) for call in calls]
+        return found
 
     @contextmanager
     def running(self) -> Iterator[Recorder]:
@@ -150,7 +148,7 @@ class Recorder:
         self._drop(layer.module, error.reason)
 
     def _read(self, layer: Layer, call: int, output: Any) -> Any:
-        """The rows of one output, or an `_Undecided`."""
+        """The rows of one output, or an `Undecided`."""
         tensor, ragged = dense(output)
         if ragged is not None:
             return self._rows_of(layer, tensor, Decision(_RAGGED, None), ragged)
@@ -161,15 +159,13 @@ class Recorder:
                 raise PoolError("returns what is not computed from the batch")
             decision = self._decide(layer, tensor, origin, final=False)
             if decision is None:
-                return _Undecided(layer, call, tensor.clone(), origin)
+                return Undecided(layer, call, tensor.clone(), origin)
             self._current[place] = decision
         if place not in self._current:
             return None  # it runs more often than in the first batch, which is refused in the end
         return self._rows_of(layer, tensor, self._current[place])
 
-    def _decide(
-        self, layer: Layer, tensor: torch.Tensor, origin: Origin | None, final: bool
-    ) -> Decision | None:
+    def _decide(self, layer: Layer, tensor: torch.Tensor, origin: Any, final: bool) -> Decision | None:
         assert self._following is not None
         text = self._layouts.given(layer.name, tensor.ndim)
         if callable(self._pool):
@@ -286,7 +282,7 @@ class Recorder:
         """Read the outputs whose layout was not known when they were returned."""
         for calls in list(self._calls.values()):
             for call, kept in enumerate(calls):
-                if not isinstance(kept, _Undecided):
+                if not isinstance(kept, Undecided):
                     continue
                 layer = kept.layer
                 try:

@@ -39,6 +39,22 @@ class Layout:
     dims: tuple[tuple[Factor, ...], ...]
     positions: tuple[Axis, ...] = field(default=(), compare=False)
 
+    @property
+    def letters(self) -> str:
+        """One for every dimension: N examples, C features, others positions; those of one dimension in
+        brackets.
+
+        >>> Layout.of_text("NCHW").letters
+        'NCHW'
+        """
+        roles = [role for factors in self.dims for _, role in factors]
+        positions = iter({1: "L", 2: "HW", 3: "DHW"}.get(roles.count(POSITIONS), "P" * len(roles)))
+        known: dict[str | None, str] = {EXAMPLES: "N", FEATURES: "C"}
+        found = [
+            "".join(known.get(role) or next(positions, "P") for _, role in factors) for factors in self.dims
+        ]
+        return "".join(dim if len(dim) == 1 else f"({dim})" for dim in found)
+
     def arranged(self, tensor: torch.Tensor) -> torch.Tensor:
         """The tensor as (examples, positions..., features); a view where the memory allows it.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .._chance import LEAST_CHI2_ROWS, ChanceRequest, PvalueMethod
+from .._layer_intervals import IntervalRequest
 from .._layouts import LayoutLike, Layouts
 from .._progress import ProgressLike
 from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
@@ -23,6 +24,7 @@ from .grams import gram_or_rows
 from .hooks import Recorder
 from .layers import Layers, bare, select
 from .masks import MaskWhere, Where
+from .placing import placed
 from .pooling import Pool, check_pool, owned, owned_there
 from .requests import check_request
 from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
@@ -55,6 +57,8 @@ def compare_models(
     pvalue: PvalueMethod | None = "auto",
     n_resamples: int = 199,
     rng: int | np.random.Generator | None = None,
+    level: float | None = None,
+    digests: bool = False,
 ) -> LayerMatrix:
     """CKA of every layer of model_a with every layer of model_b on the same examples.
 
@@ -125,6 +129,10 @@ def compare_models(
         How the result's p-values are computed, as in `gramless.layer_matrix`: "auto" permutes below 40
         examples, and takes "chi2" from there on; None computes none. method="minibatch" has none, and in a
         process group there are no permutations.
+    level
+        Such as 0.95: every cell gets an interval, as in `gramless.layer_matrix`; method="exact" only.
+    digests
+        True adds SHA-256 of both models' weights, of the batches and of each layer's rows to the record.
 
     Returns
     -------
@@ -152,10 +160,24 @@ def compare_models(
     with nullcontext() if ranks is None else ranks.together(), ExitStack() as undo:
         options = as_kernel(kernel, FUNCTION), as_estimator(estimator, FUNCTION), method, weighting
         chance = ChanceRequest.of(FUNCTION, pvalue, n_resamples, rng)
+        intervals = IntervalRequest.of(FUNCTION, level)
         reader = BatchReader(FUNCTION, forward, attention_mask, sample_ids, paired)
         pool = check_pool(FUNCTION, pool)
         kept = memory_budget, folder, progress, checkpoint
-        plan = _checked(Plan(*options, pool, reader, *kept, ranks, Layouts(FUNCTION, layout), chance))
+        plan = _checked(
+            Plan(
+                *options,
+                pool,
+                reader,
+                *kept,
+                ranks,
+                Layouts(FUNCTION, layout),
+                chance,
+                intervals,
+                rng,
+                digests,
+            )
+        )
         if model_b is not None and not isinstance(model_b, nn.Module):
             model_b, dataloaders = None, (model_b, *dataloaders)
         if len(dataloaders) not in (1, 2):
@@ -176,6 +198,7 @@ def _agreed(plan: Plan, model_b: nn.Module | None, loaders: Sequence[Any]) -> di
     found: dict[str, Any] = {"function": FUNCTION, "kernel": repr(plan.kernel), "estimator": plan.estimator}
     found |= {"method": plan.method, "weighting": plan.weighting, "pool": described(plan.pool)}
     found |= {"pvalue": plan.chance.method, "checkpoint": None if plan.checkpoint is None else "a file"}
+    found |= {"level": plan.intervals.level}
     return found | {"model_b": model_b is not None, "dataloaders": len(loaders)}
 
 
@@ -188,6 +211,10 @@ def _checked(plan: Plan) -> Plan:
     if plan.method == "minibatch" and plan.chance.method not in (None, "auto"):
         raise ValueError(
             f'{FUNCTION}: pvalue={plan.chance.method!r} needs method="exact" but it is "minibatch"'
+        )
+    if plan.method == "minibatch" and plan.intervals.level is not None:
+        raise ValueError(
+            f'{FUNCTION}: level={plan.intervals.level!r} needs method="exact" but it is "minibatch"'
         )
     if plan.method == "exact":  # what needs scipy, or is no method for the estimator, before the models run
         chance = plan.chance if plan.ranks is None else plan.chance.shared(LEAST_CHI2_ROWS, plan.estimator)
@@ -239,45 +266,3 @@ def _keeper(plan: Plan) -> Callable[[torch.Tensor], Any]:
     if plan.method == "minibatch":
         return gram_or_rows if isinstance(plan.kernel, Linear) else owned_there
     return owned if plan.checkpoint is not None or plan.ranks is not None else owned_there
-
-
-@contextmanager
-def placed(
-    function: str, models: Sequence[nn.Module], device: torch.device | str | None
-) -> Iterator[torch.device]:
-    """All models on one device, on which batches belong; models that were moved go back on leaving.
-
-    Raises
-    ------
-    ValueError
-        Where they lie on several devices and none is given.
-    """
-    places = [_devices(model) for model in models]
-    together = sorted({str(place) for found in places for place in found})
-    if device is None:
-        if len(together) > 1:
-            where = "; ".join(
-                f"model_{'ab'[i]}: {', '.join(map(str, found))}" for i, found in enumerate(places)
-            )
-            raise ValueError(f"{function}: the models are on different devices ({where}); give device=")
-        yield torch.device(together[0] if together else "cpu")
-        return
-    try:
-        target = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise ValueError(f"{function}: device must be a device of torch but is {device!r}") from None
-    with ExitStack() as undo:
-        for model, found in zip(models, places, strict=True):
-            if len(found) > 1:
-                raise ValueError(
-                    f"{function}: {type(model).__name__} is spread over {', '.join(map(str, found))}, so it "
-                    f"cannot be moved to {target} and back; leave device out"
-                )
-            if found and found[0] != target:
-                model.to(target)
-                undo.callback(model.to, found[0])
-        yield target
-
-
-def _devices(model: nn.Module) -> list[torch.device]:
-    return list(dict.fromkeys(t.device for t in (*model.parameters(), *model.buffers())))

@@ -17,14 +17,17 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from .. import __version__, _arrays
+from .. import _arrays
 from .._alignment import NO_HSIC, aligned
+from .._backends import backend_of
 from .._chance import ChanceRequest
-from .._layer_calls import layer_values, layers_of
+from .._layer_calls import bandwidths, layer_values, layers_of
 from .._layer_chance import chance_of_layers
+from .._layer_intervals import CellIntervals, IntervalRequest
 from .._layouts import Layouts
 from .._permutations import Chance
 from .._progress import ProgressLike, reporter
+from .._record import rows_records
 from .._scaled_sums import ScaledSums
 from .._sweep import Alone, swept_values
 from ..kernels import Estimator, Kernel, encode
@@ -38,6 +41,7 @@ from .execution import check_masks, check_widths, warn_of_left_out
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
 from .pooling import Pool, Rows
+from .records import Digests, record_of, settings_of
 from .requests import check_batch, check_examples
 from .tensors import moved
 
@@ -63,6 +67,9 @@ class Plan:
     ranks: Ranks | None = None  # the processes that have batches of their own
     layouts: Layouts = field(default_factory=lambda: Layouts(FUNCTION, None))  # given by the user
     chance: ChanceRequest = field(default_factory=lambda: ChanceRequest.of(FUNCTION, "auto", 199, None))
+    intervals: IntervalRequest = field(default_factory=lambda: IntervalRequest.of(FUNCTION, None))
+    rng: Any = None
+    digests: bool = False
 
 
 @dataclass
@@ -99,11 +106,14 @@ class _Outcome:
     batches: int
     on_disk: bool = False
     chance: Chance | None = None
+    intervals: CellIntervals = field(default_factory=CellIntervals)
+    rows: list[dict[str, Any]] | None = None  # what a record says of the layers' rows
 
 
 def compared(sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan) -> LayerMatrix:
     """Run all batches and compare the layers of the sides, or of the one side with themselves."""
-    batches = _recorded(sides, loaders, device, plan)
+    digests = Digests(len(loaders)) if plan.digests else None
+    batches = _recorded(sides, loaders, device, plan, digests)
     total = length(loaders[0]) or 1
     outcome = (_minibatch if plan.method == "minibatch" else _exact)(sides, batches, total, plan)
     warn_of_left_out(FUNCTION, [side.recorder for side in sides], stacklevel=4)
@@ -122,41 +132,27 @@ def compared(sides: Sequence[Side], loaders: Sequence[Any], device: torch.device
             stacklevel=3,
         )
     chance = outcome.chance or Chance(None)
-    settings = _settings(sides, outcome, plan) | (chance.settings or {})
-    found = chance.z, chance.pvalue, chance.corrected
-    return LayerMatrix(outcome.matrix, names[0], names[1], settings, outcome.examples, *found)
-
-
-def _settings(sides: Sequence[Side], outcome: _Outcome, plan: Plan) -> dict[str, Any]:
-    """What the matrix is, as JSON can hold it."""
-    settings: dict[str, Any] = {
-        "model_a": type(sides[0].model).__name__,
-        "model_b": type(sides[-1].model).__name__,
-        "kernel": repr(plan.kernel),
-        "estimator": plan.estimator,
-        "method": plan.method,
-        "pool": getattr(plan.pool, "__name__", repr(plan.pool)) if callable(plan.pool) else plan.pool,
-        "examples": outcome.examples,
-        "batches": outcome.batches,
-        "left_out_a": sides[0].recorder.left_out,
-        "left_out_b": sides[-1].recorder.left_out,
-        "gramless": __version__,
-    }
-    if plan.ranks is not None:
-        settings["processes"] = plan.ranks.size
-    if plan.method == "minibatch":
-        return settings | {"weighting": plan.weighting}
-    return settings | {"on_disk": outcome.on_disk}
+    settings = settings_of(sides, outcome.examples, outcome.batches, outcome.on_disk, plan)
+    settings |= (chance.settings or {}) | plan.intervals.settings
+    found = chance.z, chance.pvalue, chance.corrected, *outcome.intervals
+    record = record_of(sides, outcome.examples, outcome.rows, plan, digests)
+    return LayerMatrix(outcome.matrix, names[0], names[1], settings, outcome.examples, *found, record=record)
 
 
 def _recorded(
-    sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan
+    sides: Sequence[Side],
+    loaders: Sequence[Any],
+    device: torch.device,
+    plan: Plan,
+    digests: Digests | None,
 ) -> Iterator[list[list[Any]]]:
     """Every side's layers for every batch, each batch loaded once."""
     report, total = _report(plan.progress, "forward passes"), length(loaders[0])
     for index, pair in enumerate(plan.reader.paired(loaders)):
         if plan.ranks is not None:
             plan.ranks.poll()
+        if digests is not None:
+            digests.add(pair)
         on_device = [moved(pair[0], device)]
         on_device.append(on_device[0] if pair[1] is pair[0] else moved(pair[1], device))
         found = []
@@ -235,9 +231,12 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
                 all_rows(plan.ranks, [_arrays.to_host(x) for x in own], store)
                 for own, store in zip(arrays, stores, strict=True)
             ]
-        (xy, xx, yy), chance = _values(*_together(arrays), plan=plan)
+        together = _together(arrays)
+        (xy, xx, yy), chance, intervals, sigmas = _values(sides, *together, plan=plan)
+        rows = rows_records([layer for own in together for layer in own], sigmas, plan.digests)
         on_disk = any(store.on_disk for store in stores)
-        return _Outcome(aligned(xy, xx, yy), [xx, yy], examples, count, on_disk, chance)
+        hsic = aligned(xy, xx, yy), [xx, yy]
+        return _Outcome(*hsic, examples, count, on_disk, chance, intervals, rows)
 
 
 def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
@@ -251,9 +250,9 @@ def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
 
 
 def _values(
-    xs: Sequence[Rows], ys: Sequence[Rows] | None = None, *, plan: Plan
-) -> tuple[tuple[_arrays.Floats, ...], Chance]:
-    """HSIC of xs with ys, and of each with itself; z and p-values."""
+    sides: Sequence[Side], xs: Sequence[Rows], ys: Sequence[Rows] | None = None, *, plan: Plan
+) -> tuple[tuple[_arrays.Floats, ...], Chance, CellIntervals, list[float] | None]:
+    """HSIC of xs with ys, and of each with itself; z and p-values; intervals; bandwidths."""
     call = layers_of(FUNCTION, xs, ys, plan.kernel, plan.estimator, "hsic", _report(plan.progress, "CKA"))
     start = time.perf_counter()
     if _arrays.is_on_device(xs[0]) or (plan.checkpoint is None and plan.ranks is None):
@@ -262,11 +261,24 @@ def _values(
         found = swept_values(call, plan.kernel, plan.checkpoint, plan.ranks or Alone())
     seconds = time.perf_counter() - start
     code, library, progress = encode(plan.kernel), call.library, _possible(plan.progress)
+    sigmas = bandwidths(backend_of(library, call.inputs[0], FUNCTION), call.inputs, code, found)
     xs, ys = call.inputs[: len(xs)], call.inputs[len(xs) :] or None
     chance = chance_of_layers(
-        plan.chance, library, xs, ys, code, plan.estimator, found, seconds, progress, plan.ranks is None
+        plan.chance,
+        library,
+        xs,
+        ys,
+        code,
+        plan.estimator,
+        found,
+        seconds,
+        progress,
+        sigmas,
+        plan.ranks is None,
     )
-    return tuple(map(_arrays.to_host, found[:3])), chance
+    labels = [f"{name!r} of {side.recorder.owner}" for side in sides for name in side.recorder.names]
+    intervals = plan.intervals.of_layers(xs, ys, code, plan.estimator, sigmas, labels, progress)
+    return tuple(map(_arrays.to_host, found[:3])), chance, intervals, sigmas
 
 
 def _over_processes(
@@ -281,4 +293,5 @@ def _over_processes(
     if batches == 0:
         raise ValueError(f"{FUNCTION}: the dataloader has no batches")
     check_examples(FUNCTION, examples, plan.estimator)
+    plan.intervals.check_rows(examples)
     return examples, batches

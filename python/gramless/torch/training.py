@@ -20,7 +20,7 @@ from .execution import check_masks, check_widths, warn_of_left_out
 from .hooks import Recorder
 from .layers import Layers, bare, select
 from .masks import MaskWhere
-from .models import placed
+from .placing import placed
 from .pooling import Pool, check_pool
 from .tensors import moved
 

@@ -1,0 +1,151 @@
+"""python -m benchmarks.coverage [--out FILE]: how often intervals of CKA hold the truth, as JSON.
+
+Intervals at level 0.95 of linear, unbiased CKA; the truth is the CKA of 100,000 other rows. Then how often
+two CKA that are equal differ with p <= 0.05 by `cka_difference`. It measures no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gramless as gl
+import numpy as np
+import numpy.typing as npt
+from gramless.analysis import cka_difference, cka_interval
+
+from .environment import RESULTS, conditions
+
+LEVEL = 0.95
+ROWS, WIDTH, CLASSES = (100, 400), 10, 5
+TRUE_ROWS = 100_000
+OUTLIERS, LARGER = 0.01, 15  # the share of rows that are so many times larger
+LONGEST = 10  # a row of the others is shorter
+REPETITIONS = {"coverage": 1_000, "equality": 2_000}
+GROUPS = (None, 20)
+
+Floats = npt.NDArray[np.float64]
+Pair = tuple[Floats, Floats]
+Draw = Callable[[np.random.Generator, int], Pair]
+
+
+def gaussian(generator: np.random.Generator, n: int) -> Pair:
+    x, noise = generator.standard_normal((2, n, WIDTH))
+    return x, x + noise
+
+
+def clusters(generator: np.random.Generator, n: int) -> Pair:
+    centres = 2 * np.random.default_rng(0).standard_normal((2, CLASSES, WIDTH))
+    labels = generator.integers(CLASSES, size=n)
+    x, y = centres[:, labels] + generator.standard_normal((2, n, WIDTH))
+    return x, y
+
+
+def student(generator: np.random.Generator, n: int) -> Pair:
+    x, noise = generator.standard_t(3, (2, n, WIDTH))
+    return x, x + noise
+
+
+def independent(generator: np.random.Generator, n: int) -> Pair:
+    x, y = generator.standard_normal((2, n, WIDTH))
+    return x, y
+
+
+def _factor(generator: np.random.Generator, n: int) -> Floats:
+    return np.where(generator.random(n) < OUTLIERS, LARGER, 1.0)[:, None]
+
+
+def outliers(generator: np.random.Generator, n: int) -> Pair:
+    x, y = gaussian(generator, n)
+    factor = _factor(generator, n)
+    return x * factor, y * factor
+
+
+def outliers_of_x(generator: np.random.Generator, n: int) -> Pair:
+    x, y = gaussian(generator, n)
+    return x * _factor(generator, n), y
+
+
+USUAL: dict[str, Draw] = {
+    "Gaussian": gaussian,
+    "clusters": clusters,
+    "Student t, 3 degrees": student,
+    "independent": independent,
+}
+UNUSUAL: dict[str, Draw] = {
+    "1 % of rows 15 times larger": outliers,
+    "1 % of rows of x 15 times larger": outliers_of_x,
+}
+DATA = USUAL | UNUSUAL
+
+
+@cache
+def truth(data: str) -> float:
+    x, y = DATA[data](np.random.default_rng(12345), TRUE_ROWS)
+    return float(gl.cka(x, y))
+
+
+def coverage(data: str, n: int, groups: int | None = None, repeat: int = 1) -> dict[str, Any]:
+    """How often the interval holds the truth, in all samples and in those without a warning."""
+    gl.set_num_threads(1)
+    generator, count = np.random.default_rng([n, [*DATA].index(data)]), REPETITIONS["coverage"] // repeat
+    held, warned, unusual = np.zeros((3, count), bool)
+    widths, true = np.zeros(count), truth(data)
+    for i in range(count):
+        x, y = DATA[data](generator, n)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = cka_interval(x, y, level=LEVEL, groups=groups)
+        held[i], warned[i] = found.low <= true <= found.high, bool(caught)
+        unusual[i] = data in UNUSUAL and bool(np.linalg.norm(x, axis=1).max() > LONGEST)
+        widths[i] = found.high - found.low
+    return {
+        "data": data,
+        "n": n,
+        "groups": groups,
+        "truth": true,
+        "coverage": float(np.mean(held)),
+        "warned": float(np.mean(warned)),
+        "coverage without a warning": float(np.mean(held[~warned])) if not warned.all() else None,
+        "with larger rows": float(np.mean(unusual)),
+        "of these warned": float(np.mean(warned[unusual])) if unusual.any() else None,
+        "median width": float(np.median(widths)),
+    }
+
+
+def equality(n: int, noise: float, repeat: int = 1) -> dict[str, Any]:
+    """How often x is not as near to one y as to another by `cka_difference`, though both are x with noise."""
+    gl.set_num_threads(1)
+    generator, count = np.random.default_rng([n, int(10 * noise)]), REPETITIONS["equality"] // repeat
+    rejected, beyond = np.zeros((2, count), bool)
+    for i in range(count):
+        x, one, other = generator.standard_normal((3, n, WIDTH))
+        found = cka_difference((x, x + noise * one), (x, x + noise * other), level=LEVEL)
+        rejected[i], beyond[i] = found.pvalue <= 1 - LEVEL, abs(found.z) >= 1.959964
+    return {"n": n, "noise": noise, "p": float(np.mean(rejected)), "z": float(np.mean(beyond))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=RESULTS / "coverage.json")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the repetitions")
+    parser.add_argument("--processes", type=int, default=1)
+    arguments = parser.parse_args()
+    repeat = 20 if arguments.quick else 1
+    found = conditions() | {"level": LEVEL, "repetitions": REPETITIONS}
+    cases = [(data, n, groups, repeat) for groups in GROUPS for data in DATA for n in ROWS]
+    pairs = [(n, noise, repeat) for n in ROWS for noise in (0.5, 1.0, 2.0)]
+    with ProcessPoolExecutor(arguments.processes) as pool:
+        found["coverage"] = list(pool.map(coverage, *zip(*cases, strict=True)))
+        found["equality"] = list(pool.map(equality, *zip(*pairs, strict=True)))
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

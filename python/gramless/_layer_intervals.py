@@ -1,0 +1,91 @@
+"""Confidence intervals of every cell of a matrix of CKA, from the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _arrays
+from ._deletion import Floats, KernelBlocks, deleted_cka
+from ._intervals import OF_CKA, check_level, jackknife_bounds, warn_of_few
+from ._kernel_rows import kernel_rows
+from ._progress import ProgressLike, reporter
+from .kernels import Encoded, Estimator
+
+LEAST_ROWS = 5
+
+
+class CellIntervals(NamedTuple):
+    """Of every cell (La, Lb); None where they were not asked for."""
+
+    low: Floats | None = None
+    high: Floats | None = None
+    standard_error: Floats | None = None
+
+
+class IntervalRequest(NamedTuple):
+    """How intervals are asked for, checked. level: None for none."""
+
+    function: str
+    level: float | None
+
+    @classmethod
+    def of(cls, function: str, level: Any) -> IntervalRequest:
+        return cls(function, None if level is None else check_level(function, level))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the settings of a result say of them."""
+        return {} if self.level is None else {"level": self.level, "interval": "jackknife"}
+
+    def check_rows(self, n: int) -> None:
+        """Raises ValueError where so few rows have no intervals."""
+        if self.level is not None and n < LEAST_ROWS:
+            raise ValueError(f"{self.function}: level needs at least {LEAST_ROWS} rows but there are {n}")
+
+    def of_layers(
+        self,
+        xs: Sequence[Any],
+        ys: Sequence[Any] | None,
+        code: Encoded,
+        estimator: Estimator,
+        sigmas: Sequence[float] | None,
+        labels: Sequence[str],
+        progress: ProgressLike = False,
+    ) -> CellIntervals:
+        """Those of xs with ys, or of xs with themselves. sigmas: `bandwidths`; labels: for warnings."""
+        if self.level is None:
+            return CellIntervals()
+        n = int(xs[0].shape[0])
+        layers = [*xs, *(ys or [])]
+        known: Sequence[float | None] = [None] * len(layers) if sigmas is None else sigmas
+        rows = [
+            kernel_rows(_arrays.wide_on_host(layer), code[0], sigma)
+            for layer, sigma in zip(layers, known, strict=True)
+        ]
+        kernels = KernelBlocks(rows, n, estimator)
+        cells = _cells(len(xs), None if ys is None else len(ys))
+        found = deleted_cka(kernels, cells, reporter(self.function, progress, "intervals"))
+        warn_of_few(self.function, zip(labels, found.share.tolist(), strict=True), n)
+        bounds = jackknife_bounds(OF_CKA, found.values, found.without, found.pair_variance, self.level)
+        return CellIntervals(*(_matrix(values, cells, len(xs), ys) for values in bounds[:3]))
+
+
+def _cells(layers_x: int, layers_y: int | None) -> list[tuple[int, int]]:
+    """Pairs of numbers of layers; those above the diagonal, and on it, where xs are compared with
+    themselves.
+    """
+    if layers_y is None:
+        return [(i, j) for i in range(layers_x) for j in range(i, layers_x)]
+    return [(i, layers_x + j) for i in range(layers_x) for j in range(layers_y)]
+
+
+def _matrix(values: Floats, cells: list[tuple[int, int]], layers_x: int, ys: Sequence[Any] | None) -> Floats:
+    if ys is not None:
+        return values.reshape(layers_x, len(ys))
+    found = np.empty((layers_x, layers_x))
+    rows, columns = np.array(cells).T
+    found[rows, columns] = found[columns, rows] = values
+    return found

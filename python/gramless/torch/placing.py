@@ -1,0 +1,51 @@
+"""Models on one device while they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def placed(
+    function: str, models: Sequence[nn.Module], device: torch.device | str | None
+) -> Iterator[torch.device]:
+    """All models on one device, on which batches belong; models that were moved go back on leaving.
+
+    Raises
+    ------
+    ValueError
+        Where they lie on several devices and none is given.
+    """
+    places = [_devices(model) for model in models]
+    together = sorted({str(place) for found in places for place in found})
+    if device is None:
+        if len(together) > 1:
+            where = "; ".join(
+                f"model_{'ab'[i]}: {', '.join(map(str, found))}" for i, found in enumerate(places)
+            )
+            raise ValueError(f"{function}: the models are on different devices ({where}); give device=")
+        yield torch.device(together[0] if together else "cpu")
+        return
+    try:
+        target = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"{function}: device must be a device of torch but is {device!r}") from None
+    with ExitStack() as undo:
+        for model, found in zip(models, places, strict=True):
+            if len(found) > 1:
+                raise ValueError(
+                    f"{function}: {type(model).__name__} is spread over {', '.join(map(str, found))}, so it "
+                    f"cannot be moved to {target} and back; leave device out"
+                )
+            if found and found[0] != target:
+                model.to(target)
+                undo.callback(model.to, found[0])
+        yield target
+
+
+def _devices(model: nn.Module) -> list[torch.device]:
+    return list(dict.fromkeys(t.device for t in (*model.parameters(), *model.buffers())))
