@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
+
+from ._counts import at_least
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -31,13 +32,7 @@ _BIASED, _UNBIASED = ("gamma", "permutation"), ("chi2", "t", "permutation")
 
 def resample_count(function: str, n_resamples: Any) -> int:
     """`n_resamples` as an int of at least 1."""
-    try:
-        count = operator.index(n_resamples)
-    except TypeError:
-        raise TypeError(f"{function}: n_resamples must be an int but is {n_resamples!r}") from None
-    if count < 1:
-        raise ValueError(f"{function}: n_resamples must be at least 1 but is {count}")
-    return count
+    return at_least(1, function, "n_resamples", n_resamples)
 
 
 def generator_of(function: str, rng: Any) -> np.random.Generator:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 import time
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
+from ._counts import at_least
 from ._runtime import get_num_threads, get_workspace_limit
 from .hsic import cka
 from .kernels import RBF, KernelLike, Linear, OfDistance, as_kernel
@@ -136,10 +136,15 @@ def estimate(
     >>> estimate(50_000, 128, quantity="nt_xent").flops
     3840000000000.0
     """
-    n, d, layers = (_count(*each) for each in (("n", n, 2), ("d", d, 1), ("layers", layers, 1)))
+    n, d, layers = (
+        at_least(least, "estimate", name, value, "an integer")
+        for least, name, value in ((2, "n", n), (1, "d", d), (1, "layers", layers))
+    )
     kernel = as_kernel(kernel, "estimate")
     _check(quantity, dtype, gradients, layers)
-    threads = get_num_threads() if threads is None else _count("threads", threads, 1)
+    threads = (
+        get_num_threads() if threads is None else at_least(1, "estimate", "threads", threads, "an integer")
+    )
     speed = _measured_gflops(threads) if gflops is None else _positive("gflops", gflops)
     item = 8 if dtype == "float64" else 4
     if quantity == "nt_xent":
@@ -225,16 +230,6 @@ def _check(quantity: Any, dtype: Any, gradients: Any, layers: int) -> None:
     if layers != 2 and (quantity == "nt_xent" or gradients):
         what = 'quantity="nt_xent"' if quantity == "nt_xent" else "gradients=True"
         raise ValueError(f"estimate: {what} is of 2 layers but layers is {layers}")
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"estimate: {name} must be an integer but is {value!r}") from None
-    if count < least:
-        raise ValueError(f"estimate: {name} must be at least {least} but is {count}")
-    return count
 
 
 def _positive(name: str, value: Any) -> float:

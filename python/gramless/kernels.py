@@ -6,9 +6,10 @@ Knows nothing of arrays, devices or the compiled core, so that every other modul
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
+
+from ._counts import at_least
 
 __all__ = [
     "FORMULAS",
@@ -59,16 +60,6 @@ def _positive(kernel: str, name: str, value: Any, wanted: str) -> float:
     return number
 
 
-def _row_count(kernel: str, value: Any) -> int:
-    try:
-        rows = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{kernel}: median_rows must be an integer or None but is {value!r}") from None
-    if rows < 2:
-        raise ValueError(f"{kernel}: median_rows must be at least 2 but is {rows}")
-    return rows
-
-
 @dataclass(frozen=True)
 class OfDistance:
     """What kernels of the distance between two rows have in common: a bandwidth, given or found."""
@@ -87,7 +78,11 @@ class OfDistance:
         object.__setattr__(self, "scale", _positive(kernel, "scale", self.scale, "a number"))
         object.__setattr__(self, "include_diagonal", bool(self.include_diagonal))
         if self.median_rows is not None:
-            object.__setattr__(self, "median_rows", _row_count(kernel, self.median_rows))
+            object.__setattr__(
+                self,
+                "median_rows",
+                at_least(2, kernel, "median_rows", self.median_rows, "an integer or None"),
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,22 @@
+"""Whole numbers that users pass, checked; errors name the function and the argument."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+
+def at_least(least: int, function: str, name: str, value: Any, wanted: str = "an int") -> int:
+    """`value` as an int of at least `least`; `wanted`: what else it may be, for the sentence.
+
+    >>> at_least(1, "independence_test", "n_resamples", 0)
+    Traceback (most recent call last):
+    ValueError: independence_test: n_resamples must be at least 1 but is 0
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}") from None
+    if count < least:
+        raise ValueError(f"{function}: {name} must be at least {least} but is {count}")
+    return count
