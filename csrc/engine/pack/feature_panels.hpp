@@ -193,7 +193,7 @@ class FeaturePanels {
       for (int k = 0; k < count; k++, to += Panel::width) {
         const char* const row = layer.x.row(first + k) + vector.first * layer.x.col_stride;
         if (layer.x.of_unit_rows())
-          load_unit_row<T, Stored>(layer.x, first + k, vector.first, vector.count, to);
+          read_units(layer.x, first + k, vector.first, vector.count, to);
         else
           for (int f = 0; f < vector.count; f++) to[f] = load_element<T, Stored>(row + f * layer.x.col_stride);
         for (int f = 0; f < vector.count; f++) to[f] = (to[f] * static_cast<T>(layer.x.scale) - high[f]) - low[f];

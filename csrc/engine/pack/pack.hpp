@@ -2,6 +2,7 @@
 // converted to the compute type, rows past the end zero. Every layout and dtype packs to the same bits.
 #pragma once
 
+#include "engine/pack/read_units.hpp"
 #include "engine/pack/transpose.hpp"
 #include "engine/pack/widen.hpp"
 #include "engine/tile/tile.hpp"
@@ -28,12 +29,16 @@ GRAMLESS_INLINE void read_rows(const ArrayView& x, std::int64_t first_row, int c
   constexpr Dtype own = sizeof(T) == 4 ? Dtype::float32 : Dtype::float64;
   for (int r = 0; r < count; r++) {
     const char* source = x.row(first_row + r) + first * x.col_stride;
-    if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)) && !x.of_unit_rows()) {
+    if (x.of_unit_rows()) {
+      read_units(x, first_row + r, first, depth, copy[r]);
+      rows[r] = copy[r];
+      continue;
+    }
+    if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T))) {
       rows[r] = reinterpret_cast<const T*>(source);  // possibly misaligned: only ever read through memcpy
       continue;
     }
     visit_dtype(x.dtype, [&]<class Stored>() {
-      if (x.of_unit_rows()) return load_unit_row<T, Stored>(x, first_row + r, first, depth, copy[r]);
       if constexpr (sizeof(T) == 4 && (std::is_same_v<Stored, Half> || std::is_same_v<Stored, BFloat16>))
         if (x.col_stride == 2) return widen_row(source, depth, copy[r], Stored());
       for (int k = 0; k < depth; k++) copy[r][k] = load_element<T, Stored>(source + k * x.col_stride);

@@ -33,9 +33,9 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
     const auto value = [&](const char* element) { return load_element<double, Stored>(element) * x.scale; };
     if (x.of_unit_rows()) {
       double values[block_cols];
-      load_unit_row<double, Stored>(x, 0, k0, cols, origin);
+      read_units(x, 0, k0, cols, origin);
       for (int r = 0; r < rows; r++) {
-        load_unit_row<double, Stored>(x, first_row + r, k0, cols, values);
+        read_units(x, first_row + r, k0, cols, values);
         for (int k = 0; k < cols; k++) partial[k] += (values[k] - origin[k]) * x.scale;
       }
       std::copy_n(partial, cols, sums + k0);
