@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._checks import Floats, as_matrix
+from ._units import unit_rows
 
 
 class Block(NamedTuple):
@@ -109,6 +110,7 @@ def segment(
     """
     matrix = as_matrix("segment", "similarity", similarity, square=True)
     _check_finite("segment", "similarity", matrix)
+    matrix = matrix - matrix.mean()  # which changes no cost, and costs no digits where all are alike
     size = len(matrix)
     diagonal = np.concatenate([[0.0], np.cumsum(np.diag(matrix))])
     corner = np.zeros((size + 1, size + 1))  # corner[i, j]: the sum of S[:i, :j]
@@ -137,8 +139,10 @@ def segment_rows(
     """
     rows = as_matrix("segment_rows", "x", x)
     _check_finite("segment_rows", "x", rows)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    units = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    units = unit_rows(rows)
+    units -= units.mean(
+        axis=0
+    )  # the scatter within blocks is the same, and what an offset adds to it cancels here
     sums = np.concatenate([np.zeros((1, units.shape[1])), units.cumsum(axis=0)])
     squares = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", units, units))])
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ._checks import Floats, as_matrix
+from ._units import in_own_units
 
 SMALL = 512  # sides up to this are decomposed exactly
 
@@ -31,9 +33,15 @@ class DominantComponent:
     scores: Floats
 
     def share_of(self, examples: int) -> float:
-        """The share of the component's variance that this many examples, its largest, carry."""
-        energy = np.sort(self.scores**2)[::-1]
-        return float(energy[:examples].sum() / energy.sum())
+        """The share of the component's variance that this many examples, its largest, carry.
+
+        Raises ValueError for fewer than 0 or more than n.
+        """
+        count, n = operator.index(examples), len(self.scores)
+        if not 0 <= count <= n:
+            raise ValueError(f"DominantComponent.share_of: examples must be from 0 to {n} but is {count}")
+        energy = np.sort(in_own_units(self.scores)[0] ** 2)[::-1]
+        return float(energy[:count].sum() / energy.sum())
 
     def remove(self, x: Any) -> Floats:
         """x without the component: the rows whose CKA tells whether a block depends on it."""
@@ -76,15 +84,18 @@ def dominant_component(x: Any) -> DominantComponent:
     rows = as_matrix("dominant_component", "x", x)
     if len(rows) < 2 or not np.isfinite(rows).all():
         raise ValueError(f"dominant_component: x must be finite, at least 2 rows, and has shape {rows.shape}")
-    centred = rows - rows.mean(axis=0)
+    centred, unit = in_own_units(rows)
+    centred -= centred[0].copy()  # columns of one value become exactly 0
+    centred -= centred.mean(axis=0)
+    centred, unit_of_centred = in_own_units(centred)
     total = float(np.einsum("ij,ij->", centred, centred))
     if total <= 0:
         raise ValueError("dominant_component: x has no variance")
-    scale = np.sqrt(total)
-    direction = _first_direction(centred / scale)
+    direction = _first_direction(centred / np.sqrt(total))
     direction *= np.sign(direction[np.argmax(np.abs(direction))])
     scores = centred @ direction
-    return DominantComponent(float(scores @ scores) / total, direction, scores)
+    fraction = float(scores @ scores) / total
+    return DominantComponent(fraction, direction, np.ldexp(scores, unit + unit_of_centred))
 
 
 def _first_direction(centred: Floats) -> Floats:
