@@ -1,4 +1,4 @@
-"""Rows with an infinite number: losses are infinite or NaN where those of plain torch are."""
+"""Rows with an infinite number: losses and gradients are infinite or NaN where those of plain torch are."""
 
 from __future__ import annotations
 
@@ -10,39 +10,118 @@ torch = pytest.importorskip("torch")
 INFINITE = {"positive": np.inf, "negative": -np.inf}
 
 
+def logits_of_others(z, temperature):
+    return (z @ z.T / temperature).masked_fill(torch.eye(len(z), dtype=torch.bool), -torch.inf)
+
+
+def other_views(z):
+    return torch.arange(len(z)).roll(len(z) // 2)
+
+
 def plain_info_nce(anchors, keys, temperature):
     logits = anchors @ keys.T / temperature
     return torch.nn.functional.cross_entropy(logits, torch.arange(len(anchors)), reduction="none")
 
 
+def plain_symmetric(a, b, temperature):
+    return (plain_info_nce(a, b, temperature) + plain_info_nce(b, a, temperature)) / 2
+
+
 def plain_nt_xent(a, b, temperature):
-    z, n = torch.cat([a, b]), len(a)
-    logits = (z @ z.T / temperature).masked_fill(torch.eye(2 * n, dtype=torch.bool), -torch.inf)
-    other = torch.cat([torch.arange(n) + n, torch.arange(n)])
-    return torch.nn.functional.cross_entropy(logits, other, reduction="none")
+    z = torch.cat([a, b])
+    logits = logits_of_others(z, temperature)
+    return torch.nn.functional.cross_entropy(logits, other_views(z), reduction="none")
 
 
-PLAIN = {"info_nce": plain_info_nce, "nt_xent": plain_nt_xent}
+def plain_dcl(a, b, temperature):
+    z = torch.cat([a, b])
+    rows = torch.arange(len(z))
+    own = torch.zeros(len(z), len(z), dtype=torch.bool)
+    own[rows, other_views(z)] = True
+    logits = logits_of_others(z, temperature)
+    return torch.logsumexp(logits.masked_fill(own, -torch.inf), 1) - logits[own]
 
 
-@pytest.mark.parametrize("sign", INFINITE)
-@pytest.mark.parametrize("which", ["first", "second"])
-@pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("temperature", [1.0, 0.01])  # below 0.0132 shifts follow the logits
-@pytest.mark.parametrize("name", PLAIN)
-def test_an_infinite_logit_of_a_positive_is_no_loss_of_0(name, temperature, rows, which, sign):
-    """In a batch of one example nothing else would tell."""
+def labels_of(a):
+    return np.tile(np.arange(len(a)) % 2, 2)
+
+
+def plain_sup_con(a, b, temperature):
+    z, labels = torch.cat([a, b]), torch.from_numpy(labels_of(a))
+    same = (labels[:, None] == labels) & ~torch.eye(len(z), dtype=torch.bool)
+    logs = torch.log_softmax(logits_of_others(z, temperature), 1)
+    return -torch.where(same, logs, 0.0).sum(1) / same.sum(1)
+
+
+def queue_of(b):
+    return 0.5 * np.roll(np.asarray(b), 1, 0) + 0.1
+
+
+def plain_moco(a, b, temperature):
+    queue = torch.from_numpy(queue_of(b.detach()))
+    logits = torch.cat([(a * b).sum(1, keepdim=True), a @ queue.T], 1) / temperature
+    return torch.nn.functional.cross_entropy(logits, torch.zeros(len(a), dtype=torch.long), reduction="none")
+
+
+def joined(a, b):
+    return torch.cat([a, b]) if isinstance(a, torch.Tensor) else np.concatenate([a, b])
+
+
+def moco(module, a, b, **options):
+    queue = queue_of(b.detach() if isinstance(b, torch.Tensor) else b)
+    return module.moco(
+        a, b, torch.from_numpy(queue).to(a) if isinstance(a, torch.Tensor) else queue, **options
+    )
+
+
+def log_sum_exps(module, a, b, temperature, **options):
+    return module.row_log_sum_exp(a, b, temperature=temperature)
+
+
+LOSSES = {  # plain torch, ours or the reference's
+    "info_nce": (plain_info_nce, lambda m, a, b, **o: m.info_nce(a, b, **o)),
+    "symmetric": (plain_symmetric, lambda m, a, b, **o: m.info_nce(a, b, symmetric=True, **o)),
+    "nt_xent": (plain_nt_xent, lambda m, a, b, **o: m.nt_xent(a, b, **o)),
+    "dcl": (plain_dcl, lambda m, a, b, **o: m.dcl(a, b, **o)),
+    "sup_con": (plain_sup_con, lambda m, a, b, **o: m.sup_con(joined(a, b), labels_of(a), **o)),
+    "moco": (plain_moco, moco),
+    "row_log_sum_exp": (lambda a, b, t: torch.logsumexp(a @ b.T / t, 1), log_sum_exps),
+}
+
+
+def infinite_rows(rows, which, number):
     a, b = torch.randn(2, rows, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(rows))
-    (a if which == "first" else b)[0, 0] = INFINITE[sign]
+    (a if which == "first" else b)[-1, 0] = number
+    return a, b
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("which", ["first", "second"])
+@pytest.mark.parametrize("rows", [1, 3, 300])
+@pytest.mark.parametrize("temperature", [1.0, 0.01, -0.5])  # below 0.0132 shifts follow the logits
+@pytest.mark.parametrize("name", LOSSES)
+def test_values_and_gradients_are_infinite_or_nan_where_those_of_plain_torch_are(
+    name, temperature, rows, which, number
+):
+    """NaN where torch has a number, and the other way round, at an infinite logit of a negative."""
+    plain, ours = LOSSES[name]
+    data = infinite_rows(rows, which, number)
+    leaves = [z.clone().requires_grad_() for z in data]
+    expected = plain(*leaves, temperature)
+    exact = torch.autograd.grad(expected.sum(), leaves)
+    expected = expected.detach()
     options = {"temperature": temperature, "normalize": False, "reduction": "none"}
-    expected = PLAIN[name](a, b, temperature)
+    of_reference = ours(gramless.reference, *(z.numpy() for z in data), **options)
+    np.testing.assert_allclose(of_reference, expected, rtol=1e-9, atol=1e-9)
     for dtype in (torch.float64, torch.float32):
-        inputs = [z.to(dtype).clone() for z in (a, b)]
-        found = getattr(gramless, name)(*inputs, **options)
-        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4, equal_nan=True)
-        in_numpy = getattr(gramless, name)(*(z.numpy() for z in inputs), **options)
-        np.testing.assert_array_equal(in_numpy.astype(found.numpy().dtype), found.numpy())
-        if not expected[0].isfinite():
-            leaf = inputs[0].requires_grad_()
-            getattr(gramless, name)(leaf, inputs[1], **options | {"reduction": "sum"}).backward()
-            assert not leaf.grad[0].isfinite().all()
+        inputs = [z.to(dtype).clone().requires_grad_() for z in data]
+        found = ours(gramless, *inputs, **options)
+        torch.testing.assert_close(found.detach().double(), expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+        in_numpy = ours(gramless, *(z.detach().numpy() for z in inputs), **options)
+        np.testing.assert_array_equal(in_numpy.astype(found.detach().numpy().dtype), found.detach().numpy())
+        if name == "dcl":  # -inf where the positive's logit is infinite: torch has infinities there, this NaN
+            continue
+        for gradient, wanted in zip(torch.autograd.grad(found.sum(), inputs), exact, strict=True):
+            torch.testing.assert_close(gradient.isfinite(), wanted.isfinite())
+            kept = wanted.isfinite()
+            torch.testing.assert_close(gradient.double()[kept], wanted[kept], rtol=1e-3, atol=1e-3)

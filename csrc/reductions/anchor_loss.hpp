@@ -31,6 +31,7 @@ struct AnchorLoss {
     if (a.positives == 0) return 0;
     const double mean_logit = a.positive_logit / static_cast<double>(a.positives);
     if (decoupled) return std::log(a.negative) + a.shift - mean_logit;
+    if (has_no_softmax(a)) return NAN;
     if (a.positives == 1) return softplus(log_odds(a));
     return std::log(a.negative + a.positive) + a.shift - mean_logit;
   }
@@ -40,11 +41,13 @@ struct AnchorLoss {
     return a.negative + (a.positives == 1 ? std::exp(a.positive_logit - a.shift) : a.positive);
   }
 
-  // Of its negatives against its one positive. An infinite logit of this one has no softmax: as inf - inf in the
-  // textbook formula, it is NaN.
-  GRAMLESS_HD static double log_odds(const Anchor& a) {
-    return a.positive_logit == INFINITY ? NAN : std::log(a.negative) + a.shift - a.positive_logit;
+  // Beside an infinite logit, as inf - inf in the textbook formula.
+  GRAMLESS_HD bool has_no_softmax(const Anchor& a) const {
+    return positives && !decoupled && (a.shift == INFINITY || a.positive_logit == INFINITY);
   }
+
+  // Of its negatives against its one positive.
+  GRAMLESS_HD static double log_odds(const Anchor& a) { return std::log(a.negative) + a.shift - a.positive_logit; }
 
   // The negatives' part of the denominator: what is left of -1 in the derivative by the positives' mean logit.
   GRAMLESS_HD double denominator_weight(const Anchor& a) const {
@@ -56,6 +59,7 @@ struct AnchorLoss {
   GRAMLESS_HD AnchorCoefficient coefficient(const Anchor& a, double weight) const {
     AnchorCoefficient result;
     if (positives && a.positives == 0) return result;
+    if (has_no_softmax(a)) return {a.shift, NAN, NAN, NAN, NAN};
     const double sum = denominator(a), count = static_cast<double>(a.positives);
     // Shifts as the sums had them: with the logarithm of the denominator added and rounded, a saturated softmax would
     // not add up to 1.

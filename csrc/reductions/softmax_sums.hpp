@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "engine/tile/pair_masks.hpp"
 #include "reductions/anchor_sums.hpp"
@@ -32,6 +33,14 @@ inline void raise_shift(const AnchorSums& sums, std::int64_t i, double highest) 
   sums.shift[i] = highest;
   sums.negative[i] *= factor;
   sums.positive[i] *= factor;
+}
+
+// What tiles subtract from logits: beside an infinite one the finite number next to it, for infinity less infinity
+// would be NaN and the sum of the anchor with it.
+template <class T>
+T finite_shift(double shift) {
+  constexpr T most = std::numeric_limits<T>::max();
+  return shift > static_cast<double>(most) ? most : shift < -static_cast<double>(most) ? -most : static_cast<T>(shift);
 }
 
 // Raises the running shifts of a tile's anchors to the largest logit in it.
@@ -83,9 +92,9 @@ void add_softmax_sums(const Tile<T>& tile, bool self, const Logit logit_of, cons
   TileSums<T> of_columns[most / width];
   alignas(64) T column_shifts[most] = {};
   if (running && columns_are_anchors)
-    for (int j = 0; j < tile.cols; j++) column_shifts[j] = static_cast<T>(columns.sums.shift[j]);
+    for (int j = 0; j < tile.cols; j++) column_shifts[j] = finite_shift<T>(columns.sums.shift[j]);
   for (int i = 0; i < tile.rows; i++) {
-    const T row_shift = running ? static_cast<T>(rows.sums.shift[i]) : logit_of.shift;
+    const T row_shift = running ? finite_shift<T>(rows.sums.shift[i]) : logit_of.shift;
     TileSums<T> of_row;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
       const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = logit_of(dot);

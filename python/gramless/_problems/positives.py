@@ -77,8 +77,9 @@ class Moco(_Positives):
         with np.errstate(invalid="ignore", over="ignore"):
             parts = self._parts(backend, inputs)
             found = backend.contrast_forward(parts[0], keep == "tiles")
-            # An infinite logit has no softmax, as in plain torch; its odds alone would say that all is well.
-            odds = backend.xp.where(parts[3] == math.inf, math.nan, found.of_anchors - parts[3])
+            # Beside an infinite logit there is no softmax, as in plain torch; the odds alone would have one.
+            infinite = (parts[3] == math.inf) | (found.of_anchors == math.inf)
+            odds = backend.xp.where(infinite, math.nan, found.of_anchors - parts[3])
             value = self.reduced(backend, backend.xp.softplus(odds), len(odds))
         return value, (found.saved, odds), (*parts, found.kept) if keep == "tiles" else None
 
@@ -134,7 +135,8 @@ class Masked(_Positives):
             task, rows, shares = parts = self._parts(backend, inputs)
             found = backend.contrast_forward(task, keep == "tiles")
             means = (rows.z * (shares.each @ rows.z)).sum(1) / task.temperature
-            losses = backend.xp.where(shares.counted, found.of_anchors - means, 0.0)
+            logs = backend.xp.where(found.of_anchors == math.inf, math.nan, found.of_anchors)  # no softmax
+            losses = backend.xp.where(shares.counted, logs - means, 0.0)
             value = self.reduced(backend, losses, shares.count)
         return value, (found.saved, means), (*parts, found.kept) if keep == "tiles" else None
 

@@ -69,22 +69,25 @@ def row_losses(s: Array, positive: Mask, negative: Mask, decoupled: bool) -> tup
 
         log sum_{j in N_i and P_i} exp(s_ij) - s_ip,  or if decoupled  log sum_{j in N_i} exp(s_ij) - s_ip.
 
-    Without a positive it is 0.
+    Without a positive it is 0. Beside an infinite logit there is no softmax: NaN.
     """
     count = np.sum(positive, axis=1, keepdims=True)
     any_positive = count > 0
     count = np.maximum(count, 1)
     log_n, log_p = log_sum_exp(s, negative), log_sum_exp(s, positive)
-    mean_p = np.sum(np.where(positive, s, 0), axis=1, keepdims=True) / count
     with np.errstate(invalid="ignore", over="ignore"):  # -inf + inf, of rows without a positive or a negative
+        mean_p = np.sum(np.where(positive, s, 0), axis=1, keepdims=True) / count
         if decoupled:
             losses = log_n - mean_p
             slopes = np.where(negative, np.exp(s - log_n), 0) - positive / count
         else:
-            losses = np.logaddexp(0, log_n - log_p) + (log_p - mean_p)
             log_all = np.logaddexp(log_n, log_p)
+            log_all = np.where(log_all == np.inf, np.nan, log_all)
+            losses = np.where(np.isfinite(mean_p), np.logaddexp(0, log_n - log_p) + (log_p - mean_p), -mean_p)
+            losses = np.where(np.isnan(log_all) | np.isneginf(log_all), log_all - mean_p, losses)
             q = np.exp(log_n - log_all)  # the negatives' share of the sum
-            pull = (1 - q) * (np.exp(s - log_p) - 1 / count) - q / count
+            within = np.where(np.isneginf(log_p), 0, np.exp(s - log_p))  # each positive's among the positives
+            pull = (1 - q) * (within - 1 / count) - q / count
             slopes = np.where(negative, np.exp(s - log_all), np.where(positive, pull, 0))
     return np.where(any_positive, losses, 0)[:, 0], np.where(any_positive, slopes, 0)
 
@@ -94,6 +97,7 @@ def weighted_losses(s: Array, weights: Array, others: Mask) -> tuple[Array, Arra
     count = np.sum(weights, axis=1, keepdims=True)
     counted = ~(count <= 0)  # NaN, which propagates, too
     log_all = log_sum_exp(s, others)
+    log_all = np.where(log_all == np.inf, np.nan, log_all)
     with np.errstate(invalid="ignore", over="ignore"):
         share = weights / np.where(counted, count, 1)
         losses = log_all - np.sum(np.where(share != 0, share * s, 0), axis=1, keepdims=True)

@@ -75,10 +75,12 @@ class AnchorSums:
     def losses(self, counts: Tensor, kind: str) -> Tensor:
         """`counts`: of positives; as in the core, an anchor without one has loss 0."""
         mean = self.positive_logits / counts.clamp(min=1)
-        losses = self.denominators(kind) - mean
+        logs = self.denominators(kind)
+        losses = logs - mean
         if kind != "decoupled":
             odds = self.negatives - mean
             losses = torch.where(counts == 1, torch.logaddexp(torch.zeros_like(odds), odds), losses)
+            losses = torch.where(logs.isposinf(), torch.nan, losses)  # no softmax
         return torch.where(counts > 0, losses, 0.0)
 
     def rescaled(self, shift: Tensor) -> Tensor:  # (4, n)
