@@ -50,17 +50,38 @@ def test_the_median_is_that_of_the_other_distances(backend, dtype, include_diago
     assert found == pytest.approx(expected, rel=EXACT[dtype])
 
 
-def test_a_pair_within_rounding_does_not_count_in_float32(backend):
-    """Cluster and noise: differences of some roundings are none of the data.
-
-    The other rows are on the far side of the mean, so that the centre is not the cluster itself.
-    """
-    x = mostly_equal(np.float32)
-    x[150:] -= 9
+@every_dtype
+@pytest.mark.parametrize("moved", [0, 9], ids=["the centre is the cluster", "the cluster is off the centre"])
+@pytest.mark.parametrize("offset", [3.0, -1e3])
+def test_a_pair_within_rounding_does_not_count(backend, dtype, moved, offset):
+    """Cluster and noise: differences of some roundings are none of the data."""
+    x = mostly_equal(np.float64, offset)
+    x[150:] += offset - moved
+    x = x.astype(dtype)
     expected = median_of_others(x)
-    x[:150] *= 1 + 2.0**-22 * np.random.default_rng(1).integers(0, 3, (150, 32), np.int8)
-    with pytest.warns(RuntimeWarning, match="more than half"):
-        assert gramless.median_distance(x) == pytest.approx(expected, rel=1e-5)
+    rounding = np.finfo(dtype).eps
+    x[:150] *= dtype(1) + rounding * np.random.default_rng(1).integers(0, 4, (150, 32)).astype(dtype)
+    assert np.ptp(x[:150]) > 0
+    modules = [gramless] if dtype == np.float32 else [gramless, reference]
+    for module in modules:
+        with pytest.warns(RuntimeWarning, match="more than half"):
+            assert module.median_distance(x) == pytest.approx(expected, rel=1e-4)
+    x = np.hstack([x, np.zeros((200, 1), dtype)])
+    with pytest.warns(RuntimeWarning, match="more than half") as caught:
+        of_data = gramless.cka(x, x, kernel="rbf")
+    assert of_data == pytest.approx(1)
+    assert len(caught) == 1
+
+
+@every_dtype
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+def test_differences_of_the_data_are_no_rounding(dtype, offset):
+    """Beside an offset that leaves them some digits."""
+    x = (np.random.default_rng(0).standard_normal((50, 3)) + offset).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = gramless.median_distance(x)
+    assert found == pytest.approx(reference.median_distance(x), rel=1e-6)
 
 
 @every_dtype

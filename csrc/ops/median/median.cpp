@@ -43,11 +43,11 @@ class DistanceSelection {
 
   Interval all() const { return {0, bits(std::numeric_limits<double>::infinity()) + 1}; }
 
-  // As if distances within their rounding were 0; returns how many are.
-  std::int64_t flush(double noise) {
+  // As if distances within their rounding were 0; returns how many are, or are no more than `least`.
+  std::int64_t flush(double noise, double least) {
     noise_ = noise;
     middle_ = {all(), 0, everything};
-    count({1, all().end});
+    count({bits(least) + 1, all().end});
     return static_cast<std::int64_t>(below_);
   }
 
@@ -201,6 +201,20 @@ double noise_of(Dtype stored, Compute compute) {
   return computes_in_float64(stored) ? wide : narrow * narrow;
 }
 
+// And up to the square of 8 roundings of the numbers as they are stored: rows that are near the centre, and equal but
+// for such roundings, are short, and no rounding of their lengths. Those near the centre are of its length.
+template <class T>
+double noise_of_storage(const LayerView& layer) {
+  const double epsilon = computes_in_float64(layer.x.dtype) ? 0x1p-53 : 0x1p-24;
+  double norm2 = 0;
+  for (std::int64_t k = 0; k < layer.x.cols; k++) {
+    const double center = static_cast<double>(static_cast<const T*>(layer.center_high)[k]) +
+                          static_cast<double>(static_cast<const T*>(layer.center_low)[k]);
+    norm2 += center * center;
+  }
+  return 64 * epsilon * epsilon * 2 * norm2;
+}
+
 double middle(double low, double high) { return low == high ? low : 0.5 * (low + high); }  // equal infinities stay
 
 template <class T>
@@ -214,9 +228,9 @@ Median median_of(const LayerView& layer, bool include_diagonal, double largest_n
   const auto sorted = [&](std::int64_t rank) { return rank < zeros ? 0.0 : selection.select((rank - zeros) / 2); };
   const double low = sorted((total - 1) / 2), high = sorted(total / 2);
   const Median median{middle(low, high)};
-  const double most_noise = 2 * noise * largest_norm;
+  const double least = noise_of_storage<T>(layer), most_noise = 2 * noise * largest_norm + least;
   if (!(high <= most_noise) || std::isinf(most_noise)) return median;  // NaN too
-  const std::int64_t tied = selection.flush(noise), others = selection.pairs() - tied;
+  const std::int64_t tied = selection.flush(noise, least), others = selection.pairs() - tied;
   if (others == 0 || total / 2 >= zeros + 2 * tied) return median;
   return {middle(selection.select(tied + (others - 1) / 2), selection.select(tied + others / 2)),
           static_cast<double>(tied) / static_cast<double>(selection.pairs())};

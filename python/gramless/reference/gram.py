@@ -64,11 +64,13 @@ def median_squared_distance(x: Array, include_diagonal: bool, function_name: str
     """The median of |x_i - x_j|^2 over i != j, or over all i and j; an even count averages the middle two.
 
     Where more than half of them are no more than the rounding of |x_i|^2 + |x_j|^2, lengths about the rows
-    that lie near each other, the median of the others, with one RuntimeWarning.
+    that lie near each other, or than 8 roundings of the numbers of x, squared, the median of the others, with
+    one RuntimeWarning.
     """
     distance2 = squared_distances(x)
     norms = squared_lengths(x)
-    tied = distance2 <= 16 * 2.0**-53 * (norms[:, None] + norms)
+    stored = np.sum(x**2, axis=1)
+    tied = distance2 <= 16 * 2.0**-53 * (norms[:, None] + norms) + 64 * 2.0**-106 * (stored[:, None] + stored)
     of_pairs = off_diagonal(tied)
     if not include_diagonal:
         distance2, tied = off_diagonal(distance2), of_pairs
