@@ -73,14 +73,15 @@ struct KernelDerivative {
 template <class T>
 struct PairDistances {
   const T *values, *row_stats, *column_stats;
+  T share;
 
   // As in ops/gram/near_distances.hpp.
   GRAMLESS_INLINE bool is_near(int i, int j, std::int64_t entry) const {
-    return values[entry] * values[entry] * T(0.5) < near_share<T> * (row_stats[i] + column_stats[j]);
+    return values[entry] * values[entry] * T(0.5) < share * (row_stats[i] + column_stats[j]);
   }
   GRAMLESS_INLINE Vector<Bits<T>> are_near(int i, int j, std::int64_t entry) const {
     const Vector<T> distance = load<Vector<T>>(values + entry);
-    return distance * distance * T(0.5) < near_share<T> * (row_stats[i] + load<Vector<T>>(column_stats + j));
+    return distance * distance * T(0.5) < share * (row_stats[i] + load<Vector<T>>(column_stats + j));
   }
 };
 

@@ -117,7 +117,8 @@ class KernelGradWalk {
     double* sums = task_.weight_sums + l * blocks_.n;
     const LayerView& layer = task_.layers[l];
     const T* stats = static_cast<const T*>(layer.row_stats);
-    const PairDistances<T> distances{thread.distances + l * tile_values_, stats + row, stats + column};
+    const PairDistances<T> distances{thread.distances + l * tile_values_, stats + row, stats + column,
+                                     near_share_of<T>(layer.x.cols)};
     visit_kernel(layer.kernel, [&](auto kernel) {
       const auto slope = slope_on_tiles<T>(kernel, layer.shift, task_.units[l]);
       const Tile<T> weights = tile(thread.weights, pair);

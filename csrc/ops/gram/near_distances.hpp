@@ -43,11 +43,12 @@ void replace_by_roots(T* values, int count) {
 template <class T>
 void measure_distances(const ArrayView& x, std::int64_t first_row, std::int64_t first_column, const Tile<T>& tile,
                        const T* row_stats, const T* column_stats) {
+  const T share = near_share_of<T>(x.cols);
   for (int i = 0; i < tile.rows; i++) {
     if (i > 0 && stop_requested()) return;
     T* const values = tile.row(i);
     const int first = tile.diagonal ? i + 1 : 0;
-    const auto is_near = [&](int j) { return values[j] < near_share<T> * (row_stats[i] + column_stats[j]); };
+    const auto is_near = [&](int j) { return values[j] < share * (row_stats[i] + column_stats[j]); };
     int near = 0;
     for (int j = first; j < tile.cols; j++) {
       values[j] = (row_stats[i] + column_stats[j]) - values[j];
