@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gramless
 import pytest
 
 parts = pytest.importorskip("benchmarks.parts")
@@ -59,3 +60,18 @@ def test_a_command_that_fails_says_why():
     )
     assert done.returncode == 1
     assert done.stderr.strip() == "no data"
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_the_truth_of_errors_is_the_reference_of_the_same_numbers(kernel):
+    """The reference takes all differences of rows, which took most of the time of `benchmarks.accuracy`."""
+    pytest.importorskip("torch")
+    from benchmarks import accuracy
+
+    for x, y in (
+        accuracy.with_outlier(1e6, 0),
+        accuracy.related(64, 400, 1e4, 1),
+        accuracy.in_units(1e-20, 2),
+    ):
+        expected = gramless.reference.cka(x.astype(float), y.astype(float), kernel=kernel)
+        assert accuracy.truth_of(x, y, kernel) == pytest.approx(expected, abs=1e-10)
