@@ -15,7 +15,7 @@ EXPONENTS = {np.float32: [-110, -60, -41, 41, 60, 110], np.float64: [-1000, -400
 every_unit = pytest.mark.parametrize(
     ("dtype", "exponent"), [(dtype, e) for dtype, exponents in EXPONENTS.items() for e in exponents]
 )
-every_kernel = pytest.mark.parametrize("kernel", ["linear", "rbf"])
+every_kernel = pytest.mark.parametrize("kernel", ["linear", "rbf", "laplace"])
 REL = {np.float32: 1e-6, np.float64: 1e-12}
 
 
@@ -201,3 +201,17 @@ def test_the_warning_names_the_cause(y, kernel, reason):
         with pytest.warns(RuntimeWarning) as caught:
             assert np.isnan(call())
         assert f"({name}: {reason})" in str(caught[-1].message)
+
+
+def test_float16_gradients_of_a_linear_hsic_are_infinite_at_the_documented_length():
+    torch = pytest.importorskip("torch")
+    x, y = 250 * torch.randn(2, 256, 16, generator=torch.Generator().manual_seed(0))
+    assert x.norm(dim=1).mean() == pytest.approx(1e3, rel=0.05)
+    largest = {}
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        leaf = x.to(dtype).requires_grad_()
+        gramless.hsic(leaf, y.to(dtype)).backward()
+        largest[dtype] = leaf.grad.abs().max().item()
+    assert largest[torch.float16] == np.inf
+    assert largest[torch.bfloat16] == pytest.approx(largest[torch.float32], rel=0.02)
+    assert 1e5 < largest[torch.float32] < 5e5
