@@ -55,9 +55,8 @@ def class_separation(x: Any, labels: Any) -> float:
     if places.shape != (len(rows),):
         raise ValueError(f"class_separation: x has {len(rows)} rows but labels have shape {places.shape}")
     counts = np.bincount(places)
-    pivot = unit_rows(
-        np.asarray(rows[:1], np.float64)
-    )  # unit rows near each other keep the digits they differ in
+    # About the first unit row, rows near each other keep the digits in which they differ.
+    pivot = unit_rows(np.asarray(rows[:1], np.float64))
 
     def chunks() -> Iterator[tuple[Any, Any, Any]]:
         """Classes of some rows, their unit rows about the pivot, and which are zero."""
