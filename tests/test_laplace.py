@@ -236,7 +236,7 @@ def test_gradients_are_as_accurate_as_code_from_differences(dtype):
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0, 3.0])
-@pytest.mark.parametrize("columns", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("columns", [1, 2, 3])
 def test_gradients_of_few_columns_are_as_accurate(columns, sigma):
     """Many of their pairs are near: of one to three columns gradients were off by up to 7e-6."""
     pairs = [(rows(n, columns, n), rows(n, columns, n + 1)) for n in (20, 150, 260)]
