@@ -12,7 +12,7 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
-def coverage(groups: int | None) -> str:
+def coverage() -> str:
     """By data and number of rows, how often intervals hold the truth, and how often they warn."""
     found = read("coverage")
     if found is None:
@@ -21,7 +21,6 @@ def coverage(groups: int | None) -> str:
     rows = [
         [one["data"], str(one["n"]), f"{one['truth']:.3f}", *(_percent(one[name]) for name in shown)]
         for one in found["coverage"]
-        if one["groups"] == groups
     ]
     head = ["data", "rows", "truth", "intervals that hold it", "with a warning"]
     head += ["with a warning, of samples with larger rows", "hold it, without a warning"]

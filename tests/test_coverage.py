@@ -1,0 +1,60 @@
+"""How often intervals hold the truth, and how often equal values differ: in samples, and in the table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+measured = pytest.importorskip("benchmarks.coverage")
+FILE = measured.RESULTS / "coverage.json"
+OUTLIERS = next(iter(measured.UNUSUAL))  # of both sides, which leave the CKA of the population as it is
+
+
+def check_usual(found):
+    assert 0.91 <= found["coverage"] <= 0.99
+    assert found["warned"] <= 0.05
+
+
+def check_outliers(found):
+    assert found["of these warned"] > 0.5
+    if found["n"] == 400:
+        assert found["coverage without a warning"] >= 0.9
+
+
+@pytest.fixture(autouse=True)
+def many(monkeypatch):
+    monkeypatch.setattr(measured, "REPETITIONS", {"coverage": 1_000, "equality": 2_000})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", measured.ROWS)
+@pytest.mark.parametrize("data", measured.USUAL)
+def test_intervals_hold_the_truth(data, n):
+    check_usual(measured.coverage(data, n))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", measured.ROWS)
+def test_samples_with_much_larger_rows_have_a_warning(n):
+    check_outliers(measured.coverage(OUTLIERS, n))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", measured.ROWS)
+def test_equal_values_differ_as_often_as_the_level_says(n):
+    assert measured.equality(n, 1.0)["p"] == pytest.approx(0.05, abs=0.02)
+
+
+def test_the_committed_table_says_so():
+    if not FILE.exists():
+        pytest.skip("this tree has no results")
+    found = json.loads(FILE.read_text())
+    own = [one for one in found["coverage"] if one["groups"] is None]
+    for one in own:
+        if one["data"] in measured.USUAL:
+            check_usual(one)
+        elif one["data"] == OUTLIERS:
+            check_outliers(one)
+    assert len(own) == len(measured.DATA) * len(measured.ROWS)
+    assert all(abs(one["p"] - 0.05) <= 0.02 for one in found["equality"])
