@@ -6,12 +6,12 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// A product that no addition is fused with. The builtin of GCC 12 takes a vector apart and puts it together again, lane
-// by lane; what an empty instruction may have changed stays in its register.
+// A product that no addition is fused with. The builtin of GCC 12 takes a vector of 64 bytes apart and puts it together
+// again, lane by lane; what an empty instruction may have changed stays in its register. Of shorter vectors there are
+// fewer registers, and it would be kept beside them on the stack.
 template <class T>
 GRAMLESS_INLINE Vector<T> rounded(Vector<T> product) {
-#if defined(__x86_64__) && (GRAMLESS_VECTOR_BYTES == 16 || (GRAMLESS_VECTOR_BYTES == 32 && defined(__AVX__)) || \
-                            (GRAMLESS_VECTOR_BYTES == 64 && defined(__AVX512F__)))
+#if GRAMLESS_VECTOR_BYTES == 64 && defined(__AVX512F__)
   asm("" : "+v"(product));
   return product;
 #elif __has_builtin(__builtin_assoc_barrier)
