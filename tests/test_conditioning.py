@@ -144,6 +144,7 @@ CALLS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:cka_interval. one .* carries much of the HSIC:RuntimeWarning")
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("case", ["six rows", "100 rows with sinks", "a far row and a wide kernel"])
 def test_every_way_to_an_hsic_keeps_the_digits(call, case):

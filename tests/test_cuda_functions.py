@@ -116,7 +116,8 @@ TABLE = [
     *(use("layer_matrix", ["x", "layer", "y"], **options)
       for options in ({}, {"kernel": "rbf", "names": ["a", "b", "c"]},
                       {"estimator": "biased", "pvalue": None},
-                      {"pvalue": "permutation", "n_resamples": 9, "rng": 0, "progress": print})),
+                      {"pvalue": "permutation", "n_resamples": 9, "rng": 0, "progress": print},
+                      {"digests": True}, {"level": 0.9})),
     use("layer_matrix", ["x"], ["y"]),
     *(use("layer_matrix", ["sentences", "sentences"], mask="mask", **options)
       for options in ({"pool": "mean"}, {"rows": "tokens"})),
@@ -127,8 +128,8 @@ TABLE = [
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
     "CudaDevice", "CudaStatus", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA", "RBF",
-    "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status", "estimate",
-    "get_num_threads", "get_workspace_limit", "plot", "reference", "set_num_threads",
+    "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status", "environment",
+    "estimate", "get_num_threads", "get_workspace_limit", "plot", "reference", "set_num_threads",
     "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
 SKIPPED_OPTIONS = {"process_group"}  # several processes: tests/test_torch_distributed.py
