@@ -128,9 +128,9 @@ TABLE = [
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
     "CudaDevice", "CudaStatus", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA", "RBF",
-    "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status", "environment",
-    "estimate", "get_num_threads", "get_workspace_limit", "plot", "reference", "set_num_threads",
-    "set_workspace_limit", "torch", "value_and_grad",
+    "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
+    "environment", "estimate", "get_num_threads", "get_workspace_limit", "plot", "reference",
+    "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
 SKIPPED_OPTIONS = {"process_group"}  # several processes: tests/test_torch_distributed.py
 every_use = pytest.mark.parametrize("used", TABLE, ids=lambda used: used.name)

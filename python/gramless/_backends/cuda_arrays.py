@@ -48,8 +48,8 @@ class CudaArrays(Arithmetic):
             address = library.address(held[-1])
             return address + -address % SCRATCH_ALIGNMENT
 
+        launch = getattr(self.module, operation)
         try:
-            launch = getattr(self.module, operation)
             launch((self.device, library.stream(self.device), allocate), *arguments)
         except RuntimeError as error:
             raise RuntimeError(f"{self.function}: {error}") from None
