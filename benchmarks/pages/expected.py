@@ -13,7 +13,6 @@ from .words import duration, number, row, size
 
 KINDS = ("pair", "sweep", "nt_xent", "cka_grad")
 LEAST_MS = 2.0  # below, what calls cost beside their work matters
-SUPERSEDED = "fd44adc3df"  # results of code that took medians and linear gradients another, slower way
 SHOWN = (
     "linear-8192-512",
     "linear-100000-256",
@@ -69,12 +68,6 @@ def _comparisons() -> Iterator[Compared]:
             ours = problem["contenders"].get(OURS, {})
             best = quoted(OURS, ours)
             if not is_estimated(problem) or best is None or best[0] != "default" or best[1] < LEAST_MS:
-                continue
-            other = problem["bandwidth"] == "median" or (problem["kind"], problem["kernel"]) == (
-                "cka_grad",
-                "linear",
-            )
-            if other and SUPERSEDED in found["commit"]:
                 continue
             gflops = problem["peak_gflops"]["all"] / cores[name]
             expected = estimated(problem, cores[name], gflops)
