@@ -191,7 +191,8 @@ def layer_matrix(
     level : float, optional
         Such as 0.95: every cell gets an interval that holds the CKA of the population with that probability,
         as `gramless.analysis.cka_interval` without groups computes it. At least 5 rows; n^2 (features of all
-        layers + 3 cells) operations of float64, 16 n bytes for each cell, and the layers copied to float64.
+        layers + 3 cells) operations of float64 on the CPU, 16 n bytes for each cell, and the layers copied to
+        its memory in float64.
     digests : bool
         True adds SHA-256 of the rows of each layer to the record.
     progress, checkpoint, process_group
