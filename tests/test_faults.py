@@ -1,5 +1,8 @@
 """Planted faults fit the sources, and rules make more of them; tests/mutation plants them."""
 
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +13,7 @@ sys.path.append(str(Path(__file__).with_name("mutation")))
 from faults import ROOT, Fault, kernel_tests, read_equivalents, read_faults
 from generate import generated
 from places import code_alone, files_called, function_at, shortest_name, sources
+from switched import choice, groups, switched
 
 FAULTS = [*read_faults("cpu"), *read_faults("cuda")]
 GENERATED = {target: list(generated(ROOT, target)) for target in ("cpu", "cuda")}
@@ -94,6 +98,52 @@ def test_a_function_tells_places_of_the_same_text_apart(tree):
     assert "second(int a) { return a; }" in text
     assert shortest_name(tree, Path("csrc/ops/walk.hpp")) == "ops/walk.hpp"
     assert shortest_name(tree, Path("csrc/engine/sum.hpp")) == "sum.hpp"
+
+
+PROGRAM = """#include <cstdio>
+static int first(int a) {
+  if (a > 1) return a - 1;
+  return a;
+}
+constexpr int second(int a) { return a + 4; }
+static_assert(second(1) == 5);
+struct Third {
+  int value;
+  explicit Third(int a) : value(a) { value += 2; }
+};
+constexpr int fourth = 8;
+int main() { std::printf("%d %d %d %d", first(3), second(3), Third(3).value, fourth); }
+"""
+
+
+def in_program(find, replace):
+    return fault(name=find, file="program.cpp", find=find, replace=replace)
+
+
+def test_faults_are_compiled_together_and_chosen_one_by_one(tmp_path):
+    together = [
+        in_program("return a - 1;", "return a + 1;"),
+        in_program("a > 1", "a < 1"),
+        in_program("+= 2", "-= 2"),
+    ]
+    source = tmp_path / "program.cpp"
+    source.write_text(switched(PROGRAM, source, dict(enumerate(together, 1))))
+    compiler = shutil.which("g++") or shutil.which("c++") or pytest.skip("there is no compiler")
+    subprocess.run([compiler, "-std=c++20", source, "-o", tmp_path / "program"], check=True)
+    for chosen, said in [(None, "2 7 5 8"), *zip(together, ("4 7 5 8", "3 7 5 8", "2 7 1 8"), strict=True)]:
+        environment = os.environ | choice(together, chosen)
+        assert subprocess.check_output([tmp_path / "program"], env=environment, text=True) == said
+
+
+def test_what_is_no_copy_of_a_function_is_planted_alone(tree, monkeypatch):
+    (tree / "csrc/program.cpp").write_text(PROGRAM)
+    monkeypatch.setattr("switched.ROOT", tree)
+    sources.cache_clear()
+    alone = [in_program("a + 4", "a - 4"), in_program("fourth = 8", "fourth = 9")]
+    together = [in_program("a > 1", "a < 1"), in_program("+= 2", "-= 2")]
+    assert groups([alone[0], *together, alone[1]], lambda one: one.file) == [[alone[0]], together, [alone[1]]]
+    assert groups(together, lambda one: one.name) == [[one] for one in together]
+    assert [len(group) for group in groups([together[0]] * 15, lambda one: "")] == [12, 3]
 
 
 CODE = """

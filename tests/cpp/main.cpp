@@ -1,5 +1,6 @@
 // Runs every test linked in, or those whose name contains the first argument, or after "-" those whose name does not. A
-// second argument "k/n" takes every n-th of them from the k-th on, for n processes at once.
+// second argument "k/n" takes every n-th of them from the k-th on, for n processes at once; "-x" stops at the first
+// that fails.
 #include <chrono>
 #include <cstring>
 #include <exception>
@@ -31,7 +32,9 @@ bool wanted(const check::Test& test, const char* word) {
 
 int main(int count, char** arguments) {
   int ran = 0, seen = 0, part = 0, parts = 1;
-  if (count > 2 && (std::sscanf(arguments[2], "%d/%d", &part, &parts) != 2 || part < 0 || part >= parts)) {
+  const bool stop_at_failure = count > 2 && std::strcmp(arguments[2], "-x") == 0;
+  if (count > 2 && !stop_at_failure &&
+      (std::sscanf(arguments[2], "%d/%d", &part, &parts) != 2 || part < 0 || part >= parts)) {
     std::fprintf(stderr, "not k/n with k < n: %s\n", arguments[2]);
     return 2;
   }
@@ -40,6 +43,7 @@ int main(int count, char** arguments) {
     if (seen++ % parts != part) continue;
     run(test);
     ran++;
+    if (stop_at_failure && check::failures > 0) break;
   }
   std::printf("%d tests, %d claims that do not hold\n", ran, check::failures.load());
   return ran == 0 || check::failures > 0;

@@ -1,7 +1,7 @@
 """Plants faults in a copy of the sources, one at a time, and sees whether the suite notices each.
 
     python tests/mutation [--quick | --all] [--cuda BUILD] [--generated COUNT] [--seed S] [--part K/N]
-        [--list] [NAME ...]
+        [--jobs N] [--list] [NAME ...]
 
 A fault that no test notices is a test that is missing. Without --cuda the faults are those of the CPU's
 kernels and of Python; BUILD is made by CMake and Ninja with -DGRAMLESS_CUDA_EMULATOR=ON, and where it is made
@@ -27,6 +27,7 @@ from cpu import Cpu
 from cuda import Cuda
 from faults import ROOT, Fault, read_faults
 from generate import generated
+from switched import groups
 
 FOR_A_RELEASE = {"cpu": 60, "cuda": 30}
 
@@ -59,20 +60,28 @@ class Report:
 def notices(target: Cpu | Cuda, trials: Iterable[Fault]) -> bool | None:
     """Whether a trial is noticed, of the same fault with more and more tests; None: it is no program."""
     try:
-        return any(target.notices(trial) for trial in trials)
+        return any(next(target.notices([trial])) for trial in trials)
     except NotCompiled:
         return None
 
 
-def try_table(target: Cpu | Cuda, faults: list[Fault], report: Report) -> None:
-    def one(fault: Fault) -> tuple[bool | None, float]:
+def try_table(target: Cpu | Cuda, faults: list[Fault], report: Report, jobs: int) -> None:
+    def together(group: list[Fault]) -> None:
         begun = time.monotonic()
-        return notices(target, [fault]), time.monotonic() - begun
+        try:
+            for fault, noticed in zip(group, target.notices(group), strict=True):
+                report.add(fault, noticed, time.monotonic() - begun)
+                begun = time.monotonic()
+        except NotCompiled:  # of several some may be no program: each half by itself
+            if len(group) == 1:
+                report.add(group[0], False, time.monotonic() - begun)
+            else:
+                together(group[::2])
+                together(group[1::2])
 
-    workers = 2 if isinstance(target, Cuda) else 1  # the CPU's faults share one copy of the tree
+    workers = jobs if isinstance(target, Cuda) else 1  # the CPU's faults share one copy of the tree
     with ThreadPoolExecutor(workers) as pool:
-        for fault, (noticed, seconds) in zip(faults, pool.map(one, faults), strict=True):
-            report.add(fault, bool(noticed), seconds)
+        list(pool.map(together, groups(faults, target.together)))
 
 
 def try_generated(target: Cpu | Cuda, faults: list[Fault], count: int, report: Report) -> None:
@@ -110,6 +119,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--generated", type=int, default=0, metavar="COUNT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", type=part, default=(0, 1), metavar="K/N")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N")
     parser.add_argument("--list", action="store_true", help="names alone")
     return parser.parse_args()
 
@@ -125,7 +135,11 @@ def main() -> int:
         return not arguments.names or any(name in said for name in arguments.names)
 
     with tempfile.TemporaryDirectory() as folder:
-        target = Cuda(arguments.cuda.resolve(), known) if arguments.cuda else Cpu(Path(folder), known)
+        target = (
+            Cuda(arguments.cuda.resolve(), known)
+            if arguments.cuda
+            else Cpu(Path(folder), known, arguments.jobs)
+        )
         races = isinstance(target, Cuda) and target.tells_races
         table = [
             fault
@@ -142,7 +156,7 @@ def main() -> int:
             print("\n".join(f"{fault.file}: {fault.name}" for fault in (*table, *made)))
             return 0
         report = Report()
-        try_table(target, table, report)
+        try_table(target, table, report, arguments.jobs)
         try_generated(target, made, count, report)
     return report.end(lenient=arguments.all)
 

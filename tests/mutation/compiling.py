@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,14 +28,20 @@ class NotCompiled(RuntimeError):
 class Build:
     """Objects of a copy of the sources. Only those that a faulty file goes into are compiled again."""
 
-    def __init__(self, root: Path, objects: Path, flags: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, objects: Path, flags: Sequence[str] = (), jobs: int = 2) -> None:
         objects.mkdir()
         self.root, self.objects = root, objects
-        self.faulty: Path | None = None  # what differs from the sources the kept objects were compiled from
+        self.jobs = jobs
+        self.planted(())
         native = subprocess.run(
             [*COMPILER, "-march=native", "-E", "-x", "c++", os.devnull], capture_output=True, check=False
         )
         self.flags = [*FLAGS, *(["-march=native"] if native.returncode == 0 else []), *flags]
+
+    def planted(self, files: Iterable[Path]) -> None:
+        """What differs from now on from the sources that the kept objects were compiled from."""
+        self._faulty = {str(file) for file in files}
+        self._with_fault: set[str] = set()  # sources compiled since
 
     def tests(self, names: list[str]) -> Path:
         """An executable of the C++ tests of these names; those that include no op are linked with none."""
@@ -58,7 +64,7 @@ class Build:
         return [str(source.relative_to(self.root)) for source in found if not source.name.startswith("cuda_")]
 
     def _compile(self, sources: list[str]) -> list[Path]:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(self.jobs) as threads:
             return list(threads.map(self._object, sources))
 
     def _link(self, objects: list[Path], target: Path, options: list[str]) -> Path:
@@ -67,11 +73,11 @@ class Build:
 
     def _object(self, source: str) -> Path:
         kept = self.objects / source.replace("/", "_").replace(".cpp", ".o")
-        parts = kept.with_suffix(".d")
-        stale = self.faulty is not None and parts.exists() and str(self.faulty) in parts.read_text().split()
-        if kept.exists() and not stale:
+        parts, faulty = kept.with_suffix(".d"), kept.with_suffix(".faulty.o")
+        if source in self._with_fault:
+            return faulty
+        if kept.exists() and not self._holds_fault(parts):
             return kept
-        target = kept.with_suffix(".faulty.o") if stale else kept
         python: list[str] = []
         if "bindings" in source:
             import pybind11
@@ -83,9 +89,15 @@ class Build:
                 pybind11.get_include(),
                 '-DGRAMLESS_VERSION="0"',
             ]
-        record = [] if stale else ["-MMD", "-MF", str(parts)]
-        self._run([*COMPILER, *self.flags, *python, *record, "-c", source, "-o", str(target)])
-        return target
+        record = ["-MMD", "-MF", str(parts)]
+        self._run([*COMPILER, *self.flags, *python, *record, "-c", source, "-o", str(faulty)])
+        if not self._holds_fault(parts):
+            return faulty.rename(kept)
+        self._with_fault.add(source)
+        return faulty
+
+    def _holds_fault(self, parts: Path) -> bool:
+        return not self._faulty.isdisjoint(parts.read_text().split())
 
     def _run(self, command: list[str]) -> None:
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)

@@ -6,11 +6,12 @@ import dataclasses
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
-from compiling import MATRIX_UNIT, PYTEST, WIDE_VECTORS, Build, python_environment
+from compiling import MATRIX_UNIT, PYTEST, WIDE_VECTORS, Build, NotCompiled, python_environment
 from faults import ROOT, Fault
+from switched import choice, plant
 
 LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: what takes so many times longer is noticed as well
 # What a generated fault has to fail where the table has no fault of its file, or those tests overlook it.
@@ -24,10 +25,13 @@ BROAD_PYTEST = [
 ]  # fmt: skip
 
 
+Tests = tuple[str, ...]
+
+
 class Cpu:
     """Plants one fault at a time in a copy of the tree."""
 
-    def __init__(self, folder: Path, known: Sequence[Fault]) -> None:
+    def __init__(self, folder: Path, known: Sequence[Fault], jobs: int) -> None:
         self.root = folder / "tree"
         self.known = known
         unwanted = shutil.ignore_patterns("__pycache__", "_core*.so", "results")
@@ -36,33 +40,54 @@ class Cpu:
         for part in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / part, self.root)
         self.builds = {
-            "vectors": Build(self.root, folder / "objects"),
-            "wide vectors": Build(self.root, folder / "wide_objects", WIDE_VECTORS),
-            "matrix unit": Build(self.root, folder / "matrix_objects", MATRIX_UNIT),
+            "vectors": Build(self.root, folder / "objects", jobs=jobs),
+            "wide vectors": Build(self.root, folder / "wide_objects", WIDE_VECTORS, jobs),
+            "matrix unit": Build(self.root, folder / "matrix_objects", MATRIX_UNIT, jobs),
         }
-        self.seconds: dict[tuple[str, ...], float] = {}  # of tests seen to pass without a fault
+        self.seconds: dict[Tests, float] = {}  # of tests seen to pass without a fault
 
-    def notices(self, fault: Fault) -> bool:
-        """Whether the fault's tests, which pass without it, fail with it."""
-        path = fault.file_in(self.root)
-        build, file = self.builds[fault.built_for], self.root / path
-        compiled = path.suffix != ".py"
-        before = file.read_text(encoding="utf-8")
-        planted = fault.planted(before, path.suffix)
-        tests = (str(compiled), fault.built_for, *fault.cpp, fault.only, *fault.pytest)
-        if tests not in self.seconds:
-            begun = time.monotonic()
-            if not self._pass(fault, compiled, None):
-                raise RuntimeError(f"{fault.name}: its tests fail without it")
-            self.seconds[tests] = time.monotonic() - begun
-        limit = LEAST_LIMIT + SLOWER * self.seconds[tests]
-        file.write_text(planted, encoding="utf-8")
-        build.faulty = path
+    def together(self, fault: Fault) -> Hashable:
+        """What faults have in common that may be compiled together."""
+        return fault.built_for, fault.file_in(ROOT).suffix
+
+    def notices(self, faults: Sequence[Fault]) -> Iterator[bool]:
+        """For each whether its tests, which pass without it, fail with it."""
+        alone = len(faults) == 1
+        seconds = self.seconds if alone else {}  # that the same tests take while no fault runs
+        if alone and not self._time(faults[0], seconds, {}):
+            raise RuntimeError(f"{faults[0].name}: its tests fail without it")
+        before = plant(self.root, faults)
+        build = self.builds[faults[0].built_for]
+        build.planted(before)
         try:
-            return not self._pass(fault, compiled, limit)
+            if not alone:
+                self._build(faults)
+            for fault in faults:
+                if not self._time(fault, seconds, choice(faults, None)):
+                    raise NotCompiled("the tests fail where no fault is chosen")
+                limit = LEAST_LIMIT + SLOWER * seconds[_tests(fault)]
+                yield not self._pass(fault, limit, choice(faults, fault))
         finally:
-            file.write_text(before, encoding="utf-8")
-            build.faulty = None
+            for path, text in before.items():
+                (self.root / path).write_text(text, encoding="utf-8")
+            build.planted(())
+
+    def _time(self, fault: Fault, seconds: dict[Tests, float], chosen: dict[str, str]) -> bool:
+        """Whether its tests pass while no fault runs; what does is timed, and once."""
+        if _tests(fault) not in seconds:
+            begun = time.monotonic()
+            if not self._pass(fault, None, chosen):
+                return False
+            seconds[_tests(fault)] = time.monotonic() - begun
+        return True
+
+    def _build(self, faults: Sequence[Fault]) -> None:
+        """All that they need, so that NotCompiled is raised before any is tried."""
+        build = self.builds[faults[0].built_for]
+        for names in {tuple(fault.cpp): None for fault in faults if fault.cpp}:
+            build.tests(list(names))
+        if any(fault.pytest for fault in faults):
+            build.extension(self.root / "python/gramless")
 
     def with_tests(self, fault: Fault) -> list[Fault]:
         """A generated fault with what has to notice it: tests of known faults in its file, then more."""
@@ -80,25 +105,25 @@ class Cpu:
         broad = {"pytest": pytest} if fault.file.endswith(".py") else {"cpp": BROAD_CPP, "pytest": pytest}
         return [*chosen, dataclasses.replace(fault, **broad)]
 
-    def _pass(self, fault: Fault, compiled: bool, limit: float | None) -> bool:
+    def _pass(self, fault: Fault, limit: float | None, chosen: dict[str, str]) -> bool:
         build = self.builds[fault.built_for]
-        if fault.cpp and not self._run([str(build.tests(fault.cpp)), fault.only], limit):
+        if fault.cpp and not self._run([str(build.tests(fault.cpp)), fault.only, "-x"], limit, chosen):
             return False
         if not fault.pytest:
             return True
         package = self.root / "python/gramless"
-        if compiled:
-            build.extension(package)
-        else:
+        if fault.file.endswith(".py"):
             copy_installed_core(package)
-        return self._run([*PYTEST, *fault.pytest], limit)
+        else:
+            build.extension(package)
+        return self._run([*PYTEST, *fault.pytest], limit, chosen)
 
-    def _run(self, command: list[str], limit: float | None) -> bool:
+    def _run(self, command: list[str], limit: float | None, chosen: dict[str, str]) -> bool:
         try:
             done = subprocess.run(
                 command,
                 cwd=self.root,
-                env=python_environment(self.root),
+                env=python_environment(self.root) | chosen,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -110,6 +135,10 @@ class Cpu:
         if command[: len(PYTEST)] == PYTEST and done.returncode > 1:  # below 0: a crash, which is noticed too
             raise RuntimeError(f"pytest did not run its tests but ended with {done.returncode}: {command}")
         return done.returncode == 0
+
+
+def _tests(fault: Fault) -> Tests:
+    return (str(fault.file.endswith(".py")), fault.built_for, *fault.cpp, fault.only, *fault.pytest)
 
 
 def _tests_named_after(file: str) -> Iterator[list[str]]:

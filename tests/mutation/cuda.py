@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 from compiling import NotCompiled
 from faults import ROOT, Fault, kernel_tests
+from switched import choice, plant
 
 LIMIT = 300  # CPU seconds of tests; what does not end is noticed as well
 OTHER_KERNELS = "hsic_has"  # tests of a kernel without an entry of its own
@@ -35,16 +37,23 @@ class Cuda:
         self.tells_races = "-fsanitize=thread" in self.link
         self.users = self._users()
 
-    def notices(self, fault: Fault) -> bool:
-        """Whether the tests fail with it: by wrong answers, an error of the emulator, a race or no end."""
+    def together(self, fault: Fault) -> Hashable:
+        """What faults have in common that may be compiled together."""
+        return tuple(fault.cuda)
+
+    def notices(self, faults: Sequence[Fault]) -> Iterator[bool]:
+        """For each whether the tests fail: by wrong answers, an error of the emulator, a race or no end."""
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             subprocess.run(["cp", "-r", ROOT / "csrc", work], check=True)
-            path = fault.file_in(ROOT)
-            file = work / path
-            file.write_text(fault.planted(file.read_text(encoding="utf-8"), path.suffix), encoding="utf-8")
-            test = self._rebuilt(fault.cuda, work)
-            return any(not self._passes(test, word) for word in self._words(fault))
+            plant(work, faults)
+            test = self._rebuilt(faults[0].cuda, work)
+            words = dict.fromkeys(word for fault in faults for word in self._words(fault))
+            if len(faults) > 1 and not all(self._passes(test, word, choice(faults, None)) for word in words):
+                raise NotCompiled("the tests fail where no fault is chosen")
+            for fault in faults:
+                chosen = choice(faults, fault)
+                yield any(not self._passes(test, word, chosen) for word in self._words(fault))
 
     def with_tests(self, fault: Fault) -> list[Fault]:
         """A generated fault with kernels to notice it: those of its file in the table, then more."""
@@ -62,9 +71,11 @@ class Cuda:
             return [fault.only]
         return list(dict.fromkeys(self.tests.get(stem, OTHER_KERNELS) for stem in fault.cuda))
 
-    def _passes(self, test: Path, word: str) -> bool:
-        limited = ["bash", "-c", 'ulimit -t "$0" && exec "$@"', str(LIMIT), test, word]
-        return subprocess.run(limited, capture_output=True, check=False).returncode == 0
+    def _passes(self, test: Path, word: str, chosen: dict[str, str]) -> bool:
+        limited = ["bash", "-c", 'ulimit -t "$0" && exec "$@"', str(LIMIT), test, word, "-x"]
+        return (
+            subprocess.run(limited, env=os.environ | chosen, capture_output=True, check=False).returncode == 0
+        )
 
     def _rebuilt(self, stems: Sequence[str], work: Path) -> Path:
         objects = []

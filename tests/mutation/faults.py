@@ -55,12 +55,16 @@ class Fault:
 
     def planted(self, text: str, suffix: str) -> str:
         """The file with the fault; raises ValueError where it cannot be planted as described."""
+        start, stop = self.place(text, suffix)
+        return text[:start] + self.replace.strip() + text[stop:]
+
+    def place(self, text: str, suffix: str) -> tuple[int, int]:
+        """Where it is planted; raises ValueError where the text does not stand there once."""
         found = [self.span] if self.span else self._spans(text, suffix)
         if len(found) != 1:
             where = f"{self.within} of {self.file}" if self.within else self.file
             raise ValueError(f"{self.name}: {self.find!r} stands {len(found)} times in {where}")
-        start, stop = found[0]
-        return text[:start] + self.replace.strip() + text[stop:]
+        return found[0]
 
     def _spans(self, text: str, suffix: str) -> list[tuple[int, int]]:
         return spans(text, suffix, self.find, self.within)

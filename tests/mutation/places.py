@@ -120,6 +120,16 @@ def function_at(text: str, suffix: str, offset: int) -> str:
     return around[-1] if around else ""
 
 
+def body_around(text: str, suffix: str, start: int, stop: int) -> Function | None:
+    """The innermost body around a place; None where the compiler may evaluate it."""
+    around = [body for body in functions(text, suffix) if body.start < start and stop < body.stop]
+    if not around:
+        return None
+    code = code_alone(text, suffix)[: around[-1].start]
+    head = code[max(code.rfind(sign) for sign in ";{}") + 1 :]
+    return None if re.search(r"\bconste(?:xpr|val)\b", head) else around[-1]
+
+
 def spans(text: str, suffix: str, find: str, within: str = "") -> list[tuple[int, int]]:
     """Everywhere the text stands, or in the functions of a name alone."""
     found = [match.span() for match in as_pattern(find).finditer(text)]
