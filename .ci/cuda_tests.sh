@@ -17,7 +17,7 @@ pytest -q tests/test_cuda_arrays.py tests/test_cuda_guards.py tests/test_cuda_st
 export TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 # what was compiled for the CPU is not for here
 pytest -q --tensors-on host tests/test_torch_transforms.py tests/test_torch_operators.py tests/test_torch_losses.py \
   tests/test_torch_loss_errors.py tests/test_torch_lightly.py tests/test_torch_similarity.py \
-  tests/test_torch_distributed.py tests/test_metric.py tests/test_compare_models.py \
+  tests/test_torch_distributed.py tests/test_metric.py tests/test_compare_models.py tests/test_compare_batches.py \
   --deselect tests/test_torch_similarity.py::test_degenerate_representations_have_finite_gradients \
   --deselect tests/test_torch_loss_errors.py::test_a_learned_temperature_of_0_is_refused \
   --deselect tests/test_torch_losses.py::test_only_what_needs_a_gradient_gets_one
