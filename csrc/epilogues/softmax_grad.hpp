@@ -11,7 +11,7 @@ inline namespace GRAMLESS_ISA {
 //   e * negative                                        for a negative,
 //   (e - positive_mean) * positive - positive_offset    for a positive.
 // Where there is one positive, `positive` is 0: its derivative, -sum of negatives / sum of all, is then not the
-// difference of two numbers near 1.
+// difference of two numbers near 1, and e, which is NaN beside infinite logits, takes no part.
 template <class T>
 struct AnchorCoefficients {
   PairRule<T> rule;
@@ -25,7 +25,8 @@ template <class T, class V>
 GRAMLESS_INLINE Vector<T> share(Vector<T> e, const PairMasks<T>& pairs, Mask<T> is_negative, V negative, V positive,
                                 V mean, V offset) {
   const Vector<T> of_negative = is_negative ? e * negative : Vector<T>{};
-  return pairs.positive ? (e - mean) * positive - offset : of_negative;
+  const Vector<T> by_weight = positive == Vector<T>{} ? Vector<T>{} : (e - mean) * positive;
+  return pairs.positive ? by_weight - offset : of_negative;
 }
 
 }  // namespace detail

@@ -109,9 +109,11 @@ __global__ void __launch_bounds__(row_threads) finish_rows(FinishGradTask<Operan
   if (task.grad == nullptr) return;
   const double inverse = task.inverse_norms ? task.inverse_norms[i] : 1;
   // Below the least norm, x was divided by a constant.
-  const double along = task.inverse_norms && inverse < 1 / least_norm ? alignment : 0;
-  for (std::int64_t k = lane; k < task.width; k += warp_lanes)
-    set_element(task.grad, task.dtype, within * task.width + k, (dz(k) - along * z(k)) * inverse * scales.logit);
+  const bool tangential = task.inverse_norms && inverse < 1 / least_norm;
+  for (std::int64_t k = lane; k < task.width; k += warp_lanes) {
+    const double along = tangential ? alignment * z(k) : 0;  // 0 times an infinite z(k) is NaN
+    set_element(task.grad, task.dtype, within * task.width + k, (dz(k) - along) * inverse * scales.logit);
+  }
 }
 
 }  // namespace

@@ -20,9 +20,11 @@ struct Coefficient {
         positive_offset(arrays.positive_offset[i]),
         limit(arrays.limit[i]) {}
 
-  // Its share in the derivative by the logit of a pair, with e = exp(logit - shift).
+  // Its share in the derivative by the logit of a pair, with e = exp(logit - shift), which may be NaN where it takes
+  // no part.
   __device__ T share(T e, T dot, bool is_positive) const {
-    return is_positive ? (e - positive_mean) * positive - positive_offset : dot > limit ? T(0) : e * negative;
+    if (is_positive) return (positive == 0 ? T(0) : (e - positive_mean) * positive) - positive_offset;
+    return dot > limit ? T(0) : e * negative;
   }
 };
 

@@ -60,9 +60,11 @@ void finish_row(const FinishGradTask& task, std::int64_t i) {
   task.alignments[i] = task.scale * alignment;
   const double inverse = task.inverse_norms ? task.inverse_norms[i] : 1;
   // Below the least norm, x was divided by a constant.
-  const double along = task.inverse_norms && inverse < 1 / least_norm ? alignment : 0;
-  for (std::int64_t k = 0; k < task.width; k++)
-    grad[k] = static_cast<T>((static_cast<double>(grad[k]) - along * static_cast<double>(z[k])) * inverse * task.scale);
+  const bool tangential = task.inverse_norms && inverse < 1 / least_norm;
+  for (std::int64_t k = 0; k < task.width; k++) {
+    const double along = tangential ? alignment * static_cast<double>(z[k]) : 0;  // 0 times an infinite z[k] is NaN
+    grad[k] = static_cast<T>((static_cast<double>(grad[k]) - along) * inverse * task.scale);
+  }
 }
 
 }  // namespace
