@@ -21,6 +21,7 @@ from . import _core, _files
 from ._arrays import Floats
 from ._arrays.namespaces import Array, Library
 from ._text import printable
+from ._untrusted import check_zip, parse_json
 from .kernels import Kernel
 
 Problem: TypeAlias = dict[str, Any]
@@ -112,16 +113,15 @@ class Checkpoint:
     def _parsed(self) -> tuple[Problem, State]:
         size = _files.regular_size("checkpoint", self._path)
         with self._path.open("rb") as stream:
-            with zipfile.ZipFile(
-                stream
-            ) as archive:  # entries that are not compressed cannot outgrow the file
+            check_zip(stream)
+            with zipfile.ZipFile(stream) as archive:  # members that are stored cannot outgrow the file
                 for entry in archive.infolist():
                     limit = min(size, LONGEST_PROBLEM) if entry.filename == "problem.npy" else size
                     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
                         raise ValueError(f"{entry.filename} is compressed or too long")
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as entries:
-                found = json.loads(str(entries["problem"]))
+                found = parse_json(str(entries["problem"]).encode())
                 sigmas, done, sums = (entries[name] for name in ("sigmas", "done", "sums"))
         if found.pop("format") != FORMAT:
             raise ValueError("another format")

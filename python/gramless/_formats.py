@@ -25,6 +25,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from ._text import printable
+from ._untrusted import check_zip
 
 Array = NDArray[Any]
 Openers = dict[str, Callable[[], Array]]
@@ -70,8 +71,10 @@ def open_folder(path: Path) -> Openers:
 def open_npz(path: Path) -> Openers:
     """The .npy members of an .npz archive, in file order; stored members are mapped, compressed ones read."""
     file_size(path)
-    with blame(path, "is not a readable .npz archive"), zipfile.ZipFile(path) as archive:
-        every = archive.infolist()
+    with blame(path, "is not a readable .npz archive"), path.open("rb") as stream:
+        check_zip(stream)
+        with zipfile.ZipFile(stream) as archive:
+            every = archive.infolist()
         cut = next((member.orig_filename for member in every if "\0" in member.orig_filename), None)
         if cut is not None:  # zipfile ends the name there, and the layer would be left out
             raise FileError(f"{printable(path.name)}: the name {cut!r} of a layer holds a NUL character")

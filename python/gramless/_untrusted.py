@@ -1,0 +1,59 @@
+"""Bounds on what parsers make of a file in memory, checked before they read it."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+# Of JSON. Python keeps 64 bytes for an empty list and 32 for a number, where the text has 3 and 2.
+MOST_LISTS, MOST_STRINGS, MOST_VALUES = 2**20, 2**20, 2**22
+MOST_NON_ASCII = 2**23  # bytes of a text that is not ASCII, each of whose characters may take four bytes
+LARGEST_DIRECTORY = 2**23  # bytes of a zip archive's, of some 80,000 members; Python keeps 13 times as many
+
+_END = struct.Struct("<4s8xLL2x")  # signature, size and offset of the directory
+_END_64, _LOCATOR_BYTES = struct.Struct("<4s36xQ8x"), 20
+_LONGEST_COMMENT = 2**16
+
+
+def parse_json(content: bytes, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """What a JSON text holds. Raises ValueError where it would take many times as much memory as its bytes.
+
+    >>> parse_json(b'{"n": [1, 2]}')
+    {'n': [1, 2]}
+    >>> parse_json(b"[" + b"1," * 2**22 + b"1]")
+    Traceback (most recent call last):
+    ValueError: it holds more than 4194304 values
+    """
+    counts = (
+        ("lists", content.count(b"[") + content.count(b"{"), MOST_LISTS),
+        ("strings", content.count(b'"') // 2, MOST_STRINGS),
+        ("values", content.count(b",") + 1, MOST_VALUES),
+    )
+    for what, count, most in counts:
+        if count > most:
+            raise ValueError(f"it holds more than {most} {what}")
+    if len(content) > MOST_NON_ASCII and not content.isascii():
+        raise ValueError(f"it is not ASCII and has {len(content)} bytes, more than {MOST_NON_ASCII}")
+    return json.loads(content, object_pairs_hook=hook)
+
+
+def check_zip(stream: BinaryIO) -> None:
+    """Raise ValueError where the directory of a zip archive has more bytes than are read."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _LONGEST_COMMENT - _END.size - _END_64.size - _LOCATOR_BYTES))
+    tail = stream.read()
+    stream.seek(0)
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or end + _END.size > len(tail):
+        return  # no archive, as zipfile will say
+    directory = _END.unpack_from(tail, end)[1]
+    wide = end - _LOCATOR_BYTES - _END_64.size
+    if wide >= 0 and tail.startswith(b"PK\x06\x06", wide):
+        directory = max(directory % (2**32 - 1), _END_64.unpack_from(tail, wide)[1])
+    if directory > LARGEST_DIRECTORY:
+        raise ValueError(
+            f"its directory of members has {directory} bytes, more than the {LARGEST_DIRECTORY} that are read"
+        )
