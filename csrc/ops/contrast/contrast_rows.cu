@@ -21,12 +21,14 @@ __device__ RowOf row_of(const ContrastSide& side, std::int64_t i) {
   return i < first ? RowOf{side.parts[0], i} : RowOf{side.parts[1], i - first};
 }
 
-__device__ std::int64_t row_of_warp() { return (std::int64_t{blockIdx.x} * row_threads + threadIdx.x) / warp_lanes; }
+__device__ std::int64_t global_warp_index() {
+  return (std::int64_t{blockIdx.x} * row_threads + threadIdx.x) / warp_lanes;
+}
 
 // largest (rows): the element of each row that is largest in magnitude.
 __global__ void __launch_bounds__(row_threads)
     find_largest_elements(ContrastSide side, std::int64_t rows, float* largest) {
-  const std::int64_t i = row_of_warp();
+  const std::int64_t i = global_warp_index();
   if (i >= rows) return;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   const RowOf row = row_of(side, i);
@@ -45,7 +47,7 @@ __global__ void __launch_bounds__(row_threads)
     pack_unit_rows(ContrastSide side, SideRows<Operand> packed, std::int64_t padded_rows, bool normalize,
                    const double* scale, double* inverse_norms) {
   using T = typename Operand::Value;
-  const std::int64_t i = row_of_warp(), stride = packed.rows.stride();
+  const std::int64_t i = global_warp_index(), stride = packed.rows.stride();
   if (i >= padded_rows) return;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
   if (i >= packed.count) {
