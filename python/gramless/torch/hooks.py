@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from .._layouts import Layouts
-from .execution import NEVER_RAN, check_counts, never_ran, plain_execution, shapes_key
 from .following import Decision, Following, OtherExamples, Undecided
+from .forward_passes import NEVER_RAN, check_counts, eager_modules, never_ran, shapes_key
 from .layers import Layer, Selection, is_unchanging
 from .layouts import Layout, UnknownLayout
 from .masks import Masks, check_full, entries_of
@@ -269,7 +269,7 @@ class Recorder:
         try:
             with (
                 torch.no_grad(),
-                plain_execution(),
+                eager_modules(),
                 self._following.tracer if self._following else nullcontext(),
             ):
                 forward(batch)

@@ -37,7 +37,7 @@ from ._ranks import Ranks
 from .activation_store import ActivationStore
 from .batches import BatchReader, length
 from .exchange import all_rows, check_layers, merged
-from .execution import check_masks, check_widths, warn_of_left_out
+from .forward_passes import check_masks, check_widths, warn_of_left_out
 from .grams import CentredGram, unbiased_hsic
 from .hooks import Recorder
 from .pooling import Pool, Rows

@@ -16,7 +16,7 @@ from .._layouts import LayoutLike, Layouts
 from ..hsic import cka
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .batches import BatchReader, Forward
-from .execution import check_masks, check_widths, warn_of_left_out
+from .forward_passes import check_masks, check_widths, warn_of_left_out
 from .hooks import Recorder
 from .layers import Layers, bare, select
 from .masks import MaskWhere

@@ -19,7 +19,7 @@ NEVER_RAN = "never ran"
 
 
 @contextmanager
-def plain_execution() -> Iterator[None]:
+def eager_modules() -> Iterator[None]:
     """Every module runs as it is written, so that its hooks run: torch's fused path of attention is off, and
     compiled modules run uncompiled. Both are put back on leaving.
     """
