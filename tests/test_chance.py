@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gramless import RBF, Laplace, reference
 from gramless._chance import holm
+from gramless._dominant_rows import largest_share
 
 EXACT = 1e-10  # relative, what float64 is held to
 PAIRS = [("linear", "linear"), ("linear", RBF(scale=0.7)), (Laplace(), "rbf")]
@@ -98,6 +99,43 @@ def test_auto_permutes_few_rows():
     for n, method in ((39, "permutation"), (40, "chi2")):
         assert gl.layer_matrix(correlated(n, [2, 3]), rng=0).settings["pvalue"] == method
     assert gl.layer_matrix(correlated(40, [2, 3]), estimator="biased").settings["pvalue"] == "gamma"
+
+
+def dominated(n, dtype=np.float64, seed=0):
+    layers = [x.astype(dtype) for x in correlated(n, [2, 3], seed)]
+    for row, x in enumerate(layers):
+        x[row] *= 100
+    return layers
+
+
+def test_auto_permutes_where_single_rows_decide_on_both_sides():
+    xs, ys = dominated(60) * 4, dominated(60, seed=1) * 4
+    plain = correlated(60, [2, 3]) * 4
+    for dtype in (np.float64, np.float32, np.int64):
+        pair = [[np.round(x).astype(dtype) for x in side] for side in (xs, ys)]
+        assert gl.layer_matrix(*pair, rng=0).settings["pvalue"] == "permutation"
+        moved = [[x + 10_000 for x in side] for side in pair]
+        assert gl.layer_matrix(*moved, rng=0).settings["pvalue"] == "permutation"
+    for pair, options in [
+        ((xs, plain), {}), ((plain, ys), {}), ((xs, ys), {"kernel": "rbf"}), ((xs[:2], ys[:2]), {}),
+    ]:  # fmt: skip
+        assert gl.layer_matrix(*pair, **options).settings["pvalue"] == "chi2"
+    assert gl.layer_matrix(xs, ys, rng=0, estimator="biased").settings["pvalue"] == "permutation"
+    assert gl.layer_matrix(xs, ys, pvalue="chi2").settings["pvalue"] == "chi2"
+    few_cells, many_rows = dominated(90), [np.tile(x, (20, 1)) for x in xs]
+    assert gl.layer_matrix(few_cells, few_cells).settings["pvalue"] == "chi2"
+    assert gl.layer_matrix(many_rows, many_rows).settings["pvalue"] == "chi2"
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-30, 1.0, 1e200])
+def test_the_unit_of_rows_does_not_decide_who_decides(unit):
+    rows = dominated(60)[0]
+    centred = rows - rows.mean(0)
+    expected = (centred**2).sum(1).max() / (centred**2).sum()
+    assert largest_share(rows * unit) == pytest.approx(expected, rel=1e-9)
+    assert largest_share((rows + 1e5) * unit) == pytest.approx(expected, rel=1e-9)
+    for none in (np.ones((9, 2)), np.full((9, 2), np.nan), np.where(np.abs(rows) > 100, np.inf, rows)):
+        assert largest_share(none * unit) <= 1 / 9
 
 
 def test_the_rows_of_one_batch_do_not_show(monkeypatch):

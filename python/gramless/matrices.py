@@ -177,8 +177,10 @@ def layer_matrix(
         1 (True) for valid tokens, 0 for padding; mask_y is that of ys where it differs.
     pvalue : {"auto", "chi2", "t", "gamma", "permutation"} or None
         How `pvalue` and `pvalue_corrected` of the result are computed; None computes neither.
-        "auto" permutes below 40 rows and takes "chi2" from there on; for the biased estimator "gamma", or
-        nothing where scipy is not installed. The documentation ("Is it chance?") has measured levels.
+        "auto" permutes below 40 rows and, on the CPU, up to 1,000 rows and 10 for each cell where the kernel
+        is not bounded and one row has more than a third of the squared length of a layer on both sides. Else
+        it takes "chi2" or, for the biased estimator, "gamma", and nothing where scipy is not installed. The
+        documentation ("Is it chance?") has measured levels.
         "chi2": P(chi^2_1 > n CKA + 1), Shen et al. 2021. "t": Student's, for wide layers, Szekely and Rizzo
         2013; needs scipy. "gamma": for the biased estimator, with its exact mean and variance; needs scipy.
         "permutation": rows of all ys in `n_resamples` random orders, the same for all ys, and all orders of 7

@@ -83,7 +83,8 @@ Examples:
     type=click.Choice([*get_args(PvalueMethod), "none"]),
     default="auto",
     show_default=True,
-    help='Whether chance gives as much: "auto" permutes below 40 examples and takes "chi2" from there on.',
+    help='Whether chance gives as much: "auto" permutes below 40 examples and where single ones decide, '
+    'and takes "chi2" otherwise.',
 )
 @click.option(
     "--n-resamples", type=click.IntRange(1), default=199, show_default=True, help="Number of permutations."

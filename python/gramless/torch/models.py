@@ -127,8 +127,8 @@ def compare_models(
         samplers do not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False.
     pvalue, n_resamples, rng
         How the result's p-values are computed, as in `gramless.layer_matrix`: "auto" permutes below 40
-        examples, and takes "chi2" from there on; None computes none. method="minibatch" has none, and in a
-        process group there are no permutations.
+        examples and where single examples decide, and takes "chi2" otherwise; None computes none.
+        method="minibatch" has none, and in a process group there are no permutations.
     level
         Such as 0.95: every cell gets an interval, as in `gramless.layer_matrix`; method="exact" only.
     digests
