@@ -67,17 +67,18 @@ def notices(target: Cpu | Cuda, trials: Iterable[Fault]) -> bool | None:
 
 def try_table(target: Cpu | Cuda, faults: list[Fault], report: Report, jobs: int) -> None:
     def together(group: list[Fault]) -> None:
-        begun = time.monotonic()
+        left, begun = list(group), time.monotonic()
         try:
             for fault, noticed in zip(group, target.notices(group), strict=True):
                 report.add(fault, noticed, time.monotonic() - begun)
+                left.remove(fault)
                 begun = time.monotonic()
         except NotCompiled:  # of several some may be no program: each half by itself
             if len(group) == 1:
                 report.add(group[0], False, time.monotonic() - begun)
             else:
-                together(group[::2])
-                together(group[1::2])
+                for half in filter(None, (left[::2], left[1::2])):
+                    together(half)
 
     workers = jobs if isinstance(target, Cuda) else 1  # the CPU's faults share one copy of the tree
     with ThreadPoolExecutor(workers) as pool:

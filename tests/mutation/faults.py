@@ -90,9 +90,10 @@ def read_equivalents() -> list[Equivalent]:
     return [Equivalent(**entry) for entry in _entries(EQUIVALENT, "equivalent")]
 
 
-def kernel_tests() -> dict[str, str]:
-    """By source of CUDA kernels: the part of the names of tests that a fault in it has to fail."""
-    return dict(tomllib.loads(TABLES["cuda"].read_text(encoding="utf-8"))["tests"])
+def kernel_tests() -> dict[str, tuple[str, ...]]:
+    """By source of CUDA kernels: parts of names of tests that a fault in it has to fail, quick first."""
+    table = tomllib.loads(TABLES["cuda"].read_text(encoding="utf-8"))["tests"]
+    return {stem: tuple(words) for stem, words in table.items()}
 
 
 def _entries(table: Path, kind: str) -> list[dict[str, Any]]:
