@@ -16,10 +16,6 @@ from benchmarks.plan import SECTIONS  # noqa: E402
 MEASURED = pages.comparisons()
 
 
-# These take 2 and 3.2 MiB more than is estimated, on activations of photos; the cause is not known.
-MORE_BYTES = {"rbf-8192-128", "rbf-8192-512"}
-
-
 def test_there_are_measurements_of_every_kind():
     kinds = {found.problem["kind"] for found in MEASURED}
     assert kinds == {"pair", "sweep", "nt_xent", "cka_grad"}
@@ -30,8 +26,21 @@ def test_there_are_measurements_of_every_kind():
 @pytest.mark.parametrize("found", MEASURED, ids=lambda found: found.problem["name"])
 def test_estimates_are_near_what_was_measured(found):
     assert 1 / 1.6 < found.estimate.seconds / found.measured_seconds < 1.6
-    if found.measured_bytes is not None and found.problem["name"] not in MORE_BYTES:
-        assert 1 / 1.6 < found.estimate.peak_bytes / found.measured_bytes < 1.6
+    if found.measured_bytes is not None:
+        assert 1 / 1.3 < found.estimate.peak_bytes / found.measured_bytes < 1.3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "item", "rows", "n"), [("float32", 4, 384, 7680), ("float64", 8, 192, 3840)]
+)
+def test_tiles_of_many_rows_are_larger(dtype, item, rows, n):
+    """What threads have is as csrc/engine/tile/tile_rows.hpp says; beside it are 36 bytes for each row."""
+    on = {"kernel": gl.RBF(sigma=1.0), "dtype": dtype, "threads": 3, "gflops": 50.0}
+    for count, tile in ((n - 1, rows // 2), (n, rows), (50, 50)):
+        of_a_thread = 2 * tile * (tile + 64) * item
+        assert gl.estimate(count, 64, **on).peak_bytes == 3 * of_a_thread + 2 * 36 * count
+    wide = 3 << 20  # columns: rows are packed a chunk at a time
+    assert gl.estimate(n, wide, **on).peak_bytes < gl.estimate(n, 512, **on).peak_bytes
 
 
 def test_flops_are_those_of_the_benchmarks():

@@ -31,7 +31,9 @@ SOFTMAX = 160.0  # forward and backward
 GRADIENT = 140.0  # of a kernel value
 CALL_SECONDS = {"cka": 2e-5, "nt_xent": 4e-4}  # the latter by autograd
 
-TILE_ROWS = 192
+MOST_TILE_ROWS = {4: 384, 8: 192}  # by the bytes of a number: csrc/engine/tile/tile_rows.hpp
+TILES_OF_HALF = 20  # with fewer whole tiles in a row of them, tiles have half as many rows
+CHUNK = {4: 192, 8: 128}  # columns that are packed at once
 KEPT_BYTES = 16 << 20  # of packed rows, each thread; of packed samples, all threads
 PRODUCT_BYTES = 128 << 20  # of products of features: beyond it they are computed in bands
 LEAST_KEPT_COLUMNS = 32  # below, NT-Xent computes its dot products twice
@@ -176,8 +178,7 @@ def _cka(
         work = pairs * (2 * PRODUCT * d + VALUE[kernel.formula])
         work += INNER_PRODUCT * layers * layers * n * n / 2 if layers > 2 else 0
         work += pairs * (3 * 2 * PRODUCT * d + GRADIENT) if gradients else 0
-        peak = threads * (min(TILE_ROWS * features * item, KEPT_BYTES) + layers * TILE_ROWS**2 * item)
-        peak += 36 * n * layers
+        peak = threads * _walk_bytes(n, d, layers, item) + 36 * n * layers
     if isinstance(kernel, OfDistance) and kernel.sigma is None:
         rows = min(n, kernel.median_rows or n)
         dots = rows * rows / 2
@@ -189,6 +190,15 @@ def _cka(
         grams *= 3
         covariances *= 3
     return work, min(grams, covariances) if isinstance(kernel, Linear) else grams, peak
+
+
+def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
+    """What a thread has of every layer: a tile of kernel values and packed rows of it, or of a chunk."""
+    most = MOST_TILE_ROWS[item]
+    rows = min(n, most // 2 if n < TILES_OF_HALF * most else most)
+    kept = rows * d * layers * item
+    packed = kept if kept <= KEPT_BYTES else rows * min(d, CHUNK[item]) * item
+    return packed + layers * rows**2 * item
 
 
 def _nt_xent(rows: int, d: int, item: int) -> tuple[float, float, float]:
