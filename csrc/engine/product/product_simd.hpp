@@ -138,8 +138,9 @@ struct ProductSimd {
   // One depth chunk of a tile's columns [j, j + micro_cols). On the diagonal, register tiles with no entry right of it
   // are left out.
   template <class Finish, class Rows>
-  static void multiply_panel(const T* slivers, const T* panel, Chunk chunk, const Tile<T>& tile, int j,
-                             const ReadAhead& next, KeptAhead& ahead, Finish& finish, Rows& unfinished) {
+  GRAMLESS_INLINE static void multiply_panel(const T* slivers, const T* panel, Chunk chunk, const Tile<T>& tile, int j,
+                                             const ReadAhead& next, KeptAhead& ahead, Finish& finish,
+                                             Rows& unfinished) {
     using Shape = TileShape<T>;
     const int rows = tile.diagonal ? std::min(tile.rows, j + Shape::micro_cols) : tile.rows;
     for (int i = 0; i < rows; i += Shape::micro_rows) {
