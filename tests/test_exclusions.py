@@ -93,3 +93,17 @@ def test_a_product_just_below_a_whole_number_is_that_number():
     groups = np.zeros(1, np.int64), np.r_[0, np.ones(100, np.int64)]
     found, _ = _core.contrast_limits([anchors], [keys], *groups, False, 0.29, 0.0, False)
     assert found[0] == np.sort(keys[1:, 0])[-29]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"temperature": 0.0}, "temperature must be finite and not 0 but is 0.0"),
+        ({"exclude_hardest": 2.0}, "exclude_hardest must be from 0 to 1 but is 2.0"),
+        ({"exclude_above": 0.5, "exclude_hardest": 0.5}, "exclude each other but are 0.5 and 0.5"),
+    ],
+)
+def test_numbers_are_checked_where_every_row_is_ignored(options, sentence):
+    for function in (gramless.sup_con, gramless.value_and_grad(gramless.sup_con)):
+        with pytest.raises(ValueError, match=sentence):
+            function(np.ones((3, 2)), [1, 1, 1], ignore_index=1, **options)

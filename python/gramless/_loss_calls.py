@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 from . import _arrays
 from ._arrays import checks
 from ._arrays.libraries import library_of
-from ._arrays.namespaces import Array, Arrays, Library
+from ._arrays.namespaces import Array, Arrays, Library, Named
 from ._evaluate import Call
 from ._losses import as_ignored, as_reduction, check_mask, check_positives, check_queue, exclusions
 from ._problems.contrast import Contrast, Ignoring
 from ._problems.positives import Masked, Moco
 
-Named = Sequence[tuple[str, Any]]  # arguments and what was given for them
-
 
 def _read(function: str, named: Named, temperature: Any) -> tuple[Library, tuple[Any, ...], tuple[Any, ...]]:
     """The library that computes with all of them, the inputs of a problem, and which argument each is."""
     library, arrays = checks.read(function, named, temperature)
-    inputs = (*arrays, library.temperature(function, temperature))
-    return library, inputs, (*[name for name, _ in named], "temperature")
+    if type(temperature) is not float:  # which the problem checks, for torch.compile may let it vary
+        temperature = library.temperature(function, temperature)
+    return library, (*arrays, temperature), (*[name for name, _ in named], "temperature")
 
 
 def _check_sides(function: str, named: Named, arrays: Arrays, paired: bool = True) -> None:
@@ -34,9 +33,8 @@ def _check_sides(function: str, named: Named, arrays: Arrays, paired: bool = Tru
 
 
 def _limits(function: str, above: Any, hardest: Any) -> tuple[float | None, float | None]:
-    """As floats. What is one already is checked where it is used, for torch.compile may let it vary."""
-    alone = above is None or hardest is None
-    if alone and all(x is None or isinstance(x, float) for x in (above, hardest)):
+    """As floats; what is one already is checked by the problem."""
+    if isinstance(above, (float, NoneType)) and isinstance(hardest, (float, NoneType)):
         return above, hardest
     return exclusions(function, above, hardest)
 

@@ -6,7 +6,7 @@ Knows nothing of the compiled core, so that the reference can use it too.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ def as_temperature(function: str, value: Any, name: str = "temperature") -> floa
     Traceback (most recent call last):
     ValueError: nt_xent: temperature must be finite and not 0 but is 0.0
     """
-    temperature = _number(function, name, value, "a number")
+    temperature = value if type(value) is float else _number(function, name, value, "a number")
     if not math.isfinite(temperature) or temperature == 0:
         raise ValueError(f"{function}: {name} must be finite and not 0 but is {temperature!r}")
     return temperature
@@ -79,7 +79,7 @@ def as_reduction(function: str, value: Any) -> Reduction:
     """`value` itself, once it is known to be a reduction."""
     if not isinstance(value, str) or value not in _REDUCTIONS:
         raise ValueError(f'{function}: reduction must be "mean", "sum" or "none" but is {value!r}')
-    return cast(Reduction, value)
+    return value  # type: ignore[return-value]
 
 
 def as_array(function: str, name: str, value: Any, wanted: str) -> npt.NDArray[Any]:

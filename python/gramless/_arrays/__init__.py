@@ -71,16 +71,20 @@ def check_storage(function: str, name: str, x: Any) -> None:
     Tensors of torch.func and of tracing have none, nor have those whose storage was resized, as in sharding.
     """
     check_dense(function, name, x)
-    last = x.storage_offset()
-    for length, stride in zip(x.shape, x.stride(), strict=True):
-        last += (length - 1) * stride
-    try:
-        storage = x.untyped_storage()
-        bytes_there = 0 if storage.device.type == "meta" else storage.nbytes()
-    except (RuntimeError, NotImplementedError):
-        bytes_there = 0
-    if bytes_there < (last + 1) * x.element_size():
+    if not holds_elements(x) or x.untyped_storage().device.type == "meta":
         raise TypeError(
             f"{function}: {name} is a {type(x).__name__} without storage, as in tracing, in a transform of "
             "torch.func or after its memory was freed; pass a tensor that holds its values"
         )
+
+
+def holds_elements(x: Any) -> bool:
+    """Whether the storage of a dense tensor, which is not empty, reaches its last element."""
+    try:
+        there = x.untyped_storage().nbytes()
+    except (RuntimeError, NotImplementedError):
+        return False
+    last = x.numel() - 1
+    if not x.is_contiguous():
+        last = sum((length - 1) * stride for length, stride in zip(x.shape, x.stride(), strict=True))
+    return bool(there >= (x.storage_offset() + last + 1) * x.element_size())

@@ -10,9 +10,7 @@ import numpy as np
 from .. import _arrays
 from .._layouts import token_hint
 from .libraries import library_of
-from .namespaces import NUMPY, Array, Library
-
-Named = Sequence[tuple[str, Any]]  # arguments and what was given for them
+from .namespaces import NUMPY, Array, Arrays, Library, Named
 
 _REAL = frozenset("efd?bhilqBHILQ")  # numpy's letters of what the core reads
 DEVICE_DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -27,7 +25,7 @@ def real(function: str, name: str, library: Library, x: Array) -> str:
 
 
 def matrix(function: str, name: str, library: Library, x: Any) -> Array:
-    """x (n, d) as the library's own, once it is known that the backend can read it."""
+    """x (n, d) as the library's own; `library.check` says whether the backend can read its memory."""
     x = library.read(function, name, x)
     dtype, shape = real(function, name, library, x), x.shape
     if len(shape) != 2:
@@ -41,7 +39,6 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
         raise TypeError(
             f"{function}: {name} has dtype {dtype} but on a GPU must have one of {', '.join(DEVICE_DTYPES)}"
         )
-    library.check(function, name, x)
     return x
 
 
@@ -76,17 +73,24 @@ def matrices(function: str, library: Library, named: Named) -> list[Array]:
             first, other = named[on_device.index(True)][0], named[on_device.index(False)][0]
             raise TypeError(f"{function}: {first} is on a GPU but {other} is not; copy one of them")
     found = [matrix(function, name, library, x) for name, x in named]
-    first, x = named[0][0], found[0]
-    for (name, _), y in zip(named[1:], found[1:], strict=True) if library.rank else ():
-        if library.device(x) != library.device(y):
-            places = [f"device {d}" if isinstance(d, int) else d for d in map(library.device, (x, y))]
+    library.check(function, named, found)
+    if library.rank and len(found) > 1:
+        _in_one_place(function, library, named, found)
+    return found
+
+
+def _in_one_place(function: str, library: Library, named: Named, arrays: Arrays) -> None:
+    first, x = named[0][0], arrays[0]
+    place, dtype = library.device(x), library.dtype(x) if library.on_device(x) else None
+    for (name, _), y in zip(named, arrays, strict=True):
+        if library.device(y) != place:
+            places = [f"device {d}" if isinstance(d, int) else d for d in (place, library.device(y))]
             raise ValueError(f"{function}: {first} is on {places[0]} but {name} is on {places[1]}")
-        if library.on_device(x) and library.dtype(x) != library.dtype(y):
+        if dtype is not None and library.dtype(y) != dtype:
             raise TypeError(
                 f"{function}: on a GPU all arrays must have one dtype "
                 f"but {first} has {x.dtype} and {name} has {y.dtype}"
             )
-    return found
 
 
 def pair(function: str, library: Library, named: Named) -> list[Array]:

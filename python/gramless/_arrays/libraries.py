@@ -17,7 +17,7 @@ import numpy as np
 from .. import _arrays
 from .._losses import check_labels, ignored_among
 from .cuda_status import cuda_module
-from .namespaces import NUMPY, Array, Library, Numpy, Values, computed_in
+from .namespaces import NUMPY, Array, Arrays, Library, Named, Numpy, Values, computed_in
 
 
 class Cupy(Numpy):
@@ -35,13 +35,14 @@ class Cupy(Numpy):
     def read(self, function: str, name: str, x: Any) -> Array:
         return x if self.owns(x) else read_by(self, function, name, x)
 
-    def check(self, function: str, name: str, x: Array) -> None:
-        size, strides = self.itemsize(x), self.strides(x)
-        if any(stride % size for stride in strides) or self.address(x) % size:
-            raise ValueError(
-                f"{function}: {name} must have elements that are aligned to their size {size} "
-                f"but has strides {strides} at address {self.address(x)}"
-            )
+    def check(self, function: str, named: Named, arrays: Arrays) -> None:
+        for (name, _), x in zip(named, arrays, strict=True):
+            size, strides = self.itemsize(x), self.strides(x)
+            if any(stride % size for stride in strides) or self.address(x) % size:
+                raise ValueError(
+                    f"{function}: {name} must have elements that are aligned to their size {size} "
+                    f"but has strides {strides} at address {self.address(x)}"
+                )
 
     def on_device(self, x: Array) -> bool:
         return True
@@ -142,16 +143,14 @@ def register(cls: type, library: Library) -> Library:
     return library
 
 
-def library_of(function: str, named: Sequence[tuple[str, Any]], *numbers: Any) -> Library:
-    """The library that computes with all of these arrays; numbers count where they are tensors."""
+def library_of(function: str, named: Named, number: Any = None) -> Library:
+    """The library that computes with all of these arrays; a number counts where it is a tensor."""
     best: Library = NUMPY
-    if numbers:
-        named = [*named, *[("a number", x) for x in numbers if _arrays.is_tensor(x)]]
     for name, x in named:
         found = _known.get(type(x)) or _first_seen(function, name, x)
         if found.rank > best.rank:
             best = found
-    return best
+    return torch_library() if best.rank < 2 and _arrays.is_tensor(number) else best
 
 
 def _first_seen(function: str, name: str, x: Any) -> Library:

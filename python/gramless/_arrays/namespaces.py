@@ -16,6 +16,7 @@ from .._losses import as_array, as_labels, as_temperature, ignored_rows, numbere
 
 Array: TypeAlias = Any
 Arrays: TypeAlias = Sequence[Any]
+Named: TypeAlias = Sequence[tuple[str, Any]]  # arguments and what was given for them
 Wanted: TypeAlias = Sequence[bool]  # for each of some arrays, whether its gradient is
 Library: TypeAlias = Any  # Numpy, libraries.Cupy, or gramless.torch._namespace.Torch
 Values: TypeAlias = np.ndarray[Any, Any]
@@ -43,10 +44,11 @@ class Numpy:
             raise TypeError(f"{function}: {name} must be a two-dimensional array but is {type(x).__name__}")
         return as_array(function, name, x, "a two-dimensional array")
 
-    def check(self, function: str, name: str, x: Array) -> None:
-        """Raises TypeError or ValueError where the backend cannot read an array of this library."""
-        if not x.dtype.isnative:
-            raise TypeError(f"{function}: {name} must have native byte order but has dtype {x.dtype.str}")
+    def check(self, function: str, named: Named, arrays: Arrays) -> None:
+        """Raises TypeError or ValueError where the backend cannot read arrays of this library in place."""
+        for (name, _), x in zip(named, arrays, strict=True):
+            if not x.dtype.isnative:
+                raise TypeError(f"{function}: {name} must have native byte order but has dtype {x.dtype.str}")
 
     def on_device(self, x: Array) -> bool:
         """Whether the CUDA backend computes with x."""

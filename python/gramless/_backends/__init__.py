@@ -18,7 +18,7 @@ arithmetic, and nothing else is called from above:
     permuted_hsic(x, y, kernels, orders, report)    unbiased HSIC of x with y in each order: (B, n) -> (B,)
     median_distance(x, include_diagonal, report)    0-d
     temperature(function, value)                a number that is checked, or what a device will read
-    labelled_groups(labels), instance_groups(rows, key_rows), no_groups     who is positive to whom
+    labelled_groups(labels), instance_groups(anchors, keys), no_groups      who is positive to whom
     contrast_forward(task, keep)                ContrastLosses
     contrast_backward(task, saved, kept, weights, scale, wanted)
         gradients of the losses times weights (n,), or of their mean times scale, by arrays and temperature

@@ -103,14 +103,15 @@ class Cpu(CpuContrast):
 
     def bandwidth(self, x: Array, kernel: Encoded, in_float64: bool, report: Report, name: str) -> float:
         """The kernel's sigma for x; warnings call x `name`."""
-        return _core.bandwidth(self.view(x), kernel, in_float64, report, name)
+        (x,) = self.views([x])
+        return _core.bandwidth(x, kernel, in_float64, report, name)
 
     def sweep(self, xs: Arrays, ys: Arrays, kernels: OfLayers, estimator: str) -> Sweep:
         """What `hsic_forward` does, in parts; the caller holds xs and ys meanwhile."""
         return Sweep(self.views(xs), self.views(ys), *kernels, estimator, "auto")
 
     def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> float:
-        return _core.median_distance(self.view(x), include_diagonal, report)
+        return _core.median_distance(self.library.view(x), include_diagonal, report)
 
     def distill_forward(self, task: DistillTask) -> tuple[Floats, float, Floats]:
         losses, saved = _core.distill_forward(*self._distill_arguments(task))

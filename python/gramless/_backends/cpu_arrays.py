@@ -28,7 +28,7 @@ class CpuArrays(Arithmetic):
 
     def dtype(self, arrays: Arrays) -> str:
         """What is computed in."""
-        return computed_in(self.library, [x.parts[0] if type(x) is Stacked else x for x in arrays])
+        return computed_in(self.library, arrays)
 
     def full(self, n: int, value: Any) -> Values:
         found = np.empty(n)
@@ -45,10 +45,7 @@ class CpuArrays(Arithmetic):
         """How many are true, at least 1."""
         return max(int(np.count_nonzero(flags)), 1)
 
-    def view(self, x: Any) -> Any:
-        """How the core sees it."""
-        return x.view if type(x) is Stacked else self.library.view(x)
-
     def views(self, arrays: Arrays) -> list[Any]:
         """How the core sees them."""
-        return [None if x is None else self.view(x) for x in arrays]
+        view = self.library.view
+        return [None if x is None else x.view if type(x) is Stacked else view(x) for x in arrays]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _core
-from .._arrays.namespaces import Wanted
+from .._arrays.namespaces import Arrays, Wanted
 from .._losses import TIE, numbered
 from .cpu_arrays import CpuArrays
 from .values import ContrastLosses, ContrastTask
@@ -20,11 +20,11 @@ _NONE: Groups = np.empty(0, np.int64)
 
 
 @lru_cache(maxsize=64)
-def _instance_groups(rows: tuple[int, ...], key_rows: tuple[int, ...]) -> tuple[Groups, Groups]:
-    of_anchors = [np.arange(n, dtype=np.int64) for n in rows]
-    of_keys = [np.arange(key_rows[0], dtype=np.int64)] if key_rows else []
-    of_keys += [np.full(m, -1, np.int64) for m in key_rows[1:]]
-    return np.concatenate(of_anchors), np.concatenate(of_keys) if of_keys else _NONE
+def _instance_groups(n: int, views: int, key_rows: tuple[int, ...]) -> tuple[Groups, Groups]:
+    examples = np.arange(n, dtype=np.int64)
+    of_keys = np.full(sum(key_rows), -1, np.int64)
+    of_keys[:n] = examples[: len(of_keys)]
+    return np.tile(examples, views), of_keys
 
 
 class CpuContrast(CpuArrays):
@@ -37,9 +37,9 @@ class CpuContrast(CpuArrays):
         found = numbered(self.placed(labels))
         return (found, _NONE), self.count(np.bincount(found)[found] > 1)
 
-    def instance_groups(self, rows: tuple[int, ...], key_rows: tuple[int, ...]) -> Any:
+    def instance_groups(self, anchors: Arrays, keys: Arrays) -> Any:
         """Row i of all anchors and of the first keys is one example; other keys belong to none."""
-        return _instance_groups(rows, key_rows)
+        return _instance_groups(anchors[0].shape[0], len(anchors), tuple([x.shape[0] for x in keys]))
 
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
         """Integers of the library as groups."""
@@ -71,7 +71,7 @@ class CpuContrast(CpuArrays):
         n, of_keys = task.rows, None
         limits: Any = task.exclude_above
         if weights is None:
-            weights = self.full(n, cast(float, scale) / n)
+            weights = self.full(n, scale / n)
         if task.exclude_hardest is not None:
             limits, saved = (saved[4, :n], saved[4, n:]), np.ascontiguousarray(saved[:4])
         if task.symmetric:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._arrays.namespaces import Array, Wanted
+from .._arrays.namespaces import Array, Arrays, Wanted
 from .._losses import TIE, numbered
 from .cuda_arrays import CudaArrays
 from .values import SAVED_ROWS, ContrastLosses, ContrastTask
@@ -51,12 +51,13 @@ class CudaContrast(CudaArrays):
         groups[order], counted[order] = cast(ranks, "int32"), partner
         return groups, counted
 
-    def instance_groups(self, rows: tuple[int, ...], key_rows: tuple[int, ...]) -> Any:
+    def instance_groups(self, anchors: Arrays, keys: Arrays) -> Any:
         """Row i of all anchors and of the first keys is one example; other keys belong to none."""
-        if len(key_rows) < 2:
+        if len(keys) < 2:
             return self.no_groups
-        groups = self.zeros(sum(key_rows), dtype="int32") - 1
-        groups[: key_rows[0]] = self.xp.arange(key_rows[0], self.device)
+        n = anchors[0].shape[0]
+        groups = self.zeros(sum([x.shape[0] for x in keys]), dtype="int32") - 1
+        groups[:n] = self.xp.arange(n, self.device)
         return None, groups
 
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:

@@ -21,7 +21,8 @@ class Stacked:
             plain = library.empty((1, x.shape[1]), computed_in(library, [x, y]))
             x, y = (_fitting(library, part, plain) for part in (x, y))
             self.view = _core.stacked_rows(library.view(x), library.view(y))
-        self.parts = x, y  # held while they are read; of one dtype
+        self.parts = x, y  # held while they are read
+        self.dtype = x.dtype  # of both
         self.shape = x.shape[0] + y.shape[0], x.shape[1]
 
 

@@ -36,21 +36,23 @@ class Contrast(Loss):
         """Autograd gives a queue no gradient."""
         return range(self.anchors + 1, self.arrays)
 
+    def _options(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
+        """Those of a task; raises ValueError where a number is none that they can be."""
+        temperature = backend.temperature(self.function, inputs[self.arrays])
+        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest)
+        return (temperature, self.normalize, self.kind, *limits, self.symmetric)
+
     def _task(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Any]:
         """What the backend computes, and how many anchors a mean is over."""
         anchors, keys = inputs[: self.anchors], inputs[self.anchors : self.arrays]
-        temperature = backend.temperature(self.function, inputs[self.arrays])
-        rows = tuple([x.shape[0] for x in anchors])
-        count = sum(rows)
+        count = sum([x.shape[0] for x in anchors])
         if self.labelled:
             groups, count = backend.labelled_groups(inputs[self.arrays + 1])
         elif self.kind == "log_sum_exp":
             groups = backend.no_groups
         else:
-            groups = backend.instance_groups(rows, tuple([x.shape[0] for x in keys]))
-        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest)
-        chosen = temperature, self.normalize, self.kind, *limits, self.symmetric
-        return ContrastTask(anchors, keys, groups, *chosen), count
+            groups = backend.instance_groups(anchors, keys)
+        return ContrastTask(anchors, keys, groups, *self._options(backend, inputs)), count
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         task, count = self._task(backend, inputs)
@@ -112,6 +114,7 @@ class Ignoring(Contrast):
         rows, others, problem = self._others(backend, inputs)
         losses, sums = backend.full(n, 0.0), backend.full(height * n, 0.0).reshape(height, n)
         if len(rows) == 0:
+            self._options(backend, inputs)  # checked all the same
             return self.reduced(backend, losses, 1), (sums,), None
         value, (of_rows,), kept = problem.forward(backend, others, keep)
         sums[:, : len(rows)] = of_rows

@@ -30,15 +30,17 @@ class Torch(Tensors):
         """The value. At a batch of 32 what lies around the kernels costs more than they do, and so plain
         tensors go to the backend without torch's dispatcher.
         """
-        held = [i for i in problem.constants() if isinstance(inputs[i], Tensor) and inputs[i].requires_grad]
-        if held:
-            inputs = [x.detach() if i in held else x for i, x in enumerate(inputs)]
+        for i in problem.constants():
+            if isinstance(inputs[i], Tensor) and inputs[i].requires_grad:
+                inputs = (*inputs[:i], inputs[i].detach(), *inputs[i + 1 :])
         if is_plain(inputs):
-            if needs_autograd(inputs):
+            if not needs_autograd(inputs):
+                return computed(problem, inputs, "", report)[0]
+            try:
+                return Eager.apply(problem, report, *inputs)  # type: ignore[no-any-return]
+            except RuntimeError:
                 refuse_inference(problem.function, inputs)
-                found: Tensor = Eager.apply(problem, report, *inputs)
-                return found
-            return computed(problem, inputs, "", report)[0]
+                raise
         tensors, text = operands(problem, inputs)
         refuse_other_derivatives(problem.function, tensors)
         compiling = torch.compiler.is_compiling()
@@ -66,15 +68,18 @@ class Eager(torch.autograd.Function):
         # Hooks on saved tensors, those of checkpoints or offloading, are there to save memory.
         keep = "tiles" if _saved_tensor_hooks(True) is None else "sums"
         value, ctx.sums, ctx.kept = computed(problem, inputs, keep, report)
-        ctx.problem = problem
-        ctx.number = next((x for x in inputs if not isinstance(x, Tensor)), None)
-        ctx.save_for_backward(*[x if isinstance(x, Tensor) else None for x in inputs])
+        ctx.problem, ctx.number, at = problem, None, problem.arrays
+        if at < len(inputs) and not isinstance(inputs[at], Tensor):
+            ctx.number, inputs = inputs[at], (*inputs[:at], None, *inputs[at + 1 :])
+        ctx.save_for_backward(*inputs)
         return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         problem, wanted = ctx.problem, ctx.needs_input_grad[2:]
-        inputs = [ctx.number if x is None else x for x in ctx.saved_tensors]
+        inputs = [*ctx.saved_tensors]
+        if ctx.number is not None:
+            inputs[problem.arrays] = ctx.number
         if torch.is_grad_enabled():  # to be differentiated once more
             tensors, text = operands(problem, inputs)
             saved = [as_tensor(x) for x in ctx.sums]

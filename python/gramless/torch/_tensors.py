@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from .. import _arrays
 from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
-from .._arrays.namespaces import NUMPY, Numpy, Values, computed_in
+from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
 from .._losses import EPSILON, as_temperature, check_labels, ignored_among, numbered
 from ._derivatives import in_forward_mode
 
@@ -90,21 +90,24 @@ class Tensors(Numpy):
             )
         if x.layout is not torch.strided:
             raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
-        return cast(Tensor, x)
+        return x  # type: ignore[no-any-return]
 
     def _converted(self, function: str, name: str, x: Any) -> Tensor:
         if _arrays.is_on_device(x):
-            return cast(Tensor, read_by(self, function, name, x))
+            return read_by(self, function, name, x)  # type: ignore[no-any-return]
         array = NUMPY.read(function, name, x)
         checks.real(function, name, NUMPY, array)
-        NUMPY.check(function, name, array)
+        NUMPY.check(function, [(name, x)], [array])
         return torch.from_numpy(np.array(array))
 
-    def check(self, function: str, name: str, x: Tensor) -> None:
-        """Raises where x has no memory to read, unless it is traced or transformed, and operators read it."""
-        if on_device(x) and not torch.compiler.is_compiling():
-            cuda_module(function)
-        self._stored(function, name, x)
+    def check(self, function: str, named: Named, arrays: Sequence[Tensor]) -> None:
+        """Raises where one has no memory to read, unless it is followed, for operators read it then."""
+        followed = are_followed()
+        for (name, _), x in zip(named, arrays, strict=True):
+            if on_device(x) and not torch.compiler.is_compiling():
+                cuda_module(function)
+            if not followed and type(x) in _PLAIN and not _arrays.holds_elements(x):
+                _arrays.check_storage(function, name, x)
 
     def _stored(self, function: str, name: str, x: Tensor) -> Tensor:
         if is_plain((x,)):
@@ -143,7 +146,8 @@ class Tensors(Numpy):
         return CPU if device is None else torch.device("cuda", device)
 
     def empty(self, shape: Sequence[int], dtype: str, device: int | None = None) -> Tensor:
-        return torch.empty(shape, dtype=DTYPES[dtype], device=self._on(device))
+        # Numbers one by one: of a torch.Size it takes twice the time.
+        return torch.empty(*shape, dtype=DTYPES[dtype], device=self._on(device))
 
     def zeros(self, shape: Sequence[int], dtype: str, device: int | None = None) -> Tensor:
         return torch.zeros(shape, dtype=DTYPES[dtype], device=self._on(device))
@@ -252,18 +256,23 @@ TENSORS = Tensors()
 # Private to torch: where they are missing, nothing is plain.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 _modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-_PLAIN = (Tensor, torch.nn.Parameter)
+_PLAIN = frozenset([Tensor, torch.nn.Parameter, float])
+
+
+def are_followed() -> bool:
+    """Whether something records or transforms what happens to tensors; autograd apart."""
+    return torch.compiler.is_compiling() or _transforms() or _modes() > 0 or in_forward_mode()
 
 
 def is_plain(inputs: Sequence[Any]) -> bool:
     """Whether the tensors among these have data, and nothing records or transforms what happens to them."""
-    if torch.compiler.is_compiling() or _transforms() or _modes() or in_forward_mode():
-        return False
-    return all(type(x) in _PLAIN or not isinstance(x, Tensor) for x in inputs)
+    return not are_followed() and _PLAIN.issuperset(map(type, inputs))
 
 
 def needs_autograd(inputs: Sequence[Any]) -> bool:
     """Whether autograd is to follow what is computed from these."""
-    if not torch.is_grad_enabled():
-        return False
-    return any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+    if torch.is_grad_enabled():
+        for x in inputs:
+            if isinstance(x, Tensor) and x.requires_grad:
+                return True
+    return False
