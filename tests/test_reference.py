@@ -28,12 +28,16 @@ def oracle_pair():
     return x, generator.randn(100, 10) + x
 
 
-@pytest.fixture
-def pair():
+def two_layers():
     """Two related inputs of different widths, far from the origin."""
     generator = np.random.default_rng(5)
     x = generator.standard_normal((30, 7))
     return x + 50.0, np.tanh(x[:, :4]) + 0.5 * generator.standard_normal((30, 4)) - 20.0
+
+
+@pytest.fixture
+def pair():
+    return two_layers()
 
 
 @pytest.mark.parametrize(
@@ -207,28 +211,6 @@ def test_a_constant_input_gives_nan_and_one_warning(pair, kernel, estimator, val
         matrix = reference.cka_matrix([constant, y], **options)
     assert len(caught) == 1
     assert np.array_equal(np.isnan(matrix), [[True, True], [True, False]])
-
-
-def test_minibatch_cka_of_one_batch_is_cka(pair):
-    whole = reference.MinibatchCKA("rbf")
-    whole.update(pair, pair[:1])
-    expected = reference.cka_matrix(pair, pair[:1], kernel="rbf")
-    assert whole.compute() == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize("weighting", ["mean", "pairs"])
-def test_minibatch_cka_averages_before_it_divides(pair, weighting):
-    x, y = pair
-    parts = [slice(0, 12), slice(12, 16), slice(16, 30)]
-    weights = {"mean": [1, 1, 1], "pairs": [12 * 9, 4 * 1, 14 * 11]}[weighting]
-    batches = reference.MinibatchCKA(weighting=weighting)
-    for part in parts:
-        batches.update([x[part]], [y[part]])
-    xy, xx, yy = (
-        np.average([reference.hsic(a[part], b[part]) for part in parts], weights=weights)
-        for a, b in [(x, y), (x, x), (y, y)]
-    )
-    assert batches.compute() == pytest.approx(xy / math.sqrt(xx * yy), rel=1e-12)
 
 
 @pytest.mark.parametrize(
