@@ -1,6 +1,6 @@
 // Walk along a block of rows -> derivatives by the logits -> gradients of the rows: the CUDA twin of softmax_grad.cpp.
 // A block owns its rows and goes through all columns, so no other block adds to their gradients.
-#include "ops/contrast/softmax_derivative.cuh"
+#include "ops/contrast/softmax_grad_task.cuh"
 #include "ops/contrast/softmax_hopper.cuh"
 
 namespace gramless::cuda {
@@ -35,8 +35,8 @@ __device__ void differentiate_strip(const SoftmaxGradTask<Operand>& task, std::i
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);
     const auto replace = [&]<bool Plain, bool Running>() {
       constexpr bool reread = !Plain || Running || is_scaled<Operand>;
-      differentiate<Plain, Running, reread>(tile, place, rows, columns, logit_of,
-                                            [&](int r, int c, T derivative) { tile.at(r, c) = derivative; });
+      softmax_grad<Plain, Running, reread>(tile, place, rows, columns, logit_of,
+                                           [&](int r, int c, T derivative) { tile.at(r, c) = derivative; });
     };
     if (pairs.scales->running)
       plain ? replace.template operator()<true, true>() : replace.template operator()<false, true>();

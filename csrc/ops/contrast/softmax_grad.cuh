@@ -1,17 +1,11 @@
 // Gradients of one side's rows through all their pairs, on the device.
 #pragma once
 
+#include "epilogues/softmax_grad.cuh"
 #include "ops/contrast/softmax_sums.cuh"
 #include "reductions/times_rows.cuh"
 
 namespace gramless::cuda {
-
-// Arrays (padded rows) of the tiles' type: see AnchorCoefficient. The weights among them come times `gradient_scale`.
-template <class T>
-struct DeviceCoefficients {
-  T *shift, *negative, *positive, *positive_mean, *positive_offset;
-  T* limit;  // of dot products of packed rows
-};
 
 template <class Operand>
 class SoftmaxGrad {

@@ -173,7 +173,7 @@ __device__ __forceinline__ void grad_of_strip_hopper(const SoftmaxGradTask<Opera
                columns = anchors_from(task.columns, pairs.rows.groups, place.first_col);
     const auto replace = [&]<bool Plain, bool Running>() {
       float even[Tile::own_rows];
-      differentiate<Plain, Running, !Plain || Running>(
+      softmax_grad<Plain, Running, !Plain || Running>(
           tile, place.pairs, rows, columns, logit_of, [&](int r, int c, float derivative) {
             if (c % 2 == 0)
               even[r] = derivative;

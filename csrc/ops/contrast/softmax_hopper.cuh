@@ -2,7 +2,7 @@
 // 128 numbers of 16 bits without keys, no negative left out.
 #pragma once
 
-#include "ops/contrast/softmax_derivative.cuh"
+#include "ops/contrast/softmax_grad_task.cuh"
 #include "ops/contrast/softmax_rows.cuh"
 
 namespace gramless::cuda {

@@ -1,11 +1,17 @@
-// What the kernels for gradients through softmax sums share: derivatives by the logits of a tile.
+// Epilogue of the contrastive losses' backward on the device: dot products become the derivatives by the logits.
 #pragma once
 
 #include "engine/tile/owned.cuh"
 #include "epilogues/logit.cuh"
-#include "ops/contrast/softmax_grad.cuh"
 
 namespace gramless::cuda {
+
+// Arrays (padded rows) of the tiles' type: see AnchorCoefficients. The weights among them come times `gradient_scale`.
+template <class T>
+struct DeviceCoefficients {
+  T *shift, *negative, *positive, *positive_mean, *positive_offset;
+  T* limit;  // of dot products of packed rows
+};
 
 // The coefficients of one anchor.
 template <class T>
@@ -42,20 +48,12 @@ __device__ TileAnchors<T> anchors_from(const DeviceCoefficients<T>& arrays, cons
           groups + first};
 }
 
-template <class Operand>
-struct SoftmaxGradTask {
-  DevicePairs<Operand> pairs;
-  DeviceCoefficients<typename Operand::Value> rows, columns;
-  std::int64_t padded_rows;
-  typename Operand::Value* partials;  // (strips, padded rows, stride)
-};
-
 // replace(r, c, derivative by the logit) of a tile's entries; of what the tile does not own it is 0. Arrays begin with
 // the tile's first row or column. `Reread`: what no register is left for is read again.
 template <bool Plain, bool Running, bool Reread, class Operand, class Tile, class T, class Replace>
-__device__ __forceinline__ void differentiate(Tile& tile, const OwnedPairs& place, const TileAnchors<T>& rows,
-                                              const TileAnchors<T>& columns, const Logit<Operand> logit_of,
-                                              Replace replace) {
+__device__ __forceinline__ void softmax_grad(Tile& tile, const OwnedPairs& place, const TileAnchors<T>& rows,
+                                             const TileAnchors<T>& columns, const Logit<Operand> logit_of,
+                                             Replace replace) {
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
     if (Reread) forget_loads();
