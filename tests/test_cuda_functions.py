@@ -73,6 +73,7 @@ LOSS = [{}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "sum"}, {"
 MASK = np.add.outer(np.arange(N), np.arange(N)) % 3 == 0
 MATRICES = ("hsic_matrix", "cka_matrix")
 ON_HOST = "checkpoint and process_group are for layers in the CPU's memory; copy them there"
+RANKED = "exclude_easiest is computed on the CPU only; copy the embeddings there"
 ON_CPU = "squared distances are compared on the CPU only; copy the layers there"
 
 TABLE = [
@@ -87,6 +88,8 @@ TABLE = [
       for options in ({}, {"include_diagonal": True}, {"progress": print})),
     use("median_distance", "tied", warns=True),
     *(use(name, "x", "y", **options) for name in ("nt_xent", "dcl") for options in LOSS),
+    *(use(name, "x", other, exclude_easiest=0.2, refused={"arrays": RANKED, "tensors": RANKED})
+      for name, other in (("nt_xent", "y"), ("dcl", "y"), ("info_nce", "y"), ("sup_con", "labels"))),
     *(use("info_nce", "x", "y", **options) for options in [*LOSS, {"symmetric": True}, {"queue": "queue"}]),
     *(use("moco", "x", "y", "queue", **options)
       for options in ({}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "none"})),

@@ -194,6 +194,7 @@ REFUSED = {
     "shape": ({"mask": np.ones((10, 9))}, r"z has 10 rows but mask has shape \(10, 9\), not \(10, 10\)"),
     "ignored": ({"mask": MASKS["bool"], "ignore_index": -1}, "mask and ignore_index exclude each other"),
     "limits": ({"mask": MASKS["bool"], "exclude_above": 0.5}, "mask and exclude_above exclude each other"),
+    "easiest": ({"mask": MASKS["bool"], "exclude_easiest": 0}, "mask and exclude_easiest exclude each other"),
 }
 
 

@@ -20,6 +20,10 @@ FUNCTIONS = {
     "temperature of row_log_sum_exp": lambda a, b, value: gramless.row_log_sum_exp(a, b, temperature=value),
     "exclude_above": lambda a, b, value: gramless.nt_xent(a, b, exclude_above=value),
     "exclude_hardest": lambda a, b, value: gramless.info_nce(a, b, exclude_hardest=value),
+    "exclude_easiest": lambda a, b, value: gramless.nt_xent(a, b, exclude_easiest=value),
+    "both ranks": lambda a, b, value: gramless.info_nce(
+        a, b, exclude_hardest=value / 2, exclude_easiest=value
+    ),
     "both temperatures": lambda a, b, value: gramless.similarity_distillation(
         a, b, b * 2, temperature=value, teacher_temperature=value / 2
     ),

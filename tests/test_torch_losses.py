@@ -69,6 +69,18 @@ def test_gradients_without_the_hardest_negatives():
     )
 
 
+def test_gradients_without_the_easiest_negatives():
+    easiest = gramless.nt_xent(*leaves()[:2], exclude_easiest=0.3, reduction="sum")
+    assert easiest < gramless.nt_xent(*leaves()[:2], reduction="sum")
+    for options in ({"exclude_easiest": 0.4}, {"exclude_easiest": 0.4, "exclude_hardest": 0.2}):
+        assert torch.autograd.gradcheck(
+            lambda a, b, t, options=options: gramless.info_nce(
+                a, b, temperature=t, symmetric=True, **options
+            ),
+            leaves(),
+        )
+
+
 def test_gradient_of_distilled_similarities():
     a, b, t = leaves()
     queue, of_teacher = leaves(9, 5, seed=1)[0].detach(), leaves(9, 3, seed=2)[0].detach()

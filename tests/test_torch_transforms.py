@@ -13,6 +13,7 @@ LABELS = torch.tensor([3, 1, 3, 3, 9, 1])
 LOSSES = {
     "nt_xent": lambda a, b, t: gramless.nt_xent(a, b, temperature=t),
     "info_nce": lambda a, b, t: gramless.info_nce(a, b, b * 2, temperature=t, exclude_hardest=0.2),
+    "easiest": lambda a, b, t: gramless.nt_xent(a, b, temperature=t, exclude_easiest=0.3),
     "sup_con": lambda a, b, t: gramless.sup_con(a * b, LABELS, temperature=t, reduction="none"),
     "log_sum_exp": lambda a, b, t: gramless.row_log_sum_exp(a, temperature=t, exclude_self=True) + b.sum(),
     "distillation": lambda a, b, t: (

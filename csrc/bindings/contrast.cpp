@@ -30,21 +30,27 @@ void check_groups(const std::vector<std::int64_t>& groups, std::int64_t rows) {
     if (group < -1 || group > INT32_MAX) throw py::value_error("groups must lie in [-1, 2^31)");
 }
 
-// One limit for all, or a pair of arrays with a limit for every anchor and every key.
+// One limit for all; or arrays with a limit for every anchor and every key, and then perhaps with a floor for each,
+// where None is one for all that leaves nothing out.
 void limits_from_python(ContrastProblem& problem, py::handle limits) {
   if (limits.is_none()) return;
   const auto rows = static_cast<std::size_t>(rows_in(problem.anchors)),
              keys = static_cast<std::size_t>(rows_in(problem.keys));
   if (py::isinstance<py::tuple>(limits)) {
-    const auto [of_anchors, of_keys] = limits.cast<std::pair<Numbers, Numbers>>();
-    problem.anchor_limits = to_vector(of_anchors);
-    problem.key_limits = to_vector(of_keys);
+    const auto given = py::reinterpret_borrow<py::tuple>(limits);
+    std::vector<double>* const targets[] = {&problem.anchor_limits, &problem.key_limits, &problem.anchor_floors,
+                                            &problem.key_floors};
+    if (given.size() != 2 && given.size() != 4) throw py::value_error("there must be 2 or 4 arrays of limits");
+    for (std::size_t i = 0; i < given.size(); i++)
+      if (!given[i].is_none()) *targets[i] = to_vector(given[i].cast<Numbers>());
   } else {
     problem.anchor_limits.assign(rows, limits.cast<double>());
     problem.key_limits.assign(keys, limits.cast<double>());
   }
-  if (problem.anchor_limits.size() != rows || problem.key_limits.size() != keys)
-    throw py::value_error("there must be a limit for every row");
+  for (const auto& [of_anchors, of_keys] :
+       {std::pair{&problem.anchor_limits, &problem.key_limits}, {&problem.anchor_floors, &problem.key_floors}})
+    if (!(of_anchors->empty() && of_keys->empty()) && (of_anchors->size() != rows || of_keys->size() != keys))
+      throw py::value_error("there must be a limit for every row");
 }
 
 // A pair of arrays with the number of positives of every anchor and every key, or None: those of the groups.
@@ -164,9 +170,9 @@ double kept_backward(const ContrastPass& pass, const Numbers& saved, const Numbe
   return pass.gradients(to.sums, to.rows, to.columns, to.pointers, how);
 }
 
-// (limits of anchors, limits of keys), to be passed to forward and backward.
+// (limits of anchors, limits of keys) or, `easiest`, floors, to be passed to forward and backward.
 py::tuple limits(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,
-                 bool normalize, double fraction, double tie, bool of_keys) {
+                 bool normalize, double fraction, double tie, bool of_keys, bool easiest) {
   const ContrastProblem problem =
       contrast_problem(anchors, keys, anchor_groups, key_groups, 1, normalize, "softmax", py::none());
   PythonMonitor monitor((py::none()));
@@ -175,7 +181,7 @@ py::tuple limits(const py::sequence& anchors, const py::sequence& keys, py::hand
   HardestLimits found;
   {
     const Unlocked unlocked;
-    found = hardest_limits(problem, {fraction, tie, of_keys}, ops, how);
+    found = hardest_limits(problem, {fraction, tie, of_keys, easiest}, ops, how);
   }
   return py::make_tuple(to_numpy(found.anchors), to_numpy(found.keys));
 }

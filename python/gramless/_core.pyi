@@ -6,7 +6,8 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 _Kernel = tuple[str, float | None, float, bool, int | None]
-_Limits = float | tuple[_Floats, _Floats] | None
+_Limit = _Floats | None
+_Limits = float | tuple[_Limit, _Limit] | tuple[_Limit, _Limit, _Limit, _Limit] | None
 _Values = tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]
 _Progress = Callable[[int, int], object] | None
 
@@ -141,6 +142,7 @@ def contrast_limits(
     fraction: float,
     tie: float,
     of_keys: bool,
+    easiest: bool,
     /,
 ) -> tuple[_Floats, _Floats]: ...
 def distill_forward(

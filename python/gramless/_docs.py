@@ -45,11 +45,19 @@ normalize : bool
     "exclude": """
 exclude_above : float, optional
     Negatives with a dot product above this, the cosine of normalised rows, are left out of the anchor's
-    sum, as probably of its own class (Cai et al. 2020, arXiv:2010.06682).
+    sum, as probably of its own class.
 exclude_hardest : float, optional
     That fraction of each anchor's m negatives is left out, the most similar first, and at least one where it
     is above 0: with k = max(1, floor(fraction m)) and t the k-th largest dot product, those above
-    t - 1e-6 times the largest magnitude, so that neither order nor rounding chooses among equals.""",
+    t - 1e-6 times the largest magnitude, so that neither order nor rounding chooses among equals. Cai et
+    al. 2020 (arXiv:2010.06682) found the hardest 5 % both necessary and sufficient, and only the very
+    hardest 0.1 % unnecessary and sometimes harmful: more than some thousandths is likely to do harm.
+exclude_easiest : float, optional
+    That fraction of each anchor's m negatives is left out, the least similar first, and at least one where it
+    is above 0: with k as above and t the k-th smallest dot product, those below t + 1e-6 times the largest
+    magnitude. Both fractions are of all m: exclude_hardest=0.001 with exclude_easiest=0.95 keeps what Cai et
+    al. found to be enough, and with a sum of 1 or more none is left. Computed on the CPU; on a GPU it raises
+    NotImplementedError.""",
     "sweep": """
 progress : bool or callable
     True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.

@@ -10,7 +10,15 @@ from ._arrays import checks
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Array, Arrays, Library, Named
 from ._evaluate import Call
-from ._losses import as_ignored, as_reduction, check_mask, check_positives, check_queue, exclusions
+from ._losses import (
+    Exclusions,
+    as_ignored,
+    as_reduction,
+    check_mask,
+    check_positives,
+    check_queue,
+    exclusions,
+)
 from ._problems.contrast import Contrast, Ignoring
 from ._problems.positives import Masked, Moco
 
@@ -32,11 +40,11 @@ def _check_sides(function: str, named: Named, arrays: Arrays, paired: bool = Tru
         checks.same_rows(function, first, x, named[1][0], arrays[1])
 
 
-def _limits(function: str, above: Any, hardest: Any) -> tuple[float | None, float | None]:
+def _limits(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusions:
     """As floats; what is one already is checked by the problem."""
-    if isinstance(above, (float, NoneType)) and isinstance(hardest, (float, NoneType)):
-        return above, hardest
-    return exclusions(function, above, hardest)
+    if all(isinstance(x, (float, NoneType)) for x in (above, hardest, easiest)):
+        return above, hardest, easiest
+    return exclusions(function, above, hardest, easiest)
 
 
 def instances(
@@ -50,6 +58,7 @@ def instances(
     reduction: str = "mean",
     exclude_above: Any = None,
     exclude_hardest: Any = None,
+    exclude_easiest: Any = None,
 ) -> Call:
     """Rows i of the first two arrays are one example; `anchors` says how many of the arrays are anchors.
 
@@ -57,7 +66,7 @@ def instances(
     """
     library, inputs, names = _read(function, named, temperature)
     _check_sides(function, named, inputs)
-    limits = _limits(function, exclude_above, exclude_hardest)
+    limits = _limits(function, exclude_above, exclude_hardest, exclude_easiest)
     chosen = False, bool(normalize), bool(symmetric), as_reduction(function, reduction), *limits
     return Call(library, Contrast(function, kind, anchors, len(named), *chosen), inputs, names)
 
@@ -94,11 +103,12 @@ def labelled(
     reduction: str = "mean",
     exclude_above: Any = None,
     exclude_hardest: Any = None,
+    exclude_easiest: Any = None,
     mask: Any = None,
     ignore_index: Any = None,
 ) -> Call:
     """`sup_con`: rows of one label are positive to each other, or those a mask names."""
-    check_positives(function, labels, mask, ignore_index, exclude_above, exclude_hardest)
+    check_positives(function, labels, mask, ignore_index, exclude_above, exclude_hardest, exclude_easiest)
     library, inputs, names = _read(function, [("z", z)], temperature)
     normalize, reduction = bool(normalize), as_reduction(function, reduction)
     if mask is not None:
@@ -107,7 +117,7 @@ def labelled(
     ignored = as_ignored(function, ignore_index)
     own = _reader(function, library, "labels", labels)
     labels, ignored = own.labels(function, labels, inputs[0].shape[0], ignored)
-    limits = _limits(function, exclude_above, exclude_hardest)
+    limits = _limits(function, exclude_above, exclude_hardest, exclude_easiest)
     chosen = function, "softmax", 1, 1, True, normalize, False, reduction, *limits
     problem = Contrast(*chosen) if ignored is None else Ignoring(*chosen, ignored)
     return Call(library, problem, (*inputs, labels), (*names, None))

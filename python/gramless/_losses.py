@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
+Exclusions: TypeAlias = tuple[float | None, float | None, float | None]  # above, hardest, easiest
 
 _REDUCTIONS = get_args(Reduction)
 
@@ -46,8 +47,8 @@ def as_temperature(function: str, value: Any, name: str = "temperature") -> floa
     return temperature
 
 
-def exclusions(function: str, above: Any, hardest: Any) -> tuple[float | None, float | None]:
-    """exclude_above and exclude_hardest as floats, once they are known to be right."""
+def exclusions(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusions:
+    """exclude_above, exclude_hardest and exclude_easiest as floats, once they are known to be right."""
     if above is not None and hardest is not None:
         raise ValueError(
             f"{function}: exclude_above and exclude_hardest exclude each other "
@@ -57,11 +58,20 @@ def exclusions(function: str, above: Any, hardest: Any) -> tuple[float | None, f
         above = _number(function, "exclude_above", above, "a number or None")
         if math.isnan(above):
             raise ValueError(f"{function}: exclude_above must be a number or None but is nan")
-    if hardest is not None:
-        hardest = _number(function, "exclude_hardest", hardest, "a number or None")
-        if not 0 <= hardest <= 1:
-            raise ValueError(f"{function}: exclude_hardest must be from 0 to 1 but is {hardest!r}")
-    return above, hardest
+    return (
+        above,
+        _fraction(function, "exclude_hardest", hardest),
+        _fraction(function, "exclude_easiest", easiest),
+    )
+
+
+def _fraction(function: str, name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    fraction = _number(function, name, value, "a number or None")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"{function}: {name} must be from 0 to 1 but is {fraction!r}")
+    return fraction
 
 
 def excluded_count(fraction: float, negatives: int) -> int:
@@ -158,7 +168,7 @@ def check_queue(function: str, columns: int, shape: tuple[int, ...]) -> None:
 
 
 def check_positives(
-    function: str, labels: Any, mask: Any, ignore_index: Any, exclude_above: Any, exclude_hardest: Any
+    function: str, labels: Any, mask: Any, ignore_index: Any, above: Any, hardest: Any, easiest: Any
 ) -> None:
     """Raises ValueError unless either labels or a mask say which rows are positive."""
     if labels is None and mask is None:
@@ -166,7 +176,7 @@ def check_positives(
     if mask is None:
         return
     named = {"labels": labels, "ignore_index": ignore_index}
-    named |= {"exclude_above": exclude_above, "exclude_hardest": exclude_hardest}
+    named |= {"exclude_above": above, "exclude_hardest": hardest, "exclude_easiest": easiest}
     for name, value in named.items():
         if value is not None:
             raise ValueError(f"{function}: mask and {name} exclude each other but both are given")

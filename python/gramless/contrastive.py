@@ -23,6 +23,7 @@ def nt_xent(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> Call:
     """NT-Xent, the loss of SimCLR: rows i of z_a (n, d) and z_b (n, d) are two views of one example.
 
@@ -69,7 +70,7 @@ def nt_xent(
     0.594438
     """
     views = [("z_a", z_a), ("z_b", z_b)]
-    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest
+    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest, exclude_easiest
     return instances("nt_xent", "softmax", views, 2, *chosen)
 
 
@@ -84,6 +85,7 @@ def dcl(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> Call:
     """Decoupled contrastive loss: NT-Xent with the positive left out of the denominator.
 
@@ -121,7 +123,7 @@ def dcl(
     -0.208241
     """
     views = [("z_a", z_a), ("z_b", z_b)]
-    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest
+    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest, exclude_easiest
     return instances("dcl", "decoupled", views, 2, *chosen)
 
 
@@ -136,6 +138,7 @@ def sup_con(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
     mask: Any = None,
     ignore_index: Any = None,
 ) -> Call:
@@ -163,7 +166,7 @@ def sup_con(
         numbers above 0 weigh the mean over positives. The diagonal is not read. Rows without a positive are
         not counted in the mean, which SupContrast's code counts with a loss of 0. Labels are more accurate
         late in training, when the positive has nearly all of the softmax. A mask goes with none of
-        exclude_above, exclude_hardest and ignore_index.
+        exclude_above, exclude_hardest, exclude_easiest and ignore_index.
     ignore_index : optional
         Rows of this label take no part, as if they were not there: no anchors, no positives, no negatives;
         their loss and their gradient are 0. None ignores none: -1 is a label too.
@@ -187,5 +190,5 @@ def sup_con(
     >>> round(sup_con(np.eye(3), [7, 7, 8], temperature=0.5), 6)
     0.693147
     """
-    chosen = temperature, normalize, reduction, exclude_above, exclude_hardest
+    chosen = temperature, normalize, reduction, exclude_above, exclude_hardest, exclude_easiest
     return labelled("sup_con", z, labels, *chosen, mask, ignore_index)

@@ -27,6 +27,7 @@ def info_nce(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> Call:
     """InfoNCE: row i of anchors (n, d) belongs to row i of keys (n, d), and all other keys are its negatives.
 
@@ -71,7 +72,7 @@ def info_nce(
     0.340753
     """
     named = [("anchors", anchors), ("keys", keys)] + ([] if queue is None else [("queue", queue)])
-    chosen = temperature, normalize, symmetric, reduction, exclude_above, exclude_hardest
+    chosen = temperature, normalize, symmetric, reduction, exclude_above, exclude_hardest, exclude_easiest
     return instances("info_nce", "softmax", named, 1, *chosen)
 
 

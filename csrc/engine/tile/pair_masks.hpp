@@ -10,11 +10,11 @@ template <class T>
 using Mask = Vector<Bits<T>>;
 
 // What decides how a pair counts, for the rows of a tile or for its columns. A pair of one group is positive; a
-// negative with a dot product above an anchor's limit is left out of that anchor's sum.
+// negative with a dot product above an anchor's limit, or below its floor, is left out of that anchor's sum.
 template <class T>
 struct PairRule {
   const Bits<T>* groups;
-  const T* limits;
+  const T *limits, *floors;
 };
 
 template <class T>
@@ -29,7 +29,9 @@ GRAMLESS_INLINE PairMasks<T> classify(Vector<T> dot, int i, int j, const PairRul
   if constexpr (!Ruled) return {Mask<T>{}, owned, owned};
   const Mask<T> same = load<Mask<T>>(column.groups + j) == row.groups[i];
   const Mask<T> negative = owned & ~same;
-  return {owned & same, negative & ~(dot > row.limits[i]), negative & ~(dot > load<Vector<T>>(column.limits + j))};
+  const Mask<T> beyond_row = (dot > row.limits[i]) | (dot < row.floors[i]);
+  const Mask<T> beyond_column = (dot > load<Vector<T>>(column.limits + j)) | (dot < load<Vector<T>>(column.floors + j));
+  return {owned & same, negative & ~beyond_row, negative & ~beyond_column};
 }
 
 // Calls row(j, owned) for the vectors of a tile's row i: lanes inside the tile and, where the tile's rows are its

@@ -20,7 +20,8 @@ struct ContrastProblem {
   double temperature = 0.5;
   bool normalize = true;
   ContrastKind kind = ContrastKind::softmax;
-  std::vector<double> anchor_limits, key_limits;  // empty, or negatives beyond them are left out
+  std::vector<double> anchor_limits, key_limits;  // empty, or negatives above them are left out
+  std::vector<double> anchor_floors, key_floors;  // empty, or negatives below them are left out
 
   bool has_positives() const { return kind != ContrastKind::log_sum_exp; }
 };
@@ -28,17 +29,18 @@ struct ContrastProblem {
 // Rows of all parts of a side.
 std::int64_t rows_in(const std::vector<ArrayView>& parts);
 
-// Which negatives are left out as the hardest: see HardestLimitsTask.
+// Which negatives are left out as the hardest, or as the easiest: see HardestLimitsTask.
 struct HardestNegatives {
   double fraction, tie;
   bool of_keys;  // of the first keys as anchors too
+  bool easiest = false;
 };
 
 struct HardestLimits {
   std::vector<double> anchors, keys;
 };
 
-// The limits of a problem without its hardest negatives.
+// The limits of a problem without its hardest negatives, or its floors without the easiest.
 HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& ops,
                              const Execution& execution);
 

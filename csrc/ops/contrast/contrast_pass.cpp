@@ -45,14 +45,16 @@ ContrastPass::ContrastPass(ContrastProblem problem, const OpTable& ops, const Ex
     : problem_(std::move(problem)),
       ops_(table_for(problem_.normalize, ops)),
       compute_(execution.compute),
-      anchors_(problem_.anchors, anchor_groups(problem_), problem_.anchor_limits, problem_.normalize, ops_, execution) {
+      anchors_(problem_.anchors, anchor_groups(problem_), problem_.anchor_limits, problem_.anchor_floors,
+               problem_.normalize, ops_, execution) {
   if (!problem_.keys.empty())
-    keys_.emplace(problem_.keys, key_groups(problem_), problem_.key_limits, problem_.normalize, ops_, execution);
+    keys_.emplace(problem_.keys, key_groups(problem_), problem_.key_limits, problem_.key_floors, problem_.normalize,
+                  ops_, execution);
   const Shift shift = choose_shift(problem_, std::max(anchors_.rows(), columns().rows()), compute_);
   pairs_.rows = anchors_.side();
   pairs_.columns = columns().side();
   pairs_.symmetric = problem_.keys.empty();
-  pairs_.limited = !problem_.anchor_limits.empty();
+  pairs_.limited = !problem_.anchor_limits.empty() || !problem_.anchor_floors.empty();
   pairs_.width = anchors_.width();
   pairs_.scale = 1 / problem_.temperature;
   pairs_.shift = shift.value;

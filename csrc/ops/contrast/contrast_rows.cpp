@@ -18,8 +18,8 @@ std::int64_t block_rows(std::int64_t rows, Compute compute) {
 }  // namespace
 
 ContrastRows::ContrastRows(const std::vector<ArrayView>& parts, const std::vector<std::int64_t>& groups,
-                           const std::vector<double>& limits, bool normalize, const OpTable& ops,
-                           const Execution& execution)
+                           const std::vector<double>& limits, const std::vector<double>& floors, bool normalize,
+                           const OpTable& ops, const Execution& execution)
     : width_(parts[0].cols),
       stride_(padded_width(width_)),
       element_bytes_(static_cast<std::int64_t>(element_bytes(execution.compute))) {
@@ -31,8 +31,9 @@ ContrastRows::ContrastRows(const std::vector<ArrayView>& parts, const std::vecto
     ops.unit_rows({parts[p], normalize, z(first), stride_, inverse_norms_.data() + first}, execution);
   }
   groups_ = padded_groups(groups, execution.compute);
-  const std::vector<double> unlimited(limits.empty() ? groups.size() : 0, std::numeric_limits<double>::infinity());
-  limits_ = padded_values(limits.empty() ? unlimited : limits, execution.compute);
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  limits_ = padded_values(limits.empty() ? std::vector<double>(groups.size(), infinity) : limits, execution.compute);
+  floors_ = padded_values(floors.empty() ? std::vector<double>(groups.size(), -infinity) : floors, execution.compute);
   cut(groups, execution.compute);
 }
 
@@ -56,6 +57,7 @@ PairSide ContrastRows::side() const {
   side.block_count = static_cast<std::int64_t>(blocks_.size());
   side.groups = groups_.data();
   side.limits = limits_.data();
+  side.floors = floors_.data();
   return side;
 }
 

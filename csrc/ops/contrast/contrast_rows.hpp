@@ -11,9 +11,10 @@ namespace gramless {
 class ContrastRows {
  public:
   // The concatenated rows of `parts`. Row blocks end where a part ends, so that each lies in one part's gradient.
-  // `limits` is empty where no negative is left out.
+  // `limits` and `floors` are empty where they leave no negative out.
   ContrastRows(const std::vector<ArrayView>& parts, const std::vector<std::int64_t>& groups,
-               const std::vector<double>& limits, bool normalize, const OpTable& ops, const Execution& execution);
+               const std::vector<double>& limits, const std::vector<double>& floors, bool normalize, const OpTable& ops,
+               const Execution& execution);
 
   PairSide side() const;
   std::int64_t rows() const { return part_ends_.back(); }
@@ -31,7 +32,7 @@ class ContrastRows {
   std::vector<std::int64_t> part_ends_;  // rows in all parts up to and with each
   std::vector<RowBlock> blocks_;
   std::vector<double> inverse_norms_;
-  AlignedBuffer z_, groups_, limits_;
+  AlignedBuffer z_, groups_, limits_, floors_;
 };
 
 }  // namespace gramless

@@ -142,7 +142,8 @@ void for_each_of_both(const ContrastWalk<T>& first, const ContrastWalk<T>& secon
 
 template <class T>
 PairRule<T> rule_of(const PairSide& side, std::int64_t first) {
-  return {static_cast<const Bits<T>*>(side.groups) + first, static_cast<const T*>(side.limits) + first};
+  return {static_cast<const Bits<T>*>(side.groups) + first, static_cast<const T*>(side.limits) + first,
+          static_cast<const T*>(side.floors) + first};
 }
 
 }  // namespace GRAMLESS_ISA

@@ -1,4 +1,4 @@
-// Walk over strips, a few anchors by all of their keys -> nothing -> each anchor's k-th most similar negative.
+// Walk over strips, a few anchors by all of their keys -> nothing -> each anchor's k-th most or least similar negative.
 #include <cmath>
 
 #include "engine/walk/walk.hpp"
@@ -83,10 +83,12 @@ class StripWalk {
   double limit(T* row, std::int64_t anchor) const {
     const Negatives<T> negatives = keep_negatives(row, anchor);
     const auto k = static_cast<std::int64_t>(excluded_count(task_.fraction, static_cast<double>(negatives.count)));
-    if (k == 0) return INFINITY;
+    if (k == 0) return task_.easiest ? -INFINITY : INFINITY;
     if (negatives.nan) return NAN;
-    const T hardest = kth_largest(row, length_, k, negatives.lowest, negatives.highest);
-    return static_cast<double>(hardest) - task_.tie * static_cast<double>(negatives.largest);
+    const std::int64_t rank = task_.easiest ? negatives.count - k + 1 : k;
+    const T found = kth_largest(row, length_, rank, negatives.lowest, negatives.highest);
+    const double tie = task_.tie * static_cast<double>(negatives.largest);
+    return static_cast<double>(found) + (task_.easiest ? tie : -tie);
   }
 
   // Everything else in the row, the anchor itself too, becomes -inf, which is no harder than any negative.

@@ -1,4 +1,5 @@
-// Where each anchor's hardest negatives begin: what exclusion by fraction means for the rows at hand.
+// Where each anchor's hardest negatives begin, or its easiest end: what exclusion by fraction means for the rows at
+// hand.
 #include <limits>
 
 #include "ops/contrast/contrast.hpp"
@@ -9,13 +10,14 @@ namespace {
 
 std::vector<double> limits_of(const ContrastRows& anchors, std::int64_t count, const ContrastRows& keys, bool symmetric,
                               const HardestNegatives& which, const OpTable& ops, const Execution& execution) {
-  std::vector<double> limits(static_cast<std::size_t>(anchors.rows()), std::numeric_limits<double>::infinity());
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  std::vector<double> limits(static_cast<std::size_t>(anchors.rows()), which.easiest ? -infinity : infinity);
   PairProblem pairs;
   pairs.rows = anchors.side();
   pairs.columns = keys.side();
   pairs.symmetric = symmetric;
   pairs.width = anchors.width();
-  ops.hardest_limits({pairs, count, which.fraction, which.tie, limits.data()}, execution);
+  ops.hardest_limits({pairs, count, which.fraction, which.tie, which.easiest, limits.data()}, execution);
   return limits;
 }
 
@@ -24,9 +26,9 @@ std::vector<double> limits_of(const ContrastRows& anchors, std::int64_t count, c
 HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& table,
                              const Execution& execution) {
   const OpTable& ops = table_for(problem.normalize, table);
-  const ContrastRows anchors(problem.anchors, problem.anchor_groups, {}, problem.normalize, ops, execution);
+  const ContrastRows anchors(problem.anchors, problem.anchor_groups, {}, {}, problem.normalize, ops, execution);
   if (problem.keys.empty()) return {limits_of(anchors, anchors.rows(), anchors, true, which, ops, execution), {}};
-  const ContrastRows keys(problem.keys, problem.key_groups, {}, problem.normalize, ops, execution);
+  const ContrastRows keys(problem.keys, problem.key_groups, {}, {}, problem.normalize, ops, execution);
   // Keys of later parts are a queue, and not anchors.
   const std::int64_t key_anchors = which.of_keys ? problem.keys[0].rows : 0;
   return {limits_of(anchors, anchors.rows(), keys, false, which, ops, execution),

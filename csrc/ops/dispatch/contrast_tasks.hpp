@@ -27,13 +27,14 @@ struct PairSide {
   std::int64_t block_count = 0;
   const void* groups = nullptr;  // (rows) integers as wide as the compute type
   const void* limits = nullptr;  // (rows): negatives with a larger dot product are left out
+  const void* floors = nullptr;  // (rows): negatives with a smaller one are left out
 };
 
 // All pairs of rows with columns or, `symmetric`, of rows with other rows; columns is then the same side again.
 struct PairProblem {
   PairSide rows, columns;
   bool symmetric = true;
-  bool limited = false;  // whether any limit is finite
+  bool limited = false;  // whether any limit or floor is finite
   std::int64_t width = 0;
   double scale = 1;      // logit = scale * dot product
   double shift = 0;      // of all anchors, unless running
@@ -53,11 +54,13 @@ struct UnitRowsTask {
 };
 
 // For each of the first `anchors` rows: with k = excluded_count(fraction, its negatives), the k-th largest of their dot
-// products less `tie` times the largest magnitude among them; infinity where k = 0.
+// products less `tie` times the largest magnitude among them; infinity where k = 0. `easiest`: the k-th smallest, plus
+// that, and minus infinity.
 struct HardestLimitsTask {
   PairProblem pairs;
   std::int64_t anchors;
   double fraction, tie;
+  bool easiest;
   double* limits;  // (anchors)
 };
 

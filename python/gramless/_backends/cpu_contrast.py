@@ -12,7 +12,7 @@ from .. import _core
 from .._arrays.namespaces import Arrays, Wanted
 from .._losses import TIE, numbered
 from .cpu_arrays import CpuArrays
-from .values import ContrastLosses, ContrastTask
+from .values import SAVED_ROWS, ContrastLosses, ContrastTask
 
 Groups: TypeAlias = npt.NDArray[np.int64]
 
@@ -25,6 +25,23 @@ def _instance_groups(n: int, views: int, key_rows: tuple[int, ...]) -> tuple[Gro
     of_keys = np.full(sum(key_rows), -1, np.int64)
     of_keys[:n] = examples[: len(of_keys)]
     return np.tile(examples, views), of_keys
+
+
+def _fractions(task: ContrastTask) -> list[tuple[float, bool]]:
+    """What is left out by rank, and whether as the easiest."""
+    given = (task.exclude_hardest, False), (task.exclude_easiest, True)
+    return [(fraction, easiest) for fraction, easiest in given if fraction is not None]
+
+
+def _limits(task: ContrastTask, ranked: Any) -> Any:
+    """What leaves negatives out, for the core; ranked: (n + m,) for each fraction."""
+    if len(ranked) == 0:
+        return task.exclude_above
+    n, above = task.rows, task.exclude_above
+    sides = {easiest: (row[:n], row[n:]) for row, (_, easiest) in zip(ranked, _fractions(task), strict=True)}
+    if above is not None:
+        sides[False] = np.full(n, above), np.full(task.columns, above)
+    return (*sides.get(False, (None, None)), *sides.get(True, (None, None)))
 
 
 class CpuContrast(CpuArrays):
@@ -55,25 +72,29 @@ class CpuContrast(CpuArrays):
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
         """keep: for a backward, tiles too, as far as the limit of the workspace goes."""
-        limits: Any = task.exclude_above
-        if task.exclude_hardest is not None:
-            anchors, keys, *groups = self._contrast(task, None)[:4]
-            chosen = task.normalize, task.exclude_hardest, TIE, task.symmetric
-            limits = _core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen)
+        ranked = [self._ranked(task, *one) for one in _fractions(task)]
+        limits = _limits(task, ranked)
         found = ContrastLosses(*_core.contrast_forward(*self._contrast(task, limits, keep)))
-        if task.exclude_hardest is not None:
-            found = found._replace(saved=np.vstack([found.saved, np.concatenate(limits)]))
+        if ranked:
+            found = found._replace(saved=np.vstack([found.saved, *ranked]))
         return found
+
+    def _ranked(self, task: ContrastTask, fraction: float, easiest: bool) -> Any:
+        """Of anchors and keys, (n + m,): the dot product up to which negatives stay, or from which on."""
+        anchors, keys, *groups = self._contrast(task, None)[:4]
+        chosen = task.normalize, fraction, TIE, task.symmetric, easiest
+        return np.concatenate(_core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen))
 
     def contrast_backward(
         self, task: ContrastTask, saved: Any, kept: Any, weights: Any, scale: Any, wanted: Wanted
     ) -> tuple[list[Any], float]:
         n, of_keys = task.rows, None
-        limits: Any = task.exclude_above
+        sums = SAVED_ROWS["cpu"]
+        limits = _limits(task, saved[sums:])
         if weights is None:
             weights = self.full(n, scale / n)
-        if task.exclude_hardest is not None:
-            limits, saved = (saved[4, :n], saved[4, n:]), np.ascontiguousarray(saved[:4])
+        if len(saved) > sums:
+            saved = np.ascontiguousarray(saved[:sums])
         if task.symmetric:
             of_keys = self.full(task.columns, 0.0)
             of_keys[:n] = weights

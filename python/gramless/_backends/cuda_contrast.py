@@ -66,6 +66,10 @@ class CudaContrast(CudaArrays):
         return cast(of_anchors, "int32"), None if of_keys is None else cast(of_keys, "int32")
 
     def _contrast(self, task: ContrastTask, keys_too: bool) -> tuple[Any, ...]:
+        if task.exclude_easiest is not None:
+            raise NotImplementedError(
+                f"{self.function}: exclude_easiest is computed on the CPU only; copy the embeddings there"
+            )
         sides = [[self.view(x) for x in side] for side in (task.anchors, task.keys)]
         limit = math.inf if task.exclude_above is None else task.exclude_above
         hardest = (0.0, 0.0) if task.exclude_hardest is None else (task.exclude_hardest, TIE)

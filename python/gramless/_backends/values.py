@@ -16,7 +16,7 @@ Kernels: TypeAlias = tuple[Encoded, Encoded]  # of xs and of ys
 Orders: TypeAlias = npt.NDArray[np.int64]  # numbers of rows
 
 HEAD = 3  # of what is saved for a layer: its bandwidth, whether row sums follow, the exponent of its unit
-SAVED_ROWS = {"cpu": 4, "cpu_with_limits": 5, "cuda": 6}  # of what is saved for each anchor and key
+SAVED_ROWS = {"cpu": 4, "cuda": 6}  # of what is saved for each anchor and key; on the CPU limits follow
 
 
 class HsicTask(NamedTuple):
@@ -101,6 +101,7 @@ class ContrastTask(NamedTuple):
     kind: str  # "softmax", "decoupled" or "log_sum_exp"
     exclude_above: float | None = None  # negatives more similar than that are left out
     exclude_hardest: float | None = None  # that share of each anchor's negatives is left out
+    exclude_easiest: float | None = None
     symmetric: bool = False  # whether the first keys are anchors too
 
     @property

@@ -31,6 +31,7 @@ class Contrast(Loss):
     reduction: str
     exclude_above: float | None = None
     exclude_hardest: float | None = None
+    exclude_easiest: float | None = None
 
     def constants(self) -> Sequence[int]:
         """Autograd gives a queue no gradient."""
@@ -39,7 +40,7 @@ class Contrast(Loss):
     def _options(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
         """Those of a task; raises ValueError where a number is none that they can be."""
         temperature = backend.temperature(self.function, inputs[self.arrays])
-        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest)
+        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest, self.exclude_easiest)
         return (temperature, self.normalize, self.kind, *limits, self.symmetric)
 
     def _task(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Any]:
@@ -92,8 +93,9 @@ class Contrast(Loss):
 
     def _height(self, on_device: bool) -> int:
         """Of what a forward saves."""
-        cpu = "cpu" if self.exclude_hardest is None else "cpu_with_limits"
-        return SAVED_ROWS["cuda" if on_device else cpu]
+        if on_device:
+            return SAVED_ROWS["cuda"]
+        return SAVED_ROWS["cpu"] + (self.exclude_hardest is not None) + (self.exclude_easiest is not None)
 
 
 @dataclass(frozen=True)

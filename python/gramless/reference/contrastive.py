@@ -66,6 +66,7 @@ def nt_xent(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> Value:
     """Two views of n examples, (n, d) each, as 2n anchors: Chen et al. 2020 (SimCLR), equation 1.
 
@@ -76,7 +77,9 @@ def nt_xent(
     >>> round(nt_xent([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]), 6)
     0.239545
     """
-    options = contrast_options("nt_xent", temperature, normalize, exclude_above, exclude_hardest)
+    options = contrast_options(
+        "nt_xent", temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
+    )
     reduction = as_reduction("nt_xent", reduction)
     contrast = two_views("nt_xent", z_a, z_b, options)
     return reduced(contrast.losses, contrast.counted, reduction)
@@ -91,10 +94,13 @@ def nt_xent_value_and_grad(
     reduction: ScalarReduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> PairGradient:
     """The loss and (grad_a, grad_b, grad_temperature)."""
     function = "nt_xent_value_and_grad"
-    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
+    options = contrast_options(
+        function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
+    )
     reduction = as_scalar_reduction(function, reduction)
     return two_views_gradient(two_views(function, z_a, z_b, options), reduction)
 
@@ -108,6 +114,7 @@ def dcl(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> Value:
     """NT-Xent with the positive left out of the denominator: Yeh et al. 2022, equation 6.
 
@@ -120,7 +127,9 @@ def dcl(
     >>> round(dcl([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], temperature=0.5), 6)
     -1.306853
     """
-    options = contrast_options("dcl", temperature, normalize, exclude_above, exclude_hardest, decoupled=True)
+    options = contrast_options(
+        "dcl", temperature, normalize, exclude_above, exclude_hardest, exclude_easiest, decoupled=True
+    )
     reduction = as_reduction("dcl", reduction)
     contrast = two_views("dcl", z_a, z_b, options)
     return reduced(contrast.losses, contrast.counted, reduction)
@@ -135,11 +144,12 @@ def dcl_value_and_grad(
     reduction: ScalarReduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> PairGradient:
     """The loss and (grad_a, grad_b, grad_temperature)."""
     function = "dcl_value_and_grad"
     options = contrast_options(
-        function, temperature, normalize, exclude_above, exclude_hardest, decoupled=True
+        function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest, decoupled=True
     )
     reduction = as_scalar_reduction(function, reduction)
     return two_views_gradient(two_views(function, z_a, z_b, options), reduction)
@@ -154,6 +164,7 @@ def sup_con(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
     mask: npt.ArrayLike | None = None,
     ignore_index: Any = None,
 ) -> Value:
@@ -176,7 +187,9 @@ def sup_con(
     >>> round(sup_con([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [7, 7, 8], temperature=0.5), 6)
     0.126928
     """
-    options = contrast_options("sup_con", temperature, normalize, exclude_above, exclude_hardest)
+    options = contrast_options(
+        "sup_con", temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
+    )
     reduction = as_reduction("sup_con", reduction)
     contrast, kept, n = _supervised("sup_con", z, labels, mask, ignore_index, options)
     if contrast is None or (reduction == "none" and len(kept) < n):
@@ -196,12 +209,15 @@ def sup_con_value_and_grad(
     reduction: ScalarReduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
     mask: npt.ArrayLike | None = None,
     ignore_index: Any = None,
 ) -> tuple[float, tuple[Array, float]]:
     """The loss and (grad_z, grad_temperature)."""
     function = "sup_con_value_and_grad"
-    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
+    options = contrast_options(
+        function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
+    )
     reduction = as_scalar_reduction(function, reduction)
     contrast, kept, n = _supervised(function, z, labels, mask, ignore_index, options)
     d_z = np.zeros((n, np.shape(z)[1]))
@@ -220,7 +236,7 @@ def _supervised(
     options: ContrastOptions,
 ) -> tuple[Contrast | None, npt.NDArray[np.int64], int]:
     """The problem of the rows that take part, which these are, and how many there are in all."""
-    chosen = options.exclude_above, options.exclude_hardest
+    chosen = options.exclude_above, options.exclude_hardest, options.exclude_easiest
     check_positives(function, labels, mask, ignore_index, *chosen)
     (rows,) = as_embeddings(function, {"z": z})
     every = np.arange(len(rows))

@@ -54,6 +54,7 @@ def info_nce(
     reduction: Reduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> Value:
     """Anchor i (n, d) and key i (n, d) belong together: van den Oord et al. 2018, equation 4.
 
@@ -72,7 +73,9 @@ def info_nce(
     >>> round(info_nce([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], temperature=1.0), 6)
     0.313262
     """
-    options = contrast_options("info_nce", temperature, normalize, exclude_above, exclude_hardest)
+    options = contrast_options(
+        "info_nce", temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
+    )
     reduction = as_reduction("info_nce", reduction)
     both = directions("info_nce", anchors, keys, queue, symmetric, options)
     losses = np.mean([contrast.losses for contrast in both], axis=0)
@@ -90,10 +93,13 @@ def info_nce_value_and_grad(
     reduction: ScalarReduction = "mean",
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
+    exclude_easiest: float | None = None,
 ) -> PairGradient:
     """The loss and (grad_anchors, grad_keys, grad_temperature)."""
     function = "info_nce_value_and_grad"
-    options = contrast_options(function, temperature, normalize, exclude_above, exclude_hardest)
+    options = contrast_options(
+        function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
+    )
     reduction = as_scalar_reduction(function, reduction)
     both = directions(function, anchors, keys, queue, symmetric, options)
     n = len(both[0].losses)

@@ -112,16 +112,23 @@ def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask
     of the m negatives of anchor i, let k = max(1, floor(f m)), 0 for f = 0, and if k > 0 let t_i be the k-th
     largest <z_i, z_j>; those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. So all are left
     out that tie with the k-th, and neither the order of rows nor rounding chooses among them.
+    exclude_easiest = f leaves out the least similar: with t_i the k-th smallest, those with
+    <z_i, z_j> < t_i + 1e-6 max_j |<z_i, z_j>|. Each is of all negatives of the anchor.
     """
-    if options.exclude_above is not None:
-        return np.asarray(negative & ~(similarity > options.exclude_above))
     kept = negative.copy()
-    for i in range(len(kept) if options.exclude_hardest is not None else 0):
+    if options.exclude_above is not None:
+        kept &= ~(similarity > options.exclude_above)
+    for i in range(len(kept)):
         candidates = np.sort(similarity[i, negative[i]])
-        k = excluded_count(options.exclude_hardest or 0.0, len(candidates))
-        if k > 0:
-            limit = candidates[-k] - TIE * np.max(np.abs(candidates))
-            kept[i] &= ~(similarity[i] > limit)
+        hardest, easiest = (
+            excluded_count(fraction or 0.0, len(candidates))
+            for fraction in (options.exclude_hardest, options.exclude_easiest)
+        )
+        tie = TIE * np.max(np.abs(candidates), initial=0.0)
+        if hardest > 0:
+            kept[i] &= ~(similarity[i] > candidates[-hardest] - tie)
+        if easiest > 0:
+            kept[i] &= ~(similarity[i] < candidates[easiest - 1] + tie)
     return kept
 
 

@@ -21,6 +21,7 @@ class ContrastOptions:
     normalize: bool
     exclude_above: float | None = None
     exclude_hardest: float | None = None
+    exclude_easiest: float | None = None
     decoupled: bool = False  # the positives are left out of the denominator
 
 
@@ -30,10 +31,11 @@ def contrast_options(
     normalize: Any,
     exclude_above: Any = None,
     exclude_hardest: Any = None,
+    exclude_easiest: Any = None,
     decoupled: bool = False,
 ) -> ContrastOptions:
     """The options once they are known to be right; raises TypeError or ValueError in one sentence."""
-    limits = exclusions(function, exclude_above, exclude_hardest)
+    limits = exclusions(function, exclude_above, exclude_hardest, exclude_easiest)
     return ContrastOptions(as_temperature(function, temperature), bool(normalize), *limits, decoupled)
 
 
