@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 from ..environment import ROOT
@@ -31,45 +31,54 @@ def sanity_check(found: dict[str, Any]) -> str:
 
 
 def block_structure(found: dict[str, Any]) -> str:
+    """Accuracies without layers: the mean, and the worst in brackets."""
     rows = []
     for name in ("small", "deep", "wide"):
         entry = found[name]
         start, stop = entry["block"]
-        single = entry["accuracy_without"]
-        outside = [*single[:start], *single[stop:]]
-        runs = {where: values for where, values in entry["accuracy_without_runs"].items() if values}
-        cells = [f"{percent(mean(runs[where]))}" if where in runs else "-" for where in ("inside", "outside")]
+        single, runs, length = entry["accuracy_without"], entry["accuracy_without_runs"], entry["run_length"]
+        before = max(start - length + 1, 0)  # so many runs end before the block
         rows.append(
             [
                 name,
                 percent(entry["accuracy"]),
                 f"{start} to {stop - 1} of {len(single)}",
-                percent(mean(single[start:stop])),
-                percent(mean(outside)) if outside else "-",
-                f"{entry['run_length']}: {cells[0]}",
-                cells[1],
+                *map(mean_and_worst, (single[:start], single[start:stop], single[stop:])),
+                str(length),
+                *map(mean_and_worst, (runs["outside"][:before], runs["inside"], runs["outside"][before:])),
                 f"{max(entry['first_component']):.2f}",
             ]
         )
-    head = ["network", "accuracy", "largest block", "one layer less, in it", "outside it"]
-    return table([*head, "neighbours less, in it", "outside it", "largest first component"], rows)
+    head = ["network", "accuracy", "largest block", "one layer less, before it", "in it", "after it"]
+    head += ["neighbours", "less, before it", "in it", "after it", "largest first component"]
+    return table(head, rows)
+
+
+def mean_and_worst(shares: list[float]) -> str:
+    return f"{percent(mean(shares))} ({percent(min(shares))})" if shares else "-"
 
 
 def loss_functions(found: dict[str, Any]) -> str:
     rows = []
     for loss, runs in found["networks"].items():
-        means = [mean(run[what] for run in runs) for what in ("accuracy", "class separation", "transfer")]
-        rows.append([loss, percent(means[0]), f"{means[1]:.3f}", percent(means[2])])
+        every = [[run[what] for run in runs] for what in ("accuracy", "class separation", "transfer")]
+        means, spreads = map(mean, every), [stdev(values) if len(values) > 1 else 0.0 for values in every]
+        shown = (percent, "{:.3f}".format, percent)
+        rows.append([loss, *(f"{f(m)} ± {f(s)}" for f, m, s in zip(shown, means, spreads, strict=True))])
     networks = table(["loss", "accuracy", "class separation", "probe on digits"], rows)
-    shown = [found["layers"].index(name) for name in ("conv2", "conv4", "conv6", "conv8", "outputs")]
     cka = [
         [
             name if " x " in name else f"{name}, two seeds",
-            *(f"{mean(r[i] for r in values):.2f}" for i in shown),
+            *(mean_and_spread([r[i] for r in values]) for i in range(len(found["layers"]))),
         ]
         for name, values in found["cka"].items()
     ]
-    return networks + "\n\n" + table(["CKA of", *(found["layers"][i] for i in shown)], cka)
+    return networks + "\n\n" + table(["CKA of", *found["layers"]], cka)
+
+
+def mean_and_spread(values: list[float]) -> str:
+    """With the standard deviation where there are several."""
+    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def dj_mix(found: dict[str, Any]) -> str:

@@ -215,6 +215,9 @@ def _levels() -> str:
         cells = [str(n)]
         for method in methods:
             own = [one for one in found["levels"] if one["n"] == n and one["method"] == method]
+            if not own:
+                cells.append("-")
+                continue
             worst = max(own, key=lambda one: float(one["level"]))
             where = f"{worst['data']}, {worst['kernel']}, {worst['d']} columns"
             cells.append(f"{100 * worst['level']:.1f} % ({where})")
