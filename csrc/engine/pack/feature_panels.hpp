@@ -114,7 +114,7 @@ class FeaturePanels {
     const std::int64_t whole = vectors_[end - 1].count < lanes<T> ? end - 1 : end;
     const auto target = [&](std::int64_t g) { return at(packed, g - first_vector); };
     if (x.of_unit_rows())
-      for (std::int64_t g = vector; g < whole; g++) pack_entries(layer, vectors_[g], first, count, target(g));
+      pack_rows(layer, vector, whole, first, count, packed, first_vector, Unit());
     else if (x.dtype == own && x.col_stride == static_cast<std::int64_t>(sizeof(T)))
       pack_rows(layer, vector, whole, first, count, packed, first_vector, T());
     else if (sizeof(T) == 4 && x.dtype == Dtype::bfloat16 && x.col_stride == 2)
@@ -127,6 +127,9 @@ class FeaturePanels {
       for (std::int64_t g = vector; g < whole; g++) pack_entries(layer, vectors_[g], first, count, target(g));
     if (whole < end) pack_entries(layer, vectors_[whole], first, count, target(whole));
   }
+
+  // What a number of a row of length 1 is stored as: read_units makes a T of it.
+  struct Unit {};
 
   // float64 never reads numbers of 16 bits so; the type is that of a path that is not taken.
   template <class Stored>
@@ -147,18 +150,25 @@ class FeaturePanels {
   template <class Stored>
   __attribute__((noinline)) static void pack_pieces(const CenteredRows<T>& layer, std::int64_t feature,
                                                     const Places& places, std::int64_t first, int count, T* packed,
-                                                    Stored stored) {
+                                                    Stored) {
     const T *const high = layer.center_high + feature, *const low = layer.center_low + feature;
     const T scale = static_cast<T>(layer.x.scale);
-    const std::int64_t offset = feature * static_cast<std::int64_t>(sizeof(Stored));
-    const bool ahead = layer.x.cols > piece * lanes<T>;
+    constexpr bool of_unit = std::is_same_v<Stored, Unit>;
+    using Read = std::conditional_t<of_unit, T, Stored>;
+    [[maybe_unused]] T units[of_unit ? piece * lanes<T> : 1];
+    const std::int64_t offset = feature * static_cast<std::int64_t>(sizeof(Read));
+    const bool ahead = !of_unit && layer.x.cols > piece * lanes<T>;
     for (int k = 0; k < count; k++, packed += Panel::width) {
       const char* row = layer.x.row(first + k) + offset;
+      if constexpr (of_unit) {
+        read_units(layer.x, first + k, feature, places.count * lanes<T>, units);
+        row = reinterpret_cast<const char*>(units);
+      }
       const char* const later = layer.x.row(std::min(first + k + samples_ahead, layer.x.rows - 1)) + offset;
-      for (int g = 0; g < places.count; g++, row += lanes<T> * sizeof(Stored)) {
-        if (ahead) __builtin_prefetch(later + g * lanes<T> * sizeof(Stored), 0, 2);
+      for (int g = 0; g < places.count; g++, row += lanes<T> * sizeof(Read)) {
+        if (ahead) __builtin_prefetch(later + g * lanes<T> * sizeof(Read), 0, 2);
         const Vector<T> center = load<Vector<T>>(high + g * lanes<T>), rest = load<Vector<T>>(low + g * lanes<T>);
-        store(packed + places.offsets[g], (load_vector<T>(row, stored) * scale - center) - rest);
+        store(packed + places.offsets[g], (load_vector<T>(row, Read()) * scale - center) - rest);
       }
     }
   }
