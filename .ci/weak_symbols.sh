@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # weak_symbols.sh BUILD: a weak symbol compiled for AVX2, AVX-512 or AMX must name that ISA. Otherwise the linker may keep it
-# for everybody, and an older CPU meets instructions it does not have.
+# for every CPU, and an older one fails on instructions that it does not have.
 set -euo pipefail
 build=$1
 for isa in avx2 avx512 amx; do

@@ -57,9 +57,9 @@ def test_shares_of_the_peak_are_of_the_cores_that_worked():
 
 
 def test_a_package_that_is_not_installed_is_named_in_its_row():
-    row = tables.table([entry(nobody={"failed": tables.ABSENT})])[-1]
+    row = tables.table([entry(absent={"failed": tables.ABSENT})])[-1]
     assert row.startswith(
-        "| RBF CKA, sigma given, n 2,048, d 512; spectrum 1/i, ReLU | nobody | not installed |"
+        "| RBF CKA, sigma given, n 2,048, d 512; spectrum 1/i, ReLU | absent | not installed |"
     )
     assert row.count("|") == tables.table([])[0].count("|")
 
@@ -136,12 +136,12 @@ def test_a_run_of_some_problems_keeps_the_others(tmp_path, monkeypatch):
 
 
 def test_what_is_not_installed_is_in_the_results(tmp_path, monkeypatch):
-    nobody = Contender("nobody", "no_such_package", "numpy_code:run", lambda problem: True)
-    monkeypatch.setattr("benchmarks.suite.taking", lambda problem: [nobody])
+    absent = Contender("absent", "no_such_package", "numpy_code:run", lambda problem: True)
+    monkeypatch.setattr("benchmarks.suite.taking", lambda problem: [absent])
     found = results(tmp_path)
     measure(PROBLEM, found, SimpleNamespace(), Options(prepare=True))
     kept = json.loads((tmp_path / "x.json").read_text())["problems"][0]["contenders"]
-    assert kept == {"nobody": {"failed": "not installed"}}
+    assert kept == {"absent": {"failed": "not installed"}}
 
 
 def test_medians_are_over_all_samples_of_all_turns():

@@ -28,9 +28,9 @@ def batches(rank):
 def check(rank, size, folder, **options):
     pair, group = nets(), distributed.group.WORLD
     for b in (pair[1], None):
-        everybody = [batch for other in range(size) for batch in batches(other)]
+        together = [batch for other in range(size) for batch in batches(other)]
         options |= {"progress": False, "folder": folder}
-        alone = compare_models(pair[0], b, everybody, **options)
+        alone = compare_models(pair[0], b, together, **options)
         ours = compare_models(pair[0], b, batches(rank), process_group=group, **options)
         if options.get("method") == "minibatch":
             assert np.allclose(ours.matrix, alone.matrix, rtol=1e-12)

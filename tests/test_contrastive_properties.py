@@ -94,7 +94,7 @@ def test_gradients_turn_with_the_embeddings(name, normalize, made):
 def test_the_length_of_normalised_rows_decides_nothing(name, made):
     z_a, z_b, temperature, generator = made
     loss, grad_a, grad_b, by_temperature = value_and_grad(name, z_a, z_b, temperature=temperature)
-    lengths = 2.0 ** generator.integers(-8, 8, (len(z_a), 1))  # powers of two: rows are the same bits
+    lengths = 2.0 ** generator.integers(-8, 8, (len(z_a), 1))  # powers of two: rows are bitwise-identical
     longer = value_and_grad(name, z_a * lengths, z_b, temperature=temperature)
     assert_same(longer, (loss, grad_a / lengths, grad_b, by_temperature))
     scale = np.linalg.norm(z_a, axis=1) * np.linalg.norm(grad_a, axis=1)

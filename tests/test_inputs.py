@@ -41,7 +41,7 @@ def numbers(x, y):
 @pytest.mark.parametrize("shape", [(97, 30), (40, 133)], ids=str)
 @pytest.mark.parametrize("dtype", [*INTEGERS, "bool", "float16"])
 def test_other_dtypes_are_their_values(dtype, shape):
-    """Converting first gives the same bits: wide integers to float64, the others to float32."""
+    """Converting first gives bitwise-identical results: wide integers to float64, the others to float32."""
     generator = np.random.default_rng(4)
     x, y = values_of(dtype, shape, generator), values_of(dtype, (shape[0], 5), generator)
     computed = np.float64 if dtype in IN_FLOAT64 else np.float32

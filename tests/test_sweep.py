@@ -1,4 +1,4 @@
-"""Sweeps in parts: kept in a file, interrupted, killed, gone on with. Always the same bits as in one go."""
+"""Sweeps in parts: kept in a file, interrupted, killed, resumed. Bitwise-identical to one uninterrupted call."""
 
 from __future__ import annotations
 

@@ -16,12 +16,22 @@ PAGES = [
     *(ROOT / "examples").glob("*.md"),
     *(ROOT / "csrc").glob("*.md"),
 ]
-PROSE = [*PAGES, *(ROOT / "python").rglob("*.py"), *(ROOT / "examples").glob("*.py")]
+WRITTEN = {".py", ".cpp", ".hpp", ".cu", ".cuh", ".md", ".toml", ".sh", ".ipynb"}
+FOLDERS = ("python", "examples", "benchmarks", "docs", "csrc", "tests", "cmake", ".ci")
+PROSE = [
+    *ROOT.glob("*.md"),
+    *(
+        path
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in WRITTEN and path != Path(__file__)
+    ),
+]
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 # What a reader who is new to the field does not understand at first read, and what to write instead.
 WORDS = {
     r"\b(nobody|somebody|everybody)('s)?\b": "name what does or does not",
-    r"\b(is|are) told\b": "raises, receives, warns",
+    r"\b(is|are|was|were) told\b": "raises, receives, warns",
     r"\bgo(es|ne|ing)? on with\b": "resume, continue",
     r"\brivals?\b": "alternatives, baselines",
     r"\bhostile\b": "malformed, untrusted",

@@ -17,7 +17,7 @@ THREADS = 6
 
 
 def bits(outcome):
-    """Something equal where outcomes are the same bits, or errors of the same words."""
+    """Something equal where outcomes are bitwise-identical, or errors of equal words."""
     if isinstance(outcome, tuple):
         return tuple(map(bits, outcome))
     return str(outcome) if isinstance(outcome, Exception) else np.asarray(outcome, dtype=float).tobytes()

@@ -1,4 +1,4 @@
-"""`value_and_grad`: gradients without autograd, the same bits for numpy and for tensors."""
+"""`value_and_grad`: gradients without autograd, bitwise-identical for numpy and for tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dot products that a forward keeps for its backward: the same bits, and a limit that holds."""
+"""Dot products that a forward keeps for its backward: bitwise-identical gradients, and a limit that holds."""
 
 from __future__ import annotations
 

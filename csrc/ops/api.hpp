@@ -76,7 +76,7 @@ struct DistillTask {
 // Every pointer in a task is device memory of the current device, `stream` is a cudaStream_t, `scratch` is aligned to
 // 256 bytes and at least as large as <op>_scratch_bytes says. Launchers return null, or a sentence about what is wrong.
 // They only enqueue: nothing synchronises, allocates or is copied from the host, so streams may be captured in graphs.
-// The same input gives the same bits, whatever the device does besides.
+// Equal inputs give bitwise-identical results, whatever else runs on the device.
 namespace gramless::cuda {
 
 // What the tensor cores multiply. Sums over a tile are float32 (float64: float64), sums over tiles float64.

@@ -62,7 +62,7 @@ class Problem {
       view.row_stride = shape.width * static_cast<std::int64_t>(sizeof(T));
       (p < shape.anchors.size() ? problem_.anchors : problem_.keys).push_back(view);
       auto& groups = p < shape.anchors.size() ? problem_.anchor_groups : problem_.key_groups;
-      const bool partner = p < shape.anchors.size() || part == 0;  // later keys are a queue: nobody's positive
+      const bool partner = p < shape.anchors.size() || part == 0;  // later keys are a queue: positive for no anchor
       for (std::int64_t i = 0; i < rows[part]; i++) groups.push_back(partner ? i : -1);
     }
     problem_.temperature = shape.temperature;

@@ -1,4 +1,4 @@
-// Memory as kernels in the emulator get it: exactly as large as they were told, and not zero at first.
+// Memory as kernels in the emulator get it: of exactly the size that was requested, and not zero at first.
 #pragma once
 
 #include <cstdlib>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """golden.py EMULATED RECORDED...: compares what golden_probes printed on GPUs with what the emulator says.
 
-Lines are `name tolerance words`, with words as hexadecimal bits. Tolerance 0: the same bits. T: float32 that
+Lines are `name tolerance words`, with words as hexadecimal bits. Tolerance 0: equal words. T: float32 that
 differ by at most T of the largest of their line. `each:T`: by at most T of themselves. `double:T`: as T, for
 float64. NaN is as good as any other where words are numbers. Names that begin with hopper_ may be missing:
 only compute capability 9.0 records them. Ends with 1 where a GPU did something else.

@@ -1,5 +1,5 @@
 // What goes on beside a block's threads: copies of boxes and products of warpgroups. Each is a thread of its own to
-// ThreadSanitizer, comes after what issued it, and before whoever is told that it has ended.
+// ThreadSanitizer, comes after what issued it, and before every thread that waits for its end.
 #pragma once
 
 #include <utility>

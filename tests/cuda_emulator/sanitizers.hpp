@@ -1,4 +1,4 @@
-// What AddressSanitizer and ThreadSanitizer are told: which stack runs, what orders two CUDA threads, and which reads
+// What AddressSanitizer and ThreadSanitizer must know: which stack runs, what orders two CUDA threads, and which reads
 // and writes are the emulator's own. Without sanitizers all of it is nothing.
 #pragma once
 

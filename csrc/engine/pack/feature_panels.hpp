@@ -32,7 +32,7 @@ class FeaturePanels {
   static std::int64_t panels(std::int64_t vectors) { return (vectors + Panel::vectors - 1) / Panel::vectors; }
 
   // Samples [first, first + count) of the vectors from `first_vector` on, which starts a panel, as (panel, samples,
-  // width). norms: where the squared lengths of all samples go, (layers, samples), the same bits as those of row_norms;
+  // width). norms: where the squared lengths of all samples go, (layers, samples), identical to row_norms;
   // null: nowhere.
   void pack(std::int64_t first_vector, std::int64_t first, int count, T* packed, double* norms = nullptr) const {
     const int together = norms ? 4 * lanes<float> : count;  // that stay near between the two

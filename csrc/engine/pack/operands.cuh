@@ -46,7 +46,7 @@ struct SplitOperand : HalfOperand {
     for (int i = 0; i < 4; i++) d[i] += sum[i];
   }
 
-  // The same bits for <a, b> and <b, a>, since both cross products begin at 0.
+  // Bitwise-identical results for <a, b> and <b, a>, since both cross products begin at 0.
   __device__ __forceinline__ static void multiply_add_symmetric(float (&d)[4], const std::uint32_t (&a_high)[4],
                                                                 const std::uint32_t (&a_low)[4],
                                                                 const std::uint32_t (&b_high)[2],

@@ -1,5 +1,5 @@
 // From the caller's matrix to the layout the register tiles read: panels of `Width` rows, depth-major, centred,
-// converted to the compute type, rows past the end zero. Every layout and dtype packs to the same bits.
+// converted to the compute type, rows past the end zero. Every layout and dtype packs to bitwise-identical panels.
 #pragma once
 
 #include "engine/pack/read_units.hpp"

@@ -1,4 +1,4 @@
-// Vectors of float32 from vectors of 16-bit floats, exactly: the same bits as support/dtype.hpp gives one by one.
+// Vectors of float32 from vectors of 16-bit floats, exactly: bitwise-identical to those of support/dtype.hpp.
 #pragma once
 
 #include <bit>

@@ -1,5 +1,5 @@
 // Tasks of a walk that write to row blocks: each block is handed from task to task in a fixed order, so that there are
-// no locks around sums, no copies of the output per thread, and the same bits for any number of threads.
+// no locks around sums, no copies of the output per thread, and bitwise-identical results for any number of threads.
 #pragma once
 
 #include <cstdint>

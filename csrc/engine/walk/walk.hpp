@@ -1,5 +1,5 @@
 // The walk: tasks run on all threads in any order, their partial answers merge strictly in task order. Sums are
-// therefore the same bits for any number of threads. The walk knows neither tiles nor sums.
+// therefore bitwise-identical for any number of threads. The walk knows neither tiles nor sums.
 #pragma once
 
 #include <cstddef>

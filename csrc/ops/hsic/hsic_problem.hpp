@@ -1,5 +1,5 @@
 // The raw sums of an HSIC of all pairs of layers, and the algebra that turns them into it. The sums come in parts that
-// may be summed apart, by other processes or after an interruption, and added up in order: the same bits.
+// may be summed apart, by other processes or after an interruption, and added up in order: bitwise-identical results.
 #pragma once
 
 #include <span>

@@ -22,7 +22,7 @@ GRAMLESS_INLINE void fetch(const ArrayView& x, std::int64_t row, std::int64_t fi
   for (std::int64_t byte = 0; byte < count * x.col_stride; byte += 64) __builtin_prefetch(memory + byte, 0, 2);
 }
 
-// Each column's sum runs down its rows in order, whatever the layout, so every layout gives the same bits. What is
+// Each column's sum runs down its rows in order, whatever the layout, so every layout gives the identical sum. What is
 // summed is the difference to the first row: a constant column then sums to exactly 0.
 template <class Stored>
 void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* sums) {
