@@ -156,19 +156,33 @@ def draw(found: dict[str, dict[str, Any]], out: Path) -> None:
         width, layers = NETWORKS[name]
         block = entry["block"]
         title = f"{name}: {layers} layers of {width} channels, {entry['accuracy']:.1%}"
-        heatmap(entry["matrix"], ax=top, title=title, annotate=False, colorbar=False, vmin=0, vmax=1)
+        heatmap(
+            entry["matrix"],
+            ax=top,
+            title=title,
+            label_a="layer",
+            label_b="layer",
+            annotate=False,
+            colorbar=False,
+            vmin=0,
+            vmax=1,
+        )
         corner, side = (block.start - 0.5, block.start - 0.5), block.stop - block.start
         top.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=MARK, linewidth=1.8))
         places = range(layers)
         bottom.axvspan(block.start - 0.5, block.stop - 0.5, color=MARK, alpha=0.15, lw=0)
         bottom.axhline(entry["accuracy"], color="0.6", lw=0.8)
-        bottom.plot(places, entry["accuracy_without"], "o-", ms=3, color="#c44e52", label="accuracy without")
-        label = "variance of first component"
+        bottom.plot(
+            places, entry["accuracy_without"], "o-", ms=3, color="#c44e52", label="accuracy without the layer"
+        )
+        label = "share of its variance in the first component"
         bottom.plot(places, entry["first_component"], "--", color="#4c72b0", label=label)
         bottom.set(xlabel="layer", ylim=(0, 1), xlim=(-0.5, layers - 0.5))
         bottom.grid(alpha=0.3)
-    axes[1, 1].legend(frameon=False, fontsize=8, loc="lower right")
-    figure.suptitle("Unbiased linear CKA of every two layers, 0 dark to 1 light; the largest block outlined")
+    figure.colorbar(axes[0, 0].images[0], ax=axes[0], label="unbiased linear CKA", aspect=30)
+    lines, labels = axes[1, 0].get_legend_handles_labels()
+    figure.legend(lines, labels, frameon=False, loc="outside lower center", ncols=2)
+    figure.suptitle("CKA of every two layers; the largest block is outlined, and shaded below")
     save_figure(figure, out, dpi=110)
 
 

@@ -122,7 +122,9 @@ def draw(between: dict[str, np.ndarray], values: dict[str, list[dict[str, float]
         left.fill_between(
             range(len(LAYERS)), found.min(0), found.max(0), color=style["color"], alpha=0.12, lw=0
         )
-    left.set(title="CKA of corresponding layers of two networks", ylim=(0, 1.02))
+    left.set(
+        title="CKA of corresponding layers of two networks", ylabel="unbiased linear CKA", ylim=(0, 1.02)
+    )
     left.set_xticks(range(len(LAYERS)), LAYERS, fontsize=8, rotation=30)
     for loss, runs in values.items():
         x, y = ([run[what] for run in runs] for what in ("class separation", "transfer"))

@@ -61,11 +61,15 @@ def glosses(folder: Path, count: int, seed: int) -> list[str]:
 def draw(pictures: dict[str, tuple[LayerMatrix, str, str]], out: Path) -> None:
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(pictures), figsize=(14.5, 5), layout="constrained")
+    widths = [found.matrix.shape[1] for found, _, _ in pictures.values()]  # cells of one size
+    figure, axes = pyplot.subplots(
+        1, len(pictures), figsize=(14.5, 5), width_ratios=widths, layout="constrained"
+    )
     for ax, (title, (found, label_a, label_b)) in zip(axes, pictures.items(), strict=True):
         found.plot(
             ax, title=title, label_a=label_a, label_b=label_b, annotate=True, colorbar=False, vmin=0, vmax=1
         )
+    figure.colorbar(axes[0].images[0], ax=axes, label="unbiased CKA", aspect=30)
     save_figure(figure, out, dpi=110)
 
 

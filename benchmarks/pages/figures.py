@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
@@ -52,11 +54,28 @@ def draw_errors(axes: Axes, panel: dict[str, Any]) -> None:
             "offset": "added to every value",
             "width": "features",
             "unit": "every value times",
-            "outlier": "one value",
+            "outlier": "size of one value among others of about 1",
         }.get(panel["against"], panel["against"])
     )
     axes.set_ylabel("error" if panel["against"] != "temperature" else "error / length of the gradient")
-    axes.legend(fontsize=7)
+    _plain_ticks(axes)
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """Numbers at powers of ten alone, and at least at two of them."""
+    low, high = axes.get_ylim()
+    exponents = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    if math.log10(high / low) < 2:
+        axes.set_ylim(10.0 ** exponents[0], 10.0 ** exponents[1])
+    axes.yaxis.set_minor_formatter(plt.NullFormatter())
+
+
+def _legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend for all panels, where it hides no curve."""
+    named = {
+        label: line for one in axes for line, label in zip(*one.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(named), frameon=False)
 
 
 def save(figure: Figure, file: str, dpi: int = 110) -> None:
@@ -66,10 +85,12 @@ def save(figure: Figure, file: str, dpi: int = 110) -> None:
 
 def draw_accuracy(found: dict[str, Any], against: str) -> None:
     panels = [panel for panel in found["panels"] if panel["against"] == against]
-    figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 3.8), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(5 * len(panels), 3.8), squeeze=False, layout="constrained"
+    )
     for panel, place in zip(panels, axes[0], strict=True):
         draw_errors(place, panel)
-    figure.tight_layout()
+    _legend_below(figure, axes[0])
     save(figure, f"error_{against}.png")
 
 
@@ -94,6 +115,8 @@ def draw_cost(axes: Axes, name: str, points: list[dict[str, Any]], cost: str) ->
     axes.set_title(TITLES[name], fontsize=10)
     axes.set_xlabel(against)
     axes.set_ylabel({"cpu_seconds": "CPU s, one thread", "peak_bytes": "bytes above the inputs"}[cost])
+    axes.grid(alpha=0.3)
+    _plain_ticks(axes)
     axes.legend(fontsize=7)
 
 
