@@ -67,7 +67,7 @@ declare -A purpose=(
   [cuda_python]='the Python half of CUDA over the host and over the emulated kernels'
   [gpu_run]='both scripts of the GPU run work with torch 2.11 and the newest numpy, on the CPU and over the emulated kernels'
   [faults]='quick ones of the planted faults are noticed'
-  [docs]='the documentation builds without a warning'
+  [docs]='the documentation builds without a warning, and its notebook gives what stands in it'
   [valgrind]='no error of memory with the extension in its stack'
   [wheel]='an sdist, and a wheel of it that works in a clean environment'
   [interrupts]='calls end soon after an interrupt, with nothing beside them'
@@ -133,7 +133,10 @@ gpu_run() { # where torch is that of machines with a GPU, numpy the newest, and 
   .ci/gpu_rehearsal.sh "$work.gpu/bin/python"
 }
 faults() { python tests/mutation --quick; }
-docs() { python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs; }
+docs() {
+  python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+  pytest -q tests/test_notebook.py
+}
 valgrind() { .ci/valgrind.sh; }
 wheel() { .ci/wheels.sh; }
 interrupts() { pytest -q tests/test_robustness.py tests/test_compare.py -k interrupt; }

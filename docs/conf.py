@@ -18,7 +18,7 @@ author = "the gramless developers"
 version = release = gramless.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # Markdown, and notebooks as they were run
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",  # MathJax itself, so that formulas need no other host
@@ -28,6 +28,7 @@ extensions = [
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
 myst_substitutions = substitutions()
+nb_execution_mode = "off"  # tests/test_notebook.py runs them
 exclude_patterns = ["images"]
 default_role = "py:obj"
 
