@@ -1,4 +1,4 @@
-"""Sweeps in parts: kept in a file, interrupted, killed, resumed. Bitwise-identical to one uninterrupted call."""
+"""Sweeps in parts: kept in a file, interrupted, killed, resumed. Bitwise-identical to one without a break."""
 
 from __future__ import annotations
 
