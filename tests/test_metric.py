@@ -207,3 +207,19 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("size", [2, 3])
 def test_processes_and_a_group_of_two_give_one_answer(run_script, tmp_path, size):
     assert run_script(RANKS, tmp_path / "meeting", size) == "same\n"
+
+
+@pytest.mark.parametrize("accumulator", [gramless.MinibatchCKA, CKAMetric])
+def test_mappings_are_refused_with_what_to_pass(accumulator):
+    layers = {"first": torch.randn(20, 3), "second": torch.randn(20, 4)}
+    said = (
+        r"^MinibatchCKA.update: {0} must be a sequence of arrays but is dict, .*: pass \[{0}\[name\] for name"
+    )
+    with pytest.raises(TypeError, match=said.format("xs")) as refused:
+        accumulator().update(layers)
+    assert "tensor(" not in str(refused.value)
+    with pytest.raises(TypeError, match=said.format("ys")):
+        accumulator().update(list(layers.values()), layers)
+    for wrong in (3, "path"):
+        with pytest.raises(TypeError, match="must be a sequence of arrays, or one array"):
+            accumulator().update(wrong)

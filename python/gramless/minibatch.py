@@ -238,7 +238,12 @@ def _as_layers(argument: str, layers: Any) -> Sequence[Any]:
     """A sequence of arrays; one array with two dimensions is a sequence of one."""
     if getattr(layers, "ndim", None) == 2:
         return [layers]
-    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
+    if isinstance(layers, Mapping):
+        raise TypeError(
+            f"MinibatchCKA.update: {argument} must be a sequence of arrays but is {type(layers).__name__}, "
+            f"which may be ordered otherwise in another batch: pass [{argument}[name] for name in names]"
+        )
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
         raise TypeError(
             f"MinibatchCKA.update: {argument} must be a sequence of arrays, or one array, but is {layers!r}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -237,7 +238,10 @@ def _one_shape(ranks: list[tuple[list[tuple[int, ...]], int]]) -> list[tuple[int
     return shapes
 
 
-def _flat(layers: Any) -> list[Tensor]:
+def _flat(layers: Any) -> Any:
+    """Tensors (n, features) of a sequence or of one tensor; what is no such thing as it is, to be refused."""
+    if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
+        return layers
     single = isinstance(layers, Tensor) and layers.ndim == 2
     rows = [torch.as_tensor(x).detach().flatten(1) for x in ([layers] if single else layers)]
     return [x if on_device(x) else x.cpu() for x in rows]
