@@ -1,4 +1,4 @@
-"""Everything that is measured; a section is a file of results and a part of docs/benchmarks.md."""
+"""Everything that is measured; a section is a file of results and a part of docs/benchmarks_all.md."""
 
 from __future__ import annotations
 

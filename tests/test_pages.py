@@ -8,7 +8,17 @@ import shutil
 import pytest
 
 pytest.importorskip("benchmarks.pages")
-from benchmarks.pages import benchmark_page, example_tables, kernel_costs, readme, results, values, words
+from benchmarks.pages import (
+    benchmark_page,
+    best_rows,
+    example_tables,
+    kernel_costs,
+    main_page,
+    readme,
+    results,
+    values,
+    words,
+)
 from benchmarks.pages.__main__ import outdated
 from benchmarks.plan import SECTIONS
 
@@ -69,7 +79,8 @@ def test_no_results_at_all_are_said(folder):
     for name in SECTIONS:
         assert results.not_measured(name) in page
     assert "Not measured yet: `python -m benchmarks.shipping` does." in page
-    assert "Not measured yet: `python -m benchmarks` does." in readme.redrawn(readme.FILE.read_text())
+    for text in (readme.redrawn(readme.FILE.read_text()), main_page.redrawn("")):
+        assert "Not measured yet: `python -m benchmarks` does." in text
     assert "Not measured yet: `python -m benchmarks.examples" in example_tables.redrawn(
         example_tables.FILE.read_text()
     )
@@ -125,3 +136,21 @@ def test_what_failed_is_named_where_the_table_has_no_row_for_it(folder):
 
 def test_exponents_are_those_of_the_last_two_points():
     assert results.exponent([1, 10, 20], [5, 1, 8]) == pytest.approx(3)
+
+
+def test_the_page_of_main_rows_is_a_quarter_of_the_whole_and_names_what_is_missing(folder):
+    text = main_page.redrawn("")
+    assert 4 * text.count("\n") < benchmark_page.redrawn("").count("\n")
+    assert "Not measured yet" not in text
+    assert "none measured" not in text  # each row is a comparison
+    (folder / "rbf.json").unlink()
+    assert "Not measured yet: RBF CKA, sigma given, n 512, d 128; " in section(
+        main_page.redrawn(""), "RBF CKA"
+    )
+
+
+def test_a_row_without_alternatives_says_whether_matrices_would_fit(folder):
+    problem = json.loads((folder / "rbf.json").read_text())["problems"][0]
+    problem["contenders"] = {"gramless": problem["contenders"]["gramless"]}
+    assert "| none measured |" in best_rows.best_row(problem | {"n": 8_192})
+    assert "| n x n does not fit |" in best_rows.best_row(problem | {"n": 100_000})

@@ -5,7 +5,8 @@
 words, results   numbers as text; results as committed, and which numbers of a contender are quoted
 conditions       machine, versions, load and kernels of the measurements
 tables, section_tables                           rows for each contender; sections with a form of their own
-benchmark_page, readme, example_tables, kernel_costs     one page each: its file, and its text drawn anew
+benchmark_page, main_page, best_rows             docs/benchmarks_all.md and docs/benchmarks.md; its rows
+readme, example_tables, kernel_costs             one page each: its file, and its text drawn anew
 expected         what `gramless.estimate` says beside what was measured
 values           what pages include by name, for docs/conf.py
 figures, how_it_works                            pictures, by matplotlib

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..environment import ROOT
-from . import benchmark_page, example_tables, kernel_costs, readme
+from . import benchmark_page, example_tables, kernel_costs, main_page, readme
 
-TEXTS = (benchmark_page, readme, example_tables, kernel_costs)
+TEXTS = (benchmark_page, main_page, readme, example_tables, kernel_costs)
 
 
 def outdated() -> Iterator[tuple[Path, str]]:

@@ -29,7 +29,7 @@ def conditions(sections: dict[str, Entry]) -> list[str]:
         f"Machine: {processor(newest['machine'])}, {newest['machine']['isa']}; FMA peak measured in the "
         f"same runs {number(one)} GFLOP/s on one core (by CPU time), {number(every)} on all (by the clock). "
         f"Python {newest['python']}, {versions(newest)}; commit {commits}, {newest['date']}.",
-        _others_load(sections),
+        others_load(sections),
     ]
 
 
@@ -42,7 +42,7 @@ def brief_conditions(sections: dict[str, Entry]) -> str:
     return f"Measured on {machine}; {shown}; {newest['date']}."
 
 
-def _others_load(sections: dict[str, Entry]) -> str:
+def others_load(sections: dict[str, Entry]) -> str:
     """What the numbers are worth: how busy the machine was with something else."""
     problems = [problem for section in sections.values() for problem in section["problems"]]
     shares = [problem["others_load"] for problem in problems if problem.get("others_load") is not None]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from ..environment import ROOT
-from ..plan import SECTIONS
+from .best_rows import HEAD, best_row, not_measured
 from .conditions import brief_conditions
-from .results import OURS, Entry, quoted, sections, timed_problems
-from .tables import DATA, error, what
-from .words import duration, replaced, row, size, times
+from .results import Entry, sections, timed_problems
+from .words import replaced
 
 FILE = ROOT / "README.md"
 MARKS = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
@@ -27,45 +26,9 @@ WORDS = (
     "beyond 1e-3 named with the kind."
 )
 END = (
-    "[Every row and how it was measured](docs/benchmarks.md), "
+    "[More rows and how they were measured](docs/benchmarks.md), "
     "[every row in which an alternative is ahead](docs/limits.md)."
 )
-
-
-def best_alternative(problem: Entry) -> tuple[str, Entry, float] | None:
-    """The fastest one whose answers are right on all data; where none is, the fastest."""
-    found = [
-        (name, one, best[1])
-        for name, one in problem["contenders"].items()
-        if name != OURS and (best := quoted(name, one))
-    ]
-    return min(
-        found, key=lambda each: (bool((each[1].get("errors") or {}).get("wrong")), each[2]), default=None
-    )
-
-
-def _row(problem: Entry) -> str:
-    ours = problem["contenders"][OURS]
-    own = quoted(OURS, ours)
-    cells = [
-        f"{what(problem)}; {DATA[problem['data']]}",
-        duration(own and own[1]),
-        size(ours.get("peak_bytes")),
-        error(ours),
-    ]
-    alternative = best_alternative(problem)
-    if alternative is None:
-        return row([*cells, "n x n does not fit", "", "", ""])
-    name, one, ms = alternative
-    ratio = f" ({times(own[1], ms)})" if own else ""
-    return row([*cells, name, f"{duration(ms)}{ratio}", size(one.get("peak_bytes")), error(one)])
-
-
-def _not_measured(problems: dict[str, Entry]) -> list[str]:
-    """The rows that the table should have, in words."""
-    planned = {problem.name: problem for _, make in SECTIONS.values() for problem in make()}
-    missing = [what(planned[name].as_json()) for name in ROWS if name not in problems]
-    return [f"Not measured yet: {'; '.join(missing)}."] if missing else []
 
 
 def table(found: dict[str, Entry]) -> str:
@@ -73,12 +36,8 @@ def table(found: dict[str, Entry]) -> str:
     chosen = [problems[name] for name in ROWS if name in problems]
     if not chosen:
         return f"Not measured yet: `python -m benchmarks` does. {END}"
-    rows = [
-        "| what | gramless | memory | error | fastest alternative | time | memory | error |",
-        "|---|---:|---:|---:|---|---:|---:|---:|",
-        *map(_row, chosen),
-    ]
-    return "\n".join([*rows, "", *_not_measured(problems), f"{WORDS} {brief_conditions(found)} {END}"])
+    rows = [*HEAD, *map(best_row, chosen)]
+    return "\n".join([*rows, "", *not_measured(ROWS, problems), f"{WORDS} {brief_conditions(found)} {END}"])
 
 
 def redrawn(text: str) -> str:

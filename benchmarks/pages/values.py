@@ -142,7 +142,9 @@ def _alternatives_with_less_memory() -> str:
     missing = sum(len(without_memory(name, found)) for name, found in compared().items())
     if not missing or listed == UNKNOWN:
         return listed
-    return f"{listed}\n\nOf {missing} problems the peak memory is not measured yet: [which](benchmarks.md)."
+    return (
+        f"{listed}\n\nOf {missing} problems the peak memory is not measured yet: [which](benchmarks_all.md)."
+    )
 
 
 def _costs() -> list[Entry]:
