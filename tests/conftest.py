@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -105,6 +106,16 @@ def run_script():
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def loopback():
+    """For tests whose processes meet through torch.distributed; a sandbox may have no loopback interface."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        try:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+        except OSError as down:
+            pytest.skip(f"processes cannot meet: the loopback interface is down ({down})")
 
 
 @pytest.fixture

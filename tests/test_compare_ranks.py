@@ -72,6 +72,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.usefixtures("loopback")
 def test_processes_with_their_own_batches_are_one(run_script, tmp_path, size):
     assert run_script(SCRIPT, tmp_path, size, timeout=120) == "same\n"
 

@@ -84,6 +84,7 @@ def test_first_tasks_are_short_and_all_of_them_are_tested():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loopback")
 def test_the_program_for_torchrun_runs_on_two_processes(tmp_path):
     pytest.importorskip("torch")
     page = (ROOT / "docs/howto/cookbook.md").read_text(encoding="utf-8")

@@ -146,6 +146,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.usefixtures("loopback")
 def test_an_error_in_one_process_ends_a_gathered_loss_in_all(run_script, tmp_path, size):
     assert run_script(SCRIPT, tmp_path, size, timeout=200) == "all ended\n"
 
@@ -179,6 +180,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.usefixtures("loopback")
 def test_a_process_that_fails_alone_does_not_wait_for_the_others(run_script, tmp_path):
     assert run_script(ALONE, tmp_path, timeout=100) == "all ended\n"
 
@@ -217,5 +219,6 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.usefixtures("loopback")
 def test_a_process_that_is_killed_ends_a_gathered_loss_in_the_others_with_a_sentence(run_script, tmp_path):
     assert run_script(KILLED, tmp_path, timeout=200) == "all ended\n"

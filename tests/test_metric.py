@@ -205,6 +205,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.usefixtures("loopback")
 def test_processes_and_a_group_of_two_give_one_answer(run_script, tmp_path, size):
     assert run_script(RANKS, tmp_path / "meeting", size) == "same\n"
 

@@ -112,11 +112,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.usefixtures("loopback")
 def test_processes_share_a_sweep_to_the_bit(run_script, tmp_path, size):
     assert run_script(SETUP + SHARED, size, tmp_path, timeout=120) == "same\n"
 
 
-def test_killed_together_and_gone_on_with_by_fewer(run_script, tmp_path):
+@pytest.mark.usefixtures("loopback")
+def test_killed_together_and_resumed_by_fewer(run_script, tmp_path):
     assert run_script(SETUP + KILLED, tmp_path, timeout=120) == "same\n"
 
 

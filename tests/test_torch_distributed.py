@@ -186,6 +186,7 @@ def process(rank, world, meeting, kind):
 
 
 @pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.usefixtures("loopback")
 def test_processes_agree_with_one_process(world, tmp_path, monkeypatch, request):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     kind = request.config.getoption("--tensors-on")
