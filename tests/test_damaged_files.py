@@ -1,4 +1,4 @@
-"""Files that are damaged, hostile or no files: one sentence, and nothing is unpickled."""
+"""Files that are damaged, malformed or no files: one sentence, and nothing is unpickled."""
 
 from __future__ import annotations
 
