@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from gramless._formats import FileError, natural_key
 from gramless._layouts import Layouts
+from gramless.cli import files
 from gramless.cli.files import as_matrices, check_rows, open_layers, printable
 from hypothesis import given
 from hypothesis import strategies as st
@@ -192,3 +193,13 @@ def test_hopeless_paths_are_one_sentence(tmp_path, make, message):
 
 def test_names_from_files_cannot_drive_the_terminal():
     assert printable("a\x1b[2Jb\u202e\ud800") == "a\\x1b[2Jb\\u202e\\ud800"
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".zip", ".safetensors", ""])
+def test_a_note_says_how_much_of_a_compressed_file_is_read_into_memory(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(files, "NOTED_BYTES", 100)
+    path, notes = save(tmp_path / f"saved{suffix}", {"zeros": np.zeros((500, 500))}), []
+    open_layers(path, (), notes.append)
+    assert [note.partition(";")[0] for note in notes] == (
+        ["compressed, so 2 MB were read into memory"] if suffix == ".zip" else []
+    )

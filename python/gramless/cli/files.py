@@ -22,6 +22,7 @@ READERS: dict[str, Callable[[Path], Openers]] = {
     ".safetensors": open_safetensors,
 }
 ROWS_PER_POOLED_CHUNK = 256
+NOTED_BYTES = 100e6  # read into memory: worth a note from there on
 
 
 def open_layers(
@@ -30,7 +31,8 @@ def open_layers(
     """The layers of a file or folder whose names match any glob, memory-mapped where the format allows.
 
     Without globs all layers, in the order of the file (a folder: natural order of the names); with globs, in
-    the order of the globs. `note` is called with a sentence on names that a glob may leave out by mistake.
+    the order of the globs. `note` is called with a sentence on names that a glob may leave out by mistake,
+    and on a compressed file whose layers take much memory.
     Raises `FileError`, one sentence, for anything that cannot be read safely.
     """
     path = Path(path)
@@ -39,7 +41,14 @@ def open_layers(
     for sentence in filter(None, (left_out(openers, glob) for glob in globs)):
         if note is not None:
             note(printable(sentence))
-    return {name: openers[name]() for name in select(openers, globs, printable(path.name))}
+    layers = {name: openers[name]() for name in select(openers, globs, printable(path.name))}
+    read = sum(array.nbytes for array in layers.values() if not isinstance(array, np.memmap))
+    if note is not None and read > NOTED_BYTES:
+        note(
+            f"compressed, so {read / 1e6:,.0f} MB were read into memory; numpy.savez does not compress, and "
+            "its files are memory-mapped"
+        )
+    return layers
 
 
 def files_of(path: Path) -> list[Path]:
