@@ -124,7 +124,8 @@ def compare_models(
         exchanged and tiles shared; minibatch: sums are merged. All get the one answer.
     paired : bool
         True where two dataloaders are known to yield the same examples in the same order, though their
-        samplers do not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False.
+        samplers do not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False, and
+        no collate functions but torch's, transformers' or one of yours for both, which may sort a batch.
     pvalue, n_resamples, rng
         How the result's p-values are computed, as in `gramless.layer_matrix`: "auto" permutes below 40
         examples and where single examples decide, and takes "chi2" otherwise; None computes none.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
 from torch.utils import data
 from torch.utils.data.distributed import DistributedSampler
 
-Indices: TypeAlias = "Sequence[int] | None"
+Indices: TypeAlias = "Sequence[Any] | None"
+IN_ORDER = ("torch", "transformers")  # packages whose collate functions keep the order of a batch
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,15 @@ class Order:
 
     unknown: why it is not known; empty where it is.
     indices: into the data set, where there is one.
-    whole: the data set, or the one that a `Subset` is part of; places: the indices into that one.
+    collate: the function that makes a batch of examples, unless it is known to keep their order.
+    batches: how many examples each batch will have, where that is known.
     """
 
     unknown: str = ""
     indices: Indices = None
-    whole: Any = None
-    places: Indices = None
-    is_subset: bool = False
+    dataset: Any = None
+    collate: Any = None
+    batches: Sequence[int] | None = None
 
 
 def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> None:
@@ -57,8 +61,12 @@ def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> No
             )
     one, other = orders
     _check_indices(function, one.indices, other.indices)
-    if one.whole is other.whole or (one.is_subset and other.is_subset):
-        _check_indices(function, one.places, other.places)
+    same_examples = one.dataset is other.dataset and one.indices == other.indices
+    if one.indices is not None and other.indices is not None and (_is_derived(one) or _is_derived(other)):
+        sources = [[_source(order.dataset, i) for i in order.indices or ()] for order in orders]
+        _check_sources(function, one, other, *sources)
+        same_examples = sources[0] == sources[1]
+    _check_collates(function, one, other, same_examples)
 
 
 def order_of(loader: Any) -> Order:
@@ -115,8 +123,20 @@ def _order_of_dataloader(loader: data.DataLoader[Any]) -> Order:
         indices = type(batches).__name__
     if isinstance(indices, str):
         return Order(f"a DataLoader with {indices}")
-    whole, places = _of_whole(loader.dataset, indices)
-    return Order("", indices, whole, places, whole is not loader.dataset)
+    collate = None if _keeps_order(loader.collate_fn) else loader.collate_fn
+    return Order("", indices, loader.dataset, collate, batch_sizes(loader))
+
+
+def _keeps_order(collate: Any) -> bool:
+    """Whether it is a collate function of a package whose functions do.
+
+    >>> _keeps_order(partial(data.default_collate)), _keeps_order(lambda batch: batch)
+    (True, False)
+    """
+    while isinstance(collate, partial):
+        collate = collate.func
+    made_by = collate if hasattr(collate, "__qualname__") else type(collate)
+    return str(getattr(made_by, "__module__", "")).partition(".")[0] in IN_ORDER
 
 
 def _indices(sampler: Iterable[Any]) -> Sequence[int] | str:
@@ -132,21 +152,74 @@ def _indices(sampler: Iterable[Any]) -> Sequence[int] | str:
     return type(sampler).__name__
 
 
-def _of_whole(dataset: Any, indices: Sequence[int]) -> tuple[Any, Sequence[int]]:
-    """The data set that a `Subset` is part of, and the indices into it; others are their own."""
-    while isinstance(dataset, data.Subset) and type(dataset).__getitem__ is data.Subset.__getitem__:
-        indices = [dataset.indices[i] for i in indices]
-        dataset = dataset.dataset
-    return dataset, indices
+def _is(dataset: Any, kind: Any) -> bool:
+    """Whether a data set is of a kind of torch's, and reads its examples as that does."""
+    return isinstance(dataset, kind) and type(dataset).__getitem__ is kind.__getitem__
+
+
+def _is_derived(order: Order) -> bool:
+    return _is(order.dataset, data.Subset) or _is(order.dataset, data.ConcatDataset)
+
+
+def _source(dataset: Any, index: int) -> tuple[int, int]:
+    """Which data set an example is of, where it is chosen from or joined of others, and its number there.
+
+    >>> base = data.TensorDataset(torch.arange(3))
+    >>> joined = data.ConcatDataset([base, data.Subset(base, [2, 1])])
+    >>> _source(joined, 3) == (id(base), 2)
+    True
+    """
+    while True:
+        if _is(dataset, data.Subset):
+            dataset, index = dataset.dataset, dataset.indices[index]
+        elif _is(dataset, data.ConcatDataset):
+            ends = dataset.cumulative_sizes
+            part = bisect_right(ends, index)
+            dataset, index = dataset.datasets[part], index - (ends[part - 1] if part else 0)
+        else:
+            return id(dataset), int(index)
+
+
+def _check_sources(
+    function: str, one: Order, other: Order, a: list[tuple[int, int]], b: list[tuple[int, int]]
+) -> None:
+    """By the data sets themselves where the two share one, else by the order in which they come."""
+    if {dataset for dataset, _ in a} & {dataset for dataset, _ in b}:
+        _check_indices(function, a, b)
+    elif _is_derived(one) and _is_derived(other):
+        _check_indices(function, _numbered(a), _numbered(b))
+
+
+def _numbered(sources: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    numbers: dict[int, int] = {}
+    return [(numbers.setdefault(dataset, len(numbers)), place) for dataset, place in sources]
+
+
+def _check_collates(function: str, one: Order, other: Order, same_examples: bool) -> None:
+    """A function of the user's may sort a batch, which it does alike only to the same batches."""
+    if one.collate is None and other.collate is None:
+        return
+    if one.collate == other.collate and same_examples and one.batches == other.batches:
+        return
+    named = [getattr(order.collate, "__qualname__", type(order.collate).__name__) for order in (one, other)]
+    found = next(name for name, order in zip(named, (one, other), strict=True) if order.collate is not None)
+    raise ValueError(
+        f"{function}: a dataloader of two has a collate function of its own, {found}, which may reorder the "
+        "examples of a batch, so rows may belong to different examples; pass one dataloader for both models, "
+        "the same function on the same data set and batches, sample_ids= to have examples compared, or "
+        "paired=True where it keeps their order"
+    )
 
 
 def _check_indices(function: str, a: Indices, b: Indices) -> None:
     if a is None or b is None or len(a) != len(b) or a == b:
         return
     row = next((i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y), None)
-    if row is not None:
-        raise ValueError(
-            f"{function}: example {row} is number {a[row]} of its data set in the first dataloader but "
-            f"number {b[row]} in the second; use sample_ids= to have examples compared, or paired=True where "
-            "they are known to agree"
-        )
+    if row is None:
+        return
+    x, y = (side[row][1] if isinstance(side[row], tuple) else side[row] for side in (a, b))
+    second = f"number {y}" + (" of another one" if x == y else "")
+    raise ValueError(
+        f"{function}: example {row} is number {x} of its data set in the first dataloader but {second} in "
+        "the second; use sample_ids= to have examples compared, or paired=True where they are known to agree"
+    )
