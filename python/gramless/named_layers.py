@@ -107,6 +107,7 @@ def _side(
         if names is None:
             names = [str(i) for i in range(len(arrays))]
         names = _tokens.check_names(function, "names", names, len(arrays))
+    _arrays.check_copyable(function, mask_name, mask)
     valid = _tokens.check_mask(function, mask_name, mask, _arrays.to_host)
     shapes: list[tuple[int, ...]] = [tuple(getattr(x, "shape", ())) for x in arrays]
     pools: list[str | None] = [None] * len(arrays)

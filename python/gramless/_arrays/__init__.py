@@ -65,6 +65,16 @@ def check_dense(function: str, name: str, x: Any) -> None:
         raise TypeError(f"{function}: {name} {sentence}") from None
 
 
+def check_copyable(function: str, name: str, x: Any) -> None:
+    """Raises TypeError for a tensor whose values cannot be copied to numpy."""
+    if not is_tensor(x):
+        return
+    check_dense(function, name, x)
+    if str(x.layout) != "torch.strided":
+        raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
+    check_storage(function, name, x)
+
+
 def check_storage(function: str, name: str, x: Any) -> None:
     """Raises TypeError unless the memory of all elements of a dense tensor, which is not empty, is there.
 

@@ -18,7 +18,7 @@ from .._progress import Report
 from ._autograd import Evaluate, EvaluateInForwardMode, computed, forward, gradients, operands
 from ._derivatives import in_forward_mode, refuse_inference, refuse_other_derivatives
 from ._ranks import Ranks
-from ._tensors import Tensors, as_tensor, is_plain, like, needs_autograd, resolved
+from ._tensors import Tensors, as_tensor, check_fakes, is_plain, like, needs_autograd, resolved
 
 _saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
 
@@ -41,6 +41,7 @@ class Torch(Tensors):
             except RuntimeError:
                 refuse_inference(problem.function, inputs)
                 raise
+        check_fakes(problem.function, inputs)
         tensors, text = operands(problem, inputs)
         refuse_other_derivatives(problem.function, tensors)
         compiling = torch.compiler.is_compiling()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from .. import _arrays
 from .._arrays import checks
@@ -56,6 +57,21 @@ def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
 def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
     """z = u / max(|u|, 1e-12)."""
     return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
+
+
+def check_fakes(function: str, inputs: Sequence[Any]) -> None:
+    """Raises TypeError for tensors of a FakeTensorMode outside of it, or beside others that it refuses."""
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    fakes = [x for x in tensors if isinstance(x, FakeTensor)]
+    if not fakes or torch.compiler.is_compiling():
+        return
+    mode = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
+    if mode is None or (len(fakes) < len(tensors) and not mode.allow_non_fake_inputs):
+        where = "outside of their FakeTensorMode" if mode is None else "and others are not"
+        raise TypeError(
+            f"{function}: inputs are FakeTensors, which hold no values, {where}; pass tensors that hold "
+            "values, or call it within the mode with every tensor made there"
+        )
 
 
 class Tensors(Numpy):

@@ -150,6 +150,9 @@ class Recorder:
     def _read(self, layer: Layer, call: int, output: Any) -> Any:
         """The rows of one output, or an `Undecided`."""
         tensor, ragged = dense(output)
+        if tensor.is_meta:
+            name = f"layer {layer.name!r} of {self.owner}"
+            raise TypeError(f"{self._function}: {name} returns a tensor on meta, which holds no values")
         if ragged is not None:
             return self._rows_of(layer, tensor, Decision(_RAGGED, None), ragged)
         place = (id(layer.module), call)

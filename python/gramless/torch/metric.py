@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from .._arrays import check_copyable
 from .._scaled_sums import ScaledSums, common_units
 from ..kernels import KernelLike, as_kernel
 from ..minibatch import MinibatchCKA, as_weighting
@@ -243,5 +244,8 @@ def _flat(layers: Any) -> Any:
     if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
         return layers
     single = isinstance(layers, Tensor) and layers.ndim == 2
-    rows = [torch.as_tensor(x).detach().flatten(1) for x in ([layers] if single else layers)]
+    rows = [torch.as_tensor(x).detach() for x in ([layers] if single else layers)]
+    for i, x in enumerate(rows):
+        check_copyable("CKAMetric.update", f"layer {i}", x)
+    rows = [x.flatten(1) for x in rows]
     return [x if on_device(x) else x.cpu() for x in rows]

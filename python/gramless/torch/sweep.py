@@ -153,8 +153,8 @@ def _recorded(
             plan.ranks.poll()
         if digests is not None:
             digests.add(pair)
-        on_device = [moved(pair[0], device)]
-        on_device.append(on_device[0] if pair[1] is pair[0] else moved(pair[1], device))
+        on_device = [moved(FUNCTION, pair[0], device)]
+        on_device.append(on_device[0] if pair[1] is pair[0] else moved(FUNCTION, pair[1], device))
         found = []
         for side in sides:
             found.append(side.record(on_device[side.batch], plan.reader))

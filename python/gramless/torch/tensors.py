@@ -14,13 +14,19 @@ from torch.nn.utils.rnn import PackedSequence
 _COMPUTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def moved(batch: Any, device: torch.device) -> Any:
+def moved(function: str, batch: Any, device: torch.device) -> Any:
     """The batch with its tensors on the device; containers keep their kind where that is easy.
 
-    >>> moved({"x": torch.zeros(2), "name": "a"}, torch.device("cpu"))["name"]
+    >>> moved("f", {"x": torch.zeros(2), "name": "a"}, torch.device("cpu"))["name"]
     'a'
     """
-    return _changed(batch, lambda tensor: tensor.to(device), lambda entry: entry)
+
+    def held(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_meta:
+            raise TypeError(f"{function}: a batch has a tensor on meta, which holds no values")
+        return tensor.to(device)
+
+    return _changed(batch, held, lambda entry: entry)
 
 
 def fresh(batch: Any, pictures_last: bool = False, dtype: torch.dtype | None = None) -> Any:

@@ -167,7 +167,7 @@ class TrainingCKA:
             found: list[list[npt.NDArray[Any]]] = []
             names: tuple[str, ...] | None = None
             for index, given in enumerate(self._batches):
-                batch = moved(given, device)
+                batch = moved(FUNCTION, given, device)
                 masks, rows = self._reader.masks(batch), self._reader.rows(batch)
                 names = masks.names if names is None else names
                 check_masks(FUNCTION, owner, masks.names, names)
