@@ -52,6 +52,10 @@ UNKNOWN = {
     "_SingleProcessDataLoaderIter": lambda: iter(data.DataLoader(SET, 16)),
     "Loader": lambda: Loader(),
     "Shuffled": lambda: Shuffled(X.split(16)),
+    "Shuffled indices": lambda: data.DataLoader(SET, 16, sampler=Shuffled(range(64))),
+    "Shuffled batches": lambda: data.DataLoader(
+        SET, batch_sampler=Shuffled(torch.arange(64).view(4, 16).tolist())
+    ),
 }
 
 

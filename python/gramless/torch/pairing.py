@@ -117,7 +117,7 @@ def _order_of_dataloader(loader: data.DataLoader[Any]) -> Order:
         indices = _indices(loader.sampler)
     elif type(batches) is data.BatchSampler:
         indices = _indices(batches.sampler)
-    elif isinstance(batches, (list, tuple)):
+    elif _is_plain(batches):
         indices = [index for batch in batches for index in batch]
     else:
         indices = type(batches).__name__
@@ -139,12 +139,18 @@ def _keeps_order(collate: Any) -> bool:
     return str(getattr(made_by, "__module__", "")).partition(".")[0] in IN_ORDER
 
 
+def _is_plain(sampler: object) -> bool:
+    """Whether it is a list, a tuple or a range that is iterated over as those are."""
+    kinds = (list, tuple, range)
+    return isinstance(sampler, kinds) and type(sampler).__iter__ in [kind.__iter__ for kind in kinds]
+
+
 def _indices(sampler: Iterable[Any]) -> Sequence[int] | str:
     """The indices that a sampler yields each time, or its name where they may differ."""
     if type(sampler) is data.SequentialSampler:
         return range(len(sampler))
-    if isinstance(sampler, (list, tuple, range)):
-        return sampler
+    if _is_plain(sampler):
+        return sampler  # type: ignore[return-value]
     if isinstance(sampler, torch.Tensor) or type(sampler).__module__ == "numpy":
         return list(map(int, sampler))
     if type(sampler) is DistributedSampler and not sampler.shuffle:
