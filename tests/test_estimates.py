@@ -9,6 +9,7 @@ import sys
 import gramless as gl
 import pytest
 from gramless.estimates import Estimate
+from gramless.kernels import FORMULAS
 
 pages = pytest.importorskip("benchmarks.pages.expected")
 from benchmarks.plan import SECTIONS  # noqa: E402
@@ -28,6 +29,12 @@ def test_estimates_are_near_what_was_measured(found):
     assert 1 / 1.6 < found.estimate.seconds / found.measured_seconds < 1.6
     if found.measured_bytes is not None:
         assert 1 / 1.3 < found.estimate.peak_bytes / found.measured_bytes < 1.3
+
+
+@pytest.mark.parametrize("kernel", FORMULAS)
+def test_every_kernel_function_has_a_cost(kernel):
+    linear, found = (gl.estimate(1000, 64, kernel=k, threads=1, gflops=50.0) for k in ("linear", kernel))
+    assert found.seconds >= linear.seconds
 
 
 @pytest.mark.parametrize(
