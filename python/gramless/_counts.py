@@ -1,9 +1,24 @@
-"""Whole numbers that users pass, checked; errors name the function and the argument."""
+"""Numbers that users pass, checked; errors name the function and the argument."""
 
 from __future__ import annotations
 
 import operator
 from typing import Any
+
+
+def as_number(function: str, name: str, value: Any, wanted: str = "a number") -> float:
+    """`value` as a float; `wanted`: what else it may be, for the sentence.
+
+    >>> as_number("nt_xent", "temperature", "1")
+    Traceback (most recent call last):
+    TypeError: nt_xent: temperature must be a number but is '1'
+    """
+    if not isinstance(value, (str, bytes, bytearray, memoryview)):  # which float() would parse
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}")
 
 
 def at_least(least: int, function: str, name: str, value: Any, wanted: str = "an int") -> int:

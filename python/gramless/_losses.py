@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from ._counts import as_number
+
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 Exclusions: TypeAlias = tuple[float | None, float | None, float | None]  # above, hardest, easiest
 
@@ -20,18 +22,9 @@ EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a zero row s
 TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, are equally hard
 
 
-def _number(function: str, name: str, value: Any, wanted: str) -> float:
-    if isinstance(value, (str, bytes, bytearray, memoryview)):  # which float() would parse
-        raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}") from None
-
-
 def as_scale(function: str, value: Any) -> float:
     """A logit scale as a float; 0, negative and infinite ones are legal."""
-    return _number(function, "logit_scale", value, "a number")
+    return as_number(function, "logit_scale", value)
 
 
 def as_temperature(function: str, value: Any, name: str = "temperature") -> float:
@@ -41,7 +34,7 @@ def as_temperature(function: str, value: Any, name: str = "temperature") -> floa
     Traceback (most recent call last):
     ValueError: nt_xent: temperature must be finite and not 0 but is 0.0
     """
-    temperature = value if type(value) is float else _number(function, name, value, "a number")
+    temperature = value if type(value) is float else as_number(function, name, value)
     if not math.isfinite(temperature) or temperature == 0:
         raise ValueError(f"{function}: {name} must be finite and not 0 but is {temperature!r}")
     return temperature
@@ -55,7 +48,7 @@ def exclusions(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusi
             f"but are {above!r} and {hardest!r}"
         )
     if above is not None:
-        above = _number(function, "exclude_above", above, "a number or None")
+        above = as_number(function, "exclude_above", above, "a number or None")
         if math.isnan(above):
             raise ValueError(f"{function}: exclude_above must be a number or None but is nan")
     return (
@@ -68,7 +61,7 @@ def exclusions(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusi
 def _fraction(function: str, name: str, value: Any) -> float | None:
     if value is None:
         return None
-    fraction = _number(function, name, value, "a number or None")
+    fraction = as_number(function, name, value, "a number or None")
     if not 0 <= fraction <= 1:
         raise ValueError(f"{function}: {name} must be from 0 to 1 but is {fraction!r}")
     return fraction

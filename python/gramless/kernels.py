@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
 
-from ._counts import at_least
+from ._counts import as_number, at_least
 
 __all__ = [
     "FORMULAS",
@@ -49,12 +49,7 @@ class Linear:
 
 
 def _positive(kernel: str, name: str, value: Any, wanted: str) -> float:
-    if isinstance(value, (str, bytes, bytearray, memoryview)):  # which float() would parse
-        raise TypeError(f"{kernel}: {name} must be {wanted} but is {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{kernel}: {name} must be {wanted} but is {value!r}") from None
+    number = as_number(kernel, name, value, wanted)
     if not 0 < number < math.inf:  # which torch.compile can trace
         raise ValueError(f"{kernel}: {name} must be positive and finite but is {number!r}")
     return number
