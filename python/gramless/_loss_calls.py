@@ -42,7 +42,8 @@ def _check_sides(function: str, named: Named, arrays: Arrays, paired: bool = Tru
 
 def _limits(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusions:
     """As floats; what is one already is checked by the problem."""
-    if all(isinstance(x, (float, NoneType)) for x in (above, hardest, easiest)):
+    kinds = float, NoneType
+    if isinstance(above, kinds) and isinstance(hardest, kinds) and isinstance(easiest, kinds):
         return above, hardest, easiest
     return exclusions(function, above, hardest, easiest)
 

@@ -51,16 +51,14 @@ def exclusions(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusi
         above = as_number(function, "exclude_above", above, "a number or None")
         if math.isnan(above):
             raise ValueError(f"{function}: exclude_above must be a number or None but is nan")
-    return (
-        above,
-        _fraction(function, "exclude_hardest", hardest),
-        _fraction(function, "exclude_easiest", easiest),
-    )
+    if hardest is not None:
+        hardest = _fraction(function, "exclude_hardest", hardest)
+    if easiest is not None:
+        easiest = _fraction(function, "exclude_easiest", easiest)
+    return above, hardest, easiest
 
 
-def _fraction(function: str, name: str, value: Any) -> float | None:
-    if value is None:
-        return None
+def _fraction(function: str, name: str, value: Any) -> float:
     fraction = as_number(function, name, value, "a number or None")
     if not 0 <= fraction <= 1:
         raise ValueError(f"{function}: {name} must be from 0 to 1 but is {fraction!r}")
