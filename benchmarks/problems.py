@@ -29,7 +29,7 @@ class Problem:
     kind: Kind
     n: int
     d: int
-    kernel: Literal["linear", "rbf"] = "rbf"
+    kernel: Literal["linear", "rbf", "distance"] = "rbf"
     bandwidth: Bandwidth = "given"
     estimator: Literal["unbiased", "biased"] = "unbiased"
     layers: int = 2

@@ -130,7 +130,7 @@ TABLE = [
 ]  # fmt: skip
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
-    "CudaDevice", "CudaStatus", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA", "RBF",
+    "CudaDevice", "CudaStatus", "Distance", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA", "RBF",
     "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
     "environment", "estimate", "get_num_threads", "get_workspace_limit", "plot", "reference",
     "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
@@ -258,3 +258,19 @@ def test_gradients_of_laplace_are_refused_in_one_sentence(device, function):
         torch.autograd.grad(value, (x, y))
     assert "\n" not in str(caught.value)
     assert math.isfinite(value.item())
+
+
+@pytest.mark.parametrize("kernel", ["distance"])
+def test_kernels_of_the_cpu_are_computed_on_the_CPU_only(device, kernel):
+    x, y = (device.array(inputs()[name]) for name in ("x", "layer"))
+    for function, call in (
+        ("cka", lambda: gramless.cka(x, y, kernel=kernel)),
+        ("hsic", lambda: gramless.hsic(x, y, kernel="rbf", kernel_y=kernel)),
+        ("cka_matrix", lambda: gramless.cka_matrix([x, y], kernel=kernel)),
+        ("mmd", lambda: gramless.mmd(x, x, kernel=kernel)),
+    ):
+        with pytest.raises(NotImplementedError) as caught:
+            call()
+        assert str(caught.value) == (
+            f'{function}: the kernel "{kernel}" is computed on the CPU only; copy the arrays there'
+        )

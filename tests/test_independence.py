@@ -264,7 +264,8 @@ def test_fewer_than_four_rows_are_refused(method):
         (
             {"kernel_y": "poly"},
             ValueError,
-            'kernel_y must be Linear(), RBF(...), Laplace(...), "linear", "rbf" or "laplace" but is \'poly\'',
+            'kernel_y must be Linear(), RBF(...), Laplace(...), Distance(...), "linear", "rbf", "laplace" or '
+            "\"distance\" but is 'poly'",
         ),
         ({"n_resamples": 0}, ValueError, "n_resamples must be at least 1 but is 0"),
         ({"n_resamples": 2.5}, TypeError, "n_resamples must be an int but is 2.5"),

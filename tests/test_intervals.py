@@ -7,11 +7,12 @@ import warnings
 
 import numpy as np
 import pytest
-from gramless import RBF, analysis, cka, hsic, median_distance, reference
+from gramless import RBF, Linear, analysis, cka, hsic, median_distance, reference
 from gramless._deletion import KernelBlocks, deleted_cka, few, pair_variance_of_difference
 from gramless._intervals import student_quantile, student_tail
 from gramless._kernel_rows import kernel_rows
 from gramless.analysis import cka_difference, cka_interval
+from gramless.kernels import encode
 from test_analysis import EXACT, refused
 
 KERNELS = pytest.mark.parametrize("kernel", ["linear", RBF(sigma=2.0), "rbf"], ids=str)
@@ -114,7 +115,7 @@ def test_student_has_the_quantiles_that_scipy_has():
 def test_few_examples_have_the_share_that_falls_away_with_each(generator, estimator):
     x = generator.standard_normal((250, 4))
     x[[3, 77]] *= 6
-    kernels = KernelBlocks([kernel_rows(x, "linear", None)], 250, estimator)
+    kernels = KernelBlocks([kernel_rows(x, encode(Linear()))], 250, estimator)
     whole = hsic(x, x, estimator=estimator)
     without = np.array([hsic(*[np.delete(x, i, 0)] * 2, estimator=estimator) for i in range(250)])
     left = 249 * 246 / (250 * 247) if estimator == "unbiased" else (248 / 249) ** 2
@@ -160,7 +161,7 @@ def test_a_difference_is_that_of_deleting_each_example(generator, kernel, n, noi
 def test_what_pairs_of_examples_add_to_a_difference(generator):
     x, y = related(generator, 30)
     z = generator.standard_normal((30, 2))
-    kernels = KernelBlocks([kernel_rows(a, "linear", None) for a in (x, y, z)], 30, "unbiased")
+    kernels = KernelBlocks([kernel_rows(a, encode(Linear())) for a in (x, y, z)], 30, "unbiased")
     pairs = [(0, 1), (0, 2)]
     k = [u_centred(a) for a in (x, y, z)]
     k = [one / np.linalg.norm(one) for one in k]

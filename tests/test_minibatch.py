@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gramless import RBF, MinibatchCKA, reference
 
-KERNELS = 'Linear(), RBF(...), Laplace(...), "linear", "rbf" or "laplace"'
+KERNELS = 'Linear(), RBF(...), Laplace(...), Distance(...), "linear", "rbf", "laplace" or "distance"'
 
 EXACT = 1e-10  # relative, what float64 is held to
 SIZES = [12, 4, 17, 31]

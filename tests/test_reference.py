@@ -13,7 +13,7 @@ from gramless.kernels import RBF, Laplace, Linear
 from gramless.reference.gram import centre_columns, squared_distances
 from gramless.reference.hsic import biased, unbiased
 
-ALLOWED = 'Linear(), RBF(...), Laplace(...), "linear", "rbf" or "laplace"'
+ALLOWED = 'Linear(), RBF(...), Laplace(...), Distance(...), "linear", "rbf", "laplace" or "distance"'
 
 KERNELS = [Linear(), RBF(), RBF(scale=4.0), RBF(sigma=2.0), RBF(scale=0.5, include_diagonal=True)]
 ESTIMATORS = ["biased", "unbiased"]

@@ -191,6 +191,13 @@ SIMILARITIES = [
         lambda p: _given_rbf(p) or p.kind in ("median", "rsa"),
         libraries=("numpy", "scipy"),
     ),
+    Contender(
+        "dcor",
+        "dcor",
+        "peers:dcor_run",
+        lambda p: pair(p) and p.kernel == "distance",
+        libraries=("numpy", "scipy", "dcor", "numba", "llvmlite"),
+    ),
     _torch("pykeops", "pykeops", "peers:keops_run", _given_rbf, "tensors", "pykeops", *STATISTICS),
 ]
 LOSS_PACKAGES = [

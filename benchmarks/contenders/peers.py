@@ -83,6 +83,12 @@ def scipy_run(problem: Problem, xs: Sequence[Any]) -> Any:
     return _unbiased_cka(*map(squareform, pairs))
 
 
+def dcor_run(problem: Problem, xs: Sequence[Any]) -> Any:
+    import dcor
+
+    return dcor.u_distance_correlation_sqr(*xs[:2])
+
+
 def keops_run(problem: Problem, xs: Sequence[Any]) -> Any:
     """Unbiased, from row sums less the diagonal: every reduction evaluates its kernels anew."""
     from pykeops.torch import LazyTensor

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "ops/api.hpp"
 
@@ -39,15 +40,23 @@ inline Matrix described_matrix(pybind11::handle description) {
           named_dtype(described[5].cast<std::string>())};
 }
 
-// (formula, sigma or None, scale, include_diagonal, median_rows or None): `encode` of gramless/kernels.py.
+// (formula, sigma or None, scale, include_diagonal, median_rows or None, numbers): `encode` of gramless/kernels.py.
 // The cosine of two rows is their product where they have length 1.
 inline KernelSpec kernel_spec(pybind11::handle encoded) {
-  const auto [formula, sigma, scale, include_diagonal, median_rows] =
-      encoded.cast<std::tuple<std::string, std::optional<double>, double, bool, std::optional<std::int64_t>>>();
-  if (formula == "cosine") return {.rows = RowForm::unit};
+  using Numbers = std::vector<std::optional<double>>;
+  const auto [formula, sigma, scale, include_diagonal, median_rows, numbers] =
+      encoded
+          .cast<std::tuple<std::string, std::optional<double>, double, bool, std::optional<std::int64_t>, Numbers>>();
+  if (formula == "cosine") return {.rows = RowForm::unit_or_zero};
+  if (formula == "cosine distance") return {.rows = RowForm::unit};
   if (formula == "correlation") return {.rows = RowForm::centered_unit};
-  const std::optional<Kernel> known = kernel_named(formula);
+  std::optional<Kernel> known = kernel_named(formula);
   if (!known) throw pybind11::value_error("kernel is '" + formula + "'");
+  std::visit(
+      [&]<class Alternative>(Alternative& kernel) {
+        if constexpr (requires { kernel.state(numbers); }) kernel.state(numbers);
+      },
+      *known);
   return {*known, sigma, scale, include_diagonal, median_rows};
 }
 

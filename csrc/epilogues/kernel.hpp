@@ -6,6 +6,8 @@
 #include <cmath>
 #include <cstddef>
 #include <numbers>
+#include <optional>
+#include <span>
 #include <variant>
 
 #include "support/shared.hpp"
@@ -22,14 +24,17 @@ struct Linear {
   static constexpr const char* name = "linear";
   static constexpr bool of_distance = false;  // of <a, b> of centred rows, and not of |a - b|
   static constexpr bool of_root = false;      // of |a - b| itself, which tiles find first (ops/gram/near_distances.hpp)
-  static constexpr bool over_features = true;  // HSIC may be summed over pairs of features
-  static constexpr double log2_unit = 0;       // tiles hold k / 2^log2_unit - shift
+  static constexpr bool has_bandwidth = false;  // in units of the median distance where none is given
+  static constexpr bool over_features = true;   // HSIC may be summed over pairs of features
+  static constexpr double log2_unit = 0;        // tiles hold k / 2^log2_unit - shift
 
   GRAMLESS_HD static double diagonal(double norm2) { return norm2; }  // k(a, a)
   // How far rounding alone may move a tile's values; of distances, as a share of them.
   GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const { return epsilon * rows.of_pairs; }
   // dk / d<a, b>, the weights of tiles apart (epilogues/kernel_grad.hpp).
   GRAMLESS_HD double slope_factor() const { return 1; }
+  // Of rows that are held times 2^scale, k is what tiles, diagonal and slope give times 2^exponent_of(scale).
+  GRAMLESS_HD static int exponent_of(int scale) { return -2 * scale; }
 };
 
 // k(a, b) = exp(-gamma |a - b|^2), gamma = 1 / (2 sigma^2)
@@ -37,6 +42,7 @@ struct Rbf {
   static constexpr const char* name = "rbf";
   static constexpr bool of_distance = true;
   static constexpr bool of_root = false;
+  static constexpr bool has_bandwidth = true;
   static constexpr bool over_features = false;
 
   double gamma = 0;
@@ -63,6 +69,7 @@ struct Rbf {
     return epsilon * (gamma * rows.mean > 100 ? 100 : gamma * rows.mean);
   }
   GRAMLESS_HD double slope_factor() const { return 2 * gamma; }
+  GRAMLESS_HD static int exponent_of(int) { return 0; }
 };
 
 // k(a, b) = exp(-rate |a - b|), rate = 1 / sigma
@@ -70,6 +77,7 @@ struct Laplace {
   static constexpr const char* name = "laplace";
   static constexpr bool of_distance = true;
   static constexpr bool of_root = true;
+  static constexpr bool has_bandwidth = true;
   static constexpr bool over_features = false;
 
   double rate = 0;
@@ -91,9 +99,39 @@ struct Laplace {
     return epsilon * (exponent > 1 ? 1 : exponent);
   }
   GRAMLESS_HD double slope_factor() const { return rate; }
+  GRAMLESS_HD static int exponent_of(int) { return 0; }
 };
 
-using Kernel = std::variant<Linear, Rbf, Laplace>;
+// k(a, b) = -|a - b|^exponent
+struct Distance {
+  static constexpr const char* name = "distance";
+  static constexpr bool of_distance = true;
+  static constexpr bool of_root = true;
+  static constexpr bool has_bandwidth = false;
+  static constexpr bool over_features = false;
+
+  double exponent = 1;
+  int length = 0;    // tiles hold powers of the distance in units of 2^length
+  double share = 1;  // what no power of two is of the rows' own unit
+
+  GRAMLESS_SHARED void state(std::span<const std::optional<double>> numbers) { exponent = *numbers[0]; }
+  // Of rows that are held times 2^scale and are 2^typical apart.
+  GRAMLESS_SHARED void fit(int scale, int typical) {
+    length = typical;
+    share = std::exp2(-exponent * scale - exponent_of(scale));
+  }
+  GRAMLESS_SHARED double unit() const { return share * std::exp2(exponent * length); }
+
+  GRAMLESS_SHARED double value(double distance2) const { return -share * std::pow(distance2, exponent / 2); }
+  GRAMLESS_SHARED static double diagonal(double) { return 0; }
+  GRAMLESS_SHARED double noise(double epsilon, const SquaredLengths&) const { return epsilon * exponent; }
+  GRAMLESS_SHARED double slope_factor() const { return share * exponent * std::exp2((exponent - 2) * length); }
+  GRAMLESS_SHARED int exponent_of(int scale) const { return static_cast<int>(std::lrint(-exponent * scale)); }
+};
+
+// The first three are on CUDA too.
+using Kernel = std::variant<Linear, Rbf, Laplace, Distance>;
+constexpr int kernels_on_cuda = 3;
 
 // std::visit for this variant, without the library code behind it: that code must not be compiled per ISA.
 template <std::size_t Number = 0, class Visitor>
@@ -109,6 +147,12 @@ GRAMLESS_SHARED void visit_kernel(const Kernel& kernel, Visitor&& visitor) {
 GRAMLESS_SHARED bool is_of_distance(const Kernel& kernel) {
   bool found = false;
   visit_kernel(kernel, [&](const auto& alternative) { found = alternative.of_distance; });
+  return found;
+}
+
+GRAMLESS_SHARED bool has_bandwidth(const Kernel& kernel) {
+  bool found = false;
+  visit_kernel(kernel, [&](const auto& alternative) { found = alternative.has_bandwidth; });
   return found;
 }
 

@@ -45,6 +45,17 @@ struct LaplaceSlope {
   }
   T shift, unit;
 };
+// dk/dx_i is -exponent |x_i - x_j|^(exponent - 2) (x_i - x_j), and 0 for equal rows.
+template <class T>
+struct DistanceSlope {
+  static constexpr bool of_root = true;
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T>, Vector<T> distance) const {
+    const Bundle<T, 1> scaled{distance * per_length};
+    const Vector<T> slope = exponent == 1 ? T(1) / scaled.parts[0] : power_minus(scaled, exponent - 2, T(0)).parts[0];
+    return distance == Vector<T>{} ? Vector<T>{} : slope;  // in this order NaN passes
+  }
+  T per_length, exponent;
+};
 template <class T>
 LinearSlope<T> slope_on_tiles(Linear, double, double) {
   return {};
@@ -56,6 +67,10 @@ RbfSlope<T> slope_on_tiles(Rbf, double shift, double unit) {
 template <class T>
 LaplaceSlope<T> slope_on_tiles(Laplace, double shift, double unit) {
   return {static_cast<T>(shift), static_cast<T>(unit)};
+}
+template <class T>
+DistanceSlope<T> slope_on_tiles(Distance kernel, double, double) {
+  return {static_cast<T>(std::ldexp(1.0, -kernel.length)), static_cast<T>(kernel.exponent)};
 }
 
 // The derivative of the loss by layer a's kernel value of a pair:

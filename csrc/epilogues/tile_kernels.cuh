@@ -10,7 +10,7 @@ namespace gramless::cuda {
 // use(alternative) for the kernel function of that number; its own numbers are in a TileKernel, not in the alternative.
 template <int Number = 0, class Use>
 __device__ __forceinline__ void visit_formula(int formula, Use use) {
-  if constexpr (Number + 1 == static_cast<int>(std::variant_size_v<Kernel>)) {
+  if constexpr (Number + 1 == kernels_on_cuda) {
     use(std::variant_alternative_t<Number, Kernel>{});
   } else {
     if (formula == Number) return use(std::variant_alternative_t<Number, Kernel>{});

@@ -4,6 +4,7 @@
 
 #include "epilogues/exp.hpp"
 #include "epilogues/kernel.hpp"
+#include "epilogues/log.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -52,6 +53,19 @@ struct LaplaceTile {
   T slope, log2_unit, shift;
 };
 
+// -|a - b|^exponent / unit - shift, of tiles that hold the distances.
+template <class T>
+struct DistanceTile {
+  template <class Values>
+  GRAMLESS_INLINE Values operator()(const Values& distance, const Values&, const Values&) const {
+    const Values scaled = distance * per_length;
+    if (exponent == 1) return (scaled + shift) * T(-1);
+    const Values powers = power_minus(scaled, exponent, -shift);
+    return powers * T(-1);
+  }
+  T per_length, exponent, shift;
+};
+
 template <class T>
 LinearTile<T> on_tiles(Linear, double shift) {
   return {static_cast<T>(shift)};
@@ -64,6 +78,11 @@ RbfTile<T, Clamped> on_tiles(Rbf kernel, double shift) {
 template <class T>
 LaplaceTile<T> on_tiles(Laplace kernel, double shift) {
   return {static_cast<T>(kernel.log2_slope()), static_cast<T>(kernel.log2_unit), static_cast<T>(shift)};
+}
+
+template <class T>
+DistanceTile<T> on_tiles(Distance kernel, double shift) {
+  return {static_cast<T>(std::ldexp(1.0, -kernel.length)), static_cast<T>(kernel.exponent), static_cast<T>(shift)};
 }
 
 // Alternatives that know whether their exponents may leave the range of a float.

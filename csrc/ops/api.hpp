@@ -17,6 +17,7 @@ namespace gramless {
 enum class RowForm : std::uint8_t {
   as_given,
   unit,           // of length 1
+  unit_or_zero,   // the same, rows of zeros as they are
   centered_unit,  // the same less their mean
 };
 
@@ -30,12 +31,12 @@ struct KernelSpec {
   std::optional<std::int64_t> median_rows = std::nullopt;
   RowForm rows = RowForm::as_given;
 
-  bool of_distance() const { return is_of_distance(formula); }
-  bool wants_median() const { return of_distance() && !sigma; }
+  bool has_bandwidth() const { return gramless::has_bandwidth(formula); }
+  bool wants_median() const { return has_bandwidth() && !sigma; }
   // The same with a bandwidth; nothing new where there is none.
   KernelSpec with_sigma(double found) const {
     KernelSpec spec = *this;
-    if (of_distance()) spec.sigma = found;
+    if (has_bandwidth()) spec.sigma = found;
     return spec;
   }
 };

@@ -28,7 +28,7 @@ from .estimates import Estimate, estimate
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .info_nce import info_nce, row_log_sum_exp
-from .kernels import RBF, Laplace, Linear
+from .kernels import RBF, Distance, Laplace, Linear
 from .matrices import cka_matrix, hsic_matrix, layer_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco
@@ -44,6 +44,7 @@ __all__ = [
     "RBF",
     "CudaDevice",
     "CudaStatus",
+    "Distance",
     "Estimate",
     "Laplace",
     "LayerMatrix",

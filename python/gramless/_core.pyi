@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
-_Kernel = tuple[str, float | None, float, bool, int | None]
+_Kernel = tuple[str, float | None, float, bool, int | None, tuple[float | None, ...]]
 _Limit = _Floats | None
 _Limits = float | tuple[_Limit, _Limit] | tuple[_Limit, _Limit, _Limit, _Limit] | None
 _Values = tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]

@@ -2,7 +2,7 @@ from collections.abc import Callable, Sequence
 
 _Place = tuple[int, int, Callable[[int], int]]
 _Matrix = tuple[int, int, int, int, int, str]
-_Kernel = tuple[str, float | None, float, bool, int | None]
+_Kernel = tuple[str, float | None, float, bool, int | None, tuple[float | None, ...]]
 
 _Distilled = tuple[_Matrix, _Matrix, _Matrix, _Matrix | None]
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._kernel_rows import centred_diagonal
+from .kernels import Linear, encode
 
 _BLOCK_VALUES = 2**20
 _MOST_OF_MEAN = 1e3  # the squared length of the mean over that of the rows around it: float32 has digits left
@@ -24,7 +25,7 @@ def largest_share(rows: npt.NDArray[Any]) -> float:
     lengths = _lengths(rows) if rows.dtype.char in "fd" else None
     if lengths is None:
         with np.errstate(invalid="ignore"):  # inf - inf
-            lengths = centred_diagonal(np.asarray(rows, np.float64), "linear", None)
+            lengths = centred_diagonal(np.asarray(rows, np.float64), encode(Linear()))
     total = float(lengths.sum())
     return float(lengths.max()) / total if np.isfinite(total) and total > 0 else 0.0
 

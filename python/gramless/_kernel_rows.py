@@ -9,27 +9,33 @@ import numpy as np
 import numpy.typing as npt
 
 from ._alignment import times_power
+from .kernels import Encoded
 
 Floats = npt.NDArray[np.float64]
 
 BLOCK_BYTES = 2**24  # of one block of kernel values
 NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
 NEAR_AT_ONCE = 4096
-OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {
+OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of a bandwidth, or an exponent
     "rbf": lambda distance2, sigma: np.exp(-distance2 / (2 * sigma**2)),
     "laplace": lambda distance2, sigma: np.exp(-np.sqrt(distance2) / sigma),
+    "distance": lambda distance2, exponent: -(distance2 ** (exponent / 2)),
 }
 
 
-def kernel_rows(rows: Floats, formula: str, sigma: float | None) -> Callable[[slice], Floats]:
+def kernel_rows(rows: Floats, kernel: Encoded) -> Callable[[slice], Floats]:
     """A function from a block of rows to their kernel values with all rows, (block, n).
 
-    Those of a linear kernel, whose sigma is None, are in a unit of the data's own.
+    kernel: its bandwidth is known. Values of a kernel without one are in a unit of the data's own.
     """
     centred, rows, exponent = _in_range(rows)
-    if sigma is None:
+    formula, sigma, *_, numbers = kernel
+    if formula == "linear":
         return lambda block: np.asarray(centred[block] @ centred.T)
-    sigma = max(float(times_power(sigma, exponent)), 2.0**-500)  # 0 of equal rows, where any other will do
+    if sigma is not None:
+        number = max(float(times_power(sigma, exponent)), 2.0**-500)  # 0 of equal rows: any other will do
+    else:
+        (number,) = (float(own or 0.0) for own in numbers)
     of_distance = OF_SQUARED_DISTANCE[formula]
     norms = np.einsum("ij,ij->i", centred, centred)
 
@@ -40,7 +46,7 @@ def kernel_rows(rows: Floats, formula: str, sigma: float | None) -> Callable[[sl
         for start in range(0, len(near[0]), NEAR_AT_ONCE):
             i, j = (side[start : start + NEAR_AT_ONCE] for side in near)
             distance2[i, j] = np.sum((rows[block][i] - rows[j]) ** 2, axis=1)
-        return of_distance(distance2, sigma)
+        return of_distance(distance2, number)
 
     return values
 
@@ -53,16 +59,16 @@ def _in_range(rows: Floats) -> tuple[Floats, Floats, int]:
     return rows - rows.mean(axis=0), rows, exponent
 
 
-def centred_diagonal(rows: Floats, formula: str, sigma: float | None) -> Floats:
+def centred_diagonal(rows: Floats, kernel: Encoded) -> Floats:
     """The diagonal of H K H, (n,), K the kernel's n x n matrix and H = I - 11'/n, in O(n) memory per row of a
-    block; for a linear kernel in a unit of the data's own.
+    block; for a kernel without a bandwidth in a unit of the data's own.
     """
     n = len(rows)
     own, means = np.empty(n), np.empty(n)
-    if sigma is None:
+    if kernel[0] == "linear":
         centred = _in_range(rows)[0]
         return np.asarray(np.einsum("ij,ij->i", centred, centred))
-    values, size = kernel_rows(rows, formula, sigma), max(1, BLOCK_BYTES // (8 * n))
+    values, size = kernel_rows(rows, kernel), max(1, BLOCK_BYTES // (8 * n))
     for start in range(0, n, size):
         block = slice(start, min(start + size, n))
         k = values(block)

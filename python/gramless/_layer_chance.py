@@ -26,7 +26,7 @@ from ._dominant_rows import largest_share
 from ._kernel_rows import centred_diagonal
 from ._permutations import Chance, Layers, chance_of
 from ._progress import ProgressLike
-from .kernels import Encoded
+from .kernels import Encoded, with_sigma
 
 BOUNDED = ("rbf", "laplace", "cosine")  # kernels to which a far row is like any other
 # Of 100 cells of independent Cauchy rows chi2 with Holm finds one beyond chance in 12 % of matrices of 40
@@ -115,8 +115,8 @@ def _shape(
     """Of layers with these HSIC with themselves; mean and diagonal, if given, are of the same unit."""
     effective, uneven = np.empty(len(layers)), np.empty(len(layers))
     for i, layer in enumerate(layers):
-        sigma = None if sigmas is None else sigmas[i]
-        w = centred_diagonal(_arrays.wide_on_host(layer), code[0], sigma)
+        own_code = code if sigmas is None else with_sigma(code, sigmas[i])
+        w = centred_diagonal(_arrays.wide_on_host(layer), own_code)
         trace = np.sum(w) if mean is None else (n - 1) * (diagonal[i] - mean[i])
         with np.errstate(divide="ignore", invalid="ignore"):
             effective[i] = (trace / (n - 1) / np.sqrt(own[i] if own[i] > 0 else np.nan)) ** 2

@@ -12,7 +12,7 @@ from ._deletion import Floats, KernelBlocks, deleted_cka
 from ._intervals import OF_CKA, check_level, jackknife_bounds, warn_of_few
 from ._kernel_rows import kernel_rows
 from ._progress import ProgressLike, reporter
-from .kernels import Encoded, Estimator
+from .kernels import Encoded, Estimator, with_sigma
 
 LEAST_ROWS = 5
 
@@ -60,10 +60,9 @@ class IntervalRequest(NamedTuple):
             return CellIntervals()
         n = int(xs[0].shape[0])
         layers = [*xs, *(ys or [])]
-        known: Sequence[float | None] = [None] * len(layers) if sigmas is None else sigmas
+        codes = [code] * len(layers) if sigmas is None else [with_sigma(code, sigma) for sigma in sigmas]
         rows = [
-            kernel_rows(_arrays.wide_on_host(layer), code[0], sigma)
-            for layer, sigma in zip(layers, known, strict=True)
+            kernel_rows(_arrays.wide_on_host(layer), own) for layer, own in zip(layers, codes, strict=True)
         ]
         kernels = KernelBlocks(rows, n, estimator)
         cells = _cells(len(xs), None if ys is None else len(ys))

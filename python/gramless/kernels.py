@@ -5,15 +5,15 @@ Knows nothing of arrays, devices or the compiled core, so that every other modul
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias, cast, get_args
+from dataclasses import astuple, fields
+from typing import Literal, TypeAlias, cast, get_args
 
-from ._counts import as_number, at_least
+from ._kernel_functions import RBF, Distance, Laplace, Linear, OfDistance
 
 __all__ = [
     "FORMULAS",
     "RBF",
+    "Distance",
     "Encoded",
     "Estimator",
     "Kernel",
@@ -25,150 +25,20 @@ __all__ = [
     "as_kernel",
     "encode",
     "has_bandwidth",
+    "is_on_gpu",
     "wants_median",
     "with_sigma",
 ]
 
-
-@dataclass(frozen=True)
-class Linear:
-    """The dot product of two rows.
-
-    k(a, b) = <a, b>
-
-    Wherever gramless uses it, columns are centred first, which changes neither HSIC nor CKA.
-
-    Examples
-    --------
-    >>> Linear() == Linear()
-    True
-    """
-
-    formula: ClassVar = "linear"
-    has_bandwidth: ClassVar = False
-
-
-def _positive(kernel: str, name: str, value: Any, wanted: str) -> float:
-    number = as_number(kernel, name, value, wanted)
-    if not 0 < number < math.inf:  # which torch.compile can trace
-        raise ValueError(f"{kernel}: {name} must be positive and finite but is {number!r}")
-    return number
-
-
-@dataclass(frozen=True)
-class OfDistance:
-    """What kernels of the distance between two rows have in common: a bandwidth, given or found."""
-
-    has_bandwidth: ClassVar = True
-
-    sigma: float | None = None
-    scale: float = 1.0
-    include_diagonal: bool = False
-    median_rows: int | None = None
-
-    def __post_init__(self) -> None:
-        kernel = type(self).__name__
-        if self.sigma is not None:
-            object.__setattr__(self, "sigma", _positive(kernel, "sigma", self.sigma, "a number or None"))
-        object.__setattr__(self, "scale", _positive(kernel, "scale", self.scale, "a number"))
-        object.__setattr__(self, "include_diagonal", bool(self.include_diagonal))
-        if self.median_rows is not None:
-            object.__setattr__(
-                self,
-                "median_rows",
-                at_least(2, kernel, "median_rows", self.median_rows, "an integer or None"),
-            )
-
-
-@dataclass(frozen=True)
-class RBF(OfDistance):
-    """The Gaussian of the distance between two rows.
-
-    k(a, b) = exp(-|a - b|^2 / (2 sigma^2))
-
-    Parameters
-    ----------
-    sigma : float, optional
-        The bandwidth, in the units of the data. None takes sigma^2 = scale^2 * median |a - b|^2, separately
-        for every input of the kernel, so that the units of the data do not matter. Where more than half of
-        the distances are 0, or no larger than their rounding, the median is that of the others, with one
-        RuntimeWarning; on a GPU without one.
-    scale : float
-        Multiplies the median distance; unused when sigma is given.
-    include_diagonal : bool
-        Whether that median is over all n^2 entries, the n zeros of the diagonal included, as the code
-        published with Kornblith et al. (2019) has it; by default it is over the off-diagonal pairs.
-    median_rows : int, optional
-        None is the exact median of all rows, however many; a number takes that of a seeded sample of so many
-        rows where there are more, which is faster and not exact.
-
-    Raises
-    ------
-    ValueError
-        For a sigma or scale that is not positive and finite and for median_rows below 2.
-    TypeError
-        For values of another type.
-
-    Examples
-    --------
-    >>> RBF(scale=0.5)
-    RBF(sigma=None, scale=0.5, include_diagonal=False, median_rows=None)
-    >>> RBF(sigma=0)
-    Traceback (most recent call last):
-    ValueError: RBF: sigma must be positive and finite but is 0.0
-    """
-
-    formula: ClassVar = "rbf"
-
-
-@dataclass(frozen=True)
-class Laplace(OfDistance):
-    """The exponential of the distance between two rows, a kernel with heavier tails than `RBF`.
-
-    k(a, b) = exp(-|a - b| / sigma)
-
-    The distance |a - b| is Euclidean; scikit-learn's `laplacian_kernel` has the sum of absolute differences
-    (L1) in its place. The kernel has no derivative where two rows are equal; such pairs add 0 to gradients.
-    Distances of rows near each other are computed from their differences, where those from dot products would
-    be rounding. On a GPU there are values and no gradients.
-
-    Parameters
-    ----------
-    sigma : float, optional
-        The bandwidth, in the units of the data. None takes scale * the median distance between rows,
-        separately for every input of the kernel, exactly as `RBF` does.
-    scale : float
-        Multiplies the median distance; unused when sigma is given.
-    include_diagonal, median_rows
-        Of which distances the median is; as in `RBF`.
-
-    Raises
-    ------
-    ValueError
-        For a sigma or scale that is not positive and finite and for median_rows below 2.
-    TypeError
-        For values of another type.
-
-    Examples
-    --------
-    >>> Laplace(sigma=2)
-    Laplace(sigma=2.0, scale=1.0, include_diagonal=False, median_rows=None)
-    >>> Laplace(scale=0)
-    Traceback (most recent call last):
-    ValueError: Laplace: scale must be positive and finite but is 0.0
-    """
-
-    formula: ClassVar = "laplace"
-
-
-Kernel: TypeAlias = Linear | RBF | Laplace
-Encoded: TypeAlias = "tuple[str, float | None, float, bool, int | None]"
-KernelLike: TypeAlias = Linear | RBF | Laplace | Literal["linear", "rbf", "laplace"]
+Kernel: TypeAlias = Linear | RBF | Laplace | Distance
+Numbers: TypeAlias = "tuple[float | None, ...]"
+Encoded: TypeAlias = "tuple[str, float | None, float, bool, int | None, Numbers]"
+KernelLike: TypeAlias = Kernel | Literal["linear", "rbf", "laplace", "distance"]
 Estimator: TypeAlias = Literal["unbiased", "biased", "debiased"]
 
 _ESTIMATORS = get_args(Estimator)
 FORMULAS: dict[str, type[Kernel]] = {kernel.formula: kernel for kernel in get_args(Kernel)}
-_CALLS = [f"{cls.__name__}({'...' if cls.has_bandwidth else ''})" for cls in FORMULAS.values()]
+_CALLS = [f"{cls.__name__}({'...' if fields(cls) else ''})" for cls in FORMULAS.values()]
 _NAMES = [f'"{formula}"' for formula in FORMULAS]
 _ALLOWED_KERNELS = f"{', '.join([*_CALLS, *_NAMES[:-1]])} or {_NAMES[-1]}"
 
@@ -182,7 +52,7 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
     Linear()
     >>> as_kernel("cosine", "hsic")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: hsic: kernel must be Linear(), RBF(...), Laplace(...), "linear", "rbf" or "laplace" but is ...
+    ValueError: hsic: kernel must be Linear(), RBF(...), Laplace(...), Distance(...), "linear", "rbf", ...
     """
     if isinstance(kernel, Kernel):
         return kernel
@@ -194,19 +64,20 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
 
 
 def encode(kernel: Kernel) -> Encoded:
-    """(formula, sigma or None, scale, include_diagonal, median_rows or None): a kernel as plain data.
+    """A kernel as plain data: (formula, sigma, scale, include_diagonal, median_rows, numbers).
 
     It is the one form in which a kernel reaches the compiled core, the CUDA module and torch's operators. The
-    formula is the kernel's shorthand; without a bandwidth the rest is None, 1.0, False and None.
+    formula is the kernel's shorthand; without a bandwidth the rest is None, 1.0, False, None and its own
+    numbers.
 
     >>> encode(RBF(scale=0.5))
-    ('rbf', None, 0.5, False, None)
-    >>> encode(Linear())
-    ('linear', None, 1.0, False, None)
+    ('rbf', None, 0.5, False, None, ())
+    >>> encode(Distance())
+    ('distance', None, 1.0, False, None, (1.0,))
     """
-    if isinstance(kernel, Linear):
-        return (kernel.formula, None, 1.0, False, None)
-    return (kernel.formula, kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows)
+    if not isinstance(kernel, OfDistance):
+        return (kernel.formula, None, 1.0, False, None, astuple(kernel))
+    return (kernel.formula, kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows, ())
 
 
 def has_bandwidth(encoded: Encoded) -> bool:
@@ -217,6 +88,16 @@ def has_bandwidth(encoded: Encoded) -> bool:
     """
     kernel = FORMULAS.get(encoded[0])  # none of those that `rsa` alone has
     return kernel is not None and kernel.has_bandwidth
+
+
+def is_on_gpu(formula: str) -> bool:
+    """Whether the CUDA module computes the kernel.
+
+    >>> is_on_gpu("rbf"), is_on_gpu("distance")
+    (True, False)
+    """
+    kernel = FORMULAS.get(formula)
+    return kernel is not None and kernel.on_gpu
 
 
 def wants_median(encoded: Encoded) -> bool:
@@ -232,10 +113,9 @@ def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
     """The kernel with a bandwidth that is known; itself where it has none.
 
     >>> with_sigma(encode(RBF()), 0.5)
-    ('rbf', 0.5, 1.0, False, None)
+    ('rbf', 0.5, 1.0, False, None, ())
     """
-    formula, _, scale, include_diagonal, median_rows = encoded
-    return (formula, sigma, scale, include_diagonal, median_rows) if has_bandwidth(encoded) else encoded
+    return (encoded[0], sigma, *encoded[2:]) if has_bandwidth(encoded) else encoded
 
 
 def as_estimator(estimator: object, function_name: str) -> Estimator:

@@ -20,8 +20,8 @@ Comparison: TypeAlias = Literal["pearson", "cosine"]
 # Kernels whose squared distances are the metric's, or twice those: of rows of length 1 for the last two.
 _KERNELS: dict[str, Encoded] = {
     "sqeuclidean": encode(Linear()),
-    "cosine": ("cosine", None, 1.0, False, None),
-    "correlation": ("correlation", None, 1.0, False, None),
+    "cosine": ("cosine distance", None, 1.0, False, None, ()),
+    "correlation": ("correlation", None, 1.0, False, None, ()),
 }
 _OF_RANKS = ("spearman", "kendall", "tau-a", "tau-b", "rho-a")
 

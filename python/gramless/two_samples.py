@@ -39,8 +39,8 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
     x, y : arrays (n, d) and (m, d)
         Of numpy, torch or a GPU, as in `cka`.
     kernel
-        `RBF(...)`, `Laplace(...)`, `Linear()` or one of their names. A bandwidth left to the median is that
-        of the distances between all N rows.
+        A kernel or its name, as in `cka`; with `Distance()` MMD^2 is the energy distance. A bandwidth left to
+        the median is that of the distances between all N rows.
     estimator : {"unbiased", "biased"}
 
     Returns

@@ -49,6 +49,9 @@ double share_lost(const Rbf& kernel, double, double by) { return kernel.gamma * 
 double share_lost(const Laplace& kernel, double distance2, double by) {
   return by == 0 ? 0 : kernel.rate * by / (std::sqrt(distance2 + by) + std::sqrt(distance2));
 }
+double share_lost(const Distance& kernel, double distance2, double by) {
+  return by == 0 ? 0 : std::expm1(kernel.exponent / 2 * std::log1p(by / distance2));
+}
 
 Squares mean_squares(const Representation& layer, const PairSample& sample) {
   constexpr double epsilon = 0x1p-24;
@@ -139,8 +142,10 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
                   const Execution& execution) {
   constexpr double most_error = 3e-7, epsilon = 0x1p-24;
   if (!is_of_distance(layer.view().kernel)) return loses_digits_of_products(layer.rows(), layer.cols());
+  const auto* const power = std::get_if<Distance>(&spec.formula);
+  if (power && power->exponent < 0.5) return true;  // of distances below the least float32
   const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
-  if (far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
+  if (spec.has_bandwidth() && far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
   const Squares squares = all_squares(layer, sample, execution);
   const double n = static_cast<double>(layer.rows());
   if (squares.centred == 0) return squares.values > 0;  // few rows differ from the others

@@ -74,6 +74,7 @@ class Representation {
   double mean_product_of_pairs() const;
   template <class Alternative>
   PairSample resolve_of_distance(double sigma, const Execution& execution);
+  PairSample resolve_power(Distance kernel, const Execution& execution);
   double noise() const;
 
   ArrayView x_;

@@ -15,7 +15,7 @@ from .. import _arrays
 from .._arrays import Floats
 from .._arrays.namespaces import Array, Arrays, Wanted
 from .._progress import Report
-from ..kernels import Encoded, wants_median, with_sigma
+from ..kernels import Encoded, is_on_gpu, wants_median, with_sigma
 from .cuda_contrast import CudaContrast
 from .values import HEAD, DistillTask, HsicTask, HsicValues, Kernels, Orders, PairSums
 
@@ -30,6 +30,12 @@ class Cuda(CudaContrast):
             raise NotImplementedError(
                 f"{self.function}: squared distances are compared on the CPU only; copy the layers there"
             )
+        for formula, *_ in kernels:
+            if not is_on_gpu(formula):
+                raise NotImplementedError(
+                    f'{self.function}: the kernel "{formula}" is computed on the CPU only; copy the arrays '
+                    "there"
+                )
         options = estimator, self.library.allow_tf32
         self.run(operation, x, y, *kernels, *options, *map(self.address, results))
 
@@ -155,7 +161,7 @@ class Cuda(CudaContrast):
     def _resolved(self, x: Array, kernel: Encoded) -> Encoded:
         if not wants_median(kernel):
             return kernel
-        _, _, scale, include_diagonal, _ = kernel
+        _, _, scale, include_diagonal, *_ = kernel
         median = self._median_squared_distance(x, include_diagonal)
         sigma = scale * math.sqrt(float(_arrays.to_host(median)[0]))
         return with_sigma(kernel, sigma) if 0 < sigma < math.inf else kernel

@@ -13,7 +13,17 @@ from .._deletion import KernelBlocks, deleted_cka, pair_variance_of_difference
 from .._intervals import Bounds, Scale, check_level, jackknife_bounds, warn_of_few
 from .._kernel_rows import kernel_rows
 from ..hsic import median_distance
-from ..kernels import Estimator, Kernel, KernelLike, Linear, as_estimator, as_kernel
+from ..kernels import (
+    Encoded,
+    Estimator,
+    Kernel,
+    KernelLike,
+    as_estimator,
+    as_kernel,
+    encode,
+    wants_median,
+    with_sigma,
+)
 from ._checks import Floats, Named, as_matrix, as_read, is_finite, on_cpu
 from ._groups import Sizes, group_bounds, without_groups
 
@@ -111,7 +121,7 @@ def _of_examples(request: Request, rows: Sequence[Named], n: int) -> tuple[Repli
         key = id(x), request.kernels[place % 2]
         if key not in names:
             names[key] = name
-            layers.append(kernel_rows(x, key[1].formula, _sigma(x, key[1])))
+            layers.append(kernel_rows(x, _known(x, key[1])))
         own.append(list(names).index(key))
     pairs = list(zip(own[::2], own[1::2], strict=True))
     kernels = KernelBlocks(layers, n, request.estimator)
@@ -140,9 +150,10 @@ def _of_groups(
     return Replicates(np.array(values), np.array(without), np.zeros(3), sizes[0]), list(of_names.items())
 
 
-def _sigma(rows: Floats, kernel: Kernel) -> float | None:
-    """The kernel's bandwidth for these rows; None where it has none."""
-    if isinstance(kernel, Linear) or kernel.sigma is not None:
-        return None if isinstance(kernel, Linear) else kernel.sigma
-    median = median_distance(np.ascontiguousarray(rows), include_diagonal=kernel.include_diagonal)
-    return kernel.scale * float(median)
+def _known(rows: Floats, kernel: Kernel) -> Encoded:
+    """The kernel with the bandwidth it has for these rows."""
+    code = encode(kernel)
+    if not wants_median(code):
+        return code
+    median = median_distance(np.ascontiguousarray(rows), include_diagonal=code[3])
+    return with_sigma(code, code[2] * float(median))

@@ -19,9 +19,10 @@ from .._files import DATA_SUFFIXES, check_output, write_file
 from .._formats import Array
 from .._layouts import Layouts
 from .._text import csv_text, printable
-from ..kernels import FORMULAS, Estimator, Kernel, OfDistance, as_estimator
+from ..kernels import Estimator, Kernel, as_estimator
 from ..results import LayerMatrix
 from .files import as_matrices, check_rows, files_of, open_layers
+from .kernels import kernel_of, kernel_options
 from .results import as_json, describe, print_best
 from .terminal import Failure, messages, one_sentence_errors, progress_bar, require
 
@@ -42,12 +43,7 @@ Examples:
 @click.command(short_help="CKA between the layers of saved activations.", epilog=EXAMPLES)
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path), required=False)
-@click.option("--kernel", type=click.Choice(list(FORMULAS)), default="linear", show_default=True)
-@click.option("--scale", type=float, help="Bandwidth as a multiple of the median distance.  [default: 1]")
-@click.option("--sigma", type=float, help="Bandwidth itself, in the units of the activations.")
-@click.option(
-    "--median-rows", type=int, help="Take the median of a sample of so many rows.  [default: of all rows]"
-)
+@kernel_options
 @click.option("--estimator", type=click.Choice(get_args(Estimator)), default="unbiased", show_default=True)
 @click.option(
     "--layers",
@@ -117,7 +113,7 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     example, the examples in the same order everywhere. Files are never unpickled, and memory-mapped, but for
     compressed .npz, which are read into memory (those of numpy.savez are not compressed).
     """
-    kernel = _kernel(options["kernel"], options["scale"], options["sigma"], options["median_rows"])
+    kernel = kernel_of(options)
     estimator = as_estimator(options["estimator"], "--estimator")
     out, quiet, alpha = options["out"], options["quiet"], options["alpha"]
     texts = {f"--{kind}": options[f"{kind}_path"] for kind in ("csv", "json") if options[f"{kind}_path"]}
@@ -151,21 +147,6 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
         print_best(found, layers_b is None, f"CKA ({what}), {elapsed:.2f} s", alpha)
         written = [path for path in (out, *texts.values()) if path is not None]
         messages().print("".join(f"wrote {printable(str(path))}\n" for path in written), end="")
-
-
-def _kernel(name: str, scale: float | None, sigma: float | None, median_rows: int | None) -> Kernel:
-    kernel = FORMULAS[name]
-    given = {"--scale": scale, "--median-rows": median_rows, "--sigma": sigma}
-    options = [option for option, value in given.items() if value is not None]
-    if not issubclass(kernel, OfDistance):
-        if options:
-            wanted = " or ".join(other for other, cls in FORMULAS.items() if cls.has_bandwidth)
-            raise click.UsageError(f"{options[0]} needs --kernel {wanted}.")
-        return kernel()
-    if sigma is not None and len(options) > 1:
-        raise click.UsageError(f"{options[0]} and --sigma exclude each other.")
-    with one_sentence_errors():
-        return kernel(sigma=sigma, scale=1.0 if scale is None else scale, median_rows=median_rows)
 
 
 def _check_outputs(inputs: list[Path], files: dict[str, Path | None]) -> None:

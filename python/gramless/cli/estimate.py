@@ -45,8 +45,10 @@ def estimate(n: int, d: int, layers: int, sigma: float | None, as_json: bool, **
     """
     with one_sentence_errors():
         if sigma is not None:
-            if options["kernel"] == "linear":
-                raise click.UsageError("--sigma is for kernels with a bandwidth, not for linear.")
+            if not FORMULAS[options["kernel"]].has_bandwidth:
+                raise click.UsageError(
+                    f"--sigma is for kernels with a bandwidth, not for {options['kernel']}."
+                )
             options["kernel"] = FORMULAS[options["kernel"]](sigma=sigma)  # type: ignore[call-arg]
         found = gramless.estimate(n, d, layers, **options)
     click.echo(json.dumps(asdict(found), indent=1) if as_json else str(found))

@@ -13,7 +13,7 @@ from rich.text import Text
 
 import gramless
 
-from ..kernels import Kernel
+from ..kernels import Kernel, OfDistance
 from ..results import LayerMatrix
 from .terminal import results
 
@@ -23,6 +23,8 @@ def describe(kernel: Kernel) -> str:
     if isinstance(kernel, gramless.Linear):
         return "linear"
     name = type(kernel).__name__
+    if not isinstance(kernel, OfDistance):
+        return ", ".join([name, *(f"{field} {value}" for field, value in asdict(kernel).items())])
     return (
         f"{name}, sigma {kernel.sigma:g}"
         if kernel.sigma is not None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels import RBF, KernelLike, Linear, as_kernel
+from ..kernels import RBF, Distance, KernelLike, Linear, as_kernel
 
 Array = npt.NDArray[np.float64]
 
@@ -124,6 +124,8 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
         x = centre_columns(x)
         return x @ x.T
     distance2 = squared_distances(x)
+    if isinstance(kernel, Distance):
+        return np.asarray(-(distance2 ** (kernel.exponent / 2)))
     if kernel.sigma is not None:
         sigma2 = kernel.sigma**2
     else:

@@ -42,7 +42,7 @@ class CKALoss(_Similarity):
 
     Parameters
     ----------
-    kernel : Linear(), RBF(...), Laplace(...) or {"linear", "rbf", "laplace"}
+    kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance"}
         A bandwidth that is not given is the median distance, found anew for every batch, and a constant for
         the gradient.
     kernel_y : as kernel, optional

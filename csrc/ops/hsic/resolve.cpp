@@ -1,0 +1,145 @@
+// A representation's kernel function: its numbers by the data, and how tiles are to hold its values.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "ops/hsic/chained_sum.hpp"
+#include "ops/hsic/far_rows.hpp"
+#include "ops/hsic/representation.hpp"
+#include "ops/median/median.hpp"
+#include "ops/median/sampling.hpp"
+
+namespace gramless {
+namespace {
+
+// To the compute type, so that what the tiles subtract is what the algebra adds back.
+double rounded(double value, Compute compute) {
+  return compute == Compute::float32 ? static_cast<double>(static_cast<float>(value)) : value;
+}
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+// values[i] = values[rows[i]], in place: rows ascend.
+void gather(const AlignedBuffer& values, const std::vector<std::int64_t>& rows, Compute compute) {
+  const auto move = [&](auto* stats) {
+    for (std::size_t i = 0; i < rows.size(); i++) stats[i] = stats[rows[i]];
+  };
+  if (compute == Compute::float32)
+    move(reinterpret_cast<float*>(values.data()));
+  else
+    move(reinterpret_cast<double*>(values.data()));
+}
+
+}  // namespace
+
+PairSample Representation::resolve(const KernelSpec& spec, const Execution& execution) {
+  PairSample sample;
+  visit_kernel(spec.formula, [&]<class Alternative>(const Alternative& stated) {
+    if constexpr (Alternative::has_bandwidth) {
+      if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // the median measures them itself
+      sample = resolve_of_distance<Alternative>(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
+    } else if constexpr (Alternative::of_distance) {
+      measure_norms(&OpTable::tile_norms, execution);
+      sample = resolve_power(stated, execution);
+    } else {
+      measure_norms(&OpTable::row_norms, execution);
+      kernel_ = Alternative{};
+      shift_ = rounded(mean_product_of_pairs(), compute_);
+      row_stats_ = padded_norms();  // not used by the kernel function, but read
+    }
+  });
+  return sample;
+}
+
+bool Representation::resolve_linear(std::span<const double> norms) {
+  norms_.assign(norms.begin(), norms.end());
+  if (!norms_in_range() || !rows_near(norms_).empty() || !rows_apart(norms_, cols()).empty()) return false;
+  shift_ = rounded(mean_product_of_pairs(), compute_);
+  return true;
+}
+
+// Rows whose mean is the centre sum to zero, so the mean of <x_i, x_j> over i != j among them is known exactly.
+double Representation::mean_product_of_pairs() const {
+  if (near_rows_.empty()) {
+    const double n = static_cast<double>(norms_.size());
+    return -chained_sum(norms_) / (n * (n - 1));
+  }
+  const double n = static_cast<double>(near_rows_.size());
+  double norms = 0;
+  for (const std::int64_t row : near_rows_) norms += norms_[static_cast<std::size_t>(row)];
+  return -norms / (n * (n - 1));
+}
+
+double Representation::bandwidth(const KernelSpec& spec, const Execution& execution) {
+  return spec.scale * median_distance(spec.include_diagonal, spec.median_rows, execution);
+}
+
+template <class Alternative>
+PairSample Representation::resolve_of_distance(double sigma, const Execution& execution) {
+  sigma_ = sigma;
+  const double of_rows = sigma * x_.scale, sharpest = in_float32() ? 0x1p110 : 0x1p500;
+  Alternative kernel = Alternative::of(of_rows * of_rows, sharpest);
+  kernel_ = kernel;
+  PairSample sample = measured(sample_groups(x_.rows, groups_of(x_.rows), -1), execution);
+  const double mean = mean_of(sample.values);
+  // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
+  // mostly near 0 that would cost digits, and k - mean costs none.
+  const bool near_mean = mean >= 0.1;
+  kernel.log2_unit = near_mean ? std::round(std::log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
+  unit_ = std::exp2(kernel.log2_unit);
+  kernel.fit(4 * *std::max_element(norms_.begin(), norms_.end()));  // no distance exceeds twice the largest length
+  kernel_ = kernel;
+  shift_ = near_mean ? 1.0 : rounded(mean, compute_);
+  row_stats_ = padded_norms(0.5);
+  return sample;
+}
+
+PairSample Representation::resolve_power(Distance kernel, const Execution& execution) {
+  const double typical2 = 2 * mean_of(norms_);
+  const bool known = typical2 > 0 && std::isfinite(typical2);
+  kernel.fit(std::ilogb(x_.scale), known ? std::ilogb(typical2) / 2 : 0);
+  kernel_ = kernel;
+  unit_ = kernel.unit();
+  PairSample sample = measured(sample_groups(x_.rows, groups_of(x_.rows), -1), execution);
+  shift_ = rounded(mean_of(sample.values) / unit_, compute_);
+  row_stats_ = padded_norms(0.5);
+  return sample;
+}
+
+PairSample Representation::measured(std::vector<std::int64_t> pairs, const Execution& execution) const {
+  const std::size_t count = pairs.size() / 2;
+  PairSample sample{std::move(pairs), std::vector<double>(count), std::vector<double>(count)};
+  ops_->pair_distances(centered(), execution, sample.pairs.data(), static_cast<std::int64_t>(count),
+                       sample.distances.data());
+  visit_kernel(kernel_, [&]<class Alternative>(const Alternative& kernel) {
+    if constexpr (Alternative::of_distance)
+      std::transform(sample.distances.begin(), sample.distances.end(), sample.values.begin(),
+                     [&](double distance2) { return kernel.value(distance2); });
+  });
+  return sample;
+}
+
+double Representation::median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows,
+                                       const Execution& execution) {
+  measure_norms(&OpTable::tile_norms, execution);
+  LayerView layer = centered();
+  std::vector<std::int64_t> rows;
+  AlignedBuffer norms = padded_norms();
+  layer.row_stats = norms.data();
+  if (median_rows && x_.rows > *median_rows) {
+    rows = sample_rows(x_.rows, *median_rows);
+    layer.x.row_index = rows.data();
+    layer.x.rows = *median_rows;
+    gather(norms, rows, compute_);
+  } else {
+    layer.dots = dots_ = dots_room_;
+  }
+  const double largest = largest_of(norms_);
+  const Median median = median_of_distances(layer, include_diagonal, largest, *ops_, execution);
+  tied_ = median.tied;
+  return std::sqrt(median.squared_distance) / x_.scale;
+}
+
+}  // namespace gramless
