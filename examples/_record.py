@@ -30,9 +30,9 @@ def machine(found: dict[str, Any]) -> str:
     return f"{found['machine']['cpu'] or 'unknown'}, {found['machine']['cores']} cores"
 
 
-def save_numbers(arguments: argparse.Namespace, numbers: dict[str, Any]) -> None:
+def save_numbers(arguments: argparse.Namespace, numbers: dict[str, Any]) -> dict[str, Any]:
     """Write the options of the run, seeds among them, its numbers and its record to FILE.json, where FILE is
-    that of the picture.
+    that of the picture; return what `read_numbers` reads there.
     """
     options = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
     depends = record()
@@ -40,6 +40,12 @@ def save_numbers(arguments: argparse.Namespace, numbers: dict[str, Any]) -> None
     path = arguments.out.with_suffix(".json")
     write_whole(path, json.dumps(head | {"machine": machine(depends)} | numbers) + "\n")
     print(f"wrote {arguments.out}" + ("" if path == arguments.out else " and its numbers"))
+    return read_numbers(path)
+
+
+def read_numbers(path: Path) -> dict[str, Any]:
+    """What `save_numbers` wrote."""
+    return dict(json.loads(path.read_text()))
 
 
 def write_whole(path: Path, text: str) -> None:

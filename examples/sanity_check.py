@@ -1,98 +1,180 @@
-"""Do two networks trained from different seeds find each other's layers? Kornblith et al. 2019, section 6.1.
+"""Do networks trained from different seeds find each other's layers? Kornblith et al. 2019, table 2.
 
-A convolutional network of ten layers is trained twice on Fashion-MNIST, from two seeds. Every layer of one is
-compared with every layer of the other on test images that neither has seen. A similarity index that means
-something is largest between a layer and its counterpart. The control is the same network before training: it
-has the same architecture and sees the same images, and its layers find nothing.
+A convolutional network of ten layers is trained on Fashion-MNIST from several seeds. Every layer of one
+network is compared with every layer of another on test images that neither has seen. A similarity index that
+means something is largest between a layer and its counterpart: how often it is, over all pairs of networks,
+for CKA, linear and RBF, and for CCA and SVCCA, which the paper found unable. The control is the same network
+before training: it has the same architecture and sees the same images, and its layers find little.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import gramless as gl
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 import torch
+from _cca import basis_of, squared_correlations
 from _fashion import Data, accuracy, add_arguments, classifier, fit_classifier, load, outputs
-from _record import save_numbers
-from gramless import LayerMatrix
-from gramless.analysis import LayerCorrespondence, layer_correspondence
-from gramless.plot import save_figure
-from gramless.torch import compare_models
+from _record import read_numbers, save_numbers
+from _study import add_study_arguments, kept_network, one_thread
+from gramless.analysis import layer_correspondence
+from gramless.plot import heatmap, save_figure
 from torch import nn
 
 matplotlib.use("agg")
 WIDTH = 16
 NAMES = [*(f"conv{i}" for i in range(1, 9)), "mean", "logits"]
+Matrix = npt.NDArray[np.float64]
+# The paper's table 2, in per cent: ten networks of ten layers on CIFAR-10, without the logits. CCA and SVCCA
+# are R^2_CCA; by the mean correlation they have 1.4 and 9.9. RBF: the bandwidth over the median distance.
+PUBLISHED = {
+    "CCA": 10.6,
+    "SVCCA": 15.1,
+    "linear CKA": 99.3,
+    "RBF CKA 0.2": 80.6,
+    "RBF CKA 0.4": 99.1,
+    "RBF CKA 0.8": 99.3,
+}
 
 
-def trained(data: Data, seed: int, epochs: int) -> nn.Module:
-    torch.manual_seed(seed)
-    model = classifier(WIDTH)
-    started = time.perf_counter()
-    fit_classifier(model, data, epochs=epochs)
-    share = accuracy(outputs(model, data.test_images), data.test_labels)
-    print(f"seed {seed}: {share:.2%} of {len(data.test_labels)} test images", end="")
-    print(f", {time.perf_counter() - started:.0f} s", flush=True)
-    return model
+def network(data: Data, seed: int, arguments: argparse.Namespace) -> nn.Module:
+    """Trained from this seed, or as it was kept."""
+
+    def train(model: nn.Module) -> None:
+        started = time.perf_counter()
+        torch.manual_seed(seed)
+        model.load_state_dict(classifier(WIDTH).state_dict())
+        fit_classifier(model, data, epochs=arguments.epochs)
+        print(f"seed {seed}: trained in {time.perf_counter() - started:.0f} s", flush=True)
+
+    settings = {"images": len(data.train_images), "epochs": arguments.epochs, "seed": seed, "data": data.name}
+    return kept_network(arguments.keep, f"network{seed}", settings, classifier(WIDTH), train)
 
 
-def compared(a: nn.Module, b: nn.Module, images: torch.Tensor, kernel: str) -> LayerMatrix:
-    """The ten layers, whole activations as rows."""
-    layers = [nn.ReLU, "0", "1"]
-    found = compare_models(a, b, images.split(250), layers=layers, kernel=kernel, pool="none")
-    return replace(found, layers_a=NAMES, layers_b=NAMES)
+def layers_of(model: nn.Module, images: torch.Tensor) -> list[npt.NDArray[np.float32]]:
+    """The activations (n, features) of the ten layers, whole."""
+    kept: list[list[torch.Tensor]] = [[] for _ in NAMES]
+    modules = [*(layer for layer in model.modules() if isinstance(layer, nn.ReLU)), model[0], model[1]]  # type: ignore[index]
+    hooks = [
+        module.register_forward_hook(lambda _m, _i, output, rows=rows: rows.append(output.flatten(1)))
+        for module, rows in zip(modules, kept, strict=True)
+    ]
+    outputs(model, images)
+    for hook in hooks:
+        hook.remove()
+    return [torch.cat(rows).numpy() for rows in kept]
 
 
-def draw(pairs: dict[str, LayerMatrix], found: dict[str, LayerCorrespondence], out: Path) -> None:
+def compared(networks: list[list[Any]], pairs: list[tuple[int, int]]) -> dict[str, list[Matrix]]:
+    """Every index of every layer of one network with every layer of another, for each pair of networks."""
+    bases = [[basis_of(layer) for layer in layers] for layers in networks]
+    of_cca = [squared_correlations(bases[i], bases[j]) for i, j in pairs]
+    found = {name: [one[name] for one in of_cca] for name in ("CCA", "SVCCA")}
+    size, layers = len(NAMES), [layer for layers in networks for layer in layers]
+    for name in PUBLISHED:
+        if name not in found:
+            kernel: Any = "linear" if name == "linear CKA" else gl.RBF(scale=float(name.split()[-1]))
+            every = gl.cka_matrix(layers, kernel=kernel)
+            blocks = [(slice(i * size, (i + 1) * size), slice(j * size, (j + 1) * size)) for i, j in pairs]
+            found[name] = [every[block] for block in blocks]
+    return found
+
+
+def summary(matrices: list[Matrix], pairs: list[tuple[int, int]]) -> dict[str, Any]:
+    """How many layers are most like their counterpart, of all but the logits, as in the paper."""
+    found = layer_correspondence(*(matrix[:-1, :-1] for matrix in matrices), networks=pairs)
+    several = len({network for pair in pairs for network in pair}) > 2
+    return {
+        "found": np.concatenate([found.rows, found.columns], axis=1).mean(axis=1).tolist(),
+        "interval": found.interval() if several else None,
+        "mean matrix": np.mean(matrices, axis=0).round(4).tolist(),
+        "spread of matrices": (np.std(matrices, axis=0, ddof=1).round(4).tolist() if several else None),
+    }
+
+
+def measured(arguments: argparse.Namespace, seeds: list[int]) -> dict[str, Any]:
+    data = load(arguments)
+    networks = [network(data, seed, arguments) for seed in seeds]
+    right = [accuracy(outputs(model, data.test_images), data.test_labels) for model in networks]
+    print(f"{data.name}: accuracy of the networks {', '.join(f'{share:.1%}' for share in right)}")
+    torch.manual_seed(max(seeds) + 1)
+    images = data.test_images[: arguments.examples]
+    layers = [layers_of(model, images) for model in (*networks, classifier(WIDTH))]
+    pairs = list(itertools.combinations(range(len(seeds)), 2))
+    indices = {name: summary(matrices, pairs) for name, matrices in compared(layers[:-1], pairs).items()}
+    untrained = gl.cka_matrix(layers[0], layers[-1])
+    indices["untrained"] = summary([untrained], [(0, len(seeds))])
+    for name, found in indices.items():
+        share = np.mean(found["found"])
+        interval = found["interval"] and f", {found['interval'][0]:.1%} to {found['interval'][1]:.1%}"
+        print(f"{name}: {share:.1%} of layers find their counterpart{interval or ''}", flush=True)
+    return {
+        "data": data.name,
+        "layers": NAMES,
+        "seeds": seeds,
+        "accuracy": right,
+        "pairs": pairs,
+        "published": PUBLISHED,
+        "indices": indices,
+    }
+
+
+def draw(numbers: dict[str, Any], out: Path) -> None:
+    """As figure 2 of the paper: a matrix for each index, and how often layers find their counterpart."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(13.5, 5.8), layout="constrained")
-    for ax, (name, pair) in zip(axes, pairs.items(), strict=True):
-        rows, columns = int(found[name].rows.sum()), int(found[name].columns.sum())
-        title = f"{name}: {rows} of 10 rows, {columns} of 10 columns find their counterpart"
-        pair.plot(ax, mark_best=True, annotate=True, title=title, label_a="seed 0", label_b=name)
-    examples = pairs["seed 1"].settings["examples"]
-    figure.suptitle(f"Unbiased CKA, {examples} test images; the best match of every row is outlined")
-    save_figure(figure, out, dpi=100)
+    figure, axes = pyplot.subplots(2, 4, figsize=(17, 8.4), layout="constrained")
+    for ax, (name, index) in zip(axes.flat, numbers["indices"].items(), strict=False):
+        title = "linear CKA with a network before training" if name == "untrained" else name
+        title += f": {np.mean(index['found']):.0%}"
+        heatmap(index["mean matrix"], NAMES, NAMES, ax, title=title, annotate=False, colorbar=False)
+    bars, published = axes.flat[-1], numbers["published"]
+    places = np.arange(len(published))
+    found = [numbers["indices"][name] for name in published]
+    shares = [100 * np.mean(one["found"]) for one in found]
+    reach = [
+        [abs(100 * one["interval"][end] - share) for one, share in zip(found, shares, strict=True)]
+        for end in (0, 1)
+        if found[0]["interval"]
+    ]
+    bars.bar(places - 0.2, shares, 0.4, yerr=reach or None, capsize=3, label="here")
+    bars.bar(places + 0.2, list(published.values()), 0.4, label="published", color="0.6")
+    bars.set(ylabel="layers that find their counterpart, %", ylim=(0, 105))
+    bars.set_xticks(places, list(published), rotation=35, ha="right")
+    bars.legend(frameon=False, loc="upper left")
+    figure.suptitle(
+        f"{numbers['data']}, {len(numbers['seeds'])} seeds, {numbers['options']['examples']} images, mean"
+        f" over {len(numbers['pairs'])} pairs of networks; colours from the least to the largest of a matrix"
+    )
+    save_figure(figure, out, dpi=80)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser, images=60_000, epochs=3)
-    parser.add_argument("--examples", type=int, default=2000, help="test images that layers are compared on")
-    parser.add_argument("--kernel", choices=["linear", "rbf"], default="linear")
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    add_arguments(parser, images=20_000, epochs=3)
+    add_study_arguments(parser)
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", help="of the networks; 0 and 1, and with --full 0 to 4"
+    )
+    parser.add_argument("--examples", type=int, default=1000, help="test images that layers are compared on")
     arguments = parser.parse_args()
+    if arguments.redraw:
+        draw(read_numbers(arguments.redraw), arguments.out or arguments.redraw.with_suffix(".png"))
+        return
     if arguments.quick:
-        arguments.images, arguments.epochs, arguments.examples = min(arguments.images, 6000), 3, 500
-    data = load(arguments)
-    networks = [trained(data, seed, arguments.epochs) for seed in (arguments.seed, arguments.seed + 1)]
-    torch.manual_seed(arguments.seed + 2)
-    networks.append(classifier(WIDTH))
-
-    images = data.test_images[: arguments.examples]
-    pairs = {
-        name: compared(networks[0], other, images, arguments.kernel)
-        for name, other in zip(("seed 1", "untrained"), networks[1:], strict=True)
-    }
-    found = {name: layer_correspondence(pair.matrix) for name, pair in pairs.items()}
-    for name, correspondence in found.items():
-        diagonal = pairs[name].matrix.diagonal()
-        print(f"{name}: {correspondence}, diagonal {diagonal.min():.2f} to {diagonal.max():.2f}")
+        arguments.images, arguments.epochs, arguments.examples = min(arguments.images, 4000), 3, 300
+    one_thread()
+    arguments.seeds = arguments.seeds or [arguments.seed + i for i in range(5 if arguments.full else 2)]
+    numbers = measured(arguments, arguments.seeds)
     if arguments.out:
-        draw(pairs, found, arguments.out)
-        numbers = {
-            name: {
-                "rows": int(correspondence.rows.sum()),
-                "columns": int(correspondence.columns.sum()),
-                "matrix": pairs[name].matrix.round(4).tolist(),
-            }
-            for name, correspondence in found.items()
-        }
-        save_numbers(arguments, {"data": data.name, "layers": NAMES} | numbers)
+        draw(save_numbers(arguments, numbers), arguments.out)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,20 @@ def percent(share: float) -> str:
 
 def sanity_check(found: dict[str, Any]) -> str:
     rows = []
-    for name in ("seed 1", "untrained"):
-        diagonal = [found[name]["matrix"][i][i] for i in range(len(found["layers"]))]
-        matched = [f"{found[name][side]} of {len(diagonal)}" for side in ("rows", "columns")]
-        rows.append([f"seed 0 x {name}", *matched, f"{min(diagonal):.2f} to {max(diagonal):.2f}"])
-    return table(["networks", "rows matched", "columns matched", "CKA of counterparts"], rows)
+    for name, index in found["indices"].items():
+        shares = index["found"]
+        spread = percent(stdev(shares)) if len(shares) > 1 else "-"
+        interval = " to ".join(map(percent, index["interval"])) if index["interval"] else "-"
+        published = found["published"].get(name)
+        label = "linear CKA, other network untrained" if name == "untrained" else name
+        rows.append(
+            [label, percent(mean(shares)), spread, interval, "-" if published is None else f"{published} %"]
+        )
+    head = ["index", "layers found", "spread over pairs", "95 % interval", "published"]
+    return table(head, rows) + (
+        f"\n\n{len(found['seeds'])} seeds, {len(found['pairs'])} pairs, accuracy "
+        f"{percent(min(found['accuracy']))} to {percent(max(found['accuracy']))}."
+    )
 
 
 def block_structure(found: dict[str, Any]) -> str:
