@@ -151,7 +151,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
     bars.legend(frameon=False, loc="upper left")
     figure.suptitle(
         f"{numbers['data']}, {len(numbers['seeds'])} seeds, {numbers['options']['examples']} images, mean"
-        f" over {len(numbers['pairs'])} pairs of networks; colours from the least to the largest of a matrix"
+        f" over {len(numbers['pairs'])} pairs of networks; dark 0, light 1"
     )
     save_figure(figure, out, dpi=80)
 
