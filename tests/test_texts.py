@@ -113,3 +113,13 @@ def test_an_index_of_packages_gets_absolute_links(monkeypatch):
     kept = "[a](https://x.org/y) [b](#part)"
     assert package_readme.absolute(kept, "https://h") == kept
     sys.modules.pop("package_readme", None)
+
+
+def test_users_get_no_constraints_and_no_extras_of_a_package_that_no_index_has():
+    developers = {"README.md", "CONTRIBUTING.md", "docs/contributing.md", "docs/benchmarks_all.md"}
+    for path in PROSE:
+        name = str(path.relative_to(ROOT))
+        if name.startswith(("docs/", "python/", "README", "CONTRIBUTING")):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"pip install [^\n`]*gramless\[", text), name
+            assert name in developers or "-c constraints" not in text, name
