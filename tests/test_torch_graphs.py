@@ -45,18 +45,28 @@ def grads_of(value, arrays):
     return torch.autograd.grad(value.sum(), arrays, allow_unused=True)
 
 
-def assert_few_graphs(step, compile_and_set):
+def assert_few_graphs(step, compile_and_set, values=VALUES):
     """step(a, b, value) and the same compiled agree at every value, and two graphs serve all values."""
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
     compiled = compile_and_set(counter)
-    for value in VALUES:
+    for value in values:
         a, b = inputs()
         expected = step(a, b, value)
         found = compiled(a, b, value)
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(grads_of(found, (a, b)), grads_of(expected, (a, b)))
     assert counter.frame_count <= 2
+
+
+@pytest.mark.parametrize("name", ["temperature", "both temperatures", "scale"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_whole_number_may_vary(name):
+    function = (FUNCTIONS | KERNELS)[name]
+    whole = range(2, 10, 2)
+    assert_few_graphs(
+        function, lambda backend: torch.compile(function, fullgraph=True, backend=backend), whole
+    )
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *KERNELS])

@@ -236,8 +236,8 @@ class Tensors(Numpy):
         """A number, which torch.compile may let vary; the problem checks it then."""
         if isinstance(value, Tensor):
             raise TypeError(f"{function}: {name} must be a number, being constant, but is a tensor")
-        if torch.compiler.is_compiling() and isinstance(value, float):
-            return value
+        if torch.compiler.is_compiling() and isinstance(value, (float, int)):
+            return value * 1.0
         return as_temperature(function, value, name)
 
     def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
