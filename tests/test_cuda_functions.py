@@ -74,6 +74,7 @@ MASK = np.add.outer(np.arange(N), np.arange(N)) % 3 == 0
 MATRICES = ("hsic_matrix", "cka_matrix")
 ON_HOST = "checkpoint and process_group are for layers in the CPU's memory; copy them there"
 RANKED = "exclude_easiest is computed on the CPU only; copy the embeddings there"
+PAIRS_ON_CPU = "the sigmoid loss of pairs is computed on the CPU only; copy a and b there"
 ON_CPU = "squared distances are compared on the CPU only; copy the layers there"
 
 TABLE = [
@@ -102,6 +103,9 @@ TABLE = [
       for options in ({}, {"temperature": 0.3}, {"teacher_temperature": 0.1}, {"normalize": False},
                       {"reduction": "none"})),
     use("similarity_distillation", "x", "layer", "queue", "other queue"),
+    *(use("siglip", "x", "y", logit_scale=2.0, logit_bias=-1.0, **options,
+          refused={"arrays": PAIRS_ON_CPU, "tensors": PAIRS_ON_CPU})
+      for options in ({}, {"normalize": False}, {"reduction": "none"})),
     *(use("independence_test", "x", "layer", **options)
       for options in ({"rng": 0}, {"method": "chi2"}, {"method": "gamma", "kernel": "laplace"},
                       {"method": "permutation", "n_resamples": 30, "rng": 0, "kernel_y": "linear"},

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/python_types.hpp"
+#include "bindings/sigmoid.hpp"
 
 // Without a GIL too: no object of Python is global, and what threads share in the core is atomic or behind a lock.
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
@@ -12,5 +13,6 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   gramless::bind_sweep(module);
   gramless::bind_contrast(module);
   gramless::bind_distillation(module);
+  gramless::bind_sigmoid(module);
   gramless::bind_backends(module);
 }

@@ -34,6 +34,7 @@ from .minibatch import MinibatchCKA
 from .moco import moco
 from .results import LayerMatrix
 from .rsa import rsa, rsa_matrix
+from .sigmoid import siglip
 from .two_samples import TwoSampleResult, mmd, two_sample_test
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ __all__ = [
     "rsa_matrix",
     "set_num_threads",
     "set_workspace_limit",
+    "siglip",
     "similarity_distillation",
     "sup_con",
     "two_sample_test",

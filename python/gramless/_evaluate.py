@@ -73,8 +73,8 @@ def value_and_grad(
     ----------
     function
         One of gramless's differentiable functions: `hsic`, `cka`, `hsic_matrix`, `cka_matrix`, `nt_xent`,
-        `dcl`, `sup_con`, `info_nce`, `moco`, `row_log_sum_exp`, `similarity_distillation`, `mmd`, `rsa`,
-        `rsa_matrix`.
+        `dcl`, `sup_con`, `info_nce`, `moco`, `row_log_sum_exp`, `similarity_distillation`, `siglip`, `mmd`,
+        `rsa`, `rsa_matrix`.
     wrt
         The name of an argument of `function`, for its gradient; several names, for a tuple of gradients; None
         (default) for a tuple of the gradients with respect to every differentiable argument, in the order of

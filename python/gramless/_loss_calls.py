@@ -21,6 +21,7 @@ from ._losses import (
 )
 from ._problems.contrast import Contrast, Ignoring
 from ._problems.positives import Masked, Moco
+from ._problems.sigmoid import Sigmoid
 
 
 def _read(function: str, named: Named, temperature: Any) -> tuple[Library, tuple[Any, ...], tuple[Any, ...]]:
@@ -93,6 +94,27 @@ def moco(
     check_queue(function, inputs[0].shape[1], tuple(inputs[2].shape))
     _check_sides(function, named, inputs)
     return Call(library, Moco(function, bool(normalize), as_reduction(function, reduction)), inputs, names)
+
+
+def sigmoid_pairs(
+    function: str,
+    a: Any,
+    b: Any,
+    logit_scale: Any,
+    logit_bias: Any,
+    normalize: Any = True,
+    reduction: str = "mean",
+    names: tuple[str, str] = ("a", "b"),
+) -> Call:
+    """`siglip`."""
+    named = [(names[0], a), (names[1], b)]
+    tensor = logit_scale if _arrays.is_tensor(logit_scale) else logit_bias  # if one of them is
+    library, arrays = checks.read(function, named, tensor)
+    _check_sides(function, named, arrays)
+    numbers = [("logit_scale", logit_scale), ("logit_bias", logit_bias)]
+    inputs = (*arrays, *[library.scale(function, value, name) for name, value in numbers])
+    problem = Sigmoid(function, bool(normalize), as_reduction(function, reduction))
+    return Call(library, problem, inputs, (*names, "logit_scale", "logit_bias"))
 
 
 def labelled(

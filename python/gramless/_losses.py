@@ -22,9 +22,9 @@ EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a zero row s
 TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, are equally hard
 
 
-def as_scale(function: str, value: Any) -> float:
-    """A logit scale as a float; 0, negative and infinite ones are legal."""
-    return as_number(function, "logit_scale", value)
+def as_scale(function: str, value: Any, name: str = "logit_scale") -> float:
+    """A logit scale or bias as a float; 0, negative and infinite ones are legal."""
+    return as_number(function, name, value)
 
 
 def as_temperature(function: str, value: Any, name: str = "temperature") -> float:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import _arrays
-from .._losses import as_array, as_labels, as_temperature, ignored_rows, numbered
+from .._losses import as_array, as_labels, as_scale, as_temperature, ignored_rows, numbered
 
 Array: TypeAlias = Any
 Arrays: TypeAlias = Sequence[Any]
@@ -130,6 +130,10 @@ class Numpy:
     def temperature(self, function: str, value: Any) -> Any:
         """A temperature as an input of a problem."""
         return as_temperature(function, value)
+
+    def scale(self, function: str, value: Any, name: str) -> Any:
+        """A logit scale or bias as an input of a problem."""
+        return as_scale(function, value, name)
 
     def constant(self, function: str, value: Any, name: str) -> float:
         """A temperature as a number, which is a field of a problem."""

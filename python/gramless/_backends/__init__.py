@@ -23,6 +23,8 @@ arithmetic, and nothing else is called from above:
     contrast_backward(task, saved, kept, weights, scale, wanted)
         gradients of the losses times weights (n,), or of their mean times scale, by arrays and temperature
     shifts, partial_backward                    the same for a part of a larger problem
+    sigmoid_pairs(task, weights, wanted)
+        sums of each row (3, n): losses, slopes, slopes times dot products; gradients of weights times losses
     distill_forward(task)                       losses (n,), their mean, saved
     distill_backward(task, saved, weights, scale)
         gradients of the losses times weights (n,), or of their mean times scale, by student and temperature

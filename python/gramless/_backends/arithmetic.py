@@ -54,6 +54,10 @@ class Arithmetic:
             value = value.item()
         return as_temperature(function, value)
 
+    def number(self, value: Any) -> float:
+        """A number that is an input of a problem; a device is waited for."""
+        return value if isinstance(value, float) else float(value.item())
+
     def gradients(self, arrays: Arrays, wanted: Wanted) -> list[Any]:
         """Where gradients are written."""
         dtype, empty = self.dtype(arrays), self.library.empty

@@ -12,7 +12,7 @@ from .. import _core
 from .._arrays.namespaces import Arrays, Wanted
 from .._losses import TIE, numbered
 from .cpu_arrays import CpuArrays
-from .values import SAVED_ROWS, ContrastLosses, ContrastTask
+from .values import SAVED_ROWS, ContrastLosses, ContrastTask, SigmoidTask
 
 Groups: TypeAlias = npt.NDArray[np.int64]
 
@@ -119,3 +119,12 @@ class CpuContrast(CpuArrays):
         grads = self.gradients([*task.anchors, *task.keys], wanted)
         own = self.placed(saved), *weights, self.views(grads), (counts[:n], counts[n:])
         return grads, _core.contrast_backward(*self._contrast(task, None, *own))
+
+    def sigmoid_pairs(self, task: SigmoidTask, weights: Any, wanted: Wanted) -> tuple[Any, list[Any]]:
+        a, b, scale, bias, normalize, first_positive = task
+        grads = self.gradients([a, b], wanted)
+        if weights is None:
+            weights = self.full(a.shape[0], 0.0)
+        sides, numbers, targets = self.views([a, b]), (scale, bias), self.views(grads)
+        chosen = normalize, first_positive, weights
+        return _core.sigmoid_pairs((sides[0], sides[1]), numbers, *chosen, (targets[0], targets[1])), grads

@@ -15,7 +15,7 @@ from .. import _arrays
 from .._arrays.namespaces import Array, Arrays, Wanted
 from .._losses import TIE, numbered
 from .cuda_arrays import CudaArrays
-from .values import SAVED_ROWS, ContrastLosses, ContrastTask
+from .values import SAVED_ROWS, ContrastLosses, ContrastTask, SigmoidTask
 
 FARTHEST = {"float32": 87.0, "float64": 700.0}  # exp of it is still a number
 
@@ -136,3 +136,8 @@ class CudaContrast(CudaArrays):
         sums = self.zeros(SAVED_ROWS["cuda"], count)
         sums[:4], sums[4] = saved, positives
         return self._backward(task, bool(task.keys), sums, self.full(count, weight), None, wanted)
+
+    def sigmoid_pairs(self, task: SigmoidTask, weights: Any, wanted: Wanted) -> tuple[Any, list[Any]]:
+        raise NotImplementedError(
+            f"{self.function}: the sigmoid loss of pairs is computed on the CPU only; copy a and b there"
+        )

@@ -90,6 +90,20 @@ class DistillTask(NamedTuple):
     normalize: bool
 
 
+class SigmoidTask(NamedTuple):
+    """All pairs of rows of a (n, d) with rows of b (m, d), logits scale <a_i, b_j> + bias.
+
+    Row i of a belongs to row first_positive + i of b, if there is one.
+    """
+
+    a: Any
+    b: Any
+    scale: float
+    bias: float
+    normalize: bool
+    first_positive: int = 0
+
+
 class ContrastTask(NamedTuple):
     """Pairs of anchors or, where there are keys, of anchors with keys; those of one group are positive."""
 

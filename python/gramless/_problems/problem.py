@@ -20,6 +20,14 @@ class Problem:
         """What is computed in. Numbers that follow the arrays play no part."""
         return computed_in(library, inputs[: self.arrays])
 
+    def differentiated(self) -> Any:
+        """The same where a backward will follow a traced forward."""
+        return self
+
+    def saved_dtype(self, place: int, computed: str) -> str:
+        """That of one of the arrays that a forward saves."""
+        return "float64"
+
     def constants(self) -> Sequence[int]:
         """The positions of inputs that have no derivative."""
         return ()

@@ -12,10 +12,11 @@ from .distillation import Distillation
 from .hsic import Hsic
 from .mmd import Mmd
 from .positives import Masked, Moco
+from .sigmoid import Sigmoid
 
 NUMBER = "#"  # stands in the text for a float
 
-_CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, Contrast, Ignoring, Moco, Masked, Distillation)}
+_CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, Contrast, Ignoring, Moco, Masked, Distillation, Sigmoid)}
 
 
 def parted(problem: Any, *temperature: float) -> tuple[tuple[Any, ...], list[float]]:

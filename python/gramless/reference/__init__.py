@@ -28,6 +28,7 @@ from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test
 from .minibatch import MinibatchCKA
 from .rsa import rsa, rsa_matrix
+from .sigmoid import siglip, siglip_value_and_grad
 from .two_samples import mmd, mmd_permutation_pvalue
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "row_log_sum_exp_value_and_grad",
     "rsa",
     "rsa_matrix",
+    "siglip",
+    "siglip_value_and_grad",
     "similarity_distillation",
     "similarity_distillation_value_and_grad",
     "sup_con",

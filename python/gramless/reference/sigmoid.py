@@ -1,0 +1,79 @@
+"""The sigmoid loss of pairs, SigLIP's."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from .._losses import Reduction, as_reduction, as_scale
+from .contrastive import Value
+from .gram import Array
+from .logits import as_embeddings, check_rows, unit_rows, unit_rows_backward
+from .options import ScalarReduction, as_scalar_reduction
+
+SigmoidGradient = tuple[float, Array, Array, float, float]  # value, by a, b, logit_scale, logit_bias
+
+
+def _pairs(
+    a: npt.ArrayLike, b: npt.ArrayLike, logit_scale: float, logit_bias: float, normalize: bool
+) -> tuple[list[Array], list[Array], Array, Array]:
+    """The arrays, their rows z as they are multiplied, signs y (n, n) and products y * logit."""
+    x = as_embeddings("siglip", {"a": a, "b": b})
+    check_rows("siglip", "a", x[0], "b", x[1])
+    scale, bias = as_scale("siglip", logit_scale), as_scale("siglip", logit_bias, "logit_bias")
+    z = [unit_rows(u) if normalize else u for u in x]
+    y = 2 * np.eye(len(x[0])) - 1
+    with np.errstate(invalid="ignore", over="ignore"):
+        return x, z, y, y * (scale * (z[0] @ z[1].T) + bias)
+
+
+def siglip(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    *,
+    logit_scale: float,
+    logit_bias: float,
+    normalize: bool = True,
+    reduction: Reduction = "mean",
+) -> Value:
+    """Row i of a (n, d) and row i of b (n, d) belong together: Zhai et al. 2023, equation 1.
+
+    loss_i = sum_j log(1 + exp(-y_ij (logit_scale <a_i, b_j> + logit_bias))), y_ij = 1 if j = i, else -1.
+
+    Examples
+    --------
+    >>> round(siglip([[1.0, 0.0]], [[1.0, 0.0]], logit_scale=10.0, logit_bias=-10.0), 6)
+    0.693147
+    """
+    reduction = as_reduction("siglip", reduction)
+    *_, signed = _pairs(a, b, logit_scale, logit_bias, normalize)
+    losses = np.logaddexp(0, -signed).sum(axis=1)
+    return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
+
+
+def siglip_value_and_grad(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    *,
+    logit_scale: float,
+    logit_bias: float,
+    normalize: bool = True,
+    reduction: ScalarReduction = "mean",
+) -> SigmoidGradient:
+    """(value, by a, by b, by logit_scale, by logit_bias).
+
+    Examples
+    --------
+    >>> siglip_value_and_grad([[1.0]], [[1.0]], logit_scale=1.0, logit_bias=-1.0, normalize=False)[3]
+    -0.5
+    """
+    reduction = as_scalar_reduction("siglip_value_and_grad", reduction)
+    x, z, y, signed = _pairs(a, b, logit_scale, logit_bias, normalize)
+    count = len(z[0]) if reduction == "mean" else 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        slopes = -y / (1 + np.exp(signed)) / count
+        dz = [logit_scale * slopes @ z[1], logit_scale * slopes.T @ z[0]]
+        by_scale = float((slopes * (z[0] @ z[1].T)).sum())
+    dx = [unit_rows_backward(u, d) if normalize else d for u, d in zip(x, dz, strict=True)]
+    value = float(np.logaddexp(0, -signed).sum()) / count
+    return value, dx[0], dx[1], by_scale, float(slopes.sum())
