@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .clip import CLIPLoss
 from .losses import DCLLoss, DCLWLoss, MoCoLoss, NTXentLoss
+from .siglip import SigLIPLoss
 from .similarity import CKALoss, HSICLoss
 from .supervised import SupConLoss
 
@@ -29,6 +30,7 @@ __all__ = [
     "HSICLoss",
     "MoCoLoss",
     "NTXentLoss",
+    "SigLIPLoss",
     "SupConLoss",
     "TrainingCKA",
     "compare_models",

@@ -93,10 +93,13 @@ def _backward(
 def _fake_forward(inputs: Sequence[Tensor], text: str) -> list[Tensor]:
     (problem, _), first = problem_of(text), inputs[0]
     value, saved = problem.shapes(TENSORS.on_device(first), [x.shape for x in inputs])
-    dtype = DTYPES[problem.dtype(TENSORS, inputs)]
+    name = problem.dtype(TENSORS, inputs)
     return [
-        first.new_empty(value, dtype=dtype),
-        *(first.new_empty(shape, dtype=torch.float64) for shape in saved),
+        first.new_empty(value, dtype=DTYPES[name]),
+        *[
+            first.new_empty(shape, dtype=DTYPES[problem.saved_dtype(i, name)])
+            for i, shape in enumerate(saved)
+        ],
     ]
 
 

@@ -42,14 +42,15 @@ class Torch(Tensors):
                 refuse_inference(problem.function, inputs)
                 raise
         check_fakes(problem.function, inputs)
-        tensors, text = operands(problem, inputs)
-        refuse_other_derivatives(problem.function, tensors)
+        refuse_other_derivatives(problem.function, [x for x in inputs if isinstance(x, Tensor)])
         compiling = torch.compiler.is_compiling()
         if compiling:
             # The tracer takes an input of torch.func.grad for a constant, but not what is made of one.
-            tensors = [x.view_as(x) for x in tensors]
-        if torch.is_grad_enabled() and (not compiling or any(x.requires_grad for x in tensors)):
-            # Under torch.func a tensor may say that it requires no gradient and still get one.
+            inputs = [x.view_as(x) if isinstance(x, Tensor) else x for x in inputs]
+        # Under torch.func a tensor may say that it requires no gradient and still get one.
+        differentiates = torch.is_grad_enabled() and (not compiling or needs_autograd(inputs))
+        tensors, text = operands(problem.differentiated() if differentiates else problem, inputs)
+        if differentiates:
             function = EvaluateInForwardMode if in_forward_mode() and not compiling else Evaluate
             value = function.apply(text, *tensors)[0]
         else:

@@ -15,7 +15,7 @@ from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
 from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
-from .._losses import EPSILON, as_temperature, check_labels, ignored_among, numbered
+from .._losses import EPSILON, as_scale, as_temperature, check_labels, ignored_among, numbered
 from ._derivatives import in_forward_mode
 
 _DTYPES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
@@ -45,7 +45,8 @@ def like(grad: Any, x: Tensor) -> Tensor:
     """A gradient as what it is the gradient of: shape, dtype and device."""
     if isinstance(grad, Tensor) and grad.dtype is x.dtype and grad.ndim == x.ndim:
         return grad
-    found = grad if isinstance(grad, Tensor) else torch.as_tensor(grad, dtype=torch.float64, device=CPU)
+    array = isinstance(grad, (Tensor, np.ndarray))
+    found = as_tensor(grad) if array else torch.as_tensor(grad, dtype=torch.float64, device=CPU)
     return found.to(x).reshape(x.shape)
 
 
@@ -72,6 +73,20 @@ def check_fakes(function: str, inputs: Sequence[Any]) -> None:
             f"{function}: inputs are FakeTensors, which hold no values, {where}; pass tensors that hold "
             "values, or call it within the mode with every tensor made there"
         )
+
+
+def as_number(function: str, name: str, value: Any) -> float | Tensor:
+    """What logits are multiplied by, or what is added: a number or a tensor of one; any value will do."""
+    if not isinstance(value, Tensor):
+        symbol = torch.compiler.is_compiling() and isinstance(value, float)
+        return value if symbol else as_scale(function, value, name)
+    if value.numel() != 1:
+        raise ValueError(f"{function}: {name} must be one number but has shape {tuple(value.shape)}")
+    if value.is_complex():
+        raise TypeError(f"{function}: {name} must be a real number but has dtype {value.dtype}")
+    if value.device.type == "meta" and not isinstance(value, FakeTensor):
+        raise TypeError(f"{function}: {name} is on meta, and holds no value")
+    return value.reshape(()) if value.ndim else value
 
 
 class Tensors(Numpy):
@@ -231,6 +246,13 @@ class Tensors(Numpy):
             )
         self._stored(function, name, value)
         return value.reshape(()) if value.ndim else value
+
+    def scale(self, function: str, value: Any, name: str) -> Tensor:
+        """A tensor of one number; torch.compile lets a float vary where a product takes it up."""
+        found = as_number(function, name, value)
+        if isinstance(found, Tensor):
+            return self._stored(function, name, found)
+        return torch.ones((), dtype=torch.float64, device=CPU) * found
 
     def constant(self, function: str, value: Any, name: str) -> float:
         """A number, which torch.compile may let vary; the problem checks it then."""

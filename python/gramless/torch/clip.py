@@ -6,30 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
 
 from .. import _loss_calls
 from .._arrays import checks
 from .._evaluate import evaluate
-from .._losses import as_scale
 from ._distributed import gathered
 from ._gather import check_available, ends_together, world_size
 from ._namespace import TORCH
-from ._tensors import check_fakes, compute_dtype, unit_rows
-
-
-def _as_scale(function: str, value: Any) -> float | Tensor:
-    """What logits are multiplied by, a number or a tensor of one; any value will do."""
-    if not isinstance(value, Tensor):
-        symbol = torch.compiler.is_compiling() and isinstance(value, float)
-        return value if symbol else as_scale(function, value)
-    if value.numel() != 1:
-        raise ValueError(f"{function}: logit_scale must be one number but has shape {tuple(value.shape)}")
-    if value.is_complex():
-        raise TypeError(f"{function}: logit_scale must be a real number but has dtype {value.dtype}")
-    if value.device.type == "meta" and not isinstance(value, FakeTensor):
-        raise TypeError(f"{function}: logit_scale is on meta, and holds no value")
-    return value.reshape(())
+from ._tensors import as_number, check_fakes, compute_dtype, unit_rows
 
 
 class CLIPLoss(nn.Module):
@@ -80,7 +64,7 @@ class CLIPLoss(nn.Module):
             return self._loss(image_features, text_features, self.temperature, self.normalize, 1.0)
         named = [("image_features", image_features), ("text_features", text_features)]
         images, texts = checks.pair("CLIPLoss", TORCH, named)
-        scale, dtype = _as_scale("CLIPLoss", logit_scale), compute_dtype([images, texts])
+        scale, dtype = as_number("CLIPLoss", "logit_scale", logit_scale), compute_dtype([images, texts])
         check_fakes("CLIPLoss", [images, texts, scale])
         # The scale itself: as 1 / temperature, 0 and what is beyond 1 / the least float32 have no gradient.
         with torch.autocast(images.device.type, enabled=False):
