@@ -3,6 +3,7 @@
 - torch-cka: `CKA(model1, model2, ...).compare(loader1, loader2)`, `.export()`, `.plot_results()`
 - pytorch-cka: `compute_cka(model1, model2, *dataloaders, ...)`, `cka_from_features(X, Y)`
 - Google, representation_similarity: `MinibatchCKA(...).update_state(activations)`, `.result()`
+- open_clip: `ClipLoss(...)`, `SigLipLoss(...)`
 - Code published with Kornblith et al. 2019: `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka`
 
 Written from their documentation. Differences are named in every docstring: nothing is clamped to [0, 1],
@@ -17,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .google import MinibatchCKA
     from .kornblith import Gram, cka, feature_space_linear_cka, gram_linear, gram_rbf
+    from .open_clip import ClipLoss, SigLipLoss
     from .pytorch_cka import cka_from_features, compute_cka
     from .torch_cka import CKA
 
 __all__ = [
     "CKA",
+    "ClipLoss",
     "Gram",
     "MinibatchCKA",
+    "SigLipLoss",
     "cka",
     "cka_from_features",
     "compute_cka",
@@ -34,6 +38,7 @@ __all__ = [
 
 _HOME = dict.fromkeys(["Gram", "cka", "feature_space_linear_cka", "gram_linear", "gram_rbf"], "kornblith")
 _HOME |= {"MinibatchCKA": "google", "CKA": "torch_cka"}
+_HOME |= dict.fromkeys(["ClipLoss", "SigLipLoss"], "open_clip")
 _HOME |= dict.fromkeys(["cka_from_features", "compute_cka"], "pytorch_cka")
 
 
