@@ -7,12 +7,13 @@ from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
     "pair", "sweep", "median", "distances", "pvalue", "mmd", "rsa", "nt_xent", "info_nce",
-    "cka_grad", "step", "models",
+    "siglip", "cka_grad", "step", "models",
 ]  # fmt: skip
 Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]
 Data: TypeAlias = Literal["gaussian", "spectrum", "relu", "photos"]
-LOSSES = ("nt_xent", "info_nce")
+LOSSES = ("nt_xent", "info_nce", "siglip")
 TRAINED = (*LOSSES, "cka_grad")  # measured forward and backward
+SIGLIP_BIAS = -10.0  # of logits; their scale is 1 / temperature
 ONE, ALL = ("1",), ("default",)  # threads; the default is what a library chooses by itself
 BOTH = (*ALL, *ONE)
 
@@ -21,7 +22,7 @@ BOTH = (*ALL, *ONE)
 class Problem:
     """One computation of one size.
 
-    n counts rows: of NT-Xent and InfoNCE, those of both views; of a training step, the images of both views;
+    n counts rows: of contrastive losses, those of both views; of a training step, the images of both views;
     of two whole networks, the images.
     """
 
@@ -36,7 +37,7 @@ class Problem:
     data: Data = "relu"  # the data that is timed
     offset: float = 0.0  # added to every value
     dtype: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
-    temperature: float = 0.1  # of NT-Xent and InfoNCE
+    temperature: float = 0.1  # of contrastive losses
     encoder: Literal["", "resnet", "transformer"] = ""  # of a training step
     sigma: float = 0.0  # of a given bandwidth; comes with the data
     only: tuple[str, ...] = ()  # contenders; empty: all that can
@@ -57,7 +58,7 @@ class Problem:
         if self.kind == "mmd":
             return 4 * n * n * d
         if self.kind in TRAINED:
-            matrices = {"nt_xent": 1.0, "info_nce": 0.5, "cka_grad": 2.0}[self.kind]  # n x n, symmetric
+            matrices = {"nt_xent": 1.0, "cka_grad": 2.0}.get(self.kind, 0.5)  # n x n, symmetric
             features = 12 * n * d * d if self.kernel == "linear" else float("inf")
             return min(3 * n * n * d * matrices, features)  # pairs once, and their derivatives times rows
         if self.kind in ("step", "models"):

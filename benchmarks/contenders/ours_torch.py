@@ -8,14 +8,20 @@ from typing import Any
 import gramless as gl
 import torch
 
-from ..problems import TRAINED, Problem
+from ..problems import SIGLIP_BIAS, TRAINED, Problem
 from . import ours
 from .trained import Trained
+
+
+def _siglip_numbers(problem: Problem) -> dict[str, float]:
+    return {"logit_scale": 1 / problem.temperature, "logit_bias": SIGLIP_BIAS}
 
 
 def loss_of(problem: Problem, x: Any, y: Any) -> Any:
     if problem.kind == "cka_grad":
         return gl.cka(x, y, kernel=ours.kernel_of(problem), estimator=problem.estimator)
+    if problem.kind == "siglip":
+        return gl.siglip(x, y, **_siglip_numbers(problem))
     return {"nt_xent": gl.nt_xent, "info_nce": gl.info_nce}[problem.kind](
         x, y, temperature=problem.temperature
     )
@@ -46,6 +52,9 @@ def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
         doubles = [x.detach().double().requires_grad_() for x in xs]
         return forward_and_backward(torch_loss, problem, doubles)
     arrays = [x.detach().numpy() for x in xs]
+    if problem.kind == "siglip":
+        loss, *grads = gl.reference.siglip_value_and_grad(*arrays, **_siglip_numbers(problem))
+        return Trained(problem, torch.tensor(loss), grads[:2])
     value_and_grad = getattr(gl.reference, f"{problem.kind}_value_and_grad")
     loss, grads = value_and_grad(*arrays, temperature=problem.temperature)
     return Trained(problem, torch.tensor(loss), grads[:2])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..parts import lightly_part
-from ..problems import Problem
+from ..problems import SIGLIP_BIAS, Problem
 from .torch_code import torch_unbiased
 from .trained import Trained
 
@@ -42,6 +42,13 @@ def torch_info_nce(problem: Problem, x: Any, y: Any) -> Any:
     return torch.nn.functional.cross_entropy(x @ y.T / problem.temperature, torch.arange(len(x)))
 
 
+def torch_siglip(problem: Problem, x: Any, y: Any) -> Any:
+    x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
+    logits = x @ y.T / problem.temperature + SIGLIP_BIAS
+    signs = 2 * torch.eye(len(x), dtype=logits.dtype) - 1
+    return -torch.nn.functional.logsigmoid(signs * logits).sum() / len(x)
+
+
 def _hollow_gram(problem: Problem, x: Any) -> Any:
     x = x - x.mean(0)
     k = x @ x.T
@@ -58,7 +65,12 @@ def torch_cka(problem: Problem, x: Any, y: Any) -> Any:
 
 
 def torch_loss(problem: Problem, x: Any, y: Any) -> Any:
-    losses = {"nt_xent": torch_nt_xent, "info_nce": torch_info_nce, "cka_grad": torch_cka}
+    losses = {
+        "nt_xent": torch_nt_xent,
+        "info_nce": torch_info_nce,
+        "siglip": torch_siglip,
+        "cka_grad": torch_cka,
+    }
     return losses[problem.kind](problem, x, y)
 
 
