@@ -33,7 +33,7 @@ GRAMLESS_INLINE Vector<T> share(Vector<T> e, const PairMasks<T>& pairs, Mask<T> 
 
 // The derivatives by a tile's dot products, from the anchors of its rows and of its columns together. Both tiles may be
 // the same one.
-template <bool Ruled, bool Running, class T>
+template <TileRule rule, bool Running, class T>
 void softmax_grad(const Tile<T>& dots, const Tile<T>& derivatives, bool self, const Logit<T, Running> logit_of,
                   const AnchorCoefficients<T>& rows, const AnchorCoefficients<T>& columns) {
   using V = Vector<T>;
@@ -46,12 +46,12 @@ void softmax_grad(const Tile<T>& dots, const Tile<T>& derivatives, bool self, co
       const V of_row = logit_of.weight(logit, row_shift);
       const V of_column = Running ? logit_of.weight(logit, load<V>(columns.shift + j)) : of_row;
       const V column_negative = load<V>(columns.negative + j);
-      if constexpr (!Ruled) {
+      if constexpr (rule == TileRule::negatives) {
         const V sum = Running ? of_row * negative + of_column * column_negative : of_row * (negative + column_negative);
         store(entries, owned ? sum : V{});
         return;
       }
-      const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
+      const PairMasks<T> pairs = classify<rule>(dot, i, j, rows.rule, columns.rule, owned);
       const V from_row = detail::share<T, V>(of_row, pairs, pairs.negative_of_row, negative, splat(rows.positive[i]),
                                              splat(rows.positive_mean[i]), splat(rows.positive_offset[i]));
       const V from_column = detail::share<T, V>(of_column, pairs, pairs.negative_of_column, column_negative,

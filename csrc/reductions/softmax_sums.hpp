@@ -44,7 +44,7 @@ T finite_shift(double shift) {
 }
 
 // Raises the running shifts of a tile's anchors to the largest logit in it.
-template <bool Ruled, class T, class Logit>
+template <TileRule rule, class T, class Logit>
 void raise_shifts(const Tile<T>& tile, bool self, const Logit logit_of, const AnchorSide<T>& rows,
                   const AnchorSide<T>& columns, bool columns_are_anchors, bool positives) {
   const Vector<T> lowest = splat(static_cast<T>(-INFINITY));
@@ -54,7 +54,7 @@ void raise_shifts(const Tile<T>& tile, bool self, const Logit logit_of, const An
     Vector<T> highest = lowest;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
       const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = logit_of(dot);
-      const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
+      const PairMasks<T> pairs = classify<rule>(dot, i, j, rows.rule, columns.rule, owned);
       highest = raised<T>(highest, logit, pairs.negative_of_row, pairs.positive, positives);
       Vector<T>& of_column = highest_of_columns[j / lanes<T>];
       of_column = raised<T>(of_column, logit, pairs.negative_of_column, pairs.positive, positives);
@@ -73,18 +73,18 @@ template <class T>
 struct TileSums {
   Vector<T> negative{}, positive{}, positive_logit{};
 
-  template <bool Ruled>
+  template <TileRule rule>
   GRAMLESS_INLINE void add(Vector<T> logit, Vector<T> weight, Mask<T> is_negative, Mask<T> is_positive) {
     const Vector<T> zero{};
     negative += is_negative ? weight : zero;
-    if constexpr (!Ruled) return;
+    if constexpr (rule == TileRule::negatives) return;
     positive += is_positive ? weight : zero;
     positive_logit += is_positive ? logit : zero;
   }
 };
 
 // Adds a tile to the sums of its rows and, where they are anchors, of its columns.
-template <bool Ruled, class T, class Logit>
+template <TileRule rule, class T, class Logit>
 void add_softmax_sums(const Tile<T>& tile, bool self, const Logit logit_of, const AnchorSide<T>& rows,
                       const AnchorSide<T>& columns, bool columns_are_anchors) {
   constexpr int width = lanes<T>, most = TileShape<T>::rows;
@@ -98,14 +98,14 @@ void add_softmax_sums(const Tile<T>& tile, bool self, const Logit logit_of, cons
     TileSums<T> of_row;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
       const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = logit_of(dot);
-      const PairMasks<T> pairs = classify<Ruled>(dot, i, j, rows.rule, columns.rule, owned);
+      const PairMasks<T> pairs = classify<rule>(dot, i, j, rows.rule, columns.rule, owned);
       const Vector<T> weight = logit_of.weight(logit, row_shift);
-      of_row.template add<Ruled>(logit, weight, pairs.negative_of_row, pairs.positive);
+      of_row.template add<rule>(logit, weight, pairs.negative_of_row, pairs.positive);
       const Vector<T> column_weight = running ? logit_of.weight(logit, load<Vector<T>>(column_shifts + j)) : weight;
-      of_columns[j / width].template add<Ruled>(logit, column_weight, pairs.negative_of_column, pairs.positive);
+      of_columns[j / width].template add<rule>(logit, column_weight, pairs.negative_of_column, pairs.positive);
     });
     rows.sums.negative[i] += horizontal_sum<T>(of_row.negative);
-    if constexpr (!Ruled) continue;
+    if constexpr (rule == TileRule::negatives) continue;
     rows.sums.positive[i] += horizontal_sum<T>(of_row.positive);
     rows.sums.positive_logit[i] += horizontal_sum<T>(of_row.positive_logit);
   }

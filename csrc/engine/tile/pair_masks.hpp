@@ -1,6 +1,8 @@
 // Which pairs of a tile count, and as what: a negative, a positive or left out. It knows no loss.
 #pragma once
 
+#include <type_traits>
+
 #include "engine/tile/tile.hpp"
 
 namespace gramless {
@@ -22,13 +24,29 @@ struct PairMasks {
   Mask<T> positive, negative_of_row, negative_of_column;
 };
 
-// `Ruled` is false where every pair of the tile is a negative of both.
-template <bool Ruled, class T>
+// What the pairs of a tile can be: negatives of both anchors alone; positives too; negatives that are left out too.
+enum class TileRule { negatives, groups, limits };
+
+// Calls f with the rule as a constant: what a rule does not need is neither read nor compared.
+template <class F>
+GRAMLESS_INLINE void with_rule(TileRule rule, F&& f) {
+  switch (rule) {
+    case TileRule::negatives:
+      return f(std::integral_constant<TileRule, TileRule::negatives>{});
+    case TileRule::groups:
+      return f(std::integral_constant<TileRule, TileRule::groups>{});
+    case TileRule::limits:
+      return f(std::integral_constant<TileRule, TileRule::limits>{});
+  }
+}
+
+template <TileRule rule, class T>
 GRAMLESS_INLINE PairMasks<T> classify(Vector<T> dot, int i, int j, const PairRule<T>& row, const PairRule<T>& column,
                                       Mask<T> owned) {
-  if constexpr (!Ruled) return {Mask<T>{}, owned, owned};
+  if constexpr (rule == TileRule::negatives) return {Mask<T>{}, owned, owned};
   const Mask<T> same = load<Mask<T>>(column.groups + j) == row.groups[i];
   const Mask<T> negative = owned & ~same;
+  if constexpr (rule == TileRule::groups) return {owned & same, negative, negative};
   const Mask<T> beyond_row = (dot > row.limits[i]) | (dot < row.floors[i]);
   const Mask<T> beyond_column = (dot > load<Vector<T>>(column.limits + j)) | (dot < load<Vector<T>>(column.floors + j));
   return {owned & same, negative & ~beyond_row, negative & ~beyond_column};

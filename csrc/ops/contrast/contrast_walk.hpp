@@ -78,11 +78,11 @@ class ContrastWalk {
     return static_cast<std::size_t>(tiles * kept_values()) * sizeof(T);
   }
 
-  // Whether some pair of the two blocks may be other than a negative of both.
-  bool ruled(std::int64_t a, std::int64_t b) const {
+  TileRule rule(std::int64_t a, std::int64_t b) const {
+    if (pairs_.limited) return TileRule::limits;
     const RowBlock &rows = pairs_.rows.blocks[a], &columns = pairs_.columns.blocks[b];
     const bool apart = rows.highest_group < columns.lowest_group || columns.highest_group < rows.lowest_group;
-    return pairs_.limited || !apart;
+    return apart ? TileRule::negatives : TileRule::groups;
   }
   bool self(std::int64_t a, std::int64_t b) const { return pairs_.symmetric && a == b; }
 

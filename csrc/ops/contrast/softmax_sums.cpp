@@ -20,15 +20,12 @@ class SoftmaxWalk {
 
   void run() const {
     tiles_.for_each(1, [&](const Tile<T>& tile, std::int64_t a, std::int64_t b) {
-      if (tiles_.ruled(a, b))
-        add<true>(tile, a, b);
-      else
-        add<false>(tile, a, b);
+      with_rule(tiles_.rule(a, b), [&](auto rule) { add<decltype(rule)::value>(tile, a, b); });
     });
   }
 
  private:
-  template <bool Ruled>
+  template <TileRule rule>
   void add(const Tile<T>& tile, std::int64_t a, std::int64_t b) const {
     const bool self = tiles_.self(a, b);
     const std::int64_t row = pairs_.rows.blocks[a].first, column = pairs_.columns.blocks[b].first;
@@ -39,10 +36,10 @@ class SoftmaxWalk {
     const T scale = static_cast<T>(pairs_.scale), shift = static_cast<T>(pairs_.shift);
     if (pairs_.running) {
       const Logit<T, true> logit{scale, shift};
-      raise_shifts<Ruled>(tile, self, logit, rows, columns, columns_are_anchors, task_.positives_raise);
-      add_softmax_sums<Ruled>(tile, self, logit, rows, columns, columns_are_anchors);
+      raise_shifts<rule>(tile, self, logit, rows, columns, columns_are_anchors, task_.positives_raise);
+      add_softmax_sums<rule>(tile, self, logit, rows, columns, columns_are_anchors);
     } else {
-      add_softmax_sums<Ruled>(tile, self, Logit<T, false>{scale, shift}, rows, columns, columns_are_anchors);
+      add_softmax_sums<rule>(tile, self, Logit<T, false>{scale, shift}, rows, columns, columns_are_anchors);
     }
   }
 
