@@ -136,16 +136,20 @@ def coverage(data: str, n: int, groups: int | None = None, repeat: int = 1) -> d
     }
 
 
+def equal_differ(n: int, noise: float, repetition: int) -> tuple[bool, bool]:
+    """Whether p and z of `cka_difference` say that x is nearer to one y than another, both x with noise."""
+    generator = np.random.default_rng([n, int(10 * noise), repetition])
+    x, one, other = generator.standard_normal((3, n, WIDTH))
+    found = cka_difference((x, x + noise * one), (x, x + noise * other), level=LEVEL)
+    return bool(found.pvalue <= 1 - LEVEL), bool(abs(found.z) >= 1.959964)
+
+
 def equality(n: int, noise: float, repeat: int = 1) -> dict[str, Any]:
-    """How often x is not as near to one y as to another by `cka_difference`, though both are x with noise."""
+    """How often `equal_differ`."""
     gl.set_num_threads(1)
-    generator, count = np.random.default_rng([n, int(10 * noise)]), REPETITIONS["equality"] // repeat
-    rejected, beyond = np.zeros((2, count), bool)
-    for i in range(count):
-        x, one, other = generator.standard_normal((3, n, WIDTH))
-        found = cka_difference((x, x + noise * one), (x, x + noise * other), level=LEVEL)
-        rejected[i], beyond[i] = found.pvalue <= 1 - LEVEL, abs(found.z) >= 1.959964
-    return {"n": n, "noise": noise, "p": float(np.mean(rejected)), "z": float(np.mean(beyond))}
+    found = [equal_differ(n, noise, i) for i in range(REPETITIONS["equality"] // repeat)]
+    p, z = np.mean(found, axis=0).tolist()
+    return {"n": n, "noise": noise, "p": p, "z": z}
 
 
 def main() -> None:

@@ -23,7 +23,8 @@ from .environment import RESULTS, conditions
 
 LEVEL = 0.05
 ROWS, WIDTHS, KERNELS = (20, 40, 200), (1, 10, 100), ("linear", "rbf")
-PERMUTED_ROWS = (20, 60, 200)
+PERMUTED_ROWS, PERMUTED_DATA = (20, 60, 200), ("normal", "Cauchy")
+DEFAULT_ROWS = (20, 40, 200, 300)
 ONE, LARGEST, DEFAULT = "permutation, one cell", "permutation, largest of 6", "auto, 100 cells"
 REPETITIONS = {
     "chi2": 2_000,
@@ -80,45 +81,52 @@ def level_of_many_cells(n: int, kernel: Any, data: str, repeat: int = 1) -> floa
     return rejected / count
 
 
-def level_of_the_default(n: int, kernel: Any, data: str, repeat: int = 1) -> float:
-    """How often any of 100 cells of independent layers has a corrected p-value of at most 0.05 by "auto"."""
-    generator, draw = np.random.default_rng([n, KERNELS.index(kernel), [*DATA].index(data), 1]), DATA[data]
-    rejected, count = 0, REPETITIONS[DEFAULT] // repeat
-    for _ in range(count):
-        xs, ys = ([draw(generator, (n, 10)) for _ in range(LAYERS)] for _ in range(2))
-        found = gl.layer_matrix(xs, ys, kernel=kernel, rng=generator)
-        rejected += bool((found.pvalue_corrected <= LEVEL).any())  # type: ignore[operator,union-attr]
-    return rejected / count
+def default_rejects(n: int, data: str, repetition: int) -> bool:
+    """Whether any of 100 cells of independent layers has a corrected p-value of at most 0.05 by "auto".
+
+    Linear: with RBF it is the same as chi2 from 40 rows on.
+    """
+    generator, draw = np.random.default_rng([n, 0, [*DATA].index(data), 1, repetition]), DATA[data]
+    xs, ys = ([draw(generator, (n, 10)) for _ in range(LAYERS)] for _ in range(2))
+    found = gl.layer_matrix(xs, ys, rng=generator)
+    return bool((found.pvalue_corrected <= LEVEL).any())  # type: ignore[operator,union-attr]
+
+
+def permutations_reject(n: int, data: str, repetition: int) -> tuple[bool, bool]:
+    """Whether one cell, and any of 2 x 3 layers of 2 columns, linear, has a p-value of at most 0.05."""
+    generator, draw = np.random.default_rng([n, [*DATA].index(data), 2, repetition]), DATA[data]
+    layers = [draw(generator, (n, 2)) for _ in range(5)]
+    found = gl.layer_matrix(layers[:2], layers[2:], pvalue="permutation", rng=generator)
+    alone, corrected = found.pvalue, found.pvalue_corrected
+    return bool(alone[0, 0] <= LEVEL), bool((corrected <= LEVEL).any())  # type: ignore[index,operator,union-attr]
+
+
+def level_of_the_default(n: int, data: str, repeat: int = 1) -> dict[str, Any]:
+    """How often `default_rejects`."""
+    count = REPETITIONS[DEFAULT] // repeat
+    level = sum(default_rejects(n, data, i) for i in range(count)) / count
+    return {"n": n, "kernel": "linear", "data": data, "d": 10, "method": DEFAULT, "level": level}
 
 
 def levels_of_permutations(n: int, data: str, repeat: int = 1) -> list[dict[str, Any]]:
-    """Of one cell, and of the largest of 2 x 3 layers of 2 columns, linear."""
-    generator, draw = np.random.default_rng([n, [*DATA].index(data), 2]), DATA[data]
-    rejected, count = np.zeros(2), REPETITIONS[ONE] // repeat
-    for _ in range(count):
-        layers = [draw(generator, (n, 2)) for _ in range(5)]
-        found = gl.layer_matrix(layers[:2], layers[2:], pvalue="permutation", rng=generator)
-        alone, corrected = found.pvalue, found.pvalue_corrected
-        rejected += alone[0, 0] <= LEVEL, (corrected <= LEVEL).any()  # type: ignore[index,operator,union-attr]
+    """How often `permutations_reject`, of one cell and of the largest."""
+    count = REPETITIONS[ONE] // repeat
+    rejected = np.array([permutations_reject(n, data, i) for i in range(count)])
     where = {"n": n, "kernel": "linear", "data": data, "d": 2}
     return [
         where | {"method": method, "level": level}
-        for method, level in zip((ONE, LARGEST), (rejected / count).tolist(), strict=True)
+        for method, level in zip((ONE, LARGEST), rejected.mean(axis=0).tolist(), strict=True)
     ]
 
 
 def measured(n: int, kernel: Any, repeat: int = 1) -> list[dict[str, Any]]:
-    """All levels for so many rows and a kernel."""
-    gl.set_num_threads(1)
+    """The levels of chi2, t and gamma for so many rows and a kernel."""
     warnings.simplefilter("ignore", RuntimeWarning)  # of binary data more than half of the distances are 0
     found = []
     for data in DATA:
         where = {"n": n, "kernel": kernel, "data": data}
         level = level_of_many_cells(n, kernel, data, repeat)
         found.append(where | {"d": 10, "method": "chi2, Holm over 100 cells", "level": level})
-        if kernel == "linear":  # with RBF it is the same as chi2 from 40 rows on
-            level = level_of_the_default(n, kernel, data, repeat)
-            found.append(where | {"d": 10, "method": DEFAULT, "level": level})
         for d in WIDTHS:
             for method, level in levels_of_one_cell(n, d, kernel, data, repeat).items():
                 found.append(where | {"d": d, "method": method, "level": level})
@@ -131,11 +139,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a hundredth of the repetitions")
     parser.add_argument("--processes", type=int, default=1)
     arguments = parser.parse_args()
-    cases = [(n, kernel, 100 if arguments.quick else 1) for n in ROWS for kernel in KERNELS]
+    repeat = 100 if arguments.quick else 1
+    cases = [(n, kernel, repeat) for n in ROWS for kernel in KERNELS]
     found = conditions() | {"level": LEVEL, "repetitions": REPETITIONS}
-    with ProcessPoolExecutor(arguments.processes) as pool:
+    default = [(n, data, repeat) for n in DEFAULT_ROWS for data in DATA]
+    permuted = [(n, data, repeat) for n in PERMUTED_ROWS for data in PERMUTED_DATA]
+    with ProcessPoolExecutor(arguments.processes, initializer=gl.set_num_threads, initargs=(1,)) as pool:
         found["levels"] = [one for part in pool.map(measured, *zip(*cases, strict=True)) for one in part]
-        permuted = [(n, data, cases[0][2]) for n in PERMUTED_ROWS for data in ("normal", "Cauchy")]
+        found["levels"] += pool.map(level_of_the_default, *zip(*default, strict=True))
         of_permutations = pool.map(levels_of_permutations, *zip(*permuted, strict=True))
         found["levels"] += [one for part in of_permutations for one in part]
     arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
