@@ -35,7 +35,7 @@ Numbers pairs(const std::pair<py::object, py::object>& arrays, const std::pair<d
   SigmoidValues found;
   {
     const Unlocked unlocked;
-    found = sigmoid_pairs(problem, of_rows, grad_a, grad_b, ops, execution);
+    found = sigmoid_loss(problem, of_rows, grad_a, grad_b, ops, execution);
   }
   Numbers sums({SigmoidValues::arrays().size(), found.loss.size()});
   write_arrays(found, sums.mutable_data());

@@ -27,6 +27,7 @@ void softmax_sums(const SoftmaxSumsTask& task, const Execution& execution);
 void softmax_grad(const SoftmaxGradTask& task, const Execution& execution);
 void distill_sums(const DistillSumsTask& task, const Execution& execution);
 void distill_grad(const DistillGradTask& task, const Execution& execution);
+void sigmoid_pairs(const SigmoidPairsTask& task, const Execution& execution);
 void finish_grad(const FinishGradTask& task, const Execution& execution);
 
 }  // namespace GRAMLESS_ISA

@@ -40,6 +40,7 @@ const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {GRAMLESS_NAME(GRAMLESS_ISA),
                                               softmax_grad,
                                               distill_sums,
                                               distill_grad,
+                                              sigmoid_pairs,
                                               finish_grad};
 
 }  // namespace gramless

@@ -9,6 +9,7 @@
 #include "epilogues/kernel.hpp"
 #include "ops/dispatch/contrast_tasks.hpp"
 #include "ops/dispatch/distill_tasks.hpp"
+#include "ops/dispatch/sigmoid_tasks.hpp"
 #include "support/array.hpp"
 #include "support/compute.hpp"
 #include "support/monitor.hpp"
@@ -151,6 +152,7 @@ struct OpTable {
   void (*softmax_grad)(const SoftmaxGradTask& task, const Execution& execution);
   void (*distill_sums)(const DistillSumsTask& task, const Execution& execution);
   void (*distill_grad)(const DistillGradTask& task, const Execution& execution);
+  void (*sigmoid_pairs)(const SigmoidPairsTask& task, const Execution& execution);
   void (*finish_grad)(const FinishGradTask& task, const Execution& execution);
 };
 

@@ -4,7 +4,6 @@
 
 #include "ops/contrast/contrast_rows.hpp"
 #include "ops/dispatch/padded_values.hpp"
-#include "ops/sigmoid/sigmoid_pairs.hpp"
 
 namespace gramless {
 namespace {
@@ -35,8 +34,8 @@ void finish(const ContrastRows& rows, void* grad, const SigmoidProblem& problem,
 
 }  // namespace
 
-SigmoidValues sigmoid_pairs(const SigmoidProblem& problem, std::span<const double> weights, void* grad_a, void* grad_b,
-                            const OpTable& ops, const Execution& execution) {
+SigmoidValues sigmoid_loss(const SigmoidProblem& problem, std::span<const double> weights, void* grad_a, void* grad_b,
+                           const OpTable& ops, const Execution& execution) {
   const OpTable& table = table_for(problem.normalize, ops);
   const ContrastRows a = rows_of(problem.a, problem.normalize, table, execution),
                      b = rows_of(problem.b, problem.normalize, table, execution);
@@ -58,7 +57,7 @@ SigmoidValues sigmoid_pairs(const SigmoidProblem& problem, std::span<const doubl
                               of_rows.data(),
                               blocks_a.data(),
                               blocks_b.data()};
-  sigmoid_pairs_of(table)(task, execution);
+  table.sigmoid_pairs(task, execution);
   finish(a, grad_a, problem, table, execution);
   finish(b, grad_b, problem, table, execution);
   return found;

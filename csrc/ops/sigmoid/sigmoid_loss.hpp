@@ -29,7 +29,7 @@ struct SigmoidValues {
 
 // The sums of all rows and the gradients of sum_i weights_i loss_i, in one walk. They are of the compute type, or null
 // where none is wanted.
-SigmoidValues sigmoid_pairs(const SigmoidProblem& problem, std::span<const double> weights, void* grad_a, void* grad_b,
-                            const OpTable& ops, const Execution& execution);
+SigmoidValues sigmoid_loss(const SigmoidProblem& problem, std::span<const double> weights, void* grad_a, void* grad_b,
+                           const OpTable& ops, const Execution& execution);
 
 }  // namespace gramless

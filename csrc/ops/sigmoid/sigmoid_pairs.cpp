@@ -1,7 +1,5 @@
 // Walk over tiles -> softplus and sigmoid of the logits -> sums of rows, and gradients of rows and columns: forward and
 // backward of the sigmoid loss at once.
-#include "ops/sigmoid/sigmoid_pairs.hpp"
-
 #include "epilogues/softplus.hpp"
 #include "ops/contrast/contrast_walk.hpp"
 #include "reductions/add_sigmoid_sums.hpp"
@@ -36,20 +34,14 @@ void add_pairs(const SigmoidPairsTask& task, const Execution& execution) {
   });
 }
 
-void add_pairs_of(const SigmoidPairsTask& task, const Execution& execution) {
+}  // namespace
+
+void sigmoid_pairs(const SigmoidPairsTask& task, const Execution& execution) {
   if (execution.compute == Compute::float32)
     add_pairs<float>(task, execution);
   else
     add_pairs<double>(task, execution);
 }
 
-}  // namespace
 }  // namespace GRAMLESS_ISA
-
-#define GRAMLESS_JOIN(a, b) a##b
-#define GRAMLESS_PAIRS(isa) GRAMLESS_JOIN(sigmoid_pairs_, isa)
-
-extern const SigmoidPairs GRAMLESS_PAIRS(GRAMLESS_ISA);
-const SigmoidPairs GRAMLESS_PAIRS(GRAMLESS_ISA) = add_pairs_of;
-
 }  // namespace gramless
