@@ -53,6 +53,23 @@ def test_without_a_bias():
     torch.testing.assert_close(ClipLoss()(a, b, scale), plain_clip(a, b, scale, 0.0))
 
 
+@pytest.mark.parametrize("loss", [ClipLoss, SigLipLoss])
+def test_a_bias_changes_neither_the_shape_nor_the_dtype(loss):
+    a, b, scale, bias = inputs_of(torch.float32)
+    expected = loss()(a, b, scale, bias)
+    for given in (bias.reshape(1), bias.double()):
+        given = given.requires_grad_()
+        found = loss()(a, b, scale.reshape(1), given)
+        assert (found.shape, found.dtype) == (torch.Size([]), torch.float32)
+        assert torch.equal(found, expected)
+        found.backward()
+        assert given.grad.shape == given.shape
+    with pytest.raises(ValueError, match=r"logit_bias must be one number but has shape \(2,\)"):
+        loss()(a, b, scale, torch.ones(2))
+    with pytest.raises(TypeError, match="logit_bias must be a number but is 'x'"):
+        loss()(a, b, scale, "x")
+
+
 def test_signatures_are_those_of_open_clip():
     def names(function):
         return {

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..torch._gather import world_size as running_processes
+from ..torch._tensors import as_number
 from ..torch.clip import CLIPLoss
 from ..torch.siglip import SigLIPLoss
 
@@ -100,7 +101,8 @@ class ClipLoss(nn.Module):
         _check_processes("ClipLoss", self.world_size)
         loss = self._loss(image_features, text_features, logit_scale)
         if logit_bias is not None:  # of every logit: the gradient is 0, and not None
-            loss = loss + 0.0 * logit_bias
+            bias = as_number("ClipLoss", "logit_bias", logit_bias)
+            loss = loss + (0.0 * bias.to(loss.dtype) if isinstance(bias, Tensor) else 0.0 * bias)
         return _returned(loss, output_dict)
 
 
