@@ -28,7 +28,7 @@ from ._permutations import Chance, Layers, chance_of
 from ._progress import ProgressLike
 from .kernels import Encoded, with_sigma
 
-BOUNDED = ("rbf", "laplace", "cosine")  # kernels to which a far row is like any other
+BOUNDED = ("rbf", "laplace")  # kernels to which a far row is like any other
 # Of 100 cells of independent Cauchy rows chi2 with Holm finds one beyond chance in 12 % of matrices of 40
 # rows, in 6 % of 300 and in fewer of more: rows that decide lie beside each other with probability 1 / n.
 MOST_OF_ONE_ROW = 1 / 3

@@ -53,7 +53,6 @@ double factor_of(std::int64_t cols, double mean, double unit, Values value_at) {
 
 RowUnits::RowUnits(const ArrayView& x, RowForm form, const OpTable& ops, const Execution& execution)
     : centered_(form == RowForm::centered_unit),
-      keeps_zeros_(form == RowForm::unit_or_zero),
       means_(static_cast<std::size_t>(x.rows)),
       factors_(static_cast<std::size_t>(x.rows)),
       origin_(static_cast<std::size_t>(x.cols)) {
@@ -74,7 +73,6 @@ void RowUnits::measure(const ArrayView& x, std::int64_t row) {
       for (std::int64_t k = 0; k < x.cols; k++) largest = std::max(largest, std::abs(value_at(k) - mean));
       const int exponent = largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
       factor = factor_of(x.cols, mean, std::ldexp(1.0, -exponent), value_at);
-      if (keeps_zeros_ && std::isinf(factor)) factor = 0;
     }
     means_[static_cast<std::size_t>(row)] = mean;
     factors_[static_cast<std::size_t>(row)] = factor;

@@ -11,8 +11,7 @@ namespace gramless {
 class RowUnits {
  public:
   RowUnits() = default;
-  // With RowForm::centered_unit the mean of each row is subtracted first. Rows of length 0 become NaN, but for
-  // RowForm::unit_or_zero.
+  // With RowForm::centered_unit the mean of each row is subtracted first. Rows of length 0 become NaN.
   RowUnits(const ArrayView& x, RowForm form, const OpTable& ops, const Execution& execution);
 
   explicit operator bool() const { return !factors_.empty(); }
@@ -26,7 +25,7 @@ class RowUnits {
   template <class T>
   void finish_row(const ArrayView& x, std::int64_t row, T* gradient) const;
 
-  bool centered_ = false, keeps_zeros_ = false;
+  bool centered_ = false;
   std::vector<double> means_, factors_, origin_;
 };
 
