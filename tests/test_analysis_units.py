@@ -142,7 +142,7 @@ def test_a_share_is_that_of_examples_there_are(generator, examples):
         component.share_of(examples)
     assert component.share_of(0) == 0
     assert component.share_of(5) == pytest.approx(1)
-    with pytest.raises(TypeError, match="integer"):
+    with pytest.raises(TypeError, match=r"examples must be an int but is 0\.5"):
         component.share_of(0.5)
 
 

@@ -204,6 +204,8 @@ OPTIONS = [
     ("temperature", float("inf"), ValueError, "must be finite and not 0 but is inf"),
     ("temperature", "cold", TypeError, "must be a number but is 'cold'"),
     ("temperature", None, TypeError, "must be a number but is None"),
+    ("temperature", True, TypeError, "must be a number but is True"),
+    ("exclude_hardest", np.True_, TypeError, "must be a number or None but is np.True_"),
     ("reduction", "max", ValueError, 'must be "mean"'),
     ("reduction", None, ValueError, 'must be "mean"'),
     ("exclude_above", float("nan"), ValueError, "must be a number or None but is nan"),

@@ -255,6 +255,7 @@ def test_the_command_line_takes_it(tmp_path):
         (2.5, ValueError, "exponent must be at most 2 but is 2.5"),
         (float("nan"), ValueError, "exponent must be positive and finite but is nan"),
         ("1", TypeError, "exponent must be a number but is '1'"),
+        (True, TypeError, "exponent must be a number but is True"),
     ],
 )
 def test_errors_name_it(exponent, error, sentence):

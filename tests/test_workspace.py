@@ -148,6 +148,8 @@ def test_limits_are_checked(limit):
     assert gl.get_workspace_limit() == 5
     with pytest.raises(TypeError, match=r"set_workspace_limit: size must be an integer or None but is 1\.5"):
         gl.set_workspace_limit(1.5)
+    with pytest.raises(TypeError, match=r"set_workspace_limit: size must be an integer or None but is True"):
+        gl.set_workspace_limit(True)
     with pytest.raises(ValueError, match=r"set_workspace_limit: size must be from 0 to 2\^63 - 1 but is -1"):
         gl.set_workspace_limit(-1)
     assert gl.get_workspace_limit() == 5

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from typing import NamedTuple
 
 from . import _core
+from ._counts import as_integer
 
 __all__ = [
     "Backend",
@@ -82,10 +82,7 @@ def set_num_threads(count: int | None) -> None:
     if count is None:
         _core.set_num_threads(0)
         return
-    try:
-        threads = operator.index(count)
-    except TypeError:
-        raise TypeError(f"set_num_threads: count must be an integer or None but is {count!r}") from None
+    threads = as_integer("set_num_threads", "count", count, "an integer or None")
     if not 1 <= threads <= 1024:
         raise ValueError(f"set_num_threads: count must be from 1 to 1024 but is {threads}")
     _core.set_num_threads(threads)
@@ -144,10 +141,7 @@ def set_workspace_limit(size: int | None) -> None:
     if size is None:
         _core.set_workspace_limit(_WORKSPACE_LIMIT)
         return
-    try:
-        limit = operator.index(size)
-    except TypeError:
-        raise TypeError(f"set_workspace_limit: size must be an integer or None but is {size!r}") from None
+    limit = as_integer("set_workspace_limit", "size", size, "an integer or None")
     if not 0 <= limit < 2**63:
         raise ValueError(f"set_workspace_limit: size must be from 0 to 2^63 - 1 but is {limit}")
     _core.set_workspace_limit(limit)

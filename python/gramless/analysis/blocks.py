@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._counts import as_integer
 from ._checks import Floats, as_matrix
 from ._units import unit_rows
 
@@ -170,8 +170,8 @@ def _cheapest(
     """least[k, j]: the least cost of the first j members in k blocks; with a penalty, k does not count."""
     if (segments is None) == (penalty is None):
         raise ValueError(f"{function}: one of segments and penalty is needed")
-    shortest = operator.index(min_length)
-    count = 1 if segments is None else operator.index(segments)
+    shortest = as_integer(function, "min_length", min_length)
+    count = 1 if segments is None else as_integer(function, "segments", segments, "an int or None")
     if shortest < 1 or count < 1 or count * shortest > size:
         raise ValueError(f"{function}: {size} members cannot be {count} blocks of at least {shortest}")
     if penalty is not None and not (math.isfinite(penalty) and penalty >= 0):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .._counts import as_integer
 from ._checks import Floats, as_matrix
 from ._units import in_own_units
 
@@ -37,7 +37,7 @@ class DominantComponent:
 
         Raises ValueError for fewer than 0 or more than n.
         """
-        count, n = operator.index(examples), len(self.scores)
+        count, n = as_integer("DominantComponent.share_of", "examples", examples), len(self.scores)
         if not 0 <= count <= n:
             raise ValueError(f"DominantComponent.share_of: examples must be from 0 to {n} but is {count}")
         energy = np.sort(in_own_units(self.scores)[0] ** 2)[::-1]

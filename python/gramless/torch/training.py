@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from .._alignment import NO_HSIC
+from .._counts import as_integer
 from .._layouts import LayoutLike, Layouts
 from ..hsic import cka
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
@@ -85,7 +85,7 @@ class TrainingCKA:
         forward: Forward = None,
         attention_mask: MaskWhere = "attention_mask",
     ) -> None:
-        every = _as_integer("every", every)
+        every = as_integer(FUNCTION, "every", every, "an integer")
         if every < 1:
             raise ValueError(f"{FUNCTION}: every must be at least 1 but is {every}")
         self._kernel, self._estimator = as_kernel(kernel, FUNCTION), as_estimator(estimator, FUNCTION)
@@ -174,10 +174,3 @@ class TrainingCKA:
                 found.append(recorder.record(partial(self._reader.run, model), batch, masks, rows))
                 check_widths(FUNCTION, recorder, found[-1], [x.shape[1] for x in found[0]], index)
         return recorder, [np.concatenate(parts) for parts in zip(*found, strict=True)]
-
-
-def _as_integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{FUNCTION}: {name} must be an integer but is {value!r}") from None
