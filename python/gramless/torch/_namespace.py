@@ -17,8 +17,9 @@ from .._backends import backend_of
 from .._progress import Report
 from ._autograd import Evaluate, EvaluateInForwardMode, computed, forward, gradients, operands
 from ._derivatives import in_forward_mode, refuse_inference, refuse_other_derivatives
+from ._followed import check_fakes, is_plain, needs_autograd
 from ._ranks import Ranks
-from ._tensors import Tensors, as_tensor, check_fakes, is_plain, like, needs_autograd, resolved
+from ._tensors import Tensors, as_tensor, like, resolved
 
 _saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
 

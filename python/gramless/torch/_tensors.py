@@ -16,7 +16,7 @@ from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
 from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
 from .._losses import EPSILON, as_scale, as_temperature, check_labels, ignored_among, numbered
-from ._derivatives import in_forward_mode
+from ._followed import PLAIN, are_followed, is_plain, needs_autograd
 
 _DTYPES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
 NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in _DTYPES.split()}
@@ -58,21 +58,6 @@ def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
 def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
     """z = u / max(|u|, 1e-12)."""
     return torch.nn.functional.normalize(x.to(dtype), dim=1, eps=EPSILON)
-
-
-def check_fakes(function: str, inputs: Sequence[Any]) -> None:
-    """Raises TypeError for tensors of a FakeTensorMode outside of it, or beside others that it refuses."""
-    tensors = [x for x in inputs if isinstance(x, Tensor)]
-    fakes = [x for x in tensors if isinstance(x, FakeTensor)]
-    if not fakes or torch.compiler.is_compiling():
-        return
-    mode = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
-    if mode is None or (len(fakes) < len(tensors) and not mode.allow_non_fake_inputs):
-        where = "outside of their FakeTensorMode" if mode is None else "and others are not"
-        raise TypeError(
-            f"{function}: inputs are FakeTensors, which hold no values, {where}; pass tensors that hold "
-            "values, or call it within the mode with every tensor made there"
-        )
 
 
 def as_number(function: str, name: str, value: Any) -> float | Tensor:
@@ -137,7 +122,7 @@ class Tensors(Numpy):
         for (name, _), x in zip(named, arrays, strict=True):
             if on_device(x) and not torch.compiler.is_compiling():
                 cuda_module(function)
-            if not followed and type(x) in _PLAIN and not _arrays.holds_elements(x):
+            if not followed and type(x) in PLAIN and not _arrays.holds_elements(x):
                 _arrays.check_storage(function, name, x)
 
     def _stored(self, function: str, name: str, x: Tensor) -> Tensor:
@@ -290,27 +275,3 @@ class Tensors(Numpy):
 
 
 TENSORS = Tensors()
-
-# Private to torch: where they are missing, nothing is plain.
-_transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
-_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-_PLAIN = frozenset([Tensor, torch.nn.Parameter, float])
-
-
-def are_followed() -> bool:
-    """Whether something records or transforms what happens to tensors; autograd apart."""
-    return torch.compiler.is_compiling() or _transforms() or _modes() > 0 or in_forward_mode()
-
-
-def is_plain(inputs: Sequence[Any]) -> bool:
-    """Whether the tensors among these have data, and nothing records or transforms what happens to them."""
-    return not are_followed() and _PLAIN.issuperset(map(type, inputs))
-
-
-def needs_autograd(inputs: Sequence[Any]) -> bool:
-    """Whether autograd is to follow what is computed from these."""
-    if torch.is_grad_enabled():
-        for x in inputs:
-            if isinstance(x, Tensor) and x.requires_grad:
-                return True
-    return False

@@ -11,9 +11,10 @@ from .. import _loss_calls
 from .._arrays import checks
 from .._evaluate import evaluate
 from ._distributed import gathered
+from ._followed import check_fakes
 from ._gather import check_available, ends_together, world_size
 from ._namespace import TORCH
-from ._tensors import as_number, check_fakes, compute_dtype, unit_rows
+from ._tensors import as_number, compute_dtype, unit_rows
 
 
 class CLIPLoss(nn.Module):
