@@ -47,8 +47,8 @@ def estimated(problem: Entry, threads: int, gflops: float) -> gl.Estimate:
     on: dict[str, Any] = {"threads": threads, "gflops": gflops, "dtype": problem["dtype"]}
     if problem["kind"] == "nt_xent":
         return gl.estimate(problem["n"] // 2, problem["d"], quantity="nt_xent", **on)
-    kernel: Any = "linear"
-    if problem["kernel"] == "rbf":
+    kernel: Any = problem["kernel"]
+    if kernel == "rbf":
         kernel = gl.RBF() if problem["bandwidth"] == "median" else gl.RBF(sigma=1.0)
     gradients = problem["kind"] == "cka_grad"
     return gl.estimate(
