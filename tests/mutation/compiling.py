@@ -18,6 +18,9 @@ FLAGS = shlex.split(
 )
 WIDE_VECTORS = ["-UGRAMLESS_VECTOR_BYTES", "-DGRAMLESS_VECTOR_BYTES=64"]
 MATRIX_UNIT = [*WIDE_VECTORS, "-DGRAMLESS_MATRIX_UNIT", "-mno-amx-bf16"]
+# Of CPU time for a source with several faults: copies of functions that are inlined into each other multiply.
+MOST_SECONDS = 60
+LIMITED = ["bash", "-c", 'ulimit -t "$0" && exec "$@"']
 COMPILER = [*(["ccache"] if shutil.which("ccache") else []), os.environ.get("CXX", "g++")]
 
 
@@ -38,9 +41,10 @@ class Build:
         )
         self.flags = [*FLAGS, *(["-march=native"] if native.returncode == 0 else []), *flags]
 
-    def planted(self, files: Iterable[Path]) -> None:
+    def planted(self, files: Iterable[Path], together: bool = False) -> None:
         """What differs from now on from the sources that the kept objects were compiled from."""
         self._faulty = {str(file) for file in files}
+        self._limit = MOST_SECONDS if together else None
         self._with_fault: set[str] = set()  # sources compiled since
 
     def tests(self, names: list[str]) -> Path:
@@ -100,7 +104,8 @@ class Build:
         return not self._faulty.isdisjoint(parts.read_text().split())
 
     def _run(self, command: list[str]) -> None:
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
+        limited = command if self._limit is None else [*LIMITED, str(self._limit), *command]
+        done = subprocess.run(limited, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise NotCompiled(f"{shlex.join(command)}\n{done.stderr}")
 

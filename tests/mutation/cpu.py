@@ -58,7 +58,7 @@ class Cpu:
             raise RuntimeError(f"{faults[0].name}: its tests fail without it")
         before = plant(self.root, faults)
         build = self.builds[faults[0].built_for]
-        build.planted(before)
+        build.planted(before, together=not alone)
         try:
             if not alone:
                 self._build(faults)
