@@ -160,7 +160,7 @@ core() {
   stage demo tests tools pinned cpp
   together 'weak_symbols cpu_code' 'peers types format texts docs'
   stage cpp_address cpp_threads cuda cuda_code
-  together 'cuda_python' 'wheel valgrind'
+  together 'cuda_python' 'wheel valgrind portable'
   together 'gpu_run' 'faults examples operations benchmarks'
-  stage interrupts portable
+  stage interrupts
 }
