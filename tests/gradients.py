@@ -12,7 +12,14 @@ def with_grads(module, name):
         return getattr(module, f"{name}_value_and_grad")
     if name == "row_log_sum_exp":
         return _log_sums
-    return gramless.value_and_grad(getattr(gramless, name), WRT.get(name))
+    return lambda *arrays, **options: _value_and_grads(name, arrays, options)
+
+
+def _value_and_grads(name, arrays, options):
+    wrt = WRT.get(name)
+    if options.get("negatives") is not None:
+        wrt = (*wrt[:-1], "negatives", wrt[-1])
+    return gramless.value_and_grad(getattr(gramless, name), wrt)(*arrays, **options)
 
 
 def _log_sums(x, y=None, weights=None, **options):

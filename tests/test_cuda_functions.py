@@ -91,7 +91,8 @@ TABLE = [
     *(use(name, "x", "y", **options) for name in ("nt_xent", "dcl") for options in LOSS),
     *(use(name, "x", other, exclude_easiest=0.2, refused={"arrays": RANKED, "tensors": RANKED})
       for name, other in (("nt_xent", "y"), ("dcl", "y"), ("info_nce", "y"), ("sup_con", "labels"))),
-    *(use("info_nce", "x", "y", **options) for options in [*LOSS, {"symmetric": True}, {"queue": "queue"}]),
+    *(use("info_nce", "x", "y", **options) 
+      for options in [*LOSS, {"symmetric": True}, {"queue": "queue"}, {"negatives": "queue"}]),
     *(use("moco", "x", "y", "queue", **options)
       for options in ({}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "none"})),
     *(use("sup_con", "x", "labels", **options) for options in LOSS),

@@ -61,8 +61,10 @@ def instances(
     exclude_above: Any = None,
     exclude_hardest: Any = None,
     exclude_easiest: Any = None,
+    queues: int = 0,
 ) -> Call:
-    """Rows i of the first two arrays are one example; `anchors` says how many of the arrays are anchors.
+    """Rows i of the first two arrays are one example; `anchors` says how many of the arrays are anchors, and
+    `queues` how many at the end are constant for autograd.
 
     Two are the views of `nt_xent` (kind "softmax") or `dcl` ("decoupled"), one those of `info_nce`.
     """
@@ -70,7 +72,7 @@ def instances(
     _check_sides(function, named, inputs)
     limits = _limits(function, exclude_above, exclude_hardest, exclude_easiest)
     chosen = False, bool(normalize), bool(symmetric), as_reduction(function, reduction), *limits
-    return Call(library, Contrast(function, kind, anchors, len(named), *chosen), inputs, names)
+    return Call(library, Contrast(function, kind, anchors, len(named), *chosen, queues), inputs, names)
 
 
 def log_sum_exps(
@@ -142,7 +144,7 @@ def labelled(
     labels, ignored = own.labels(function, labels, inputs[0].shape[0], ignored)
     limits = _limits(function, exclude_above, exclude_hardest, exclude_easiest)
     chosen = function, "softmax", 1, 1, True, normalize, False, reduction, *limits
-    problem = Contrast(*chosen) if ignored is None else Ignoring(*chosen, ignored)
+    problem = Contrast(*chosen) if ignored is None else Ignoring(*chosen, ignored=ignored)
     return Call(library, problem, (*inputs, labels), (*names, None))
 
 

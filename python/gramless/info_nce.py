@@ -21,6 +21,7 @@ def info_nce(
     keys: Any,
     queue: Any = None,
     *,
+    negatives: Any = None,
     temperature: float = 0.07,
     normalize: bool = True,
     symmetric: bool = False,
@@ -31,8 +32,9 @@ def info_nce(
 ) -> Call:
     """InfoNCE: row i of anchors (n, d) belongs to row i of keys (n, d), and all other keys are its negatives.
 
-    loss_i = log sum_j exp(<a_i, k_j> / temperature) - <a_i, k_i> / temperature, j over keys and queue (van
-    den Oord et al. 2018, eq. 4).
+    loss_i = log sum_j exp(<a_i, k_j> / temperature) - <a_i, k_i> / temperature, j over keys, negatives and
+    queue (van den Oord et al. 2018, eq. 4). One walk over the pairs gives the loss and another the gradients
+    of all of them, without n x n memory.
 
     Parameters
     ----------
@@ -42,11 +44,14 @@ def info_nce(
         More keys, which belong to no anchor; autograd gives them no gradient, `value_and_grad` does. All rows
         of keys stay negatives of the other anchors; MoCo's loss, whose negatives are the queue alone, is
         `moco`.
+    negatives : array (m, d), optional
+        More keys that belong to no anchor, such as mined hard negatives, with gradients; each is a negative
+        of every anchor. Several for each anchor, (n, k, d), are passed as negatives.reshape(n * k, d).
     {temperature}
     {normalize}
     symmetric : bool
         Whether the loss is the mean of loss_i and of the same with anchors and keys exchanged, both from one
-        pass (CLIP, Radford et al. 2021); the queue takes no part in the second.
+        pass (CLIP, Radford et al. 2021); negatives and queue take no part in the second.
     reduction : {"mean", "sum", "none"}
         Over the n pairs; "none" returns their losses, (n,).
     {exclude}
@@ -70,10 +75,14 @@ def info_nce(
     >>> import numpy as np
     >>> round(info_nce(np.eye(4), np.eye(4), temperature=0.5), 6)  # log(1 + 3 exp(-2))
     0.340753
+    >>> x = np.eye(6)
+    >>> round(info_nce(x[:2], x[:2], negatives=x[2:], temperature=0.5), 6)  # log(1 + 5 exp(-2))
+    0.516814
     """
-    named = [("anchors", anchors), ("keys", keys)] + ([] if queue is None else [("queue", queue)])
+    more = [("negatives", negatives), ("queue", queue)]
+    named = [("anchors", anchors), ("keys", keys), *[(name, x) for name, x in more if x is not None]]
     chosen = temperature, normalize, symmetric, reduction, exclude_above, exclude_hardest, exclude_easiest
-    return instances("info_nce", "softmax", named, 1, *chosen)
+    return instances("info_nce", "softmax", named, 1, *chosen, queues=int(queue is not None))
 
 
 @differentiable

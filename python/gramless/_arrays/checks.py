@@ -46,6 +46,8 @@ def _flatten(name: str, shape: tuple[int, ...]) -> str:
     """What to do with more than two dimensions."""
     if len(shape) < 3:
         return ""
+    if name == "negatives":
+        return f"; all of them are negatives of every anchor: pass {name}.reshape(-1, {shape[-1]})"
     return f"; where examples come first, average over positions or flatten, {name}.reshape({shape[0]}, -1)"
 
 

@@ -18,7 +18,7 @@ class Contrast(Loss):
     """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
 
     Without keys the anchors are those too. Without labels row i of all anchors and of the first keys is one
-    example; other keys are a queue, which belongs to none.
+    example; other keys belong to none, and the last of them may be queues, constant for autograd.
     """
 
     function: str
@@ -32,10 +32,11 @@ class Contrast(Loss):
     exclude_above: float | None = None
     exclude_hardest: float | None = None
     exclude_easiest: float | None = None
+    queues: int = 0
 
     def constants(self) -> Sequence[int]:
         """Autograd gives a queue no gradient."""
-        return range(self.anchors + 1, self.arrays)
+        return range(self.arrays - self.queues, self.arrays)
 
     def _options(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
         """Those of a task; raises ValueError where a number is none that they can be."""

@@ -4,6 +4,8 @@ log-sum-exp of rows underneath.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,14 +29,16 @@ def directions(
     anchors: npt.ArrayLike,
     keys: npt.ArrayLike,
     queue: npt.ArrayLike | None,
+    negatives: npt.ArrayLike | None,
     symmetric: bool,
     options: ContrastOptions,
 ) -> list[Contrast]:
-    """Anchors against [keys; queue] and, if symmetric, keys against anchors."""
-    named = {"anchors": anchors, "keys": keys} | ({} if queue is None else {"queue": queue})
-    a, k, *queued = as_embeddings(function, named)
+    """Anchors against [keys; negatives; queue] and, if symmetric, keys against anchors."""
+    more = {"negatives": negatives, "queue": queue}
+    named = {"anchors": anchors, "keys": keys} | {name: x for name, x in more.items() if x is not None}
+    a, k, *others = as_embeddings(function, named)
     check_rows(function, "anchors", a, "keys", k)
-    all_keys = np.concatenate([k, *queued])
+    all_keys = np.concatenate([k, *others])
     own = np.eye(len(a), len(all_keys), dtype=bool)
     both = [Contrast(a, all_keys, own, ~own, options)]
     if symmetric:
@@ -48,6 +52,7 @@ def info_nce(
     keys: npt.ArrayLike,
     queue: npt.ArrayLike | None = None,
     *,
+    negatives: npt.ArrayLike | None = None,
     temperature: float = 0.07,
     normalize: bool = True,
     symmetric: bool = False,
@@ -58,14 +63,14 @@ def info_nce(
 ) -> Value:
     """Anchor i (n, d) and key i (n, d) belong together: van den Oord et al. 2018, equation 4.
 
-    loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, those of the queue included.
+    loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, negatives and queue included.
 
     Parameters
     ----------
-    queue : (m, d)
-        Keys that belong to no anchor and get no gradient, beside those of the other anchors.
+    queue, negatives : (m, d)
+        Keys that belong to no anchor, beside those of the other anchors; a queue gets no gradient.
     symmetric
-        The mean of loss_i and of the same with anchors and keys exchanged, where the queue plays no part
+        The mean of loss_i and of the same with anchors and keys exchanged, where neither plays a part
         (Radford et al. 2021, CLIP).
 
     Examples
@@ -77,7 +82,7 @@ def info_nce(
         "info_nce", temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
     )
     reduction = as_reduction("info_nce", reduction)
-    both = directions("info_nce", anchors, keys, queue, symmetric, options)
+    both = directions("info_nce", anchors, keys, queue, negatives, symmetric, options)
     losses = np.mean([contrast.losses for contrast in both], axis=0)
     return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
 
@@ -87,6 +92,7 @@ def info_nce_value_and_grad(
     keys: npt.ArrayLike,
     queue: npt.ArrayLike | None = None,
     *,
+    negatives: npt.ArrayLike | None = None,
     temperature: float = 0.07,
     normalize: bool = True,
     symmetric: bool = False,
@@ -94,24 +100,25 @@ def info_nce_value_and_grad(
     exclude_above: float | None = None,
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
-) -> PairGradient:
-    """The loss and (grad_anchors, grad_keys, grad_temperature)."""
+) -> tuple[float, tuple[Any, ...]]:
+    """The loss and (grad_anchors, grad_keys, grad_temperature), with negatives theirs before the last."""
     function = "info_nce_value_and_grad"
     options = contrast_options(
         function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
     )
     reduction = as_scalar_reduction(function, reduction)
-    both = directions(function, anchors, keys, queue, symmetric, options)
+    both = directions(function, anchors, keys, queue, negatives, symmetric, options)
     n = len(both[0].losses)
     weights = np.full(n, 1 / (len(both) * (n if reduction == "mean" else 1)))
     loss = sum(float(np.sum(contrast.losses * weights)) for contrast in both)
-    d_anchors, d_keys, d_temperature = both[0].backward(weights)
-    d_keys = d_keys[:n]
+    d_anchors, d_all_keys, d_temperature = both[0].backward(weights)
+    d_keys = d_all_keys[:n]
+    d_negatives = [] if negatives is None else [d_all_keys[n : n + np.shape(negatives)[0]]]
     if symmetric:
         d_keys_back, d_anchors_back, d_temperature_back = both[1].backward(weights)
         d_anchors, d_keys = d_anchors + d_anchors_back, d_keys + d_keys_back
         d_temperature += d_temperature_back
-    return loss, (d_anchors, d_keys, d_temperature)
+    return loss, (d_anchors, d_keys, *d_negatives, d_temperature)
 
 
 def _queued(
