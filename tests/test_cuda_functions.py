@@ -74,6 +74,7 @@ MASK = np.add.outer(np.arange(N), np.arange(N)) % 3 == 0
 MATRICES = ("hsic_matrix", "cka_matrix")
 ON_HOST = "checkpoint and process_group are for layers in the CPU's memory; copy them there"
 RANKED = "exclude_easiest is computed on the CPU only; copy the embeddings there"
+IDS_ON_CPU = "ids are compared on the CPU only; copy the embeddings there"
 PAIRS_ON_CPU = "the sigmoid loss of pairs is computed on the CPU only; copy a and b there"
 ON_CPU = "squared distances are compared on the CPU only; copy the layers there"
 
@@ -91,8 +92,9 @@ TABLE = [
     *(use(name, "x", "y", **options) for name in ("nt_xent", "dcl") for options in LOSS),
     *(use(name, "x", other, exclude_easiest=0.2, refused={"arrays": RANKED, "tensors": RANKED})
       for name, other in (("nt_xent", "y"), ("dcl", "y"), ("info_nce", "y"), ("sup_con", "labels"))),
-    *(use("info_nce", "x", "y", **options) 
+    *(use("info_nce", "x", "y", **options)
       for options in [*LOSS, {"symmetric": True}, {"queue": "queue"}, {"negatives": "queue"}]),
+    use("info_nce", "x", "y", ids="labels", refused={"arrays": IDS_ON_CPU, "tensors": IDS_ON_CPU}),
     *(use("moco", "x", "y", "queue", **options)
       for options in ({}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "none"})),
     *(use("sup_con", "x", "labels", **options) for options in LOSS),

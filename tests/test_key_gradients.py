@@ -22,16 +22,17 @@ def case(n, m, d, dtype=np.float64):
     return a, b, views(m, d, dtype, seed=1)[0]
 
 
-def naive(a, keys, negatives, tau, normalize=True, symmetric=False):
+def naive(a, keys, negatives, tau, normalize=True, symmetric=False, ids=None):
     """Loss and gradients, n x (n + m) in one dtype, positives in the sum."""
     n, dtype = len(a), a.dtype.type
     (a, length), (k, lengths) = (
         naive_losses.unit(x, normalize) for x in (a, np.concatenate([keys, negatives]))
     )
     s, own = a @ k.T / dtype(tau), np.eye(n, len(k), dtype=bool)
-    losses, ds, _ = naive_losses.softmax_loss(s, own, np.ones_like(own))
+    which = np.ones_like(own) if ids is None else own | (ids[:n, None] != ids)
+    losses, ds, _ = naive_losses.softmax_loss(s, own, which)
     if symmetric:
-        back, of_back, _ = naive_losses.softmax_loss(s[:, :n].T, own[:, :n], np.ones((n, n), bool))
+        back, of_back, _ = naive_losses.softmax_loss(s[:, :n].T, own[:, :n], which[:, :n])
         losses, ds = losses / 2 + back / 2, ds / 2
         ds[:, :n] += of_back.T / 2
     _, (da, dk), by_tau = naive_losses.result(
@@ -48,7 +49,9 @@ def test_negatives_are_those_of_the_reference(backend, dtype, normalize, symmetr
     for shape in SHAPES:
         *arrays, negatives = case(*shape, dtype)
         named = options | {"negatives": negatives}
-        ours, expected = (with_grads(module, "info_nce")(*arrays, **named) for module in (gramless, reference))
+        ours, expected = (
+            with_grads(module, "info_nce")(*arrays, **named) for module in (gramless, reference)
+        )
         assert len(ours[1]) == 4
         assert_near(ours, expected, dtype)
         for reduction in ("sum", "none"):
@@ -58,27 +61,30 @@ def test_negatives_are_those_of_the_reference(backend, dtype, normalize, symmetr
             assert_near(found, true, dtype)
 
 
-@every_dtype
-def test_negatives_are_as_accurate_as_naive_code(dtype):
-    found = {place: ([], [], []) for place in range(5)}
+def assert_as_accurate_as_naive_code(dtype, ids_of=lambda rows: None):
+    """Values and gradients of both directions over all shapes; ids_of: the ids of so many keys."""
+    digits, found = MORE_DIGITS[np.dtype(dtype)], {place: ([], [], []) for place in range(5)}
     for shape in SHAPES if dtype == np.float32 else SMALL_SHAPES:
         for tau in (0.05, 0.5):
-            arrays = case(*shape, dtype)
-            value, grads = with_grads(gramless, "info_nce")(
-                *arrays[:2], negatives=arrays[2], temperature=tau, symmetric=True
-            )
-            true_value, true_grads = naive(*[x.astype(MORE_DIGITS[np.dtype(dtype)]) for x in arrays], tau, True, True)
-            rough_value, rough_grads = naive(*arrays, tau, True, True)
-            results = zip(
-                [value, *grads], [rough_value, *rough_grads], [true_value, *true_grads], strict=True
-            )
-            for place, numbers in enumerate(results):
-                size = max(float(np.abs(numbers[2]).max()), 1.0 if place in (0, 4) else 1e-3 / shape[0])
-                size = max(size, 1 / tau) if place == 4 else size
-                for kind, x in zip(found[place], numbers, strict=True):
-                    kind.append(np.ravel(np.asarray(x, MORE_DIGITS[np.dtype(dtype)]) / size))
+            arrays, ids = case(*shape, dtype), ids_of(sum(shape[:2]))
+            named = {"negatives": arrays[2], "ids": ids, "temperature": tau, "symmetric": True}
+            value, grads = with_grads(gramless, "info_nce")(*arrays[:2], **named)
+            answers = [(value, grads)]
+            answers += [naive(*[x.astype(t) for x in arrays], tau, True, True, ids) for t in (dtype, digits)]
+            results = [[number, *of_arrays] for number, of_arrays in answers]
+            for place, true in enumerate(results[2]):
+                size = max(float(np.abs(true).max()), 1.0 if place in (0, 4) else 1e-3 / shape[0])
+                for kind, numbers in zip(found[place], results, strict=True):
+                    kind.append(
+                        np.ravel(np.asarray(numbers[place], digits) / max(size, place == 4 and 1 / tau))
+                    )
     for kinds in found.values():
         assert_as_accurate(*map(np.concatenate, kinds), dtype)
+
+
+@every_dtype
+def test_negatives_are_as_accurate_as_naive_code(dtype):
+    assert_as_accurate_as_naive_code(dtype)
 
 
 @every_dtype
@@ -97,7 +103,9 @@ def test_negatives_are_a_queue_with_gradients(dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize("excluded", [{"exclude_above": 0.3}, {"exclude_hardest": 0.1, "exclude_easiest": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "excluded", [{"exclude_above": 0.3}, {"exclude_hardest": 0.1, "exclude_easiest": 0.5}], ids=str
+)
 def test_negatives_may_be_excluded(dtype, excluded):
     *arrays, negatives = case(20, 33, 8, dtype)
     options = excluded | {"negatives": negatives, "symmetric": True}

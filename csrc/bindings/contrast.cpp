@@ -73,8 +73,8 @@ ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence
   problem.temperature = temperature;
   problem.normalize = normalize;
   problem.kind = contrast_kind(kind);
-  if (problem.has_positives()) {
-    problem.anchor_groups = to_vector(anchor_groups.cast<Integers>());
+  problem.anchor_groups = to_vector(anchor_groups.cast<Integers>());
+  if (problem.has_positives() || !problem.anchor_groups.empty()) {
     check_groups(problem.anchor_groups, rows_in(problem.anchors));
     if (!problem.keys.empty()) problem.key_groups = to_vector(key_groups.cast<Integers>());
     check_groups(problem.key_groups, rows_in(problem.keys));

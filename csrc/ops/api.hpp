@@ -58,7 +58,7 @@ enum class Estimator : std::uint8_t { biased, unbiased, rsa_pearson, rsa_cosine 
 enum class ContrastKind : std::uint8_t {
   softmax,      // negatives and positives in the denominator: NT-Xent, InfoNCE, supervised contrastive
   decoupled,    // negatives only
-  log_sum_exp,  // no positives, groups are not read: log sum over all pairs
+  log_sum_exp,  // no positives: log sum over all pairs, on the CPU but for those of one group
 };
 
 // A student's softmax over a queue beside its teacher's. float16 and bfloat16 are computed in float32.

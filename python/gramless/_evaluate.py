@@ -88,7 +88,7 @@ def value_and_grad(
         It returns (value, gradients). A gradient has the shape of its argument and the dtype of the
         computation, on a GPU that of the argument; that of a sequence of layers is a list. What is computed
         from an argument on the way, such as a median bandwidth or which negatives are excluded, counts as a
-        constant. Labels, masks, teachers and their queues have no gradient.
+        constant. Labels, ids, masks, teachers and their queues have no gradient.
 
     Raises
     ------

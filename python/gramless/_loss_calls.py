@@ -12,6 +12,7 @@ from ._arrays.namespaces import Array, Arrays, Library, Named
 from ._evaluate import Call
 from ._losses import (
     Exclusions,
+    OfRows,
     as_ignored,
     as_reduction,
     check_mask,
@@ -20,7 +21,7 @@ from ._losses import (
     exclusions,
 )
 from ._problems.contrast import Contrast, Ignoring
-from ._problems.positives import Masked, Moco
+from ._problems.positives import Identified, Masked, Moco
 from ._problems.sigmoid import Sigmoid
 
 
@@ -62,17 +63,24 @@ def instances(
     exclude_hardest: Any = None,
     exclude_easiest: Any = None,
     queues: int = 0,
+    ids: Any = None,
 ) -> Call:
     """Rows i of the first two arrays are one example; `anchors` says how many of the arrays are anchors, and
-    `queues` how many at the end are constant for autograd.
+    `queues` how many at the end are constant for autograd. ids: of all rows but those of the first array.
 
     Two are the views of `nt_xent` (kind "softmax") or `dcl` ("decoupled"), one those of `info_nce`.
     """
     library, inputs, names = _read(function, named, temperature)
     _check_sides(function, named, inputs)
     limits = _limits(function, exclude_above, exclude_hardest, exclude_easiest)
-    chosen = False, bool(normalize), bool(symmetric), as_reduction(function, reduction), *limits
-    return Call(library, Contrast(function, kind, anchors, len(named), *chosen, queues), inputs, names)
+    normalize, symmetric, reduction = bool(normalize), bool(symmetric), as_reduction(function, reduction)
+    if ids is not None:
+        of_keys = _ids(function, library, named[1:], inputs[1 : len(named)], ids)
+        paired = Identified(function, normalize, reduction, len(named), queues, symmetric, *limits)
+        return Call(library, paired, (*inputs, of_keys), (*names, None))
+    chosen = False, normalize, symmetric, reduction, *limits
+    problem = Contrast(function, kind, anchors, len(named), *chosen, queues=queues)
+    return Call(library, problem, inputs, names)
 
 
 def log_sum_exps(
@@ -82,10 +90,19 @@ def log_sum_exps(
     if exclude_self and y is not None:
         raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
     named = [("x", x)] if exclude_self else [("x", x), ("x", x) if y is None else ("y", y)]
+    return log_sum_exps_of_all(function, named, None, temperature, normalize)
+
+
+def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any, normalize: Any) -> Call:
+    """Of the rows of the first array over those of all others; ids: of the others, or None.
+
+    Where ids are given the first of them are those of the first array too, and pairs of one id are left out.
+    """
     library, inputs, names = _read(function, named, temperature)
     _check_sides(function, named, inputs, paired=False)
-    chosen = "log_sum_exp", 1, len(named), False, bool(normalize), False, "none"
-    return Call(library, Contrast(function, *chosen), inputs, names)
+    labels = [] if ids is None else [_ids(function, library, named[1:], inputs[1 : len(named)], ids)]
+    chosen = "log_sum_exp", 1, len(named), bool(labels), bool(normalize), False, "none"
+    return Call(library, Contrast(function, *chosen), (*inputs, *labels), (*names, *[None for _ in labels]))
 
 
 def moco(
@@ -146,6 +163,13 @@ def labelled(
     chosen = function, "softmax", 1, 1, True, normalize, False, reduction, *limits
     problem = Contrast(*chosen) if ignored is None else Ignoring(*chosen, ignored=ignored)
     return Call(library, problem, (*inputs, labels), (*names, None))
+
+
+def _ids(function: str, library: Library, named: Named, keys: Arrays, ids: Any) -> Any:
+    """An id for each row of these arrays."""
+    what = OfRows("ids", tuple([name for name, _ in named]))
+    rows = sum([x.shape[0] for x in keys])
+    return _reader(function, library, "ids", ids).labels(function, ids, rows, None, what)[0]
 
 
 def _reader(function: str, library: Library, name: str, values: Any) -> Library:

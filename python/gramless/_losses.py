@@ -6,7 +6,7 @@ Knows nothing of the compiled core, so that the reference can use it too.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -92,23 +92,39 @@ def as_array(function: str, name: str, value: Any, wanted: str) -> npt.NDArray[A
         raise TypeError(f"{function}: {name} must be {wanted} but is {kind} ({error})") from None
 
 
-def as_labels(function: str, labels: Any, rows: int) -> npt.NDArray[Any]:
+class OfRows(NamedTuple):
+    """What an argument with one integer or text for each row is called, and the arrays of these rows."""
+
+    name: str = "labels"
+    arrays: tuple[str, ...] = ("z",)
+
+    def check_shape(self, function: str, shape: tuple[int, ...], rows: int) -> None:
+        """Raises ValueError unless there is one for each row."""
+        if len(shape) != 1:
+            one = self.name.removesuffix("s")
+            raise ValueError(
+                f"{function}: {self.name} must have 1 dimension, one {one} per row, but has shape {shape}"
+            )
+        if shape[0] != rows:
+            *others, last = self.arrays
+            have = f"{', '.join(others)} and {last} have" if others else f"{last} has"
+            raise ValueError(f"{function}: {have} {rows} rows but {self.name} has {shape[0]}")
+
+    def refused(self, function: str, dtype: Any) -> TypeError:
+        """The error where they are of another dtype."""
+        return TypeError(f"{function}: {self.name} must be integers or text but has dtype {dtype}")
+
+
+LABELS = OfRows()
+
+
+def as_labels(function: str, labels: Any, rows: int, what: OfRows = LABELS) -> npt.NDArray[Any]:
     """Labels (rows,), integers or text."""
-    array = as_array(function, "labels", labels, "integers or text")
-    check_labels(function, array.shape, rows)
+    array = as_array(function, what.name, labels, "integers or text")
+    what.check_shape(function, array.shape, rows)
     if array.dtype.kind not in "biuUS":
-        raise TypeError(f"{function}: labels must be integers or text but has dtype {array.dtype}")
+        raise what.refused(function, array.dtype)
     return array
-
-
-def check_labels(function: str, shape: tuple[int, ...], rows: int) -> None:
-    """Raises ValueError unless there is one label for each row."""
-    if len(shape) != 1:
-        raise ValueError(
-            f"{function}: labels must have 1 dimension, one label per row, but has shape {shape}"
-        )
-    if shape[0] != rows:
-        raise ValueError(f"{function}: z has {rows} rows but labels has {shape[0]}")
 
 
 def numbered(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

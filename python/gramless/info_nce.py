@@ -22,6 +22,7 @@ def info_nce(
     queue: Any = None,
     *,
     negatives: Any = None,
+    ids: Any = None,
     temperature: float = 0.07,
     normalize: bool = True,
     symmetric: bool = False,
@@ -47,6 +48,10 @@ def info_nce(
     negatives : array (m, d), optional
         More keys that belong to no anchor, such as mined hard negatives, with gradients; each is a negative
         of every anchor. Several for each anchor, (n, k, d), are passed as negatives.reshape(n * k, d).
+    ids : (n,) integers or text, optional
+        Which example each key is, then each row of negatives and of queue, if given: (n + m,) in all. Keys
+        that have the id of the own key are duplicates of it: they are left out of the anchor's sum. Computed
+        on the CPU; on a GPU ids raise NotImplementedError.
     {temperature}
     {normalize}
     symmetric : bool
@@ -78,11 +83,13 @@ def info_nce(
     >>> x = np.eye(6)
     >>> round(info_nce(x[:2], x[:2], negatives=x[2:], temperature=0.5), 6)  # log(1 + 5 exp(-2))
     0.516814
+    >>> round(info_nce(np.eye(4), np.eye(4), ids=[7, 7, 8, 8], temperature=0.5), 6)  # log(1 + 2 exp(-2))
+    0.239545
     """
     more = [("negatives", negatives), ("queue", queue)]
     named = [("anchors", anchors), ("keys", keys), *[(name, x) for name, x in more if x is not None]]
     chosen = temperature, normalize, symmetric, reduction, exclude_above, exclude_hardest, exclude_easiest
-    return instances("info_nce", "softmax", named, 1, *chosen, queues=int(queue is not None))
+    return instances("info_nce", "softmax", named, 1, *chosen, queues=int(queue is not None), ids=ids)
 
 
 @differentiable

@@ -38,6 +38,8 @@ const Case cases[] = {
     {{25, 25, 25}, {}, 9, 0.2},  // two positives each
     {{15, 15, 15}, {}, 4, 0.5, true, ContrastKind::decoupled},
     {{30, 30}, {}, 200, 0.005},  // rows so far apart that one shift for all would leave some sums nothing
+    {{40}, {40, 50}, 9, 0.2, true, ContrastKind::log_sum_exp},  // pairs of one group are left out
+    {{40}, {40}, 5, 2.0, false, ContrastKind::log_sum_exp},
 };
 
 struct Answer {
@@ -63,7 +65,8 @@ class Problem {
       (p < shape.anchors.size() ? problem_.anchors : problem_.keys).push_back(view);
       auto& groups = p < shape.anchors.size() ? problem_.anchor_groups : problem_.key_groups;
       const bool partner = p < shape.anchors.size() || part == 0;  // later keys are a queue: positive for no anchor
-      for (std::int64_t i = 0; i < rows[part]; i++) groups.push_back(partner ? i : -1);
+      const std::int64_t examples = shape.kind == ContrastKind::log_sum_exp ? 7 : rows[part];
+      for (std::int64_t i = 0; i < rows[part]; i++) groups.push_back(partner ? i % examples : -1);
     }
     problem_.temperature = shape.temperature;
     problem_.normalize = shape.normalize;
@@ -138,6 +141,7 @@ class Problem {
                const std::vector<std::int64_t>& other_groups, const std::vector<double>& weights, WideRows& da,
                WideRows& dk, std::vector<double>& losses, Wide& by_temperature) const {
     const Wide scale = 1 / static_cast<Wide>(shape_.temperature);
+    const bool over_all = shape_.kind == ContrastKind::log_sum_exp;
     for (std::size_t i = 0; i < a.size(); i++) {
       std::vector<Wide> weight(k.size());
       Wide denominator = 0, positive_logits = 0, count = 0;
@@ -145,14 +149,17 @@ class Problem {
         if (shape_.keys.empty() && i == j) continue;
         const Wide cosine = dot(a[i], k[j]);
         const bool positive = groups[i] == other_groups[j] && groups[i] >= 0;
+        if (positive && over_all) continue;
         if (positive) count++, positive_logits += cosine * scale;
         if (!positive && cosine > static_cast<Wide>(shape_.limit)) continue;
         if (!positive || shape_.kind == ContrastKind::softmax) weight[j] = std::exp(cosine * scale);
         denominator += weight[j];
       }
-      losses.push_back(count == 0 ? 0 : static_cast<double>(std::log(denominator) - positive_logits / count));
-      for (std::size_t j = 0; j < k.size() && count > 0; j++) {
-        const bool positive = groups[i] == other_groups[j] && !(shape_.keys.empty() && i == j);
+      const bool counts = over_all || count > 0;
+      losses.push_back(counts ? static_cast<double>(std::log(denominator) - positive_logits / std::max(count, Wide{1}))
+                              : 0);
+      for (std::size_t j = 0; j < k.size() && counts; j++) {
+        const bool positive = !over_all && groups[i] == other_groups[j] && !(shape_.keys.empty() && i == j);
         const Wide slope = static_cast<Wide>(weights[i]) * (weight[j] / denominator - (positive ? 1 / count : 0));
         by_temperature -= slope * dot(a[i], k[j]) * scale * scale;
         for (std::size_t c = 0; c < width(); c++) {

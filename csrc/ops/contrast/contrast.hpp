@@ -13,7 +13,8 @@ namespace gramless {
 // keys.
 struct ContrastProblem {
   std::vector<ArrayView> anchors, keys;
-  std::vector<std::int64_t> anchor_groups, key_groups;  // pairs of one group are positive
+  // Pairs of one group are positive; of a log-sum-exp, which has no positives, they are left out.
+  std::vector<std::int64_t> anchor_groups, key_groups;
   // How many positives each has; empty: counted from the groups. Given where a problem is a part of a larger one, whose
   // sums its gradients are of.
   std::vector<std::int64_t> anchor_positives, key_positives;

@@ -26,17 +26,18 @@ Shift choose_shift(const ContrastProblem& problem, std::int64_t pairs, Compute c
   return {value, false};
 }
 
-// The groups tiles compare. Without positives no two rows share one; a negative group has no partner.
+// The groups tiles compare. Without positives they say which pairs are left out, and unless they are given no two rows
+// share one; a negative group has no partner.
 std::vector<std::int64_t> anchor_groups(const ContrastProblem& problem) {
-  if (problem.has_positives()) return problem.anchor_groups;
+  if (problem.has_positives() || !problem.anchor_groups.empty()) return problem.anchor_groups;
   std::vector<std::int64_t> groups(static_cast<std::size_t>(rows_in(problem.anchors)), 0);
   if (problem.keys.empty()) std::iota(groups.begin(), groups.end(), std::int64_t{0});
   return groups;
 }
 
 std::vector<std::int64_t> key_groups(const ContrastProblem& problem) {
-  if (!problem.has_positives()) return std::vector<std::int64_t>(static_cast<std::size_t>(rows_in(problem.keys)), -1);
-  return problem.key_groups;
+  if (problem.has_positives() || !problem.key_groups.empty()) return problem.key_groups;
+  return std::vector<std::int64_t>(static_cast<std::size_t>(rows_in(problem.keys)), -1);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._losses import check_labels, ignored_among
+from .._losses import LABELS, OfRows, ignored_among
 from .cuda_status import cuda_module
 from .namespaces import NUMPY, Array, Arrays, Library, Named, Numpy, Values, computed_in
 
@@ -115,13 +115,15 @@ class Cupy(Numpy):
         uploaded = self.upload(np.atleast_1d(given), backend.device)
         return uploaded if shape else uploaded[0]
 
-    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
+    def labels(
+        self, function: str, labels: Any, rows: int, ignore_index: Any, what: OfRows = LABELS
+    ) -> tuple[Any, int | None]:
         if not self.owns(labels):
-            return super().labels(function, labels, rows, ignore_index)
-        check_labels(function, tuple(labels.shape), rows)
+            return super().labels(function, labels, rows, ignore_index, what)
+        what.check_shape(function, tuple(labels.shape), rows)
         dtype = self.dtype(labels)
         if "int" not in dtype and dtype != "bool":
-            raise TypeError(f"{function}: labels must be integers or text but has dtype {dtype}")
+            raise what.refused(function, dtype)
         return labels, ignored_among(dtype, ignore_index)
 
     def beside(self, function: str, name: str, values: Any, x: Array) -> Array:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import _arrays
-from .._losses import as_array, as_labels, as_scale, as_temperature, ignored_rows, numbered
+from .._losses import LABELS, OfRows, as_array, as_labels, as_scale, as_temperature, ignored_rows, numbered
 
 Array: TypeAlias = Any
 Arrays: TypeAlias = Sequence[Any]
@@ -139,9 +139,11 @@ class Numpy:
         """A temperature as a number, which is a field of a problem."""
         return as_temperature(function, value, name)
 
-    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
+    def labels(
+        self, function: str, labels: Any, rows: int, ignore_index: Any, what: OfRows = LABELS
+    ) -> tuple[Any, int | None]:
         """The labels of rows as an input of a problem, and which of them, then integers, is ignored."""
-        found = as_labels(function, labels, rows)
+        found = as_labels(function, labels, rows, what)
         ignored = ignored_rows(found, ignore_index)
         if ignored is None:
             return found, None

@@ -58,6 +58,11 @@ class CpuContrast(CpuArrays):
         """Row i of all anchors and of the first keys is one example; other keys belong to none."""
         return _instance_groups(anchors[0].shape[0], len(anchors), tuple([x.shape[0] for x in keys]))
 
+    def groups_of_ids(self, ids: Any, n: int) -> tuple[Any, Any]:
+        """Of n anchors and of keys, whose first n belong to them: pairs of one group have one id."""
+        found = numbered(self.placed(ids))
+        return found[:n], found
+
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
         """Integers of the library as groups."""
         return self._integers(of_anchors), _NONE if of_keys is None else self._integers(of_keys)
@@ -88,6 +93,7 @@ class CpuContrast(CpuArrays):
     def contrast_backward(
         self, task: ContrastTask, saved: Any, kept: Any, weights: Any, scale: Any, wanted: Wanted
     ) -> tuple[list[Any], float]:
+        """weights: (n,) of the anchors' losses, or (2, n) where first keys have others; None: scale / n."""
         n, of_keys = task.rows, None
         sums = SAVED_ROWS["cpu"]
         limits = _limits(task, saved[sums:])
@@ -95,11 +101,12 @@ class CpuContrast(CpuArrays):
             weights = self.full(n, scale / n)
         if len(saved) > sums:
             saved = np.ascontiguousarray(saved[:sums])
+        of_anchors, of_first_keys = weights if weights.ndim == 2 else (weights, weights)
         if task.symmetric:
             of_keys = self.full(task.columns, 0.0)
-            of_keys[:n] = weights
+            of_keys[:n] = of_first_keys
         grads = self.gradients([*task.anchors, *task.keys], wanted)
-        own = saved, weights, of_keys, self.views(grads)
+        own = saved, of_anchors, of_keys, self.views(grads)
         if kept is not None:
             return grads, kept.backward(*own)
         return grads, _core.contrast_backward(*self._contrast(task, limits, *own, None))

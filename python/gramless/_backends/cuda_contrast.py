@@ -60,6 +60,11 @@ class CudaContrast(CudaArrays):
         groups[:n] = self.xp.arange(n, self.device)
         return None, groups
 
+    def groups_of_ids(self, ids: Any, n: int) -> Any:
+        raise NotImplementedError(
+            f"{self.function}: ids are compared on the CPU only; copy the embeddings there"
+        )
+
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
         """Integers of the library as groups."""
         cast = self.xp.cast

@@ -17,6 +17,7 @@ from .problem import Forward, Loss, Shape
 class Contrast(Loss):
     """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
 
+    Labels of log-sum-exps are of the keys, the first of them of the anchors too: pairs of one are left out.
     Without keys the anchors are those too. Without labels row i of all anchors and of the first keys is one
     example; other keys belong to none, and the last of them may be queues, constant for autograd.
     """
@@ -48,10 +49,11 @@ class Contrast(Loss):
         """What the backend computes, and how many anchors a mean is over."""
         anchors, keys = inputs[: self.anchors], inputs[self.anchors : self.arrays]
         count = sum([x.shape[0] for x in anchors])
-        if self.labelled:
+        if self.kind == "log_sum_exp":
+            labels = inputs[self.arrays + 1 :]
+            groups = backend.groups_of_ids(labels[0], count) if labels else backend.no_groups
+        elif self.labelled:
             groups, count = backend.labelled_groups(inputs[self.arrays + 1])
-        elif self.kind == "log_sum_exp":
-            groups = backend.no_groups
         else:
             groups = backend.instance_groups(anchors, keys)
         return ContrastTask(anchors, keys, groups, *self._options(backend, inputs)), count

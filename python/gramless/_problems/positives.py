@@ -1,5 +1,5 @@
-"""Losses whose positives are computed here, in float64, beside log-sum-exps of the core: MoCo's, and SupCon's
-of a mask.
+"""Losses whose positives are computed here, in float64, beside log-sum-exps of the core: MoCo's, InfoNCE's of
+keys with ids, and SupCon's of a mask.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
-from .._losses import EPSILON
+from .._losses import EPSILON, exclusions
 from .._progress import Report
 from .problem import Forward, Loss, Shape
 
@@ -38,7 +38,7 @@ class UnitRows:
 
 @dataclass(frozen=True)
 class _Positives(Loss):
-    """What both have in common: a log-sum-exp of each row, which the core computes."""
+    """What all have in common: a log-sum-exp of each row, which the core computes."""
 
     function: str
     normalize: bool
@@ -48,60 +48,116 @@ class _Positives(Loss):
         t = backend.temperature(self.function, temperature)
         return ContrastTask(anchors, keys, backend.no_groups, t, self.normalize, "log_sum_exp")
 
-    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
-        n, keys = shapes[0][0], shapes[2][0] if self.arrays == 3 else 0
-        rows = SAVED_ROWS["cuda" if on_device else "cpu"]
-        return self.value_shape(n), [(rows, n + keys), (n,)]
-
     def constants(self) -> Sequence[int]:
         """A queue, to which autograd gives no gradient, or a mask."""
         return (2,)
 
 
 @dataclass(frozen=True)
-class Moco(_Positives):
-    """The inputs are queries, their keys, a queue and the temperature.
+class _OwnKeys(_Positives):
+    """The inputs are queries, their keys, others and the temperature; own keys are not in the log-sum-exps.
 
-    loss_i = log(1 + exp(odds_i)), the odds of the queue, a log-sum-exp, against the positive.
+    loss_i = log(1 + exp(odds_i)), the odds of the negatives, a log-sum-exp, against the positive.
     """
 
-    arrays = 3
+    symmetric = False  # whether the loss is the mean of that and of the keys', whose negatives are queries
 
-    def _parts(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, UnitRows, UnitRows, Any]:
-        """Queries against the queue, queries and keys, and their logits (n,)."""
-        task = self._task(backend, inputs[:1], inputs[2:3], inputs[3])
+    def _negatives(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Sequence[int]]:
+        """The log-sum-exps, and the positions of the inputs that they are of."""
+        raise NotImplementedError
+
+    def _parts(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
+        """The same, then queries and keys, and their logits (n,)."""
+        task, places = self._negatives(backend, inputs)
         q, k = (UnitRows(backend, x, self.normalize) for x in inputs[:2])
-        return task, q, k, (q.z * k.z).sum(1) / task.temperature
+        return task, places, q, k, (q.z * k.z).sum(1) / task.temperature
+
+    def _odds(self, backend: Any, logs: Any, logits: Any) -> Any:
+        # Beside an infinite logit there is no softmax, as in plain torch; the odds alone would have one.
+        infinite = (logits == math.inf) | (logs == math.inf)
+        return backend.xp.where(infinite, math.nan, logs - logits)
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         with np.errstate(invalid="ignore", over="ignore"):
             parts = self._parts(backend, inputs)
-            found = backend.contrast_forward(parts[0], keep == "tiles")
-            # Beside an infinite logit there is no softmax, as in plain torch; the odds alone would have one.
-            infinite = (parts[3] == math.inf) | (found.of_anchors == math.inf)
-            odds = backend.xp.where(infinite, math.nan, found.of_anchors - parts[3])
-            value = self.reduced(backend, backend.xp.softplus(odds), len(odds))
+            found, logits, n = backend.contrast_forward(parts[0], keep == "tiles"), parts[-1], len(parts[-1])
+            odds = backend.empty(1 + self.symmetric, n)
+            odds[0] = self._odds(backend, found.of_anchors, logits)
+            if self.symmetric:
+                odds[1] = self._odds(backend, found.of_keys[:n], logits)
+            value = self.reduced(backend, backend.xp.softplus(odds).sum(0) / len(odds), n)
         return value, (found.saved, odds), (*parts, found.kept) if keep == "tiles" else None
 
     def backward(
         self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
     ) -> list[Any]:
         with np.errstate(invalid="ignore", over="ignore"):
-            task, q, k, logits, tiles = kept or (*self._parts(backend, inputs), None)
+            task, places, q, k, logits, tiles = kept or (*self._parts(backend, inputs), None)
             (sums, odds), arrays = saved, inputs[: self.arrays]
             # The negatives' part of the softmax, which is 1 less the positive's without the cancellation.
-            share = self.by_each_loss(grad, len(odds)) * backend.xp.sigmoid(odds)
-            of_queue = [wanted[0], wanted[2]]
-            (by_q, by_queue), by_t = backend.contrast_backward(task, sums, tiles, share, None, of_queue)
+            shares = self.by_each_loss(grad, odds.shape[1]) * backend.xp.sigmoid(odds) / len(odds)
+            share = shares.sum(0)
+            own = [wanted[i] for i in places]
+            weights = shares if self.symmetric else share
+            by_rows, by_t = backend.contrast_backward(task, sums, tiles, weights, None, own)
+            found: list[Any] = [None] * len(inputs)
+            for i, by_row in zip(places, by_rows, strict=True):
+                found[i] = by_row
             pull = -share[:, None] / task.temperature
-            found = [None, None, by_queue, None]
-            if wanted[0]:
-                found[0] = backend.as_gradient(backend.wide(by_q) + q.backward(pull * k.z), arrays)
-            if wanted[1]:
-                found[1] = backend.as_gradient(k.backward(pull * q.z), arrays)
-            if wanted[3]:
-                found[3] = by_t + backend.total(share * logits) / task.temperature
+            for i, rows, others in ((0, q, k), (1, k, q)):
+                if wanted[i]:
+                    by_u = rows.backward(pull * others.z)
+                    by_u = by_u if found[i] is None else backend.wide(found[i]) + by_u
+                    found[i] = backend.as_gradient(by_u, arrays)
+            if wanted[self.arrays]:
+                found[self.arrays] = by_t + backend.total(share * logits) / task.temperature
         return found
+
+
+@dataclass(frozen=True)
+class Moco(_OwnKeys):
+    """The inputs are queries, their keys, a queue and the temperature; negatives are the queue alone."""
+
+    arrays = 3
+
+    def _negatives(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Sequence[int]]:
+        return self._task(backend, inputs[:1], inputs[2:3], inputs[3]), (0, 2)
+
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
+        n, rows = shapes[0][0], SAVED_ROWS["cuda" if on_device else "cpu"]
+        return self.value_shape(n), [(rows, n + shapes[2][0]), (1, n)]
+
+
+@dataclass(frozen=True)
+class Identified(_OwnKeys):
+    """The inputs are queries, their keys, negatives and queues, the temperature, and ids of all but queries.
+
+    Negatives are all that have another id than the own key: duplicates of it, and itself, are left out.
+    """
+
+    arrays: int
+    queues: int  # how many arrays at the end are constant for autograd
+    symmetric: bool = False
+    exclude_above: float | None = None
+    exclude_hardest: float | None = None
+    exclude_easiest: float | None = None
+
+    def _negatives(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Sequence[int]]:
+        sides = inputs[:1], inputs[1 : self.arrays]
+        groups = backend.groups_of_ids(inputs[self.arrays + 1], inputs[0].shape[0])
+        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest, self.exclude_easiest)
+        t = backend.temperature(self.function, inputs[self.arrays])
+        task = ContrastTask(*sides, groups, t, self.normalize, "log_sum_exp", *limits, self.symmetric)
+        return task, range(self.arrays)
+
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
+        n, rows = shapes[0][0], sum([shape[0] for shape in shapes[: self.arrays]])
+        ranked = (self.exclude_hardest is not None) + (self.exclude_easiest is not None)
+        height = SAVED_ROWS["cpu"] + ranked
+        return self.value_shape(n), [(height, rows), (1 + self.symmetric, n)]
+
+    def constants(self) -> Sequence[int]:
+        return range(self.arrays - self.queues, self.arrays)
 
 
 class _Shares:
@@ -124,6 +180,10 @@ class Masked(_Positives):
     """
 
     arrays = 1
+
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
+        n, rows = shapes[0][0], SAVED_ROWS["cuda" if on_device else "cpu"]
+        return self.value_shape(n), [(rows, n), (n,)]
 
     def _parts(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, UnitRows, _Shares]:
         z, temperature, mask = inputs

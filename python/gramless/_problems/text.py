@@ -11,12 +11,13 @@ from .contrast import Contrast, Ignoring
 from .distillation import Distillation
 from .hsic import Hsic
 from .mmd import Mmd
-from .positives import Masked, Moco
+from .positives import Identified, Masked, Moco
 from .sigmoid import Sigmoid
 
 NUMBER = "#"  # stands in the text for a float
 
-_CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, Contrast, Ignoring, Moco, Masked, Distillation, Sigmoid)}
+_LOSSES = Contrast, Ignoring, Moco, Identified, Masked, Distillation, Sigmoid
+_CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, *_LOSSES)}
 
 
 def parted(problem: Any, *temperature: float) -> tuple[tuple[Any, ...], list[float]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import Reduction, as_reduction, as_temperature, check_queue
+from .._losses import OfRows, Reduction, as_reduction, as_temperature, check_queue
 from .contrastive import PairGradient, Value, reduced
 from .gram import Array
 from .logits import (
@@ -21,7 +21,7 @@ from .logits import (
     unit_rows,
     unit_rows_backward,
 )
-from .options import ContrastOptions, ScalarReduction, as_scalar_reduction, contrast_options
+from .options import ContrastOptions, ScalarReduction, as_groups, as_scalar_reduction, contrast_options
 
 
 def directions(
@@ -30,20 +30,27 @@ def directions(
     keys: npt.ArrayLike,
     queue: npt.ArrayLike | None,
     negatives: npt.ArrayLike | None,
+    ids: Any,
     symmetric: bool,
     options: ContrastOptions,
 ) -> list[Contrast]:
-    """Anchors against [keys; negatives; queue] and, if symmetric, keys against anchors."""
+    """Anchors against [keys; negatives; queue] and, if symmetric, keys against anchors.
+
+    Pairs whose keys have one id are neither positive nor negative, but for row i with row i.
+    """
     more = {"negatives": negatives, "queue": queue}
     named = {"anchors": anchors, "keys": keys} | {name: x for name, x in more.items() if x is not None}
     a, k, *others = as_embeddings(function, named)
     check_rows(function, "anchors", a, "keys", k)
     all_keys = np.concatenate([k, *others])
-    own = np.eye(len(a), len(all_keys), dtype=bool)
-    both = [Contrast(a, all_keys, own, ~own, options)]
+    n, own = len(a), np.eye(len(a), len(all_keys), dtype=bool)
+    same = own
+    if ids is not None:
+        groups = as_groups(function, ids, len(all_keys), OfRows("ids", tuple(named)[1:]))
+        same = groups[:n, None] == groups
+    both = [Contrast(a, all_keys, own, ~same, options)]
     if symmetric:
-        own = np.eye(len(a), dtype=bool)
-        both.append(Contrast(k, a, own, ~own, options))
+        both.append(Contrast(k, a, own[:, :n], ~same[:, :n], options))
     return both
 
 
@@ -53,6 +60,7 @@ def info_nce(
     queue: npt.ArrayLike | None = None,
     *,
     negatives: npt.ArrayLike | None = None,
+    ids: npt.ArrayLike | None = None,
     temperature: float = 0.07,
     normalize: bool = True,
     symmetric: bool = False,
@@ -63,12 +71,14 @@ def info_nce(
 ) -> Value:
     """Anchor i (n, d) and key i (n, d) belong together: van den Oord et al. 2018, equation 4.
 
-    loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, negatives and queue included.
+    loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, negatives and queue too.
 
     Parameters
     ----------
     queue, negatives : (m, d)
         Keys that belong to no anchor, beside those of the other anchors; a queue gets no gradient.
+    ids : (n + m,)
+        Of keys, negatives and queue: keys with the id of the own key are left out of the sum.
     symmetric
         The mean of loss_i and of the same with anchors and keys exchanged, where neither plays a part
         (Radford et al. 2021, CLIP).
@@ -82,7 +92,7 @@ def info_nce(
         "info_nce", temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
     )
     reduction = as_reduction("info_nce", reduction)
-    both = directions("info_nce", anchors, keys, queue, negatives, symmetric, options)
+    both = directions("info_nce", anchors, keys, queue, negatives, ids, symmetric, options)
     losses = np.mean([contrast.losses for contrast in both], axis=0)
     return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
 
@@ -93,6 +103,7 @@ def info_nce_value_and_grad(
     queue: npt.ArrayLike | None = None,
     *,
     negatives: npt.ArrayLike | None = None,
+    ids: npt.ArrayLike | None = None,
     temperature: float = 0.07,
     normalize: bool = True,
     symmetric: bool = False,
@@ -107,7 +118,7 @@ def info_nce_value_and_grad(
         function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
     )
     reduction = as_scalar_reduction(function, reduction)
-    both = directions(function, anchors, keys, queue, negatives, symmetric, options)
+    both = directions(function, anchors, keys, queue, negatives, ids, symmetric, options)
     n = len(both[0].losses)
     weights = np.full(n, 1 / (len(both) * (n if reduction == "mean" else 1)))
     loss = sum(float(np.sum(contrast.losses * weights)) for contrast in both)

@@ -15,7 +15,7 @@ from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
 from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
-from .._losses import EPSILON, as_scale, as_temperature, check_labels, ignored_among, numbered
+from .._losses import EPSILON, LABELS, OfRows, as_scale, as_temperature, ignored_among, numbered
 from ._followed import PLAIN, are_followed, is_plain, needs_autograd
 
 _DTYPES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
@@ -247,14 +247,16 @@ class Tensors(Numpy):
             return value * 1.0
         return as_temperature(function, value, name)
 
-    def labels(self, function: str, labels: Any, rows: int, ignore_index: Any) -> tuple[Any, int | None]:
+    def labels(
+        self, function: str, labels: Any, rows: int, ignore_index: Any, what: OfRows = LABELS
+    ) -> tuple[Any, int | None]:
         if not isinstance(labels, Tensor):
-            found, ignored = NUMPY.labels(function, labels, rows, ignore_index)
+            found, ignored = NUMPY.labels(function, labels, rows, ignore_index, what)
             return torch.from_numpy(numbered(found) if ignored is None else found), ignored
-        check_labels(function, tuple(labels.shape), rows)
+        what.check_shape(function, tuple(labels.shape), rows)
         if labels.is_floating_point() or labels.is_complex():
-            raise TypeError(f"{function}: labels must be integers or text but has dtype {labels.dtype}")
-        self._stored(function, "labels", self.read(function, "labels", labels))
+            raise what.refused(function, labels.dtype)
+        self._stored(function, what.name, self.read(function, what.name, labels))
         return labels, ignored_among(self.dtype(labels), ignore_index)
 
     def beside(self, function: str, name: str, values: Any, x: Tensor) -> Tensor:
