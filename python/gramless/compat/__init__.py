@@ -4,6 +4,7 @@
 - pytorch-cka: `compute_cka(model1, model2, *dataloaders, ...)`, `cka_from_features(X, Y)`
 - Google, representation_similarity: `MinibatchCKA(...).update_state(activations)`, `.result()`
 - open_clip: `ClipLoss(...)`, `SigLipLoss(...)`
+- sentence-transformers: `MultipleNegativesRankingLoss(model, ...)`, its cached and its symmetric form
 - Code published with Kornblith et al. 2019: `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka`
 
 Written from their documentation. Differences are named in every docstring: nothing is clamped to [0, 1],
@@ -20,13 +21,21 @@ if TYPE_CHECKING:
     from .kornblith import Gram, cka, feature_space_linear_cka, gram_linear, gram_rbf
     from .open_clip import ClipLoss, SigLipLoss
     from .pytorch_cka import cka_from_features, compute_cka
+    from .sentence_transformers import (
+        CachedMultipleNegativesRankingLoss,
+        MultipleNegativesRankingLoss,
+        MultipleNegativesSymmetricRankingLoss,
+    )
     from .torch_cka import CKA
 
 __all__ = [
     "CKA",
+    "CachedMultipleNegativesRankingLoss",
     "ClipLoss",
     "Gram",
     "MinibatchCKA",
+    "MultipleNegativesRankingLoss",
+    "MultipleNegativesSymmetricRankingLoss",
     "SigLipLoss",
     "cka",
     "cka_from_features",
@@ -40,6 +49,7 @@ _HOME = dict.fromkeys(["Gram", "cka", "feature_space_linear_cka", "gram_linear",
 _HOME |= {"MinibatchCKA": "google", "CKA": "torch_cka"}
 _HOME |= dict.fromkeys(["ClipLoss", "SigLipLoss"], "open_clip")
 _HOME |= dict.fromkeys(["cka_from_features", "compute_cka"], "pytorch_cka")
+_HOME |= {name: "sentence_transformers" for name in __all__ if name.endswith("RankingLoss")}
 
 
 def __getattr__(name: str) -> Any:

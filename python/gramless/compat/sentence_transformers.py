@@ -1,0 +1,271 @@
+"""Contrastive losses of sentence-transformers (imported there from `sentence_transformers.losses`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .._counts import as_number, at_least
+from ..torch._gather import check_available, ends_together
+from ..torch._ranking import DIRECTIONS, SAME_SIDE, Ranking
+
+_PARTITIONS = ("joint", "per_direction")
+_SIMILARITIES = {"cos_sim": True, "pytorch_cos_sim": True, "dot_score": False}  # whether rows are normalised
+
+Similarity = Callable[[Tensor, Tensor], Tensor]
+
+
+def _is_normalizing(function: str, similarity_fct: Similarity | None) -> bool:
+    """Whether similarities are cosines; raises NotImplementedError where they are no products of rows."""
+    if similarity_fct is None:
+        return True
+    package = str(getattr(similarity_fct, "__module__", "")).partition(".")[0]
+    name = getattr(similarity_fct, "__name__", "")
+    if package != "sentence_transformers" or name not in _SIMILARITIES:
+        raise NotImplementedError(
+            f"{function}: similarity_fct must be None, which is cos_sim, or cos_sim or dot_score of "
+            f"sentence_transformers.util but is {name or similarity_fct!r} of {package or 'no package'}"
+        )
+    return _SIMILARITIES[name]
+
+
+def _as_directions(function: str, directions: Iterable[str], partition_mode: str) -> tuple[str, ...]:
+    """The directions, once they are known to go with the partition."""
+    chosen = (directions,) if isinstance(directions, str) else tuple(directions)
+    unknown = [one for one in chosen if one not in DIRECTIONS]
+    if unknown:
+        raise ValueError(f"{function}: directions must be of {', '.join(DIRECTIONS)} but has {unknown[0]!r}")
+    if "query_to_doc" not in chosen:
+        raise ValueError(
+            f'{function}: directions must have "query_to_doc", which has the positives, but is {chosen}'
+        )
+    if partition_mode not in _PARTITIONS:
+        raise ValueError(
+            f'{function}: partition_mode must be "joint" or "per_direction" but is {partition_mode!r}'
+        )
+    alike = [one for one in chosen if one in SAME_SIDE]
+    if partition_mode == "per_direction" and alike:
+        raise ValueError(
+            f'{function}: with partition_mode="per_direction" directions must not have {alike[0]!r}, '
+            'which has no positives; pass partition_mode="joint"'
+        )
+    return tuple(one for one in DIRECTIONS if one in chosen)
+
+
+class MultipleNegativesRankingLoss(nn.Module):
+    """For each anchor the softmax of its positive among all positives and hard negatives of the batch.
+
+    forward(sentence_features, labels=None): features of anchors, of positives and, if there are any, of
+    negatives, each of which the model turns into {"sentence_embedding": (n, d)}; labels play no part.
+    `compute_loss_from_embeddings([anchors, positives, negatives, ...])` starts from embeddings. The loss is
+    the mean of log sum_j exp(scale s_ij) - scale s_ii, s_ij the similarity of anchor i and document j. All
+    embeddings get gradients, and no n x n matrix is made: `gramless.info_nce` with `negatives`.
+
+    Parameters
+    ----------
+    model : callable
+        A SentenceTransformer, or what returns a dict with "sentence_embedding".
+    scale : float
+        What similarities are multiplied by, above 0; 1 / temperature.
+    similarity_fct : callable, optional
+        None or `cos_sim` of sentence_transformers.util, or `dot_score`; of others a matrix would be needed.
+    gather_across_devices : bool
+        Whether the batches of all processes of torch.distributed count, which must hold equally many rows.
+        The loss is that of this process's anchors, and gradients are those of the sum of all processes'
+        losses, so that the average DistributedDataParallel takes is the gradient of the whole batch.
+    directions : sequence of {"query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"}
+        What is in the softmax beside the documents, "query_to_doc", for an anchor: other anchors; anchors by
+        similarity with the positive; documents of other anchors by that.
+    partition_mode : {"joint", "per_direction"}
+        One softmax over all directions, or the mean of one for each, then without "query_to_query" and
+        "doc_to_doc". "query_to_doc" alone, and "per_direction" in one process, take one walk over the pairs
+        and one for gradients; others take a walk for each direction.
+    hardness_mode, hardness_strength
+        Must be None and 0: similarities are not weighted by hardness here.
+
+    Raises
+    ------
+    ValueError
+        For options and shapes that do not fit, and for processes whose calls differ.
+    NotImplementedError
+        For another similarity_fct and for hardness_mode; on a GPU for "doc_to_doc" with negatives, and for
+        "query_to_query" and "doc_to_doc" over processes.
+
+    References
+    ----------
+    Henderson et al. 2017, "Efficient natural language response suggestion for Smart Reply", arXiv:1705.00652.
+    Li et al. 2023, "Towards general text embeddings with multi-stage contrastive learning", arXiv:2308.03281
+    (all four directions).
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.eye(6)
+    >>> loss = MultipleNegativesRankingLoss(model=None, scale=2.0)
+    >>> round(loss.compute_loss_from_embeddings([x[:2], x[:2], x[2:4], x[4:]]).item(), 6)
+    0.516814
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        scale: float = 20.0,
+        similarity_fct: Similarity | None = None,
+        gather_across_devices: bool = False,
+        directions: Iterable[str] = ("query_to_doc",),
+        partition_mode: str = "joint",
+        hardness_mode: str | None = None,
+        hardness_strength: float = 0.0,
+    ) -> None:
+        super().__init__()
+        function = type(self).__name__
+        self.model, self.similarity_fct = model, similarity_fct
+        self.scale = as_number(function, "scale", scale)
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"{function}: scale must be positive and finite but is {self.scale!r}")
+        self._normalizes = _is_normalizing(function, similarity_fct)
+        check_available(function, gather_across_devices)
+        self.gather_across_devices = bool(gather_across_devices)
+        self.directions = _as_directions(function, directions, partition_mode)
+        self.partition_mode = partition_mode
+        if hardness_mode is not None:
+            raise NotImplementedError(
+                f"{function}: hardness_mode must be None but is {hardness_mode!r}; no weights here"
+            )
+        self.hardness_mode, self.hardness_strength = hardness_mode, hardness_strength
+
+    @property
+    def temperature(self) -> float:
+        return 1.0 / self.scale
+
+    @property
+    def gather_distributed(self) -> bool:
+        """The same as `gather_across_devices`, under the name that losses of `gramless.torch` have for it."""
+        return self.gather_across_devices
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What sentence-transformers writes into a model card."""
+        names = ("scale", "gather_across_devices", "directions", "partition_mode")
+        similarity = "cos_sim" if self.similarity_fct is None else self.similarity_fct.__name__
+        return {name: getattr(self, name) for name in names} | {"similarity_fct": similarity}
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Any = None) -> Tensor:
+        embeddings = [self._embedded(features) for features in sentence_features]
+        return self.compute_loss_from_embeddings(embeddings, labels)
+
+    def _embedded(self, features: dict[str, Tensor]) -> Tensor:
+        found: Tensor = self.model(features)["sentence_embedding"]
+        return found
+
+    @ends_together
+    def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Any = None) -> Tensor:
+        """The loss of anchors, positives and negatives, (n, d) each; labels play no part."""
+        one_each = self.partition_mode == "per_direction"
+        chosen = self.scale, self._normalizes, self.directions, one_each, self.gather_across_devices
+        return Ranking(type(self).__name__, *chosen).loss(embeddings)
+
+
+class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
+    """The same, with an encoder that keeps the activations of one mini-batch at a time.
+
+    The loss itself needs no mini-batches: it makes no n x n matrix. What would fill the memory is what the
+    encoder keeps for its backward, and mini_batch_size bounds that: embeddings of the whole batch are
+    computed in mini-batches without keeping activations, and the backward runs each mini-batch through the
+    encoder once more (Gao et al. 2021; here by `torch.utils.checkpoint`, with the same random numbers for
+    dropout). Values and gradients do not depend on it, unless the encoder compares rows, as batch
+    normalisation does. Tensors among the features have the example as their first dimension.
+
+    Parameters
+    ----------
+    model, scale, similarity_fct, gather_across_devices, directions, partition_mode
+        As in `MultipleNegativesRankingLoss`.
+    mini_batch_size : int
+        How many texts the encoder sees at once.
+    show_progress_bar
+        Without effect.
+    hardness_mode, hardness_strength
+        Must be None and 0.
+
+    References
+    ----------
+    Gao, Zhang, Han and Callan 2021, "Scaling deep contrastive learning batch size under memory limited
+    setup", arXiv:2101.06983.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> encoder = nn.Linear(6, 4)
+    >>> model = lambda features: {"sentence_embedding": encoder(features["x"])}
+    >>> anchors, positives = torch.randn(2, 10, 6)
+    >>> loss = CachedMultipleNegativesRankingLoss(model, mini_batch_size=4)
+    >>> loss([{"x": anchors}, {"x": positives}]).backward()
+    >>> encoder.weight.grad.shape
+    torch.Size([4, 6])
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        scale: float = 20.0,
+        similarity_fct: Similarity | None = None,
+        mini_batch_size: int = 32,
+        gather_across_devices: bool = False,
+        directions: Iterable[str] = ("query_to_doc",),
+        partition_mode: str = "joint",
+        show_progress_bar: bool = False,
+        hardness_mode: str | None = None,
+        hardness_strength: float = 0.0,
+    ) -> None:
+        chosen = directions, partition_mode, hardness_mode, hardness_strength
+        super().__init__(model, scale, similarity_fct, gather_across_devices, *chosen)
+        self.mini_batch_size = at_least(1, type(self).__name__, "mini_batch_size", mini_batch_size)
+        self.show_progress_bar = show_progress_bar
+
+    def get_config_dict(self) -> dict[str, Any]:
+        return super().get_config_dict() | {"mini_batch_size": self.mini_batch_size}
+
+    def _embedded(self, features: dict[str, Tensor]) -> Tensor:
+        rows = [len(x) for x in features.values() if isinstance(x, Tensor) and x.ndim > 0]
+        if not rows:
+            raise ValueError(f"{type(self).__name__}: features must have a tensor but have {list(features)}")
+        starts = range(0, rows[0], self.mini_batch_size)
+        return torch.cat([checkpoint(self._mini_batch, features, i, use_reentrant=False) for i in starts])
+
+    def _mini_batch(self, features: dict[str, Any], start: int) -> Tensor:
+        some = slice(start, start + self.mini_batch_size)
+        own = {name: x[some] if isinstance(x, Tensor) and x.ndim > 0 else x for name, x in features.items()}
+        return super()._embedded(own)
+
+
+class MultipleNegativesSymmetricRankingLoss(MultipleNegativesRankingLoss):
+    """`MultipleNegativesRankingLoss` in both directions: each positive among all documents, each anchor among
+    all anchors, directions "query_to_doc" and "doc_to_query" with partition_mode "per_direction".
+
+    Parameters
+    ----------
+    model, scale, similarity_fct, gather_across_devices
+        As in `MultipleNegativesRankingLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> z = torch.eye(4)
+    >>> loss = MultipleNegativesSymmetricRankingLoss(model=None, scale=2.0)
+    >>> round(loss.compute_loss_from_embeddings([z, z]).item(), 6)
+    0.340753
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        scale: float = 20.0,
+        similarity_fct: Similarity | None = None,
+        gather_across_devices: bool = False,
+    ) -> None:
+        directions = "query_to_doc", "doc_to_query"
+        super().__init__(model, scale, similarity_fct, gather_across_devices, directions, "per_direction")

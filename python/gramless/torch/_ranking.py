@@ -1,0 +1,148 @@
+"""The softmax of an anchor's positive among all documents of a batch, hard negatives included, and among what
+other directions of sentence-transformers' MultipleNegativesRankingLoss add, perhaps over processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .. import _loss_calls
+from .._arrays import checks
+from .._evaluate import evaluate
+from ._gather import all_gather, check_shards, rank, world_size
+from ._namespace import TORCH
+from ._tensors import compute_dtype, unit_rows
+
+DIRECTIONS = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
+SAME_SIDE = ("query_to_query", "doc_to_doc")
+
+Rows: TypeAlias = tuple[str, Tensor]  # their name in errors, and (n, d)
+
+
+class OtherRows(torch.autograd.Function):
+    """Rows (n, d) of this process -> those of all others, (others, n, d).
+
+    Its derivative is that of the sum of all processes' losses, which the backward gathers: all run it.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        every = all_gather(rows.detach().resolve_neg())
+        return torch.stack([x for process, x in enumerate(every) if process != rank()])
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator, unused-ignore]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        wide = torch.promote_types(grad.dtype, torch.float32)
+        every = torch.zeros(world_size(), *grad.shape[1:], dtype=wide, device=grad.device)
+        every[[process for process in range(world_size()) if process != rank()]] = grad.to(wide)
+        torch.distributed.all_reduce(every)
+        return every[rank()].to(grad.dtype)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The settings of a loss; per_direction: it is the mean of one softmax for each direction."""
+
+    function: str
+    scale: float
+    normalize: bool
+    directions: tuple[str, ...]
+    per_direction: bool
+    gather: bool
+
+    @property
+    def temperature(self) -> float:
+        return 1.0 / self.scale
+
+    def loss(self, embeddings: Sequence[Tensor]) -> Tensor:
+        """Of anchors, positives and negatives."""
+        if len(embeddings) < 2:
+            raise ValueError(
+                f"{self.function}: there must be anchors and positives, "
+                f"but {len(embeddings)} embeddings are given"
+            )
+        names = ["anchor", "positive", *[f"negative_{i + 1}" for i in range(len(embeddings) - 2)]]
+        named = list(zip(names, embeddings, strict=True))
+        arrays = checks.matrices(self.function, TORCH, named)
+        for place, (name, _) in enumerate(named[1:], 1):
+            checks.same_columns(self.function, "anchor", arrays[0], name, arrays[place])
+            checks.same_rows(self.function, "anchor", arrays[0], name, arrays[place])
+        named = list(zip(names, arrays, strict=True))
+        if self.gather and world_size() > 1:
+            return self._of_batch(_Batch(*self._with_others(named), len(named) - 1))
+        return self._of_batch(_Batch(named[:1], named[1:], len(named) - 1))
+
+    def _with_others(self, named: list[Rows]) -> tuple[list[Rows], list[Rows]]:
+        """Queries and documents, those of the other processes behind those of this one."""
+        arrays = [x for _, x in named]
+        use = f"{' '.join(self.directions)} {self.per_direction}"
+        also = "number of embeddings", len(arrays)
+        check_shards(self.function, arrays, self.temperature, self.normalize, use=use, also=also)
+        with_queries = bool({"query_to_query", "doc_to_query"} & set(self.directions))
+        others = OtherRows.apply(torch.cat(arrays if with_queries else arrays[1:]))
+        n = len(arrays[0]) if with_queries else 0
+        documents = [*named[1:], ("documents of other processes", others[:, n:].flatten(0, 1))]
+        if not with_queries:
+            return named[:1], documents
+        return [named[0], ("anchors of other processes", others[:, :n].flatten(0, 1))], documents
+
+    def _of_batch(self, batch: _Batch) -> Tensor:
+        """The loss of this process's anchors."""
+        anchors, positives = batch.queries[0], batch.documents[0]
+        if self.per_direction or self.directions == ("query_to_doc",):
+            both = "doc_to_query" in self.directions
+            if batch.alone or not both:
+                return self._softmax([anchors, *batch.documents], both)
+            return (
+                self._softmax([anchors, *batch.documents]) + self._softmax([positives, *batch.queries])
+            ) / 2
+        logs = torch.stack([self._logs(batch, direction) for direction in self.directions])
+        dtype = compute_dtype([anchors[1], positives[1]])
+        with torch.autocast(anchors[1].device.type, enabled=False):
+            a, b = (unit_rows(x, dtype) if self.normalize else x.to(dtype) for _, x in (anchors, positives))
+            return (torch.logsumexp(logs, 0) - self.scale * (a * b).sum(1)).mean()
+
+    def _softmax(self, named: list[Rows], symmetric: bool = False) -> Tensor:
+        chosen = "softmax", named, 1, self.temperature, self.normalize, symmetric
+        found: Tensor = evaluate(_loss_calls.instances(self.function, *chosen))
+        return found
+
+    def _logs(self, batch: _Batch, direction: str) -> Tensor:
+        """Of one direction the log-sum-exp for each anchor, (n,)."""
+        rows = batch.queries[0] if direction.startswith("query") else batch.documents[0]
+        columns = batch.documents if direction.endswith("doc") else batch.queries
+        ids, chosen = None, (self.temperature, self.normalize)
+        if direction in SAME_SIDE and len(columns) > 1:
+            ids = batch.examples(direction == "doc_to_doc")
+        elif direction in SAME_SIDE:
+            columns = []  # all pairs of different rows, each product once
+        found: Tensor = evaluate(
+            _loss_calls.log_sum_exps_of_all(self.function, [rows, *columns], ids, *chosen)
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Queries and documents, first those of this process: one array of queries, `own` of documents."""
+
+    queries: list[Rows]
+    documents: list[Rows]
+    own: int
+
+    @property
+    def alone(self) -> bool:
+        return len(self.documents) == self.own
+
+    def examples(self, of_documents: bool) -> Tensor:
+        """Which example of this process each document belongs to, or each query; -1 for all others."""
+        arrays, own = (self.documents, self.own) if of_documents else (self.queries, 1)
+        others = sum(len(x) for _, x in arrays[own:])
+        return torch.cat([torch.arange(len(arrays[0][1])).repeat(own), torch.full((others,), -1)])
