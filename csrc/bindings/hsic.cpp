@@ -170,6 +170,16 @@ double median_distance(py::handle x, bool include_diagonal, py::object progress)
   return median.distance;
 }
 
+// Without a warning: that pairs are left out is the rule here.
+double median_apart(py::handle x, bool lower) {
+  const LayerInput layer{array_view(x), {}};
+  PythonMonitor monitor((py::none()));
+  const Execution how = execution({&layer, 1}, monitor);
+  const OpTable& ops = current_backend();
+  const Unlocked unlocked;
+  return median_of_rows_apart(layer.x, lower, ops, how);
+}
+
 }  // namespace
 
 void bind_hsic(py::module_& module) {
@@ -178,6 +188,7 @@ void bind_hsic(py::module_& module) {
   module.def("permuted_hsic", permuted);
   module.def("jackknife_hsic", jackknife);
   module.def("median_distance", median_distance);
+  module.def("median_apart", median_apart);
   module.def("hsic_forward", forward);
   module.def("hsic_backward", backward);
   module.def("bandwidth", bandwidth, py::arg("x"), py::arg("kernel"), py::arg("in_float64") = false,

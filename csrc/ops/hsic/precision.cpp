@@ -153,6 +153,21 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   return share + 2 * std::sqrt(share) / n + epsilon * of_sums / std::max(2.0, n / 256) > most_error;
 }
 
+// A median, by `find` of a representation, in the arithmetic in which distances keep their digits.
+template <class Find>
+MedianDistance median_in_digits(const ArrayView& x, const OpTable& ops, Execution execution, Find find) {
+  execution = for_rows(x.rows, execution);
+  Representation layer(x, ops, execution);
+  const double distance = find(layer, execution);
+  if (layer.in_float32() && (layer.tied() > 0 || far_rows_are_near(layer, distance, execution))) {
+    execution.compute = Compute::float64;
+    Representation wide(x, ops, execution);
+    const double found = find(wide, execution);
+    return {found, wide.tied()};
+  }
+  return {distance, layer.tied()};
+}
+
 }  // namespace
 
 Execution for_rows(std::int64_t rows, Execution execution) {
@@ -160,17 +175,16 @@ Execution for_rows(std::int64_t rows, Execution execution) {
   return execution;
 }
 
-MedianDistance median_of_rows(const ArrayView& x, bool include_diagonal, const OpTable& ops, Execution execution) {
-  execution = for_rows(x.rows, execution);
-  Representation layer(x, ops, execution);
-  const double distance = layer.median_distance(include_diagonal, std::nullopt, execution);
-  if (layer.in_float32() && (layer.tied() > 0 || far_rows_are_near(layer, distance, execution))) {
-    execution.compute = Compute::float64;
-    Representation wide(x, ops, execution);
-    const double found = wide.median_distance(include_diagonal, std::nullopt, execution);
-    return {found, wide.tied()};
-  }
-  return {distance, layer.tied()};
+MedianDistance median_of_rows(const ArrayView& x, bool include_diagonal, const OpTable& ops,
+                              const Execution& execution) {
+  return median_in_digits(x, ops, execution, [&](Representation& layer, const Execution& how) {
+    return layer.median_distance(include_diagonal, std::nullopt, how);
+  });
+}
+
+double median_of_rows_apart(const ArrayView& x, bool lower, const OpTable& ops, const Execution& execution) {
+  const auto find = [&](Representation& layer, const Execution& how) { return layer.median_of_apart(lower, how); };
+  return median_in_digits(x, ops, execution, find).distance;
 }
 
 Representation resolved(const LayerInput& input, const OpTable& ops, const Execution& execution, void* dots_room) {

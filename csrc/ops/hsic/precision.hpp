@@ -20,6 +20,8 @@ Representation in_float64(const Representation& layer, const LayerInput& input, 
 struct MedianDistance {
   double distance, tied;
 };
-MedianDistance median_of_rows(const ArrayView& x, bool include_diagonal, const OpTable& ops, Execution execution);
+MedianDistance median_of_rows(const ArrayView& x, bool include_diagonal, const OpTable& ops,
+                              const Execution& execution);
+double median_of_rows_apart(const ArrayView& x, bool lower, const OpTable& ops, const Execution& execution);
 
 }  // namespace gramless

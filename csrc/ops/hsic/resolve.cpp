@@ -142,4 +142,14 @@ double Representation::median_distance(bool include_diagonal, std::optional<std:
   return std::sqrt(median.squared_distance) / x_.scale;
 }
 
+double Representation::median_of_apart(bool lower, const Execution& execution) {
+  measure_norms(&OpTable::tile_norms, execution);
+  LayerView layer = centered();
+  const AlignedBuffer norms = padded_norms();
+  layer.row_stats = norms.data();
+  const Median median = gramless::median_of_apart(layer, lower, *ops_, execution);
+  tied_ = median.tied;
+  return std::sqrt(median.squared_distance) / x_.scale;
+}
+
 }  // namespace gramless

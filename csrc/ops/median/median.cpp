@@ -236,6 +236,18 @@ Median median_of(const LayerView& layer, bool include_diagonal, double largest_n
           static_cast<double>(tied) / static_cast<double>(selection.pairs())};
 }
 
+// Over pairs that are more than rounding apart, however few.
+template <class T>
+Median median_of_others(const LayerView& layer, bool lower, const OpTable& ops, const Execution& execution) {
+  DistanceSelection<T> selection(layer, ops, execution);
+  const std::int64_t tied = selection.flush(noise_of(layer.x.dtype, execution.compute), noise_of_storage<T>(layer));
+  const std::int64_t others = selection.pairs() - tied;
+  if (others == 0) return {0.0, 1.0};
+  const double low = selection.select(tied + (others - 1) / 2);
+  return {lower ? low : middle(low, selection.select(tied + others / 2)),
+          static_cast<double>(tied) / static_cast<double>(selection.pairs())};
+}
+
 }  // namespace
 
 Median median_of_distances(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
@@ -243,6 +255,11 @@ Median median_of_distances(const LayerView& layer, bool include_diagonal, double
   return execution.compute == Compute::float32
              ? median_of<float>(layer, include_diagonal, largest_norm, ops, execution)
              : median_of<double>(layer, include_diagonal, largest_norm, ops, execution);
+}
+
+Median median_of_apart(const LayerView& layer, bool lower, const OpTable& ops, const Execution& execution) {
+  return execution.compute == Compute::float32 ? median_of_others<float>(layer, lower, ops, execution)
+                                               : median_of_others<double>(layer, lower, ops, execution);
 }
 
 }  // namespace gramless

@@ -15,5 +15,8 @@ struct Median {
 // layer.row_stats holds |x_i|^2, at most largest_norm.
 Median median_of_distances(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
                            const Execution& execution);
+// Over pairs i != j that are not within rounding of 0, and 0 where all are; lower: of an even count the smaller of the
+// middle two, as torch's median has it.
+Median median_of_apart(const LayerView& layer, bool lower, const OpTable& ops, const Execution& execution);
 
 }  // namespace gramless

@@ -17,6 +17,7 @@ arithmetic, and nothing else is called from above:
     stacked(x, y)       the rows of x above those of y, and which are of x: (n + m, 1); a device copies
     permuted_hsic(x, y, kernels, orders, report)    unbiased HSIC of x with y in each order: (B, n) -> (B,)
     median_distance(x, include_diagonal, report)    0-d
+    median_apart(x, lower)                      of the distances that are not 0, a number; only where `here`
     temperature(function, value)                a number that is checked, or what a device will read
     labelled_groups(labels), instance_groups(anchors, keys), no_groups      who is positive to whom
     contrast_forward(task, keep)                ContrastLosses

@@ -113,6 +113,10 @@ class Cpu(CpuContrast):
     def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> float:
         return _core.median_distance(self.library.view(x), include_diagonal, report)
 
+    def median_apart(self, x: Array, lower: bool) -> float:
+        """Of the distances that exceed rounding; lower: of an even count the smaller of the middle two."""
+        return _core.median_apart(self.library.view(x), lower)
+
     def distill_forward(self, task: DistillTask) -> tuple[Floats, float, Floats]:
         losses, saved = _core.distill_forward(*self._distill_arguments(task))
         return losses, self.total(losses) / len(losses), saved

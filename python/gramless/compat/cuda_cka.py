@@ -1,0 +1,138 @@
+"""The class CudaCKA of the widely copied file CKA.py, without its n x n matrices."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .._arrays import checks
+from .._backends import backend_of
+from ..hsic import cka, hsic
+from ..kernels import RBF, Kernel, Linear
+
+_NAME = "CudaCKA"
+
+
+class CudaCKA:
+    """Linear and RBF CKA of two representations, as in the file CKA.py that many projects hold a copy of.
+
+    The biased estimator. An HSIC there is the sum over the product of the two centred Gram matrices, which is
+    (n - 1)^2 times `gramless.hsic`. The class `CKA` of the same file has the same methods for numpy, and no
+    device: for it write CudaCKA("cpu").
+
+    The bandwidth for sigma=None is that of the file: sigma^2 is the median of the squared distances between
+    rows that are not 0, for X and for Y apart. As torch's median has it, that of an even number of distances
+    is the smaller of the middle two; with arrays of numpy, as numpy's, the mean of the two. Distances within
+    rounding of 0 count as 0, where the file compares with 0. On a GPU the bandwidth is that of `RBF()`, over
+    all pairs of rows.
+
+    Parameters
+    ----------
+    device
+        Kept, and without effect: a result is where X and Y are.
+
+    Notes
+    -----
+    Other differences: an offset common to all rows costs no digits; a constant representation has NaN with a
+    RuntimeWarning; float64 is computed in float64; results of numpy arrays are floats. `centering` and `rbf`,
+    which return n x n matrices, are not there. The bandwidth is a constant for gradients, as it is there.
+
+    References
+    ----------
+    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.randn(50, 8, generator=torch.manual_seed(0))
+    >>> cka = CudaCKA("cpu")
+    >>> round(cka.linear_CKA(x, 3 * x + 1).item(), 4), round(cka.kernel_CKA(x, 3 * x + 1).item(), 4)
+    (1.0, 1.0)
+    >>> cka.kernel_CKA(x, x.tanh(), sigma=2.0) < 1
+    tensor(True)
+    """
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+
+    def __repr__(self) -> str:
+        return f"{_NAME}({self.device!r})"
+
+    def linear_HSIC(self, X: Any, Y: Any) -> Any:
+        """The sum over the product of the centred linear Gram matrices of X (n, p) and Y (n, q)."""
+        return _hsic("linear_HSIC", X, Y, Linear(), Linear())
+
+    def kernel_HSIC(self, X: Any, Y: Any, sigma: float | None) -> Any:
+        """The sum over the product of the centred RBF Gram matrices of X (n, p) and Y (n, q).
+
+        Parameters
+        ----------
+        X, Y : array (n, p) and (n, q)
+            Tensors, or arrays as in `gramless.hsic`.
+        sigma : float or None
+            The bandwidth of both; None is the median described above, for each its own.
+        """
+        return _hsic("kernel_HSIC", X, Y, *_kernels("kernel_HSIC", X, Y, sigma))
+
+    def linear_CKA(self, X: Any, Y: Any) -> Any:
+        """Linear CKA of the rows of X (n, p) with those of Y (n, q).
+
+        Raises
+        ------
+        ValueError
+            Where shapes do not fit.
+        TypeError
+            Where types do not fit.
+        """
+        _checked("linear_CKA", X, Y)
+        return cka(X, Y, estimator="biased")
+
+    def kernel_CKA(self, X: Any, Y: Any, sigma: float | None = None) -> Any:
+        """RBF CKA of the rows of X (n, p) with those of Y (n, q).
+
+        Parameters
+        ----------
+        X, Y : array (n, p) and (n, q)
+            Tensors, or arrays as in `gramless.cka`.
+        sigma : float, optional
+            The bandwidth of both; None is the median described above, for each its own.
+
+        Raises
+        ------
+        ValueError
+            Where shapes do not fit, or sigma is not positive.
+        TypeError
+            Where types do not fit.
+        """
+        kernel, kernel_y = _kernels("kernel_CKA", X, Y, sigma)
+        return cka(X, Y, kernel=kernel, kernel_y=kernel_y, estimator="biased")
+
+
+def _checked(method: str, x: Any, y: Any) -> tuple[Any, list[Any]]:
+    """The library that computes with both, and both as its arrays (n, p) and (n, q)."""
+    function = f"{_NAME}.{method}"
+    library, arrays = checks.read(function, [("X", x), ("Y", y)])
+    checks.same_examples(function, "X", arrays[0], "Y", arrays[1])
+    checks.enough_rows(function, "X", arrays[0], "biased")
+    return library, arrays
+
+
+def _kernels(method: str, x: Any, y: Any, sigma: float | None) -> list[RBF]:
+    function, names = f"{_NAME}.{method}", ("X", "Y")
+    library, arrays = _checked(method, x, y)
+    if getattr(sigma, "requires_grad", False):
+        raise TypeError(f"{function}: sigma must be a number, being constant, but requires a gradient")
+    if sigma is not None:
+        return [RBF(sigma=sigma)] * 2
+    lower = library.rank == 2  # torch
+    found = []
+    for array in library.detached(function, names, arrays):
+        backend = backend_of(library, array, function)
+        median = backend.median_apart(array, lower) if backend.here else math.nan
+        found.append(RBF(sigma=median) if 0 < median < math.inf else RBF())
+    return found
+
+
+def _hsic(method: str, x: Any, y: Any, kernel: Kernel, kernel_y: Kernel) -> Any:
+    _, (rows, _) = _checked(method, x, y)
+    return (rows.shape[0] - 1) ** 2 * hsic(x, y, kernel=kernel, kernel_y=kernel_y, estimator="biased")
