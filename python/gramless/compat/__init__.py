@@ -5,6 +5,8 @@
 - Google, representation_similarity: `MinibatchCKA(...).update_state(activations)`, `.result()`
 - open_clip: `ClipLoss(...)`, `SigLipLoss(...)`
 - sentence-transformers: `MultipleNegativesRankingLoss(model, ...)`, its cached and its symmetric form
+- pytorch-metric-learning: `NTXentLoss(...)`, `SupConLoss(...)` of embeddings, labels, ref_emb and ref_labels
+- The file CKA.py: `CudaCKA(device).linear_CKA(X, Y)`, `.kernel_CKA(X, Y)`
 - Code published with Kornblith et al. 2019: `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka`
 
 Written from their documentation. Differences are named in every docstring: nothing is clamped to [0, 1],
@@ -17,10 +19,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cuda_cka import CudaCKA
     from .google import MinibatchCKA
     from .kornblith import Gram, cka, feature_space_linear_cka, gram_linear, gram_rbf
     from .open_clip import ClipLoss, SigLipLoss
     from .pytorch_cka import cka_from_features, compute_cka
+    from .pytorch_metric_learning import NTXentLoss, SupConLoss
     from .sentence_transformers import (
         CachedMultipleNegativesRankingLoss,
         MultipleNegativesRankingLoss,
@@ -32,11 +36,14 @@ __all__ = [
     "CKA",
     "CachedMultipleNegativesRankingLoss",
     "ClipLoss",
+    "CudaCKA",
     "Gram",
     "MinibatchCKA",
     "MultipleNegativesRankingLoss",
     "MultipleNegativesSymmetricRankingLoss",
+    "NTXentLoss",
     "SigLipLoss",
+    "SupConLoss",
     "cka",
     "cka_from_features",
     "compute_cka",
@@ -46,7 +53,8 @@ __all__ = [
 ]
 
 _HOME = dict.fromkeys(["Gram", "cka", "feature_space_linear_cka", "gram_linear", "gram_rbf"], "kornblith")
-_HOME |= {"MinibatchCKA": "google", "CKA": "torch_cka"}
+_HOME |= {"MinibatchCKA": "google", "CKA": "torch_cka", "CudaCKA": "cuda_cka"}
+_HOME |= dict.fromkeys(["NTXentLoss", "SupConLoss"], "pytorch_metric_learning")
 _HOME |= dict.fromkeys(["ClipLoss", "SigLipLoss"], "open_clip")
 _HOME |= dict.fromkeys(["cka_from_features", "compute_cka"], "pytorch_cka")
 _HOME |= {name: "sentence_transformers" for name in __all__ if name.endswith("RankingLoss")}

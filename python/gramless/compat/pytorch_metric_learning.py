@@ -1,0 +1,233 @@
+"""Losses of pytorch-metric-learning that have its arguments: labels, ref_emb and ref_labels."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .._arrays import checks
+from .._evaluate import Call, evaluate
+from .._losses import as_array
+from .._problems.contrast import Contrast
+from ..torch._namespace import TORCH
+from ..torch._tensors import compute_dtype, on_device, unit_rows
+
+_PAIRS_AT_ONCE = 1 << 14  # whose rows are held; torch adds up so many on one thread
+
+
+class _Rows(NamedTuple):
+    """Anchors and their keys, of length 1, with one number from 0 for each label; keys None: the anchors."""
+
+    anchors: Tensor  # (n, d)
+    keys: Tensor | None  # (m, d)
+    groups: Tensor  # (n,)
+    key_groups: Tensor  # (m,)
+    counts: Tensor  # (n,), of positives
+
+    def losses(self, function: str, kind: str, temperature: Any) -> Tensor:  # (n,)
+        """Of every anchor, 0 without a positive."""
+        sides = [self.anchors] if self.keys is None else [self.anchors, self.keys]
+        labels = [self.groups] if self.keys is None else [self.groups, self.key_groups]
+        problem = Contrast(function, kind, 1, len(sides), True, False, False, "none")
+        inputs = (*sides, TORCH.temperature(function, temperature), *labels)
+        losses: Tensor = evaluate(Call(TORCH, problem, inputs, (None,) * len(inputs)))
+        return losses
+
+
+class _LabelledLoss(nn.Module):
+    """A loss of embeddings by their labels, whose keys are `ref_emb` where it is given."""
+
+    def __init__(self, temperature: Any) -> None:
+        super().__init__()
+        TORCH.temperature(type(self).__name__, temperature)
+        self.temperature = temperature
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Any,
+        indices_tuple: Any = None,
+        ref_emb: Tensor | None = None,
+        ref_labels: Any = None,
+    ) -> Tensor:
+        if indices_tuple is not None:
+            raise NotImplementedError(
+                f"{type(self).__name__}: indices_tuple must be None, for pairs are made of all labels"
+            )
+        rows = _rows(type(self).__name__, embeddings, labels, ref_emb, ref_labels)
+        with torch.autocast(rows.anchors.device.type, enabled=False):
+            return self._loss(rows)
+
+    def _loss(self, rows: _Rows) -> Tensor:
+        raise NotImplementedError
+
+
+class SupConLoss(_LabelledLoss):
+    """The supervised contrastive loss (Khosla et al. 2020, L_out) of embeddings, also against others.
+
+    forward(embeddings, labels, indices_tuple=None, ref_emb=None, ref_labels=None): embeddings (n, d) with n
+    labels, integers. The keys of all of them are the rows of ref_emb (m, d), with m labels, or without it the
+    other embeddings: keys of an embedding's label are its positives, all others its negatives. The mean over
+    the embeddings that have a positive. Both arrays get gradients.
+
+    Differences: indices_tuple must be None; the loss of a batch without a negative is that of the formula,
+    where theirs is 0; a ref_labels that is the same object as labels means what it says, where theirs leaves
+    the pairs (i, i) out.
+
+    Parameters
+    ----------
+    temperature : float, tensor or parameter
+        What similarities are divided by. A tensor of no dimensions gets a gradient.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit.
+    NotImplementedError
+        For indices_tuple.
+
+    Examples
+    --------
+    >>> z = torch.eye(3)
+    >>> round(SupConLoss(temperature=0.5)(z, torch.tensor([7, 7, 8])).item(), 6)
+    0.693147
+    >>> labels = torch.tensor([0, 1, 2])
+    >>> round(SupConLoss(0.5)(z, labels, ref_emb=z, ref_labels=labels).item(), 6)  # log(1 + 2 exp(-2))
+    0.239544
+    """
+
+    def __init__(self, temperature: Any = 0.1) -> None:
+        super().__init__(temperature)
+
+    def _loss(self, rows: _Rows) -> Tensor:
+        return _mean_of_anchors(rows, "SupConLoss", self.temperature)
+
+
+class NTXentLoss(_LabelledLoss):
+    """NT-Xent of every positive pair against the anchor's negatives, also of embeddings against others.
+
+    forward(embeddings, labels, indices_tuple=None, ref_emb=None, ref_labels=None): embeddings (n, d) with n
+    labels, integers. The keys of all of them are the rows of ref_emb (m, d), with m labels, or without it the
+    other embeddings. For each pair of an embedding i and a key p of its label the loss is -log(exp(s_ip) /
+    (exp(s_ip) + the sum of exp(s_ij) over keys j of other labels)), and the mean is over these pairs. That is
+    `SupConLoss` where each embedding has one positive, and `gramless.nt_xent` where the two views of each
+    example have a label of their own. Both arrays get gradients.
+
+    Positive pairs are computed one by one, a few thousand at a time: with few labels that takes longer than
+    all negatives do. On a GPU no embedding may have two positives. Other differences as in `SupConLoss`.
+
+    Parameters
+    ----------
+    temperature : float, tensor or parameter
+        What similarities are divided by. A tensor of no dimensions gets a gradient.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not fit.
+    NotImplementedError
+        For indices_tuple, and for several positives on a GPU.
+
+    Examples
+    --------
+    >>> z, labels = torch.eye(4), torch.tensor([0, 0, 1, 1])
+    >>> round(NTXentLoss(temperature=0.5)(z, labels).item(), 6)  # log(1 + 2)
+    1.098612
+    >>> round(NTXentLoss(temperature=0.5)(z, labels, ref_emb=z, ref_labels=labels).item(), 6)
+    0.669078
+    """
+
+    def __init__(self, temperature: Any = 0.07) -> None:
+        super().__init__(temperature)
+
+    def _loss(self, rows: _Rows) -> Tensor:
+        if int(rows.counts.max()) < 2:
+            return _mean_of_anchors(rows, "NTXentLoss", self.temperature)
+        if on_device(rows.anchors):
+            raise NotImplementedError(
+                "NTXentLoss: several positives of one embedding are computed on the CPU only; copy the "
+                "embeddings there, or take SupConLoss"
+            )
+        decoupled = rows.losses("NTXentLoss", "decoupled", self.temperature)
+        order = rows.key_groups.argsort(stable=True)
+        first = torch.searchsorted(rows.key_groups[order], rows.groups)
+        total = torch.zeros((), dtype=torch.float64)
+        for part in _runs(rows.counts):
+            chosen = rows, decoupled, self.temperature, order, first, part
+            total = total + checkpoint(_of_pairs, *chosen, use_reentrant=False, preserve_rng_state=False)
+        return (total / rows.counts.sum()).to(rows.anchors.dtype)
+
+
+def _mean_of_anchors(rows: _Rows, function: str, temperature: Any) -> Tensor:
+    """Of the losses of those that have a positive."""
+    losses = rows.losses(function, "softmax", temperature)
+    return (losses.sum(dtype=torch.float64) / (rows.counts > 0).sum().clamp(min=1)).to(rows.anchors.dtype)
+
+
+def _runs(counts: Tensor) -> list[slice]:
+    """Runs of anchors that have about as many positives as are computed at once."""
+    before = counts.cumsum(0) - counts
+    starts = torch.unique_consecutive(before // _PAIRS_AT_ONCE, return_counts=True)[1].cumsum(0).tolist()
+    return [slice(start, stop) for start, stop in zip([0, *starts], starts, strict=False)]
+
+
+def _of_pairs(
+    rows: _Rows, decoupled: Tensor, temperature: Any, order: Tensor, first: Tensor, part: slice
+) -> Tensor:
+    """The sum of the losses of the positive pairs of some anchors."""
+    anchors, counts = rows.anchors[part], rows.counts[part]
+    keys, own = rows.keys, 0
+    if keys is None:
+        keys, own = rows.anchors, 1
+    several = counts + own  # of one label, the anchor itself included
+    anchor = torch.arange(len(counts)).repeat_interleave(several)
+    place = torch.arange(len(anchor)) - (several.cumsum(0) - several)[anchor]
+    key = order[first[part][anchor] + place]
+    if own:
+        others = key != anchor + (part.start or 0)
+        anchor, key = anchor[others], key[others]
+    logits = (anchors[anchor] * keys[key]).sum(1) / temperature
+    means = torch.zeros_like(decoupled[part]).index_add(0, anchor, logits) / counts.clamp(min=1)
+    negatives = decoupled[part] + means  # the logarithm of their sum
+    losses = torch.nn.functional.softplus(negatives[anchor] - logits, threshold=50)
+    return losses.sum(dtype=torch.float64)
+
+
+def _rows(function: str, embeddings: Any, labels: Any, ref_emb: Any, ref_labels: Any) -> _Rows:
+    """What is compared, checked."""
+    if (ref_emb is None) != (ref_labels is None):
+        given = ("ref_labels", "ref_emb") if ref_emb is None else ("ref_emb", "ref_labels")
+        raise ValueError(f"{function}: {given[0]} needs {given[1]}, which is None")
+    named = [("embeddings", embeddings)] + ([] if ref_emb is None else [("ref_emb", ref_emb)])
+    anchors, *others = checks.matrices(function, TORCH, named)
+    found = [_labels(function, "labels", labels, "embeddings", anchors)]
+    for keys in others:
+        checks.same_columns(function, "embeddings", anchors, "ref_emb", keys)
+        found.append(_labels(function, "ref_labels", ref_labels, "ref_emb", keys))
+    numbers = torch.unique(torch.cat(found), return_inverse=True)[1]
+    groups, *of_keys = numbers.split([len(part) for part in found])
+    key_groups = of_keys[0] if of_keys else groups
+    counts = torch.bincount(key_groups, minlength=int(numbers.max()) + 1)[groups] - (0 if others else 1)
+    dtype = compute_dtype([anchors, *others])
+    rows = [unit_rows(x, dtype) for x in (anchors, *others)]
+    return _Rows(rows[0], rows[1] if others else None, groups, key_groups, counts)
+
+
+def _labels(function: str, name: str, labels: Any, of: str, rows: Tensor) -> Tensor:
+    """Integers (n,), one for each row."""
+    if not isinstance(labels, Tensor):
+        array = as_array(function, name, labels, "integers")
+        if array.dtype.kind not in "biu":
+            raise TypeError(f"{function}: {name} must be integers but has dtype {array.dtype}")
+        labels = torch.from_numpy(array.astype("int64"))
+    labels = TORCH.read(function, name, labels)
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f"{function}: {name} must be integers but has dtype {labels.dtype}")
+    if labels.ndim != 1 or len(labels) != len(rows):
+        shape = tuple(labels.shape)
+        raise ValueError(f"{function}: {of} has {len(rows)} rows but {name} has shape {shape}")
+    integers: Tensor = labels.to(rows.device, torch.int64)
+    return integers
