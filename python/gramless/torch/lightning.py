@@ -1,0 +1,65 @@
+"""`TrainingCKA` as a callback of Lightning's Trainer."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from .watching import Watching
+
+__all__ = ["TrainingCKACallback"]
+
+_FOUND = [name for name in ("lightning", "pytorch_lightning") if find_spec(name) is not None]
+if not _FOUND:
+    raise ModuleNotFoundError("TrainingCKACallback: needs lightning: pip install lightning")
+Callback: Any = import_module("lightning.pytorch" if _FOUND[0] == "lightning" else _FOUND[0]).Callback
+
+
+class TrainingCKACallback(Watching, Callback):
+    """A Lightning callback: CKA of every layer with its own state when training began, on the same examples.
+
+    After training `watch` is the `gramless.torch.TrainingCKA`, with steps, layers, matrix and plot. Values go
+    to the trainer's loggers, under "cka/" and the layer's name. The layers are those of the LightningModule,
+    and its forward runs.
+
+    Parameters
+    ----------
+    batches
+        The examples to look at, kept, a few hundred: a list of batches as in `compare_models`. They are moved
+        to where the module is.
+    every : int
+        Values are taken whenever the trainer's global step reaches a multiple of it.
+    options
+        Those of `gramless.torch.TrainingCKA`: start, layers, kernel, estimator, pool, layout, forward,
+        attention_mask.
+
+    Raises
+    ------
+    ValueError
+        For `every` below 1; when training begins, as `TrainingCKA`.
+    TypeError
+        For options of another name; when training begins, as `TrainingCKA`.
+
+    Warns
+    -----
+    UserWarning
+        Where training resumes at a later step and there is no `start`.
+
+    Examples
+    --------
+    >>> watching = TrainingCKACallback([torch.randn(64, 8)], every=50, layers="encoder.*")
+    >>> watching.watch is None  # until Trainer(callbacks=[watching]).fit(module, loader)
+    True
+    """
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self._begin(pl_module, trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        values = self._values(trainer.global_step)
+        if values is not None:
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step=trainer.global_step)
