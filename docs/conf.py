@@ -40,6 +40,7 @@ html_css_files = ["pages.css"]
 
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # torch writes its own in another style
+autodoc_mock_imports = ["jax", "lightning", "transformers"]  # which a callback or a module needs, and no page
 autodoc_typehints = "none"  # docstrings say what is taken, in words
 autodoc_default_options = {"members": True}
 napoleon_google_docstring = False

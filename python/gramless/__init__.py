@@ -8,6 +8,7 @@ everything.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from . import reference
@@ -39,6 +40,7 @@ from .two_samples import TwoSampleResult, mmd, two_sample_test
 
 if TYPE_CHECKING:
     from . import analysis, compat, plot
+    from . import jax as jax
     from . import torch as torch
 
 __all__ = [
@@ -88,11 +90,14 @@ __all__ = [
 ]
 
 
+_OF_PACKAGES = ("jax", "torch")  # modules by the name of what they need, which stay out of import *
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("analysis", "compat", "plot", "torch"):  # loaded when used; torch stays out of import *
+    if name in ("analysis", "compat", "plot", *_OF_PACKAGES):  # loaded when used
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'gramless' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "torch"])
+    return sorted([*__all__, *(name for name in _OF_PACKAGES if find_spec(name) is not None)])
