@@ -39,7 +39,10 @@ def test_what_is_no_sequence_of_layers_is_refused(function):
         call([])
     with pytest.raises(ValueError, match=rf"^{function}: ys has no layers$"):
         call([square()], [])
-    with pytest.raises(ValueError, match=rf"^{function}: xs must be a sequence .* array of shape \(10, 3\)$"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^{function}: xs must be a sequence .* array of shape \(10, 3\); two arrays are .*$",
+    ):
         call(square())
     assert call(np.stack([square(), square()])).shape == (2, 2)
 

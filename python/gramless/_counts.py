@@ -7,7 +7,34 @@ from typing import Any
 
 import numpy as np
 
+_LONGEST = 200  # characters of what is shown
+
 NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, memoryview)  # which float() would take or parse
+
+
+def shown(value: Any) -> str:
+    """A value as errors show it, in one line: an array by its shape.
+
+    >>> shown(np.zeros((2, 3))), shown("a")
+    ('an array of shape (2, 3)', "'a'")
+    """
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and len(shape) > 0:
+        return f"an array of shape {tuple(shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def made_first(function: str, value: Any) -> str:
+    """The end of an error where rows are given to the class of a loss.
+
+    >>> made_first("DCLLoss", np.zeros((2, 3)))
+    '; rows are given to the loss once it is made, DCLLoss()(...)'
+    """
+    shape = getattr(value, "shape", ())
+    if not function.endswith("Loss") or not isinstance(shape, tuple) or len(shape) < 2:
+        return ""
+    return f"; rows are given to the loss once it is made, {function}()(...)"
 
 
 def as_number(function: str, name: str, value: Any, wanted: str = "a number") -> float:
@@ -22,7 +49,7 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
             return float(value)
         except (TypeError, ValueError):
             pass
-    raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}")
+    raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}{made_first(function, value)}")
 
 
 def as_integer(function: str, name: str, value: Any, wanted: str = "an int") -> int:
@@ -37,7 +64,7 @@ def as_integer(function: str, name: str, value: Any, wanted: str = "an int") -> 
             return operator.index(value)
         except TypeError:
             pass
-    raise TypeError(f"{function}: {name} must be {wanted} but is {value!r}")
+    raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}")
 
 
 def at_least(least: int, function: str, name: str, value: Any, wanted: str = "an int") -> int:

@@ -11,6 +11,7 @@ from ._arrays import checks
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Library
 from ._backends import backend_of
+from ._counts import shown
 from ._losses import as_array
 from ._progress import Report, ends
 
@@ -112,10 +113,11 @@ def value_and_grad(
     describe = getattr(function, "describe", None)
     if describe is None:
         name = getattr(function, "__name__", repr(function))
-        raise TypeError(
-            f"value_and_grad: {name} is not one of gramless's differentiable functions; "
-            "for what is composed of them use torch"
-        )
+        hint = "for what is composed of them use torch"
+        if not callable(function):
+            name = shown(function)
+            hint = "pass the function, and its arguments to what that returns, value_and_grad(f)(...)"
+        raise TypeError(f"value_and_grad: {name} is not one of gramless's differentiable functions; {hint}")
     if not isinstance(wrt, (str, Iterable, type(None))):
         raise TypeError(f"value_and_grad: wrt must be a name, several names or None but is {wrt!r}")
     chosen = None if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)

@@ -33,6 +33,7 @@ Openers = dict[str, Callable[[], Array]]
 NUMBERS = frozenset(np.dtype(kind) for kind in "bBhHiIqQlLefd?")
 LARGEST_NPY_HEADER = 10_000  # bytes; numpy refuses larger ones too, after it has read them
 MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
+_OF_SPARSE = frozenset(["format", "shape", "data"])  # what scipy.sparse.save_npz writes of any kind
 LOCAL_ZIP_HEADER = struct.Struct("<4s22xHH")  # signature, length of the name, length of the extra field
 
 
@@ -86,6 +87,8 @@ def open_npz(path: Path) -> Openers:
             raise FileError(f"{printable(path.name)}: the archive holds two layers named {name!r}")
         stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
         openers[name] = partial(_map_stored_member if stored else _read_member, path, member)
+    if openers.keys() >= _OF_SPARSE:
+        raise FileError(f"{printable(path.name)}: a sparse matrix of scipy, not layers; save x.toarray()")
     return openers
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ._counts import as_number
+from ._counts import as_number, shown
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 Exclusions: TypeAlias = tuple[float | None, float | None, float | None]  # above, hardest, easiest
@@ -79,17 +79,27 @@ def excluded_count(fraction: float, negatives: int) -> int:
 def as_reduction(function: str, value: Any) -> Reduction:
     """`value` itself, once it is known to be a reduction."""
     if not isinstance(value, str) or value not in _REDUCTIONS:
-        raise ValueError(f'{function}: reduction must be "mean", "sum" or "none" but is {value!r}')
+        raise ValueError(f'{function}: reduction must be "mean", "sum" or "none" but is {shown(value)}')
     return value  # type: ignore[return-value]
 
 
-def as_array(function: str, name: str, value: Any, wanted: str) -> npt.NDArray[Any]:
-    """`value` as an array of numpy; raises TypeError where numpy reads none."""
+def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") -> npt.NDArray[Any]:
+    """`value` as an array of numpy; raises TypeError where numpy reads none. hint: the sentence's end."""
+    kind, dense = type(value).__name__, _dense_form(value)
+    if dense is not None:
+        raise TypeError(f"{function}: {name} must be dense but is sparse, {kind}; pass {name}.{dense}()")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        kind = type(value).__name__
-        raise TypeError(f"{function}: {name} must be {wanted} but is {kind} ({error})") from None
+        reason = " ".join(str(error).split())
+        raise TypeError(f"{function}: {name} must be {wanted} but is {kind} ({reason}){hint}") from None
+
+
+def _dense_form(value: Any) -> str | None:
+    """The method that makes a sparse array dense, such as one of scipy; None for what is not sparse."""
+    if not (hasattr(value, "nnz") or hasattr(value, "nse")):
+        return None
+    return next((name for name in ("toarray", "todense") if hasattr(value, name)), None)
 
 
 class OfRows(NamedTuple):
@@ -104,6 +114,7 @@ class OfRows(NamedTuple):
             one = self.name.removesuffix("s")
             raise ValueError(
                 f"{function}: {self.name} must have 1 dimension, one {one} per row, but has shape {shape}"
+                f"{_instead_of_labels(shape, rows) if self.name == 'labels' else ''}"
             )
         if shape[0] != rows:
             *others, last = self.arrays
@@ -125,6 +136,15 @@ def as_labels(function: str, labels: Any, rows: int, what: OfRows = LABELS) -> n
     if array.dtype.kind not in "biuUS":
         raise what.refused(function, array.dtype)
     return array
+
+
+def _instead_of_labels(shape: tuple[int, ...], rows: int) -> str:
+    """What a call may have been meant for that has a matrix for labels."""
+    if shape == (rows, rows):
+        return "; a matrix of positives is passed as mask="
+    if len(shape) == 2 and shape[0] == rows and shape[1] > 1:
+        return "; two views of each example are for nt_xent(z_a, z_b)"
+    return ""
 
 
 def numbered(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import astuple, fields
 from typing import Literal, TypeAlias, cast, get_args
 
+from ._counts import made_first, shown
 from ._kernel_functions import RBF, Distance, Laplace, Linear, OfDistance
 
 __all__ = [
@@ -57,7 +58,8 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
     if isinstance(kernel, Kernel):
         return kernel
     if not isinstance(kernel, str):
-        raise TypeError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
+        found = f"{shown(kernel)}{made_first(function_name, kernel)}"
+        raise TypeError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {found}")
     if kernel not in FORMULAS:
         raise ValueError(f"{function_name}: {argument} must be {_ALLOWED_KERNELS} but is {kernel!r}")
     return FORMULAS[kernel]()
@@ -127,5 +129,7 @@ def as_estimator(estimator: object, function_name: str) -> Estimator:
     'unbiased'
     """
     if not isinstance(estimator, str) or estimator not in _ESTIMATORS:
-        raise ValueError(f'{function_name}: estimator must be "unbiased" or "biased" but is {estimator!r}')
+        raise ValueError(
+            f'{function_name}: estimator must be "unbiased" or "biased" but is {shown(estimator)}'
+        )
     return "unbiased" if estimator == "debiased" else cast(Estimator, estimator)

@@ -71,8 +71,13 @@ def check_copyable(function: str, name: str, x: Any) -> None:
         return
     check_dense(function, name, x)
     if str(x.layout) != "torch.strided":
-        raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
+        raise TypeError(sparse_sentence(function, name, x))
     check_storage(function, name, x)
+
+
+def sparse_sentence(function: str, name: str, x: Any) -> str:
+    """Why a tensor of another layout is refused."""
+    return f"{function}: {name} must be a dense tensor but has layout {x.layout}; pass {name}.to_dense()"
 
 
 def check_storage(function: str, name: str, x: Any) -> None:

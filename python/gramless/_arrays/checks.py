@@ -10,6 +10,7 @@ import numpy as np
 from .. import _arrays
 from .._layouts import token_hint
 from .libraries import library_of
+from .meant import instead_of_layers, instead_of_shape
 from .namespaces import NUMPY, Array, Arrays, Library, Named
 
 _REAL = frozenset("efd?bhilqBHILQ")  # numpy's letters of what the core reads
@@ -26,12 +27,12 @@ def real(function: str, name: str, library: Library, x: Array) -> str:
 
 def matrix(function: str, name: str, library: Library, x: Any) -> Array:
     """x (n, d) as the library's own; `library.check` says whether the backend can read its memory."""
-    x = library.read(function, name, x)
+    given, x = x, library.read(function, name, x)
     dtype, shape = real(function, name, library, x), x.shape
     if len(shape) != 2:
         raise ValueError(
             f"{function}: {name} must have 2 dimensions (rows, features) but has shape {tuple(shape)}"
-            f"{_flatten(name, tuple(shape))}"
+            f"{instead_of_shape(function, name, given, tuple(shape))}"
         )
     if 0 in shape:
         raise ValueError(f"{function}: {name} is empty, its shape is {tuple(shape)}")
@@ -40,15 +41,6 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
             f"{function}: {name} has dtype {dtype} but on a GPU must have one of {', '.join(DEVICE_DTYPES)}"
         )
     return x
-
-
-def _flatten(name: str, shape: tuple[int, ...]) -> str:
-    """What to do with more than two dimensions."""
-    if len(shape) < 3:
-        return ""
-    if name == "negatives":
-        return f"; all of them are negatives of every anchor: pass {name}.reshape(-1, {shape[-1]})"
-    return f"; where examples come first, average over positions or flatten, {name}.reshape({shape[0]}, -1)"
 
 
 def read(function: str, named: Named, number: Any = None) -> tuple[Library, list[Array]]:
@@ -142,11 +134,14 @@ def sequence(function: str, name: str, layers: Any) -> list[Any]:
     if isinstance(layers, (str, bytes, Mapping)) or not (
         isinstance(layers, Sequence) or getattr(layers, "ndim", 0) > 0
     ):
-        raise TypeError(f"{function}: {name} must be a sequence of arrays but is {type(layers).__name__}")
+        raise TypeError(
+            f"{function}: {name} must be a sequence of arrays but is {type(layers).__name__}"
+            f"{instead_of_layers(function, layers)}"
+        )
     if getattr(layers, "ndim", 3) != 3:
         raise ValueError(
             f"{function}: {name} must be a sequence of two-dimensional arrays "
-            f"but is one array of shape {tuple(layers.shape)}"
+            f"but is one array of shape {tuple(layers.shape)}{instead_of_layers(function, layers)}"
         )
     if len(layers) == 0:
         raise ValueError(f"{function}: {name} has no layers")

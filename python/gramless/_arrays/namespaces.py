@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _arrays
 from .._losses import LABELS, OfRows, as_array, as_labels, as_scale, as_temperature, ignored_rows, numbered
+from .meant import instead_of_type, is_model
 
 Array: TypeAlias = Any
 Arrays: TypeAlias = Sequence[Any]
@@ -40,9 +41,13 @@ class Numpy:
             raise TypeError(
                 f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first"
             )
-        if x is None or isinstance(x, (str, bytes, Mapping)):
-            raise TypeError(f"{function}: {name} must be a two-dimensional array but is {type(x).__name__}")
-        return as_array(function, name, x, "a two-dimensional array")
+        wanted, hint = "a two-dimensional array", instead_of_type(function, x)
+        array = None
+        if not (x is None or isinstance(x, (str, bytes, Mapping)) or is_model(x)):
+            array = as_array(function, name, x, wanted, hint)
+        if array is None or (array.ndim == 0 and array.dtype == object):
+            raise TypeError(f"{function}: {name} must be {wanted} but is {type(x).__name__}{hint}")
+        return array
 
     def check(self, function: str, named: Named, arrays: Arrays) -> None:
         """Raises TypeError or ValueError where the backend cannot read arrays of this library in place."""

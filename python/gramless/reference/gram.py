@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._losses import as_array
 from ..kernels import RBF, Distance, KernelLike, Linear, as_kernel
 
 Array = npt.NDArray[np.float64]
@@ -16,7 +17,7 @@ Array = npt.NDArray[np.float64]
 
 def as_rows(function_name: str, argument: str, x: npt.ArrayLike) -> Array:
     """x as float64 (n, p), or the sentence that says why not."""
-    rows = np.asarray(x)
+    rows = as_array(function_name, argument, x, "a two-dimensional array")
     if rows.ndim != 2:
         raise ValueError(f"{function_name}: {argument} must have 2 dimensions but has {rows.ndim}")
     if rows.dtype.kind not in "biuf":

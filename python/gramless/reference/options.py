@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import LABELS, OfRows, as_labels, as_temperature, check_mask, exclusions, numbered
+from .._losses import LABELS, OfRows, as_array, as_labels, as_temperature, check_mask, exclusions, numbered
 
 ScalarReduction: TypeAlias = Literal["mean", "sum"]
 
@@ -57,7 +57,7 @@ def as_groups(function: str, labels: Any, rows: int, what: OfRows = LABELS) -> n
 
 def as_mask(function: str, mask: Any, rows: int) -> npt.NDArray[np.float64]:
     """A mask's weights (rows, rows) in float64, those of rows with themselves 0."""
-    array = np.asarray(mask)
+    array = as_array(function, "mask", mask, "an array")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{function}: mask must hold real numbers but has dtype {array.dtype}")
     check_mask(function, array.shape, rows)

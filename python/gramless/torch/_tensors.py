@@ -15,6 +15,7 @@ from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
 from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
+from .._counts import made_first
 from .._losses import EPSILON, LABELS, OfRows, as_scale, as_temperature, ignored_among, numbered
 from ._followed import PLAIN, are_followed, is_plain, needs_autograd
 
@@ -66,7 +67,8 @@ def as_number(function: str, name: str, value: Any) -> float | Tensor:
         symbol = torch.compiler.is_compiling() and isinstance(value, float)
         return value if symbol else as_scale(function, value, name)
     if value.numel() != 1:
-        raise ValueError(f"{function}: {name} must be one number but has shape {tuple(value.shape)}")
+        found = f"{tuple(value.shape)}{made_first(function, value)}"
+        raise ValueError(f"{function}: {name} must be one number but has shape {found}")
     if value.is_complex():
         raise TypeError(f"{function}: {name} must be a real number but has dtype {value.dtype}")
     if value.device.type == "meta" and not isinstance(value, FakeTensor):
@@ -105,7 +107,7 @@ class Tensors(Numpy):
                 f"{function}: {name} is on {x.device} but gramless reads the CPU's and CUDA's memory"
             )
         if x.layout is not torch.strided:
-            raise TypeError(f"{function}: {name} must be a dense tensor but has layout {x.layout}")
+            raise TypeError(_arrays.sparse_sentence(function, name, x))
         return x  # type: ignore[no-any-return]
 
     def _converted(self, function: str, name: str, x: Any) -> Tensor:
@@ -223,7 +225,8 @@ class Tensors(Numpy):
         if not isinstance(value, Tensor):
             return self.constant(function, value, name)
         if value.numel() != 1:
-            raise ValueError(f"{function}: {name} must be one number but has shape {tuple(value.shape)}")
+            found = f"{tuple(value.shape)}{made_first(function, value)}"
+            raise ValueError(f"{function}: {name} must be one number but has shape {found}")
         if value.device.type not in ("cpu", "cuda") or not value.is_floating_point():
             raise TypeError(
                 f"{function}: {name} must be a floating-point tensor on the CPU or a GPU "

@@ -203,6 +203,7 @@ class DCLWLoss(DCLLoss):
     _function = "DCLWLoss"
 
     def __init__(self, temperature: Any = 0.1, sigma: float = 0.5, gather_distributed: bool = False) -> None:
+        TORCH.temperature(self._function, temperature)  # first: rows given in its place are said to be so
         sigma = as_temperature(self._function, sigma, "sigma")
         super().__init__(temperature, partial(_mises_fisher_weights, sigma=sigma), gather_distributed)
         self._sigma = sigma

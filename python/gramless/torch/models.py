@@ -239,7 +239,10 @@ def _sides(
 ) -> list[Side]:
     """One side for a model against itself, else two."""
     if not isinstance(model_a, nn.Module):
-        raise TypeError(f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}")
+        raise TypeError(
+            f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}; arrays are "
+            "compared by gramless.cka, layers that are arrays by gramless.layer_matrix"
+        )
     keep = _keeper(plan)
     any_order = plan.method == "minibatch"  # a batch is compared with itself alone
 

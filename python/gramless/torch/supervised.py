@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .. import _loss_calls
 from .._evaluate import evaluate
-from .._losses import check_mask
+from .._losses import LABELS, as_labels, check_mask
 from ._distributed import gathered_by_label
 from ._gather import check_available, ends_together, rank, world_size
 from ._namespace import TORCH
+
+
+def _of_views(labels: Any, examples: int, views: int) -> Any:
+    """The labels of all rows, those of one example after the other."""
+    if views == 1:  # checked with the rows
+        return labels
+    if not isinstance(labels, Tensor):
+        return np.repeat(as_labels("SupConLoss", labels, examples), views)
+    LABELS.check_shape("SupConLoss", tuple(labels.shape), examples)
+    return labels.repeat_interleave(views)
 
 
 class SupConLoss(nn.Module):
@@ -71,7 +82,7 @@ class SupConLoss(nn.Module):
         self.ignore_index = ignore_index
 
     @ends_together
-    def forward(self, z: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Any = None, mask: Tensor | None = None) -> Tensor:
         gathers = self.gather_distributed and world_size() > 1
         views = z.shape[1] if z.ndim == 3 else 1
         z = z.flatten(0, 1) if z.ndim == 3 else z
@@ -86,17 +97,18 @@ class SupConLoss(nn.Module):
             examples = z.shape[0] // views
             first = rank() * examples if gathers else 0
             labels = torch.arange(first, first + examples, device=z.device)
-        labels = labels.repeat_interleave(views)
+        labels = _of_views(labels, z.shape[0] // views, views)
         if gathers:
+            labels = torch.as_tensor(labels, device=z.device)
             return gathered_by_label("SupConLoss", z, labels, self.temperature)
         return self._labelled(z, labels)
 
-    def _labelled(self, z: Tensor, labels: Tensor | None, mask: Tensor | None = None) -> Tensor:
+    def _labelled(self, z: Tensor, labels: Any, mask: Tensor | None = None) -> Tensor:
         chosen: Any = {"mask": mask, "ignore_index": self.ignore_index}
         loss: Tensor = evaluate(_loss_calls.labelled("SupConLoss", z, labels, self.temperature, **chosen))
         return loss
 
-    def _masked(self, z: Tensor, labels: Tensor | None, mask: Tensor, views: int) -> Tensor:
+    def _masked(self, z: Tensor, labels: Any, mask: Tensor, views: int) -> Tensor:
         if self.gather_distributed:
             raise ValueError("SupConLoss: gather_distributed=True and mask exclude each other")
         mask = torch.as_tensor(mask, device=z.device)

@@ -1,0 +1,65 @@
+"""What a call may have been meant for: the end of the error that refuses it. Knows no library of arrays."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_OF_LAYERS = {"hsic": "hsic_matrix", "cka": "cka_matrix", "rsa": "rsa_matrix"}  # the same of all pairs
+_OF_PAIRS = {matrix: function for function, matrix in _OF_LAYERS.items()}
+# Arguments of losses whose rows belong to those of another argument: where others' losses have labels.
+_SECOND = frozenset(["z_b", "out1", "keys", "k", "b", "text_features"])
+
+
+def is_model(x: object) -> bool:
+    """Whether x is a module of torch, without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.nn.Module)
+
+
+def instead_of_type(function: str, x: Any) -> str:
+    """For what is no array.
+
+    >>> instead_of_type("cka", {"conv1": None})
+    '; layers with names are compared by cka_matrix'
+    """
+    if is_model(x):
+        return "; models are compared by gramless.torch.compare_models"
+    if function not in _OF_LAYERS:
+        return ""
+    if isinstance(x, Mapping):
+        return f"; layers with names are compared by {_OF_LAYERS[function]}"
+    if isinstance(x, (list, tuple)) and any(len(getattr(entry, "shape", ())) == 2 for entry in x):
+        return f"; several layers are compared by {_OF_LAYERS[function]}"
+    return ""
+
+
+def instead_of_shape(function: str, name: str, x: Any, shape: tuple[int, ...]) -> str:
+    """For an array of other than two dimensions.
+
+    >>> instead_of_shape("cka", "y", None, (9,))
+    '; one feature is a column, of shape (9, 1)'
+    """
+    if len(shape) == 1 and name in _SECOND:
+        return "; labels of rows are for sup_con, or for gramless.compat.NTXentLoss"
+    if len(shape) == 1 and name.lower()[:1] in ("x", "y"):
+        return f"; one feature is a column, of shape ({shape[0]}, 1)"
+    if len(shape) < 3:
+        return ""
+    if name == "negatives":
+        return f"; all of them are negatives of every anchor: pass {name}.reshape(-1, {shape[-1]})"
+    return instead_of_type(function, x) or (
+        f"; where examples come first, average over positions or flatten, {name}.reshape({shape[0]}, -1)"
+    )
+
+
+def instead_of_layers(function: str, x: Any) -> str:
+    """For what is no sequence of layers.
+
+    >>> instead_of_layers("cka_matrix", memoryview(bytes(4)).cast("B", (2, 2)))
+    '; two arrays are compared by cka'
+    """
+    if function in _OF_PAIRS and len(getattr(x, "shape", ())) == 2:
+        return f"; two arrays are compared by {_OF_PAIRS[function]}"
+    return instead_of_type(function, x)
