@@ -28,7 +28,7 @@ class Representation {
   bool resolve_linear(std::span<const double> norms);
   PairSample measured(std::vector<std::int64_t> pairs, const Execution& execution) const;
   double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
-  double median_of_apart(bool lower, const Execution& execution);  // see ops/median/median.hpp
+  double median_of_apart(bool lower, const Execution& execution);        // see ops/median/median.hpp
   double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to itself
   // Room for the layer's dot products, OpTable::layer_dots_bytes: a median of all rows leaves them there for `view`.
   void keep_dots(void* room) { dots_room_ = room; }
