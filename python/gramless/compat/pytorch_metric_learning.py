@@ -96,7 +96,7 @@ class SupConLoss(_LabelledLoss):
     0.693147
     >>> labels = torch.tensor([0, 1, 2])
     >>> round(SupConLoss(0.5)(z, labels, ref_emb=z, ref_labels=labels).item(), 6)  # log(1 + 2 exp(-2))
-    0.239544
+    0.239545
     """
 
     def __init__(self, temperature: Any = 0.1) -> None:
@@ -137,7 +137,7 @@ class NTXentLoss(_LabelledLoss):
     >>> round(NTXentLoss(temperature=0.5)(z, labels).item(), 6)  # log(1 + 2)
     1.098612
     >>> round(NTXentLoss(temperature=0.5)(z, labels, ref_emb=z, ref_labels=labels).item(), 6)
-    0.669078
+    0.669079
     """
 
     def __init__(self, temperature: Any = 0.07) -> None:
