@@ -48,6 +48,7 @@ class TrainingCKACallback(Watching, Callback):
 
     Examples
     --------
+    >>> import torch
     >>> watching = TrainingCKACallback([torch.randn(64, 8)], every=50, layers="encoder.*")
     >>> watching.watch is None  # until Trainer(callbacks=[watching]).fit(module, loader)
     True

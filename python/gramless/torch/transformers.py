@@ -48,6 +48,7 @@ class TrainingCKACallback(Watching, TrainerCallback):
 
     Examples
     --------
+    >>> import torch
     >>> watching = TrainingCKACallback([{"input_ids": torch.tensor([[1, 2, 3]] * 8)}], every=50, pool="mean")
     >>> watching.watch is None  # until Trainer(..., callbacks=[watching]).train()
     True
