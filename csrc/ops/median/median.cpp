@@ -217,6 +217,15 @@ double noise_of_storage(const LayerView& layer) {
 
 double middle(double low, double high) { return low == high ? low : 0.5 * (low + high); }  // equal infinities stay
 
+// Of the distances without the smallest ones; lower: of an even count the smaller of the middle two.
+template <class T>
+Median median_without(DistanceSelection<T>& selection, std::int64_t tied, bool lower) {
+  const std::int64_t others = selection.pairs() - tied;
+  const double low = selection.select(tied + (others - 1) / 2);
+  return {lower ? low : middle(low, selection.select(tied + others / 2)),
+          static_cast<double>(tied) / static_cast<double>(selection.pairs())};
+}
+
 template <class T>
 Median median_of(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
                  const Execution& execution) {
@@ -230,10 +239,9 @@ Median median_of(const LayerView& layer, bool include_diagonal, double largest_n
   const Median median{middle(low, high)};
   const double least = noise_of_storage<T>(layer), most_noise = 2 * noise * largest_norm + least;
   if (!(high <= most_noise) || std::isinf(most_noise)) return median;  // NaN too
-  const std::int64_t tied = selection.flush(noise, least), others = selection.pairs() - tied;
-  if (others == 0 || total / 2 >= zeros + 2 * tied) return median;
-  return {middle(selection.select(tied + (others - 1) / 2), selection.select(tied + others / 2)),
-          static_cast<double>(tied) / static_cast<double>(selection.pairs())};
+  const std::int64_t tied = selection.flush(noise, least);
+  if (tied == selection.pairs() || total / 2 >= zeros + 2 * tied) return median;
+  return median_without(selection, tied, false);
 }
 
 // Over pairs that are more than rounding apart, however few.
@@ -241,11 +249,7 @@ template <class T>
 Median median_of_others(const LayerView& layer, bool lower, const OpTable& ops, const Execution& execution) {
   DistanceSelection<T> selection(layer, ops, execution);
   const std::int64_t tied = selection.flush(noise_of(layer.x.dtype, execution.compute), noise_of_storage<T>(layer));
-  const std::int64_t others = selection.pairs() - tied;
-  if (others == 0) return {0.0, 1.0};
-  const double low = selection.select(tied + (others - 1) / 2);
-  return {lower ? low : middle(low, selection.select(tied + others / 2)),
-          static_cast<double>(tied) / static_cast<double>(selection.pairs())};
+  return tied == selection.pairs() ? Median{0.0, 1.0} : median_without(selection, tied, lower);
 }
 
 }  // namespace
