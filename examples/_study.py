@@ -1,7 +1,7 @@
-"""What the studies share: one thread while they train, and a folder that keeps what each seed gave.
+"""What the studies share: their options, and a folder that keeps what each seed gave.
 
-A network that is trained again on another number of threads differs after some steps, for rounding grows. So
-every study trains on one thread, and what it kept it reads again instead of computing it anew.
+What was kept is read again and not computed anew, so that a run that was interrupted resumes. `_networks.py`
+has what those need that train networks.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from _record import record, write_whole
-from torch import nn
+import numpy.typing as npt
+from _record import read_numbers, record, save_numbers, write_whole
 
 Settings = dict[str, Any]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
-def add_study_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of a study, beside those of `_fashion.add_arguments`."""
+def add_study_arguments(parser: argparse.ArgumentParser, seeds: str) -> None:
+    """The options of a study, beside those of its data; seeds: how many there are by default."""
     parser.add_argument("--full", action="store_true", help="all seeds, for the committed numbers")
+    parser.add_argument("--seeds", type=int, nargs="+", help=seeds)
     parser.add_argument(
         "--keep", type=Path, help="a folder for what each seed gives; the same command resumes from it"
     )
@@ -30,43 +31,51 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redraw", type=Path, help="draw the picture of these numbers, a .json, and stop")
 
 
-def one_thread() -> None:
-    """Training is then the same on every machine with the same versions and instructions."""
-    torch.set_num_threads(1)
-
-
-def kept_network(
-    folder: Path | None, name: str, settings: Settings, model: nn.Module, train: Callable[[nn.Module], None]
-) -> nn.Module:
-    """The model, trained or as it was kept under this name with the same settings."""
-    path = None if folder is None else folder / f"{name}.pt"
-    if path is not None and path.exists():
-        found = torch.load(path, weights_only=True)
-        check_settings(path, found["settings"], settings)
-        model.load_state_dict(found["weights"])
-        return model.eval()
-    train(model)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".new")
-        torch.save({"settings": settings, "weights": model.state_dict()}, beside)
-        beside.replace(path)
-    return model.eval()
+def run_study(
+    arguments: argparse.Namespace,
+    measured: Callable[[argparse.Namespace], dict[str, Any]],
+    draw: Callable[[dict[str, Any], Path], None],
+) -> None:
+    """Measure, and write numbers and picture where --out names a file; with --redraw only the picture."""
+    if arguments.redraw:
+        draw(read_numbers(arguments.redraw), arguments.out or arguments.redraw.with_suffix(".png"))
+        return
+    numbers = measured(arguments)
+    if arguments.out:
+        draw(save_numbers(arguments, numbers), arguments.out)
 
 
 def kept_numbers(
     folder: Path | None, name: str, settings: Settings, compute: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """What `compute` returns, with the record of the run that computed it, kept as JSON."""
+    """What `compute` returns, kept as JSON with the record of the run that computed it."""
     path = None if folder is None else folder / f"{name}.json"
     if path is not None and path.exists():
-        found: dict[str, Any] = json.loads(path.read_text())
-        check_settings(path, found["settings"], settings)
-        return found
-    found = {"settings": settings, "record": record()} | compute()
+        kept = json.loads(path.read_text())
+        check_settings(path, kept["settings"], settings)
+        return dict(kept["found"])
+    found = compute()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(found) + "\n")
+        kept = {"settings": settings, "record": record(), "found": found}
+        write_whole(path, json.dumps(kept) + "\n")
+    return found
+
+
+def kept_arrays(folder: Path | None, name: str, settings: Settings, compute: Callable[[], Arrays]) -> Arrays:
+    """The arrays that `compute` returns, kept as .npz: the activations of a network."""
+    path = None if folder is None else folder / f"{name}.npz"
+    if path is not None and path.exists():
+        with np.load(path, allow_pickle=False) as entries:
+            found = {key: entries[key] for key in entries.files}
+        check_settings(path, json.loads(str(found.pop("settings"))), settings)
+        return found
+    found = compute()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".new.npz")
+        np.savez(beside, settings=np.array(json.dumps(settings)), **found)
+        beside.replace(path)
     return found
 
 

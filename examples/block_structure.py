@@ -19,6 +19,7 @@ from typing import Any
 import matplotlib
 import torch
 from _fashion import MEAN, STD, Data, accuracy, add_arguments, fit_classifier, load, outputs
+from _networks import activations_of
 from _record import save_numbers
 from gramless.analysis import Block, dominant_component, largest_block
 from gramless.plot import MARK, heatmap, save_figure
@@ -111,7 +112,7 @@ def examined(name: str, data: Data, arguments: argparse.Namespace) -> dict[str, 
         model, None, images.split(250), layers=Residual, pool="none", kernel=arguments.kernel
     )
     block = largest_block(pair.matrix, THRESHOLD)
-    activations = rows_of(model, images)
+    activations = activations_of(model, list(model.layers), images)
     removals = [accuracy_without(model, data, [layer]) for layer in range(len(model.layers))]
     length = max(1, (block.stop - block.start) // 3)
     runs = runs_removed(model, data, block, length)
@@ -130,19 +131,6 @@ def examined(name: str, data: Data, arguments: argparse.Namespace) -> dict[str, 
         "run_length": length,
         "accuracy_without_runs": runs,
     }
-
-
-def rows_of(model: ResidualNetwork, images: Tensor) -> list[Tensor]:
-    """Every residual layer's output (n, features)."""
-    kept: list[list[Tensor]] = [[] for _ in model.layers]
-    hooks = [
-        layer.register_forward_hook(lambda _m, _i, output, rows=rows: rows.append(output.flatten(1)))
-        for layer, rows in zip(model.layers, kept, strict=True)
-    ]
-    outputs(model, images)
-    for hook in hooks:
-        hook.remove()
-    return [torch.cat(rows) for rows in kept]
 
 
 def draw(found: dict[str, dict[str, Any]], out: Path) -> None:

@@ -1,123 +1,234 @@
-"""Where does one track of a DJ mix end and the next begin? Contiguous segments of its self-similarity.
+"""Where does one track of a DJ mix end and the next begin, how many are there, and which come back?
 
-Excerpts of tracks, of unequal lengths, are joined with crossfades, so that the transitions are known. Every
-half second becomes a row of log energies in 48 bands; dynamic programming cuts the rows into contiguous
-segments that are alike inside, in the cosine similarity of all pairs of rows, which is never stored. It is
-told how many tracks there are, and nothing else. For comparison: as many cuts at equal distances.
+Excerpts of tracks, of unequal lengths, are joined with crossfades, so that the transitions are known; some
+tracks return later with another part. Every half second becomes a row of log energies in 48 bands, and
+dynamic programming cuts the rows into contiguous segments that are alike inside, in the cosine similarity of
+all pairs of rows, which is never stored. Once it is told how many tracks there are, once their number is
+chosen by the slope heuristic (Arlot, Celisse and Harchaoui 2019): where cutting no longer follows tracks, the
+cost falls in proportion to the logarithm of how many ways to cut there are, and twice that is charged. For
+comparison: as many cuts at equal distances, and the same dynamic programming of ruptures. Away from the
+diagonal, segments of a track that returns should be most like each other.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import math
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
-from _record import save_numbers
-from gramless.analysis import segment_rows
-from gramless.cli.mixes import HOP, RATE, Floats, band_energies, made_up, mixed
+from _mix import FOLDER, Mix, mix_of, recordings, seconds_of
+from _study import add_study_arguments, kept_arrays, kept_numbers, run_study
+from gramless.analysis import Segmentation, segment_rows
+from gramless.cli.mixes import HOP, Floats
 from gramless.plot import save_figure
 
 matplotlib.use("agg")
-FOLDER = Path("/usr/share/games/singularity/music")  # where Debian's package singularity-music puts it
-NEAR = 5.0  # seconds from the middle of a crossfade that count as found
+NEAR = 2.0, 5.0, 10.0  # seconds from the middle of a crossfade
+SHORTEST = 10.0  # seconds of a segment
+COARSE = 4  # rows that are averaged where the number of segments is chosen
+COLOURS = {"number given": "#12857a", "number chosen": "#4c72b0", "equal distances": "0.6"}
 
 
-def recorded(path: Path, seconds: float) -> Floats:
-    """Mono audio from the middle of a track, at about RATE."""
+def segmented(rows: Floats, count: int) -> Segmentation:
+    return segment_rows(rows, count, min_length=int(SHORTEST / HOP))
+
+
+def coarse(rows: Floats, step: int) -> Floats:
+    """Means of so many rows."""
+    return np.asarray(rows[: len(rows) // step * step].reshape(-1, step, rows.shape[1]).mean(axis=1))
+
+
+def costs_by_number(rows: Floats) -> Floats:
+    """The least cost of 1, 2, ... segments, up to half as many as could be."""
+    averaged, least = coarse(rows, COARSE), int(SHORTEST / HOP) // COARSE
+    most = len(averaged) // (2 * least)
+    return np.array([segment_rows(averaged, k, min_length=least).cost for k in range(1, most + 1)])
+
+
+def chosen_number(costs: Floats, rows: int) -> int:
+    """The slope heuristic: over the upper two thirds of D, costs[D - 1] falls by s log C(rows - 1, D - 1), of
+    the number of ways to cut; chosen is the D with the least cost + 2 s log C.
+    """
+    counts = np.arange(1.0, len(costs) + 1)
+    log_factorial = np.vectorize(lambda count: math.lgamma(count + 1))
+    choices = log_factorial(rows - 1) - log_factorial(counts - 1) - log_factorial(rows - counts)
+    upper = counts > len(costs) / 3
+    slope = np.polyfit(choices[upper], costs[upper], 1)[0]
+    return int(np.argmin(costs - 2 * slope * choices)) + 1
+
+
+def distances(transitions: list[float], cuts: list[float]) -> list[float]:
+    """Seconds from each transition to the nearest cut."""
+    return [min((abs(cut - middle) for cut in cuts), default=float("inf")) for middle in transitions]
+
+
+def returns_found(mix: Mix, found: Segmentation) -> dict[str, Any]:
+    """Of the segments whose track has another segment elsewhere: how many are most like one of these, by the
+    mean cosine similarity of all pairs of rows, and how many would be by chance. Neighbours do not count.
+    """
+    units = mix.rows / np.linalg.norm(mix.rows, axis=1, keepdims=True)
+    means = np.array([units[start:stop].mean(axis=0) for start, stop in found.blocks])
+    alike = np.einsum("id,jd->ij", means, means)
+    middles = [seconds_of(start + stop) / 2 for start, stop in found.blocks]
+    tracks = [mix.tracks[int(np.searchsorted(mix.transitions, middle))] for middle in middles]
+    right, chance = [], []
+    for i, track in enumerate(tracks):
+        others = [j for j in range(len(tracks)) if abs(i - j) > 1]
+        same = [j for j in others if tracks[j] == track]
+        if same:
+            right.append(max(others, key=lambda j: alike[i, j]) in same)
+            chance.append(len(same) / len(others))
+    return {"segments": len(right), "found": int(sum(right)), "by chance": float(sum(chance))}
+
+
+def of_ruptures(rows: Floats, count: int) -> list[int] | None:
+    """The cuts of its exact dynamic programming with the same cost; None where it is not installed."""
     try:
-        import soundfile
-    except ModuleNotFoundError as error:
-        raise SystemExit(f"{error}: pip install soundfile, or take --quick's made-up tracks") from None
-    with soundfile.SoundFile(path) as file:
-        step = max(1, round(file.samplerate / RATE))
-        wanted = min(file.frames, int(seconds * RATE * step))
-        file.seek((file.frames - wanted) // 2)
-        audio = file.read(wanted, always_2d=True).mean(axis=1)
-    whole = (
-        audio[: len(audio) // step * step].reshape(-1, step).mean(axis=1)
-    )  # a crude low-pass is enough here
-    return np.asarray(whole / (whole.std() + 1e-9))
+        import ruptures
+    except ModuleNotFoundError:
+        return None
+    search = ruptures.KernelCPD(kernel="cosine", min_size=int(SHORTEST / HOP)).fit(rows)
+    return [int(cut) for cut in search.predict(n_bkps=count - 1)[:-1]]
 
 
-def found_near(cuts: list[float], middles: list[float]) -> int:
-    return sum(min(abs(cut - middle) for cut in cuts) <= NEAR for middle in middles)
+def examined(mix: Mix) -> dict[str, Any]:
+    """Everything about one mix."""
+    count = len(mix.tracks)
+    given = segmented(mix.rows, count)
+    theirs = of_ruptures(mix.rows, count)
+    costs = costs_by_number(mix.rows)
+    number = chosen_number(costs, len(mix.rows) // COARSE)
+    chosen = segmented(mix.rows, number)
+    end = seconds_of(len(mix.rows))
+    cuts = {
+        "number given": [seconds_of(cut) for cut in given.boundaries],
+        "number chosen": [seconds_of(cut) for cut in chosen.boundaries],
+        "equal distances": [end * place / count for place in range(1, count)],
+    }
+    return {
+        "tracks": mix.tracks,
+        "transitions": mix.transitions,
+        "seconds": end,
+        "cuts": cuts,
+        "distances": {name: distances(mix.transitions, found) for name, found in cuts.items()},
+        "costs": costs.tolist(),
+        "returns": {"number given": returns_found(mix, given), "number chosen": returns_found(mix, chosen)},
+        "ruptures cuts alike": None if theirs is None else theirs == given.boundaries,
+    }
 
 
-def draw(rows: Floats, cuts: list[float], middles: list[float], title: str, out: Path) -> None:
-    """Similarity of averaged rows, so that the picture is small; the cuts are those of all rows."""
+def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    made = arguments.quick and arguments.data is None
+    paths = None if made else recordings(arguments.data or FOLDER, arguments.tracks - arguments.returns)
+    options = {key: getattr(arguments, key) for key in ("tracks", "returns", "seconds", "fade")}
+    mixes, first = {}, None
+    for seed in arguments.seeds:
+        settings = options | {"seed": seed, "files": [path.stem for path in paths or []]}
+
+        def made_mix(seed: int = seed) -> dict[str, Any]:
+            mix = mix_of(paths, *options.values(), seed)  # type: ignore[arg-type]
+            return mix._asdict() | {"tracks": np.array(mix.tracks)}
+
+        kept = kept_arrays(arguments.keep, f"rows-{seed}", settings, made_mix)
+        mix = Mix(
+            kept["rows"], [str(name) for name in kept["tracks"]], [float(t) for t in kept["transitions"]]
+        )
+        found = kept_numbers(arguments.keep, f"mix-{seed}", settings, lambda mix=mix: examined(mix))
+        mixes[str(seed)] = found
+        first = mix if first is None else first
+        near = {name: sum(d <= NEAR[1] for d in far) for name, far in found["distances"].items()}
+        shown = ", ".join(f"{name} {hits}" for name, hits in near.items())
+        print(
+            f"seed {seed}: {len(mix.tracks)} tracks, {len(found['cuts']['number chosen']) + 1} chosen; of "
+            f"{len(mix.transitions)} transitions within {NEAR[1]:.0f} s: {shown}; ruptures cuts "
+            f"{ {None: 'not installed', True: 'alike', False: 'elsewhere'}[found['ruptures cuts alike']] }",
+            flush=True,
+        )
+    assert first is not None
+    step = max(1, len(first.rows) // 120)
+    return {
+        "near": NEAR,
+        "mixes": mixes,
+        "rows per step": step,
+        "rows": coarse(first.rows, step).round(3).tolist(),
+    }
+
+
+def draw(numbers: dict[str, Any], out: Path) -> None:
+    """The first mix, what its costs choose, and how many transitions lie within so many seconds."""
     from matplotlib import pyplot
 
-    step = max(1, len(rows) // 200)
-    averaged = rows[: len(rows) // step * step].reshape(-1, step, rows.shape[1]).mean(axis=1)
-    units = averaged / np.linalg.norm(averaged, axis=1, keepdims=True)
-    end = len(averaged) * step * HOP
-    figure, ax = pyplot.subplots(figsize=(7.6, 6.6), layout="constrained")
+    figure, axes = pyplot.subplot_mosaic(
+        "AB;AC", figsize=(13, 7.2), width_ratios=(1.5, 1), layout="constrained"
+    )
+    mixes = list(numbers["mixes"].values())
+    draw_mix(axes["A"], np.array(numbers["rows"]), numbers["rows per step"], mixes[0])
+    costs, true = mixes[0]["costs"], len(mixes[0]["tracks"])
+    chosen = len(mixes[0]["cuts"]["number chosen"]) + 1
+    axes["B"].plot(range(1, len(costs) + 1), costs, color="0.3")
+    axes["B"].axvline(true, color="0.6", ls=":", label=f"tracks: {true}")
+    axes["B"].axvline(chosen, color=COLOURS["number chosen"], ls="--", label=f"chosen: {chosen}")
+    axes["B"].set(xlabel="segments", ylabel="least cost", title="How many segments? The mix on the left")
+    limits = np.linspace(0, 20, 81)
+    for name, colour in COLOURS.items():
+        shares = np.array(
+            [[100 * np.mean(np.array(mix["distances"][name]) <= limit) for limit in limits] for mix in mixes]
+        )
+        mean, spread = shares.mean(axis=0), shares.std(axis=0, ddof=1) if len(mixes) > 1 else 0 * limits
+        axes["C"].plot(limits, mean, color=colour, label=name)
+        axes["C"].fill_between(limits, mean - spread, mean + spread, color=colour, alpha=0.15, lw=0)
+    title = f"Transitions found, mean and spread over {len(mixes)} mixes"
+    axes["C"].set(xlabel="seconds from the nearest cut, at most", ylabel="%", ylim=(0, 102), title=title)
+    for name in "BC":
+        axes[name].grid(alpha=0.3)
+        axes[name].legend(frameon=False)
+    save_figure(figure, out, dpi=80)
+
+
+def draw_mix(ax: Any, rows: Floats, step: int, mix: dict[str, Any]) -> None:
+    """Similarity of averaged rows, so that the picture is small; the cuts are those of all rows."""
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    end = seconds_of(len(rows) * step)
     image = ax.imshow(
         units @ units.T, cmap="magma", extent=(0, end, 0, end), origin="lower", vmin=-0.5, vmax=1
     )
-    edges = [0.0, *cuts, end]
-    for start, stop in pairwise(edges):
-        ax.plot([start, stop, stop, start, start], [start, start, stop, stop, start], color="#12b5a6", lw=1.6)
-    for index, middle in enumerate(middles):
-        label = "true transition" if index == 0 else None
-        ax.plot(middle, middle, "wx", ms=9, mew=2, label=label)
-    ax.plot([], [], color="#12b5a6", lw=1.6, label="segment found")
+    for start, stop in pairwise([0.0, *mix["cuts"]["number given"], end]):
+        ax.plot([start, stop, stop, start, start], [start, start, stop, stop, start], color="#12b5a6", lw=1.4)
+    ax.plot(mix["transitions"], mix["transitions"], "wx", ms=8, mew=2, ls="none", label="true transition")
+    edges = [0.0, *mix["transitions"], end]
+    middles = {}
+    for place, track in enumerate(mix["tracks"]):
+        middle = (edges[place] + edges[place + 1]) / 2
+        if track in middles:
+            here, there = (middle, middles[track]), (middles[track], middle)
+            ax.plot(*zip(here, there, strict=True), "o", mec="w", mfc="none", ms=16, mew=1.6)
+        middles.setdefault(track, middle)
+    ax.plot([], [], "o", mec="w", mfc="none", ls="none", label="a track that returns")
+    ax.plot([], [], color="#12b5a6", lw=1.4, label="segment, number given")
     ax.legend(loc="upper left", fontsize=8, facecolor="0.3", labelcolor="w")
-    ax.set(title=title, xlabel="seconds", ylabel="seconds")
-    figure.colorbar(image, ax=ax, shrink=0.8, label="cosine similarity of band energies")
-    save_figure(figure, out, dpi=80)
+    ax.set(xlabel="seconds", ylabel="seconds", title="Self-similarity of a mix")
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="cosine similarity of band energies")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help=f"folder of .ogg, .flac or .wav tracks (default: {FOLDER})")
     parser.add_argument("--quick", action="store_true", help="few seconds; made-up tracks without --data")
-    parser.add_argument("--tracks", type=int, default=12)
+    parser.add_argument("--tracks", type=int, default=12, help="of a mix, returns included")
+    parser.add_argument("--returns", type=int, default=3, help="of these: how many are a track once more")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each track, on average")
-    parser.add_argument("--seed", type=int, default=0, help="of their lengths")
     parser.add_argument("--fade", type=float, default=8.0, help="seconds of each crossfade")
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    add_study_arguments(parser, "of order and lengths; 0, and with --full 0 to 9")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.tracks, arguments.seconds, arguments.fade = 4, 20.0, 3.0
-    spread = np.random.default_rng(arguments.seed).uniform(0.5, 1.5, arguments.tracks)
-    lengths = [float(arguments.seconds * factor) for factor in spread]
-    if arguments.quick and arguments.data is None:
-        names = [f"made up {seed}" for seed in range(arguments.tracks)]
-        tracks = [made_up(seed, length) for seed, length in enumerate(lengths)]
-    else:
-        folder = arguments.data or FOLDER
-        suffixes = (".ogg", ".flac", ".wav")
-        paths = sorted(path for path in folder.glob("*") if path.suffix in suffixes)
-        if len(paths) < arguments.tracks:
-            raise SystemExit(
-                f"{len(paths)} of {arguments.tracks} tracks in {folder}: install Debian's package "
-                "singularity-music, or name a folder of .ogg, .flac or .wav files with --data"
-            )
-        paths = paths[: arguments.tracks]
-        names = [path.stem for path in paths]
-        tracks = [recorded(path, length) for path, length in zip(paths, lengths, strict=True)]
-    mix, middles = mixed(tracks, arguments.fade)
-    rows = band_energies(mix)
-    started = time.perf_counter()
-    found = segment_rows(rows, len(tracks), min_length=int(10 / HOP))
-    seconds = time.perf_counter() - started
-    cuts = [cut * HOP for cut in found.boundaries]
-    equal = [len(rows) * HOP * place / len(tracks) for place in range(1, len(tracks))]
-    hits = {"segments": found_near(cuts, middles), "equal distances": found_near(equal, middles)}
-    print(f"{len(tracks)} tracks, {len(rows)} rows of half a second, segmented in {seconds:.2f} s")
-    print("transitions:", ", ".join(f"{middle:.1f}" for middle in middles))
-    print("cuts:       ", ", ".join(f"{cut:.1f}" for cut in cuts))
-    for name, hit in hits.items():
-        print(f"{name}: {hit} of {len(middles)} transitions within {NEAR:.0f} s")
-    if arguments.out:
-        title = f"{hits['segments']} of {len(middles)} transitions found within {NEAR:.0f} s"
-        draw(rows, cuts, middles, title, arguments.out)
-        numbers = {"tracks": names, "transitions": middles, "cuts": cuts, "found": hits}
-        save_numbers(arguments, numbers)
+        arguments.tracks, arguments.returns = min(arguments.tracks, 5), min(arguments.returns, 1)
+        arguments.seconds, arguments.fade = min(arguments.seconds, 20.0), min(arguments.fade, 3.0)
+    arguments.seeds = arguments.seeds or list(range(10 if arguments.full else 1))
+    run_study(arguments, measured, draw)
 
 
 if __name__ == "__main__":

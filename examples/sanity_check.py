@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 from _cca import basis_of, squared_correlations
 from _fashion import Data, accuracy, add_arguments, classifier, fit_classifier, load, outputs
-from _record import read_numbers, save_numbers
-from _study import add_study_arguments, kept_network, one_thread
+from _networks import activations_of, conv_layers, kept_network, one_thread
+from _study import add_study_arguments, kept_arrays, run_study
 from gramless.analysis import layer_correspondence
 from gramless.plot import heatmap, save_figure
 from torch import nn
@@ -44,6 +44,10 @@ PUBLISHED = {
 }
 
 
+def settings_of(data: Data, arguments: argparse.Namespace) -> dict[str, Any]:
+    return {"images": len(data.train_images), "epochs": arguments.epochs, "data": data.name}
+
+
 def network(data: Data, seed: int, arguments: argparse.Namespace) -> nn.Module:
     """Trained from this seed, or as it was kept."""
 
@@ -54,22 +58,22 @@ def network(data: Data, seed: int, arguments: argparse.Namespace) -> nn.Module:
         fit_classifier(model, data, epochs=arguments.epochs)
         print(f"seed {seed}: trained in {time.perf_counter() - started:.0f} s", flush=True)
 
-    settings = {"images": len(data.train_images), "epochs": arguments.epochs, "seed": seed, "data": data.name}
+    settings = settings_of(data, arguments) | {"seed": seed}
     return kept_network(arguments.keep, f"network{seed}", settings, classifier(WIDTH), train)
 
 
-def layers_of(model: nn.Module, images: torch.Tensor) -> list[npt.NDArray[np.float32]]:
-    """The activations (n, features) of the ten layers, whole."""
-    kept: list[list[torch.Tensor]] = [[] for _ in NAMES]
-    modules = [*(layer for layer in model.modules() if isinstance(layer, nn.ReLU)), model[0], model[1]]  # type: ignore[index]
-    hooks = [
-        module.register_forward_hook(lambda _m, _i, output, rows=rows: rows.append(output.flatten(1)))
-        for module, rows in zip(modules, kept, strict=True)
-    ]
-    outputs(model, images)
-    for hook in hooks:
-        hook.remove()
-    return [torch.cat(rows).numpy() for rows in kept]
+def layers_of(
+    model: nn.Module, name: str, data: Data, arguments: argparse.Namespace
+) -> list[npt.NDArray[np.float32]]:
+    """The activations (n, features) of the ten layers, or as they were kept."""
+    images = data.test_images[: arguments.examples]
+    found = kept_arrays(
+        arguments.keep,
+        f"activations-{name}",
+        settings_of(data, arguments) | {"examples": len(images)},
+        lambda: dict(zip(NAMES, activations_of(model, conv_layers(model), images), strict=True)),
+    )
+    return [found[layer] for layer in NAMES]
 
 
 def compared(networks: list[list[Any]], pairs: list[tuple[int, int]]) -> dict[str, list[Matrix]]:
@@ -99,14 +103,15 @@ def summary(matrices: list[Matrix], pairs: list[tuple[int, int]]) -> dict[str, A
     }
 
 
-def measured(arguments: argparse.Namespace, seeds: list[int]) -> dict[str, Any]:
-    data = load(arguments)
+def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    one_thread()
+    data, seeds = load(arguments), arguments.seeds
     networks = [network(data, seed, arguments) for seed in seeds]
     right = [accuracy(outputs(model, data.test_images), data.test_labels) for model in networks]
     print(f"{data.name}: accuracy of the networks {', '.join(f'{share:.1%}' for share in right)}")
     torch.manual_seed(max(seeds) + 1)
-    images = data.test_images[: arguments.examples]
-    layers = [layers_of(model, images) for model in (*networks, classifier(WIDTH))]
+    named = [*zip(map(str, seeds), networks, strict=True), (f"untrained-{max(seeds) + 1}", classifier(WIDTH))]
+    layers = [layers_of(model, name, data, arguments) for name, model in named]
     pairs = list(itertools.combinations(range(len(seeds)), 2))
     indices = {name: summary(matrices, pairs) for name, matrices in compared(layers[:-1], pairs).items()}
     untrained = gl.cka_matrix(layers[0], layers[-1])
@@ -158,23 +163,14 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser, images=20_000, epochs=3)
-    add_study_arguments(parser)
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", help="of the networks; 0 and 1, and with --full 0 to 4"
-    )
-    parser.add_argument("--examples", type=int, default=1000, help="test images that layers are compared on")
+    add_arguments(parser, images=4000, epochs=3)
+    add_study_arguments(parser, "of the networks; 0 and 1, and with --full 0 to 4")
+    parser.add_argument("--examples", type=int, default=500, help="test images that layers are compared on")
     arguments = parser.parse_args()
-    if arguments.redraw:
-        draw(read_numbers(arguments.redraw), arguments.out or arguments.redraw.with_suffix(".png"))
-        return
     if arguments.quick:
-        arguments.images, arguments.epochs, arguments.examples = min(arguments.images, 4000), 3, 300
-    one_thread()
+        arguments.images, arguments.examples = min(arguments.images, 2000), 200
     arguments.seeds = arguments.seeds or [arguments.seed + i for i in range(5 if arguments.full else 2)]
-    numbers = measured(arguments, arguments.seeds)
-    if arguments.out:
-        draw(save_numbers(arguments, numbers), arguments.out)
+    run_study(arguments, measured, draw)
 
 
 if __name__ == "__main__":

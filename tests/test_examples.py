@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -48,20 +47,3 @@ def test_they_are_listed_and_run_by_name():
     wrong = run("indepedence_test")
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("there is no example 'indepedence_test': take one of block_structure")
-
-
-def test_a_figure_is_drawn_again_from_its_numbers(tmp_path):
-    pytest.importorskip("torch")
-    pytest.importorskip("matplotlib")
-    numbers = json.loads((tables.NUMBERS / "sanity_check.json").read_text())
-    pictures = {}
-    for name, share in (("as it is", None), ("again", None), ("another number", 0.5)):
-        if share is not None:
-            numbers["indices"]["linear CKA"]["found"] = [share] * len(numbers["pairs"])
-        path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps(numbers))
-        command = [sys.executable, EXAMPLES / "sanity_check.py", "--redraw", path]
-        subprocess.run(command, check=True)
-        pictures[name] = path.with_suffix(".png").read_bytes()
-        assert json.loads(path.read_text()) == numbers
-    assert pictures["as it is"] == pictures["again"] != pictures["another number"]

@@ -5,38 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from ..environment import ROOT
 from .conditions import processor
 from .results import read
+from .study_tables import STUDIES, percent
 from .words import table
 
 FILE = ROOT / "examples/README.md"
 NUMBERS = ROOT / "docs/images"
-
-
-def percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %")
-
-
-def sanity_check(found: dict[str, Any]) -> str:
-    rows = []
-    for name, index in found["indices"].items():
-        shares = index["found"]
-        spread = percent(stdev(shares)) if len(shares) > 1 else "-"
-        interval = " to ".join(map(percent, index["interval"])) if index["interval"] else "-"
-        published = found["published"].get(name)
-        label = "linear CKA, other network untrained" if name == "untrained" else name
-        rows.append(
-            [label, percent(mean(shares)), spread, interval, "-" if published is None else f"{published} %"]
-        )
-    head = ["index", "layers found", "spread over pairs", "95 % interval", "published"]
-    return table(head, rows) + (
-        f"\n\n{len(found['seeds'])} seeds, {len(found['pairs'])} pairs, accuracy "
-        f"{percent(min(found['accuracy']))} to {percent(max(found['accuracy']))}."
-    )
 
 
 def block_structure(found: dict[str, Any]) -> str:
@@ -67,51 +46,42 @@ def mean_and_worst(shares: list[float]) -> str:
     return f"{percent(mean(shares))} ({percent(min(shares))})" if shares else "-"
 
 
-def loss_functions(found: dict[str, Any]) -> str:
-    rows = []
-    for loss, runs in found["networks"].items():
-        every = [[run[what] for run in runs] for what in ("accuracy", "class separation", "transfer")]
-        means, spreads = map(mean, every), [stdev(values) if len(values) > 1 else 0.0 for values in every]
-        shown = (percent, "{:.3f}".format, percent)
-        rows.append([loss, *(f"{f(m)} ± {f(s)}" for f, m, s in zip(shown, means, spreads, strict=True))])
-    networks = table(["loss", "accuracy", "class separation", "probe on digits"], rows)
-    cka = [
-        [
-            name if " x " in name else f"{name}, two seeds",
-            *(mean_and_spread([r[i] for r in values]) for i in range(len(found["layers"]))),
-        ]
-        for name, values in found["cka"].items()
-    ]
-    return networks + "\n\n" + table(["CKA of", *found["layers"]], cka)
-
-
-def mean_and_spread(values: list[float]) -> str:
-    """With the standard deviation where there are several."""
-    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
-
-
-def dj_mix(found: dict[str, Any]) -> str:
-    total = len(found["transitions"])
-    rows = [[name, f"{hits} of {total}"] for name, hits in found["found"].items()]
-    return table(["cuts", "transitions within 5 s"], rows)
-
-
 def sentence_encoders(found: dict[str, Any]) -> str:
     rows = []
     for kernel, matrix in found["L6 x L3"].items():
         best = [max(range(len(matrix)), key=lambda i, j=j: matrix[i][j]) for j in range(len(matrix[0]))]
+        ahead = [column[-1] - column[-2] for column in map(sorted, zip(*matrix, strict=True))]
+        own = found["L6 x L6"][kernel]
+        neighbours = [own[i][i + 1] for i in range(len(own) - 1)]
         rows.append(
-            [kernel, ", ".join("emb" if i == 0 else str(i - 1) for i in best), f"{matrix[-1][-1]:.2f}"]
+            [
+                kernel,
+                ", ".join("emb" if i == 0 else str(i - 1) for i in best),
+                ", ".join(f"{difference:.3f}" for difference in ahead),
+                f"{matrix[-1][-1]:.2f}",
+                f"{min(neighbours[:-1]):.2f} to {max(neighbours[:-1]):.2f}",
+                f"{neighbours[-1]:.2f}",
+                f"{max(apart(found[of][kernel], found[of]['linear']) for of in ('L6 x L3', 'L6 x L6')):.2f}",
+            ]
         )
-    return table(["kernel", "best match in L6 of L3's emb, 0, 1, 2", "last with last"], rows)
+    head = ["kernel", "best match in L6 of L3's emb, 0, 1, 2", "ahead of the second by", "last with last"]
+    head += ["neighbours in L6", "its last two", "from linear, at most"]
+    return table(head, rows)
+
+
+def apart(matrix: list[list[float]], other: list[list[float]]) -> float:
+    """The largest difference of two cells."""
+    rows = zip(matrix, other, strict=True)
+    return max(abs(a - b) for pair in rows for a, b in zip(*pair, strict=True))
 
 
 def vision_transformer(found: dict[str, Any]) -> str:
     rows = []
     for way, matrix in found["cka"].items():
         blocks = ", ".join(f"{start} to {stop - 1}" for start, stop in found["blocks"][way])
-        rows.append([way, blocks, f"{matrix[0][-1]:.2f}"])
-    return table(["rows", "three blocks of layers", "first with last layer"], rows)
+        linear = found["cka"][way.partition(",")[0] + ", linear"]
+        rows.append([way, blocks, f"{matrix[0][-1]:.2f}", f"{apart(matrix, linear):.2f}"])
+    return table(["rows", "three blocks of layers", "first with last layer", "from linear, at most"], rows)
 
 
 def simclr_fashion_mnist(found: dict[str, Any]) -> str:
@@ -210,13 +180,10 @@ def _where(letter: str, recording: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = STUDIES | {
     make.__name__: make
     for make in (
-        sanity_check,
         block_structure,
-        loss_functions,
-        dj_mix,
         sentence_encoders,
         vision_transformer,
         simclr_fashion_mnist,

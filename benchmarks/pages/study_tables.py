@@ -1,0 +1,98 @@
+"""The tables of the studies in examples/README.md: means and spreads over seeds, and what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from .words import table
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %")
+
+
+def spread(values: Sequence[float], shown: Callable[[float], str] = "{:.2f}".format) -> str:
+    """The mean, and the standard deviation where there are several."""
+    return shown(mean(values)) + (f" ± {shown(stdev(values))}" if len(values) > 1 else "")
+
+
+def sanity_check(found: dict[str, Any]) -> str:
+    rows = []
+    for name, index in found["indices"].items():
+        shares = index["found"]
+        deviation = percent(stdev(shares)) if len(shares) > 1 else "-"
+        interval = " to ".join(map(percent, index["interval"])) if index["interval"] else "-"
+        published = found["published"].get(name)
+        label = "linear CKA, other network untrained" if name == "untrained" else name
+        rows.append(
+            [
+                label,
+                percent(mean(shares)),
+                deviation,
+                interval,
+                "-" if published is None else f"{published} %",
+            ]
+        )
+    head = ["index", "layers found", "spread over pairs", "95 % interval", "published"]
+    return table(head, rows) + (
+        f"\n\n{len(found['seeds'])} seeds, {len(found['pairs'])} pairs, accuracy "
+        f"{percent(min(found['accuracy']))} to {percent(max(found['accuracy']))}."
+    )
+
+
+def loss_functions(found: dict[str, Any]) -> str:
+    rows = []
+    for loss, runs in found["networks"].items():
+        shown = {"accuracy": percent, "class separation": "{:.3f}".format, "transfer": percent}
+        rows.append([loss, *(spread([run[what] for run in runs], how) for what, how in shown.items())])
+    networks = table(["loss", "accuracy", "class separation", "probe on digits"], rows)
+    cka = [
+        [
+            name if " x " in name else f"{name}, two seeds",
+            *(spread(layer) for layer in zip(*values, strict=True)),
+        ]
+        for name, values in found["cka"].items()
+    ]
+    return networks + "\n\n" + table(["CKA of", *found["layers"]], cka)
+
+
+def dj_mix(found: dict[str, Any]) -> str:
+    """Shares of transitions and seconds are of each mix, then mean and spread over mixes."""
+    mixes = list(found["mixes"].values())
+    rows = []
+    for name in ("number given", "number chosen", "equal distances"):
+        far = [mix["distances"][name] for mix in mixes]
+        near = [
+            spread([mean([d <= limit for d in distances]) for distances in far], percent)
+            for limit in found["near"]
+        ]
+        segments = spread([len(mix["cuts"][name]) + 1 for mix in mixes], "{:.1f}".format)
+        middle = spread([sorted(distances)[len(distances) // 2] for distances in far], "{:.1f} s".format)
+        rows.append([name, segments, *near, middle, returned(mixes, name)])
+    limits = [f"within {limit:.0f} s" for limit in found["near"]]
+    head = ["cuts", "segments", *limits, "median distance", "returns found (by chance)"]
+    alike = [mix["ruptures cuts alike"] for mix in mixes if mix["ruptures cuts alike"] is not None]
+    ruptures = (
+        f"ruptures cuts {sum(alike)} of {len(alike)} mixes at the same rows."
+        if alike
+        else "ruptures: not run."
+    )
+    true = spread([len(mix["tracks"]) for mix in mixes[:1]], "{:.0f}".format)
+    return table(head, rows) + f"\n\n{len(mixes)} mixes of {true} tracks. {ruptures}"
+
+
+def returned(mixes: Sequence[dict[str, Any]], name: str) -> str:
+    """Over all mixes: segments of a track that returns, that are most like another of it."""
+    if name not in mixes[0]["returns"]:
+        return "-"
+    right, by_chance, total = (
+        sum(mix["returns"][name][what] for mix in mixes) for what in ("found", "by chance", "segments")
+    )
+    return f"{right} ({by_chance:.1f}) of {total}"
+
+
+STUDIES: dict[str, Callable[[dict[str, Any]], str]] = {
+    make.__name__: make for make in (sanity_check, loss_functions, dj_mix)
+}
