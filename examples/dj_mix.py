@@ -3,11 +3,11 @@
 Excerpts of tracks, of unequal lengths, are joined with crossfades, so that the transitions are known; some
 tracks return later with another part. Every half second becomes a row of log energies in 48 bands, and
 dynamic programming cuts the rows into contiguous segments that are alike inside, in the cosine similarity of
-all pairs of rows, which is never stored. Once it is told how many tracks there are, once their number is
-chosen by the slope heuristic (Arlot, Celisse and Harchaoui 2019): where cutting no longer follows tracks, the
-cost falls in proportion to the logarithm of how many ways to cut there are, and twice that is charged. For
-comparison: as many cuts at equal distances, and the same dynamic programming of ruptures. Away from the
-diagonal, segments of a track that returns should be most like each other.
+all pairs of rows, which is never stored. The number of segments is given once, and once chosen by the slope
+heuristic (Arlot, Celisse and Harchaoui 2019): where cutting no longer follows tracks, the cost falls in
+proportion to the logarithm of how many ways to cut there are, and twice that is charged. For comparison: as
+many cuts at equal distances, and the same dynamic programming of ruptures. Away from the diagonal, segments
+of a track that returns should be most like each other.
 """
 
 from __future__ import annotations
