@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ import pytest
 sys.path.append(str(Path(__file__).with_name("mutation")))
 
 from faults import ROOT, Fault, kernel_tests, read_equivalents, read_faults
+from forked_pytest import ForkedPytest
 from generate import generated
 from places import code_alone, files_called, function_at, shortest_name, sources
 from switched import choice, groups, switched
+from trials import Report, try_faults
 
 FAULTS = [*read_faults("cpu"), *read_faults("cuda")]
 GENERATED = {target: list(generated(ROOT, target)) for target in ("cpu", "cuda")}
@@ -146,6 +149,58 @@ def test_what_is_no_copy_of_a_function_is_planted_alone(tree, monkeypatch):
     assert [len(group) for group in groups([together[0]] * 15, lambda one: "")] == [12, 3]
 
 
+class OneByOne:
+    """Notices every fault by the tests called b."""
+
+    one_tree = True
+
+    def together(self, fault):
+        return None
+
+    def notices(self, faults):
+        yield from (fault.pytest == ["b"] for fault in faults)
+
+
+def test_what_some_tests_overlook_is_tried_with_the_next_ones(tree, monkeypatch, capsys):
+    monkeypatch.setattr("switched.ROOT", tree)
+    sources.cache_clear()
+    attempts = [
+        [fault(name=f"{first}{second}", pytest=[first]), fault(name=f"{first}{second}", pytest=[second])]
+        for first, second in ("ab", "ba", "ac")
+    ]
+    report = Report()
+    try_faults(OneByOne(), attempts, report, 1)
+    assert [one.name for one in report.missed] == ["ac"]
+    assert report.noticed == 2
+    assert report.end(lenient=False) == 1
+    assert "3 faults, 1 not noticed" in capsys.readouterr().out
+
+
+RUNS = """
+import os, signal, time
+
+def test_passes(): assert os.environ["GRAMLESS_FAULT"] == "3"
+def test_fails(): assert False
+def test_crashes(): os.kill(os.getpid(), signal.SIGKILL)
+def test_hangs(): time.sleep(60)
+"""
+
+
+def test_each_run_of_pytest_is_a_fork_with_an_end_of_its_own(tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_addoption(parser): parser.addoption('--slow', nargs='?')"
+    )
+    (tmp_path / "test_runs.py").write_text(RUNS)
+    with closing(ForkedPytest(tmp_path, os.environ, imported=[])) as pytest_runs:
+
+        def run(name, limit=None):
+            return pytest_runs.run(["test_runs.py", "-k", name], {"GRAMLESS_FAULT": "3"}, limit)
+
+        assert [run(name) for name in ("passes", "fails", "crashes", "passes")] == [0, 1, -9, 0]
+        assert run("hangs", 1) is None
+        assert run("absent") == 5  # no test
+
+
 CODE = """
 #include <x>  // a - b
 template <int Size>
@@ -177,8 +232,8 @@ def test_rules_make_faults_of_code_alone(tmp_path, monkeypatch):
         "barrier in tiles",
         "bound in tiles",
         "bound in tiles",
-        "first turn of a loop in tiles",
-        "last turn of a loop in tiles",
+        "first iteration of a loop in tiles",
+        "last iteration of a loop in tiles",
         "minimum and maximum in tiles",
         "sign in Walk",
         "sign in tiles",
@@ -191,7 +246,7 @@ def test_rules_make_faults_of_code_alone(tmp_path, monkeypatch):
         'def total(n):\n    """n - 1."""\n    return sum(i - 1 for i in range(n)) if n > 0 else -1  # n - 1\n'
     )
     made = rules(python, "python/gramless/total.py", "cpu")
-    assert sorted(made) == ["bound in total", "last turn of a loop in total", "sign in total"]
+    assert sorted(made) == ["bound in total", "last iteration of a loop in total", "sign in total"]
 
 
 def test_rules_make_thousands_of_faults_in_the_same_order():

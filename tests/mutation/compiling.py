@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,33 +45,36 @@ class Build:
         self._faulty = {str(file) for file in files}
         self._limit = MOST_SECONDS if together else None
         self._with_fault: set[str] = set()  # sources compiled since
+        self._linked: dict[Path, list[Path]] = {}  # of what since
 
     def tests(self, names: list[str]) -> Path:
         """An executable of the C++ tests of these names; those that include no op are linked with none."""
         own = self._compile(["tests/cpp/main.cpp", *(f"tests/cpp/test_{name}.cpp" for name in names)])
         uses_ops = any("csrc/ops/" in (self.objects / f"{o.name.split('.')[0]}.d").read_text() for o in own)
         folders = ["support", "engine", "ops"] if uses_ops else ["support", "engine"]
-        return self._link([*own, *self._compile(self._sources(folders))], self.objects / "tests", [])
+        target = self.objects / f"tests_{'_'.join(names)}"
+        return self._link([*own, *self._compile(self._sources(folders))], target, [])
 
     def extension(self, package: Path) -> None:
         """gramless._core, in a copy of the package."""
         objects = self._compile(self._sources(["support", "engine", "ops", "bindings"]))
-        for old in package.glob("_core*.so"):
-            old.unlink()
-        self._link(objects, package / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}", ["-shared"])
+        linked = self._link(objects, self.objects / "_core.so", ["-shared"])
+        replace_core(package, linked)
 
     def _sources(self, folders: list[str]) -> list[str]:
         found = (
             source for folder in folders for source in sorted((self.root / "csrc" / folder).rglob("*.cpp"))
         )
-        return [str(source.relative_to(self.root)) for source in found if not source.name.startswith("cuda_")]
+        return [str(source.relative_to(self.root)) for source in found if not source.stem.endswith("_cuda")]
 
     def _compile(self, sources: list[str]) -> list[Path]:
         with ThreadPoolExecutor(self.jobs) as threads:
             return list(threads.map(self._object, sources))
 
     def _link(self, objects: list[Path], target: Path, options: list[str]) -> Path:
-        self._run([*COMPILER, *options, *map(str, objects), "-pthread", "-o", str(target)])
+        if self._linked.get(target) != objects:
+            self._run([*COMPILER, *options, *map(str, objects), "-pthread", "-o", str(target)])
+            self._linked[target] = objects
         return target
 
     def _object(self, source: str) -> Path:
@@ -115,4 +117,8 @@ def python_environment(root: Path) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(root / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-PYTEST = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--slow"]
+def replace_core(package: Path, core: Path) -> None:
+    """The extension of a package; as a new file, for processes may still run the one before."""
+    for old in package.glob("_core*.so"):
+        old.unlink()
+    shutil.copy(core, package / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import compileall
+import contextlib
 import dataclasses
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
-from compiling import MATRIX_UNIT, PYTEST, WIDE_VECTORS, Build, NotCompiled, python_environment
+from compiling import MATRIX_UNIT, WIDE_VECTORS, Build, NotCompiled, python_environment, replace_core
 from faults import ROOT, Fault
+from forked_pytest import ForkedPytest
 from switched import choice, plant
 
 LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: what takes so many times longer is noticed as well
@@ -29,7 +34,9 @@ Tests = tuple[str, ...]
 
 
 class Cpu:
-    """Plants one fault at a time in a copy of the tree."""
+    """Plants faults in a copy of the tree."""
+
+    one_tree = True
 
     def __init__(self, folder: Path, known: Sequence[Fault], jobs: int) -> None:
         self.root = folder / "tree"
@@ -39,16 +46,23 @@ class Cpu:
             shutil.copytree(ROOT / part, self.root / part, ignore=unwanted)
         for part in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / part, self.root)
+        compileall.compile_dir(
+            self.root / "python", quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH
+        )
         self.builds = {
             "vectors": Build(self.root, folder / "objects", jobs=jobs),
             "wide vectors": Build(self.root, folder / "wide_objects", WIDE_VECTORS, jobs),
             "matrix unit": Build(self.root, folder / "matrix_objects", MATRIX_UNIT, jobs),
         }
+        self.pytest = ForkedPytest(self.root, python_environment(self.root))
         self.seconds: dict[Tests, float] = {}  # of tests seen to pass without a fault
+
+    def close(self) -> None:
+        self.pytest.close()
 
     def together(self, fault: Fault) -> Hashable:
         """What faults have in common that may be compiled together."""
-        return fault.built_for, fault.file_in(ROOT).suffix
+        return fault.built_for, fault.file_in(ROOT).suffix, bool(fault.pytest)
 
     def notices(self, faults: Sequence[Fault]) -> Iterator[bool]:
         """For each whether its tests, which pass without it, fail with it."""
@@ -56,10 +70,7 @@ class Cpu:
         seconds = self.seconds if alone else {}  # that the same tests take while no fault runs
         if alone and not self._time(faults[0], seconds, {}):
             raise RuntimeError(f"{faults[0].name}: its tests fail without it")
-        before = plant(self.root, faults)
-        build = self.builds[faults[0].built_for]
-        build.planted(before, together=not alone)
-        try:
+        with self._planted(faults):
             if not alone:
                 self._build(faults)
             for fault in faults:
@@ -67,6 +78,14 @@ class Cpu:
                     raise NotCompiled("the tests fail where no fault is chosen")
                 limit = LEAST_LIMIT + SLOWER * seconds[_tests(fault)]
                 yield not self._pass(fault, limit, choice(faults, fault))
+
+    @contextlib.contextmanager
+    def _planted(self, faults: Sequence[Fault]) -> Iterator[None]:
+        before = plant(self.root, faults)
+        build = self.builds[faults[0].built_for]
+        build.planted(before, together=len(faults) > 1)
+        try:
+            yield
         finally:
             for path, text in before.items():
                 (self.root / path).write_text(text, encoding="utf-8")
@@ -107,7 +126,7 @@ class Cpu:
 
     def _pass(self, fault: Fault, limit: float | None, chosen: dict[str, str]) -> bool:
         build = self.builds[fault.built_for]
-        if fault.cpp and not self._run([str(build.tests(fault.cpp)), fault.only, "-x"], limit, chosen):
+        if fault.cpp and not self._pass_cpp(build.tests(fault.cpp), fault.only, limit, chosen):
             return False
         if not fault.pytest:
             return True
@@ -116,12 +135,12 @@ class Cpu:
             copy_installed_core(package)
         else:
             build.extension(package)
-        return self._run([*PYTEST, *fault.pytest], limit, chosen)
+        return self._pass_pytest(fault.pytest, limit, chosen)
 
-    def _run(self, command: list[str], limit: float | None, chosen: dict[str, str]) -> bool:
+    def _pass_cpp(self, tests: Path, only: str, limit: float | None, chosen: dict[str, str]) -> bool:
         try:
             done = subprocess.run(
-                command,
+                [tests, only, "-x"],
                 cwd=self.root,
                 env=python_environment(self.root) | chosen,
                 stdin=subprocess.DEVNULL,
@@ -131,10 +150,21 @@ class Cpu:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return False
-        if command[: len(PYTEST)] == PYTEST and done.returncode > 1:  # below 0: a crash, which is noticed too
-            raise RuntimeError(f"pytest did not run its tests but ended with {done.returncode}: {command}")
+            return _did_not_end(tests, limit)
         return done.returncode == 0
+
+    def _pass_pytest(self, arguments: Sequence[str], limit: float | None, chosen: dict[str, str]) -> bool:
+        status = self.pytest.run(arguments, chosen, limit)
+        if status is None:
+            return _did_not_end(arguments, limit)
+        if status > 1:  # below 0: a crash, which is noticed too
+            raise RuntimeError(f"pytest did not run its tests but ended with {status}: {arguments}")
+        return status == 0
+
+
+def _did_not_end(tests: object, limit: float | None) -> bool:
+    print(f"no end within {limit:.0f} s: {tests}", file=sys.stderr, flush=True)
+    return False
 
 
 def _tests(fault: Fault) -> Tests:
@@ -152,6 +182,4 @@ def copy_installed_core(package: Path) -> None:
     """The extension as it is installed, for faults in Python."""
     from gramless import _core
 
-    for old in package.glob("_core*.so"):
-        old.unlink()
-    shutil.copy(_core.__file__, package)
+    replace_core(package, Path(_core.__file__))

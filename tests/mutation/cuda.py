@@ -24,6 +24,8 @@ MOST_SOURCES = 3  # that are compiled anew for a generated fault in a header
 class Cuda:
     """How the tests over the emulated kernels were compiled and linked."""
 
+    one_tree = False
+
     def __init__(self, folder: Path, known: Sequence[Fault]) -> None:
         self.folder, self.known, self.tests = folder, known, kernel_tests()
         entries = json.loads((folder / "compile_commands.json").read_text())
@@ -36,6 +38,9 @@ class Cuda:
         self.link = shlex.split(self._ninja("commands", "test_cuda").splitlines()[-1].split("&&")[1])
         self.tells_races = "-fsanitize=thread" in self.link
         self.users = self._users()
+
+    def close(self) -> None:
+        """Nothing is left running."""
 
     def together(self, fault: Fault) -> Hashable:
         """What faults have in common that may be compiled together."""

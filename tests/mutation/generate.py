@@ -1,4 +1,4 @@
-"""Faults made by rules: a sign, a bound, a loop's first or last turn, a barrier, minimum for maximum."""
+"""Faults made by rules: a sign, a bound, a loop's first or last iteration, a barrier, minimum for maximum."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ RULES = (
     _rule("sign", r"(?<=[\w)\]}] )[+-](?= [\w(*&-])", CPP | CUDA | PYTHON),
     _rule("sign", r"(?<= )[+-](?== )", CPP | CUDA | PYTHON),
     _rule("bound", r"(?<= )(?:<=|>=|<|>)(?= )", CPP | CUDA | PYTHON),
-    _rule("first turn of a loop", r"(?<=\bfor \()[\w:]+ \w+ = 0(?=;)", CPP | CUDA, ""),
-    _rule("last turn of a loop", r"(?<=< )[^;<>]+(?=; (?:\+\+\w|\w+(?:\+\+|\)| \+= )))", CPP | CUDA, ""),
-    _rule("last turn of a loop", r"(?<=\bin range\()[^(),:]+(?=\))", PYTHON, ""),
+    _rule("first iteration of a loop", r"(?<=\bfor \()[\w:]+ \w+ = 0(?=;)", CPP | CUDA, ""),
+    _rule("last iteration of a loop", r"(?<=< )[^;<>]+(?=; (?:\+\+\w|\w+(?:\+\+|\)| \+= )))", CPP | CUDA, ""),
+    _rule("last iteration of a loop", r"(?<=\bin range\()[^(),:]+(?=\))", PYTHON, ""),
     _rule("barrier", r"\b(?:__syncthreads|__syncwarp|wait_for_copies<\w+>)\(\);", CUDA, ""),
     _rule(
         "minimum and maximum",
@@ -56,9 +56,9 @@ RULES = (
 
 def _wrong(rule: Rule, right: str, after: str) -> str:
     """The replacement; the step of a loop stands after its bound."""
-    if rule.name == "first turn of a loop":
+    if rule.name == "first iteration of a loop":
         return f"{right[:-1]}1"
-    if rule.name == "last turn of a loop":
+    if rule.name == "last iteration of a loop":
         step = re.match(r"; \w+ \+= ([^,)]+)[,)]", after)
         return f"{right} - {step[1] if step else 1}"
     return rule.replacement(right)
