@@ -5,7 +5,7 @@ a tile: issue slots, products of the tensor cores, bytes of shared memory, regis
 assumptions make a predicted time of them; nothing is measured here.
 
 --check compares with benchmarks/machine_code.json and ends with 1 where a kernel costs more than it says.
---add writes the counts there, under the name of a change, and the table in docs/cuda.md.
+--add writes the counts there, under the name of a change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from pathlib import Path
 from .environment import ROOT
 from .kernel_names import kernel_name
 from .kernel_paths import KERNELS, cost_of
-from .pages import kernel_costs
 from .pages.kernel_costs import ARCHITECTURE, BUDGETS, Costs, history, known, tables
 from .pages.predicted import Ceilings
 from .sass import compile_source, kernels_of
@@ -81,7 +80,7 @@ def main(given: Sequence[str] | None = None) -> int:
         kernels = {name: asdict(cost) for name, cost in found.items()}
         entries.append({"change": arguments.add, "kernels": kernels})
         BUDGETS.write_text(json.dumps({"architecture": ARCHITECTURE, "history": entries}, indent=1) + "\n")
-        kernel_costs.FILE.write_text(kernel_costs.redrawn(kernel_costs.FILE.read_text()))
+        print("python -m benchmarks.pages redraws the table of docs/cuda.md")
     wrong = complaints(first, found) if arguments.check else []
     print(
         "\n".join(wrong or ["no kernel costs more than benchmarks/machine_code.json says"] * arguments.check)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
 
 pytest.importorskip("benchmarks.pages")
+from benchmarks.environment import ROOT
 from benchmarks.pages import (
     benchmark_page,
     best_rows,
@@ -48,6 +50,21 @@ def change(folder, name, how):
 
 def test_no_page_is_out_of_date(folder):
     assert [file.name for file, _ in outdated()] == []
+
+
+def test_what_draws_pages_lies_in_one_package_with_one_entry():
+    package = ROOT / "benchmarks/pages"
+    files = [
+        file for part in ("benchmarks", "docs", "examples", ".ci") for file in (ROOT / part).rglob("*.py")
+    ]
+    drawing = {
+        file
+        for file in files
+        if re.search(r"\bredrawn\(|\bdraw_all\(|how_it_works\.draw\(", file.read_text())
+    }
+    assert len(drawing) > 5
+    assert {file for file in drawing if package not in file.parents} == set()
+    assert [file.name for file in package.glob("*.py") if "__main__" in file.read_text()] == ["__main__.py"]
 
 
 def test_another_table_would_be_found(folder):
