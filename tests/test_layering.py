@@ -71,6 +71,11 @@ def test_a_source_and_its_twin_for_cuda_lie_side_by_side():
     assert {stem for stem in both if folders[stem] != twins[stem]} == set()
 
 
+def test_hardware_is_a_suffix():
+    first = {path.stem for path in SOURCES if re.match(r"amx|avx|cpu|cuda|gpu|hopper|simd", path.stem)}
+    assert first - {"simd"} == {"cpu_quota", "cuda_devices"}  # what the file is about
+
+
 def test_only_bindings_know_python_and_nothing_knows_torch():
     core = [(path, name) for path, name in INCLUDES if path.parts[0] != "bindings"]
     assert [(path, name) for path, name in core if name.startswith(("pybind11", "Python"))] == []

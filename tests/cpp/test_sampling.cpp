@@ -40,29 +40,29 @@ TEST(every_row_is_sampled_about_equally_often) {
 TEST(sampled_groups_share_no_rows_but_the_first) {
   for (const std::int64_t n : {33, 40, 1000})
     for (const std::int64_t first : {-1, 5}) {
-      const std::int64_t groups = first < 0 ? 4 : 2;
-      const auto pairs = sample_groups(n, groups, first);
-      CHECK(static_cast<std::int64_t>(pairs.size()) == 2 * groups * group_pairs);
+      const std::int64_t subsets = first < 0 ? 4 : 2;
+      const auto pairs = sample_subsets(n, subsets, first);
+      CHECK(static_cast<std::int64_t>(pairs.size()) == 2 * subsets * subset_pairs);
       std::set<std::int64_t> all;
-      for (std::size_t p = 0; p < pairs.size(); p += 2 * group_pairs) {
+      for (std::size_t p = 0; p < pairs.size(); p += 2 * subset_pairs) {
         const auto begin = pairs.begin() + static_cast<std::ptrdiff_t>(p);
-        const std::set<std::int64_t> rows(begin, begin + 2 * group_pairs);
-        CHECK(static_cast<std::int64_t>(rows.size()) == group_rows);
+        const std::set<std::int64_t> rows(begin, begin + 2 * subset_pairs);
+        CHECK(static_cast<std::int64_t>(rows.size()) == subset_rows);
         CHECK(first < 0 || *begin == first);
         CHECK(*rows.begin() >= 0 && *rows.rbegin() < n);
         all.insert(rows.begin(), rows.end());
       }
-      CHECK(static_cast<std::int64_t>(all.size()) == groups * group_rows - (first < 0 ? 0 : groups - 1));
+      CHECK(static_cast<std::int64_t>(all.size()) == subsets * subset_rows - (first < 0 ? 0 : subsets - 1));
     }
 }
 
 TEST(a_group_of_fewer_rows_is_all_of_them) {
-  CHECK(sample_groups(4, 1, -1).size() == 2 * 6);
-  CHECK(sample_groups(2, 1, -1).size() == 2);
+  CHECK(sample_subsets(4, 1, -1).size() == 2 * 6);
+  CHECK(sample_subsets(2, 1, -1).size() == 2);
 }
 
 TEST(samples_are_the_same_every_time) {
-  CHECK(sample_groups(1000, 9, -1) == sample_groups(1000, 9, -1));
+  CHECK(sample_subsets(1000, 9, -1) == sample_subsets(1000, 9, -1));
   CHECK(sample_rows(1000, 100) == sample_rows(1000, 100));
   CHECK(sample_pairs(1000, 100) == sample_pairs(1000, 100));
 }

@@ -61,7 +61,7 @@ TEST(a_matrix_without_medians_has_more_rows) {
 
 TEST(blocks_come_in_whole_waves_of_the_device) {
   const auto strips = [](std::int64_t rows, std::int64_t at_once) {
-    return strips_of<BfloatOperand>(rows, rows, 1, at_once);
+    return launch_strips<BfloatOperand>(rows, rows, 1, at_once);
   };
   CHECK(strips(65536, 264) == 1);  // 512 blocks
   CHECK(strips(8192, 264) == 4);   // 64 blocks: 256 of 264 places

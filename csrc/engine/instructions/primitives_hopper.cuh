@@ -24,3 +24,12 @@ constexpr int box_width = 64, box_row_bytes = 128;
 #else
 #include "cuda_emulator/primitives_hopper.hpp"
 #endif
+
+namespace gramless::cuda {
+
+// One arrival for all threads of a warp.
+__device__ __forceinline__ void arrive_by_warp(Barrier& barrier) {
+  if (threadIdx.x % warp_lanes == 0) arrive(barrier);
+}
+
+}  // namespace gramless::cuda

@@ -6,7 +6,7 @@
 
 namespace gramless::cuda {
 
-__device__ __forceinline__ float two_to(int exponent) {
+__device__ __forceinline__ float power_of_two(int exponent) {
   const std::uint32_t bits = static_cast<std::uint32_t>(exponent + 127) << 23;
   float value;
   memcpy(&value, &bits, sizeof value);
@@ -30,7 +30,7 @@ __device__ __forceinline__ float split_scale(float largest) {
   const int exponent = static_cast<int>(bits >> 23 & 0xffu);
   if (exponent == 0xff || largest == 0) return 1;
   const int scale = 13 + 127 - exponent;
-  return two_to(scale > 60 ? 60 : scale < -60 ? -60 : scale);
+  return power_of_two(scale > 60 ? 60 : scale < -60 ? -60 : scale);
 }
 
 template <class Operand>

@@ -39,10 +39,6 @@ struct BoxRing {
   }
 };
 
-__device__ __forceinline__ void arrive_by_warp(Barrier& barrier) {
-  if (threadIdx.x % warp_lanes == 0) arrive(barrier);
-}
-
 // Where a factor lies: rows of 128 bytes, swizzled (PTX ISA, "matrix descriptor"): address, bytes from one 64 numbers
 // to the next where rows are the depth of the product, bytes from eight rows to the next eight, kind of swizzle.
 // Addresses and strides are in 16 bytes.

@@ -63,7 +63,7 @@ SoftmaxGrad<Operand>::SoftmaxGrad(std::int64_t rows, std::int64_t columns, std::
     : rows_(rows),
       slices_(static_cast<int>(blocks_of(width, slice_elements<Operand>))),
       chunks_(static_cast<int>(blocks_of(slices_, grad_slices<Operand>))) {
-  strips_ = strips_of<Operand>(rows, columns, chunks_, blocks_at_once(busy_blocks));
+  strips_ = launch_strips<Operand>(rows, columns, chunks_, blocks_at_once(busy_blocks));
   partials_ =
       layout.take<Value>(strips_ * DeviceContrastRows<Operand>::padded(rows) * slices_ * slice_elements<Operand>);
 }

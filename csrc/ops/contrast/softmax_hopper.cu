@@ -242,7 +242,7 @@ __global__ void __launch_bounds__(hopper_threads, 1)
 
 // Launches `Kernel` where this build has it for the device and the pairs are such.
 template <class Operand, auto Kernel, class Task>
-bool launch_on_hopper(std::size_t memory_bytes, const Task& task, std::int64_t strips, LaunchStream& launches) {
+bool launch_softmax_hopper(std::size_t memory_bytes, const Task& task, std::int64_t strips, LaunchStream& launches) {
   using Ring = ResidentRing<Operand>;
   const DevicePairs<Operand>& pairs = task.pairs;
   const std::int64_t width = pairs.rows.rows.stride();
@@ -263,7 +263,8 @@ constexpr bool runs_on_hopper = Operand::planes == 1 && sizeof(typename Operand:
 template <class Operand>
 bool sum_softmax_on_hopper(const SumsTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
   if constexpr (runs_on_hopper<Operand>)
-    return launch_on_hopper<Operand, sum_softmax_hopper<Operand>>(sizeof(SumsMemory<Operand>), task, strips, launches);
+    return launch_softmax_hopper<Operand, sum_softmax_hopper<Operand>>(sizeof(SumsMemory<Operand>), task, strips,
+                                                                       launches);
   else
     return false;
 }
@@ -271,7 +272,8 @@ bool sum_softmax_on_hopper(const SumsTask<Operand>& task, std::int64_t strips, L
 template <class Operand>
 bool grad_of_rows_on_hopper(const SoftmaxGradTask<Operand>& task, std::int64_t strips, LaunchStream& launches) {
   if constexpr (runs_on_hopper<Operand>)
-    return launch_on_hopper<Operand, grad_of_rows_hopper<Operand>>(sizeof(GradMemory<Operand>), task, strips, launches);
+    return launch_softmax_hopper<Operand, grad_of_rows_hopper<Operand>>(sizeof(GradMemory<Operand>), task, strips,
+                                                                        launches);
   else
     return false;
 }

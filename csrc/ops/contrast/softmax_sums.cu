@@ -129,7 +129,7 @@ SoftmaxSums<Operand>::SoftmaxSums(std::int64_t rows, std::int64_t columns, bool 
     step_ = static_cast<int>(blocks_of(count_, blocks_of(count_, fitting > 1 ? fitting : 1)));
     columns = std::int64_t{step_} * Shape::rows;  // of one launch
   }
-  strips_ = strips_of<Operand>(rows, columns, 1, blocks_at_once(busy_blocks, sums_on_each<Operand>));
+  strips_ = launch_strips<Operand>(rows, columns, 1, blocks_at_once(busy_blocks, sums_on_each<Operand>));
   partials_ = layout.take<double>(strips_ * 5 * rows);
   column_partials_ = layout.take<Value>(symmetric ? step_ * padded_rows : 0);
 }

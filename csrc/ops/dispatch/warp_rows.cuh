@@ -22,7 +22,7 @@ inline std::int64_t blocks_at_once(std::int64_t busy_blocks, int on_each = 1) {
 // Columns are cut into strips of two tiles or more, so that blocks come in whole waves: the fewest strips that leave
 // less than a tenth of the last wave's places empty on average, else those that leave the least.
 template <class Operand>
-std::int64_t strips_of(std::int64_t rows, std::int64_t columns, std::int64_t chunks, std::int64_t at_once) {
+std::int64_t launch_strips(std::int64_t rows, std::int64_t columns, std::int64_t chunks, std::int64_t at_once) {
   using Shape = WarpRowsShape<Operand>;
   const std::int64_t blocks = blocks_of(rows, Shape::rows) * chunks, tiles = blocks_of(columns, Shape::cols);
   const std::int64_t pairs_of_tiles = blocks_of(tiles, 2), most = pairs_of_tiles < 16 ? pairs_of_tiles : 16;

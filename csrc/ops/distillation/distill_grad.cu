@@ -76,7 +76,7 @@ DistillGrad<Operand>::DistillGrad(std::int64_t rows, std::int64_t columns, std::
     : rows_(rows) {
   const std::int64_t slices = blocks_of(width, slice_elements<Operand>);
   chunks_ = static_cast<int>(blocks_of(slices, grad_slices));
-  strips_ = strips_of<Operand>(rows, columns, chunks_, blocks_at_once(of_device));
+  strips_ = launch_strips<Operand>(rows, columns, chunks_, blocks_at_once(of_device));
   partials_ =
       layout.take<Value>(strips_ * DeviceContrastRows<Operand>::padded(rows) * slices * slice_elements<Operand>);
 }

@@ -132,7 +132,7 @@ __global__ void finish_distill(const double* partials, std::int64_t strips, std:
 template <class Operand>
 DistillSums<Operand>::DistillSums(std::int64_t rows, std::int64_t columns, DeviceLayout& layout)
     : rows_(rows),
-      strips_(strips_of<Operand>(rows, columns, 1, blocks_at_once(of_device))),
+      strips_(launch_strips<Operand>(rows, columns, 1, blocks_at_once(of_device))),
       partials_(layout.take<double>(strips_ * 5 * rows)) {}
 
 template <class Operand>

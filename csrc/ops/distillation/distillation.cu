@@ -51,8 +51,8 @@ class DistillationPass {
   }
 
   void pack(LaunchStream& launches) const {
-    choose(student_, queue_, task_.temperature, task_.device_temperature, scales_, launches);
-    choose(teacher_, teacher_keys(), task_.teacher_temperature, nullptr, scales_ + 1, launches);
+    choose_scale(student_, queue_, task_.temperature, task_.device_temperature, scales_, launches);
+    choose_scale(teacher_, teacher_keys(), task_.teacher_temperature, nullptr, scales_ + 1, launches);
     student_.pack(task_.normalize, &scales_[0].row, launches);
     queue_.pack(task_.normalize, &scales_[0].row, launches);
     teacher_.pack(task_.normalize, &scales_[1].row, launches);
@@ -72,8 +72,9 @@ class DistillationPass {
   const DeviceContrastRows<Operand>& teacher_keys() const { return teacher_queue_ ? *teacher_queue_ : queue_; }
 
   // Shifts always run, so neither how many pairs there are nor the range of the exponential matters.
-  void choose(const DeviceContrastRows<Operand>& rows, const DeviceContrastRows<Operand>& keys, double temperature,
-              const double* device_temperature, LogitScales* scales, LaunchStream& launches) const {
+  void choose_scale(const DeviceContrastRows<Operand>& rows, const DeviceContrastRows<Operand>& keys,
+                    double temperature, const double* device_temperature, LogitScales* scales,
+                    LaunchStream& launches) const {
     if (measured()) {
       rows.find_largest(launches);
       keys.find_largest(launches);

@@ -17,7 +17,7 @@ struct alignas(2 * sizeof(T)) Two {
   T at[2];
 };
 
-// Warps of a block lie over 4 x 4 groups of layers, threads of a warp over a part of the tiles.
+// Warps of a block lie over 4 x 4 runs of layers, threads of a warp over a part of the tiles.
 template <class Value>
 struct ProductShape {
   using Tile = std::conditional_t<sizeof(Value) == 4, SquareShape<SplitOperand>, SquareShape<DoubleOperand>>;
@@ -123,7 +123,7 @@ struct WarpSums {
   }
 };
 
-// A warp multiplies two groups of layers over a part of a slot's tile.
+// A warp multiplies two runs of layers over a part of a slot's tile.
 template <class Value>
 __global__ void __launch_bounds__(ProductShape<Value>::threads) multiply_layers(ProductTask<Value> task) {
   using Shape = ProductShape<Value>;
@@ -225,7 +225,7 @@ GramSweep<Operand>::GramSweep(std::int64_t rows, const LayerRuns& runs, const La
   side_sums_ = layout.take<Value>(sums_.slots * runs.size() * (Shape::rows + Shape::cols));
 }
 
-// The last group of layers may reach past the last layer.
+// The last run of layers may reach past the last layer.
 template <class Operand>
 std::int64_t GramSweep<Operand>::padded_layers() const {
   return runs_.size() + ProductShape<Value>::layers_of_warp - 1;

@@ -106,7 +106,7 @@ KernelGrad<Operand>::KernelGrad(std::int64_t rows, std::int64_t width, DeviceLay
       padded_(blocks_of(rows, WarpRowsShape<Operand>::rows) * WarpRowsShape<Operand>::rows),
       slices_(static_cast<int>(blocks_of(width, slice_elements<Operand>))),
       chunks_(static_cast<int>(blocks_of(slices_, grad_slices))) {
-  strips_ = strips_of<Operand>(rows, rows, chunks_, blocks_at_once(of_device));
+  strips_ = launch_strips<Operand>(rows, rows, chunks_, blocks_at_once(of_device));
   partials_ = layout.take<Value>(strips_ * padded_ * slices_ * slice_elements<Operand>);
   weight_sums_ = layout.take<double>(strips_ * padded_);
 }

@@ -85,7 +85,11 @@ template <class Operand>
 class Pass {
  public:
   Pass(const HsicMatrixTask& task, const LayerRuns& runs, DeviceLayout layout)
-      : task_(task), runs_(runs), block_(block_of(task, runs)), layout_(layout), median_(task.layers->rows, layout_) {
+      : task_(task),
+        runs_(runs),
+        block_(layer_block(task, runs)),
+        layout_(layout),
+        median_(task.layers->rows, layout_) {
     for (std::int64_t layer = 0; layer < runs.size(); layer++) layers_.emplace_back(task.layers[runs[layer]], layout_);
     sweep_.emplace_back(task.layers->rows, runs, block_, task.stored_bytes, layout_);
   }
@@ -122,7 +126,7 @@ class Pass {
   }
 
  private:
-  static LayerBlock block_of(const HsicMatrixTask& task, const LayerRuns& runs) {
+  static LayerBlock layer_block(const HsicMatrixTask& task, const LayerRuns& runs) {
     if (task.layers_y == 0) return {runs.size(), 0, runs.size(), true};
     return {runs.count, runs.count, runs.other_count, false};
   }

@@ -20,15 +20,15 @@ struct Squares {
   double values = 0, rounding = 0, centred = 0;
 };
 
-using GroupValues = std::array<double, group_pairs>;  // v_ij of i < j, row by row
+using SubsetValues = std::array<double, subset_pairs>;  // v_ij of i < j, row by row
 
-// Of the U-centred values of a group (Szekely and Rizzo 2014): on average those of the whole matrix.
-double centred_square(GroupValues values) {
-  constexpr double n = group_rows;
-  double sums[group_rows] = {}, total = 0, squares = 0;
+// Of the U-centred values of a subset (Szekely and Rizzo 2014): on average those of the whole matrix.
+double centred_square(SubsetValues values) {
+  constexpr double n = subset_rows;
+  double sums[subset_rows] = {}, total = 0, squares = 0;
   const auto each = [&](auto use) {
-    for (std::size_t i = 0, p = 0; i < group_rows; i++)
-      for (std::size_t j = i + 1; j < group_rows; j++) use(i, j, values[p++]);
+    for (std::size_t i = 0, p = 0; i < subset_rows; i++)
+      for (std::size_t j = i + 1; j < subset_rows; j++) use(i, j, values[p++]);
   };
   const double origin = values[0];  // equal values become exactly 0
   each([&](std::size_t i, std::size_t j, double& value) {
@@ -61,9 +61,9 @@ Squares mean_squares(const Representation& layer, const PairSample& sample) {
   Squares sums;
   visit_kernel(layer.view().kernel, [&]<class Alternative>(const Alternative& kernel) {
     if constexpr (Alternative::of_distance)
-      for (std::size_t first = 0; first < count; first += group_pairs) {
-        GroupValues values;
-        for (std::size_t e = 0; e < group_pairs; e++) {
+      for (std::size_t first = 0; first < count; first += subset_pairs) {
+        SubsetValues values;
+        for (std::size_t e = 0; e < subset_pairs; e++) {
           const std::size_t p = first + e;
           const double lengths = norm2(2 * p) + norm2(2 * p + 1), distance2 = sample.distances[p];
           const bool measured = Alternative::of_root && distance2 < near_share<double> * lengths;  // from differences
@@ -74,7 +74,7 @@ Squares mean_squares(const Representation& layer, const PairSample& sample) {
           sums.rounding += rounding * rounding + epsilon * epsilon / 4 * value * value;
           values[e] = value;
         }
-        sums.centred += group_pairs * centred_square(values);
+        sums.centred += subset_pairs * centred_square(values);
       }
   });
   const auto n = static_cast<double>(count);
@@ -129,8 +129,8 @@ Squares all_squares(const Representation& layer, const PairSample& sample, const
   const double n = static_cast<double>(layer.rows());
   if (*longest <= 4 * std::accumulate(norms.begin(), norms.end(), 0.0) / n) return squares;
   const Squares of_longest =
-      mean_squares(layer, layer.measured(sample_groups(layer.rows(), 2, longest - norms.begin()), execution));
-  const double weight = group_rows / n;  // 2 / n of all pairs are of it, and 2 / group_rows of these
+      mean_squares(layer, layer.measured(sample_subsets(layer.rows(), 2, longest - norms.begin()), execution));
+  const double weight = subset_rows / n;  // 2 / n of all pairs are of it, and 2 / subset_rows of these
   squares.values += weight * of_longest.values;
   squares.rounding += weight * of_longest.rounding;
   squares.centred += weight * of_longest.centred;

@@ -5,6 +5,7 @@
 
 #include "engine/pack/pack.cuh"
 #include "ops/dispatch/matrix_elements.cuh"
+#include "ops/median/sampling.cuh"
 
 namespace gramless::cuda {
 namespace {
@@ -101,14 +102,6 @@ struct ResolveTasks {
   std::int64_t rows, pairs;
 };
 
-// SplitMix64 (Steele, Lea, Flood 2014), its number-th output.
-__device__ std::int64_t random_below(std::uint64_t number, std::int64_t bound) {
-  std::uint64_t z = 1337 + (number + 1) * 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return static_cast<std::int64_t>((z ^ (z >> 31)) % static_cast<std::uint64_t>(bound));
-}
-
 __device__ bool is_of_distance(int formula) {
   bool found = false;
   visit_formula(formula, [&]<class Alternative>(Alternative) { found = Alternative::of_distance; });
@@ -123,9 +116,8 @@ __global__ void __launch_bounds__(resolve_threads) measure_pairs(const __grid_co
   const std::int64_t p = std::int64_t{blockIdx.x} * resolve_warps + threadIdx.x / warp_lanes;
   if (!is_of_distance(task.formula) || p >= tasks.pairs) return;
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes;
-  const std::int64_t stride = layer.rows.stride(), i = random_below(2 * static_cast<std::uint64_t>(p), tasks.rows);
-  const std::int64_t other = random_below(2 * static_cast<std::uint64_t>(p) + 1, tasks.rows - 1),
-                     j = other + (other >= i);
+  const std::int64_t stride = layer.rows.stride();
+  const auto [i, j] = sampled_pair(p, tasks.rows);
   const double scale_i = is_scaled<Operand> ? layer.scales[i] : 1, scale_j = is_scaled<Operand> ? layer.scales[j] : 1;
   double distance2 = 0;
 #pragma unroll 1  // several at a time, registers spill on some architectures

@@ -13,7 +13,7 @@ namespace gramless {
 
 // Squared distances of sampled pairs of rows, and their kernel values.
 struct PairSample {
-  std::vector<std::int64_t> pairs;  // (count, 2), those of sample_groups
+  std::vector<std::int64_t> pairs;  // (count, 2), those of sample_subsets
   std::vector<double> distances, values;
 };
 

@@ -82,7 +82,7 @@ PairSample Representation::resolve_of_distance(double sigma, const Execution& ex
   const double of_rows = sigma * x_.scale, sharpest = in_float32() ? 0x1p110 : 0x1p500;
   Alternative kernel = Alternative::of(of_rows * of_rows, sharpest);
   kernel_ = kernel;
-  PairSample sample = measured(sample_groups(x_.rows, groups_of(x_.rows), -1), execution);
+  PairSample sample = measured(sample_subsets(x_.rows, subsets_of(x_.rows), -1), execution);
   const double mean = mean_of(sample.values);
   // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
   // mostly near 0 that would cost digits, and k - mean costs none.
@@ -102,7 +102,7 @@ PairSample Representation::resolve_power(Distance kernel, const Execution& execu
   kernel.fit(std::ilogb(x_.scale), known ? std::ilogb(typical2) / 2 : 0);
   kernel_ = kernel;
   unit_ = kernel.unit();
-  PairSample sample = measured(sample_groups(x_.rows, groups_of(x_.rows), -1), execution);
+  PairSample sample = measured(sample_subsets(x_.rows, subsets_of(x_.rows), -1), execution);
   shift_ = rounded(mean_of(sample.values) / unit_, compute_);
   row_stats_ = padded_norms(0.5);
   return sample;

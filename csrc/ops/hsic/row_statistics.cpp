@@ -156,7 +156,7 @@ double squared_distance(const ArrayView& x, std::int64_t i, std::int64_t j) {
 
 // The diagonal of a tile, in the tile's own arithmetic.
 template <class T>
-void tile_diagonal(const LayerView& layer, std::int64_t first, int count, double* norms) {
+void norms_from_tiles(const LayerView& layer, std::int64_t first, int count, double* norms) {
   constexpr int depth = TileShape<T>::depth;
   const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
                              static_cast<const T*>(layer.center_low)};
@@ -234,7 +234,7 @@ void tile_norms(const LayerView& layer, const Execution& execution, double* norm
     const Blocks vectors{layer.x.rows, lanes<T>};
     const double flops = 2.0 * static_cast<double>(layer.x.rows) * static_cast<double>(layer.x.cols);
     for_each_row(vectors.count(), flops, execution, [&](std::int64_t vector) {
-      tile_diagonal<T>(layer, vectors.begin(vector), vectors.length(vector), norms);
+      norms_from_tiles<T>(layer, vectors.begin(vector), vectors.length(vector), norms);
     });
   };
   if (execution.compute == Compute::float32)

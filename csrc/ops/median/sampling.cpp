@@ -55,13 +55,13 @@ std::vector<std::int64_t> sample_pairs(std::int64_t n, std::int64_t count) {
   return pairs;
 }
 
-std::int64_t groups_of(std::int64_t n) { return n <= 4 * group_rows ? 1 : std::clamp<std::int64_t>(n / 20, 3, 10); }
+std::int64_t subsets_of(std::int64_t n) { return n <= 4 * subset_rows ? 1 : std::clamp<std::int64_t>(n / 20, 3, 10); }
 
-std::vector<std::int64_t> sample_groups(std::int64_t n, std::int64_t groups, std::int64_t first) {
+std::vector<std::int64_t> sample_subsets(std::int64_t n, std::int64_t subsets, std::int64_t first) {
   Random random(seed);
-  const auto size = static_cast<std::size_t>(std::min(n, group_rows));
-  std::vector<std::int64_t> rows, pairs(static_cast<std::size_t>(groups) * size * (size - 1));
-  rows.reserve(static_cast<std::size_t>(groups) * size);
+  const auto size = static_cast<std::size_t>(std::min(n, subset_rows));
+  std::vector<std::int64_t> rows, pairs(static_cast<std::size_t>(subsets) * size * (size - 1));
+  rows.reserve(static_cast<std::size_t>(subsets) * size);
   for (auto next = pairs.begin(); next != pairs.end();) {
     const std::size_t begin = rows.size();
     if (first >= 0) rows.push_back(first);

@@ -9,11 +9,11 @@ namespace gramless {
 std::vector<std::int64_t> sample_rows(std::int64_t n, std::int64_t count);   // distinct, ascending
 std::vector<std::int64_t> sample_pairs(std::int64_t n, std::int64_t count);  // (count, 2), i != j; with replacement
 
-// The pairs of each of `groups` groups of rows, (groups, group_pairs, 2), i before j; of fewer rows than a group has,
-// those of all rows. No row is in two groups, but for `first`, which begins every one unless it is negative.
-constexpr std::int64_t group_rows = 8, group_pairs = group_rows * (group_rows - 1) / 2;
+// The pairs of each of `subsets` subsets of rows, (subsets, subset_pairs, 2), i before j; of fewer rows than a subset
+// has, those of all rows. No row is in two subsets, but for `first`, which begins every one unless it is negative.
+constexpr std::int64_t subset_rows = 8, subset_pairs = subset_rows * (subset_rows - 1) / 2;
 // As many as tell how far the values of a kernel vary; one, for their mean alone, of few rows, computed in float64.
-std::int64_t groups_of(std::int64_t n);
-std::vector<std::int64_t> sample_groups(std::int64_t n, std::int64_t groups, std::int64_t first);
+std::int64_t subsets_of(std::int64_t n);
+std::vector<std::int64_t> sample_subsets(std::int64_t n, std::int64_t subsets, std::int64_t first);
 
 }  // namespace gramless

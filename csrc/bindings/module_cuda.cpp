@@ -1,5 +1,5 @@
 // The extension module gramless._cuda: devices, and what the other files cuda_*.cpp bind.
-#include "bindings/cuda_types.hpp"
+#include "bindings/types_cuda.hpp"
 
 namespace gramless {
 namespace {
@@ -22,7 +22,7 @@ PYBIND11_MODULE(GRAMLESS_CUDA_MODULE, module) {
   module.doc() = "CUDA operations of gramless. Not a public interface: use the functions of the package.";
   module.def("devices", gramless::devices);
   module.attr("architectures") = GRAMLESS_CUDA_ARCHITECTURES;  // that there is code for, apart by spaces
-  gramless::bind_cuda_hsic(module);
-  gramless::bind_cuda_contrast(module);
-  gramless::bind_cuda_distillation(module);
+  gramless::bind_hsic_cuda(module);
+  gramless::bind_contrast_cuda(module);
+  gramless::bind_distillation_cuda(module);
 }

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "bindings/cuda_types.hpp"
+#include "bindings/types_cuda.hpp"
 
 namespace gramless {
 namespace {
@@ -67,7 +67,7 @@ void backward(const py::tuple& place, const Parts& anchors, const Parts& keys, A
 
 }  // namespace
 
-void bind_cuda_contrast(py::module_& module) {
+void bind_contrast_cuda(py::module_& module) {
   module.attr("contrast_saved_arrays") = cuda::contrast_saved_arrays;
   module.def("contrast_forward", forward);
   module.def("contrast_backward", backward);

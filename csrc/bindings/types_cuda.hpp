@@ -52,8 +52,8 @@ class Launch {
   py::object allocate_;
 };
 
-void bind_cuda_hsic(py::module_& module);
-void bind_cuda_contrast(py::module_& module);
-void bind_cuda_distillation(py::module_& module);
+void bind_hsic_cuda(py::module_& module);
+void bind_contrast_cuda(py::module_& module);
+void bind_distillation_cuda(py::module_& module);
 
 }  // namespace gramless

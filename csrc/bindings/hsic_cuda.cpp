@@ -1,6 +1,6 @@
 // HSIC on CUDA devices for Python: translates and enqueues. Results are addresses of device memory, to be written
 // later.
-#include "bindings/cuda_types.hpp"
+#include "bindings/types_cuda.hpp"
 
 namespace gramless {
 namespace {
@@ -76,7 +76,7 @@ void median_squared_distance(const py::tuple& place, const py::tuple& x, bool in
 
 }  // namespace
 
-void bind_cuda_hsic(py::module_& module) {
+void bind_hsic_cuda(py::module_& module) {
   module.def("hsic", hsic);
   module.def("hsic_matrix", hsic_matrix);
   module.def("hsic_grad", hsic_grad);

@@ -1,5 +1,5 @@
 // Similarity distillation on CUDA devices for Python: translates and enqueues. Results are addresses of device memory.
-#include "bindings/cuda_types.hpp"
+#include "bindings/types_cuda.hpp"
 
 namespace gramless {
 namespace {
@@ -36,7 +36,7 @@ void backward(const py::tuple& place, const py::sequence& arrays, double tempera
 
 }  // namespace
 
-void bind_cuda_distillation(py::module_& module) {
+void bind_distillation_cuda(py::module_& module) {
   module.attr("distill_saved_arrays") = cuda::distill_saved_arrays;
   module.def("distill_forward", forward);
   module.def("distill_backward", backward);
