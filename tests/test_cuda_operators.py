@@ -31,8 +31,8 @@ def test_operators_of_losses_keep_what_they_promise(device):
         inputs, text = operands(problem, [*anchors, temperature, *more])
         torch.library.opcheck(torch.ops.gramless.forward.default, (inputs, text))
         value, *saved = torch.ops.gramless.forward(inputs, text)
-        learned = [True] if isinstance(temperature, torch.Tensor) else []
-        wanted = [True] * count + learned + [False] * (1 + len(more))
+        learned = isinstance(temperature, torch.Tensor)
+        wanted = [True] * count + [learned] + [False] * (1 + len(more))
         backward = (inputs, text, torch.ones_like(value), saved, wanted)
         torch.library.opcheck(torch.ops.gramless.backward.default, backward)
 

@@ -114,6 +114,6 @@ def test_the_operators_of_ids_pass_opcheck():
     from gramless.torch._autograd import operands
 
     *rows, temperature = [x.requires_grad_() for x in inputs_of()]
-    problem = Identified("info_nce", True, "mean", 3, 0, True, exclude_hardest=0.3, exclude_easiest=0.2)
+    problem = Identified("info_nce", True, "mean", 3, 0, True, (None, 0.3, 0.2))
     arguments = operands(problem, (*rows, temperature, torch.arange(15) // 2))
     torch.library.opcheck(torch.ops.gramless.forward.default, arguments)

@@ -22,7 +22,7 @@ def hsic_operands(arrays, kernels, form="hsic", matrix=False):
 
 
 def contrast_operands(arrays, temperature, kind="softmax", anchors=1, symmetric=False, hardest=None):
-    chosen = False, True, symmetric, "mean", None, hardest
+    chosen = False, True, symmetric, "mean", (None, hardest, None)
     return operands(Contrast("f", kind, anchors, len(arrays), *chosen), [*arrays, temperature])
 
 
@@ -30,7 +30,7 @@ def every_contrast(a, b, t):
     """Operands, and which of the inputs have a gradient."""
     labels, mask = LABELS, (LABELS[:, None] == LABELS).double()
     yield contrast_operands([a, b], t, symmetric=True, hardest=0.2), [True, False, True, False]
-    yield contrast_operands([a, b], 0.3, "decoupled", anchors=2), [False, True, False]
+    yield contrast_operands([a, b], 0.3, "decoupled", anchors=2), [False, True, False, False]
     yield contrast_operands([a, a], t, "log_sum_exp"), [True, True, True, False]
     of_labels = "f", "softmax", 1, 1, True, True, False
     yield operands(Contrast(*of_labels, "none"), [a, t, labels]), [True, False, False, False]

@@ -6,6 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,13 @@ def warn_undefined(
     names: dict[str, list[str]] = {}
     for name, hsic, kernel, mean in layers:
         if hsic <= 0:
-            names.setdefault(_reason(kernel, mean), []).append(name)
-    if not names:
-        return
-    reasons = "; ".join(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in names.items())
-    why = "a representation's HSIC with itself is not positive"
-    if of == "RSA":
-        why, reasons = (
-            "distances do not vary",
-            ", ".join(name for of_reason in names.values() for name in of_reason),
+            names.setdefault("" if of == "RSA" else f": {_reason(kernel, mean)}", []).append(name)
+    if names:
+        which = "; ".join(f"{', '.join(of_reason)}{reason}" for reason, of_reason in names.items())
+        why = (
+            "distances do not vary" if of == "RSA" else "a representation's HSIC with itself is not positive"
         )
-    warn_caller(f"{function}: not defined, because {why} ({reasons})")
+        warn_caller(f"{function}: not defined, because {why} ({which})")
 
 
 def warn_caller(message: str) -> None:
@@ -72,19 +69,15 @@ def aligned(
         return ratio(xy, float(xx), float(yy), undefined)
     if xy.ndim == 2 and xx.ndim == 1:
         xx, yy = xx[:, None], yy[None, :]
-    if where is not np.where:  # torch.compile traces no errstate
-        return _of_arrays(xy, xx, yy, undefined, where)
-    with np.errstate(all="ignore"):
-        return _of_arrays(xy, xx, yy, undefined, where)
-
-
-def _of_arrays(xy: Any, xx: Any, yy: Any, undefined: float, where: Callable[..., Any]) -> Any:
-    has_none = (xx <= 0) | (yy <= 0)
-    xx, yy = where(xx <= 0, 1.0, xx), where(yy <= 0, 1.0, yy)
-    product = xx * yy
-    in_range = (product > 0) & (product < math.inf)
-    root = where(in_range, where(in_range, product, 1.0) ** 0.5, xx**0.5 * yy**0.5)
-    return where(has_none, undefined, xy / root)
+    with (
+        np.errstate(all="ignore") if where is np.where else nullcontext()
+    ):  # torch.compile traces no errstate
+        has_none = (xx <= 0) | (yy <= 0)
+        xx, yy = where(xx <= 0, 1.0, xx), where(yy <= 0, 1.0, yy)
+        product = xx * yy
+        in_range = (product > 0) & (product < math.inf)
+        root = where(in_range, where(in_range, product, 1.0) ** 0.5, xx**0.5 * yy**0.5)
+        return where(has_none, undefined, xy / root)
 
 
 def in_units(values: Any, exponent_x: Any, exponent_y: Any) -> Any:

@@ -38,18 +38,25 @@ def made_first(function: str, value: Any) -> str:
 
 
 def as_number(function: str, name: str, value: Any, wanted: str = "a number") -> float:
-    """`value` as a float; `wanted`: what else it may be, for the sentence.
+    """`value`, perhaps an array of one number, as a float; `wanted`: what else it may be, for the sentence.
 
     >>> as_number("nt_xent", "temperature", "1")
     Traceback (most recent call last):
     TypeError: nt_xent: temperature must be a number but is '1'
     """
+    shape: tuple[int, ...] = ()
     if not isinstance(value, NO_NUMBERS):
         try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
-    raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}{made_first(function, value)}")
+            shape = tuple(getattr(value, "shape", ()))
+            if all(length == 1 for length in shape):
+                return float(value)
+        except (TypeError, ValueError, RuntimeError):  # of a tensor without a value, as in transforms
+            shape = ()
+    end = made_first(function, value)
+    if shape:
+        one = wanted.replace("a number", "one number")
+        raise ValueError(f"{function}: {name} must be {one} but has shape {shape}{end}")
+    raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}{end}")
 
 
 def as_integer(function: str, name: str, value: Any, wanted: str = "an int") -> int:

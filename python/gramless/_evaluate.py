@@ -145,9 +145,7 @@ def value_and_grad(
 def _of_argument(call: Call, argument: str, grads: Sequence[Any]) -> Any:
     """The gradient with respect to one argument, which may be several inputs, or one twice."""
     own = [grad for name, grad in zip(call.names, grads, strict=True) if name == argument]
-    if argument in _SEQUENCES:
-        return own
-    return own[0] if len(own) == 1 else functools.reduce(lambda total, grad: total + grad, own)
+    return own if argument in _SEQUENCES else sum(own[1:], own[0])
 
 
 def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tuple[Any, list[Any]]:
@@ -159,9 +157,9 @@ def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tu
         )
     inputs = library.detached(problem.function, call.names, inputs)
     backend, dtype = backend_of(library, inputs[0], problem.function), problem.dtype(library, inputs)
-    value, saved, kept = problem.forward(backend, inputs, "tiles", report)
+    value, saved = problem.forward(backend, inputs, "tiles", report)
     grad = _cotangent(library, backend, problem.function, cotangent, tuple(getattr(value, "shape", ())))
-    grads = problem.backward(backend, inputs, saved, kept, grad, wanted)
+    grads = problem.backward(backend, inputs, saved, grad, wanted)
     return library.result(value, dtype), [
         library.gradient(grad, x, dtype) if want else None
         for grad, x, want in zip(grads, inputs, wanted, strict=True)

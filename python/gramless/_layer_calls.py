@@ -17,14 +17,7 @@ from .kernels import Encoded, Kernel, as_estimator, as_kernel, encode, has_bandw
 
 
 def layers_of(
-    function: str,
-    xs: Any,
-    ys: Any,
-    kernel: Any,
-    estimator: Any,
-    form: str = "hsic",
-    progress: Any = False,
-    labels: Sequence[str] | None = None,
+    function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str, progress: Any, labels: Any = None
 ) -> Call:
     """The problem of all pairs of layers; `form` as in `Hsic`. labels: of xs and then ys, for errors."""
     count, library, layers, first = checked_layers(function, xs, ys, labels)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
-from . import _arrays
+from . import _arrays, _losses
 from ._arrays import checks
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Array, Arrays, Library, Named
 from ._evaluate import Call
-from ._losses import (
-    Exclusions,
-    OfRows,
-    as_ignored,
-    as_reduction,
-    check_mask,
-    check_positives,
-    check_queue,
-    exclusions,
-)
 from ._problems.contrast import Contrast, Ignoring
 from ._problems.positives import Identified, Masked, Moco
 from ._problems.sigmoid import Sigmoid
+
+
+class Chosen(NamedTuple):
+    """Options of a contrastive loss, as users pass them."""
+
+    temperature: Any
+    normalize: Any = True
+    reduction: Any = "mean"
+    excluded: Any = _losses.NOTHING  # exclude_above, exclude_hardest, exclude_easiest
+    symmetric: Any = False
 
 
 def _read(function: str, named: Named, temperature: Any) -> tuple[Library, tuple[Any, ...], tuple[Any, ...]]:
@@ -33,54 +33,34 @@ def _read(function: str, named: Named, temperature: Any) -> tuple[Library, tuple
     return library, (*arrays, temperature), (*[name for name, _ in named], "temperature")
 
 
-def _check_sides(function: str, named: Named, arrays: Arrays, paired: bool = True) -> None:
-    """Raises ValueError unless all have as many columns and, where paired, the first two as many rows."""
-    first, x = named[0][0], arrays[0]
-    for (name, _), y in zip(named[1:], arrays[1:], strict=False):
-        checks.same_columns(function, first, x, name, y)
-    if paired:
-        checks.same_rows(function, first, x, named[1][0], arrays[1])
-
-
-def _limits(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusions:
+def _limits(function: str, excluded: Any) -> _losses.Exclusions:
     """As floats; what is one already is checked by the problem."""
+    above, hardest, easiest = excluded
     kinds = float, NoneType
     if isinstance(above, kinds) and isinstance(hardest, kinds) and isinstance(easiest, kinds):
         return above, hardest, easiest
-    return exclusions(function, above, hardest, easiest)
+    return _losses.exclusions(function, excluded)
 
 
 def instances(
-    function: str,
-    kind: str,
-    named: Named,
-    anchors: int,
-    temperature: Any,
-    normalize: Any = True,
-    symmetric: Any = False,
-    reduction: str = "mean",
-    exclude_above: Any = None,
-    exclude_hardest: Any = None,
-    exclude_easiest: Any = None,
-    queues: int = 0,
-    ids: Any = None,
+    function: str, kind: str, named: Named, anchors: int, chosen: Chosen, queues: int = 0, ids: Any = None
 ) -> Call:
     """Rows i of the first two arrays are one example; `anchors` says how many of the arrays are anchors, and
     `queues` how many at the end are constant for autograd. ids: of all rows but those of the first array.
 
     Two are the views of `nt_xent` (kind "softmax") or `dcl` ("decoupled"), one those of `info_nce`.
     """
+    temperature, normalize, reduction, excluded, symmetric = chosen
     library, inputs, names = _read(function, named, temperature)
-    _check_sides(function, named, inputs)
-    limits = _limits(function, exclude_above, exclude_hardest, exclude_easiest)
-    normalize, symmetric, reduction = bool(normalize), bool(symmetric), as_reduction(function, reduction)
+    checks.sides(function, named, inputs)
+    excluded, normalize, symmetric = _limits(function, excluded), bool(normalize), bool(symmetric)
+    reduction = _losses.as_reduction(function, reduction)
     if ids is not None:
         of_keys = _ids(function, library, named[1:], inputs[1 : len(named)], ids)
-        paired = Identified(function, normalize, reduction, len(named), queues, symmetric, *limits)
+        paired = Identified(function, normalize, reduction, len(named), queues, symmetric, excluded)
         return Call(library, paired, (*inputs, of_keys), (*names, None))
-    chosen = False, normalize, symmetric, reduction, *limits
-    problem = Contrast(function, kind, anchors, len(named), *chosen, queues=queues)
-    return Call(library, problem, inputs, names)
+    options = len(named), False, normalize, symmetric, reduction, excluded, queues
+    return Call(library, Contrast(function, kind, anchors, *options), inputs, names)
 
 
 def log_sum_exps(
@@ -99,75 +79,56 @@ def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any,
     Where ids are given the first of them are those of the first array too, and pairs of one id are left out.
     """
     library, inputs, names = _read(function, named, temperature)
-    _check_sides(function, named, inputs, paired=False)
+    checks.sides(function, named, inputs, paired=False)
     labels = [] if ids is None else [_ids(function, library, named[1:], inputs[1 : len(named)], ids)]
     chosen = "log_sum_exp", 1, len(named), bool(labels), bool(normalize), False, "none"
     return Call(library, Contrast(function, *chosen), (*inputs, *labels), (*names, *[None for _ in labels]))
 
 
-def moco(
-    function: str, named: Named, temperature: Any, normalize: Any = True, reduction: str = "mean"
-) -> Call:
+def moco(function: str, named: Named, chosen: Chosen) -> Call:
     """`moco` of queries, their keys and a queue."""
-    library, inputs, names = _read(function, named, temperature)
-    check_queue(function, inputs[0].shape[1], tuple(inputs[2].shape))
-    _check_sides(function, named, inputs)
-    return Call(library, Moco(function, bool(normalize), as_reduction(function, reduction)), inputs, names)
+    library, inputs, names = _read(function, named, chosen.temperature)
+    _losses.check_queue(function, inputs[0].shape[1], tuple(inputs[2].shape))
+    checks.sides(function, named, inputs)
+    problem = Moco(function, bool(chosen.normalize), _losses.as_reduction(function, chosen.reduction))
+    return Call(library, problem, inputs, names)
 
 
 def sigmoid_pairs(
-    function: str,
-    a: Any,
-    b: Any,
-    logit_scale: Any,
-    logit_bias: Any,
-    normalize: Any = True,
-    reduction: str = "mean",
-    names: tuple[str, str] = ("a", "b"),
+    function: str, named: Named, scale: Any, bias: Any, normalize: Any = True, reduction: str = "mean"
 ) -> Call:
     """`siglip`."""
-    named = [(names[0], a), (names[1], b)]
-    tensor = logit_scale if _arrays.is_tensor(logit_scale) else logit_bias  # if one of them is
+    tensor = scale if _arrays.is_tensor(scale) else bias  # if one of them is
     library, arrays = checks.read(function, named, tensor)
-    _check_sides(function, named, arrays)
-    numbers = [("logit_scale", logit_scale), ("logit_bias", logit_bias)]
+    checks.sides(function, named, arrays)
+    numbers = [("logit_scale", scale), ("logit_bias", bias)]
     inputs = (*arrays, *[library.scale(function, value, name) for name, value in numbers])
-    problem = Sigmoid(function, bool(normalize), as_reduction(function, reduction))
-    return Call(library, problem, inputs, (*names, "logit_scale", "logit_bias"))
+    problem = Sigmoid(function, bool(normalize), _losses.as_reduction(function, reduction))
+    return Call(library, problem, inputs, tuple([name for name, _ in (*named, *numbers)]))
 
 
 def labelled(
-    function: str,
-    z: Any,
-    labels: Any,
-    temperature: Any,
-    normalize: Any = True,
-    reduction: str = "mean",
-    exclude_above: Any = None,
-    exclude_hardest: Any = None,
-    exclude_easiest: Any = None,
-    mask: Any = None,
-    ignore_index: Any = None,
+    function: str, z: Any, labels: Any, chosen: Chosen, mask: Any = None, ignore_index: Any = None
 ) -> Call:
     """`sup_con`: rows of one label are positive to each other, or those a mask names."""
-    check_positives(function, labels, mask, ignore_index, exclude_above, exclude_hardest, exclude_easiest)
+    temperature, normalize, reduction, excluded, _ = chosen
+    _losses.check_positives(function, labels, mask, ignore_index, excluded)
     library, inputs, names = _read(function, [("z", z)], temperature)
-    normalize, reduction = bool(normalize), as_reduction(function, reduction)
+    normalize, reduction = bool(normalize), _losses.as_reduction(function, reduction)
     if mask is not None:
         problem: Any = Masked(function, normalize, reduction)
         return Call(library, problem, (*inputs, _mask(function, library, mask, inputs[0])), (*names, None))
-    ignored = as_ignored(function, ignore_index)
+    ignored = _losses.as_ignored(function, ignore_index)
     own = _reader(function, library, "labels", labels)
     labels, ignored = own.labels(function, labels, inputs[0].shape[0], ignored)
-    limits = _limits(function, exclude_above, exclude_hardest, exclude_easiest)
-    chosen = function, "softmax", 1, 1, True, normalize, False, reduction, *limits
-    problem = Contrast(*chosen) if ignored is None else Ignoring(*chosen, ignored=ignored)
+    options = "softmax", 1, 1, True, normalize, False, reduction, _limits(function, excluded)
+    problem = Contrast(function, *options) if ignored is None else Ignoring(function, *options, 0, ignored)
     return Call(library, problem, (*inputs, labels), (*names, None))
 
 
 def _ids(function: str, library: Library, named: Named, keys: Arrays, ids: Any) -> Any:
     """An id for each row of these arrays."""
-    what = OfRows("ids", tuple([name for name, _ in named]))
+    what = _losses.OfRows("ids", tuple([name for name, _ in named]))
     rows = sum([x.shape[0] for x in keys])
     return _reader(function, library, "ids", ids).labels(function, ids, rows, None, what)[0]
 
@@ -182,5 +143,5 @@ def _mask(function: str, library: Library, mask: Any, z: Array) -> Array:
     own = _reader(function, library, "mask", mask)
     mask = own.beside(function, "mask", mask, z if own is library else mask)
     checks.real(function, "mask", own, mask)
-    check_mask(function, tuple(mask.shape), z.shape[0])
+    _losses.check_mask(function, tuple(mask.shape), z.shape[0])
     return mask if own is library else library.beside(function, "mask", _arrays.wide_on_host(mask), z)

@@ -16,15 +16,12 @@ from ._counts import as_number, shown
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 Exclusions: TypeAlias = tuple[float | None, float | None, float | None]  # above, hardest, easiest
 
+EXCLUDED = ("exclude_above", "exclude_hardest", "exclude_easiest")
+NOTHING: Exclusions = (None, None, None)
 _REDUCTIONS = get_args(Reduction)
 
 EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a zero row stays one
 TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, are equally hard
-
-
-def as_scale(function: str, value: Any, name: str = "logit_scale") -> float:
-    """A logit scale or bias as a float; 0, negative and infinite ones are legal."""
-    return as_number(function, name, value)
 
 
 def as_temperature(function: str, value: Any, name: str = "temperature") -> float:
@@ -40,8 +37,9 @@ def as_temperature(function: str, value: Any, name: str = "temperature") -> floa
     return temperature
 
 
-def exclusions(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusions:
-    """exclude_above, exclude_hardest and exclude_easiest as floats, once they are known to be right."""
+def exclusions(function: str, given: Any) -> Exclusions:
+    """What is given for each of EXCLUDED as floats, once they are known to be right."""
+    above, hardest, easiest = given
     if above is not None and hardest is not None:
         raise ValueError(
             f"{function}: exclude_above and exclude_hardest exclude each other "
@@ -51,14 +49,14 @@ def exclusions(function: str, above: Any, hardest: Any, easiest: Any) -> Exclusi
         above = as_number(function, "exclude_above", above, "a number or None")
         if math.isnan(above):
             raise ValueError(f"{function}: exclude_above must be a number or None but is nan")
-    if hardest is not None:
-        hardest = _fraction(function, "exclude_hardest", hardest)
-    if easiest is not None:
-        easiest = _fraction(function, "exclude_easiest", easiest)
-    return above, hardest, easiest
+    if hardest is None and easiest is None:
+        return above, None, None
+    return above, _fraction(function, EXCLUDED[1], hardest), _fraction(function, EXCLUDED[2], easiest)
 
 
-def _fraction(function: str, name: str, value: Any) -> float:
+def _fraction(function: str, name: str, value: Any) -> float | None:
+    if value is None:
+        return None
     fraction = as_number(function, name, value, "a number or None")
     if not 0 <= fraction <= 1:
         raise ValueError(f"{function}: {name} must be from 0 to 1 but is {fraction!r}")
@@ -108,8 +106,9 @@ class OfRows(NamedTuple):
     name: str = "labels"
     arrays: tuple[str, ...] = ("z",)
 
-    def check_shape(self, function: str, shape: tuple[int, ...], rows: int) -> None:
-        """Raises ValueError unless there is one for each row."""
+    def check(self, function: str, values: Any, rows: int, can_be: bool = True) -> None:
+        """Raises TypeError or ValueError unless there is one for each row, of a fitting dtype."""
+        shape = tuple(values.shape)
         if len(shape) != 1:
             one = self.name.removesuffix("s")
             raise ValueError(
@@ -120,10 +119,8 @@ class OfRows(NamedTuple):
             *others, last = self.arrays
             have = f"{', '.join(others)} and {last} have" if others else f"{last} has"
             raise ValueError(f"{function}: {have} {rows} rows but {self.name} has {shape[0]}")
-
-    def refused(self, function: str, dtype: Any) -> TypeError:
-        """The error where they are of another dtype."""
-        return TypeError(f"{function}: {self.name} must be integers or text but has dtype {dtype}")
+        if not can_be:
+            raise TypeError(f"{function}: {self.name} must be integers or text but has dtype {values.dtype}")
 
 
 LABELS = OfRows()
@@ -132,9 +129,7 @@ LABELS = OfRows()
 def as_labels(function: str, labels: Any, rows: int, what: OfRows = LABELS) -> npt.NDArray[Any]:
     """Labels (rows,), integers or text."""
     array = as_array(function, what.name, labels, "integers or text")
-    what.check_shape(function, array.shape, rows)
-    if array.dtype.kind not in "biuUS":
-        raise what.refused(function, array.dtype)
+    what.check(function, array, rows, array.dtype.kind in "biuUS")
     return array
 
 
@@ -194,17 +189,14 @@ def check_queue(function: str, columns: int, shape: tuple[int, ...]) -> None:
         )
 
 
-def check_positives(
-    function: str, labels: Any, mask: Any, ignore_index: Any, above: Any, hardest: Any, easiest: Any
-) -> None:
+def check_positives(function: str, labels: Any, mask: Any, ignore_index: Any, excluded: Any) -> None:
     """Raises ValueError unless either labels or a mask say which rows are positive."""
     if labels is None and mask is None:
         raise ValueError(f"{function}: labels or mask must say which rows are positive but both are None")
     if mask is None:
         return
-    named = {"labels": labels, "ignore_index": ignore_index}
-    named |= {"exclude_above": above, "exclude_hardest": hardest, "exclude_easiest": easiest}
-    for name, value in named.items():
+    others = labels, ignore_index, *excluded
+    for name, value in zip(("labels", "ignore_index", *EXCLUDED), others, strict=True):
         if value is not None:
             raise ValueError(f"{function}: mask and {name} exclude each other but both are given")
 

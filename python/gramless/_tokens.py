@@ -104,7 +104,7 @@ def rows_of(
     if rows == "tokens":
         if mask is None:
             return x.reshape(-1, shape[2])
-        return library.tokens(x, *np.nonzero(mask))
+        return library.at(x, *np.nonzero(mask))
     if pool is None:
         how = "pass" if function == "layer_matrix" else "call layer_matrix with"
         raise ValueError(
@@ -114,7 +114,7 @@ def rows_of(
         return library.token_means(x, mask)
     valid = np.ones(shape[:2], bool) if mask is None else mask
     places = np.argmax(valid, axis=1) if pool == "class" else shape[1] - 1 - np.argmax(valid[:, ::-1], axis=1)
-    return library.tokens(x, np.arange(shape[0]), places)
+    return library.at(x, np.arange(shape[0]), places)
 
 
 def pooled_by(function: str, label: str, pool: Callable[..., Any], x: Array, name: str, mask: Any) -> Array:

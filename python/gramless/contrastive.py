@@ -6,7 +6,7 @@ from typing import Any
 
 from ._docs import documented
 from ._evaluate import Call, differentiable
-from ._loss_calls import instances, labelled
+from ._loss_calls import Chosen, instances, labelled
 from ._losses import Reduction
 
 __all__ = ["dcl", "nt_xent", "sup_con"]
@@ -70,8 +70,8 @@ def nt_xent(
     0.594438
     """
     views = [("z_a", z_a), ("z_b", z_b)]
-    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest, exclude_easiest
-    return instances("nt_xent", "softmax", views, 2, *chosen)
+    excluded = exclude_above, exclude_hardest, exclude_easiest
+    return instances("nt_xent", "softmax", views, 2, Chosen(temperature, normalize, reduction, excluded))
 
 
 @differentiable
@@ -123,8 +123,8 @@ def dcl(
     -0.208241
     """
     views = [("z_a", z_a), ("z_b", z_b)]
-    chosen = temperature, normalize, False, reduction, exclude_above, exclude_hardest, exclude_easiest
-    return instances("dcl", "decoupled", views, 2, *chosen)
+    excluded = exclude_above, exclude_hardest, exclude_easiest
+    return instances("dcl", "decoupled", views, 2, Chosen(temperature, normalize, reduction, excluded))
 
 
 @differentiable
@@ -190,5 +190,6 @@ def sup_con(
     >>> round(sup_con(np.eye(3), [7, 7, 8], temperature=0.5), 6)
     0.693147
     """
-    chosen = temperature, normalize, reduction, exclude_above, exclude_hardest, exclude_easiest
-    return labelled("sup_con", z, labels, *chosen, mask, ignore_index)
+    excluded = exclude_above, exclude_hardest, exclude_easiest
+    chosen = Chosen(temperature, normalize, reduction, excluded)
+    return labelled("sup_con", z, labels, chosen, mask, ignore_index)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ._docs import documented
 from ._evaluate import Call, differentiable
-from ._loss_calls import instances, log_sum_exps
+from ._loss_calls import Chosen, instances, log_sum_exps
 from ._losses import Reduction
 
 __all__ = ["info_nce", "row_log_sum_exp"]
@@ -88,8 +88,9 @@ def info_nce(
     """
     more = [("negatives", negatives), ("queue", queue)]
     named = [("anchors", anchors), ("keys", keys), *[(name, x) for name, x in more if x is not None]]
-    chosen = temperature, normalize, symmetric, reduction, exclude_above, exclude_hardest, exclude_easiest
-    return instances("info_nce", "softmax", named, 1, *chosen, queues=int(queue is not None), ids=ids)
+    excluded = exclude_above, exclude_hardest, exclude_easiest
+    chosen = Chosen(temperature, normalize, reduction, excluded, symmetric)
+    return instances("info_nce", "softmax", named, 1, chosen, int(queue is not None), ids)
 
 
 @differentiable

@@ -100,7 +100,8 @@ class MinibatchCKA:
         layers_y = None if ys is None else _as_layers("ys", ys)
         width_y = len(layers_x if layers_y is None else layers_y)
         self._check_layers("update", layers_y is None, (len(layers_x), width_y))
-        call = layers_of("MinibatchCKA.update", layers_x, layers_y, self.kernel, "unbiased")
+        options = self.kernel, "unbiased", "hsic", False
+        call = layers_of("MinibatchCKA.update", layers_x, layers_y, *options)
         values, n = layer_values(call), int(call.inputs[0].shape[0])
         weight = n * (n - 3) if self.weighting == "pairs" else 1
         own = values.xy, values.xx, values.yy, values.exponent_x, values.exponent_y

@@ -66,4 +66,4 @@ def moco(
     0.126928
     """
     named = [("q", q), ("k", k), ("queue", queue)]
-    return _loss_calls.moco("moco", named, temperature, normalize, reduction)
+    return _loss_calls.moco("moco", named, _loss_calls.Chosen(temperature, normalize, reduction))

@@ -65,4 +65,4 @@ def siglip(
     >>> round(siglip(z, z, logit_scale=10.0, logit_bias=-10.0), 6)  # log(2) + 3 log(1 + exp(-10))
     0.693283
     """
-    return sigmoid_pairs("siglip", a, b, logit_scale, logit_bias, normalize, reduction)
+    return sigmoid_pairs("siglip", [("a", a), ("b", b)], logit_scale, logit_bias, normalize, reduction)

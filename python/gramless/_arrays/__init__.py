@@ -67,12 +67,11 @@ def check_dense(function: str, name: str, x: Any) -> None:
 
 def check_copyable(function: str, name: str, x: Any) -> None:
     """Raises TypeError for a tensor whose values cannot be copied to numpy."""
-    if not is_tensor(x):
-        return
-    check_dense(function, name, x)
-    if str(x.layout) != "torch.strided":
-        raise TypeError(sparse_sentence(function, name, x))
-    check_storage(function, name, x)
+    if is_tensor(x):
+        check_dense(function, name, x)
+        if str(x.layout) != "torch.strided":
+            raise TypeError(sparse_sentence(function, name, x))
+        check_storage(function, name, x)
 
 
 def sparse_sentence(function: str, name: str, x: Any) -> str:

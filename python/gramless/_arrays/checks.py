@@ -89,11 +89,18 @@ def _in_one_place(function: str, library: Library, named: Named, arrays: Arrays)
 
 def pair(function: str, library: Library, named: Named) -> list[Array]:
     """Two arrays of one shape."""
-    (name_x, _), (name_y, _) = named
-    x, y = matrices(function, library, named)
-    same_rows(function, name_x, x, name_y, y)
-    same_columns(function, name_x, x, name_y, y)
-    return [x, y]
+    found = matrices(function, library, named)
+    sides(function, named, found)
+    return found
+
+
+def sides(function: str, named: Named, arrays: Arrays, paired: bool = True) -> None:
+    """Raises ValueError unless all have as many columns and, where paired, the first two as many rows."""
+    first, x = named[0][0], arrays[0]
+    for (name, _), y in zip(named[1:], arrays[1:], strict=False):
+        same_columns(function, first, x, name, y)
+    if paired:
+        same_rows(function, first, x, named[1][0], arrays[1])
 
 
 def same_rows(

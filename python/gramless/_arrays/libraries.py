@@ -17,7 +17,7 @@ import numpy as np
 from .. import _arrays
 from .._losses import LABELS, OfRows, ignored_among
 from .cuda_status import cuda_module
-from .namespaces import NUMPY, Array, Arrays, Library, Named, Numpy, Values, computed_in
+from .namespaces import NUMPY, Array, Arrays, Library, Named, Numpy, Values
 
 
 class Cupy(Numpy):
@@ -27,7 +27,7 @@ class Cupy(Numpy):
     allow_tf32 = False
 
     def __init__(self, module: Any) -> None:
-        self.module = module
+        self.module, self.where = module, module.where
 
     def owns(self, x: object) -> bool:
         return isinstance(x, self.module.ndarray)
@@ -50,8 +50,7 @@ class Cupy(Numpy):
     def device(self, x: Array) -> Any:
         return int(x.device.id)
 
-    def device_index(self, x: Array) -> Any:
-        return self.device(x)
+    device_index = device
 
     def dtype(self, x: Array) -> str:
         return str(x.dtype.name)
@@ -72,10 +71,6 @@ class Cupy(Numpy):
         with self.module.cuda.Device(device):
             return self.module.empty(shape, dtype)
 
-    def zeros(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
-        with self.module.cuda.Device(device):
-            return self.module.zeros(shape, dtype)
-
     def arange(self, count: int, device: Any = None) -> Array:
         with self.module.cuda.Device(device):
             return self.module.arange(count, dtype="int32")
@@ -83,24 +78,6 @@ class Cupy(Numpy):
     def upload(self, values: Values, device: Any) -> Array:
         with self.module.cuda.Device(device):
             return self.module.asarray(values)
-
-    def rows(self, x: Array, order: Values) -> Array:
-        return x[self.upload(order, self.device(x))]
-
-    def tokens(self, x: Array, examples: Values, places: Values) -> Array:
-        return x[tuple(self.upload(which, self.device(x)) for which in (examples, places))]
-
-    def token_means(self, x: Array, valid: Values | None) -> Array:
-        dtype = computed_in(self, [x])
-        x = self.cast(x, dtype)
-        if valid is None:
-            return x.mean(1)
-        which, counts = valid[:, :, None], valid.sum(axis=1)[:, None].astype(dtype)
-        kept = self.where(self.upload(which, self.device(x)), x, self.zeros((1,), dtype, self.device(x)))
-        return kept.sum(1) / self.upload(counts, self.device(x))
-
-    def where(self, which: Array, x: Any, y: Array) -> Array:
-        return self.module.where(which, x, y)
 
     def result(self, value: Any, dtype: str = "float64") -> Any:
         return self.cast(value, dtype)
@@ -120,11 +97,8 @@ class Cupy(Numpy):
     ) -> tuple[Any, int | None]:
         if not self.owns(labels):
             return super().labels(function, labels, rows, ignore_index, what)
-        what.check_shape(function, tuple(labels.shape), rows)
-        dtype = self.dtype(labels)
-        if "int" not in dtype and dtype != "bool":
-            raise what.refused(function, dtype)
-        return labels, ignored_among(dtype, ignore_index)
+        what.check(function, labels, rows, labels.dtype.kind in "biu")
+        return labels, ignored_among(self.dtype(labels), ignore_index)
 
     def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
         if self.owns(values):

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import _arrays
-from .._losses import LABELS, OfRows, as_array, as_labels, as_scale, as_temperature, ignored_rows, numbered
+from .._counts import as_number
+from .._losses import LABELS, OfRows, as_array, as_labels, as_temperature, ignored_rows, numbered
 from .meant import instead_of_type, is_model
 
 Array: TypeAlias = Any
@@ -77,29 +78,32 @@ class Numpy:
     def empty(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
         return np.empty(shape, dtype)
 
-    def rows(self, x: Array, order: Values) -> Array:
-        """Some rows of x, copied."""
-        return x[order]
+    def upload(self, values: Values, device: Any) -> Array:
+        """numpy's values on a device."""
+        return values
 
-    def tokens(self, x: Array, examples: Values, places: Values) -> Array:
-        """Some tokens of x (examples, tokens, features), copied: (len(examples), features)."""
-        return x[examples, places]
+    def at(self, x: Array, *places: Values) -> Array:
+        """Some rows of x, or where two places are given some tokens (examples, tokens, features), copied."""
+        return x[tuple([self.upload(place, self.device(x)) for place in places])]
 
     def token_means(self, x: Array, valid: Values | None) -> Array:
         """The mean of every example's tokens, of the valid ones (examples, tokens) where they are given."""
-        found = np.empty((x.shape[0], x.shape[2]), computed_in(self, [x]))
+        device = self.device(x)
+        found = self.empty((x.shape[0], x.shape[2]), computed_in(self, [x]), device)
         for start in range(0, len(found), _EXAMPLES_AT_ONCE):
             some = slice(start, start + _EXAMPLES_AT_ONCE)
             if valid is None:
                 found[some] = x[some].mean(axis=1, dtype=np.float64)
             else:
-                which = valid[some]
-                kept = np.where(which[:, :, None], x[some], 0)  # not times 0: padding may hold NaN or inf
+                which = self.upload(valid[some], device)
+                kept = self.where(which[:, :, None], x[some], 0)  # not times 0: padding may hold NaN or inf
                 found[some] = kept.sum(axis=1, dtype=np.float64) / which.sum(axis=1)[:, None]
         return found
 
     def zeros(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:
-        return np.zeros(shape, dtype)
+        found = self.empty(shape, dtype, device)
+        found[...] = 0
+        return found
 
     def arange(self, count: int, device: Any = None) -> Array:
         """0, 1, ... as int32."""
@@ -138,7 +142,7 @@ class Numpy:
 
     def scale(self, function: str, value: Any, name: str) -> Any:
         """A logit scale or bias as an input of a problem."""
-        return as_scale(function, value, name)
+        return as_number(function, name, value)
 
     def constant(self, function: str, value: Any, name: str) -> float:
         """A temperature as a number, which is a field of a problem."""

@@ -5,7 +5,7 @@ device, which are enqueued and not waited for. Arrays are the library's. Both ba
 arithmetic, and nothing else is called from above:
 
     here                                        whether results are there when a call returns
-    hsic_pair(x, y, kernels, estimator)         numbers: xy, xx, yy, exponents, means; only where `here`
+    hsic_pair(x, y, kernels, estimator)         HsicValues of numbers; only where `here`
     hsic_forward(task, keep, report)
         HsicValues, with the rows where the backward needs them; no ys: xs with itself
     hsic_backward(task, saved, weights, wanted)
@@ -22,25 +22,25 @@ arithmetic, and nothing else is called from above:
     labelled_groups(labels), instance_groups(anchors, keys), no_groups      who is positive to whom
     contrast_forward(task, keep)                ContrastLosses
     contrast_backward(task, saved, kept, weights, scale, wanted)
-        gradients of the losses times weights (n,), or of their mean times scale, by arrays and temperature
+        gradients of the losses times weights (n,), by arrays and temperature; on a device weights may be None
+        beside what their mean is multiplied by
     shifts, partial_backward                    the same for a part of a larger problem
     sigmoid_pairs(task, weights, wanted)
         sums of each row (3, n): losses, slopes, slopes times dot products; gradients of weights times losses
     distill_forward(task)                       losses (n,), their mean, saved
     distill_backward(task, saved, weights, scale)
-        gradients of the losses times weights (n,), or of their mean times scale, by student and temperature
+        the same by student and temperature
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from .cpu import Cpu
 from .cuda import Cuda
 
 __all__ = ["Cpu", "Cuda", "backend_of", "cpu_backend"]
-
-_cpus: dict[Any, Cpu] = {}
 
 
 def backend_of(library: Any, x: Any, function: str) -> Any:
@@ -50,9 +50,7 @@ def backend_of(library: Any, x: Any, function: str) -> Any:
     return cpu_backend(library)
 
 
+@cache
 def cpu_backend(library: Any) -> Cpu:
     """What computes with arrays of that library in the CPU's memory."""
-    found = _cpus.get(library)
-    if found is None:
-        found = _cpus[library] = Cpu(library)
-    return found
+    return Cpu(library)

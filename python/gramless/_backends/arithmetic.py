@@ -15,6 +15,8 @@ class Arithmetic:
     library: Library  # of the inputs
     xp: Library  # of the results
     device: Any  # where they are
+    dtype: Any  # of gradients by some arrays
+    placed: Any  # labels, or what a forward saved, where the backend computes
 
     def empty(self, *shape: int, dtype: str = "float64") -> Array:
         return self.xp.empty(shape, dtype, self.device)
@@ -48,11 +50,9 @@ class Arithmetic:
 
     def temperature(self, function: str, value: Any) -> Any:
         """A number once it is known that one can divide by it; what a device holds is not read."""
-        if not isinstance(value, float):
-            if not self.here and self.library.on_device(value):
-                return self.library.cotangent(self, value, ()).reshape(1)
-            value = value.item()
-        return as_temperature(function, value)
+        if not self.here and self.library.owns(value):
+            return self.library.cotangent(self, value, ()).reshape(1)
+        return as_temperature(function, value if isinstance(value, float) else value.item())
 
     def number(self, value: Any) -> float:
         """A number that is an input of a problem; a device is waited for."""
@@ -60,23 +60,12 @@ class Arithmetic:
 
     def gradients(self, arrays: Arrays, wanted: Wanted) -> list[Any]:
         """Where gradients are written."""
-        dtype, empty = self.dtype(arrays), self.library.empty
-        return [
-            empty(x.shape, dtype, self.device) if want else None
-            for x, want in zip(arrays, wanted, strict=True)
-        ]
+        empty, *place = self.library.empty, self.dtype(arrays), self.device
+        return [empty(x.shape, *place) if want else None for x, want in zip(arrays, wanted, strict=True)]
 
     def as_gradient(self, values: Array, arrays: Arrays) -> Array:
         """A gradient in float64 by one of the arrays of a problem, as a launch would have returned it."""
         return self.xp.cast(values, self.dtype(arrays))
-
-    def rows_without(self, labels: Any, ignored: int) -> Array:
-        """The numbers of the rows that have another label; waits until they are counted."""
-        return self.xp.flatnonzero(self.placed(labels) != ignored)
-
-    def labels_of(self, labels: Any, rows: Array) -> Array:
-        """Those of some rows."""
-        return self.placed(labels)[rows]
 
     def scattered(self, grad: Array, rows: Array, count: int) -> Array:
         """A gradient by some rows of an array of `count` rows, as that by all of it."""
@@ -84,11 +73,3 @@ class Arithmetic:
         found = self.zeros(count, of_rows.shape[1], dtype=self.xp.dtype(of_rows))
         found[rows] = of_rows
         return found
-
-    def dtype(self, arrays: Arrays) -> str:
-        """That of gradients by these."""
-        raise NotImplementedError
-
-    def placed(self, x: Any) -> Array:
-        """x where the backend computes: labels, or what a forward saved."""
-        raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,10 +23,9 @@ Sweep = _core.Sweep
 class Cpu(CpuContrast):
     """The arrays of one library, computed with by the core."""
 
-    def hsic_pair(
-        self, x: Array, y: Array, kernels: Kernels, estimator: str
-    ) -> tuple[float, float, float, int, int, float, float]:
-        return _core.hsic_pair(self.library.view(x), self.library.view(y), *kernels, estimator, "auto")
+    def hsic_pair(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> HsicValues:
+        x, y = self.views((x, y))
+        return HsicValues(*_core.hsic_pair(x, y, *kernels, estimator, "auto"))
 
     def stacked(self, x: Array, y: Array) -> tuple[Stacked, Array]:
         """The same, but x and y are read where they lie."""
@@ -49,7 +48,7 @@ class Cpu(CpuContrast):
 
     def hsic_backward(self, task: HsicTask, saved: Floats, weights: Arrays, wanted: Wanted) -> list[Any]:
         x, y = self.views(task.xs), self.views(task.ys)
-        grads = self.gradients(task.layers, wanted)
+        grads = self.gradients([*task.xs, *task.ys], wanted)
         rows = np.ascontiguousarray(saved[:, HEAD:]).reshape(-1) if saved[0, 1] else np.empty(0)
         resolved = _resolved(task.kernels, saved[:, 0].tolist(), len(x))
         by = [np.ascontiguousarray(w, np.float64).reshape(-1) for w in weights]
@@ -88,7 +87,7 @@ class Cpu(CpuContrast):
         """For batches of orders of the rows (B, n), HSIC of xs with all ys in each of them: (Lx, B Ly)."""
         of_x, of_y = _resolved(kernels, self._sigmas(xs, ys, kernels), len(xs))
         for batch in orders:
-            copies = [self.library.rows(y, order) for order in batch for y in ys]
+            copies = [self.library.at(y, order) for order in batch for y in ys]
             kernels_of_copies = [*of_y] * len(batch)
             x, y = self.views(xs), self.views(copies)
             found = _core.hsic_matrix(x, y, of_x, kernels_of_copies, estimator, "auto", None)
@@ -122,13 +121,9 @@ class Cpu(CpuContrast):
         return losses, self.total(losses) / len(losses), saved
 
     def distill_backward(
-        self, task: DistillTask, saved: Floats, weights: Floats | None, scale: float | None
+        self, task: DistillTask, saved: Floats, weights: Floats, scale: None
     ) -> tuple[Array, float]:
-        student = task.arrays[0]
-        if weights is None:
-            n = student.shape[0]
-            weights = self.full(n, cast(float, scale) / n)
-        grad = self.library.empty(student.shape, self.dtype(task.arrays))
+        grad = self.library.empty(task.arrays[0].shape, self.dtype(task.arrays))
         arguments = (*self._distill_arguments(task), saved, weights, self.library.view(grad))
         return grad, _core.distill_backward(*arguments)
 

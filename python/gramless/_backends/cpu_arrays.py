@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .. import _arrays
-from .._arrays.namespaces import NUMPY, Arrays, Library, computed_in
+from .._arrays.namespaces import NUMPY, Arrays, Library, Values, computed_in
 from .arithmetic import Arithmetic
 from .stacked import Stacked
-
-Values = npt.NDArray[Any]
 
 
 class CpuArrays(Arithmetic):

@@ -29,15 +29,16 @@ def _instance_groups(n: int, views: int, key_rows: tuple[int, ...]) -> tuple[Gro
 
 def _fractions(task: ContrastTask) -> list[tuple[float, bool]]:
     """What is left out by rank, and whether as the easiest."""
-    given = (task.exclude_hardest, False), (task.exclude_easiest, True)
-    return [(fraction, easiest) for fraction, easiest in given if fraction is not None]
+    shares = zip(task.excluded[1:], (False, True), strict=True)
+    return [(share, easiest) for share, easiest in shares if share is not None]
 
 
 def _limits(task: ContrastTask, ranked: Any) -> Any:
     """What leaves negatives out, for the core; ranked: (n + m,) for each fraction."""
+    above = task.excluded[0]
     if len(ranked) == 0:
-        return task.exclude_above
-    n, above = task.rows, task.exclude_above
+        return above
+    n = task.rows
     sides = {easiest: (row[:n], row[n:]) for row, (_, easiest) in zip(ranked, _fractions(task), strict=True)}
     if above is not None:
         sides[False] = np.full(n, above), np.full(task.columns, above)
@@ -91,20 +92,15 @@ class CpuContrast(CpuArrays):
         return np.concatenate(_core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen))
 
     def contrast_backward(
-        self, task: ContrastTask, saved: Any, kept: Any, weights: Any, scale: Any, wanted: Wanted
+        self, task: ContrastTask, saved: Any, kept: Any, weights: Any, scale: None, wanted: Wanted
     ) -> tuple[list[Any], float]:
-        """weights: (n,) of the anchors' losses, or (2, n) where first keys have others; None: scale / n."""
-        n, of_keys = task.rows, None
-        sums = SAVED_ROWS["cpu"]
-        limits = _limits(task, saved[sums:])
-        if weights is None:
-            weights = self.full(n, scale / n)
-        if len(saved) > sums:
-            saved = np.ascontiguousarray(saved[:sums])
+        """weights: (n,) of the anchors' losses, or (2, n) where first keys have others."""
+        of_keys, sums = None, SAVED_ROWS["cpu"]
+        saved, limits = np.ascontiguousarray(saved[:sums]), _limits(task, saved[sums:])
         of_anchors, of_first_keys = weights if weights.ndim == 2 else (weights, weights)
         if task.symmetric:
             of_keys = self.full(task.columns, 0.0)
-            of_keys[:n] = of_first_keys
+            of_keys[: task.rows] = of_first_keys
         grads = self.gradients([*task.anchors, *task.keys], wanted)
         own = saved, of_anchors, of_keys, self.views(grads)
         if kept is not None:

@@ -27,15 +27,10 @@ class Cuda(CudaContrast):
 
     def _hsic(self, operation: str, x: Any, y: Any, kernels: Kernels, estimator: str, *results: Any) -> None:
         if estimator not in ("biased", "unbiased"):
-            raise NotImplementedError(
-                f"{self.function}: squared distances are compared on the CPU only; copy the layers there"
-            )
+            self.cpu_only("squared distances are compared", "the layers")
         for formula, *_ in kernels:
             if not is_on_gpu(formula):
-                raise NotImplementedError(
-                    f'{self.function}: the kernel "{formula}" is computed on the CPU only; copy the arrays '
-                    "there"
-                )
+                self.cpu_only(f'the kernel "{formula}" is computed', "the arrays")
         options = estimator, self.library.allow_tf32
         self.run(operation, x, y, *kernels, *options, *map(self.address, results))
 
@@ -77,7 +72,8 @@ class Cuda(CudaContrast):
 
     def hsic_backward(self, task: HsicTask, saved: Array, weights: Arrays, wanted: Wanted) -> list[Any]:
         """Pair by pair; the gradients of 16-bit layers are added in float32."""
-        (xs, ys, kernels, estimator), layers, alone = task, task.layers, not task.ys
+        xs, ys, kernels, estimator = task
+        layers, alone = [*xs, *ys], not ys
         totals: list[Any] = [None] * len(layers)
         for i in range(len(xs)):
             for j in range(i, len(xs)) if alone else range(len(ys)):
@@ -135,14 +131,13 @@ class Cuda(CudaContrast):
     def permuted_hsic(self, x: Array, y: Array, kernels: Kernels, orders: Orders, report: Report) -> Floats:
         """A sweep over copies of y."""
         at_once = max(1, COPIED_BYTES // (math.prod(y.shape) * self.library.itemsize(y)))
-        found = np.empty(len(orders))
-        for start in range(0, len(orders), at_once):
-            rows = [*map(self.placed, orders[start : start + at_once])]
-            values, _ = self._matrix(HsicTask([x], [y[order] for order in rows], kernels, "unbiased"))
-            found[start : start + at_once] = _arrays.to_host(values)[0]
+        batches = [orders[start : start + at_once] for start in range(0, len(orders), at_once)]
+        found: list[float] = []
+        for values in self.permuted_values([x], [y], kernels, "unbiased", batches):
+            found.extend(values.xy[0])
             if report is not None:
-                report(start + len(rows), len(orders))
-        return found
+                report(len(found), len(orders))
+        return np.array(found)
 
     def permuted_values(
         self, xs: Arrays, ys: Arrays, kernels: Kernels, estimator: str, orders: Iterable[Orders]
@@ -151,7 +146,7 @@ class Cuda(CudaContrast):
         with itself, in the CPU's memory.
         """
         for batch in orders:
-            copies = [self.library.rows(y, order) for order in batch for y in ys]
+            copies = [self.library.at(y, order) for order in batch for y in ys]
             xy, own = map(_arrays.to_host, self._matrix(HsicTask(xs, copies, kernels, estimator)))
             yield HsicValues(xy, own[: len(xs)], own[len(xs) :])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -38,6 +38,9 @@ class CudaArrays(Arithmetic):
     def module(self) -> Any:
         """The extension module that computes on the device."""
         return cuda_module(self.function, self.device)
+
+    def cpu_only(self, what: str, inputs: str) -> NoReturn:
+        raise NotImplementedError(f"{self.function}: {what} on the CPU only; copy {inputs} there")
 
     def run(self, operation: str, *arguments: Any) -> None:
         """Enqueues an operation on the stream that is current now; its scratch is the library's."""

@@ -61,24 +61,21 @@ class CudaContrast(CudaArrays):
         return None, groups
 
     def groups_of_ids(self, ids: Any, n: int) -> Any:
-        raise NotImplementedError(
-            f"{self.function}: ids are compared on the CPU only; copy the embeddings there"
-        )
+        self.cpu_only("ids are compared", "the embeddings")
 
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
         """Integers of the library as groups."""
         cast = self.xp.cast
         return cast(of_anchors, "int32"), None if of_keys is None else cast(of_keys, "int32")
 
-    def _contrast(self, task: ContrastTask, keys_too: bool) -> tuple[Any, ...]:
-        if task.exclude_easiest is not None:
-            raise NotImplementedError(
-                f"{self.function}: exclude_easiest is computed on the CPU only; copy the embeddings there"
-            )
+    def _contrast(self, task: ContrastTask) -> tuple[Any, ...]:
+        above, share, easiest = task.excluded
+        if easiest is not None:
+            self.cpu_only("exclude_easiest is computed", "the embeddings")
         sides = [[self.view(x) for x in side] for side in (task.anchors, task.keys)]
-        limit = math.inf if task.exclude_above is None else task.exclude_above
-        hardest = (0.0, 0.0) if task.exclude_hardest is None else (task.exclude_hardest, TIE)
-        options = task.normalize, limit, *hardest, task.kind, keys_too
+        limit = math.inf if above is None else above
+        hardest = (0.0, 0.0) if share is None else (share, TIE)
+        options = task.normalize, limit, *hardest, task.kind, task.symmetric
         return (*sides, *map(self.address, task.groups), *self.given(task.temperature), *options)
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
@@ -86,35 +83,29 @@ class CudaContrast(CudaArrays):
         losses, mean = self.empty(n + m if task.symmetric else n), self.empty(1)
         saved = self.empty(self.module.contrast_saved_arrays, n + m)
         results = map(self.address, (losses, saved, mean))
-        self.run("contrast_forward", *self._contrast(task, task.symmetric), *results)
+        self.run("contrast_forward", *self._contrast(task), *results)
         return ContrastLosses(losses[:n], losses[n:] if task.symmetric else None, saved, None, mean[0])
 
     def contrast_backward(
         self, task: ContrastTask, saved: Array, kept: None, weights: Any, scale: Any, wanted: Wanted
     ) -> tuple[list[Any], Array]:
         if weights is None:
-            return self._backward(task, task.symmetric, saved, None, self.full(1, scale), wanted)
+            return self._backward(task, saved, None, self.full(1, scale), wanted)
         n = task.rows
         every = self.full(n + task.columns if task.symmetric else n, 0.0)
         every[:n] = weights
         if task.symmetric:
             every[n : 2 * n] = weights
-        return self._backward(task, task.symmetric, saved, every, None, wanted)
+        return self._backward(task, saved, every, None, wanted)
 
     def _backward(
-        self,
-        task: ContrastTask,
-        keys_too: bool,
-        saved: Array,
-        weights: Any,
-        scale: Any,
-        wanted: Wanted,
+        self, task: ContrastTask, saved: Array, weights: Any, scale: Any, wanted: Wanted
     ) -> tuple[list[Any], Array]:
         grads = self.gradients((*task.anchors, *task.keys), wanted)
         by_temperature = self.empty(1)
         sources = map(self.address, (saved, weights, scale))
         targets = [self.address(grad) for grad in grads], self.address(by_temperature)
-        self.run("contrast_backward", *self._contrast(task, keys_too), *sources, *targets)
+        self.run("contrast_backward", *self._contrast(task), *sources, *targets)
         return grads, by_temperature
 
     def shifts(self, task: ContrastTask, saved: Array, denominators: Array) -> Array:
@@ -140,9 +131,8 @@ class CudaContrast(CudaArrays):
         count = task.rows + task.columns
         sums = self.zeros(SAVED_ROWS["cuda"], count)
         sums[:4], sums[4] = saved, positives
-        return self._backward(task, bool(task.keys), sums, self.full(count, weight), None, wanted)
+        task = task._replace(symmetric=bool(task.keys))
+        return self._backward(task, sums, self.full(count, weight), None, wanted)
 
     def sigmoid_pairs(self, task: SigmoidTask, weights: Any, wanted: Wanted) -> tuple[Any, list[Any]]:
-        raise NotImplementedError(
-            f"{self.function}: the sigmoid loss of pairs is computed on the CPU only; copy a and b there"
-        )
+        self.cpu_only("the sigmoid loss of pairs is computed", "a and b")

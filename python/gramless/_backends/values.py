@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .._alignment import in_units
 from .._arrays.namespaces import Arrays
+from .._losses import NOTHING, Exclusions
 from ..kernels import Encoded
 
 Kernels: TypeAlias = tuple[Encoded, Encoded]  # of xs and of ys
@@ -27,10 +28,6 @@ class HsicTask(NamedTuple):
     kernels: Kernels
     estimator: str
 
-    @property
-    def layers(self) -> list[Any]:
-        return [*self.xs, *self.ys]
-
 
 class HsicValues(NamedTuple):
     """HSIC of every pair of layers, and the kernel's mean over i != j and over i = j for each layer.
@@ -42,12 +39,12 @@ class HsicValues(NamedTuple):
     xy: Any  # (Lx, Ly)
     xx: Any  # (Lx,)
     yy: Any  # (Ly,), the same as xx where xs are compared with themselves
+    exponent_x: Any = None
+    exponent_y: Any = None
     mean_x: Any = None
     mean_y: Any = None
     diagonal_x: Any = None
     diagonal_y: Any = None
-    exponent_x: Any = None
-    exponent_y: Any = None
     rows: Any = None  # (Lx + Ly, HEAD + n), what the backward needs
     sigmas: Any = None  # (Lx + Ly,), bandwidths of kernels that have one; None on a device
 
@@ -58,7 +55,12 @@ class HsicValues(NamedTuple):
         x, y = exponents[:layers_x], exponents[layers_x:]
         if with_itself:
             yy, mean_y, diagonal_y, y = xx, mean_x, diagonal_x, x
-        return cls(xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, x, y, rows, sigmas)
+        return cls(xy, xx, yy, x, y, mean_x, mean_y, diagonal_x, diagonal_y, rows, sigmas)
+
+    @property
+    def numbers(self) -> HsicValues:
+        """Those of one pair as numbers."""
+        return HsicValues(*[x.item() for x in self[:7]])
 
     def xy_of_data(self) -> Any:
         """xy of the data itself."""
@@ -113,9 +115,7 @@ class ContrastTask(NamedTuple):
     temperature: Any  # a number, or float64 (1,) which a device reads
     normalize: bool
     kind: str  # "softmax", "decoupled" or "log_sum_exp"
-    exclude_above: float | None = None  # negatives more similar than that are left out
-    exclude_hardest: float | None = None  # that share of each anchor's negatives is left out
-    exclude_easiest: float | None = None
+    excluded: Exclusions = NOTHING  # negatives above a similarity, then shares of each anchor's negatives
     symmetric: bool = False  # whether the first keys are anchors too
 
     @property

@@ -8,9 +8,9 @@ from typing import Any
 
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
-from .._losses import exclusions
+from .._losses import NOTHING, Exclusions, exclusions
 from .._progress import Report
-from .problem import Forward, Loss, Shape
+from .problem import Forward, Loss, Saved, Shape
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,7 @@ class Contrast(Loss):
     normalize: bool
     symmetric: bool  # the mean of the losses of anchors and of those of the first keys as anchors
     reduction: str
-    exclude_above: float | None = None
-    exclude_hardest: float | None = None
-    exclude_easiest: float | None = None
+    excluded: Exclusions = NOTHING
     queues: int = 0
 
     def constants(self) -> Sequence[int]:
@@ -43,8 +41,8 @@ class Contrast(Loss):
     def _options(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
         """Those of a task; raises ValueError where a number is none that they can be."""
         temperature = backend.temperature(self.function, inputs[self.arrays])
-        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest, self.exclude_easiest)
-        return (temperature, self.normalize, self.kind, *limits, self.symmetric)
+        excluded = exclusions(self.function, self.excluded)
+        return temperature, self.normalize, self.kind, excluded, self.symmetric
 
     def _task(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Any]:
         """What the backend computes, and how many anchors a mean is over."""
@@ -64,31 +62,25 @@ class Contrast(Loss):
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         task, count = self._task(backend, inputs)
         found = backend.contrast_forward(task, keep == "tiles")
-        kept = (task, count, found.kept) if keep == "tiles" else None
-        if found.mean is not None and self._is_plain_mean:
-            return found.mean, (found.saved,), kept
+        saved = Saved((found.saved,), (task, count, found.kept) if keep == "tiles" else None)
+        if found.mean is not None and self.is_plain_mean:
+            return found.mean, saved
         losses = found.of_anchors
         if self.symmetric:
             losses = losses / 2 + found.of_keys[: task.rows] / 2
-        return self.reduced(backend, losses, count), (found.saved,), kept
+        return self.reduced(backend, losses, count), saved
 
     @property
-    def _is_plain_mean(self) -> bool:
-        """Whether the value is the mean of all anchors' losses and of nothing else."""
+    def is_plain_mean(self) -> bool:
         return self.reduction == "mean" and not (self.symmetric or self.labelled)
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
-        task, count, tiles = kept or (*self._task(backend, inputs), None)
-        weights, scale = None, grad
-        if not self._is_plain_mean:
-            weights, scale = self.by_losses(backend, grad, count, task.rows), None
-            if self.symmetric:
-                weights = weights / 2
-        grads, by_temperature = backend.contrast_backward(
-            task, saved[0], tiles, weights, scale, wanted[: self.arrays]
-        )
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
+        task, count, tiles = saved.kept or (*self._task(backend, inputs), None)
+        weights, scale = self.weighed(backend, grad, count, task.rows)
+        if self.symmetric:
+            weights = weights / 2
+        own = saved.arrays[0], tiles, weights, scale, wanted[: self.arrays]
+        grads, by_temperature = backend.contrast_backward(task, *own)
         of_labels = [None] * (len(inputs) - self.arrays - 1)
         return [*grads, by_temperature if wanted[self.arrays] else None, *of_labels]
 
@@ -101,7 +93,7 @@ class Contrast(Loss):
         """Of what a forward saves."""
         if on_device:
             return SAVED_ROWS["cuda"]
-        return SAVED_ROWS["cpu"] + (self.exclude_hardest is not None) + (self.exclude_easiest is not None)
+        return SAVED_ROWS["cpu"] + sum([fraction is not None for fraction in self.excluded[1:]])
 
 
 @dataclass(frozen=True)
@@ -112,10 +104,10 @@ class Ignoring(Contrast):
 
     def _others(self, backend: Any, inputs: Arrays) -> tuple[Any, list[Any], Contrast]:
         """The numbers of the rows that take part, the inputs of the problem they are in, and that problem."""
-        z, temperature, labels = inputs
-        rows = backend.rows_without(labels, self.ignored)
+        z, temperature, labels = inputs[0], inputs[1], backend.placed(inputs[2])
+        rows = backend.xp.flatnonzero(labels != self.ignored)  # waits until they are counted
         fields = {name: getattr(self, name) for name in Contrast.__dataclass_fields__}
-        return rows, [z[rows], temperature, backend.labels_of(labels, rows)], Contrast(**fields)
+        return rows, [z[rows], temperature, labels[rows]], Contrast(**fields)
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         n, height = inputs[0].shape[0], self._height(not backend.here)
@@ -123,24 +115,22 @@ class Ignoring(Contrast):
         losses, sums = backend.full(n, 0.0), backend.full(height * n, 0.0).reshape(height, n)
         if len(rows) == 0:
             self._options(backend, inputs)  # checked all the same
-            return self.reduced(backend, losses, 1), (sums,), None
-        value, (of_rows,), kept = problem.forward(backend, others, keep)
+            return self.reduced(backend, losses, 1), Saved((sums,))
+        value, ((of_rows,), kept) = problem.forward(backend, others, keep)
         sums[:, : len(rows)] = of_rows
         if self.reduction == "none":
             losses[rows] = value
             value = losses
-        return value, (sums,), kept and (rows, others, problem, kept)
+        return value, Saved((sums,), kept and (rows, others, problem, kept))
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
-        rows, others, problem, tiles = kept or (*self._others(backend, inputs), None)
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
+        rows, others, problem, kept = saved.kept or (*self._others(backend, inputs), None)
         z, n = inputs[0], inputs[0].shape[0]
         if len(rows) == 0:
             zeros = backend.full(n * z.shape[1], 0.0).reshape(n, z.shape[1])
             return [backend.as_gradient(zeros, [z]), backend.total(zeros[0]), None]
         if self.reduction == "none":
             grad = grad[rows]
-        sums = backend.copied(saved[0][:, : len(rows)])
-        by_z, by_temperature, _ = problem.backward(backend, others, (sums,), tiles, grad, wanted)
+        of_rows = Saved((backend.copied(saved.arrays[0][:, : len(rows)]),), kept)
+        by_z, by_temperature, _ = problem.backward(backend, others, of_rows, grad, wanted)
         return [None if by_z is None else backend.scattered(by_z, rows, n), by_temperature, None]

@@ -10,7 +10,7 @@ from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import DistillTask
 from .._losses import as_temperature
 from .._progress import Report
-from .problem import Forward, Loss, Shape
+from .problem import Forward, Loss, Saved, Shape
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,13 @@ class Distillation(Loss):
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         losses, mean, saved = backend.distill_forward(self._task(backend, inputs))
-        value = mean if self.reduction == "mean" else self.reduced(backend, losses, 1)
-        return value, (saved,), None
+        value = mean if self.is_plain_mean else self.reduced(backend, losses, 1)
+        return value, Saved((saved,))
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
-        weights, scale = None, grad
-        if self.reduction != "mean":
-            n = inputs[0].shape[0]
-            weights, scale = self.by_losses(backend, grad, n, n), None
-        task = self._task(backend, inputs)
-        by_student, by_temperature = backend.distill_backward(task, saved[0], weights, scale)
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
+        task, n = self._task(backend, inputs), inputs[0].shape[0]
+        weights = self.weighed(backend, grad, n, n)
+        by_student, by_temperature = backend.distill_backward(task, saved.arrays[0], *weights)
         constants = [None] * (self.arrays - 1)
         return [by_student if wanted[0] else None, *constants, by_temperature if wanted[-1] else None]
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from .._alignment import aligned, in_units, ratio, times_power, warn_undefined
+from .._alignment import aligned, in_units, times_power, warn_undefined
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import HEAD, HsicTask, HsicValues, Kernels
 from .._progress import Report
-from .problem import Forward, Problem, Shape
-
-Numbers: TypeAlias = tuple[float, float, float, int, int, float, float]  # xy, xx, yy, exponents, means
+from .problem import NOTHING_SAVED, Forward, Problem, Saved, Shape
 
 
 @dataclass(frozen=True)
@@ -32,79 +30,55 @@ class Hsic(Problem):
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         if not (keep or self.matrix) and backend.here:
-            numbers = backend.hsic_pair(*inputs, self.kernels, self.estimator)
-            return self._of_numbers(numbers), None, None
+            return self.value(backend.hsic_pair(*inputs, self.kernels, self.estimator)), NOTHING_SAVED
         values = backend.hsic_forward(self.task(inputs), bool(keep), report)
         traced, number = keep == "traced", backend.here and not self.matrix
         sums: Any = values[:3]
         if traced or not number:  # else nothing else refers to their memory
             sums = map(backend.copied, sums)
-        saved = (*sums, values.rows) if keep else None
-        warns = backend.here and not traced
-        if number:
-            return self._of_numbers(_numbers(values), warns), saved, None
-        value = self.value(values, backend.xp.where, warns)
-        return value if self.matrix else value[0, 0], saved, None
+        saved = Saved((*sums, values.rows)) if keep else NOTHING_SAVED
+        found = values.numbers if number else values
+        value = self.value(found, backend.xp.where, backend.here and not traced)
+        return value if self.matrix or number else value[0, 0], saved
 
     def value(self, values: HsicValues, where: Callable[..., Any] = np.where, warns: bool = True) -> Any:
-        """That of all pairs, (xs, ys)."""
+        """That of all pairs, (xs, ys), or of one as a number: at 16 rows arrays cost as much as the sums."""
         if self.form == "hsic":
             return values.xy_of_data()
-        if warns:
+        if warns and (self.matrix or not (values.xx > 0 and values.yy > 0)):
             self._warn(values)
-        found = aligned(values.xy, values.xx, values.yy, self._undefined, where)
-        return 1 - found if self.form == "loss" else found
+        if self.form == "loss":
+            return 1 - aligned(values.xy, values.xx, values.yy, 0.0, where)
+        return aligned(values.xy, values.xx, values.yy, math.nan, where)
 
     def task(self, inputs: Arrays) -> HsicTask:
         return HsicTask(inputs[: self.xs], inputs[self.xs : self.arrays], self.kernels, self.estimator)
 
-    @property
-    def _undefined(self) -> float:
-        return 0.0 if self.form == "loss" else math.nan
-
-    def _of_numbers(self, numbers: Numbers, warns: bool = True) -> Any:
-        """That of one pair, without arrays: at 16 rows they cost as much as the sums."""
-        xy, xx, yy, exponent_x, exponent_y, mean_x, mean_y = numbers
-        if self.form == "hsic":
-            return in_units(xy, exponent_x, exponent_y)
-        if warns and (xx <= 0 or yy <= 0):
-            self._warn(HsicValues(xy, [xx], [yy], [mean_x], [mean_y]))
-        value = ratio(xy, xx, yy, self._undefined)
-        return 1 - value if self.form == "loss" else value
-
     def _warn(self, values: HsicValues) -> None:
         """Say which representations have no CKA, and why; a loss is defined for all."""
+        sides = [("x", values.xx, values.mean_x), ("y", values.yy, values.mean_y)]
         if self.form == "loss":
             return
-        sides = [("x", values.xx, values.mean_x), ("y", values.yy, values.mean_y)]
         if self.arrays == self.xs:
             del sides[1]
-        warn_undefined(
-            self.function,
-            [
-                (f"{side}s[{i}]" if self.matrix else side, own[i], kernel, means[i])
-                for (side, own, means), kernel in zip(sides, self.kernels, strict=False)
-                for i in range(len(own))
-            ],
-            "RSA" if self.form == "rsa" else "CKA",
-        )
+        of_layers = [
+            (f"{side}s[{i}]" if self.matrix else side, hsic, kernel, mean)
+            for (side, *numbers), kernel in zip(sides, self.kernels, strict=False)
+            for i, (hsic, mean) in enumerate(zip(*map(np.atleast_1d, numbers), strict=True))
+        ]
+        warn_undefined(self.function, of_layers, "RSA" if self.form == "rsa" else "CKA")
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         weights = self._weights_of_pair if backend.here and not self.matrix else self._weights
-        by_values = weights(backend, saved, -grad if self.form == "loss" else grad)
-        found: list[Any] = backend.hsic_backward(
-            self.task(inputs), saved[3], by_values, wanted[: self.arrays]
-        )
-        return found
+        by_values = weights(backend, saved.arrays, -grad if self.form == "loss" else grad)
+        own = saved.arrays[3], by_values, wanted[: self.arrays]
+        return backend.hsic_backward(self.task(inputs), *own)  # type: ignore[no-any-return]
 
     def _weights_of_pair(self, backend: Any, saved: Any, grad: float) -> Sequence[float]:
         """The derivatives by xy, xx, yy of one pair, as numbers."""
-        *values, rows = saved
         if self.form == "hsic":
-            return in_units(grad, int(rows[0, 2]), int(rows[1, 2])), 0.0, 0.0
-        xy, xx, yy = values[0].item(), values[1].item(), values[2].item()
+            return in_units(grad, int(saved[3][0, 2]), int(saved[3][1, 2])), 0.0, 0.0
+        xy, xx, yy = [x.item() for x in saved[:3]]
         if xx <= 0 or yy <= 0:
             return 0.0, 0.0, 0.0
         c = aligned(xy, xx, yy)
@@ -130,13 +104,6 @@ class Hsic(Problem):
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         lx, ly, n = self.xs, (self.arrays - self.xs) or self.xs, shapes[0][0]
         return (lx, ly) if self.matrix else (), [(lx, ly), (lx,), (ly,), (self.arrays, HEAD + n)]
-
-
-def _numbers(values: HsicValues) -> Numbers:
-    """Those of one pair, as `hsic_pair` of a backend returns them."""
-    exponents = values.exponent_x.item(), values.exponent_y.item()
-    means = values.mean_x.item(), values.mean_y.item()
-    return (values.xy.item(), values.xx.item(), values.yy.item(), *exponents, *means)
 
 
 def _derivatives(where: Callable[..., Any], xy: Any, xx: Any, yy: Any, grad: Any) -> tuple[Any, Any, Any]:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._alignment import in_units
 from .._arrays.namespaces import Arrays, Wanted
-from .._backends.values import HEAD, HsicTask
 from .._progress import Report
 from ..kernels import Encoded, Linear, encode
-from .problem import Forward, Problem, Shape
+from .hsic import Hsic
+from .problem import Forward, Problem, Saved, Shape
 
 OF_INDICATOR = encode(Linear())
 
@@ -26,32 +25,26 @@ class Mmd(Problem):
 
     arrays = 2
 
-    def _task(self, backend: Any, inputs: Arrays) -> HsicTask:
-        both, group = backend.stacked(*inputs)
-        return HsicTask([both], [group], (self.kernel, OF_INDICATOR), self.estimator)
+    @property
+    def _hsic(self) -> Hsic:
+        """The same but for a factor, of the rows of both and the indicator of those of x."""
+        kernels = self.kernel, OF_INDICATOR
+        return Hsic(self.function, 1, 2, kernels, self.estimator, "hsic", False)
 
     def _factor(self, inputs: Arrays) -> float:
         return mmd_factor(int(inputs[0].shape[0]), int(inputs[1].shape[0]), self.estimator)
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
-        found = backend.hsic_forward(self._task(backend, inputs), bool(keep), report)
-        value = found.xy_of_data()[0, 0] * self._factor(inputs)
-        return float(value) if backend.here else value, (found.rows,) if keep else None, None
+        value, saved = self._hsic.forward(backend, backend.stacked(*inputs), keep, report)
+        return value * self._factor(inputs), saved
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
-        task = self._task(backend, inputs)
-        by_xy = backend.full(1, 0.0) + grad * self._factor(inputs)
-        if backend.here:
-            by_xy = backend.full(1, in_units(float(by_xy[0]), int(saved[0][0, 2]), int(saved[0][1, 2])))
-        weights = by_xy.reshape(1, 1), backend.full(1, 0.0), backend.full(1, 0.0)
-        both, _ = backend.hsic_backward(task, saved[0], weights, [True, False])
-        n = inputs[0].shape[0]
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
+        by_hsic, n = grad * self._factor(inputs), inputs[0].shape[0]
+        both, _ = self._hsic.backward(backend, backend.stacked(*inputs), saved, by_hsic, (True, False))
         return [part if want else None for part, want in zip((both[:n], both[n:]), wanted, strict=True)]
 
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
-        return (), [(2, HEAD + shapes[0][0] + shapes[1][0])]
+        return self._hsic.shapes(on_device, [(shapes[0][0] + shapes[1][0],)])
 
 
 def mmd_factor(n: int, m: int, estimator: str) -> float:

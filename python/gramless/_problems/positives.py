@@ -13,9 +13,9 @@ import numpy as np
 
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
-from .._losses import EPSILON, exclusions
+from .._losses import EPSILON, NOTHING, Exclusions, exclusions
 from .._progress import Report
-from .problem import Forward, Loss, Shape
+from .problem import Forward, Loss, Saved, Shape
 
 
 class UnitRows:
@@ -86,14 +86,12 @@ class _OwnKeys(_Positives):
             if self.symmetric:
                 odds[1] = self._odds(backend, found.of_keys[:n], logits)
             value = self.reduced(backend, backend.xp.softplus(odds).sum(0) / len(odds), n)
-        return value, (found.saved, odds), (*parts, found.kept) if keep == "tiles" else None
+        return value, Saved((found.saved, odds), (*parts, found.kept) if keep == "tiles" else None)
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         with np.errstate(invalid="ignore", over="ignore"):
-            task, places, q, k, logits, tiles = kept or (*self._parts(backend, inputs), None)
-            (sums, odds), arrays = saved, inputs[: self.arrays]
+            task, places, q, k, logits, tiles = saved.kept or (*self._parts(backend, inputs), None)
+            (sums, odds), arrays = saved.arrays, inputs[: self.arrays]
             # The negatives' part of the softmax, which is 1 less the positive's without the cancellation.
             shares = self.by_each_loss(grad, odds.shape[1]) * backend.xp.sigmoid(odds) / len(odds)
             share = shares.sum(0)
@@ -138,22 +136,19 @@ class Identified(_OwnKeys):
     arrays: int
     queues: int  # how many arrays at the end are constant for autograd
     symmetric: bool = False
-    exclude_above: float | None = None
-    exclude_hardest: float | None = None
-    exclude_easiest: float | None = None
+    excluded: Exclusions = NOTHING
 
     def _negatives(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Sequence[int]]:
         sides = inputs[:1], inputs[1 : self.arrays]
         groups = backend.groups_of_ids(inputs[self.arrays + 1], inputs[0].shape[0])
-        limits = exclusions(self.function, self.exclude_above, self.exclude_hardest, self.exclude_easiest)
+        excluded = exclusions(self.function, self.excluded)
         t = backend.temperature(self.function, inputs[self.arrays])
-        task = ContrastTask(*sides, groups, t, self.normalize, "log_sum_exp", *limits, self.symmetric)
+        task = ContrastTask(*sides, groups, t, self.normalize, "log_sum_exp", excluded, self.symmetric)
         return task, range(self.arrays)
 
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
         n, rows = shapes[0][0], sum([shape[0] for shape in shapes[: self.arrays]])
-        ranked = (self.exclude_hardest is not None) + (self.exclude_easiest is not None)
-        height = SAVED_ROWS["cpu"] + ranked
+        height = SAVED_ROWS["cpu"] + sum([share is not None for share in self.excluded[1:]])
         return self.value_shape(n), [(height, rows), (1 + self.symmetric, n)]
 
     def constants(self) -> Sequence[int]:
@@ -198,14 +193,12 @@ class Masked(_Positives):
             logs = backend.xp.where(found.of_anchors == math.inf, math.nan, found.of_anchors)  # no softmax
             losses = backend.xp.where(shares.counted, logs - means, 0.0)
             value = self.reduced(backend, losses, shares.count)
-        return value, (found.saved, means), (*parts, found.kept) if keep == "tiles" else None
+        return value, Saved((found.saved, means), (*parts, found.kept) if keep == "tiles" else None)
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         with np.errstate(invalid="ignore", over="ignore"):
-            task, rows, shares, tiles = kept or (*self._parts(backend, inputs), None)
-            (sums, means), t = saved, task.temperature
+            task, rows, shares, tiles = saved.kept or (*self._parts(backend, inputs), None)
+            (sums, means), t = saved.arrays, task.temperature
             weights = self.by_losses(backend, grad, shares.count, task.rows)
             weights = backend.xp.where(shares.counted, weights, backend.full(task.rows, 0.0))
             (by_z,), by_t = backend.contrast_backward(task, sums, tiles, weights, None, [wanted[0]])

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from .._arrays.namespaces import Arrays, Library, computed_in
 
-Forward: TypeAlias = tuple[Any, Any, Any]  # value, saved, kept
+
+class Saved(NamedTuple):
+    """What a forward leaves for the backward."""
+
+    arrays: Sequence[Any] = ()  # where the backend computes; operators hand them on as tensors
+    kept: Any = None  # what else makes a backward faster, once
+
+
+NOTHING_SAVED = Saved()
+Forward: TypeAlias = tuple[Any, Saved]  # the value first
 Shape: TypeAlias = Sequence[int]
 
 
@@ -38,6 +47,11 @@ class Loss(Problem):
 
     reduction: str
 
+    @property
+    def is_plain_mean(self) -> bool:
+        """Whether the value is the mean of all anchors' losses and of nothing else."""
+        return self.reduction == "mean"
+
     def value_shape(self, n: int) -> Shape:
         return (n,) if self.reduction == "none" else ()
 
@@ -56,3 +70,9 @@ class Loss(Problem):
         """The same as an array."""
         found = self.by_each_loss(grad, count)
         return found if self.reduction == "none" else backend.full(n, found)
+
+    def weighed(self, backend: Any, grad: Any, count: Any, n: int) -> tuple[Any, Any]:
+        """Weights of the losses (n,), or for a device None beside what their mean is multiplied by."""
+        if not self.is_plain_mean:
+            return self.by_losses(backend, grad, count, n), None
+        return (backend.full(n, grad / count), None) if backend.here else (None, grad)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
 
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import SigmoidTask
 from .._progress import Report
-from .problem import Forward, Loss, Shape
+from .problem import Forward, Loss, Saved, Shape
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,21 @@ class Sigmoid(Loss):
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         task, n = self._task(backend, inputs), inputs[0].shape[0]
-        eager = self.reduction != "none" and (keep == "tiles" or (keep == "traced" and self.in_one_walk))
+        traced = keep == "traced"
+        eager = self.reduction != "none" and (self.in_one_walk if traced else keep == "tiles")
         weights = self.by_losses(backend, 1.0, n, n) if eager else None
         sums, grads = backend.sigmoid_pairs(task, weights, [eager, eager])
         value = self.reduced(backend, sums[0], n)
-        saved, kept = (sums, *grads) if eager and keep == "traced" else (sums,), grads if eager else None
-        return value, saved, kept
+        if eager and traced:
+            return value, Saved((sums, *grads))
+        return value, Saved((sums,), grads if eager else None)
 
-    def backward(
-        self, backend: Any, inputs: Arrays, saved: Any, kept: Any, grad: Any, wanted: Wanted
-    ) -> list[Any]:
-        sums, *grads = saved
-        n = inputs[0].shape[0]
-        if kept is not None:
-            found = [_times(g, grad) if want else None for g, want in zip(kept, wanted, strict=False)]
-        elif grads:
-            found = [g * grad if want else None for g, want in zip(grads, wanted, strict=False)]
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
+        (sums, *grads), n = saved.arrays, inputs[0].shape[0]
+        if saved.kept or grads:
+            times = _times if saved.kept else mul
+            of_rows = zip(saved.kept or grads, wanted, strict=False)
+            found = [times(g, grad) if want else None for g, want in of_rows]
         elif any(wanted[:2]):
             weights = self.by_losses(backend, grad, n, n)
             found = backend.sigmoid_pairs(self._task(backend, inputs), weights, wanted[:2])[1]

@@ -237,7 +237,7 @@ def _supervised(
 ) -> tuple[Contrast | None, npt.NDArray[np.int64], int]:
     """The problem of the rows that take part, which these are, and how many there are in all."""
     chosen = options.exclude_above, options.exclude_hardest, options.exclude_easiest
-    check_positives(function, labels, mask, ignore_index, *chosen)
+    check_positives(function, labels, mask, ignore_index, chosen)
     (rows,) = as_embeddings(function, {"z": z})
     every = np.arange(len(rows))
     if mask is not None:

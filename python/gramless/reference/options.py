@@ -35,7 +35,7 @@ def contrast_options(
     decoupled: bool = False,
 ) -> ContrastOptions:
     """The options once they are known to be right; raises TypeError or ValueError in one sentence."""
-    limits = exclusions(function, exclude_above, exclude_hardest, exclude_easiest)
+    limits = exclusions(function, (exclude_above, exclude_hardest, exclude_easiest))
     return ContrastOptions(as_temperature(function, temperature), bool(normalize), *limits, decoupled)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import Reduction, as_reduction, as_scale
+from .._counts import as_number
+from .._losses import Reduction, as_reduction
 from .contrastive import Value
 from .gram import Array
 from .logits import as_embeddings, check_rows, unit_rows, unit_rows_backward
@@ -20,7 +21,8 @@ def _pairs(
     """The arrays, their rows z as they are multiplied, signs y (n, n) and products y * logit."""
     x = as_embeddings("siglip", {"a": a, "b": b})
     check_rows("siglip", "a", x[0], "b", x[1])
-    scale, bias = as_scale("siglip", logit_scale), as_scale("siglip", logit_bias, "logit_bias")
+    scale = as_number("siglip", "logit_scale", logit_scale)
+    bias = as_number("siglip", "logit_bias", logit_bias)
     z = [unit_rows(u) if normalize else u for u in x]
     y = 2 * np.eye(len(x[0])) - 1
     with np.errstate(invalid="ignore", over="ignore"):

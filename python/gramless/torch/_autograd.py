@@ -1,24 +1,25 @@
 """One pair of operators for all problems, gramless::forward and backward, and its derivative.
 
 An operator sees `Tensor[] inputs, str problem`. The text is a constant of whatever graph it is in; what may
-vary from call to call is a tensor: arrays, labels, a temperature that is one and, last, all numbers.
+vary from call to call is a tensor: arrays, labels, a temperature and, last, all numbers of the problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._arrays import check_storage
+from .._arrays.namespaces import Arrays, Wanted
 from .._backends import backend_of
+from .._problems.problem import Saved
 from .._problems.text import parted, problem_of
 from .._progress import Report
 from ._derivatives import refuse_second_derivative, refuse_tangents
 from ._tensors import CPU, DTYPES, TENSORS, as_tensor, like, resolved
-from ._vmap import one_by_one
 
 operators = torch.library.Library("gramless", "FRAGMENT")
 operators.define("forward(Tensor[] inputs, str problem) -> Tensor[]")  # the value, then what is saved
@@ -41,72 +42,79 @@ def number(x: float) -> Tensor:
     return torch.ones((), dtype=torch.float64, device=CPU) * x
 
 
-def operands(problem: Any, inputs: Sequence[Any]) -> tuple[list[Tensor], str]:
+def operands(problem: Any, inputs: Arrays) -> tuple[list[Tensor], str]:
     """(inputs, problem) as the operators take them."""
-    fields, numbers = parted(problem, *[x for x in inputs if not isinstance(x, Tensor)])
-    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    fields, numbers = parted(problem)
     none = torch.empty(0, dtype=torch.float64, device=CPU)
     own = torch.stack([number(x) for x in numbers]) if numbers else none
-    return [*tensors, own], _text(fields)
+    return [*[x if isinstance(x, Tensor) else number(x) for x in inputs], own], _text(fields)
 
 
-def _problem(text: str, inputs: Sequence[Tensor]) -> tuple[Any, Sequence[Any]]:
+def _problem(text: str, inputs: Arrays) -> tuple[Any, Arrays]:
     """The problem, and its inputs."""
-    problem, temperature = problem_of(text, tuple(inputs[-1].tolist()))
-    own = list(resolved(inputs[:-1]))
-    if temperature is not None:
-        own.insert(problem.arrays, temperature)
+    problem, own = problem_of(text, tuple(inputs[-1].tolist())), resolved(inputs[:-1])
     for x in own[: problem.arrays]:
         check_storage(problem.function, "an input", x)
     return problem, own
 
 
-def computed(
-    problem: Any, inputs: Sequence[Any], keep: str, report: Report = None
-) -> tuple[Tensor, Any, Any]:
-    """A problem's value as a tensor, what its forward saved, and what else it kept."""
+def computed(problem: Any, inputs: Arrays, keep: str, report: Report = None) -> tuple[Tensor, Saved]:
+    """A problem's value as a tensor, and what its forward saved."""
     inputs = resolved(inputs)
     backend = backend_of(TENSORS, inputs[0], problem.function)
-    value, saved, kept = problem.forward(backend, inputs, keep, report)
-    return TENSORS.result(value, problem.dtype(TENSORS, inputs)), saved, kept
+    value, saved = problem.forward(backend, inputs, keep, report)
+    return TENSORS.result(value, problem.dtype(TENSORS, inputs)), saved
 
 
-def _forward(inputs: Sequence[Tensor], text: str) -> list[Tensor]:
-    value, saved, _ = computed(*_problem(text, inputs), "traced")
-    found = [value, *map(as_tensor, saved)]
+def _forward(inputs: Arrays, text: str) -> list[Tensor]:
+    value, saved = computed(*_problem(text, inputs), "traced")
+    found = [value, *map(as_tensor, saved.arrays)]
     return [x.clone() if x._base is not None else x for x in found]  # outputs share no memory
 
 
-def _backward(
-    inputs: Sequence[Tensor], text: str, grad: Tensor, saved: Sequence[Tensor], wanted: Sequence[bool]
-) -> list[Tensor]:
+def _backward(inputs: Arrays, text: str, grad: Tensor, saved: Arrays, wanted: Wanted) -> list[Tensor]:
     problem, inputs = _problem(text, inputs)
     backend = backend_of(TENSORS, inputs[0], problem.function)
-    own = list(wanted[:-1])  # not of the numbers
-    if len(own) < len(inputs):
-        own.insert(problem.arrays, False)
+    own = Saved([*map(backend.placed, saved)]), grad, wanted[:-1]  # not of the numbers
+    return [x for x in derivatives(problem, inputs, *own) if x is not None]
+
+
+def derivatives(problem: Any, inputs: Arrays, saved: Saved, grad: Tensor, wanted: Wanted) -> list[Any]:
+    """The gradients of a problem, like its inputs; None where none is wanted."""
+    backend = backend_of(TENSORS, inputs[0], problem.function)
     cotangent = TENSORS.cotangent(backend, grad, tuple(grad.shape))
-    grads = problem.backward(backend, inputs, [*map(backend.placed, saved)], None, cotangent, own)
-    return [like(g, x) for g, x, want in zip(grads, inputs, own, strict=True) if want]
+    grads = problem.backward(backend, inputs, saved, cotangent, wanted)
+    return [like(g, x) if want else None for g, x, want in zip(grads, inputs, wanted, strict=True)]
 
 
-def _fake_forward(inputs: Sequence[Tensor], text: str) -> list[Tensor]:
-    (problem, _), first = problem_of(text), inputs[0]
+def _fake_forward(inputs: Arrays, text: str) -> list[Tensor]:
+    problem, first = problem_of(text), inputs[0]
     value, saved = problem.shapes(TENSORS.on_device(first), [x.shape for x in inputs])
     name = problem.dtype(TENSORS, inputs)
-    return [
-        first.new_empty(value, dtype=DTYPES[name]),
-        *[
-            first.new_empty(shape, dtype=DTYPES[problem.saved_dtype(i, name)])
-            for i, shape in enumerate(saved)
-        ],
-    ]
+    dtypes = name, *[problem.saved_dtype(i, name) for i in range(len(saved))]
+    return [first.new_empty(s, dtype=DTYPES[d]) for s, d in zip((value, *saved), dtypes, strict=True)]
 
 
-def _fake_backward(
-    inputs: Sequence[Tensor], text: str, grad: Tensor, saved: Sequence[Tensor], wanted: Sequence[bool]
-) -> list[Tensor]:
+def _fake_backward(inputs: Arrays, text: str, grad: Tensor, saved: Arrays, wanted: Wanted) -> list[Tensor]:
     return [x.new_empty(x.shape) for x, want in zip(inputs, wanted, strict=True) if want]
+
+
+def _pick(argument: Any, dim: Any, i: int) -> Any:
+    if isinstance(argument, (list, tuple)) and isinstance(dim, (list, tuple)):
+        return [_pick(a, d, i) for a, d in zip(argument, dim, strict=True)]
+    return argument if dim is None else argument.select(dim, i)
+
+
+def one_by_one(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The vmap rule of `call`, which returns a tuple or a list of tensors."""
+
+    def rule(info: Any, dims: Any, *arguments: Any) -> tuple[Any, Any]:
+        results = [call(*_pick(arguments, dims, i)) for i in range(info.batch_size)]
+        kind: type = type(results[0])
+        stacked: list[Tensor] = [torch.stack(values) for values in zip(*results, strict=True)]
+        return kind(stacked), kind([0] * len(stacked))
+
+    return rule
 
 
 for _key in ("CPU", "CUDA"):
@@ -146,7 +154,7 @@ class EvaluateInForwardMode(Evaluate):
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
-        return refuse_tangents(problem_of(ctx.text)[0].function)
+        return refuse_tangents(problem_of(ctx.text).function)
 
     vmap = staticmethod(one_by_one(lambda *arguments: EvaluateInForwardMode.apply(*arguments)))
 
@@ -155,10 +163,8 @@ class Gradients(torch.autograd.Function):
     """(problem, wanted, number of inputs, grad, *inputs, *saved) -> gradients, which have no derivative."""
 
     @staticmethod
-    def forward(
-        text: str, wanted: Sequence[bool], count: int, grad: Tensor, *tensors: Tensor
-    ) -> tuple[Tensor, ...]:
-        return tuple(backward(tensors[:count], text, grad, tensors[count:], wanted))
+    def forward(text: str, wanted: Wanted, count: int, grad: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        return tuple(backward(rest[:count], text, grad, rest[count:], wanted))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -166,14 +172,12 @@ class Gradients(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
-        return refuse_second_derivative(problem_of(ctx.text)[0].function)
+        return refuse_second_derivative(problem_of(ctx.text).function)
 
     vmap = staticmethod(one_by_one(lambda *arguments: Gradients.apply(*arguments)))
 
 
-def gradients(
-    text: str, needed: Sequence[bool], grad: Tensor, inputs: Sequence[Tensor], saved: Sequence[Tensor]
-) -> list[Tensor | None]:
+def gradients(text: str, needed: Wanted, grad: Tensor, inputs: Arrays, saved: Arrays) -> list[Any]:
     """What a backward returns for the inputs of an operator, `needed` says for which."""
     constants = (*_constants(text), len(needed) - 1)  # the problem's numbers too
     wanted = tuple([bool(need) and i not in constants for i, need in enumerate(needed)])
@@ -186,8 +190,7 @@ def gradients(
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
 def _constants(text: str) -> tuple[int, ...]:
-    problem, temperature = problem_of(text)
-    return tuple(i - (temperature is not None and i > problem.arrays) for i in problem.constants())
+    return tuple(problem_of(text).constants())
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:

@@ -21,7 +21,7 @@ from ._derivatives import FirstDerivatives, refuse_other_derivatives
 from ._gather import NOTHING, Also, all_gather, check_shards, rank
 from ._namespace import TORCH
 from ._tensors import compute_dtype, like, on_device
-from .partial_softmax import AnchorSums, Part, PartialSoftmax, Settings
+from .partial_softmax import AnchorSums, PartialSoftmax, Settings
 
 
 def _instances(n: int, world: int, place: torch.device) -> list[Tensor]:
@@ -59,16 +59,16 @@ class _Shard:
         self.own = own
         rows, group = parts[own], groups[own]
         if with_itself:
-            local = Part(settings, rows, [], (group, None))
+            self.local = PartialSoftmax(settings, rows, [], (group, None))
         else:
             of_both = group[first], group[second]
-            local = Part(settings, rows[first], [rows[second]], of_both, keys_too=True)
-        remote = []
+            self.local = PartialSoftmax(settings, rows[first], [rows[second]], of_both, both=True)
+        self.remote = []
         for anchors, keys in zip(self.anchors, self.keys, strict=True):
             others = [parts[process][keys] for process in self.others]
             of_others = torch.cat([groups[process][keys] for process in self.others])
-            remote.append(Part(settings, rows[anchors], others, (group[anchors], of_others)))
-        self.local, self.remote = PartialSoftmax(local), [PartialSoftmax(part) for part in remote]
+            of_both = group[anchors], of_others
+            self.remote.append(PartialSoftmax(settings, rows[anchors], others, of_both))
         of_remote = [part.sums.part(slice(0, n)) for part in self.remote]
         self.sums = self.local.sums.merge(AnchorSums.joined(of_remote))
         self.remote_sums = [AnchorSums(*sums) for sums in all_gather(self.sums.packed())]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .._arrays import checks
+from .._arrays.namespaces import Named
 from .._backends import backend_of
 from .._backends.values import SigmoidTask
 from ._derivatives import FirstDerivatives, refuse_other_derivatives
@@ -80,10 +81,10 @@ class GatheredSigmoid(torch.autograd.Function):
 
 
 def gathered_sigmoid(
-    function: str, a: Tensor, b: Tensor, logit_scale: Any, logit_bias: Any, normalize: bool
+    function: str, named: Named, logit_scale: Any, logit_bias: Any, normalize: bool
 ) -> Tensor:
     """The loss of two sides whose rows i are one example."""
-    a, b = checks.pair(function, TORCH, [("image_features", a), ("text_features", b)])
+    a, b = checks.pair(function, TORCH, named)
     scale = TORCH.scale(function, logit_scale, "logit_scale")
     bias = TORCH.scale(function, logit_bias, "logit_bias")
     refuse_other_derivatives(function, [a, b, scale, bias])

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from .. import _arrays
 from .._arrays.libraries import register
-from .._backends import backend_of
+from .._problems.problem import Saved
 from .._progress import Report
-from ._autograd import Evaluate, EvaluateInForwardMode, computed, forward, gradients, operands
+from ._autograd import Evaluate, EvaluateInForwardMode, computed, derivatives, forward, gradients, operands
 from ._derivatives import in_forward_mode, refuse_inference, refuse_other_derivatives
 from ._followed import check_fakes, is_plain, needs_autograd
 from ._ranks import Ranks
-from ._tensors import Tensors, as_tensor, like, resolved
+from ._tensors import Tensors, as_tensor, resolved
 
 _saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: True)
 
@@ -51,12 +51,10 @@ class Torch(Tensors):
         # Under torch.func a tensor may say that it requires no gradient and still get one.
         differentiates = torch.is_grad_enabled() and (not compiling or needs_autograd(inputs))
         tensors, text = operands(problem.differentiated() if differentiates else problem, inputs)
-        if differentiates:
-            function = EvaluateInForwardMode if in_forward_mode() and not compiling else Evaluate
-            value = function.apply(text, *tensors)[0]
-        else:
-            value = forward(tensors, text)[0]
-        return value  # type: ignore[no-any-return]
+        if not differentiates:
+            return forward(tensors, text)[0]  # type: ignore[no-any-return]
+        function = EvaluateInForwardMode if in_forward_mode() and not compiling else Evaluate
+        return function.apply(text, *tensors)[0]  # type: ignore[no-any-return]
 
     def processes(self, function: str, group: Any) -> Ranks:
         """A process group whose processes share a sweep."""
@@ -70,7 +68,7 @@ class Eager(torch.autograd.Function):
     def forward(ctx: Any, problem: Any, report: Report, *inputs: Any) -> Tensor:
         # Hooks on saved tensors, those of checkpoints or offloading, are there to save memory.
         keep = "tiles" if _saved_tensor_hooks(True) is None else "sums"
-        value, ctx.sums, ctx.kept = computed(problem, inputs, keep, report)
+        value, ctx.saved = computed(problem, inputs, keep, report)
         ctx.problem, ctx.number, at = problem, None, problem.arrays
         if at < len(inputs) and not isinstance(inputs[at], Tensor):
             ctx.number, inputs = inputs[at], (*inputs[:at], None, *inputs[at + 1 :])
@@ -85,21 +83,13 @@ class Eager(torch.autograd.Function):
             inputs[problem.arrays] = ctx.number
         if torch.is_grad_enabled():  # to be differentiated once more
             tensors, text = operands(problem, inputs)
-            saved = [as_tensor(x) for x in ctx.sums]
-            of_tensors = [w for w, x in zip(wanted, inputs, strict=True) if isinstance(x, Tensor)]
-            found = gradients(text, (*of_tensors, False), grad, tensors, saved)[:-1]
-            if ctx.number is not None:
-                found.insert(problem.arrays, None)
-            return (None, None, *found)
-        backend = backend_of(TORCH, inputs[0], problem.function)
-        kept, ctx.kept = ctx.kept, None  # a second backward begins anew
+            saved = [as_tensor(x) for x in ctx.saved.arrays]
+            return (None, None, *gradients(text, (*wanted, False), grad, tensors, saved)[:-1])
+        own, ctx.saved = ctx.saved, Saved(ctx.saved.arrays)  # a second backward begins anew
+        given = inputs if own.kept is not None else resolved(inputs)
         constants = problem.constants()
         asked = [want and i not in constants for i, want in enumerate(wanted)] if constants else wanted
-        cotangent = TORCH.cotangent(backend, grad, tuple(grad.shape))
-        own = inputs if kept is not None else resolved(inputs)
-        grads = problem.backward(backend, own, ctx.sums, kept, cotangent, asked)
-        of_inputs = zip(grads, inputs, asked, strict=True)
-        return (None, None, *[like(g, x) if want else None for g, x, want in of_inputs])
+        return (None, None, *derivatives(problem, given, own, grad, asked))
 
 
 _arrays.tensors = TORCH = Torch()

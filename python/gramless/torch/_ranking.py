@@ -110,8 +110,8 @@ class Ranking:
             return (torch.logsumexp(logs, 0) - self.scale * (a * b).sum(1)).mean()
 
     def _softmax(self, named: list[Rows], symmetric: bool = False) -> Tensor:
-        chosen = "softmax", named, 1, self.temperature, self.normalize, symmetric
-        found: Tensor = evaluate(_loss_calls.instances(self.function, *chosen))
+        chosen = _loss_calls.Chosen(self.temperature, self.normalize, symmetric=symmetric)
+        found: Tensor = evaluate(_loss_calls.instances(self.function, "softmax", named, 1, chosen))
         return found
 
     def _logs(self, batch: _Batch, direction: str) -> Tensor:

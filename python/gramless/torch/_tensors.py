@@ -10,17 +10,15 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from .. import _arrays
+from .. import _arrays, _counts
 from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
 from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
-from .._counts import made_first
-from .._losses import EPSILON, LABELS, OfRows, as_scale, as_temperature, ignored_among, numbered
+from .._losses import EPSILON, LABELS, OfRows, as_temperature, ignored_among, numbered
 from ._followed import PLAIN, are_followed, is_plain, needs_autograd
 
-_DTYPES = "float32 float64 float16 bfloat16 bool int8 int16 int32 int64 uint8 uint16 uint32 uint64"
-NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in _DTYPES.split()}
+NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in _arrays.DTYPES}
 DTYPES = {name: dtype for dtype, name in NAMES.items()}
 CPU = torch.device("cpu")  # whatever torch.set_default_device says
 
@@ -64,15 +62,22 @@ def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
 def as_number(function: str, name: str, value: Any) -> float | Tensor:
     """What logits are multiplied by, or what is added: a number or a tensor of one; any value will do."""
     if not isinstance(value, Tensor):
-        symbol = torch.compiler.is_compiling() and isinstance(value, float)
-        return value if symbol else as_scale(function, value, name)
-    if value.numel() != 1:
-        found = f"{tuple(value.shape)}{made_first(function, value)}"
-        raise ValueError(f"{function}: {name} must be one number but has shape {found}")
-    if value.is_complex():
+        if torch.compiler.is_compiling() and isinstance(value, float):
+            return value
+        return _counts.as_number(function, name, value)
+    tensor = _one(function, name, value)
+    if tensor.is_complex():
         raise TypeError(f"{function}: {name} must be a real number but has dtype {value.dtype}")
     if value.device.type == "meta" and not isinstance(value, FakeTensor):
         raise TypeError(f"{function}: {name} is on meta, and holds no value")
+    return tensor
+
+
+def _one(function: str, name: str, value: Tensor) -> Tensor:
+    """A tensor of one number as a 0-d one."""
+    if value.numel() != 1:
+        found = f"{tuple(value.shape)}{_counts.made_first(function, value)}"
+        raise ValueError(f"{function}: {name} must be one number but has shape {found}")
     return value.reshape(()) if value.ndim else value
 
 
@@ -167,9 +172,6 @@ class Tensors(Numpy):
         # Numbers one by one: of a torch.Size it takes twice the time.
         return torch.empty(*shape, dtype=DTYPES[dtype], device=self._on(device))
 
-    def zeros(self, shape: Sequence[int], dtype: str, device: int | None = None) -> Tensor:
-        return torch.zeros(shape, dtype=DTYPES[dtype], device=self._on(device))
-
     def arange(self, count: int, device: int | None = None) -> Tensor:
         return torch.arange(count, dtype=torch.int32, device=self._on(device))
 
@@ -179,12 +181,8 @@ class Tensors(Numpy):
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         return x.to(DTYPES[dtype])
 
-    def rows(self, x: Tensor, order: Values) -> Tensor:
-        return x.detach()[torch.from_numpy(order).to(x.device)]
-
-    def tokens(self, x: Tensor, examples: Values, places: Values) -> Tensor:
-        which = [torch.from_numpy(index).to(x.device) for index in (examples, places)]
-        return x.detach()[which[0], which[1]]
+    def at(self, x: Tensor, *places: Values) -> Tensor:
+        return x.detach()[tuple([torch.from_numpy(place).to(x.device) for place in places])]
 
     def token_means(self, x: Tensor, valid: Values | None) -> Tensor:
         x, dtype = x.detach(), compute_dtype([x])
@@ -224,16 +222,13 @@ class Tensors(Numpy):
         name = "temperature"
         if not isinstance(value, Tensor):
             return self.constant(function, value, name)
-        if value.numel() != 1:
-            found = f"{tuple(value.shape)}{made_first(function, value)}"
-            raise ValueError(f"{function}: {name} must be one number but has shape {found}")
+        value = _one(function, name, value)
         if value.device.type not in ("cpu", "cuda") or not value.is_floating_point():
             raise TypeError(
                 f"{function}: {name} must be a floating-point tensor on the CPU or a GPU "
                 f"but is {value.dtype} on {value.device}"
             )
-        self._stored(function, name, value)
-        return value.reshape(()) if value.ndim else value
+        return self._stored(function, name, value)
 
     def scale(self, function: str, value: Any, name: str) -> Tensor:
         """A tensor of one number; torch.compile lets a float vary where a product takes it up."""
@@ -246,7 +241,7 @@ class Tensors(Numpy):
         """A number, which torch.compile may let vary; the problem checks it then."""
         if isinstance(value, Tensor):
             raise TypeError(f"{function}: {name} must be a number, being constant, but is a tensor")
-        if torch.compiler.is_compiling() and isinstance(value, (float, int)):
+        if torch.compiler.is_compiling() and isinstance(value, (float, int)) and not isinstance(value, bool):
             return value * 1.0
         return as_temperature(function, value, name)
 
@@ -256,9 +251,7 @@ class Tensors(Numpy):
         if not isinstance(labels, Tensor):
             found, ignored = NUMPY.labels(function, labels, rows, ignore_index, what)
             return torch.from_numpy(numbered(found) if ignored is None else found), ignored
-        what.check_shape(function, tuple(labels.shape), rows)
-        if labels.is_floating_point() or labels.is_complex():
-            raise what.refused(function, labels.dtype)
+        what.check(function, labels, rows, not (labels.is_floating_point() or labels.is_complex()))
         self._stored(function, what.name, self.read(function, what.name, labels))
         return labels, ignored_among(self.dtype(labels), ignore_index)
 

@@ -77,6 +77,6 @@ class CLIPLoss(nn.Module):
         if self.gather_distributed and world_size() > 1:
             return gathered("CLIPLoss", "softmax", False, images, texts, temperature, normalize, scale)
         named = [("image_features", images), ("text_features", texts)]
-        chosen = "softmax", named, 1, temperature, normalize, True
-        loss: Tensor = evaluate(_loss_calls.instances("CLIPLoss", *chosen))
+        chosen = _loss_calls.Chosen(temperature, normalize, symmetric=True)
+        loss: Tensor = evaluate(_loss_calls.instances("CLIPLoss", "softmax", named, 1, chosen))
         return loss

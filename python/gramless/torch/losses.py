@@ -27,7 +27,8 @@ def _positive_logits(z_a: Tensor, z_b: Tensor, temperature: Any) -> Tensor:  # (
 
 def _two_views(function: str, kind: str, out0: Tensor, out1: Tensor, temperature: Any) -> Tensor:
     views = [("z_a", out0), ("z_b", out1)]
-    loss: Tensor = evaluate(_loss_calls.instances(function, kind, views, 2, temperature))
+    call = _loss_calls.instances(function, kind, views, 2, _loss_calls.Chosen(temperature))
+    loss: Tensor = evaluate(call)
     return loss
 
 
@@ -104,7 +105,7 @@ class NTXentLoss(nn.Module):
             z_a, z_b = unit_rows(out0, dtype), unit_rows(out1, dtype)
             named = [("out0", z_a), ("out1", z_b), ("the memory bank", bank.to(dtype))]
             checks.same_columns(function, *named[0], *named[2])
-            call = _loss_calls.moco(function, named, self.temperature, normalize=False)
+            call = _loss_calls.moco(function, named, _loss_calls.Chosen(self.temperature, normalize=False))
             if update:
                 self.memory_bank.put(z_b, out1)
             loss: Tensor = evaluate(call)
@@ -253,5 +254,6 @@ class MoCoLoss(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
         named = [("q", q), ("k", k), ("queue", queue)]
-        loss: Tensor = evaluate(_loss_calls.moco("MoCoLoss", named, self.temperature, self.normalize))
+        chosen = _loss_calls.Chosen(self.temperature, self.normalize)
+        loss: Tensor = evaluate(_loss_calls.moco("MoCoLoss", named, chosen))
         return loss

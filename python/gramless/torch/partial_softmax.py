@@ -25,16 +25,6 @@ class Settings(NamedTuple):
     normalize: bool
 
 
-class Part(NamedTuple):
-    """Pairs of anchors or, where there are keys, of anchors with keys; those of one group are positive."""
-
-    settings: Settings
-    anchors: Tensor
-    keys: Sequence[Tensor]
-    groups: tuple[Tensor, Tensor | None]  # of anchors, of all keys
-    keys_too: bool = False  # whether of the keys, too, sums and gradients are wanted
-
-
 @dataclass(frozen=True)
 class AnchorSums:
     """What is known of anchors over all of their keys, or over some: float64 (n,) each."""
@@ -98,17 +88,22 @@ class AnchorSums:
 
 
 class PartialSoftmax:
-    """A part, once its sums are known, where the anchors live."""
+    """Pairs of anchors or, where there are keys, of anchors with keys; those of one group are positive.
 
-    sums: AnchorSums  # of the anchors, then of the keys where those have a gradient
+    groups: of anchors, and of all keys or None. both: whether keys, too, have sums and gradients.
+    """
 
-    def __init__(self, part: Part) -> None:
-        (function, temperature, kind, normalize), anchors, keys, groups, self._keys_too = part
+    sums: AnchorSums  # of the anchors, then of the keys where those have a gradient; where the anchors live
+
+    def __init__(
+        self, settings: Settings, anchors: Tensor, keys: Sequence[Tensor], groups: Any, both: bool = False
+    ) -> None:
+        function, temperature, kind, normalize = settings
         self._backend = backend_of(TORCH, anchors, function)
         # A device takes two parts a side.
         sides = [anchors], list(keys) if self._backend.here or not keys else [torch.cat(list(keys))]
         given = self._backend.given_groups(*groups)
-        self._task = ContrastTask(*sides, given, temperature, normalize, kind, symmetric=self._keys_too)
+        self._task = ContrastTask(*sides, given, temperature, normalize, kind, symmetric=both)
         self._saved = as_tensor(self._backend.contrast_forward(self._task, False).saved)
         self.sums = AnchorSums.of(self._saved)
 
@@ -123,6 +118,6 @@ class PartialSoftmax:
         shift = self._backend.shifts(task, self._saved, sums.denominators(kind))
         dtype = compute_dtype([*task.anchors, *task.keys])
         saved = sums.rescaled(sums.reachable(shift, kind, dtype))
-        wanted = [True, *(self._keys_too for _ in task.keys)]
+        wanted = [True, *(task.symmetric for _ in task.keys)]
         found: tuple[list[Any], Any] = self._backend.partial_backward(task, saved, counts, weight, wanted)
         return [grad for grad in found[0] if grad is not None], found[1]

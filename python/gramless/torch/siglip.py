@@ -79,9 +79,9 @@ class SigLIPLoss(nn.Module):
     ) -> Tensor:
         scale = self.logit_scale if logit_scale is None else logit_scale
         bias = self.logit_bias if logit_bias is None else logit_bias
-        chosen = "SigLIPLoss", image_features, text_features, scale, bias
+        named = [("image_features", image_features), ("text_features", text_features)]
+        chosen = "SigLIPLoss", named, scale, bias, self.normalize
         if self.gather_distributed and world_size() > 1:
-            return gathered_sigmoid(*chosen, self.normalize)
-        names = "image_features", "text_features"
-        loss: Tensor = evaluate(sigmoid_pairs(*chosen, self.normalize, names=names))
+            return gathered_sigmoid(*chosen)
+        loss: Tensor = evaluate(sigmoid_pairs(*chosen))
         return loss

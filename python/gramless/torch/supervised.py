@@ -22,7 +22,7 @@ def _of_views(labels: Any, examples: int, views: int) -> Any:
         return labels
     if not isinstance(labels, Tensor):
         return np.repeat(as_labels("SupConLoss", labels, examples), views)
-    LABELS.check_shape("SupConLoss", tuple(labels.shape), examples)
+    LABELS.check("SupConLoss", labels, examples)
     return labels.repeat_interleave(views)
 
 
@@ -104,8 +104,9 @@ class SupConLoss(nn.Module):
         return self._labelled(z, labels)
 
     def _labelled(self, z: Tensor, labels: Any, mask: Tensor | None = None) -> Tensor:
-        chosen: Any = {"mask": mask, "ignore_index": self.ignore_index}
-        loss: Tensor = evaluate(_loss_calls.labelled("SupConLoss", z, labels, self.temperature, **chosen))
+        chosen = _loss_calls.Chosen(self.temperature)
+        call = _loss_calls.labelled("SupConLoss", z, labels, chosen, mask, self.ignore_index)
+        loss: Tensor = evaluate(call)
         return loss
 
     def _masked(self, z: Tensor, labels: Any, mask: Tensor, views: int) -> Tensor:
