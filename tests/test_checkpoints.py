@@ -43,6 +43,16 @@ def test_the_place_of_a_checkpoint_is_checked_before_values_are_read(tmp_path, m
 
 
 @pytest.mark.usefixtures("_written_at_once")
+def test_a_callback_may_change_the_folder(tmp_path, monkeypatch):
+    """The state went to a file of that name in the other folder, and that at the start stayed as it was."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    gramless.cka_matrix(XS, checkpoint="sweep", progress=lambda *_: os.chdir(tmp_path / "elsewhere"))
+    assert names_in(tmp_path) == ["elsewhere", "sweep"]
+    assert names_in(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.usefixtures("_written_at_once")
 def test_a_disk_that_fills_up_costs_no_answer(tmp_path):
     file, expected = tmp_path / "sweep", gramless.cka_matrix(XS)
     with full_disk(2**30) as _, warnings.catch_warnings(record=True) as caught:

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from gramless import RBF, Linear, analysis, cka, hsic, median_distance, reference
+from gramless import RBF, Distance, Linear, analysis, cka, hsic, median_distance, reference
 from gramless._deletion import KernelBlocks, deleted_cka, few, pair_variance_of_difference
 from gramless._intervals import student_quantile, student_tail
 from gramless._kernel_rows import kernel_rows
@@ -15,7 +15,9 @@ from gramless.analysis import cka_difference, cka_interval
 from gramless.kernels import encode
 from test_analysis import EXACT, refused
 
-KERNELS = pytest.mark.parametrize("kernel", ["linear", RBF(sigma=2.0), "rbf"], ids=str)
+KERNELS = pytest.mark.parametrize(
+    "kernel", ["linear", RBF(sigma=2.0), "rbf", "distance", Distance(1.6)], ids=str
+)
 ESTIMATORS = pytest.mark.parametrize("estimator", ["unbiased", "biased"])
 
 
@@ -136,7 +138,7 @@ def test_examples_that_carry_most_are_named(generator, groups):
         cka_difference((x, x), (y, x), groups=groups)
 
 
-THREE_PAIRS = [("linear", 60, 1.0), (RBF(sigma=3.0), 40, 0.5), ("rbf", 80, 2.0)]
+THREE_PAIRS = [("linear", 60, 1.0), (RBF(sigma=3.0), 40, 0.5), ("rbf", 80, 2.0), (Distance(0.8), 50, 1.0)]
 
 
 @pytest.mark.usefixtures("ragged")

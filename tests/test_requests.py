@@ -229,6 +229,19 @@ def test_loaders_that_differ_in_their_last_batch_are_refused_before_a_model_runs
         compared(NeverRuns(), NeverRuns(), loader(64), loader(63))
 
 
+def test_a_model_may_change_the_working_folder(tmp_path, monkeypatch):
+    """The places of files are those of the call."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "activations").mkdir()
+    monkeypatch.chdir(tmp_path)
+    model = seeded(lambda: nn.Linear(6, 3))
+    model.register_forward_pre_hook(lambda *_: os.chdir(tmp_path / "elsewhere"))
+    kept = {"checkpoint": "sweep", "folder": "activations", "memory_budget": 0}
+    compare_models(model, None, DataLoader(X, 16), progress=False, **kept)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["activations", "elsewhere", "sweep"]
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_the_checkpoint_of_another_kernel_is_refused_before_a_model_runs(tmp_path):
     net = nn.Linear(6, 4)
     compared(net, None, loader(64), checkpoint=tmp_path / "sweep")

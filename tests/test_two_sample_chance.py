@@ -16,7 +16,7 @@ def _one_thread():  # samples are small, and there are many calls
     gl.set_num_threads(1)
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf", "laplace"])
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "laplace", gl.Distance(1.3)], ids=str)
 def test_pvalues_are_those_of_the_reference(kernel):
     x, y = samples(20, 14, 3)
     options = {"kernel": kernel, "n_resamples": 60, "rng": 3}

@@ -85,6 +85,19 @@ def test_fake_tensors_alone_have_shapes(name):
         assert FAKE_CALLS[name](x, y).shape == ()
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_memory_bank_that_holds_values_beside_fake_tensors_is_the_same_sentence(inside):
+    """A bank that was made within the mode has a shape, as the rest."""
+    loss = NTXentLoss(memory_bank_size=(32, 8))
+    with FakeTensorMode() as mode:
+        fake = torch.randn(16, 8)
+        assert NTXentLoss(memory_bank_size=(32, 8))(fake, fake).shape == ()
+    where = "and others are not" if inside else "outside of their FakeTensorMode"
+    message = f"^NTXentLoss: inputs are FakeTensors, which hold no values, {where}; "
+    with mode if inside else nullcontext(), pytest.raises(TypeError, match=message):
+        loss(fake, fake)
+
+
 @pytest.mark.parametrize(
     "loss", [NTXentLoss(), CKALoss("rbf"), CLIPLoss(), NTXentLoss(memory_bank_size=(32, 8))]
 )

@@ -83,7 +83,7 @@ class Checkpoint:
     def __init__(self, function: str, path: str | os.PathLike[str], problem: Problem) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"{function}: checkpoint must be a path but is {path!r}")
-        self._function, self._path, self._problem = function, Path(path), problem
+        self._function, self._path, self._problem = function, Path(_files.from_here(path)), problem
         self._name = printable(self._path.name)
         if self._path.is_dir() or not Path(os.path.realpath(path)).parent.is_dir():
             raise ValueError(f"{function}: checkpoint must be a file in a folder that exists but is {path!r}")

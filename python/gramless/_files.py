@@ -14,7 +14,7 @@ import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ._text import printable
 
@@ -89,6 +89,15 @@ def is_foreign_json(path: PathLike) -> bool:
     except OSError:
         return False
     return bool(begin) and b'"gramless' not in begin
+
+
+def from_here(path: Any) -> Any:
+    """A path as an absolute one, for a callback may change the working folder; what is no path as it is.
+
+    >>> from_here(None) is None
+    True
+    """
+    return os.path.abspath(path) if isinstance(path, (str, os.PathLike)) else path
 
 
 def check_folder(folder: PathLike) -> None:

@@ -26,7 +26,9 @@ OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of 
 def kernel_rows(rows: Floats, kernel: Encoded) -> Callable[[slice], Floats]:
     """A function from a block of rows to their kernel values with all rows, (block, n).
 
-    kernel: its bandwidth is known. Values of a kernel without one are in a unit of the data's own.
+    kernel: its bandwidth is known. Values of a kernel without one are in a unit of the data's own, and those
+    of a distance about a centre, -|a - b|^e + |a - c|^e + |b - c|^e less a constant: no estimator depends on
+    what is added to a row and to its column, and a row far away is about as far from every other one.
     """
     centred, rows, exponent = _in_range(rows)
     formula, sigma, *_, numbers = kernel
@@ -37,6 +39,10 @@ def kernel_rows(rows: Floats, kernel: Encoded) -> Callable[[slice], Floats]:
     else:
         (number,) = (float(own or 0.0) for own in numbers)
     of_distance = OF_SQUARED_DISTANCE[formula]
+    offsets = None
+    if sigma is None:
+        offsets = -of_distance(np.sum((rows - np.median(rows, axis=0)) ** 2, axis=1), number)
+        offsets -= np.median(offsets)
     norms = np.einsum("ij,ij->i", centred, centred)
 
     def values(block: slice) -> Floats:
@@ -46,7 +52,8 @@ def kernel_rows(rows: Floats, kernel: Encoded) -> Callable[[slice], Floats]:
         for start in range(0, len(near[0]), NEAR_AT_ONCE):
             i, j = (side[start : start + NEAR_AT_ONCE] for side in near)
             distance2[i, j] = np.sum((rows[block][i] - rows[j]) ** 2, axis=1)
-        return of_distance(distance2, number)
+        found = of_distance(distance2, number)
+        return found if offsets is None else found + (offsets[block, None] + offsets)
 
     return values
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from . import _arrays, _losses
 from ._arrays import checks
+from ._arrays.frames import check_row_labels
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Array, Arrays, Library, Named
 from ._evaluate import Call
@@ -118,6 +119,7 @@ def labelled(
     if mask is not None:
         problem: Any = Masked(function, normalize, reduction)
         return Call(library, problem, (*inputs, _mask(function, library, mask, inputs[0])), (*names, None))
+    check_row_labels(function, [("z", z), ("labels", labels)])
     ignored = _losses.as_ignored(function, ignore_index)
     own = _reader(function, library, "labels", labels)
     labels, ignored = own.labels(function, labels, inputs[0].shape[0], ignored)

@@ -6,12 +6,14 @@ Knows nothing of the compiled core, so that the reference can use it too.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ._counts import as_number, shown
+from ._masked import check_unmasked
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 Exclusions: TypeAlias = tuple[float | None, float | None, float | None]  # above, hardest, easiest
@@ -83,6 +85,7 @@ def as_reduction(function: str, value: Any) -> Reduction:
 
 def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") -> npt.NDArray[Any]:
     """`value` as an array of numpy; raises TypeError where numpy reads none. hint: the sentence's end."""
+    check_unmasked(function, name, value)
     kind, dense = type(value).__name__, _dense_form(value)
     if dense is not None:
         raise TypeError(f"{function}: {name} must be dense but is sparse, {kind}; pass {name}.{dense}()")
@@ -130,6 +133,9 @@ def as_labels(function: str, labels: Any, rows: int, what: OfRows = LABELS) -> n
     """Labels (rows,), integers or text."""
     array = as_array(function, what.name, labels, "integers or text")
     what.check(function, array, rows, array.dtype.kind in "biuUS")
+    if array.dtype.kind in "US" and isinstance(labels, (list, tuple)) and not _is_text(labels):
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+        raise TypeError(f"{function}: {what.name} must be integers or text but hold {kinds}")
     return array
 
 
@@ -140,6 +146,11 @@ def _instead_of_labels(shape: tuple[int, ...], rows: int) -> str:
     if len(shape) == 2 and shape[0] == rows and shape[1] > 1:
         return "; two views of each example are for nt_xent(z_a, z_b)"
     return ""
+
+
+def _is_text(labels: Sequence[Any]) -> bool:
+    """Whether all are text of one kind: numpy makes text of the others, and one label of 1 and "1"."""
+    return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
 
 
 def numbered(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ._masked import check_unmasked
+
 Array: TypeAlias = Any
 Library: TypeAlias = Any
 Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -69,6 +71,7 @@ def check_mask(function: str, argument: str, mask: Any, host: Callable[[Any], An
     """A mask (examples, tokens) as booleans, True where a token is valid. host: see `to_host`."""
     if mask is None:
         return None
+    check_unmasked(function, argument, mask)
     values = np.asarray(host(mask))
     if values.ndim != 2:
         raise ValueError(f"{function}: {argument} must be (examples, tokens) but has shape {values.shape}")

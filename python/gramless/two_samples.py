@@ -68,7 +68,7 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
     True
     """
     function = "mmd"
-    library, (x, y) = checks.read(function, [("x", x), ("y", y)])
+    library, (x, y) = checks.read(function, [("x", x), ("y", y)], paired=False)
     problem = Mmd(function, encode(as_kernel(kernel, function)), as_estimator(estimator, function))
     _check_samples(function, x, y, problem.estimator)
     return Call(library, problem, (x, y), ("x", "y"))
@@ -156,7 +156,7 @@ def two_sample_test(
         raise ValueError(f'{function}: method must be "permutation" or "gamma" but is {method!r}')
     count, generator = resample_count(function, n_resamples), generator_of(function, rng)
     code = encode(as_kernel(kernel, function))
-    library, arrays = checks.read(function, [("x", x), ("y", y)])
+    library, arrays = checks.read(function, [("x", x), ("y", y)], paired=False)
     _check_samples(function, arrays[0], arrays[1], "unbiased")
     held = library.detached(function, ["x", "y"], arrays)
     backend = backend_of(library, held[0], function)

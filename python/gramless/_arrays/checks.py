@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import _arrays
 from .._layouts import token_hint
+from .frames import check_column_names, check_row_labels
 from .libraries import library_of
 from .meant import instead_of_layers, instead_of_shape
 from .namespaces import NUMPY, Array, Arrays, Library, Named
@@ -43,8 +44,11 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
     return x
 
 
-def read(function: str, named: Named, number: Any = None) -> tuple[Library, list[Array]]:
-    """The library that computes with all of these, and they as its arrays (n, d); `number` is no array."""
+def read(function: str, named: Named, number: Any = None, paired: bool = True) -> tuple[Library, list[Array]]:
+    """The library that computes with all of these, and they as its arrays (n, d); `number` is no array.
+
+    paired: whether row i of all is one example; otherwise column j of both is one feature.
+    """
     arrays = []
     for _, x in named:  # the short way for what is nothing but numpy: at 16 rows checks cost as much as sums
         if type(x) is not np.ndarray or x.dtype.char not in _REAL or not x.dtype.isnative:
@@ -56,6 +60,11 @@ def read(function: str, named: Named, number: Any = None) -> tuple[Library, list
         if not _arrays.is_tensor(number):
             return NUMPY, arrays
     library = library_of(function, named, number)
+    tables = 0
+    for _, x in named:
+        tables += hasattr(x, "columns")
+    if tables > 1:
+        (check_row_labels if paired else check_column_names)(function, named)
     return library, matrices(function, library, named)
 
 

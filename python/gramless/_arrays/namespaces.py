@@ -38,10 +38,6 @@ class Numpy:
         """x as an array of this library, in place where that is possible."""
         if type(x) is np.ndarray:
             return x
-        if isinstance(x, np.ma.MaskedArray):
-            raise TypeError(
-                f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first"
-            )
         wanted, hint = "a two-dimensional array", instead_of_type(function, x)
         array = None
         if not (x is None or isinstance(x, (str, bytes, Mapping)) or is_model(x)):

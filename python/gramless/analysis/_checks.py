@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .. import _arrays
 from .._arrays import checks
 from .._backends import Cpu, cpu_backend
+from .._masked import check_unmasked
 
 Floats = npt.NDArray[np.float64]
 Named = tuple[str, Any]  # what errors call an array, and the array
@@ -50,6 +51,7 @@ def is_finite(values: Any) -> bool:
 
 
 def _as_numbers(function: str, name: str, values: Any, square: bool = False) -> npt.NDArray[Any]:
+    check_unmasked(function, name, values)
     try:
         matrix = np.asarray(values)
         if matrix.dtype.kind not in "biuf":

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._alignment import warn_caller
 from .._arrays import checks
+from .._arrays.frames import check_row_labels
 from .._deletion import KernelBlocks, deleted_cka, pair_variance_of_difference
 from .._intervals import Bounds, Scale, check_level, jackknife_bounds, warn_of_few
 from .._kernel_rows import kernel_rows
@@ -88,6 +89,7 @@ def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replic
     """
     function = request.function
     given = [one for pair in pairs for one in pair]
+    check_row_labels(function, given)
     here = {id(x): on_cpu(function, name, x) for name, x in reversed(given)}
     named = [(name, here[id(x)]) for name, x in given]
     if request.groups is None:

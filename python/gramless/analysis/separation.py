@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays.frames import check_row_labels
+from .._masked import check_unmasked
 from ._units import unit_rows
 
 CHUNK = 4096  # rows at a time in float64
@@ -45,6 +47,9 @@ def class_separation(x: Any, labels: Any) -> float:
     >>> round(class_separation([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]], ["a", "a", "b"]), 3)
     0.997
     """
+    check_unmasked("class_separation", "x", x)
+    check_unmasked("class_separation", "labels", labels)
+    check_row_labels("class_separation", [("x", x), ("labels", labels)])
     x = x.detach().cpu() if hasattr(x, "detach") else x
     rows = np.asanyarray(x)
     if rows.ndim != 2 or rows.size == 0:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._masked import check_unmasked
 from ..minibatch import MinibatchCKA as Accumulator
 
 
@@ -91,6 +92,8 @@ class MinibatchCKA:
     reset_states = reset_state
 
     def _rows(self, method: str, activations: Sequence[Any], count: int | None) -> list[npt.NDArray[Any]]:
+        for i, a in enumerate(activations):
+            check_unmasked(f"MinibatchCKA.{method}", f"activations[{i}]", a)
         arrays = [np.asarray(a.detach() if hasattr(a, "detach") else a) for a in activations]
         if count is not None and len(arrays) != count:
             raise ValueError(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .._alignment import aligned
 from .._arrays import checks
+from .._masked import check_unmasked
 from ..hsic import cka as cka_of_rows
 from ..kernels import RBF, Estimator, Kernel, Linear
 from ..reference.gram import gram as reference_gram
@@ -153,6 +154,7 @@ def _promised(function: str, x: Any, kernel: Kernel) -> Gram:
 
 
 def _matrix(name: str, gram: Any) -> npt.NDArray[np.float64]:
+    check_unmasked("cka", name, gram)
     try:
         matrix = np.asarray(gram, np.float64)
     except (TypeError, ValueError) as error:

@@ -14,6 +14,7 @@ from .._arrays import checks
 from .._evaluate import evaluate
 from .._losses import as_temperature
 from ._distributed import gathered
+from ._followed import check_fakes
 from ._gather import Also, check_available, ends_together, world_size
 from ._namespace import TORCH
 from ._tensors import compute_dtype, unit_rows
@@ -98,7 +99,9 @@ class NTXentLoss(nn.Module):
         return _two_views("NTXentLoss", "softmax", out0, out1, self.temperature)
 
     def _with_bank(self, out0: Tensor, out1: Tensor) -> Tensor:
-        function, bank = "NTXentLoss", self.memory_bank.snapshot()
+        function = "NTXentLoss"
+        check_fakes(function, [out0, out1, self.memory_bank.bank])
+        bank = self.memory_bank.snapshot()
         out0, out1 = checks.pair(function, TORCH, [("out0", out0), ("out1", out1)])
         update, dtype = out0.requires_grad, compute_dtype([out0, out1])
         with torch.autocast(out0.device.type, enabled=False):

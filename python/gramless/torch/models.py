@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .._chance import LEAST_CHI2_ROWS, ChanceRequest, PvalueMethod
+from .._files import from_here
 from .._layer_intervals import IntervalRequest
 from .._layouts import LayoutLike, Layouts
 from .._progress import ProgressLike
@@ -164,7 +165,7 @@ def compare_models(
         intervals = IntervalRequest.of(FUNCTION, level)
         reader = BatchReader(FUNCTION, forward, attention_mask, sample_ids, paired)
         pool = check_pool(FUNCTION, pool)
-        kept = memory_budget, folder, progress, checkpoint
+        kept = memory_budget, folder, progress, from_here(checkpoint)
         plan = _checked(
             Plan(
                 *options,

@@ -1,0 +1,142 @@
+"""Tables with labels, of pandas and polars: read in place of arrays, and refused where labels do not fit."""
+
+from __future__ import annotations
+
+import gramless as gl
+import numpy as np
+import pytest
+from gramless import compat
+from gramless.analysis import cka_interval, class_separation
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((40, 3)), RNG.standard_normal((40, 3))
+NAMES = list("abc")
+ORDER = RNG.permutation(40)
+
+PAIRED = {
+    "cka": lambda x, y: gl.cka(x, y),
+    "hsic": lambda x, y: gl.hsic(x, y, kernel="rbf"),
+    "rsa": lambda x, y: gl.rsa(x, y),
+    "independence_test": lambda x, y: gl.independence_test(x, y, rng=0).pvalue,
+    "cka_matrix": lambda x, y: gl.cka_matrix([x], [y])[0, 0],
+    "layer_matrix": lambda x, y: gl.layer_matrix({"one": x}, {"two": y}).matrix[0, 0],
+    "nt_xent": lambda x, y: gl.nt_xent(x, y),
+    "siglip": lambda x, y: gl.siglip(x, y, logit_scale=10.0, logit_bias=-10.0),
+    "cka_interval": lambda x, y: cka_interval(x, y).value,
+    "value_and_grad": lambda x, y: gl.value_and_grad(gl.cka)(x, y)[0],
+}
+UNPAIRED = {
+    "mmd": lambda x, y: gl.mmd(x, y),
+    "two_sample_test": lambda x, y: gl.two_sample_test(x, y, rng=0).pvalue,
+}
+
+
+class Labels(list):
+    def equals(self, other):
+        return self == other
+
+
+class Table:
+    """As much of a DataFrame as is needed where pandas is not installed."""
+
+    ndim = 2
+
+    def __init__(self, values, columns=None, index=None):
+        self.values = values
+        self.columns = Labels(range(values.shape[1]) if columns is None else columns)
+        self.index = Labels(range(len(values)) if index is None else index)
+        self.shape = values.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+@pytest.fixture(params=["pandas", "stand-in"])
+def table(request):
+    make = Table if request.param == "stand-in" else pytest.importorskip("pandas").DataFrame
+    return lambda values, columns=None, index=None: make(values, columns=columns, index=index)
+
+
+@pytest.mark.parametrize("name", [*PAIRED, *UNPAIRED])
+def test_tables_are_arrays(table, name):
+    call = (PAIRED | UNPAIRED)[name]
+    x, y = table(X, NAMES), table(Y, NAMES)
+    anew = table(X, NAMES, range(100, 140))  # numbered anew: labels say nothing
+    for first, second in ((x, y), (x, Y), (anew, y)):
+        assert call(first, second) == pytest.approx(call(X, Y), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_rows_in_another_order_are_refused(table, name):
+    """By position it would be the CKA of unrelated rows."""
+    images = [f"image {i}" for i in range(40)]
+    x, shuffled = table(X, NAMES, images), table(X[ORDER], NAMES, [images[i] for i in ORDER])
+    with pytest.raises(ValueError, match="have the same row labels in another order") as error:
+        PAIRED[name](x, shuffled)
+    assert ".index], or .to_numpy() of both to compare rows by position" in str(error.value)
+    assert PAIRED[name](x, table(X, NAMES, images)) == PAIRED[name](X, X)
+
+
+@pytest.mark.parametrize("name", UNPAIRED)
+def test_columns_in_another_order_are_refused(table, name):
+    x, y = table(X, NAMES), table(Y[:, [0, 2, 1]], ["a", "c", "b"])
+    sentence = f"{name}: column 1 is 'b' in x but 'c' in y; give both the same columns in one order"
+    with pytest.raises(ValueError, match=sentence):
+        UNPAIRED[name](x, y)
+    shuffled = table(X[ORDER], NAMES, ORDER.tolist())
+    assert UNPAIRED[name](x, shuffled) == UNPAIRED[name](X, X[ORDER])  # samples are not paired
+    assert UNPAIRED[name](x, table(Y)) == UNPAIRED[name](X, Y)  # numbers are no names
+
+
+def test_labels_in_another_order_than_their_rows_are_refused():
+    pandas = pytest.importorskip("pandas")
+    x, labels = pandas.DataFrame(X), pandas.Series(np.arange(40) % 4)
+    assert gl.sup_con(x, labels) == gl.sup_con(X, labels.to_numpy())
+    for call in (gl.sup_con, class_separation):
+        with pytest.raises(ValueError, match="labels have the same row labels in another order"):
+            call(x, labels.iloc[ORDER])
+
+
+def test_tables_without_numbers_are_one_sentence():
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame(X, columns=NAMES)
+    for bad in (x.assign(a="text"), x.astype("Float64").mask(x > 1)):
+        with pytest.raises(TypeError, match=r"^cka: y must hold real numbers but has dtype object"):
+            gl.cka(x, bad)
+
+
+def test_polars_has_columns_and_no_rows():
+    polars = pytest.importorskip("polars")
+    x, y = (polars.DataFrame(values, schema=NAMES) for values in (X, Y))
+    assert gl.cka(x, y) == gl.cka(X, Y)
+    assert gl.mmd(x, y) == gl.mmd(X, Y)
+    with pytest.raises(ValueError, match="column 1 is 'b' in x but 'c' in y"):
+        gl.mmd(x, y.select("a", "c", "b"))
+
+
+MASKED = np.ma.masked_array(X, X > 1)
+LABELS = np.ma.masked_array(np.arange(40) % 4, np.arange(40) < 3)
+IGNORING = {
+    "cka_interval: x": lambda: cka_interval(MASKED, Y),
+    "class_separation: x": lambda: class_separation(MASKED, np.arange(40) % 4),
+    "class_separation: labels": lambda: class_separation(X, LABELS),
+    "sup_con: labels": lambda: gl.sup_con(X, LABELS),
+    "hsic: x": lambda: gl.reference.hsic(MASKED, Y),
+    "layer_matrix: mask": lambda: gl.layer_matrix(
+        [X.reshape(10, 4, 3)], [Y[:10]], pool="mean", mask=np.ma.masked_array(np.ones((10, 4)), True)
+    ),
+    "cka: gram_x": lambda: compat.cka(np.ma.masked_array(X @ X.T, True), Y @ Y.T),
+}
+
+
+@pytest.mark.parametrize("name", IGNORING)
+def test_masked_arrays_are_refused_where_their_mask_would_be_ignored(name):
+    with pytest.raises(TypeError, match=f"^{name} is a masked array, whose mask would be ignored"):
+        IGNORING[name]()
+
+
+@pytest.mark.parametrize("labels", [["1", 1] * 20, [b"a", "a"] * 20, ("a", None) * 20])
+def test_labels_that_become_text_are_not_mixed(labels):
+    """numpy would make one label of 1 and "1"."""
+    with pytest.raises(TypeError, match=r"^sup_con: labels must be integers or text but h"):
+        gl.sup_con(X, labels)
