@@ -82,6 +82,18 @@ def test_more_work_takes_longer_and_a_second_thread_helps():
     assert gl.estimate(2000, 64, gradients=True, **on).seconds > gl.estimate(2000, 64, **on).seconds
 
 
+def test_losses_are_estimated_by_their_pairs():
+    on = {"threads": 1, "gflops": 50.0}
+    views, sides, more, sigmoid = (
+        gl.estimate(4096, 512, **on, **{"quantity": quantity, "negatives": negatives})
+        for quantity, negatives in (("nt_xent", 0), ("info_nce", 0), ("info_nce", 8192), ("siglip", 0))
+    )
+    assert sides.flops == sigmoid.flops == views.flops / 2 == more.flops / 3 == 6.0 * 4096**2 * 512
+    assert more.input_bytes == 2 * sides.input_bytes == 2 * sigmoid.input_bytes
+    assert sides.peak_bytes - sigmoid.peak_bytes == 4 * 4096**2  # dot products are not kept
+    assert sigmoid.seconds < views.seconds / 1.8
+
+
 def test_memory_without_a_workspace_is_less():
     before = gl.get_workspace_limit()
     kept = gl.estimate(4096, 128, quantity="nt_xent", threads=1, gflops=50)
@@ -101,11 +113,14 @@ def test_memory_without_a_workspace_is_less():
         ((8, 0), {}, ValueError, "estimate: d must be at least 1 but is 0"),
         ((8.5, 8), {}, TypeError, "estimate: n must be an integer but is 8.5"),
         ((8, 8, 0), {}, ValueError, "estimate: layers must be at least 1 but is 0"),
-        ((8, 8), {"quantity": "hsic"}, ValueError, 'estimate: quantity must be "cka" or "nt_xent" but'),
+        ((8, 8), {"quantity": "hsic"}, ValueError, 'estimate: quantity must be "cka", "nt_xent", "info'),
         ((8, 8), {"dtype": "int8"}, ValueError, 'estimate: dtype must be "float32", "float64", "float16" or'),
         ((8, 8), {"kernel": "cosine"}, ValueError, "estimate: kernel must be"),
         ((8, 8, 3), {"gradients": True}, ValueError, "estimate: gradients=True is of 2 layers but"),
         ((8, 8, 3), {"quantity": "nt_xent"}, ValueError, 'estimate: quantity="nt_xent" is of 2 layers'),
+        ((8, 8, 3), {"quantity": "siglip"}, ValueError, 'estimate: quantity="siglip" is of 2 layers'),
+        ((8, 8), {"negatives": 8}, ValueError, 'estimate: negatives are of quantity="info_nce" but'),
+        ((8, 8), {"negatives": -1}, ValueError, "estimate: negatives must be at least 0 but is -1"),
         ((8, 8), {"threads": 0}, ValueError, "estimate: threads must be at least 1 but is 0"),
         ((8, 8), {"gflops": -1}, ValueError, "estimate: gflops must be positive and finite but is -1.0"),
         ((8, 8), {"gflops": "1"}, TypeError, "estimate: gflops must be a number or None but is '1'"),

@@ -17,7 +17,7 @@ from .kernels import RBF, KernelLike, Linear, OfDistance, as_kernel
 
 __all__ = ["Estimate", "estimate"]
 
-Quantity: TypeAlias = Literal["cka", "nt_xent"]
+Quantity: TypeAlias = Literal["cka", "nt_xent", "info_nce", "siglip"]
 DType: TypeAlias = Literal["float32", "float64", "float16", "bfloat16"]
 
 # What a pair of rows costs beside its dot product, in multiply-adds' FLOPs, fitted once to measurements on
@@ -28,8 +28,10 @@ INNER_PRODUCT = 3.0  # of two layers' kernel values
 NUMBER = 110.0  # of the input, read, centred and packed, on one thread
 DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
 SOFTMAX = 160.0  # forward and backward
+SIGMOID = 110.0  # the same
 GRADIENT = 140.0  # of a kernel value
-CALL_SECONDS = {"cka": 2e-5, "nt_xent": 4e-4}  # the latter by autograd
+CALL_SECONDS = {"cka": 2e-5}
+LOSS_SECONDS = 4e-4  # by autograd
 
 MOST_TILE_ROWS = {4: 384, 8: 192}  # by the bytes of a number: csrc/engine/tile/tile_rows.hpp
 TILES_OF_HALF = 20  # with fewer whole tiles in a row of them, tiles have half as many rows
@@ -89,8 +91,9 @@ def estimate(
     gradients: bool = False,
     threads: int | None = None,
     gflops: float | None = None,
+    negatives: int = 0,
 ) -> Estimate:
-    """Seconds and bytes that a call of `cka`, `cka_matrix` or `nt_xent` takes on this machine's CPU.
+    """Seconds and bytes that a call of `cka`, `cka_matrix` or a loss takes on this machine's CPU.
 
     The FLOPs and bytes of the call are counted; the speed is that of this machine, for which some
     milliseconds are measured once for each number of threads. Nothing of size n is allocated.
@@ -98,13 +101,13 @@ def estimate(
     Parameters
     ----------
     n : int
-        Number of rows: examples, and for `nt_xent` those of one view.
+        Number of rows: examples, and for a loss those of one view or one side.
     d : int
         Number of features of a row. Of layers of different widths, their mean.
     layers : int
         Number of layers of all models together; 2 is one pair.
-    quantity : {"cka", "nt_xent"}
-        "cka" is also right for `hsic`. "nt_xent" is forward and backward together.
+    quantity : {"cka", "nt_xent", "info_nce", "siglip"}
+        "cka" is also right for `hsic`. Losses are forward and backward together.
     kernel : {"linear", "rbf", "laplace", "distance"} or a kernel
         As in `cka`. A bandwidth that is not given costs the median distance of every layer.
     dtype : {"float32", "float64", "float16", "bfloat16"}
@@ -115,6 +118,8 @@ def estimate(
         `get_num_threads()` if None.
     gflops : float, optional
         Speed of one thread in float32, 10^9 multiply-add operations a second; measured if None.
+    negatives : int
+        Of "info_nce": how many keys there are beside those of the anchors, negatives and queue together.
 
     Returns
     -------
@@ -143,21 +148,24 @@ def estimate(
         for least, name, value in ((2, "n", n), (1, "d", d), (1, "layers", layers))
     )
     kernel = as_kernel(kernel, "estimate")
-    _check(quantity, dtype, gradients, layers)
+    negatives = at_least(0, "estimate", "negatives", negatives, "an integer")
+    _check(quantity, dtype, gradients, layers, negatives)
     threads = (
         get_num_threads() if threads is None else at_least(1, "estimate", "threads", threads, "an integer")
     )
     speed = _measured_gflops(threads) if gflops is None else _positive("gflops", gflops)
     item = 8 if dtype == "float64" else 4
-    if quantity == "nt_xent":
-        work, flops, peak = _nt_xent(2 * n, d, item)
-        numbers = 2 * n * d
-    else:
+    if quantity == "cka":
         work, flops, peak = _cka(n, d, layers, kernel, item, threads, gradients)
         numbers = n * d * layers
+    else:
+        work, flops, peak = _loss(quantity, n, negatives, d, item)
+        numbers = (2 * n + negatives) * d
     rate = speed * 1e9 / (item / 4)
     passes = 3 if gradients else 1  # gradients are read and written, too
-    seconds = work / (rate * threads) + NUMBER * passes * numbers / rate + CALL_SECONDS[quantity]
+    seconds = (
+        work / (rate * threads) + NUMBER * passes * numbers / rate + CALL_SECONDS.get(quantity, LOSS_SECONDS)
+    )
     input_bytes = numbers * (2 if dtype in ("float16", "bfloat16") else item)
     return Estimate(seconds, round(peak), input_bytes, flops, speed, threads)
 
@@ -201,12 +209,16 @@ def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
     return packed + layers * rows**2 * item
 
 
-def _nt_xent(rows: int, d: int, item: int) -> tuple[float, float, float]:
-    """The same of forward and backward over the rows of both views."""
-    pairs = rows * rows / 2
-    kept = d >= LEAST_KEPT_COLUMNS and pairs * item <= get_workspace_limit()
-    work = pairs * (2 * PRODUCT * d * (3 if kept else 4) + SOFTMAX)
-    return work, 3.0 * rows * rows * d, (pairs * item if kept else 0) + 3 * rows * d * item
+def _loss(quantity: Quantity, n: int, negatives: int, d: int, item: int) -> tuple[float, float, float]:
+    """The same of a loss, forward and backward: three products for each pair of rows, or four where the
+    first is not kept.
+    """
+    rows = 2 * n + negatives
+    pairs = 2.0 * n * n if quantity == "nt_xent" else float(n) * (n + negatives)
+    in_one_walk, of_pair = quantity == "siglip", SIGMOID if quantity == "siglip" else SOFTMAX
+    kept = not in_one_walk and d >= LEAST_KEPT_COLUMNS and pairs * item <= get_workspace_limit()
+    work = pairs * (2 * PRODUCT * d * (3 if kept or in_one_walk else 4) + of_pair)
+    return work, 6 * pairs * d, (pairs * item if kept else 0) + 3 * rows * d * item
 
 
 @functools.cache
@@ -229,7 +241,7 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else np.format_float_positional(float(f"{value:.3g}"), trim="-")
 
 
-def _check(quantity: Any, dtype: Any, gradients: Any, layers: int) -> None:
+def _check(quantity: Any, dtype: Any, gradients: Any, layers: int, negatives: int) -> None:
     for name, value, allowed in (
         ("quantity", quantity, get_args(Quantity)),
         ("dtype", dtype, get_args(DType)),
@@ -237,8 +249,13 @@ def _check(quantity: Any, dtype: Any, gradients: Any, layers: int) -> None:
         if value not in allowed:
             options = ", ".join(f'"{option}"' for option in allowed[:-1])
             raise ValueError(f'estimate: {name} must be {options} or "{allowed[-1]}" but is {value!r}')
-    if layers != 2 and (quantity == "nt_xent" or gradients):
-        what = 'quantity="nt_xent"' if quantity == "nt_xent" else "gradients=True"
+    if negatives and quantity != "info_nce":
+        raise ValueError(
+            f'estimate: negatives are of quantity="info_nce" but quantity is "{quantity}" '
+            f"and negatives is {negatives}"
+        )
+    if layers != 2 and (quantity != "cka" or gradients):
+        what = f'quantity="{quantity}"' if quantity != "cka" else "gradients=True"
         raise ValueError(f"estimate: {what} is of 2 layers but layers is {layers}")
 
 

@@ -19,6 +19,7 @@ EXAMPLES = """
 Examples:
   gramless estimate 10000 768 24 --kernel rbf      24 layers with each other
   gramless estimate 4096 128 --quantity nt_xent    forward and backward of 4096 pairs of views
+  gramless estimate 4096 768 --quantity info_nce --negatives 8192
   gramless estimate 1000000 512 --json             as JSON
 """
 
@@ -36,6 +37,7 @@ Examples:
 @click.option("--gradients", is_flag=True, help="With the gradients of one CKA.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--gflops", type=float, help="Speed of one thread in float32, GFLOP/s.  [default: measured]")
+@click.option("--negatives", type=int, default=0, help="Keys beside those of the anchors, for info_nce.")
 @click.option("--json", "as_json", is_flag=True, help="All numbers as JSON.")
 def estimate(n: int, d: int, layers: int, sigma: float | None, as_json: bool, **options: Any) -> None:
     """Estimate what CKA of LAYERS layers (default: 2) of N rows and D features takes on this machine.
