@@ -105,6 +105,9 @@ def nt_xent() -> list[Problem]:
     ]  # fmt: skip
     two = ("gramless", "torch eager")
     found += [
+        Problem(
+            "ranking-16384-512", "ranking", 16_384, 512, data="photos", only=two, threads=ALL, memory=True
+        ),
         Problem("siglip-16384-512", "siglip", 16_384, 512, data="photos", only=two, threads=ALL, memory=True),
         Problem("nt-xent-8192-512", "nt_xent", 8192, 512, data="photos", only=two, threads=ALL, memory=True),
         Problem("nt-xent-cold-2048-128", "nt_xent", 2048, 128, temperature=0.01, only=two, threads=ALL),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import gramless as gl
+import numpy as np
 import torch
 
 from ..problems import SIGLIP_BIAS, TRAINED, Problem
@@ -22,6 +23,9 @@ def loss_of(problem: Problem, x: Any, y: Any) -> Any:
         return gl.cka(x, y, kernel=ours.kernel_of(problem), estimator=problem.estimator)
     if problem.kind == "siglip":
         return gl.siglip(x, y, **_siglip_numbers(problem))
+    if problem.kind == "ranking":
+        half = len(x) // 2
+        return gl.info_nce(x[:half], y[:half], negatives=y[half:], temperature=problem.temperature)
     return {"nt_xent": gl.nt_xent, "info_nce": gl.info_nce}[problem.kind](
         x, y, temperature=problem.temperature
     )
@@ -55,6 +59,12 @@ def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
     if problem.kind == "siglip":
         loss, *grads = gl.reference.siglip_value_and_grad(*arrays, **_siglip_numbers(problem))
         return Trained(problem, torch.tensor(loss), grads[:2])
+    if problem.kind == "ranking":
+        (x, y), half = arrays, len(arrays[0]) // 2
+        named = {"negatives": y[half:], "temperature": problem.temperature}
+        loss, grads = gl.reference.info_nce_value_and_grad(x[:half], y[:half], **named)
+        of_x = np.concatenate([grads[0], np.zeros_like(grads[0])])
+        return Trained(problem, torch.tensor(loss), [of_x, np.concatenate(grads[1:3])])
     value_and_grad = getattr(gl.reference, f"{problem.kind}_value_and_grad")
     loss, grads = value_and_grad(*arrays, temperature=problem.temperature)
     return Trained(problem, torch.tensor(loss), grads[:2])

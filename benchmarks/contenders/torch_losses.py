@@ -42,6 +42,11 @@ def torch_info_nce(problem: Problem, x: Any, y: Any) -> Any:
     return torch.nn.functional.cross_entropy(x @ y.T / problem.temperature, torch.arange(len(x)))
 
 
+def torch_ranking(problem: Problem, x: Any, y: Any) -> Any:
+    """Half of x are queries, and y their positives and as many negatives: sentence-transformers' formula."""
+    return torch_info_nce(problem, x[: len(x) // 2], y)
+
+
 def torch_siglip(problem: Problem, x: Any, y: Any) -> Any:
     x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
     logits = x @ y.T / problem.temperature + SIGLIP_BIAS
@@ -68,6 +73,7 @@ def torch_loss(problem: Problem, x: Any, y: Any) -> Any:
     losses = {
         "nt_xent": torch_nt_xent,
         "info_nce": torch_info_nce,
+        "ranking": torch_ranking,
         "siglip": torch_siglip,
         "cka_grad": torch_cka,
     }

@@ -22,6 +22,7 @@ def rows_of(problem: Entry) -> str:
 def what(problem: Entry) -> str:
     """The problem in words."""
     kind, losses = problem["kind"], {"nt_xent": "NT-Xent", "info_nce": "InfoNCE", "siglip": "SigLIP"}
+    losses |= {"ranking": "InfoNCE with hard negatives"}
     if kind in losses:
         cold = f", temperature {problem['temperature']:g}" if problem["temperature"] != 0.1 else ""
         return f"{losses[kind]} forward + backward, 2N {problem['n']:,}, D {problem['d']:,}{cold}"
