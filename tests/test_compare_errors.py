@@ -150,7 +150,7 @@ def test_options_that_make_no_sense():
     assert "method must be one of ('exact', 'minibatch')" in refused(Net(), None, loader(), method="fast")
     assert "weighting must be one of" in refused(Net(), None, loader(), weighting="none")
     assert 'pool must be "mean", "none"' in refused(Net(), None, loader(), pool="max")
-    assert "kernel must be" in refused(Net(), None, loader(), kernel="cosine")
+    assert "kernel must be" in refused(Net(), None, loader(), kernel="sigmoid")
     sentence = refused(Net(), None, loader(), method="minibatch", estimator="biased")
     assert sentence == 'method="minibatch" needs estimator="unbiased" but it is \'biased\''
     assert "there are 0" in refused(Net(), Net(), error=TypeError)

@@ -137,8 +137,8 @@ TABLE = [
 ]  # fmt: skip
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
-    "CudaDevice", "CudaStatus", "Distance", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA", "RBF",
-    "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
+    "Cosine", "CudaDevice", "CudaStatus", "Distance", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA",
+    "RBF", "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
     "environment", "estimate", "get_num_threads", "get_workspace_limit", "plot", "reference",
     "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
@@ -267,7 +267,7 @@ def test_gradients_of_laplace_are_refused_in_one_sentence(device, function):
     assert math.isfinite(value.item())
 
 
-@pytest.mark.parametrize("kernel", ["distance"])
+@pytest.mark.parametrize("kernel", ["distance", "cosine"])
 def test_kernels_of_the_cpu_are_computed_on_the_CPU_only(device, kernel):
     x, y = (device.array(inputs()[name]) for name in ("x", "layer"))
     for function, call in (

@@ -115,7 +115,7 @@ def test_memory_without_a_workspace_is_less():
         ((8, 8, 0), {}, ValueError, "estimate: layers must be at least 1 but is 0"),
         ((8, 8), {"quantity": "hsic"}, ValueError, 'estimate: quantity must be "cka", "nt_xent", "info'),
         ((8, 8), {"dtype": "int8"}, ValueError, 'estimate: dtype must be "float32", "float64", "float16" or'),
-        ((8, 8), {"kernel": "cosine"}, ValueError, "estimate: kernel must be"),
+        ((8, 8), {"kernel": "sigmoid"}, ValueError, "estimate: kernel must be"),
         ((8, 8, 3), {"gradients": True}, ValueError, "estimate: gradients=True is of 2 layers but"),
         ((8, 8, 3), {"quantity": "nt_xent"}, ValueError, 'estimate: quantity="nt_xent" is of 2 layers'),
         ((8, 8, 3), {"quantity": "siglip"}, ValueError, 'estimate: quantity="siglip" is of 2 layers'),

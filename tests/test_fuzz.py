@@ -20,7 +20,7 @@ KERNELS = [
     RBF(scale=3),
     RBF(scale=0.3, include_diagonal=True),
 ]
-WRONG_KERNELS = [None, "cosine", 7, RBF, b"rbf", ["linear"]]
+WRONG_KERNELS = [None, "sigmoid", 7, RBF, b"rbf", ["linear"]]
 
 
 class Case(AnyCall):

@@ -203,7 +203,7 @@ def test_intervals_refuse():
     refused(ValueError, "at least 5 rows are needed but x has 4", cka_interval, x[:4], x[:4])
     refused(ValueError, "level must lie between 0 and 1 but is 95", cka_interval, x, x, level=95)
     refused(TypeError, "level must be a number but is '95'", cka_interval, x, x, level="95")
-    refused(ValueError, "kernel_y must be", cka_interval, x, x, kernel_y="cosine")
+    refused(ValueError, "kernel_y must be", cka_interval, x, x, kernel_y="sigmoid")
 
 
 @pytest.mark.parametrize("groups", [None, 5])

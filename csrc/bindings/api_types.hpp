@@ -47,6 +47,7 @@ inline KernelSpec kernel_spec(pybind11::handle encoded) {
   const auto [formula, sigma, scale, include_diagonal, median_rows, numbers] =
       encoded
           .cast<std::tuple<std::string, std::optional<double>, double, bool, std::optional<std::int64_t>, Numbers>>();
+  if (formula == "cosine") return {.rows = RowForm::unit_or_zero};
   if (formula == "cosine distance") return {.rows = RowForm::unit};
   if (formula == "correlation") return {.rows = RowForm::centered_unit};
   std::optional<Kernel> known = kernel_named(formula);

@@ -17,6 +17,7 @@ namespace gramless {
 enum class RowForm : std::uint8_t {
   as_given,
   unit,           // of length 1
+  unit_or_zero,   // the same, rows of zeros as they are
   centered_unit,  // the same less their mean
 };
 

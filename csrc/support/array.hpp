@@ -33,10 +33,11 @@ struct Matrix {
   Dtype dtype = Dtype::float32;
 };
 
-// What is read in place of x_ik: (x_ik - means[i]) factors[i] - origin[k], in float64.
+// What is read in place of x_ik: (x_ik - means[i]) (factors[i] + rests[i]) - origin[k], in float64. Of rows in nearly
+// one direction that is a small difference, so a factor has twice the digits and the product is not rounded.
 struct UnitRows {
-  const double *means = nullptr, *factors = nullptr;  // (rows)
-  const double* origin = nullptr;                     // (cols)
+  const double *means = nullptr, *factors = nullptr, *rests = nullptr;  // (rows)
+  const double* origin = nullptr;                                       // (cols)
 };
 
 // The same as the core reads it: in another order of rows, in units of its own.

@@ -48,12 +48,15 @@ template <class Compute, class Stored>
 GRAMLESS_SHARED void load_unit_row(const ArrayView& x, std::int64_t i, std::int64_t first, std::int64_t count,
                                    Compute* values) {
   const std::int64_t row = x.row_of_data(i);
-  const double mean = x.unit.means[row], factor = x.unit.factors[row], *origin = x.unit.origin + first;
+  const double mean = x.unit.means[row], factor = x.unit.factors[row], rest = x.unit.rests[row];
+  const double* const origin = x.unit.origin + first;
   const char* const element = x.row(i) + first * x.col_stride;
   const auto load = [&](std::int64_t stride) {
-    for (std::int64_t k = 0; k < count; k++)
-      values[k] =
-          static_cast<Compute>((load_element<double, Stored>(element + k * stride) - mean) * factor - origin[k]);
+    for (std::int64_t k = 0; k < count; k++) {
+      const double value = load_element<double, Stored>(element + k * stride) - mean;
+      const double product = __builtin_fma(value, factor, -origin[k]);
+      values[k] = static_cast<Compute>(__builtin_fma(value, rest, product));
+    }
   };
   if (x.col_stride == static_cast<std::int64_t>(sizeof(Stored)))
     load(sizeof(Stored));
@@ -105,6 +108,20 @@ inline bool computes_in_float64(Dtype dtype) {
       return true;
     default:
       return false;
+  }
+}
+
+// By how much of itself a number changes at most where it is stored; integers as float64.
+inline double rounding_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::bfloat16:
+      return 0x1p-8;
+    case Dtype::float16:
+      return 0x1p-11;
+    case Dtype::float32:
+      return 0x1p-24;
+    default:
+      return 0x1p-53;
   }
 }
 

@@ -29,7 +29,7 @@ from .estimates import Estimate, estimate
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .info_nce import info_nce, row_log_sum_exp
-from .kernels import RBF, Distance, Laplace, Linear
+from .kernels import RBF, Cosine, Distance, Laplace, Linear
 from .matrices import cka_matrix, hsic_matrix, layer_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RBF",
+    "Cosine",
     "CudaDevice",
     "CudaStatus",
     "Distance",

@@ -17,7 +17,7 @@ SHARED = {
     "similarity_arrays": f"""{_ARRAYS}, or where that has no digits in float64.""",
     "loss_arrays": f"""{_ARRAYS}.""",
     "kernel": """
-kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance"}
+kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance", "cosine"}
     The kernel function. A bandwidth that is not given is the median distance of each input.""",
     "kernel_y": """
 kernel_y : as kernel, optional

@@ -8,24 +8,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ._kernel_rows import centred_diagonal
-from .kernels import Linear, encode
+from .kernels import Encoded, Linear, encode
 
+LINEAR = encode(Linear())
+OF_ORIGIN = ("cosine",)  # kernels of the origin: a row's distance to the others says little of it
 _BLOCK_VALUES = 2**20
 _MOST_OF_MEAN = 1e3  # the squared length of the mean over that of the rows around it: float32 has digits left
 
 
-def largest_share(rows: npt.NDArray[Any]) -> float:
-    """What the longest row (n, d) has of the squared lengths of all, their mean subtracted.
+def largest_share(rows: npt.NDArray[Any], kernel: Encoded = LINEAR) -> float:
+    """What the longest row (n, d) has of the squared lengths of all, their mean subtracted; by a kernel of
+    the origin, lengths are those in its space.
 
     0 of rows with NaN or inf; of rows that are all equal 0 or, of their roundings, 1 / n.
 
     >>> largest_share(np.array([[4.0], [0.0], [-2.0], [-2.0]])).hex() == (2 / 3).hex()
     True
     """
-    lengths = _lengths(rows) if rows.dtype.char in "fd" else None
+    by_kernel = kernel if kernel[0] in OF_ORIGIN else LINEAR
+    lengths = _lengths(rows) if by_kernel is LINEAR and rows.dtype.char in "fd" else None
     if lengths is None:
         with np.errstate(invalid="ignore"):  # inf - inf
-            lengths = centred_diagonal(np.asarray(rows, np.float64), encode(Linear()))
+            lengths = centred_diagonal(np.asarray(rows, np.float64), by_kernel)
     total = float(lengths.sum())
     return float(lengths.max()) / total if np.isfinite(total) and total > 0 else 0.0
 

@@ -199,3 +199,28 @@ class Distance:
         if exponent > 2:
             raise ValueError(f"Distance: exponent must be at most 2 but is {exponent!r}")
         object.__setattr__(self, "exponent", exponent)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """The cosine of the angle between two rows, from the origin.
+
+    k(a, b) = <a, b> / (|a| |b|)
+
+    It is the linear kernel of rows scaled to length 1, and is computed as that: over features where they are
+    fewer than rows. The length of a row plays no part, where the origin is does: columns are not centred
+    before. Rows are scaled in float64 and centred afterwards, so that rows which all lie far from the origin,
+    in nearly one direction, cost no digits. Where all rows are in one direction but for the rounding of the
+    numbers as they are stored, there is no CKA, as for constant rows. A row of zeros has no direction; its
+    cosine with every row is 0, as in scikit-learn's `cosine_similarity`, and so is its gradient. On a GPU it
+    is refused.
+
+    Examples
+    --------
+    >>> Cosine() == Cosine()
+    True
+    """
+
+    formula: ClassVar = "cosine"
+    has_bandwidth: ClassVar = False
+    on_gpu: ClassVar = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from .kernels import Encoded
 Floats = npt.NDArray[np.float64]
 
 BLOCK_BYTES = 2**24  # of one block of kernel values
+PRODUCTS = ("linear", "cosine")
+_ROUNDINGS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
 NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
 NEAR_AT_ONCE = 4096
 OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of a bandwidth, or an exponent
@@ -23,16 +26,22 @@ OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of 
 }
 
 
-def kernel_rows(rows: Floats, kernel: Encoded) -> Callable[[slice], Floats]:
+def rounding_of(x: Any) -> float:
+    """By how much of itself a number changes at most where an array like this stores it."""
+    return _ROUNDINGS.get(str(getattr(x, "dtype", None)).removeprefix("torch."), 2.0**-53)
+
+
+def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Callable[[slice], Floats]:
     """A function from a block of rows to their kernel values with all rows, (block, n).
 
     kernel: its bandwidth is known. Values of a kernel without one are in a unit of the data's own, and those
     of a distance about a centre, -|a - b|^e + |a - c|^e + |b - c|^e less a constant: no estimator depends on
     what is added to a row and to its column, and a row far away is about as far from every other one.
+    rounding: `rounding_of` the rows as they were given.
     """
-    centred, rows, exponent = _in_range(rows)
+    centred, rows, exponent = _in_range(unit_rows(rows, rounding) if kernel[0] == "cosine" else rows)
     formula, sigma, *_, numbers = kernel
-    if formula == "linear":
+    if formula in PRODUCTS:
         return lambda block: np.asarray(centred[block] @ centred.T)
     if sigma is not None:
         number = max(float(times_power(sigma, exponent)), 2.0**-500)  # 0 of equal rows: any other will do
@@ -58,6 +67,19 @@ def kernel_rows(rows: Floats, kernel: Encoded) -> Callable[[slice], Floats]:
     return values
 
 
+def unit_rows(rows: Floats, rounding: float = 2.0**-53) -> Floats:
+    """The rows divided by their lengths, those of zeros as they are; all 0 where they differ by no more than
+    their rounding.
+    """
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    exponents = -np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
+    scaled = times_power(rows, exponents)
+    lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
+    units = np.asarray(scaled / np.where(lengths == 0, 1, lengths))
+    apart = np.linalg.norm(units - units.mean(axis=0), axis=1).max()
+    return np.zeros_like(units) if apart <= 4 * max(rounding, 2.0**-52) else units
+
+
 def _in_range(rows: Floats) -> tuple[Floats, Floats, int]:
     """The rows less their mean, and the rows, times 2^exponent, whose squares stay in range."""
     largest = float(np.abs(rows).max())
@@ -72,8 +94,8 @@ def centred_diagonal(rows: Floats, kernel: Encoded) -> Floats:
     """
     n = len(rows)
     own, means = np.empty(n), np.empty(n)
-    if kernel[0] == "linear":
-        centred = _in_range(rows)[0]
+    if kernel[0] in PRODUCTS:
+        centred = _in_range(unit_rows(rows) if kernel[0] == "cosine" else rows)[0]
         return np.asarray(np.einsum("ij,ij->i", centred, centred))
     values, size = kernel_rows(rows, kernel), max(1, BLOCK_BYTES // (8 * n))
     for start in range(0, n, size):

@@ -58,7 +58,7 @@ def chance_of_layers(
     cka = np.asarray(aligned(xy, xx, yy))
     if request.method == "auto" and code[0] not in BOUNDED and backend.here:
         cells = int(np.count_nonzero(hypotheses(cka.shape, ys is None)))
-        if _single_rows_decide(n, cells, (xs, xs if ys is None else ys)):
+        if _single_rows_decide(n, cells, (xs, xs if ys is None else ys), code):
             request = replace(request, method="permutation" if alone else None)
     request = request if alone else request.shared(n, estimator)
     moments = unbiased_moments(n)
@@ -69,12 +69,14 @@ def chance_of_layers(
     return chance_of(request, layers, cka, moments, seconds, progress)
 
 
-def _single_rows_decide(n: int, cells: int, sides: Sequence[Sequence[Any]]) -> bool:
+def _single_rows_decide(n: int, cells: int, sides: Sequence[Sequence[Any]], code: Encoded) -> bool:
     """Whether chi2 gives some of so many cells too small a p-value, because a single row has more than a
     third of a layer's squared length on both sides; False where permutations would cost much.
     """
     few = LEAST_CHI2_ROWS <= n <= min(ROWS_PER_CELL * cells, MOST_ROWS_PERMUTED)
-    return few and all(any(largest_share(_on_host(x)) > MOST_OF_ONE_ROW for x in side) for side in sides)
+    return few and all(
+        any(largest_share(_on_host(x), code) > MOST_OF_ONE_ROW for x in side) for side in sides
+    )
 
 
 def _on_host(layer: Any) -> Floats:

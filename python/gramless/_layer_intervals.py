@@ -10,7 +10,7 @@ import numpy as np
 from . import _arrays
 from ._deletion import Floats, KernelBlocks, deleted_cka
 from ._intervals import OF_CKA, check_level, jackknife_bounds, warn_of_few
-from ._kernel_rows import kernel_rows
+from ._kernel_rows import kernel_rows, rounding_of
 from ._progress import ProgressLike, reporter
 from .kernels import Encoded, Estimator, with_sigma
 
@@ -62,7 +62,8 @@ class IntervalRequest(NamedTuple):
         layers = [*xs, *(ys or [])]
         codes = [code] * len(layers) if sigmas is None else [with_sigma(code, sigma) for sigma in sigmas]
         rows = [
-            kernel_rows(_arrays.wide_on_host(layer), own) for layer, own in zip(layers, codes, strict=True)
+            kernel_rows(_arrays.wide_on_host(layer), own, rounding_of(layer))
+            for layer, own in zip(layers, codes, strict=True)
         ]
         kernels = KernelBlocks(rows, n, estimator)
         cells = _cells(len(xs), None if ys is None else len(ys))

@@ -13,7 +13,7 @@ import numpy as np
 from ._counts import at_least
 from ._runtime import get_num_threads, get_workspace_limit
 from .hsic import cka
-from .kernels import RBF, KernelLike, Linear, OfDistance, as_kernel
+from .kernels import RBF, Cosine, KernelLike, Linear, OfDistance, as_kernel
 
 __all__ = ["Estimate", "estimate"]
 
@@ -23,7 +23,13 @@ DType: TypeAlias = Literal["float32", "float64", "float16", "bfloat16"]
 # What a pair of rows costs beside its dot product, in multiply-adds' FLOPs, fitted once to measurements on
 # 2 cores of an AMD EPYC (Zen 4). `tests/test_estimates.py` compares them with every committed measurement.
 PRODUCT = 1.2  # times the FLOPs of dot products: packing and waiting
-VALUE = {"linear": 5.0, "rbf": 15.0, "laplace": 25.0, "distance": 25.0}  # a kernel value and its sums
+VALUE = {
+    "linear": 5.0,
+    "rbf": 15.0,
+    "laplace": 25.0,
+    "distance": 25.0,
+    "cosine": 5.0,
+}  # a kernel value and its sums
 INNER_PRODUCT = 3.0  # of two layers' kernel values
 NUMBER = 110.0  # of the input, read, centred and packed, on one thread
 DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
@@ -108,7 +114,7 @@ def estimate(
         Number of layers of all models together; 2 is one pair.
     quantity : {"cka", "nt_xent", "info_nce", "siglip"}
         "cka" is also right for `hsic`. Losses are forward and backward together.
-    kernel : {"linear", "rbf", "laplace", "distance"} or a kernel
+    kernel : {"linear", "rbf", "laplace", "distance", "cosine"} or a kernel
         As in `cka`. A bandwidth that is not given costs the median distance of every layer.
     dtype : {"float32", "float64", "float16", "bfloat16"}
         Of the inputs. 16 bits are computed in float32.
@@ -177,7 +183,8 @@ def _cka(
     features = d * layers
     grams = float(n) * n * d * layers + (layers * layers * n * n / 2 if layers > 2 else 0)
     covariances = float(n) * features * features
-    narrow = isinstance(kernel, Linear) and covariances < grams
+    products = isinstance(kernel, (Linear, Cosine))
+    narrow = products and covariances < grams
     pairs = n * n / 2 * layers
     if narrow:
         work = PRODUCT * covariances * (3 if gradients else 1)
@@ -197,7 +204,7 @@ def _cka(
         peak += n * features * item
         grams *= 3
         covariances *= 3
-    return work, min(grams, covariances) if isinstance(kernel, Linear) else grams, peak
+    return work, min(grams, covariances) if products else grams, peak
 
 
 def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:

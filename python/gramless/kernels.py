@@ -9,11 +9,12 @@ from dataclasses import astuple, fields
 from typing import Literal, TypeAlias, cast, get_args
 
 from ._counts import made_first, shown
-from ._kernel_functions import RBF, Distance, Laplace, Linear, OfDistance
+from ._kernel_functions import RBF, Cosine, Distance, Laplace, Linear, OfDistance
 
 __all__ = [
     "FORMULAS",
     "RBF",
+    "Cosine",
     "Distance",
     "Encoded",
     "Estimator",
@@ -31,10 +32,10 @@ __all__ = [
     "with_sigma",
 ]
 
-Kernel: TypeAlias = Linear | RBF | Laplace | Distance
+Kernel: TypeAlias = Linear | RBF | Laplace | Distance | Cosine
 Numbers: TypeAlias = "tuple[float | None, ...]"
 Encoded: TypeAlias = "tuple[str, float | None, float, bool, int | None, Numbers]"
-KernelLike: TypeAlias = Kernel | Literal["linear", "rbf", "laplace", "distance"]
+KernelLike: TypeAlias = Kernel | Literal["linear", "rbf", "laplace", "distance", "cosine"]
 Estimator: TypeAlias = Literal["unbiased", "biased", "debiased"]
 
 _ESTIMATORS = get_args(Estimator)
@@ -51,9 +52,9 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
 
     >>> as_kernel("linear", "hsic")
     Linear()
-    >>> as_kernel("cosine", "hsic")  # doctest: +ELLIPSIS
+    >>> as_kernel("sigmoid", "hsic")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: hsic: kernel must be Linear(), RBF(...), Laplace(...), Distance(...), "linear", "rbf", ...
+    ValueError: hsic: kernel must be Linear(), RBF(...), Laplace(...), Distance(...), Cosine(), ...
     """
     if isinstance(kernel, Kernel):
         return kernel

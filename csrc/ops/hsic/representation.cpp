@@ -95,10 +95,17 @@ int Representation::exponent() const {
 }
 
 double Representation::beyond_rounding(double hsic, double mean_square, double value_square) const {
+  if (units_ && !directions_differ()) return 0.0;
   // Of a kernel of distances it is a share of each value: where all are small, HSIC may be smaller still.
   const double share = is_of_distance(kernel_) ? value_square : 1.0, of_values = noise();
   const double rounding = unit_ * unit_ * (16 * of_values * of_values * share + 1e-14 * mean_square);
   return std::abs(hsic) <= rounding ? 0.0 : hsic;
+}
+
+// By more than the numbers of proportional rows are rounded when they are stored.
+bool Representation::directions_differ() const {
+  const double unit = std::max(rounding_of(x_.dtype), in_float32() ? 0x1p-24 : 0x1p-53);
+  return std::isnan(chained_sum(norms_)) || largest_of(norms_) > std::pow(4 * unit * x_.scale, 2);
 }
 
 double Representation::value_square(double mean, double mean_square) const {

@@ -77,6 +77,7 @@ class Representation {
   PairSample resolve_of_distance(double sigma, const Execution& execution);
   PairSample resolve_power(Distance kernel, const Execution& execution);
   double noise() const;
+  bool directions_differ() const;
 
   ArrayView x_;
   RowUnits units_;

@@ -40,23 +40,53 @@ void visit_row(const ArrayView& x, std::int64_t row, Use use) {
   });
 }
 
-// The factor of a row for which (value - mean) unit is squared.
+struct Factor {
+  double value, rest;  // what rounding leaves out of the value
+};
+
+// The sum of squares and what rounding leaves out of it.
+template <class Term>
+Factor sum_of_squares(std::int64_t count, Term term) {
+  constexpr int chains = 8;
+  double sums[chains] = {}, rests[chains] = {};
+  const auto add = [&](int c, double square, double rest) {
+    const double sum = sums[c] + square, added = sum - sums[c];
+    rests[c] += rest + ((sums[c] - (sum - added)) + (square - added));
+    sums[c] = sum;
+  };
+  for (std::int64_t first = 0; first < count; first += chains)
+    for (int c = 0; c < std::min<std::int64_t>(chains, count - first); c++) {
+      const double value = term(first + c), square = value * value;
+      add(c, square, std::fma(value, value, -square));
+    }
+  for (int c = 1; c < chains; c++) add(0, sums[c], rests[c]);
+  return {sums[0], rests[0]};
+}
+
+// The factor of a row for which (value - mean) unit is squared; in float32 without its rest.
 template <class Values>
-double factor_of(std::int64_t cols, double mean, double unit, Values value_at) {
-  return unit / std::sqrt(chained_sum(cols, [&](std::int64_t k) {
-           const double value = (value_at(k) - mean) * unit;
-           return value * value;
-         }));
+Factor factor_of(std::int64_t cols, double mean, double unit, Compute compute, Values value_at) {
+  const auto term = [&](std::int64_t k) { return (value_at(k) - mean) * unit; };
+  if (compute == Compute::float32)
+    return {unit / std::sqrt(chained_sum(cols, [&](std::int64_t k) { return term(k) * term(k); })), 0};
+  const Factor squares = sum_of_squares(cols, term);
+  const double factor = 1 / std::sqrt(squares.value), square = factor * factor, product = squares.value * square;
+  const double of_rests = std::fma(squares.value, square, -product) + squares.rest * square +
+                          squares.value * std::fma(factor, factor, -square);
+  const double rest = factor * ((1 - product) - of_rests) / 2;  // a step of Newton's method
+  return {factor * unit, std::isfinite(rest) ? rest * unit : 0};
 }
 
 }  // namespace
 
 RowUnits::RowUnits(const ArrayView& x, RowForm form, const OpTable& ops, const Execution& execution)
     : centered_(form == RowForm::centered_unit),
+      keeps_zeros_(form == RowForm::unit_or_zero),
       means_(static_cast<std::size_t>(x.rows)),
       factors_(static_cast<std::size_t>(x.rows)),
+      rests_(static_cast<std::size_t>(x.rows)),
       origin_(static_cast<std::size_t>(x.cols)) {
-  for_rows_of(x, execution, [&](std::int64_t row) { measure(x, row); });
+  for_rows_of(x, execution, [&](std::int64_t row) { measure(x, row, execution.compute); });
   // Near the mean is enough: what is read is centred like all rows.
   ArrayView some = x;
   some.unit = rows();
@@ -64,18 +94,20 @@ RowUnits::RowUnits(const ArrayView& x, RowForm form, const OpTable& ops, const E
   origin_ = column_means(some, ops, execution);
 }
 
-void RowUnits::measure(const ArrayView& x, std::int64_t row) {
+void RowUnits::measure(const ArrayView& x, std::int64_t row, Compute compute) {
   visit_row(x, row, [&](auto value_at) {
     const double mean = centered_ ? chained_sum(x.cols, value_at) / static_cast<double>(x.cols) : 0.0;
-    double factor = factor_of(x.cols, mean, 1.0, value_at);
-    if (!(factor > 0x1p-400 && factor < 0x1p400)) {  // squares may be beyond float64
+    Factor factor = factor_of(x.cols, mean, 1.0, compute, value_at);
+    if (!(factor.value > 0x1p-400 && factor.value < 0x1p400)) {  // squares may be beyond float64
       double largest = 0;
       for (std::int64_t k = 0; k < x.cols; k++) largest = std::max(largest, std::abs(value_at(k) - mean));
-      const int exponent = largest > 0 && std::isfinite(largest) ? std::ilogb(largest) : 0;
-      factor = factor_of(x.cols, mean, std::ldexp(1.0, -exponent), value_at);
+      const int exponent = largest > 0 && std::isfinite(largest) ? std::max(std::ilogb(largest), -1000) : 0;
+      factor = factor_of(x.cols, mean, std::ldexp(1.0, -exponent), compute, value_at);
+      if (keeps_zeros_ && std::isinf(factor.value)) factor = {};
     }
     means_[static_cast<std::size_t>(row)] = mean;
-    factors_[static_cast<std::size_t>(row)] = factor;
+    factors_[static_cast<std::size_t>(row)] = factor.value;
+    rests_[static_cast<std::size_t>(row)] = factor.rest;
   });
 }
 

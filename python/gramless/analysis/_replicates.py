@@ -12,7 +12,7 @@ from .._arrays import checks
 from .._arrays.frames import check_row_labels
 from .._deletion import KernelBlocks, deleted_cka, pair_variance_of_difference
 from .._intervals import Bounds, Scale, check_level, jackknife_bounds, warn_of_few
-from .._kernel_rows import kernel_rows
+from .._kernel_rows import kernel_rows, rounding_of
 from ..hsic import median_distance
 from ..kernels import (
     Encoded,
@@ -104,7 +104,8 @@ def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replic
     if n < LEAST_ROWS:
         raise ValueError(f"{function}: at least {LEAST_ROWS} rows are needed but {rows[0][0]} has {n}")
     if request.groups is None:
-        found, shares = _of_examples(request, rows, n)
+        roundings = [rounding_of(x) for _, x in named]
+        found, shares = _of_examples(request, rows, roundings, n)
     else:
         found, shares = _of_groups(request, [one[0] for one in read], rows, n)
     if not np.isfinite(found.without).all() and all(is_finite(x) for _, x in named):
@@ -115,7 +116,9 @@ def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replic
     return found
 
 
-def _of_examples(request: Request, rows: Sequence[Named], n: int) -> tuple[Replicates, Shares]:
+def _of_examples(
+    request: Request, rows: Sequence[Named], roundings: Sequence[float], n: int
+) -> tuple[Replicates, Shares]:
     """What is given twice with one kernel is one layer."""
     names: dict[tuple[int, Kernel], str] = {}
     layers, own = [], []
@@ -123,7 +126,7 @@ def _of_examples(request: Request, rows: Sequence[Named], n: int) -> tuple[Repli
         key = id(x), request.kernels[place % 2]
         if key not in names:
             names[key] = name
-            layers.append(kernel_rows(x, _known(x, key[1])))
+            layers.append(kernel_rows(x, _known(x, key[1]), roundings[place]))
         own.append(list(names).index(key))
     pairs = list(zip(own[::2], own[1::2], strict=True))
     kernels = KernelBlocks(layers, n, request.estimator)

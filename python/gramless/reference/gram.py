@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._losses import as_array
-from ..kernels import RBF, Distance, KernelLike, Linear, as_kernel
+from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, as_kernel
 
 Array = npt.NDArray[np.float64]
 
@@ -100,16 +100,28 @@ def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> floa
     return math.sqrt(median_squared_distance(x, include_diagonal, "median_distance"))
 
 
+def unit_rows(x: Array) -> Array:  # (n, p)
+    """x with every row divided by its length, those of zeros as they are."""
+    with np.errstate(invalid="ignore"):  # inf / inf
+        x = x / np.where(np.any(x, axis=1), np.abs(x).max(axis=1), 1)[:, None]
+        lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.where(lengths == 0, 1, lengths))
+
+
 def gram_for_sums(x: Array, kernel: KernelLike) -> Array:  # (n, p)
     """As `gram`, but of rows about another centre, which changes no HSIC: a far row would move the mean."""
     if isinstance(as_kernel(kernel, "gram"), Linear):
         x = from_medians(x)
         return np.asarray(x @ x.T)
+    if isinstance(as_kernel(kernel, "gram"), Cosine):
+        x = from_medians(unit_rows(x))
+        proportional = np.sum(x**2, axis=1).max() <= (8 * 2.0**-53) ** 2
+        return gram_for_sums(0 * x if proportional else x, "linear")
     return gram(x, kernel)
 
 
 def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
-    """The matrix of k(x_i, x_j) over the column-centred rows of x (n, p), as (n, n).
+    """The matrix of k(x_i, x_j) over the rows of x (n, p), as (n, n); a linear kernel's columns are centred.
 
     Where all distances are 0, their median leaves sigma no value: all of the matrix is 1.
 
@@ -121,6 +133,9 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
     """
     kernel = as_kernel(kernel, "gram")
     x = as_rows("gram", "x", x)
+    if isinstance(kernel, Cosine):
+        x = unit_rows(x)
+        return np.asarray(x @ x.T)
     if isinstance(kernel, Linear):
         x = centre_columns(x)
         return x @ x.T

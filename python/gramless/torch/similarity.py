@@ -42,7 +42,7 @@ class CKALoss(_Similarity):
 
     Parameters
     ----------
-    kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance"}
+    kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance", "cosine"}
         A bandwidth that is not given is the median distance, found anew for every batch, and a constant for
         the gradient.
     kernel_y : as kernel, optional
