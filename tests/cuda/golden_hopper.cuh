@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(probe_threads) probe_box(const __grid_constant
     wait_for_phase(landed, 0);
     for (int i = 0; i < 4; i++) out[4 * threadIdx.x + i] = box[4 * threadIdx.x + i];
   } else {
-    give_up();
+    trap();
   }
 }
 
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(probe_threads) probe_boxes(const __grid_consta
     wait_for_products<0>(sums);
     store_some(sums, out);
   } else {
-    give_up();
+    trap();
   }
 }
 
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(probe_threads) probe_weights(const __grid_cons
     wait_for_products<0>(sums);
     store_some(sums, out);
   } else {
-    give_up();
+    trap();
   }
 }
 

@@ -10,7 +10,7 @@ namespace gramless::cuda {
 
 constexpr bool compiled_for_hopper = true;
 
-inline void give_up() { emulator::fail("trap"); }
+inline void trap() { emulator::fail("trap"); }
 
 template <auto>
 int code_version() {

@@ -16,7 +16,7 @@ constexpr bool compiled_for_hopper = false;
 #endif
 
 // Ends the kernel with an error.
-__device__ __forceinline__ void give_up() { asm volatile("trap;"); }
+__device__ __forceinline__ void trap() { asm volatile("trap;"); }
 
 // What the code of a kernel that the current device would run was compiled for: 90 for 9.0; 0 where that is unknown.
 // Asked once for each device.

@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(hopper_threads, 1)
         },
         [&] { sum_strip_hopper(task, memory); });
   } else {
-    give_up();
+    trap();
   }
 }
 
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(hopper_threads, 1)
         },
         [&] { grad_of_strip_hopper(task, first, last, memory); });
   } else {
-    give_up();
+    trap();
   }
 }
 

@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(hopper_threads, 1)
       for_each_tile(task, [&](std::int64_t slot, const BlockPair& pair) { sums.add(slot, pair); });
     }
   } else {
-    give_up();
+    trap();
   }
 }
 
