@@ -147,6 +147,8 @@ examples() {
   python examples/million_rows_from_disk.py --rows 100000 --columns 32 --layers 3 --checkpoint sweep.npz
   python examples/sanity_check.py --quick --out sanity.png
   python examples/block_structure.py --quick --out blocks.png
+  python examples/depth_pathology.py --quick --out depth.png
+  python examples/hard_negatives.py --quick --out negatives.png
   python examples/loss_functions.py --quick --out losses.png
   python examples/dj_mix.py --quick --out mix.png
   python examples/simclr_fashion_mnist.py --quick --out simclr.png

@@ -29,6 +29,8 @@ EXAMPLE_OUT = {
     "million_rows_from_disk": None,
     "sanity_check": "sanity_check.png",
     "block_structure": "block_structure.png",
+    "depth_pathology": "depth_pathology.png",
+    "hard_negatives": "hard_negatives.png",
     "loss_functions": "loss_functions.png",
     "sentence_encoders": "sentence_encoders.png",
     "vision_transformer": "vision_transformer.png",

@@ -34,12 +34,23 @@ def another_share(numbers):
     numbers["indices"]["linear CKA"]["found"] = [0.5] * len(numbers["pairs"])
 
 
+def another_fraction(numbers):
+    depth = next(iter(next(iter(numbers["epochs"].values())).values()))
+    next(iter(depth["networks"].values()))["fraction"][0] = 0.99
+
+
+def another_probe(numbers):
+    next(iter(numbers["seeds"].values()))["probes"]["all"] = 0.99
+
+
 def another_distance(numbers):
     next(iter(numbers["mixes"].values()))["distances"]["number given"] = [0.0] * 3
 
 
 CHANGES = {
     "sanity_check": another_share,
+    "depth_pathology": another_fraction,
+    "hard_negatives": another_probe,
     "dj_mix": another_distance,
 }
 
@@ -75,11 +86,24 @@ def of_sanity_check(module):
     return {name: module.summary(matrices, [(0, 1), (0, 2), (1, 2)]) for name, matrices in found.items()}
 
 
+def of_depth_pathology(module):
+    networks = [{str(i): x for i, x in enumerate(layers(4, 300, seed))} for seed in range(2)]
+    found = [module.described(network) for network in networks]
+    labels = np.arange(300) % 10
+    probe = module.ridge(networks[0]["0"], networks[1]["0"], labels, labels)
+    return [found, probe, module.between(*networks, *found)]
+
+
+def of_hard_negatives(module):
+    return module.own_class(layers(1, 200)[0], np.arange(200) % 10)
+
+
 def of_dj_mix(module):
     return module.examined(mix(module, np.random.default_rng(0)))
 
 
-COMPUTED = {"sanity_check": of_sanity_check, "dj_mix": of_dj_mix}
+COMPUTED = {"sanity_check": of_sanity_check, "depth_pathology": of_depth_pathology}
+COMPUTED |= {"hard_negatives": of_hard_negatives, "dj_mix": of_dj_mix}
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -140,3 +164,10 @@ def test_a_run_resumes_from_what_it_kept(study, tmp_path, monkeypatch):
     assert (again["mixes"], again["rows"]) == (first["mixes"], first["rows"])
     with pytest.raises(SystemExit, match="name another folder with --keep"):
         run(module, monkeypatch, *options, "--returns", "0")
+
+
+def test_the_classes_of_hard_negatives_are_counted(study):
+    rows = np.array([[1, 0], [1, 0.1], [1, 0.5], [0, 1], [0.1, 1]])
+    found = study("hard_negatives").own_class(rows, np.array([0, 0, 1, 1, 1]))
+    assert found[0] == 4 / 5  # of the hardest one: that of the third row has another class
+    assert found[-1] == (1 + 1 + 2 + 2 + 2) / 20  # of all

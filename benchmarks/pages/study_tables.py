@@ -42,6 +42,85 @@ def sanity_check(found: dict[str, Any]) -> str:
     )
 
 
+def depth_pathology(found: dict[str, Any]) -> str:
+    """A row for each depth and training time, over seeds; of CKA between seeds, over their pairs."""
+    rows = []
+    for epochs, depths in found["epochs"].items():
+        for depth, entry in depths.items():
+            runs, pairs = list(entry["networks"].values()), entry["pairs"]
+            inside = [
+                mean(mean(pair["diagonal"][slice(*run["blocks"]["before"])]) for run in runs)
+                for pair in pairs
+            ]
+            ends = [mean((pair["diagonal"][0], pair["diagonal"][-1])) for pair in pairs]
+            rows.append(
+                [
+                    f"{depth}, {epochs}",
+                    spread([run["accuracy"] for run in runs], percent),
+                    f"{found['published'][depth]} %",
+                    *(
+                        spread([length(run["blocks"][which]) for run in runs], "{:.1f}".format)
+                        for which in ("before", "after")
+                    ),
+                    *(
+                        spread([run["alike in the block"][which] for run in runs])
+                        for which in ("before", "after")
+                    ),
+                    spread([max(run["fraction"]) for run in runs]),
+                    spread([run["share of many"] for run in runs], percent),
+                    spread([gained(run) for run in runs], percent),
+                    f"{spread(inside)}, {spread(ends)}" if pairs else "-",
+                    spread([pair["images"] for pair in pairs], percent) if pairs else "-",
+                ]
+            )
+    head = ["layers, epochs", "accuracy", "published", "block", "without the component", "CKA in the block"]
+    head += ["without the component", "largest component", "its share of 10 % of the images"]
+    head += ["probe, end less start of the block", "seeds: CKA in the block, at the ends", "images in common"]
+    return table(head, rows)
+
+
+def length(block: Sequence[int]) -> int:
+    return block[1] - block[0]
+
+
+def gained(run: dict[str, Any]) -> float:
+    """What a probe on the last layer of the block finds more than one on its first."""
+    start, stop = run["blocks"]["before"]
+    return float(run["probe"][stop - 1] - run["probe"][start])
+
+
+def hard_negatives(found: dict[str, Any]) -> str:
+    """Differences are from all negatives, by seed."""
+    runs = list(found["seeds"].values())
+    rows = []
+    for name, published in PUBLISHED_NEGATIVES.items():
+        probes = [run["probes"][name] for run in runs]
+        less = [run["probes"][name] - run["probes"]["all"] for run in runs]
+        rows.append([name, spread(probes, percent), spread(less, points), published])
+    probes = table(["negatives", "linear probe", "less all", "published"], rows)
+    shares = [percent(share) for share in found["shares"]]
+    own = [spread([run["own class"][i] for run in runs], percent) for i in range(len(shares))]
+    return (
+        probes + "\n\n" + table(["of the negatives, the hardest", *shares], [["of the anchor's class", *own]])
+    )
+
+
+PUBLISHED_NEGATIVES = {
+    "untrained": "-",
+    "all": "-",
+    "without the hardest 0.1 %": "no loss, sometimes a gain",
+    "without the hardest 5 %": "a loss",
+    "without the hardest 20 %": "a loss",
+    "the hardest 5 % alone": "nearly all",
+    "the hardest 5 % but for 0.1 %": "nearly all",
+    "the easiest 5 % alone": "a loss",
+}
+
+
+def points(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
 def loss_functions(found: dict[str, Any]) -> str:
     rows = []
     for loss, runs in found["networks"].items():
@@ -94,5 +173,5 @@ def returned(mixes: Sequence[dict[str, Any]], name: str) -> str:
 
 
 STUDIES: dict[str, Callable[[dict[str, Any]], str]] = {
-    make.__name__: make for make in (sanity_check, loss_functions, dj_mix)
+    make.__name__: make for make in (sanity_check, depth_pathology, hard_negatives, loss_functions, dj_mix)
 }
