@@ -152,6 +152,8 @@ def field() -> list[Problem]:
         Problem("field-distance", "pair", 2048, 64, kernel="distance", data="photos",
                 only=("gramless", "dcor"), **on),
         Problem("field-rsa", "rsa", 2048, 512, data="photos", only=("gramless", "scipy"), **linear),
+        Problem("field-mutual-knn", "mutual_knn", 8192, 512, data="photos",
+                only=("gramless", "torch eager"), **on),
         Problem("field-nt-xent-128", "nt_xent", 128, 128, data="photos",
                 only=(*losses, "pytorch-metric-learning"), **on),
         Problem("field-nt-xent-512", "nt_xent", 512, 128, data="photos", only=losses, **on),

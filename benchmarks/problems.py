@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "pair", "sweep", "median", "distances", "pvalue", "mmd", "rsa", "nt_xent", "info_nce",
+    "pair", "sweep", "median", "distances", "pvalue", "mmd", "rsa", "mutual_knn", "nt_xent", "info_nce",
     "ranking", "siglip", "cka_grad", "step", "models",
 ]  # fmt: skip
 Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]

@@ -76,6 +76,7 @@ ON_HOST = "checkpoint and process_group are for layers in the CPU's memory; copy
 RANKED = "exclude_easiest is computed on the CPU only; copy the embeddings there"
 IDS_ON_CPU = "ids are compared on the CPU only; copy the embeddings there"
 PAIRS_ON_CPU = "the sigmoid loss of pairs is computed on the CPU only; copy a and b there"
+ROWS_ON_CPU = "nearest rows are computed on the CPU only; copy the layers there"
 ON_CPU = "squared distances are compared on the CPU only; copy the layers there"
 
 TABLE = [
@@ -120,6 +121,12 @@ TABLE = [
     *(use("rsa_matrix", ["x", "layer"], **options, refused={"arrays": ON_CPU, "tensors": ON_CPU})
       for options in ({}, {"metric": "sqeuclidean", "comparison": "cosine", "progress": print})),
     use("rsa_matrix", ["x"], ["layer"], refused={"arrays": ON_CPU, "tensors": ON_CPU}),
+    *(use(name, "x", "layer", 3, progress=print, refused={"arrays": ROWS_ON_CPU, "tensors": ROWS_ON_CPU})
+      for name in ("mutual_knn", "cknna")),
+    use("mutual_knn_test", "x", "layer", 3, n_resamples=9, rng=0, progress=print,
+        refused={"arrays": ROWS_ON_CPU, "tensors": ROWS_ON_CPU}),
+    use("mutual_knn_matrix", ["x"], ["layer"], 3, progress=print,
+        refused={"arrays": ROWS_ON_CPU, "tensors": ROWS_ON_CPU}),
     *(use("two_sample_test", "x", "queue", **options)
       for options in ({"method": "permutation", "n_resamples": 30, "rng": 0, "progress": print},
                       {"method": "gamma", "kernel": "linear"})),
@@ -138,9 +145,9 @@ TABLE = [
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
     "Cosine", "CudaDevice", "CudaStatus", "Distance", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA",
-    "RBF", "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
-    "environment", "estimate", "get_num_threads", "get_workspace_limit", "plot", "reference",
-    "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
+    "MutualKnnResult", "RBF", "Estimate", "TwoSampleResult", "__version__", "analysis", "backends",
+    "compat", "cuda_status", "environment", "estimate", "get_num_threads", "get_workspace_limit", "plot",
+    "reference", "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
 SKIPPED_OPTIONS = {"process_group"}  # several processes: tests/test_torch_distributed.py
 every_use = pytest.mark.parametrize("used", TABLE, ids=lambda used: used.name)

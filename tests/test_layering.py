@@ -25,7 +25,8 @@ STANDS_ON = {
     "ops/contrast": ["ops/dispatch"],
     "ops/distillation": ["ops/contrast"],
     "ops/sigmoid": ["ops/contrast"],
-    "bindings": ["ops/distillation", "ops/hsic", "ops/sigmoid"],
+    "ops/neighbors": ["ops/hsic"],
+    "bindings": ["ops/distillation", "ops/neighbors", "ops/sigmoid"],
 }
 MOST_FILES, MOST_LINES = 30, 300
 SOURCES = sorted(path for path in CSRC.rglob("*.*") if path.suffix in (".cpp", ".hpp", ".cu", ".cuh"))

@@ -85,6 +85,11 @@ def test_rsa_copies_no_rows_and_stores_no_distances(peak_megabytes, metric):
     assert peak_megabytes("x, = inputs(300, 100_000)", f"gramless.rsa(x, x, metric='{metric}')") < 30
 
 
+def test_nearest_rows_store_no_similarities(peak_megabytes):
+    """n x n is 1600 MB in float32, a layer copied once 5 MB."""
+    assert peak_megabytes("xs = inputs(20_000, 64, 2)", "gramless.mutual_knn(*xs)") < 40
+
+
 def test_wide_data_is_not_copied(peak_megabytes):
     """300 x 100,000 is 120 MB; column means and their roundings are O(d)."""
     assert peak_megabytes("x, = inputs(300, 100_000)", "gramless.hsic(x, x, kernel='rbf')") < 30

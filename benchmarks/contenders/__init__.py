@@ -130,7 +130,7 @@ OBVIOUS = [
         "torch eager",
         "torch",
         "torch_code:run",
-        lambda p: pair(p) or linear_sweep(p) or p.kind == "median",
+        lambda p: pair(p) or linear_sweep(p) or p.kind in ("median", "mutual_knn"),
         "tensors",
     ),
     _torch("torch eager", "torch", "torch_losses:run", lambda p: p.kind in TRAINED, "leaves"),

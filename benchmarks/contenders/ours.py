@@ -37,6 +37,8 @@ def run(problem: Problem, xs: Sequence[Any]) -> Any:
         return gl.mmd(xs[0], xs[1], kernel=kernel, estimator=estimator)
     if problem.kind == "rsa":
         return gl.rsa(xs[0], xs[1])
+    if problem.kind == "mutual_knn":
+        return gl.mutual_knn(xs[0], xs[1])
     return gl.independence_test(xs[0], xs[1], kernel=kernel, method="chi2").pvalue
 
 
@@ -60,4 +62,6 @@ def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
         return gl.reference.mmd(xs[0], xs[1], kernel=kernel, estimator=estimator)
     if problem.kind == "rsa":
         return gl.reference.rsa(xs[0], xs[1])
+    if problem.kind == "mutual_knn":
+        return gl.reference.mutual_knn(xs[0], xs[1])
     return gl.reference.independence_test(xs[0], xs[1], kernel=kernel, method="chi2").pvalue

@@ -66,7 +66,18 @@ def gram_cka(problem: Problem, k: Any, l: Any) -> Any:
     return hsic(k, l) / (hsic(k, k) * hsic(l, l)).sqrt()
 
 
+def torch_neighbors(x: Any, k: int = 10) -> Any:
+    """The 0-1 matrix of the nearest rows by cosine."""
+    unit = torch.nn.functional.normalize(x)
+    similar = (unit @ unit.T).fill_diagonal_(-2)
+    nearest = similar.topk(k, dim=1).indices
+    return similar.zero_().scatter_(1, nearest, 1)
+
+
 def run(problem: Problem, xs: Sequence[Any]) -> Any:
+    if problem.kind == "mutual_knn":
+        of_x, of_y = map(torch_neighbors, xs[:2])
+        return (of_x * of_y).sum() / of_x.sum()
     if problem.kind == "median":
         return torch_median(torch_pairs(torch_distance2(xs[0]))).sqrt()
     if problem.kind == "sweep":

@@ -28,7 +28,10 @@ def what(problem: Entry) -> str:
         return f"{losses[kind]} forward + backward, 2N {problem['n']:,}, D {problem['d']:,}{cold}"
     if kind in ("median", "distances"):
         return f"{'median distance' if kind == 'median' else 'one distance pass'}, {rows_of(problem)}"
+    if kind == "mutual_knn":
+        return f"shared 10 nearest neighbours, {rows_of(problem)}"
     words = {"pair": "CKA", "sweep": f"sweep of {problem['layers']} layers", "pvalue": "p-value"}
+    words |= {"mmd": "MMD", "rsa": "RSA"}
     return f"{_kernel(problem)[0]} {words.get(kind, 'CKA forward + backward')}{_kernel(problem)[1]}" + _rest(
         problem
     )

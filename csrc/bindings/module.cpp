@@ -14,5 +14,6 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   gramless::bind_contrast(module);
   gramless::bind_distillation(module);
   gramless::bind_sigmoid(module);
+  gramless::bind_neighbors(module);
   gramless::bind_backends(module);
 }

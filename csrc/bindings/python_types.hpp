@@ -57,6 +57,7 @@ void bind_hsic(py::module_& module);
 void bind_sweep(py::module_& module);
 void bind_contrast(py::module_& module);
 void bind_distillation(py::module_& module);
+void bind_neighbors(py::module_& module);
 void bind_backends(py::module_& module);
 
 }  // namespace gramless

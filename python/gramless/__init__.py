@@ -33,6 +33,8 @@ from .kernels import RBF, Cosine, Distance, Laplace, Linear
 from .matrices import cka_matrix, hsic_matrix, layer_matrix
 from .minibatch import MinibatchCKA
 from .moco import moco
+from .neighbor_test import MutualKnnResult, mutual_knn_test
+from .neighbors import cknna, mutual_knn, mutual_knn_matrix
 from .results import LayerMatrix
 from .rsa import rsa, rsa_matrix
 from .sigmoid import siglip
@@ -54,12 +56,14 @@ __all__ = [
     "LayerMatrix",
     "Linear",
     "MinibatchCKA",
+    "MutualKnnResult",
     "TwoSampleResult",
     "__version__",
     "analysis",
     "backends",
     "cka",
     "cka_matrix",
+    "cknna",
     "compat",
     "cuda_status",
     "dcl",
@@ -75,6 +79,9 @@ __all__ = [
     "median_distance",
     "mmd",
     "moco",
+    "mutual_knn",
+    "mutual_knn_matrix",
+    "mutual_knn_test",
     "nt_xent",
     "plot",
     "reference",

@@ -29,6 +29,11 @@ void distill_sums(const DistillSumsTask& task, const Execution& execution);
 void distill_grad(const DistillGradTask& task, const Execution& execution);
 void sigmoid_pairs(const SigmoidPairsTask& task, const Execution& execution);
 void finish_grad(const FinishGradTask& task, const Execution& execution);
+void nearest_rows(const NearestRowsTask& task, const Execution& execution);
+void measured_rows(const MeasuredRowsTask& task, const Execution& execution);
+void chosen_rows(const ChosenRowsTask& task, const Execution& execution);
+void scanned_rows(const ScannedRowsTask& task, const Execution& execution);
+void row_cosines(const RowCosinesTask& task, const Execution& execution);
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

@@ -41,6 +41,11 @@ const OpTable GRAMLESS_TABLE(GRAMLESS_ISA) = {GRAMLESS_NAME(GRAMLESS_ISA),
                                               distill_sums,
                                               distill_grad,
                                               sigmoid_pairs,
-                                              finish_grad};
+                                              finish_grad,
+                                              nearest_rows,
+                                              measured_rows,
+                                              chosen_rows,
+                                              scanned_rows,
+                                              row_cosines};
 
 }  // namespace gramless

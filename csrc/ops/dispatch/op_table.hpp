@@ -9,6 +9,7 @@
 #include "epilogues/kernel.hpp"
 #include "ops/dispatch/contrast_tasks.hpp"
 #include "ops/dispatch/distill_tasks.hpp"
+#include "ops/dispatch/neighbor_tasks.hpp"
 #include "ops/dispatch/sigmoid_tasks.hpp"
 #include "support/array.hpp"
 #include "support/compute.hpp"
@@ -154,6 +155,11 @@ struct OpTable {
   void (*distill_grad)(const DistillGradTask& task, const Execution& execution);
   void (*sigmoid_pairs)(const SigmoidPairsTask& task, const Execution& execution);
   void (*finish_grad)(const FinishGradTask& task, const Execution& execution);
+  void (*nearest_rows)(const NearestRowsTask& task, const Execution& execution);
+  void (*measured_rows)(const MeasuredRowsTask& task, const Execution& execution);
+  void (*chosen_rows)(const ChosenRowsTask& task, const Execution& execution);
+  void (*scanned_rows)(const ScannedRowsTask& task, const Execution& execution);
+  void (*row_cosines)(const RowCosinesTask& task, const Execution& execution);
 };
 
 // The table for products of rows that need not be of unit length.

@@ -27,6 +27,10 @@ arithmetic, and nothing else is called from above:
     shifts, partial_backward                    the same for a part of a larger problem
     sigmoid_pairs(task, weights, wanted)
         sums of each row (3, n): losses, slopes, slopes times dot products; gradients of weights times losses
+    nearest_neighbors(xs, k, with_cosines, report)
+        for each array the k nearest rows of every row by cosine, ascending, or None where it is not finite,
+        and their cosines or None
+    shared_neighbors(xs, ys)    how many of these all rows of every x share with those of every y
     distill_forward(task)                       losses (n,), their mean, saved
     distill_backward(task, saved, weights, scale)
         the same by student and temperature

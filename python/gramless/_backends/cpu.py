@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import _core
 from .._arrays import Floats
@@ -16,6 +17,7 @@ from .cpu_contrast import CpuContrast
 from .stacked import Stacked
 from .values import HEAD, DistillTask, HsicTask, HsicValues, Kernels, Orders, PairSums
 
+Rows: TypeAlias = npt.NDArray[np.int32]  # (n, k)
 OfLayers: TypeAlias = tuple[Sequence[Encoded], Sequence[Encoded]]  # a kernel for every x and every y
 Sweep = _core.Sweep
 
@@ -115,6 +117,14 @@ class Cpu(CpuContrast):
     def median_apart(self, x: Array, lower: bool) -> float:
         """Of the distances that exceed rounding; lower: of an even count the smaller of the middle two."""
         return _core.median_apart(self.library.view(x), lower)
+
+    def nearest_neighbors(
+        self, xs: Arrays, k: int, with_cosines: bool, report: Report
+    ) -> list[tuple[Rows | None, Floats | None]]:
+        return _core.nearest_neighbors(self.views(xs), k, with_cosines, report)
+
+    def shared_neighbors(self, xs: Sequence[Rows], ys: Sequence[Rows]) -> npt.NDArray[np.int64]:
+        return _core.shared_neighbors(xs, ys)
 
     def distill_forward(self, task: DistillTask) -> tuple[Floats, float, Floats]:
         losses, saved = _core.distill_forward(*self._distill_arguments(task))

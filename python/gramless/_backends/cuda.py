@@ -173,6 +173,11 @@ class Cuda(CudaContrast):
             report(1, 1)
         return found
 
+    def nearest_neighbors(self, xs: Arrays, k: int, with_cosines: bool, report: Report) -> Any:
+        raise NotImplementedError(
+            f"{self.function}: nearest rows are computed on the CPU only; copy the layers there"
+        )
+
     def distill_forward(self, task: DistillTask) -> tuple[Array, Array, Array]:
         n = task.arrays[0].shape[0]
         losses, mean = self.empty(n), self.empty(1)

@@ -27,6 +27,7 @@ from .gram import gram, median_distance
 from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test
 from .minibatch import MinibatchCKA
+from .neighbors import cknna, mutual_knn, mutual_knn_matrix
 from .rsa import rsa, rsa_matrix
 from .sigmoid import siglip, siglip_value_and_grad
 from .two_samples import mmd, mmd_permutation_pvalue
@@ -35,6 +36,7 @@ __all__ = [
     "MinibatchCKA",
     "cka",
     "cka_matrix",
+    "cknna",
     "dcl",
     "dcl_value_and_grad",
     "gram",
@@ -49,6 +51,8 @@ __all__ = [
     "mmd_permutation_pvalue",
     "moco",
     "moco_value_and_grad",
+    "mutual_knn",
+    "mutual_knn_matrix",
     "nt_xent",
     "nt_xent_value_and_grad",
     "permutation_moments",

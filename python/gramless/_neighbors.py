@@ -1,0 +1,91 @@
+"""What lists of nearest neighbours say of two representations: chance and CKNNA. It knows no backend."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int32]  # (n, k): neighbours of each row, ascending
+
+
+class OverlapMoments(NamedTuple):
+    """Of the shared fraction of neighbours, over all orders of the rows of one of two representations."""
+
+    mean: float
+    variance: float
+
+
+def overlap_moments(x: Rows, y: Rows) -> OverlapMoments:
+    """Mean k / (n - 1), and the variance.
+
+    The number of shared neighbours is sum_ij A_ij B_p(i)p(j), A and B the 0-1 matrices of neighbours and p a
+    random order. Its second moment is a sum over the seven ways in which two pairs (i, j), (k, l) may have
+    rows in common: products of the entries of A over such pairs, the same of B, by the number of them.
+    """
+    n, k = x.shape
+    ways = (
+        n * (n - 1),  # (i, j), (i, j)
+        n * (n - 1),  # (i, j), (j, i)
+        n * (n - 1) * (n - 2),  # (i, j), (i, l)
+        n * (n - 1) * (n - 2),  # (i, j), (k, j)
+        2 * n * (n - 1) * (n - 2),  # (i, j), (j, l) and (i, j), (k, i)
+        n * (n - 1) * (n - 2) * (n - 3),
+    )
+    of_x, of_y = _pair_counts(x), _pair_counts(y)
+    second = sum(a * b / way for a, b, way in zip(of_x, of_y, ways, strict=True) if way)
+    mean = n * k * k / (n - 1)
+    variance = second - mean**2
+    # Sums of whole numbers: what is left of rounding where the number of shared neighbours never varies.
+    variance = 0.0 if variance <= 1e-14 * mean**2 else variance
+    return OverlapMoments(k / (n - 1), variance / (n * k) ** 2)
+
+
+def _pair_counts(rows: Rows) -> tuple[int, ...]:
+    """How many ordered pairs of entries of the 0-1 matrix of neighbours lie in each of the ways above."""
+    n, k = rows.shape
+    own = np.arange(n, dtype=np.int64)[:, None]
+    entries = (own * n + rows).ravel()
+    mirrored = int(np.isin((rows * np.int64(n) + own).ravel(), entries).sum())
+    followers = np.bincount(rows.ravel(), minlength=n)
+    total, in_column = n * k, int((followers.astype(np.int64) ** 2).sum()) - n * k
+    in_row, chained = n * k * (k - 1), 2 * (n * k * k - mirrored)
+    return (
+        total,
+        mirrored,
+        in_row,
+        in_column,
+        chained,
+        total**2 - total - mirrored - in_row - in_column - chained,
+    )
+
+
+def cknna_of(x: Rows, y: Rows, cosines_x: Floats, cosines_y: Floats) -> float:
+    """CKNNA; nan where a representation has no variation."""
+    n = len(x)
+    of_x, of_y = (_entries(rows) for rows in (x, y))
+    shared, at_x, at_y = np.intersect1d(of_x, of_y, assume_unique=True, return_indices=True)
+    xy = _hsic(n, shared, cosines_x.ravel()[at_x], cosines_y.ravel()[at_y])
+    xx = _hsic(n, of_x, cosines_x.ravel(), cosines_x.ravel())
+    yy = _hsic(n, of_y, cosines_y.ravel(), cosines_y.ravel())
+    return xy / math.sqrt(xx * yy) if xx > 0 and yy > 0 else math.nan
+
+
+def _entries(rows: Rows) -> npt.NDArray[np.int64]:
+    """Where the 0-1 matrix of neighbours is 1: i n + j, ascending."""
+    n = len(rows)
+    return (np.arange(n, dtype=np.int64)[:, None] * n + rows).ravel()
+
+
+def _hsic(n: int, entries: npt.NDArray[np.int64], of_x: Floats, of_y: Floats) -> float:
+    """Unbiased HSIC (Song et al. 2012, eq. 5) of two matrices that are 0 elsewhere and on their diagonals."""
+    row, column = np.divmod(entries, n)
+    mirrored = column * n + row
+    place = np.minimum(np.searchsorted(entries, mirrored), max(len(entries) - 1, 0))
+    transposed = np.where(entries[place] == mirrored, of_y[place], 0.0) if len(entries) else of_y
+    columns_of_x, rows_of_y = np.bincount(column, of_x, minlength=n), np.bincount(row, of_y, minlength=n)
+    total = of_x @ transposed + of_x.sum() * of_y.sum() / ((n - 1) * (n - 2))
+    return float(total - 2 / (n - 2) * (columns_of_x @ rows_of_y)) / (n * (n - 3))

@@ -1,0 +1,131 @@
+"""Whether two representations share more nearest neighbours than by chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._chance import generator_of, resample_count
+from ._dependence import shown
+from ._neighbors import overlap_moments
+from .neighbors import checked_pair, find_neighbors
+
+__all__ = ["MutualKnnResult", "mutual_knn_test"]
+
+
+@dataclass(frozen=True)
+class MutualKnnResult:
+    """What `mutual_knn_test` found.
+
+    Attributes
+    ----------
+    statistic : float
+        `mutual_knn` of x and y.
+    pvalue : float
+        The probability, were the rows of y in random order, of a statistic at least as large.
+    mean, std : float
+        Of the statistic over all n! orders, exactly: k / (n - 1), and the root of the variance.
+    z : float
+        (statistic - mean) / std; NaN where std is 0.
+    n, k : int
+        The numbers of rows and of neighbours.
+    null : ndarray (n_resamples,)
+        The statistics of the permuted data.
+    """
+
+    statistic: float
+    pvalue: float
+    mean: float
+    std: float
+    z: float
+    n: int
+    k: int
+    null: npt.NDArray[np.float64] = field(compare=False, repr=False)
+
+
+def mutual_knn_test(
+    x: Any,
+    y: Any,
+    k: int = 10,
+    *,
+    n_resamples: int = 999,
+    rng: int | np.random.Generator | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+) -> MutualKnnResult:
+    """Test whether rows of x (n, p) and y (n, q) share more nearest neighbours than by chance.
+
+    The p-value is (1 + #{T_b >= T}) / (1 + B), T the `mutual_knn` of x and y and T_b that of B =
+    `n_resamples` random orders of the rows of y; exact for any n. Neighbours are found once: an order costs
+    O(n k). Mean and variance over all n! orders are exact, from how often rows are neighbours of others.
+
+    Parameters
+    ----------
+    x, y, k
+        As in `mutual_knn`.
+    n_resamples : int
+        Permutations.
+    rng : int, numpy.random.Generator or None
+        Of the permutations: an int gives the same p-value every time, None does not.
+    progress : bool or callable
+        True shows a bar over the permutations, a callable receives (done, total).
+
+    Returns
+    -------
+    MutualKnnResult
+        statistic, pvalue, mean, std, z, n, k and null: Python numbers and an array. All but mean, n and k
+        are NaN where a row holds NaN or infinity.
+
+    Raises
+    ------
+    ValueError
+        As `mutual_knn` does, for a negative rng and fewer than 1 resample.
+    TypeError, NotImplementedError
+        As `mutual_knn` does.
+
+    References
+    ----------
+    Huh, Cheung, Wang and Isola 2024, "The platonic representation hypothesis", ICML, arXiv:2405.07987.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, noise = np.random.default_rng(0).standard_normal((2, 300, 8))
+    >>> found = mutual_knn_test(x, x + noise, n_resamples=99, rng=0)
+    >>> found.pvalue, found.z > 10, round(found.mean, 4)
+    (0.01, True, 0.0334)
+    """
+    function = "mutual_knn_test"
+    count, generator = resample_count(function, n_resamples), generator_of(function, rng)
+    library, (x, y), k = checked_pair(function, x, y, k)
+    n, null = int(x.shape[0]), np.full(count, math.nan)
+    backend, found = find_neighbors(function, library, [x, y], k, False, None)
+    (of_x, _), (of_y, _) = found
+    if of_x is None or of_y is None:
+        return MutualKnnResult(math.nan, math.nan, k / (n - 1), math.nan, math.nan, n, k, null)
+    moments, own = overlap_moments(of_x, of_y), int(backend.shared_neighbors([of_x], [of_y])[0, 0])
+    shared = np.empty(count, np.int64)
+    with shown(function, progress, count) as report:
+        for b in range(count):
+            order = generator.permutation(n)
+            place = np.empty(n, np.int32)
+            place[order] = np.arange(n, dtype=np.int32)
+            permuted = np.sort(place[of_y[order]], axis=1)
+            shared[b] = backend.shared_neighbors([of_x], [permuted])[0, 0]
+            if report is not None:
+                report(b + 2, count + 1)
+    statistic, std = own / (n * k), math.sqrt(moments.variance)
+    return MutualKnnResult(
+        statistic,
+        (1 + int(np.count_nonzero(shared >= own))) / (1 + count),
+        moments.mean,
+        std,
+        (statistic - moments.mean) / std if std > 0 else math.nan,
+        n,
+        k,
+        shared / (n * k),
+    )
