@@ -122,6 +122,15 @@ def test_proportional_rows_have_no_cka(dtype):
         assert np.isnan(gramless.rsa(x, y, metric="cosine"))
 
 
+@pytest.mark.parametrize("offset", [1e2, 1e3])
+def test_rows_that_differ_by_more_than_their_rounding_have_a_cka(offset):
+    """Of 16 bits, near 1,000: they differ by two units of rounding."""
+    x, y = (rows(33, 300) + offset).astype(np.float16), rows(33, 3, 1, np.float16)
+    expected = cka_of(gram_of(x, np.longdouble), gram_of(y, np.longdouble), "unbiased", TRUE)
+    assert gramless.cka(x, y, kernel="cosine") == pytest.approx(expected, abs=1e-6)
+    assert analysis.cka_interval(x, y, kernel="cosine").value == pytest.approx(expected, abs=1e-6)
+
+
 def test_chance_asks_for_shares_of_directions():
     x, code = rows(50, 4, 7), encode(Cosine())
     expected = largest_share(x / np.linalg.norm(x, axis=1, keepdims=True))

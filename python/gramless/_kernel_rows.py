@@ -77,7 +77,7 @@ def unit_rows(rows: Floats, rounding: float = 2.0**-53) -> Floats:
     lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
     units = np.asarray(scaled / np.where(lengths == 0, 1, lengths))
     apart = np.linalg.norm(units - units.mean(axis=0), axis=1).max()
-    return np.zeros_like(units) if apart <= 4 * max(rounding, 2.0**-52) else units
+    return np.zeros_like(units) if apart <= max(1.5 * rounding, 2.0**-50) else units
 
 
 def _in_range(rows: Floats) -> tuple[Floats, Floats, int]:

@@ -105,7 +105,7 @@ double Representation::beyond_rounding(double hsic, double mean_square, double v
 // By more than the numbers of proportional rows are rounded when they are stored.
 bool Representation::directions_differ() const {
   const double unit = std::max(rounding_of(x_.dtype), in_float32() ? 0x1p-24 : 0x1p-53);
-  return std::isnan(chained_sum(norms_)) || largest_of(norms_) > std::pow(4 * unit * x_.scale, 2);
+  return std::isnan(chained_sum(norms_)) || largest_of(norms_) > std::pow(1.5 * unit * x_.scale, 2);
 }
 
 double Representation::value_square(double mean, double mean_square) const {
