@@ -28,6 +28,10 @@ CALLS = {  # what is called, and the end of what it raises
     "one feature": (lambda: gramless.cka(X, LABELS), r"one feature is a column, of shape \(12, 1\)$"),
     "one feature in a list": (lambda: gramless.mmd(X[:, :1], [1.0, 2.0]), r"a column, of shape \(2, 1\)$"),
     "a layer of one feature": (lambda: gramless.cka_matrix([X, LABELS]), r"a column, of shape \(12, 1\)$"),
+    "a batch of one feature": (
+        lambda: gramless.MinibatchCKA().update(X, LABELS),
+        r"^MinibatchCKA\.update: ys must .* has shape \(12,\); one feature is a column, of shape \(12, 1\)$",
+    ),
     "a value for a function": (
         lambda: gramless.value_and_grad(gramless.nt_xent(X, X)),
         r"^value_and_grad: \d\.\d+ is not one .*; pass the function, and its arguments to what that returns",

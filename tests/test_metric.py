@@ -21,6 +21,15 @@ def batches():
     return [torch.randn(n, 6, generator=generator, dtype=torch.float64) for n in (12, 4, 17)]
 
 
+def test_one_feature_is_a_column():
+    x = torch.randn(12, 3)
+    for ys in (x[:, 0], [x[:, 0]]):
+        with pytest.raises(
+            ValueError, match=r"has shape \(12,\); one feature is a column, of shape \(12, 1\)$"
+        ):
+            CKAMetric().update([x], ys)
+
+
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")  # before update: torchmetrics says so, too
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
 @pytest.mark.parametrize("weighting", ["mean", "pairs"])

@@ -90,6 +90,16 @@ def test_they_are_pytorch_metric_learnings(kind, case):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_transforms_differentiate_them(kind):
+    z, labels, others, of_others = problem("classes", torch.float64)
+    loss = getattr(compat, kind)(0.2)
+    (expected,) = torch.autograd.grad(loss(z, labels, ref_emb=others, ref_labels=of_others), z)
+    others = others.detach()
+    found = torch.func.grad(lambda z: loss(z, labels, ref_emb=others, ref_labels=of_others))(z.detach())
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
 def test_they_are_the_losses_of_views():
     generator = torch.Generator().manual_seed(1)
     a, b = torch.randn(2, 9, 5, generator=generator, dtype=torch.float64)
@@ -137,6 +147,13 @@ REFUSED = {
     ),
     "floats": ((np.arange(12.0),), {}, TypeError, "labels must be integers but has dtype float64"),
     "text": ((list("abcabcabcabc"),), {}, TypeError, "labels must be integers but has dtype <U1"),
+    "none": ((None,), {"labels": None}, ValueError, "labels are needed, one for each row of embeddings"),
+    "views": (
+        (np.zeros((12, 6)),),
+        {},
+        ValueError,
+        r"labels has shape \(12, 6\), as embeddings; two views of each example are for gramless\.nt_xent$",
+    ),
     "widths": (
         (None,),
         {"ref_emb": torch.ones(20, 2)},
@@ -155,4 +172,4 @@ def test_what_makes_no_sense_is_one_sentence(kind, what):
     labels = labels if other_labels is None else other_labels
     given = {"ref_emb": others, "ref_labels": of_others} | changed
     with pytest.raises(error, match=f"^{kind}: {sentence}"):
-        getattr(compat, kind)()(z, labels, **given)
+        getattr(compat, kind)()(z, **({"labels": labels} | given))

@@ -85,6 +85,10 @@ def test_the_callback_refuses_in_a_sentence(net, batches):
     x = [batches[0].float()]
     with pytest.raises(ValueError, match="TrainingCKA: no layer of start is called or matches 'fc'"):
         TrainingCKA(net, x, layers=["fc"])
+    with pytest.raises(TypeError, match=r"^TrainingCKA: model must be a torch\.nn\.Module but is Tensor$"):
+        TrainingCKA(x[0], x)
+    with pytest.raises(TypeError, match=r"^TrainingCKA: start must be a torch\.nn\.Module but is dict$"):
+        TrainingCKA(net, x, start=dict(net.state_dict()))
     with pytest.raises(ValueError, match="TrainingCKA: every must be at least 1 but is 0"):
         TrainingCKA(net, x, every=0)
     with pytest.raises(ValueError, match="TrainingCKA: batches is empty"):

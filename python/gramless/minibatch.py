@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._alignment import NO_HSIC, aligned
+from ._arrays.meant import instead_of_shape
 from ._layer_calls import layer_values, layers_of
 from ._scaled_sums import ScaledSums
 from .kernels import KernelLike, as_kernel
@@ -239,6 +240,13 @@ def _as_layers(argument: str, layers: Any) -> Sequence[Any]:
     """A sequence of arrays; one array with two dimensions is a sequence of one."""
     if getattr(layers, "ndim", None) == 2:
         return [layers]
+    if getattr(layers, "ndim", None) == 1:
+        shape = tuple(layers.shape)
+        hint = instead_of_shape("MinibatchCKA.update", argument, layers, shape)
+        raise ValueError(
+            f"MinibatchCKA.update: {argument} must be a sequence of arrays, or one array (rows, features), "
+            f"but has shape {shape}{hint}"
+        )
     if isinstance(layers, Mapping):
         raise TypeError(
             f"MinibatchCKA.update: {argument} must be a sequence of arrays but is {type(layers).__name__}, "

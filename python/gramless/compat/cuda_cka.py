@@ -35,7 +35,8 @@ class CudaCKA:
     -----
     Other differences: an offset common to all rows costs no digits; a constant representation has NaN with a
     RuntimeWarning; float64 is computed in float64; results of numpy arrays are floats. `centering` and `rbf`,
-    which return n x n matrices, are not there. The bandwidth is a constant for gradients, as it is there.
+    which return n x n matrices, are not there. The bandwidth is a constant for gradients, as it is there; in
+    a transform of torch.func sigma must be given.
 
     References
     ----------

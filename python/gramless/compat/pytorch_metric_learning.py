@@ -48,7 +48,7 @@ class _LabelledLoss(nn.Module):
     def forward(
         self,
         embeddings: Tensor,
-        labels: Any,
+        labels: Any = None,
         indices_tuple: Any = None,
         ref_emb: Tensor | None = None,
         ref_labels: Any = None,
@@ -154,10 +154,16 @@ class NTXentLoss(_LabelledLoss):
         decoupled = rows.losses("NTXentLoss", "decoupled", self.temperature)
         order = rows.key_groups.argsort(stable=True)
         first = torch.searchsorted(rows.key_groups[order], rows.groups)
-        total = torch.zeros((), dtype=torch.float64)
-        for part in _runs(rows.counts):
-            chosen = rows, decoupled, self.temperature, order, first, part
-            total = total + checkpoint(_of_pairs, *chosen, use_reentrant=False, preserve_rng_state=False)
+        chosen, runs = (rows, decoupled, self.temperature, order, first), _runs(rows.counts)
+        if len(runs) == 1:
+            total = _of_pairs(*chosen, runs[0])
+        else:
+            total = torch.zeros((), dtype=torch.float64)
+            for part in runs:
+                part_total: Tensor = checkpoint(
+                    _of_pairs, *chosen, part, use_reentrant=False, preserve_rng_state=False
+                )
+                total = total + part_total
         return (total / rows.counts.sum()).to(rows.anchors.dtype)
 
 
@@ -218,6 +224,13 @@ def _rows(function: str, embeddings: Any, labels: Any, ref_emb: Any, ref_labels:
 
 def _labels(function: str, name: str, labels: Any, of: str, rows: Tensor) -> Tensor:
     """Integers (n,), one for each row."""
+    if labels is None:
+        raise ValueError(f"{function}: {name} are needed, one for each row of {of}, but are None")
+    if getattr(labels, "shape", None) == rows.shape:
+        raise ValueError(
+            f"{function}: {name} has shape {tuple(labels.shape)}, as {of}; two views of each example are for "
+            "gramless.nt_xent"
+        )
     if not isinstance(labels, Tensor):
         array = as_array(function, name, labels, "integers")
         if array.dtype.kind not in "biu":

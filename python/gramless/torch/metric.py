@@ -243,9 +243,11 @@ def _flat(layers: Any) -> Any:
     """Tensors (n, features) of a sequence or of one tensor; what is no such thing as it is, to be refused."""
     if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
         return layers
+    if getattr(layers, "ndim", None) == 1:
+        return layers
     single = isinstance(layers, Tensor) and layers.ndim == 2
     rows = [torch.as_tensor(x).detach() for x in ([layers] if single else layers)]
     for i, x in enumerate(rows):
         check_copyable("CKAMetric.update", f"layer {i}", x)
-    rows = [x.flatten(1) for x in rows]
+    rows = [x.flatten(1) if x.ndim > 2 else x for x in rows]
     return [x if on_device(x) else x.cpu() for x in rows]

@@ -85,6 +85,10 @@ class TrainingCKA:
         forward: Forward = None,
         attention_mask: MaskWhere = "attention_mask",
     ) -> None:
+        for name, given in (("model", model), ("start", start)):
+            if not isinstance(given, nn.Module) and not (name == "start" and given is None):
+                kind = type(given).__name__
+                raise TypeError(f"{FUNCTION}: {name} must be a torch.nn.Module but is {kind}")
         every = as_integer(FUNCTION, "every", every, "an integer")
         if every < 1:
             raise ValueError(f"{FUNCTION}: every must be at least 1 but is {every}")
