@@ -14,6 +14,7 @@ from ._derivatives import in_forward_mode
 # Private to torch: where they are missing, nothing is plain.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 _modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+is_wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", lambda x: True)  # by torch.func
 PLAIN = frozenset([Tensor, torch.nn.Parameter, float])
 
 

@@ -16,7 +16,7 @@ from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
 from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
 from .._losses import EPSILON, LABELS, OfRows, as_temperature, ignored_among, numbered
-from ._followed import PLAIN, are_followed, is_plain, needs_autograd
+from ._followed import PLAIN, is_plain, is_wrapped, needs_autograd
 
 NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in _arrays.DTYPES}
 DTYPES = {name: dtype for dtype, name in NAMES.items()}
@@ -124,16 +124,15 @@ class Tensors(Numpy):
         return torch.from_numpy(np.array(array))
 
     def check(self, function: str, named: Named, arrays: Sequence[Tensor]) -> None:
-        """Raises where one has no memory to read, unless it is followed, for operators read it then."""
-        followed = are_followed()
         for (name, _), x in zip(named, arrays, strict=True):
             if on_device(x) and not torch.compiler.is_compiling():
                 cuda_module(function)
-            if not followed and type(x) in PLAIN and not _arrays.holds_elements(x):
-                _arrays.check_storage(function, name, x)
+            self._stored(function, name, x)
 
     def _stored(self, function: str, name: str, x: Tensor) -> Tensor:
-        if is_plain((x,)):
+        """x; raises where it has no memory to read, unless a transform wraps it: operators read it then."""
+        plain = type(x) in PLAIN and not torch.compiler.is_compiling()
+        if plain and not is_wrapped(x) and not _arrays.holds_elements(x):
             _arrays.check_storage(function, name, x)
         return x
 
