@@ -5,7 +5,7 @@ device, which are enqueued and not waited for. Arrays are the library's. Both ba
 arithmetic, and nothing else is called from above:
 
     here                                        whether results are there when a call returns
-    hsic_pair(x, y, kernels, estimator)         HsicValues of numbers; only where `here`
+    hsic_pair(x, y, kernels, estimator)         the first seven of HsicValues, numbers; only where `here`
     hsic_forward(task, keep, report)
         HsicValues, with the rows where the backward needs them; no ys: xs with itself
     hsic_backward(task, saved, weights, wanted)

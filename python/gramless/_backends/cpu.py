@@ -25,9 +25,10 @@ Sweep = _core.Sweep
 class Cpu(CpuContrast):
     """The arrays of one library, computed with by the core."""
 
-    def hsic_pair(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> HsicValues:
-        x, y = self.views((x, y))
-        return HsicValues(*_core.hsic_pair(x, y, *kernels, estimator, "auto"))
+    def hsic_pair(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> Sequence[Any]:
+        view = self.library.view
+        own = x.view if type(x) is Stacked else view(x)
+        return _core.hsic_pair(own, view(y), *kernels, estimator, "auto")
 
     def stacked(self, x: Array, y: Array) -> tuple[Stacked, Array]:
         """The same, but x and y are read where they lie."""

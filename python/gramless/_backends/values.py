@@ -57,11 +57,6 @@ class HsicValues(NamedTuple):
             yy, mean_y, diagonal_y, y = xx, mean_x, diagonal_x, x
         return cls(xy, xx, yy, x, y, mean_x, mean_y, diagonal_x, diagonal_y, rows, sigmas)
 
-    @property
-    def numbers(self) -> HsicValues:
-        """Those of one pair as numbers."""
-        return HsicValues(*[x.item() for x in self[:7]])
-
     def xy_of_data(self) -> Any:
         """xy of the data itself."""
         return self.xy if self.exponent_x is None else in_units(self.xy, self.exponent_x, self.exponent_y)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._alignment import aligned, in_units, times_power, warn_undefined
+from .._alignment import aligned, in_units, ratio, times_power, warn_undefined
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import HEAD, HsicTask, HsicValues, Kernels
 from .._progress import Report
@@ -30,26 +30,39 @@ class Hsic(Problem):
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         if not (keep or self.matrix) and backend.here:
-            return self.value(backend.hsic_pair(*inputs, self.kernels, self.estimator)), NOTHING_SAVED
+            return self._of_numbers(backend.hsic_pair(*inputs, self.kernels, self.estimator)), NOTHING_SAVED
         values = backend.hsic_forward(self.task(inputs), bool(keep), report)
         traced, number = keep == "traced", backend.here and not self.matrix
         sums: Any = values[:3]
         if traced or not number:  # else nothing else refers to their memory
             sums = map(backend.copied, sums)
         saved = Saved((*sums, values.rows)) if keep else NOTHING_SAVED
-        found = values.numbers if number else values
-        value = self.value(found, backend.xp.where, backend.here and not traced)
-        return value if self.matrix or number else value[0, 0], saved
+        warns = backend.here and not traced
+        if number:
+            return self._of_numbers([x.item() for x in values[:7]], warns), saved
+        value = self.value(values, backend.xp.where, warns)
+        return value if self.matrix else value[0, 0], saved
 
     def value(self, values: HsicValues, where: Callable[..., Any] = np.where, warns: bool = True) -> Any:
-        """That of all pairs, (xs, ys), or of one as a number: at 16 rows arrays cost as much as the sums."""
+        """That of all pairs, (xs, ys)."""
         if self.form == "hsic":
             return values.xy_of_data()
-        if warns and (self.matrix or not (values.xx > 0 and values.yy > 0)):
+        if warns:
             self._warn(values)
         if self.form == "loss":
             return 1 - aligned(values.xy, values.xx, values.yy, 0.0, where)
         return aligned(values.xy, values.xx, values.yy, math.nan, where)
+
+    def _of_numbers(self, numbers: Sequence[Any], warns: bool = True) -> Any:
+        """That of one pair, without arrays: at 16 rows they cost as much as the sums."""
+        xy, xx, yy, exponent_x, exponent_y, *_ = numbers
+        if self.form == "hsic":
+            return in_units(xy, exponent_x, exponent_y)
+        if warns and not (xx > 0 and yy > 0):
+            self._warn(HsicValues(*numbers))
+        if self.form == "loss":
+            return 1 - ratio(xy, xx, yy, 0.0)
+        return ratio(xy, xx, yy, math.nan)
 
     def task(self, inputs: Arrays) -> HsicTask:
         return HsicTask(inputs[: self.xs], inputs[self.xs : self.arrays], self.kernels, self.estimator)
