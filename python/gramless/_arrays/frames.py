@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import _arrays
 from .namespaces import Named
 
 
@@ -12,7 +13,8 @@ def check_row_labels(function: str, named: Named) -> None:
 
     Labels that differ otherwise say nothing: a table may have kept its own or been numbered anew.
     """
-    labelled = [(name, x.index) for name, x in named if hasattr(getattr(x, "index", None), "equals")]
+    others = [(name, x) for name, x in named if not _arrays.is_tensor(x)]  # torch.compile asks no method
+    labelled = [(name, x.index) for name, x in others if hasattr(getattr(x, "index", None), "equals")]
     for name, index in labelled[1:]:
         first, other = labelled[0]
         if len(index) != len(other) or index.equals(other) or set(index) != set(other):
