@@ -140,3 +140,15 @@ def test_labels_that_become_text_are_not_mixed(labels):
     """numpy would make one label of 1 and "1"."""
     with pytest.raises(TypeError, match=r"^sup_con: labels must be integers or text but h"):
         gl.sup_con(X, labels)
+
+
+def test_tokens_that_are_no_real_numbers_are_refused():
+    """The imaginary part was dropped, and eight bits were averaged where no table of them is compared."""
+    tokens = X.reshape(10, 4, 3)
+    with pytest.raises(
+        TypeError, match=r"^layer_matrix: xs\[0\] must hold real numbers but has dtype complex"
+    ):
+        gl.layer_matrix([tokens + 1j], [Y[:10]], pool="mean")
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"must hold real numbers but has dtype torch\.float8"):
+        gl.layer_matrix([torch.tensor(tokens).to(torch.float8_e5m2)], [Y[:10]], pool="mean")

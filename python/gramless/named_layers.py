@@ -119,6 +119,7 @@ def _side(
         if callable(pool):
             arrays[i] = _tokens.pooled_by(function, label, pool, x, names[i], mask)
         else:
+            checks.real(function, label, library, x)
             arrays[i] = _tokens.rows_of(function, label, library, x, valid, pool, rows)
         if len(x.shape) != 2 or callable(pool):
             pools[i] = "tokens" if rows == "tokens" else _pool_name(pool)
