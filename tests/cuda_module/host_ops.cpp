@@ -34,16 +34,19 @@ ContrastProblem contrast_problem(const ContrastTask& task, const double* saved) 
   ContrastProblem problem;
   for (int part = 0; part < task.anchors.part_count; part++) problem.anchors.push_back(view(task.anchors.parts[part]));
   for (int part = 0; part < task.keys.part_count; part++) problem.keys.push_back(view(task.keys.parts[part]));
-  problem.anchor_groups = groups_of(task.anchors);
-  problem.key_groups = groups_of(task.keys);
+  if (task.kind != ContrastKind::log_sum_exp) {  // whose groups a device does not read
+    problem.anchor_groups = groups_of(task.anchors);
+    problem.key_groups = groups_of(task.keys);
+  }
+  const auto anchors = static_cast<std::size_t>(rows_in(problem.anchors)),
+             keys = static_cast<std::size_t>(rows_in(problem.keys)), all = anchors + keys;
   problem.temperature = usable_temperature(task.temperature, task.device_temperature);
   problem.normalize = task.normalize;
   if (task.limit < INFINITY) {
-    problem.anchor_limits.assign(problem.anchor_groups.size(), task.limit);
-    problem.key_limits.assign(problem.key_groups.size(), task.limit);
+    problem.anchor_limits.assign(anchors, task.limit);
+    problem.key_limits.assign(keys, task.limit);
   }
   if (saved != nullptr && task.hardest > 0) {
-    const std::size_t anchors = problem.anchor_groups.size(), all = anchors + problem.key_groups.size();
     problem.anchor_limits.assign(saved + limits_array * all, saved + limits_array * all + anchors);
     problem.key_limits.assign(saved + limits_array * all + anchors, saved + (limits_array + 1) * all);
   }
@@ -92,7 +95,8 @@ std::size_t contrast_backward_scratch_bytes(const ContrastBackwardTask&) { retur
 
 const char* contrast_backward(const ContrastBackwardTask& task, void*, void*) {
   ContrastProblem problem = contrast_problem(task.problem, task.saved);
-  const std::size_t rows = problem.anchor_groups.size(), columns = problem.key_groups.size();
+  const auto rows = static_cast<std::size_t>(rows_in(problem.anchors)),
+             columns = static_cast<std::size_t>(rows_in(problem.keys));
   const double* const counts = task.saved + counts_array * (rows + columns);
   problem.anchor_positives.assign(counts, counts + rows);
   problem.key_positives.assign(counts + rows, counts + rows + columns);
