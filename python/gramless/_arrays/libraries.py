@@ -50,7 +50,8 @@ class Cupy(Numpy):
     def device(self, x: Array) -> Any:
         return int(x.device.id)
 
-    device_index = device
+    def device_index(self, x: Array) -> Any:
+        return self.device(x)
 
     def dtype(self, x: Array) -> str:
         return str(x.dtype.name)
