@@ -25,6 +25,17 @@ struct Mount {
   std::string point, group;
 };
 
+// Of a field of mountinfo, where a space is \040.
+std::string unescaped(const std::string& text) {
+  std::string found;
+  for (std::size_t i = 0; i < text.size(); i++) {
+    const bool escape = text[i] == '\\' && text.find_first_not_of("01234567", i + 1) >= i + 4 && i + 3 < text.size();
+    found += escape ? static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8)) : text[i];
+    if (escape) i += 3;
+  }
+  return found;
+}
+
 // A line of mountinfo: "31 23 0:26 group point options ... - type source options".
 bool read_mount(const std::string& line, bool version_2, Mount& mount) {
   const std::size_t dash = line.find(" - ");
@@ -32,7 +43,7 @@ bool read_mount(const std::string& line, bool version_2, Mount& mount) {
   const std::vector<std::string> before = split(line.substr(0, dash), ' '), after = split(line.substr(dash + 3), ' ');
   if (before.size() < 5 || after.size() < 3) return false;
   const bool right = version_2 ? after[0] == "cgroup2" : after[0] == "cgroup" && contains(split(after[2], ','), "cpu");
-  if (right) mount = {before[4], before[3]};
+  if (right) mount = {unescaped(before[4]), unescaped(before[3])};
   return right;
 }
 
@@ -57,8 +68,8 @@ double quota_of(const std::string& folder, bool version_2) {
 
 // Of a group and all above it that are seen at the mount.
 double lowest_quota(const std::string& root, const Mount& mount, std::string group, bool version_2) {
-  if (mount.group != "/" && group.starts_with(mount.group)) group = group.substr(mount.group.size());
-  if (group.find("..") != std::string::npos) group = "";  // outside of what is seen here
+  if (mount.group != "/") group = (group + "/").starts_with(mount.group + "/") ? group.substr(mount.group.size()) : "";
+  if (contains(split(group, '/'), "..")) group = "";  // outside of what is seen here
   double lowest = quota_of(root + mount.point, version_2);
   for (std::size_t end = group.find('/', 1); !group.empty(); end = group.find('/', end + 1)) {
     lowest = std::min(lowest, quota_of(root + mount.point + group.substr(0, end), version_2));

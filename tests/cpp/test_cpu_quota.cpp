@@ -81,6 +81,18 @@ TEST(a_container_sees_its_group_at_the_mount_itself) {
   CHECK(files.cpus() == 1);
 }
 
+TEST(names_of_groups_and_folders_may_hold_anything) {
+  const Files files;
+  files.write("/proc/self/mountinfo", "29 23 0:26 /a /sys/my\\040groups rw - cgroup2 cgroup2 rw\n");
+  files.write("/proc/self/cgroup", "0::/a/job..1 of 2\n");
+  files.write("/sys/my groups/job..1 of 2/cpu.max", "300000 100000\n");
+  CHECK(files.cpus() == 3);
+  files.write("/proc/self/cgroup", "0::/ab/job\n");  // another group, which is not seen here
+  files.write("/sys/my groups/b/job/cpu.max", "100000 100000\n");
+  files.write("/sys/my groupsb/cpu.max", "100000 100000\n");
+  CHECK(files.cpus() == 0);
+}
+
 TEST(nothing_readable_is_no_quota) {
   const Files files;
   CHECK(files.cpus() == 0);
