@@ -84,6 +84,35 @@ def test_differences_of_the_data_are_no_rounding(dtype, offset):
     assert found == pytest.approx(reference.median_distance(x), rel=1e-6)
 
 
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize(("dtype", "offset"), [(np.float32, 1e6), (np.float64, 1e15)])
+def test_numbers_of_few_digits_are_no_ties(dtype, offset, columns):
+    """Distances of any number of roundings, 16 at one standard deviation: none of them stands apart."""
+    for seed in range(40):
+        for rows in (8, 20, 60):
+            x = (np.random.default_rng([seed, rows]).standard_normal((rows, columns)) + offset).astype(dtype)
+            i, j = np.triu_indices(rows, 1)
+            wide = x.astype(np.longdouble)
+            distances = np.sqrt(np.sum((wide[i] - wide[j]) ** 2, axis=1))
+            if np.median(distances) == 0:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                for module in (gramless, reference) if dtype == np.float64 else (gramless,):
+                    found = module.median_distance(x)
+                    assert found == pytest.approx(float(np.median(distances)), rel=1e-5)
+
+
+def test_equal_numbers_among_those_of_few_digits_are_ties():
+    """Three quarters of the rows are one row: the median is that of all other distances, the small ones too."""
+    x = (np.random.default_rng(0).standard_normal((40, 1)) + 1e6).astype(np.float32)
+    x[10:] = x[0]
+    distances = np.abs(x[:, None, 0] - x[:, 0])
+    with pytest.warns(RuntimeWarning, match="more than half"):
+        found = gramless.median_distance(x)
+    assert found == pytest.approx(np.median(distances[distances > 0]), rel=1e-6)
+
+
 @every_dtype
 def test_half_of_the_distances_are_not_more_than_half(dtype):
     """1, 1, 1 and 4: of six distances three are 0, and the middle two are 0 and 3."""

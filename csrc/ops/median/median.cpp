@@ -26,6 +26,11 @@ struct Guess {
   double inside;
 };
 
+// Squared distances up to a share of |a|^2 + |b|^2, and all up to `least`.
+struct Noise {
+  double share, least = 0;
+};
+
 template <class T>
 class DistanceSelection {
  public:
@@ -43,11 +48,11 @@ class DistanceSelection {
 
   Interval all() const { return {0, bits(std::numeric_limits<double>::infinity()) + 1}; }
 
-  // As if distances within their rounding were 0; returns how many are, or are no more than `least`.
-  std::int64_t flush(double noise, double least) {
-    noise_ = noise;
+  // As if distances within that noise were 0; returns how many are.
+  std::int64_t flush(const Noise& noise) {
+    noise_ = noise.share;
     middle_ = {all(), 0, everything};
-    count({bits(least) + 1, all().end});
+    count({bits(noise.least) + 1, all().end});
     return static_cast<std::int64_t>(below_);
   }
 
@@ -193,18 +198,16 @@ class DistanceSelection {
   bool dots_known_ = false;
 };
 
+constexpr double narrow = 16 * 0x1p-24, wide = 16 * 0x1p-53;
+
 // Squared distances up to this share of |a|^2 + |b|^2 are rounding: |a|^2 + |b|^2 - 2 <a, b> was measured to err by up
-// to 5 roundings of |a|^2 + |b|^2, for 1 to 20,000 columns, and narrower numbers than those computed with were rounded.
-double noise_of(Dtype stored, Compute compute) {
-  constexpr double narrow = 16 * 0x1p-24, wide = 16 * 0x1p-53;
-  if (compute == Compute::float32) return narrow;
-  return computes_in_float64(stored) ? wide : narrow * narrow;
-}
+// to 5 roundings of |a|^2 + |b|^2, for 1 to 20,000 columns.
+Noise noise_of(Compute compute) { return {compute == Compute::float32 ? narrow : wide}; }
 
 // And up to the square of 8 roundings of the numbers as they are stored: rows that are near the centre, and equal but
 // for such roundings, are short, and no rounding of their lengths. Those near the centre are of its length.
 template <class T>
-double noise_of_storage(const LayerView& layer) {
+Noise noise_of_storage(const LayerView& layer, Compute compute) {
   const double epsilon = computes_in_float64(layer.x.dtype) ? 0x1p-53 : 0x1p-24;
   double norm2 = 0;
   for (std::int64_t k = 0; k < layer.x.cols; k++) {
@@ -212,7 +215,21 @@ double noise_of_storage(const LayerView& layer) {
                           static_cast<double>(static_cast<const T*>(layer.center_low)[k]);
     norm2 += center * center;
   }
-  return 64 * epsilon * epsilon * 2 * norm2;
+  const double of_numbers = 256 * epsilon * epsilon;
+  return {std::max(noise_of(compute).share, of_numbers), 64 * epsilon * epsilon * 2 * norm2};
+}
+
+// How many distances are 0 but for rounding, and counted as 0 from here on. Those of roundings of the stored numbers
+// are, where hardly any are a few times as large: data of a few digits has distances of any number of roundings.
+template <class T>
+std::int64_t flush_ties(DistanceSelection<T>& selection, const Noise& stored, Compute compute) {
+  const std::int64_t tied = selection.flush(stored);
+  if (compute == Compute::float32) return tied;  // float64 decides
+  const Noise computed = noise_of(compute);
+  const bool longer = stored.share > computed.share;
+  const Noise larger{longer ? 64 * stored.share : computed.share, 64 * stored.least};
+  const std::int64_t near = selection.flush(larger) - tied;
+  return selection.flush(8 * near > tied ? computed : stored);
 }
 
 double middle(double low, double high) { return low == high ? low : 0.5 * (low + high); }  // equal infinities stay
@@ -229,7 +246,6 @@ Median median_without(DistanceSelection<T>& selection, std::int64_t tied, bool l
 template <class T>
 Median median_of(const LayerView& layer, bool include_diagonal, double largest_norm, const OpTable& ops,
                  const Execution& execution) {
-  const double noise = noise_of(layer.x.dtype, execution.compute);
   DistanceSelection<T> selection(layer, ops, execution);
   selection.collect_middle();
   const std::int64_t zeros = include_diagonal ? layer.x.rows : 0, total = 2 * selection.pairs() + zeros;
@@ -237,9 +253,10 @@ Median median_of(const LayerView& layer, bool include_diagonal, double largest_n
   const auto sorted = [&](std::int64_t rank) { return rank < zeros ? 0.0 : selection.select((rank - zeros) / 2); };
   const double low = sorted((total - 1) / 2), high = sorted(total / 2);
   const Median median{middle(low, high)};
-  const double least = noise_of_storage<T>(layer), most_noise = 2 * noise * largest_norm + least;
+  const Noise stored = noise_of_storage<T>(layer, execution.compute);
+  const double most_noise = 2 * stored.share * largest_norm + stored.least;
   if (!(high <= most_noise) || std::isinf(most_noise)) return median;  // NaN too
-  const std::int64_t tied = selection.flush(noise, least);
+  const std::int64_t tied = flush_ties(selection, stored, execution.compute);
   if (tied == selection.pairs() || total / 2 >= zeros + 2 * tied) return median;
   return median_without(selection, tied, false);
 }
@@ -248,7 +265,8 @@ Median median_of(const LayerView& layer, bool include_diagonal, double largest_n
 template <class T>
 Median median_of_others(const LayerView& layer, bool lower, const OpTable& ops, const Execution& execution) {
   DistanceSelection<T> selection(layer, ops, execution);
-  const std::int64_t tied = selection.flush(noise_of(layer.x.dtype, execution.compute), noise_of_storage<T>(layer));
+  const Noise stored = noise_of_storage<T>(layer, execution.compute);
+  const std::int64_t tied = flush_ties(selection, stored, execution.compute);
   return tied == selection.pairs() ? Median{0.0, 1.0} : median_without(selection, tied, lower);
 }
 

@@ -66,12 +66,18 @@ def median_squared_distance(x: Array, include_diagonal: bool, function_name: str
 
     Where more than half of them are no more than the rounding of |x_i|^2 + |x_j|^2, lengths about the rows
     that lie near each other, or than 8 roundings of the numbers of x, squared, the median of the others, with
-    one RuntimeWarning.
+    one RuntimeWarning. Roundings of numbers are not counted where distances up to 8 times as large are no
+    fewer than an eighth of those below.
     """
     distance2 = squared_distances(x)
     norms = squared_lengths(x)
     stored = np.sum(x**2, axis=1)
-    tied = distance2 <= 16 * 2.0**-53 * (norms[:, None] + norms) + 64 * 2.0**-106 * (stored[:, None] + stored)
+    equal = distance2 <= 16 * 2.0**-53 * (norms[:, None] + norms)
+    tied, nearly = (
+        equal | (distance2 <= times * 64 * 2.0**-106 * (stored[:, None] + stored)) for times in (1, 64)
+    )
+    if 8 * np.sum(off_diagonal(nearly & ~tied)) > np.sum(off_diagonal(tied)):
+        tied = equal
     of_pairs = off_diagonal(tied)
     if not include_diagonal:
         distance2, tied = off_diagonal(distance2), of_pairs
