@@ -104,7 +104,7 @@ def test_numbers_of_few_digits_are_no_ties(dtype, offset, columns):
 
 
 def test_equal_numbers_among_those_of_few_digits_are_ties():
-    """Three quarters of the rows are one row: the median is that of all other distances, the small ones too."""
+    """Three quarters of the rows are one row: the median is that of all other distances, small ones too."""
     x = (np.random.default_rng(0).standard_normal((40, 1)) + 1e6).astype(np.float32)
     x[10:] = x[0]
     distances = np.abs(x[:, None, 0] - x[:, 0])

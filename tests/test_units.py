@@ -7,7 +7,7 @@ import warnings
 import gramless
 import numpy as np
 import pytest
-from gramless import RBF, MinibatchCKA, reference
+from gramless import RBF, Laplace, MinibatchCKA, reference
 from gramless.analysis import cka_interval
 
 # Powers of two: nothing is rounded anew, so answers may only differ where tiles take other units.
@@ -173,6 +173,21 @@ def test_a_narrow_kernel_has_a_cka(backend, dtype):
         lambda: cka_interval(x, y, kernel="rbf", kernel_y=kernel, groups=5).value,
     ):
         assert call() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("kernel", [RBF(sigma=4.67), Laplace(sigma=0.688)], ids=str)
+def test_values_below_the_least_float32_are_computed_in_float64(kernel):
+    """All near 1e-40, where float32 has five digits fewer, and their products are 0 in it."""
+    x = np.random.default_rng(0).standard_normal((50, 2000)).astype(np.float32)
+    wide = x.astype(np.float64)
+    assert 0 < reference.gram(wide, kernel)[~np.eye(50, dtype=bool)].max() < 1e-33
+    for first, second in ((x, x), (x, x[:, :3])):
+        options = {"kernel": kernel, "kernel_y": kernel if second is x else "rbf"}
+        expected = reference.hsic(first.astype(np.float64), second.astype(np.float64), **options)
+        assert gramless.hsic(first, second, **options) == pytest.approx(expected, rel=1e-9)
+    assert gramless.cka(x, x[:, :1000], kernel=kernel, kernel_y="linear") == pytest.approx(
+        reference.cka(wide, wide[:, :1000], kernel=kernel, kernel_y="linear"), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(

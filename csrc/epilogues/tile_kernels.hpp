@@ -53,15 +53,14 @@ struct LaplaceTile {
   T slope, log2_unit, shift;
 };
 
-// -|a - b|^exponent / unit - shift, of tiles that hold the distances.
+// -|a - b|^exponent / unit - shift, of tiles that hold the distances; a row's number is its offset, which is added.
 template <class T>
 struct DistanceTile {
   template <class Values>
-  GRAMLESS_INLINE Values operator()(const Values& distance, const Values&, const Values&) const {
-    const Values scaled = distance * per_length;
-    if (exponent == 1) return (scaled + shift) * T(-1);
-    const Values powers = power_minus(scaled, exponent, -shift);
-    return powers * T(-1);
+  GRAMLESS_INLINE Values operator()(const Values& distance, const Values& row, const Values& column) const {
+    const Values scaled = distance * per_length, offsets = row + column;
+    if (exponent == 1) return offsets - (scaled + shift);
+    return offsets - power_minus(scaled, exponent, -shift);
   }
   T per_length, exponent, shift;
 };

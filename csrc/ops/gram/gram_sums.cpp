@@ -142,8 +142,8 @@ class GramWalk {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows = centered_rows<T>(layer);
     const FoldBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];
-    const T* row_stats = stats(layer, row_block, thread.stats);
-    const T* column_stats = stats(layer, column_block, thread.stats + stats_length);
+    const T* row_stats = stats(layer, layer.row_stats, row_block, thread.stats);
+    const T* column_stats = stats(layer, layer.row_stats, column_block, thread.stats + stats_length);
     const bool of_root = is_of_root(layer.kernel);
     if (of_root) {
       if (dots)
@@ -151,6 +151,10 @@ class GramWalk {
       else
         dot_tile(rows, row_block.first, rows, column_block.first, 0, layer.x.cols, thread.packed[l], tile);
       measure_distances(layer.x, row_block.first, column_block.first, tile, row_stats, column_stats);
+    }
+    if (const T* const offsets = row_offsets<T>(layer)) {
+      row_stats = stats(layer, offsets, row_block, thread.stats + 2 * stats_length);
+      column_stats = stats(layer, offsets, column_block, thread.stats + 3 * stats_length);
     }
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
       KernelSums sums(tile, kernel, row_stats, column_stats, of_root ? nullptr : dots);
@@ -168,8 +172,9 @@ class GramWalk {
     const T *row_stats[2], *column_stats[2];
     TwoLayerTileSums sums;
     for (std::int64_t l = 0; l < 2; l++) {
-      row_stats[l] = stats(task_.layers[l], rows, thread.stats + 2 * l * stats_length);
-      column_stats[l] = stats(task_.layers[l], columns, thread.stats + (2 * l + 1) * stats_length);
+      const LayerView& layer = task_.layers[l];
+      row_stats[l] = stats(layer, layer.row_stats, rows, thread.stats + 2 * l * stats_length);
+      column_stats[l] = stats(layer, layer.row_stats, columns, thread.stats + (2 * l + 1) * stats_length);
       sums.row_sums[l] = partial.column_sums + l * tile_rows_;
       sums.column_sums[l] = partial.row_sums + l * tile_rows_;
     }
@@ -180,8 +185,9 @@ class GramWalk {
     partial.self_products[1] = sums.products[2];
   }
 
-  static const T* stats(const LayerView& layer, const FoldBlock& block, T* gathered) {
-    const T* stored = static_cast<const T*>(layer.row_stats);
+  // Those of a block, of values in the order in which rows are stored.
+  static const T* stats(const LayerView& layer, const void* values, const FoldBlock& block, T* gathered) {
+    const T* stored = static_cast<const T*>(values);
     if (layer.x.row_index == nullptr) return stored + block.first;
     for (int i = 0; i < block.rows; i++) gathered[i] = stored[layer.x.row_index[block.first + i]];
     return gathered;

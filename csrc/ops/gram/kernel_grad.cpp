@@ -97,6 +97,7 @@ class KernelGradWalk {
       measure_distances(layer.x, blocks_.begin(pair.a), blocks_.begin(pair.b), values, row_stats, column_stats);
       std::copy_n(values.values, std::int64_t{values.rows} * values.stride, thread.distances + l * tile_values_);
     }
+    if (const T* const offsets = row_offsets<T>(layer)) stats = offsets;
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
       evaluate_kernel(values, kernel, stats + blocks_.begin(pair.a), stats + blocks_.begin(pair.b));
     });

@@ -23,6 +23,14 @@ void visit_difference(const ArrayView& x, std::int64_t i, std::int64_t j, Use us
   });
 }
 
+// What is added to the kernel values of a row and of a column, (n) in the order of storage, behind the statistics of
+// the rows and their padding; null: nothing.
+template <class T>
+const T* row_offsets(const LayerView& layer) {
+  if (!std::holds_alternative<Distance>(layer.kernel)) return nullptr;
+  return static_cast<const T*>(layer.row_stats) + layer.x.rows + stat_padding;
+}
+
 // Whether a pair takes so long that an interrupt is looked for after each.
 inline bool is_long(const ArrayView& x) { return x.cols >= 4096; }
 

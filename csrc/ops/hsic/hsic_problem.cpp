@@ -147,7 +147,8 @@ void HsicProblem::find_totals() {
       continue;
     }
     totals_.push_back(chained_sum({row_sums(l), at(rows_)}));
-    mean_.push_back((totals_.back() / (n_ * (n_ - 1)) + layer_of(l).shift()) * layer_of(l).unit());
+    const Representation& layer = layer_of(l);
+    mean_.push_back((totals_.back() / (n_ * (n_ - 1)) + layer.shift() - 2 * layer.offset_mean()) * layer.unit());
     if (estimator_ == Estimator::biased) totals_.back() += add_diagonal(l);
   }
 }
@@ -158,8 +159,8 @@ double HsicProblem::hsic(std::int64_t a, std::int64_t b, double products) const 
 
 double HsicProblem::self_hsic(std::int64_t layer) const {
   const Representation& of = layer_of(layer);
-  const double value_square =
-      of.value_square(mean_[at(layer)] / of.unit() - of.shift(), 2 * self_product(layer) / (n_ * (n_ - 1)));
+  const double of_values = mean_[at(layer)] / of.unit() - of.shift() + 2 * of.offset_mean();
+  const double value_square = of.value_square(of_values, 2 * self_product(layer) / (n_ * (n_ - 1)));
   return of.beyond_rounding(hsic(layer, layer, self_product(layer)), mean_square(layer), value_square);
 }
 

@@ -18,6 +18,7 @@ constexpr std::int64_t few_rows = 32;
 // Mean squares of a tile's values v, of how far rounding may move them, and of what centring leaves of them.
 struct Squares {
   double values = 0, rounding = 0, centred = 0;
+  bool of_one_row = false;  // which is far longer than the others: its pairs are few
 };
 
 using SubsetValues = std::array<double, subset_pairs>;  // v_ij of i < j, row by row
@@ -67,11 +68,12 @@ Squares mean_squares(const Representation& layer, const PairSample& sample) {
           const std::size_t p = first + e;
           const double lengths = norm2(2 * p) + norm2(2 * p + 1), distance2 = sample.distances[p];
           const bool measured = Alternative::of_root && distance2 < near_share<double> * lengths;  // from differences
-          const double of_pair = sample.values[p] / unit, value = of_pair - shift;
+          const double around = layer.offset(sample.pairs[2 * p]) + layer.offset(sample.pairs[2 * p + 1]);
+          const double of_pair = sample.values[p] / unit, value = around + of_pair - shift;
           const double lost = share_lost(kernel, distance2, epsilon * (measured ? distance2 : lengths / 2));
           const double rounding = lost > 1 ? of_pair : lost * of_pair;
           sums.values += value * value;
-          sums.rounding += rounding * rounding + epsilon * epsilon / 4 * value * value;
+          sums.rounding += rounding * rounding + epsilon * epsilon / 4 * (value * value + around * around);
           values[e] = value;
         }
         sums.centred += subset_pairs * centred_square(values);
@@ -130,6 +132,7 @@ Squares all_squares(const Representation& layer, const PairSample& sample, const
   if (*longest <= 4 * std::accumulate(norms.begin(), norms.end(), 0.0) / n) return squares;
   const Squares of_longest =
       mean_squares(layer, layer.measured(sample_subsets(layer.rows(), 2, longest - norms.begin()), execution));
+  squares.of_one_row = true;
   const double weight = subset_rows / n;  // 2 / n of all pairs are of it, and 2 / subset_rows of these
   squares.values += weight * of_longest.values;
   squares.rounding += weight * of_longest.rounding;
@@ -146,11 +149,15 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   if (power && power->exponent < 0.5) return true;  // of distances below the least float32
   const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
   if (spec.has_bandwidth() && far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
+  constexpr double least_value = 0x1p-100;  // the least float32 that has all digits is 2^-126
+  if (spec.has_bandwidth() && *std::max_element(sample.values.begin(), sample.values.end()) < least_value) return true;
   const Squares squares = all_squares(layer, sample, execution);
   const double n = static_cast<double>(layer.rows());
   if (squares.centred == 0) return squares.values > 0;  // few rows differ from the others
+  // Powers of distances vary most among the pairs of that row, whose roundings then cancel least.
+  const double pairs = power && squares.of_one_row ? std::sqrt(n) : n;
   const double share = squares.rounding / squares.centred, of_sums = squares.values / squares.centred;
-  return share + 2 * std::sqrt(share) / n + epsilon * of_sums / std::max(2.0, n / 256) > most_error;
+  return share + 2 * std::sqrt(share) / pairs + epsilon * of_sums / std::max(2.0, n / 256) > most_error;
 }
 
 // A median, by `find` of a representation, in the arithmetic in which distances keep their digits.

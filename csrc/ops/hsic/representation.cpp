@@ -76,7 +76,11 @@ LayerView Representation::view() const {
 double Representation::diagonal(std::int64_t i) const {
   double value = 0;
   visit_kernel(kernel_, [&](const auto& kernel) { value = kernel.diagonal(norms_[static_cast<std::size_t>(i)]); });
-  return value / unit_ - shift_;
+  return value / unit_ - shift_ + 2 * offset(i);
+}
+
+double Representation::offset_mean() const {
+  return offsets_.empty() ? 0.0 : chained_sum(offsets_) / static_cast<double>(offsets_.size());
 }
 
 double Representation::diagonal_sum() const {
@@ -109,8 +113,10 @@ bool Representation::directions_differ() const {
 }
 
 double Representation::value_square(double mean, double mean_square) const {
-  const double square = mean_square + 2 * shift_ * mean + shift_ * shift_;
-  return square > 0 ? square : 0.0;
+  const double square = mean_square + 2 * shift_ * mean + shift_ * shift_, of_offset = offset_mean();
+  double of_offsets = 2 * of_offset * of_offset;
+  for (const double offset : offsets_) of_offsets += 2 * offset * offset / static_cast<double>(rows());
+  return (square > 0 ? square : 0.0) + of_offsets;
 }
 
 // How far rounding alone may move a tile's values; of distances, as a share of them.
@@ -131,10 +137,11 @@ double Representation::noise() const {
 
 AlignedBuffer Representation::padded_norms(double scale) const {
   const std::size_t padded = norms_.size() + stat_padding;
-  AlignedBuffer stats(padded * element_bytes(compute_));
-  const auto fill = [&](auto* values) {
-    for (std::size_t i = 0; i < padded; i++)
-      values[i] = static_cast<std::remove_reference_t<decltype(*values)>>(i < norms_.size() ? scale * norms_[i] : 0.0);
+  AlignedBuffer stats((offsets_.empty() ? 1 : 2) * padded * element_bytes(compute_));
+  const auto fill = [&]<class T>(T* values) {
+    for (std::size_t i = 0; i < padded; i++) values[i] = static_cast<T>(i < norms_.size() ? scale * norms_[i] : 0.0);
+    for (std::size_t i = 0; i < padded && !offsets_.empty(); i++)
+      values[padded + i] = static_cast<T>(i < offsets_.size() ? offsets_[i] : 0.0);
   };
   if (compute_ == Compute::float32)
     fill(reinterpret_cast<float*>(stats.data()));

@@ -34,9 +34,11 @@ class Representation {
   void keep_dots(void* room) { dots_room_ = room; }
 
   LayerView view() const;
-  // Tiles hold kernel values as k / unit - shift; diagonal(i) is that of k(x_i, x_i).
+  // Tiles hold kernel values as k / unit - shift + offset(i) + offset(j); diagonal(i) is that of k(x_i, x_i).
   double diagonal(std::int64_t i) const;
-  double diagonal_sum() const;
+  double diagonal_sum() const;  // of k(x_i, x_i) / unit - shift
+  double offset(std::int64_t i) const { return offsets_.empty() ? 0.0 : offsets_[static_cast<std::size_t>(i)]; }
+  double offset_mean() const;
   double unit() const { return unit_; }
   double shift() const { return shift_; }
   double sigma() const { return sigma_; }  // of a kernel of distances
@@ -50,7 +52,7 @@ class Representation {
   // that mean square: a representation without variation must not be divided by noise.
   // value_square: as `value_square` gives it.
   double beyond_rounding(double hsic, double mean_square, double value_square) const;
-  // The mean of k^2 / unit^2 over pairs i != j, from the means of a tile's values and of their squares.
+  // About the mean of k^2 / unit^2 over pairs i != j, from the means of a tile's values and of their squares.
   double value_square(double mean, double mean_square) const;
   const std::vector<double>& norms() const { return norms_; }
   const OpTable& ops() const { return *ops_; }
@@ -66,7 +68,8 @@ class Representation {
   void center_on_mean(const ArrayView& rows, const Execution& execution);
   template <class T>
   void store_centers(const std::vector<double>& means, const Execution& execution);
-  AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type
+  AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type, and behind them the offsets
+  void set_offsets();
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   bool norms_in_range() const;
@@ -85,6 +88,7 @@ class Representation {
   Compute compute_;
   AlignedBuffer center_high_, center_low_, row_stats_;
   std::vector<double> norms_;            // |x_i - centre|^2
+  std::vector<double> offsets_;          // as tiles have them; none: all are 0
   std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
   Kernel kernel_ = Linear{};
   double unit_ = 1, shift_ = 0, tied_ = 0, sigma_ = 0;

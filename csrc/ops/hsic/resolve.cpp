@@ -102,10 +102,32 @@ PairSample Representation::resolve_power(Distance kernel, const Execution& execu
   kernel.fit(std::ilogb(x_.scale), known ? std::ilogb(typical2) / 2 : 0);
   kernel_ = kernel;
   unit_ = kernel.unit();
+  set_offsets();
   PairSample sample = measured(sample_subsets(x_.rows, subsets_of(x_.rows), -1), execution);
-  shift_ = rounded(mean_of(sample.values) / unit_, compute_);
+  double of_offsets = 0;
+  for (const std::int64_t row : sample.pairs) of_offsets += offset(row);
+  of_offsets /= static_cast<double>(sample.values.size());
+  shift_ = rounded(mean_of(sample.values) / unit_ + of_offsets, compute_);
   row_stats_ = padded_norms(0.5);
   return sample;
+}
+
+// -k(x_i, c), c the centre, less what is usual. A row far away is about as far from every other one: what is left of
+// its values is how these differ, and no HSIC depends on what is added to a row and to its column.
+void Representation::set_offsets() {
+  std::vector<double> offsets(norms_.size());
+  visit_kernel(kernel_, [&]<class Alternative>(const Alternative& kernel) {
+    if constexpr (Alternative::of_distance)
+      std::transform(norms_.begin(), norms_.end(), offsets.begin(),
+                     [&](double norm2) { return -kernel.value(norm2) / unit_; });
+  });
+  offsets_.assign(norms_.size(), 0.0);
+  if (!std::isfinite(chained_sum(offsets))) return;
+  std::vector<double> copy = offsets;
+  const auto middle = copy.begin() + static_cast<std::ptrdiff_t>(copy.size() / 2);
+  std::nth_element(copy.begin(), middle, copy.end());
+  for (double& offset : offsets) offset = rounded(offset - *middle, compute_);
+  offsets_ = std::move(offsets);
 }
 
 PairSample Representation::measured(std::vector<std::int64_t> pairs, const Execution& execution) const {
