@@ -47,6 +47,8 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
     shape: tuple[int, ...] = ()
     if not isinstance(value, NO_NUMBERS):
         try:
+            if isinstance(value, (int, float)):  # perhaps a symbol of torch.compile, which has no attributes
+                return float(value)
             shape = tuple(getattr(value, "shape", ()))
             if all(length == 1 for length in shape):
                 return float(value)
