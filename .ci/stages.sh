@@ -160,9 +160,9 @@ portable() { .ci/portable.sh --quick; }
 
 core() {
   stage demo tests tools pinned cpp
-  together 'weak_symbols cpu_code' 'peers types format texts docs'
-  stage cpp_address cpp_threads cuda cuda_code
+  together 'weak_symbols cpu_code cpp_threads' 'peers types format texts docs'
+  stage cpp_address cuda
   together 'cuda_python' 'wheel valgrind portable'
-  together 'gpu_run' 'faults examples operations benchmarks'
+  together 'gpu_run cuda_code' 'faults examples operations benchmarks'
   stage interrupts
 }
