@@ -42,7 +42,8 @@ LOSS_SECONDS = 4e-4  # by autograd
 MOST_TILE_ROWS = {4: 384, 8: 192}  # by the bytes of a number: csrc/engine/tile/tile_rows.hpp
 TILES_OF_HALF = 20  # with fewer whole tiles in a row of them, tiles have half as many rows
 CHUNK = {4: 192, 8: 128}  # columns that are packed at once
-KEPT_BYTES = 16 << 20  # of packed rows, each thread; of packed samples, all threads
+KEPT_BYTES = 16 << 20  # of packed rows, each thread
+SEGMENT_BYTES = 4 << 20  # of packed samples, all threads: csrc/ops/gram/covariance_sums.cpp
 PRODUCT_BYTES = 128 << 20  # of products of features: beyond it they are computed in bands
 LEAST_KEPT_COLUMNS = 32  # below, NT-Xent computes its dot products twice
 
@@ -188,7 +189,7 @@ def _cka(
     pairs = n * n / 2 * layers
     if narrow:
         work = PRODUCT * covariances * (3 if gradients else 1)
-        peak = min(8.0 * features * features, PRODUCT_BYTES) + min(KEPT_BYTES, n * features * item)
+        peak = min(8.0 * features * features, PRODUCT_BYTES) + min(SEGMENT_BYTES, n * features * item)
     else:
         work = pairs * (2 * PRODUCT * d + VALUE[kernel.formula])
         work += INNER_PRODUCT * layers * layers * n * n / 2 if layers > 2 else 0
