@@ -70,6 +70,9 @@ def test_of_equal_cosines_the_smaller_number_is_nearer(backend, dtype):
     assert_nearest(np.eye(10)[generator.integers(0, 10, 300)].astype(dtype), 10)
     assert np.array_equal(neighbors(np.ones((5, 3), dtype), 2), [[1, 2], [0, 2], [0, 1], [0, 1], [0, 1]])
     assert_nearest(np.zeros((30, 2), dtype), 3)
+    some = (9 * rows_of(300, 20)).astype(dtype)
+    some[::100] = 0  # whose cosine, 0, is none of the largest
+    assert_nearest(some, 5)
 
 
 def test_many_equal_rows_take_no_longer_than_others():
