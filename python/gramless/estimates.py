@@ -43,7 +43,13 @@ MOST_TILE_ROWS = {4: 384, 8: 192}  # by the bytes of a number: csrc/engine/tile/
 TILES_OF_HALF = 20  # with fewer whole tiles in a row of them, tiles have half as many rows
 CHUNK = {4: 192, 8: 128}  # columns that are packed at once
 KEPT_BYTES = 16 << 20  # of packed rows, each thread
-SEGMENT_BYTES = 4 << 20  # of packed samples, all threads: csrc/ops/gram/covariance_sums.cpp
+RUN = {
+    4: 384,
+    8: 192,
+}  # samples that are packed at once: csrc/ops/gram/covariance_sums.cpp, as the next three
+SEGMENT_BYTES = 4 << 20  # of packed samples, all threads
+NARROW_BYTES = 2048  # of a sample: up to there products are summed by shares of the samples
+SHARES_BYTES = 16 << 20  # of those products
 PRODUCT_BYTES = 128 << 20  # of products of features: beyond it they are computed in bands
 LEAST_KEPT_COLUMNS = 32  # below, NT-Xent computes its dot products twice
 
@@ -189,7 +195,7 @@ def _cka(
     pairs = n * n / 2 * layers
     if narrow:
         work = PRODUCT * covariances * (3 if gradients else 1)
-        peak = min(8.0 * features * features, PRODUCT_BYTES) + min(SEGMENT_BYTES, n * features * item)
+        peak = _covariance_bytes(n, features, item, threads)
     else:
         work = pairs * (2 * PRODUCT * d + VALUE[kernel.formula])
         work += INNER_PRODUCT * layers * layers * n * n / 2 if layers > 2 else 0
@@ -206,6 +212,16 @@ def _cka(
         grams *= 3
         covariances *= 3
     return work, min(grams, covariances) if products else grams, peak
+
+
+def _covariance_bytes(n: int, features: int, item: int, threads: int) -> float:
+    products = 8.0 * features * features
+    if features * item > NARROW_BYTES:
+        return min(products, PRODUCT_BYTES) + min(SEGMENT_BYTES, n * features * item)
+    runs = -(-n // RUN[item])
+    fit = max(4, int(SHARES_BYTES / products))
+    shares = max(1, min(2 * -(-(runs // 3) // 2), 32, fit))
+    return shares * products + threads * RUN[item] * features * item
 
 
 def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
