@@ -27,7 +27,7 @@ class Cupy(Numpy):
     allow_tf32 = False
 
     def __init__(self, module: Any) -> None:
-        self.module, self.where = module, module.where
+        self.module = module
 
     def owns(self, x: object) -> bool:
         return isinstance(x, self.module.ndarray)
@@ -79,6 +79,9 @@ class Cupy(Numpy):
     def upload(self, values: Values, device: Any) -> Array:
         with self.module.cuda.Device(device):
             return self.module.asarray(values)
+
+    def where(self, which: Array, x: Any, y: Array) -> Array:
+        return self.module.where(which, x, y)
 
     def result(self, value: Any, dtype: str = "float64") -> Any:
         return self.cast(value, dtype)
