@@ -47,12 +47,15 @@ def operands(problem: Any, inputs: Arrays) -> tuple[list[Tensor], str]:
     fields, numbers = parted(problem)
     none = torch.empty(0, dtype=torch.float64, device=CPU)
     own = torch.stack([number(x) for x in numbers]) if numbers else none
-    return [*[x if isinstance(x, Tensor) else number(x) for x in inputs], own], _text(fields)
+    given = [x if isinstance(x, Tensor) else number(x).reshape(1) for x in inputs]  # see `_problem`
+    return [*given, own], _text(fields)
 
 
 def _problem(text: str, inputs: Arrays) -> tuple[Any, Arrays]:
     """The problem, and its inputs."""
-    problem, own = problem_of(text, tuple(inputs[-1].tolist())), resolved(inputs[:-1])
+    problem, own = problem_of(text, tuple(inputs[-1].tolist())), list(resolved(inputs[:-1]))
+    if problem.arrays < len(own) and own[problem.arrays].ndim == 1:  # a temperature that is no tensor
+        own[problem.arrays] = own[problem.arrays].item()
     for x in own[: problem.arrays]:
         check_storage(problem.function, "an input", x)
     return problem, own

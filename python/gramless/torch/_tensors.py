@@ -18,7 +18,7 @@ from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
 from .._losses import EPSILON, LABELS, OfRows, as_temperature, ignored_among, numbered
 from ._followed import PLAIN, is_plain, is_wrapped, needs_autograd
 
-NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in _arrays.DTYPES}
+NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in sorted(_arrays.DTYPES)}
 DTYPES = {name: dtype for dtype, name in NAMES.items()}
 CPU = torch.device("cpu")  # whatever torch.set_default_device says
 
