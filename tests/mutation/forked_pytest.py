@@ -24,7 +24,8 @@ class ForkedPytest:
     def __init__(
         self, folder: Path, environment: Mapping[str, str], imported: Sequence[str] = IMPORTED
     ) -> None:
-        self._folder, self._environment, self._imported = folder, environment, imported
+        self._folder, self._imported = folder, imported
+        self._environment = {name: x for name, x in environment.items() if name != "PYTEST_ADDOPTS"}
         self._server: subprocess.Popen[str] | None = None
 
     def run(self, arguments: Sequence[str], chosen: Mapping[str, str], limit: float | None) -> int | None:

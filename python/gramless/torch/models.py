@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, get_args
@@ -240,9 +240,11 @@ def _sides(
 ) -> list[Side]:
     """One side for a model against itself, else two."""
     if not isinstance(model_a, nn.Module):
+        meant = ""
+        if hasattr(model_a, "shape") or isinstance(model_a, (Mapping, list, tuple)):
+            meant = "; arrays are compared by gramless.cka, layers that are arrays by gramless.layer_matrix"
         raise TypeError(
-            f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}; arrays are "
-            "compared by gramless.cka, layers that are arrays by gramless.layer_matrix"
+            f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}{meant}"
         )
     keep = _keeper(plan)
     any_order = plan.method == "minibatch"  # a batch is compared with itself alone
