@@ -114,18 +114,19 @@ TEST(rows_pack_from_where_their_offsets_say) {
 // Numbers of few bits, so that no order of operations rounds.
 template <class T>
 bool packs_unit_rows(Matrix& x, std::int64_t rows, std::int64_t cols) {
-  std::vector<double> means, factors, origin;
+  std::vector<double> means, factors, rests, origin;
   for (std::int64_t i = 0; i < rows; i++)
-    means.push_back(static_cast<double>(i % 3)), factors.push_back(i % 2 ? 0.5 : 0.125);
+    means.push_back(static_cast<double>(i % 3)), factors.push_back(i % 2 ? 0.5 : 0.125), rests.push_back(0x1p-6);
   for (std::int64_t k = 0; k < cols; k++) origin.push_back(0.25 * static_cast<double>(k % 5));
   ArrayView view = x.view();
-  view.unit = {means.data(), factors.data(), origin.data()};
+  view.unit = {means.data(), factors.data(), rests.data(), origin.data()};
   constexpr int width = TileShape<T>::micro_cols;
   const std::vector<T> packed = panels<T>(view);
   for (std::int64_t i = 0; i < rows; i++)
     for (std::int64_t k = 0; k < cols; k++) {
       const auto row = static_cast<std::size_t>(i);
-      const double expected = (x.value(i, k) - means[row]) * factors[row] - origin[static_cast<std::size_t>(k)];
+      const double factor = factors[row] + rests[row];
+      const double expected = (x.value(i, k) - means[row]) * factor - origin[static_cast<std::size_t>(k)];
       if (packed[static_cast<std::size_t>((i / width * cols + k) * width + i % width)] != static_cast<T>(expected))
         return false;
     }
