@@ -162,7 +162,7 @@ core() {
   stage demo tests tools pinned cpp
   together 'weak_symbols cpu_code cpp_threads' 'peers types format texts docs'
   stage cpp_address cuda
-  together 'cuda_python' 'wheel valgrind portable'
-  together 'gpu_run cuda_code' 'faults examples operations benchmarks'
+  together 'cuda_python' 'wheel valgrind portable cuda_code'
+  together 'gpu_run benchmarks' 'faults examples operations'
   stage interrupts
 }
