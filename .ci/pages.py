@@ -51,6 +51,8 @@ def run(page: Path, wheel: Path, folder: Path) -> None:
     program, commands, left_out = [], [], []
     for mark, language, code in blocks:
         kind, _, names = mark.partition(": ")
+        if kind == "not run":
+            continue
         if kind == "needs" and not install(binaries / "python", *names.split(", ")):
             left_out.append(names)
         elif kind == "torchrun":

@@ -67,7 +67,8 @@ NeighborLayer::NeighborLayer(const ArrayView& x, std::int64_t k, const OpTable& 
 }
 
 LayerView NeighborLayer::prepare(const Execution& execution) {
-  const auto n = static_cast<std::size_t>(x_.rows), padded = n + stat_padding;
+  const auto n = static_cast<std::size_t>(x_.rows);
+  const std::size_t padded = n + stat_padding;
   const std::size_t bytes = element_bytes(execution.compute);
   center_ = AlignedBuffer(origin_.size() * bytes);
   std::fill_n(center_.data(), origin_.size() * bytes, char{0});
