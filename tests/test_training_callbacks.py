@@ -149,7 +149,7 @@ def test_a_start_in_the_middle_of_training_is_said(framework, net, batches):
     make, callback = framework
     trainer = make(callback(batches, layers=["2"]), net)
     trainer.global_step = 30
-    with pytest.warns(UserWarning, match="^TrainingCKACallback: training goes on at step 30"):
+    with pytest.warns(UserWarning, match="^TrainingCKACallback: training resumes at step 30"):
         trainer.begin()
     trainer = make(callback(batches, layers=["2"], start=net), net)
     trainer.global_step = 30

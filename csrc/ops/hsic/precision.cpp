@@ -150,7 +150,8 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
   if (spec.has_bandwidth() && far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
   constexpr double least_value = 0x1p-100;  // the least float32 that has all digits is 2^-126
-  if (spec.has_bandwidth() && *std::max_element(sample.values.begin(), sample.values.end()) < least_value) return true;
+  const auto is_small = [](double value) { return value < least_value; };
+  if (spec.has_bandwidth() && std::all_of(sample.values.begin(), sample.values.end(), is_small)) return true;
   const Squares squares = all_squares(layer, sample, execution);
   const double n = static_cast<double>(layer.rows());
   if (squares.centred == 0) return squares.values > 0;  // few rows differ from the others

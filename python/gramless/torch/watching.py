@@ -37,7 +37,7 @@ class Watching:
             return
         if step > 0 and self._options.get("start") is None:
             warnings.warn(
-                f"{FUNCTION}: training goes on at step {step}, so layers are compared with the model of that "
+                f"{FUNCTION}: training resumes at step {step}, so layers are compared with the model of that "
                 "step; pass start= to compare with the first one",
                 UserWarning,
                 stacklevel=3,
