@@ -139,7 +139,7 @@ docs() {
 }
 valgrind() { .ci/valgrind.sh; }
 wheel() { .ci/wheels.sh; }
-interrupts() { pytest -q tests/test_robustness.py tests/test_compare.py -k interrupt; }
+interrupts() { pytest -q --slow tests/test_robustness.py tests/test_compare.py -k interrupt; }
 operations() { pytest -q benchmarks/bench_kernels.py --benchmark-disable; }
 examples() {
   python examples/saved_activations_to_heatmap.py --rows 500 --out heatmap.png
@@ -162,7 +162,7 @@ core() {
   stage demo tests tools pinned cpp
   together 'weak_symbols cpu_code cpp_threads' 'peers types format texts docs'
   stage cpp_address cuda
-  together 'cuda_python' 'wheel valgrind portable cuda_code'
-  together 'gpu_run benchmarks' 'faults examples operations'
+  together 'cuda_python' 'wheel valgrind portable'
+  together 'gpu_run benchmarks' 'faults examples operations cuda_code'
   stage interrupts
 }

@@ -28,7 +28,17 @@ def load(process: Process, problem: Problem, **more: int) -> None:
     assert process.ask("load", problem=told.as_json(), files=files, **more) == {}
 
 
-@pytest.mark.parametrize("contender", INSTALLED, ids=lambda contender: f"{contender.name}-{contender.code}")
+def every_contender():
+    for contender in INSTALLED:
+        builds_models = contender.code.startswith(("whole_models", "training"))
+        yield pytest.param(
+            contender,
+            marks=pytest.mark.slow if builds_models else (),
+            id=f"{contender.name}-{contender.code}",
+        )
+
+
+@pytest.mark.parametrize("contender", list(every_contender()))
 def test_a_process_imports_its_own_library_alone(contender):
     problem = next(p for p in PROBLEMS if contender.can(p) and not p.beside)
     with alone(contender, "1") as process:

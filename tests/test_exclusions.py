@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -43,21 +44,30 @@ def test_the_hardest_and_easiest_negatives_are_those_of_the_reference(excluded, 
         assert_near(ours, expected, dtype)
 
 
+def many_keys(dtype):
+    generator = np.random.default_rng(0)
+    anchors, keys = generator.standard_normal((200, 5)).astype(dtype), generator.standard_normal((50_000, 5))
+    keys = keys.astype(dtype)
+    keys[7], anchors[3] = 0, 0  # zeros of both signs, and an anchor all of whose negatives tie
+    return anchors, keys, (np.arange(200), np.arange(50_000) % 300)
+
+
+@functools.cache
+def sorted_negatives(dtype):
+    anchors, keys, groups = many_keys(dtype)
+    dots = (anchors.astype(np.longdouble) @ keys.T.astype(np.longdouble)).astype(np.float64)
+    return [np.sort(row[groups[1] != group]) for group, row in zip(groups[0], dots, strict=True)]
+
+
 @every_dtype
 @pytest.mark.parametrize("easiest", [False, True], ids=["hardest", "easiest"])
 @pytest.mark.parametrize("fraction", [1e-6, 0.003, 0.3, 1])
 def test_limits_of_many_keys_are_those_of_a_sort(backend, dtype, fraction, easiest):
     """Strips of fewer rows than threads could share: 50,000 float64 keys are 20 rows in 8 MB."""
-    generator = np.random.default_rng(0)
-    anchors, keys = generator.standard_normal((200, 5)).astype(dtype), generator.standard_normal((50_000, 5))
-    keys = keys.astype(dtype)
-    keys[7], anchors[3] = 0, 0  # zeros of both signs, and an anchor all of whose negatives tie
-    groups = np.arange(200), np.arange(50_000) % 300
+    anchors, keys, groups = many_keys(dtype)
     found, of_keys = _core.contrast_limits([anchors], [keys], *groups, False, fraction, 1e-6, False, easiest)
     assert np.all(of_keys == (-np.inf if easiest else np.inf))
-    dots = (anchors.astype(np.longdouble) @ keys.T.astype(np.longdouble)).astype(np.float64)
-    for i, row in enumerate(dots):
-        row = np.sort(row[groups[1] != groups[0][i]])
+    for i, row in enumerate(sorted_negatives(dtype)):
         k = max(1, math.floor(fraction * len(row)))
         tie = 1e-6 * np.abs(row).max()
         expected = row[k - 1] + tie if easiest else row[-k] - tie

@@ -70,10 +70,13 @@ def test_linear_in_feature_space_copies_nothing(peak_megabytes):
     assert peak_megabytes("x, y = inputs(300_000, 64, 2)", "gramless.cka(x, y)") < 40
 
 
+@pytest.mark.parametrize(
+    "shape", [(8192, 1024), pytest.param((32_768, 256), marks=pytest.mark.slow)], ids=str
+)
 @pytest.mark.parametrize("kernel", ["'rbf'", "gramless.RBF(sigma=9.0)", "'linear'"])
-def test_two_samples_are_not_concatenated(peak_megabytes, kernel):
-    """Together 65,536 rows: they are 67 MB, and one of n x n is 17 GB."""
-    setup = "gramless.set_workspace_limit(0)\nx, y = inputs(32_768, 256, 2)"
+def test_two_samples_are_not_concatenated(peak_megabytes, kernel, shape):
+    """Together they are 67 MB, and one of n x n is 1 or 17 GB."""
+    setup = f"gramless.set_workspace_limit(0)\nx, y = inputs(*{shape}, 2)"
     assert peak_megabytes(setup, f"gramless.mmd(x, y, kernel={kernel})", timeout=600) < 30
 
 

@@ -10,7 +10,7 @@ if not torch.distributed.is_available():
     pytest.skip("this torch has no torch.distributed", allow_module_level=True)
 
 SETUP = """
-import os, signal, sys, time, warnings
+import os, pathlib, signal, sys, time, warnings
 import gramless
 import numpy as np
 import torch
@@ -204,8 +204,10 @@ def work(rank, group):
             os.kill(os.getpid(), signal.SIGKILL)
     fails(lambda: sweep(group, progress=dies), RuntimeError,
           "cka_matrix: a process of process_group ended or lost its connection")
-    if rank == 0:
-        time.sleep(SOON)  # it lives on: process 1 must not depend on its end
+    other_ended, started = pathlib.Path(sys.argv[1], "ended"), time.monotonic()
+    while rank == 0 and not other_ended.exists() and time.monotonic() < started + SOON:
+        time.sleep(0.05)  # it lives on: process 1 must not depend on its end
+    other_ended.touch()
     os._exit(0)
 
 if __name__ == "__main__":

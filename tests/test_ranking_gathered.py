@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gramless.compat import MultipleNegativesRankingLoss  # noqa: E402
+from processes import start_processes  # noqa: E402
 from test_sentence_transformers import CHOICES, embeddings_of  # noqa: E402
 
 if not torch.distributed.is_available():
@@ -76,7 +77,7 @@ def process(rank, world, meeting):
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_agree_with_one_process(world, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.multiprocessing.spawn(process, (world, tmp_path / "meeting"), nprocs=world)
+    start_processes(process, (world, tmp_path / "meeting"), world)
 
 
 def test_without_a_process_group_gathering_changes_nothing():

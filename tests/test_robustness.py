@@ -64,7 +64,7 @@ LONG = {  # minutes each, if nothing stops them
 
 
 @pytest.mark.parametrize("long", LONG)
-@pytest.mark.parametrize("wait", [0.2, 1.0])
+@pytest.mark.parametrize("wait", [0.2, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_interrupt_ends_a_long_call_within_a_second(long, wait, a_second):
     setup, work = LONG[long]
     source = SWEEP.format(setup=setup, work=work)

@@ -61,7 +61,7 @@ def test_oracle_values(backend, metric, comparison, dtype):
 @every_dtype
 @pytest.mark.parametrize(
     "shape",
-    [(3, 2, 4), (4, 1, 1), (33, 200, 3), (60, 7, 5), (700, 20, 900), (700, 300, 270), (200, 65_536, 64)],
+    [(3, 2, 4), (4, 1, 1), (33, 200, 3), (60, 7, 5), (400, 20, 500), (400, 300, 270), (80, 65_536, 64)],
 )
 def test_it_is_what_pdist_gives(metric, comparison, dtype, shape):
     if metric != "sqeuclidean" and 1 in shape[1:]:

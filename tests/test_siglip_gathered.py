@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from gramless.compat import ClipLoss, SigLipLoss  # noqa: E402
 from gramless.torch import CLIPLoss, SigLIPLoss  # noqa: E402
+from processes import start_processes  # noqa: E402
 from torch.nn.functional import normalize  # noqa: E402
 
 if not torch.distributed.is_available():
@@ -94,7 +95,7 @@ def process(rank, world, meeting):
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_agree_with_one_process(world, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.multiprocessing.spawn(process, (world, tmp_path / "meeting"), nprocs=world)
+    start_processes(process, (world, tmp_path / "meeting"), world)
 
 
 def test_without_a_process_group_gathering_changes_nothing():

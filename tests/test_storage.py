@@ -26,7 +26,7 @@ class Lazy(Sequence):
         return len(self.layers)
 
     def __getitem__(self, index):
-        gc.collect()
+        gc.collect(0)  # a cycle around what was just made
         if index >= len(self.layers):
             raise IndexError
         return torch.from_numpy(self.layers[index].copy()).requires_grad_(self.requires_grad)

@@ -55,7 +55,12 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+SECONDS = ["depth_pathology", "sanity_check"]  # take seconds to draw
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SECONDS else ()) for name in CHANGES]
+)
 def test_a_figure_is_drawn_again_from_its_numbers(name, study, tmp_path, monkeypatch):
     numbers = json.loads((NUMBERS / f"{name}.json").read_text())
     assert numbers["record"]["commit"]

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 import torch_formulas as plain  # noqa: E402
 from gramless.torch import CLIPLoss, DCLLoss, DCLWLoss, NTXentLoss, SupConLoss  # noqa: E402
+from processes import start_processes  # noqa: E402
 
 if not torch.distributed.is_available():
     pytest.skip("this torch has no torch.distributed", allow_module_level=True)
@@ -190,7 +191,7 @@ def process(rank, world, meeting, kind):
 def test_processes_agree_with_one_process(world, tmp_path, monkeypatch, request):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     kind = request.config.getoption("--tensors-on")
-    torch.multiprocessing.spawn(process, (world, tmp_path / "meeting", kind), nprocs=world)
+    start_processes(process, (world, tmp_path / "meeting", kind), world)
 
 
 def test_without_a_process_group_gathering_changes_nothing():
