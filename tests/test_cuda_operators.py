@@ -27,7 +27,7 @@ def test_operators_of_losses_keep_what_they_promise(device):
     ):
         anchors = [a] if more else [a, b]
         count = len(anchors)
-        problem = Contrast("f", "softmax", count, count, bool(more), True, False, reduction)
+        problem = Contrast("f", True, reduction, "softmax", count, count, bool(more))
         inputs, text = operands(problem, [*anchors, temperature, *more])
         torch.library.opcheck(torch.ops.gramless.forward.default, (inputs, text))
         value, *saved = torch.ops.gramless.forward(inputs, text)

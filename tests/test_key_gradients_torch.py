@@ -110,10 +110,10 @@ def test_16_bit_negatives_have_16_bit_gradients():
 
 
 def test_the_operators_of_ids_pass_opcheck():
-    from gramless._problems.positives import Identified
+    from gramless._problems.positives import OwnKeys
     from gramless.torch._autograd import operands
 
     *rows, temperature = [x.requires_grad_() for x in inputs_of()]
-    problem = Identified("info_nce", True, "mean", 3, 0, True, (None, 0.3, 0.2))
+    problem = OwnKeys("info_nce", True, "mean", 3, 0, True, True, (None, 0.3, 0.2))
     arguments = operands(problem, (*rows, temperature, torch.arange(15) // 2))
     torch.library.opcheck(torch.ops.gramless.forward.default, arguments)

@@ -10,7 +10,7 @@ from gramless import RBF, Linear  # noqa: E402
 from gramless._problems.contrast import Contrast, Ignoring  # noqa: E402
 from gramless._problems.distillation import Distillation  # noqa: E402
 from gramless._problems.hsic import Hsic  # noqa: E402
-from gramless._problems.positives import Masked, Moco  # noqa: E402
+from gramless._problems.positives import Masked, OwnKeys  # noqa: E402
 from gramless.kernels import encode  # noqa: E402
 from gramless.torch._autograd import operands  # noqa: E402
 from test_torch_transforms import LABELS, LOSSES, assert_all_close, grads_of, inputs_of  # noqa: E402
@@ -22,8 +22,8 @@ def hsic_operands(arrays, kernels, form="hsic", matrix=False):
 
 
 def contrast_operands(arrays, temperature, kind="softmax", anchors=1, symmetric=False, hardest=None):
-    chosen = False, True, symmetric, "mean", (None, hardest, None)
-    return operands(Contrast("f", kind, anchors, len(arrays), *chosen), [*arrays, temperature])
+    chosen = kind, anchors, len(arrays), False, symmetric, (None, hardest, None)
+    return operands(Contrast("f", True, "mean", *chosen), [*arrays, temperature])
 
 
 def every_contrast(a, b, t):
@@ -32,15 +32,15 @@ def every_contrast(a, b, t):
     yield contrast_operands([a, b], t, symmetric=True, hardest=0.2), [True, False, True, False]
     yield contrast_operands([a, b], 0.3, "decoupled", anchors=2), [False, True, False, False]
     yield contrast_operands([a, a], t, "log_sum_exp"), [True, True, True, False]
-    of_labels = "f", "softmax", 1, 1, True, True, False
-    yield operands(Contrast(*of_labels, "none"), [a, t, labels]), [True, False, False, False]
-    yield operands(Ignoring(*of_labels, "none", ignored=3), [a, t, labels]), [True, True, False, False]
+    of_labels = "f", True, "none", "softmax", 1, 1, True
+    yield operands(Contrast(*of_labels), [a, t, labels]), [True, False, False, False]
+    yield operands(Ignoring(*of_labels, ignored=3), [a, t, labels]), [True, True, False, False]
     yield operands(Masked("f", True, "mean"), [a, t, mask]), [True, True, False, False]
-    yield operands(Moco("f", True, "mean"), [a, b, b * 2, t]), [True, True, False, True, False]
+    yield operands(OwnKeys("f", True, "mean", 3, 1), [a, b, b * 2, t]), [True, True, False, True, False]
 
 
 def distillation_operands(arrays, temperature):
-    return operands(Distillation("f", len(arrays), 0.1, True, "mean"), [*arrays, temperature])
+    return operands(Distillation("f", True, "mean", len(arrays), 0.1), [*arrays, temperature])
 
 
 def operator_calls():

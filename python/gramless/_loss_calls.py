@@ -12,7 +12,7 @@ from ._arrays.libraries import library_of
 from ._arrays.namespaces import Array, Arrays, Library, Named
 from ._evaluate import Call
 from ._problems.contrast import Contrast, Ignoring
-from ._problems.positives import Identified, Masked, Moco
+from ._problems.positives import Masked, OwnKeys
 from ._problems.sigmoid import Sigmoid
 
 
@@ -54,14 +54,14 @@ def instances(
     temperature, normalize, reduction, excluded, symmetric = chosen
     library, inputs, names = _read(function, named, temperature)
     checks.sides(function, named, inputs)
-    excluded, normalize, symmetric = _limits(function, excluded), bool(normalize), bool(symmetric)
-    reduction = _losses.as_reduction(function, reduction)
-    if ids is not None:
-        of_keys = _ids(function, library, named[1:], inputs[1 : len(named)], ids)
-        paired = Identified(function, normalize, reduction, len(named), queues, symmetric, excluded)
-        return Call(library, paired, (*inputs, of_keys), (*names, None))
-    options = len(named), False, normalize, symmetric, reduction, excluded, queues
-    return Call(library, Contrast(function, kind, anchors, *options), inputs, names)
+    excluded, symmetric = _limits(function, excluded), bool(symmetric)
+    own = _losses.of_every_loss(function, normalize, reduction)
+    if ids is None:
+        problem = Contrast(*own, kind, anchors, len(named), False, symmetric, excluded, queues)
+        return Call(library, problem, inputs, names)
+    of_keys = _ids(function, library, named[1:], inputs[1 : len(named)], ids)
+    paired = OwnKeys(*own, len(named), queues, True, symmetric, excluded)
+    return Call(library, paired, (*inputs, of_keys), (*names, None))
 
 
 def log_sum_exps(
@@ -82,8 +82,8 @@ def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any,
     library, inputs, names = _read(function, named, temperature)
     checks.sides(function, named, inputs, paired=False)
     labels = [] if ids is None else [_ids(function, library, named[1:], inputs[1 : len(named)], ids)]
-    chosen = "log_sum_exp", 1, len(named), bool(labels), bool(normalize), False, "none"
-    return Call(library, Contrast(function, *chosen), (*inputs, *labels), (*names, *[None for _ in labels]))
+    problem = Contrast(function, bool(normalize), "none", "log_sum_exp", 1, len(named), bool(labels))
+    return Call(library, problem, (*inputs, *labels), (*names, *[None for _ in labels]))
 
 
 def moco(function: str, named: Named, chosen: Chosen) -> Call:
@@ -91,8 +91,8 @@ def moco(function: str, named: Named, chosen: Chosen) -> Call:
     library, inputs, names = _read(function, named, chosen.temperature)
     _losses.check_queue(function, inputs[0].shape[1], tuple(inputs[2].shape))
     checks.sides(function, named, inputs)
-    problem = Moco(function, bool(chosen.normalize), _losses.as_reduction(function, chosen.reduction))
-    return Call(library, problem, inputs, names)
+    own = _losses.of_every_loss(function, chosen.normalize, chosen.reduction)
+    return Call(library, OwnKeys(*own, len(named), 1), inputs, names)
 
 
 def sigmoid_pairs(
@@ -104,7 +104,7 @@ def sigmoid_pairs(
     checks.sides(function, named, arrays)
     numbers = [("logit_scale", scale), ("logit_bias", bias)]
     inputs = (*arrays, *[library.scale(function, value, name) for name, value in numbers])
-    problem = Sigmoid(function, bool(normalize), _losses.as_reduction(function, reduction))
+    problem = Sigmoid(*_losses.of_every_loss(function, normalize, reduction))
     return Call(library, problem, inputs, tuple([name for name, _ in (*named, *numbers)]))
 
 
@@ -115,16 +115,15 @@ def labelled(
     temperature, normalize, reduction, excluded, _ = chosen
     _losses.check_positives(function, labels, mask, ignore_index, excluded)
     library, inputs, names = _read(function, [("z", z)], temperature)
-    normalize, reduction = bool(normalize), _losses.as_reduction(function, reduction)
+    own = _losses.of_every_loss(function, normalize, reduction)
     if mask is not None:
-        problem: Any = Masked(function, normalize, reduction)
-        return Call(library, problem, (*inputs, _mask(function, library, mask, inputs[0])), (*names, None))
+        return Call(library, Masked(*own), (*inputs, _mask(function, library, mask, inputs[0])), (*names, None))
     check_row_labels(function, [("z", z), ("labels", labels)])
     ignored = _losses.as_ignored(function, ignore_index)
-    own = _reader(function, library, "labels", labels)
-    labels, ignored = own.labels(function, labels, inputs[0].shape[0], ignored)
-    options = "softmax", 1, 1, True, normalize, False, reduction, _limits(function, excluded)
-    problem = Contrast(function, *options) if ignored is None else Ignoring(function, *options, 0, ignored)
+    reader = _reader(function, library, "labels", labels)
+    labels, ignored = reader.labels(function, labels, inputs[0].shape[0], ignored)
+    options = "softmax", 1, 1, True, False, _limits(function, excluded)
+    problem = Contrast(*own, *options) if ignored is None else Ignoring(*own, *options, 0, ignored)
     return Call(library, problem, (*inputs, labels), (*names, None))
 
 

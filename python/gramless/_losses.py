@@ -83,6 +83,11 @@ def as_reduction(function: str, value: Any) -> Reduction:
     return value  # type: ignore[return-value]
 
 
+def of_every_loss(function: str, normalize: Any, reduction: Any) -> tuple[str, bool, Reduction]:
+    """The fields that all problems of losses have."""
+    return function, bool(normalize), as_reduction(function, reduction)
+
+
 def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") -> npt.NDArray[Any]:
     """`value` as an array of numpy; raises TypeError where numpy reads none. hint: the sentence's end."""
     check_unmasked(function, name, value)

@@ -10,7 +10,7 @@ from typing import Any
 from ._arrays import checks
 from ._docs import documented
 from ._evaluate import Call, differentiable
-from ._losses import Reduction, as_reduction
+from ._losses import Reduction, of_every_loss
 from ._problems.distillation import Distillation
 
 __all__ = ["similarity_distillation"]
@@ -81,7 +81,6 @@ def similarity_distillation(
     checks.same_rows(function, "student", arrays[0], "teacher", arrays[1])
     checks.same_rows(function, "queue_student", arrays[2], of_teacher, arrays[-1])
     sharp = library.constant(function, teacher_temperature, "teacher_temperature")
-    chosen = sharp, bool(normalize), as_reduction(function, reduction)
-    problem = Distillation(function, len(arrays), *chosen)
+    problem = Distillation(*of_every_loss(function, normalize, reduction), len(arrays), sharp)
     inputs = (*arrays, library.temperature(function, temperature))
     return Call(library, problem, inputs, ("student", *(None for _ in named[1:]), "temperature"))

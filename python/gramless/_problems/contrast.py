@@ -23,20 +23,13 @@ class Contrast(Loss):
     example; other keys belong to none, and the last of them may be queues, constant for autograd.
     """
 
-    function: str
     kind: str  # "softmax", "decoupled" or "log_sum_exp"
     anchors: int
     arrays: int  # anchors and keys
-    labelled: bool
-    normalize: bool
-    symmetric: bool  # the mean of the losses of anchors and of those of the first keys as anchors
-    reduction: str
+    labelled: bool = False
+    symmetric: bool = False  # the mean of the losses of anchors and of those of the first keys as anchors
     excluded: Exclusions = NOTHING
     queues: int = 0
-
-    def constants(self) -> Sequence[int]:
-        """Autograd gives a queue no gradient."""
-        return range(self.arrays - self.queues, self.arrays)
 
     def _options(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
         """Those of a task; raises ValueError where a number is none that they can be."""
@@ -44,7 +37,7 @@ class Contrast(Loss):
         excluded = exclusions(self.function, self.excluded)
         return temperature, self.normalize, self.kind, excluded, self.symmetric
 
-    def _task(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Any]:
+    def task(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Any]:
         """What the backend computes, and how many anchors a mean is over."""
         anchors, keys = inputs[: self.anchors], inputs[self.anchors : self.arrays]
         count = sum([x.shape[0] for x in anchors])
@@ -60,7 +53,7 @@ class Contrast(Loss):
         return ContrastTask(anchors, keys, groups, *self._options(backend, inputs)), count
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
-        task, count = self._task(backend, inputs)
+        task, count = self.task(backend, inputs)
         found = backend.contrast_forward(task, keep == "tiles")
         saved = Saved((found.saved,), (task, count, found.kept) if keep == "tiles" else None)
         if found.mean is not None and self.is_plain_mean:
@@ -75,7 +68,7 @@ class Contrast(Loss):
         return self.reduction == "mean" and not (self.symmetric or self.labelled)
 
     def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
-        task, count, tiles = saved.kept or (*self._task(backend, inputs), None)
+        task, count, tiles = saved.kept or (*self.task(backend, inputs), None)
         weights, scale = self.weighed(backend, grad, count, task.rows)
         if self.symmetric:
             weights = weights / 2
@@ -85,9 +78,8 @@ class Contrast(Loss):
         return [*grads, by_temperature if wanted[self.arrays] else None, *of_labels]
 
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
-        anchors, keys = shapes[: self.anchors], shapes[self.anchors : self.arrays]
-        n, m = sum([s[0] for s in anchors]), sum([s[0] for s in keys])
-        return self.value_shape(n), [(self._height(on_device), n + m)]
+        n, every = (sum([s[0] for s in shapes[:count]]) for count in (self.anchors, self.arrays))
+        return self.value_shape(n), [(self._height(on_device), every)]
 
     def _height(self, on_device: bool) -> int:
         """Of what a forward saves."""

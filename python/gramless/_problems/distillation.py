@@ -20,14 +20,12 @@ class Distillation(Loss):
     Student and temperature have derivatives.
     """
 
-    function: str
     arrays: int
     teacher_temperature: float
-    normalize: bool
-    reduction: str
 
-    def constants(self) -> Sequence[int]:
-        return range(1, self.arrays)
+    @property
+    def queues(self) -> int:  # type: ignore[override]
+        return self.arrays - 1
 
     def _task(self, backend: Any, inputs: Arrays) -> DistillTask:
         sharp = as_temperature(self.function, self.teacher_temperature, "teacher_temperature")

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .._arrays.namespaces import Arrays, Wanted
-from .._backends.values import SAVED_ROWS, ContrastTask
-from .._losses import EPSILON, NOTHING, Exclusions, exclusions
+from .._backends.values import ContrastTask
+from .._losses import EPSILON, NOTHING, Exclusions
 from .._progress import Report
+from .contrast import Contrast
 from .problem import Forward, Loss, Saved, Shape
 
 
@@ -37,40 +38,41 @@ class UnitRows:
 
 
 @dataclass(frozen=True)
-class _Positives(Loss):
-    """What all have in common: a log-sum-exp of each row, which the core computes."""
+class OwnKeys(Loss):
+    """The inputs are queries, their keys, others, the temperature and, if identified, ids of all but queries.
 
-    function: str
-    normalize: bool
-    reduction: str
-
-    def _task(self, backend: Any, anchors: Arrays, keys: Arrays, temperature: Any) -> ContrastTask:
-        t = backend.temperature(self.function, temperature)
-        return ContrastTask(anchors, keys, backend.no_groups, t, self.normalize, "log_sum_exp")
-
-    def constants(self) -> Sequence[int]:
-        """A queue, to which autograd gives no gradient, or a mask."""
-        return (2,)
-
-
-@dataclass(frozen=True)
-class _OwnKeys(_Positives):
-    """The inputs are queries, their keys, others and the temperature; own keys are not in the log-sum-exps.
-
-    loss_i = log(1 + exp(odds_i)), the odds of the negatives, a log-sum-exp, against the positive.
+    loss_i = log(1 + exp(odds_i)), the odds of the negatives, a log-sum-exp, against the positive. Negatives
+    are the others, as MoCo's queue, or if identified all that have another id than the own key: duplicates of
+    it, and itself, are left out.
     """
 
-    symmetric = False  # whether the loss is the mean of that and of the keys', whose negatives are queries
+    arrays: int
+    queues: int
+    identified: bool = False
+    symmetric: bool = False  # whether the loss is the mean of that and of the keys', whose negatives are queries
+    excluded: Exclusions = NOTHING
 
-    def _negatives(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Sequence[int]]:
-        """The log-sum-exps, and the positions of the inputs that they are of."""
-        raise NotImplementedError
+    @property
+    def _places(self) -> Sequence[int]:
+        """The positions of the inputs whose log-sum-exps are computed."""
+        return range(self.arrays) if self.identified else (0, *range(2, self.arrays))
+
+    @property
+    def _negatives(self) -> Contrast:
+        """The problem of these log-sum-exps."""
+        chosen = "log_sum_exp", 1, len(self._places), self.identified, self.symmetric, self.excluded
+        return Contrast(self.function, self.normalize, "none", *chosen)
+
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
+        n = shapes[0][0]
+        _, saved = self._negatives.shapes(on_device, [shapes[i] for i in self._places])
+        return self.value_shape(n), [*saved, (1 + self.symmetric, n)]
 
     def _parts(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
-        """The same, then queries and keys, and their logits (n,)."""
-        task, places = self._negatives(backend, inputs)
+        """The log-sum-exps as a task, then queries and keys, and their logits (n,)."""
+        task, _ = self._negatives.task(backend, [*[inputs[i] for i in self._places], *inputs[self.arrays :]])
         q, k = (UnitRows(backend, x, self.normalize) for x in inputs[:2])
-        return task, places, q, k, (q.z * k.z).sum(1) / task.temperature
+        return task, q, k, (q.z * k.z).sum(1) / task.temperature
 
     def _odds(self, backend: Any, logs: Any, logits: Any) -> Any:
         # Beside an infinite logit there is no softmax, as in plain torch; the odds alone would have one.
@@ -90,16 +92,16 @@ class _OwnKeys(_Positives):
 
     def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         with np.errstate(invalid="ignore", over="ignore"):
-            task, places, q, k, logits, tiles = saved.kept or (*self._parts(backend, inputs), None)
+            task, q, k, logits, tiles = saved.kept or (*self._parts(backend, inputs), None)
             (sums, odds), arrays = saved.arrays, inputs[: self.arrays]
             # The negatives' part of the softmax, which is 1 less the positive's without the cancellation.
             shares = self.by_each_loss(grad, odds.shape[1]) * backend.xp.sigmoid(odds) / len(odds)
             share = shares.sum(0)
-            own = [wanted[i] for i in places]
+            own = [wanted[i] for i in self._places]
             weights = shares if self.symmetric else share
             by_rows, by_t = backend.contrast_backward(task, sums, tiles, weights, None, own)
             found: list[Any] = [None] * len(inputs)
-            for i, by_row in zip(places, by_rows, strict=True):
+            for i, by_row in zip(self._places, by_rows, strict=True):
                 found[i] = by_row
             pull = -share[:, None] / task.temperature
             for i, rows, others in ((0, q, k), (1, k, q)):
@@ -110,49 +112,6 @@ class _OwnKeys(_Positives):
             if wanted[self.arrays]:
                 found[self.arrays] = by_t + backend.total(share * logits) / task.temperature
         return found
-
-
-@dataclass(frozen=True)
-class Moco(_OwnKeys):
-    """The inputs are queries, their keys, a queue and the temperature; negatives are the queue alone."""
-
-    arrays = 3
-
-    def _negatives(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Sequence[int]]:
-        return self._task(backend, inputs[:1], inputs[2:3], inputs[3]), (0, 2)
-
-    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
-        n, rows = shapes[0][0], SAVED_ROWS["cuda" if on_device else "cpu"]
-        return self.value_shape(n), [(rows, n + shapes[2][0]), (1, n)]
-
-
-@dataclass(frozen=True)
-class Identified(_OwnKeys):
-    """The inputs are queries, their keys, negatives and queues, the temperature, and ids of all but queries.
-
-    Negatives are all that have another id than the own key: duplicates of it, and itself, are left out.
-    """
-
-    arrays: int
-    queues: int  # how many arrays at the end are constant for autograd
-    symmetric: bool = False
-    excluded: Exclusions = NOTHING
-
-    def _negatives(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Sequence[int]]:
-        sides = inputs[:1], inputs[1 : self.arrays]
-        groups = backend.groups_of_ids(inputs[self.arrays + 1], inputs[0].shape[0])
-        excluded = exclusions(self.function, self.excluded)
-        t = backend.temperature(self.function, inputs[self.arrays])
-        task = ContrastTask(*sides, groups, t, self.normalize, "log_sum_exp", excluded, self.symmetric)
-        return task, range(self.arrays)
-
-    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
-        n, rows = shapes[0][0], sum([shape[0] for shape in shapes[: self.arrays]])
-        height = SAVED_ROWS["cpu"] + sum([share is not None for share in self.excluded[1:]])
-        return self.value_shape(n), [(height, rows), (1 + self.symmetric, n)]
-
-    def constants(self) -> Sequence[int]:
-        return range(self.arrays - self.queues, self.arrays)
 
 
 class _Shares:
@@ -168,7 +127,7 @@ class _Shares:
 
 
 @dataclass(frozen=True)
-class Masked(_Positives):
+class Masked(Loss):
     """The inputs are rows, the temperature and a mask (n, n), whose row i weighs the positives of row i.
 
     loss_i = log sum_{j != i} exp(s_ij) - mean over positives p of s_ip; 0 without a positive.
@@ -176,14 +135,22 @@ class Masked(_Positives):
 
     arrays = 1
 
+    def constants(self) -> Sequence[int]:
+        return (2,)
+
+    @property
+    def _logs(self) -> Contrast:
+        """The problem of the log-sum-exps."""
+        return Contrast(self.function, self.normalize, "none", "log_sum_exp", 1, 1)
+
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
-        n, rows = shapes[0][0], SAVED_ROWS["cuda" if on_device else "cpu"]
-        return self.value_shape(n), [(rows, n), (n,)]
+        of_losses, saved = self._logs.shapes(on_device, shapes)
+        return self.value_shape(*of_losses), [*saved, of_losses]
 
     def _parts(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, UnitRows, _Shares]:
         z, temperature, mask = inputs
         rows = UnitRows(backend, z, self.normalize)
-        return self._task(backend, [z], [], temperature), rows, _Shares(backend, mask)
+        return self._logs.task(backend, [z, temperature])[0], rows, _Shares(backend, mask)
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         with np.errstate(invalid="ignore", over="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from .._arrays.namespaces import Arrays, Library, computed_in
@@ -24,6 +25,7 @@ class Problem:
     """Frozen, and without arrays; `arrays` says how many of the inputs are."""
 
     arrays: int
+    queues: int = 0  # how many arrays at the end are constant for autograd
 
     def dtype(self, library: Library, inputs: Arrays) -> str:
         """What is computed in. Numbers that follow the arrays play no part."""
@@ -38,13 +40,16 @@ class Problem:
         return "float64"
 
     def constants(self) -> Sequence[int]:
-        """The positions of inputs that have no derivative."""
-        return ()
+        """The positions of inputs to which autograd gives no gradient."""
+        return range(self.arrays - self.queues, self.arrays)
 
 
+@dataclass(frozen=True)
 class Loss(Problem):
     """Whose value is made of the losses of n anchors: those (n,), their sum or their mean."""
 
+    function: str
+    normalize: bool
     reduction: str
 
     @property

@@ -21,9 +21,6 @@ class Sigmoid(Loss):
     and the gradients by a and b, unless a backward is given a weight for each row.
     """
 
-    function: str
-    normalize: bool
-    reduction: str
     in_one_walk: bool = False  # whether a traced forward has gradients among what it saves
 
     arrays = 2

@@ -11,12 +11,12 @@ from .contrast import Contrast, Ignoring
 from .distillation import Distillation
 from .hsic import Hsic
 from .mmd import Mmd
-from .positives import Identified, Masked, Moco
+from .positives import Masked, OwnKeys
 from .sigmoid import Sigmoid
 
 NUMBER = "#"  # stands in the text for a float
 
-_LOSSES = Contrast, Ignoring, Moco, Identified, Masked, Distillation, Sigmoid
+_LOSSES = Contrast, Ignoring, OwnKeys, Masked, Distillation, Sigmoid
 _CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, *_LOSSES)}
 
 

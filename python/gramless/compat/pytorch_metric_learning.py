@@ -31,7 +31,7 @@ class _Rows(NamedTuple):
         """Of every anchor, 0 without a positive."""
         sides = [self.anchors] if self.keys is None else [self.anchors, self.keys]
         labels = [self.groups] if self.keys is None else [self.groups, self.key_groups]
-        problem = Contrast(function, kind, 1, len(sides), True, False, False, "none")
+        problem = Contrast(function, False, "none", kind, 1, len(sides), True)
         inputs = (*sides, TORCH.temperature(function, temperature), *labels)
         losses: Tensor = evaluate(Call(TORCH, problem, inputs, (None,) * len(inputs)))
         return losses
