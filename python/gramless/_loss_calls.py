@@ -121,7 +121,7 @@ def labelled(
     check_row_labels(function, [("z", z), ("labels", labels)])
     ignored = _losses.as_ignored(function, ignore_index)
     reader = _reader(function, library, "labels", labels)
-    labels, ignored = reader.labels(function, labels, inputs[0].shape[0], ignored)
+    labels, ignored = reader.labels(_losses.OfRows(function, inputs[0].shape[0]), labels, ignored)
     options = "softmax", 1, 1, True, False, _limits(function, excluded)
     problem = Contrast(*own, *options) if ignored is None else Ignoring(*own, *options, 0, ignored)
     return Call(library, problem, (*inputs, labels), (*names, None))
@@ -129,9 +129,9 @@ def labelled(
 
 def _ids(function: str, library: Library, named: Named, keys: Arrays, ids: Any) -> Any:
     """An id for each row of these arrays."""
-    what = _losses.OfRows("ids", tuple([name for name, _ in named]))
     rows = sum([x.shape[0] for x in keys])
-    return _reader(function, library, "ids", ids).labels(function, ids, rows, None, what)[0]
+    what = _losses.OfRows(function, rows, "ids", tuple([name for name, _ in named]))
+    return _reader(function, library, "ids", ids).labels(what, ids)[0]
 
 
 def _reader(function: str, library: Library, name: str, values: Any) -> Library:

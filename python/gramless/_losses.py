@@ -109,14 +109,16 @@ def _dense_form(value: Any) -> str | None:
 
 
 class OfRows(NamedTuple):
-    """What an argument with one integer or text for each row is called, and the arrays of these rows."""
+    """An argument with one integer or text for each row, and the arrays of these rows."""
 
+    function: str
+    rows: int
     name: str = "labels"
     arrays: tuple[str, ...] = ("z",)
 
-    def check(self, function: str, values: Any, rows: int, can_be: bool = True) -> None:
+    def check(self, values: Any, can_be: bool = True) -> None:
         """Raises TypeError or ValueError unless there is one for each row, of a fitting dtype."""
-        shape = tuple(values.shape)
+        (function, rows, *_), shape = self, tuple(values.shape)
         if len(shape) != 1:
             one = self.name.removesuffix("s")
             raise ValueError(
@@ -131,16 +133,13 @@ class OfRows(NamedTuple):
             raise TypeError(f"{function}: {self.name} must be integers or text but has dtype {values.dtype}")
 
 
-LABELS = OfRows()
-
-
-def as_labels(function: str, labels: Any, rows: int, what: OfRows = LABELS) -> npt.NDArray[Any]:
+def as_labels(what: OfRows, labels: Any) -> npt.NDArray[Any]:
     """Labels (rows,), integers or text."""
-    array = as_array(function, what.name, labels, "integers or text")
-    what.check(function, array, rows, array.dtype.kind in "biuUS")
+    array = as_array(what.function, what.name, labels, "integers or text")
+    what.check(array, array.dtype.kind in "biuUS")
     if array.dtype.kind in "US" and isinstance(labels, (list, tuple)) and not _is_text(labels):
         kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
-        raise TypeError(f"{function}: {what.name} must be integers or text but hold {kinds}")
+        raise TypeError(f"{what.function}: {what.name} must be integers or text but hold {kinds}")
     return array
 
 

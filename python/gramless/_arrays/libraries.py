@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._losses import LABELS, OfRows, ignored_among
+from .._losses import OfRows, ignored_among
 from .cuda_status import cuda_module
 from .namespaces import NUMPY, Array, Arrays, Library, Named, Numpy, Values
 
@@ -96,13 +96,11 @@ class Cupy(Numpy):
         uploaded = self.upload(np.atleast_1d(given), backend.device)
         return uploaded if shape else uploaded[0]
 
-    def labels(
-        self, function: str, labels: Any, rows: int, ignore_index: Any, what: OfRows = LABELS
-    ) -> tuple[Any, int | None]:
+    def labels(self, what: OfRows, labels: Any, ignored: Any = None) -> tuple[Any, int | None]:
         if not self.owns(labels):
-            return super().labels(function, labels, rows, ignore_index, what)
-        what.check(function, labels, rows, labels.dtype.kind in "biu")
-        return labels, ignored_among(self.dtype(labels), ignore_index)
+            return super().labels(what, labels, ignored)
+        what.check(labels, labels.dtype.kind in "biu")
+        return labels, ignored_among(self.dtype(labels), ignored)
 
     def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
         if self.owns(values):

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _arrays
 from .._counts import as_number
-from .._losses import LABELS, OfRows, as_array, as_labels, as_temperature, ignored_rows, numbered
+from .._losses import OfRows, as_array, as_labels, as_temperature, ignored_rows, numbered
 from .meant import instead_of_type, is_model
 
 Array: TypeAlias = Any
@@ -144,16 +144,14 @@ class Numpy:
         """A temperature as a number, which is a field of a problem."""
         return as_temperature(function, value, name)
 
-    def labels(
-        self, function: str, labels: Any, rows: int, ignore_index: Any, what: OfRows = LABELS
-    ) -> tuple[Any, int | None]:
+    def labels(self, what: OfRows, labels: Any, ignored: Any = None) -> tuple[Any, int | None]:
         """The labels of rows as an input of a problem, and which of them, then integers, is ignored."""
-        found = as_labels(function, labels, rows, what)
-        ignored = ignored_rows(found, ignore_index)
-        if ignored is None:
+        found = as_labels(what, labels)
+        rows = ignored_rows(found, ignored)
+        if rows is None:
             return found, None
         groups = numbered(found)
-        return groups, int(groups[ignored][0])
+        return groups, int(groups[rows][0])
 
     def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
         """Values that belong to the rows of x, as an array of this library where x is."""

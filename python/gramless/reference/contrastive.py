@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import Reduction, as_ignored, as_reduction, check_positives, ignored_rows
+from .._losses import OfRows, Reduction, as_ignored, as_reduction, check_positives, ignored_rows
 from .gram import Array
 from .logits import Contrast, as_embeddings, check_rows, reduction_weights
 from .options import (
@@ -247,7 +247,7 @@ def _supervised(
             every,
             len(rows),
         )
-    groups = as_groups(function, labels, len(rows))
+    groups = as_groups(OfRows(function, len(rows)), labels)
     ignored = ignored_rows(labels, as_ignored(function, ignore_index))
     kept = every if ignored is None else np.flatnonzero(~ignored)
     if len(kept) == 0:

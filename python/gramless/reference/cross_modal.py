@@ -46,7 +46,7 @@ def directions(
     n, own = len(a), np.eye(len(a), len(all_keys), dtype=bool)
     same = own
     if ids is not None:
-        groups = as_groups(function, ids, len(all_keys), OfRows("ids", tuple(named)[1:]))
+        groups = as_groups(OfRows(function, len(all_keys), "ids", tuple(named)[1:]), ids)
         same = groups[:n, None] == groups
     both = [Contrast(a, all_keys, own, ~same, options)]
     if symmetric:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from .._losses import LABELS, OfRows, as_array, as_labels, as_temperature, check_mask, exclusions, numbered
+from .._losses import OfRows, as_array, as_labels, as_temperature, check_mask, exclusions, numbered
 
 ScalarReduction: TypeAlias = Literal["mean", "sum"]
 
@@ -46,13 +46,13 @@ def as_scalar_reduction(function: str, value: Any) -> ScalarReduction:
     return cast(ScalarReduction, value)
 
 
-def as_groups(function: str, labels: Any, rows: int, what: OfRows = LABELS) -> npt.NDArray[np.int64]:
+def as_groups(what: OfRows, labels: Any) -> npt.NDArray[np.int64]:
     """One number per row, the same for rows of the same label; labels are integers or text, one for each row.
 
-    >>> as_groups("sup_con", ["cat", "dog", "cat"], 3)
+    >>> as_groups(OfRows("sup_con", 3), ["cat", "dog", "cat"])
     array([0, 1, 0])
     """
-    return numbered(as_labels(function, labels, rows, what))
+    return numbered(as_labels(what, labels))
 
 
 def as_mask(function: str, mask: Any, rows: int) -> npt.NDArray[np.float64]:

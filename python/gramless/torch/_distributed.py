@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._arrays import checks
 from .._backends import backend_of
+from .._losses import OfRows
 from ._derivatives import FirstDerivatives, refuse_other_derivatives
 from ._gather import NOTHING, Also, all_gather, check_shards, rank
 from ._namespace import TORCH
@@ -180,7 +181,7 @@ def gathered(
 def gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any) -> Tensor:
     """The loss of rows whose positives are those of one label."""
     checks.matrices(function, TORCH, [("z", z)])
-    labels, _ = TORCH.labels(function, labels, z.shape[0], None)
+    labels, _ = TORCH.labels(OfRows(function, z.shape[0]), labels)
     refuse_other_derivatives(function, [z])
     known, learned = _temperature(function, temperature, z)
     settings = Settings(function, known, "softmax", True)

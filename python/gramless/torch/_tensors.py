@@ -15,7 +15,7 @@ from .._arrays import checks
 from .._arrays.cuda_status import cuda_module
 from .._arrays.libraries import read_by
 from .._arrays.namespaces import NUMPY, Named, Numpy, Values, computed_in
-from .._losses import EPSILON, LABELS, OfRows, as_temperature, ignored_among, numbered
+from .._losses import EPSILON, OfRows, as_temperature, ignored_among, numbered
 from ._followed import PLAIN, is_plain, is_wrapped, needs_autograd
 
 NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in sorted(_arrays.DTYPES)}
@@ -244,15 +244,13 @@ class Tensors(Numpy):
             return value * 1.0
         return as_temperature(function, value, name)
 
-    def labels(
-        self, function: str, labels: Any, rows: int, ignore_index: Any, what: OfRows = LABELS
-    ) -> tuple[Any, int | None]:
+    def labels(self, what: OfRows, labels: Any, ignored: Any = None) -> tuple[Any, int | None]:
         if not isinstance(labels, Tensor):
-            found, ignored = NUMPY.labels(function, labels, rows, ignore_index, what)
+            found, ignored = NUMPY.labels(what, labels, ignored)
             return torch.from_numpy(numbered(found) if ignored is None else found), ignored
-        what.check(function, labels, rows, not (labels.is_floating_point() or labels.is_complex()))
-        self._stored(function, what.name, self.read(function, what.name, labels))
-        return labels, ignored_among(self.dtype(labels), ignore_index)
+        what.check(labels, not (labels.is_floating_point() or labels.is_complex()))
+        self._stored(what.function, what.name, self.read(what.function, what.name, labels))
+        return labels, ignored_among(self.dtype(labels), ignored)
 
     def beside(self, function: str, name: str, values: Any, x: Tensor) -> Tensor:
         return self._stored(function, name, self.read(function, name, values)).detach().to(x.device)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import _loss_calls
 from .._evaluate import evaluate
-from .._losses import LABELS, as_labels, check_mask
+from .._losses import OfRows, as_labels, check_mask
 from ._distributed import gathered_by_label
 from ._gather import check_available, ends_together, rank, world_size
 from ._namespace import TORCH
@@ -20,9 +20,10 @@ def _of_views(labels: Any, examples: int, views: int) -> Any:
     """The labels of all rows, those of one example after the other."""
     if views == 1:  # checked with the rows
         return labels
+    what = OfRows("SupConLoss", examples)
     if not isinstance(labels, Tensor):
-        return np.repeat(as_labels("SupConLoss", labels, examples), views)
-    LABELS.check("SupConLoss", labels, examples)
+        return np.repeat(as_labels(what, labels), views)
+    what.check(labels)
     return labels.repeat_interleave(views)
 
 
