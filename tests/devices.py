@@ -148,7 +148,7 @@ def device(kind, monkeypatch):
     library = HostLibrary()
     monkeypatch.setattr(status, "_module", extension(kind))
     monkeypatch.setattr(status, "_devices", ())
-    monkeypatch.setattr(libraries, "_of_devices", [library])
+    monkeypatch.setattr(libraries, "_cupy", lambda: library)
     if importlib.util.find_spec("torch") is not None:
         import torch
         from gramless.torch._tensors import Tensors

@@ -127,12 +127,28 @@ def test_arrays_of_unknown_libraries_need_one_that_reads_them(device, monkeypatc
     class Foreign:
         __cuda_array_interface__ = None
 
-    monkeypatch.setattr(libraries, "_of_devices", [])
+    monkeypatch.setattr(libraries, "_cupy", lambda: None)
     monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None)
     sentence = (
         "^hsic: x is a Foreign on a GPU, which is read through cupy or torch, but neither is installed$"
     )
     refused(RuntimeError, sentence, gramless.hsic, Foreign(), Foreign())
+
+
+def test_arrays_of_other_libraries_are_read_by_the_array_library_of_the_device(device, monkeypatch):
+    class Foreign:
+        __cuda_array_interface__ = None
+
+        def __init__(self, array):
+            self.array = array
+
+    if device.kind == "cuda":
+        pytest.skip("cupy reads no arrays without memory")
+    monkeypatch.setattr(type(device.library), "imported", lambda self, x: x.array)
+    x, y = (device.array(rows(seed=seed)) for seed in (0, 1))
+    by_x = gramless.value_and_grad(gramless.hsic, "x")
+    for call in (gramless.cka, gramless.nt_xent, lambda x, y: by_x(x, y)[1]):
+        np.testing.assert_array_equal(device.numpy(call(Foreign(x), Foreign(y))), device.numpy(call(x, y)))
 
 
 def test_dlpack_tells_what_lies_on_a_gpu():

@@ -1,14 +1,15 @@
 """Whose memory an array is: numpy's, cupy's, torch's, or that of a library which one of these reads.
 
-A library of a device has, beside what numpy's has, `owns`, `stream` (that is current now; asked at every
-launch), `address`, `strides` in bytes, `itemsize` and `upload`. What it returns lives on the device; nothing
-here waits for it. torch's is loaded, by name, when a tensor is first seen.
+A library of a device has, beside what numpy's has, `owns`, `imported`, `stream` (that is current now; asked
+at every launch), `address`, `strides` in bytes, `itemsize` and `upload`. What it returns lives on the device;
+nothing here waits for it. torch's is loaded, by name, when a tensor is first seen.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -34,6 +35,11 @@ class Cupy(Numpy):
 
     def read(self, function: str, name: str, x: Any) -> Array:
         return x if self.owns(x) else read_by(self, function, name, x)
+
+    def imported(self, x: Any) -> Array:
+        """An array of the device that is another library's, in place."""
+        is_described = hasattr(x, "__cuda_array_interface__")
+        return self.module.asarray(x) if is_described else self.module.from_dlpack(x)
 
     def check(self, function: str, named: Named, arrays: Arrays) -> None:
         for (name, _), x in zip(named, arrays, strict=True):
@@ -112,7 +118,6 @@ class Cupy(Numpy):
 
 
 _known: dict[type, Library] = {np.ndarray: NUMPY, float: NUMPY, int: NUMPY, list: NUMPY}
-_of_devices: list[Library] = []  # those seen so far; tests add their own
 
 
 def register(cls: type, library: Library) -> Library:
@@ -137,7 +142,7 @@ def _first_seen(function: str, name: str, x: Any) -> Library:
     if not _arrays.is_on_device(x):
         return NUMPY
     cuda_module(function)
-    library, _ = _read(function, name, x)
+    library = _reader_of(function, name, x)
     return register(type(x), library) if type(x).__module__.partition(".")[0] == "cupy" else library
 
 
@@ -157,39 +162,30 @@ _load._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 def read_by(library: Library, function: str, name: str, x: Any) -> Array:
     """An array of a device as that library's, in place; raises TypeError where another library reads it."""
-    found, array = _read(function, name, x)
-    if found is not library:
+    if _reader_of(function, name, x) is not library:
         raise TypeError(f"{function}: {name} and another array are of two libraries; convert one of them")
-    return array
-
-
-def _read(function: str, name: str, x: Any) -> tuple[Library, Array]:
-    """The library of an array of a device, and the array as that library's, in place."""
-    for library in _of_devices:
-        if library.owns(x):
-            return library, x
-    package = type(x).__module__.partition(".")[0]
-    if package == "torch":
-        return torch_library(), x
-    if package == "cupy" or importlib.util.find_spec("cupy") is not None:
-        cupy = import_module("cupy")
-        _of_devices.append(Cupy(cupy))
-        read = cupy.asarray if hasattr(x, "__cuda_array_interface__") else cupy.from_dlpack
-        library = _of_devices[-1]
-    elif importlib.util.find_spec("torch") is not None:
-        read, library = _torch_reader(import_module("torch"), x), torch_library()
-    else:
-        raise RuntimeError(
-            f"{function}: {name} is a {type(x).__name__} on a GPU, which is read through cupy or torch, "
-            "but neither is installed"
-        )
     try:
-        return library, x if package == "cupy" else read(x)
+        return library.imported(x)
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
         raise TypeError(f"{function}: {name} cannot be read, a {type(x).__name__} ({error})") from None
 
 
-def _torch_reader(torch: Any, x: Any) -> Any:
-    if hasattr(x, "__cuda_array_interface__"):
-        return lambda array: torch.as_tensor(array, device="cuda")
-    return torch.from_dlpack
+@cache
+def _cupy() -> Library | None:
+    """cupy's library, where that is installed."""
+    return None if importlib.util.find_spec("cupy") is None else Cupy(import_module("cupy"))
+
+
+def _reader_of(function: str, name: str, x: Any) -> Library:
+    """The library that reads an array of a device."""
+    if type(x).__module__.partition(".")[0] == "torch":
+        return torch_library()
+    cupy = _cupy()
+    if cupy is not None:
+        return cupy
+    if importlib.util.find_spec("torch") is not None:
+        return torch_library()
+    raise RuntimeError(
+        f"{function}: {name} is a {type(x).__name__} on a GPU, which is read through cupy or torch, "
+        "but neither is installed"
+    )

@@ -19,7 +19,7 @@ from .._problems.problem import Saved
 from .._problems.text import parted, problem_of
 from .._progress import Report
 from ._derivatives import refuse_second_derivative, refuse_tangents
-from ._tensors import CPU, DTYPES, TENSORS, as_tensor, like, resolved
+from ._tensors import CPU, DTYPES, TENSORS, as_tensor, like, number, resolved
 
 operators = torch.library.Library("gramless", "FRAGMENT")
 operators.define("forward(Tensor[] inputs, str problem) -> Tensor[]")  # the value, then what is saved
@@ -33,13 +33,6 @@ backward = torch.ops.gramless.backward.default
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
 def _text(fields: Any) -> str:
     return repr(fields)
-
-
-def number(x: float) -> Tensor:
-    """x as float64, 0-d. torch.compile lets a float vary between calls where a product with a tensor takes it
-    up; as an argument of an operator, or through torch.tensor and torch.full, each value has its own graph.
-    """
-    return torch.ones((), dtype=torch.float64, device=CPU) * x
 
 
 def operands(problem: Any, inputs: Arrays) -> tuple[list[Tensor], str]:

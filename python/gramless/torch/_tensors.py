@@ -49,6 +49,13 @@ def like(grad: Any, x: Tensor) -> Tensor:
     return found.to(x).reshape(x.shape)
 
 
+def number(x: float) -> Tensor:
+    """x as float64, 0-d. torch.compile lets a float vary between calls where a product with a tensor takes it
+    up; as an argument of an operator, or through torch.tensor and torch.full, each value has its own graph.
+    """
+    return torch.ones((), dtype=torch.float64, device=CPU) * x
+
+
 def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
     """What these are computed in."""
     return DTYPES[computed_in(TENSORS, arrays)]
@@ -122,6 +129,11 @@ class Tensors(Numpy):
         checks.real(function, name, NUMPY, array)
         NUMPY.check(function, [(name, x)], [array])
         return torch.from_numpy(np.array(array))
+
+    def imported(self, x: Any) -> Tensor:
+        """An array of the device that is another library's, in place."""
+        is_described = hasattr(x, "__cuda_array_interface__")
+        return torch.as_tensor(x, device="cuda") if is_described else torch.from_dlpack(x)
 
     def check(self, function: str, named: Named, arrays: Sequence[Tensor]) -> None:
         for (name, _), x in zip(named, arrays, strict=True):
@@ -230,11 +242,11 @@ class Tensors(Numpy):
         return self._stored(function, name, value)
 
     def scale(self, function: str, value: Any, name: str) -> Tensor:
-        """A tensor of one number; torch.compile lets a float vary where a product takes it up."""
+        """A tensor of one number."""
         found = as_number(function, name, value)
         if isinstance(found, Tensor):
             return self._stored(function, name, found)
-        return torch.ones((), dtype=torch.float64, device=CPU) * found
+        return number(found)
 
     def constant(self, function: str, value: Any, name: str) -> float:
         """A number, which torch.compile may let vary; the problem checks it then."""
