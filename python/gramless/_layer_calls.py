@@ -13,7 +13,7 @@ from ._evaluate import Call
 from ._problems.hsic import Hsic
 from ._progress import ends, reporter
 from ._sweep import processes_of, swept_values
-from .kernels import Encoded, Kernel, as_estimator, as_kernel, encode, has_bandwidth, wants_median
+from .kernels import Encoded, as_estimator, as_kernel, encode, has_bandwidth, wants_median
 
 
 def layers_of(
@@ -71,11 +71,16 @@ def bandwidths(backend: Any, layers: Sequence[Any], code: Encoded, values: HsicV
     return [float(backend.resolved(layer, layer, (code, code))[0][1]) for layer in layers]
 
 
-def described(arguments: tuple[Any, ...], kernel: Kernel | str, checkpoint: Any, process_group: Any) -> Call:
-    """The call of `layers_of`, to be answered by a sweep in parts where it is kept in a file or shared."""
+def described(
+    function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str, progress: Any, *kept: Any
+) -> Call:
+    """The call of `layers_of`, to be answered by a sweep in parts where it is kept in a file or shared.
+
+    kept: checkpoint and process_group.
+    """
+    arguments, (checkpoint, process_group) = (function, xs, ys, kernel, estimator, form, progress), kept
     if checkpoint is None and process_group is None:
         return layers_of(*arguments)
-    function = arguments[0]
     processes = processes_of(function, process_group)
     with processes.together():
         call = layers_of(*arguments)

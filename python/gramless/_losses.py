@@ -51,8 +51,6 @@ def exclusions(function: str, given: Any) -> Exclusions:
         above = as_number(function, "exclude_above", above, "a number or None")
         if math.isnan(above):
             raise ValueError(f"{function}: exclude_above must be a number or None but is nan")
-    if hardest is None and easiest is None:
-        return above, None, None
     return above, _fraction(function, EXCLUDED[1], hardest), _fraction(function, EXCLUDED[2], easiest)
 
 
@@ -118,19 +116,20 @@ class OfRows(NamedTuple):
 
     def check(self, values: Any, can_be: bool = True) -> None:
         """Raises TypeError or ValueError unless there is one for each row, of a fitting dtype."""
-        (function, rows, *_), shape = self, tuple(values.shape)
+        function, rows, name, arrays = self
+        shape = tuple(values.shape)
         if len(shape) != 1:
-            one = self.name.removesuffix("s")
+            one = name.removesuffix("s")
             raise ValueError(
-                f"{function}: {self.name} must have 1 dimension, one {one} per row, but has shape {shape}"
-                f"{_instead_of_labels(shape, rows) if self.name == 'labels' else ''}"
+                f"{function}: {name} must have 1 dimension, one {one} per row, but has shape {shape}"
+                f"{_instead_of_labels(shape, rows) if name == 'labels' else ''}"
             )
         if shape[0] != rows:
-            *others, last = self.arrays
+            *others, last = arrays
             have = f"{', '.join(others)} and {last} have" if others else f"{last} has"
-            raise ValueError(f"{function}: {have} {rows} rows but {self.name} has {shape[0]}")
+            raise ValueError(f"{function}: {have} {rows} rows but {name} has {shape[0]}")
         if not can_be:
-            raise TypeError(f"{function}: {self.name} must be integers or text but has dtype {values.dtype}")
+            raise TypeError(f"{function}: {name} must be integers or text but has dtype {values.dtype}")
 
 
 def as_labels(what: OfRows, labels: Any) -> npt.NDArray[Any]:

@@ -15,12 +15,17 @@ from .kernels import FORMULAS, Estimator, KernelLike, as_estimator, as_kernel, e
 
 __all__ = ["cka", "hsic", "median_distance"]
 
+
+def _problem(function: str, kernel: Any, kernel_y: Any, estimator: Any, form: str) -> Hsic:
+    of_x = encode(as_kernel(kernel, function))
+    of_y = of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
+    return Hsic(function, 1, 2, (of_x, of_y), as_estimator(estimator, function), form, False)
+
+
 _BY_NAME = {  # problems whose options are names, made once
-    (function, kernel, estimator): Hsic(
-        function, 1, 2, (encode(cls()), encode(cls())), as_estimator(estimator, function), function, False
-    )
+    (function, kernel, estimator): _problem(function, kernel, None, estimator, function)
     for function in ("cka", "hsic")
-    for kernel, cls in FORMULAS.items()
+    for kernel in FORMULAS
     for estimator in get_args(Estimator)
 }
 
@@ -32,9 +37,7 @@ def pair(function: str, x: Any, y: Any, kernel: Any, kernel_y: Any, estimator: A
     if kernel_y is None and type(kernel) is str and type(estimator) is str:
         problem = _BY_NAME.get((function, kernel, estimator))
     if problem is None:
-        of_x = encode(as_kernel(kernel, function))
-        of_y = of_x if kernel_y is None else encode(as_kernel(kernel_y, function, "kernel_y"))
-        problem = Hsic(function, 1, 2, (of_x, of_y), as_estimator(estimator, function), form, False)
+        problem = _problem(function, kernel, kernel_y, estimator, form)
     checks.same_examples(function, "x", x, "y", y)
     checks.enough_rows(function, "x", x, problem.estimator)
     return Call(library, problem, (x, y), ("x", "y"))

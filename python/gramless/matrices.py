@@ -67,11 +67,7 @@ def hsic_matrix(
     >>> hsic_matrix(layers).shape
     (3, 3)
     """
-    if is_mapping(xs) or is_mapping(ys):
-        options = kernel, estimator, "HSIC", progress, checkpoint, process_group
-        return named_call("hsic_matrix", xs, ys, *options)
-    arguments = "hsic_matrix", xs, ys, kernel, estimator, "hsic", progress
-    return described(arguments, kernel, checkpoint, process_group)
+    return _all_pairs("hsic", xs, ys, kernel, estimator, progress, checkpoint, process_group)
 
 
 @differentiable
@@ -122,11 +118,15 @@ def cka_matrix(
     array([[1., 1.],
            [1., 1.]])
     """
+    return _all_pairs("cka", xs, ys, kernel, estimator, progress, checkpoint, process_group)
+
+
+def _all_pairs(form: str, xs: Any, ys: Any, kernel: Any, estimator: Any, *sweep: Any) -> Call:
+    """sweep: progress, checkpoint and process_group."""
+    function = f"{form}_matrix"
     if is_mapping(xs) or is_mapping(ys):
-        options = kernel, estimator, "CKA", progress, checkpoint, process_group
-        return named_call("cka_matrix", xs, ys, *options)
-    arguments = "cka_matrix", xs, ys, kernel, estimator, "cka", progress
-    return described(arguments, kernel, checkpoint, process_group)
+        return named_call(function, xs, ys, kernel, estimator, form.upper(), *sweep)
+    return described(function, xs, ys, kernel, estimator, form, *sweep)
 
 
 def layer_matrix(

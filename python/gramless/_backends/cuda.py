@@ -174,9 +174,7 @@ class Cuda(CudaContrast):
         return found
 
     def nearest_neighbors(self, xs: Arrays, k: int, with_cosines: bool, report: Report) -> Any:
-        raise NotImplementedError(
-            f"{self.function}: nearest rows are computed on the CPU only; copy the layers there"
-        )
+        self.cpu_only("nearest rows are computed", "the layers")
 
     def distill_forward(self, task: DistillTask) -> tuple[Array, Array, Array]:
         n = task.arrays[0].shape[0]

@@ -104,7 +104,7 @@ class Ignoring(Contrast):
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         n, height = inputs[0].shape[0], self._height(not backend.here)
         rows, others, problem = self._others(backend, inputs)
-        losses, sums = backend.full(n, 0.0), backend.full(height * n, 0.0).reshape(height, n)
+        losses, sums = backend.zeros(n), backend.zeros(height, n)
         if len(rows) == 0:
             self._options(backend, inputs)  # checked all the same
             return self.reduced(backend, losses, 1), Saved((sums,))
@@ -117,12 +117,12 @@ class Ignoring(Contrast):
 
     def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         rows, others, problem, kept = saved.kept or (*self._others(backend, inputs), None)
-        z, n = inputs[0], inputs[0].shape[0]
+        z = inputs[0]
         if len(rows) == 0:
-            zeros = backend.full(n * z.shape[1], 0.0).reshape(n, z.shape[1])
+            zeros = backend.zeros(*z.shape)
             return [backend.as_gradient(zeros, [z]), backend.total(zeros[0]), None]
         if self.reduction == "none":
             grad = grad[rows]
         of_rows = Saved((backend.copied(saved.arrays[0][:, : len(rows)]),), kept)
         by_z, by_temperature, _ = problem.backward(backend, others, of_rows, grad, wanted)
-        return [None if by_z is None else backend.scattered(by_z, rows, n), by_temperature, None]
+        return [None if by_z is None else backend.scattered(by_z, rows, len(z)), by_temperature, None]

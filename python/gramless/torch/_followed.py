@@ -18,14 +18,10 @@ is_wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", lambda 
 PLAIN = frozenset([Tensor, torch.nn.Parameter, float])
 
 
-def are_followed() -> bool:
-    """Whether something records or transforms what happens to tensors; autograd apart."""
-    return torch.compiler.is_compiling() or _transforms() or _modes() > 0 or in_forward_mode()
-
-
 def is_plain(inputs: Sequence[Any]) -> bool:
-    """Whether the tensors among these have data, and nothing records or transforms what happens to them."""
-    return not are_followed() and PLAIN.issuperset(map(type, inputs))
+    """Whether the tensors among these have data, and nothing but autograd records or transforms them."""
+    followed = torch.compiler.is_compiling() or _transforms() or _modes() > 0 or in_forward_mode()
+    return not followed and PLAIN.issuperset(map(type, inputs))
 
 
 def needs_autograd(inputs: Sequence[Any]) -> bool:
