@@ -29,6 +29,12 @@ class Call(NamedTuple):
     names: tuple[str | None, ...]  # the argument that each input belongs to; None where it is a constant
     report: Report = None
     in_parts: Callable[[], Any] | None = None  # the value, from a sweep in parts or with names
+    labels: Sequence[str] = ()
+
+    @property
+    def called(self) -> Sequence[str | None]:
+        """What errors call the inputs."""
+        return self.labels or self.names
 
 
 def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
@@ -55,9 +61,9 @@ def evaluate(call: Call) -> Any:
 
 
 def _value(call: Call) -> Any:
-    library, problem, inputs, _, report, _ = call
+    library, problem, inputs, _, report, *_ = call
     if library.rank == 2:
-        return library.evaluate(problem, inputs, report)
+        return library.evaluate(call)
     backend = backend_of(library, inputs[0], problem.function)
     value = problem.forward(backend, inputs, "", report)[0]
     return library.result(value, problem.dtype(library, inputs)) if library.rank else library.result(value)
@@ -149,13 +155,13 @@ def _of_argument(call: Call, argument: str, grads: Sequence[Any]) -> Any:
 
 
 def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tuple[Any, list[Any]]:
-    library, problem, inputs, _, report, in_parts = call
+    library, problem, inputs, _, report, in_parts, _ = call
     if in_parts is not None:
         raise ValueError(
             f"value_and_grad: {problem.function} has no gradients with a mapping of layers, a checkpoint "
             "or a process group; pass sequences of layers alone"
         )
-    inputs = library.detached(problem.function, call.names, inputs)
+    inputs = library.detached(problem.function, call.called, inputs)
     backend, dtype = backend_of(library, inputs[0], problem.function), problem.dtype(library, inputs)
     value, saved = problem.forward(backend, inputs, "tiles", report)
     grad = _cotangent(library, backend, problem.function, cotangent, tuple(getattr(value, "shape", ())))

@@ -20,17 +20,17 @@ def layers_of(
     function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str, progress: Any, labels: Any = None
 ) -> Call:
     """The problem of all pairs of layers; `form` as in `Hsic`. labels: of xs and then ys, for errors."""
-    count, library, layers, first = checked_layers(function, xs, ys, labels)
+    count, library, layers, labels = checked_layers(function, xs, ys, labels)
     code, estimator = encode(as_kernel(kernel, function)), as_estimator(estimator, function)
-    checks.enough_rows(function, first, layers[0], estimator)
+    checks.enough_rows(function, labels[0], layers[0], estimator)
     problem = Hsic(function, count, len(layers), (code, code), estimator, form, True)
-    return call_of_layers(library, problem, layers, progress)
+    return call_of_layers(library, problem, layers, progress, labels)
 
 
 def checked_layers(
     function: str, xs: Any, ys: Any, labels: Sequence[str] | None = None
-) -> tuple[int, Library, list[Array], str]:
-    """How many layers xs has; the library of all, the layers of xs and then ys, and the name of the first."""
+) -> tuple[int, Library, list[Array], Sequence[str]]:
+    """How many layers xs has; the library of all, the layers of xs and then ys, and what errors call them."""
     xs = checks.sequence(function, "xs", xs)
     ys = [] if ys is None else checks.sequence(function, "ys", ys)
     if labels is None:
@@ -42,18 +42,21 @@ def checked_layers(
     for side in (of_x, of_y, of_x[:1] + of_y[:1]):
         for argument in side[1:]:
             checks.same_examples(function, *side[0], *argument)
-    return len(xs), library, layers, named[0][0]
+    return len(xs), library, layers, labels
 
 
-def call_of_layers(library: Library, problem: Hsic, layers: Sequence[Array], progress: Any) -> Call:
+def call_of_layers(
+    library: Library, problem: Hsic, layers: Sequence[Array], progress: Any, labels: Sequence[str]
+) -> Call:
     names = ("xs",) * problem.xs + ("ys",) * (problem.arrays - problem.xs)
-    return Call(library, problem, tuple(layers), names, reporter(problem.function, progress))
+    report = reporter(problem.function, progress)
+    return Call(library, problem, tuple(layers), names, report, labels=labels)
 
 
 def layer_values(call: Call) -> HsicValues:
     """HSIC of all pairs of the layers of a call, and of each with itself, where the layers live."""
-    library, problem, inputs, names, report, _ = call
-    inputs = library.detached(problem.function, names, inputs)
+    library, problem, inputs, _, report, *_ = call
+    inputs = library.detached(problem.function, call.called, inputs)
     backend = backend_of(library, inputs[0], problem.function)
     with ends(report):
         found: HsicValues = backend.hsic_forward(problem.task(inputs), False, report)

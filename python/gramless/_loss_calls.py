@@ -61,7 +61,7 @@ def instances(
         return Call(library, problem, inputs, names)
     of_keys = _ids(function, library, named[1:], inputs[1 : len(named)], ids)
     paired = OwnKeys(*own, len(named), queues, True, symmetric, excluded)
-    return Call(library, paired, (*inputs, of_keys), (*names, None))
+    return Call(library, paired, (*inputs, of_keys), (*names, None), labels=(*names, "ids"))
 
 
 def log_sum_exps(
@@ -117,14 +117,15 @@ def labelled(
     library, inputs, names = _read(function, [("z", z)], temperature)
     own = _losses.of_every_loss(function, normalize, reduction)
     if mask is not None:
-        return Call(library, Masked(*own), (*inputs, _mask(function, library, mask, inputs[0])), (*names, None))
+        given = *inputs, _mask(function, library, mask, inputs[0])
+        return Call(library, Masked(*own), given, (*names, None), labels=(*names, "mask"))
     check_row_labels(function, [("z", z), ("labels", labels)])
     ignored = _losses.as_ignored(function, ignore_index)
     reader = _reader(function, library, "labels", labels)
     labels, ignored = reader.labels(_losses.OfRows(function, inputs[0].shape[0]), labels, ignored)
     options = "softmax", 1, 1, True, False, _limits(function, excluded)
     problem = Contrast(*own, *options) if ignored is None else Ignoring(*own, *options, 0, ignored)
-    return Call(library, problem, (*inputs, labels), (*names, None))
+    return Call(library, problem, (*inputs, labels), (*names, None), labels=(*names, "labels"))
 
 
 def _ids(function: str, library: Library, named: Named, keys: Arrays, ids: Any) -> Any:

@@ -110,7 +110,7 @@ def swept_values(
     call: Call, kernel: Kernel, checkpoint: str | os.PathLike[str] | None, processes: Processes
 ) -> HsicValues:
     """HSIC of a call's layers, resumed from `checkpoint` if that file exists, shared among `processes`."""
-    library, described, inputs, names, report, _ = call
+    library, described, inputs, names, report, *_ = call
     function, estimator = described.function, described.estimator
     layers = library.detached(function, names, inputs)
     xs, ys = layers[: described.xs], layers[described.xs :]

@@ -83,4 +83,6 @@ def similarity_distillation(
     sharp = library.constant(function, teacher_temperature, "teacher_temperature")
     problem = Distillation(*of_every_loss(function, normalize, reduction), len(arrays), sharp)
     inputs = (*arrays, library.temperature(function, temperature))
-    return Call(library, problem, inputs, ("student", *(None for _ in named[1:]), "temperature"))
+    labels = *(name for name, _ in named), "temperature"
+    names = "student", *(None for _ in named[1:]), "temperature"
+    return Call(library, problem, inputs, names, labels=labels)

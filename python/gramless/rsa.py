@@ -139,10 +139,10 @@ def rsa_matrix(
     """
     function = "rsa_matrix"
     kernel, estimator = _options(function, metric, comparison)
-    count, library, layers, first = checked_layers(function, xs, ys)
-    _enough_rows(function, first, layers[0])
+    count, library, layers, labels = checked_layers(function, xs, ys)
+    _enough_rows(function, labels[0], layers[0])
     problem = Hsic(function, count, len(layers), (kernel, kernel), estimator, "rsa", True)
-    return call_of_layers(library, problem, layers, progress)
+    return call_of_layers(library, problem, layers, progress, labels)
 
 
 def _options(function: str, metric: object, comparison: object) -> tuple[Encoded, str]:

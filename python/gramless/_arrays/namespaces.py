@@ -6,7 +6,7 @@ Where arrays of several come together, that of the highest rank computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ Wanted: TypeAlias = Sequence[bool]  # for each of some arrays, whether its gradi
 Library: TypeAlias = Any  # Numpy, libraries.Cupy, or gramless.torch._namespace.Torch
 Values: TypeAlias = np.ndarray[Any, Any]
 
+_NO_ARRAYS = (str, bytes, Mapping, Set, Iterator)  # torch.compile has errors of its own for numpy's view of them
 _EXAMPLES_AT_ONCE = 256  # whose tokens are averaged
 _SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy takes 3 us each to spell
 
@@ -40,7 +41,7 @@ class Numpy:
             return x
         wanted, hint = "a two-dimensional array", instead_of_type(function, x)
         array = None
-        if not (x is None or isinstance(x, (str, bytes, Mapping)) or is_model(x)):
+        if not (x is None or isinstance(x, _NO_ARRAYS) or is_model(x)):
             array = as_array(function, name, x, wanted, hint)
         if array is None or (array.ndim == 0 and array.dtype == object):
             raise TypeError(f"{function}: {name} must be {wanted} but is {type(x).__name__}{hint}")

@@ -7,6 +7,7 @@ vary from call to call is a tensor: arrays, labels, a temperature and, last, all
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from .._arrays import check_storage
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends import backend_of
 from .._problems.problem import Saved
-from .._problems.text import parted, problem_of
+from .._problems.text import labels_of, parted, problem_of
 from .._progress import Report
 from ._derivatives import refuse_second_derivative, refuse_tangents
 from ._tensors import CPU, DTYPES, TENSORS, as_tensor, like, number, resolved
@@ -35,13 +36,13 @@ def _text(fields: Any) -> str:
     return repr(fields)
 
 
-def operands(problem: Any, inputs: Arrays) -> tuple[list[Tensor], str]:
-    """(inputs, problem) as the operators take them."""
+def operands(problem: Any, inputs: Arrays, labels: Sequence[str | None] = ()) -> tuple[list[Tensor], str]:
+    """(inputs, problem) as the operators take them; labels: what errors call the inputs."""
     fields, numbers = parted(problem)
     none = torch.empty(0, dtype=torch.float64, device=CPU)
     own = torch.stack([number(x) for x in numbers]) if numbers else none
     given = [x if isinstance(x, Tensor) else number(x).reshape(1) for x in inputs]  # see `_problem`
-    return [*given, own], _text(fields)
+    return [*given, own], _text((*fields, tuple(labels)))
 
 
 def _problem(text: str, inputs: Arrays) -> tuple[Any, Arrays]:
@@ -49,8 +50,9 @@ def _problem(text: str, inputs: Arrays) -> tuple[Any, Arrays]:
     problem, own = problem_of(text, tuple(inputs[-1].tolist())), list(resolved(inputs[:-1]))
     if problem.arrays < len(own) and own[problem.arrays].ndim == 1:  # a temperature that is no tensor
         own[problem.arrays] = own[problem.arrays].item()
-    for x in own[: problem.arrays]:
-        check_storage(problem.function, "an input", x)
+    for label, x in zip_longest(labels_of(text), own):
+        if isinstance(x, Tensor):
+            check_storage(problem.function, label or "an input", x)
     return problem, own
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import _arrays
 from .._arrays.libraries import register
+from .._evaluate import Call
 from .._problems.problem import Saved
 from .._progress import Report
 from ._autograd import Evaluate, EvaluateInForwardMode, computed, derivatives, forward, gradients, operands
@@ -27,10 +28,11 @@ _saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_ho
 class Torch(Tensors):
     """Tensors, with the ways to evaluate a problem of them."""
 
-    def evaluate(self, problem: Any, inputs: Sequence[Any], report: Report = None) -> Tensor:
+    def evaluate(self, call: Call) -> Tensor:
         """The value. At a batch of 32 what lies around the kernels costs more than they do, and so plain
         tensors go to the backend without torch's dispatcher.
         """
+        _, problem, inputs, _, report, *_ = call
         for i in problem.constants():
             if isinstance(inputs[i], Tensor) and inputs[i].requires_grad:
                 inputs = (*inputs[:i], inputs[i].detach(), *inputs[i + 1 :])
@@ -50,7 +52,8 @@ class Torch(Tensors):
             inputs = [x.view_as(x) if isinstance(x, Tensor) else x for x in inputs]
         # Under torch.func a tensor may say that it requires no gradient and still get one.
         differentiates = torch.is_grad_enabled() and (not compiling or needs_autograd(inputs))
-        tensors, text = operands(problem.differentiated() if differentiates else problem, inputs)
+        problem = problem.differentiated() if differentiates else problem
+        tensors, text = operands(problem, inputs, call.called)
         if not differentiates:
             return forward(tensors, text)[0]  # type: ignore[no-any-return]
         function = EvaluateInForwardMode if in_forward_mode() and not compiling else Evaluate
