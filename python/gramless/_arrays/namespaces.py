@@ -85,16 +85,16 @@ class Numpy:
 
     def token_means(self, x: Array, valid: Values | None) -> Array:
         """The mean of every example's tokens, of the valid ones (examples, tokens) where they are given."""
-        device = self.device(x)
+        device, wide = self.device(x), self.module.float64
         found = self.empty((x.shape[0], x.shape[2]), computed_in(self, [x]), device)
         for start in range(0, len(found), _EXAMPLES_AT_ONCE):
             some = slice(start, start + _EXAMPLES_AT_ONCE)
             if valid is None:
-                found[some] = x[some].mean(axis=1, dtype=np.float64)
+                found[some] = x[some].mean(axis=1, dtype=wide)
             else:
                 which = self.upload(valid[some], device)
                 kept = self.where(which[:, :, None], x[some], 0)  # not times 0: padding may hold NaN or inf
-                found[some] = kept.sum(axis=1, dtype=np.float64) / which.sum(axis=1)[:, None]
+                found[some] = kept.sum(axis=1, dtype=wide) / which.sum(axis=1)[:, None]
         return found
 
     def zeros(self, shape: Sequence[int], dtype: str, device: Any = None) -> Array:

@@ -92,6 +92,7 @@ class Tensors(Numpy):
     """Tensors, of the CPU and of a device that the kernels can read."""
 
     rank = 2
+    module = torch
     where = staticmethod(torch.where)
 
     @property
@@ -176,32 +177,29 @@ class Tensors(Numpy):
     def bits(self, x: Tensor) -> Values:
         return _arrays.to_host(x.view(torch.int16) if x.dtype is torch.bfloat16 else x)
 
-    def _on(self, device: int | None) -> torch.device:
+    def _on(self, device: torch.device | int | None) -> torch.device:
+        if isinstance(device, torch.device):
+            return device
         return CPU if device is None else torch.device("cuda", device)
 
-    def empty(self, shape: Sequence[int], dtype: str, device: int | None = None) -> Tensor:
+    def empty(self, shape: Sequence[int], dtype: str, device: Any = None) -> Tensor:
         # Numbers one by one: of a torch.Size it takes twice the time.
         return torch.empty(*shape, dtype=DTYPES[dtype], device=self._on(device))
 
     def arange(self, count: int, device: int | None = None) -> Tensor:
         return torch.arange(count, dtype=torch.int32, device=self._on(device))
 
-    def upload(self, values: Values, device: int) -> Tensor:
+    def upload(self, values: Values, device: Any) -> Tensor:
         return torch.from_numpy(values).to(self._on(device))
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         return x.to(DTYPES[dtype])
 
     def at(self, x: Tensor, *places: Values) -> Tensor:
-        return x.detach()[tuple([torch.from_numpy(place).to(x.device) for place in places])]
+        return super().at(x.detach(), *places)  # type: ignore[no-any-return]
 
     def token_means(self, x: Tensor, valid: Values | None) -> Tensor:
-        x, dtype = x.detach(), compute_dtype([x])
-        if valid is None:
-            return x.mean(1, dtype=torch.float64).to(dtype)
-        which = torch.from_numpy(valid).to(x.device)[:, :, None]
-        kept = torch.where(which, x, 0)  # not times 0: padding may hold NaN or inf
-        return (kept.sum(1, dtype=torch.float64) / which.sum(1)).to(dtype)
+        return super().token_means(x.detach(), valid)  # type: ignore[no-any-return]
 
     def softplus(self, x: Tensor) -> Tensor:
         return torch.nn.functional.softplus(x, threshold=50)
