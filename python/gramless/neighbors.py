@@ -119,8 +119,8 @@ def mutual_knn_matrix(
            [1., 1.]])
     """
     function = "mutual_knn_matrix"
-    count, library, layers, first = checked_layers(function, xs, ys)
-    k = _count(function, k, first, layers[0])
+    count, library, layers, labels = checked_layers(function, xs, ys)
+    k = _count(function, k, labels[0], layers[0])
     values = _shared_fractions(function, library, layers[:count], layers[count:], k, progress)
     return library.result(values, computed_in(library, layers))
 

@@ -23,7 +23,8 @@ Wanted: TypeAlias = Sequence[bool]  # for each of some arrays, whether its gradi
 Library: TypeAlias = Any  # Numpy, libraries.Cupy, or gramless.torch._namespace.Torch
 Values: TypeAlias = np.ndarray[Any, Any]
 
-_NO_ARRAYS = (str, bytes, Mapping, Set, Iterator)  # torch.compile has errors of its own for numpy's view of them
+# Besides None and models; torch.compile has errors of its own for numpy's view of sets and iterators.
+_NO_ARRAYS = (str, bytes, Mapping, Set, Iterator)
 _EXAMPLES_AT_ONCE = 256  # whose tokens are averaged
 _SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy takes 3 us each to spell
 

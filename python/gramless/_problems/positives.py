@@ -49,7 +49,7 @@ class OwnKeys(Loss):
     arrays: int
     queues: int
     identified: bool = False
-    symmetric: bool = False  # whether the loss is the mean of that and of the keys', whose negatives are queries
+    symmetric: bool = False  # the mean of that and of the losses of keys, whose negatives are queries
     excluded: Exclusions = NOTHING
 
     @property

@@ -36,9 +36,7 @@ def parted(problem: Any) -> tuple[tuple[Any, ...], list[float]]:
 
 @lru_cache(maxsize=256)
 def problem_of(text: str, numbers: tuple[float, ...] | None = None) -> Any:
-    """The problem of a text, which ends with what errors call the inputs; without its numbers one with the same
-    shapes.
-    """
+    """The problem of a text; without its numbers one with the same shapes."""
     values = iter([1.0] * text.count(NUMBER) if numbers is None else numbers)
     name, *fields, _ = _with(ast.literal_eval(text), lambda x: next(values) if x == NUMBER else x)
     return _CLASSES[name](*fields)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,7 +48,7 @@ class Torch(Tensors):
         compiling = torch.compiler.is_compiling()
         if compiling:
             # The tracer takes an input of torch.func.grad for a constant, but not what is made of one.
-            inputs = [x.view_as(x) if isinstance(x, Tensor) else x for x in inputs]
+            inputs = tuple([x.view_as(x) if isinstance(x, Tensor) else x for x in inputs])
         # Under torch.func a tensor may say that it requires no gradient and still get one.
         differentiates = torch.is_grad_enabled() and (not compiling or needs_autograd(inputs))
         problem = problem.differentiated() if differentiates else problem

@@ -134,7 +134,7 @@ class Tensors(Numpy):
     def imported(self, x: Any) -> Tensor:
         """An array of the device that is another library's, in place."""
         is_described = hasattr(x, "__cuda_array_interface__")
-        return torch.as_tensor(x, device="cuda") if is_described else torch.from_dlpack(x)
+        return torch.as_tensor(x, device="cuda") if is_described else torch.utils.dlpack.from_dlpack(x)
 
     def check(self, function: str, named: Named, arrays: Sequence[Tensor]) -> None:
         for (name, _), x in zip(named, arrays, strict=True):
