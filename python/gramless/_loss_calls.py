@@ -123,8 +123,8 @@ def labelled(
     ignored = _losses.as_ignored(function, ignore_index)
     reader = _reader(function, library, "labels", labels)
     labels, ignored = reader.labels(_losses.OfRows(function, inputs[0].shape[0]), labels, ignored)
-    options: tuple[Any, ...] = ("softmax", 1, 1, True, False, _limits(function, excluded))
-    problem = Contrast(*own, *options) if ignored is None else Ignoring(*own, *options, ignored=ignored)
+    options = (*own, "softmax", 1, 1, True, False, _limits(function, excluded))
+    problem = Contrast(*options) if ignored is None else Ignoring(*options, 0, ignored)
     return Call(library, problem, (*inputs, labels), (*names, None), labels=(*names, "labels"))
 
 
