@@ -148,11 +148,13 @@ examples() {
   python examples/sanity_check.py --quick --out sanity.png
   python examples/block_structure.py --quick --out blocks.png
   python examples/depth_pathology.py --quick --out depth.png
+  python examples/colour_distortion.py --quick --out colours.png
   python examples/hard_negatives.py --quick --out negatives.png
+  python examples/batch_and_temperature.py --quick --out batches.png
   python examples/loss_functions.py --quick --out losses.png
   python examples/dj_mix.py --quick --out mix.png
   python examples/simclr_fashion_mnist.py --quick --out simclr.png
-  python examples/simclr_v2_distillation.py --quick
+  python examples/simclr_v2_distillation.py --quick --out steps.png
   python examples/cka_distillation.py --quick
 }
 benchmarks() { python -m benchmarks --quick --budget 0.3; }

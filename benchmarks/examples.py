@@ -30,13 +30,15 @@ EXAMPLE_OUT = {
     "sanity_check": "sanity_check.png",
     "block_structure": "block_structure.png",
     "depth_pathology": "depth_pathology.png",
+    "colour_distortion": "colour_distortion.png",
     "hard_negatives": "hard_negatives.png",
+    "batch_and_temperature": "batch_and_temperature.png",
     "loss_functions": "loss_functions.png",
     "sentence_encoders": "sentence_encoders.png",
     "vision_transformer": "vision_transformer.png",
     "dj_mix": "dj_mix.png",
     "simclr_fashion_mnist": "simclr_fashion_mnist.png",
-    "simclr_v2_distillation": "simclr_v2_distillation.json",
+    "simclr_v2_distillation": "simclr_v2_distillation.png",
     "cka_distillation": "cka_distillation.json",
 }
 MILLION_ROWS = "million_rows"

@@ -62,6 +62,11 @@ def load(arguments: argparse.Namespace) -> Data:
     )
 
 
+def tested_on(data: Data, count: int) -> Data:
+    """The data with so many of its test images."""
+    return data._replace(test_images=data.test_images[:count], test_labels=data.test_labels[:count])
+
+
 def read_idx(path: Path) -> np.ndarray:
     """The uint8 array in a gzipped IDX file: 2 zeros, type, number of axes, big-endian sizes, data."""
     content = gzip.decompress(path.read_bytes())
@@ -90,11 +95,11 @@ def classes(labels: np.ndarray) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """8 conv-BN-ReLU, mean over pixels: (n, 1, 28, 28) to (n, 4 width); 118 k parameters at width 16."""
+    """8 conv-BN-ReLU, mean over pixels: (n, inputs, 28, 28) to (n, 4 width); 118 k parameters at width 16."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, inputs: int = 1) -> None:
         super().__init__()
-        channels = 1, width, width, 2 * width, 2 * width, 2 * width, 4 * width, 4 * width, 4 * width
+        channels = inputs, width, width, 2 * width, 2 * width, 2 * width, 4 * width, 4 * width, 4 * width
         strides = 1, 2, 1, 2, 1, 1, 2, 1
         layers: list[nn.Module] = []
         for inputs, outputs, stride in zip(channels[:-1], channels[1:], strides, strict=True):
@@ -117,19 +122,29 @@ def classifier(width: int) -> nn.Sequential:
     return nn.Sequential(encoder, nn.Linear(encoder.features, CLASSES))
 
 
+def crop(images: Tensor, smallest: float, *, flip: bool) -> Tensor:
+    """A random part of each image (n, c, h, w), as large as the image, half of them flipped where asked for.
+
+    smallest: the side of the smallest crop over that of the image.
+    """
+    n = len(images)
+    side = torch.empty(n, 2).uniform_(smallest, 1)  # x, y
+    offset = torch.empty(n, 2).uniform_(-1, 1) * (1 - side)
+    transform = torch.zeros(n, 2, 3)
+    transform[:, 0, 0], transform[:, 1, 1] = side[:, 0], side[:, 1]
+    if flip:
+        transform[:, 0, 0] *= torch.randint(0, 2, (n,)) * 2 - 1
+    transform[:, :, 2] = offset
+    return F.grid_sample(images, F.affine_grid(transform, list(images.shape), False), align_corners=False)
+
+
 def augment(images: Tensor, smallest: float = 0.6) -> Tensor:
     """A random view of each image (n, 1, h, w): crop, flip, brightness, one erased rectangle.
 
     smallest: the side of the smallest crop over that of the image.
     """
     n, _, height, width = images.shape
-    side = torch.empty(n, 2).uniform_(smallest, 1)  # x, y
-    offset = torch.empty(n, 2).uniform_(-1, 1) * (1 - side)
-    flip = torch.randint(0, 2, (n,)) * 2 - 1
-    transform = torch.zeros(n, 2, 3)
-    transform[:, 0, 0], transform[:, 1, 1] = side[:, 0] * flip, side[:, 1]
-    transform[:, :, 2] = offset
-    views = F.grid_sample(images, F.affine_grid(transform, list(images.shape), False), align_corners=False)
+    views = crop(images, smallest, flip=True)
     views = views * torch.empty(n, 1, 1, 1).uniform_(0.6, 1.4)
 
     centre, half = torch.rand(n, 2, 1), torch.empty(n, 2, 1).uniform_(0.05, 0.2)
@@ -177,16 +192,16 @@ def fit_classifier(
     batch: int = 128,
     learning_rate: float = 3e-3,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
-    smallest: float | None = None,
+    view: Callable[[Tensor], Tensor] | None = None,
+    images: int | None = None,
 ) -> None:
-    """Train on the classes of all training images; smallest: of the crops of `augment`, None for none."""
+    """Train on the classes of the first `images`, None for all, seen as `view` makes them, None for whole."""
+    rows = len(data.train_images[:images])
 
     def loss_of_batch(indices: Tensor) -> Tensor:
-        images = data.train_images[indices]
-        views = images if smallest is None else augment(images, smallest)
-        return loss(model(views), data.train_labels[indices])
+        chosen = data.train_images[indices]
+        return loss(model(chosen if view is None else view(chosen)), data.train_labels[indices])
 
-    rows = len(data.train_images)
     fit([model], loss_of_batch, rows=rows, epochs=epochs, batch=batch, learning_rate=learning_rate)
 
 

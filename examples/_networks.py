@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ import torch
 from _fashion import outputs
 from _study import Settings, check_settings
 from torch import Tensor, nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def one_thread() -> None:
@@ -46,6 +49,25 @@ def kept_network(
         torch.save({"settings": settings, "weights": model.state_dict()}, beside)
         beside.replace(path)
     return model.eval()
+
+
+def from_seed(
+    folder: Path | None,
+    name: str,
+    settings: Settings,
+    make: Callable[[], Model],
+    train: Callable[[Model], None],
+) -> Model:
+    """What `make` returns, made and trained from settings["seed"], or as it was kept under this name."""
+    model = make()
+
+    def start(_: nn.Module) -> None:
+        torch.manual_seed(settings["seed"])
+        model.load_state_dict(make().state_dict())
+        train(model)
+
+    kept_network(folder, name, settings, model, start)
+    return model
 
 
 def activations_of(

@@ -1,11 +1,12 @@
 """When is a network too deep? Layers that are all alike, and the one component that makes them so.
 
 Plain convolutional networks of 4 to 32 layers, without residual connections, are trained from several seeds,
-one depth also for a shorter time. Each is compared with itself, layer by layer (figure 3 of Kornblith et al.
-2019): in the deepest, most layers are alike, and a linear probe gains nothing inside the block. Nguyen, Raghu
-and Kornblith (2021, 2022) find that such a block is one dominant principal component, carried by few images,
-others for each seed. So the component's share of the variance is measured, how many images carry it, what
-becomes of the block without it, and how alike the layers of two seeds are inside and outside the block.
+one depth also for a shorter and a longer time. Each is compared with itself, layer by layer (figure 3 of
+Kornblith et al. 2019): in the deepest, most layers are alike, and a linear probe gains nothing inside the
+block. Nguyen, Raghu and Kornblith (2021, 2022) find that such a block is one dominant principal component,
+carried by few images, others for each seed. So the component's share of the variance is measured, how many
+images carry it, what becomes of the block without it, and how alike the layers of two seeds are inside and
+outside the block.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ def main() -> None:
     add_arguments(parser, images=5000, epochs=6)
     add_study_arguments(parser, "of the networks; one, and with --full two")
     parser.add_argument(
-        "--times", type=int, nargs="+", help="epochs; --epochs, and with --full a third of it"
+        "--times", type=int, nargs="+", help="epochs; --epochs, and with --full a third of it and thrice it"
     )
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS), help="layers")
     parser.add_argument("--again", type=int, nargs="+", default=[16], help="layers, for the other times")
@@ -191,7 +192,7 @@ def main() -> None:
     arguments.seeds = arguments.seeds or [arguments.seed + i for i in range(2 if arguments.full else 1)]
     arguments.times = arguments.times or [
         arguments.epochs,
-        *([arguments.epochs // 3] if arguments.full else []),
+        *([arguments.epochs // 3, 3 * arguments.epochs] if arguments.full else []),
     ]
     run_study(arguments, measured, draw)
 

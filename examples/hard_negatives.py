@@ -19,11 +19,13 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 import torch
-from _fashion import Data, Encoder, add_arguments, augment, fit, linear_probe, load, outputs
-from _networks import kept_network, one_thread
-from _study import add_study_arguments, kept_arrays, kept_numbers, mean_and_spread, run_study
+from _contrastive import Contrastive, pretrain
+from _fashion import Data, add_arguments, linear_probe, load, outputs, tested_on
+from _figures import draw_band, draw_bars, seeds
+from _networks import from_seed, one_thread
+from _study import add_study_arguments, kept_arrays, kept_numbers, run_study
 from gramless.plot import save_figure
-from torch import Tensor, nn
+from torch import Tensor
 
 matplotlib.use("agg")
 WIDTH, DIMENSIONS, TEMPERATURE, BATCH = 8, 64, 0.2, 256
@@ -42,21 +44,6 @@ UNTRAINED = "untrained"
 SHARES = 0.001, 0.01, 0.05, 0.2, 0.5, 1.0  # of the hardest negatives, whose classes are counted
 
 
-class Contrastive(nn.Module):
-    """An encoder and its projection head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = Encoder(WIDTH)
-        wide = self.encoder.features
-        self.head = nn.Sequential(
-            nn.Linear(wide, wide, bias=False), nn.BatchNorm1d(wide), nn.ReLU(), nn.Linear(wide, DIMENSIONS)
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.encoder(images))
-
-
 def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"data": data.name, "images": len(data.train_images), "epochs": arguments.epochs, "seed": seed}
 
@@ -64,22 +51,18 @@ def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[st
 def trained(data: Data, ranks: str, seed: int, arguments: argparse.Namespace) -> Contrastive:
     """From this seed, with these ranks of negatives, or as it was kept."""
 
-    def train(model: nn.Module) -> None:
-        hardest, easiest = RANKS[ranks]
-        torch.manual_seed(seed)
-        model.load_state_dict(Contrastive().state_dict())
+    hardest, easiest = RANKS[ranks]
 
-        def loss_of_batch(indices: Tensor) -> Tensor:
-            images = data.train_images[indices]
-            a, b = model(torch.cat([augment(images), augment(images)])).chunk(2)
-            return gl.nt_xent(a, b, temperature=TEMPERATURE, exclude_hardest=hardest, exclude_easiest=easiest)
+    def loss(a: Tensor, b: Tensor) -> Tensor:
+        return gl.nt_xent(a, b, temperature=TEMPERATURE, exclude_hardest=hardest, exclude_easiest=easiest)
 
-        fit([model], loss_of_batch, rows=len(data.train_images), epochs=arguments.epochs, batch=BATCH)
-
-    settings = settings_of(data, seed, arguments) | {"left out": [*RANKS[ranks]]}
-    model = kept_network(arguments.keep, f"{ranks}-{seed}", settings, Contrastive(), train)
-    assert isinstance(model, Contrastive)
-    return model
+    return from_seed(
+        arguments.keep,
+        f"{ranks}-{seed}",
+        settings_of(data, seed, arguments) | {"left out": [*RANKS[ranks]]},
+        lambda: Contrastive(WIDTH, DIMENSIONS),
+        lambda model: pretrain(model, data.train_images, loss, epochs=arguments.epochs, batch=BATCH),
+    )
 
 
 def own_class(projections: npt.NDArray[Any], labels: npt.NDArray[Any]) -> list[float]:
@@ -95,7 +78,7 @@ def own_class(projections: npt.NDArray[Any], labels: npt.NDArray[Any]) -> list[f
 def of_seed(data: Data, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """The probe for each choice of ranks, and the classes of the hardest negatives of the plain network."""
     torch.manual_seed(seed)
-    probes, networks = {UNTRAINED: linear_probe(Contrastive().encoder, data)}, {}
+    probes, networks = {UNTRAINED: linear_probe(Contrastive(WIDTH, DIMENSIONS).encoder, data)}, {}
     for ranks in QUICK if arguments.quick else RANKS:
         started = time.perf_counter()
         networks[ranks] = trained(data, ranks, seed, arguments)
@@ -111,9 +94,7 @@ def of_seed(data: Data, seed: int, arguments: argparse.Namespace) -> dict[str, A
 
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     one_thread()
-    data, found = load(arguments), {}
-    tested = slice(arguments.tested)
-    data = data._replace(test_images=data.test_images[tested], test_labels=data.test_labels[tested])
+    data, found = tested_on(load(arguments), arguments.tested), {}
     print(f"{data.name}: {len(data.train_images)} images to train on, {len(data.test_labels)} to test on")
     for seed in arguments.seeds:
         settings = settings_of(data, seed, arguments) | {"tested": len(data.test_labels)}
@@ -133,33 +114,19 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
     )
     runs = list(numbers["seeds"].values())
     names = list(runs[0]["probes"])
-    for place, name in enumerate(names):
-        values = [100 * run["probes"][name] for run in runs]
-        mean, spread = mean_and_spread(values)
-        colour = "0.6" if name == UNTRAINED else "#12857a"
-        left.barh(place, mean, xerr=spread, color=colour, alpha=0.5, capsize=3)
-        left.plot(values, [place] * len(values), "o", color="0.2", ms=4)
-    low = min(100 * run["probes"][name] for run in runs for name in names)
-    left.set_yticks(range(len(names)), names)
-    left.invert_yaxis()
-    left.set(
-        xlim=(low - 3, None), xlabel="linear probe, % of test images", title="Negatives that the loss has"
-    )
+    values = [[run["probes"][name] for run in runs] for name in names]
+    draw_bars(left, names, values, ["0.6" if name == UNTRAINED else "#12857a" for name in names])
+    left.set(xlabel="linear probe, % of test images", title="Negatives that the loss has")
     own = 100 * np.array([run["own class"] for run in runs])
-    shares = [100 * share for share in numbers["shares"]]
-    mean = own.mean(axis=0)
-    right.plot(shares, mean, "o-", color="#c44e52")
-    right.fill_between(shares, own.min(axis=0), own.max(axis=0), color="#c44e52", alpha=0.15, lw=0)
-    right.axhline(mean[-1], color="0.6", ls=":", label="of all negatives")
+    draw_band(right, [100 * share for share in numbers["shares"]], own, colour="#c44e52", marker="o")
+    right.axhline(own.mean(axis=0)[-1], color="0.6", ls=":", label="of all negatives")
     right.set(
         xscale="log", ylim=(0, 100), xlabel="of the negatives, the hardest %", ylabel="%",
         title="Hard negatives of the anchor's own class",
     )  # fmt: skip
     right.legend(frameon=False)
-    for ax in (left, right):
-        ax.grid(alpha=0.3)
-    seeds = f"{len(runs)} seeds: mean and spread" if len(runs) > 1 else "one seed"
-    figure.suptitle(f"SimCLR on {numbers['data']}, {numbers['images']} images; {seeds}")
+    right.grid(alpha=0.3)
+    figure.suptitle(f"SimCLR on {numbers['data']}, {numbers['images']} images; {seeds(len(runs))}")
     save_figure(figure, out, dpi=80)
 
 

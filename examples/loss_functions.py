@@ -1,8 +1,9 @@
 """Which loss function? The last layers differ, the classes separate more, and the features transfer less.
 
-The same network is trained with softmax cross entropy, with label smoothing and with squared error, each from
-several seeds. CKA says from which layer on networks with different losses differ more than seeds of one loss
-do. The features before the last layer: how far the classes lie apart in them, and how well a linear probe on
+The same network is trained with softmax cross entropy, with label smoothing, with squared error, and with
+cosine softmax at four temperatures, which set how far the classes are driven apart, each from several seeds.
+CKA says in which layers networks with different losses differ more than seeds of one loss do. The features
+before the last layer: how far the classes lie apart in them, and how well a converged logistic regression on
 them does on other data, handwritten digits (Kornblith, Chen, Lee and Norouzi 2021).
 """
 
@@ -10,165 +11,220 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
-from itertools import combinations
+from functools import partial
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
+import gramless as gl
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 import torch
-from _fashion import (
-    CLASSES,
-    Data,
-    accuracy,
-    add_arguments,
-    classes,
-    classifier,
-    digits,
-    fit_classifier,
-    linear_probe,
-    load,
-    outputs,
-    pictures,
-)
-from _record import save_numbers
+from _digits import handwritten
+from _fashion import CLASSES, Data, Encoder, accuracy, add_arguments, fit_classifier, load, outputs, tested_on
+from _figures import draw_band
+from _networks import activations_of, conv_layers, from_seed, one_thread
+from _study import Arrays, add_study_arguments, kept_arrays, kept_numbers, run_study
 from gramless.analysis import class_separation
 from gramless.plot import save_figure
-from gramless.torch import compare_models
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 matplotlib.use("agg")
 WIDTH = 16
 LAYERS = [*(f"conv{i}" for i in range(1, 9)), "mean", "outputs"]
-
-
-def label_smoothing(scores: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(scores, labels, label_smoothing=0.1)
-
-
-def squared_error(scores: Tensor, labels: Tensor) -> Tensor:
-    """Hui and Belkin 2021: distances from the one-hot vector, scaled up so that the gradients have weight."""
-    return 5 * (scores - F.one_hot(labels, CLASSES)).square().mean()
-
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "softmax": F.cross_entropy,
-    "label smoothing": label_smoothing,
-    "squared error": squared_error,
+COSINES = 0.02, 0.05, 0.1, 0.3  # temperatures
+COLOURS = {"softmax": "#4c72b0", "label smoothing": "#dd8452", "squared error": "#c44e52"}
+COLOURS |= {
+    f"cosine softmax {t}": c
+    for t, c in zip(COSINES, ("#0b3d35", "#12857a", "#5fb8a8", "#b0ddd3"), strict=True)
 }
-COLOURS = dict(zip(LOSSES, ("#4c72b0", "#12857a", "#c44e52"), strict=True))
+LOSSES = [*COLOURS]
+QUICK = "softmax", "cosine softmax 0.05"
 
 
-def handwritten() -> Data:
-    """scikit-learn's digits as data to transfer to."""
-    x, labels, x_test, labels_test = digits()
-    return Data(
-        "digits",
-        pictures(x),
-        classes(labels),
-        pictures(x_test),
-        classes(labels_test),
-    )
+class Cosine(nn.Module):
+    """Cosines of the features with a vector of each class, over the temperature."""
+
+    def __init__(self, features: int, temperature: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(CLASSES, features))
+        self.temperature = temperature
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.normalize(features) @ F.normalize(self.weight, dim=1).T / self.temperature
 
 
-def trained(loss: str, seed: int, data: Data, epochs: int) -> nn.Module:
-    torch.manual_seed(seed)
-    model = classifier(WIDTH)
-    fit_classifier(model, data, epochs=epochs, loss=LOSSES[loss])
-    return model
+def network(loss: str) -> nn.Sequential:
+    encoder = Encoder(WIDTH)
+    if loss.startswith("cosine"):
+        return nn.Sequential(encoder, Cosine(encoder.features, float(loss.split()[-1])))
+    return nn.Sequential(encoder, nn.Linear(encoder.features, CLASSES))
 
 
-def measured(model: nn.Module, data: Data, other: Data) -> dict[str, float]:
-    encoder = model[0]
+def loss_of(loss: str, scores: Tensor, labels: Tensor) -> Tensor:
+    if loss == "squared error":  # Hui and Belkin 2021: scaled up so that the gradients have weight
+        return 5 * (scores - F.one_hot(labels, CLASSES)).square().mean()
+    return F.cross_entropy(scores, labels, label_smoothing=0.1 if loss == "label smoothing" else 0.0)
+
+
+def trained(loss: str, seed: int, data: Data, arguments: argparse.Namespace) -> nn.Sequential:
+    """From this seed, or as it was kept."""
+
+    def train(model: nn.Module) -> None:
+        fit_classifier(model, data, epochs=arguments.epochs, loss=lambda s, labels: loss_of(loss, s, labels))
+
+    settings = settings_of(loss, seed, data, arguments)
+    return from_seed(arguments.keep, f"{loss}-{seed}", settings, lambda: network(loss), train)
+
+
+def settings_of(loss: str, seed: int, data: Data, arguments: argparse.Namespace) -> dict[str, Any]:
+    images = len(data.train_images)
+    return {"data": data.name, "images": images, "epochs": arguments.epochs, "loss": loss, "seed": seed}
+
+
+def transfer(encoder: nn.Module, other: Data) -> float:
+    """Test accuracy of a converged logistic regression on the standardised features."""
+    from sklearn.linear_model import LogisticRegression
+
+    x, x_test = (outputs(encoder, images).numpy() for images in (other.train_images, other.test_images))
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    probe = LogisticRegression(C=1.0, max_iter=5000).fit((x - mean) / spread, other.train_labels.numpy())
+    if probe.n_iter_.max() >= probe.max_iter:
+        raise RuntimeError(f"the logistic regression did not converge in {probe.max_iter} iterations")
+    return float(probe.score((x_test - mean) / spread, other.test_labels.numpy()))
+
+
+def examined(model: nn.Sequential, data: Data, other: Data) -> dict[str, float]:
+    """Of the features before the last layer, but for the accuracy."""
+    encoder, few = model[0], slice(3000)
+    features = outputs(encoder, data.train_images[few])
     return {
         "accuracy": accuracy(outputs(model, data.test_images), data.test_labels),
-        "class separation": class_separation(outputs(encoder, data.train_images), data.train_labels),
-        "transfer": linear_probe(encoder, other),
+        "class separation": class_separation(features, data.train_labels[few]),
+        "transfer": transfer(encoder, other),
     }
 
 
-def similarity(a: nn.Module, b: nn.Module, images: Tensor) -> np.ndarray:
-    """CKA of every layer with its counterpart."""
-    layers = [nn.ReLU, "0", "1"]
-    found = compare_models(a, b, images.split(250), layers=layers, pool="none", progress=False)
-    return found.matrix.diagonal()
+def layers_of(model: nn.Module, images: Tensor) -> Arrays:
+    """The activations (n, features) by layer."""
+    return dict(zip(LAYERS, activations_of(model, conv_layers(model), images), strict=True))
 
 
-def compared(networks: dict[str, list[nn.Module]], images: Tensor) -> dict[str, np.ndarray]:
-    """Between seeds of each loss, and between different losses from different seeds, (pairs, layers) each."""
-    found: dict[str, list[np.ndarray]] = {loss: [] for loss in networks}
-    for loss, models in networks.items():
-        found[loss] = [similarity(a, b, images) for a, b in combinations(models, 2)]
-    for first, second in combinations(networks, 2):
-        a, b = networks[first], networks[second]
-        pairs = [(i, j) for i in range(len(a)) for j in range(len(b)) if i != j]
-        found[f"{first} x {second}"] = [similarity(a[i], b[j], images) for i, j in pairs]
-    return {name: np.array(values) for name, values in found.items()}
+def similarities(networks: list[Arrays]) -> dict[str, npt.NDArray[np.float64]]:
+    """By layer: CKA of every two networks (networks, networks)."""
+    return {name: gl.cka_matrix([layers[name] for layers in networks]) for name in networks[0]}
 
 
-def draw(between: dict[str, np.ndarray], values: dict[str, list[dict[str, float]]], out: Path) -> None:
+def compared(
+    by_layer: dict[str, npt.NDArray[np.float64]], names: list[tuple[str, int]]
+) -> dict[str, list[list[float]]]:
+    """(pairs, layers): seeds of each loss, and softmax with each other loss, from different seeds."""
+    groups: dict[str, list[tuple[int, int]]] = {}
+    for i, j in combinations(range(len(names)), 2):
+        (loss, seed), (other, other_seed) = names[i], names[j]
+        if seed == other_seed or (loss != other and "softmax" not in (loss, other)):
+            continue
+        group = loss if loss == other else f"softmax x {other if loss == 'softmax' else loss}"
+        groups.setdefault(group, []).append((i, j))
+    return {
+        group: [[round(float(matrix[pair]), 4) for matrix in by_layer.values()] for pair in pairs]
+        for group, pairs in sorted(groups.items(), key=lambda each: " x " in each[0])
+    }
+
+
+def correlations(networks: dict[str, list[dict[str, float]]]) -> dict[str, list[float]]:
+    """Pearson's r of class separation and transfer over losses, one for each seed."""
+    found = {}
+    families = {
+        "cosine softmax": [name for name in networks if name.startswith("cosine")],
+        "all losses": [*networks],
+    }
+    for family, losses in families.items():
+        if len(losses) > 2:
+            values = np.array(
+                [[[run["class separation"], run["transfer"]] for run in networks[x]] for x in losses]
+            )
+            found[family] = [float(np.corrcoef(values[:, seed].T)[0, 1]) for seed in range(values.shape[1])]
+    return found
+
+
+def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    one_thread()
+    data, other = tested_on(load(arguments), arguments.tested), handwritten(arguments.quick, 2500)
+    losses, images = QUICK if arguments.quick else LOSSES, data.test_images[: arguments.examples]
+    print(f"{data.name}: {len(data.train_images)} images to train on, {len(data.test_labels)} to test")
+    values: dict[str, list[dict[str, float]]] = {loss: [] for loss in losses}
+    layers: dict[tuple[str, int], Arrays] = {}
+    for seed, loss in product(arguments.seeds, losses):
+        started, name = time.perf_counter(), f"{loss}-{seed}"
+        model = trained(loss, seed, data, arguments)
+        settings = settings_of(loss, seed, data, arguments) | {"other": other.name}
+        settings |= {"tested": len(data.test_labels), "examples": len(images)}
+        examine, activate = partial(examined, model, data, other), partial(layers_of, model, images)
+        found = kept_numbers(arguments.keep, name, settings, examine)
+        layers[loss, seed] = kept_arrays(arguments.keep, name, settings, activate)
+        values[loss].append(found)
+        shown = ", ".join(f"{what} {value:.3f}" for what, value in found.items())
+        print(f"{loss}, seed {seed}: {shown}, {time.perf_counter() - started:.0f} s", flush=True)
+    between = compared(similarities([*layers.values()]), [*layers])
+    for group, pairs in between.items():
+        print(f"{group:>32}: " + " ".join(f"{value:.2f}" for value in np.mean(pairs, axis=0)))
+    return {
+        "data": data.name,
+        "transfer to": other.name,
+        "layers": LAYERS,
+        "cka": between,
+        "networks": values,
+        "correlation": correlations(values),
+    }
+
+
+def draw(numbers: dict[str, Any], out: Path) -> None:
+    """By layer, softmax with each other loss and seeds of one loss; transfer over class separation."""
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
-    greys = iter(("0.25", "0.5", "0.7"))
-    for name, found in between.items():
-        style: dict[str, Any] = {"color": COLOURS.get(name)}
-        if name not in COLOURS:
-            style = {"color": next(greys), "ls": "--"}
-        label = f"{name}, seeds" if name in COLOURS else name
-        left.plot(found.mean(0), marker="o", ms=3, lw=1.5, label=label, **style)
-        left.fill_between(
-            range(len(LAYERS)), found.min(0), found.max(0), color=style["color"], alpha=0.12, lw=0
-        )
-    left.set(
-        title="CKA of corresponding layers of two networks", ylabel="unbiased linear CKA", ylim=(0, 1.02)
-    )
-    left.set_xticks(range(len(LAYERS)), LAYERS, fontsize=8, rotation=30)
-    for loss, runs in values.items():
-        x, y = ([run[what] for run in runs] for what in ("class separation", "transfer"))
-        right.plot(x, y, "o", color=COLOURS[loss], label=loss)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 4.8), layout="constrained")
+    layers = range(len(numbers["layers"]))
+    within = [pair for name, pairs in numbers["cka"].items() if " x " not in name for pair in pairs]
+    draw_band(left, layers, within, colour="0.4", lw=3, label="two seeds of one loss, all losses")
+    for name, pairs in numbers["cka"].items():
+        if " x " in name:
+            colour = COLOURS[name.removeprefix("softmax x ")]
+            draw_band(left, layers, pairs, colour=colour, marker="o", ms=3, lw=1.3, label=name)
+    left.set(title="CKA of corresponding layers of two networks", ylabel="unbiased linear CKA")
+    left.set_xticks(layers, numbers["layers"], fontsize=8, rotation=30)
+    middles = {}
+    for loss, runs in numbers["networks"].items():
+        x, y = (np.array([run[what] for run in runs]) for what in ("class separation", "transfer"))
+        right.plot(x, 100 * y, "o", color=COLOURS[loss], ms=4, alpha=0.6)
+        middles[loss] = x.mean(), 100 * y.mean()
+        right.plot(*middles[loss], "D", color=COLOURS[loss], ms=8, label=loss)
+    family = [middle for loss, middle in middles.items() if loss.startswith("cosine")]
+    right.plot(*zip(*family, strict=True), color="0.6", lw=1, zorder=0)
     right.set(
-        title="Features before the last layer, a point per seed",
+        title="Features before the last layer: seeds, and their mean",
         xlabel="class separation, training images",
-        ylabel="linear probe on handwritten digits",
+        ylabel=f"logistic regression on {numbers['transfer to']}, %",
     )
     for ax in (left, right):
         ax.grid(alpha=0.3)
-        ax.legend(frameon=False, fontsize=8)
-    save_figure(figure, out, dpi=120)
+        ax.legend(frameon=False, fontsize=7)
+    save_figure(figure, out, dpi=80)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser, images=8000, epochs=5)
-    parser.add_argument("--seeds", type=int, default=2, help="networks of each loss")
-    parser.add_argument("--examples", type=int, default=1000, help="test images that layers are compared on")
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    add_arguments(parser, images=6000, epochs=5)
+    add_study_arguments(parser, "of each loss; two, and with --full three")
+    parser.add_argument("--tested", type=int, default=3000, help="test images that accuracies are of")
+    parser.add_argument("--examples", type=int, default=500, help="test images that layers are compared on")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.images, arguments.epochs, arguments.seeds = min(arguments.images, 1000), 2, 2
-        arguments.examples = 300
-    data, other = load(arguments), handwritten()
-    print(f"{data.name}: {len(data.train_images)} images to train on, {len(data.test_labels)} to test")
-    networks: dict[str, list[nn.Module]] = {loss: [] for loss in LOSSES}
-    values: dict[str, list[dict[str, float]]] = {loss: [] for loss in LOSSES}
-    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
-        for loss in LOSSES:
-            started = time.perf_counter()
-            networks[loss].append(trained(loss, seed, data, arguments.epochs))
-            values[loss].append(measured(networks[loss][-1], data, other))
-            shown = ", ".join(f"{name} {value:.3f}" for name, value in values[loss][-1].items())
-            print(f"{loss}, seed {seed}: {shown}, {time.perf_counter() - started:.0f} s", flush=True)
-    between = compared(networks, data.test_images[: arguments.examples])
-    for name, found in between.items():
-        print(f"{name:>32}: " + " ".join(f"{value:.2f}" for value in found.mean(0)))
-    if arguments.out:
-        draw(between, values, arguments.out)
-        similarities = {name: found.round(4).tolist() for name, found in between.items()}
-        numbers = {"data": data.name, "layers": LAYERS, "cka": similarities, "networks": values}
-        save_numbers(arguments, numbers)
+        arguments.images, arguments.epochs, arguments.examples = min(arguments.images, 1500), 3, 300
+    arguments.seeds = arguments.seeds or [arguments.seed + i for i in range(3 if arguments.full else 2)]
+    run_study(arguments, measured, draw)
 
 
 if __name__ == "__main__":

@@ -1,120 +1,222 @@
-"""SimCLRv2 in small: pre-train large without labels, fine-tune on a few, distil into small on all images.
+"""SimCLRv2 in small: pre-train large without labels, fine-tune on a few, distil into small; and other orders.
 
-Chen et al. 2020, arXiv:2006.10029. The larger network learns with NT-Xent from all images; it is fine-tuned,
-from the first layer of its projection head, on 10 % of the labels; then a smaller one learns the class
-probabilities that the larger one gives to all images. Beside them both are trained on the same 10 % alone.
+Chen et al. 2020, arXiv:2006.10029. A large network learns with NT-Xent from all images; it is fine-tuned,
+from the first layer of its projection head, on a few labels; then a small one learns the class probabilities
+that the large one gives to all images. In the other order the small one first learns the similarities that
+the pre-trained large one finds between images (SEED, Fang et al. 2021) and is then fine-tuned itself. Beside
+them stand a small network that is pre-trained itself, and networks that see nothing but labels.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import gramless as gl
+import matplotlib
 import torch
-from _fashion import CLASSES, Data, Encoder, accuracy, add_arguments, augment, classifier, fit, load, outputs
-from _record import save_numbers
+from _contrastive import Contrastive, pretrain
+from _fashion import (
+    CLASSES,
+    Data,
+    accuracy,
+    add_arguments,
+    augment,
+    classifier,
+    fit,
+    fit_classifier,
+    load,
+    outputs,
+    tested_on,
+)
+from _figures import draw_bars, seeds
+from _networks import Model, from_seed, one_thread
+from _study import add_study_arguments, kept_numbers, run_study
+from gramless.plot import save_figure
 from gramless.torch import NTXentLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALL, LARGE = 16, 32  # widths
-BATCH, LABELLED_BATCH = 256, 64
-SMALLEST = 0.85  # side of the smallest crop wherever there are labels; pre-training wants harder views
+matplotlib.use("agg")
+SMALL, LARGE = 8, 16  # widths
+DIMENSIONS, HIDDEN = 128, 2  # of the projections, layers of the head before its last
+BATCH, LABELLED_BATCH, QUEUE = 256, 64, 2048
+TEMPERATURE, TEACHER_TEMPERATURE = 0.2, 0.05
+LABELLED_VIEW = partial(augment, smallest=0.85)  # wherever there are labels; pre-training wants harder views
+COLOURS = {
+    "large, pre-trained, fine-tuned": "#4c72b0",
+    "small, classes of the large one distilled": "#0b3d35",
+    "small, similarities of the large one distilled, fine-tuned": "#12857a",
+    "small, pre-trained itself, fine-tuned": "#5fb8a8",
+    "small, few labels alone": "0.6",
+    "large, few labels alone": "0.6",
+    "small, all labels": "0.3",
+}
 
 
-def pretrain(data: Data, arguments: argparse.Namespace) -> tuple[Encoder, nn.Sequential]:
-    """The larger encoder, and its three-layer projection head, trained with NT-Xent and no label."""
-    torch.manual_seed(arguments.seed)
-    encoder, loss = Encoder(LARGE), NTXentLoss(temperature=arguments.temperature)
-    wide = encoder.features
-    layers: list[nn.Module] = []
-    for _ in range(2):
-        layers += [nn.Linear(wide, wide, bias=False), nn.BatchNorm1d(wide), nn.ReLU()]
-    head = nn.Sequential(*layers, nn.Linear(wide, 128))
-
-    def loss_of_batch(indices: Tensor) -> Tensor:
-        images = data.train_images[indices]
-        return loss(*head(encoder(torch.cat([augment(images), augment(images)]))).chunk(2))
-
-    rows = len(data.train_images)
-    losses = fit([encoder, head], loss_of_batch, rows=rows, epochs=arguments.epochs, batch=BATCH)
-    print(
-        f"pre-training: NT-Xent {losses[0]:.3f} at first, {losses[-1]:.3f} at the end of {len(losses)} steps"
-    )
-    return encoder, head
+def contrastive(width: int) -> Contrastive:
+    return Contrastive(width, DIMENSIONS, hidden=HIDDEN)
 
 
-def learn_labels(model: nn.Module, data: Data, labelled: int, epochs: int, learning_rate: float) -> nn.Module:
-    """Cross entropy on the first `labelled` images."""
-
-    def loss_of_batch(indices: Tensor) -> Tensor:
-        views = augment(data.train_images[indices], SMALLEST)
-        return F.cross_entropy(model(views), data.train_labels[indices])
-
-    fit(
-        [model],
-        loss_of_batch,
-        rows=labelled,
-        epochs=epochs,
-        batch=LABELLED_BATCH,
-        learning_rate=learning_rate,
-    )
-    return model
+def tunable(model: Contrastive) -> nn.Sequential:
+    """A copy of the encoder and of the first layer of its head, with a layer for classes."""
+    classes = nn.Linear(model.encoder.features, CLASSES)
+    return nn.Sequential(deepcopy(model.encoder), deepcopy(model.head[:3]), classes)
 
 
-def distil(teacher: nn.Module, student: nn.Module, data: Data, epochs: int) -> nn.Module:
+def distil_classes(teacher: nn.Module, student: nn.Module, data: Data, epochs: int) -> None:
     """Cross entropy with the teacher's probabilities as labels, on all images."""
     probabilities = outputs(teacher, data.train_images).softmax(1)  # (n, classes)
 
     def loss_of_batch(indices: Tensor) -> Tensor:
-        views = augment(data.train_images[indices], SMALLEST)
-        return F.cross_entropy(student(views), probabilities[indices])
+        return F.cross_entropy(student(LABELLED_VIEW(data.train_images[indices])), probabilities[indices])
 
     fit([student], loss_of_batch, rows=len(data.train_images), epochs=epochs, batch=BATCH)
-    return student
+
+
+def distil_similarities(teacher: nn.Module, student: nn.Module, data: Data, epochs: int) -> None:
+    """The student's similarities to a queue of the teacher's projections follow the teacher's own."""
+    queue = torch.zeros(0, DIMENSIONS)
+
+    def loss_of_batch(indices: Tensor) -> Tensor:
+        nonlocal queue
+        views = augment(data.train_images[indices])
+        target = F.normalize(outputs(teacher, views))
+        queue = torch.cat([target, queue])[:QUEUE]
+        return gl.similarity_distillation(
+            student(views), target, queue, temperature=TEMPERATURE, teacher_temperature=TEACHER_TEMPERATURE
+        )
+
+    fit([student], loss_of_batch, rows=len(data.train_images), epochs=epochs, batch=BATCH)
+
+
+def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    names = "labels", "epochs", "small_epochs", "fine_tune_epochs"
+    chosen = {name: getattr(arguments, name) for name in names}
+    return {"data": data.name, "images": len(data.train_images), "seed": seed} | chosen
+
+
+@dataclass
+class Trainer:
+    """Trains networks from one seed, or reads them where they were kept."""
+
+    data: Data
+    seed: int
+    arguments: argparse.Namespace
+
+    def kept(self, name: str, make: Callable[[], Model], train: Callable[[Model], None]) -> Model:
+        settings = settings_of(self.data, self.seed, self.arguments) | {"network": name}
+        return from_seed(self.arguments.keep, f"{name}-{self.seed}", settings, make, train)
+
+    def pretrained(self, name: str, width: int, epochs: int) -> Contrastive:
+        loss, images = NTXentLoss(temperature=TEMPERATURE), self.data.train_images
+        return self.kept(
+            name,
+            lambda: contrastive(width),
+            lambda model: pretrain(model, images, loss, epochs=epochs, batch=BATCH),
+        )
+
+    def tuned(self, name: str, model: Contrastive) -> nn.Module:
+        """Fine-tuned on the few labels."""
+        return self.kept(name, lambda: tunable(model), partial(self.learn_few, learning_rate=1e-3))
+
+    def few(self, name: str, width: int) -> nn.Module:
+        return self.kept(name, lambda: classifier(width), self.learn_few)
+
+    def learn_few(self, model: nn.Module, learning_rate: float = 3e-3) -> None:
+        fit_classifier(
+            model,
+            self.data,
+            images=self.arguments.labels,
+            epochs=self.arguments.fine_tune_epochs,
+            batch=LABELLED_BATCH,
+            learning_rate=learning_rate,
+            view=LABELLED_VIEW,
+        )
+
+
+def networks(trainer: Trainer) -> Iterator[nn.Module]:
+    """The networks of COLOURS, in this order, each when it is asked for."""
+    data, arguments = trainer.data, trainer.arguments
+    epochs = arguments.small_epochs
+    large = trainer.pretrained("large", LARGE, arguments.epochs)
+    teacher = trainer.tuned("large tuned", large)
+    yield teacher
+    learn = partial(distil_classes, teacher, data=data, epochs=epochs)
+    yield trainer.kept("classes", lambda: classifier(SMALL), learn)
+    learn = partial(distil_similarities, large, data=data, epochs=epochs)
+    student = trainer.kept("similarities", lambda: contrastive(SMALL), learn)
+    yield trainer.tuned("similarities tuned", student)
+    yield trainer.tuned("small tuned", trainer.pretrained("small", SMALL, epochs))
+    yield trainer.few("small few", SMALL)
+    yield trainer.few("large few", LARGE)
+    learn = partial(fit_classifier, data=data, epochs=epochs, view=LABELLED_VIEW)
+    yield trainer.kept("small all", lambda: classifier(SMALL), learn)
+
+
+def of_seed(data: Data, seed: int, arguments: argparse.Namespace) -> dict[str, float]:
+    """Test accuracy of every network."""
+    found, started = {}, time.process_time()
+    for name, network in zip(COLOURS, networks(Trainer(data, seed, arguments)), strict=True):
+        found[name] = accuracy(outputs(network, data.test_images), data.test_labels)
+        print(
+            f"seed {seed}, {name}: {found[name]:.2%}, {time.process_time() - started:.0f} CPU s", flush=True
+        )
+    return found
+
+
+def measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    one_thread()
+    data, found = tested_on(load(arguments), arguments.tested), {}
+    images = len(data.train_images)
+    print(
+        f"{data.name}: {images} images, {arguments.labels} with a label, {len(data.test_labels)} to test on"
+    )
+    for seed in arguments.seeds:
+        settings = settings_of(data, seed, arguments) | {"tested": len(data.test_labels)}
+        found[str(seed)] = kept_numbers(
+            arguments.keep, f"seed-{seed}", settings, lambda seed=seed: of_seed(data, seed, arguments)
+        )
+    return {"data": data.name, "images": images, "labelled": arguments.labels, "seeds": found}
+
+
+def draw(numbers: dict[str, Any], out: Path) -> None:
+    """Accuracy by the order of the steps, a point for each seed."""
+    from matplotlib import pyplot
+
+    figure, ax = pyplot.subplots(figsize=(10, 4), layout="constrained")
+    runs = list(numbers["seeds"].values())
+    draw_bars(ax, [*COLOURS], [[run[name] for run in runs] for name in COLOURS], [*COLOURS.values()])
+    ax.set(
+        xlabel="accuracy, % of test images",
+        title=f"{numbers['data']}, {numbers['images']} images, {numbers['labelled']} with a label; "
+        f"{seeds(len(runs))}",
+    )
+    save_figure(figure, out, dpi=80)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser, images=20_000, epochs=3)
-    parser.add_argument("--labels", type=float, default=0.1, help="share of the images whose label is used")
-    parser.add_argument("--fine-tune-epochs", type=int, default=15, help="also of the supervised baselines")
-    parser.add_argument("--distillation-epochs", type=int, default=4)
-    parser.add_argument("--temperature", type=float, default=0.2, help="of NT-Xent")
-    parser.add_argument("--out", type=Path, help="write the accuracies as JSON")
+    add_arguments(parser, images=2500, epochs=6)
+    add_study_arguments(parser, "of the networks; one, and with --full three")
+    parser.add_argument("--labels", type=int, default=250, help="images whose label is used")
+    parser.add_argument(
+        "--fine-tune-epochs", type=int, default=30, help="also of the networks that see these alone"
+    )
+    parser.add_argument("--small-epochs", type=int, default=8, help="of the small network on all images")
+    parser.add_argument("--tested", type=int, default=3000, help="test images that accuracies are of")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.images, arguments.epochs = min(arguments.images, 1500), 1
-        arguments.labels, arguments.fine_tune_epochs, arguments.distillation_epochs = 0.4, 8, 4
-
-    data = load(arguments)
-    labelled = max(CLASSES, round(arguments.labels * len(data.train_images)))
-    print(f"{data.name}: {len(data.train_images)} images, {labelled} of them with a label")
-    started = time.perf_counter()
-    found = {}
-
-    def report(what: str, model: nn.Module) -> None:
-        share = found[what] = accuracy(outputs(model, data.test_images), data.test_labels)
-        print(f"{what:<58}{share:>8.2%}{time.perf_counter() - started:>7.0f} s", flush=True)
-
-    encoder, head = pretrain(data, arguments)
-    epochs = arguments.fine_tune_epochs
-    first_layer = head[:3]
-    large = nn.Sequential(encoder, first_layer, nn.Linear(encoder.features, CLASSES))
-    large = learn_labels(deepcopy(large), data, labelled, epochs, learning_rate=1e-3)
-    print(f"\n{'accuracy on ' + str(len(data.test_labels)) + ' test images':<58}{'':>8}{'since start':>9}")
-    report("large, pre-trained, fine-tuned on the labelled images", large)
-    torch.manual_seed(arguments.seed)
-    small = distil(large, classifier(SMALL), data, arguments.distillation_epochs)
-    report("small, distilled from it on all images", small)
-    for name, width in (("large", LARGE), ("small", SMALL)):
-        torch.manual_seed(arguments.seed)
-        baseline = learn_labels(classifier(width), data, labelled, epochs, learning_rate=3e-3)
-        report(f"{name}, supervised, on the labelled images alone", baseline)
-    if arguments.out:
-        save_numbers(arguments, {"data": data.name, "labelled": labelled, "accuracy": found})
+        arguments.images, arguments.epochs, arguments.small_epochs = min(arguments.images, 1200), 2, 4
+        arguments.fine_tune_epochs = 8
+    arguments.seeds = arguments.seeds or [arguments.seed + i for i in range(3 if arguments.full else 1)]
+    run_study(arguments, measured, draw)
 
 
 if __name__ == "__main__":

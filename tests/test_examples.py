@@ -46,4 +46,6 @@ def test_they_are_listed_and_run_by_name():
     assert "usage: independence_test.py" in run("independence_test", "--help").stdout
     wrong = run("indepedence_test")
     assert wrong.returncode == 1
-    assert wrong.stderr.startswith("there is no example 'indepedence_test': take one of block_structure")
+    assert wrong.stderr.startswith(
+        "there is no example 'indepedence_test': take one of batch_and_temperature"
+    )

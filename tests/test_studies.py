@@ -107,8 +107,20 @@ def of_dj_mix(module):
     return module.examined(mix(module, np.random.default_rng(0)))
 
 
+def of_loss_functions(module):
+    names = [(loss, seed) for loss in module.QUICK for seed in range(2)]
+    networks = [dict(zip(module.LAYERS, layers(10, seed=i), strict=True)) for i in range(4)]
+    return module.compared(module.similarities(networks), names)
+
+
+def of_colour_distortion(module):
+    rows, colours = layers(1, 200)[0], layers(1, 200, seed=1)[0][:, :3]
+    return module.explained(rows[:150], colours[:150], rows[150:], colours[150:])
+
+
 COMPUTED = {"sanity_check": of_sanity_check, "depth_pathology": of_depth_pathology}
 COMPUTED |= {"hard_negatives": of_hard_negatives, "dj_mix": of_dj_mix}
+COMPUTED |= {"loss_functions": of_loss_functions, "colour_distortion": of_colour_distortion}
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -176,3 +188,66 @@ def test_the_classes_of_hard_negatives_are_counted(study):
     found = study("hard_negatives").own_class(rows, np.array([0, 0, 1, 1, 1]))
     assert found[0] == 4 / 5  # of the hardest one: that of the third row has another class
     assert found[-1] == (1 + 1 + 2 + 2 + 2) / 20  # of all
+
+
+def test_losses_are_compared_between_seeds_alone(study):
+    found = of_loss_functions(study("loss_functions"))
+    pairs = {name: len(values) for name, values in found.items()}
+    assert pairs == {"softmax": 1, "cosine softmax 0.05": 1, "softmax x cosine softmax 0.05": 2}
+    tables = pytest.importorskip("benchmarks.pages.study_tables")
+    less = tables.less_alike({"a": [(0.9,)], "b": [(0.7,)], "a x b": [(0.5, 0.6)]}, "a x b")
+    assert less == pytest.approx([0.25])
+
+
+def test_what_is_linear_in_the_features_is_explained(study):
+    explained, generator = study("colour_distortion").explained, np.random.default_rng(0)
+    x = 1e3 + generator.standard_normal((300, 5))
+    y = x @ generator.standard_normal((5, 3)) - 7
+    assert explained(x[:200], y[:200], x[200:], y[200:]) == pytest.approx(1)
+    assert explained(x[:200], y[:200], x[200:][::-1], y[200:]) < 0.1
+
+
+def test_colours_of_digits_say_nothing_of_their_class_and_are_distorted(study):
+    torch, module = pytest.importorskip("torch"), study("colour_distortion")
+    digits = study("_digits").coloured(study("_digits").handwritten(True, 0))
+    images = digits.data.test_images
+    torch.testing.assert_close(images[:, :, 0, 0], digits.test_colours)  # no ink in this corner
+    labels = np.eye(10)[digits.data.test_labels.numpy()]
+    colours = digits.test_colours.numpy()
+    assert module.explained(labels[:300], colours[:300], labels[300:], colours[300:]) < 0.1
+    torch.manual_seed(0)
+    views = module.distorted(images)
+    assert 0 <= views.min() < views.max() <= 1
+    background = views[:, :, 0, 0].numpy()
+    assert module.explained(background[:300], colours[:300], background[300:], colours[300:]) < 0.5
+
+
+def test_networks_come_from_their_seed_and_are_kept(study, tmp_path):
+    torch, module = pytest.importorskip("torch"), study("simclr_v2_distillation")
+    from_seed = study("_networks").from_seed
+
+    def weights(seed, folder=None):
+        model = from_seed(folder, "name", {"seed": seed}, lambda: module.contrastive(2), trained.append)
+        return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+    trained = []
+    first = weights(0, tmp_path)
+    assert torch.equal(weights(0), first)
+    assert not torch.equal(weights(1), first)
+    assert len(trained) == 3
+    assert torch.equal(weights(0, tmp_path), first)
+    assert len(trained) == 3
+    with pytest.raises(SystemExit, match="name another folder with --keep"):
+        weights(1, tmp_path)
+
+
+def test_a_fine_tuned_network_leaves_the_pre_trained_one_as_it_is(study):
+    torch, module = pytest.importorskip("torch"), study("simclr_v2_distillation")
+    model = module.contrastive(2)
+    before = [parameter.clone() for parameter in model.parameters()]
+    tuned = module.tunable(model)
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            parameter.zero_()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert torch.equal(tuned[0].layers[0].weight, torch.zeros_like(model.encoder.layers[0].weight))

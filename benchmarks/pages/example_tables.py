@@ -10,6 +10,7 @@ from typing import Any
 
 from ..environment import ROOT
 from .conditions import processor
+from .contrastive_tables import CONTRASTIVE
 from .results import read
 from .study_tables import STUDIES, percent
 from .words import table
@@ -114,12 +115,6 @@ def megabytes(count: float) -> str:
     return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.1f} MB"
 
 
-def simclr_v2_distillation(found: dict[str, Any]) -> str:
-    return table(
-        ["network", "accuracy"], [[name, percent(share)] for name, share in found["accuracy"].items()]
-    )
-
-
 def cka_distillation(found: dict[str, Any]) -> str:
     rows = [[way, *map(percent, shares), percent(mean(shares))] for way, shares in found["students"].items()]
     seeds = (found["options"]["seed"] + i for i in range(found["options"]["runs"]))
@@ -180,17 +175,20 @@ def _where(letter: str, recording: dict[str, Any]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = STUDIES | {
-    make.__name__: make
-    for make in (
-        block_structure,
-        sentence_encoders,
-        vision_transformer,
-        simclr_fashion_mnist,
-        simclr_v2_distillation,
-        cka_distillation,
-    )
-}
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = (
+    STUDIES
+    | CONTRASTIVE
+    | {
+        make.__name__: make
+        for make in (
+            block_structure,
+            sentence_encoders,
+            vision_transformer,
+            simclr_fashion_mnist,
+            cka_distillation,
+        )
+    }
+)
 OF_RUNS: dict[str, Callable[[dict[str, Any], str], str]] = {
     make.__name__: make for make in (examples, million_rows)
 }

@@ -89,52 +89,39 @@ def gained(run: dict[str, Any]) -> float:
     return float(run["probe"][stop - 1] - run["probe"][start])
 
 
-def hard_negatives(found: dict[str, Any]) -> str:
-    """Differences are from all negatives, by seed."""
-    runs = list(found["seeds"].values())
-    rows = []
-    for name, published in PUBLISHED_NEGATIVES.items():
-        probes = [run["probes"][name] for run in runs]
-        less = [run["probes"][name] - run["probes"]["all"] for run in runs]
-        rows.append([name, spread(probes, percent), spread(less, points), published])
-    probes = table(["negatives", "linear probe", "less all", "published"], rows)
-    shares = [percent(share) for share in found["shares"]]
-    own = [spread([run["own class"][i] for run in runs], percent) for i in range(len(shares))]
-    return (
-        probes + "\n\n" + table(["of the negatives, the hardest", *shares], [["of the anchor's class", *own]])
-    )
-
-
-PUBLISHED_NEGATIVES = {
-    "untrained": "-",
-    "all": "-",
-    "without the hardest 0.1 %": "no loss, sometimes a gain",
-    "without the hardest 5 %": "a loss",
-    "without the hardest 20 %": "a loss",
-    "the hardest 5 % alone": "nearly all",
-    "the hardest 5 % but for 0.1 %": "nearly all",
-    "the easiest 5 % alone": "a loss",
-}
-
-
-def points(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
 def loss_functions(found: dict[str, Any]) -> str:
     rows = []
     for loss, runs in found["networks"].items():
         shown = {"accuracy": percent, "class separation": "{:.3f}".format, "transfer": percent}
         rows.append([loss, *(spread([run[what] for run in runs], how) for what, how in shown.items())])
-    networks = table(["loss", "accuracy", "class separation", "probe on digits"], rows)
+    networks = table(["loss", "accuracy", "class separation", f"probe on {found['transfer to']}"], rows)
+    r = [[family, spread(values)] for family, values in found["correlation"].items()]
+    correlation = table(["r of class separation and probe, by seed", "mean and spread"], r)
+    layers = {name: [*zip(*pairs, strict=True)] for name, pairs in found["cka"].items()}
     cka = [
-        [
-            name if " x " in name else f"{name}, two seeds",
-            *(spread(layer) for layer in zip(*values, strict=True)),
-        ]
-        for name, values in found["cka"].items()
+        [name if " x " in name else f"{name}, seeds", *map(spread, values)] for name, values in layers.items()
     ]
-    return networks + "\n\n" + table(["CKA of", *found["layers"]], cka)
+    less = [
+        [name, *(f"{value:.2f}" for value in less_alike(layers, name))] for name in layers if " x " in name
+    ]
+    head = found["layers"]
+    return "\n\n".join(
+        [
+            networks,
+            correlation,
+            table(["CKA of", *head], cka),
+            table(["less alike than seeds by", *head], less),
+        ]
+    )
+
+
+def less_alike(layers: dict[str, list[tuple[float, ...]]], name: str) -> list[float]:
+    """By layer: the mean CKA of two seeds of one of the two losses, less that of two losses."""
+    first, second = name.split(" x ")
+    return [
+        mean([*a, *b]) - mean(across)
+        for a, b, across in zip(layers[first], layers[second], layers[name], strict=True)
+    ]
 
 
 def dj_mix(found: dict[str, Any]) -> str:
@@ -173,5 +160,5 @@ def returned(mixes: Sequence[dict[str, Any]], name: str) -> str:
 
 
 STUDIES: dict[str, Callable[[dict[str, Any]], str]] = {
-    make.__name__: make for make in (sanity_check, depth_pathology, hard_negatives, loss_functions, dj_mix)
+    make.__name__: make for make in (sanity_check, depth_pathology, loss_functions, dj_mix)
 }

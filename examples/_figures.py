@@ -1,0 +1,37 @@
+"""What the figures of the studies share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from _study import mean_and_spread
+
+SEED = "0.2"  # grey of the point of a seed
+
+
+def draw_bars(
+    ax: Any, names: Sequence[str], values: Sequence[Sequence[float]], colours: Sequence[str]
+) -> None:
+    """A horizontal bar for each name: the mean in per cent and its spread, with a point for each seed."""
+    for place, (shares, colour) in enumerate(zip(values, colours, strict=True)):
+        found = [100 * share for share in shares]
+        mean, spread = mean_and_spread(found)
+        ax.barh(place, mean, xerr=spread, color=colour, alpha=0.5, capsize=3)
+        ax.plot(found, [place] * len(found), "o", color=SEED, ms=4)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)  # the first on top
+    ax.set_xlim(100 * min(min(shares) for shares in values) - 3, None)
+    ax.grid(alpha=0.3)
+
+
+def draw_band(ax: Any, x: Sequence[float], values: Any, *, colour: str, **line: Any) -> None:
+    """The mean over rows of (runs, points) as a line, from least to most as a band."""
+    array = np.asarray(values, float)
+    ax.plot(x, array.mean(0), color=colour, **line)
+    ax.fill_between(x, array.min(0), array.max(0), color=colour, alpha=0.12, lw=0)
+
+
+def seeds(count: int, shown: str = "mean and spread") -> str:
+    return f"{count} seeds: {shown}" if count > 1 else "one seed"
