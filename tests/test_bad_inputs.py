@@ -20,6 +20,7 @@ CALLS = {  # a call of a good and a bad array, and what the bad one is called
     "hsic": (lambda f, x, bad: f(x, bad), "y"),
     "rsa": (lambda f, x, bad: f(x, bad), "y"),
     "mmd": (lambda f, x, bad: f(x, bad), "y"),
+    "alignment": (lambda f, x, bad: f(x, bad), "y"),
     "hsic_matrix": (lambda f, x, bad: f([x], [bad]), "ys[0]"),
     "cka_matrix": (lambda f, x, bad: f([x, bad]), "xs[1]"),
     "rsa_matrix": (lambda f, x, bad: f([x, bad]), "xs[1]"),

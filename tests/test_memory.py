@@ -88,6 +88,21 @@ def test_rsa_copies_no_rows_and_stores_no_distances(peak_megabytes, metric):
     assert peak_megabytes("x, = inputs(300, 100_000)", f"gramless.rsa(x, x, metric='{metric}')") < 30
 
 
+def test_measures_copy_no_rows_and_store_no_matrix(peak_megabytes):
+    """65,536 rows are 67 MB, in float64 twice that, and a matrix of them 17 GB."""
+    setup = "gramless.set_workspace_limit(0)\nx, y = inputs(65_536, 256, 2)"
+    calls = "participation_ratio(x)", "vendi_score(x)", "alignment(x, y)"
+    assert peak_megabytes(setup, f"({', '.join(f'gramless.{call}' for call in calls)})") < 40
+    assert peak_megabytes("x, = inputs(20_000, 64)", "gramless.uniformity(x)") < 30
+
+
+@pytest.mark.slow
+def test_uniformity_of_many_rows_stores_no_matrix(peak_megabytes):
+    setup = "gramless.set_workspace_limit(0)\nx, = inputs(65_536, 256)"
+    calls = "uniformity(x)", "uniformity(x, normalize=False)", "vendi_score(x, kernel='laplace')"
+    assert peak_megabytes(setup, f"({', '.join(f'gramless.{call}' for call in calls)})", timeout=900) < 40
+
+
 def test_nearest_rows_store_no_similarities(peak_megabytes):
     """n x n is 1600 MB in float32, a layer copied once 5 MB."""
     assert peak_megabytes("xs = inputs(20_000, 64, 2)", "gramless.mutual_knn(*xs)") < 40

@@ -17,6 +17,7 @@ NUMBERS = {  # a call with the number, and what its errors begin with
     "exclude_above": (lambda a, v: gl.nt_xent(a, X, exclude_above=v), "nt_xent: exclude_above"),
     "exclude_easiest": (lambda a, v: gl.nt_xent(a, X, exclude_easiest=v), "nt_xent: exclude_easiest"),
     "logit_bias": (lambda a, v: gl.siglip(a, X, logit_scale=1.0, logit_bias=v), "siglip: logit_bias"),
+    "t": (lambda a, v: gl.uniformity(a, v), "uniformity: t"),
     "sigma": (lambda a, v: gl.cka(a, X, kernel=gl.RBF(sigma=v)), "RBF: sigma"),
 }
 NONE_OF_THEM = {  # a value, and how the sentence ends

@@ -22,6 +22,7 @@ PAIRED = {
     "layer_matrix": lambda x, y: gl.layer_matrix({"one": x}, {"two": y}).matrix[0, 0],
     "nt_xent": lambda x, y: gl.nt_xent(x, y),
     "siglip": lambda x, y: gl.siglip(x, y, logit_scale=10.0, logit_bias=-10.0),
+    "alignment": lambda x, y: gl.alignment(x, y),
     "cka_interval": lambda x, y: cka_interval(x, y).value,
     "value_and_grad": lambda x, y: gl.value_and_grad(gl.cka)(x, y)[0],
 }

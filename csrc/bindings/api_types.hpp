@@ -49,6 +49,7 @@ inline KernelSpec kernel_spec(pybind11::handle encoded) {
           .cast<std::tuple<std::string, std::optional<double>, double, bool, std::optional<std::int64_t>, Numbers>>();
   if (formula == "cosine") return {.rows = RowForm::unit_or_zero};
   if (formula == "cosine distance") return {.rows = RowForm::unit};
+  if (formula == "rbf of unit rows") return {.formula = Rbf{}, .sigma = sigma, .rows = RowForm::unit_or_zero};
   if (formula == "correlation") return {.rows = RowForm::centered_unit};
   std::optional<Kernel> known = kernel_named(formula);
   if (!known) throw pybind11::value_error("kernel is '" + formula + "'");

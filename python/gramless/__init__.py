@@ -31,6 +31,7 @@ from .independence import independence_test
 from .info_nce import info_nce, row_log_sum_exp
 from .kernels import RBF, Cosine, Distance, Laplace, Linear
 from .matrices import cka_matrix, hsic_matrix, layer_matrix
+from .measures import alignment, participation_ratio, uniformity, vendi_score
 from .minibatch import MinibatchCKA
 from .moco import moco
 from .neighbor_test import MutualKnnResult, mutual_knn_test
@@ -59,6 +60,7 @@ __all__ = [
     "MutualKnnResult",
     "TwoSampleResult",
     "__version__",
+    "alignment",
     "analysis",
     "backends",
     "cka",
@@ -83,6 +85,7 @@ __all__ = [
     "mutual_knn_matrix",
     "mutual_knn_test",
     "nt_xent",
+    "participation_ratio",
     "plot",
     "reference",
     "row_log_sum_exp",
@@ -94,7 +97,9 @@ __all__ = [
     "similarity_distillation",
     "sup_con",
     "two_sample_test",
+    "uniformity",
     "value_and_grad",
+    "vendi_score",
 ]
 
 

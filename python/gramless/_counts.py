@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -59,6 +60,19 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
         one = wanted.replace("a number", "one number")
         raise ValueError(f"{function}: {name} must be {one} but has shape {shape}{end}")
     raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}{end}")
+
+
+def positive(function: str, name: str, value: Any, wanted: str = "a number") -> float:
+    """`value` as a float above 0 and finite; `wanted`: what else it may be, for the sentence.
+
+    >>> positive("RBF", "sigma", 0)
+    Traceback (most recent call last):
+    ValueError: RBF: sigma must be positive and finite but is 0.0
+    """
+    number = as_number(function, name, value, wanted)
+    if not 0 < number < math.inf:  # which torch.compile can trace
+        raise ValueError(f"{function}: {name} must be positive and finite but is {number!r}")
+    return number
 
 
 def as_integer(function: str, name: str, value: Any, wanted: str = "an int") -> int:

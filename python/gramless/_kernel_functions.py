@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ._counts import as_number, at_least
+from ._counts import at_least, positive
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,6 @@ class Linear:
     on_gpu: ClassVar = True
 
 
-def _positive(kernel: str, name: str, value: Any, wanted: str) -> float:
-    number = as_number(kernel, name, value, wanted)
-    if not 0 < number < math.inf:  # which torch.compile can trace
-        raise ValueError(f"{kernel}: {name} must be positive and finite but is {number!r}")
-    return number
-
-
 @dataclass(frozen=True)
 class OfDistance:
     """What kernels of the distance between two rows have in common: a bandwidth, given or found."""
@@ -50,8 +42,8 @@ class OfDistance:
     def __post_init__(self) -> None:
         kernel = type(self).__name__
         if self.sigma is not None:
-            object.__setattr__(self, "sigma", _positive(kernel, "sigma", self.sigma, "a number or None"))
-        object.__setattr__(self, "scale", _positive(kernel, "scale", self.scale, "a number"))
+            object.__setattr__(self, "sigma", positive(kernel, "sigma", self.sigma, "a number or None"))
+        object.__setattr__(self, "scale", positive(kernel, "scale", self.scale, "a number"))
         object.__setattr__(self, "include_diagonal", bool(self.include_diagonal))
         if self.median_rows is not None:
             object.__setattr__(
@@ -195,7 +187,7 @@ class Distance:
     exponent: float = 1.0
 
     def __post_init__(self) -> None:
-        exponent = _positive("Distance", "exponent", self.exponent, "a number")
+        exponent = positive("Distance", "exponent", self.exponent, "a number")
         if exponent > 2:
             raise ValueError(f"Distance: exponent must be at most 2 but is {exponent!r}")
         object.__setattr__(self, "exponent", exponent)

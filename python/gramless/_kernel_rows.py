@@ -71,13 +71,19 @@ def unit_rows(rows: Floats, rounding: float = 2.0**-53) -> Floats:
     """The rows divided by their lengths, those of zeros as they are; all 0 where they differ by no more than
     their rounding.
     """
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    exponents = -np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
-    scaled = times_power(rows, exponents)
-    lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-    units = np.asarray(scaled / np.where(lengths == 0, 1, lengths))
+    units, _ = directions(rows)
     apart = np.linalg.norm(units - units.mean(axis=0), axis=1).max()
     return np.zeros_like(units) if apart <= max(1.5 * rounding, 2.0**-50) else units
+
+
+def directions(rows: Floats) -> tuple[Floats, Floats]:
+    """The rows (n, d) divided by their lengths, those of zeros as they are, and the lengths (n, 1)."""
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    exponents = -np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
+    with np.errstate(invalid="ignore"):  # inf / inf
+        scaled = times_power(rows, exponents)
+        lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
+        return scaled / np.where(lengths == 0, 1, lengths), times_power(lengths, -exponents)
 
 
 def _in_range(rows: Floats) -> tuple[Floats, Floats, int]:

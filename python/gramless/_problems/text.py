@@ -10,6 +10,7 @@ from typing import Any
 from .contrast import Contrast, Ignoring
 from .distillation import Distillation
 from .hsic import Hsic
+from .measures import Alignment, CosineDiversity, PairMean, ParticipationRatio
 from .mmd import Mmd
 from .positives import Masked, OwnKeys
 from .sigmoid import Sigmoid
@@ -17,7 +18,8 @@ from .sigmoid import Sigmoid
 NUMBER = "#"  # stands in the text for a float
 
 _LOSSES = Contrast, Ignoring, OwnKeys, Masked, Distillation, Sigmoid
-_CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, *_LOSSES)}
+_MEASURES = PairMean, ParticipationRatio, CosineDiversity, Alignment
+_CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, *_MEASURES, *_LOSSES)}
 
 
 def parted(problem: Any) -> tuple[tuple[Any, ...], list[float]]:

@@ -26,6 +26,7 @@ from .distillation import similarity_distillation, similarity_distillation_value
 from .gram import gram, median_distance
 from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test
+from .measures import alignment, participation_ratio, uniformity, vendi_score
 from .minibatch import MinibatchCKA
 from .neighbors import cknna, mutual_knn, mutual_knn_matrix
 from .rsa import rsa, rsa_matrix
@@ -34,6 +35,7 @@ from .two_samples import mmd, mmd_permutation_pvalue
 
 __all__ = [
     "MinibatchCKA",
+    "alignment",
     "cka",
     "cka_matrix",
     "cknna",
@@ -55,6 +57,7 @@ __all__ = [
     "mutual_knn_matrix",
     "nt_xent",
     "nt_xent_value_and_grad",
+    "participation_ratio",
     "permutation_moments",
     "row_log_sum_exp",
     "row_log_sum_exp_value_and_grad",
@@ -66,4 +69,6 @@ __all__ = [
     "similarity_distillation_value_and_grad",
     "sup_con",
     "sup_con_value_and_grad",
+    "uniformity",
+    "vendi_score",
 ]
