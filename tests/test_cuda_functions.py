@@ -77,6 +77,7 @@ RANKED = "exclude_easiest is computed on the CPU only; copy the embeddings there
 IDS_ON_CPU = "ids are compared on the CPU only; copy the embeddings there"
 PAIRS_ON_CPU = "the sigmoid loss of pairs is computed on the CPU only; copy a and b there"
 ROWS_ON_CPU = "nearest rows are computed on the CPU only; copy the layers there"
+X_ON_CPU = "it is computed on the CPU only; copy x there"
 ON_CPU = "squared distances are compared on the CPU only; copy the layers there"
 
 TABLE = [
@@ -127,6 +128,13 @@ TABLE = [
         refused={"arrays": ROWS_ON_CPU, "tensors": ROWS_ON_CPU}),
     use("mutual_knn_matrix", ["x"], ["layer"], 3, progress=print,
         refused={"arrays": ROWS_ON_CPU, "tensors": ROWS_ON_CPU}),
+    *(use(name, "x", **options, refused={"arrays": X_ON_CPU, "tensors": X_ON_CPU})
+      for name, options in (("uniformity", {}), ("uniformity", {"t": 0.5, "normalize": False}),
+                            ("participation_ratio", {}), ("vendi_score", {}),
+                            ("vendi_score", {"kernel": "laplace", "q": 2}))),
+    *(use("alignment", "x", "y", **options,
+          refused={"arrays": "copy x and y there", "tensors": "copy x and y there"})
+      for options in ({}, {"alpha": 1.0, "normalize": False})),
     *(use("two_sample_test", "x", "queue", **options)
       for options in ({"method": "permutation", "n_resamples": 30, "rng": 0, "progress": print},
                       {"method": "gamma", "kernel": "linear"})),
@@ -136,6 +144,8 @@ TABLE = [
                       {"pvalue": "permutation", "n_resamples": 9, "rng": 0, "progress": print},
                       {"digests": True}, {"level": 0.9})),
     use("layer_matrix", ["x"], ["y"]),
+    use("layer_matrix", ["x", "y"], statistic="mutual_knn", k=3,
+        refused={"arrays": ROWS_ON_CPU, "tensors": ROWS_ON_CPU}),
     *(use("layer_matrix", ["sentences", "sentences"], mask="mask", **options)
       for options in ({"pool": "mean"}, {"rows": "tokens"})),
     use("layer_matrix", ["sentences"], ["sentences"], mask="mask", mask_y="mask", pool="last"),

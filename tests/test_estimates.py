@@ -94,6 +94,19 @@ def test_losses_are_estimated_by_their_pairs():
     assert sigmoid.seconds < views.seconds / 1.8
 
 
+def test_nearest_neighbours_are_estimated_by_their_pairs():
+    on = {"quantity": "mutual_knn", "threads": 1, "gflops": 50.0}
+    pair, more, wide = (gl.estimate(8192, 64, **on, **o) for o in ({}, {"layers": 6}, {"dtype": "float64"}))
+    assert pair.flops == more.flops / 3 == 2.0 * 8192**2 * 64
+    assert 2.9 < more.seconds / pair.seconds < 3.1
+    assert wide.seconds == pair.seconds  # candidates are those of float32
+    assert wide.input_bytes == 2 * pair.input_bytes
+    assert gl.estimate(8192, 64, **on, k=50).peak_bytes > pair.peak_bytes > 2 * 8192 * 10 * 4
+    assert (
+        pair.seconds < gl.estimate(8192, 64, 2, kernel=gl.RBF(sigma=1.0), threads=1, gflops=50).seconds * 1.2
+    )
+
+
 def test_memory_without_a_workspace_is_less():
     before = gl.get_workspace_limit()
     kept = gl.estimate(4096, 128, quantity="nt_xent", threads=1, gflops=50)
@@ -120,6 +133,9 @@ def test_memory_without_a_workspace_is_less():
         ((8, 8, 3), {"quantity": "nt_xent"}, ValueError, 'estimate: quantity="nt_xent" is of 2 layers'),
         ((8, 8, 3), {"quantity": "siglip"}, ValueError, 'estimate: quantity="siglip" is of 2 layers'),
         ((8, 8), {"negatives": 8}, ValueError, 'estimate: negatives are of quantity="info_nce" but'),
+        ((8, 8), {"quantity": "mutual_knn", "k": 8}, ValueError, "estimate: k must be less than n but n"),
+        ((8, 8), {"quantity": "mutual_knn", "gradients": True}, ValueError, 'estimate: quantity="mutual'),
+        ((8, 8), {"k": 0}, ValueError, "estimate: k must be at least 1 but is 0"),
         ((8, 8), {"negatives": -1}, ValueError, "estimate: negatives must be at least 0 but is -1"),
         ((8, 8), {"threads": 0}, ValueError, "estimate: threads must be at least 1 but is 0"),
         ((8, 8), {"gflops": -1}, ValueError, "estimate: gflops must be positive and finite but is -1.0"),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int32]  # (n, k): neighbours of each row, ascending
+PairCounts = tuple[int, ...]
 
 
 class OverlapMoments(NamedTuple):
@@ -19,14 +20,13 @@ class OverlapMoments(NamedTuple):
     variance: float
 
 
-def overlap_moments(x: Rows, y: Rows) -> OverlapMoments:
-    """Mean k / (n - 1), and the variance.
+def overlap_moments(n: int, k: int, of_x: PairCounts, of_y: PairCounts) -> OverlapMoments:
+    """Mean k / (n - 1), and the variance, of n rows with k neighbours each.
 
     The number of shared neighbours is sum_ij A_ij B_p(i)p(j), A and B the 0-1 matrices of neighbours and p a
     random order. Its second moment is a sum over the seven ways in which two pairs (i, j), (k, l) may have
     rows in common: products of the entries of A over such pairs, the same of B, by the number of them.
     """
-    n, k = x.shape
     ways = (
         n * (n - 1),  # (i, j), (i, j)
         n * (n - 1),  # (i, j), (j, i)
@@ -35,7 +35,6 @@ def overlap_moments(x: Rows, y: Rows) -> OverlapMoments:
         2 * n * (n - 1) * (n - 2),  # (i, j), (j, l) and (i, j), (k, i)
         n * (n - 1) * (n - 2) * (n - 3),
     )
-    of_x, of_y = _pair_counts(x), _pair_counts(y)
     second = sum(a * b / way for a, b, way in zip(of_x, of_y, ways, strict=True) if way)
     mean = n * k * k / (n - 1)
     variance = second - mean**2
@@ -44,7 +43,7 @@ def overlap_moments(x: Rows, y: Rows) -> OverlapMoments:
     return OverlapMoments(k / (n - 1), variance / (n * k) ** 2)
 
 
-def _pair_counts(rows: Rows) -> tuple[int, ...]:
+def pair_counts(rows: Rows) -> PairCounts:
     """How many ordered pairs of entries of the 0-1 matrix of neighbours lie in each of the ways above."""
     n, k = rows.shape
     own = np.arange(n, dtype=np.int64)[:, None]
@@ -61,6 +60,13 @@ def _pair_counts(rows: Rows) -> tuple[int, ...]:
         chained,
         total**2 - total - mirrored - in_row - in_column - chained,
     )
+
+
+def in_order(rows: Rows, order: npt.NDArray[np.int64]) -> Rows:
+    """The neighbours of the rows order[0], order[1], ... by their numbers in that order."""
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return np.sort(place[rows[order]], axis=1)
 
 
 def cknna_of(x: Rows, y: Rows, cosines_x: Floats, cosines_y: Floats) -> float:

@@ -66,20 +66,27 @@ def chance_of(
     z, method = moments.z(cka), request.chosen(n, layers.estimator)
     if method is None:
         return Chance(z)
-    settings: dict[str, Any] = {"pvalue": method, "cells": int(np.count_nonzero(cells & ~np.isnan(z)))}
     if method != "permutation":
+        settings: dict[str, Any] = {"pvalue": method, "cells": int(np.count_nonzero(cells & ~np.isnan(z)))}
         found = np.where(np.isnan(z), math.nan, pvalues(method, cka, n, moments))
         return Chance(
             z, found, _whole(holm_corrected(found, cells), cells), settings | {"correction": "Holm"}
         )
     orders = request.orders(n)
-    settings |= {"correction": "maximum", "n_resamples": orders.size}
-    about = f"{orders.size} permutations, about {_duration(orders.size * seconds)}"
+    about = f"{orders.size} permutations, about {duration(orders.size * seconds)}"
     report = reporter(request.function, progress, about)
-    alone, largest = _counted(layers, z, moments, cells, orders, report)
+    return chance_of_counts(z, *_counted(layers, z, moments, cells, orders, report), cells, orders)
+
+
+def chance_of_counts(
+    z: Floats, alone: npt.NDArray[np.int64], largest: npt.NDArray[np.int64], cells: Bools, orders: Orders
+) -> Chance:
+    """Of cells whose z so many of the orders reach, in the cell alone and in the largest of all cells."""
     undefined = np.isnan(z)
+    settings: dict[str, Any] = {"pvalue": "permutation", "cells": int(np.count_nonzero(cells & ~undefined))}
     found, corrected = (np.where(undefined, math.nan, orders.pvalue(c)) for c in (alone, largest))
     corrected = np.where(cells, corrected, found) if cells.any() else found
+    settings |= {"correction": "maximum", "n_resamples": orders.size}
     return Chance(z, _whole(found, cells), _whole(corrected, cells), settings)
 
 
@@ -121,7 +128,7 @@ def _null(layers: Layers, moments: Moments, orders: Orders) -> Iterator[Floats]:
         yield moments.z(cka.reshape(len(cka), -1, len(others)).transpose(1, 0, 2))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.2g} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -10,43 +10,37 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from ._counts import at_least
+from ._counts import at_least, positive
 from ._runtime import get_num_threads, get_workspace_limit
 from .hsic import cka
 from .kernels import RBF, Cosine, KernelLike, Linear, OfDistance, as_kernel
 
 __all__ = ["Estimate", "estimate"]
 
-Quantity: TypeAlias = Literal["cka", "nt_xent", "info_nce", "siglip"]
+Quantity: TypeAlias = Literal["cka", "nt_xent", "info_nce", "siglip", "mutual_knn"]
 DType: TypeAlias = Literal["float32", "float64", "float16", "bfloat16"]
 
 # What a pair of rows costs beside its dot product, in multiply-adds' FLOPs, fitted once to measurements on
 # 2 cores of an AMD EPYC (Zen 4). `tests/test_estimates.py` compares them with every committed measurement.
 PRODUCT = 1.2  # times the FLOPs of dot products: packing and waiting
-VALUE = {
-    "linear": 5.0,
-    "rbf": 15.0,
-    "laplace": 25.0,
-    "distance": 25.0,
-    "cosine": 5.0,
-}  # a kernel value and its sums
+VALUE = {"linear": 5.0, "rbf": 15.0, "laplace": 25.0, "distance": 25.0, "cosine": 5.0}  # and its sums
 INNER_PRODUCT = 3.0  # of two layers' kernel values
 NUMBER = 110.0  # of the input, read, centred and packed, on one thread
 DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
+CANDIDATE = 15.0  # of a pair of rows: its similarity among the largest of both
 SOFTMAX = 160.0  # forward and backward
 SIGMOID = 110.0  # the same
 GRADIENT = 140.0  # of a kernel value
-CALL_SECONDS = {"cka": 2e-5}
+CALL_SECONDS = {"cka": 2e-5, "mutual_knn": 1e-4}
 LOSS_SECONDS = 4e-4  # by autograd
 
+CANDIDATES_BYTES = 64 << 20  # of layers in one walk: csrc/ops/neighbors/neighbors.cpp
 MOST_TILE_ROWS = {4: 384, 8: 192}  # by the bytes of a number: csrc/engine/tile/tile_rows.hpp
 TILES_OF_HALF = 20  # with fewer whole tiles in a row of them, tiles have half as many rows
 CHUNK = {4: 192, 8: 128}  # columns that are packed at once
 KEPT_BYTES = 16 << 20  # of packed rows, each thread
-RUN = {
-    4: 384,
-    8: 192,
-}  # samples that are packed at once: csrc/ops/gram/covariance_sums.cpp, as the next three
+# Samples that are packed at once: csrc/ops/gram/covariance_sums.cpp, as the next three.
+RUN = {4: 384, 8: 192}
 SEGMENT_BYTES = 4 << 20  # of packed samples, all threads
 NARROW_BYTES = 2048  # of a sample: up to there products are summed by shares of the samples
 SHARES_BYTES = 16 << 20  # of those products
@@ -105,8 +99,9 @@ def estimate(
     threads: int | None = None,
     gflops: float | None = None,
     negatives: int = 0,
+    k: int = 10,
 ) -> Estimate:
-    """Seconds and bytes that a call of `cka`, `cka_matrix` or a loss takes on this machine's CPU.
+    """Seconds and bytes that a call of `cka`, `mutual_knn`, their matrices or a loss takes on this CPU.
 
     The FLOPs and bytes of the call are counted; the speed is that of this machine, for which some
     milliseconds are measured once for each number of threads. Nothing of size n is allocated.
@@ -119,8 +114,8 @@ def estimate(
         Number of features of a row. Of layers of different widths, their mean.
     layers : int
         Number of layers of all models together; 2 is one pair.
-    quantity : {"cka", "nt_xent", "info_nce", "siglip"}
-        "cka" is also right for `hsic`. Losses are forward and backward together.
+    quantity : {"cka", "nt_xent", "info_nce", "siglip", "mutual_knn"}
+        "cka" is also right for `hsic`, and "mutual_knn" for `cknna`. Losses are forward and backward.
     kernel : {"linear", "rbf", "laplace", "distance", "cosine"} or a kernel
         As in `cka`. A bandwidth that is not given costs the median distance of every layer.
     dtype : {"float32", "float64", "float16", "bfloat16"}
@@ -133,6 +128,8 @@ def estimate(
         Speed of one thread in float32, 10^9 multiply-add operations a second; measured if None.
     negatives : int
         Of "info_nce": how many keys there are beside those of the anchors, negatives and queue together.
+    k : int
+        Of "mutual_knn": neighbours of each row, below n.
 
     Returns
     -------
@@ -156,30 +153,34 @@ def estimate(
     >>> estimate(50_000, 128, quantity="nt_xent").flops
     3840000000000.0
     """
-    n, d, layers = (
+    n, d, layers, negatives, k = (
         at_least(least, "estimate", name, value, "an integer")
-        for least, name, value in ((2, "n", n), (1, "d", d), (1, "layers", layers))
-    )
+        for least, name, value in (
+            (2, "n", n), (1, "d", d), (1, "layers", layers), (0, "negatives", negatives), (1, "k", k)
+        )
+    )  # fmt: skip
     kernel = as_kernel(kernel, "estimate")
-    negatives = at_least(0, "estimate", "negatives", negatives, "an integer")
     _check(quantity, dtype, gradients, layers, negatives)
+    if quantity == "mutual_knn" and k >= n:
+        raise ValueError(f"estimate: k must be less than n but n is {n} and k is {k}")
     threads = (
         get_num_threads() if threads is None else at_least(1, "estimate", "threads", threads, "an integer")
     )
-    speed = _measured_gflops(threads) if gflops is None else _positive("gflops", gflops)
-    item = 8 if dtype == "float64" else 4
+    wanted = "a number or None"
+    speed = _measured_gflops(threads) if gflops is None else positive("estimate", "gflops", gflops, wanted)
+    item = 8 if dtype == "float64" and quantity != "mutual_knn" else 4  # of a number of a tile
     if quantity == "cka":
         work, flops, peak = _cka(n, d, layers, kernel, item, threads, gradients)
-        numbers = n * d * layers
+    elif quantity == "mutual_knn":
+        work, flops, peak = _neighbors(n, d, layers, k, threads)
     else:
         work, flops, peak = _loss(quantity, n, negatives, d, item)
-        numbers = (2 * n + negatives) * d
-    rate = speed * 1e9 / (item / 4)
+    rate, numbers = speed * 1e9 / (item / 4), (layers * n + negatives) * d
     passes = 3 if gradients else 1  # gradients are read and written, too
     seconds = (
         work / (rate * threads) + NUMBER * passes * numbers / rate + CALL_SECONDS.get(quantity, LOSS_SECONDS)
     )
-    input_bytes = numbers * (2 if dtype in ("float16", "bfloat16") else item)
+    input_bytes = numbers * {"float64": 8, "float32": 4}.get(dtype, 2)
     return Estimate(seconds, round(peak), input_bytes, flops, speed, threads)
 
 
@@ -233,6 +234,15 @@ def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
     return packed + layers * rows**2 * item
 
 
+def _neighbors(n: int, d: int, layers: int, k: int, threads: int) -> tuple[float, float, float]:
+    """The same of nearest neighbours: tiles find candidates in float32."""
+    pairs, kept = n * n / 2 * layers, min(n - 1, k + k // 2 + 8)
+    work = pairs * (2 * PRODUCT * d + CANDIDATE)
+    in_walk = min(layers, 1 + CANDIDATES_BYTES // (12 * n * kept))
+    of_layers = n * (in_walk * (12 * kept + 40) + layers * 4 * k)
+    return work, 2.0 * pairs * d, of_layers + threads * _walk_bytes(n, d, 1, 4)
+
+
 def _loss(quantity: Quantity, n: int, negatives: int, d: int, item: int) -> tuple[float, float, float]:
     """The same of a loss, forward and backward: three products for each pair of rows, or four where the
     first is not kept.
@@ -278,18 +288,9 @@ def _check(quantity: Any, dtype: Any, gradients: Any, layers: int, negatives: in
             f'estimate: negatives are of quantity="info_nce" but quantity is "{quantity}" '
             f"and negatives is {negatives}"
         )
-    if layers != 2 and (quantity != "cka" or gradients):
-        what = f'quantity="{quantity}"' if quantity != "cka" else "gradients=True"
+    if gradients and quantity == "mutual_knn":
+        raise ValueError('estimate: quantity="mutual_knn" has no gradients but gradients is True')
+    many = "cka", "mutual_knn"
+    if layers != 2 and (quantity not in many or gradients):
+        what = f'quantity="{quantity}"' if quantity not in many else "gradients=True"
         raise ValueError(f"estimate: {what} is of 2 layers but layers is {layers}")
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, str | bytes):
-        raise TypeError(f"estimate: {name} must be a number or None but is {value!r}")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"estimate: {name} must be a number or None but is {value!r}") from None
-    if not 0 < number < math.inf:
-        raise ValueError(f"estimate: {name} must be positive and finite but is {number!r}")
-    return number

@@ -16,6 +16,7 @@ from ._progress import ProgressLike
 from ._tokens import is_mapping
 from .kernels import Estimator, KernelLike
 from .named_layers import compared, named_call
+from .neighbor_layers import check_statistic, compared_neighbors
 from .results import LayerMatrix
 
 __all__ = ["cka_matrix", "hsic_matrix", "layer_matrix"]
@@ -134,8 +135,10 @@ def layer_matrix(
     ys: Any = None,
     *,
     names: Any = None,
+    statistic: Literal["cka", "mutual_knn"] = "cka",
     kernel: KernelLike = "linear",
     estimator: Estimator = "unbiased",
+    k: int = 10,
     pool: Literal["mean", "last", "class"] | Callable[..., Any] | None = None,
     rows: Literal["examples", "tokens"] = "examples",
     mask: Any = None,
@@ -149,9 +152,9 @@ def layer_matrix(
     checkpoint: str | os.PathLike[str] | None = None,
     process_group: Any = None,
 ) -> LayerMatrix:
-    """CKA of every layer in xs with every layer in ys, with names, and whether chance gives as much.
+    """CKA, or mutual kNN, of every layer in xs with every layer in ys, with names, and what chance gives.
 
-    The matrix is that of `cka_matrix`, in one pass over tiles and O(n) memory beyond a workspace.
+    The matrix is that of `cka_matrix` or `mutual_knn_matrix`, in O(n) memory beyond a workspace.
 
     Parameters
     ----------
@@ -164,8 +167,14 @@ def layer_matrix(
         Those of the other model for the same examples. None compares xs with itself.
     names : sequence of str, or a pair of them, optional
         Names of the layers of sequences: of xs where ys is None, else of xs and of ys. Numbers by default.
+    statistic : {"cka", "mutual_knn"}
+        "mutual_knn" compares nearest neighbours. It has no kernel, estimator, level, checkpoint and process
+        group; z is by its exact mean k / (n - 1) and variance over all orders of the rows. p-values are by
+        permutation, which costs O(n k) for each cell and order, or None.
     kernel, estimator
         As in `cka`; every layer has a bandwidth of its own.
+    k : int
+        Neighbours of each row, as in `mutual_knn`.
     pool : {"mean", "last", "class"} or callable, optional
         One row for each example of (n, tokens, features): the mean of its tokens, the last or the first one,
         valid ones where there is a mask. A callable takes an array and returns (rows, features); it also gets
@@ -242,8 +251,14 @@ def layer_matrix(
            [False, False,  True],
            [ True,  True, False]])
     """
+    function = "layer_matrix"
     options: dict[str, Any] = {"pvalue": pvalue, "n_resamples": n_resamples, "rng": rng}
-    options |= {"level": level, "digests": digests}
-    options |= {"progress": progress, "checkpoint": checkpoint, "process_group": process_group}
+    options |= {"digests": digests, "progress": progress}
+    of_cka: dict[str, Any] = {"kernel": kernel, "estimator": estimator, "level": level}
+    of_cka |= {"checkpoint": checkpoint, "process_group": process_group}
     tokens = {"names": names, "pool": pool, "rows": rows, "mask": mask, "mask_y": mask_y}
-    return compared("layer_matrix", xs, ys, tokens, kernel, estimator, "CKA", **options)
+    check_statistic(function, statistic, k, of_cka)
+    if statistic == "mutual_knn":
+        return compared_neighbors(function, xs, ys, tokens, k, **options)
+    of_cka = {name: of_cka[name] for name in ("level", "checkpoint", "process_group")}
+    return compared(function, xs, ys, tokens, kernel, estimator, "CKA", **options, **of_cka)

@@ -64,7 +64,7 @@ def sides_of(
 ) -> Sides:
     """The layers of xs and ys with their names, tokens pooled; every array is looked up once."""
     _tokens.check_pool(function, pool, rows)
-    names_x, names_y = _names_of_sides(function, ys, names)
+    names_x, names_y = _namesrecords_of_sides(function, ys, names)
     x = _side(function, "xs", xs, names_x, mask, "mask", pool, rows)
     y = None
     if ys is not None:
@@ -81,7 +81,7 @@ def _pool_name(pool: Any) -> str | None:
     return str(getattr(pool, "__name__", repr(pool))) if callable(pool) else pool
 
 
-def _names_of_sides(function: str, ys: Any, names: Any) -> tuple[Any, Any]:
+def _namesrecords_of_sides(function: str, ys: Any, names: Any) -> tuple[Any, Any]:
     if ys is None or names is None:
         return names, None
     if isinstance(names, (str, bytes)) or not isinstance(names, Sequence) or len(names) != 2:
@@ -221,13 +221,15 @@ def compared(
     found = chance.z, chance.pvalue, chance.corrected
     bounds = intervals.of_layers(of_x, of_y, *code, sigmas, sides.labels, progress)
     of_call = {"function": function, "n": n, "kernel": repr(kernel), "estimator": problem.estimator}
-    record = environment() | of_call | {"seed": seed_of(rng)} | _of_sides(sides, layers, sigmas, digests)
+    record = (
+        environment() | of_call | {"seed": seed_of(rng)} | records_of_sides(sides, layers, sigmas, digests)
+    )
     return LayerMatrix(
         matrix, list(sides.x.names), list(names_y), settings, n, *found, *bounds, record=record
     )
 
 
-def _of_sides(
+def records_of_sides(
     sides: Sides, layers: Sequence[Any], sigmas: Sequence[float] | None, digests: bool
 ) -> dict[str, Any]:
     """What a record says of the layers of both sides, or of the one side that there is."""

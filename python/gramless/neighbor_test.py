@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from ._chance import generator_of, resample_count
 from ._dependence import shown
-from ._neighbors import overlap_moments
-from .neighbors import checked_pair, find_neighbors
+from ._neighbors import in_order, overlap_moments, pair_counts
+from .neighbor_layers import find_neighbors
+from .neighbors import checked_pair
 
 __all__ = ["MutualKnnResult", "mutual_knn_test"]
 
@@ -107,14 +108,12 @@ def mutual_knn_test(
     (of_x, _), (of_y, _) = found
     if of_x is None or of_y is None:
         return MutualKnnResult(math.nan, math.nan, k / (n - 1), math.nan, math.nan, n, k, null)
-    moments, own = overlap_moments(of_x, of_y), int(backend.shared_neighbors([of_x], [of_y])[0, 0])
+    moments = overlap_moments(n, k, pair_counts(of_x), pair_counts(of_y))
+    own = int(backend.shared_neighbors([of_x], [of_y])[0, 0])
     shared = np.empty(count, np.int64)
     with shown(function, progress, count) as report:
         for b in range(count):
-            order = generator.permutation(n)
-            place = np.empty(n, np.int32)
-            place[order] = np.arange(n, dtype=np.int32)
-            permuted = np.sort(place[of_y[order]], axis=1)
+            permuted = in_order(of_y, generator.permutation(n))
             shared[b] = backend.shared_neighbors([of_x], [permuted])[0, 0]
             if report is not None:
                 report(b + 2, count + 1)

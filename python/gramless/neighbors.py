@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from ._arrays import checks
 from ._arrays.namespaces import computed_in
-from ._backends import backend_of
-from ._counts import at_least
 from ._layer_calls import checked_layers
 from ._neighbors import cknna_of
-from ._progress import ProgressLike, ends, reporter
+from ._progress import ProgressLike
+from ._tokens import is_mapping
+from .neighbor_layers import compared_neighbors, find_neighbors, neighbor_count, shared_fractions
 
 __all__ = ["cknna", "mutual_knn", "mutual_knn_matrix"]
 
@@ -70,13 +67,13 @@ def mutual_knn(x: Any, y: Any, k: int = 10, *, progress: ProgressLike = False) -
     """
     function = "mutual_knn"
     library, (x, y), k = checked_pair(function, x, y, k)
-    ((value,),) = _shared_fractions(function, library, [x], [y], k, progress)
+    ((value,),) = shared_fractions(function, library, [x], [y], k, progress)
     return library.result(float(value), computed_in(library, [x, y]))
 
 
 def mutual_knn_matrix(
-    xs: Sequence[Any],
-    ys: Sequence[Any] | None = None,
+    xs: Sequence[Any] | Mapping[str, Any],
+    ys: Sequence[Any] | Mapping[str, Any] | None = None,
     k: int = 10,
     *,
     progress: ProgressLike = False,
@@ -88,8 +85,9 @@ def mutual_knn_matrix(
 
     Parameters
     ----------
-    xs, ys : sequences of arrays (n, d)
-        d as each layer has it; None for ys compares xs with itself. Arrays as in `mutual_knn`.
+    xs, ys : sequences or mappings of arrays (n, d)
+        d as each layer has it; None for ys compares xs with itself. Arrays as in `mutual_knn`. A mapping of
+        names to layers gives a `LayerMatrix`, as `layer_matrix(..., statistic="mutual_knn")` does.
     k : int
         Neighbours of each row, from 1 to n - 1.
     progress : bool or callable
@@ -97,7 +95,7 @@ def mutual_knn_matrix(
 
     Returns
     -------
-    array (len(xs), len(ys))
+    array (len(xs), len(ys)), or LayerMatrix for a mapping
         float64, or a tensor for tensors. Rows and columns of layers with NaN or infinity are NaN. Without
         gradients.
 
@@ -119,9 +117,11 @@ def mutual_knn_matrix(
            [1., 1.]])
     """
     function = "mutual_knn_matrix"
+    if is_mapping(xs) or is_mapping(ys):
+        return compared_neighbors(function, xs, ys, {}, k, progress=progress)
     count, library, layers, labels = checked_layers(function, xs, ys)
-    k = _count(function, k, labels[0], layers[0])
-    values = _shared_fractions(function, library, layers[:count], layers[count:], k, progress)
+    k = neighbor_count(function, k, labels[0], layers[0])
+    values = shared_fractions(function, library, layers[:count], layers[count:], k, progress)
     return library.result(values, computed_in(library, layers))
 
 
@@ -189,38 +189,4 @@ def checked_pair(function: str, x: Any, y: Any, k: Any, least: int = 1) -> tuple
     """The library of x and y, both as its arrays, and k."""
     library, layers = checks.read(function, [("x", x), ("y", y)])
     checks.same_examples(function, "x", layers[0], "y", layers[1])
-    return library, layers, _count(function, k, "x", layers[0], least)
-
-
-def _count(function: str, k: Any, name: str, x: Any, least: int = 1) -> int:
-    """k, checked against the rows of x."""
-    count, n = at_least(least, function, "k", k), int(x.shape[0])
-    if count >= n:
-        raise ValueError(f"{function}: k must be less than the number of rows, {n} in {name}, but is {count}")
-    return count
-
-
-def find_neighbors(
-    function: str, library: Any, layers: Sequence[Any], k: int, with_cosines: bool, progress: ProgressLike
-) -> tuple[Any, list[Any]]:
-    """The backend, and the neighbours it found for each layer, with their cosines."""
-    report = reporter(function, progress)
-    layers = library.detached(function, [None] * len(layers), layers)
-    backend = backend_of(library, layers[0], function)
-    with ends(report):
-        return backend, backend.nearest_neighbors(layers, k, with_cosines, report)
-
-
-def _shared_fractions(
-    function: str, library: Any, xs: Sequence[Any], ys: Sequence[Any], k: int, progress: ProgressLike
-) -> npt.NDArray[np.float64]:
-    """Of all xs with all ys; no ys: xs with themselves."""
-    backend, found = find_neighbors(function, library, [*xs, *ys], k, False, progress)
-    rows = [of_layer for of_layer, _ in found]
-    of_x, of_y = rows[: len(xs)], rows[len(xs) :] or rows
-    values = np.full((len(of_x), len(of_y)), math.nan)
-    finite_x, finite_y = ([i for i, r in enumerate(side) if r is not None] for side in (of_x, of_y))
-    if finite_x and finite_y:
-        shared = backend.shared_neighbors([of_x[i] for i in finite_x], [of_y[j] for j in finite_y])
-        values[np.ix_(finite_x, finite_y)] = shared / (xs[0].shape[0] * k)
-    return values
+    return library, layers, neighbor_count(function, k, "x", layers[0], least)

@@ -27,7 +27,7 @@ class LayerMatrix:
     """CKA of every layer of one model with every layer of another, and whether it is more than chance gives.
 
     It is what `layer_matrix`, `cka_matrix` of a mapping and `gramless.torch.compare_models` return, and
-    `numpy.asarray` makes of it the matrix.
+    `numpy.asarray` makes of it the matrix. Of `mutual_knn_matrix` of a mapping it is their mutual kNN.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class LayerMatrix:
     z : ndarray or None
         Each CKA in standard deviations of its null, the same rows of y in random order, from the mean of
         that. Debiased CKA has mean 0 and variance 2 / (n (n - 3)) there, exactly, and so z = CKA sqrt(n (n -
-        3) / 2); for biased CKA the moments are those of Kazi-Aoual et al. 1995. The null is skewed, so z = 2
-        is no threshold: see `pvalue`.
+        3) / 2); for biased CKA they are those of Kazi-Aoual et al. 1995; those of mutual kNN are exact.
+        The null is skewed, so z = 2 is no threshold: see `pvalue`.
     pvalue : ndarray or None
         One-sided p-value of each cell alone: how often chance gives as much; also called `p`.
     pvalue_corrected : ndarray or None
@@ -220,7 +220,8 @@ class LayerMatrix:
 
     def _title(self) -> str:
         kernel = str(self.settings.get("kernel", "")).partition("(")[0].replace("Linear", "linear")
-        parts = [kernel, self.settings.get("estimator"), f"n = {self.n}" if self.n else None]
+        numbers = [f"{name} = {x}" for name, x in (("k", self.settings.get("k")), ("n", self.n)) if x]
+        parts = [kernel, self.settings.get("estimator"), *numbers]
         known = ", ".join(str(part) for part in parts if part)
         statistic = str(self.settings.get("statistic", "CKA"))
         return f"{statistic} ({known})" if known else statistic
@@ -291,4 +292,4 @@ class LayerMatrix:
         return cls(**_result_files.load(path))
 
 
-_SHOWN = ("model_a", "model_b", "kernel", "estimator", "method")
+_SHOWN = ("model_a", "model_b", "kernel", "estimator", "method", "k")

@@ -38,6 +38,7 @@ Examples:
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--gflops", type=float, help="Speed of one thread in float32, GFLOP/s.  [default: measured]")
 @click.option("--negatives", type=int, default=0, help="Keys beside those of the anchors, for info_nce.")
+@click.option("--k", type=int, default=10, help="Neighbours of each row, for mutual_knn.")
 @click.option("--json", "as_json", is_flag=True, help="All numbers as JSON.")
 def estimate(n: int, d: int, layers: int, sigma: float | None, as_json: bool, **options: Any) -> None:
     """Estimate what CKA of LAYERS layers (default: 2) of N rows and D features takes on this machine.
