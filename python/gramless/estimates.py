@@ -27,7 +27,8 @@ VALUE = {"linear": 5.0, "rbf": 15.0, "laplace": 25.0, "distance": 25.0, "cosine"
 INNER_PRODUCT = 3.0  # of two layers' kernel values
 NUMBER = 110.0  # of the input, read, centred and packed, on one thread
 DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
-CANDIDATE = 15.0  # of a pair of rows: its similarity among the largest of both
+CANDIDATE = 15.0  # of a pair of rows: its similarity beside the least of the largest of both
+INSERTION, COMPARISON = 9500.0, 40.0  # of a candidate: each time it changes; its comparison, by column
 SOFTMAX = 160.0  # forward and backward
 SIGMOID = 110.0  # the same
 GRADIENT = 140.0  # of a kernel value
@@ -237,7 +238,8 @@ def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
 def _neighbors(n: int, d: int, layers: int, k: int, threads: int) -> tuple[float, float, float]:
     """The same of nearest neighbours: tiles find candidates in float32."""
     pairs, kept = n * n / 2 * layers, min(n - 1, k + k // 2 + 8)
-    work = pairs * (2 * PRODUCT * d + CANDIDATE)
+    of_row = kept * (INSERTION * math.log(n / kept) + COMPARISON * d)
+    work = pairs * (2 * PRODUCT * d + CANDIDATE) + n * layers * of_row
     in_walk = min(layers, 1 + CANDIDATES_BYTES // (12 * n * kept))
     of_layers = n * (in_walk * (12 * kept + 40) + layers * 4 * k)
     return work, 2.0 * pairs * d, of_layers + threads * _walk_bytes(n, d, 1, 4)
