@@ -41,6 +41,10 @@ def test_wrapped_models_are_unwrapped(images):
     net = seeded(0, small_cnn)
     found = quiet(nn.DataParallel(net), torch.compile(net, backend="eager"), [images], layers=["0", "5"])
     assert np.diag(found.matrix) == pytest.approx(1, abs=1e-6)
+    net[0] = nn.DataParallel(net[0])
+    inside = quiet(net, None, [images], layers="**")
+    assert inside.layers_a == [str(i) for i in range(len(net))]  # each once
+    assert quiet(net, None, [images], layers=[net[0], net[0].module]).layers_a == ["0"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

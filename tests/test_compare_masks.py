@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gramless.torch import compare_models  # noqa: E402
+from gramless.torch import TrainingCKA, compare_models  # noqa: E402
 from torch import nn  # noqa: E402
 
 N, LENGTH, WIDTH = 40, 6, 8
@@ -137,6 +137,33 @@ def test_masks_by_pattern_of_layers(net, batch):
     assert plain.matrix == pytest.approx(expected(net, batch, by_tower(None, None)), abs=1e-6)
     with pytest.raises(ValueError, match=r"attention_mask\['nothing'\] is for no layer"):
         quiet(net, None, [both], layers=LAYERS, attention_mask={"nothing": "other"}, **options)
+
+
+@pytest.mark.parametrize("where", ["mask", 3, {"encoder.*": "attention_mask", "decoder.*": "decoder_mask"}])
+def test_a_mask_that_no_batch_has_is_refused(net, batch, where):
+    """Its padding was averaged with all else; a name that is not there is mostly misspelt."""
+    place = list(where.values())[-1] if isinstance(where, dict) else where
+    sentence = (
+        f"^compare_models: a batch has no attention mask at {place!r}; its tensors are at 'input_ids', "
+    )
+    with pytest.raises(ValueError, match=sentence):
+        quiet(net, None, [batch], layers=LAYERS, attention_mask=where)
+    with pytest.raises(ValueError, match=sentence.replace("compare_models", "TrainingCKA")):
+        TrainingCKA(net, [batch], layers=LAYERS, attention_mask=where)
+
+
+def test_a_mask_that_one_of_two_loaders_has_is_taken(net, batch):
+    plain = {name: batch[name] for name in ("input_ids", "decoder_input_ids")}
+    named = plain | {"valid": batch["attention_mask"]}
+    options = {"forward": lambda model, entries: model.encoder.mix(model.encoder.embed(entries["input_ids"]))}
+    found = quiet(
+        net, net, [named], [plain], attention_mask={"encoder.mix": "valid"}, layers=["encoder.mix"], **options
+    ).matrix
+    hidden = net.encoder.mix(net.encoder.embed(batch["input_ids"])).detach()
+    valid = batch["attention_mask"][:, :, None]
+    rows = (hidden * valid).sum(1) / valid.sum(1), hidden.mean(1)
+    assert found[0, 0] == pytest.approx(float(gramless.cka(*rows)), abs=1e-6)
+    assert found[0, 0] < 0.99
 
 
 class TwoTowers(nn.Module):

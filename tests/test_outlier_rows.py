@@ -145,6 +145,19 @@ def test_rbf_hsic_of_float32_is_that_of_float64(data, size, estimator):
     assert_within_limit((values.xy[0, 0], values.xx[0], values.yy[0]), truth, estimator)
 
 
+@pytest.mark.parametrize(("kernel", "size", "value"), [("linear", 1e5, -0.0396), ("rbf", 1e6, 0.3004)])
+def test_one_value_of_one_row_does_not_cost_the_answer(kernel, size, value):
+    """float32 gave -0.0102 and 0.108."""
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((100, 16))
+    y = x[:, :8] + generator.standard_normal((100, 8))
+    x[3, 2] = size
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    expected = gramless.reference.cka(x.astype(np.float64), y.astype(np.float64), kernel=kernel)
+    assert expected == pytest.approx(value, abs=5e-5)
+    assert gramless.cka(x, y, kernel=kernel) == pytest.approx(expected, abs=LIMIT)
+
+
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
 def test_every_instruction_set_sees_the_rows_far_away(backend, kernel):
     x, y = several_rows(1e5)

@@ -69,6 +69,24 @@ def test_other_numbers_of_rows_get_no_such_advice():
         gramless.nt_xent(ROWS[:, :3], TOKEN_ROWS)
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_what_the_error_of_a_transposed_array_says_works(name):
+    call, turned = PAIRS[name], np.ascontiguousarray(TOKEN_ROWS[:N].T)
+    assert sentence_of(call, ROWS, turned).endswith("; pass y.T where the columns of y are the examples")
+    assert sentence_of(call, turned, ROWS).endswith("; pass x.T where the columns of x are the examples")
+    call(ROWS, turned.T)
+    both = sentence_of(call, ROWS, ROWS.T)
+    assert both.endswith(
+        "; pass y.T where the columns of y are the examples, or "
+        "pass x.T where the columns of x are the examples"
+    )
+
+
+def test_the_layer_that_is_transposed_is_named():
+    for call in MATRICES.values():
+        assert "pass xs[1].T where" in sentence_of(call, [ROWS, TOKEN_ROWS[:N].T], [ROWS])
+
+
 def test_more_dimensions_say_what_to_do():
     with pytest.raises(ValueError, match=r"y must have 2 dimensions .* flatten, y\.reshape\(12, -1\)$"):
         gramless.cka(ROWS, TOKEN_ROWS.reshape(N, TOKENS, 3))

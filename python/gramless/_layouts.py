@@ -39,13 +39,22 @@ def tokens_for_each(name_x: str, rows_x: int, name_y: str, rows_y: int) -> tuple
     return (name, rows // examples, examples) if several else None
 
 
-def token_hint(name_x: str, rows_x: int, name_y: str, rows_y: int) -> str:
-    """The end of an error where two arrays differ in rows: what to do where one has tokens for rows.
+def rows_hint(name_x: str, shape_x: Sequence[int], name_y: str, shape_y: Sequence[int]) -> str:
+    """The end of an error where two arrays differ in rows: what to do where the examples are the columns of
+    one, or where one has tokens for rows.
 
-    >>> token_hint("x", 64, "y", 640).partition(",")[0]
+    >>> rows_hint("x", (64, 5), "y", (9, 64))
+    '; pass y.T where the columns of y are the examples'
+    >>> rows_hint("x", (64, 5), "y", (640, 5)).partition(",")[0]
     '; if y has 10 tokens for each example'
     """
-    found = tokens_for_each(name_x, rows_x, name_y, rows_y)
+    sides = (name_y, shape_y, shape_x), (name_x, shape_x, shape_y)
+    turned = [name for name, own, other in sides if own[1] == other[0] > 1]
+    if turned:
+        return "; " + ", or ".join(
+            f"pass {name}.T where the columns of {name} are the examples" for name in turned
+        )
+    found = tokens_for_each(name_x, shape_x[0], name_y, shape_y[0])
     if found is None:
         return ""
     name, tokens, examples = found

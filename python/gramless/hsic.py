@@ -166,8 +166,10 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
 
     Where more than half of the distances are 0 up to rounding, the median is that of the others: a bandwidth
     of 0 compares nothing. Those are squared distances of at most 16 units of rounding in |x_i|^2 + |x_j|^2 of
-    the centred rows, or distances of at most 8 units of it in the numbers as they are stored (not on a GPU).
-    One RuntimeWarning has the share of the distances left out; on a GPU there is none. Of equal rows it is 0.
+    the centred rows, or distances of at most 8 units of it in the numbers as they are stored, if those up to
+    eight times as large are no more than an eighth of these (not on a GPU): numbers of few digits, such as
+    float32 at an offset of 1e6, are taken as they are. One RuntimeWarning has the share of the distances left
+    out; on a GPU there is none. Of equal rows it is 0.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays
-from .._layouts import token_hint
+from .._layouts import rows_hint
 from .frames import check_column_names, check_row_labels
 from .libraries import library_of
 from .meant import instead_of_layers, instead_of_shape
@@ -117,14 +117,13 @@ def same_rows(
 ) -> None:
     """Raises ValueError unless both have the same number of rows; hint: the end of its sentence."""
     if x.shape[0] != y.shape[0]:
-        found = name_x, x.shape[0], name_y, y.shape[0]
-        end = "" if hint is None else hint(*found)
-        raise ValueError("{}: {} has {} rows but {} has {}{}".format(function, *found, end))
+        end = "" if hint is None else hint(name_x, tuple(x.shape), name_y, tuple(y.shape))
+        raise ValueError(f"{function}: {name_x} has {x.shape[0]} rows but {name_y} has {y.shape[0]}{end}")
 
 
 def same_examples(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:
-    """The same for representations; where one may have tokens for rows the error says what to do."""
-    same_rows(function, name_x, x, name_y, y, token_hint)
+    """The same for representations; the error says where one may be transposed or have tokens for rows."""
+    same_rows(function, name_x, x, name_y, y, rows_hint)
 
 
 def same_columns(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:

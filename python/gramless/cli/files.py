@@ -112,18 +112,25 @@ def as_matrices(
 
 def check_rows(*sources: tuple[str, dict[str, Array]]) -> int:
     """The number of examples that all layers of all sources share, or a sentence with two that differ."""
-    first_where, first_name, rows = "", "", -1
-    for where, layers in sources:
-        for name, array in layers.items():
-            if rows < 0:
-                first_where, first_name, rows = where, name, len(array)
-            elif len(array) != rows:
-                raise FileError(
-                    f"layer {first_name!r} of {first_where} has {rows} rows but layer {name!r} of {where} "
-                    f"has {len(array)}: row i of every layer must come from the same example"
-                    f"{_reshape(first_name, rows, name, len(array))}"
-                )
+    named = [(where, *layer) for where, layers in sources for layer in layers.items()]
+    first_where, first_name, first = named[0]
+    rows = len(first)
+    for where, name, array in named:
+        if len(array) != rows:
+            raise FileError(
+                f"layer {first_name!r} of {first_where} has {rows} rows but layer {name!r} of {where} has "
+                f"{len(array)}: row i of every layer must come from the same example"
+                f"{_instead(first_name, first.shape, name, array.shape)}"
+            )
     return rows
+
+
+def _instead(name_a: str, shape_a: tuple[int, ...], name_b: str, shape_b: tuple[int, ...]) -> str:
+    """What to do where the examples may be the columns of one layer, or its rows tokens."""
+    for name, own, other in ((name_b, shape_b, shape_a), (name_a, shape_a, shape_b)):
+        if own[1] == other[0] > 1:
+            return f"; if the columns of {name!r} are the examples, save it transposed"
+    return _reshape(name_a, shape_a[0], name_b, shape_b[0])
 
 
 def _reshape(name_a: str, rows_a: int, name_b: str, rows_b: int) -> str:

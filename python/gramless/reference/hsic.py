@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .._layouts import token_hint
+from .._layouts import rows_hint
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .gram import Array, as_rows, gram_for_sums, off_diagonal
 
@@ -159,7 +159,7 @@ def same_rows(function_name: str, inputs: dict[str, npt.ArrayLike], estimator: E
     first, n = next((name, len(x)) for name, x in arrays.items())
     for name, x in arrays.items():
         if len(x) != n:
-            hint = token_hint(first, n, name, len(x))
+            hint = rows_hint(first, arrays[first].shape, name, x.shape)
             raise ValueError(f"{function_name}: {first} has {n} rows but {name} has {len(x)}{hint}")
     if n < least:
         raise ValueError(

@@ -18,9 +18,14 @@ class Axis:
 
     entry: the axis is one of a batch's own tensors, so two of them are not taken for the same.
     shuffled: it is in another order than the axis that it was made of; mirror: which is that one backwards.
+    learned: it counts what the model holds, such as learned queries; channels: what was features.
+    merged: as one factor of several it is part of a dimension that weights took for features.
     """
 
-    __slots__ = ("_parts", "_role", "_same", "beside", "entry", "mirror", "parent", "shuffled", "size")
+    __slots__ = (
+        *("_parts", "_role", "_same", "beside", "channels", "entry", "learned", "merged", "mirror"),
+        *("parent", "shuffled", "size"),
+    )
 
     def __init__(
         self, size: int, role: str | None = None, entry: bool = False, parent: Axis | None = None
@@ -30,6 +35,7 @@ class Axis:
         self._parts: dict[int, tuple[Axis, Axis]] = {}
         self.beside: list[Axis] = []  # axes of other entries that an operation has combined with it
         self.shuffled, self.mirror = False, None  # type: bool, Axis | None
+        self.learned = self.channels = self.merged = False
 
     @property
     def root(self) -> Axis:
@@ -47,12 +53,24 @@ class Axis:
             return None if inherited == EXAMPLES else inherited  # a part of the examples is not all of them
         return root._role
 
-    def settle(self, role: str | None) -> None:
-        """Give the axis its role, unless it has one."""
-        if self.role is None:
+    @property
+    def inherits(self) -> bool:
+        """Whether its role is only that of the axis that it is a part of."""
+        return self.root._role is None and self.role is not None
+
+    def settle(self, role: str | None, of_part: bool = False) -> None:
+        """Give the axis its role, unless it has one; of_part: or inherits one."""
+        if self.role is None or (of_part and self.inherits):
             self.root._role = role
             if self.root.mirror is not None:
                 self.root.mirror.settle(role)
+
+    def is_made_of(self, other: Axis) -> bool:
+        """Whether it is a part of another axis or that one in another order, through any number of steps."""
+        axis: Axis | None = self.root.parent
+        while axis is not None and axis.root is not other.root:
+            axis = axis.root.parent
+        return axis is not None
 
     def split(self, outer: int) -> tuple[Axis, Axis]:
         """The axis as (outer, inner); the same two objects whenever it is split alike."""
@@ -82,6 +100,7 @@ class Axis:
             b.beside.append(a)
             return
         a._same, b.entry = b, a.entry or b.entry
+        b.learned = not b.entry and (a.learned or b.learned)
         b.beside += a.beside
         b.settle(a._role)
 
@@ -169,6 +188,10 @@ def _agreed_axis(a: Axis, b: Axis) -> Axis:
         return a
     if a.role is not None and b.role is not None and a.role != b.role:
         return Axis(a.size)  # two statements that exclude each other are none
+    for whole, changed in ((a, b), (b, a)):
+        if changed.is_made_of(whole):  # tokens and the same in another order: these are no one axis
+            whole.settle(changed.role)
+            return whole
     known, other = (a, b) if a.role is not None else (b, a)
     if known.role != EXAMPLES:  # examples spread forwards only: a length may equal their number
         other.same_as(known)
@@ -190,14 +213,16 @@ def features_last(dims: Dims) -> None:
     """(..., features)"""
     if len(dims[-1]) == 1:
         dims[-1][0].settle(FEATURES)
+    for axis in dims[-1] if len(dims[-1]) > 1 else ():
+        axis.root.merged = True
 
 
 def features_second(dims: Dims) -> None:
-    """(examples, features, positions...)"""
+    """(examples, features, positions...); parts of features are what they are taken for here."""
     if len(dims) < 3:
         return
     if len(dims[1]) == 1:
-        dims[1][0].settle(FEATURES)
+        dims[1][0].settle(FEATURES, of_part=True)
     for dimension in dims[2:]:
         for axis in dimension:
-            axis.settle(POSITIONS)
+            axis.settle(POSITIONS, of_part=True)

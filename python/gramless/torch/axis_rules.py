@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 import torch
 
 from . import axes
-from .axes import EXAMPLES, FEATURES, POSITIONS, Axis, Dimension, Dims, combined, fresh, role_of, viewed
+from .axes import EXAMPLES, FEATURES, POSITIONS, Dimension, Dims, combined, fresh, role_of, viewed
 from .outputs import tensors_in
+from .product_rules import Known, added_product, attention, packed_linear, product
 
-Known: TypeAlias = "Callable[[Any], Dims | None]"
 Rule: TypeAlias = "Callable[[tuple[Any, ...], Known, Sequence[int]], Dims | None]"
 
 
@@ -64,6 +64,22 @@ def _flipped(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims 
     return None if dims is None else axes.reordered(dims, [place % len(dims) for place in args[1]], True)
 
 
+def _rolled(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
+    dims = known(args[0])
+    if dims is None or len(args) < 3 or not args[2]:  # rolled as one long row
+        return None
+    return axes.reordered(dims, [place % len(dims) for place in args[2]])
+
+
+def _padded_ends(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
+    """As many entries put before a dimension as are cut off behind it move it by so many places."""
+    dims, ends = _same_places(args, known, shape), list(args[1])
+    if dims is None:
+        return None
+    pairs = zip(range(len(dims) - 1, -1, -1), ends[::2], ends[1::2], strict=False)
+    return axes.reordered(dims, [place for place, before, behind in pairs if before == -behind != 0])
+
+
 def _chosen(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
     """`index_select`, `gather` and `sort`, which may put a dimension into another order."""
     before, dims = known(args[0]), _same_places(args, known, shape)
@@ -97,6 +113,17 @@ def _transpose(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dim
     found = list(dims)
     found[one], found[two] = found[two], found[one]
     return tuple(found)
+
+
+def _as_real(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
+    """Real and imaginary parts side by side in a dimension of their own."""
+    dims = known(args[0])
+    return None if dims is None else (*dims, fresh(2))
+
+
+def _as_complex(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
+    dims = known(args[0])
+    return None if dims is None else dims[:-1]
 
 
 def _unsqueeze(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
@@ -151,34 +178,6 @@ def _stack(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | 
     return (*found[:place], fresh(shape[place]), *found[place:])
 
 
-def _product(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """(..., m, k) times (..., k, p): m of the first, p of the second; of a matrix of weights, features."""
-    if not isinstance(args[1], torch.Tensor):
-        return _packed_linear(args, known, shape)
-    a, b = known(args[0]), known(args[1])
-    if a is None:
-        return None if b is None else (*b[:-2], fresh(shape[-2]), b[-1])
-    if b is not None:
-        return (*a[:-1], b[-1])
-    axes.features_last(a)
-    return (*(tuple(map(_no_features, dimension)) for dimension in a[:-1]), fresh(shape[-1], FEATURES))
-
-
-def _packed_linear(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """A quantised linear layer, whose weights are no tensor."""
-    dims = known(args[0])
-    return None if dims is None else (*dims[:-1], fresh(shape[-1], FEATURES))
-
-
-def _added_product(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    return _product(args[1:], known, shape)
-
-
-def _no_features(axis: Axis) -> Axis:
-    """What was features is a position for weights that act on another dimension."""
-    return Axis(axis.size, POSITIONS) if axis.role == FEATURES else axis
-
-
 def _convolution(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
     dims = known(args[0])
     if dims is None or len(dims) != len(shape):
@@ -214,14 +213,6 @@ def _embedding(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dim
         for axis in dimension:
             axis.settle(POSITIONS)
     return (*dims, fresh(shape[-1], FEATURES))
-
-
-def _attention(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    query, value = known(args[0]), known(args[2])
-    if query is None or len(query) != len(shape):
-        return None
-    last = value[-1] if value is not None else fresh(shape[-1])
-    return (*query[:-1], last)
 
 
 def _shuffled(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
@@ -270,13 +261,18 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("index_select", "gather", "sort"), _chosen),
     **dict.fromkeys(("topk", "repeat", "repeat_interleave", "glu"), _same_places),
     "flip": _flipped,
+    "roll": _rolled,
+    "constant_pad_nd": _padded_ends,
     **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "prod"), _reduced),
     **dict.fromkeys(("logsumexp", "var", "std", "var_mean", "any", "all", "norm"), _reduced),
     **dict.fromkeys(("linalg_vector_norm", "cumsum"), _same_places),
-    **dict.fromkeys(("mm", "bmm", "matmul", "linear"), _product),
-    **dict.fromkeys(("addmm", "baddbmm"), _added_product),
+    **dict.fromkeys(("mm", "bmm", "matmul", "linear"), product),
+    **dict.fromkeys(("addmm", "baddbmm"), added_product),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "im2col", "col2im"), _shuffled),
     **dict.fromkeys(("unfold", "nonzero", "masked_select", "take"), _unknown),
+    **dict.fromkeys(("_fft_r2c", "_fft_c2c", "_fft_c2r"), _same_places),
+    "view_as_real": _as_real,
+    "view_as_complex": _as_complex,
     "as_strided": _strided,
     **dict.fromkeys(("index", "_unsafe_index"), _index),
     "_pad_packed_sequence": _padded,
@@ -294,7 +290,7 @@ _PATTERNS: list[tuple[str, Rule]] = [
     (r"batch_norm", _normalised_second),
     (r"pool|upsample|grid_sampler", _normalised_second),
     (r"pad", _same_places),
-    (r"scaled_dot_product", _attention),
-    (r"^linear_", _packed_linear),
+    (r"scaled_dot_product", attention),
+    (r"^linear_", packed_linear),
     (r"rnn_layer|lstm|gru", _unknown),
 ]

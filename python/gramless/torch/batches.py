@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from .._layouts import check_patterns, tokens_for_each
-from .masks import Masks, MaskWhere, Where, entries_of, masks_of, picked
+from .masks import Masks, MaskWhere, Where, check_places, entries_of, masks_of, picked
 from .pairing import batch_sizes, check_pair
 from .tensors import dtype_of, fresh
 
@@ -85,6 +85,10 @@ class BatchReader:
     def masks(self, batch: Any) -> Masks:
         """The attention masks (n, tokens)."""
         return masks_of(self._function, batch, self._mask)
+
+    def check_mask_places(self, batches: Sequence[Any]) -> None:
+        """Raises ValueError for the place of a mask that was given and that no model's batch has."""
+        check_places(self._function, batches, self._mask)
 
     def check_masks(self, names: Sequence[str]) -> None:
         """Raises ValueError where a mask is for none of the layers."""

@@ -25,6 +25,7 @@ _OWNED = (
     "activation_post_process",  # of a layer that is trained for quantisation: a part of what it returns
 )
 _WRAPPED = "_orig_mod"  # where torch.compile keeps the module
+_REPLICATED = (nn.DataParallel, nn.parallel.DistributedDataParallel)  # which keep it in `module`
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def bare(model: nn.Module) -> nn.Module:
     True
     """
     while True:
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        if isinstance(model, _REPLICATED):
             model = model.module
         elif isinstance(getattr(model, _WRAPPED, None), nn.Module):
             model = model._orig_mod  # type: ignore[assignment]
@@ -63,14 +64,20 @@ def bare(model: nn.Module) -> nn.Module:
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Every module by its name, without those that only compute an owner's weights, and without the wrappers
-    of compiled modules.
+    of compiled and replicated modules.
 
     >>> list(named_layers(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))))
     ['', '0']
     """
     owners: tuple[str, ...] = ()
     found: dict[str, nn.Module] = {}
+    replicated: list[str] = []
     for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, _REPLICATED):
+            replicated.append(name)
+        for wrapper in reversed(replicated):
+            if name.startswith(f"{wrapper}.module"):
+                name = wrapper + name[len(f"{wrapper}.module") :]
         levels = name.split(".")
         if any(level in _OWNED for level in levels) or (name + ".").startswith(owners or (" ",)):
             continue

@@ -128,6 +128,8 @@ def decide(
         origin = Origin(tuple((Axis(size),) if size != 1 else () for size in tensor.shape))
     dims: list[list[Factor]] = [_factors(dimension) for dimension in origin.dims]
     place = _features_by_type(module, tensor.ndim)
+    if place is None and not final and sum(map(_inherits_features, origin.dims)) > 1:
+        return None  # features made several dimensions: what follows may tell which of these are positions
     if place is None and not _holds(FEATURES, dims):
         place = _features_if_unknown(module, tensor.ndim)
     if place is not None:
@@ -143,8 +145,8 @@ def decide(
         return None
     settled = []
     for factors in found:
-        mixed = {role for _, role in factors} - {None, EXAMPLES} == {FEATURES, POSITIONS}
-        whole = mixed and all(role != EXAMPLES for _, role in factors)
+        roles = {role for _, role in factors}
+        whole = FEATURES in roles and EXAMPLES not in roles
         settled.append([(0, FEATURES)] if whole else [(size, role or POSITIONS) for size, role in factors])
     return _finished(settled, origin)
 
@@ -169,8 +171,14 @@ def _flat(dims: list[list[Factor]], origin: Origin) -> Layout:
 
 def _factors(dimension: Sequence[Axis]) -> list[Factor]:
     if len(dimension) > 1:
+        if all(axis.root.merged and axis.role in (None, FEATURES) for axis in dimension):
+            return [(0, FEATURES)]
         return [(axis.size, axis.role) for axis in dimension]
     return [(0, dimension[0].role if dimension else POSITIONS)]
+
+
+def _inherits_features(dimension: Sequence[Axis]) -> bool:
+    return any(axis.inherits and axis.role == FEATURES for axis in dimension)
 
 
 def _other(role: str | None) -> str | None:

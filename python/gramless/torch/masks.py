@@ -76,6 +76,25 @@ def masks_of(function: str, batch: Any, where: MaskWhere) -> Masks:
     return Masks(masks, isinstance(where, Mapping), tuple(sorted(found)))
 
 
+def check_places(function: str, batches: Sequence[Any], where: MaskWhere) -> None:
+    """Raises ValueError for a place that was given and that none of these batches, one for each model, has:
+    padding would be averaged. "attention_mask" is the default, which no batch needs to have.
+    """
+    places = list(where.values()) if isinstance(where, Mapping) else [where]
+    for place in places:
+        if place is None or callable(place) or (place == "attention_mask" and not isinstance(where, Mapping)):
+            continue
+        if isinstance(place, str) and not isinstance(where, Mapping):
+            found = any(any(_called(batch, place)) for batch in batches)
+        else:
+            found = any(_is_there(batch, place) for batch in batches)
+        if not found:
+            entries = ", ".join(map(repr, entries_of(batches[0])))
+            raise ValueError(
+                f"{function}: a batch has no attention mask at {place!r}; its tensors are at {entries}"
+            )
+
+
 def _name_of(where: Where) -> str:
     return str(where) if isinstance(where, int) else "attention_mask"
 

@@ -151,6 +151,8 @@ def _recorded(
     for index, pair in enumerate(plan.reader.paired(loaders)):
         if plan.ranks is not None:
             plan.ranks.poll()
+        if index == 0:
+            plan.reader.check_mask_places(pair)
         if digests is not None:
             digests.add(pair)
         on_device = [moved(FUNCTION, pair[0], device)]

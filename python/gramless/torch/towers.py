@@ -138,7 +138,7 @@ class Towers:
         if axes[0].root.entry:
             return self._for_entry(shape, axes[0], final)
         relevant = self._relevant(entries)
-        if not relevant:
+        if not relevant or axes[0].root.learned:
             return None
         if axes[0].root.shuffled:
             raise PoolError(
@@ -147,7 +147,7 @@ class Towers:
                 "every position"
             )
         fitting = [own for own, mask in relevant.items() if mask.values.shape[1] == axes[0].size]
-        if not fitting:
+        if not fitting or axes[0].root.channels:
             raise unmasked(shape, next(iter(relevant.values())).values)
         others = self._others(entries, axes[0].size, relevant[fitting[0]])
         if len(fitting) > 1 or others:

@@ -102,6 +102,7 @@ class TrainingCKA:
         self._every, self._layouts = every, Layouts(FUNCTION, layout)
         if not self._batches:
             raise ValueError(f"{FUNCTION}: batches is empty")
+        self._reader.check_mask_places(self._batches[:1])
         self.steps: list[int] = []
         self._values: list[list[float]] = []
         recorder, self._start = self._rows("start", self._model if start is None else bare(start))
