@@ -224,3 +224,15 @@ def test_complex_numbers_on_the_way_change_no_layout(mix):
     found = quiet(net, None, [x]).matrix
     assert found[0, 1] == pytest.approx(debiased_cka(*rows[:2]), abs=2e-6)
     assert found[1, 2] == pytest.approx(debiased_cka(*rows[1:]), abs=2e-6)
+
+
+class Twofold(nn.Bilinear):
+    def forward(self, x):
+        return super().forward(x, x)
+
+
+def test_a_bilinear_layer_keeps_examples_and_tokens():
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(8, 8), Twofold(8, 8, 8), nn.ReLU()), random(8, 8, 8)
+    rows = [mean(net[:count](x)) for count in (2, 3)]
+    assert quiet(net, None, [x]).matrix[1, 2] == pytest.approx(debiased_cka(*rows), abs=2e-6)

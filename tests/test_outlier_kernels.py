@@ -126,3 +126,33 @@ def test_small_exponents_of_float32_are_computed_in_float64(exponent):
             *(z.astype(float) for z in (x, y)), kernel=Distance(exponent), estimator=estimator
         )
         assert found == wide
+
+
+OTHERS = {  # and what an error is held to, where that is neither 1 nor the value itself
+    **{
+        f"mmd, {kernel}": (lambda x, y, kernel=kernel: gramless.mmd(x, y, kernel=kernel), None)
+        for kernel in ("rbf", "laplace", "cosine")
+    },
+    "mmd, linear": (
+        lambda x, y: gramless.mmd(x, y, kernel="linear"),
+        lambda x, y: gramless.mmd(x, y, kernel="linear", estimator="biased"),  # whose terms cancel less
+    ),
+    **{
+        f"rsa, {metric}": (lambda x, y, metric=metric: gramless.rsa(x, y, metric=metric), None)
+        for metric in ("sqeuclidean", "cosine", "correlation")
+    },
+    "siglip": (lambda x, y: gramless.siglip(x, y, logit_scale=5.0, logit_bias=-5.0), None),
+    "mutual_knn": (lambda x, y: gramless.mutual_knn(x, y, k=5), None),
+    "cknna": (lambda x, y: gramless.cknna(x, y, k=5), None),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("size", [1e4, 1e5, 1e6])
+def test_other_comparisons_of_float32_keep_their_digits(name, size):
+    call, terms = OTHERS[name]
+    for n, d in ((100, 4), (20, 40)):
+        x, y = one_row(size, n=n, d=d)
+        wide = x.astype(np.float64), y.astype(np.float64)
+        expected = call(*wide)
+        assert call(x, y) == pytest.approx(expected, rel=1e-6, abs=1e-6 * (terms(*wide) if terms else 1))

@@ -16,7 +16,7 @@ import torch
 from . import axes
 from .axes import EXAMPLES, FEATURES, POSITIONS, Dimension, Dims, combined, fresh, role_of, viewed
 from .outputs import tensors_in
-from .product_rules import Known, added_product, attention, packed_linear, product
+from .product_rules import Known, added_product, attention, packed_linear, product, trilinear
 
 Rule: TypeAlias = "Callable[[tuple[Any, ...], Known, Sequence[int]], Dims | None]"
 
@@ -276,6 +276,7 @@ _RULES: dict[str, Rule] = {
     "as_strided": _strided,
     **dict.fromkeys(("index", "_unsafe_index"), _index),
     "_pad_packed_sequence": _padded,
+    "_trilinear": trilinear,
     "permute": _permute,
     "unsqueeze": _unsqueeze,
     "expand": _expand,

@@ -35,6 +35,12 @@ def packed_linear(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> 
     return None if dims is None else (*dims[:-1], fresh(shape[-1], FEATURES))
 
 
+def trilinear(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
+    """What `nn.Bilinear` computes of (rows, features) with weights."""
+    dims = known(args[0])
+    return None if dims is None or len(dims) != 2 else (dims[0], fresh(shape[-1], FEATURES))
+
+
 def added_product(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
     return product(args[1:], known, shape)
 
