@@ -51,6 +51,17 @@ def test_the_median_is_that_of_the_other_distances(backend, dtype, include_diago
 
 
 @every_dtype
+def test_one_close_pair_among_equal_rows_is_not_the_median(dtype):
+    """The smallest distance above 0 would be 1e-4, and the median over what is not exactly 0 noise."""
+    x = np.zeros((200, 64))
+    x[150:] = np.random.default_rng(0).standard_normal((50, 64))
+    x[150] = x[151]
+    x[150, 0] += 1e-4
+    with pytest.warns(RuntimeWarning, match="more than half"):
+        assert gramless.median_distance(x.astype(dtype)) == pytest.approx(8.1, abs=0.05)
+
+
+@every_dtype
 @pytest.mark.parametrize("moved", [0, 9], ids=["the centre is the cluster", "the cluster is off the centre"])
 @pytest.mark.parametrize("offset", [3.0, -1e3])
 def test_a_pair_within_rounding_does_not_count(backend, dtype, moved, offset):
