@@ -113,3 +113,33 @@ def test_models_of_timm(name):
     torch.manual_seed(0)
     options = {} if name in ANY_SIZE else {"img_size": SIZE}
     check(timm.create_model(name, pretrained=False, **options), TIMM[name])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
+def test_every_leaf_where_sizes_tell_features(name):
+    """Activations and permutations too: channels are more than the 16 x 16 positions there are at most."""
+    models = pytest.importorskip("torchvision", exc_type=ImportError).models
+    torch.manual_seed(0)
+    model = models.get_model(name, weights=None).eval()
+    images = torch.randn(EXAMPLES, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    found = compare_models(model, None, [images], layers="leaves", progress=False, pvalue=None)
+    kept: dict[str, list] = {}
+
+    def hook(layer):
+        return lambda _module, _given, output: kept.setdefault(layer, []).append(output.clone())
+
+    for layer in {shown.partition("[")[0] for shown in found.layers_a}:
+        model.get_submodule(layer).register_forward_hook(hook(layer))
+    with torch.no_grad():
+        model(images)
+    rows = []
+    for shown in found.layers_a:
+        layer, _, call = shown.partition("[")
+        output = kept[layer][int(call.strip("]") or 0)]
+        sizes = list(output.shape[1:])
+        others = [place + 1 for place, size in enumerate(sizes) if size < max(sizes)]
+        rows.append((output.mean(others) if len(sizes) > 1 else output).flatten(1).numpy())
+    assert len(rows) > 80
+    assert np.nanmax(np.abs(found.matrix - gramless.cka_matrix(rows))) < 1e-5
