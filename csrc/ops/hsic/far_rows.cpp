@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "ops/hsic/chained_sum.hpp"
 
@@ -37,21 +36,18 @@ std::vector<std::int64_t> rows_near(std::span<const double> norms) {
   return moved ? near : std::vector<std::int64_t>();
 }
 
-std::vector<std::int64_t> rows_apart(std::span<const double> norms, std::int64_t features) {
-  constexpr std::ptrdiff_t most = 64;
+std::optional<double> norms_beside_rows_apart(std::span<const double> norms, std::int64_t features) {
   constexpr double longest = 16;  // times the mean of shorter rows: those of data without outliers stay together
   const double n = static_cast<double>(norms.size()), twice = 2 * static_cast<double>(features);
   const double sum = chained_sum(norms), largest = largest_of(norms);
   if (!std::isfinite(sum) || largest <= sum / twice || largest <= 4 * sum / n) return {};
-  std::vector<std::int64_t> rows(norms.size());
-  std::iota(rows.begin(), rows.end(), std::int64_t{0});
-  const auto norm2 = [&](std::int64_t row) { return norms[static_cast<std::size_t>(row)]; };
-  std::sort(rows.begin(), rows.end(),
-            [&](std::int64_t a, std::int64_t b) { return std::pair(norm2(a), a) < std::pair(norm2(b), b); });
+  std::vector<double> by_length(norms.begin(), norms.end());
+  std::sort(by_length.begin(), by_length.end());
   double shorter = 0, count = 0;
-  for (auto row = rows.begin(); row != rows.end(); shorter += norm2(*row++), count++) {
-    if (count < n / 2 || norm2(*row) <= shorter / twice || norm2(*row) <= longest * shorter / count) continue;
-    return {std::max(row, rows.end() - most), rows.end()};
+  for (const double norm2 : by_length) {
+    if (count >= n / 2 && norm2 > shorter / twice && norm2 > longest * shorter / count) return shorter;
+    shorter += norm2;
+    count++;
   }
   return {};
 }

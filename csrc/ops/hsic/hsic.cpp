@@ -77,7 +77,7 @@ class Stages {
 // much longer than the others leave nothing of these.
 bool keeps_digits_over_features(const std::vector<Representation>& layers) {
   return std::all_of(layers.begin(), layers.end(), [](const Representation& layer) {
-    return layer.on_mean() && rows_apart(layer.norms(), layer.cols()).empty();
+    return layer.on_mean() && !norms_beside_rows_apart(layer.norms(), layer.cols());
   });
 }
 
@@ -151,6 +151,23 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
   return layers;
 }
 
+// Makes layers ready for sums over features: in float64 about the mean of all rows, where some are so far away that
+// float32 would lose digits. False where that would, too: they are left for sums over pairs of rows.
+bool make_ready_over_features(std::vector<Representation>& layers, std::span<const LayerInput> xs,
+                              std::span<const LayerInput> ys, Estimator estimator, const OpTable& ops,
+                              Execution execution) {
+  if (keeps_digits_over_features(layers)) return true;
+  const auto has_digits = [&](const Representation& layer) { return has_digits_in_float64(layer, execution.compute); };
+  if (is_of_distances(estimator) || !std::all_of(layers.begin(), layers.end(), has_digits)) return false;
+  execution.compute = Compute::float64;
+  for (std::size_t l = 0; l < layers.size(); l++) {
+    const LayerInput& input = l < xs.size() ? xs[l] : ys[l - xs.size()];
+    if (layers[l].in_float32()) layers[l] = in_float64(layers[l], input, ops, execution);
+    layers[l].center_on_all_rows(execution);
+  }
+  return true;
+}
+
 std::vector<double> all_sums(const HsicProblem& problem, const Execution& execution) {
   std::vector<double> sums(problem.sums_length());
   problem.add_parts(0, problem.parts(), sums, execution);
@@ -182,10 +199,19 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
   return prepare(xs, ys, ops, execution, stages);
 }
 
+std::vector<Representation> prepare_summed(std::span<const LayerInput> xs, std::span<const LayerInput> ys,
+                                           Estimator estimator, bool over_features, const OpTable& ops,
+                                           const Execution& execution) {
+  std::vector<Representation> layers = prepare(xs, ys, ops, execution);
+  if (over_features) make_ready_over_features(layers, xs, ys, estimator, ops, execution);
+  return layers;
+}
+
 HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
                          Space space, const OpTable& ops, const Execution& execution) {
   std::vector<Representation> layers = prepare(xs, ys, ops, execution);
-  const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
+  const bool over_features =
+      use_features(xs, ys, space) && make_ready_over_features(layers, xs, ys, estimator, ops, execution);
   return {std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features};
 }
 
@@ -197,7 +223,8 @@ HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInpu
   DotsRoom room(xs, ys, ops, for_rows(xs[0].x.rows, execution));
   Stages stages(execution.monitor, work_of(xs, ys, room.count()));
   std::vector<Representation> layers = prepare(xs, ys, ops, execution, stages, &room);
-  const bool over_features = use_features(xs, ys, space) && keeps_digits_over_features(layers);
+  const bool over_features =
+      use_features(xs, ys, space) && make_ready_over_features(layers, xs, ys, estimator, ops, execution);
   HsicProblem problem(std::move(layers), static_cast<std::int64_t>(xs.size()), estimator, over_features);
   Execution main = execution;
   main.monitor = stages.next();

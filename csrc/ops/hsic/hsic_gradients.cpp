@@ -16,9 +16,9 @@ namespace {
 
 class HsicGradients {
  public:
-  HsicGradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, const OpTable& ops,
-                const Execution& execution)
-      : layers_(prepare(xs, ys, ops, execution)),
+  HsicGradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
+                bool summed_over_features, const OpTable& ops, const Execution& execution)
+      : layers_(prepare_summed(xs, ys, estimator, summed_over_features, ops, execution)),
         ops_(layers_[0].ops()),
         execution_(execution),
         of_inputs_(execution.compute),
@@ -293,7 +293,7 @@ class HsicGradients {
 void hsic_gradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
                     std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients,
                     const OpTable& ops, const Execution& execution) {
-  HsicGradients(xs, ys, estimator, ops, execution).run(row_sums, weights, gradients);
+  HsicGradients(xs, ys, estimator, row_sums.empty(), ops, execution).run(row_sums, weights, gradients);
 }
 
 }  // namespace gramless

@@ -66,6 +66,10 @@ class HsicProblem {
 // Means, norms, bandwidths: all that is needed before the first part. One table of ops serves all layers.
 std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
                                     const Execution& execution);
+// The same of a forward pass that has summed, over features or over pairs of rows.
+std::vector<Representation> prepare_summed(std::span<const LayerInput> xs, std::span<const LayerInput> ys,
+                                           Estimator estimator, bool over_features, const OpTable& ops,
+                                           const Execution& execution);
 HsicProblem hsic_problem(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
                          Space space, const OpTable& ops, const Execution& execution);
 

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "epilogues/near_share.hpp"
+#include "ops/hsic/chained_sum.hpp"
+#include "ops/hsic/far_rows.hpp"
 #include "ops/median/sampling.hpp"
 
 namespace gramless {
@@ -121,6 +123,16 @@ Representation in_float64(const LayerInput& input, const OpTable& ops, Execution
 
 // <a, b> of centred rows is -|a|^2 / (n - 1) on average: of few and very wide ones that outgrows how far it varies.
 bool loses_digits_of_products(std::int64_t rows, std::int64_t cols) { return cols > 256 * rows * rows; }
+
+// Over features the sum of <x_i, x_j>^2 has i = j in it, the squares. What it has beside them is half of the other
+// rows' own sum at least, since no square among these outweighs it, and that is (sum |x_i|^2)^2 / d at least.
+bool has_digits_in_float64(const Representation& layer, Compute inputs) {
+  const double least_share = inputs == Compute::float32 ? 0x1p-26 : 0x1p-12;
+  const std::vector<double>& norms = layer.norms();
+  const double others = norms_beside_rows_apart(norms, layer.cols()).value_or(chained_sum(norms));
+  const double squares = std::inner_product(norms.begin(), norms.end(), norms.begin(), 0.0);
+  return others * others / (2 * static_cast<double>(layer.cols())) >= least_share * squares;
+}
 
 namespace {
 // Those of the sample, and of the longest row where it is longer than the others are among each other.

@@ -26,6 +26,8 @@ class Representation {
   // The same of a linear kernel in feature space, with squared lengths of rows that were measured as they were packed.
   // False where they ask for another centre or unit, or for sums over pairs of rows.
   bool resolve_linear(std::span<const double> norms);
+  // Of a linear kernel: from now on centred rows sum to zero, rows far away among them.
+  void center_on_all_rows(const Execution& execution);
   PairSample measured(std::vector<std::int64_t> pairs, const Execution& execution) const;
   double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
   double median_of_apart(bool lower, const Execution& execution);        // see ops/median/median.hpp

@@ -55,9 +55,17 @@ PairSample Representation::resolve(const KernelSpec& spec, const Execution& exec
 
 bool Representation::resolve_linear(std::span<const double> norms) {
   norms_.assign(norms.begin(), norms.end());
-  if (!norms_in_range() || !rows_near(norms_).empty() || !rows_apart(norms_, cols()).empty()) return false;
+  if (!norms_in_range() || !rows_near(norms_).empty() || norms_beside_rows_apart(norms_, cols())) return false;
   shift_ = rounded(mean_product_of_pairs(), compute_);
   return true;
+}
+
+void Representation::center_on_all_rows(const Execution& execution) {
+  near_rows_.clear();
+  center(execution);
+  ops_->row_norms(centered(), execution, norms_.data());
+  shift_ = rounded(mean_product_of_pairs(), compute_);
+  row_stats_ = padded_norms();
 }
 
 // Rows whose mean is the centre sum to zero, so the mean of <x_i, x_j> over i != j among them is known exactly.
