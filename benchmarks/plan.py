@@ -149,6 +149,8 @@ def field() -> list[Problem]:
                 only=(*OBVIOUS, "pytorch-cka", "ckatorch", "repsim"), **linear),
         Problem("independence", "pvalue", 2000, 10, bandwidth="median", only=("gramless", "hyppo"), **on),
         Problem("field-mmd", "mmd", 1024, 64, data="photos", only=("gramless", "scikit-learn"), **on),
+        Problem("field-kid", "mmd", 1024, 64, kernel="polynomial", data="photos",
+                only=("gramless", "scikit-learn"), **on),
         Problem("field-distance", "pair", 2048, 64, kernel="distance", data="photos",
                 only=("gramless", "dcor"), **on),
         Problem("field-rsa", "rsa", 2048, 512, data="photos", only=("gramless", "scipy"), **linear),

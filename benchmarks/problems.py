@@ -30,7 +30,7 @@ class Problem:
     kind: Kind
     n: int
     d: int
-    kernel: Literal["linear", "rbf", "distance"] = "rbf"
+    kernel: Literal["linear", "rbf", "distance", "polynomial"] = "rbf"
     bandwidth: Bandwidth = "given"
     estimator: Literal["unbiased", "biased"] = "unbiased"
     layers: int = 2

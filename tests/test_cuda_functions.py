@@ -155,9 +155,9 @@ TABLE = [
 # What takes no arrays, and what is a class: their own tests have those.
 WITHOUT_ARRAYS = {
     "Cosine", "CudaDevice", "CudaStatus", "Distance", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA",
-    "MutualKnnResult", "RBF", "Estimate", "TwoSampleResult", "__version__", "analysis", "backends",
-    "compat", "cuda_status", "environment", "estimate", "get_num_threads", "get_workspace_limit", "plot",
-    "reference", "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
+    "MutualKnnResult", "Polynomial", "RBF", "Estimate", "TwoSampleResult", "__version__", "analysis",
+    "backends", "compat", "cuda_status", "environment", "estimate", "get_num_threads", "get_workspace_limit",
+    "plot", "reference", "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
 SKIPPED_OPTIONS = {"process_group"}  # several processes: tests/test_torch_distributed.py
 every_use = pytest.mark.parametrize("used", TABLE, ids=lambda used: used.name)
@@ -284,7 +284,7 @@ def test_gradients_of_laplace_are_refused_in_one_sentence(device, function):
     assert math.isfinite(value.item())
 
 
-@pytest.mark.parametrize("kernel", ["distance", "cosine"])
+@pytest.mark.parametrize("kernel", ["distance", "cosine", "polynomial"])
 def test_kernels_of_the_cpu_are_computed_on_the_CPU_only(device, kernel):
     x, y = (device.array(inputs()[name]) for name in ("x", "layer"))
     for function, call in (

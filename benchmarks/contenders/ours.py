@@ -11,11 +11,13 @@ import numpy as np
 from ..problems import Problem
 
 
-def kernel_of(problem: Problem) -> gl.Linear | gl.RBF | gl.Distance:
+def kernel_of(problem: Problem) -> gl.Linear | gl.RBF | gl.Distance | gl.Polynomial:
     if problem.kernel == "linear":
         return gl.Linear()
     if problem.kernel == "distance":
         return gl.Distance()
+    if problem.kernel == "polynomial":
+        return gl.Polynomial()
     if problem.bandwidth == "given":
         return gl.RBF(sigma=problem.sigma)
     if problem.bandwidth == "kornblith":

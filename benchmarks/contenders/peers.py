@@ -61,11 +61,12 @@ def _unbiased_cka(k: Any, l: Any) -> Any:
 
 def sklearn_run(problem: Problem, xs: Sequence[Any]) -> Any:
     """Gram matrices are all that it has."""
-    from sklearn.metrics.pairwise import rbf_kernel
+    from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 
     if problem.kind == "mmd":
-        n = len(xs[0])
-        k = rbf_kernel(np.concatenate(xs[:2]), gamma=0.5 / problem.sigma**2)
+        n, rows = len(xs[0]), np.concatenate(xs[:2])
+        cubic = problem.kernel == "polynomial"
+        k = polynomial_kernel(rows) if cubic else rbf_kernel(rows, gamma=0.5 / problem.sigma**2)
         of_x, of_y = ((part.sum() - np.trace(part)) / (n * (n - 1)) for part in (k[:n, :n], k[n:, n:]))
         return of_x + of_y - 2 * k[:n, n:].mean()
     return _unbiased_cka(*(rbf_kernel(x, gamma=0.5 / problem.sigma**2) for x in xs))

@@ -56,6 +56,31 @@ struct DistanceSlope {
   }
   T per_length, exponent;
 };
+// dk/dx_i is the slope times x_j, rows as they are given: x_j = (x_j - c) + c. Derivatives of an HSIC by a row's values
+// sum to 0, so what c is multiplied by is how much larger slopes are than one of the row's own.
+template <class T>
+struct PolynomialSlope {
+  static constexpr bool of_root = false;
+  static constexpr bool of_dot = true;
+  struct Found {
+    Vector<T> slope, beyond_row, beyond_column;
+  };
+  GRAMLESS_INLINE Found operator()(Vector<T> dot, Vector<T> row, Vector<T> column) const {
+    const Vector<T> d = dot * factor, base = (row + column) + d + origin;
+    Found found{splat(T(1)), {}, {}};
+    Vector<T> of_row = found.slope, of_column = found.slope;
+    for (int k = 1; k < degree; k++) {
+      found.beyond_row = base * found.beyond_row + (column + d) * of_row;
+      found.beyond_column = base * found.beyond_column + (row + d) * of_column;
+      found.slope *= base;
+      of_row *= row + origin;
+      of_column *= column + origin;
+    }
+    return found;
+  }
+  T factor, origin;
+  int degree;
+};
 template <class T>
 LinearSlope<T> slope_on_tiles(Linear, double, double) {
   return {};
@@ -72,6 +97,12 @@ template <class T>
 DistanceSlope<T> slope_on_tiles(Distance kernel, double, double) {
   return {static_cast<T>(std::ldexp(1.0, -kernel.length)), static_cast<T>(kernel.exponent)};
 }
+template <class T>
+PolynomialSlope<T> slope_on_tiles(const Polynomial& kernel, double, double) {
+  return {static_cast<T>(kernel.factor), static_cast<T>(kernel.origin), kernel.degree};
+}
+template <class Slope>
+constexpr bool is_of_dot = requires { Slope::of_dot; };
 
 // The derivative of the loss by layer a's kernel value of a pair:
 //   sum_b coefficients[b] * value_b + row_terms[i] + column_terms[j] + constant
@@ -84,7 +115,8 @@ struct KernelDerivative {
   T constant;
 };
 
-// For kernels of the distance itself: a tile's distances, and half the squared lengths of its rows and columns.
+// For kernels of the distance itself: a tile's distances, and half the squared lengths of its rows and columns. For
+// polynomials its dot products, and the numbers of its rows and columns.
 template <class T>
 struct PairDistances {
   const T *values, *row_stats, *column_stats;
@@ -119,17 +151,23 @@ void weigh_pairs(const Tile<T>& weights, bool self, const KernelDerivative<T>& d
       const Vector<Bits<T>> column = lane_numbers<T>() + static_cast<Bits<T>>(j);
       Vector<Bits<T>> owned = column < static_cast<Bits<T>>(weights.cols);
       if (self) owned &= column != static_cast<Bits<T>>(i);
-      V weight;
-      if constexpr (Slope::of_root) {
+      V weight, to_column;
+      if constexpr (is_of_dot<Slope>) {
+        const auto found = slope(load<V>(distances.values + row + j), splat(distances.row_stats[i]),
+                                 load<V>(distances.column_stats + j));
+        store(weights.row(i) + j, owned ? by_value * found.slope : V{});
+        weight = owned ? by_value * found.beyond_row : V{};
+        to_column = owned ? by_value * found.beyond_column : V{};
+      } else if constexpr (Slope::of_root) {
         weight = owned ? by_value * slope(load<V>(own + row + j), load<V>(distances.values + row + j)) : V{};
         store(weights.row(i) + j, weight);
-        weight = distances.are_near(i, j, row + j) ? V{} : weight;
+        weight = to_column = distances.are_near(i, j, row + j) ? V{} : weight;
       } else {
-        weight = owned ? by_value * slope(load<V>(own + row + j)) : V{};
+        weight = to_column = owned ? by_value * slope(load<V>(own + row + j)) : V{};
         store(weights.row(i) + j, weight);
       }
       sum += weight;
-      columns[j / width] += weight;
+      columns[j / width] += to_column;
     }
     row_sums[i] += horizontal_sum<T>(sum);
   }

@@ -65,6 +65,26 @@ struct DistanceTile {
   T per_length, exponent, shift;
 };
 
+// What kernel.hpp has for a polynomial, - shift; a row's number is its t.
+template <class T>
+struct PolynomialTile {
+  template <class Values>
+  GRAMLESS_INLINE Values operator()(const Values& dot, const Values& row, const Values& column) const {
+    const Values d = dot * factor, base = (row + column) + d + origin;
+    Values found = d, a = row, b = column;
+    T origin_power = origin;
+    for (int k = 1; k < degree; k++) {
+      found = base * found + (column * a + row * b) + d * (a + b + origin_power);
+      a = (row + origin) * a + row * origin_power;
+      b = (column + origin) * b + column * origin_power;
+      origin_power *= origin;
+    }
+    return found * unit - shift;
+  }
+  T factor, origin, unit, shift;
+  int degree;
+};
+
 template <class T>
 LinearTile<T> on_tiles(Linear, double shift) {
   return {static_cast<T>(shift)};
@@ -82,6 +102,12 @@ LaplaceTile<T> on_tiles(Laplace kernel, double shift) {
 template <class T>
 DistanceTile<T> on_tiles(Distance kernel, double shift) {
   return {static_cast<T>(std::ldexp(1.0, -kernel.length)), static_cast<T>(kernel.exponent), static_cast<T>(shift)};
+}
+
+template <class T>
+PolynomialTile<T> on_tiles(const Polynomial& kernel, double shift) {
+  return {static_cast<T>(kernel.factor), static_cast<T>(kernel.origin), static_cast<T>(std::ldexp(1.0, -kernel.power)),
+          static_cast<T>(shift), kernel.degree};
 }
 
 // Alternatives that know whether their exponents may leave the range of a float.

@@ -29,7 +29,7 @@ from .estimates import Estimate, estimate
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .info_nce import info_nce, row_log_sum_exp
-from .kernels import RBF, Cosine, Distance, Laplace, Linear
+from .kernels import RBF, Cosine, Distance, Laplace, Linear, Polynomial
 from .matrices import cka_matrix, hsic_matrix, layer_matrix
 from .measures import alignment, participation_ratio, uniformity, vendi_score
 from .minibatch import MinibatchCKA
@@ -58,6 +58,7 @@ __all__ = [
     "Linear",
     "MinibatchCKA",
     "MutualKnnResult",
+    "Polynomial",
     "TwoSampleResult",
     "__version__",
     "alignment",

@@ -17,8 +17,9 @@ SHARED = {
     "similarity_arrays": f"""{_ARRAYS}, or where that has no digits in float64.""",
     "loss_arrays": f"""{_ARRAYS}.""",
     "kernel": """
-kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance", "cosine"}
-    The kernel function. A bandwidth that is not given is the median distance of each input.""",
+kernel : a kernel, such as RBF(scale=0.5), or its name
+    "linear", "rbf", "laplace", "distance", "cosine" or "polynomial". A bandwidth that is not given is the
+    median distance of each input.""",
     "kernel_y": """
 kernel_y : as kernel, optional
     The kernel function of y, where it differs from that of x.""",

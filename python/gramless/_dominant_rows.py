@@ -11,7 +11,10 @@ from ._kernel_rows import centred_diagonal
 from .kernels import Encoded, Linear, encode
 
 LINEAR = encode(Linear())
-OF_ORIGIN = ("cosine",)  # kernels of the origin: a row's distance to the others says little of it
+OF_ORIGIN = (
+    "cosine",
+    "polynomial",
+)  # kernels of the origin: a row's distance to the others says little of it
 _BLOCK_VALUES = 2**20
 _MOST_OF_MEAN = 1e3  # the squared length of the mean over that of the rows around it: float32 has digits left
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._alignment import times_power
-from .kernels import Encoded
+from .kernels import Encoded, Numbers
 
 Floats = npt.NDArray[np.float64]
 
@@ -19,6 +19,7 @@ PRODUCTS = ("linear", "cosine")
 _ROUNDINGS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
 NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
 NEAR_AT_ONCE = 4096
+_ALL_DIGITS = 60  # bits: a share below 2^-60 changes no value
 OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of a bandwidth, or an exponent
     "rbf": lambda distance2, sigma: np.exp(-distance2 / (2 * sigma**2)),
     "laplace": lambda distance2, sigma: np.exp(-np.sqrt(distance2) / sigma),
@@ -41,6 +42,8 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
     """
     centred, rows, exponent = _in_range(unit_rows(rows, rounding) if kernel[0] == "cosine" else rows)
     formula, sigma, *_, numbers = kernel
+    if formula == "polynomial":
+        return _polynomial_rows(centred, rows.mean(axis=0), exponent, numbers)
     if formula in PRODUCTS:
         return lambda block: np.asarray(centred[block] @ centred.T)
     if sigma is not None:
@@ -65,6 +68,40 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
         return found if offsets is None else found + (offsets[block, None] + offsets)
 
     return values
+
+
+def _polynomial_rows(
+    centred: Floats, mean: Floats, exponent: int, numbers: Numbers
+) -> Callable[[slice], Floats]:
+    """Of rows times 2^exponent, less what depends on one of the two rows alone, which changes no HSIC."""
+    degree, gamma, coef0 = int(numbers[0] or 1), numbers[1], float(numbers[2] or 0.0)
+    part, of_gamma = math.frexp(1 / len(mean) if gamma is None else gamma)
+    of_rows, of_coef0 = of_gamma - 2 * exponent, math.frexp(coef0)[1]
+    lengths2 = np.einsum("ij,ij->i", centred, centred)
+    reach = float(np.sqrt(mean @ mean) + np.sqrt(lengths2.max()))
+    of_products = of_rows + math.frexp(part * reach**2)[1]
+    if degree == 1 or not lengths2.any() or (coef0 and of_coef0 - of_products > _ALL_DIGITS):
+        sign = -1.0 if coef0 < 0 and degree % 2 == 0 else 1.0  # products are next to nothing beside coef0
+        return lambda block: np.asarray(sign * (centred[block] @ centred.T))
+    length = max(of_products, of_coef0 if coef0 else of_products) + 1
+    factor = math.ldexp(part, of_rows - length)
+    terms = factor * (centred @ mean)
+    origin = factor * float(mean @ mean) + math.ldexp(coef0, -length)
+
+    def values(block: slice, unit: int = 0) -> Floats:
+        """By degrees k: p_k(base) - p_k(origin + t_i) - p_k(origin + t_j) + p_k(origin), p_k(x) = x^k."""
+        row, column, d = terms[block, None], terms, factor * (centred[block] @ centred.T)
+        found, a, b, power, base = d, row, column, origin, origin + row + column + d
+        for _ in range(degree - 1):
+            found = base * found + column * a + row * b + d * (a + b + power)
+            a, b = (origin + row) * a + row * power, (origin + column) * b + column * power
+            power *= origin
+        return np.asarray(np.ldexp(found, -unit))
+
+    longest = int(lengths2.argmax())
+    largest = max(float(np.abs(values(block)).max()) for block in (slice(8), slice(longest, longest + 1)))
+    unit = math.frexp(largest)[1] if math.isfinite(largest) else 0
+    return lambda block: values(block, unit)
 
 
 def unit_rows(rows: Floats, rounding: float = 2.0**-53) -> Floats:

@@ -23,7 +23,8 @@ DType: TypeAlias = Literal["float32", "float64", "float16", "bfloat16"]
 # What a pair of rows costs beside its dot product, in multiply-adds' FLOPs, fitted once to measurements on
 # 2 cores of an AMD EPYC (Zen 4). `tests/test_estimates.py` compares them with every committed measurement.
 PRODUCT = 1.2  # times the FLOPs of dot products: packing and waiting
-VALUE = {"linear": 5.0, "rbf": 15.0, "laplace": 25.0, "distance": 25.0, "cosine": 5.0}  # and its sums
+# A kernel value and its sums.
+VALUE = {"linear": 5.0, "rbf": 15.0, "laplace": 25.0, "distance": 25.0, "cosine": 5.0, "polynomial": 15.0}
 INNER_PRODUCT = 3.0  # of two layers' kernel values
 NUMBER = 110.0  # of the input, read, centred and packed, on one thread
 DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
@@ -117,7 +118,7 @@ def estimate(
         Number of layers of all models together; 2 is one pair.
     quantity : {"cka", "nt_xent", "info_nce", "siglip", "mutual_knn"}
         "cka" is also right for `hsic`, and "mutual_knn" for `cknna`. Losses are forward and backward.
-    kernel : {"linear", "rbf", "laplace", "distance", "cosine"} or a kernel
+    kernel : {"linear", "rbf", "laplace", "distance", "cosine", "polynomial"} or a kernel
         As in `cka`. A bandwidth that is not given costs the median distance of every layer.
     dtype : {"float32", "float64", "float16", "bfloat16"}
         Of the inputs. 16 bits are computed in float32.

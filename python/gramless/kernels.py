@@ -9,7 +9,7 @@ from dataclasses import astuple, fields
 from typing import Literal, TypeAlias, cast, get_args
 
 from ._counts import made_first, shown
-from ._kernel_functions import RBF, Cosine, Distance, Laplace, Linear, OfDistance
+from ._kernel_functions import RBF, Cosine, Distance, Laplace, Linear, OfDistance, Polynomial
 
 __all__ = [
     "FORMULAS",
@@ -23,6 +23,7 @@ __all__ = [
     "Laplace",
     "Linear",
     "OfDistance",
+    "Polynomial",
     "as_estimator",
     "as_kernel",
     "encode",
@@ -32,10 +33,10 @@ __all__ = [
     "with_sigma",
 ]
 
-Kernel: TypeAlias = Linear | RBF | Laplace | Distance | Cosine
+Kernel: TypeAlias = Linear | RBF | Laplace | Distance | Cosine | Polynomial
 Numbers: TypeAlias = "tuple[float | None, ...]"
 Encoded: TypeAlias = "tuple[str, float | None, float, bool, int | None, Numbers]"
-KernelLike: TypeAlias = Kernel | Literal["linear", "rbf", "laplace", "distance", "cosine"]
+KernelLike: TypeAlias = Kernel | Literal["linear", "rbf", "laplace", "distance", "cosine", "polynomial"]
 Estimator: TypeAlias = Literal["unbiased", "biased", "debiased"]
 
 _ESTIMATORS = get_args(Estimator)

@@ -37,8 +37,9 @@ class MinibatchCKA:
 
     Parameters
     ----------
-    kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance", "cosine"}
-        A bandwidth left to the median is that of each layer in each batch.
+    kernel : a kernel, such as RBF(scale=0.5), or its name
+        "linear", "rbf", "laplace", "distance", "cosine" or "polynomial". A bandwidth left to
+        the median is that of each layer in each batch.
     weighting : {"mean", "pairs"}
         "mean" has w_t = 1, the paper's equation; "pairs" has w_t = n_t (n_t - 3), as its authors' code has.
         They differ only where batches differ in size.

@@ -39,8 +39,9 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
     x, y : arrays (n, d) and (m, d)
         Of numpy, torch or a GPU, as in `cka`.
     kernel
-        A kernel or its name, as in `cka`; with `Distance()` MMD^2 is the energy distance. A bandwidth left to
-        the median is that of the distances between all N rows.
+        A kernel or its name, as in `cka`; with `Distance()` MMD^2 is the energy distance, with `Polynomial()`
+        of features of two sets of images the kernel inception distance (KID). A bandwidth left to the median
+        is that of the distances between all N rows.
     estimator : {"unbiased", "biased"}
 
     Returns

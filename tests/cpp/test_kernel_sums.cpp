@@ -163,6 +163,40 @@ TEST(laplace_values_are_accurate) {
   check(double());
 }
 
+// Of integers, whose cubes are exact: the kernel less what depends on one of the two rows alone.
+template <class T>
+void check_polynomial(int rows, int cols, bool diagonal) {
+  constexpr double shift = 5;
+  Polynomial kernel;
+  kernel.factor = 2;
+  kernel.origin = -1;
+  kernel.power = 1;
+  Applied<T> tile(rows, cols, diagonal, testing::random_integers<T>(stats_length, 4));
+  tile.apply(on_tiles<T>(kernel, shift));
+  const auto cube = [](double x) { return x * x * x; };
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < cols; j++) {
+      if (!tile.owns(i, j)) continue;
+      const double dot = static_cast<double>(tile.dots[tile.at(i, j)]);
+      const double a = static_cast<double>(tile.stats[static_cast<std::size_t>(i)]);
+      const double b = static_cast<double>(tile.stats[static_cast<std::size_t>(j)]);
+      const double expected = (cube(2 * dot + a + b - 1) - cube(a - 1) - cube(b - 1) + cube(-1)) / 2;
+      CHECK(static_cast<double>(tile.values[tile.at(i, j)]) == expected - shift);
+      CHECK(kernel.value(dot, a, b) == expected);
+    }
+}
+
+TEST(polynomials_of_integers_are_exact) {
+  const auto check = []<class T>(T) {
+    for (const int rows : {1, lanes<T> + 1, TileShape<T>::rows - 1}) {
+      check_polynomial<T>(rows, rows, true);
+      check_polynomial<T>(rows, TileShape<T>::rows, false);
+    }
+  };
+  check(float());
+  check(double());
+}
+
 // Rows of one feature: a and b, 1e-4 apart at 1 and far apart, equal, and one that is NaN.
 TEST(distances_of_near_rows_keep_their_digits) {
   const std::vector<float> x{1.0f, 1.0001f, 1.0f, -3.0f, NAN};
@@ -208,6 +242,7 @@ TEST(a_nan_reaches_the_sums_of_its_row_and_column) {
   check_nan_reaches_its_sums(on_tiles<float>(Linear{}, 0.5));
   check_nan_reaches_its_sums(on_tiles<float>(Rbf{0.5}, 0.5));
   check_nan_reaches_its_sums(on_tiles<float>(Laplace{0.5}, 0.5));
+  check_nan_reaches_its_sums(on_tiles<float>(Polynomial{.factor = 0.5}, 0.5));
 }
 
 }  // namespace

@@ -185,6 +185,28 @@ TEST(sums_of_a_pair_are_those_of_its_kernel_values) {
     }
 }
 
+TEST(sums_of_a_pair_are_those_of_its_polynomials) {
+  constexpr int rows = 70, cols = 96;
+  constexpr double shift = 0.5;
+  Polynomial stated[2];
+  for (int l = 0; l < 2; l++) {
+    stated[l].degree = l + 2;
+    stated[l].factor = 0.5;
+    stated[l].power = 12 * (l + 2);  // values of about 1, for a row's number is about 3000
+  }
+  Pair pair(200, 30, 70);
+  const PolynomialTile<float> kernels[2] = {on_tiles<float>(stated[0], shift), on_tiles<float>(stated[1], shift)};
+  const Sums ours = pair.add(kernels, 100, rows, 0, cols);
+  const Sums truth = pair.add_naively(
+      [&](int l, double dot, float row, float column) { return stated[l].value(dot, row, column) - shift; }, 100, rows,
+      0, cols);
+  for (int l = 0; l < 2; l++) {
+    for (std::size_t i = 0; i < rows; i++) CHECK(near(ours.row_sums[l][i], truth.row_sums[l][i], 4 * cols));
+    for (std::size_t j = 0; j < cols; j++) CHECK(near(ours.column_sums[l][j], truth.column_sums[l][j], 4 * rows));
+  }
+  for (std::size_t p = 0; p < 3; p++) CHECK(near(ours.products[p], truth.products[p], 16 * rows * cols));
+}
+
 TEST(a_nan_of_a_pair_reaches_its_row_its_column_and_the_products) {
   Pair pair(96, 8, 8);
   const LinearTile<float> kernels[2] = {{std::numeric_limits<float>::quiet_NaN()}, {0}};

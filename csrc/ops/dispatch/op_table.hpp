@@ -119,12 +119,13 @@ struct KernelGradTask {
   double* weight_sums;           // (layers, n): sums over the pairs of each row, zero at first
 };
 
-// grad_i = factor grad_i + row_factors[i] (x_i - mean), in place.
+// grad_i = factor grad_i + row_factors[i] (x_i - mean) + center_factors[i] mean, in place.
 struct FinishKernelGradTask {
   LayerView layer;
   double factor;
-  const double* row_factors;  // (n)
-  void* grad;                 // (n, d)
+  const double* row_factors;               // (n)
+  void* grad;                              // (n, d)
+  const double* center_factors = nullptr;  // (n); null: zeros
 };
 
 struct OpTable {

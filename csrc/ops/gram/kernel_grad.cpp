@@ -25,7 +25,7 @@ class KernelGradWalk {
         tile_values_(tile_values<T>(tile_rows_, tile_rows_)) {
     for (std::int64_t l = 0; l < task.count; l++) {
       total_depth_ += task.layers[l].x.cols;
-      any_of_root_ = any_of_root_ || is_of_root(task.layers[l].kernel);
+      keeps_held_ = keeps_held_ || is_of_root(task.layers[l].kernel) || is_polynomial(task.layers[l].kernel);
     }
   }
 
@@ -47,7 +47,7 @@ class KernelGradWalk {
 
   struct Thread {
     bool* started;
-    T *values, *distances, *weights;  // (layers, tile), (layers, tile) where a kernel is of distances, (tile)
+    T *values, *distances, *weights;  // (layers, tile), (layers, tile) where a slope is of what tiles held, (tile)
     T *slivers, *panel, *rows, *coefficients;
   };
 
@@ -55,7 +55,7 @@ class KernelGradWalk {
     Thread thread;
     thread.started = layout.take<bool>(1);
     thread.values = layout.take<T>(task_.count * tile_values_);
-    thread.distances = layout.take<T>(any_of_root_ ? task_.count * tile_values_ : 0);
+    thread.distances = layout.take<T>(keeps_held_ ? task_.count * tile_values_ : 0);
     thread.weights = layout.take<T>(tile_values_);
     thread.slivers = layout.take<T>(Product<T>::packed_values(tile_rows_, TileShape<T>::depth));
     thread.panel = layout.take<T>(Product<T>::panel_values);
@@ -95,8 +95,9 @@ class KernelGradWalk {
     if (is_of_root(layer.kernel)) {
       const T *row_stats = stats + blocks_.begin(pair.a), *column_stats = stats + blocks_.begin(pair.b);
       measure_distances(layer.x, blocks_.begin(pair.a), blocks_.begin(pair.b), values, row_stats, column_stats);
-      std::copy_n(values.values, std::int64_t{values.rows} * values.stride, thread.distances + l * tile_values_);
     }
+    if (keeps_held_)
+      std::copy_n(values.values, std::int64_t{values.rows} * values.stride, thread.distances + l * tile_values_);
     if (const T* const offsets = row_offsets<T>(layer)) stats = offsets;
     visit_tile_kernel<T>(layer.kernel, layer.shift, [&](auto kernel) {
       evaluate_kernel(values, kernel, stats + blocks_.begin(pair.a), stats + blocks_.begin(pair.b));
@@ -182,7 +183,7 @@ class KernelGradWalk {
   const int tile_rows_;
   const std::int64_t tile_values_;
   std::int64_t total_depth_ = 0;
-  bool any_of_root_ = false;
+  bool keeps_held_ = false;
 };
 
 template <class T>
@@ -190,13 +191,16 @@ void finish_row(const FinishKernelGradTask& task, std::int64_t i) {
   constexpr int piece = 256;
   const std::int64_t width = task.layer.x.cols;
   T* const grad = static_cast<T*>(task.grad) + i * width;
+  const T *high = static_cast<const T*>(task.layer.center_high), *low = static_cast<const T*>(task.layer.center_low);
+  const auto center = [&](std::int64_t k) { return static_cast<double>(high[k]) + static_cast<double>(low[k]); };
   T centered[piece];
   for (std::int64_t first = 0; first < width; first += piece) {
     const int count = static_cast<int>(std::min<std::int64_t>(piece, width - first));
     centered_values(task.layer, i, first, count, centered);
     for (int k = 0; k < count; k++)
       grad[first + k] = static_cast<T>(task.factor * static_cast<double>(grad[first + k]) +
-                                       task.row_factors[i] * static_cast<double>(centered[k]));
+                                       task.row_factors[i] * static_cast<double>(centered[k]) +
+                                       (task.center_factors ? task.center_factors[i] * center(first + k) : 0.0));
   }
 }
 

@@ -1,5 +1,8 @@
 #include "ops/hsic/column_means.hpp"
 
+#include <algorithm>
+#include <functional>
+
 #include "ops/dispatch/for_blocks.hpp"
 #include "support/dtype.hpp"
 
@@ -27,6 +30,27 @@ std::vector<double> column_means(const ArrayView& x, const OpTable& ops, const E
     }
   });
   return means;
+}
+
+void subtract_column_means(std::int64_t rows, std::int64_t cols, void* values, const OpTable& ops,
+                           const Execution& execution) {
+  ArrayView view;
+  view.data = values;
+  view.rows = rows;
+  view.cols = cols;
+  view.col_stride = static_cast<std::int64_t>(element_bytes(execution.compute));
+  view.row_stride = cols * view.col_stride;
+  view.dtype = execution.compute == Compute::float32 ? Dtype::float32 : Dtype::float64;
+  const std::vector<double> means = column_means(view, ops, execution);
+  const auto subtract = [&]<class T>(T* row) {
+    const std::vector<T> narrow(means.begin(), means.end());
+    for (std::int64_t i = 0; i < rows; i++, row += cols)
+      std::transform(row, row + cols, narrow.begin(), row, std::minus<T>());
+  };
+  if (execution.compute == Compute::float32)
+    subtract(static_cast<float*>(values));
+  else
+    subtract(static_cast<double*>(values));
 }
 
 }  // namespace gramless

@@ -64,7 +64,8 @@ class HsicGradients {
     for (std::size_t a = 0; a < count(); a++) {
       if (gradients[a] == nullptr) continue;
       finish(a, weight_sums.data() + a * rows_, targets[a]);
-      if (over_features_ && estimator_ != Estimator::biased) center(a, targets[a]);
+      if (over_features_ && estimator_ != Estimator::biased)  // derivatives of the mean leave none in a gradient's mean
+        subtract_column_means(layers_[a].rows(), layers_[a].cols(), targets[a], ops_, execution_);
       if (layers_[a].units()) layers_[a].units().finish_gradient(views_[a].x, targets[a], execution_);
       if (targets[a] != gradients[a]) narrow(a, targets[a], gradients[a]);
     }
@@ -207,29 +208,6 @@ class HsicGradients {
     }
   }
 
-  // Rows are centred on their mean, whose derivatives leave none in a gradient's mean.
-  void center(std::size_t a, void* gradient) const {
-    ArrayView rows;
-    rows.data = gradient;
-    rows.rows = layers_[a].rows();
-    rows.cols = layers_[a].cols();
-    rows.col_stride = static_cast<std::int64_t>(element_bytes(execution_.compute));
-    rows.row_stride = rows.cols * rows.col_stride;
-    rows.dtype = execution_.compute == Compute::float32 ? Dtype::float32 : Dtype::float64;
-    const std::vector<double> means = column_means(rows, ops_, execution_);
-    if (execution_.compute == Compute::float32)
-      subtract_mean(means, static_cast<float*>(gradient));
-    else
-      subtract_mean(means, static_cast<double*>(gradient));
-  }
-
-  template <class T>
-  void subtract_mean(const std::vector<double>& means, T* gradient) const {
-    const std::vector<T> narrow(means.begin(), means.end());
-    for (std::size_t i = 0; i < rows_; i++, gradient += narrow.size())
-      for (std::size_t k = 0; k < narrow.size(); k++) gradient[k] -= narrow[k];
-  }
-
   void narrow(std::size_t layer, const void* from, void* to) const {
     const auto* const wide = static_cast<const double*>(from);
     std::transform(wide, wide + values(layer), static_cast<float*>(to),
@@ -237,14 +215,20 @@ class HsicGradients {
   }
 
   void finish(std::size_t a, const double* weight_sums, void* gradient) const {
-    std::vector<double> row_factors(rows_);
+    std::vector<double> row_factors(rows_), center_factors;
     double factor = 0;
     visit_kernel(views_[a].kernel, [&]<class Alternative>(const Alternative& kernel) {
       factor = 2 * kernel.slope_factor();  // every pair is two entries of the Gram matrix
       for (std::size_t i = 0; i < rows_; i++)
-        if constexpr (Alternative::of_distance)
+        if constexpr (Alternative::of_distance) {
           row_factors[i] = -factor * weight_sums[i];
-        else if (over_features_)
+        } else if constexpr (std::is_same_v<Alternative, Polynomial>) {
+          const double term = layers_[a].row_term(static_cast<std::int64_t>(i));
+          const Polynomial::Slope own = kernel.slope(layers_[a].norms()[i], term, term);
+          const double by_own = estimator_ == Estimator::biased ? factor * diagonal_derivative(a, i) : 0;
+          row_factors[i] = by_own * own.value;
+          center_factors.push_back((factor * weight_sums[i] + by_own * own.beyond_row) * divisors_[a]);
+        } else if (over_features_)
           row_factors[i] = estimator_ == Estimator::biased ? 0 : 2 * length_derivative(a, i);
         else if (estimator_ == Estimator::biased)
           row_factors[i] = 2 * diagonal_derivative(a, i);
@@ -252,7 +236,9 @@ class HsicGradients {
           row_factors[i] = 2 * ((1 - 2 / n_) * by_lengths_[a][i] + (1 - 1 / n_) * by_mean_lengths_[a]);
     });
     for (double& row_factor : row_factors) row_factor *= divisors_[a];
-    ops_.finish_kernel_grad({views_[a], factor * divisors_[a], row_factors.data(), gradient}, execution_);
+    ops_.finish_kernel_grad({views_[a], factor * divisors_[a], row_factors.data(), gradient,
+                             center_factors.empty() ? nullptr : center_factors.data()},
+                            execution_);
   }
 
   double diagonal_derivative(std::size_t a, std::size_t i) const {

@@ -56,24 +56,34 @@ double share_lost(const Distance& kernel, double distance2, double by) {
   return by == 0 ? 0 : std::expm1(kernel.exponent / 2 * std::log1p(by / distance2));
 }
 
-Squares mean_squares(const Representation& layer, const PairSample& sample) {
-  constexpr double epsilon = 0x1p-24;
-  const double unit = layer.unit(), shift = layer.shift();
+constexpr double epsilon = 0x1p-24;
+
+// How far rounding in float32 may move the value of a sampled pair.
+template <class Alternative>
+double rounding_of_pair(const Alternative& kernel, const Representation& layer, const PairSample& sample,
+                        std::size_t pair) {
   const auto norm2 = [&](std::size_t row) { return layer.norms()[static_cast<std::size_t>(sample.pairs[row])]; };
+  const double lengths = norm2(2 * pair) + norm2(2 * pair + 1), distance2 = sample.distances[pair];
+  const bool measured = Alternative::of_root && distance2 < near_share<double> * lengths;  // from differences
+  const double lost = share_lost(kernel, distance2, epsilon * (measured ? distance2 : lengths / 2));
+  return (lost > 1 ? 1 : lost) * sample.values[pair] / layer.unit();
+}
+double rounding_of_pair(const Polynomial&, const Representation& layer, const PairSample& sample, std::size_t pair) {
+  return epsilon * (layer.moved_by_product(sample, pair) + std::abs(sample.values[pair]));
+}
+
+Squares mean_squares(const Representation& layer, const PairSample& sample) {
   const std::size_t count = sample.distances.size();
   Squares sums;
   visit_kernel(layer.view().kernel, [&]<class Alternative>(const Alternative& kernel) {
-    if constexpr (Alternative::of_distance)
+    if constexpr (!std::is_same_v<Alternative, Linear>)
       for (std::size_t first = 0; first < count; first += subset_pairs) {
         SubsetValues values;
         for (std::size_t e = 0; e < subset_pairs; e++) {
           const std::size_t p = first + e;
-          const double lengths = norm2(2 * p) + norm2(2 * p + 1), distance2 = sample.distances[p];
-          const bool measured = Alternative::of_root && distance2 < near_share<double> * lengths;  // from differences
           const double around = layer.offset(sample.pairs[2 * p]) + layer.offset(sample.pairs[2 * p + 1]);
-          const double of_pair = sample.values[p] / unit, value = around + of_pair - shift;
-          const double lost = share_lost(kernel, distance2, epsilon * (measured ? distance2 : lengths / 2));
-          const double rounding = lost > 1 ? of_pair : lost * of_pair;
+          const double value = around + sample.values[p] / layer.unit() - layer.shift();
+          const double rounding = rounding_of_pair(kernel, layer, sample, p);
           sums.values += value * value;
           sums.rounding += rounding * rounding + epsilon * epsilon / 4 * (value * value + around * around);
           values[e] = value;
@@ -155,10 +165,13 @@ Squares all_squares(const Representation& layer, const PairSample& sample, const
 // Whether sums of float32 tiles leave fewer than six digits of an HSIC.
 bool loses_digits(const Representation& layer, const PairSample& sample, const KernelSpec& spec,
                   const Execution& execution) {
-  constexpr double most_error = 3e-7, epsilon = 0x1p-24;
-  if (!is_of_distance(layer.view().kernel)) return loses_digits_of_products(layer.rows(), layer.cols());
+  constexpr double most_error = 3e-7;
+  if (std::get_if<Linear>(&spec.formula)) return loses_digits_of_products(layer.rows(), layer.cols());
   const auto* const power = std::get_if<Distance>(&spec.formula);
   if (power && power->exponent < 0.5) return true;  // of distances below the least float32
+  const Kernel found = layer.view().kernel;
+  const auto* const polynomial = std::get_if<Polynomial>(&found);
+  if (polynomial && !(polynomial->power > -60 && polynomial->most < std::ldexp(0x1p50, polynomial->power))) return true;
   const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
   if (spec.has_bandwidth() && far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
   constexpr double least_value = 0x1p-100;  // the least float32 that has all digits is 2^-126
@@ -167,8 +180,8 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   const Squares squares = all_squares(layer, sample, execution);
   const double n = static_cast<double>(layer.rows());
   if (squares.centred == 0) return squares.values > 0;  // few rows differ from the others
-  // Powers of distances vary most among the pairs of that row, whose roundings then cancel least.
-  const double pairs = power && squares.of_one_row ? std::sqrt(n) : n;
+  // Powers vary most among the pairs of that row, whose roundings then cancel least.
+  const double pairs = (power || polynomial) && squares.of_one_row ? std::sqrt(n) : n;
   const double share = squares.rounding / squares.centred, of_sums = squares.values / squares.centred;
   return share + 2 * std::sqrt(share) / pairs + epsilon * of_sums / std::max(2.0, n / 256) > most_error;
 }

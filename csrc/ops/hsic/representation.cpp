@@ -73,23 +73,26 @@ LayerView Representation::view() const {
   return view;
 }
 
-double Representation::diagonal(std::int64_t i) const {
+double Representation::own_value(std::int64_t i) const {
   double value = 0;
-  visit_kernel(kernel_, [&](const auto& kernel) { value = kernel.diagonal(norms_[static_cast<std::size_t>(i)]); });
-  return value / unit_ - shift_ + 2 * offset(i);
+  visit_kernel(kernel_, [&]<class Alternative>(const Alternative& kernel) {
+    const double norm2 = norms_[static_cast<std::size_t>(i)];
+    if constexpr (std::is_same_v<Alternative, Polynomial>)
+      value = kernel.value(norm2, row_term(i), row_term(i));
+    else
+      value = kernel.diagonal(norm2);
+  });
+  return value;
 }
+
+double Representation::diagonal(std::int64_t i) const { return own_value(i) / unit_ - shift_ + 2 * offset(i); }
 
 double Representation::offset_mean() const {
   return offsets_.empty() ? 0.0 : chained_sum(offsets_) / static_cast<double>(offsets_.size());
 }
 
 double Representation::diagonal_sum() const {
-  double sum = 0;
-  visit_kernel(kernel_, [&](const auto& kernel) {
-    sum = chained_sum(
-        rows(), [&](std::int64_t i) { return kernel.diagonal(norms_[static_cast<std::size_t>(i)]) / unit_ - shift_; });
-  });
-  return sum;
+  return chained_sum(rows(), [&](std::int64_t i) { return own_value(i) / unit_ - shift_; });
 }
 
 int Representation::exponent() const {

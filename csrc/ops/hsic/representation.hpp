@@ -62,7 +62,10 @@ class Representation {
   bool in_float32() const { return compute_ == Compute::float32; }
   std::int64_t rows() const { return x_.rows; }
   std::int64_t cols() const { return x_.cols; }
-  const RowUnits& units() const { return units_; }     // of a kernel of unit rows
+  const RowUnits& units() const { return units_; }                                           // of a kernel of unit rows
+  double row_term(std::int64_t i) const { return row_terms_[static_cast<std::size_t>(i)]; }  // of a polynomial
+  // Of a polynomial: how far a rounding of 1 of the product of two rows' lengths moves the value of that pair.
+  double moved_by_product(const PairSample& sample, std::size_t pair) const;
   bool on_mean() const { return near_rows_.empty(); }  // whether centred rows sum to zero
 
  private:
@@ -81,6 +84,13 @@ class Representation {
   template <class Alternative>
   PairSample resolve_of_distance(double sigma, const Execution& execution);
   PairSample resolve_power(Distance kernel, const Execution& execution);
+  PairSample resolve_polynomial(Polynomial kernel, const Execution& execution);
+  double multiply_with_center(const Execution& execution);
+  struct Operands {
+    double dot, row, column;
+  };
+  Operands operands(const PairSample& sample, std::size_t pair) const;
+  double own_value(std::int64_t i) const;
   double noise() const;
   bool directions_differ() const;
 
@@ -92,6 +102,7 @@ class Representation {
   std::vector<double> norms_;            // |x_i - centre|^2
   std::vector<double> offsets_;          // as tiles have them; none: all are 0
   std::vector<std::int64_t> near_rows_;  // whose mean is the centre; none: that of all rows
+  std::vector<double> row_terms_;        // of a polynomial: its t of each row
   Kernel kernel_ = Linear{};
   double unit_ = 1, shift_ = 0, tied_ = 0, sigma_ = 0;
   void *dots_room_ = nullptr, *dots_ = nullptr;

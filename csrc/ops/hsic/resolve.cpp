@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "ops/dispatch/padded_values.hpp"
+#include "ops/dispatch/visit_rows.hpp"
 #include "ops/hsic/chained_sum.hpp"
 #include "ops/hsic/far_rows.hpp"
 #include "ops/hsic/representation.hpp"
@@ -43,6 +45,9 @@ PairSample Representation::resolve(const KernelSpec& spec, const Execution& exec
     } else if constexpr (Alternative::of_distance) {
       measure_norms(&OpTable::tile_norms, execution);
       sample = resolve_power(stated, execution);
+    } else if constexpr (std::is_same_v<Alternative, Polynomial>) {
+      measure_norms(&OpTable::row_norms, execution);
+      sample = resolve_polynomial(stated, execution);
     } else {
       measure_norms(&OpTable::row_norms, execution);
       kernel_ = Alternative{};
@@ -138,6 +143,77 @@ void Representation::set_offsets() {
   offsets_ = std::move(offsets);
 }
 
+// <c, x_i - c> of all rows, c the centre; gives |c|^2.
+double Representation::multiply_with_center(const Execution& execution) {
+  std::vector<double> center(static_cast<std::size_t>(cols()));
+  const auto read = [&]<class T>(T) {
+    const T *high = reinterpret_cast<const T*>(center_high_.data()),
+            *low = reinterpret_cast<const T*>(center_low_.data());
+    for (double& value : center) value = static_cast<double>(*high++) + static_cast<double>(*low++);
+  };
+  in_float32() ? read(float()) : read(double());
+  const double* const c = center.data();
+  row_terms_.resize(norms_.size());
+  for_rows_of(x_, execution, [&](std::int64_t i) {
+    visit_row(x_, i, [&](auto value_at) {
+      const auto term = [&](std::int64_t k) { return c[k] * (value_at(k) * x_.scale - c[k]); };
+      row_terms_[static_cast<std::size_t>(i)] = chained_sum(cols(), term);
+    });
+  });
+  return chained_sum(cols(), [&](std::int64_t k) { return c[k] * c[k]; });
+}
+
+PairSample Representation::resolve_polynomial(Polynomial kernel, const Execution& execution) {
+  const double center2 = multiply_with_center(execution);
+  if (kernel.gamma == 0) kernel.gamma = 1 / static_cast<double>(cols());
+  kernel.fit(std::ilogb(x_.scale), center2, largest_of(norms_));
+  double largest_term = 0;
+  for (double& term : row_terms_) {
+    term *= kernel.factor;
+    largest_term = std::max(largest_term, std::abs(term));
+  }
+  Polynomial bound = kernel;
+  bound.factor = std::abs(kernel.factor);
+  bound.origin = std::abs(kernel.origin);
+  kernel.most = bound.value(largest_of(norms_), largest_term, largest_term);
+  kernel_ = kernel;
+  const std::int64_t longest = std::max_element(norms_.begin(), norms_.end()) - norms_.begin();
+  PairSample sample = measured(sample_subsets(x_.rows, subsets_of(x_.rows), -1), execution);
+  const std::int64_t subsets = std::min<std::int64_t>(2, subsets_of(x_.rows));
+  PairSample of_longest = measured(sample_subsets(x_.rows, subsets, longest), execution);
+  double largest = 0;
+  for (const PairSample* part : {&sample, &of_longest})
+    for (const double value : part->values) largest = std::max(largest, std::abs(value));
+  constexpr int most_power = 500;  // products of two values stay in range
+  if (largest > 0 && std::isfinite(kernel.most))
+    kernel.power = std::max(std::ilogb(largest), std::ilogb(kernel.most) - most_power) + 1;
+  kernel_ = kernel;
+  double moved2 = 0;
+  for (std::size_t p = 0; p < sample.values.size(); p++) {
+    sample.values[p] = std::ldexp(sample.values[p], -kernel.power);
+    moved2 += std::pow(moved_by_product(sample, p), 2);
+  }
+  kernel.moved = std::sqrt(moved2 / static_cast<double>(sample.values.size()));
+  kernel_ = kernel;
+  shift_ = rounded(mean_of(sample.values), compute_);
+  row_stats_ = padded_values(row_terms_, compute_);
+  return sample;
+}
+
+Representation::Operands Representation::operands(const PairSample& sample, std::size_t pair) const {
+  const auto a = static_cast<std::size_t>(sample.pairs[2 * pair]),
+             b = static_cast<std::size_t>(sample.pairs[2 * pair + 1]);
+  return {(norms_[a] + norms_[b] - sample.distances[pair]) / 2, row_terms_[a], row_terms_[b]};
+}
+
+double Representation::moved_by_product(const PairSample& sample, std::size_t pair) const {
+  const auto& kernel = *std::get_if<Polynomial>(&kernel_);
+  const auto a = static_cast<std::size_t>(sample.pairs[2 * pair]),
+             b = static_cast<std::size_t>(sample.pairs[2 * pair + 1]);
+  const auto [dot, row, column] = operands(sample, pair);
+  return std::abs(kernel.slope_factor() * kernel.slope(dot, row, column).value) * std::sqrt(norms_[a] * norms_[b]);
+}
+
 PairSample Representation::measured(std::vector<std::int64_t> pairs, const Execution& execution) const {
   const std::size_t count = pairs.size() / 2;
   PairSample sample{std::move(pairs), std::vector<double>(count), std::vector<double>(count)};
@@ -147,6 +223,11 @@ PairSample Representation::measured(std::vector<std::int64_t> pairs, const Execu
     if constexpr (Alternative::of_distance)
       std::transform(sample.distances.begin(), sample.distances.end(), sample.values.begin(),
                      [&](double distance2) { return kernel.value(distance2); });
+    else if constexpr (std::is_same_v<Alternative, Polynomial>)
+      for (std::size_t p = 0; p < count; p++) {
+        const auto [dot, row, column] = operands(sample, p);
+        sample.values[p] = kernel.value(dot, row, column);
+      }
   });
   return sample;
 }

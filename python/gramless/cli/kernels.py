@@ -18,6 +18,9 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     "sigma": (float, "Bandwidth itself, in the units of the activations."),
     "median_rows": (int, "Take the median of a sample of so many rows.  [default: of all rows]"),
     "exponent": (float, "Of --kernel distance.  [default: 1]"),
+    "degree": (int, "Of --kernel polynomial.  [default: 3]"),
+    "gamma": (float, "Of --kernel polynomial.  [default: 1 / features]"),
+    "coef0": (float, "Of --kernel polynomial.  [default: 1]"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._losses import as_array
-from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, as_kernel
+from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, Polynomial, as_kernel
 
 Array = npt.NDArray[np.float64]
 
@@ -123,7 +124,31 @@ def gram_for_sums(x: Array, kernel: KernelLike) -> Array:  # (n, p)
         x = from_medians(unit_rows(x))
         proportional = np.sum(x**2, axis=1).max() <= (8 * 2.0**-53) ** 2
         return gram_for_sums(0 * x if proportional else x, "linear")
+    if isinstance(kernel, Polynomial):
+        return polynomial_for_sums(x, kernel)
     return gram(x, kernel)
+
+
+def polynomial_for_sums(x: Array, kernel: Polynomial) -> Array:  # (n, p)
+    """The terms of (o + a_i + a_j + d_ij)^degree that depend on both rows.
+
+    With the medians c of the columns, o is gamma <c, c> + coef0, a_i gamma <c, x_i - c> and d_ij
+    gamma <x_i - c, x_j - c>.
+    """
+    u, c = from_medians(x), np.median(x, axis=0)
+    gamma = 1 / x.shape[1] if kernel.gamma is None else kernel.gamma
+    a, d, o = gamma * (u @ c), gamma * (u @ u.T), gamma * (c @ c) + kernel.coef0
+    powers = [
+        (i, j, k)
+        for i, j, k in itertools.product(range(kernel.degree + 1), repeat=3)
+        if i + j + k <= kernel.degree and (k > 0 or (i > 0 and j > 0))
+    ]
+    found = np.zeros_like(d)
+    for i, j, k in powers:
+        rest = kernel.degree - i - j - k
+        ways = math.factorial(kernel.degree) // math.prod(map(math.factorial, (i, j, k, rest)))
+        found += ways * o**rest * np.outer(a**i, a**j) * d**k
+    return found
 
 
 def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
@@ -142,6 +167,9 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
     if isinstance(kernel, Cosine):
         x = unit_rows(x)
         return np.asarray(x @ x.T)
+    if isinstance(kernel, Polynomial):
+        gamma = 1 / x.shape[1] if kernel.gamma is None else kernel.gamma
+        return np.asarray((gamma * (x @ x.T) + kernel.coef0) ** kernel.degree)
     if isinstance(kernel, Linear):
         x = centre_columns(x)
         return x @ x.T

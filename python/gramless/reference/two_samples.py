@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
-from .gram import Array, as_rows, gram
+from .gram import Array, as_rows, gram_for_sums
 
 
 def mmd(
@@ -21,7 +21,7 @@ def mmd(
     1.0
     """
     x, y = as_rows("mmd", "x", x), as_rows("mmd", "y", y)
-    k = gram(np.concatenate([x, y]), as_kernel(kernel, "mmd"))
+    k = gram_for_sums(np.concatenate([x, y]), as_kernel(kernel, "mmd"))
     return mmd_of(k, np.arange(len(k)) < len(x), as_estimator(estimator, "mmd"))
 
 
@@ -45,7 +45,7 @@ def mmd_permutation_pvalue(
 ) -> float:
     """(1 + #{T_b >= T}) / (1 + B), T the unbiased MMD^2, T_b that of random splits of all rows."""
     x, y = as_rows("mmd", "x", x), as_rows("mmd", "y", y)
-    k = gram(np.concatenate([x, y]), as_kernel(kernel, "mmd"))
+    k = gram_for_sums(np.concatenate([x, y]), as_kernel(kernel, "mmd"))
     of_x, generator = np.arange(len(k)) < len(x), np.random.default_rng(rng)
     own = mmd_of(k, of_x, "unbiased")
     null = np.array([mmd_of(k, of_x[generator.permutation(len(k))], "unbiased") for _ in range(n_resamples)])

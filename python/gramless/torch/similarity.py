@@ -42,9 +42,9 @@ class CKALoss(_Similarity):
 
     Parameters
     ----------
-    kernel : a kernel, such as RBF(scale=0.5), or {"linear", "rbf", "laplace", "distance", "cosine"}
-        A bandwidth that is not given is the median distance, found anew for every batch, and a constant for
-        the gradient.
+    kernel : a kernel, such as RBF(scale=0.5), or its name
+        "linear", "rbf", "laplace", "distance", "cosine" or "polynomial". A bandwidth that is not given is the
+        median distance, found anew for every batch, and a constant for the gradient.
     kernel_y : as kernel, optional
         The kernel of y, where it differs from that of x.
     estimator : {"unbiased", "biased", "debiased"}
