@@ -125,6 +125,21 @@ def test_mmd_is_the_kernel_inception_distance(sizes, dtype, digits):
     assert found.pvalue < 0.01
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_high_degrees_of_few_wide_rows_keep_their_digits(estimator):
+    """Products of rows with their mean are larger there than those of two rows, by a power."""
+    options = {"kernel": Polynomial(12, coef0=0.0), "estimator": estimator}
+    for n, d in ((4, 200), (5, 30), (40, 600)):
+        layers = [rows(n, d), rows(n, 3, 1) + 0.5]
+        gammas = [np.longdouble(1) / side.shape[1] for side in layers]
+        grams = [(g * (x @ x.T)) ** 12 for g, x in zip(gammas, map(np.longdouble, layers), strict=True)]
+        truth = cka_of(*grams, estimator, TRUE)
+        found = [library.cka(*layers, **options) for library in (gramless, reference)]
+        if n > 4:
+            found.append(analysis.cka_interval(*layers, **options).value)
+        assert found == pytest.approx([truth] * len(found), abs=1e-10)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_degree_1_is_linear(dtype):
     x, y = rows(70, 5, dtype=dtype), rows(70, 90, 1, dtype=dtype)

@@ -43,7 +43,7 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
     centred, rows, exponent = _in_range(unit_rows(rows, rounding) if kernel[0] == "cosine" else rows)
     formula, sigma, *_, numbers = kernel
     if formula == "polynomial":
-        return _polynomial_rows(centred, rows.mean(axis=0), exponent, numbers)
+        return _polynomial_rows(centred, rows, exponent, numbers)
     if formula in PRODUCTS:
         return lambda block: np.asarray(centred[block] @ centred.T)
     if sigma is not None:
@@ -71,9 +71,15 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
 
 
 def _polynomial_rows(
-    centred: Floats, mean: Floats, exponent: int, numbers: Numbers
+    centred: Floats, rows: Floats, exponent: int, numbers: Numbers
 ) -> Callable[[slice], Floats]:
     """Of rows times 2^exponent, less what depends on one of the two rows alone, which changes no HSIC."""
+    mean = rows.mean(axis=0)
+    if mean @ mean <= np.median(np.einsum("ij,ij->i", centred, centred)):
+        centred, mean = (
+            rows,
+            0 * mean,
+        )  # of few wide rows a product with their mean is larger than one of rows
     degree, gamma, coef0 = int(numbers[0] or 1), numbers[1], float(numbers[2] or 0.0)
     part, of_gamma = math.frexp(1 / len(mean) if gamma is None else gamma)
     of_rows, of_coef0 = of_gamma - 2 * exponent, math.frexp(coef0)[1]

@@ -1,6 +1,7 @@
 // A representation's kernel function: its numbers by the data, and how tiles are to hold its values.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "ops/dispatch/padded_values.hpp"
@@ -21,6 +22,12 @@ double rounded(double value, Compute compute) {
 
 double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double median_of(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 // values[i] = values[rows[i]], in place: rows ascend.
@@ -136,10 +143,8 @@ void Representation::set_offsets() {
   });
   offsets_.assign(norms_.size(), 0.0);
   if (!std::isfinite(chained_sum(offsets))) return;
-  std::vector<double> copy = offsets;
-  const auto middle = copy.begin() + static_cast<std::ptrdiff_t>(copy.size() / 2);
-  std::nth_element(copy.begin(), middle, copy.end());
-  for (double& offset : offsets) offset = rounded(offset - *middle, compute_);
+  const double usual = median_of(offsets);
+  for (double& offset : offsets) offset = rounded(offset - usual, compute_);
   offsets_ = std::move(offsets);
 }
 
@@ -164,7 +169,17 @@ double Representation::multiply_with_center(const Execution& execution) {
 }
 
 PairSample Representation::resolve_polynomial(Polynomial kernel, const Execution& execution) {
-  const double center2 = multiply_with_center(execution);
+  double center2 = multiply_with_center(execution);
+  if (std::isfinite(chained_sum(norms_)) && center2 <= median_of(norms_)) {
+    // About the origin itself: of few wide rows a product with their mean, which is left out, is larger than one of
+    // two rows.
+    const std::size_t bytes = static_cast<std::size_t>(cols()) * element_bytes(compute_);
+    std::memset(center_high_.data(), 0, bytes);
+    std::memset(center_low_.data(), 0, bytes);
+    ops_->row_norms(centered(), execution, norms_.data());
+    std::fill(row_terms_.begin(), row_terms_.end(), 0.0);
+    center2 = 0;
+  }
   if (kernel.gamma == 0) kernel.gamma = 1 / static_cast<double>(cols());
   kernel.fit(std::ilogb(x_.scale), center2, largest_of(norms_));
   double largest_term = 0;

@@ -132,10 +132,12 @@ def gram_for_sums(x: Array, kernel: KernelLike) -> Array:  # (n, p)
 def polynomial_for_sums(x: Array, kernel: Polynomial) -> Array:  # (n, p)
     """The terms of (o + a_i + a_j + d_ij)^degree that depend on both rows.
 
-    With the medians c of the columns, o is gamma <c, c> + coef0, a_i gamma <c, x_i - c> and d_ij
-    gamma <x_i - c, x_j - c>.
+    With the medians c of the columns, or 0 where rows are no nearer to those, o is gamma <c, c> + coef0, a_i
+    gamma <c, x_i - c> and d_ij gamma <x_i - c, x_j - c>.
     """
     u, c = from_medians(x), np.median(x, axis=0)
+    if c @ c <= np.median(np.sum(u**2, axis=1)):
+        u, c = x, 0 * c
     gamma = 1 / x.shape[1] if kernel.gamma is None else kernel.gamma
     a, d, o = gamma * (u @ c), gamma * (u @ u.T), gamma * (c @ c) + kernel.coef0
     powers = [
