@@ -125,6 +125,7 @@ def test_mmd_is_the_kernel_inception_distance(sizes, dtype, digits):
     assert found.pvalue < 0.01
 
 
+@pytest.mark.filterwarnings("ignore:cka_interval. one example carries much:RuntimeWarning")
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_high_degrees_of_few_wide_rows_keep_their_digits(estimator):
     """Products of rows with their mean are larger there than those of two rows, by a power."""
@@ -228,6 +229,7 @@ def test_everything_that_takes_a_kernel_takes_it(tmp_path):
     assert encode(kernel) == ("polynomial", None, 1.0, False, None, (2, None, 0.5))
 
 
+@pytest.mark.filterwarnings("ignore:cka_interval. one example carries much:RuntimeWarning")
 @pytest.mark.parametrize("unit", [1e-200, 1e-30, 1.0, 1e30])
 def test_intervals_keep_their_digits_in_any_unit(unit):
     x, y = unit * (rows(40, 5) + 2), rows(40, 4, 1) + rows(40, 5)[:, :4]
