@@ -136,6 +136,7 @@ def test_memory_without_a_workspace_is_less():
         ((8, 8), {"negatives": 8}, ValueError, 'estimate: negatives are of quantity="info_nce" but'),
         ((8, 8), {"quantity": "mutual_knn", "k": 8}, ValueError, "estimate: k must be less than n but n"),
         ((8, 8), {"quantity": "mutual_knn", "gradients": True}, ValueError, 'estimate: quantity="mutual'),
+        ((8, 8), {"k": 3}, ValueError, 'estimate: k is of quantity="mutual_knn" but quantity'),
         ((8, 8), {"k": 0}, ValueError, "estimate: k must be at least 1 but is 0"),
         ((8, 8), {"negatives": -1}, ValueError, "estimate: negatives must be at least 0 but is -1"),
         ((8, 8), {"threads": 0}, ValueError, "estimate: threads must be at least 1 but is 0"),

@@ -162,7 +162,7 @@ def estimate(
         )
     )  # fmt: skip
     kernel = as_kernel(kernel, "estimate")
-    _check(quantity, dtype, gradients, layers, negatives)
+    _check(quantity, dtype, gradients, layers, negatives, k)
     if quantity == "mutual_knn" and k >= n:
         raise ValueError(f"estimate: k must be less than n but n is {n} and k is {k}")
     threads = (
@@ -278,7 +278,7 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else np.format_float_positional(float(f"{value:.3g}"), trim="-")
 
 
-def _check(quantity: Any, dtype: Any, gradients: Any, layers: int, negatives: int) -> None:
+def _check(quantity: Any, dtype: Any, gradients: Any, layers: int, negatives: int, k: int) -> None:
     for name, value, allowed in (
         ("quantity", quantity, get_args(Quantity)),
         ("dtype", dtype, get_args(DType)),
@@ -286,11 +286,13 @@ def _check(quantity: Any, dtype: Any, gradients: Any, layers: int, negatives: in
         if value not in allowed:
             options = ", ".join(f'"{option}"' for option in allowed[:-1])
             raise ValueError(f'estimate: {name} must be {options} or "{allowed[-1]}" but is {value!r}')
-    if negatives and quantity != "info_nce":
-        raise ValueError(
-            f'estimate: negatives are of quantity="info_nce" but quantity is "{quantity}" '
-            f"and negatives is {negatives}"
-        )
+    of_one = ("negatives are", negatives, 0, "info_nce"), ("k is", k, 10, "mutual_knn")
+    for what, value, usual, of in of_one:
+        if value != usual and quantity != of:
+            raise ValueError(
+                f'estimate: {what} of quantity="{of}" but quantity is "{quantity}" '
+                f"and {what.split()[0]} is {value}"
+            )
     if gradients and quantity == "mutual_knn":
         raise ValueError('estimate: quantity="mutual_knn" has no gradients but gradients is True')
     many = "cka", "mutual_knn"
