@@ -25,7 +25,7 @@ from .problem import NOTHING_SAVED, Forward, Problem, Saved, Shape
 
 LINEAR, COSINE = encode(Linear()), encode(Cosine())
 LEAST_MEAN = 1e-297  # tiles hold no value below 1e-307: ten digits are those of the terms that are larger
-BLOCK_BYTES = 2**22  # of rows in float64
+BLOCK_BYTES = 2**19  # of rows in float64
 
 
 def _blocks(x: Array) -> Iterator[slice]:
