@@ -20,6 +20,7 @@ import numpy as np
 from . import _core, _files
 from ._arrays import Floats
 from ._arrays.namespaces import Array, Library
+from ._paths import as_path
 from ._text import printable
 from ._untrusted import check_zip, parse_json
 from .kernels import Kernel
@@ -81,12 +82,13 @@ class Checkpoint:
     """
 
     def __init__(self, function: str, path: str | os.PathLike[str], problem: Problem) -> None:
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"{function}: checkpoint must be a path but is {path!r}")
-        self._function, self._path, self._problem = function, Path(_files.from_here(path)), problem
+        path = as_path(f"{function}: checkpoint", path)
+        self._function, self._path, self._problem = function, Path(os.path.abspath(path)), problem
         self._name = printable(self._path.name)
         if self._path.is_dir() or not Path(os.path.realpath(path)).parent.is_dir():
-            raise ValueError(f"{function}: checkpoint must be a file in a folder that exists but is {path!r}")
+            raise ValueError(
+                f"{function}: checkpoint must be a file in a folder that exists but is {str(path)!r}"
+            )
         _files.check_output(f"{function}: checkpoint", path, suffixes=frozenset())
         self._next = time.monotonic() + LEAST_PAUSE
         self._warned = False

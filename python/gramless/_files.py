@@ -14,11 +14,9 @@ import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
 
+from ._paths import PathLike, as_path, same_file
 from ._text import printable
-
-PathLike: TypeAlias = "str | os.PathLike[str]"
 
 DATA_SUFFIXES = frozenset((
     ".npz", ".npy", ".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib", ".h5",
@@ -43,7 +41,7 @@ def check_output(
     Raises ValueError where the folder is missing or cannot be written to, and where a folder, an input, a
     file of a data format or one without write permission would be replaced.
     """
-    name = f"{what}: {printable(str(path))}"
+    name = f"{what}: {printable(str(as_path(what, path)))}"
     for other in inputs:
         if same_file(path, other):
             raise ValueError(f"{name} is {printable(str(other))}, which is read; name another file")
@@ -91,33 +89,12 @@ def is_foreign_json(path: PathLike) -> bool:
     return bool(begin) and b'"gramless' not in begin
 
 
-def from_here(path: Any) -> Any:
-    """A path as an absolute one, for a callback may change the working folder; what is no path as it is.
-
-    >>> from_here(None) is None
-    True
-    """
-    return os.path.abspath(path) if isinstance(path, (str, os.PathLike)) else path
-
-
 def check_folder(folder: PathLike) -> None:
     """Raise OSError unless a file can be made in the folder."""
     descriptor, name = _unnamed(os.fspath(folder))
     os.close(descriptor)
     if name is not None:
         os.unlink(name)
-
-
-def same_file(one: PathLike, other: PathLike) -> bool:
-    """Whether two paths are one file: the same path, through symbolic links, or by a hard link.
-
-    >>> same_file("a/../b.csv", "b.csv")
-    True
-    """
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def write_file(path: PathLike, content: bytes) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _files
+from ._paths import as_path
 from ._safetensors import metadata, open_safetensors
 from ._text import printable
 from ._untrusted import parse_json
@@ -70,13 +71,13 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     )
 
 
-def _checked(path: str | os.PathLike[str], method: str) -> Path:
-    path = Path(path)
-    if path.suffix not in _SUFFIXES:
+def _checked(path: Any, method: str) -> Path:
+    found = as_path(f"LayerMatrix.{method}: path", path)
+    if found.suffix not in _SUFFIXES:
         raise ValueError(
-            f"LayerMatrix.{method}: the file must end in {' or '.join(_SUFFIXES)} but is {path.name!r}"
+            f"LayerMatrix.{method}: the file must end in {' or '.join(_SUFFIXES)} but is {found.name!r}"
         )
-    return path
+    return found
 
 
 def _rows(values: Floats) -> list[list[float | None]]:

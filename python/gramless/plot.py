@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _files, _plot_marks
+from ._paths import as_path
 from ._plot_marks import GLYPH_HEIGHT, GLYPH_WIDTH, LARGEST_FONT, SMALLEST_FONT
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ def save_figure(figure: Any, path: str | os.PathLike[str], **options: Any) -> No
     Raises
     ------
     ValueError
-        For a suffix that matplotlib does not draw, and for a file that holds data (.npz, .safetensors, ...).
+        For a suffix that matplotlib does not draw, a name that no file can have, and a file that holds data
+        (.npz, .safetensors, ...).
     OSError
         Where the file cannot be written.
 
@@ -177,7 +179,7 @@ def save_figure(figure: Any, path: str | os.PathLike[str], **options: Any) -> No
     """
     import matplotlib
 
-    target = os.fspath(path)
+    target = str(as_path("save_figure: path", path))
     if "format" not in options:
         suffix = os.path.splitext(target)[1]
         options["format"] = suffix[1:].lower() or matplotlib.rcParams["savefig.format"]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from . import _files, _result_files
 from ._chance import Bools, check_alpha
+from ._paths import as_path
 from ._text import csv_text, left_out_text, printable
 
 if TYPE_CHECKING:
@@ -235,10 +236,11 @@ class LayerMatrix:
         Raises
         ------
         ValueError
-            For a file of a data format.
+            For a file of a data format, and a name that no file can have.
         OSError
             Where it cannot be written.
         """
+        path = as_path("LayerMatrix.to_csv: path", path)
         _files.check_kind("LayerMatrix.to_csv", path)
         _files.write_file(path, csv_text(self.matrix, self.layers_a, self.layers_b).encode())
 
@@ -266,7 +268,8 @@ class LayerMatrix:
         Raises
         ------
         ValueError
-            For another suffix, and for a .safetensors file of something else, which is not replaced.
+            For another suffix, a name that no file can have, and a .safetensors file of something else,
+            which is not replaced.
         OSError
             Where the file cannot be written.
         """
@@ -288,6 +291,8 @@ class LayerMatrix:
         ------
         ValueError
             For a file of another format or version, or a damaged one.
+        OSError
+            Where it cannot be read, FileNotFoundError where there is none.
         """
         return cls(**_result_files.load(path))
 

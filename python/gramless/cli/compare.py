@@ -24,7 +24,7 @@ from ..results import LayerMatrix
 from .files import as_matrices, check_rows, files_of, open_layers
 from .kernels import kernel_of, kernel_options
 from .results import as_json, describe, print_best
-from .terminal import Failure, messages, one_sentence_errors, progress_bar, require
+from .terminal import Failure, File, messages, one_sentence_errors, progress_bar, require
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
@@ -41,8 +41,8 @@ Examples:
 
 
 @click.command(short_help="CKA between the layers of saved activations.", epilog=EXAMPLES)
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path), required=False)
+@click.argument("a", type=File())
+@click.argument("b", type=File(), required=False)
 @kernel_options
 @click.option("--estimator", type=click.Choice(get_args(Estimator)), default="unbiased", show_default=True)
 @click.option(
@@ -66,13 +66,9 @@ Examples:
     help="What the dimensions of layers are: N examples, C features, other letters positions, such as NCHW "
     "or NLC, for all layers or for those that match GLOB. Repeatable.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Draw a heatmap: .png, .pdf, .svg.")
-@click.option(
-    "--csv", "csv_path", type=click.Path(path_type=Path), help="Write the matrix; - is standard output."
-)
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Write all results; - is standard output."
-)
+@click.option("--out", type=File(), help="Draw a heatmap: .png, .pdf, .svg.")
+@click.option("--csv", "csv_path", type=File(), help="Write the matrix; - is standard output.")
+@click.option("--json", "json_path", type=File(), help="Write all results; - is standard output.")
 @click.option("--title", help="Title of the heatmap.")
 @click.option(
     "--pvalue",
@@ -101,7 +97,7 @@ Examples:
 @click.option("--digests", is_flag=True, help="Add SHA-256 of each layer to the record of --json.")
 @click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
+    type=File(),
     help="Keep a long comparison in this file: if it is killed, repeat the command to resume.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
@@ -120,7 +116,8 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     piped = [option for option, path in texts.items() if str(path) == "-"]
     if len(piped) > 1:
         raise click.UsageError(f"{' and '.join(piped)} cannot both be standard output.")
-    inputs = [file for path in (a, b) if path is not None for file in files_of(path)]
+    with one_sentence_errors():
+        inputs = [file for path in (a, b) if path is not None for file in files_of(path)]
     files = {"--checkpoint": options["checkpoint"], "--out": out}
     _check_outputs(inputs, files | {option: path for option, path in texts.items() if option not in piped})
     if options["threads"]:

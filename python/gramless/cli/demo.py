@@ -20,7 +20,7 @@ from .._files import check_output, write_file
 from .._text import csv_text
 from . import networks, small_demos
 from .networks import Activations
-from .terminal import Failure, messages, one_sentence_errors, progress_bar, require
+from .terminal import Failure, File, messages, one_sentence_errors, progress_bar, require
 
 PANELS = {
     "linear": "linear CKA",
@@ -85,9 +85,7 @@ class Sweep:
 @click.command(short_help="Networks compared, and other examples of use.")
 @click.argument("name", type=click.Choice(list(DEMOS)), default="networks")
 @click.option("--list", "listed", is_flag=True, help="Say which demos there are, and what they need.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default="gramless-demo", show_default=True
-)
+@click.option("--out", type=File(file_okay=False), default="gramless-demo", show_default=True)
 @click.option("--images", type=click.IntRange(min=8), default=512, show_default=True, help="How many crops.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--reference/--no-reference", default=True, help="Also time and compare gramless.reference.")

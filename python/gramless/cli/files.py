@@ -13,6 +13,7 @@ import numpy as np
 from .._formats import Array, FileError, Openers, open_folder, open_npy, open_npz
 from .._globs import hint, left_out, matches
 from .._layouts import COMMON, Layouts, tokens_for_each
+from .._paths import as_path
 from .._safetensors import open_safetensors
 from .._text import distinct_printable, printable
 
@@ -35,7 +36,7 @@ def open_layers(
     and on a compressed file whose layers take much memory.
     Raises `FileError`, one sentence, for anything that cannot be read safely.
     """
-    path = Path(path)
+    path = as_path("open_layers: path", path)
     found = _openers(path)
     openers = dict(zip(distinct_printable(found), found.values(), strict=True))
     for sentence in filter(None, (left_out(openers, glob) for glob in globs)):

@@ -7,10 +7,13 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
+from .._paths import as_path
 from .._progress import ProgressBar
 from .._text import printable
 
@@ -22,6 +25,19 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class File(click.Path):
+    """A path, of a file or a folder, under a name that there can be."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        what = "the path" if param is None else param.opts[0]
+        with one_sentence_errors():
+            path = as_path(what if what.startswith("-") else what.upper(), value)
+        return super().convert(path, param, ctx)
 
 
 def escape_what_cannot_be_encoded() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .._paths import as_path
 from ..plot import save_figure
 from ..results import LayerMatrix
 from ..torch.layers import EVERY
@@ -124,6 +125,8 @@ class CKA:
             Where save_path cannot be written, see `gramless.plot.save_figure`.
         """
         result = self._compared("plot_results")
+        if save_path is not None:
+            save_path = as_path("CKA.plot_results: save_path", save_path)
         default = f"{self.model1_name} vs {self.model2_name}"
         ax = result.plot(label_a=self.model1_name, label_b=self.model2_name, title=title or default)
         import matplotlib.pyplot as plt

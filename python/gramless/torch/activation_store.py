@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from .. import _arrays
-from .._files import from_here
+from .._paths import from_here
 from .._text import printable
 from .pooling import Rows
 
@@ -37,7 +37,7 @@ class ActivationStore:
     """
 
     def __init__(self, budget: int, folder: str | Path | None = None) -> None:
-        self._budget, self._folder = budget, from_here(folder)
+        self._budget, self._folder = budget, from_here("compare_models: folder", folder)
         self._chunks: list[list[Rows]] = []
         self._files: list[_GrowingFile] = []
         self._bytes = 0

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from .._chance import LEAST_CHI2_ROWS, ChanceRequest, PvalueMethod
-from .._files import from_here
 from .._layer_intervals import IntervalRequest
 from .._layouts import LayoutLike, Layouts
+from .._paths import from_here
 from .._progress import ProgressLike
 from ..kernels import Estimator, KernelLike, Linear, as_estimator, as_kernel
 from ..results import LayerMatrix
@@ -165,7 +165,7 @@ def compare_models(
         intervals = IntervalRequest.of(FUNCTION, level)
         reader = BatchReader(FUNCTION, forward, attention_mask, sample_ids, paired)
         pool = check_pool(FUNCTION, pool)
-        kept = memory_budget, folder, progress, from_here(checkpoint)
+        kept = memory_budget, folder, progress, from_here(f"{FUNCTION}: checkpoint", checkpoint)
         plan = _checked(
             Plan(
                 *options,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .. import _files
+from .._paths import as_path
 from .._sweep import Alone, check_places
 from ..kernels import Estimator, Kernel
 from ._ranks import Ranks
@@ -58,15 +59,14 @@ def _check_budget(function: str, budget: Any) -> None:
 def _check_folder(function: str, folder: Any) -> None:
     if folder is None:
         return
-    if not isinstance(folder, (str, os.PathLike)):
-        raise TypeError(f"{function}: folder must be a path but is {folder!r}")
+    path = as_path(f"{function}: folder", folder)
     try:
-        if not os.path.isdir(folder):
-            raise ValueError(f"{function}: folder must be a folder that exists but is {os.fspath(folder)!r}")
-        _files.check_folder(folder)
+        if not os.path.isdir(path):
+            raise ValueError(f"{function}: folder must be a folder that exists but is {str(path)!r}")
+        _files.check_folder(path)
     except OSError as error:
         raise ValueError(
-            f"{function}: folder {os.fspath(folder)!r} cannot be written to ({error.strerror or error})"
+            f"{function}: folder {str(path)!r} cannot be written to ({error.strerror or error})"
         ) from None
 
 
