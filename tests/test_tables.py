@@ -98,6 +98,56 @@ def test_labels_in_another_order_than_their_rows_are_refused():
             call(x, labels.iloc[ORDER])
 
 
+IMAGES = [f"image {i}" for i in range(40)]
+LABELLED = {  # rows of x, and what belongs to them or is paired with them
+    "ids": lambda x, i: gl.info_nce(X, x, ids=i),
+    "ids of keys and a queue": lambda x, i: gl.info_nce(X[:20], x[:20], x[20:], ids=i),
+    "gram": lambda x, i: compat.cka(compat.gram_linear(x), compat.gram_rbf(x.loc[i.index])),
+    "gram and matrix": lambda x, i: compat.cka(compat.gram_linear(x), (x @ x.T).loc[i.index, i.index]),
+    "mask": lambda x, i: gl.sup_con(x, mask=(x @ x.T).loc[i.index] > 0),
+    "mask's columns": lambda x, i: gl.sup_con(x, mask=(x @ x.T)[i.index] > 0),
+    "queues of a student": lambda x, i: gl.similarity_distillation(X, Y, x, x.loc[i.index]),
+    "MinibatchCKA": lambda x, i: compat.MinibatchCKA().update_state([x, x.loc[i.index]]),
+}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_what_belongs_to_rows_in_another_order_is_refused(name):
+    pandas = pytest.importorskip("pandas")
+    x, ids = pandas.DataFrame(X, IMAGES, NAMES), pandas.Series(np.arange(40) // 2, IMAGES)
+    LABELLED[name](x, ids)
+    shuffled = ids.iloc[[*ORDER[ORDER < 20], *ORDER[ORDER >= 20]]]
+    with pytest.raises(ValueError, match=r"the (same row labels|row labels of keys) in another order; pass"):
+        LABELLED[name](x, shuffled)
+
+
+KEYS = {  # rows that are no example of each other
+    "row_log_sum_exp": lambda x, y: gl.row_log_sum_exp(x, y).sum(),
+    "queue": lambda x, y: gl.moco(x, x, y),
+    "negatives": lambda x, y: gl.info_nce(x, x, negatives=y),
+    "queue of a student": lambda x, y: gl.similarity_distillation(x, x, y),
+}
+
+
+@pytest.mark.parametrize("name", [*KEYS, "nt_xent", "siglip"])
+def test_columns_of_products_in_another_order_are_refused(name, table):
+    call = (KEYS | PAIRED)[name]
+    x, swapped = table(X, NAMES), table(Y[:, [0, 2, 1]], ["a", "c", "b"])
+    with pytest.raises(
+        ValueError,
+        match=rf"{name.split()[0] if name in PAIRED else ''}.* have the same columns in "
+        r"another order; pass \w+\[\w+\.columns\], or \.to_numpy\(\) of both to multiply",
+    ):
+        call(x, swapped)
+    assert call(x, table(Y, list("def"))) == call(X, Y)  # each model may have its own names
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_rows_that_are_not_paired_may_be_in_any_order(name, table):
+    shuffled = table(X[ORDER], NAMES, [IMAGES[i] for i in ORDER])
+    assert KEYS[name](table(X, NAMES, IMAGES), shuffled) == KEYS[name](X, X[ORDER])
+
+
 def test_tables_without_numbers_are_one_sentence():
     pandas = pytest.importorskip("pandas")
     x = pandas.DataFrame(X, columns=NAMES)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from . import _arrays, _losses
 from ._arrays import checks
-from ._arrays.frames import check_row_labels
+from ._arrays.frames import check_column_order, check_labels_of_rows, check_row_labels, check_views
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Array, Arrays, Library, Named
 from ._evaluate import Call
@@ -26,9 +26,11 @@ class Chosen(NamedTuple):
     symmetric: Any = False
 
 
-def _read(function: str, named: Named, temperature: Any) -> tuple[Library, tuple[Any, ...], tuple[Any, ...]]:
+def _read(
+    function: str, named: Named, temperature: Any, check_tables: Any = check_views
+) -> tuple[Library, tuple[Any, ...], tuple[Any, ...]]:
     """The library that computes with all of them, the inputs of a problem, and which argument each is."""
-    library, arrays = checks.read(function, named, temperature)
+    library, arrays = checks.read(function, named, temperature, check_tables)
     if type(temperature) is not float:  # which the problem checks, for torch.compile may let it vary
         temperature = library.temperature(function, temperature)
     return library, (*arrays, temperature), (*[name for name, _ in named], "temperature")
@@ -79,7 +81,7 @@ def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any,
 
     Where ids are given the first of them are those of the first array too, and pairs of one id are left out.
     """
-    library, inputs, names = _read(function, named, temperature)
+    library, inputs, names = _read(function, named, temperature, check_column_order)
     checks.sides(function, named, inputs, paired=False)
     labels = [] if ids is None else [_ids(function, library, named[1:], inputs[1 : len(named)], ids)]
     problem = Contrast(function, bool(normalize), "none", "log_sum_exp", 1, len(named), bool(labels))
@@ -100,7 +102,7 @@ def sigmoid_pairs(
 ) -> Call:
     """`siglip`."""
     tensor = scale if _arrays.is_tensor(scale) else bias  # if one of them is
-    library, arrays = checks.read(function, named, tensor)
+    library, arrays = checks.read(function, named, tensor, check_views)
     checks.sides(function, named, arrays)
     numbers = [("logit_scale", scale), ("logit_bias", bias)]
     inputs = (*arrays, *[library.scale(function, value, name) for name, value in numbers])
@@ -117,6 +119,7 @@ def labelled(
     library, inputs, names = _read(function, [("z", z)], temperature)
     own = _losses.of_every_loss(function, normalize, reduction)
     if mask is not None:
+        _check_tables(function, z, mask)
         given = *inputs, _mask(function, library, mask, inputs[0])
         return Call(library, Masked(*own), given, (*names, None), labels=(*names, "mask"))
     check_row_labels(function, [("z", z), ("labels", labels)])
@@ -130,6 +133,7 @@ def labelled(
 
 def _ids(function: str, library: Library, named: Named, keys: Arrays, ids: Any) -> Any:
     """An id for each row of these arrays."""
+    check_labels_of_rows(function, named, "ids", ids)
     rows = sum([x.shape[0] for x in keys])
     what = _losses.OfRows(function, rows, "ids", tuple([name for name, _ in named]))
     return _reader(function, library, "ids", ids).labels(what, ids)[0]
@@ -139,6 +143,13 @@ def _reader(function: str, library: Library, name: str, values: Any) -> Library:
     """What reads values beside arrays of `library`: for tensors torch, whose dtypes numpy lacks in part."""
     own = library_of(function, [(name, values)])
     return own if own.rank > library.rank else library
+
+
+def _check_tables(function: str, z: Any, mask: Any) -> None:
+    """Of rows and of a mask, each of whose rows and columns is one of them."""
+    check_row_labels(function, [("z", z), ("mask", mask)])
+    if not _arrays.is_tensor(mask) and hasattr(mask, "columns") and hasattr(mask, "T"):
+        check_row_labels(function, [("z", z), ("mask.T", mask.T)])
 
 
 def _mask(function: str, library: Library, mask: Any, z: Array) -> Array:

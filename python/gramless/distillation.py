@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ._arrays import checks
+from ._arrays.frames import check_column_order, check_row_labels
+from ._arrays.namespaces import Named
 from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._losses import Reduction, of_every_loss
@@ -75,7 +77,7 @@ def similarity_distillation(
     named = [("student", student), ("teacher", teacher), ("queue_student", queue_student)]
     if queue_teacher is not None:
         named.append((of_teacher, queue_teacher))
-    library, arrays = checks.read(function, named, temperature)
+    library, arrays = checks.read(function, named, temperature, _check_tables)
     checks.same_columns(function, "student", arrays[0], "queue_student", arrays[2])
     checks.same_columns(function, "teacher", arrays[1], of_teacher, arrays[-1])
     checks.same_rows(function, "student", arrays[0], "teacher", arrays[1])
@@ -86,3 +88,11 @@ def similarity_distillation(
     labels = *(name for name, _ in named), "temperature"
     names = "student", *(None for _ in named[1:]), "temperature"
     return Call(library, problem, inputs, names, labels=labels)
+
+
+def _check_tables(function: str, named: Named) -> None:
+    """Rows of student and teacher are one example, so are those of both queues; columns are of a network."""
+    for paired in (named[:2], named[2:]):
+        check_row_labels(function, paired)
+    for multiplied in ([named[0], named[2]], [named[1], named[-1]]):
+        check_column_order(function, multiplied)

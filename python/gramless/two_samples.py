@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arrays import checks
+from ._arrays.frames import check_column_names
 from ._backends import backend_of
 from ._chance import generator_of, resample_count
 from ._dependence import Pair, gamma_test, permutation_test, shown
@@ -69,7 +70,7 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
     True
     """
     function = "mmd"
-    library, (x, y) = checks.read(function, [("x", x), ("y", y)], paired=False)
+    library, (x, y) = checks.read(function, [("x", x), ("y", y)], check_tables=check_column_names)
     problem = Mmd(function, encode(as_kernel(kernel, function)), as_estimator(estimator, function))
     _check_samples(function, x, y, problem.estimator)
     return Call(library, problem, (x, y), ("x", "y"))
@@ -157,7 +158,7 @@ def two_sample_test(
         raise ValueError(f'{function}: method must be "permutation" or "gamma" but is {method!r}')
     count, generator = resample_count(function, n_resamples), generator_of(function, rng)
     code = encode(as_kernel(kernel, function))
-    library, arrays = checks.read(function, [("x", x), ("y", y)], paired=False)
+    library, arrays = checks.read(function, [("x", x), ("y", y)], check_tables=check_column_names)
     _check_samples(function, arrays[0], arrays[1], "unbiased")
     held = library.detached(function, ["x", "y"], arrays)
     backend = backend_of(library, held[0], function)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _arrays
 from .._layouts import rows_hint
-from .frames import check_column_names, check_row_labels
+from .frames import check_row_labels
 from .libraries import library_of
 from .meant import instead_of_layers, instead_of_shape
 from .namespaces import NUMPY, Array, Arrays, Library, Named
@@ -44,10 +44,15 @@ def matrix(function: str, name: str, library: Library, x: Any) -> Array:
     return x
 
 
-def read(function: str, named: Named, number: Any = None, paired: bool = True) -> tuple[Library, list[Array]]:
+def read(
+    function: str,
+    named: Named,
+    number: Any = None,
+    check_tables: Callable[[str, Named], None] = check_row_labels,
+) -> tuple[Library, list[Array]]:
     """The library that computes with all of these, and they as its arrays (n, d); `number` is no array.
 
-    paired: whether row i of all is one example; otherwise column j of both is one feature.
+    check_tables: of tables, by default that row i of all is one example.
     """
     arrays = []
     for _, x in named:  # the short way for what is nothing but numpy: at 16 rows checks cost as much as sums
@@ -64,7 +69,7 @@ def read(function: str, named: Named, number: Any = None, paired: bool = True) -
     for _, x in named:
         tables += hasattr(x, "columns")
     if tables > 1:
-        (check_row_labels if paired else check_column_names)(function, named)
+        check_tables(function, named)
     return library, matrices(function, library, named)
 
 

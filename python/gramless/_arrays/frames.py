@@ -17,12 +17,47 @@ def check_row_labels(function: str, named: Named) -> None:
     labelled = [(name, x.index) for name, x in others if hasattr(getattr(x, "index", None), "equals")]
     for name, index in labelled[1:]:
         first, other = labelled[0]
-        if len(index) != len(other) or index.equals(other) or set(index) != set(other):
-            continue
-        raise ValueError(
-            f"{function}: {first} and {name} have the same row labels in another order; pass "
-            f"{name}.loc[{first}.index], or .to_numpy() of both to compare rows by position"
-        )
+        if _are_in_another_order(other, index):
+            raise ValueError(
+                f"{function}: {first} and {name} have the same row labels in another order; pass "
+                f"{name}.loc[{first}.index], or .to_numpy() of both to compare rows by position"
+            )
+
+
+def check_labels_of_rows(function: str, tables: Named, name: str, values: Any) -> None:
+    """The same of values that belong to the rows of several tables, one table after the other."""
+    index = None if _arrays.is_tensor(values) else getattr(values, "index", None)
+    if not hasattr(index, "equals"):
+        return
+    start = 0
+    for table, x in tables:
+        own, start = index[start : start + len(x)], start + len(x)  # type: ignore[index]
+        rows = None if _arrays.is_tensor(x) else getattr(x, "index", None)
+        if hasattr(rows, "equals") and _are_in_another_order(rows, own):
+            raise ValueError(
+                f"{function}: {name} have the row labels of {table} in another order; pass them in the order "
+                f"of the rows, or .to_numpy() of both to take {name} by position"
+            )
+
+
+def check_views(function: str, named: Named) -> None:
+    """Of arrays whose rows are multiplied with each other, row i of the first two being one example."""
+    check_row_labels(function, named[:2])
+    check_column_order(function, named)
+
+
+def check_column_order(function: str, named: Named) -> None:
+    """Raises ValueError where two tables have the same names of columns in another order: products of their
+    rows would multiply different features. Other names say nothing: each model may have its own.
+    """
+    found = [(name, columns) for name, x in named if (columns := _column_names(x)) is not None]
+    for name, columns in found[1:]:
+        first, other = found[0]
+        if _are_in_another_order(other, columns):
+            raise ValueError(
+                f"{function}: {first} and {name} have the same columns in another order; pass "
+                f"{name}[{first}.columns], or .to_numpy() of both to multiply columns by position"
+            )
 
 
 def check_column_names(function: str, named: Named) -> None:
@@ -35,6 +70,12 @@ def check_column_names(function: str, named: Named) -> None:
         f"{function}: column {place} is {x[place]!r} in {name_x} but {y[place]!r} in {name_y}; give both the "
         "same columns in one order, or pass .to_numpy() of both to compare columns by position"
     )
+
+
+def _are_in_another_order(one: Any, other: Any) -> bool:
+    if len(one) != len(other) or set(one) != set(other):
+        return False
+    return list(one) != list(other)
 
 
 def _column_names(table: Any) -> list[str] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .._masked import check_unmasked
+from .._arrays import check_copyable
+from .._losses import as_array
 from ..minibatch import MinibatchCKA as Accumulator
 
 
@@ -91,12 +93,23 @@ class MinibatchCKA:
 
     reset_states = reset_state
 
-    def _rows(self, method: str, activations: Sequence[Any], count: int | None) -> list[npt.NDArray[Any]]:
-        for i, a in enumerate(activations):
-            check_unmasked(f"MinibatchCKA.{method}", f"activations[{i}]", a)
-        arrays = [np.asarray(a.detach() if hasattr(a, "detach") else a) for a in activations]
-        if count is not None and len(arrays) != count:
+    def _rows(self, method: str, activations: Sequence[Any], count: int | None) -> list[Any]:
+        given = [
+            _flattened(f"MinibatchCKA.{method}", f"activations[{i}]", a) for i, a in enumerate(activations)
+        ]
+        if count is not None and len(given) != count:
             raise ValueError(
-                f"MinibatchCKA.{method}: {count} activations are expected but {len(arrays)} given"
+                f"MinibatchCKA.{method}: {count} activations are expected but {len(given)} given"
             )
-        return [array.reshape(len(array), -1) for array in arrays]
+        return given
+
+
+def _flattened(function: str, name: str, activations: Any) -> Any:
+    """Activations (n, ...) as rows, in place where their library does that."""
+    check_copyable(function, name, activations)
+    if not hasattr(activations, "reshape") and not hasattr(activations, "columns"):
+        activations = as_array(function, name, activations, "an array (n, ...)")
+    shape = tuple(activations.shape)
+    if len(shape) in (0, 2):  # what is no array of rows is refused with all others
+        return activations
+    return activations.reshape(shape[0], math.prod(shape[1:]))

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from .._alignment import aligned
 from .._arrays import checks
+from .._arrays.frames import check_row_labels
 from .._masked import check_unmasked
 from ..hsic import cka as cka_of_rows
 from ..kernels import RBF, Estimator, Kernel, Linear
@@ -31,7 +33,7 @@ class Gram:
            [11., 25.]])
     """
 
-    x: Any = field(repr=False)
+    x: Any = field(repr=False)  # a table as it was given, for its row labels
     kernel: Kernel
 
     def __repr__(self) -> str:
@@ -113,7 +115,9 @@ def cka(gram_x: Any, gram_y: Any, debiased: bool = False) -> float:
         return float(
             cka_of_rows(gram_x.x, gram_y.x, kernel=gram_x.kernel, kernel_y=gram_y.kernel, estimator=estimator)
         )
-    k, l = (_matrix(name, gram) for name, gram in (("gram_x", gram_x), ("gram_y", gram_y)))
+    named = [("gram_x", gram_x), ("gram_y", gram_y)]
+    check_row_labels("cka", [(name, gram.x if isinstance(gram, Gram) else gram) for name, gram in named])
+    k, l = (_matrix(name, gram) for name, gram in named)
     if k.shape != l.shape:
         raise ValueError(f"cka: gram_x has shape {k.shape} but gram_y has {l.shape}")
     if len(k) < LEAST_ROWS[estimator]:
@@ -150,13 +154,14 @@ def feature_space_linear_cka(features_x: Any, features_y: Any, debiased: bool = 
 
 def _promised(function: str, x: Any, kernel: Kernel) -> Gram:
     _, (rows,) = checks.read(function, [("x", x)])
-    return Gram(rows, kernel)
+    return Gram(x if hasattr(x, "columns") else rows, kernel)
 
 
 def _matrix(name: str, gram: Any) -> npt.NDArray[np.float64]:
     check_unmasked("cka", name, gram)
+    _arrays.check_copyable("cka", name, gram)
     try:
-        matrix = np.asarray(gram, np.float64)
+        matrix = np.asarray(_arrays.wide_on_host(gram) if _arrays.is_tensor(gram) else gram, np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"cka: {name} must hold real numbers but is {type(gram).__name__} ({error})"
