@@ -39,10 +39,20 @@ BAD = {  # of numpy, which a tensor is made of where torch has one, and a part o
     "no columns": (Y[:, :0], "is empty, its shape is (12, 0)"),
     "byte order": (Y.astype(">f8"), "must have native byte order but has dtype >f8"),
 }
+
+
+class DlpackAlone:
+    """As arrays of some libraries are, which numpy.asarray takes for an object."""
+
+    def __init__(self, array):
+        self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
+
+
 READ = {  # in place or as a copy, without a change of the value
     "negative strides": Y[::-1, ::-1].copy()[::-1, ::-1],
     "lists": Y.tolist(),
     "read-only": np.frombuffer(Y.tobytes()).reshape(Y.shape),
+    "DLPack alone": DlpackAlone(Y),
     "every other column": np.repeat(Y, 2, axis=1)[:, ::2],
 }
 
@@ -106,3 +116,17 @@ def test_unusual_arrays_are_read_as_what_they_are(name):
     expected = call(getattr(gl, name), X, Y)
     for array in READ.values():
         assert np.array_equal(call(getattr(gl, name), X, array), expected)
+
+
+def test_what_dlpack_cannot_hand_over_is_one_sentence():
+    class Refuses(DlpackAlone):
+        def __init__(self):
+            self.__dlpack_device__ = Y.__dlpack_device__
+
+        def __dlpack__(self, **_):
+            raise BufferError("not now")
+
+    with pytest.raises(
+        TypeError, match=r"^cka: y must be a two-dimensional array but is Refuses \(not now\)$"
+    ):
+        gl.cka(X, Refuses())

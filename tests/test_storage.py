@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gramless.analysis import cka_interval  # noqa: E402
-from gramless.compat import kornblith  # noqa: E402
+from gramless.compat import google, kornblith  # noqa: E402
 
 
 class Lazy(Sequence):
@@ -93,11 +93,18 @@ CALLS = {
     "row_log_sum_exp": lambda x, y: gramless.row_log_sum_exp(x, y),
     "distillation": lambda x, y: gramless.similarity_distillation(y, y, x),
     "gram_linear": lambda x, y: kornblith.gram_linear(x),
+    "kornblith.cka": lambda x, y: kornblith.cka(y @ y.T, x),
+    "update_state": lambda x, y: google.MinibatchCKA().update_state([y, x]),
 }
 REFUSAL = "without storage|is on meta"
 
 
-@pytest.mark.parametrize("make", [freed, cut, lambda: torch.randn(8, 4, device="meta")])
+def known_to_be_zero():
+    """As tangents are in forward mode: the storage has a size and no memory."""
+    return torch._efficientzerotensor((8, 4))
+
+
+@pytest.mark.parametrize("make", [freed, cut, known_to_be_zero, lambda: torch.randn(8, 4, device="meta")])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_tensor_without_memory_is_refused_in_one_sentence(name, make):
     with pytest.raises(TypeError, match=REFUSAL) as caught:

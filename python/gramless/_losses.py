@@ -93,8 +93,11 @@ def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") 
     if dense is not None:
         raise TypeError(f"{function}: {name} must be dense but is sparse, {kind}; pass {name}.{dense}()")
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+        array = np.asarray(value)
+        if array.dtype == object and array.ndim == 0 and hasattr(value, "__dlpack__"):
+            array = np.from_dlpack(value)
+        return array
+    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise TypeError(f"{function}: {name} must be {wanted} but is {kind} ({reason}){hint}") from None
 

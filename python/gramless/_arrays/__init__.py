@@ -41,7 +41,8 @@ def to_host(x: Any) -> np.ndarray[Any, Any]:
     """What an array holds, as numpy's; waits for a device until it is there."""
     if is_tensor(x):
         return np.asarray(x.detach().cpu().resolve_neg().numpy())
-    return np.asarray(x.get() if hasattr(x, "get") else x)
+    on_device = hasattr(type(x), "get") and hasattr(type(x), "device")  # a table has get alone
+    return np.asarray(x.get() if on_device else x)
 
 
 def wide_on_host(x: Any) -> Floats:
@@ -97,6 +98,8 @@ def holds_elements(x: Any) -> bool:
     try:
         there = x.untyped_storage().nbytes()
     except (RuntimeError, NotImplementedError):
+        return False
+    if x._is_zerotensor():  # as tangents that are known to be 0: a size, and a null pointer
         return False
     last = x.numel() - 1
     if not x.is_contiguous():
