@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gramless.analysis import cka_interval  # noqa: E402
+from gramless.analysis import cka_interval, class_separation  # noqa: E402
 from gramless.compat import google, kornblith  # noqa: E402
 
 
@@ -93,6 +93,8 @@ CALLS = {
     "row_log_sum_exp": lambda x, y: gramless.row_log_sum_exp(x, y),
     "distillation": lambda x, y: gramless.similarity_distillation(y, y, x),
     "gram_linear": lambda x, y: kornblith.gram_linear(x),
+    "class_separation": lambda x, y: class_separation(x, [0, 0, 1, 1, 2, 2, 3, 3]),
+    "reference": lambda x, y: gramless.reference.hsic(y, x),
     "kornblith.cka": lambda x, y: kornblith.cka(y @ y.T, x),
     "update_state": lambda x, y: google.MinibatchCKA().update_state([y, x]),
 }

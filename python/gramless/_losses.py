@@ -138,6 +138,8 @@ class OfRows(NamedTuple):
 def as_labels(what: OfRows, labels: Any) -> npt.NDArray[Any]:
     """Labels (rows,), integers or text."""
     array = as_array(what.function, what.name, labels, "integers or text")
+    if array.dtype == object and array.ndim == 1 and all(isinstance(label, str) for label in array):
+        array = array.astype(str)  # as a column of text of pandas is read
     what.check(array, array.dtype.kind in "biuUS")
     if array.dtype.kind in "US" and isinstance(labels, (list, tuple)) and not _is_text(labels):
         kinds = ", ".join(sorted({type(label).__name__ for label in labels}))

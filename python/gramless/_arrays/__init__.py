@@ -28,19 +28,22 @@ def is_tensor(x: object) -> bool:
 
 def is_on_device(x: object) -> bool:
     """Whether x is what the CUDA half computes with: a tensor, or an array that tells its device address."""
-    if type(x) is np.ndarray:
+    if type(x) is np.ndarray or isinstance(x, type):
         return False
     if is_tensor(x):
         return x.device.type in TENSOR_DEVICES  # type: ignore[attr-defined]
     if hasattr(x, "__cuda_array_interface__"):
         return True
-    return hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in _DLPACK_CUDA
+    try:
+        return hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in _DLPACK_CUDA
+    except Exception:  # of an array that was deleted, or is traced, which its reading will tell
+        return False
 
 
 def to_host(x: Any) -> np.ndarray[Any, Any]:
     """What an array holds, as numpy's; waits for a device until it is there."""
     if is_tensor(x):
-        return np.asarray(x.detach().cpu().resolve_neg().numpy())
+        return np.asarray(x.detach().cpu().resolve_conj().resolve_neg().numpy())
     on_device = hasattr(type(x), "get") and hasattr(type(x), "device")  # a table has get alone
     return np.asarray(x.get() if on_device else x)
 
@@ -48,6 +51,23 @@ def to_host(x: Any) -> np.ndarray[Any, Any]:
 def wide_on_host(x: Any) -> Floats:
     """The values of an array in the CPU's memory in float64."""
     return np.asarray(to_host(x.double() if is_tensor(x) else x), np.float64)
+
+
+def without_tensors(function: str, name: str, x: Any) -> Any:
+    """A tensor's values as numpy's, whether it needs gradients or not; anything else as it is.
+
+    Raises TypeError for a tensor without values, also in a list, and for one that holds no real numbers.
+    """
+    if isinstance(x, (list, tuple)):
+        for i, row in enumerate(x):
+            check_copyable(function, f"{name}[{i}]", row)
+    if not is_tensor(x):
+        return x
+    check_copyable(function, name, x)
+    dtype = str(x.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise TypeError(f"{function}: {name} must hold real numbers but has dtype {x.dtype}")
+    return to_host(x.float() if dtype == "bfloat16" else x)
 
 
 def are_together(x: Any, y: Any) -> bool:
@@ -59,6 +79,10 @@ def check_dense(function: str, name: str, x: Any) -> None:
     """Raises TypeError for a tensor that has no one shape, or none yet."""
     if x.is_nested:
         raise TypeError(f"{function}: {name} must be a dense tensor but is a nested one")
+    if type(x).__name__ == "MaskedTensor":
+        raise TypeError(
+            f"{function}: {name} is a masked tensor, whose mask would be ignored; fill or drop first"
+        )
     try:
         _ = x.shape
     except RuntimeError:

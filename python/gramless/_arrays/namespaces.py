@@ -42,6 +42,7 @@ class Numpy:
             return x
         wanted, hint = "a two-dimensional array", instead_of_type(function, x)
         array = None
+        x = _arrays.without_tensors(function, name, x)
         if not (x is None or isinstance(x, _NO_ARRAYS) or is_model(x)):
             array = as_array(function, name, x, wanted, hint)
         if array is None or (array.ndim == 0 and array.dtype == object):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .. import _arrays
 from .._arrays import checks
 from .._backends import Cpu, cpu_backend
-from .._masked import check_unmasked
+from .._losses import as_array
 
 Floats = npt.NDArray[np.float64]
 Named = tuple[str, Any]  # what errors call an array, and the array
@@ -20,7 +20,7 @@ def on_cpu(function: str, name: str, values: Any) -> Any:
     """A tensor of torch without its gradients and copied from its device, anything else as it is."""
     if not _arrays.is_tensor(values):
         return values
-    _arrays.check_storage(function, name, values)
+    _arrays.check_copyable(function, name, values)
     return values.detach().cpu()
 
 
@@ -50,16 +50,18 @@ def is_finite(values: Any) -> bool:
     return bool((values.isfinite() if _arrays.is_tensor(values) else np.isfinite(values)).all())
 
 
+def as_numbers(function: str, name: str, values: Any) -> npt.NDArray[Any]:
+    """values as numpy's, of any shape; those of 16 bits that numpy does not know are float32."""
+    values = _arrays.without_tensors(function, name, values)
+    array = as_array(function, name, values, "an array of real numbers")
+    array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{function}: {name} must hold real numbers but has dtype {array.dtype}")
+    return array
+
+
 def _as_numbers(function: str, name: str, values: Any, square: bool = False) -> npt.NDArray[Any]:
-    check_unmasked(function, name, values)
-    try:
-        matrix = np.asarray(values)
-        if matrix.dtype.kind not in "biuf":
-            raise TypeError(f"dtype {matrix.dtype}")
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{function}: {name} must hold real numbers but is {type(values).__name__} ({error})"
-        ) from None
+    matrix = as_numbers(function, name, values)
     if matrix.ndim != 2 or matrix.size == 0 or (square and matrix.shape[0] != matrix.shape[1]):
         what = "a square matrix" if square else "a matrix with rows and columns"
         raise ValueError(f"{function}: {name} must be {what} but has shape {matrix.shape}")

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from .. import _arrays
 from .._arrays.frames import check_row_labels
-from .._masked import check_unmasked
+from .._losses import OfRows, as_array, as_labels
+from ._checks import as_numbers
 from ._units import unit_rows
 
 CHUNK = 4096  # rows at a time in float64
@@ -47,16 +50,11 @@ def class_separation(x: Any, labels: Any) -> float:
     >>> round(class_separation([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]], ["a", "a", "b"]), 3)
     0.997
     """
-    check_unmasked("class_separation", "x", x)
-    check_unmasked("class_separation", "labels", labels)
     check_row_labels("class_separation", [("x", x), ("labels", labels)])
-    x = x.detach().cpu() if hasattr(x, "detach") else x
-    rows = np.asanyarray(x)
+    rows = as_numbers("class_separation", "x", x)
     if rows.ndim != 2 or rows.size == 0:
         raise ValueError(f"class_separation: x must have rows and features but has shape {rows.shape}")
-    if rows.dtype.kind not in "biuf":
-        raise TypeError(f"class_separation: x must hold real numbers but has dtype {rows.dtype}")
-    classes, places = np.unique(np.asarray(labels), return_inverse=True)
+    classes, places = np.unique(_as_classes(labels), return_inverse=True)
     if places.shape != (len(rows),):
         raise ValueError(f"class_separation: x has {len(rows)} rows but labels have shape {places.shape}")
     counts = np.bincount(places)
@@ -82,3 +80,10 @@ def class_separation(x: Any, labels: Any) -> float:
     if within + between <= ROUNDING:
         raise ValueError("class_separation: all rows point the same way, so the mean cosine distance is 0")
     return between / (within + between)
+
+
+def _as_classes(labels: Any) -> npt.NDArray[Any]:
+    """Labels of any dtype that has an order; of a list that holds text, all are."""
+    labels = _arrays.without_tensors("class_separation", "labels", labels)
+    array = as_array("class_separation", "labels", labels, "integers or text")
+    return as_labels(OfRows("class_separation", len(array)), labels) if array.dtype.kind in "US" else array

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import check_copyable
+from .._arrays import check_copyable, without_tensors
 from .._losses import as_array
 from ..minibatch import MinibatchCKA as Accumulator
 
@@ -107,8 +107,11 @@ class MinibatchCKA:
 def _flattened(function: str, name: str, activations: Any) -> Any:
     """Activations (n, ...) as rows, in place where their library does that."""
     check_copyable(function, name, activations)
-    if not hasattr(activations, "reshape") and not hasattr(activations, "columns"):
-        activations = as_array(function, name, activations, "an array (n, ...)")
+    other = isinstance(activations, type) or not hasattr(activations, "reshape")
+    if other and not hasattr(activations, "columns"):
+        activations = as_array(
+            function, name, without_tensors(function, name, activations), "an array (n, ...)"
+        )
     shape = tuple(activations.shape)
     if len(shape) in (0, 2):  # what is no array of rows is refused with all others
         return activations

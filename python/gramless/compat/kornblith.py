@@ -47,7 +47,7 @@ class Gram:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """The matrix itself, n x n float64."""
-        x = np.asarray(self.x, np.float64)
+        x = np.asarray(_arrays.without_tensors("Gram", "x", self.x), np.float64)
         matrix = x @ x.T if isinstance(self.kernel, Linear) else reference_gram(x, self.kernel)
         return matrix.astype(np.float64 if dtype is None else dtype, copy=False)
 
@@ -159,9 +159,9 @@ def _promised(function: str, x: Any, kernel: Kernel) -> Gram:
 
 def _matrix(name: str, gram: Any) -> npt.NDArray[np.float64]:
     check_unmasked("cka", name, gram)
-    _arrays.check_copyable("cka", name, gram)
+    gram = _arrays.without_tensors("cka", name, gram)
     try:
-        matrix = np.asarray(_arrays.wide_on_host(gram) if _arrays.is_tensor(gram) else gram, np.float64)
+        matrix = np.asarray(gram, np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"cka: {name} must hold real numbers but is {type(gram).__name__} ({error})"

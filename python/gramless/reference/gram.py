@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from .._losses import as_array
 from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, Polynomial, as_kernel
 
@@ -18,10 +19,11 @@ Array = npt.NDArray[np.float64]
 
 def as_rows(function_name: str, argument: str, x: npt.ArrayLike) -> Array:
     """x as float64 (n, p), or the sentence that says why not."""
+    x = _arrays.without_tensors(function_name, argument, x)
     rows = as_array(function_name, argument, x, "a two-dimensional array")
     if rows.ndim != 2:
         raise ValueError(f"{function_name}: {argument} must have 2 dimensions but has {rows.ndim}")
-    if rows.dtype.kind not in "biuf":
+    if rows.dtype.kind not in "biuf" and rows.dtype.name != "bfloat16":
         raise TypeError(f"{function_name}: {argument} must hold real numbers but has dtype {rows.dtype}")
     return rows.astype(np.float64)
 

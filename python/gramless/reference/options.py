@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
+from .. import _arrays
 from .._losses import OfRows, as_array, as_labels, as_temperature, check_mask, exclusions, numbered
 
 ScalarReduction: TypeAlias = Literal["mean", "sum"]
@@ -52,12 +53,12 @@ def as_groups(what: OfRows, labels: Any) -> npt.NDArray[np.int64]:
     >>> as_groups(OfRows("sup_con", 3), ["cat", "dog", "cat"])
     array([0, 1, 0])
     """
-    return numbered(as_labels(what, labels))
+    return numbered(as_labels(what, _arrays.without_tensors(what.function, what.name, labels)))
 
 
 def as_mask(function: str, mask: Any, rows: int) -> npt.NDArray[np.float64]:
     """A mask's weights (rows, rows) in float64, those of rows with themselves 0."""
-    array = as_array(function, "mask", mask, "an array")
+    array = as_array(function, "mask", _arrays.without_tensors(function, "mask", mask), "an array")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{function}: mask must hold real numbers but has dtype {array.dtype}")
     check_mask(function, array.shape, rows)

@@ -129,6 +129,8 @@ class Tensors(Numpy):
         array = NUMPY.read(function, name, x)
         checks.real(function, name, NUMPY, array)
         NUMPY.check(function, [(name, x)], [array])
+        if array.dtype.name == "bfloat16":  # which torch does not know as numpy's
+            return torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
         return torch.from_numpy(np.array(array))
 
     def imported(self, x: Any) -> Tensor:
