@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 
 import gramless
 import numpy as np
@@ -123,6 +125,21 @@ def test_activations_that_find_no_room_are_one_sentence(tmp_path, read_only):
         assert reason in str(found.value)
         assert str(disk) in str(found.value)
         assert names_in(disk) == ([] if read_only else [".filler"])
+
+
+@pytest.mark.parametrize("options", [[], ["--csv", "-"]], ids=["table", "csv"])
+def test_a_standard_output_without_room_is_one_sentence_and_one_that_is_closed_is_silent(tmp_path, options):
+    np.savez(tmp_path / "a.npz", first=LAYERS[0], second=LAYERS[1])
+    command = [sys.executable, "-m", "gramless", "compare", str(tmp_path / "a.npz"), *options]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    sentence = "Error: standard output cannot be written (No space left on device)\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("read_only", [True, False])

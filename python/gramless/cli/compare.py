@@ -24,7 +24,7 @@ from ..results import LayerMatrix
 from .files import as_matrices, check_rows, files_of, open_layers
 from .kernels import kernel_of, kernel_options
 from .results import as_json, describe, print_best
-from .terminal import Failure, File, messages, one_sentence_errors, progress_bar, require
+from .terminal import Failure, File, messages, one_sentence_errors, progress_bar, require, standard_output
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
 
@@ -137,11 +137,16 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
     with one_sentence_errors():
         for option, path in texts.items():
             text = as_json(found, kernel) if option == "--json" else csv_text(found.matrix, *found.names)
-            sys.stdout.write(text) if option in piped else write_file(path, text.encode())
+            if option in piped:
+                with standard_output():
+                    sys.stdout.write(text)
+            else:
+                write_file(path, text.encode())
         if out is not None:
             _draw(out, found, options["title"] or f"CKA ({what})", labels, alpha)
     if not quiet and not piped:
-        print_best(found, layers_b is None, f"CKA ({what}), {elapsed:.2f} s", alpha)
+        with standard_output():
+            print_best(found, layers_b is None, f"CKA ({what}), {elapsed:.2f} s", alpha)
         written = [path for path in (out, *texts.values()) if path is not None]
         messages().print("".join(f"wrote {printable(str(path))}\n" for path in written), end="")
 

@@ -65,8 +65,22 @@ def one_sentence_errors() -> Iterator[None]:
     """Turn the errors that users can cause into Failure."""
     try:
         yield
+    except BrokenPipeError:  # whoever reads has read enough: click ends in silence
+        raise
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         raise Failure(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """What is written in here has been written at its end; Failure where it cannot be."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"standard output cannot be written ({error.strerror or error})") from error
 
 
 def progress_bar(description: str = "", quiet: bool = False) -> ProgressBar:
