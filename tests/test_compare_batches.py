@@ -47,6 +47,22 @@ def test_wrapped_models_are_unwrapped(images):
     assert quiet(net, None, [images], layers=[net[0], net[0].module]).layers_a == ["0"]
 
 
+@pytest.mark.usefixtures("loopback")
+def test_names_within_a_wrapper_are_those_of_its_model(tmp_path):
+    net, x = seeded(0, lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU())), torch.randn(9, 4)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/one", rank=0, world_size=1)
+    try:
+        wrapped = [(wrap(net), "module.") for wrap in (nn.DataParallel, nn.parallel.DistributedDataParallel)]
+    finally:
+        torch.distributed.destroy_process_group()
+    for model, prefix in (*wrapped, (torch.compile(net, backend="eager"), "_orig_mod.")):
+        found = quiet(model, net, [x], layers=[f"{prefix}1", f"{prefix}*"], layers_b=["1", "0"])
+        assert found.layers_a == found.layers_b == ["1", "0"]
+        assert np.diag(found.matrix) == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ValueError, match="no layer of model_a is called or matches 'nope'"):
+        quiet(wrapped[0][0], None, [x], layers="module.nope")
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_any_float_dtype_is_taken(dtype):
     net = seeded(0, lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))).to(dtype)

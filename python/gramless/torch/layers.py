@@ -24,6 +24,7 @@ _OWNED = (
     *("parametrizations", "_packed_params", "_all_weight_values", "weight_fake_quant", "bias_fake_quant"),
     "activation_post_process",  # of a layer that is trained for quantisation: a part of what it returns
 )
+_WITHIN = ("module.", "_orig_mod.")  # how names of modules begin within wrappers that `bare` takes out
 _WRAPPED = "_orig_mod"  # where torch.compile keeps the module
 _REPLICATED = (nn.DataParallel, nn.parallel.DistributedDataParallel)  # which keep it in `module`
 
@@ -189,6 +190,8 @@ def _by_text(
         if sentence := left_out(named, entry):
             warnings.warn(f"{function}: {argument}: {sentence}", UserWarning, stacklevel=2)
         return found
+    if entry.startswith(_WITHIN):  # a name within the wrapper, whose modules these are
+        return _by_text(function, owner, named, entry.partition(".")[2], argument)
     near = difflib.get_close_matches(entry, list(named), 3, 0.4) or [name for name in named if name][:3]
     raise ValueError(
         f"{function}: no layer of {owner} is called or matches {entry!r} ({argument}); "
