@@ -98,6 +98,37 @@ def test_labels_in_another_order_than_their_rows_are_refused():
             call(x, labels.iloc[ORDER])
 
 
+TYPES = ["Float64", "Int32", "float32[pyarrow]", "int8[pyarrow]"]
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_columns_of_pandas_own_dtypes_are_numbers_where_none_is_missing(dtype):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    whole = np.round(10 * X)
+    x = pandas.DataFrame(whole, columns=NAMES).astype(dtype)
+    for table in (x, x.assign(b=x["b"] > 0, c=whole[:, 2])):  # of several dtypes
+        expected = np.column_stack([table[name].to_numpy(float) for name in NAMES])
+        assert gl.cka(table, Y) == pytest.approx(gl.cka(expected, Y), rel=1e-12)
+        assert cka_interval(Y, table).low == pytest.approx(cka_interval(Y, expected).low, rel=1e-12)
+    missing = x.mask(x > 9)
+    for call in (gl.cka, cka_interval, gl.reference.cka):
+        with pytest.raises(TypeError, match="must hold real numbers but has dtype object"):
+            call(missing, Y)
+
+
+@pytest.mark.parametrize("groups", [None, 5])
+def test_nan_and_roundings_of_tables_are_those_of_arrays(table, groups):
+    """A truth value of a column was asked for, and float32 had the roundings of float64."""
+    x = X.copy()
+    x[3, 1] = np.nan
+    assert np.isnan(cka_interval(table(x, NAMES), Y, groups=groups).value)
+    alike = np.outer(np.linspace(1, 2, 40), [1, 2, 3]).astype(np.float32)
+    with pytest.warns(RuntimeWarning, match="not defined"):
+        assert np.isnan(cka_interval(table(alike, NAMES), Y, kernel=gl.Cosine(), groups=groups).value)
+
+
 IMAGES = [f"image {i}" for i in range(40)]
 LABELLED = {  # rows of x, and what belongs to them or is paired with them
     "ids": lambda x, i: gl.info_nce(X, x, ids=i),

@@ -29,7 +29,8 @@ OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of 
 
 def rounding_of(x: Any) -> float:
     """By how much of itself a number changes at most where an array like this stores it."""
-    return _ROUNDINGS.get(str(getattr(x, "dtype", None)).removeprefix("torch."), 2.0**-53)
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype  # of a table or a list
+    return _ROUNDINGS.get(str(dtype).removeprefix("torch."), 2.0**-53)
 
 
 def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Callable[[slice], Floats]:

@@ -96,10 +96,20 @@ def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") 
         array = np.asarray(value)
         if array.dtype == object and array.ndim == 0 and hasattr(value, "__dlpack__"):
             array = np.from_dlpack(value)
-        return array
+        return _of_columns(value) if array.dtype == object and hasattr(value, "dtypes") else array
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise TypeError(f"{function}: {name} must be {wanted} but is {kind} ({reason}){hint}") from None
+
+
+def _of_columns(table: Any) -> npt.NDArray[Any]:
+    """The values of a table whose columns numpy reads as objects: as numbers where all are, and none is
+    missing; those of pandas' own dtypes and of pyarrow are.
+    """
+    array, kinds = np.asarray(table), {getattr(dtype, "kind", "O") for dtype in table.dtypes}
+    if not kinds <= set("biuf") or not hasattr(table, "isna") or np.asarray(table.isna()).any():
+        return array
+    return array.astype(np.float64)
 
 
 def _dense_form(value: Any) -> str | None:

@@ -109,7 +109,9 @@ def _side(
         names = _tokens.check_names(function, "names", names, len(arrays))
     _arrays.check_copyable(function, mask_name, mask)
     valid = _tokens.check_mask(function, mask_name, mask, _arrays.to_host)
-    shapes: list[tuple[int, ...]] = [tuple(getattr(x, "shape", ())) for x in arrays]
+    shapes: list[tuple[int, ...]] = [
+        () if isinstance(x, type) else tuple(getattr(x, "shape", ())) for x in arrays
+    ]
     pools: list[str | None] = [None] * len(arrays)
     for i, (label, x) in enumerate(zip(labels, arrays, strict=True)):
         if getattr(x, "ndim", None) == 2 and not callable(pool):

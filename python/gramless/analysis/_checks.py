@@ -46,8 +46,8 @@ def _readable(function: str, name: str, values: Any) -> Any:
 
 
 def is_finite(values: Any) -> bool:
-    """Whether neither NaN nor infinity is among the values of an array or a tensor."""
-    return bool((values.isfinite() if _arrays.is_tensor(values) else np.isfinite(values)).all())
+    """Whether neither NaN nor infinity is among the values of what was read as an array."""
+    return bool(np.isfinite(as_numbers("is_finite", "values", values)).all())
 
 
 def as_numbers(function: str, name: str, values: Any) -> npt.NDArray[Any]:

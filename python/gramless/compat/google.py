@@ -108,7 +108,7 @@ def _flattened(function: str, name: str, activations: Any) -> Any:
     """Activations (n, ...) as rows, in place where their library does that."""
     check_copyable(function, name, activations)
     other = isinstance(activations, type) or not hasattr(activations, "reshape")
-    if other and not hasattr(activations, "columns"):
+    if other and not (hasattr(activations, "columns") and hasattr(activations, "shape")):
         activations = as_array(
             function, name, without_tensors(function, name, activations), "an array (n, ...)"
         )
