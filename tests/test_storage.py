@@ -51,6 +51,28 @@ def test_batches_of_lazy_sequences_are_held():
     np.testing.assert_array_equal(found.compute(), expected.compute())
 
 
+GIVEN_ANOTHER = """
+import threading, gramless, torch
+
+x, y = torch.randn(2, 9000, 60, generator=torch.Generator().manual_seed(0)).unbind()
+for call in (lambda x: gramless.hsic(x, y, kernel="rbf"), lambda x: gramless.nt_xent(x, y)):
+    expected = call(x)
+    for give in (lambda z: setattr(z, "data", torch.zeros(1)), lambda z: z.set_(torch.zeros(1))):
+        z = x.clone()
+        other = threading.Timer(0.03, give, [z])
+        other.start()
+        assert torch.equal(call(z), expected)
+        other.join()
+        assert z.shape == (1,)
+print("held")
+"""
+
+
+def test_a_call_holds_the_memory_of_a_tensor_that_is_given_another_one(run_script):
+    """As offloading does to parameters in another thread; freed memory was read, which ended the process."""
+    assert run_script(GIVEN_ANOTHER) == "held\n"
+
+
 @pytest.mark.parametrize("function", ["cka", "nt_xent"])
 def test_a_call_holds_its_tensors(function):
     x = torch.zeros(8, 2)

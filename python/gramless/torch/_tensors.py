@@ -162,7 +162,8 @@ class Tensors(Numpy):
 
     def view(self, x: Tensor) -> tuple[Any, ...]:
         size, (rows, columns) = x.element_size(), x.stride()
-        return (x.data_ptr(), *x.shape, rows * size, columns * size, NAMES[x.dtype])
+        held = x.untyped_storage()  # another thread may give x another one during the call
+        return (x.data_ptr(), *x.shape, rows * size, columns * size, NAMES[x.dtype], held)
 
     def stream(self, device: int) -> int:
         return int(torch.cuda.current_stream(device).cuda_stream)
