@@ -105,9 +105,32 @@ def test_a_tensor_without_memory_is_named_in_transforms_too(name):
         (lambda f: f, rows),
         (torch.func.vmap, rows[None]),
         (lambda f: torch.func.grad(lambda x: f(x).sum()), rows),
+        (lambda f: torch.compile(f, fullgraph=True, backend="eager"), rows),
     ):
+        torch._dynamo.reset()
         with pytest.raises(TypeError, match=rf"^{name}: {re.escape(argument)} is a Tensor without storage"):
             transform(lambda x: call(getattr(gl, name), x, freed))(given)
+
+
+FREED = {  # what is no array of rows
+    "labels": (lambda x, freed: gl.sup_con(x, freed), torch.arange(N) // 2),
+    "mask": (lambda x, freed: gl.sup_con(x, mask=freed), torch.eye(N)),
+    "ids": (lambda x, freed: gl.info_nce(x, torch.from_numpy(Y), ids=freed), torch.arange(N)),
+    "temperature": (lambda x, freed: gl.moco(x, x, x, temperature=freed), torch.tensor(0.5)),
+    "queue_teacher": (lambda x, freed: gl.similarity_distillation(x, x, x, freed), torch.from_numpy(Y)),
+}
+
+
+@pytest.mark.parametrize("argument", FREED)
+def test_labels_masks_and_temperatures_without_memory_are_named(argument):
+    call, values = FREED[argument]
+    freed = values.clone()
+    freed.untyped_storage().resize_(0)
+    compiled = torch.compile(lambda x: call(x, freed), fullgraph=True, backend="eager")
+    for way in (lambda x: call(x, freed), torch.func.grad(lambda x: call(x, freed)), compiled):
+        torch._dynamo.reset()
+        with pytest.raises(TypeError, match=rf"^\w+: {argument} is a Tensor without storage"):
+            way(torch.from_numpy(X))
 
 
 @pytest.mark.parametrize("name", CALLS)

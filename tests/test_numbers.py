@@ -51,3 +51,23 @@ def test_what_is_no_number_is_one_sentence_from_every_path(name, value):
             way()
         sentences.add(str(error.value))
     assert len(sentences) == 1
+
+
+@pytest.mark.parametrize(
+    "value", [np.True_, np.array(True), np.array([True]), np.array("1"), np.str_("1")], ids=repr
+)
+def test_truth_and_text_in_an_array_are_no_number(value):
+    for call, begin in NUMBERS.values():
+        with pytest.raises(TypeError, match=rf"^{re.escape(begin)} must be a number"):
+            call(X, value)
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.array(0.5), np.array([[0.5]])], ids=repr)
+def test_a_temperature_of_numpy_is_a_number_compiled_too(value):
+    rows, other = torch.from_numpy(X), torch.from_numpy(X[::-1].copy())
+    torch._dynamo.reset()
+    for call in (
+        lambda a: gl.nt_xent(a, other, temperature=value),
+        lambda a: gl.similarity_distillation(a, other, other, teacher_temperature=value),
+    ):
+        assert torch.equal(torch.compile(call, fullgraph=True, backend="eager")(rows), call(rows))

@@ -52,7 +52,10 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
                 return float(value)
             shape = tuple(getattr(value, "shape", ()))
             if all(length == 1 for length in shape):
-                return float(value)
+                item = getattr(value, "item", None)
+                one, shape = value if item is None else item(), ()
+                if not isinstance(one, NO_NUMBERS):
+                    return float(one)
         except (TypeError, ValueError, RuntimeError):  # of a tensor without a value, as in transforms
             shape = ()
     end = made_first(function, value)

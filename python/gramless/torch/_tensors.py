@@ -253,8 +253,8 @@ class Tensors(Numpy):
         """A number, which torch.compile may let vary; the problem checks it then."""
         if isinstance(value, Tensor):
             raise TypeError(f"{function}: {name} must be a number, being constant, but is a tensor")
-        if torch.compiler.is_compiling() and isinstance(value, (float, int)) and not isinstance(value, bool):
-            return value * 1.0
+        if torch.compiler.is_compiling():
+            return _counts.as_number(function, name, value)
         return as_temperature(function, value, name)
 
     def labels(self, what: OfRows, labels: Any, ignored: Any = None) -> tuple[Any, int | None]:
