@@ -56,7 +56,12 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
                 one, shape = value if item is None else item(), ()
                 if not isinstance(one, NO_NUMBERS):
                     return float(one)
-        except (TypeError, ValueError, RuntimeError):  # of a tensor without a value, as in transforms
+        except (
+            TypeError,
+            ValueError,
+            OverflowError,
+            RuntimeError,
+        ):  # of a tensor without a value, as in transforms
             shape = ()
     end = made_first(function, value)
     if shape:
