@@ -7,6 +7,7 @@ import re
 import gramless as gl
 import numpy as np
 import pytest
+from gramless._counts import shown
 
 torch = pytest.importorskip("torch")
 
@@ -54,9 +55,9 @@ def test_what_is_no_number_is_one_sentence_from_every_path(name, value):
 
 
 @pytest.mark.parametrize(
-    "value", [np.True_, np.array(True), np.array([True]), np.array("1"), np.str_("1")], ids=repr
+    "value", [np.True_, np.array(True), np.array([True]), np.array("1"), 10**400], ids=shown
 )
-def test_truth_and_text_in_an_array_are_no_number(value):
+def test_truth_text_and_what_no_float_holds_are_no_number(value):
     for call, begin in NUMBERS.values():
         with pytest.raises(TypeError, match=rf"^{re.escape(begin)} must be a number"):
             call(X, value)
