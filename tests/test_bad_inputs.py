@@ -133,6 +133,24 @@ def test_labels_masks_and_temperatures_without_memory_are_named(argument):
             way(torch.from_numpy(X))
 
 
+@pytest.mark.parametrize("given", [Y, Y.tolist(), (9 * Y).astype("int8"), Y.astype("float32")[:, ::2]])
+def test_arrays_of_numpy_and_lists_beside_tensors_compile(given):
+    def call(x):
+        return gl.cka(x, given)
+
+    torch._dynamo.reset()
+    rows = torch.from_numpy(X)
+    assert torch.equal(torch.compile(call, fullgraph=True, backend="eager")(rows), call(rows))
+
+
+def test_a_bad_array_of_numpy_beside_tensors_is_the_same_sentence_compiled():
+    torch._dynamo.reset()
+    with pytest.raises(
+        Exception, match=r"nt_xent: z_b must have 2 dimensions \(rows, features\) but has shape"
+    ):
+        torch.compile(lambda x: gl.nt_xent(x, Y[0]), fullgraph=True, backend="eager")(torch.from_numpy(X))
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_unusual_arrays_are_read_as_what_they_are(name):
     call, _ = CALLS[name]

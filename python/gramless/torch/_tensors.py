@@ -127,6 +127,8 @@ class Tensors(Numpy):
         if _arrays.is_on_device(x):
             return read_by(self, function, name, x)  # type: ignore[no-any-return]
         array = NUMPY.read(function, name, x)
+        if torch.compiler.is_compiling():  # which traces no dtype of numpy
+            return torch.as_tensor(array)
         checks.real(function, name, NUMPY, array)
         NUMPY.check(function, [(name, x)], [array])
         if array.dtype.name == "bfloat16":  # which torch does not know as numpy's
