@@ -17,6 +17,10 @@ CALLS = {  # a call of a good and a bad array, and what the bad one is called
     "dcl": (lambda f, x, bad: f(x, bad), "z_b"),
     "sup_con": (lambda f, x, bad: f(bad, np.arange(N) // 2), "z"),
     "siglip": (lambda f, x, bad: f(x, bad, logit_scale=2.0, logit_bias=0.0), "b"),
+    "guided_info_nce": (
+        lambda f, x, bad: f(x, x, guide_anchors=x, guide_positives=bad),
+        "guide_positives",
+    ),
     "hsic": (lambda f, x, bad: f(x, bad), "y"),
     "rsa": (lambda f, x, bad: f(x, bad), "y"),
     "mmd": (lambda f, x, bad: f(x, bad), "y"),

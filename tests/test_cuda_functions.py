@@ -75,6 +75,7 @@ MATRICES = ("hsic_matrix", "cka_matrix")
 ON_HOST = "checkpoint and process_group are for layers in the CPU's memory; copy them there"
 RANKED = "exclude_easiest is computed on the CPU only; copy the embeddings there"
 IDS_ON_CPU = "ids are compared on the CPU only; copy the embeddings there"
+GUIDED_ON_CPU = "a guide's rows are compared on the CPU only; copy embeddings and guide there"
 PAIRS_ON_CPU = "the sigmoid loss of pairs is computed on the CPU only; copy a and b there"
 ROWS_ON_CPU = "nearest rows are computed on the CPU only; copy the layers there"
 X_ON_CPU = "it is computed on the CPU only; copy x there"
@@ -97,6 +98,12 @@ TABLE = [
     *(use("info_nce", "x", "y", **options)
       for options in [*LOSS, {"symmetric": True}, {"queue": "queue"}, {"negatives": "queue"}]),
     use("info_nce", "x", "y", ids="labels", refused={"arrays": IDS_ON_CPU, "tensors": IDS_ON_CPU}),
+    *(use("guided_info_nce", "x", "y", guide_anchors="y", guide_positives="x", **options,
+          refused={"arrays": GUIDED_ON_CPU, "tensors": GUIDED_ON_CPU})
+      for options in ({"temperature": 0.3}, {"normalize": False}, {"reduction": "none"},
+                      {"negatives": "queue", "guide_negatives": "queue"},
+                      {"margin": 0.1, "margin_strategy": "relative"},
+                      {"contrast_anchors": False, "contrast_positives": False})),
     *(use("moco", "x", "y", "queue", **options)
       for options in ({}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "none"})),
     *(use("sup_con", "x", "labels", **options) for options in LOSS),

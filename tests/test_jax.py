@@ -21,6 +21,7 @@ CASES = {  # positional arguments, and others
     "dcl": ((A, B), {"exclude_above": 0.9}),
     "info_nce": ((A, B, C), {"symmetric": True}),
     "moco": ((A, B, C), {}),
+    "guided_info_nce": ((A, B), {"temperature": 0.2, "guide_anchors": A[:, :4], "guide_positives": B[:, :4]}),
     "sup_con": ((A, LABELS), {"temperature": 0.1}),
     "siglip": ((A, B), {"logit_scale": np.array(10.0), "logit_bias": np.array(-10.0)}),
     "similarity_distillation": ((A, B, C), {}),
@@ -59,7 +60,9 @@ def test_values_and_gradients_are_numpys(name, dtype):
 
     value = of_numpy(*given, **options)
     cotangent = {"cotangent": np.ones(N)} if np.ndim(value) else {}
-    wrt = [[*inspect.signature(of_numpy).parameters][i] for i in places] + [*arrays]
+    constants = [key for key in arrays if key.startswith("guide")]
+    wrt = [[*inspect.signature(of_numpy).parameters][i] for i in places]
+    wrt += [key for key in arrays if key not in constants]
     if name == "similarity_distillation":  # the others are constants
         wrt = ["student"]
     _, expected = gramless.value_and_grad(of_numpy, wrt)(*given, **options, **cotangent)

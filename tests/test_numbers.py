@@ -19,6 +19,10 @@ NUMBERS = {  # a call with the number, and what its errors begin with
     "exclude_easiest": (lambda a, v: gl.nt_xent(a, X, exclude_easiest=v), "nt_xent: exclude_easiest"),
     "logit_bias": (lambda a, v: gl.siglip(a, X, logit_scale=1.0, logit_bias=v), "siglip: logit_bias"),
     "t": (lambda a, v: gl.uniformity(a, v), "uniformity: t"),
+    "margin": (
+        lambda a, v: gl.guided_info_nce(a, X, guide_anchors=X, guide_positives=X, margin=v),
+        "guided_info_nce: margin",
+    ),
     "sigma": (lambda a, v: gl.cka(a, X, kernel=gl.RBF(sigma=v)), "RBF: sigma"),
 }
 NONE_OF_THEM = {  # a value, and how the sentence ends

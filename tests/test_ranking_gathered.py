@@ -1,4 +1,4 @@
-"""sentence-transformers' ranking loss over processes: loss and gradient of the whole batch in one process."""
+"""sentence-transformers' losses over processes: loss and gradient of the whole batch in one process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gramless.compat import MultipleNegativesRankingLoss  # noqa: E402
+from gramless.compat import GISTEmbedLoss, MultipleNegativesRankingLoss  # noqa: E402
 from processes import start_processes  # noqa: E402
+from test_guided_torch import CHOICES as GUIDED  # noqa: E402
+from test_guided_torch import plain  # noqa: E402
 from test_sentence_transformers import CHOICES, embeddings_of  # noqa: E402
 
 if not torch.distributed.is_available():
@@ -36,6 +38,36 @@ def check(rank, world, dtype, directions, partition_mode):
     torch.testing.assert_close(mean / world, expected.detach(), **tolerance)
     for ours, theirs in zip(found, grads, strict=True):  # of the sum of all processes' losses
         torch.testing.assert_close(ours / 2 / world, theirs[own], **tolerance)
+
+
+def check_guided(rank, world, count, options):
+    leaves = embeddings_of(count, world * ROWS, 4)
+    guide = [x.detach() for x in embeddings_of(count, world * ROWS, 3, seed=1)]
+    parts = [slice(i * ROWS, (i + 1) * ROWS) for i in range(world)]
+    expected = [plain(leaves, guide, **{"temperature": 0.2, **options, "own": own}) for own in parts]
+    grads = torch.autograd.grad(sum(expected), leaves)
+    own = [x.detach()[parts[rank]].requires_grad_() for x in leaves]
+    loss = GISTEmbedLoss(None, None, **{"temperature": 0.2, **options, "gather_across_devices": True})
+    value = loss.compute_loss_from_embeddings(own, [x[parts[rank]] for x in guide])
+    torch.testing.assert_close(value, expected[rank], rtol=1e-9, atol=1e-10)
+    for ours, theirs in zip(torch.autograd.grad(value, own), grads, strict=True):
+        torch.testing.assert_close(ours, theirs[parts[rank]], rtol=1e-9, atol=1e-10)
+
+
+def check_guided_refusals(rank):
+    same = torch.ones(3, 4, dtype=torch.float64, requires_grad=True)
+
+    def loss(*guide, **options):
+        guided = GISTEmbedLoss(None, None, gather_across_devices=True, **options)
+        return guided.compute_loss_from_embeddings([same, same], guide)
+
+    with pytest.raises(ValueError, match="GISTEmbedLoss: every process must have the same function, but"):
+        loss(same, same, margin=0.1 * rank)
+    with pytest.raises(ValueError, match="GISTEmbedLoss: every process must hold as many rows and columns"):
+        loss(*[torch.ones(3, 2 + rank)] * 2)
+    far = torch.full((3, 4), torch.nan if rank == 1 else 1.0)
+    with pytest.raises(ValueError, match="guide_positive must be finite, for it says which pairs count"):
+        loss(same, far)
 
 
 def check_refusals(rank):
@@ -71,6 +103,10 @@ def process(rank, world, meeting):
         check(rank, world, torch.float64, directions, partition_mode)
     check(rank, world, torch.float32, *CHOICES[0])
     check_refusals(rank)
+    for options in GUIDED:
+        for count in (2, 3):
+            check_guided(rank, world, count, options)
+    check_guided_refusals(rank)
     torch.distributed.destroy_process_group()
 
 

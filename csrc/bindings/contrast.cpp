@@ -1,6 +1,8 @@
 // Contrastive losses for Python: translates, releases the GIL, translates back.
 #include "ops/contrast/contrast_pass.hpp"
 
+#include <algorithm>
+
 #include "bindings/python_types.hpp"
 #include "ops/dispatch/backends.hpp"
 #include "ops/dispatch/saved_arrays.hpp"
@@ -53,6 +55,22 @@ void limits_from_python(ContrastProblem& problem, py::handle limits) {
       throw py::value_error("there must be a limit for every row");
 }
 
+// The rows of a guide for each of the anchors and of the keys, or None.
+void guide_from_python(ContrastProblem& problem, py::handle guide) {
+  if (guide.is_none()) return;
+  const auto [anchors, keys] = guide.cast<std::pair<py::sequence, py::sequence>>();
+  problem.guide_anchors = views(anchors);
+  problem.guide_keys = views(keys);
+  const auto alike = [](const ArrayView& x, const ArrayView& y) { return x.rows == y.rows; };
+  if (!std::ranges::equal(problem.guide_anchors, problem.anchors, alike) ||
+      !std::ranges::equal(problem.guide_keys, problem.keys, alike))
+    throw py::value_error("a guide must have a row for every row");
+  const std::int64_t width = problem.guide_anchors[0].cols;
+  for (const auto* parts : {&problem.guide_anchors, &problem.guide_keys})
+    for (const ArrayView& part : *parts)
+      if (part.cols != width) throw py::value_error("rows of a guide must have one width");
+}
+
 // A pair of arrays with the number of positives of every anchor and every key, or None: those of the groups.
 void positives_from_python(ContrastProblem& problem, py::handle positives) {
   if (positives.is_none()) return;
@@ -66,7 +84,7 @@ void positives_from_python(ContrastProblem& problem, py::handle positives) {
 
 ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups,
                                  py::handle key_groups, double temperature, bool normalize, const std::string& kind,
-                                 py::handle limits) {
+                                 py::handle limits, py::handle guide = py::none()) {
   ContrastProblem problem;
   problem.anchors = views(anchors);
   problem.keys = views(keys);
@@ -80,6 +98,7 @@ ContrastProblem contrast_problem(const py::sequence& anchors, const py::sequence
     check_groups(problem.key_groups, rows_in(problem.keys));
   }
   limits_from_python(problem, limits);
+  guide_from_python(problem, guide);
   return problem;
 }
 
@@ -105,9 +124,9 @@ ContrastSums unpack_sums(const Numbers& saved, std::size_t rows) {
 // (row losses, column losses or None, saved, what `keep` leaves for the backward, or None)
 py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups,
                   py::handle key_groups, double temperature, bool normalize, const std::string& kind, py::handle limits,
-                  bool keep) {
+                  py::handle guide, bool keep) {
   ContrastProblem problem =
-      contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits);
+      contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits, guide);
   PythonMonitor monitor((py::none()));
   const Execution how = contrast_execution(problem, monitor);
   const OpTable& ops = current_backend();
@@ -146,11 +165,11 @@ struct Targets {
 };
 
 double backward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups, py::handle key_groups,
-                double temperature, bool normalize, const std::string& kind, py::handle limits, const Numbers& saved,
-                const Numbers& row_weights, py::handle column_weights, const py::sequence& grads,
+                double temperature, bool normalize, const std::string& kind, py::handle limits, py::handle guide,
+                const Numbers& saved, const Numbers& row_weights, py::handle column_weights, const py::sequence& grads,
                 py::handle positives) {
   ContrastProblem problem =
-      contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits);
+      contrast_problem(anchors, keys, anchor_groups, key_groups, temperature, normalize, kind, limits, guide);
   positives_from_python(problem, positives);
   PythonMonitor monitor((py::none()));
   const Execution how = contrast_execution(problem, monitor);
@@ -186,10 +205,27 @@ py::tuple limits(const py::sequence& anchors, const py::sequence& keys, py::hand
   return py::make_tuple(to_numpy(found.anchors), to_numpy(found.keys));
 }
 
+// The cosine of row i of one array with row i of the other, in the dtype of tiles.
+py::array cosines(py::handle x, py::handle y, bool in_float64) {
+  const ArrayView of_x = array_view(x), of_y = array_view(y);
+  if (of_x.rows != of_y.rows || of_x.cols != of_y.cols) throw py::value_error("both must have one shape");
+  PythonMonitor monitor((py::none()));
+  const Execution how{in_float64 ? Compute::float64 : Compute::float32, num_threads(), monitor.monitor()};
+  py::array found(in_float64 ? py::dtype::of<double>() : py::dtype::of<float>(), std::vector<py::ssize_t>{of_x.rows});
+  void* const products = found.mutable_data();
+  const OpTable& ops = current_backend();
+  {
+    const Unlocked unlocked;
+    paired_cosines(of_x, of_y, products, ops, how);
+  }
+  return found;
+}
+
 }  // namespace
 
 void bind_contrast(py::module_& module) {
   module.def("contrast_limits", limits);
+  module.def("paired_cosines", cosines);
   module.def("contrast_forward", forward);
   module.def("contrast_backward", backward);
   py::class_<ContrastPass>(module, "ContrastPass").def("backward", kept_backward);

@@ -31,18 +31,19 @@ GRAMLESS_INLINE Vector<T> share(Vector<T> e, const PairMasks<T>& pairs, Mask<T> 
 
 }  // namespace detail
 
-// The derivatives by a tile's dot products, from the anchors of its rows and of its columns together. Both tiles may be
-// the same one.
+// The derivatives by a tile's dot products, from the anchors of its rows and of its columns together; limits are
+// compared with `compared`. All tiles may be the same one.
 template <TileRule rule, bool Running, class T>
-void softmax_grad(const Tile<T>& dots, const Tile<T>& derivatives, bool self, const Logit<T, Running> logit_of,
-                  const AnchorCoefficients<T>& rows, const AnchorCoefficients<T>& columns) {
+void softmax_grad(const Tile<T>& dots, const Tile<T>& compared, const Tile<T>& derivatives, bool self,
+                  const Logit<T, Running> logit_of, const AnchorCoefficients<T>& rows,
+                  const AnchorCoefficients<T>& columns) {
   using V = Vector<T>;
   for (int i = 0; i < dots.rows; i++) {
     const T row_shift = Running ? rows.shift[i] : logit_of.shift;
     const V negative = splat(rows.negative[i]);
     for_each_vector(dots, self, i, [&](int j, Mask<T> owned) {
       T* const entries = derivatives.row(i) + j;
-      const V dot = load<V>(dots.row(i) + j), logit = logit_of(dot);
+      const V logit = logit_of(load<V>(dots.row(i) + j));
       const V of_row = logit_of.weight(logit, row_shift);
       const V of_column = Running ? logit_of.weight(logit, load<V>(columns.shift + j)) : of_row;
       const V column_negative = load<V>(columns.negative + j);
@@ -51,7 +52,7 @@ void softmax_grad(const Tile<T>& dots, const Tile<T>& derivatives, bool self, co
         store(entries, owned ? sum : V{});
         return;
       }
-      const PairMasks<T> pairs = classify<rule>(dot, i, j, rows.rule, columns.rule, owned);
+      const PairMasks<T> pairs = classify<rule>(compared, i, j, rows.rule, columns.rule, owned);
       const V from_row = detail::share<T, V>(of_row, pairs, pairs.negative_of_row, negative, splat(rows.positive[i]),
                                              splat(rows.positive_mean[i]), splat(rows.positive_offset[i]));
       const V from_column = detail::share<T, V>(of_column, pairs, pairs.negative_of_column, column_negative,

@@ -43,18 +43,18 @@ T finite_shift(double shift) {
   return shift > static_cast<double>(most) ? most : shift < -static_cast<double>(most) ? -most : static_cast<T>(shift);
 }
 
-// Raises the running shifts of a tile's anchors to the largest logit in it.
+// Raises the running shifts of a tile's anchors to the largest logit in it; limits are compared with `compared`.
 template <TileRule rule, class T, class Logit>
-void raise_shifts(const Tile<T>& tile, bool self, const Logit logit_of, const AnchorSide<T>& rows,
-                  const AnchorSide<T>& columns, bool columns_are_anchors, bool positives) {
+void raise_shifts(const Tile<T>& tile, const Tile<T>& compared, bool self, const Logit logit_of,
+                  const AnchorSide<T>& rows, const AnchorSide<T>& columns, bool columns_are_anchors, bool positives) {
   const Vector<T> lowest = splat(static_cast<T>(-INFINITY));
   Vector<T> highest_of_columns[TileShape<T>::rows / lanes<T>];
   for (auto& highest : highest_of_columns) highest = lowest;
   for (int i = 0; i < tile.rows; i++) {
     Vector<T> highest = lowest;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
-      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = logit_of(dot);
-      const PairMasks<T> pairs = classify<rule>(dot, i, j, rows.rule, columns.rule, owned);
+      const Vector<T> logit = logit_of(load<Vector<T>>(tile.row(i) + j));
+      const PairMasks<T> pairs = classify<rule>(compared, i, j, rows.rule, columns.rule, owned);
       highest = raised<T>(highest, logit, pairs.negative_of_row, pairs.positive, positives);
       Vector<T>& of_column = highest_of_columns[j / lanes<T>];
       of_column = raised<T>(of_column, logit, pairs.negative_of_column, pairs.positive, positives);
@@ -85,8 +85,8 @@ struct TileSums {
 
 // Adds a tile to the sums of its rows and, where they are anchors, of its columns.
 template <TileRule rule, class T, class Logit>
-void add_softmax_sums(const Tile<T>& tile, bool self, const Logit logit_of, const AnchorSide<T>& rows,
-                      const AnchorSide<T>& columns, bool columns_are_anchors) {
+void add_softmax_sums(const Tile<T>& tile, const Tile<T>& compared, bool self, const Logit logit_of,
+                      const AnchorSide<T>& rows, const AnchorSide<T>& columns, bool columns_are_anchors) {
   constexpr int width = lanes<T>, most = TileShape<T>::rows;
   constexpr bool running = Logit::running;
   TileSums<T> of_columns[most / width];
@@ -97,8 +97,8 @@ void add_softmax_sums(const Tile<T>& tile, bool self, const Logit logit_of, cons
     const T row_shift = running ? finite_shift<T>(rows.sums.shift[i]) : logit_of.shift;
     TileSums<T> of_row;
     for_each_vector(tile, self, i, [&](int j, Mask<T> owned) {
-      const Vector<T> dot = load<Vector<T>>(tile.row(i) + j), logit = logit_of(dot);
-      const PairMasks<T> pairs = classify<rule>(dot, i, j, rows.rule, columns.rule, owned);
+      const Vector<T> logit = logit_of(load<Vector<T>>(tile.row(i) + j));
+      const PairMasks<T> pairs = classify<rule>(compared, i, j, rows.rule, columns.rule, owned);
       const Vector<T> weight = logit_of.weight(logit, row_shift);
       of_row.template add<rule>(logit, weight, pairs.negative_of_row, pairs.positive);
       const Vector<T> column_weight = running ? logit_of.weight(logit, load<Vector<T>>(column_shifts + j)) : weight;

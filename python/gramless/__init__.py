@@ -26,6 +26,7 @@ from ._runtime import (
 from .contrastive import dcl, nt_xent, sup_con
 from .distillation import similarity_distillation
 from .estimates import Estimate, estimate
+from .guided import guided_info_nce
 from .hsic import cka, hsic, median_distance
 from .independence import independence_test
 from .info_nce import info_nce, row_log_sum_exp
@@ -74,6 +75,7 @@ __all__ = [
     "estimate",
     "get_num_threads",
     "get_workspace_limit",
+    "guided_info_nce",
     "hsic",
     "hsic_matrix",
     "independence_test",

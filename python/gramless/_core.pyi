@@ -8,6 +8,7 @@ _Floats = npt.NDArray[np.float64]
 _Kernel = tuple[str, float | None, float, bool, int | None, tuple[float | None, ...]]
 _Limit = _Floats | None
 _Limits = float | tuple[_Limit, _Limit] | tuple[_Limit, _Limit, _Limit, _Limit] | None
+_Guide = tuple[Sequence[Any], Sequence[Any]] | None
 _Values = tuple[_Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, _Floats, npt.NDArray[np.int32]]
 _Progress = Callable[[int, int], object] | None
 
@@ -104,6 +105,7 @@ def contrast_forward(
     normalize: bool,
     kind: str,
     limits: _Limits,
+    guide: _Guide,
     keep: bool,
     /,
 ) -> tuple[_Floats, _Floats | None, _Floats, ContrastPass | None]: ...
@@ -127,6 +129,7 @@ def contrast_backward(
     normalize: bool,
     kind: str,
     limits: _Limits,
+    guide: _Guide,
     saved: _Floats,
     row_weights: _Floats,
     column_weights: _Floats | None,
@@ -134,6 +137,7 @@ def contrast_backward(
     positives: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None,
     /,
 ) -> float: ...
+def paired_cosines(x: Any, y: Any, in_float64: bool, /) -> npt.NDArray[Any]: ...
 def contrast_limits(
     anchors: Sequence[Any],
     keys: Sequence[Any],

@@ -81,7 +81,8 @@ def value_and_grad(
     function
         One of gramless's differentiable functions: `hsic`, `cka`, `hsic_matrix`, `cka_matrix`, `nt_xent`,
         `dcl`, `sup_con`, `info_nce`, `moco`, `row_log_sum_exp`, `similarity_distillation`, `siglip`, `mmd`,
-        `rsa`, `rsa_matrix`, `uniformity`, `alignment`, `participation_ratio`, `vendi_score`.
+        `rsa`, `rsa_matrix`, `uniformity`, `alignment`, `participation_ratio`, `vendi_score`,
+        `guided_info_nce`.
     wrt
         The name of an argument of `function`, for its gradient; several names, for a tuple of gradients; None
         (default) for a tuple of the gradients with respect to every differentiable argument, in the order of
@@ -95,7 +96,7 @@ def value_and_grad(
         It returns (value, gradients). A gradient has the shape of its argument and the dtype of the
         computation, on a GPU that of the argument; that of a sequence of layers is a list. What is computed
         from an argument on the way, such as a median bandwidth or which negatives are excluded, counts as a
-        constant. Labels, ids, masks, teachers and their queues have no gradient.
+        constant. Labels, ids, masks, guides, teachers and their queues have no gradient.
 
     Raises
     ------

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from . import _arrays, _losses
 from ._arrays import checks
 from ._arrays.frames import check_column_order, check_labels_of_rows, check_row_labels, check_views
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Array, Arrays, Library, Named
+from ._counts import as_number
 from ._evaluate import Call
 from ._problems.contrast import Contrast, Ignoring
+from ._problems.guided import Guided
 from ._problems.positives import Masked, OwnKeys
 from ._problems.sigmoid import Sigmoid
+
+Margin: TypeAlias = tuple[Any, Any]  # of a guide, and its strategy
 
 
 class Chosen(NamedTuple):
@@ -108,6 +112,37 @@ def sigmoid_pairs(
     inputs = (*arrays, *[library.scale(function, value, name) for name, value in numbers])
     problem = Sigmoid(*_losses.of_every_loss(function, normalize, reduction))
     return Call(library, problem, inputs, tuple([name for name, _ in (*named, *numbers)]))
+
+
+def guided(
+    function: str,
+    rows: Named,
+    guide: Named,
+    chosen: Chosen,
+    margin: Margin,
+    contrast: tuple[Any, Any],
+    others: bool = False,
+) -> Call:
+    """`guided_info_nce` of anchors, positives and negatives, with the guide's rows for each.
+
+    contrast: whether anchors are compared with anchors, and positives with positives. others: whether the
+    last rows are positives of other processes.
+    """
+    number, strategy = margin
+    relative = _losses.is_share(function, strategy)
+    if type(number) is not float:  # which the problem checks, for torch.compile may let it vary
+        number = as_number(function, "margin", number)
+    library, inputs, names = _read(function, [*rows, *guide], chosen.temperature)
+    embeddings, of_guide = inputs[: len(rows)], inputs[len(rows) : -1]
+    checks.sides(function, rows, embeddings)
+    checks.sides(function, guide, of_guide, paired=False)
+    for (name, _), x, (of_name, _), y in zip(rows, embeddings, guide, of_guide, strict=True):
+        checks.same_rows(function, name, x, of_name, y)
+    own = _losses.of_every_loss(function, chosen.normalize, chosen.reduction)
+    anchors, positives = bool(contrast[0]), bool(contrast[1])
+    problem = Guided(*own, len(inputs) - 1, number, relative, anchors, positives, others)
+    differentiable = *names[: len(rows)], *[None for _ in guide], names[-1]
+    return Call(library, problem, inputs, differentiable, labels=names)
 
 
 def labelled(

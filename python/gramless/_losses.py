@@ -63,6 +63,32 @@ def _fraction(function: str, name: str, value: Any) -> float | None:
     return fraction
 
 
+def as_margin(function: str, value: Any) -> float:
+    """`value` as a float, once it is known to be finite."""
+    margin = value if type(value) is float else as_number(function, "margin", value)
+    if not math.isfinite(margin):
+        raise ValueError(f"{function}: margin must be finite but is {margin!r}")
+    return margin
+
+
+def check_guide(function: str, name: str, finite: Any) -> None:
+    """Raises ValueError unless all rows of a guide are finite; finite: whether each of them is."""
+    if not finite.all():
+        row = int(finite.argmin())
+        raise ValueError(
+            f"{function}: {name} must be finite, for it says which pairs count, but row {row} is not"
+        )
+
+
+def is_share(function: str, strategy: Any) -> bool:
+    """Whether a margin is a share of the similarity that it is subtracted from."""
+    if not isinstance(strategy, str) or strategy not in ("absolute", "relative"):
+        raise ValueError(
+            f'{function}: margin_strategy must be "absolute" or "relative" but is {shown(strategy)}'
+        )
+    return strategy == "relative"
+
+
 def excluded_count(fraction: float, negatives: int) -> int:
     """How many of an anchor's negatives a fraction of them is: at least one of any, unless the fraction is 0.
 

@@ -31,6 +31,7 @@ from .contrastive import dcl as _dcl
 from .contrastive import nt_xent as _nt_xent
 from .contrastive import sup_con as _sup_con
 from .distillation import similarity_distillation as _similarity_distillation
+from .guided import guided_info_nce as _guided_info_nce
 from .hsic import cka as _cka
 from .hsic import hsic as _hsic
 from .info_nce import info_nce as _info_nce
@@ -43,6 +44,7 @@ from .two_samples import mmd as _mmd
 __all__ = [
     "cka",
     "dcl",
+    "guided_info_nce",
     "hsic",
     "info_nce",
     "mmd",
@@ -163,6 +165,7 @@ def _differentiable(call: _HostCall, arrays: Sequence[Any]) -> Any:
 
 cka = _of_jax(_cka)
 dcl = _of_jax(_dcl)
+guided_info_nce = _of_jax(_guided_info_nce)
 hsic = _of_jax(_hsic)
 info_nce = _of_jax(_info_nce)
 mmd = _of_jax(_mmd)

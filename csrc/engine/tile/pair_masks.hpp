@@ -12,7 +12,8 @@ template <class T>
 using Mask = Vector<Bits<T>>;
 
 // What decides how a pair counts, for the rows of a tile or for its columns. A pair of one group is positive; a
-// negative with a dot product above an anchor's limit, or below its floor, is left out of that anchor's sum.
+// negative with a compared value, its dot product or a guide's, above an anchor's limit or below its floor is left out
+// of that anchor's sum.
 template <class T>
 struct PairRule {
   const Bits<T>* groups;
@@ -41,14 +42,16 @@ GRAMLESS_INLINE void with_rule(TileRule rule, F&& f) {
 }
 
 template <TileRule rule, class T>
-GRAMLESS_INLINE PairMasks<T> classify(Vector<T> dot, int i, int j, const PairRule<T>& row, const PairRule<T>& column,
-                                      Mask<T> owned) {
+GRAMLESS_INLINE PairMasks<T> classify(const Tile<T>& compared, int i, int j, const PairRule<T>& row,
+                                      const PairRule<T>& column, Mask<T> owned) {
   if constexpr (rule == TileRule::negatives) return {Mask<T>{}, owned, owned};
   const Mask<T> same = load<Mask<T>>(column.groups + j) == row.groups[i];
   const Mask<T> negative = owned & ~same;
   if constexpr (rule == TileRule::groups) return {owned & same, negative, negative};
-  const Mask<T> beyond_row = (dot > row.limits[i]) | (dot < row.floors[i]);
-  const Mask<T> beyond_column = (dot > load<Vector<T>>(column.limits + j)) | (dot < load<Vector<T>>(column.floors + j));
+  const Vector<T> value = load<Vector<T>>(compared.row(i) + j);
+  const Mask<T> beyond_row = (value > row.limits[i]) | (value < row.floors[i]);
+  const Mask<T> beyond_column =
+      (value > load<Vector<T>>(column.limits + j)) | (value < load<Vector<T>>(column.floors + j));
   return {owned & same, negative & ~beyond_row, negative & ~beyond_column};
 }
 

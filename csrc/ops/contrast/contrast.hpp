@@ -24,6 +24,9 @@ struct ContrastProblem {
   std::vector<double> anchor_limits, key_limits;  // empty, or negatives above them are left out
   std::vector<double> anchor_floors, key_floors;  // empty, or negatives below them are left out
 
+  // Empty, or for each part the rows whose cosines limits and floors are compared with, in place of dot products.
+  std::vector<ArrayView> guide_anchors, guide_keys;
+
   bool has_positives() const { return kind != ContrastKind::log_sum_exp; }
 };
 

@@ -60,6 +60,17 @@ ContrastPass::ContrastPass(ContrastProblem problem, const OpTable& ops, const Ex
   pairs_.scale = 1 / problem_.temperature;
   pairs_.shift = shift.value;
   pairs_.running = shift.running;
+  if (!problem_.guide_anchors.empty()) add_guide(execution);
+}
+
+void ContrastPass::add_guide(const Execution& execution) {
+  guide_anchors_.emplace(plain_rows(problem_.guide_anchors, true, ops_, execution));
+  if (keys_) guide_keys_.emplace(plain_rows(problem_.guide_keys, true, ops_, execution));
+  guide_.rows = guide_anchors_->side();
+  guide_.columns = keys_ ? guide_keys_->side() : guide_.rows;
+  guide_.symmetric = pairs_.symmetric;
+  guide_.width = guide_anchors_->width();
+  pairs_.guide = &guide_;
 }
 
 ContrastSums ContrastPass::sums(bool keep, const Execution& execution) {
@@ -73,10 +84,13 @@ ContrastSums ContrastPass::sums(bool keep, const Execution& execution) {
   };
   if (keep && pairs_.width >= least_kept_width) dots_ = Workspace(ops_.dots_bytes(pairs_, execution));
   pairs_.dots = dots_.data();
-  pairs_.dots_known = false;
+  pairs_.dots_known = guide_.dots_known = false;
+  if (pairs_.guide != nullptr && pairs_.dots != nullptr) guide_dots_ = Workspace(ops_.dots_bytes(guide_, execution));
+  guide_.dots = guide_dots_.data();
   const bool positives_raise = problem_.kind == ContrastKind::softmax;
   ops_.softmax_sums({pairs_, positives_raise, from(0), from(keys_ ? anchors_.rows() : 0)}, execution);
   pairs_.dots_known = pairs_.dots != nullptr;
+  guide_.dots_known = guide_.dots != nullptr;
   return sums;
 }
 

@@ -30,6 +30,7 @@ class ContrastPass {
   const ContrastProblem& problem() const { return problem_; }
 
  private:
+  void add_guide(const Execution& execution);
   const ContrastRows& columns() const { return keys_ ? *keys_ : anchors_; }
   std::size_t bytes(const ArrayView& part) const {
     return static_cast<std::size_t>(part.rows * part.cols) * element_bytes(compute_);
@@ -42,9 +43,9 @@ class ContrastPass {
   const OpTable& ops_;
   const Compute compute_;
   const ContrastRows anchors_;
-  std::optional<ContrastRows> keys_;
-  PairProblem pairs_;
-  Workspace dots_;
+  std::optional<ContrastRows> keys_, guide_anchors_, guide_keys_;
+  PairProblem pairs_, guide_;
+  Workspace dots_, guide_dots_;
 };
 
 }  // namespace gramless

@@ -35,4 +35,13 @@ class ContrastRows {
   AlignedBuffer z_, groups_, limits_, floors_;
 };
 
+// Rows without groups or limits.
+ContrastRows plain_rows(const std::vector<ArrayView>& parts, bool normalize, const OpTable& ops,
+                        const Execution& execution);
+
+// The dot products of rows i of two arrays, divided by their lengths, into `products` (n) of the compute type: bitwise
+// those that limits are compared with where the arrays guide.
+void paired_cosines(const ArrayView& x, const ArrayView& y, void* products, const OpTable& ops,
+                    const Execution& execution);
+
 }  // namespace gramless

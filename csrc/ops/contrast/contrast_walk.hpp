@@ -126,19 +126,49 @@ class ContrastWalk {
   std::int64_t tile_rows_ = 0;
 };
 
+// The plan of two walks side by side, the scratch of the second one behind that of the first.
+inline WalkPlan joined(WalkPlan plan, const WalkPlan& beside) {
+  plan.flops += beside.flops;
+  plan.scratch_bytes += beside.scratch_bytes;
+  return plan;
+}
+
 // Two problems whose blocks have the same rows, side by side: body(tile of one, tile of the other, a, b). `products`
 // are those of the first; of the second there is one.
 template <class T, class Body>
 void for_each_of_both(const ContrastWalk<T>& first, const ContrastWalk<T>& second, double products, Body body) {
-  WalkPlan plan = first.plan(products);
-  const WalkPlan beside = second.plan(1);
-  const std::size_t own_bytes = plan.scratch_bytes;
-  plan.flops += beside.flops;
-  plan.scratch_bytes += beside.scratch_bytes;
-  first.walk_blocks(plan, [&](std::int64_t a, std::int64_t b, char* memory) {
+  const WalkPlan own = first.plan(products);
+  const std::size_t own_bytes = own.scratch_bytes;
+  first.walk_blocks(joined(own, second.plan(1)), [&](std::int64_t a, std::int64_t b, char* memory) {
     body(first.dot_products(a, b, memory), second.dot_products(a, b, memory + own_bytes), a, b);
   });
 }
+
+// The walk of a problem that may have a guide, whose dot products are multiplied beside its own.
+template <class T>
+class GuidedWalk : public ContrastWalk<T> {
+ public:
+  GuidedWalk(const PairProblem& pairs, const Execution& execution)
+      : ContrastWalk<T>(pairs, execution),
+        guided_(pairs.guide != nullptr),
+        guide_(guided_ ? *pairs.guide : pairs, execution),
+        own_bytes_(ContrastWalk<T>::plan(1).scratch_bytes) {}
+
+  WalkPlan plan(double products) const {
+    const WalkPlan own = ContrastWalk<T>::plan(products);
+    return guided_ ? joined(own, guide_.plan(1)) : own;
+  }
+
+  // What limits are compared with; `memory` is the scratch of this plan.
+  Tile<T> compared(const Tile<T>& dots, std::int64_t a, std::int64_t b, char* memory) const {
+    return guided_ ? guide_.dot_products(a, b, memory + own_bytes_) : dots;
+  }
+
+ private:
+  const bool guided_;
+  const ContrastWalk<T> guide_;
+  const std::size_t own_bytes_;
+};
 
 template <class T>
 PairRule<T> rule_of(const PairSide& side, std::int64_t first) {

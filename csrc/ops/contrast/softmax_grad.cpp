@@ -17,22 +17,25 @@ class SoftmaxGradWalk {
 
   void run() const {
     tiles_.walk_blocks(tiles_.plan(3), [&](std::int64_t a, std::int64_t b, char* memory) {
-      const Tile<T> dots = tiles_.dot_products(a, b, memory), derivatives = tiles_.scratch_tile(a, b, memory);
-      with_rule(tiles_.rule(a, b), [&](auto rule) { differentiate<decltype(rule)::value>(dots, derivatives, a, b); });
+      const Tile<T> dots = tiles_.dot_products(a, b, memory), compared = tiles_.compared(dots, a, b, memory),
+                    derivatives = tiles_.scratch_tile(a, b, memory);
+      with_rule(tiles_.rule(a, b),
+                [&](auto rule) { differentiate<decltype(rule)::value>(dots, compared, derivatives, a, b); });
       add_gradients(derivatives, a, b);
     });
   }
 
  private:
   template <TileRule rule>
-  void differentiate(const Tile<T>& dots, const Tile<T>& derivatives, std::int64_t a, std::int64_t b) const {
+  void differentiate(const Tile<T>& dots, const Tile<T>& compared, const Tile<T>& derivatives, std::int64_t a,
+                     std::int64_t b) const {
     const AnchorCoefficients<T> rows = coefficients(pairs_.rows, task_.rows, a),
                                 columns = coefficients(pairs_.columns, task_.columns, b);
     const T scale = static_cast<T>(pairs_.scale), shift = static_cast<T>(pairs_.shift);
     if (pairs_.running)
-      softmax_grad<rule>(dots, derivatives, tiles_.self(a, b), Logit<T, true>{scale, shift}, rows, columns);
+      softmax_grad<rule>(dots, compared, derivatives, tiles_.self(a, b), Logit<T, true>{scale, shift}, rows, columns);
     else
-      softmax_grad<rule>(dots, derivatives, tiles_.self(a, b), Logit<T, false>{scale, shift}, rows, columns);
+      softmax_grad<rule>(dots, compared, derivatives, tiles_.self(a, b), Logit<T, false>{scale, shift}, rows, columns);
   }
 
   AnchorCoefficients<T> coefficients(const PairSide& side, const CoefficientArrays& arrays, std::int64_t block) const {
@@ -59,7 +62,7 @@ class SoftmaxGradWalk {
 
   const SoftmaxGradTask& task_;
   const PairProblem& pairs_;
-  const ContrastWalk<T> tiles_;
+  const GuidedWalk<T> tiles_;
 };
 
 }  // namespace

@@ -19,14 +19,15 @@ class SoftmaxWalk {
       : task_(task), pairs_(task.pairs), tiles_(task.pairs, execution) {}
 
   void run() const {
-    tiles_.for_each(1, [&](const Tile<T>& tile, std::int64_t a, std::int64_t b) {
-      with_rule(tiles_.rule(a, b), [&](auto rule) { add<decltype(rule)::value>(tile, a, b); });
+    tiles_.walk_blocks(tiles_.plan(1), [&](std::int64_t a, std::int64_t b, char* memory) {
+      const Tile<T> dots = tiles_.dot_products(a, b, memory), compared = tiles_.compared(dots, a, b, memory);
+      with_rule(tiles_.rule(a, b), [&](auto rule) { add<decltype(rule)::value>(dots, compared, a, b); });
     });
   }
 
  private:
   template <TileRule rule>
-  void add(const Tile<T>& tile, std::int64_t a, std::int64_t b) const {
+  void add(const Tile<T>& tile, const Tile<T>& compared, std::int64_t a, std::int64_t b) const {
     const bool self = tiles_.self(a, b);
     const std::int64_t row = pairs_.rows.blocks[a].first, column = pairs_.columns.blocks[b].first;
     const AnchorSide<T> rows{rule_of<T>(pairs_.rows, row), from(task_.rows, row)};
@@ -36,16 +37,17 @@ class SoftmaxWalk {
     const T scale = static_cast<T>(pairs_.scale), shift = static_cast<T>(pairs_.shift);
     if (pairs_.running) {
       const Logit<T, true> logit{scale, shift};
-      raise_shifts<rule>(tile, self, logit, rows, columns, columns_are_anchors, task_.positives_raise);
-      add_softmax_sums<rule>(tile, self, logit, rows, columns, columns_are_anchors);
+      raise_shifts<rule>(tile, compared, self, logit, rows, columns, columns_are_anchors, task_.positives_raise);
+      add_softmax_sums<rule>(tile, compared, self, logit, rows, columns, columns_are_anchors);
     } else {
-      add_softmax_sums<rule>(tile, self, Logit<T, false>{scale, shift}, rows, columns, columns_are_anchors);
+      const Logit<T, false> logit{scale, shift};
+      add_softmax_sums<rule>(tile, compared, self, logit, rows, columns, columns_are_anchors);
     }
   }
 
   const SoftmaxSumsTask& task_;
   const PairProblem& pairs_;
-  const ContrastWalk<T> tiles_;
+  const GuidedWalk<T> tiles_;
 };
 
 }  // namespace

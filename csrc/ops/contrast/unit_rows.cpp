@@ -1,10 +1,13 @@
-// What surrounds the tiles of the contrastive losses: rows to the unit sphere, and gradients back through that.
+// What surrounds the tiles of the contrastive losses: rows to the unit sphere, products of single pairs, and gradients
+// back through the sphere.
 #include <cmath>
 
 #include "engine/instructions/to_doubles.hpp"
 #include "engine/pack/pack.hpp"
+#include "ops/contrast/side_rows.hpp"
 #include "ops/dispatch/for_each_row.hpp"
 #include "ops/dispatch/isa_ops.hpp"
+#include "ops/dispatch/scratch.hpp"
 
 namespace gramless {
 inline namespace GRAMLESS_ISA {
@@ -67,7 +70,55 @@ void finish_row(const FinishGradTask& task, std::int64_t i) {
   }
 }
 
+template <class T>
+struct SmallTile {
+  T* values;
+  PackedRows<T> packed;
+};
+
+// By tiles of a vector of rows and as many columns, of which the diagonal is read.
+template <class T>
+void multiply_rows(const RowProductsTask& task, const Execution& execution) {
+  constexpr int size = lanes<T>;
+  const AlignedBuffer no_center = zeros<T>(task.width);
+  const CenteredRows<T> x = uncentered<T>(task.x, task.width, no_center),
+                        y = uncentered<T>(task.y, task.width, no_center);
+  const Blocks blocks{x.x.rows, size};
+  const auto lay_out = [&](Layout& layout) {
+    T* const values = layout.take<T>(tile_values<T>(size, size));
+    T* const slivers =
+        layout.take<T>(Product<T>::packed_values(size, std::min<std::int64_t>(task.width, TileShape<T>::depth)));
+    return SmallTile<T>{values, {slivers, layout.take<T>(Product<T>::panel_values), false, -1}};
+  };
+  Layout scratch;
+  lay_out(scratch);
+  const WalkPlan plan{.tasks = blocks.count(),
+                      .flops = 2.0 * size * static_cast<double>(blocks.n) * static_cast<double>(task.width),
+                      .scratch_bytes = scratch.bytes(),
+                      .threads = execution.threads,
+                      .monitor = execution.monitor};
+  walk(
+      plan,
+      [&](std::int64_t block, char* memory, char*, Worker&) {
+        Layout layout(memory);
+        auto [values, packed] = lay_out(layout);
+        const std::int64_t first = blocks.begin(block);
+        const int count = blocks.length(block);
+        const Tile<T> tile{values, count, count, tile_stride<T>(count), false};
+        dot_tile(x, first, y, first, 0, task.width, packed, tile, LeaveOwned());
+        for (int i = 0; i < count; i++) static_cast<T*>(task.products)[first + i] = tile.row(i)[i];
+      },
+      [](std::int64_t, const char*) {});
+}
+
 }  // namespace
+
+void row_products(const RowProductsTask& task, const Execution& execution) {
+  if (execution.compute == Compute::float32)
+    multiply_rows<float>(task, execution);
+  else
+    multiply_rows<double>(task, execution);
+}
 
 void unit_rows(const UnitRowsTask& task, const Execution& execution) {
   const double flops = 4.0 * static_cast<double>(task.x.rows) * static_cast<double>(task.x.cols);

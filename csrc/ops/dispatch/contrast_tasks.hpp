@@ -42,6 +42,9 @@ struct PairProblem {
   // The dot products of all tiles, kept by one walk for the next; null: every walk multiplies.
   void* dots = nullptr;
   bool dots_known = false;
+  // Limits and floors are compared with the dot products of its rows, cut into the same blocks; null: with the pairs'
+  // own.
+  const PairProblem* guide = nullptr;
 };
 
 // z = x / max(|x|, 1e-12), or x itself; converted to the compute type.
@@ -51,6 +54,13 @@ struct UnitRowsTask {
   void* z;  // (rows, stride)
   std::int64_t stride;
   double* inverse_norms;  // (rows)
+};
+
+// The dot products of row i of one side with row i of the other, bitwise as tiles have them.
+struct RowProductsTask {
+  PairSide x, y;
+  std::int64_t width;
+  void* products;  // (rows)
 };
 
 // For each of the first `anchors` rows: with k = excluded_count(fraction, its negatives), the k-th largest of their dot

@@ -21,6 +21,7 @@ std::size_t layer_dots_bytes(std::int64_t rows, Compute compute);
 void kernel_grad(const KernelGradTask& task, const Execution& execution);
 void finish_kernel_grad(const FinishKernelGradTask& task, const Execution& execution);
 void unit_rows(const UnitRowsTask& task, const Execution& execution);
+void row_products(const RowProductsTask& task, const Execution& execution);
 void hardest_limits(const HardestLimitsTask& task, const Execution& execution);
 std::size_t dots_bytes(const PairProblem& pairs, const Execution& execution);
 void softmax_sums(const SoftmaxSumsTask& task, const Execution& execution);

@@ -147,6 +147,7 @@ struct OpTable {
   void (*kernel_grad)(const KernelGradTask& task, const Execution& execution);
   void (*finish_kernel_grad)(const FinishKernelGradTask& task, const Execution& execution);
   void (*unit_rows)(const UnitRowsTask& task, const Execution& execution);
+  void (*row_products)(const RowProductsTask& task, const Execution& execution);
   void (*hardest_limits)(const HardestLimitsTask& task, const Execution& execution);
   // How much memory the dot products of all pairs take, for those that keep them.
   std::size_t (*dots_bytes)(const PairProblem& pairs, const Execution& execution);

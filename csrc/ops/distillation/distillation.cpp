@@ -74,13 +74,7 @@ class DistillationPass {
 
  private:
   ContrastRows rows_of(const Matrix& x) const {
-    return {{ArrayView{x}},
-            std::vector<std::int64_t>(static_cast<std::size_t>(x.rows), 0),
-            {},
-            {},
-            problem_.normalize,
-            ops_,
-            execution_};
+    return plain_rows({ArrayView{x}}, problem_.normalize, ops_, execution_);
   }
 
   static PairProblem pairs(const ContrastRows& rows, const ContrastRows& keys, double temperature) {

@@ -20,6 +20,8 @@ arithmetic, and nothing else is called from above:
     median_apart(x, lower)                      of the distances that are not 0, a number; only where `here`
     temperature(function, value)                a number that is checked, or what a device will read
     labelled_groups(labels), instance_groups(anchors, keys), no_groups      who is positive to whom
+    paired_cosines(x, y, dtype)     of rows i of both (n,), in the dtype that a guide is compared in
+    kept_together(tasks)            for which of these a forward is to keep tiles; only where `here`
     contrast_forward(task, keep)                ContrastLosses
     contrast_backward(task, saved, kept, weights, scale, wanted)
         gradients of the losses times weights (n,), by arrays and temperature; on a device weights may be None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ from .values import SAVED_ROWS, ContrastLosses, ContrastTask, SigmoidTask
 Groups: TypeAlias = npt.NDArray[np.int64]
 
 _NONE: Groups = np.empty(0, np.int64)
+_PADDED = 1.1  # tiles beside the numbers in them
 
 
 @lru_cache(maxsize=64)
@@ -36,6 +38,8 @@ def _fractions(task: ContrastTask) -> list[tuple[float, bool]]:
 def _limits(task: ContrastTask, ranked: Any) -> Any:
     """What leaves negatives out, for the core; ranked: (n + m,) for each fraction."""
     above = task.excluded[0]
+    if task.guide is not None:
+        return task.limits, np.full(task.columns, np.inf)
     if len(ranked) == 0:
         return above
     n = task.rows
@@ -74,7 +78,24 @@ class CpuContrast(CpuArrays):
     def _contrast(self, task: ContrastTask, limits: Any, *more: Any) -> tuple[Any, ...]:
         """The arguments of a call of the core."""
         sides = self.views(task.anchors), self.views(task.keys)
-        return (*sides, *task.groups, task.temperature, task.normalize, task.kind, limits, *more)
+        guide = None if task.guide is None else tuple(map(self.views, task.guide))
+        chosen = task.temperature, task.normalize, task.kind, limits
+        return (*sides, *task.groups, *chosen, guide, *more)
+
+    def paired_cosines(self, x: Any, y: Any, dtype: str) -> Any:
+        """Of rows i of both (n,), rounded as those of a guide are in the tiles of arrays of this dtype."""
+        of_x, of_y = self.views([x, y])
+        return _core.paired_cosines(of_x, of_y, dtype == "float64")
+
+    def kept_together(self, tasks: Sequence[ContrastTask]) -> list[bool]:
+        """Whose tiles a forward keeps where those of all together stay within the limit of the workspace."""
+        left, found = float(_core.workspace_limit()), list[bool]()
+        for task in tasks:
+            values = (task.rows * task.columns or task.rows**2 / 2) * (2 if task.guide else 1)
+            size = _PADDED * values * np.dtype(self.dtype([*task.anchors, *task.keys])).itemsize
+            found.append(size <= left)
+            left -= size if found[-1] else 0
+        return found
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
         """keep: for a backward, tiles too, as far as the limit of the workspace goes."""

@@ -63,6 +63,9 @@ class CudaContrast(CudaArrays):
     def groups_of_ids(self, ids: Any, n: int) -> Any:
         self.cpu_only("ids are compared", "the embeddings")
 
+    def paired_cosines(self, x: Array, y: Array, dtype: str) -> Any:
+        self.cpu_only("a guide's rows are compared", "embeddings and guide")
+
     def given_groups(self, of_anchors: Any, of_keys: Any) -> Any:
         """Integers of the library as groups."""
         cast = self.xp.cast

@@ -112,6 +112,8 @@ class ContrastTask(NamedTuple):
     kind: str  # "softmax", "decoupled" or "log_sum_exp"
     excluded: Exclusions = NOTHING  # negatives above a similarity, then shares of each anchor's negatives
     symmetric: bool = False  # whether the first keys are anchors too
+    guide: tuple[Arrays, Arrays] | None = None  # rows for those of anchors and of keys, and with them
+    limits: Any = None  # (n,): negatives with a larger cosine of the guide's rows are left out
 
     @property
     def rows(self) -> int:

@@ -37,6 +37,13 @@ class UnitRows:
         return (by_z - self._where(self._lengths == EPSILON, 0.0, along)) / self._lengths
 
 
+def log_odds(backend: Any, logs: Any, logits: Any) -> Any:
+    """Of all that a log-sum-exp is of against the positive."""
+    # Beside an infinite logit there is no softmax, as in plain torch; the odds alone would have one.
+    infinite = (logits == math.inf) | (logs == math.inf)
+    return backend.xp.where(infinite, math.nan, logs - logits)
+
+
 @dataclass(frozen=True)
 class OwnKeys(Loss):
     """The inputs are queries, their keys, others, the temperature and, if identified, ids of all but queries.
@@ -74,19 +81,14 @@ class OwnKeys(Loss):
         q, k = (UnitRows(backend, x, self.normalize) for x in inputs[:2])
         return task, q, k, (q.z * k.z).sum(1) / task.temperature
 
-    def _odds(self, backend: Any, logs: Any, logits: Any) -> Any:
-        # Beside an infinite logit there is no softmax, as in plain torch; the odds alone would have one.
-        infinite = (logits == math.inf) | (logs == math.inf)
-        return backend.xp.where(infinite, math.nan, logs - logits)
-
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         with np.errstate(invalid="ignore", over="ignore"):
             parts = self._parts(backend, inputs)
             found, logits, n = backend.contrast_forward(parts[0], keep == "tiles"), parts[-1], len(parts[-1])
             odds = backend.empty(1 + self.symmetric, n)
-            odds[0] = self._odds(backend, found.of_anchors, logits)
+            odds[0] = log_odds(backend, found.of_anchors, logits)
             if self.symmetric:
-                odds[1] = self._odds(backend, found.of_keys[:n], logits)
+                odds[1] = log_odds(backend, found.of_keys[:n], logits)
             value = self.reduced(backend, backend.xp.softplus(odds).sum(0) / len(odds), n)
         return value, Saved((found.saved, odds), (*parts, found.kept) if keep == "tiles" else None)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from .contrast import Contrast, Ignoring
 from .distillation import Distillation
+from .guided import Guided
 from .hsic import Hsic
 from .measures import Alignment, CosineDiversity, PairMean, ParticipationRatio
 from .mmd import Mmd
@@ -17,7 +18,7 @@ from .sigmoid import Sigmoid
 
 NUMBER = "#"  # stands in the text for a float
 
-_LOSSES = Contrast, Ignoring, OwnKeys, Masked, Distillation, Sigmoid
+_LOSSES = Contrast, Ignoring, OwnKeys, Guided, Masked, Distillation, Sigmoid
 _MEASURES = PairMean, ParticipationRatio, CosineDiversity, Alignment
 _CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, *_MEASURES, *_LOSSES)}
 

@@ -4,7 +4,8 @@
 - pytorch-cka: `compute_cka(model1, model2, *dataloaders, ...)`, `cka_from_features(X, Y)`
 - Google, representation_similarity: `MinibatchCKA(...).update_state(activations)`, `.result()`
 - open_clip: `ClipLoss(...)`, `SigLipLoss(...)`
-- sentence-transformers: `MultipleNegativesRankingLoss(model, ...)`, its cached and its symmetric form
+- sentence-transformers: `MultipleNegativesRankingLoss(model, ...)`, its cached and its symmetric form,
+  `GISTEmbedLoss(model, guide, ...)` and its cached form
 - pytorch-metric-learning: `NTXentLoss(...)`, `SupConLoss(...)` of embeddings, labels, ref_emb and ref_labels
 - The file CKA.py: `CudaCKA(device).linear_CKA(X, Y)`, `.kernel_CKA(X, Y)`
 - Code published with Kornblith et al. 2019: `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka`
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cuda_cka import CudaCKA
+    from .gist_embed import CachedGISTEmbedLoss, GISTEmbedLoss
     from .google import MinibatchCKA
     from .kornblith import Gram, cka, feature_space_linear_cka, gram_linear, gram_rbf
     from .open_clip import ClipLoss, SigLipLoss
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CKA",
+    "CachedGISTEmbedLoss",
     "CachedMultipleNegativesRankingLoss",
     "ClipLoss",
     "CudaCKA",
+    "GISTEmbedLoss",
     "Gram",
     "MinibatchCKA",
     "MultipleNegativesRankingLoss",
@@ -57,6 +61,7 @@ _HOME |= {"MinibatchCKA": "google", "CKA": "torch_cka", "CudaCKA": "cuda_cka"}
 _HOME |= dict.fromkeys(["NTXentLoss", "SupConLoss"], "pytorch_metric_learning")
 _HOME |= dict.fromkeys(["ClipLoss", "SigLipLoss"], "open_clip")
 _HOME |= dict.fromkeys(["cka_from_features", "compute_cka"], "pytorch_cka")
+_HOME |= dict.fromkeys(["CachedGISTEmbedLoss", "GISTEmbedLoss"], "gist_embed")
 _HOME |= {name: "sentence_transformers" for name in __all__ if name.endswith("RankingLoss")}
 
 

@@ -33,6 +33,27 @@ def _is_normalizing(function: str, similarity_fct: Similarity | None) -> bool:
     return _SIMILARITIES[name]
 
 
+def mini_batches(function: str, features: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    """Features of at most `size` examples each, the first dimension of all tensors."""
+    rows = [len(x) for x in features.values() if isinstance(x, Tensor) and x.ndim > 0]
+    if not rows:
+        raise ValueError(f"{function}: features must have a tensor but have {list(features)}")
+
+    def part(some: slice) -> dict[str, Any]:
+        return {name: x[some] if isinstance(x, Tensor) and x.ndim > 0 else x for name, x in features.items()}
+
+    return [part(slice(start, start + size)) for start in range(0, rows[0], size)]
+
+
+def checkpointed(model: Callable[..., Tensor], parts: Sequence[dict[str, Any]]) -> Tensor:
+    """What a model makes of all parts, one after the other, and once more in the backward."""
+
+    def embedded(part: dict[str, Any]) -> Tensor:
+        return model(dict(part))  # models write into their features
+
+    return torch.cat([checkpoint(embedded, part, use_reentrant=False) for part in parts])
+
+
 def _as_directions(function: str, directions: Iterable[str], partition_mode: str) -> tuple[str, ...]:
     """The directions, once they are known to go with the partition."""
     chosen = (directions,) if isinstance(directions, str) else tuple(directions)
@@ -230,16 +251,8 @@ class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         return super().get_config_dict() | {"mini_batch_size": self.mini_batch_size}
 
     def _embedded(self, features: dict[str, Tensor]) -> Tensor:
-        rows = [len(x) for x in features.values() if isinstance(x, Tensor) and x.ndim > 0]
-        if not rows:
-            raise ValueError(f"{type(self).__name__}: features must have a tensor but have {list(features)}")
-        starts = range(0, rows[0], self.mini_batch_size)
-        return torch.cat([checkpoint(self._mini_batch, features, i, use_reentrant=False) for i in starts])
-
-    def _mini_batch(self, features: dict[str, Any], start: int) -> Tensor:
-        some = slice(start, start + self.mini_batch_size)
-        own = {name: x[some] if isinstance(x, Tensor) and x.ndim > 0 else x for name, x in features.items()}
-        return super()._embedded(own)
+        parts = mini_batches(type(self).__name__, features, self.mini_batch_size)
+        return checkpointed(super()._embedded, parts)
 
 
 class MultipleNegativesSymmetricRankingLoss(MultipleNegativesRankingLoss):

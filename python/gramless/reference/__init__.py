@@ -24,6 +24,7 @@ from .cross_modal import (
 )
 from .distillation import similarity_distillation, similarity_distillation_value_and_grad
 from .gram import gram, median_distance
+from .guided import guided_info_nce, guided_info_nce_value_and_grad
 from .hsic import cka, cka_matrix, hsic, hsic_matrix
 from .independence import independence_test
 from .measures import alignment, participation_ratio, uniformity, vendi_score
@@ -42,6 +43,8 @@ __all__ = [
     "dcl",
     "dcl_value_and_grad",
     "gram",
+    "guided_info_nce",
+    "guided_info_nce_value_and_grad",
     "hsic",
     "hsic_matrix",
     "independence_test",

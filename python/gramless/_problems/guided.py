@@ -1,0 +1,162 @@
+"""The softmax of each anchor's positive among what a guide leaves of a batch, and its derivative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._arrays.namespaces import Arrays, Library, Wanted, computed_in
+from .._backends.values import SAVED_ROWS, ContrastTask
+from .._losses import as_margin, check_guide
+from .._progress import Report
+from .positives import UnitRows, log_odds
+from .problem import Forward, Loss, Saved, Shape
+
+GUIDES = ("guide_anchors", "guide_positives", "guide_negatives")  # how errors call rows of a guide
+
+
+@dataclass(frozen=True)
+class Guided(Loss):
+    """The inputs are anchors, positives, perhaps more, the guide's rows for each, and the temperature.
+
+    loss_i = log(1 + exp(odds_i)), the odds of all that is left against the positive. For anchor i a pair is
+    left out where the guide's cosine of it is above a limit, that of anchor i and its positive less a margin.
+    One walk is over the pairs of anchors with all other rows, and one each over those of two anchors and of
+    two positives, in which every row is a pair with itself as well. More embeddings are negatives, and last
+    positives of other processes, which are in a further walk with positives.
+    """
+
+    arrays: int  # embeddings, and as many of the guide
+    margin: float
+    relative: bool  # whether the margin is a share of the cosine's magnitude
+    contrast_anchors: bool
+    contrast_positives: bool
+    others: bool = False  # whether the last embeddings are positives of other processes
+
+    @property
+    def _embeddings(self) -> int:
+        return self.arrays // 2
+
+    @property
+    def _walks(self) -> list[tuple[int, ...]]:
+        """The arrays of each, the first of which has the rows of the sums."""
+        found: list[tuple[int, ...]] = [tuple(range(self._embeddings))]
+        if self.contrast_anchors:
+            found.append((0,))
+        if self.contrast_positives:
+            found.append((1,))
+            if self.others:
+                found.append((1, self._embeddings - 1))
+        return found
+
+    @property
+    def _alone(self) -> list[int]:
+        """The arrays whose rows are pairs with themselves."""
+        return [places[0] for places in self._walks if len(places) == 1]
+
+    def dtype(self, library: Library, inputs: Arrays) -> str:
+        """The guide's plays no part."""
+        return computed_in(library, inputs[: self._embeddings])
+
+    def constants(self) -> Sequence[int]:
+        return range(self._embeddings, self.arrays)
+
+    def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
+        n, walks = shapes[0][0], self._walks
+        of_walks = [(SAVED_ROWS["cpu"], sum([shapes[i][0] for i in places])) for places in walks]
+        return self.value_shape(n), [*of_walks, (len(walks) + len(self._alone), n), (n,)]
+
+    def _rows(self, backend: Any, inputs: Arrays) -> list[Any]:
+        """The embeddings in one dtype, for walks over some of them."""
+        rows = inputs[: self._embeddings]
+        dtype = backend.dtype(rows)
+        return [x if backend.dtype([x]) == dtype else backend.library.cast(x, dtype) for x in rows]
+
+    def _limits(self, backend: Any, inputs: Arrays) -> tuple[Any, list[Any]]:
+        """Of the guide's cosines (n,), and those of rows with themselves, both rounded as in the tiles."""
+        margin = as_margin(self.function, self.margin)
+        guide, dtype = inputs[self._embeddings : self.arrays], backend.dtype(inputs[: self._embeddings])
+        alone = [backend.paired_cosines(rows, rows, dtype) for rows in guide]
+        for place, cosines in enumerate(alone):
+            check_guide(self.function, GUIDES[min(place, 2)], np.isfinite(cosines))
+        of_pairs = backend.paired_cosines(guide[0], guide[1], dtype)
+        limits = of_pairs - (abs(of_pairs) * margin if self.relative else margin)
+        return np.asarray(limits, np.float64), alone
+
+    def _tasks(self, backend: Any, inputs: Arrays, limits: Any) -> list[ContrastTask]:
+        """The log-sum-exps of each walk."""
+        rows, guide = self._rows(backend, inputs), inputs[self._embeddings : self.arrays]
+        t = backend.temperature(self.function, inputs[self.arrays])
+        found = []
+        for first, *others in self._walks:
+            keys = [rows[i] for i in others]
+            groups = backend.instance_groups(rows[:1], keys) if 1 in others else backend.no_groups
+            task = ContrastTask([rows[first]], keys, groups, t, self.normalize, "log_sum_exp")
+            found.append(task._replace(guide=([guide[first]], [guide[i] for i in others]), limits=limits))
+        return found
+
+    def _pairs(self, backend: Any, inputs: Arrays, temperature: Any) -> tuple[UnitRows, UnitRows, Any]:
+        """Anchors and positives as they are multiplied, and the logits of those that belong together."""
+        q, k = (UnitRows(backend, x, self.normalize) for x in inputs[:2])
+        return q, k, (q.z * k.z).sum(1) / temperature
+
+    def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
+        with np.errstate(invalid="ignore", over="ignore"):
+            limits, alone = self._limits(backend, inputs)
+            tasks = self._tasks(backend, inputs, limits)
+            keeps = backend.kept_together(tasks) if keep == "tiles" else [False] * len(tasks)
+            found = [backend.contrast_forward(*both) for both in zip(tasks, keeps, strict=True)]
+            *units, logits = pairs = self._pairs(backend, inputs, tasks[0].temperature)
+            logs = backend.empty(len(found) + len(self._alone), len(logits))
+            for i, one in enumerate(found):
+                logs[i] = one.of_anchors
+            for i, place in enumerate(self._alone, len(found)):
+                with_itself = (units[place].z ** 2).sum(1) / tasks[0].temperature
+                logs[i] = np.where(alone[place] > limits, -math.inf, with_itself)
+            losses = backend.xp.softplus(log_odds(backend, np.logaddexp.reduce(logs), logits))
+            value = self.reduced(backend, losses, len(logits))
+        saved = *[one.saved for one in found], logs, limits
+        return value, Saved(saved, (tasks, pairs, [one.kept for one in found]) if keep == "tiles" else None)
+
+    def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
+        *sums, logs, limits = saved.arrays
+        with np.errstate(invalid="ignore", over="ignore"):
+            if saved.kept is None:
+                tasks = self._tasks(backend, inputs, limits)
+                pairs, tiles = self._pairs(backend, inputs, tasks[0].temperature), [None] * len(tasks)
+            else:
+                tasks, pairs, tiles = saved.kept
+            q, k, logits = pairs
+            total, t = np.logaddexp.reduce(logs), tasks[0].temperature
+            # What is left in the softmax, which is 1 less the positive's part without the cancellation.
+            share = self.by_each_loss(grad, len(logits)) * backend.xp.sigmoid(
+                log_odds(backend, total, logits)
+            )
+            shares = share * np.where(logs == -math.inf, 0.0, np.exp(logs - total))
+            found: list[Any] = [None] * len(inputs)
+            by_t, alone = backend.total(share * logits) / t, dict[int, Any]()
+            walks = zip(self._walks, tasks, sums, tiles, shares, strict=False)
+            for places, task, own, kept, weights in walks:
+                asked = [wanted[i] for i in places]
+                by_rows, of_t = backend.contrast_backward(task, own, kept, weights, None, asked)
+                by_t += of_t
+                for i, by_row in zip(places, by_rows, strict=True):
+                    if found[i] is not None and by_row is not None:
+                        by_row += found[i]
+                    found[i] = by_row if by_row is not None else found[i]
+            for i, place in enumerate(self._alone, len(tasks)):
+                alone[place] = shares[i]
+                by_t -= backend.total(np.where(logs[i] == -math.inf, 0.0, shares[i] * logs[i])) / t
+            for i, rows, others in ((0, q, k), (1, k, q)):
+                if wanted[i]:
+                    by_z = -share[:, None] * others.z
+                    if i in alone:
+                        by_z += 2 * alone[i][:, None] * rows.z
+                    by_u = backend.wide(found[i]) + rows.backward(by_z / t)
+                    found[i] = backend.as_gradient(by_u, inputs[: self._embeddings])
+            found[self.arrays] = by_t if wanted[self.arrays] else None
+        return found
