@@ -46,7 +46,7 @@ from torch.nn import functional as F
 matplotlib.use("agg")
 SMALL, LARGE = 8, 16  # widths
 DIMENSIONS, HIDDEN = 128, 2  # of the projections, layers of the head before its last
-BATCH, LABELLED_BATCH, QUEUE = 256, 64, 2048
+BATCH, LABELLED_BATCH, QUEUE = 64, 64, 2048
 TEMPERATURE, TEACHER_TEMPERATURE = 0.2, 0.05
 LABELLED_VIEW = partial(augment, smallest=0.85)  # wherever there are labels; pre-training wants harder views
 COLOURS = {

@@ -43,6 +43,22 @@ def another_probe(numbers):
     next(iter(numbers["seeds"].values()))["probes"]["all"] = 0.99
 
 
+def another_similarity(numbers):
+    numbers["cka"]["softmax"][0][3] = 0.1
+
+
+def another_layer(numbers):
+    next(iter(numbers["seeds"].values()))["SimCLR, crops"]["after it"]["colour"] = 0.01
+
+
+def another_accuracy(numbers):
+    next(iter(numbers["seeds"].values()))["small, all labels"] = 0.99
+
+
+def another_batch(numbers):
+    next(iter(numbers["seeds"].values()))["probes"][0][0] = 0.99
+
+
 def another_distance(numbers):
     next(iter(numbers["mixes"].values()))["distances"]["number given"] = [0.0] * 3
 
@@ -51,6 +67,10 @@ CHANGES = {
     "sanity_check": another_share,
     "depth_pathology": another_fraction,
     "hard_negatives": another_probe,
+    "loss_functions": another_similarity,
+    "colour_distortion": another_layer,
+    "batch_and_temperature": another_batch,
+    "simclr_v2_distillation": another_accuracy,
     "dj_mix": another_distance,
 }
 

@@ -102,7 +102,9 @@ def loss_functions(found: dict[str, Any]) -> str:
         [name if " x " in name else f"{name}, seeds", *map(spread, values)] for name, values in layers.items()
     ]
     less = [
-        [name, *(f"{value:.2f}" for value in less_alike(layers, name))] for name in layers if " x " in name
+        [name, *(f"{round(value, 2) + 0.0:.2f}" for value in less_alike(layers, name))]
+        for name in layers
+        if " x " in name
     ]
     head = found["layers"]
     return "\n\n".join(
