@@ -1,4 +1,4 @@
-// A test framework on one page: TEST(a_sentence) { CHECK(claim); }, run by main.cpp. CHECK may stand in any thread.
+// A test framework on one page: TEST(a_sentence) { CHECK(claim); }, run by main.cpp. CHECK may be used in any thread.
 #pragma once
 
 #include <atomic>

@@ -14,7 +14,7 @@ constexpr Dtype every_dtype[] = {Dtype::float32, Dtype::float64, Dtype::float16,
                                  Dtype::int16,   Dtype::int32,   Dtype::int64,   Dtype::uint8,    Dtype::uint16,
                                  Dtype::uint32,  Dtype::uint64,  Dtype::boolean};
 
-// Strides in elements; misaligned by so many bytes.
+// Strides in elements; `misaligned` in bytes.
 struct MatrixLayout {
   std::int64_t row_stride, col_stride;
   int misaligned = 0;
@@ -24,7 +24,7 @@ template <class Stored>
 Stored narrow(float value) {
   return static_cast<Stored>(value);
 }
-// Exact for the few small integers tests use.
+// Exact for the small integers that tests use.
 template <>
 inline Half narrow<Half>(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
@@ -46,11 +46,11 @@ class Matrix {
     view_.rows = rows;
     view_.cols = cols;
   }
-  // As numpy lays it out, in C order.
+  // In numpy's C order.
   Matrix(Dtype dtype, std::int64_t rows, std::int64_t cols, unsigned seed = 1)
       : Matrix(dtype, rows, cols, {cols, 1}, seed) {}
 
-  // Row i becomes what was row order[i].
+  // Row i becomes the previous row order[i].
   void reorder(std::vector<std::int64_t> order) {
     order_ = std::move(order);
     view_.row_index = order_.data();

@@ -1,4 +1,4 @@
-// HSIC and the median distance as the definitions say, with the n x n matrix, in any number type.
+// HSIC and the median distance by definition, with the n x n matrix, in any number type.
 #pragma once
 
 #include <algorithm>
@@ -63,7 +63,7 @@ Number naive_hsic(const std::vector<Number>& k, const std::vector<Number>& l, bo
   return (products - 2 / n * row_products + total_k * total_l / (n * n)) / ((n - 1) * (n - 1));
 }
 
-// Of squared distances.
+// The median of squared distances.
 inline double naive_median(const Matrix& x, bool include_diagonal) {
   const std::int64_t n = x.view().rows;
   std::vector<double> distances;

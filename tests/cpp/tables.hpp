@@ -1,4 +1,4 @@
-// The operations that tests of whole ops run: those compiled for this test's width, and this CPU's own.
+// The operations that tests of whole ops run: those compiled for this test's width, and those of this CPU.
 #pragma once
 
 #include <vector>
@@ -17,7 +17,7 @@ inline namespace GRAMLESS_ISA {
 
 inline const OpTable& own_table() { return GRAMLESS_TABLE(GRAMLESS_ISA); }
 
-// That of this width, and every one this CPU can run.
+// The table of this width, and every table that this CPU can run.
 inline std::vector<const OpTable*> tables() {
   std::vector<const OpTable*> found{&own_table()};
   for (const Backend& backend : backends())

@@ -1,4 +1,4 @@
-// Three bfloat16 of a float32: their sum is the number, and what the matrix unit makes of them is a product of rows.
+// Three bfloat16 of a float32: their sum is the number, and the matrix unit's products of them are products of rows.
 #include "engine/pack/pack_bf16x3.hpp"
 
 #include <cmath>
@@ -49,7 +49,7 @@ TEST(bf16x3_parts_add_up_to_the_number) {
   for (int r = 0; r < Bf16x3::side; r++)
     for (int k = 0; k < Bf16x3::depth; k++)
       CHECK(sum_of_parts(bf16x3[0], r, k) == values[static_cast<std::size_t>(r * Bf16x3::depth + k)]);
-  for (int k = 0; k < Bf16x3::depth; k++) CHECK(sum_of_parts(bf16x3[1], 3, k) == 0);  // rows that are not there
+  for (int k = 0; k < Bf16x3::depth; k++) CHECK(sum_of_parts(bf16x3[1], 3, k) == 0);  // rows past the end
 }
 
 TEST(a_nan_stays_one_in_its_parts) {

@@ -10,7 +10,7 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 namespace {
 
-// Heaps of one side with `padding` behind its terms and limits, as blocks have.
+// Heaps of one side, with `padding` behind its terms and limits as in blocks.
 template <class T>
 struct Side {
   Side(int rows, std::int64_t kept_rows, unsigned seed, std::int64_t first_row)
@@ -27,7 +27,7 @@ struct Side {
     numbers.assign(entries, -1);
   }
   CandidateBlock<T> block() { return {first, terms.data(), least.data(), similarities.data(), numbers.data(), kept}; }
-  // Of one row, the most similar first.
+  // The candidates of one row, the most similar first.
   std::vector<std::int32_t> sorted(int row) {
     const auto at = static_cast<std::ptrdiff_t>(row * kept);
     RowHeap<T>{similarities.data() + at, numbers.data() + at, kept}.sort();
@@ -40,7 +40,7 @@ struct Side {
   std::vector<std::int32_t> numbers;
 };
 
-// The numbers of the largest values, of equal ones the smaller number.
+// The indices of the largest values; of equal values the smaller index.
 template <class T>
 std::vector<std::int32_t> largest(const std::vector<T>& values, std::int64_t kept, std::int64_t first) {
   std::vector<std::int32_t> numbers(values.size());

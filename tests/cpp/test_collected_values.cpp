@@ -26,7 +26,7 @@ std::vector<T> distances(std::size_t count) {
 // `capacity` values are stored, all are counted.
 template <class T>
 void check_collected(T from, T to, std::size_t capacity) {
-  const auto size = static_cast<std::size_t>(1500 * lanes<T>);  // more than wait at a time
+  const auto size = static_cast<std::size_t>(1500 * lanes<T>);  // more than one thread holds before copying
   const std::vector<T> values = distances<T>(size);
   std::vector<T> own(CollectedValues<T>::waiting), collected(capacity + 1, T(-1)), expected;
   std::uint64_t inside = 0, below = 0, nans = 0;

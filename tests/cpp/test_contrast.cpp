@@ -16,7 +16,7 @@ namespace {
 using Wide = long double;
 using WideRows = std::vector<std::vector<Wide>>;
 
-// Anchors against themselves or against keys, with all that is asked of the core.
+// Anchors against themselves or against keys, with all options of the core.
 struct Case {
   std::vector<std::int64_t> anchors, keys;  // rows of the parts
   std::int64_t width;
@@ -37,7 +37,7 @@ const Case cases[] = {
     {{20}, {20, 7}, 5, 3.0, false, ContrastKind::decoupled},
     {{25, 25, 25}, {}, 9, 0.2},  // two positives each
     {{15, 15, 15}, {}, 4, 0.5, true, ContrastKind::decoupled},
-    {{30, 30}, {}, 200, 0.005},  // rows so far apart that one shift for all would leave some sums nothing
+    {{30, 30}, {}, 200, 0.005},  // with one shift for all rows some sums would underflow to 0
     {{40}, {40, 50}, 9, 0.2, true, ContrastKind::log_sum_exp},  // pairs of one group are left out
     {{40}, {40}, 5, 2.0, false, ContrastKind::log_sum_exp},
 };
@@ -89,7 +89,7 @@ class Problem {
     std::vector<void*> targets;
     for (const auto& values : values_) targets.push_back(grads.emplace_back(values.size()).data());
     Answer answer;
-    if (keep) pass.gradients(sums, row_weights_, column_weights_, targets, how);  // what is kept stays
+    if (keep) pass.gradients(sums, row_weights_, column_weights_, targets, how);  // kept values do not change
     answer.temperature = pass.gradients(sums, row_weights_, column_weights_, targets, how);
     answer.rows = std::move(losses.rows);
     answer.columns = std::move(losses.columns);
@@ -193,7 +193,7 @@ class Problem {
   std::vector<double> row_weights_, column_weights_;
 };
 
-// Relative to the largest, with the digits of T.
+// Errors relative to the largest value, with the digits of T.
 template <class T>
 void check_close(const std::vector<double>& ours, const std::vector<double>& truth, double logits) {
   double largest = 1e-3, error = 0;
@@ -224,7 +224,7 @@ TEST(contrastive_losses_and_gradients_are_those_of_n_x_n_code) {
   losses_and_gradients_are_right<double>();
 }
 
-// Anchors whose logits with the infinite row are -inf have finite losses, whatever multiplies.
+// Anchors whose logits with the infinite row are -inf have finite losses, on every instruction set.
 TEST(rows_that_are_not_normalised_may_hold_infinity) {
   std::vector<float> values = testing::random_values<float>(40 * 20, 5);
   values[7] = std::numeric_limits<float>::infinity();
@@ -247,7 +247,7 @@ TEST(rows_that_are_not_normalised_may_hold_infinity) {
   CHECK(finite > 10);
 }
 
-// What is far below the largest term of a sum is nothing at all: numbers near the least float make slow products.
+// Terms far below the largest one of a sum are exactly 0: subnormal numbers would make products slow.
 template <class T>
 void small_weights_are_nothing(T most) {
   const Logit<T, true> logit_of{1, 0};

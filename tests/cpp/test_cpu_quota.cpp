@@ -87,7 +87,7 @@ TEST(names_of_groups_and_folders_may_hold_anything) {
   files.write("/proc/self/cgroup", "0::/a/job..1 of 2\n");
   files.write("/sys/my groups/job..1 of 2/cpu.max", "300000 100000\n");
   CHECK(files.cpus() == 3);
-  files.write("/proc/self/cgroup", "0::/ab/job\n");  // another group, which is not seen here
+  files.write("/proc/self/cgroup", "0::/ab/job\n");  // another group, outside of the mount
   files.write("/sys/my groups/b/job/cpu.max", "100000 100000\n");
   files.write("/sys/my groupsb/cpu.max", "100000 100000\n");
   CHECK(files.cpus() == 0);

@@ -15,7 +15,7 @@ namespace {
 
 using testing::Matrix;
 
-// Memory that begins with a cache line, as a thread's does, and ends where it must.
+// Memory that begins at a cache line, as a thread's does, and is exactly as large as needed.
 template <class T>
 struct LineAllocator {
   using value_type = T;
@@ -26,7 +26,7 @@ struct LineAllocator {
   bool operator==(const LineAllocator&) const = default;
 };
 
-// A thread's memory, exactly as large as it must be.
+// A thread's memory, exactly as large as needed.
 template <class T>
 class Workspace {
  public:
@@ -135,7 +135,7 @@ TEST(rows_kept_from_the_last_tile_are_the_right_ones) {
   check_kept_rows<double>();
 }
 
-// Whoever finishes a register tile sees its dot products, and sees each once.
+// finish() gets every dot product of a register tile exactly once.
 template <class T>
 void check_finishing(int rows, int cols, std::int64_t depth, bool diagonal) {
   using Shape = TileShape<T>;

@@ -19,7 +19,7 @@ T exp_minus_of(T x, T subtrahend) {
   return answers[0];
 }
 
-// Distance to the truth in units of its own last place.
+// The error in units of the last place of the exact value.
 template <class T>
 double ulps(T ours, long double truth) {
   const T rounded = static_cast<T>(truth);

@@ -1,5 +1,5 @@
 // Features side by side: every element type and layout packs to the same panels, and their products are those of the
-// numbers packed, right of the diagonal.
+// packed numbers, right of the diagonal.
 #include "check.hpp"
 #include "engine/product/covariance_tile.hpp"
 #include "matrices.hpp"

@@ -8,7 +8,7 @@ namespace gramless {
 inline namespace GRAMLESS_ISA {
 namespace {
 
-constexpr double before = 7;  // what the sums add to
+constexpr double before = 7;  // the value that sums are added to
 
 template <class T>
 double naive_product(const std::vector<T>& values, std::int64_t a, std::int64_t b, std::int64_t stride,

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t stats_length = most_tile_rows(4) + 64;
 
-// One tile of dot products, garbage outside, and what KernelSums made of it.
+// One tile of dot products, with arbitrary numbers outside, and the results of KernelSums.
 template <class T>
 struct Applied {
   Applied(int rows_, int cols_, bool diagonal_, std::vector<T> stats_)
@@ -24,7 +24,7 @@ struct Applied {
     dots = testing::random_integers<T>(static_cast<std::size_t>(tile_values<T>(rows, cols)), 3);
     for (int i = 0; i < rows; i++)
       for (int j = 0; j < stride; j++)
-        if (!owns(i, j)) dots[at(i, j)] = std::numeric_limits<T>::quiet_NaN();  // must not leak
+        if (!owns(i, j)) dots[at(i, j)] = std::numeric_limits<T>::quiet_NaN();  // must not enter any sum
     values = dots;
   }
 
@@ -130,7 +130,7 @@ TEST(rbf_values_are_as_accurate_as_the_formula_in_the_same_type) {
   check(double());
 }
 
-// Of tiles that hold distances.
+// The same for tiles that hold distances.
 template <class T>
 void check_laplace(int rows, int cols, bool diagonal) {
   constexpr double rate = 0.5, shift = 0.25;

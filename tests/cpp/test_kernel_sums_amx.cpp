@@ -26,7 +26,7 @@ struct Sums {
   bool operator==(const Sums&) const = default;
 };
 
-// Two matrices, and the memory in which tiles of their rows are multiplied, exactly as large as it must be.
+// Two matrices, and the memory in which tiles of their rows are multiplied, exactly as large as needed.
 class Pair {
  public:
   Pair(std::int64_t rows, std::int64_t depth, std::int64_t other_depth)
@@ -43,7 +43,7 @@ class Pair {
     }
   }
 
-  // The columns that are held: the next ones may be more.
+  // The held columns; the next call may hold more.
   void forget() { held_[0].held_row = held_[1].held_row = -1; }
   void pack_rows_before(bool before) { packed_before_ = before; }
 
@@ -155,7 +155,8 @@ TEST(columns_of_another_block_are_packed_anew) {
   for (const std::int64_t first_j : {0, 0, 40, 0}) check_integers(pair, 40, 64, first_j, 40);
 }
 
-// Products below the largest by more than float32 has digits are lost in both, hence the size of all.
+// Both lose products that are smaller than the largest by more than the digits of float32, so the tolerance is relative
+// to the size of all.
 template <bool Clamped>
 void check_rbf(int rows, int cols) {
   constexpr double gamma = 1e-4, shift = 0.5;

@@ -40,7 +40,7 @@ std::vector<LayerInput> inputs(const std::vector<Matrix>& layers, const KernelSp
   return made;
 }
 
-// Everything about one problem, so that a check can run it in other ways.
+// One problem with all its arguments, so that a check can run it with changes.
 struct Problem {
   Problem(const Case& shape, Dtype dtype_, const KernelSpec& kernel_, Estimator estimator_)
       : dtype(dtype_),
@@ -59,7 +59,7 @@ struct Problem {
   std::vector<Matrix> xs, ys;
 };
 
-// What naive code says, row by row of (xs, ys or xs).
+// The values of naive code, row by row of (xs, ys or xs).
 template <class T>
 std::vector<double> naive(const Problem& problem) {
   const auto grams = [&](const std::vector<Matrix>& layers) {
@@ -163,7 +163,7 @@ TEST(the_median_is_that_of_all_sorted_distances) {
       }
 }
 
-// What calls asked of a table.
+// Counts of a table's calls.
 struct Passes {
   int multiplied = 0, read = 0, layers_known = 0;  // passes over distances, with products or without; layers of sums
 };
@@ -201,7 +201,7 @@ TEST(dot_products_of_a_median_are_read_again_where_they_fit) {
       const Problem problem({n, {300, 40}, {200}}, dtype, median, Estimator::unbiased);
       for (const OpTable* ops : tables()) {
         const std::size_t bytes = ops->layer_dots_bytes(n, execution(dtype, 1).compute);
-        const int kept = bytes == 0 ? 0 : 1;  // of each layer for which there is room
+        const int kept = bytes == 0 ? 0 : 1;  // for each layer for which there is memory
         const auto run = [&](std::size_t limit) {
           const Limit of_test(limit);
           return problem.run(watch(*ops), Space::gram, 2);

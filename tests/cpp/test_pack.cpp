@@ -1,4 +1,4 @@
-// Packing: every element type, layout and panel width gives the same centred panels, to the last bit.
+// Packing: every element type, layout and panel width gives bitwise the same centred panels.
 #include "engine/pack/pack.hpp"
 
 #include "check.hpp"

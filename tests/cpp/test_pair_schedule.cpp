@@ -1,4 +1,5 @@
-// Schedules of pairs of blocks: every pair once, no block twice in what may run at once, and counts of earlier pairs.
+// Schedules of pairs of blocks: every pair once, no block twice among pairs that may run at once, and counts of earlier
+// pairs.
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -49,7 +50,8 @@ TEST(a_rectangular_schedule_has_every_row_block_with_every_column_block_once) {
 
 WalkPlan plan_for(int threads) { return {.flops = 1e15, .scratch_bytes = 64, .threads = threads, .monitor = {}}; }
 
-// What every block sees, in order. Not locked: that each body is alone with its blocks is the claim.
+// The pairs of every block, in order. Without a lock, because the test checks that no two bodies have a block at the
+// same time.
 std::vector<std::vector<std::int64_t>> history(std::int64_t blocks, int threads) {
   std::vector<std::vector<std::int64_t>> seen(static_cast<std::size_t>(blocks));
   walk_block_pairs(plan_for(threads), SymmetricSchedule{blocks}, blocks, [&](const BlockPair& pair, char*, Worker&) {

@@ -1,4 +1,4 @@
-// Parts of a walk: they cover its tasks once, in order, and end where the walk was given their end.
+// Parts of a walk: they cover its tasks once, in order, and end at the given part.
 #include "support/parts.hpp"
 
 #include "check.hpp"

@@ -30,7 +30,7 @@ TEST(ranks_are_those_of_sorted_values) {
     check_ranks(values);
     for (std::size_t i = 0; i < size; i++) values[i] = static_cast<float>(i % 3);  // ties
     check_ranks(values);
-    // A sample of every so many values that misleads.
+    // An order in which evenly spaced samples mislead.
     for (std::size_t i = 0; i < size; i++) values[i] = i * 512 / size != (i + size - 1) * 512 / size ? 0.0f : 1.0f;
     check_ranks(std::vector<double>(values.begin(), values.end()));
     for (std::size_t s = 0; s < 512; s++) values[s * size / 512] = 2;

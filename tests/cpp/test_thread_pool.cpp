@@ -12,14 +12,14 @@
 
 #include "check.hpp"
 
-// Forking with threads about is what is tested; ThreadSanitizer otherwise ends the child.
+// The tests fork while threads exist; by default ThreadSanitizer ends such a child.
 extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options();
 extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 namespace gramless {
 namespace {
 
-// Waits until `count` threads are here at once; false if they do not come.
+// Waits until `count` threads have arrived at the same time; false after a timeout.
 class Meeting {
  public:
   explicit Meeting(int count) : missing_(count) {}

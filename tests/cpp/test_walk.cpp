@@ -20,7 +20,7 @@ WalkPlan plan_for(std::int64_t tasks, int threads) {
       .tasks = tasks, .flops = many_flops, .scratch_bytes = 128, .partial_bytes = 8, .threads = threads, .monitor = {}};
 }
 
-// So that tasks finish out of order.
+// Makes tasks finish out of order.
 void dawdle(std::int64_t task) { std::this_thread::sleep_for(std::chrono::microseconds(task * 37 % 200)); }
 
 TEST(partial_answers_merge_in_task_order) {
@@ -162,7 +162,7 @@ TEST(an_exception_of_the_monitor_ends_the_walk_and_leaves_from_the_call) {
       std::this_thread::sleep_for(std::chrono::microseconds(100));
     }));
     CHECK(computed < 1 << 20);
-    CHECK(sum_of_inverses(threads) == sum_of_inverses(1));  // the next walk is unharmed
+    CHECK(sum_of_inverses(threads) == sum_of_inverses(1));  // the next walk works
   }
 }
 

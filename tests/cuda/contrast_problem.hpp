@@ -1,4 +1,4 @@
-// A contrastive problem made of random rows, given to the kernels, and how accurate their answers are.
+// A contrastive problem of random rows, its results from the kernels, and their accuracy.
 #pragma once
 
 #include <numeric>
@@ -7,7 +7,7 @@
 
 namespace gramless::cuda {
 
-// Of all rows with all others, in order.
+// The dot products of all rows with all others, sorted.
 inline std::vector<double> dot_products(const ContrastCase& shape, const ContrastInput& input) {
   std::vector<std::vector<double>> rows;
   for (const DeviceMatrix& part : input.parts)
@@ -26,7 +26,7 @@ inline std::vector<double> dot_products(const ContrastCase& shape, const Contras
   return products;
 }
 
-// In the middle of a gap that no rounding crosses, or of whole numbers one that many pairs have.
+// A limit in the middle of a gap that no rounding crosses or, for whole numbers, one that many pairs have exactly.
 inline double limit_of(const ContrastCase& shape, const ContrastInput& input) {
   if (shape.left_out == 0) return INFINITY;
   const std::vector<double> products = dot_products(shape, input);
@@ -106,7 +106,7 @@ inline ContrastAnswer ours(const ContrastCase& shape, const ContrastInput& input
   ContrastForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};
   const DeviceMemory forward_scratch(contrast_forward_scratch_bytes(forward));
   CHECK(succeeded(contrast_forward(forward, forward_scratch.as<char>(), nullptr)));
-  for (const std::uint64_t bits : saved.values<std::uint64_t>()) CHECK(~bits != 0);  // nothing is as it was
+  for (const std::uint64_t bits : saved.values<std::uint64_t>()) CHECK(~bits != 0);  // everything was written
   ContrastBackwardTask backward;
   backward.problem = problem;
   backward.saved = saved.as<double>();

@@ -1,4 +1,4 @@
-// What the primitives of real devices ask of the CUDA runtime, counted by a runtime that does nothing
+// Calls of the CUDA runtime by the primitives of real devices, counted by a runtime that does nothing
 // (counting_runtime.cpp). It is compiled by nvcc and needs no device.
 #include <cstdio>
 

@@ -57,7 +57,7 @@ int cudaDeviceGetAttribute(int* value, int, int) {
 }
 int cudaMemsetAsync(void*, int, std::size_t, void*) { return counted("cudaMemsetAsync"); }
 
-// What nvcc's code calls where a program has kernels.
+// The functions that nvcc's code calls in a program with kernels.
 char __cudaInitModule(void**) { return 1; }
 int __cudaGetKernel(void**, const void*) { return 0; }
 int __cudaLaunchKernel(void*, ...) { return 0; }

@@ -1,4 +1,4 @@
-// Random matrices of every dtype the kernels take, in any layout, with the values they really hold.
+// Random matrices of every dtype that kernels accept, in any layout, with their values after rounding to the dtype.
 #pragma once
 
 #include <functional>
@@ -57,7 +57,7 @@ class DeviceMatrix {
  public:
   using Entry = std::function<double(std::int64_t i, std::int64_t k)>;
 
-  // Column-major where asked for, columns apart by `gap` more elements than needed.
+  // Column-major on request, with `gap` unused elements between columns.
   DeviceMatrix(Dtype dtype, std::int64_t rows, std::int64_t cols, const Entry& entry, bool column_major = false,
                std::int64_t gap = 0)
       : memory_(static_cast<std::size_t>((column_major ? cols : rows) * ((column_major ? rows : cols) + gap)) *

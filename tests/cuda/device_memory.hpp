@@ -1,4 +1,4 @@
-// Memory as kernels in the emulator get it: of exactly the size that was requested, and not zero at first.
+// Memory for kernels in the emulator: exactly the requested size, and not zero at first.
 #pragma once
 
 #include <cstdlib>
@@ -52,15 +52,15 @@ class DeviceMemory {
   char* data_;
 };
 
-// The six ways to run a kernel: who runs next, and whether asynchronous copies land early or late.
+// The six schedules of a kernel: which thread runs next, and whether asynchronous copies land early or late.
 constexpr int schedules = 6;
 inline void use_schedule(int number) {
   emulator::options.order = static_cast<emulator::Options::Order>(number % 3);
   emulator::options.late_copies = number < 3;
   emulator::options.seed = 11 + static_cast<std::uint64_t>(number);
 }
-// ThreadSanitizer finds a missing barrier in any schedule, and takes its time: there, one is enough, and float32.
-// AddressSanitizer looks at addresses, which differ in none: two.
+// ThreadSanitizer finds a missing barrier in any schedule and is slow, so it runs one schedule, in float32.
+// AddressSanitizer checks addresses, which are the same in all schedules, so it runs two.
 #if defined(__SANITIZE_THREAD__)
 constexpr bool in_all_schedules = false;
 constexpr int chosen_schedules[] = {2};

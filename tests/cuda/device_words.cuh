@@ -15,7 +15,7 @@ namespace gramless::cuda {
 using Word = std::uint32_t;
 
 #if defined(__CUDACC__)
-// Plain allocations, as frameworks make them. Ends the program where CUDA fails.
+// Plain allocations, as frameworks make them. Ends the program if CUDA fails.
 class DeviceWords {
  public:
   explicit DeviceWords(std::size_t count) : bytes_(count * sizeof(Word)) {

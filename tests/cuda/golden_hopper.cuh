@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(probe_threads) probe_boxes(const __grid_consta
   }
 }
 
-// Registers with what rows [0, 128) hold by rows [64, 192), which are the depth and 104 numbers long.
+// Registers with the numbers of rows [0, 128) times rows [64, 192), which are the depth and 104 numbers long.
 template <class Operand, class Word>
 __global__ void __launch_bounds__(probe_threads) probe_weights(const __grid_constant__ TensorMap map, Word* out) {
   if constexpr (compiled_for_hopper) {

@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(32) probe_atomics(const Word* in, Word* out, i
   out[threadIdx.x] = counts[threadIdx.x];
 }
 
-// Ends the program where a probe fails. run(from, to) launches it.
+// Runs a probe by run(from, to) and ends the program if it fails.
 template <class Run>
 void print_results(const char* name, const char* tolerance, const std::vector<Word>& in, std::size_t results, Run run) {
   DeviceWords from(in.size());
@@ -160,7 +160,7 @@ void print(const char* name, const char* tolerance, void (*kernel)(const Word*, 
   });
 }
 
-// Of a matrix of 16-bit numbers.
+// The tensor map of a matrix of 16-bit numbers.
 void print_boxes(const char* name, const char* tolerance, void (*kernel)(TensorMap, Word*), const std::vector<Word>& in,
                  int width, int box_rows, std::size_t shared_bytes) {
   print_results(name, tolerance, in, 512, [&](const Word* from, Word* to) {
@@ -210,7 +210,7 @@ std::vector<Word> pairs_of_16(std::size_t count, unsigned seed, bool bfloat) {
   return words;
 }
 
-// What a lane of a product is given: 6 words of rows and columns, then 4 sums.
+// The inputs of a product's lane: 6 words of rows and columns, then 4 sums.
 std::vector<Word> operands(const std::vector<Word>& factors, unsigned seed) {
   const std::vector<Word> sums = numbers(128, 4, seed);
   std::vector<Word> words;

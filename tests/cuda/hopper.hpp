@@ -1,4 +1,4 @@
-// For a test: a device of compute capability 9.0, and whether its kernels are asked for.
+// For a test: a device of compute capability 9.0, with its kernels switched on or off.
 #pragma once
 
 #include <cstdlib>

@@ -9,16 +9,16 @@
 
 namespace gramless::cuda {
 
-// Anchors against themselves or against keys, with all that is asked of the kernels.
+// Anchors against themselves or against keys, with all options of the kernels.
 struct ContrastCase {
   std::vector<std::int64_t> anchors, keys;  // rows of the parts
   std::int64_t width;
   double temperature;
   bool normalize = true;
   ContrastKind kind = ContrastKind::softmax;
-  std::int64_t labels = 0;  // so many groups at random; 0: rows of one number
+  std::int64_t labels = 0;  // number of random groups; 0: rows with the same number are positives
   bool keys_are_anchors = false;
-  double left_out = 0;         // about so many of the pairs have a dot product above the limit
+  double left_out = 0;         // share of the pairs with a dot product above the limit, about
   bool whole_numbers = false;  // elements are, and the limit is one of their dot products
   bool temperature_on_device = false;
   double hardest = 0;  // that fraction of each anchor's negatives is left out
@@ -46,7 +46,7 @@ class NaiveContrast {
  public:
   using Rows = std::vector<std::vector<T>>;
 
-  // Unit rows are rounded to `rounding`, as a library in that dtype has them.
+  // Unit rows are rounded to `rounding`, as in a library that computes in that dtype.
   NaiveContrast(const ContrastCase& shape, const ContrastInput& input, Dtype rounding)
       : shape_(shape), input_(input), self_(shape.keys.empty()) {
     anchors_ = rows_of(0, shape.anchors.size(), rounding);
@@ -94,7 +94,7 @@ class NaiveContrast {
     return sum;
   }
 
-  // Of the k-th most similar of row i's negatives.
+  // The dot product of the k-th most similar of row i's negatives.
   T hardest_limit(const Rows& a, std::size_t i, const Rows& b, std::size_t first_a, std::size_t first_b) const {
     std::vector<T> products;
     T largest = 0;

@@ -14,7 +14,7 @@ inline KernelSpec kernel_of(double sigma) {
   return {.formula = Rbf{}, .sigma = sigma};
 }
 
-// As one writes it in an afternoon, with the n x n matrices, in any number type.
+// Naive code with the n x n matrices, in any number type.
 template <class T>
 class NaiveGram {
  public:

@@ -36,7 +36,7 @@ TEST(contrastive_losses_have_the_same_bits_in_every_schedule) {
 
 // More tiles than strips, so that blocks go from one to the next.
 TEST(contrastive_losses_have_no_seam_between_tiles) {
-  if (!in_all_schedules) return;  // blocks of the tests above go from tile to tile as well
+  if (!in_all_schedules) return;  // the tests above have blocks with several tiles too
   use_schedule(schedules - 1);
   const ContrastCase shape{{4}, {1100}, 20, 0.5};
   const ContrastInput input = input_of(shape, Dtype::float32);
@@ -70,8 +70,7 @@ TEST(contrastive_losses_have_tiles_for_two_blocks_of_rows) {
     }
 }
 
-// Views that are alike: a positive has nearly all of its anchor's softmax, and what is left of it must not be a
-// difference of rounded numbers.
+// Similar views: the positive's softmax is nearly 1, and its difference to 1 must not be computed from rounded numbers.
 TEST(gradients_of_views_that_fit_are_accurate_in_bfloat16) {
   use_schedule(0);
   const ContrastCase shape{{80, 80}, {}, 128, 0.1};
@@ -84,7 +83,7 @@ TEST(gradients_of_views_that_fit_are_accurate_in_bfloat16) {
   const auto truth = NaiveContrast<long double>(shape, input, Dtype::float64).answer().grads;
   const auto check = [&] {
     const auto found = ours(shape, input, Dtype::bfloat16, Operand::bfloat16).grads;
-    for (const std::size_t first : {0, 70}) {  // rows that fit, and all others of the first view
+    for (const std::size_t first : {0, 70}) {  // matching rows, and all others of the first view
       double error = 0, length = 0;
       for (std::size_t i = first * 128; i < (first == 0 ? 70 : 80) * 128; i++) {
         error += (found[i] - truth[i]) * (found[i] - truth[i]);

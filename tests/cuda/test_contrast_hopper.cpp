@@ -1,4 +1,5 @@
-// The contrastive losses and their gradients by the kernels of compute capability 9.0, and which problems get them.
+// The contrastive losses and their gradients by the kernels of compute capability 9.0, and which problems use these
+// kernels.
 #include "contrast_problem.hpp"
 #include "hopper.hpp"
 
@@ -57,7 +58,7 @@ TEST(contrastive_losses_on_hopper_have_no_seam_between_tiles) {
   }
 }
 
-// What Hopper's kernels cannot do has the bits of all other devices.
+// Problems that Hopper's kernels do not support give bitwise the results of all other devices.
 TEST(only_contrastive_losses_of_such_rows_run_on_hopper) {
   use_schedule(0);
   const auto runs_there = [](const ContrastCase& shape, Dtype dtype) {

@@ -44,7 +44,7 @@ TEST(contrastive_losses_have_none_of_the_hardest_negatives) {
   }
 }
 
-// Of equals all are left out, and of an anchor with a NaN nothing is known.
+// Equal negatives are all left out, and an anchor with a NaN has no limit.
 TEST(contrastive_losses_have_equal_negatives_left_out_together) {
   if (!in_all_schedules) return;
   use_schedule(3);
@@ -90,8 +90,8 @@ TEST(a_temperature_of_the_device_that_is_0_or_not_finite_gives_nan) {
     }
 }
 
-// Otherwise one anchor of a pair might leave out the other, and not the other way round. Of orthogonal rows the dot
-// product is all rounding.
+// Otherwise one anchor of a pair might leave out the other but not vice versa. The dot product of orthogonal rows is
+// only rounding error.
 TEST(contrastive_losses_have_one_dot_product_for_a_pair_in_either_order) {
   if (!in_all_schedules) return;  // no barrier of its own
   use_schedule(0);

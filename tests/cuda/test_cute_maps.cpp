@@ -100,7 +100,7 @@ TEST(swizzled_pieces_lie_as_cute_says) {
 
 using BfloatRing = BoxRing<BfloatOperand>;
 
-// Where CuTe expects element (row, k) of a box whose rows are swizzled over 128 bytes.
+// The place at which CuTe expects element (row, k) of a box whose rows are swizzled over 128 bytes.
 int cute_place(int row, int k) {
   using namespace cute;
   static const auto layout = as_position_independent_swizzle_layout(
@@ -123,7 +123,7 @@ TEST(a_box_is_described_as_cute_says) {
   CHECK(further.bitfield.start_address_ == bits.start_address_ + (cute_place(0, 16) - cute_place(0, 0)) * 2 / 16);
 }
 
-// Rows come by a copy, columns are put where CuTe says, results are read as CuTe says.
+// Rows are copied by the primitive, columns are written and results are read by CuTe's layouts.
 TEST(products_of_warpgroups_are_those_of_cute_layouts) {
   const auto a = [](int row, int k) { return static_cast<float>((3 * row + 5 * k) % 7 - 3); };
   const auto b = [](int col, int k) { return static_cast<float>((2 * k + 3 * col) % 5 - 2); };
@@ -168,7 +168,7 @@ TEST(products_of_warpgroups_are_those_of_cute_layouts) {
 
 using Resident = ResidentRing<BfloatOperand>;
 
-// Where CuTe expects number `col` of row k of a tile of columns, whose rows are the depth of the product.
+// The place at which CuTe expects number `col` of row k of a tile of columns, whose rows are the depth of the product.
 int cute_place_of_column(int col, int k) {
   using namespace cute;
   static const auto layout = as_position_independent_swizzle_layout(
@@ -190,7 +190,7 @@ TEST(rows_that_are_the_depth_are_described_as_cute_says) {
   CHECK((cute_place_of_column(0, 16) - cute_place_of_column(0, 0)) * 2 == 16 * box_row_bytes);
 }
 
-// Weights are put into registers, columns into memory and sums are read as CuTe says.
+// Weights are written to registers, columns to memory, and sums are read, by CuTe's layouts.
 TEST(products_of_weights_are_those_of_cute_layouts) {
   const auto weight = [](int row, int k) { return static_cast<float>((3 * row + 5 * k) % 7 - 3); };
   const auto column = [](int k, int col) { return static_cast<float>((2 * k + 3 * col) % 5 - 2); };

@@ -66,7 +66,7 @@ class Naive {
     return row;
   }
 
-  // Its softmax over the keys; the logits, and the logarithm of their sum, where asked for.
+  // The softmax over the keys and, if requested, the logits and the logarithm of their sum.
   Row softmax(const Row& z, std::size_t keys, double temperature, Row* logits = nullptr, T* log_sum = nullptr) const {
     Row values;
     for (std::size_t j = 0; j < static_cast<std::size_t>(shape_.queued); j++)
@@ -127,7 +127,7 @@ Answer ours(const Case& shape, const Input& input, bool of_mean = false) {
   const DistillForwardTask forward{problem, losses.as<double>(), saved.as<double>(), mean.as<double>()};
   const DeviceMemory forward_scratch(distill_forward_scratch_bytes(forward));
   CHECK(succeeded(distill_forward(forward, forward_scratch.as<char>(), nullptr)));
-  for (const std::uint64_t bits : saved.values<std::uint64_t>()) CHECK(~bits != 0);  // nothing is as it was
+  for (const std::uint64_t bits : saved.values<std::uint64_t>()) CHECK(~bits != 0);  // everything was written
   DistillBackwardTask backward;
   backward.problem = problem;
   backward.saved = saved.as<double>();
@@ -236,7 +236,7 @@ TEST(distillation_of_the_mean) {
   accuracy.check(Dtype::float64);
 }
 
-// A NaN is that row's only; a teacher that is sure of one key leaves -log q of that key.
+// A NaN affects only its row; a teacher with probability 1 for one key gives -log q of that key.
 TEST(distillation_of_unusual_rows) {
   use_schedule(4);
   const Case shape{6, 5, 5, 0, 0.5, 1e-4};

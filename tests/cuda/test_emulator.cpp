@@ -1,4 +1,4 @@
-// The emulator itself: what it computes, and that it tells what a kernel does wrong.
+// The emulator itself: its results, and that it reports errors of a kernel.
 #include <string>
 
 #include "device_memory.hpp"
@@ -37,7 +37,7 @@ TEST(a_kernel_without_faults_has_no_error) {
 }
 
 TEST(threads_at_different_barriers_are_an_error) {
-  const std::string error = error_of([] {  // not within CHECK, where all is one line
+  const std::string error = error_of([] {  // not within CHECK, where all code is on one line
     if (threadIdx.x < 32)
       __syncthreads();
     else

@@ -113,7 +113,7 @@ double unbiased_hsic_of(const std::vector<double>& a, const std::vector<double>&
   return (products + total_a * total_b / ((n - 1) * (n - 2)) - 2 / (n - 2) * row_products) / (n * (n - 3));
 }
 
-// Clusters of rows 1e-4 apart, and a bandwidth that sees nothing else.
+// Clusters of rows 1e-4 apart, and a bandwidth so small that only pairs within clusters count.
 TEST(laplace_hsic_has_the_distances_of_near_rows) {
   use_schedule(0);
   for (const Dtype dtype : {Dtype::float32, Dtype::float64}) {

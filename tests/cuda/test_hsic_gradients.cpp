@@ -11,7 +11,7 @@ struct Case {
 };
 const double loss_weights[3] = {1.5, -0.2, 0.3};
 
-// A matrix one of whose entries is moved.
+// A matrix with one changed entry.
 struct Moved {
   const DeviceMatrix& x;
   std::int64_t i, k;
@@ -96,7 +96,7 @@ TEST(gradients_of_hsic_are_its_differences) {
     use_schedule(number++ % schedules);
     CHECK(error_of(shape, Dtype::float32, Operand::split) < 3e-6);
     CHECK(error_of(shape, Dtype::float32, Operand::tf32) < 8 * epsilon_of(Dtype::float16));
-    CHECK(error_of(shape, Dtype::float64, Operand::float64) < 1e-9);  // of the differences
+    CHECK(error_of(shape, Dtype::float64, Operand::float64) < 1e-9);  // error of central differences
     CHECK(error_of(shape, Dtype::float16, Operand::float16) < 8 * epsilon_of(Dtype::float16));
     CHECK(error_of(shape, Dtype::bfloat16, Operand::bfloat16) < 8 * epsilon_of(Dtype::bfloat16));
   }

@@ -85,7 +85,7 @@ double largest_error(const Problem& problem, const Answer& found, const Answer& 
   return largest;
 }
 
-// Layers have something in common, another width each, and other layouts.
+// Correlated layers of different widths and layouts.
 Problem problem_of(Dtype dtype, std::int64_t n, std::int64_t layers_x, std::int64_t layers_y, double sigma,
                    bool unbiased, std::int64_t width = 3) {
   Problem problem{{}, layers_x, sigma, unbiased, dtype};
@@ -149,7 +149,7 @@ TEST(hsic_matrix_of_a_pair_is_what_hsic_says) {
     }
 }
 
-// However tiles are stored and layers are packed.
+// Independent of how tiles are stored and layers are packed.
 TEST(hsic_matrix_in_squares_and_passes) {
   if (!in_all_schedules) return;
   use_schedule(5);
@@ -166,7 +166,7 @@ TEST(hsic_matrix_in_squares_and_passes) {
   }
 }
 
-// As many as a warp multiplies, more than a block does, and more than one launch describes.
+// As many layers as a warp multiplies, more than a block multiplies, and more than one launch describes.
 TEST(hsic_matrix_of_many_layers) {
   if (!in_all_schedules) return;
   use_schedule(2);

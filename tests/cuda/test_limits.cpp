@@ -1,4 +1,4 @@
-// What does not fit into a launch is a sentence before it, and how work is cut follows the device.
+// Problems that do not fit into a launch give an error message before it, and work is divided according to the device.
 #include <string>
 #include <utility>
 
@@ -12,7 +12,7 @@ bool says(const char* found, const char* expected) {
   return found != nullptr && std::string(found).find(expected) != std::string::npos;
 }
 
-// Nothing is read: the memory is that of one number.
+// Nothing is read, so memory for one number is enough.
 Matrix rows_of_one_number(std::int64_t rows, Dtype dtype) {
   static const double number = 0;
   return {&number, rows, 1, 1, 1, dtype};

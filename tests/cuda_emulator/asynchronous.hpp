@@ -1,5 +1,6 @@
-// What goes on beside a block's threads: copies of boxes and products of warpgroups. Each is a thread of its own to
-// ThreadSanitizer, comes after what issued it, and before every thread that waits for its end.
+// Operations that run asynchronously to a block's threads: copies of boxes and products of warpgroups. To
+// ThreadSanitizer each is a separate thread, ordered after the thread that issued it and before every thread that waits
+// for its end.
 #pragma once
 
 #include <utility>
@@ -14,7 +15,7 @@ inline char* new_token() {
   return token;
 }
 
-// An error ends the block as one of its threads would.
+// An error here ends the block like an error in one of its threads.
 inline void run_apart(const Operation& operation) {
 #if defined(__SANITIZE_THREAD__)
   void *const thread = __tsan_get_current_fiber(), *const own = __tsan_create_fiber(0);
@@ -33,7 +34,8 @@ inline void run_apart(const Operation& operation) {
 #endif
 }
 
-// Runs at once, or when no thread can go on: then the oldest, the newest or any, as the order says.
+// Runs an operation at once, or when no thread can continue: then the oldest, the newest or a random one, depending on
+// the order.
 inline void start(std::function<void()> run) {
   const Bookkeeping own;
   Operation operation{new_token(), std::move(run)};
@@ -56,7 +58,7 @@ inline void finish_one() {
   run_apart(operation);
 }
 
-// 128 threads leave what they have; the last one of them runs `all_are_here`, and the others go on.
+// 128 threads store their operands; the last one runs `all_are_here`, then all continue.
 template <class Leave, class Finish>
 void warpgroup_operation(const char* operation, Site site, Leave leave, Finish all_are_here) {
   const Bookkeeping own;

@@ -1,4 +1,4 @@
-// A block of CUDA threads and what its threads wait at: barriers of the block, operations of a warp.
+// A block of CUDA threads and the operations at which its threads wait: barriers of the block, operations of a warp.
 #pragma once
 
 #include <array>
@@ -17,19 +17,19 @@
 
 namespace emulator {
 
-// What a kernel did wrong.
+// An error of a kernel.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// 80 unless the environment says otherwise.
+// The device's compute capability times 10: 80, or the value of the environment variable.
 inline int capability_asked_for() {
   const char* const asked = std::getenv("GRAMLESS_EMULATED_CAPABILITY");
   return asked == nullptr ? 80 : std::atoi(asked);
 }
 
 struct Options {
-  enum class Order : std::uint8_t { forward, reverse, random } order = Order::forward;  // who runs next
+  enum class Order : std::uint8_t { forward, reverse, random } order = Order::forward;  // which thread runs next
   bool late_copies = true;  // asynchronous copies and products end at the wait, else at once
   std::uint64_t seed = 1;
   int capability = capability_asked_for();  // 10 times the device's
@@ -45,7 +45,7 @@ struct Extent {
   unsigned x = 1, y = 1, z = 1;
 };
 
-// A line of the kernel.
+// A line of the kernel's source.
 struct Site {
   const char* file = nullptr;
   int line = 0;
@@ -76,7 +76,7 @@ struct Thread {
   std::size_t committed = 0;                  // groups of products
   bool fenced = false;
 
-  // What it has to wait for before it leaves.
+  // Operations that the thread must wait for before it ends.
   bool has_copies() const { return !(open_copies.empty() && copy_groups.empty()); }
   void forget_operations() {
     open_copies.clear();
@@ -87,7 +87,7 @@ struct Thread {
   }
 };
 
-using WarpOperands = std::uint64_t[32][16];  // of each lane; results go back the same way
+using WarpOperands = std::uint64_t[32][16];  // of each lane; results are returned in the same array
 
 struct Warp {
   unsigned arrived = 0, mask = 0;
@@ -107,15 +107,15 @@ struct Barrier {
 // A barrier that counts arrivals and bytes.
 struct PhaseBarrier {
   int arrivals = 0, missing = 0;
-  std::int64_t bytes = 0;  // still to land
-  unsigned phase = 0;      // how many have ended
-  bool published = false;  // whether copies know of it
+  std::int64_t bytes = 0;  // not landed yet
+  unsigned phase = 0;      // number of ended phases
+  bool published = false;  // whether it is visible to copies
   char* tokens[2] = {};    // of even and odd phases
   std::vector<Thread*> waiting;
 };
 
-// Of a warpgroup: the descriptors of both factors, or of one and each thread's registers with the other, and where each
-// thread's sums are.
+// A product of a warpgroup: the descriptors of both factors, or of one factor and each thread's registers with the
+// other, and the addresses of each thread's sums.
 struct Product {
   std::uint64_t a = 0, b = 0;
   bool add = false, bfloat = false, from_registers = false;
@@ -123,7 +123,7 @@ struct Product {
   std::array<float*, 128> sums = {};
 };
 
-// What a warpgroup has committed at once, and the token of who did.
+// The products that a warpgroup committed as one group, and the token of the thread that committed them.
 struct ProductGroup {
   char* issued = nullptr;
   std::vector<Product> products;
@@ -132,7 +132,7 @@ struct ProductGroup {
 struct Warpgroup {
   const char* operation = nullptr;
   Site site;
-  std::vector<Thread*> waiting, draining;  // for the others; for groups of products
+  std::vector<Thread*> waiting, draining;  // threads that wait for the others, or for groups of products
   Product next;
   std::vector<Product> open;
   std::deque<ProductGroup> committed;
@@ -141,7 +141,7 @@ struct Warpgroup {
 };
 
 struct Operation {
-  char* issued;  // the token of who issued it
+  char* issued;  // the token of the thread that issued it
   std::function<void()> run;
 };
 
@@ -164,11 +164,12 @@ struct Block {
   std::mt19937_64 random;
   char* shared = nullptr;
   std::size_t shared_bytes = 0;
-  std::vector<void*> kept;    // freed with the launch, so that no address means two things to ThreadSanitizer
+  std::vector<void*> kept;    // freed with the launch, so that ThreadSanitizer sees no address used twice
   char* tokens = nullptr;     // of even and odd phases of the block's barrier, then of each warp's
   char begun = 0, ended = 0;  // tokens of the launch
 
-  // Of its own for each phase: who leaves a barrier late must not learn what others did on their way to the next one.
+  // A separate token for each phase: a thread that leaves a barrier late must not be ordered after what others did on
+  // their way to the next one.
   char* barrier_token() const { return tokens + barrier.phase % 2; }
   char* warp_token(std::size_t warp) const { return tokens + 2 + 2 * warp + warps[warp].synchronized % 2; }
   std::size_t token_count() const { return 2 + 2 * warps.size(); }
@@ -216,7 +217,7 @@ inline void synchronize_block(Site site) {
   acquire(token);
 }
 
-// Every lane of the mask leaves its operands; the last one computes the results of all, and wakes the others.
+// Every lane of the mask stores its operands; the last one computes the results of all lanes and wakes the others.
 template <class Compute>
 void warp_operation(const char* operation, unsigned mask, std::uint64_t* operands, int count, Site site,
                     Compute compute) {

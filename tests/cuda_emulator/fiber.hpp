@@ -1,4 +1,4 @@
-// A fiber: a stack of its own that is switched to and from. Every CUDA thread is one; the scheduler is another.
+// A fiber: a separate stack that execution is switched to and from. Every CUDA thread is one; the scheduler is another.
 #pragma once
 
 #include <sys/mman.h>
@@ -48,7 +48,7 @@ EMULATOR_UNSEEN inline void switch_fibers(Fiber& from, Fiber& to) {
   __sanitizer_start_switch_fiber(&from.fake_stack, to.stack, to.bytes);
 #endif
 #if defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(to.tsan_thread, 1);  // 1: a switch orders nothing
+  __tsan_switch_to_fiber(to.tsan_thread, 1);  // 1: a switch does not synchronise
 #endif
 #if defined(__x86_64__)
   emulator_switch(&from.top, to.top);
@@ -60,7 +60,7 @@ EMULATOR_UNSEEN inline void switch_fibers(Fiber& from, Fiber& to) {
 #endif
 }
 
-// Stacks are used again, save under ThreadSanitizer, which would take two fibers on one stack for a race.
+// Stacks are reused, except under ThreadSanitizer, which would report two fibers on one stack as a race.
 class StackPool {
  public:
   ~StackPool() {

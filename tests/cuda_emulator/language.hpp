@@ -61,7 +61,7 @@ Value __shfl_xor_sync(unsigned mask, Value value, int bits, emulator::Site site 
   return emulator::shuffle("shuffle", mask, value, site, [bits](int lane) { return lane ^ bits; });
 }
 
-// Integers only: sums of floats would depend on who comes first.
+// Integers only: sums of floats would depend on the order of threads.
 template <class Integer>
 Integer atomicAdd(Integer* address, Integer value) {
   static_assert(std::is_integral_v<Integer>);

@@ -1,4 +1,4 @@
-// Runs the blocks of a grid one after the other, the threads of a block in the order the options ask for.
+// Runs the blocks of a grid one after the other, the threads of a block in the order that the options set.
 #pragma once
 
 #include <cstdlib>
@@ -45,9 +45,9 @@ inline void run_threads() {
   }
 }
 
-// The threads' fibers. ThreadSanitizer takes what one fiber does as ordered, and blocks are not, so that there a block
-// has other fibers than the blocks before it, until there are `most`: a new one is what takes the time, and almost a
-// megabyte. The next launch, which comes after this one, uses them again.
+// The threads' fibers. ThreadSanitizer treats operations of one fiber as ordered, but blocks are not ordered, so under
+// it a block has other fibers than the blocks before it, until there are `most`: creating a fiber is slow and takes
+// almost a megabyte. The next launch, which is ordered after this one, reuses them.
 class Fibers {
  public:
   // For the next block.
@@ -126,7 +126,7 @@ class Launch {
   }
 
   void run() {
-    release(&own_.begun);  // the launch comes before its threads, but no block before another
+    release(&own_.begun);  // the launch is ordered before its threads, but no block before another
     for (unsigned z = 0; z < own_.grid.z; z++)
       for (unsigned y = 0; y < own_.grid.y; y++)
         for (unsigned x = 0; x < own_.grid.x; x++) {
@@ -158,7 +158,7 @@ class Launch {
     const std::size_t bytes = padded(own_.shared_bytes);
     if (bytes == 0) return;
 #if defined(__SANITIZE_THREAD__)
-    own_.shared = nullptr;  // no block sees another's
+    own_.shared = nullptr;  // no block can read another's
 #endif
     if (own_.shared == nullptr) {
       own_.shared = static_cast<char*>(std::aligned_alloc(1024, bytes));

@@ -1,5 +1,5 @@
-// The emulated twins of engine/instructions/ptx.cuh: the same names, and what the hardware does to registers and shared
-// memory.
+// The emulated twins of engine/instructions/ptx.cuh: the same names, and the effects of the hardware on registers and
+// shared memory.
 #pragma once
 
 #include <bit>
@@ -88,7 +88,7 @@ namespace detail {
 inline void load_matrices(std::uint32_t (&fragments)[4], const void* row, bool transposed, Site site) {
   check_alignment(row, "ldmatrix", site);
   std::uint64_t words[2];
-  std::memcpy(words, row, 16);  // each lane reads the row whose address it gave
+  std::memcpy(words, row, 16);  // each lane reads the row at its own address
   emulator::warp_operation(transposed ? "ldmatrix.trans" : "ldmatrix", ~0u, words, 2, site,
                            [&](emulator::WarpOperands& lanes) {
                              std::uint16_t elements[4][8][8];
@@ -106,14 +106,14 @@ inline void load_matrices(std::uint32_t (&fragments)[4], const void* row, bool t
   std::memcpy(fragments, words, 16);
 }
 
-// Tensor cores cut a sum off where software would round it (Fasi, Higham, Mikaitis, Pranesh 2021).
+// Tensor cores truncate a sum where software would round it (Fasi, Higham, Mikaitis, Pranesh 2021).
 EMULATOR_ARITHMETIC inline float toward_zero(double value) {
   const float rounded = static_cast<float>(value);
   if (!(std::abs(static_cast<double>(rounded)) > std::abs(value))) return rounded;
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(rounded) - 1);
 }
 
-// D (16, 8) += A (16, Depth) B (Depth, 8); element(register, half) widens what a fragment holds.
+// D (16, 8) += A (16, Depth) B (Depth, 8); element(register, half) widens a fragment's element.
 template <int Depth, class Widen>
 void multiply_add(const char* operation, float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
                   Site site, Widen widen_element) {
@@ -207,7 +207,7 @@ inline void copy_async(void* to, const void* from, Site site = emulator::here())
     late = emulator::block->how.late_copies;
   }
   if (late) {
-    std::memset(to, 0xff, 16);  // whoever reads before the wait sees NaN
+    std::memset(to, 0xff, 16);  // a read before the wait gives NaN
   } else {
     detail::land(copy);
     copy.landed = true;
@@ -221,7 +221,7 @@ inline void commit_copies() {
   thread.copy_groups.push_back(std::move(thread.open_copies));
   thread.open_copies.clear();
 }
-// Until at most Groups of the thread's groups are under way.
+// Waits until at most Groups of the thread's groups are unfinished.
 template <int Groups>
 void wait_for_copies() {
   while (true) {

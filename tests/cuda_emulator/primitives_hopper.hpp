@@ -25,7 +25,7 @@ inline std::uint32_t shared_address(const void* address) {
   return static_cast<std::uint32_t>(offset);
 }
 
-// 16-byte pieces change places within eight rows of 128 bytes.
+// The swizzle permutes 16-byte pieces within eight rows of 128 bytes.
 inline std::uint32_t swizzled_box(std::uint32_t address) { return address ^ (address >> 3 & 0x70u); }
 
 struct TensorMap {
@@ -125,7 +125,7 @@ inline void copy_box(void* to, const TensorMap& map, int row, int col, Barrier& 
 
 namespace detail {
 
-// The 16-bit number at so many rows and bytes from where a descriptor begins, as the hardware reads it.
+// The 16-bit number at an offset of rows and bytes from a descriptor's start, as the hardware reads it.
 inline std::uint16_t described_number(std::uint64_t descriptor, std::uint32_t rows, std::uint32_t bytes) {
   const auto start = static_cast<std::uint32_t>(descriptor & 0x3fffu) << 4,
              eight_rows = static_cast<std::uint32_t>(descriptor >> 32 & 0x3fffu) << 4;
@@ -143,12 +143,12 @@ inline std::uint16_t described_number(std::uint64_t descriptor, std::uint32_t ro
   return number;
 }
 
-// Of rows of a factor, number k.
+// Number k of a row of a factor.
 inline std::uint16_t number_of_row(std::uint64_t descriptor, int row, int k) {
   return described_number(descriptor, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(k) * 2);
 }
 
-// Of rows that are the depth of the product, number `col` of row k: 64 numbers lie together.
+// Number `col` of row k, for rows that are the depth of the product: 64 numbers are adjacent.
 inline std::uint16_t number_of_column(std::uint64_t descriptor, int col, int k) {
   const auto next_numbers = static_cast<std::uint32_t>(descriptor >> 16 & 0x3fffu) << 4;
   return described_number(
@@ -156,7 +156,7 @@ inline std::uint16_t number_of_column(std::uint64_t descriptor, int col, int k) 
       static_cast<std::uint32_t>(col / 64) * next_numbers + static_cast<std::uint32_t>(col % 64) * 2);
 }
 
-// The fragments of a warp's 16 rows lie as those of a product of one warp. Registers are no memory that others share.
+// The fragments of a warp's 16 rows have the layout of a product of one warp. Registers are not shared between threads.
 inline std::uint16_t number_of_fragment(const emulator::Product& product, int row, int k) {
   const emulator::Bookkeeping own;
   const int thread = row / 16 * 32 + row % 8 * 4 + k % 8 / 2, word = row / 8 % 2 + k / 8 * 2;
@@ -167,7 +167,7 @@ inline double widen_factor(std::uint16_t bits, bool bfloat) {
   return bfloat ? std::bit_cast<float>(std::uint32_t{bits} << 16) : widen_half(bits);
 }
 
-// Sums are where no thread reads them until it has waited.
+// Sums are stored where no thread reads them before it has waited.
 inline void run_product(const emulator::Product& product) {
   double a[64][16], b[128][16];
   const bool fragments = product.from_registers;
@@ -191,7 +191,7 @@ inline void run_product(const emulator::Product& product) {
     }
 }
 
-// A warpgroup's groups of products end in their order, whichever was to be finished.
+// A warpgroup's groups of products end in order, whichever one was chosen to run.
 inline void run_oldest_group(emulator::Warpgroup& group) {
   emulator::ProductGroup oldest;
   {
@@ -208,8 +208,8 @@ inline void run_oldest_group(emulator::Warpgroup& group) {
   group.draining.clear();
 }
 
-// The registers of a thread that products add to hold NaN until it has waited; those with a factor are read as late as
-// the product is made.
+// The registers that products add to hold NaN until the thread has waited; registers with a factor are read when the
+// product is computed.
 inline void multiply(const char* operation, float (&d)[64], const emulator::Product& product,
                      const std::uint32_t* fragment, Site site) {
   emulator::warpgroup_operation(

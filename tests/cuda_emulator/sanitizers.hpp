@@ -1,5 +1,5 @@
-// What AddressSanitizer and ThreadSanitizer must know: which stack runs, what orders two CUDA threads, and which reads
-// and writes are the emulator's own. Without sanitizers all of it is nothing.
+// Annotations for AddressSanitizer and ThreadSanitizer: which stack runs, what orders two CUDA threads, and which reads
+// and writes are the emulator's own. Without sanitizers all of them are empty.
 #pragma once
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -19,12 +19,12 @@ void AnnotateIgnoreWritesEnd(const char* file, int line);
 #define EMULATOR_UNSEEN
 #endif
 
-// For arithmetic on copies of registers: there is nothing in it for a sanitizer to find, and much to look at.
+// For arithmetic on copies of registers, where a sanitizer can find nothing and would take much time.
 #define EMULATOR_ARITHMETIC __attribute__((no_sanitize("address", "thread", "undefined")))
 
 namespace emulator {
 
-// While one lives, reads and writes are the emulator's bookkeeping and no part of the kernel.
+// During its lifetime, reads and writes are the emulator's bookkeeping and not part of the kernel.
 struct Bookkeeping {
 #if defined(__SANITIZE_THREAD__)
   Bookkeeping() {
@@ -41,7 +41,7 @@ struct Bookkeeping {
   Bookkeeping(const Bookkeeping&) = delete;
 };
 
-// What came before release(token) in one thread comes before what follows acquire(token) in another.
+// Operations before release(token) in one thread are ordered before those after acquire(token) in another.
 inline void release([[maybe_unused]] void* token) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_release(token);

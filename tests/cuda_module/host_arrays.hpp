@@ -12,7 +12,7 @@
 
 namespace gramless::cuda {
 
-// What the kernels take for granted of their scratch memory.
+// The properties of scratch memory that kernels rely on.
 inline const char* error_in_scratch(const void* scratch) {
   return reinterpret_cast<std::uintptr_t>(scratch) % 256 == 0 && scratch ? nullptr
                                                                          : "scratch must be aligned to 256 bytes";

@@ -1,4 +1,4 @@
-// The devices of a machine without any: one, whose memory is that of the host.
+// The device list of a machine without a GPU: one device, whose memory is that of the host.
 #include "support/cuda_devices.hpp"
 
 namespace gramless {

@@ -17,8 +17,8 @@ KernelSpec resolved(const Matrix& x, KernelSpec kernel) {
   return kernel.with_sigma(Representation(view(x), current_backend(), execution(x)).bandwidth(kernel, execution(x)));
 }
 
-// Layers may be held in units of their own, where kernels have those of the data: an HSIC in the data's units from one
-// in the layers', and a derivative by the layers' from one by the data's.
+// The CPU core may scale layers, CUDA kernels do not: converts an HSIC from the layers' units to those of the data, and
+// a derivative with respect to the data's HSIC to one with respect to the layers'.
 double in_units(double value, int exponent_x, int exponent_y) { return std::ldexp(value, exponent_x + exponent_y); }
 
 }  // namespace

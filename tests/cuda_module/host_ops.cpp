@@ -1,5 +1,5 @@
-// The operations of csrc/ops/api.hpp as the CPU core computes them, on memory of the host: what stands behind the
-// Python half where its tests are about the Python half. The emulated kernels are the other double, slower and truer.
+// The operations of csrc/ops/api.hpp as the CPU core computes them, on memory of the host: the stand-in for a GPU in
+// tests of the Python half. The emulated kernels are the other stand-in, slower and closer to a GPU.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -29,7 +29,7 @@ double usable_temperature(double number, const double* on_device) {
 
 constexpr std::size_t counts_array = 4, limits_array = 5;
 
-// saved: what the forward left for the backward, or null.
+// saved: the values that the forward saved for the backward, or null.
 ContrastProblem contrast_problem(const ContrastTask& task, const double* saved) {
   ContrastProblem problem;
   for (int part = 0; part < task.anchors.part_count; part++) problem.anchors.push_back(view(task.anchors.parts[part]));
