@@ -2,7 +2,7 @@
 
     pip install atheris && python tests/atheris_calls.py -runs=100000 [FOLDER of found inputs]
 
-Options are libFuzzer's. What is found is judged as there: a documented error, or the number of the reference.
+Options are libFuzzer's. Calls are checked as there: a documented error, or the number of the reference.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SAID_EVERY = 10_000
 
 
 class Bytes:
-    """Choices read from bytes, in place of a numpy Generator; when they end, nothing unlikely happens."""
+    """Choices read from bytes, in place of a numpy Generator; without bytes left, only likely ones."""
 
     def __init__(self, data):
         self.provider = atheris.FuzzedDataProvider(data)
@@ -46,12 +46,12 @@ class Bytes:
         return self._values().standard_normal(shape)
 
     def _values(self):
-        """Numbers of arrays, of which no branch depends on the single ones, cost two bytes all together."""
+        """The numbers of an array, on which no branch depends one by one, take two bytes in total."""
         return np.random.default_rng(self.provider.ConsumeIntInRange(0, 65_535))
 
 
 class Judge:
-    """Judges calls, and says now and then how many were errors and how many compared: neither may be all."""
+    """Checks calls, and prints how many raised errors and how many were compared: neither may be all."""
 
     def __init__(self):
         self.cases = self.errors = self.compared = 0

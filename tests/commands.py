@@ -1,4 +1,4 @@
-"""How the tests of the command line run it."""
+"""Helpers that run the command line in tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def run(*arguments: object):
 
 
 def refused(*arguments: object) -> str:
-    """The one sentence with which the command ends."""
+    """The error message with which the command ends."""
     result = run(*arguments)
     assert result.exit_code == 2, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)

@@ -1,4 +1,4 @@
-"""For every test: backends, scripts in a process of their own, and settings that are put back afterwards."""
+"""Fixtures of all tests: backends, scripts in separate processes, settings that are restored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import gramless
 import pytest
 from gramless import _core
 
-# A shell starts what runs in the background with interrupts ignored, and Python then leaves them so.
+# A shell starts background processes with interrupts ignored, and Python does not change that.
 if (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     and threading.current_thread() is threading.main_thread()
@@ -77,7 +77,7 @@ def _tensors_on_device(request, monkeypatch):
 
 @pytest.fixture(params=devices.present())
 def device(request, monkeypatch):
-    """Every device there is, each in turn: a GPU, and what .ci/cuda_tests.sh built to stand in for one."""
+    """Every available device in turn: a GPU, and the stand-ins for one that .ci/cuda_tests.sh builds."""
     return devices.device(request.param, monkeypatch)
 
 
@@ -90,13 +90,13 @@ def _no_figure_is_left():
 
 @pytest.fixture
 def a_second():
-    """How long an interrupt may take: a second, or more where xdist runs other tests beside it."""
+    """How long an interrupt may take: a second, or more if xdist runs other tests at the same time."""
     return 5 if "PYTEST_XDIST_WORKER" in os.environ else 1
 
 
 @pytest.fixture
 def run_script():
-    """Runs Python source in a process of its own, ending well and in time; returns what it printed."""
+    """Runs Python source in a separate process, which must succeed in time; returns its output."""
 
     def run(source, *arguments, timeout=60, **environment):
         command = [sys.executable, "-W", "error", "-c", source, *map(str, arguments)]
@@ -110,7 +110,7 @@ def run_script():
 
 @pytest.fixture(scope="session")
 def loopback():
-    """For tests whose processes meet through torch.distributed; a sandbox may have no loopback interface."""
+    """For tests with several processes of torch.distributed; a sandbox may have no loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         try:
             socket.create_connection(server.getsockname(), timeout=5).close()
@@ -120,7 +120,7 @@ def loopback():
 
 @pytest.fixture
 def lightly_loss():
-    """A loss class of lightly, from its own file; packages that import all of lightly are passed by."""
+    """A loss class of lightly, imported from its file without the packages that import all of lightly."""
     if importlib.util.find_spec("lightly") is None:
         pytest.skip("lightly is not installed")
     lightly_part = pytest.importorskip("benchmarks.parts").lightly_part

@@ -1,4 +1,4 @@
-"""All sums of the CPU core, in the space that a test asks for."""
+"""HSIC by the CPU core, in the space that a test chooses."""
 
 import numpy as np
 from gramless import _core
@@ -19,6 +19,6 @@ def hsic_values(xs, ys, kernels_x, kernels_y, estimator, space="auto"):
 
 
 def of_data(values):
-    """xy, xx, yy of the data themselves."""
+    """xy, xx, yy in the units of the data."""
     own = (values.xx, values.exponent_x), (values.yy, values.exponent_y)
     return values.xy_of_data(), *(times_power(hsic, 2 * exponent) for hsic, exponent in own)

@@ -1,4 +1,4 @@
-"""Devices for the tests of the CUDA half: a real GPU, or this machine's memory in the place of one.
+"""Devices for the tests of the CUDA half: a real GPU, or a stand-in on this machine's memory.
 
 "host" is the bindings over the CPU core, which shows that the Python half is right; "emulated" is the
 bindings over the kernels themselves, compiled for the CPU. .ci/cuda_tests.sh builds both into the folder that
@@ -24,7 +24,7 @@ MODULES = {"host": "_cuda_on_host", "emulated": "_cuda_emulated"}
 
 
 class DeviceArray(np.ndarray):
-    """What an array library of a GPU shows of its arrays; the addresses are those of the host."""
+    """The interface of a GPU array library's arrays, with addresses of the host."""
 
     number = 0  # of its device
 
@@ -37,7 +37,7 @@ class DeviceArray(np.ndarray):
 
 
 class HostLibrary(libraries.Cupy):
-    """numpy in the place of cupy. What is empty holds NaN, so that reading it shows."""
+    """numpy in place of cupy. Empty arrays hold NaN, so that reading them shows."""
 
     def __init__(self):
         super().__init__(np)
@@ -77,7 +77,7 @@ class HostLibrary(libraries.Cupy):
 
 @cache
 def extension(kind):
-    """The extension module of that kind, or None where it was not built."""
+    """The extension module of that kind, or None if it was not built."""
     found = sorted(Path(FOLDER).glob(f"**/{MODULES[kind]}.*.so")) if FOLDER else []
     if not found:
         return None
@@ -89,13 +89,13 @@ def extension(kind):
 
 @cache
 def has_gpu():
-    """Whether this process can compute on a GPU, and has the libraries to put arrays there."""
+    """Whether this process can compute on a GPU and has the libraries for arrays on it."""
     wanted = all(importlib.util.find_spec(package) for package in ("torch", "cupy"))
     return bool(wanted and gramless.cuda_status())
 
 
 def present():
-    """The parameters of a test that runs on every device there is."""
+    """The parameters of a test that runs on every available device."""
     kinds = [kind for kind in MODULES if extension(kind) is not None]
     kinds += [pytest.param("cuda", marks=pytest.mark.cuda)] if has_gpu() else []
     reason = "no GPU here, and .ci/cuda_tests.sh did not build what stands in for one"
@@ -103,13 +103,13 @@ def present():
 
 
 class Device:
-    """One device, and how values get there and back."""
+    """One device, with conversions of values to it and back."""
 
     def __init__(self, kind, library=None):
         self.kind, self.library = kind, library
 
     def array(self, values):
-        """As an array of cupy, or of what stands in its place."""
+        """As an array of cupy or of its stand-in."""
         if self.kind == "cuda":
             import cupy
 
@@ -117,7 +117,7 @@ class Device:
         return np.array(values, copy=True).view(DeviceArray)
 
     def in_place(self, values):
-        """The same memory, where that of the host stands in for the device's."""
+        """The same memory, if that of the host stands in for the device's."""
         return values.view(DeviceArray)
 
     def tensor(self, values, **options):

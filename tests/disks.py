@@ -1,4 +1,4 @@
-"""Disks that are full, and what is left on them."""
+"""Full disks, for tests of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def full_disk(most_bytes=0):
-    """No file may grow beyond so many bytes, as on a full disk."""
+    """Limits the size of files, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
     try:
@@ -28,7 +28,7 @@ def names_in(folder):
 
 @contextmanager
 def mounted(folder, size="1m"):
-    """A disk of its own at the folder, which is made."""
+    """Mounts a small file system at the folder, which is created."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root may mount a disk")
     folder.mkdir()
@@ -42,7 +42,7 @@ def mounted(folder, size="1m"):
 
 
 def fill(folder):
-    """Leave no byte free."""
+    """Fills the disk."""
     with (folder / ".filler").open("wb", buffering=0) as stream:
         for size in (2**16, 2**12, 1):
             try:

@@ -1,4 +1,4 @@
-"""Calls made of anything: the arrays, and how calls are judged. Knows no function."""
+"""Calls with arbitrary arguments: their arrays, and how calls are checked. It knows no function."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ DOCUMENTED = (ValueError, TypeError)
 
 
 class AnyCall:
-    """What a call is made of; subclasses choose the function, and say whether the call is as documented.
+    """The arguments of a call; subclasses choose the function and decide whether the call is as documented.
 
-    Every choice is one of `random`: a numpy Generator, or what has these of its methods.
+    All choices come from `random`, a numpy Generator or an object with the same methods.
     """
 
     function: str
@@ -54,7 +54,7 @@ class AnyCall:
         return choices[self.random.integers(len(choices))]
 
     def make_array(self, columns=None, size=40.0):
-        """Mostly right, of `columns` columns or of any number; counts its rows."""
+        """A mostly valid array, of `columns` columns or of any number; its rows are counted."""
         if self.chance(0.04):
             self.wrong = True
             return self.pick(WRONG)
@@ -92,7 +92,7 @@ class AnyCall:
 
 
 def outcome_of(case, module):
-    """What the call returns, or the documented error it raises."""
+    """The result of the call, or the documented error that it raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -103,7 +103,7 @@ def outcome_of(case, module):
 
 
 def check_documented(case, outcome):
-    """An error where something is wrong, in one sentence that names the function, and only there."""
+    """Invalid calls, and only those, raise an error of one sentence that names the function."""
     if isinstance(outcome, DOCUMENTED):
         assert not case.documented, f"raised {outcome!r}"
         assert str(outcome).startswith(f"{case.function}: ")
@@ -113,7 +113,7 @@ def check_documented(case, outcome):
 
 
 def run(kind, batch, check):
-    """check(case) for every case of a batch; what it returned."""
+    """The results of check(case) for every case of a batch."""
     outcomes = []
     for seed in range(batch, CASES, BATCHES):
         case = kind(np.random.default_rng(seed))

@@ -7,7 +7,7 @@ WRT = {"info_nce": ("anchors", "keys", "temperature"), "moco": ("q", "k", "tempe
 
 
 def with_grads(module, name):
-    """A function that returns a loss and its gradients: None for an array that is None, and no queue's."""
+    """A function that returns a loss and its gradients: None for an array that is None, none for queues."""
     if module is not gramless:
         return getattr(module, f"{name}_value_and_grad")
     if name == "row_log_sum_exp":
@@ -31,5 +31,5 @@ def _log_sums(x, y=None, weights=None, **options):
 def _rows(x):
     try:
         return len(x)
-    except TypeError:  # of what is no array, as the loss will say
+    except TypeError:  # not an array: the loss raises its own error
         return 1

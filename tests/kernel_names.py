@@ -1,4 +1,4 @@
-"""What errors about a kernel say it must be."""
+"""The description of valid kernels in error messages."""
 
 ALLOWED_KERNELS = (
     'Linear(), RBF(...), Laplace(...), Distance(...), Cosine(), Polynomial(...), "linear", "rbf", "laplace", '

@@ -1,4 +1,4 @@
-"""One matrix of values in every way an array can lie in memory."""
+"""One matrix of values in every memory layout of an array."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def negative_both_fortran(x):
 
 def sliced(x):
     n, d = x.shape
-    larger = np.full((n + 5, d + 7), np.nan, x.dtype)  # what lies around must not be read into the answer
+    larger = np.full((n + 5, d + 7), np.nan, x.dtype)  # surrounding memory must not enter the result
     larger[2 : 2 + n, 3 : 3 + d] = x
     return larger[2 : 2 + n, 3 : 3 + d]
 
@@ -87,7 +87,7 @@ NUMPY_LAYOUTS = [
 
 
 def torch_layouts(torch):
-    """The same for tensors, which know no negative strides."""
+    """The same for tensors, which have no negative strides."""
 
     def tensor(x):
         return torch.tensor(x)

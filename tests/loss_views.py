@@ -1,4 +1,4 @@
-"""Views and labels for tests of the contrastive losses, and how near their results must be."""
+"""Views and labels for tests of the contrastive losses, and comparisons of their results."""
 
 from __future__ import annotations
 

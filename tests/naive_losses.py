@@ -1,4 +1,4 @@
-"""The contrastive losses as one writes them in an afternoon: n x n, in one dtype, positives in the sum."""
+"""Naive contrastive losses: n x n, in one dtype, positives in the sum."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def log_softmax(s, which):
 
 
 def softmax_loss(s, positive, which):
-    """Losses, and their derivatives by s: log sum over `which` - mean over `positive`."""
+    """Losses, and their derivatives with respect to s: log sum over `which` - mean over `positive`."""
     count = np.maximum(positive.sum(1, keepdims=True), 1).astype(s.dtype)
     total, p = log_softmax(s, which)
     share = positive / count
@@ -36,7 +36,7 @@ def softmax_loss(s, positive, which):
 
 
 def result(losses, ds, s, zs, lengths, tau, normalize):
-    """(loss, [gradients], gradient by temperature) from weighted ds; zs are anchors and keys."""
+    """(loss, [gradients], gradient of the temperature) from weighted ds; zs are anchors and keys."""
     a, k = zs
     da, dk = ds @ k / tau, ds.T @ a / tau
     grads = [

@@ -1,4 +1,4 @@
-"""float32 CKA within 1e-6 of float64, on data that breaks float32 elsewhere. The limit is never raised."""
+"""float32 CKA within 1e-6 of float64, on data that is hard for float32. The limit is never raised."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_float32_cka_is_that_of_float64(backend, problem, kernel, estimator):
 
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
 def test_float32_linear_cka_in_either_space(backend, problem, estimator):
-    """In feature space where the cost model may choose it, which for wide data it never does."""
+    """In feature space where the cost model may choose it; for wide data it never does."""
     narrow = sum(a.shape[1] for a in (problem.x, problem.y)) <= len(problem.x)
     for space in ("gram", "features") if narrow else ("gram",):
         check_space(problem, estimator, space)
@@ -155,7 +155,7 @@ def test_many_samples_are_summed_over_all_their_segments(backend, dtype, n):
     generator = np.random.default_rng(n)
     x = generator.standard_normal((n, 5)).astype(dtype)
     y = (x[:, :3] ** 2 + x[:, 1:4] + 0.5 * generator.standard_normal((n, 3))).astype(dtype)
-    y[n // 2 :] *= 2  # the first segments are not like the others
+    y[n // 2 :] *= 2  # the first segments differ from the others
     a, b = (np.asarray(z, np.float64) - np.mean(z, axis=0, dtype=np.float64) for z in (x, y))
     expected = np.sum((a.T @ b) ** 2) / (n - 1) ** 2
     assert gramless.hsic(x, y, estimator="biased") == pytest.approx(expected, rel=LIMIT)
@@ -170,7 +170,7 @@ def test_float64_keeps_ten_digits_far_from_the_origin(estimator):
 
 
 def test_the_limit_is_one_that_uncentred_float32_misses():
-    """The tests above can fail: uncentred float32, as others compute it, is off by far more."""
+    """The tests above can fail: uncentred float32, as in other packages, has a far larger error."""
     problem = Problem(shifted(np.random.default_rng(20)))
     k, l = problem.x @ problem.x.T, problem.y @ problem.y.T
     xy, xx, yy = (hsic_in_float64(a, b, "unbiased") for a, b in ((k, l), (k, k), (l, l)))

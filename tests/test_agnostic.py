@@ -1,4 +1,4 @@
-"""Only values matter: same bits for any threads, layout and run; the same digits for any ISA."""
+"""Only values matter: bitwise-identical results for any threads, layout and run; equal digits for any ISA."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_tensors_give_the_bits_of_arrays(dtype, shape):
         tensor_x, tensor_y = layout(x), layout(y)
         matrix = gramless.cka_matrix([tensor_x, tensor_y], kernel="rbf")
         assert matrix.dtype == tensor_x.dtype
-        # Where there is a gradient the bandwidth is rounded once more, for it is handed on.
+        # With a gradient the bandwidth is rounded once more, because it is passed on.
         tolerance = 1e-14 if tensor_x.requires_grad else 0
         found = matrix.detach().numpy()
         np.testing.assert_allclose(found, expected.astype(dtype), tolerance, err_msg=layout.__name__)
@@ -134,7 +134,7 @@ def test_tensors_give_the_bits_of_arrays(dtype, shape):
 
 @every_dtype
 def test_broadcast_arrays_do_not_change_a_bit(dtype):
-    """Strides of 0: one column seen as many, which would not fit as a copy."""
+    """Strides of 0: one column repeated, which would not fit into memory as a copy."""
     torch = pytest.importorskip("torch")
     x, _ = pair(50, 1, 1, dtype)
     wide = np.broadcast_to(x, (50, 4000))
@@ -168,7 +168,7 @@ WIDTHS = [1, 2, 3, 7, 8, 9, 255, 256, 257, 600]
 
 
 def shapes_of(n):
-    """Every width with tiles of every fullness, without all pairs of them."""
+    """Every width, and every number of rows in the last tile, without all combinations of both."""
     at = ROWS.index(n)
     return [(WIDTHS[at % 10], WIDTHS[(3 * at + 5) % 10]), (WIDTHS[(7 * at + 2) % 10], WIDTHS[(at + 4) % 10])]
 
@@ -204,7 +204,7 @@ SPACES += [("features", n) for n in ROWS if n > 7 and any(sum(shape) <= n for sh
 @every_dtype
 @pytest.mark.parametrize(("space", "n"), SPACES)
 def test_either_space_is_as_accurate_as_naive_code(backend, dtype, space, n):
-    """Features where the cost model may choose them; for wide data they lose digits."""
+    """Feature space where the cost model may choose it; for wide data it loses digits."""
     for estimator in ESTIMATORS:
         inputs, naive, truth = expected_ckas(n, Linear(), estimator, dtype)
         chosen = [i for i, (x, y) in enumerate(inputs) if space == "gram" or x.shape[1] + y.shape[1] <= n]
@@ -270,7 +270,7 @@ def test_switching_the_backend_switches_it(backend):
 
 
 def test_bits_tell_results_apart():
-    """What the tests above rest on: one unit in the last place is a difference."""
+    """The comparison of the tests above: one unit in the last place is a difference."""
     assert bits(1.0) != bits(np.nextafter(1.0, 2.0))
     assert bits(math.nan) == bits(math.nan)
     assert struct.unpack("d", bits(0.5)) == (0.5,)

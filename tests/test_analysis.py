@@ -1,4 +1,4 @@
-"""gramless.analysis against the obvious code, and what it refuses."""
+"""gramless.analysis against direct code, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gramless.analysis of data in any unit and far from the origin, beside the obvious code in more digits."""
+"""gramless.analysis of data in any unit and far from the origin, compared with direct code in more digits."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 N, D = 12, 4
 X, Y = np.random.default_rng(0).standard_normal((2, N, D))
-CALLS = {  # a call of a good and a bad array, and what the bad one is called
+CALLS = {  # a call with a good and a bad array, and the name of the bad one
     "moco": (lambda f, x, bad: f(x, bad, x), "k"),
     "dcl": (lambda f, x, bad: f(x, bad), "z_b"),
     "sup_con": (lambda f, x, bad: f(bad, np.arange(N) // 2), "z"),
@@ -62,7 +62,7 @@ READ = {  # in place or as a copy, without a change of the value
 
 
 def as_torch(bad):
-    """A tensor, or what stands beside tensors where torch has none of it."""
+    """A tensor, or the array itself if torch has no tensor of its kind."""
     try:
         return torch.from_numpy(bad) if type(bad) is np.ndarray else bad
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Every contender has a process of its own, with its library alone, in a clean environment."""
+"""Every contender runs in a separate process, with only its library, in a clean environment."""
 
 from __future__ import annotations
 

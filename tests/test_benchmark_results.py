@@ -1,4 +1,4 @@
-"""What is kept of earlier results, what is quoted of an alternative, and when an answer counts as wrong."""
+"""Which earlier results are kept, what is quoted of an alternative, and when a result counts as wrong."""
 
 from __future__ import annotations
 

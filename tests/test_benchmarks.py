@@ -1,4 +1,4 @@
-"""What benchmarks say: a part of a package alone, a package that is not there, what another process took."""
+"""Benchmarks with a part of a package, with a missing package, and the memory of other processes."""
 
 from __future__ import annotations
 

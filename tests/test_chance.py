@@ -1,4 +1,4 @@
-"""What chance gives: moments by enumeration, p-values against the reference, levels of permutations."""
+"""Values by chance: moments by enumeration, p-values against the reference, levels of permutation tests."""
 
 from __future__ import annotations
 

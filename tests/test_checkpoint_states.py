@@ -1,4 +1,4 @@
-"""What a checkpoint holds is of this sweep or refused, and a killed process leaves one to resume from."""
+"""A checkpoint of another sweep is refused, and a killed process leaves one to resume from."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_process_that_is_killed_leaves_a_file_to_resume_from(tmp_path, how):
             process.send_signal(getattr(signal, how))
             process.communicate(timeout=60)
         if (tmp_path / "sweep").exists():
-            with np.load(tmp_path / "sweep") as state:  # whole, whenever the signal came
+            with np.load(tmp_path / "sweep") as state:  # complete, whenever the signal arrived
                 assert int(state["done"]) >= 0
     assert subprocess.run(command, capture_output=True, check=True).stdout == expected
     assert names_in(tmp_path) == ["sweep", "whole"]

@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be written never cost an answer, and never replace what is none."""
+"""A checkpoint that cannot be written loses no result, and none replaces a file that is no checkpoint."""
 
 from __future__ import annotations
 

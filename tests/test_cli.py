@@ -1,4 +1,4 @@
-"""The command line besides compare: the demo, info, what the environment says; the examples run."""
+"""The command line besides compare: the demo, info, environment variables; the examples run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gramless compare`: right numbers, and one sentence and exit code 2 for what cannot be done."""
+"""`gramless compare`: right numbers, and exit code 2 with one sentence for requests that it cannot fulfil."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ main()
 
 
 def test_an_interrupt_ends_the_command_within_a_second(tmp_path, a_second):
-    """A minute's work, if nothing stops it."""
+    """A call that takes a minute if it is not interrupted."""
     for name in "ab":
         np.lib.format.open_memmap(tmp_path / f"{name}.npy", "w+", np.float32, (100_000, 256))
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]

@@ -1,4 +1,4 @@
-"""compare_models: batches of any kind, where models and data lie, and what is kept of them."""
+"""compare_models: batches of any kind, devices of models and data, and memory that is kept."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_models_go_to_the_device_named_and_back_after_an_exception():
             return self
 
     net = Movable(4, 3)
-    with pytest.raises(RuntimeError):  # data on meta, weights that did not really move
+    with pytest.raises(RuntimeError):  # data on meta, weights that were not really moved
         quiet(net, None, [torch.randn(8, 4)], layers=[net], device="meta")
     assert net.places == ("meta", "cpu")
 
@@ -130,7 +130,7 @@ def test_one_model_on_two_loaders_and_other_layers(images):
 
 
 class Viewing(nn.Module):
-    """Takes channels in the usual order of memory only."""
+    """Accepts channels only in the usual memory order."""
 
     def __init__(self):
         super().__init__()

@@ -47,7 +47,7 @@ class Block(nn.Module):
 
 
 class Flat(Mix):
-    """Attention and what follows it in one module."""
+    """Attention and the layers after it in one module."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -112,7 +112,7 @@ class Wide(nn.Module):
 
 
 class Cell(nn.Module):
-    """A gated unit: three linear layers side by side, and none that leads back."""
+    """A gated unit: three linear layers side by side, without an output projection."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""z and p-values of compare_models and of the command line, and caches of activation tools as they come."""
+"""z and p-values of compare_models and of the command line, and unmodified caches of activation tools."""
 
 from __future__ import annotations
 

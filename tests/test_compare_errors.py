@@ -1,4 +1,4 @@
-"""compare_models refuses what it cannot answer, each in one clear sentence."""
+"""compare_models refuses requests that it cannot answer, each with one clear sentence."""
 
 from __future__ import annotations
 

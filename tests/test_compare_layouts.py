@@ -1,4 +1,4 @@
-"""compare_models reads the dimensions of every layer as its module means them, or refuses."""
+"""compare_models reads the dimensions of every layer in the order of its module, or refuses."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("batch", [20, 16])
 def test_recurrent_layers_with_tokens_first(kind, batch):
-    """As many tokens as examples in a batch: no shape tells."""
+    """As many tokens as examples in a batch: shapes are ambiguous."""
     x = random(80, 20, 8)
     nets = [seeded(lambda first=first: Recurrent(kind, first)) for first in (False, True)]
     found, expected = (quiet(net, None, list(x.split(batch))).matrix for net in nets)
@@ -86,7 +86,7 @@ def test_recurrent_layers_with_tokens_first(kind, batch):
 
 
 def test_batches_with_tokens_first_are_read_by_the_module_that_takes_them():
-    """Nothing but batch_first tells which of 20 and 20 the examples are."""
+    """Only batch_first determines which of 20 and 20 the examples are."""
     net = seeded(lambda: nn.Sequential(nn.Linear(8, 8), nn.LSTM(8, 12)))
     batches = [batch.transpose(0, 1) for batch in random(80, 20, 8).split(20)]
     first = seeded(lambda: nn.Sequential(nn.Linear(8, 8), nn.LSTM(8, 12, batch_first=True)))

@@ -1,4 +1,4 @@
-"""compare_models: a mask holds for the tokens it is for, in the tower that has them."""
+"""compare_models: a mask is used for its own tokens, in the tower that has them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Decoder(nn.Module):
 
 
 class Translator(nn.Module):
-    """Two towers of as many tokens, as T5 has them."""
+    """Two towers with the same number of tokens, like T5."""
 
     def __init__(self):
         super().__init__()
@@ -119,7 +119,7 @@ def test_a_decoder_has_a_mask_of_its_own(net, batch):
 
 
 def test_a_mask_in_a_tuple_is_for_the_tokens_it_enters_a_module_with(net, batch):
-    """The encoder gets the first two, and no names are there to tell."""
+    """The encoder gets the first two inputs, which have no names."""
     truth = expected(net, batch, by_tower(batch["attention_mask"], None))
     options = {"forward": lambda model, entries: model(*entries), "attention_mask": 1}
     found = quiet(net, None, [tuple(batch.values())], layers=LAYERS, **options)
@@ -268,7 +268,7 @@ def test_a_batch_without_the_mask_of_the_others_is_refused(net, batch):
             ValueError, match=f"^compare_models: .* model_a .* first one has {first} and a later one {later};"
         ):
             quiet(net, None, batches, **options)
-    halves = [parts[0], parts[1] | {"attention_mask": None}]  # all tokens are valid, which is said
+    halves = [parts[0], parts[1] | {"attention_mask": None}]  # all tokens are valid, and a message says so
     full = torch.cat([batch["attention_mask"][:15], torch.ones_like(batch["attention_mask"][15:])])
     found = quiet(net, None, halves, **options).matrix
     expected = quiet(net, None, [batch | {"attention_mask": full}], **options).matrix

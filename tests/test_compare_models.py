@@ -1,4 +1,4 @@
-"""compare_models: the values it gives, whatever the models do, and how it leaves them."""
+"""compare_models: its values for all kinds of models, and that models are left unchanged."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def pair():
 
 
 def outputs(net, x, names):
-    """What the layers return, by running a Sequential step by step on copies."""
+    """The outputs of the layers, by running a Sequential step by step on copies."""
     found = {}
     with torch.no_grad():
         for name, module in net.named_children():

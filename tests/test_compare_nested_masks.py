@@ -1,4 +1,4 @@
-"""compare_models: masks that lie deeper in a batch, have no telling name, or are no masks of valid tokens."""
+"""compare_models: masks nested in a batch, without a known name, or not marking valid tokens."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Encoder(nn.Module):
 
 
 class Pair(nn.Module):
-    """A bi-encoder: both of its towers get a mapping of their own."""
+    """A bi-encoder: each of its towers gets its own mapping."""
 
     def __init__(self):
         super().__init__()
@@ -83,7 +83,7 @@ def test_a_tower_without_a_mask_has_none(texts):
 
 
 class Segments(nn.Module):
-    """Two entries have the mask's length; `used` says what becomes of the mask."""
+    """Two entries have the mask's length; `used` is the expected use of the mask."""
 
     def __init__(self, used):
         super().__init__()
@@ -207,7 +207,7 @@ class Padded(nn.Module):
 
 
 def test_a_padding_mask_of_torch_is_no_mask_of_valid_tokens():
-    """Its True is padding, and so the padding was averaged and nothing else."""
+    """True marks padding: earlier, only the padding was averaged."""
     x, valid = torch.randn(N, LENGTH, WIDTH, generator=torch.Generator().manual_seed(5)), mask(6)
     net, batch = seeded(Padded), {"x": x, "padding": valid == 0}
     sentence = (
@@ -222,7 +222,7 @@ def test_a_padding_mask_of_torch_is_no_mask_of_valid_tokens():
 
 
 class Backwards(nn.Module):
-    """A second pass over the tokens in reversed or another order, which is undone at its end."""
+    """A second pass over the tokens in reversed or another order, restored at the end."""
 
     def __init__(self, order):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whole models compared by processes that each have batches of their own: the answer of one that has all."""
+"""Models compared by several processes with their own batches: the result of one with all batches."""
 
 from __future__ import annotations
 

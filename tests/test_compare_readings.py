@@ -15,7 +15,7 @@ from torch import nn  # noqa: E402
 
 
 class Opaque(nn.Module):
-    """Does what no rule follows."""
+    """An operation that no rule follows."""
 
     def forward(self, x):
         return torch.masked_select(x, x == x).view(x.shape) * 2
@@ -76,7 +76,7 @@ def test_a_layout_overrides_the_module():
 
 
 def test_what_follows_tells_where_nothing_precedes():
-    """An activation on the input itself is read as the convolution behind it reads its input."""
+    """An activation applied to the input is read like the input of the convolution after it."""
     net, x = nn.Sequential(nn.ReLU(), nn.Conv1d(6, 4, 1)), random(20, 6, 6)
     found = quiet(net, None, [x])
     expected = gramless.cka(x.relu().mean(2).numpy(), net(x).mean(2).detach().numpy())
@@ -145,7 +145,7 @@ def test_settings_of_torch_are_put_back_after_an_exception(error):
 
 
 def test_an_lstm_whose_batches_are_as_long_as_they_are_many():
-    """80 examples of 20 tokens in batches of 20: read the other way the answer is that of no example."""
+    """80 examples of 20 tokens in batches of 20: read the other way, rows would be tokens."""
     torch.manual_seed(0)
     net, x = nn.Sequential(nn.LSTM(8, 12)), torch.randn(80, 20, 8)
     batches = [batch.transpose(0, 1) for batch in x.split(20)]

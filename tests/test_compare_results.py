@@ -1,4 +1,4 @@
-"""What `gramless compare` says: JSON, best matches against chance, help, what is missing."""
+"""The output of `gramless compare`: JSON, best matches against chance, help, missing packages."""
 
 from __future__ import annotations
 

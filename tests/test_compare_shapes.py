@@ -1,4 +1,4 @@
-"""compare_models: which dimension the examples are, where sizes of 1 or other entries of a batch mislead."""
+"""compare_models: the dimension of the examples, where sizes of 1 or other entries of a batch mislead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compare_models: no layer vanishes without a word, none appears that is none, and all names can be used."""
+"""compare_models: no layer is left out silently, nothing else is a layer, all names can be used."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ LAST, SECOND = (nn.Linear, nn.LayerNorm), (nn.Conv2d, nn.BatchNorm2d, nn.GroupNo
 
 
 def position_axes(module, shape, block_layout):
-    """The axes to average over: by the type of a leaf; blocks by what is known of the architecture."""
+    """The axes to average over: by the type of a leaf; for blocks by the known architecture."""
     if type(module) in LAST:
         return tuple(range(1, len(shape) - 1))
     if isinstance(module, SECOND):
@@ -52,7 +52,7 @@ def position_axes(module, shape, block_layout):
 
 
 def wanted(model):
-    """Leaves that type tells, and the blocks."""
+    """Leaves of known types, and the blocks."""
     from gramless.torch.blocks import blocks
 
     named = dict(model.named_modules())

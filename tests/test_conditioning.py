@@ -1,4 +1,4 @@
-"""What float32 tiles have no digits for is computed in float64: within 1e-6 of the float64 of its values."""
+"""Data for which float32 tiles have too few digits is computed in float64: within 1e-6 of float64 results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def few_rows(n, d=40, size=1e5):
 
 
 def sinks(n, d=64, size=1e4):
-    """Tokens that all attention goes to: far from all others, and near each other."""
+    """Attention sinks: tokens far from all others and near each other."""
     x, y = pair(n, d, d)
     x[: n // 25, 1] = size
     return x, y
@@ -55,7 +55,7 @@ def few_that_differ():
 
 
 def one_wide_column():
-    """Half of the rows share a large value: distances beside it are small, and none is rounding."""
+    """Half of the rows share a large value: distances small relative to it, but larger than rounding."""
     x, y = pair(33, 6, 9, dtype=np.float16)
     x[:18, 0], x[18:, 0] = 6e4, -6e4
     x[24:, 0] = 6e4

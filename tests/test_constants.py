@@ -1,4 +1,4 @@
-"""Constants, infinities, numbers too large to square: NaN where it belongs, never a plausible number."""
+"""Constants, infinities, numbers too large to square: NaN where it is right, never a plausible number."""
 
 from __future__ import annotations
 

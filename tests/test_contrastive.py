@@ -86,7 +86,7 @@ def test_a_symmetric_loss_is_the_mean_of_both_directions(dtype, queued):
 
 
 def late_in_training(generator, n, d, noise):
-    """Two views that agree, of examples that are spread out, as an encoder has them after training."""
+    """Two similar views of well-separated examples, as from a trained encoder."""
     base = generator.standard_normal((n, d))
     return [(base + noise * generator.standard_normal((n, d))).astype(np.float32) for _ in range(2)]
 
@@ -94,7 +94,7 @@ def late_in_training(generator, n, d, noise):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("n", [128, 512])
 def test_float32_gradients_late_in_training_are_right_to_5e_6(n, seed):
-    """At a loss of about 1e-3 and temperature 0.05. With the positive in the sum 1 - P(positive) cancels."""
+    """At a loss of about 1e-3 and temperature 0.05, where computing 1 - P(positive) would cancel."""
     a, b = late_in_training(np.random.default_rng(seed), n, 128, 0.6 if n == 128 else 0.52)
     loss, (grad_a, grad_b, by_temperature) = gramless.value_and_grad(gramless.nt_xent)(a, b, temperature=0.05)
     expected, (true_a, true_b, true_by_temperature) = reference.nt_xent_value_and_grad(a, b, temperature=0.05)
@@ -225,7 +225,7 @@ def test_sup_con_takes_several_views_text_and_many_classes():
 
 
 def test_weights_of_the_log_sum_exp_make_other_losses():
-    """sum_i c_i log sum_j exp(s_ij), by its weights, is what autograd would get."""
+    """The gradient of sum_i c_i log sum_j exp(s_ij), which autograd would give."""
     x, y = views(40, 6)
     weights = np.random.default_rng(0).standard_normal(40)
     options = {"weights": weights, "temperature": 0.3}

@@ -34,7 +34,7 @@ TYPES = [np.float32, np.float64]
 
 
 def problem(n, d, seed=0):
-    """Two views, a queue, a teacher and its queue, labels some of which are single."""
+    """Two views, a queue, a teacher and its queue, and labels, some of which occur once."""
     generator = np.random.default_rng([seed, n, d])
     base, a, b = generator.standard_normal((3, n, d))
     return {
@@ -94,7 +94,7 @@ class Case:
             return getattr(naive_losses, self.name)(*arrays, **scalars)
 
     def scales(self, loss, gradients, by_temperature):
-        """What errors are relative to: the largest true value, or more where that is left of larger terms.
+        """The scale of errors: the largest true value, or more where that is a difference of larger terms.
 
         So it is in distillation, a difference of two terms as large as logits and of their gradients, and in
         the gradients of one or two normalised rows or columns, most of which the normalisation takes away.
@@ -125,7 +125,7 @@ class Case:
 
 @functools.cache
 def results(variant, dtype, temperature, normalize):
-    """Over all shapes: ours, naive and true values, gradients, and gradients by the temperature, scaled."""
+    """Over all shapes: ours, naive and true values, gradients, and gradients of the temperature, scaled."""
     found = {"loss": ([], [], []), "gradient": ([], [], []), "temperature": ([], [], [])}
     for shape in SHAPES if dtype == np.float32 else SMALL_SHAPES:
         case = Case(variant, shape, dtype, temperature, normalize)

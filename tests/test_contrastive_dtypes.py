@@ -1,4 +1,4 @@
-"""Contrastive losses of other dtypes are those of their values."""
+"""Contrastive losses of other dtypes equal those of the same values in float32 or float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the contrastive losses read, in place, and what they refuse in which sentence."""
+"""The inputs that the contrastive losses read in place, and those they refuse, with the error message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ every_form = pytest.mark.parametrize("form", ["value", "value and gradients"])
 
 
 def called(module, name, form):
-    """A loss in that form, and whom its errors name."""
+    """A loss in that form, and the name in its errors."""
     if form == "value":
         return getattr(module, name), name
     return with_grads(module, name), name if module is gramless else f"{name}_value_and_grad"
@@ -29,7 +29,7 @@ def square(n=10, d=3, seed=0):
 
 
 def arguments(name, x, y):
-    """Arrays for a call: x and y wherever they fit."""
+    """Arrays for a call, with x and y in all places that they fit."""
     rows = len(x)
     return {
         "sup_con": (x, np.arange(rows) % 3),

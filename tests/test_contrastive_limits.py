@@ -11,7 +11,7 @@ from test_contrastive_reference import EXCLUSIONS, LABELS, embeddings, views
 
 
 def test_exclude_above_leaves_out_negatives_alone():
-    """Positives stay, however similar; with every negative out, nothing is left to lose."""
+    """Positives are never left out; without any negative the loss is 0."""
     a, b = views()
     assert reference.nt_xent(a, b, exclude_above=1.1) == reference.nt_xent(a, b)
     loss, gradients = reference.nt_xent_value_and_grad(a, b, exclude_above=-1.1)

@@ -1,8 +1,8 @@
-"""What other packages compute, against gramless and the reference: to 1e-6, on the inputs they accept.
+"""The results of other packages, against gramless and the reference: to 1e-6, on the inputs they accept.
 
-lightly and solo-learn ask for much that a loss does not need, such as torchvision. The files of their losses
-are tested where they are found alone (pip install --no-deps lightly==1.6.0 solo-learn==1.0.2); the formulas
-they document, everywhere.
+lightly and solo-learn depend on much that a loss does not need, such as torchvision. The files of their
+losses are tested where they are found alone (pip install --no-deps lightly==1.6.0 solo-learn==1.0.2); the
+formulas they document, everywhere.
 """
 
 from __future__ import annotations

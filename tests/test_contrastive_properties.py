@@ -1,4 +1,4 @@
-"""What must hold of contrastive losses and of their gradients for any embeddings: hypothesis chooses them."""
+"""Properties of contrastive losses and of their gradients for any embeddings, which hypothesis chooses."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_longer_rows_are_a_lower_temperature(name, made, factor):
     loss, grad_a, grad_b, by_temperature = value_and_grad(name, z_a, z_b, temperature=temperature, **options)
     scaled = value_and_grad(name, factor * z_a, factor * z_b, temperature=factor**2 * temperature, **options)
     assert_same(scaled, (loss, grad_a / factor, grad_b / factor, by_temperature / factor**2))
-    along = np.sum(grad_a * z_a) + np.sum(grad_b * z_b)  # Euler: what scale does, the temperature undoes
+    along = np.sum(grad_a * z_a) + np.sum(grad_b * z_b)  # Euler: scaling the rows and the temperature cancel
     size = np.sum(np.abs(grad_a * z_a)) + np.sum(np.abs(grad_b * z_b))
     assert along + 2 * temperature * by_temperature == pytest.approx(0, abs=RELATIVE * size + ABSOLUTE)
 

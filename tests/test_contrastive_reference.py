@@ -42,7 +42,7 @@ CASES = {  # function of the arrays that have a gradient, the arrays, its option
 
 
 def differences(function, arrays, step=1e-5):
-    """The gradient of function(*arrays) by every entry of the arrays, from central differences."""
+    """The gradient of function(*arrays) with respect to all entries, from central differences."""
     gradients = []
     for which, array in enumerate(arrays):
         gradient = np.zeros(array.shape)

@@ -1,4 +1,4 @@
-"""What .ci/cpu_code.py finds in machine code."""
+""".ci/cpu_code.py and its findings in machine code."""
 
 from __future__ import annotations
 

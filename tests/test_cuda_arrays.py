@@ -1,4 +1,4 @@
-"""Arrays of a GPU through the public functions: values, gradients, and where the answers live.
+"""Arrays of a GPU in the public functions: values, gradients, and the device of the results.
 
 Values are compared with the CPU's of the same numbers.
 """
@@ -131,7 +131,7 @@ def test_minibatches_are_those_of_the_cpu(device, kernel, weighting):
         theirs.update(xs, ys)
         if seed < 2:
             assert device.is_here(ours._sums.xy)
-        if seed == 1:  # goes on where a checkpoint left off, which is the host
+        if seed == 1:  # resumes from a checkpoint, which is on the host
             state, ours = ours.state_dict(), gramless.MinibatchCKA(kernel, weighting)
             ours.load_state_dict(state)
     np.testing.assert_allclose(ours.compute(), theirs.compute(), rtol=1e-9)

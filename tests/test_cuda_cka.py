@@ -1,4 +1,4 @@
-"""The class of the file CKA.py: by its own rules, without its matrices."""
+"""CudaCKA of the published file CKA.py: its results, without its matrices."""
 
 from __future__ import annotations
 

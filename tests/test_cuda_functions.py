@@ -1,4 +1,4 @@
-"""Every public function with every option, of arrays and tensors of a device: the CPU's answer or a sentence.
+"""Every public function with every option, for arrays and tensors of a device: the CPU's result or an error.
 
 The table names each argument of each function, so that a new function or option needs a line here.
 """
@@ -42,7 +42,7 @@ def inputs():
 
 @dataclass(frozen=True)
 class Use:
-    """One call: names of inputs, options (a name of inputs stands for them), and what is refused how."""
+    """One call: names of inputs, options (names of inputs stand for them), and expected errors."""
 
     function: str
     arrays: tuple[Any, ...]
@@ -189,7 +189,7 @@ def test_the_gpu_run_compares_every_function_with_float64():
 
 
 def call(used, of, tmp_path, *, grads=False):
-    """The function of what `of` makes of every array, or with its gradients."""
+    """The result of the function for `of(array)` of every array, or its gradients."""
     found = inputs()
 
     def given(value):

@@ -1,4 +1,4 @@
-"""What only a real GPU can show: graphs, streams, several devices, and that nothing waits."""
+"""Tests that need a real GPU: graphs, streams, several devices, and that no call waits for the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be computed on a GPU is refused before anything is launched, in one sentence."""
+"""Requests that a GPU cannot compute are refused before anything is launched, with one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of arrays of a GPU, or of what stands in for one, and their gradients: see test_cuda_arrays.py."""
+"""Losses of arrays of a GPU, or of a stand-in for one, and their gradients: see test_cuda_arrays.py."""
 
 from __future__ import annotations
 

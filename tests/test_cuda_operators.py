@@ -1,4 +1,4 @@
-"""Torch's operators over tensors of a GPU keep what they promise."""
+"""The operators of torch pass opcheck for tensors of a GPU."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Which products HSIC of float32 tensors on a GPU are made with: what the user set in torch, by any name."""
+"""HSIC of float32 tensors on a GPU follows torch's settings of TF32, under each of their names."""
 
 from __future__ import annotations
 
 import pytest
 
 torch = pytest.importorskip("torch")
-# What a user runs, and whether TF32 is allowed then.
+# The user's setting, and whether TF32 is allowed then.
 SETTINGS = {
     "pass": False,
     "matmul.allow_tf32 = True": True,
@@ -22,7 +22,7 @@ if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9
         "matmul.allow_tf32 = True; torch.backends.fp32_precision = 'ieee'": True,
     }
 
-# In place of the kernels, notes what launches are asked for. Settings last as long as a process.
+# Records the arguments of launches in place of the kernels. Settings last as long as a process.
 SOURCE = """
 import os, sys, types, warnings
 import torch, gramless

@@ -1,4 +1,4 @@
-"""What the primitives ask of the CUDA runtime, counted by one that does nothing: needs nvcc, and no GPU."""
+"""Calls of the CUDA runtime by the primitives, counted by a runtime that does nothing: needs no GPU."""
 
 import shutil
 import subprocess

@@ -17,7 +17,7 @@ GPU = ("NVIDIA H100", 9, 0, 80 * 10**9, None)
 
 
 class CupyLike:
-    """What an array library of a GPU shows of its arrays. Its memory is not touched."""
+    """The interface of a GPU array library's arrays. Its memory is not accessed."""
 
     shape, dtype, ndim = (8, 5), np.dtype(np.float32), 2
 
@@ -27,7 +27,7 @@ class CupyLike:
 
 
 def tensor_like():
-    """A tensor that says it lies on a GPU. Its memory is not touched."""
+    """A tensor that claims to be on a GPU. Its memory is not accessed."""
     torch = pytest.importorskip("torch")
 
     class OnGpu(torch.Tensor):
@@ -56,7 +56,7 @@ CALLS = {
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Makes this a machine with such a module: a function of what its `devices` returns, or of its error."""
+    """Simulates a machine with such a module, given the result or the error of its `devices`."""
     monkeypatch.setattr(status, "_module", None)
     monkeypatch.setattr(status, "_devices", ())
 

@@ -1,4 +1,4 @@
-"""Tensors of a GPU. Torch's other tests run there too, by --tensors-on; here is what they leave open."""
+"""Tensors of a GPU. The other tests of torch run there too with --tensors-on; here are the remaining ones."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_cka_trains_as_plain_torch_does(device, sigma, estimator):
 
 
 def test_values_and_gradients_are_in_the_unit_of_the_data(device):
-    """Powers of two, which round nothing anew; of such rows the CPU core has units of its own."""
+    """Powers of two, which are exact; the CPU core scales such rows."""
     unit = 2.0**-120
     power = unit**4
     calls = {
@@ -204,7 +204,7 @@ def test_degenerate_representations_are_nan_without_waiting_for_a_warning(device
 
 def test_arrays_of_other_libraries_are_read_through_torch_where_there_is_no_cupy(device, monkeypatch):
     class Foreign:
-        """Memory that says no more than that it lies on a GPU."""
+        """An array that only claims to be on a GPU."""
 
         def __init__(self, tensor):
             self.tensor = tensor

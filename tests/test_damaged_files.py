@@ -1,4 +1,4 @@
-"""Files that are damaged, malformed or no files: one sentence, and nothing is unpickled."""
+"""Damaged or malformed files, and paths that are no files: one sentence, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from test_files import LAYERS, save, save_safetensors
 
 
 class Trap:
-    """Pickles into a call that leaves a file behind."""
+    """An object whose unpickling would create a file."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -1,5 +1,5 @@
-"""Every file that is written, on a disk that is full and on one that cannot be written to: the old file
-stays, and one sentence says why.
+"""Writing every kind of file on a full and on a read-only disk: the old file stays, and one sentence gives
+the reason.
 """
 
 from __future__ import annotations

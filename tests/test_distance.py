@@ -1,4 +1,4 @@
-"""Distance kernels: distance covariance and correlation, beside their definitions from n x n distances."""
+"""Distance kernels: distance covariance and correlation against their definitions from n x n distances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients of distance kernels, beside n x n code from differences, and by torch's checks and transforms."""
+"""Gradients of distance kernels against n x n code of differences, with torch's checks and transforms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 
 def gradients_of_cka(layers, exponent, dtype):
-    """By both layers, with n x n matrices in `dtype` throughout; equal rows have no derivative."""
+    """With respect to both layers, n x n matrices in `dtype` throughout; equal rows have no derivative."""
     hollow = [gram_of(layer, exponent, dtype) for layer in layers]
     slopes = [slopes_of_hsic(k) for k in hollow]
     own = [np.sum(k * slope) for k, slope in zip(hollow, slopes, strict=True)]

@@ -1,4 +1,4 @@
-"""Similarity distillation against its reference, and where it has no gradient or no value."""
+"""Similarity distillation against its reference, and inputs without a gradient or without a value."""
 
 from __future__ import annotations
 

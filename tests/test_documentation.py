@@ -1,4 +1,4 @@
-"""What the documentation shows runs: examples of every docstring, the Python of README.md and of docs/."""
+"""The documentation's code runs: examples of every docstring, the Python of README.md and of docs/."""
 
 import doctest
 import importlib

@@ -41,7 +41,7 @@ def test_every_kernel_function_has_a_cost(kernel):
     ("dtype", "item", "rows", "n"), [("float32", 4, 384, 7680), ("float64", 8, 192, 3840)]
 )
 def test_tiles_of_many_rows_are_larger(dtype, item, rows, n):
-    """What threads have is as csrc/engine/tile/tile_rows.hpp says; beside it are 36 bytes for each row."""
+    """Memory of the threads as in csrc/engine/tile/tile_rows.hpp, and 36 bytes for each row."""
     on = {"kernel": gl.RBF(sigma=1.0), "dtype": dtype, "threads": 3, "gflops": 50.0}
     for count, tile in ((n - 1, rows // 2), (n, rows), (50, 50)):
         of_a_thread = 2 * tile * (tile + 64) * item

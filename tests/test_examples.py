@@ -1,4 +1,4 @@
-"""The examples' README says what their runs gave."""
+"""The examples' README has the numbers of their runs."""
 
 from __future__ import annotations
 

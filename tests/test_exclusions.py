@@ -63,7 +63,7 @@ def sorted_negatives(dtype):
 @pytest.mark.parametrize("easiest", [False, True], ids=["hardest", "easiest"])
 @pytest.mark.parametrize("fraction", [1e-6, 0.003, 0.3, 1])
 def test_limits_of_many_keys_are_those_of_a_sort(backend, dtype, fraction, easiest):
-    """Strips of fewer rows than threads could share: 50,000 float64 keys are 20 rows in 8 MB."""
+    """Strips with few rows: 50,000 float64 keys give 20 rows in 8 MB."""
     anchors, keys, groups = many_keys(dtype)
     found, of_keys = _core.contrast_limits([anchors], [keys], *groups, False, fraction, 1e-6, False, easiest)
     assert np.all(of_keys == (-np.inf if easiest else np.inf))
@@ -115,7 +115,7 @@ def test_a_fraction_of_less_than_one_negative_is_one(dtype):
 
 @every_dtype
 def test_ranks_are_each_others_among_negated_rows(dtype):
-    """What is least similar to an anchor is most similar to its negative."""
+    """The least similar key of an anchor is the most similar one of its negative."""
     anchors, keys = views(50, 9, dtype)
     mine, others = (
         gramless.value_and_grad(gramless.info_nce)(*pair, exclude_easiest=0.2, temperature=t, reduction="sum")
@@ -130,7 +130,7 @@ def test_ranks_are_each_others_among_negated_rows(dtype):
 
 
 def test_a_band_of_ranks_keeps_what_a_sort_keeps():
-    """Hardest 5 % but for the hardest 0.5 %, of 200 negatives: ranks 2 to 10."""
+    """The hardest 5 % without the hardest 0.5 %, of 200 negatives: ranks 2 to 10."""
     rows = np.random.default_rng(3).standard_normal((201, 6))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     found = gramless.info_nce(

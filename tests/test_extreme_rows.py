@@ -1,4 +1,4 @@
-"""NT-Xent of 65,536 rows, from cold to hot: a sample of its rows against float64, block by block."""
+"""NT-Xent of 65,536 rows at low to high temperatures: a sample of rows against float64, by blocks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Truth:
         return self.log_sums[temperature] - positive
 
     def gradients(self, temperature, dtype):
-        """Of the mean loss by the sampled rows, each pair's weight in `dtype` as n x n code has it."""
+        """The mean loss's gradient of the sampled rows, pair weights in `dtype` as in n x n code."""
         z, rows = self.z.astype(dtype), np.arange(SAMPLED)
         logs = self.log_sums[temperature].astype(dtype)
         s = z[self.sample] @ z.T / dtype(temperature)

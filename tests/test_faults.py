@@ -1,4 +1,4 @@
-"""Planted faults fit the sources, and rules make more of them; tests/mutation plants them."""
+"""Planted faults match the sources, and rules generate more; tests/mutation plants them."""
 
 import os
 import shutil
@@ -150,7 +150,7 @@ def test_what_is_no_copy_of_a_function_is_planted_alone(tree, monkeypatch):
 
 
 class OneByOne:
-    """Notices every fault by the tests called b."""
+    """A target on which the tests called b notice every fault."""
 
     one_tree = True
 

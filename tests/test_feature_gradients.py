@@ -1,4 +1,4 @@
-"""Gradients of linear HSIC where it is summed over features: those of the Gram matrices' formula."""
+"""Gradients of linear HSIC summed over features equal those of the formula with Gram matrices."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_threads_change_no_bit():
 
 @pytest.mark.parametrize("unit", [1e-30, 1e-12, 1e12, 1e30])
 def test_units_scale_gradients(unit):
-    """Scaled values are rounded anew."""
+    """Scaling the values rounds them again."""
     x, y = layers(300, 12, 9)
     once = value_and_grad(gramless.cka)(x, y)[1]
     scaled = value_and_grad(gramless.cka)(x * np.float32(unit), y)[1]

@@ -1,4 +1,4 @@
-"""Linear HSIC as sums over pairs of features: every shape, layout and dtype gives what float64 does."""
+"""Linear HSIC as sums over pairs of features: every shape, layout and dtype agrees with float64."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def layers(n, widths, dtype=np.float32, seed=0):
     made = []
     for d in widths:
         x = generator.standard_normal((n, d)) + 3 + shared @ generator.standard_normal((3, d))
-        x[n // 2 :] *= 1.5  # later runs of samples are not like the first
+        x[n // 2 :] *= 1.5  # later runs of samples differ from the first
         made.append((8 * x if np.issubdtype(dtype, np.integer) else x).astype(dtype))
     return made
 

@@ -1,4 +1,4 @@
-"""Saved activations: every format gives back what was saved, mapped; wrong paths are one sentence."""
+"""Saved activations: every format returns the saved values, memory-mapped; wrong paths raise one sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def save(path: Path, layers: dict[str, np.ndarray] = LAYERS) -> Path:
 
 
 def save_safetensors(path: Path, layers: dict[str, np.ndarray], **changes: object) -> None:
-    """A writer of our own: it keeps the order, and can write what the library refuses to."""
+    """A minimal writer: it keeps the order, and can write files that the library refuses to write."""
     codes = {"float32": "F32", "float64": "F64", "int16": "I16", "float16": "F16"}
     header: dict[str, object] = {"__metadata__": {"by": "a test"}}
     end = 0

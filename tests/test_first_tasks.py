@@ -1,4 +1,4 @@
-"""What a user does first, from the documentation alone, takes at most ten lines and works."""
+"""The first tasks of a user, done from the documentation alone, take at most ten lines and work."""
 
 from __future__ import annotations
 

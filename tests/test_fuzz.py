@@ -1,4 +1,4 @@
-"""Ten thousand seeded calls with anything: a documented error, or the number of the reference."""
+"""Ten thousand seeded calls with arbitrary arguments: a documented error, or the number of the reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRONG_KERNELS = [None, "sigmoid", 7, RBF, b"rbf", ["linear"]]
 
 
 class Case(AnyCall):
-    """One call: what is called, with what, and whether everything in it is as documented."""
+    """One call: the function, its arguments, and whether all of them are as documented."""
 
     def __init__(self, random):
         super().__init__(random)
@@ -54,7 +54,7 @@ class Case(AnyCall):
 
     @property
     def documented(self):
-        """Whether nothing in the call is wrong."""
+        """Whether the call is valid."""
         least = 4 if self.options.get("estimator") in ("unbiased", "debiased") else 2
         return not self.wrong and len(set(self.row_counts)) == 1 and self.row_counts[0] >= least
 
@@ -72,7 +72,7 @@ def self_hsic(layers, kernel, estimator):
 
 
 def rounding(kernel, layers):
-    """How far float32 may move a kernel value: |a - b|^2 is a difference of numbers as large as |a|^2."""
+    """The error of a kernel value in float32: |a - b|^2 is a difference of numbers as large as |a|^2."""
     if not isinstance(kernel, RBF) or kernel.sigma is None:
         return 3e-6
     arrays = [np.asarray(layer, np.float64) for layer in layers]
@@ -122,7 +122,7 @@ def check_number(case):
 def test_any_call_returns_a_number_or_raises_a_documented_error(batch):
     outcomes = run(Case, batch, check_outcome)
     errors = sum(isinstance(outcome, DOCUMENTED) for outcome in outcomes)
-    assert 0.1 < errors / len(outcomes) < 0.6  # the cases are neither all wrong nor all right
+    assert 0.1 < errors / len(outcomes) < 0.6  # some cases are invalid and some are valid
     assert any(isinstance(outcome, float) and math.isnan(outcome) for outcome in outcomes)
 
 

@@ -1,4 +1,4 @@
-"""Ten thousand seeded calls of the losses with anything: documented errors, or numbers of the reference."""
+"""Ten thousand seeded calls of losses with arbitrary arguments: documented errors or right numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Case(AnyCall):
         return called(*self.arguments, **self.options)
 
     def make_embeddings(self, other_rows=False):
-        """An array of the case's columns, or rarely of others; `other_rows`: any number of rows is right."""
+        """An array of the case's columns, rarely of others; `other_rows`: any number of rows is valid."""
         rows, counted = self.rows, len(self.row_counts)
         if other_rows:
             self.rows = int(self.random.integers(1, 9))
@@ -107,7 +107,7 @@ class Case(AnyCall):
 
     @property
     def documented(self):
-        """Whether nothing in the call is wrong."""
+        """Whether the call is valid."""
         return not self.wrong and len(set(self.row_counts)) == 1 and len(set(self.column_counts)) == 1
 
     @property
@@ -149,7 +149,7 @@ def largest_logit(case):
 
 
 def check_number(case):
-    """A loss is as wrong as the rounding of its largest logit; what is excluded may hang on a rounding."""
+    """The error is the rounding of the largest logit; which negatives are excluded may depend on rounding."""
     excluded = {"exclude_above", "exclude_hardest"} & set(case.options)
     if not (case.documented and case.finite) or excluded:
         return None
@@ -169,7 +169,7 @@ def check_number(case):
 def test_any_call_returns_numbers_or_raises_a_documented_error(batch):
     outcomes = run(Case, batch, check_outcome)
     errors = sum(isinstance(outcome, DOCUMENTED) for outcome in outcomes)
-    assert 0.1 < errors / len(outcomes) < 0.6  # the cases are neither all wrong nor all right
+    assert 0.1 < errors / len(outcomes) < 0.6  # some cases are invalid and some are valid
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

@@ -1,4 +1,4 @@
-"""Losses gathered over processes: what fails in one of them ends the call in all, soon, with its sentence."""
+"""Losses gathered over processes: an error in one of them soon ends the call in all, with its message."""
 
 from __future__ import annotations
 

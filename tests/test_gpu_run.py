@@ -1,4 +1,4 @@
-"""The reader of what a GPU run leaves, on folders made up here; nothing in them was measured."""
+"""The reader of a GPU run's results, on invented folders; nothing in them was measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN = "void gramless::cuda::(anonymous namespace)::"
 
 
 def case(name="nt_xent", **more):
-    """A made-up line of accuracy.jsonl, right unless told otherwise."""
+    """An invented line of accuracy.jsonl, correct by default."""
     line = {
         "case": name, "n": 500, "d": 72, "dtype": "bfloat16", "hopper": False, "expected": [],
         "errors": [1e-5, 1e-4], "plain_errors": [1e-5, 1e-4], "bounds": [1e-3, 1e-2], "same_bits": True,
@@ -51,7 +51,7 @@ NCU = """==PROF== Connected
 
 
 def made_up(folder, accuracy=(), timings=(), steps=(), logs=(), golden=None, rehearsal=False):
-    """Both archives, as the scripts would leave them."""
+    """Both archives in the form that the scripts write."""
     run = {"rehearsal": rehearsal, "device": "cuda", "budget": 300}
     tsv = "name\tstatus\tseconds\tlimit\n"
     jsonl = {

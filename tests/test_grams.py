@@ -1,4 +1,4 @@
-"""Wide layers of small batches as Gram matrices: the same minibatch CKA, and only where it is safe."""
+"""Wide layers of small batches as Gram matrices: the same minibatch CKA, used only where it is safe."""
 
 from __future__ import annotations
 

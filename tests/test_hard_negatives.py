@@ -1,5 +1,5 @@
-"""Hard negatives that get gradients, and examples that occur twice in a batch: what sentence-transformers'
-MultipleNegativesRankingLoss has, against plain torch.
+"""Hard negatives that get gradients, and examples that occur twice in a batch: as in sentence-transformers'
+MultipleNegativesRankingLoss, against plain torch.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def test_without_autograd_they_are_a_queue_with_a_gradient():
 
 
 def twice(rng):
-    """Examples whose last quarter occurs twice in the batch, word for word."""
+    """Examples, the last quarter of which occurs twice in the batch."""
     z = rng.standard_normal((N, WIDTH))
     z[-6:] = z[:6]
     return z

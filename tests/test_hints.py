@@ -1,4 +1,4 @@
-"""A call that is meant for another function is refused in one sentence that names it."""
+"""A call meant for another function raises one sentence that names that function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LABELS = np.arange(12) % 4
 FOR_LABELS = r"labels of rows are for sup_con, or for gramless\.compat\.NTXentLoss$"
 MATRICES = [("hsic", "hsic_matrix"), ("cka", "cka_matrix"), ("rsa", "rsa_matrix")]
 SCALES = {"logit_scale": 1.0, "logit_bias": 0.0}
-CALLS = {  # what is called, and the end of what it raises
+CALLS = {  # the call, and the end of its error
     "labels for a view": (lambda: gramless.nt_xent(X, LABELS), FOR_LABELS),
     "a list of labels": (lambda: gramless.dcl(X, LABELS.tolist()), FOR_LABELS),
     "labels for keys": (lambda: gramless.info_nce(X, LABELS), FOR_LABELS),
@@ -130,7 +130,7 @@ def test_labels_of_views_may_be_an_array_or_a_list():
 
 
 class Sparse:
-    """As arrays of scipy and alike are to others: of some size, and with a method that makes them dense."""
+    """The interface of sparse arrays of scipy and others: a size, and a method that makes them dense."""
 
     nnz, ndim, shape = 3, 2, (12, 5)
 

@@ -63,7 +63,7 @@ def test_ids_that_all_differ_change_nothing_but_roundings(dtype, symmetric):
 
 
 def test_what_is_left_out_is_the_duplicates_of_the_own_key():
-    """Of each anchor by itself: the loss without the keys that have its own key's id."""
+    """The loss of each anchor without the keys that have the id of its own key."""
     a, b, negatives = case(12, 20, 6)
     ids, keys = labels_of(32), np.concatenate([b, negatives])
     losses = gramless.info_nce(a, b, negatives=negatives, ids=ids, reduction="none")

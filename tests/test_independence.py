@@ -1,4 +1,4 @@
-"""independence_test: its level, its power, and what must not change a p-value."""
+"""independence_test: its level, its power, and invariances of its p-values."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 
 @pytest.fixture
 def pair():
-    """Weakly dependent, so that no p-value is near 0 or 1."""
+    """Weakly dependent data, so that no p-value is near 0 or 1."""
     generator = np.random.default_rng(5)
     x = generator.standard_normal((30, 3))
     return x + 4.0, np.tanh(x[:, :2]) + 2.5 * generator.standard_normal((30, 2))
 
 
 def binomial_range(trials, probability, tail=1e-6):
-    """The counts that a correct test of this level leaves on either side with probability below tail."""
+    """The range of counts that a correct test of this level leaves with probability below tail."""
     below = np.cumsum(
         [
             math.comb(trials, count) * probability**count * (1 - probability) ** (trials - count)
@@ -183,7 +183,7 @@ def test_progress_rises_to_the_end_and_changes_nothing(pair):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @every_kernel
 def test_permutations_that_change_nothing_are_ties(dtype, kernel):
-    """With 2 of 6 examples marked, one order in 15 keeps the marks where they were, and none does better."""
+    """With 2 of 6 examples marked, one order in 15 keeps the marks in place; none gives a larger value."""
     x = np.array([[0.1], [0.2], [0.3], [0.4], [7.1], [8.3]], dtype)
     y = np.array([[0.0], [0.0], [0.0], [0.0], [1.0], [1.0]], dtype)
     options = {"kernel": kernel, "kernel_y": "linear", "method": "permutation", "n_resamples": 600, "rng": 0}

@@ -1,4 +1,4 @@
-"""Rows with an infinite number: losses and gradients are infinite or NaN where those of plain torch are."""
+"""Rows with an infinite number: losses and gradients are infinite or NaN like those of plain torch."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def infinite_rows(rows, which, number, signs):
 def test_values_and_gradients_are_infinite_or_nan_where_those_of_plain_torch_are(
     name, temperature, rows, which, number, signs
 ):
-    """NaN where torch has a number, and the other way round, at an infinite logit."""
+    """Differences to torch at an infinite logit: NaN where torch has a number, and vice versa."""
     plain, ours = LOSSES[name]
     data = infinite_rows(rows, which, number, signs)
     leaves = [z.clone().requires_grad_() for z in data]

@@ -1,4 +1,4 @@
-"""Every dtype, every wrong array: what is read, what is refused in which sentence."""
+"""Every dtype and every wrong array: which are read, and with which sentence others are refused."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_tensors_of_other_dtypes_are_their_values(name):
 
 @pytest.mark.parametrize("bits", [range(0, 0x7C01), range(0x8000, 0xFC01)], ids=["positive", "negative"])
 def test_every_half_is_converted_exactly(bits):
-    """Subnormals and infinities included: squared and summed they are what their float32 copies are."""
+    """Subnormals and infinities included: results equal those of float32 copies."""
     halves = np.array(bits, np.uint16).view(np.float16)
     for start in range(0, len(halves), 4096):
         x = np.zeros((2, len(halves[start : start + 4096])), np.float16)

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a call soon at any width, and the end of the interpreter aborts no thread that is in one."""
+"""Ctrl-C soon ends a call at any width, and the interpreter's end aborts no thread within a call."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_interrupts_reach_tests_that_a_shell_runs_in_the_background():
 
 
 def wide(rows, columns, dtype=np.float32):
-    """Without memory of its own."""
+    """A view without memory of its own."""
     return np.broadcast_to(dtype(1), (rows, columns))
 
 
@@ -107,7 +107,7 @@ CALLS = {
 @pytest.mark.parametrize("delay", [0.3, 1.0, pytest.param(2.2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CALLS)
 def test_an_interrupt_ends_a_call_within_half_a_second(name, delay, a_second):
-    """Of processor time of this process, since other processes may run beside it."""
+    """Measured in processor time of this process, since other processes may run at the same time."""
     sent = []
 
     def interrupt():

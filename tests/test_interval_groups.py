@@ -33,7 +33,7 @@ def members(n, groups):
 
 
 def deleted(x, y, kernel, estimator, groups):
-    """The CKA and those without each group, as `cka_interval` finds them."""
+    """The CKA and those without each group, as `cka_interval` computes them."""
     kernels = as_kernel(kernel, "test"), as_kernel(kernel, "test")
     value, without, *_ = without_groups(cpu_backend(NUMPY), x, y, kernels, groups, estimator)
     return np.array([value, *without])

@@ -62,7 +62,7 @@ def test_negatives_are_those_of_the_reference(backend, dtype, normalize, symmetr
 
 
 def assert_as_accurate_as_naive_code(dtype, ids_of=lambda rows: None):
-    """Values and gradients of both directions over all shapes; ids_of: the ids of so many keys."""
+    """Values and gradients of both directions over all shapes; ids_of: the ids of a number of keys."""
     digits, found = MORE_DIGITS[np.dtype(dtype)], {place: ([], [], []) for place in range(5)}
     for shape in SHAPES if dtype == np.float32 else SMALL_SHAPES:
         for tau in (0.05, 0.5):

@@ -1,4 +1,4 @@
-"""`info_nce` of tensors with negatives: what plain torch gives, and what torch does to functions."""
+"""`info_nce` of tensors with negatives: the results of plain torch, and torch's function transforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Laplace kernel: values and gradients beside n x n code from the differences of rows."""
+"""The Laplace kernel: values and gradients against n x n code from the differences of rows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CASES = {
 
 
 def gram_of(x, sigma, dtype):
-    """exp(-|a - b| / sigma) in `dtype` throughout, from differences: what one writes in an afternoon."""
+    """exp(-|a - b| / sigma) in `dtype` throughout, naively from differences."""
     x = np.asarray(x, dtype)
     distance = np.sqrt(np.stack([np.sum((x - row) ** 2, axis=1) for row in x]))
     return np.exp(-distance / dtype(sigma))
@@ -115,7 +115,7 @@ def test_the_reference_agrees(kernel, estimator):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("columns", [4, 6, 8, 16, 24, 32])
 def test_narrow_kernels_on_few_columns_are_as_accurate(columns, dtype):
-    """From dot products, what is far from 1 in a narrow kernel lost four times as many digits."""
+    """From dot products, values far from 1 of a narrow kernel had four times the error."""
     ours, naive = [], []
     for share in (0.1, 0.04, 0.02):  # of the typical distance
         for seed in range(12):
@@ -208,14 +208,14 @@ torch = pytest.importorskip("torch")
 
 
 def slopes_of_hsic(l):
-    """The derivatives of unbiased HSIC by the other matrix, entry by entry, where it is symmetric."""
+    """Derivatives of unbiased HSIC with respect to the entries of the other, symmetric matrix."""
     n, sums = len(l), l.sum(0)
     slopes = l + l.sum() / ((n - 1) * (n - 2)) - (sums[:, None] + sums) / (n - 2)
     return np.where(np.eye(n, dtype=bool), 0, slopes) / (n * (n - 3))
 
 
 def gradients_of_cka(layers, sigmas, dtype):
-    """By both layers, with n x n matrices in `dtype` throughout; equal rows have no derivative."""
+    """With respect to both layers, n x n matrices in `dtype` throughout; equal rows have no derivative."""
     grams = [gram_of(layer, sigma, dtype) for layer, sigma in zip(layers, sigmas, strict=True)]
     hollow = [np.where(np.eye(len(k), dtype=bool), 0, k).astype(dtype) for k in grams]
     slopes = [slopes_of_hsic(k) for k in hollow]
@@ -258,7 +258,7 @@ def test_gradients_are_as_accurate_as_code_from_differences(dtype):
 @pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0, 3.0])
 @pytest.mark.parametrize("columns", [1, 2, 3])
 def test_gradients_of_few_columns_are_as_accurate(columns, sigma):
-    """Many of their pairs are near: of one to three columns gradients were off by up to 7e-6."""
+    """Many of their pairs are near: with one to three columns gradients had errors of up to 7e-6."""
     pairs = [(rows(n, columns, n), rows(n, columns, n + 1)) for n in (20, 150, 260)]
     assert_gradients_are_as_accurate(pairs, (sigma * math.sqrt(columns),) * 2, np.float32)
 

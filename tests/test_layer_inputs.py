@@ -1,4 +1,4 @@
-"""What is no sequence of layers, no option and no progress is refused, each in one sentence."""
+"""What is no sequence of layers, no valid option or no progress callable raises one sentence."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def tokens():
     mask = np.ones((12, 5), int)
     mask[3, 2:] = mask[4, 4:] = mask[5, :3] = 0
     x = generator.standard_normal((12, 5, 4))
-    x[mask == 0] = np.nan  # what stands in padding must not matter
+    x[mask == 0] = np.nan  # the contents of padding must not matter
     return x, mask
 
 
@@ -73,7 +73,7 @@ def test_sequences_have_names_where_they_are_given(layers):
 
 
 class Cache:
-    """As some tools return activations: keys and values, but no Mapping, and iterated otherwise."""
+    """Activations as some tools return them: keys and values, but no Mapping and another iteration."""
 
     def __init__(self, entries):
         self._entries = entries

@@ -1,4 +1,4 @@
-"""Who includes whom: STANDS_ON. Imports: LAYERS."""
+"""Which folder may include which, STANDS_ON, and which module may import which, LAYERS."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python/gramless"
-# Every folder of sources and those it stands on: it may include them, what they stand on, and itself.
+# Every folder of sources and those that it may include: these, the ones that they may include, and itself.
 STANDS_ON = {
     "support": [],
     "engine/instructions": ["support"],
@@ -98,12 +98,12 @@ def test_a_launch_returns_its_own_error_and_leaves_those_of_others():
     sources = {path: path.read_text() for path in [*CSRC.rglob("*.cu"), *CSRC.rglob("*.cuh")]}
     assert [path.name for path, text in sources.items() if "<<<" in text] == []
     asking = {path.name: text.count("cudaGetLastError") for path, text in sources.items()}
-    # Each after a call of our own that failed.
+    # Each after a failed call made here.
     assert {name: count for name, count in asking.items() if count} == {"ptx.cuh": 1, "cuda_devices.cu": 1}
     assert "cudaLaunchKernelEx(" in (CSRC / "engine/instructions/ptx.cuh").read_text()
 
 
-# Lowest first; what stands in one line may import each other. "_" is every other private module, "*" every
+# Lowest first; modules in one line may import each other. "_" is every other private module, "*" every
 # other public one.
 LAYERS = [
     ["_", "kernels"],
@@ -116,7 +116,7 @@ LAYERS = [
     ["torch", "analysis"],
     ["compat", "cli"],
 ]
-# Loaded from below upwards, by name, when a tensor is first seen. No more may come.
+# Imported by name from lower to higher layers, when a tensor is first passed. No more may be added.
 LOADED_UPWARDS = {("_arrays.libraries", "torch._namespace")}
 
 
@@ -158,7 +158,7 @@ EDGES = {
 
 
 def _layer(module):
-    """Public modules are in a layer of their own, and what is private and stands nowhere is in the lowest."""
+    """The layer of a module: public modules without an entry have their own, private ones the lowest."""
     first = module.split(".")[0]
     where = first if any(first in names for names in LAYERS) else "_" if first.startswith("_") else "*"
     return next(i for i, names in enumerate(LAYERS) if where in names)
@@ -181,7 +181,7 @@ def test_one_module_is_loaded_from_below():
 
 
 def _circles(edges):
-    """The modules that import each other: what is left after all that import nothing more are taken away."""
+    """The modules that import each other: those left after repeatedly removing modules without imports."""
     modules = {module for module, _ in edges}
     edges = {(module, target) for module, target in edges if target in modules and target != module}
     while True:

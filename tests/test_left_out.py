@@ -1,5 +1,5 @@
-"""What compare_models leaves out is said once, with a reason for each layer: in a warning, in repr, in the
-plot's caption and, in full, in the settings. What is a layer is not left out.
+"""compare_models reports the layers that it leaves out once, with a reason for each: in a warning, in repr,
+in the plot's caption and, in full, in the settings. No layer is left out by mistake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ N = 16
 
 
 class Returns(nn.Module):
-    """A module without parameters that returns what a function makes of its input."""
+    """A module without parameters that applies a function to its input."""
 
     def __init__(self, function):
         super().__init__()
@@ -36,7 +36,7 @@ def scripted():
 
 
 def by_mask(x):
-    """The rows again and again, in a way that no rule follows."""
+    """Repeats the rows in a way that no rule follows."""
     return torch.masked_select(x, x == x).view(-1, x.shape[-1] // 2)
 
 
@@ -77,7 +77,7 @@ def compared(net, *others, x=None, **options):
 
 
 def caption(result):
-    """What stands under the plot of the layers left out, broken into lines or not."""
+    """The caption of the plot about layers left out, with or without line breaks."""
     [text] = [
         " ".join(text.get_text().split()) for text in result.plot().texts if "left out" in text.get_text()
     ]

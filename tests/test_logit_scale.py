@@ -1,4 +1,4 @@
-"""`CLIPLoss` with a logit scale: what plain torch gives for any scale, value and gradients."""
+"""`CLIPLoss` with a logit scale: value and gradients of plain torch for any scale."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def value_and_grads(loss, *inputs):
 
 
 def assert_as_plain(found, naive, truth, dtype):
-    """Each of them relative to its own size, which with the scale goes from 1e-27 to 1e35."""
+    """Errors relative to each result's own size, which ranges from 1e-27 to 1e35 with the scale."""
     for ours, theirs, exact in zip(found, naive, truth, strict=True):
         unit = exact.abs().max().clamp(min=1e-300)
         error, naive_error = (((x.double() - exact) / unit).abs().max().item() for x in (ours, theirs))

@@ -1,4 +1,4 @@
-"""CLIPLoss, CKALoss and HSICLoss on what training loops bring: no rows, one row, zeros, NaN, halves."""
+"""CLIPLoss, CKALoss and HSICLoss on batches of training loops: no rows, one row, zeros, NaN, 16 bits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def value_and_grads(loss, *inputs):
     return value.detach(), torch.autograd.grad(value, inputs)
 
 
-SANE = {  # what plain torch answers
+SANE = {  # the result of plain torch
     "one row": rows(1),
     "two rows": rows(2),
     "a row of zeros": with_entry(3, 0.0),

@@ -1,4 +1,4 @@
-"""What CUDA kernels cost, read from machine code: made-up code here, and the table that is committed."""
+"""The cost of CUDA kernels, read from machine code: invented code here, and the committed table."""
 
 from __future__ import annotations
 

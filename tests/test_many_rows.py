@@ -1,4 +1,4 @@
-"""From some number of rows on tiles are larger: the same answers, whatever the tiles."""
+"""From a certain number of rows on tiles are larger: the results must not change."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gramless import RBF, Linear, reference
 
-# Just past the number from which whole tiles are used, and no multiple of their rows.
+# Just above the number from which whole tiles are used, and no multiple of their rows.
 MANY = {np.float32: 7700, np.float64: 3860}
 every_dtype = pytest.mark.parametrize("dtype", MANY, ids=lambda dtype: dtype.__name__)
 COPIES = 10

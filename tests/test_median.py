@@ -20,7 +20,7 @@ def squared_distances(x):
 
 
 def sorted_median(x, include_diagonal):
-    """Of all entries in a list: nothing to get wrong."""
+    """The median of a list of all entries, as simple as possible."""
     distance2 = squared_distances(x)
     return math.sqrt(np.median(distance2 if include_diagonal else distance2[~np.eye(len(x), dtype=bool)]))
 
@@ -39,7 +39,7 @@ def test_whole_numbers_have_exactly_the_median_of_sorting(backend, dtype, includ
 
 @every_dtype
 def test_all_equal_rows_of_any_value_are_at_distance_exactly_zero(backend, dtype):
-    """Rounding must not separate them, nor the diagonal from itself."""
+    """Rounding must not separate equal distances, nor make the diagonal differ from 0."""
     row = np.random.default_rng(1).standard_normal((1, 517)) * 1e3 + 77.7
     assert gramless.median_distance(np.repeat(row, 190, axis=0).astype(dtype)) == 0.0
 
@@ -73,7 +73,7 @@ def test_float32_median_within_the_rounding_of_one_distance(backend, n, d):
 @every_dtype
 @pytest.mark.parametrize("exponent", [-60, -20, 20, 60])
 def test_median_scales_with_the_units(dtype, exponent):
-    """By powers of two to the bit, as long as squares stay in range."""
+    """Scaling by powers of two is bitwise exact, as long as squares stay in range."""
     x = np.random.default_rng(2).standard_normal((150, 6)).astype(dtype)
     assert gramless.median_distance(x * dtype(2.0**exponent)) == gramless.median_distance(x) * 2.0**exponent
 
@@ -120,7 +120,7 @@ def test_rbf_uses_this_median(backend, scale, include_diagonal):
 @every_dtype
 @pytest.mark.parametrize("sigma", [1e-1, 1e-2, 1e-4, 1e-7])
 def test_equal_rows_have_kernel_value_one_for_any_bandwidth(backend, dtype, sigma):
-    """Rows many bandwidths apart: what is left is which rows are equal."""
+    """Rows many bandwidths apart: the kernel only distinguishes equal rows."""
     generator = np.random.default_rng(0)
     centres, groups = generator.standard_normal((3, 16)), generator.choice(3, (2, 300), p=[0.6, 0.3, 0.1])
     x, y = centres[groups[0]].astype(dtype), centres[groups[1], :5].astype(dtype)

@@ -1,4 +1,4 @@
-"""No n x n memory: measured in processes of their own, against bounds that a stored matrix would break."""
+"""No n x n memory: measured in separate processes, against bounds that a stored matrix would exceed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_sweep_stores_tiles_alone(peak_megabytes, limit):
 
 @pytest.mark.parametrize("call", ["cka(x, y, kernel='rbf')", "hsic(x, y, kernel=gramless.Laplace())"])
 def test_a_median_keeps_no_more_than_it_may(peak_megabytes, call):
-    """Half of n x n is 145 MB for each layer: there is room for neither, for one or for both."""
+    """Half of n x n is 145 MB for each layer: the limit allows none, one or both."""
     needs = {}
     for limit in (0, 200 << 20, 320 << 20):
         setup = f"gramless.set_workspace_limit({limit})\nx, y = inputs(8192, 8, 2)"

@@ -1,4 +1,4 @@
-"""MinibatchCKA: what it averages, what survives saving and merging, and what it refuses."""
+"""MinibatchCKA: its averages, saving and merging, and its errors."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def through_torch(state):
 def test_state_survives_saving_and_goes_on(batches, travel, seen):
     state = travel(accumulated(batches[:seen], kernel="rbf", weighting="pairs").state_dict())
     resumed = MinibatchCKA("rbf", "pairs")
-    resumed.update(batches[0][0][:1])  # to be forgotten
+    resumed.update(batches[0][0][:1])  # discarded by reset
     resumed.load_state_dict(state)
     for xs, ys in batches[seen:]:
         resumed.update(xs, ys)

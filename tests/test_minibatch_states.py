@@ -1,4 +1,4 @@
-"""MinibatchCKA in any order of updates, merges, saving, loading and forgetting, against a list of batches."""
+"""MinibatchCKA in any order of updates, merges, saving, loading and resets, against a list of batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_batch(seed, rows):
 
 
 class Accumulators(RuleBasedStateMachine):
-    """Two accumulators, which trade their sums, and for each the batches it should have seen."""
+    """Two accumulators that exchange their sums, and the list of batches that each should contain."""
 
     @initialize(
         kernel=st.sampled_from(["linear", "rbf", gramless.RBF(sigma=2.0)]),

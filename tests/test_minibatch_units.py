@@ -1,4 +1,4 @@
-"""Sums over batches in any unit of float64: each layer has an exponent of its own beside them."""
+"""Sums over batches in any unit of float64: each layer has its own exponent."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_exponents_for_other_layers_are_refused(wrong):
 
 
 def test_batches_in_different_units_are_weighted_as_their_sums_are():
-    """HSIC is of the fourth power of the unit: beside a batch at 1e200 one at 1 is nothing."""
+    """HSIC grows with the fourth power of the unit: a batch at 1 is negligible against one at 1e200."""
     both, alone = MinibatchCKA(), MinibatchCKA()
     (x, y, _), (a, b, _) = batches(2)
     for order in ((1e200, 1.0), (1.0, 1e200)):
@@ -137,7 +137,7 @@ def test_the_metric_keeps_the_units(scale):
     loaded.persistent(True)
     loaded.load_state_dict(metric.state_dict())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torchmetrics has not seen an update
+        warnings.simplefilter("ignore", UserWarning)  # for torchmetrics there was no update
         np.testing.assert_array_equal(loaded.compute().numpy(), metric.compute().numpy())
     earlier = {name: value for name, value in metric_of(1.0).metric_state.items() if "exponent" not in name}
     old = CKAMetric()

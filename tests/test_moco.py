@@ -183,7 +183,7 @@ def test_nan_stays_in_its_row():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_infinite_logit_of_a_positive_is_no_loss_of_0(dtype):
-    """Plain torch has inf - inf there."""
+    """Plain torch computes inf - inf there."""
     q, k, queue = np.random.default_rng(0).standard_normal((3, 4, 5)).astype(dtype)
     k[1, 0] = np.copysign(np.inf, q[1, 0])
     options = {"normalize": False, "reduction": "none"}

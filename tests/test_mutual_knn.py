@@ -19,7 +19,7 @@ def neighbors(x, k):
 
 
 def assert_nearest(x, k):
-    """Of the numbers as they are stored, by float64."""
+    """Neighbours of the stored numbers, computed in float64."""
     expected = np.sort(nearest_rows(np.asarray(x, np.float64), k), axis=1)
     found = neighbors(x, k)
     assert np.array_equal(found, expected), np.argwhere(found != expected)[:5]
@@ -76,7 +76,7 @@ def test_of_equal_cosines_the_smaller_number_is_nearer(backend, dtype):
 
 
 def test_many_equal_rows_take_no_longer_than_others():
-    """24,000 rows of 6 kinds: what tiles leave undecided is compared once for all that are equal."""
+    """24,000 rows of 6 kinds: rows that tiles leave undecided are compared once for all equal ones."""
     x = np.repeat(rows_of(6, 64), 4000, axis=0).astype("float32")[
         np.random.default_rng(0).permutation(24_000)
     ]

@@ -1,4 +1,4 @@
-"""What mutual_knn is by chance, and CKNNA."""
+"""Chance values of mutual_knn, and CKNNA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names come from files: they reach no terminal as commands, no spreadsheet as formulas, and stay apart."""
+"""Names from files: no terminal commands when printed, no formulas in spreadsheets, and distinct."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_names_beyond_ascii_on_an_ascii_terminal(tmp_path, environment, argument
         while True:
             try:
                 piece = os.read(ours, 65536)
-            except OSError:  # the end of a terminal
+            except OSError:  # the width of a terminal
                 break
             if not piece:
                 break

@@ -1,4 +1,4 @@
-"""Notebooks of the documentation run, and give what stands in them."""
+"""Notebooks of the documentation run and reproduce their committed outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def printed(cell):
-    """What a cell wrote, and the kinds of what it shows."""
+    """The text that a cell wrote, and the types of its displayed outputs."""
     outputs = cell["outputs"]
     text = "".join(output["text"] for output in outputs if output["output_type"] == "stream")
     shown = [sorted(output["data"]) for output in outputs if output["output_type"] != "stream"]
@@ -22,7 +22,7 @@ def printed(cell):
 
 
 def agree(committed, found):
-    """Whether two texts are equal, but for one unit in the last digit of a number that has decimals."""
+    """Whether two texts are equal up to one unit in the last digit of numbers with decimals."""
     if NUMBER.sub("#", committed) != NUMBER.sub("#", found):
         return False
     for a, b in zip(NUMBER.findall(committed), NUMBER.findall(found), strict=True):

@@ -1,4 +1,4 @@
-"""Numbers that are none: one sentence for numpy, tensors, compiled functions, vmap and func.grad."""
+"""Arguments that are no number: one sentence for numpy, tensors, compiled functions, vmap and func.grad."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gramless._counts import shown
 torch = pytest.importorskip("torch")
 
 X = np.random.default_rng(0).standard_normal((8, 4))
-NUMBERS = {  # a call with the number, and what its errors begin with
+NUMBERS = {  # a call with the number, and the start of its errors
     "temperature": (lambda a, v: gl.nt_xent(a, X, temperature=v), "nt_xent: temperature"),
     "of moco": (lambda a, v: gl.moco(a, X, X, temperature=v), "moco: temperature"),
     "exclude_above": (lambda a, v: gl.nt_xent(a, X, exclude_above=v), "nt_xent: exclude_above"),

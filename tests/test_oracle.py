@@ -78,7 +78,7 @@ def test_rbf_and_mixed_kernels_are_those_of_the_reference(
 
 @pytest.mark.parametrize("space", ["gram", "features"])
 def test_means_and_diagonals_of_the_kernel(oracle_pair, space):
-    """What the gamma approximation needs besides HSIC."""
+    """The moments that the gamma approximation needs besides HSIC."""
     values = hsic_values(oracle_pair, None, [Linear()] * 2, [], "biased", space=space)
     grams = [reference.gram(x) for x in oracle_pair]
     off_diagonal = ~np.eye(100, dtype=bool)

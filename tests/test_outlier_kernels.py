@@ -96,7 +96,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("exponent", [1.0, 1.5])
 def test_every_way_to_a_distance_kernel_keeps_them(call, exponent):
-    """float32 beside float64, whose digits the test above has."""
+    """float32 against float64, which the test above checks."""
     x, y = one_row(1e5, n=40, d=4)
     wide = CALLS[call](x.astype(np.float64), y.astype(np.float64), Distance(exponent))
     np.testing.assert_allclose(
@@ -118,7 +118,7 @@ def test_mmd_by_a_distance_kernel_is_the_energy_distance_beside_a_far_row(expone
 
 @pytest.mark.parametrize("exponent", [0.2, 0.4, 0.49])
 def test_small_exponents_of_float32_are_computed_in_float64(exponent):
-    """Near pairs are below the least power of a float32 distance; code in float32 is off by 1e-5 and more."""
+    """Powers of near distances are below the smallest float32: code in float32 has errors above 1e-5."""
     x, y = in_near_pairs(60, 9, apart=1e-3).astype(np.float32), rows(60, 5, 1, np.float32)
     for estimator in ESTIMATORS:
         found = gramless.cka(x, y, kernel=Distance(exponent), estimator=estimator)

@@ -1,4 +1,4 @@
-"""One row far from all others, as an attention sink is: float32 within 1e-6 of the float64 of its values."""
+"""One row far from all others, like an attention sink: float32 within 1e-6 of float64."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_matrices_and_minibatches_keep_their_digits_beside_an_outlier(kernel):
 
 
 def test_rows_of_one_value_beside_an_outlier_are_constant():
-    """Off the diagonal of its Gram matrix all is equal: there is nothing to divide by."""
+    """All entries off the diagonal of its Gram matrix are equal, so the normaliser is 0."""
     x, y = normal()
     x[:] = np.float32(0.1)
     x[3, 2] = 1e5
@@ -227,7 +227,7 @@ def test_gradients_of_float32_are_those_of_float64(kernel, estimator, size):
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
 @pytest.mark.parametrize(("n", "d", "row"), [(9, 187, 4), (5, 135, 0), (6, 31, 1), (60, 20, 0)])
 def test_the_reference_keeps_its_digits_beside_a_far_row(n, d, row, estimator):
-    """It was off by 8e-6 where few rows of many features have one at 1e6."""
+    """Few rows of many features, one of them at 1e6: the error was 8e-6."""
     generator = np.random.default_rng(n)
     x, y = generator.standard_normal((n, d)), generator.standard_normal((n, 3))
     x[row] *= 1e6

@@ -1,4 +1,4 @@
-"""Files that are written: whole or not at all, and never over what was read."""
+"""Files are written completely or not at all, and never over an input."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_where_a_folder_cannot_be_written_nothing_is_computed(saved, monkeypatch
 
 
 def test_permissions_are_those_of_the_process():
-    """As another user, where this one is root."""
+    """Runs as another user if this one is root."""
     script = """
 import os, pathlib, sys, tempfile
 from gramless._files import check_output

@@ -1,4 +1,4 @@
-"""Pages drawn from results are those that are committed, and name what was not measured."""
+"""Pages generated from results equal the committed ones, and name missing measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two dataloaders are compared row by row only where their rows are known to be of the same examples."""
+"""Two dataloaders are compared row by row only if their rows are known to be of the same examples."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Batches:
 
 
 class Shuffled(list):
-    """A list whose order is its own affair."""
+    """A sequence with an unknown order."""
 
     def __iter__(self):
         return iter([self[i] for i in torch.randperm(len(self))])
@@ -154,7 +154,7 @@ def test_orders_that_are_known_to_differ_are_refused():
 
 
 def test_a_layer_with_itself_under_loaders_that_shuffle():
-    """What was answered in silence is that of unrelated rows."""
+    """The result was silently that of unrelated rows."""
 
     def make():
         return data.DataLoader(SET, 16, sampler=data.SubsetRandomSampler(range(64)))

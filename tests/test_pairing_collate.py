@@ -1,4 +1,4 @@
-"""Collate functions, and data sets made of others, may have another order than the examples."""
+"""Collate functions and combined data sets may change the order of the examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures seen in other packages, each once, as what must not happen here."""
+"""Failures found in other packages, one test each, that must not occur here."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_rbf_by_default_means_something_at_512_features(dtype):
 
 
 def test_units_do_not_move_a_p_value(oracle_pair):
-    """Elsewhere p goes from 1.6e-7 to 0.42 with the units."""
+    """In another package p changes from 1.6e-7 to 0.42 with the units."""
     generator = np.random.default_rng(3)
     x, y = generator.standard_normal((80, 3)), generator.standard_normal((80, 2))
     y[:, 0] += 0.5 * x[:, 0]
@@ -77,7 +77,7 @@ def test_units_do_not_move_a_p_value(oracle_pair):
 
 
 def test_independent_data_is_not_called_dependent():
-    """Elsewhere a biased statistic against the unbiased null gives p = 1.7e-6."""
+    """Another package compares a biased statistic with the unbiased null and gets p = 1.7e-6."""
     generator = np.random.default_rng(1)
     pvalues = [
         gramless.independence_test(*generator.standard_normal((2, 60, 20)), method=method).pvalue
@@ -91,7 +91,7 @@ def test_independent_data_is_not_called_dependent():
 @pytest.mark.parametrize("kernel", ["linear", "rbf", RBF(scale=4)], ids=str)
 @pytest.mark.parametrize("shape", [(20, 5000), (500, 3), (300, 300)], ids=str)
 def test_cka_with_itself_is_one_and_never_more(estimator, kernel, shape):
-    """Elsewhere 1e-5 and 1.033."""
+    """Other packages give 1e-5 and 1.033."""
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32) + np.float32(30)
     assert gramless.cka(x, x, kernel=kernel, estimator=estimator) == pytest.approx(1, abs=1e-7)
     copy = 2 * x + 1
@@ -140,7 +140,7 @@ def test_rows_of_a_sweep_keep_the_order_of_the_layers():
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf", "laplace"])
 def test_chance_is_known_exactly(kernel):
-    """Which cells of a heatmap are chance: over all orders of rows mean 0 and variance 2 / (n (n - 3))."""
+    """Cells of a heatmap within chance: over all orders of rows mean 0 and variance 2 / (n (n - 3))."""
     n = 6
     x, y = np.random.default_rng(2).standard_normal((2, n, 3))
     values = [gramless.cka(x, y[list(order)], kernel=kernel) for order in itertools.permutations(range(n))]

@@ -1,4 +1,4 @@
-"""What `progress` is called with: from little to all of it, in proportion to the work."""
+"""The calls of `progress`: from the start to the end, in proportion to the work."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_error_leaves_no_report_that_all_is_done():
 @pytest.mark.parametrize(("layers", "columns"), [(24, 24), (12, 256)])
 @pytest.mark.parametrize("checkpoint", [False, True])
 def test_half_of_the_work_is_half_of_the_progress(layers, columns, checkpoint, tmp_path):
-    """Of a sweep whose medians take half of the time, and of one where they take most of it."""
+    """Sweeps whose medians take half of the time, or most of it."""
     gl.set_num_threads(1)
     xs = list(np.random.default_rng(0).standard_normal((layers, 4000, columns), dtype=np.float32))
     paths = [tmp_path / "first", tmp_path / "second"] if checkpoint else [None, None]

@@ -1,4 +1,4 @@
-"""What must hold for any data: the invariances of the estimators, on inputs hypothesis chooses."""
+"""Properties for any data: the invariances of the estimators, on inputs that hypothesis chooses."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_linear_hsic_adds_over_columns(estimator, pair):
 
 @given(pairs())
 def test_repeating_every_row_leaves_biased_cka(pair):
-    """The biased estimator knows the empirical distribution alone, and so does the median of all entries."""
+    """The biased estimator and the median of all entries depend only on the empirical distribution."""
     x, y, _ = pair
     for kernel in (Linear(), RBF(scale=0.5, include_diagonal=True)):
         expected = gramless.cka(x, y, kernel=kernel, estimator="biased")
@@ -178,7 +178,7 @@ def test_the_median_distance_ignores_rotation_offset_and_order(include_diagonal,
     x, generator = data
     moved = (x @ rotation(generator, x.shape[1]) + offset)[generator.permutation(len(x))]
     expected = gramless.median_distance(x, include_diagonal=include_diagonal)
-    # Where the median is that of equal rows, rotation rounds each of them by itself.
+    # If the median is a distance of equal rows, rotation rounds each of them differently.
     slack = 1e-12 * (abs(offset) + np.max(np.abs(x))) if expected == 0 else 0
     assert gramless.median_distance(moved, include_diagonal=include_diagonal) == pytest.approx(
         expected, rel=1e-7, abs=slack

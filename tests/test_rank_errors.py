@@ -1,4 +1,4 @@
-"""Processes of one call: differing arguments, an error in one and a process that dies end it in all, soon."""
+"""Processes of one call: different arguments, an error or a dead process soon end the call in all."""
 
 from __future__ import annotations
 

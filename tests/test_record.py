@@ -1,4 +1,4 @@
-"""What a result says it depends on: versions, commit, machine, layers, bandwidths, digests."""
+"""The record of a result: versions, commit, machine, layers, bandwidths, digests."""
 
 from __future__ import annotations
 

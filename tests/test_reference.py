@@ -117,7 +117,7 @@ def test_cka_ignores_rotation_scale_offset_and_the_order_of_examples(pair, kerne
     x, y = pair
     rotation = np.linalg.qr(generator.standard_normal((x.shape[1], x.shape[1])))[0]
     order = generator.permutation(len(x))
-    scale = 1.0 if kernel == RBF(sigma=2.0) else 1000.0  # a sigma in the units of the data minds the units
+    scale = 1.0 if kernel == RBF(sigma=2.0) else 1000.0  # a given sigma depends on the units
     moved = (scale * x @ rotation + 7.0)[order]
     options = {"kernel": kernel, "estimator": estimator}
     expected = reference.cka(x, y, **options)

@@ -46,7 +46,7 @@ def test_permutation_pvalue_counts_the_null_at_or_above_the_statistic(pair):
 
 
 def test_permutations_that_change_nothing_are_ties():
-    """With 2 of 6 examples marked, one order in 15 keeps the marks in place, whatever the last digits say."""
+    """With 2 of 6 examples marked, one order in 15 keeps the marks in place, regardless of rounding."""
     x = np.array([[0.1], [0.2], [0.3], [0.4], [7.1], [8.3]])
     y = np.array([[0.0], [0.0], [0.0], [0.0], [1.0], [1.0]])
     result = reference.independence_test(x, y, kernel="linear", method="permutation", n_resamples=600, rng=0)

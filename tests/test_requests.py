@@ -1,4 +1,4 @@
-"""What a model is given is a copy that fits it, and what cannot end well is refused before any model runs."""
+"""A model gets a matching copy of its inputs; requests that must fail are refused before models run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def seeded(make):
 
 
 class InPlace(nn.Module):
-    """Changes its input before a layer sees it."""
+    """Changes its input before a layer reads it."""
 
     def __init__(self, layer):
         super().__init__()
@@ -161,7 +161,7 @@ def test_integers_keep_their_dtype():
     assert compared(Tokens(), None, [batch]).matrix.shape == (1, 1)
 
 
-# What cannot end well
+# Requests that must fail
 
 
 class NeverRuns(nn.Module):
@@ -230,7 +230,7 @@ def test_loaders_that_differ_in_their_last_batch_are_refused_before_a_model_runs
 
 
 def test_a_model_may_change_the_working_folder(tmp_path, monkeypatch):
-    """The places of files are those of the call."""
+    """Paths of files are relative to the folder at the time of the call."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "activations").mkdir()
     monkeypatch.chdir(tmp_path)

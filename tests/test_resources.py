@@ -1,4 +1,4 @@
-"""What calls take and give back: memory refused at any point, memory that must not grow, new processes."""
+"""Resources of calls: memory refused at any point, memory that must not grow, new processes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ print(refused)
 
 @pytest.mark.parametrize("least", [0, 20_000])
 def test_memory_may_run_out_anywhere(run_script, least):
-    """Allowed a little more from call to call: each is refused with MemoryError or gives its bits."""
+    """With a little more memory at each call, each raises MemoryError or gives bitwise the same result."""
     refused = int(run_script(EXHAUSTED, least, MALLOC_TRIM_THRESHOLD_="0", MALLOC_MMAP_THRESHOLD_="16384"))
     assert refused > 20
 

@@ -31,7 +31,7 @@ except KeyboardInterrupt:
 assert gramless.cka(small, small[:, :4], kernel="rbf") == expected
 print("usable", flush=True)
 """
-LONG = {  # minutes each, if nothing stops them
+LONG = {  # these take minutes each if they are not interrupted
     "sweep": (
         "xs = [generator.standard_normal((60_000, 256), dtype=np.float32)] * 6",
         "gramless.cka_matrix(xs, kernel='rbf')",
@@ -95,7 +95,7 @@ def test_an_error_in_the_progress_callable_ends_the_sweep():
     assert gramless.cka(x[:50], x[:50]) == pytest.approx(1, rel=1e-6)
 
 
-# Of a fork beside other threads Python says that the child may block; from 3.15 on that can be an error.
+# Python warns that the child of a fork with threads may deadlock; from 3.15 on that can be an error.
 ALLOW_FORK = """
 import warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)

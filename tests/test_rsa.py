@@ -27,7 +27,7 @@ every_dtype = pytest.mark.parametrize("dtype", TOLERANCE)
 
 
 def pair(n=60, p=7, q=5, seed=0):
-    """Rows of two representations that have something in common, far from 0."""
+    """Rows of two correlated representations, far from 0."""
     generator = np.random.default_rng(seed)
     shared = generator.standard_normal((n, 3))
     sides = (
@@ -100,7 +100,7 @@ def test_float32_is_as_accurate_as_the_plain_formula(metric, comparison, offset)
 
 
 def plain(x, y, metric, comparison):
-    """As one writes it in an afternoon, in the dtype of the data."""
+    """Naive code in the dtype of the data."""
 
     def distances(rows):
         if metric == "correlation":

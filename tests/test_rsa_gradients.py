@@ -1,4 +1,4 @@
-"""Gradients of rsa: those of the formula, beside far rows, and under torch's transforms."""
+"""Gradients of rsa: against the formula, with far rows, and under torch's transforms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The unit of the data plays no part in CKA, as far as float64 goes."""
+"""The unit of the data does not change CKA within the range of float64."""
 
 from __future__ import annotations
 

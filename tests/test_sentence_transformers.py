@@ -112,7 +112,7 @@ def test_the_symmetric_loss_is_the_mean_of_both_directions():
 
 
 class Encoder(nn.Module):
-    """A model of sentence-transformers as its losses see it; it writes into its features, as those do."""
+    """The interface of a sentence-transformers model; like those it writes into its features."""
 
     def __init__(self):
         super().__init__()
@@ -183,7 +183,7 @@ def test_the_cached_loss_repeats_the_random_numbers_of_dropout():
 
 
 def test_the_cached_loss_keeps_no_activations_of_the_encoder():
-    """What autograd saves in a forward: none of the encoder's hidden layer, which has 32 columns."""
+    """Tensors that autograd saves in a forward: none of the encoder's hidden layer of 32 columns."""
     model = Encoder().eval()
 
     def saved_by(loss):

@@ -36,7 +36,7 @@ def ours(a, b, wrt=None, **options):
 
 
 def naive(a, b, logit_scale, logit_bias, normalize=True):
-    """n x n in one dtype: value, gradients by a, b, scale, bias."""
+    """n x n in one dtype: value, gradients of a, b, scale, bias."""
     a, b = np.asarray(a), np.asarray(b)
     dtype, n = a.dtype.type, len(a)
     scale, bias = dtype(logit_scale), dtype(logit_bias)
@@ -70,7 +70,7 @@ def test_siglip_is_that_of_the_reference(backend, dtype, normalize, numbers):
 
 @every_dtype
 def test_siglip_is_as_accurate_as_naive_code(dtype):
-    """Each result relative to its own size: positives and negatives cancel in the derivative by the bias."""
+    """Each result relative to its own size: positives and negatives cancel in the derivative of the bias."""
     a_dtype, found, plain, true = np.dtype(dtype), [], [], []
     for shape in SMALL_SHAPES:
         for scale, bias in [*NUMBERS, (10.0, -math.log(shape[0]) - 1), (4.0, -6.5)]:
@@ -80,12 +80,12 @@ def test_siglip_is_as_accurate_as_naive_code(dtype):
             exact = naive(a.astype(digits), b.astype(digits), scale, bias)
             with np.errstate(all="ignore"):
                 rough = naive(a, b, scale, bias)
-            slope = float(np.abs(exact[4])) + float(exact[0])  # what is left of two sums
+            slope = float(np.abs(exact[4])) + float(exact[0])  # the difference of two sums
             for place, results in enumerate(zip([value, *grads], rough, exact, strict=True)):
                 size = max(float(np.abs(exact[place]).max()), slope if place > 2 else 0, 1e-30)
                 size = (
                     max(size, abs(scale)) if place in (1, 2) else size
-                )  # most of it the normalisation takes
+                )  # the normalisation removes most of it
                 for results_of, result in zip((found, plain, true), results, strict=True):
                     results_of.append(
                         np.abs(np.asarray(result, digits) / size).max() if place < 3 else result / size
@@ -95,9 +95,9 @@ def test_siglip_is_as_accurate_as_naive_code(dtype):
 
 @pytest.mark.parametrize("logit_scale", [10.0, 30.0])
 def test_derivatives_by_scale_and_bias_that_cancel_keep_their_digits(logit_scale):
-    """Where the bias is nearly optimal its derivative is the small rest of two sums of some 0.5."""
+    """If the bias is nearly optimal, its derivative is the small difference of two sums of about 0.5."""
     a, b = views(700, 24, np.float32)
-    low, bias, high = -60.0, 0.0, 10.0  # the derivative by the bias grows with it
+    low, bias, high = -60.0, 0.0, 10.0  # the derivative of the bias grows with it
     for _ in range(60):
         bias = (low + high) / 2
         if reference.siglip_value_and_grad(a, b, logit_scale=logit_scale, logit_bias=bias)[4] > 0:

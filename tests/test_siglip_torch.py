@@ -1,4 +1,4 @@
-"""SigLIP's loss of tensors: what plain torch gives, and what torch does to functions."""
+"""SigLIP's loss of tensors: the results of plain torch, and torch's function transforms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plain(a, b, scale, bias, unit=False):
 
 
 def of_products(a, b, scale, bias):
-    """The same; where numbers leave their range it matters what is multiplied first."""
+    """The same in another order of products, which matters where numbers leave their range."""
     signs = 2 * torch.eye(len(a), dtype=a.dtype) - 1
     return -logsigmoid(signs * (scale * (a @ b.T) + bias)).sum() / len(a)
 

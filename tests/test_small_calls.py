@@ -1,4 +1,4 @@
-"""How much Python lies around the core in a small call: counted, for at a batch of 32 it costs as much."""
+"""Counts Python functions around the core in a small call: at a batch of 32 they cost as much as it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGE = gramless.__path__[0]
 
 
 def calls_of_python(call):
-    """How many functions of the package one call enters, the backward included."""
+    """The number of the package's functions that one call enters, including the backward."""
     for _ in range(3):
         call()
     entered = 0
@@ -37,7 +37,7 @@ def backward(function):
 
 
 X, Y = np.random.default_rng(0).standard_normal((2, 16, 8), dtype=np.float32)
-CALLS = {  # at most so many
+CALLS = {  # upper limits
     "nt_xent, gradients of tensors": (backward(gramless.nt_xent), 112),
     "cka, gradients of tensors": (backward(gramless.cka), 134),
     "nt_xent, gradients of numpy": (lambda: gramless.value_and_grad(gramless.nt_xent)(X, Y), 84),

@@ -1,4 +1,4 @@
-"""What is viewed is held until the call returns, and a tensor without memory is refused."""
+"""Viewed memory is kept alive until the call returns, and a tensor without memory is refused."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_a_figure_is_drawn_again_from_its_numbers(name, study, tmp_path, monkeyp
 
 
 def layers(count, rows=40, seed=0):
-    """Random activations, each layer much like the one before."""
+    """Random activations, each layer similar to the previous one."""
     generator = np.random.default_rng(seed)
     x, found = generator.standard_normal((rows, 9)), []
     for _ in range(count):
@@ -206,7 +206,7 @@ def test_a_run_resumes_from_what_it_kept(study, tmp_path, monkeypatch):
 def test_the_classes_of_hard_negatives_are_counted(study):
     rows = np.array([[1, 0], [1, 0.1], [1, 0.5], [0, 1], [0.1, 1]])
     found = study("hard_negatives").own_class(rows, np.array([0, 0, 1, 1, 1]))
-    assert found[0] == 4 / 5  # of the hardest one: that of the third row has another class
+    assert found[0] == 4 / 5  # the hardest negative of the third row has another class
     assert found[-1] == (1 + 1 + 2 + 2 + 2) / 20  # of all
 
 

@@ -1,4 +1,4 @@
-"""`sup_con` with rows that are ignored, and with positives that a mask says."""
+"""`sup_con` with ignored rows, and with positives given by a mask."""
 
 from __future__ import annotations
 

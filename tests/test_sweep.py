@@ -1,4 +1,4 @@
-"""Sweeps in parts: kept in a file, interrupted, killed, resumed. Bitwise-identical to one without a break."""
+"""Sweeps in parts: stored, interrupted, killed, resumed. Bitwise identical to an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_kept_sweep_has_the_same_bits(case, function, tmp_path):
         expected = function(xs, ys, kernel=kernel)
         assert np.array_equal(function(xs, ys, kernel=kernel, checkpoint=file), expected)
         again = function(xs, ys, kernel=kernel, checkpoint=str(file), progress=stop_after(0))
-        assert np.array_equal(again, expected)  # nothing was left to do, and nothing reported
+        assert np.array_equal(again, expected)  # nothing was left to compute or to report
         biased = function(xs, ys, kernel=kernel, checkpoint=file, estimator="biased")
         assert np.array_equal(biased, function(xs, ys, kernel=kernel, estimator="biased"))
 
@@ -149,7 +149,7 @@ print(matrix.tobytes().hex())
 
 
 def test_killed_while_it_writes_it_goes_on(tmp_path):
-    """SIGKILL in the middle of every second or third writing, until it gets through."""
+    """SIGKILL in the middle of every second or third write, until the sweep ends."""
     file, done = tmp_path / "sweep.npz", []
     for survives in (0, 3, 1, 2, 2, 99):  # one is written before the work
         command = [sys.executable, "-c", KILLED, str(file), str(survives)]

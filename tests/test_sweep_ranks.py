@@ -1,4 +1,4 @@
-"""Sweeps shared among processes: the bits of one process, whatever their number, killed in between or not."""
+"""Sweeps shared among processes: bitwise the result of one process, killed in between or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables with labels, of pandas and polars: read in place of arrays, and refused where labels do not fit."""
+"""Tables of pandas and polars: accepted in place of arrays, and refused if labels do not match."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Labels(list):
 
 
 class Table:
-    """As much of a DataFrame as is needed where pandas is not installed."""
+    """The needed part of a DataFrame's interface, for machines without pandas."""
 
     ndim = 2
 
@@ -69,7 +69,7 @@ def test_tables_are_arrays(table, name):
 
 @pytest.mark.parametrize("name", PAIRED)
 def test_rows_in_another_order_are_refused(table, name):
-    """By position it would be the CKA of unrelated rows."""
+    """Paired by position, it would be the CKA of unrelated rows."""
     images = [f"image {i}" for i in range(40)]
     x, shuffled = table(X, NAMES, images), table(X[ORDER], NAMES, [images[i] for i in ORDER])
     with pytest.raises(ValueError, match="have the same row labels in another order") as error:
@@ -219,13 +219,13 @@ def test_masked_arrays_are_refused_where_their_mask_would_be_ignored(name):
 
 @pytest.mark.parametrize("labels", [["1", 1] * 20, [b"a", "a"] * 20, ("a", None) * 20])
 def test_labels_that_become_text_are_not_mixed(labels):
-    """numpy would make one label of 1 and "1"."""
+    """numpy would convert 1 and "1" to one label."""
     with pytest.raises(TypeError, match=r"^sup_con: labels must be integers or text but h"):
         gl.sup_con(X, labels)
 
 
 def test_tokens_that_are_no_real_numbers_are_refused():
-    """The imaginary part was dropped, and eight bits were averaged where no table of them is compared."""
+    """Earlier the imaginary part was dropped, and 8-bit integers were averaged."""
     tokens = X.reshape(10, 4, 3)
     with pytest.raises(
         TypeError, match=r"^layer_matrix: xs\[0\] must hold real numbers but has dtype complex"

@@ -28,7 +28,7 @@ PROSE = [
     ),
 ]
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
-# What a reader who is new to the field does not understand at first read, and what to write instead.
+# Words that a reader who is new to the field does not understand at first read, and replacements.
 WORDS = {
     r"\b(nobody|somebody|everybody)('s)?\b": "name what does or does not",
     r"\b(is|are|was|were) told\b": "raises, receives, warns",

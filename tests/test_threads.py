@@ -17,7 +17,7 @@ THREADS = 6
 
 
 def bits(outcome):
-    """Something equal where outcomes are bitwise-identical, or errors of equal words."""
+    """A value that is equal for bitwise-identical results, and for errors with the same message."""
     if isinstance(outcome, tuple):
         return tuple(map(bits, outcome))
     return str(outcome) if isinstance(outcome, Exception) else np.asarray(outcome, dtype=float).tobytes()
@@ -47,7 +47,7 @@ def test_any_calls_at_once_give_the_bits_they_give_alone(kind):
         outcomes: list[object] = [None] * CALLS
         start.wait()
         for i in range(CALLS):
-            position = (i + first * CALLS // THREADS) % CALLS  # at any moment every thread is elsewhere
+            position = (i + first * CALLS // THREADS) % CALLS  # at any moment every thread makes another call
             outcomes[position] = bits(outcome_of(cases[position]))
         found.append(outcomes)
 

@@ -1,4 +1,4 @@
-"""Where more than half of the distances are 0 up to rounding, it is that of the others, and says so."""
+"""If over half of the distances are 0 up to rounding, the median is that of the others, with a warning."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_one_close_pair_among_equal_rows_is_not_the_median(dtype):
 @pytest.mark.parametrize("moved", [0, 9], ids=["the centre is the cluster", "the cluster is off the centre"])
 @pytest.mark.parametrize("offset", [3.0, -1e3])
 def test_a_pair_within_rounding_does_not_count(backend, dtype, moved, offset):
-    """Cluster and noise: differences of some roundings are none of the data."""
+    """Clusters: differences of a few roundings are not differences of the data."""
     x = mostly_equal(np.float64, offset)
     x[150:] += offset - moved
     x = x.astype(dtype)
@@ -87,7 +87,7 @@ def test_a_pair_within_rounding_does_not_count(backend, dtype, moved, offset):
 @every_dtype
 @pytest.mark.parametrize("offset", [1e3, 1e5])
 def test_differences_of_the_data_are_no_rounding(dtype, offset):
-    """Beside an offset that leaves them some digits."""
+    """With an offset that leaves some digits."""
     x = (np.random.default_rng(0).standard_normal((50, 3)) + offset).astype(dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -234,7 +234,7 @@ def test_layers_are_named(tmp_path):
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 @pytest.mark.parametrize("size", [1e6, 1e10, 1e12])
 def test_a_row_far_away_makes_no_distances_ties(size, offset):
-    """It moves the mean of all rows, and their lengths about it, but none of the distances between them."""
+    """A far row moves the mean of all rows and so their lengths, but no distance between the others."""
     x = np.random.default_rng(0).standard_normal((30, 4)) + offset
     for row in (0, 17):
         others = np.delete(x, row, axis=0)

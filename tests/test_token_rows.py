@@ -1,4 +1,4 @@
-"""Rows that are tokens where examples are expected: the error says what to do, and what it says works."""
+"""Rows that are tokens where examples are expected: the error has a solution, and that solution works."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Tokens:
         torch = pytest.importorskip("torch")
 
         class Merged(torch.nn.Module):
-            """(examples, tokens, features) to (examples x tokens, features) in a way that no rule follows."""
+            """(examples, tokens, features) to (examples x tokens, features), in a way that no rule follows."""
 
             def forward(self, x):
                 return torch.masked_select(x, x == x).view(-1, x.shape[-1])

@@ -110,7 +110,7 @@ def check_views_of_instances(rank, world):
 
 
 def check_nothing_in_common(rank, world):
-    """Labels that are all different, on any process: nothing to learn, and no number that is not one."""
+    """All labels differ, over all processes: the loss and the gradients are 0, not NaN."""
     rows = torch.randn(ROWS, WIDTH, requires_grad=True)
     labels = torch.arange(ROWS) + rank * ROWS
     loss = SupConLoss(gather_distributed=True)(rows, labels)

@@ -55,7 +55,7 @@ def test_memory_bank_is_lightlys_over_many_steps(lightly_loss, size):
     ours = NTXentLoss(0.2, size)
     for step in range(7):
         inputs = leaves(6 if step % 2 else 5, dtype=torch.float32, seed=step)[:2]
-        if step == 3:  # nothing to learn, nothing to remember
+        if step == 3:  # no loss, nothing to store in the memory bank
             inputs[0].requires_grad_(False)
             torch.testing.assert_close(ours(*inputs), theirs(*inputs))
             continue

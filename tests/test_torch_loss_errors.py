@@ -1,4 +1,4 @@
-"""What the losses of gramless.torch refuse, each in one sentence."""
+"""Invalid calls of the losses of gramless.torch, each refused with one sentence."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_half_precision_is_computed_in_float32(dtype, request):
 
 @pytest.mark.parametrize("length", [1.0, 1e3, 6e4])
 def test_float16_gradients_are_those_of_float32_rounded(length):
-    """What the docstring of nt_xent says: they underflow for long rows, as a scaled loss does not."""
+    """As the docstring of nt_xent says, gradients underflow for long rows; those of a scaled loss do not."""
     generator = torch.Generator().manual_seed(0)
     views = torch.nn.functional.normalize(torch.randn(2, 256, 8, generator=generator), dim=2)
     half = [(length * view).to(torch.float16).requires_grad_() for view in views]

@@ -1,4 +1,4 @@
-"""HSIC and CKA that train: values and gradients of plain torch, finite where nothing is defined."""
+"""HSIC and CKA in training: values and gradients of plain torch, finite where CKA is undefined."""
 
 from __future__ import annotations
 

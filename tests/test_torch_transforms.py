@@ -1,4 +1,4 @@
-"""What torch does to functions: compile, func, vmap, autocast, checkpointing, second derivatives, opcheck."""
+"""Torch's function transforms: compile, func, vmap, autocast, checkpointing, second derivatives, opcheck."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_backward_twice_over_a_retained_graph():
 @pytest.mark.parametrize("loss", ["nt_xent", "cka"])
 @pytest.mark.filterwarnings("ignore")
 def test_what_compile_cannot_trace_is_no_zero(loss):
-    """torch.compile takes a Function in a vmap that is differentiated from outside for a constant."""
+    """torch.compile treats a Function inside a vmap as a constant when differentiated from outside."""
     a, b, t = inputs_of(3)
 
     def gradient(a):

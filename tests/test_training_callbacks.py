@@ -1,4 +1,4 @@
-"""`TrainingCKA` as callbacks of training frameworks: what their hooks do, in the order they are called."""
+"""`TrainingCKA` as callbacks of training frameworks: their hooks in the order of calls."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Logger:
 
 
 class Lightning:
-    """The hooks that Lightning's trainer calls, and what they read of it."""
+    """The hooks that Lightning's trainer calls, and the attributes of it that they read."""
 
     def __init__(self, callback, net):
         self.callback, self.net, self.loggers, self.global_step = callback, net, [Logger()], 0

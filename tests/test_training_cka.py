@@ -132,7 +132,7 @@ def test_a_layer_without_a_value_is_named(net, batches):
 
 
 def test_a_batch_is_no_list_of_batches(net):
-    """Its 9 rows, 7 tokens each, were 9 batches."""
+    """Its 9 rows of 7 tokens each counted as 9 batches."""
     with pytest.raises(TypeError, match=r"^TrainingCKA: .* is a Tensor, whose rows would be taken for"):
         TrainingCKA(net, torch.ones(9, 7, 6))
 

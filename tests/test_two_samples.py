@@ -29,7 +29,7 @@ def samples(n=30, m=17, d=5, seed=0, dtype=np.float64):
 
 
 def plain(x, y, sigma, estimator):
-    """As one writes it in an afternoon, in the dtype of the data."""
+    """Naive code in the dtype of the data."""
 
     def kernel(a, b):
         distance2 = np.sum(a**2, 1)[:, None] + np.sum(b**2, 1) - 2 * a @ b.T
@@ -64,7 +64,7 @@ def test_float32_is_as_accurate_as_the_plain_formula(estimator, offset):
 
 
 def test_it_is_what_torchmetrics_computes_from_gram_matrices():
-    """The sum of its Kernel Inception Distance, whose kernel may be any."""
+    """The sum in torchmetrics' Kernel Inception Distance, for any kernel."""
     torch = pytest.importorskip("torch")
     theirs = pytest.importorskip("torchmetrics.image.kid").maximum_mean_discrepancy
     x, y = samples(50, 50, 7)

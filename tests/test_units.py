@@ -1,4 +1,4 @@
-"""The unit of the data plays no part: CKA, bandwidths and gradients from one end of a dtype to the other."""
+"""The unit of the data does not matter: CKA, bandwidths and gradients over the whole range of a dtype."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from gramless import RBF, Laplace, MinibatchCKA, reference
 from gramless.analysis import cka_interval
 
-# Powers of two: nothing is rounded anew, so answers may only differ where tiles take other units.
+# Powers of two are exact, so results may only differ where tiles use other units.
 EXPONENTS = {np.float32: [-110, -60, -41, 41, 60, 110], np.float64: [-1000, -400, -120, 120, 400, 1000]}
 every_unit = pytest.mark.parametrize(
     ("dtype", "exponent"), [(dtype, e) for dtype, exponents in EXPONENTS.items() for e in exponents]
@@ -75,7 +75,7 @@ def test_the_unit_plays_no_part_in_batches(dtype, exponent, kernel):
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e-6, 1e6, 1e12, 1e30])
 @every_kernel
 def test_float32_in_any_unit_is_like_itself(backend, scale, kernel):
-    """Small rows slid to the linear kernel: the RBF CKA of x and x * 1e-12 was 0.986."""
+    """For small rows RBF became the linear kernel: the RBF CKA of x and x * 1e-12 was 0.986."""
     x = np.random.default_rng(0).standard_normal((100, 8)).astype(np.float32)
     assert gramless.cka(x, x * np.float32(scale), kernel=kernel) == pytest.approx(1, abs=1e-5)
 
@@ -113,7 +113,7 @@ def test_hsic_beyond_float64_is_0_or_infinite():
 
 
 def test_float64_whose_differences_are_beyond_it():
-    """The largest numbers there are: their sums, differences and squares are none."""
+    """The largest finite numbers, whose sums, differences and squares overflow."""
     x, y = rows(np.float64)
     x /= np.abs(x).max()
     for kernel in ("linear", "rbf"):
@@ -161,7 +161,7 @@ def test_gradients_of_hsic_hold_where_its_value_has_none(scale):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_narrow_kernel_has_a_cka(backend, dtype):
-    """All values are small, and right to seven digits: an HSIC of 1.17e-17 is none of rounding's."""
+    """All values are small and right to seven digits: an HSIC of 1.17e-17 is not rounding error."""
     y = np.random.default_rng(0).standard_normal((193, 300)).astype(dtype)
     kernel = RBF(sigma=3.7)
     own = gramless.hsic(y, y, kernel=kernel)
@@ -177,7 +177,7 @@ def test_a_narrow_kernel_has_a_cka(backend, dtype):
 
 @pytest.mark.parametrize("kernel", [RBF(sigma=4.67), Laplace(sigma=0.688)], ids=str)
 def test_values_below_the_least_float32_are_computed_in_float64(kernel):
-    """All near 1e-40, where float32 has five digits fewer, and their products are 0 in it."""
+    """All values are near 1e-40, where float32 has five digits fewer, and their products underflow to 0."""
     x = np.random.default_rng(0).standard_normal((50, 2000)).astype(np.float32)
     wide = x.astype(np.float64)
     assert 0 < reference.gram(wide, kernel)[~np.eye(50, dtype=bool)].max() < 1e-33

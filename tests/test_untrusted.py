@@ -1,4 +1,4 @@
-"""Files whose parsers would take many times their size are refused before they are parsed."""
+"""Files whose parsers would need many times their size in memory are refused before they are parsed."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_numpy_and_tensors_get_the_same_bits(name, kernel, estimator, dtype):
 
 
 def test_a_median_is_taken_in_the_dtype_of_the_computation():
-    """Of float32 rows beside float64 ones in float64, with a backward or without."""
+    """float32 rows together with float64 rows are computed in float64, with a backward or without."""
     torch = pytest.importorskip("torch")
     (x, _), (_, y) = pair(np.float32), pair()
     value = gramless.cka(x, y, kernel="rbf")
@@ -139,7 +139,7 @@ def test_distillation_is_the_same_for_numpy_and_for_tensors(dtype, one_queue, re
         expected, leaves, None if weights is None else torch.from_numpy(weights).to(expected.dtype)
     )
     np.testing.assert_array_equal(np.asarray(value, dtype), expected.detach().numpy())
-    if dtype is np.float64 or weights is None:  # else the cotangent is rounded first
+    if dtype is np.float64 or weights is None:  # otherwise the cotangent is rounded first
         np.testing.assert_array_equal(by_student, grads[0].numpy())
         assert by_temperature == grads[1].item()
 
@@ -265,7 +265,7 @@ def test_a_cotangent_of_any_library_is_read_as_arrays_are(of_torch):
     expected = found(x, cotangent=cotangent)[1]
     given = torch.from_numpy(x) if of_torch else x
     tensor = torch.from_numpy(cotangent)
-    negated = torch.complex(tensor, -tensor).conj().imag  # the same numbers, behind a bit of torch's
+    negated = torch.complex(tensor, -tensor).conj().imag  # the same numbers with a lazy flag of torch
     for same in (
         tensor,
         tensor.clone().requires_grad_(),

@@ -87,7 +87,7 @@ def test_fake_tensors_alone_have_shapes(name):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_memory_bank_that_holds_values_beside_fake_tensors_is_the_same_sentence(inside):
-    """A bank that was made within the mode has a shape, as the rest."""
+    """A bank that was made within the mode has a shape, like all tensors there."""
     loss = NTXentLoss(memory_bank_size=(32, 8))
     with FakeTensorMode() as mode:
         fake = torch.randn(16, 8)

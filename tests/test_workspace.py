@@ -188,7 +188,7 @@ def test_a_median_is_the_same_whether_its_dot_products_are_kept_or_not(
 ):
     x, y = views(generator, n, 40, dtype)
     kept = MEDIANS[call](x, y)
-    for few in (0, 4 * n * n, 6 * n * n):  # room for none, and for some layers
+    for few in (0, 4 * n * n, 6 * n * n):  # memory for none, and for some layers
         gl.set_workspace_limit(few)
         assert np.array_equal(MEDIANS[call](x, y), kept, equal_nan=True)
 

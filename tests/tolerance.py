@@ -14,7 +14,7 @@ MORE_DIGITS = {np.dtype(np.float32): np.float64, np.dtype(np.float64): np.longdo
 
 
 def distances_of(x):  # centred (n, p)
-    """|x_i - x_j|^2 as n x n code has it: through the dot products."""
+    """|x_i - x_j|^2 as in n x n code: from the dot products."""
     norms = np.sum(x * x, axis=1)
     distance2 = np.maximum(norms[:, None] + norms - 2 * (x @ x.T), 0)
     np.fill_diagonal(distance2, 0)
@@ -22,7 +22,7 @@ def distances_of(x):  # centred (n, p)
 
 
 def gram_of(x, kernel, dtype):
-    """The Gram matrix in `dtype` throughout, columns centred: what one writes in an afternoon."""
+    """The Gram matrix in `dtype` throughout, columns centred, computed naively."""
     x, kernel = np.asarray(x).astype(dtype), as_kernel(kernel, "gram_of")
     x = x - x.mean(axis=0)
     if isinstance(kernel, Linear):
@@ -90,7 +90,7 @@ def naive_cka(x, y, kernel, estimator, dtype):
 
 
 def assert_as_accurate(ours, naive, truth, dtype):
-    """Results over many inputs: the worst error of each counts, for a single naive result may be lucky."""
+    """Results over many inputs: the worst error counts, for one naive result may be exact by chance."""
     ours, naive, truth = (np.asarray(values, np.float64) for values in (ours, naive, truth))
     error, allowed = (
         np.max(np.abs(ours - truth)),

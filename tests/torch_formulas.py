@@ -1,4 +1,4 @@
-"""The losses as one writes them in torch, with every similarity in memory, and their gradients."""
+"""The losses and their gradients in plain torch, with every similarity in memory."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Small calls of every operation, to be watched by valgrind, which knows no AVX-512.
+"""Small calls of every operation to run under valgrind, which does not support AVX-512.
 
     PYTHONMALLOC=malloc valgrind --error-exitcode=9 python tests/valgrind_calls.py
 
-Sizes at and around register tiles; inputs end where their memory does, so that reading on is seen.
+Sizes at and around register tiles; inputs end where their memory ends: reads beyond it are reported.
 """
 
 from __future__ import annotations

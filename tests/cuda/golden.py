@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""golden.py EMULATED RECORDED...: compares what golden_probes printed on GPUs with what the emulator says.
+"""golden.py EMULATED RECORDED...: compares the output of golden_probes on GPUs with that of the emulator.
 
 Lines are `name tolerance words`, with words as hexadecimal bits. Tolerance 0: equal words. T: float32 that
 differ by at most T of the largest of their line. `each:T`: by at most T of themselves. `double:T`: as T, for
-float64. NaN is as good as any other where words are numbers. Names that begin with hopper_ may be missing:
-only compute capability 9.0 records them. Ends with 1 where a GPU did something else.
+float64. All NaNs are equal where words are numbers. Names that begin with hopper_ may be missing:
+only compute capability 9.0 records them. The exit status is 1 if a GPU's results differ.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def records(path: Path) -> dict[str, tuple[str, list[int]]]:
 
 
 def floats(words: list[int], double: bool) -> list[float]:
-    """The numbers that the words are the bits of."""
+    """The numbers with these bits."""
     raw = struct.pack(f"<{len(words)}I", *words)
     return list(struct.unpack(f"<{len(words) // 2}d" if double else f"<{len(words)}f", raw))
 
 
 def difference(tolerance: str, ours: list[int], theirs: list[int]) -> str | None:
-    """What is wrong, if anything."""
+    """The differences, one message each."""
     if len(ours) != len(theirs):
         return f"{len(theirs)} words were recorded, {len(ours)} are expected"
     if tolerance == "0":

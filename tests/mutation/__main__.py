@@ -1,13 +1,13 @@
-"""Plants faults in a copy of the sources, one at a time, and sees whether the suite notices each.
+"""Plants faults in a copy of the sources, one at a time, and checks that the tests notice each.
 
     python tests/mutation [--quick | --all] [--cuda BUILD] [--generated COUNT] [--seed S] [--part K/N]
         [--after LOG] [--jobs N] [--list] [NAME ...]
 
-A fault that no test notices is a test that is missing. Without --cuda the faults are those of the CPU's
-kernels and of Python; BUILD is made by CMake and Ninja with -DGRAMLESS_CUDA_EMULATOR=ON, and where it is made
-for ThreadSanitizer, the faults are races. --quick: those marked so, for every run of CI. --generated: so many
+A fault that no test notices means that a test is missing. Without --cuda the faults are those of the CPU's
+kernels and of Python; BUILD is a build by CMake and Ninja with -DGRAMLESS_CUDA_EMULATOR=ON; if it is for
+ThreadSanitizer, the faults are races. --quick: those marked so, for every run of CI. --generated: so many
 faults made by rules instead of those of the table, in an order that the seed decides. --all: both, for a
-release; a generated fault that is not noticed is then named and no failure. A NAME, or a part of one or of a
+release; a generated fault that is not noticed is then printed, no failure. A NAME, or a part of one or of a
 file, chooses among them, --part every N-th from the K-th on, --after LOG those that an earlier run did not
 try, whose output is LOG.
 """
@@ -58,7 +58,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Tries the chosen faults; 1 where one is not noticed."""
+    """Tries the chosen faults; returns 1 if one is not noticed."""
     arguments = parsed()
     kind = "cuda" if arguments.cuda else "cpu"
     known = read_faults(kind)

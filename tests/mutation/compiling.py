@@ -1,4 +1,4 @@
-"""The core compiled once per fault, as little of it as the fault touches: one ISA, optimised little."""
+"""Compiles the core once per fault, only the sources that the fault affects: one ISA, little optimisation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ COMPILER = [*(["ccache"] if shutil.which("ccache") else []), os.environ.get("CXX
 
 
 class NotCompiled(RuntimeError):
-    """A fault that is no program."""
+    """A fault that does not compile."""
 
 
 class Build:
-    """Objects of a copy of the sources. Only those that a faulty file goes into are compiled again."""
+    """Object files of a copy of the sources. Only those that include a faulty file are compiled again."""
 
     def __init__(self, root: Path, objects: Path, flags: Sequence[str] = (), jobs: int = 2) -> None:
         objects.mkdir()
@@ -41,14 +41,14 @@ class Build:
         self.flags = [*FLAGS, *(["-march=native"] if native.returncode == 0 else []), *flags]
 
     def planted(self, files: Iterable[Path], together: bool = False) -> None:
-        """What differs from now on from the sources that the kept objects were compiled from."""
+        """Records the files that differ from the sources of the kept object files."""
         self._faulty = {str(file) for file in files}
         self._limit = MOST_SECONDS if together else None
         self._with_fault: set[str] = set()  # sources compiled since
         self._linked: dict[Path, list[Path]] = {}  # of what since
 
     def tests(self, names: list[str]) -> Path:
-        """An executable of the C++ tests of these names; those that include no op are linked with none."""
+        """An executable of the C++ tests of these names; tests that include no op are linked without ops."""
         own = self._compile(["tests/cpp/main.cpp", *(f"tests/cpp/test_{name}.cpp" for name in names)])
         uses_ops = any("csrc/ops/" in (self.objects / f"{o.name.split('.')[0]}.d").read_text() for o in own)
         folders = ["support", "engine", "ops"] if uses_ops else ["support", "engine"]
@@ -113,12 +113,12 @@ class Build:
 
 
 def python_environment(root: Path) -> dict[str, str]:
-    """For tests of the copied package instead of the installed one."""
+    """The environment of tests of the copied package instead of the installed one."""
     return os.environ | {"PYTHONPATH": str(root / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def replace_core(package: Path, core: Path) -> None:
-    """The extension of a package; as a new file, for processes may still run the one before."""
+    """Writes the extension of a package as a new file, because processes may still use the previous one."""
     for old in package.glob("_core*.so"):
         old.unlink()
     shutil.copy(core, package / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}")

@@ -1,4 +1,4 @@
-"""Faults of the CPU's kernels and of Python, in a copy of the tree of which little is compiled."""
+"""Faults of the CPU's kernels and of Python, in a copy of the tree of which few sources are compiled."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from faults import ROOT, Fault
 from forked_pytest import ForkedPytest
 from switched import choice, plant
 
-LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: what takes so many times longer is noticed as well
-# What a generated fault has to fail where the table has no fault of its file, or those tests overlook it.
+LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: taking this many times longer counts as noticed
+# Tests for a generated fault if the table has no fault of its file, or if those tests do not notice it.
 BROAD_CPP = ["contrast", "distillation", "jackknife", "kernel_sums", "ops", "walk"]
 BROAD_PYTEST = [
     "tests/test_oracle.py", "tests/test_accuracy.py", "tests/test_agnostic.py", "tests/test_contrastive.py",
@@ -61,11 +61,11 @@ class Cpu:
         self.pytest.close()
 
     def together(self, fault: Fault) -> Hashable:
-        """What faults have in common that may be compiled together."""
+        """The common key of faults that may be compiled together."""
         return fault.built_for, fault.file_in(ROOT).suffix, bool(fault.pytest)
 
     def notices(self, faults: Sequence[Fault]) -> Iterator[bool]:
-        """For each whether its tests, which pass without it, fail with it."""
+        """For each fault whether its tests, which pass without it, fail with it."""
         alone = len(faults) == 1
         seconds = self.seconds if alone else {}  # that the same tests take while no fault runs
         if alone and not self._time(faults[0], seconds, {}):
@@ -92,7 +92,7 @@ class Cpu:
             build.planted(())
 
     def _time(self, fault: Fault, seconds: dict[Tests, float], chosen: dict[str, str]) -> bool:
-        """Whether its tests pass while no fault runs; what does is timed, and once."""
+        """Whether its tests pass without a fault; passing tests are timed once."""
         if _tests(fault) not in seconds:
             begun = time.monotonic()
             if not self._pass(fault, None, chosen):
@@ -101,7 +101,7 @@ class Cpu:
         return True
 
     def _build(self, faults: Sequence[Fault]) -> None:
-        """All that they need, so that NotCompiled is raised before any is tried."""
+        """Compiles all that they need, so that NotCompiled is raised before any is tried."""
         build = self.builds[faults[0].built_for]
         for names in {tuple(fault.cpp): None for fault in faults if fault.cpp}:
             build.tests(list(names))
@@ -109,7 +109,7 @@ class Cpu:
             build.extension(self.root / "python/gramless")
 
     def with_tests(self, fault: Fault) -> list[Fault]:
-        """A generated fault with what has to notice it: tests of known faults in its file, then more."""
+        """A generated fault with tests that should notice it: those of its file's known faults, then more."""
         same = [one for one in self.known if Path(fault.file) == one.file_in(ROOT)]
         chosen = []
         for one in sorted(same, key=lambda one: bool(one.pytest)):

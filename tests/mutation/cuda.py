@@ -16,7 +16,7 @@ from compiling import NotCompiled
 from faults import ROOT, Fault, kernel_tests
 from switched import choice, plant
 
-LIMIT = 300  # CPU seconds of tests; what does not end is noticed as well
+LIMIT = 300  # CPU seconds of tests; not ending counts as noticed
 OTHER_KERNELS = ("hsic_has_spreads", "hsic_has")  # tests of a kernel without an entry of its own
 MOST_SOURCES = 3  # that are compiled anew for a generated fault in a header
 
@@ -40,14 +40,14 @@ class Cuda:
         self.users = self._users()
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Stops all processes."""
 
     def together(self, fault: Fault) -> Hashable:
-        """What faults have in common that may be compiled together."""
+        """The common key of faults that may be compiled together."""
         return tuple(fault.cuda)
 
     def notices(self, faults: Sequence[Fault]) -> Iterator[bool]:
-        """For each whether the tests fail: by wrong answers, an error of the emulator, a race or no end."""
+        """Whether the tests fail with each fault: wrong results, an emulator's error, a race or a timeout."""
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder)
             subprocess.run(["cp", "-r", ROOT / "csrc", work], check=True)
@@ -70,7 +70,7 @@ class Cuda:
                 yield failed != ""
 
     def with_tests(self, fault: Fault) -> list[Fault]:
-        """A generated fault with kernels to notice it: those of its file in the table, then more."""
+        """A generated fault with kernels whose tests should notice it: those of its file, then more."""
         file = Path(fault.file)
         known = [one.cuda for one in self.known if one.file_in(ROOT) == file]
         stems = [file.stem] if file.suffix == ".cu" else [stem for stems in known for stem in stems]
@@ -111,7 +111,7 @@ class Cuda:
         return work / "test"
 
     def _users(self) -> dict[Path, list[str]]:
-        """By source: the kernels that are compiled with it."""
+        """The kernels that are compiled with each source."""
         found: dict[Path, list[str]] = {}
         user = ""
         for line in self._ninja("deps").splitlines():

@@ -1,4 +1,4 @@
-"""The tables of faults: what is planted where, and which tests have to notice it."""
+"""The tables of faults: what is planted where, and which tests should notice it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Fault:
     """`find`, which stands once in `file`, or once in its function `within`, becomes `replace`."""
 
     name: str
-    file: str  # its name, with as many of its folders as make it the only one
-    find: str  # white space does not matter
+    file: str  # its name, with enough of its folders to be unique
+    find: str  # compared without white space
     replace: str
     within: str = ""
     span: tuple[int, int] | None = None  # of a generated fault, whose text may stand elsewhere, too
@@ -35,7 +35,7 @@ class Fault:
     quick: bool = False  # for every run of CI
 
     def file_in(self, root: Path) -> Path:
-        """Where it goes, relative to the root: the file of its name or else the only one with its text."""
+        """The file, relative to the root: the one of its name or else the only one with its text."""
         named = files_called(root, self.file)
         if len(named) == 1:
             return named[0]
@@ -54,12 +54,12 @@ class Fault:
         return holding[0]
 
     def planted(self, text: str, suffix: str) -> str:
-        """The file with the fault; raises ValueError where it cannot be planted as described."""
+        """The text of the file with the fault; raises ValueError if it cannot be planted as described."""
         start, stop = self.place(text, suffix)
         return text[:start] + self.replace.strip() + text[stop:]
 
     def place(self, text: str, suffix: str) -> tuple[int, int]:
-        """Where it is planted; raises ValueError where the text does not stand there once."""
+        """The place of the fault; raises ValueError if the text does not occur exactly once."""
         found = [self.span] if self.span else self._spans(text, suffix)
         if len(found) != 1:
             where = f"{self.within} of {self.file}" if self.within else self.file
@@ -72,7 +72,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Equivalent:
-    """Generated faults that change no answer, and why: those of a line, of a function or of a whole file."""
+    """Generated faults that change no result, with the reason: of a line, a function or a whole file."""
 
     file: str
     reason: str
@@ -91,7 +91,7 @@ def read_equivalents() -> list[Equivalent]:
 
 
 def kernel_tests() -> dict[str, tuple[str, ...]]:
-    """By source of CUDA kernels: parts of names of tests that a fault in it has to fail, quick first."""
+    """For each source of CUDA kernels, parts of names of tests that notice its faults, quick ones first."""
     table = tomllib.loads(TABLES["cuda"].read_text(encoding="utf-8"))["tests"]
     return {stem: tuple(words) for stem, words in table.items()}
 

@@ -1,4 +1,4 @@
-"""Runs of pytest, each in a fork of one process that has imported what takes longer than most tests do."""
+"""Runs of pytest, each in a fork of a process that has imported modules with slow imports."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-IMPORTED = ("numpy", "pytest", "scipy.stats", "torch")  # no plugin of pytest, which rewrites what it imports
+IMPORTED = ("numpy", "pytest", "scipy.stats", "torch")  # no pytest plugin: pytest would rewrite its imports
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--slow")
 NOT_RUN = 70  # the exit status of a fork in which pytest itself raised an exception
 
 
 class ForkedPytest:
-    """Runs pytest in a folder, as `python -m pytest` there would."""
+    """Runs pytest in a folder, like `python -m pytest` there."""
 
     def __init__(
         self, folder: Path, environment: Mapping[str, str], imported: Sequence[str] = IMPORTED
@@ -29,7 +29,7 @@ class ForkedPytest:
         self._server: subprocess.Popen[str] | None = None
 
     def run(self, arguments: Sequence[str], chosen: Mapping[str, str], limit: float | None) -> int | None:
-        """The exit status, negative for a signal; None where it does not end within so many seconds."""
+        """The exit status, negative for a signal; None if it does not end within the given seconds."""
         self._server = self._server or subprocess.Popen(
             [sys.executable, __file__, *self._imported],
             cwd=self._folder,
@@ -63,7 +63,7 @@ def _serve() -> None:
 
 
 def _test(arguments: list[str], chosen: dict[str, str]) -> None:
-    os.setsid()  # so that what the tests start ends with them
+    os.setsid()  # so that processes started by tests end with them
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nothing, stream)

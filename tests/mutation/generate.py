@@ -16,19 +16,19 @@ OTHER = {
     "maximum": "minimum",
 }  # fmt: skip
 CPP, CUDA, PYTHON = {".cpp", ".hpp"}, {".cu", ".cuh"}, {".py"}
-# By target: which sources.
+# The sources of each target.
 FAULTY = {"cpu": CPP | PYTHON, "cuda": CUDA}
-LEFT_OUT = ("benchmarks", "csrc/bindings")  # what measures; what only translates
+LEFT_OUT = ("benchmarks", "csrc/bindings")  # measurements; translations only
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a match of the pattern in the code becomes."""
+    """The replacement of a match of the pattern in the code."""
 
     name: str
     pattern: re.Pattern[str]
     suffixes: frozenset[str]
-    wrong: str | None = None  # None: the other one of a pair
+    wrong: str | None = None  # None: the other one of a pair of words
 
     def replacement(self, right: str) -> str:
         return OTHER[right] if self.wrong is None else self.wrong
@@ -55,7 +55,7 @@ RULES = (
 
 
 def _wrong(rule: Rule, right: str, after: str) -> str:
-    """The replacement; the step of a loop stands after its bound."""
+    """The replacement; the step of a loop is written after its bound."""
     if rule.name == "first iteration of a loop":
         return f"{right[:-1]}1"
     if rule.name == "last iteration of a loop":
@@ -65,7 +65,7 @@ def _wrong(rule: Rule, right: str, after: str) -> str:
 
 
 def generated(root: Path, target: str) -> Iterator[Fault]:
-    """Every fault that the rules make in the sources of a target, equivalent ones left out."""
+    """All faults that the rules make in the sources of a target, without equivalent ones."""
     equivalents = read_equivalents()
     for file in sources(root):
         if file.suffix not in FAULTY[target] or file.as_posix().startswith(LEFT_OUT):

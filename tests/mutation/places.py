@@ -1,4 +1,4 @@
-"""Where a fault goes: files by name, functions by name, text whatever its white space. Knows no fault."""
+"""Places of faults: files by name, functions by name, text regardless of white space. It knows no fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_CODE = re.compile(
 
 @dataclass(frozen=True)
 class Function:
-    """A function and where its body is."""
+    """A function and the place of its body."""
 
     name: str
     start: int
@@ -45,14 +45,14 @@ def files_called(root: Path, name: str) -> list[Path]:
 
 
 def shortest_name(root: Path, file: Path) -> str:
-    """The name of a source with as few of its folders as make it the only one."""
+    """The name of a source with as few of its folders as make it unique."""
     parts = file.parts
     names = ("/".join(parts[-count:]) for count in range(1, len(parts) + 1))
     return next(name for name in names if files_called(root, name) == [file])
 
 
 def as_pattern(text: str) -> re.Pattern[str]:
-    """Finds the text however its words and signs are spaced, for formatters move lines."""
+    """Finds the text regardless of white space, because formatters move lines."""
     words = re.findall(r"\w+|[^\w\s]", text)
     gaps = [
         r"\s+" if before[-1].isalnum() and after[0].isalnum() else r"\s*" for before, after in pairwise(words)
@@ -98,7 +98,7 @@ def _python_functions(text: str) -> list[Function]:
 
 
 def _cpp_functions(code: str) -> list[Function]:
-    """By braces: what stands before one, back to the last statement, ends with a name and parentheses."""
+    """Functions by braces: the text before one, back to the last statement, ends with parentheses."""
     found, opened, last = [], [], 0
     for match in re.finditer(r"[{};]", code):
         if match[0] == "{":
@@ -131,7 +131,7 @@ def body_around(text: str, suffix: str, start: int, stop: int) -> Function | Non
 
 
 def spans(text: str, suffix: str, find: str, within: str = "") -> list[tuple[int, int]]:
-    """Everywhere the text stands, or in the functions of a name alone."""
+    """All places of the text, or only those in functions of a name."""
     found = [match.span() for match in as_pattern(find).finditer(text)]
     if not within:
         return found

@@ -42,7 +42,7 @@ def groups(faults: Iterable[Fault], key: Callable[[Fault], Hashable]) -> list[li
 
 
 def plant(root: Path, faults: Sequence[Fault]) -> dict[Path, str]:
-    """Plants one fault, or several of which none runs unless chosen; returns the files as they were."""
+    """Plants one fault, or several of which none runs unless chosen; returns the original files."""
     before: dict[Path, str] = {}
     numbered: dict[Path, dict[int, Fault]] = {}
     for number, fault in enumerate(faults, 1):

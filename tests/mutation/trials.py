@@ -1,4 +1,4 @@
-"""Tries faults: those that may be compiled together at once, those that are overlooked with further tests."""
+"""Tries faults: those that may be compiled together in one program, those not noticed with further tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Target(Protocol):
 
 
 class Report:
-    """What was noticed and what was not, printed as it is known."""
+    """Which faults were noticed, printed as soon as it is known."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
@@ -43,11 +43,11 @@ class Report:
             self.missed.append(fault)
 
     def tried(self) -> int:
-        """How many faults that are programs."""
+        """The number of faults that compile."""
         return self.noticed + len(self.missed)
 
     def end(self, lenient: bool) -> int:
-        """The exit status; generated faults that are not noticed are for a person to look at, if lenient."""
+        """The exit status; if lenient, generated faults that are not noticed do not count."""
         seconds = time.monotonic() - self.started
         apart = f", {self.not_compiled} that cannot be compiled" if self.not_compiled else ""
         print(f"{self.tried()} faults, {len(self.missed)} not noticed{apart}, {seconds:.0f} s")
@@ -78,7 +78,7 @@ def try_faults(target: Target, attempts: list[list[Fault]], report: Report, jobs
                 print(wrong, file=sys.stderr, flush=True)
                 no_program = isinstance(wrong, NotCompiled) and group[0].span  # a rule may make one
                 report.add(group[0], None if no_program else False, time.monotonic() - begun)
-            else:  # some may be no program, or have tests that fail without them: each half by itself
+            else:  # some may not compile, or have tests that fail without them: tries each half separately
                 for half in filter(None, (left[::2], left[1::2])):
                     together(half)
 
@@ -89,7 +89,7 @@ def try_faults(target: Target, attempts: list[list[Fault]], report: Report, jobs
 
 
 def try_generated(target: Target, faults: list[Fault], count: int, report: Report, jobs: int) -> None:
-    """The first so many of the faults that are programs."""
+    """The first `count` faults that compile."""
     most = report.tried() + count
     attempts = (trials for fault in faults if (trials := target.with_tests(fault)))
     while some := list(islice(attempts, most - report.tried())):
