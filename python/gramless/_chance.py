@@ -1,4 +1,4 @@
-"""What CKA is under permutations of the rows: moments, p-values, corrections for many cells.
+"""CKA under permutations of the rows: moments, p-values, corrections for many cells.
 
 Arithmetic of small arrays; it knows no layers and no backends.
 """
@@ -25,7 +25,7 @@ LEAST_ROWS = 4  # of which permutations have a variance
 # and 5.7 % with 20; of 2,000, wide ones included, 8 % with 10, 9 % with 8, 33 % with 4.
 LEAST_CHI2_ROWS = 40
 MOST_ROWS_OF_ALL_ORDERS = 7  # 5,040 orders
-TIE = 1e-4  # in standard deviations of the null: sums of the same terms in another order must not decide
+TIE = 1e-4  # in standard deviations of the null: rounding of sums in another order must not decide
 CORRECTIONS = {"permutation": "maximum"}  # the others have Holm's
 _BIASED, _UNBIASED = ("gamma", "permutation"), ("chi2", "t", "permutation")
 
@@ -36,7 +36,7 @@ def resample_count(function: str, n_resamples: Any) -> int:
 
 
 def generator_of(function: str, rng: Any) -> np.random.Generator:
-    """What `numpy.random.default_rng` makes of `rng`."""
+    """`numpy.random.default_rng(rng)`, checked."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
@@ -56,7 +56,7 @@ def check_alpha(function: str, alpha: Any) -> float:
 
 @dataclass(frozen=True)
 class ChanceRequest:
-    """How p-values are asked for, checked. method: None for none."""
+    """Options of p-values, checked. method: None for none."""
 
     function: str
     method: PvalueMethod | None
@@ -95,9 +95,9 @@ class ChanceRequest:
         return self.method
 
     def shared(self, n: int, estimator: str) -> ChanceRequest:
-        """The same for one of several processes, which have no permutations in common.
+        """The same for one of several processes, which cannot share permutations.
 
-        Raises ValueError where they are asked for.
+        Raises ValueError if these are requested.
         """
         if self.method == "permutation":
             raise ValueError(
@@ -123,7 +123,7 @@ class Orders(NamedTuple):
     drawn: Callable[[], Iterator[npt.NDArray[np.int64]]]
 
     def pvalue(self, above: npt.NDArray[np.int64]) -> Floats:
-        """The p-value where so many of the orders have a statistic at least as large as the data's."""
+        """The p-value if `count` orders have a statistic at least as large as the data's."""
         return np.asarray(above / self.size if self.are_all else (1 + above) / (1 + self.size))
 
 
@@ -149,7 +149,7 @@ def unbiased_moments(n: int) -> Moments:
 
 
 class Shape(NamedTuple):
-    """What the moments of biased CKA depend on, for each of some layers with centred Gram matrices W."""
+    """The numbers that determine the moments of biased CKA, for each layer with its centred Gram matrix W."""
 
     effective: Floats  # tr(W)^2 / tr(W^2)
     diagonal: Floats  # sum_i w_ii^2 / tr(W^2)
@@ -196,7 +196,7 @@ def chi2_tail(t: float) -> float:
 
 
 def hypotheses(shape: tuple[int, int], with_itself: bool) -> Bools:
-    """The cells that ask whether layers are related: of layers with themselves those above the diagonal."""
+    """The cells that are hypotheses: for layers compared with themselves those above the diagonal."""
     cells = np.ones(shape, bool)
     return np.triu(cells, 1) if with_itself else cells
 
@@ -219,7 +219,7 @@ def holm(pvalue: Floats, cells: Bools) -> Floats:
 
 
 def mirrored(values: Floats, cells: Bools) -> Floats:
-    """What stands below the diagonal is what stands above it."""
+    """Copies the entries above the diagonal to those below."""
     return np.where(cells.T, values.T, values)
 
 

@@ -1,4 +1,4 @@
-"""What is known of an unfinished sweep, in a file: written whole or not at all, read without unpickling."""
+"""The state of an unfinished sweep in a file: written completely or not at all, read without unpickling."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Problem: TypeAlias = dict[str, Any]
 
 FORMAT = "gramless.sweep"
 HASHED_BYTES = 2**22  # at a time
-BUSY_SHARE = 0.02  # of the time that writing may take
+BUSY_SHARE = 0.02  # share of the time that writing may take
 LEAST_PAUSE = 1.0  # seconds from one writing to the next
 LONGEST_PROBLEM = 2**24  # bytes
 
@@ -38,7 +38,7 @@ LONGEST_PROBLEM = 2**24  # bytes
 class State:
     """Bandwidths found so far, in the order of the layers, and how many parts are in the sums.
 
-    Replaced as wholes, so that an interruption finds them consistent.
+    Replaced together, so that they are consistent after an interruption.
     """
 
     sigmas: list[float] = field(default_factory=list)
@@ -46,7 +46,7 @@ class State:
 
 
 def problem_of(library: Library, kernel: object, xs: Sequence[Array], ys: Sequence[Array]) -> Problem:
-    """What makes two sweeps the same: kernel, shapes, dtypes, and a digest of all values.
+    """The identity of a sweep: kernel, shapes, dtypes, and a digest of all values.
 
     >>> from gramless._arrays.namespaces import NUMPY
     >>> problem_of(NUMPY, "kernel", [np.ones((3, 2))], [])["shapes"]
@@ -77,8 +77,8 @@ def check_place(function: str, path: str | os.PathLike[str], kernel: Kernel) -> 
 class Checkpoint:
     """The file of one sweep; errors name `function`.
 
-    A file that cannot be written at the start is an error. Once the work has begun it is a warning: the state
-    that was kept before stays in the file, and the sweep its answer.
+    A file that cannot be written at the start is an error. Later a failure is a warning: the file keeps the
+    previous state, and the sweep returns its result.
     """
 
     def __init__(self, function: str, path: str | os.PathLike[str], problem: Problem) -> None:
@@ -99,7 +99,7 @@ class Checkpoint:
             return State()
         try:
             found, state = self._parsed()
-        except Exception as error:  # whatever a file of something else makes the parsers raise
+        except Exception as error:  # any error of the parsers on a file of another kind
             reason = printable(" ".join(str(error).split())[:120]) or type(error).__name__
             raise ValueError(
                 f"{self._function}: checkpoint {self._name} is damaged or no checkpoint ({reason})"
@@ -143,7 +143,7 @@ class Checkpoint:
             ) from None
 
     def keep(self, state: State) -> None:
-        """Write the state, unless that was done a moment ago; a failure is one warning."""
+        """Write the state, unless it was written shortly before; a failure is one warning."""
         if time.monotonic() >= self._next:
             self.finish(state)
 
@@ -164,7 +164,7 @@ class Checkpoint:
                 )
 
     def abandon(self, state: State) -> None:
-        """Write the state while an exception passes, which no failure replaces."""
+        """Write the state while an exception propagates; a failure does not replace that exception."""
         with contextlib.suppress(Exception):  # a warning that is an error
             self.finish(state)
 

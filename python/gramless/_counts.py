@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_LONGEST = 200  # characters of what is shown
+_LONGEST = 200  # characters shown
 
 NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, memoryview)  # which float() would take or parse
 
@@ -27,7 +27,7 @@ def shown(value: Any) -> str:
 
 
 def made_first(function: str, value: Any) -> str:
-    """The end of an error where rows are given to the class of a loss.
+    """The end of an error for rows passed to the class of a loss.
 
     >>> made_first("DCLLoss", np.zeros((2, 3)))
     '; rows are given to the loss once it is made, DCLLoss()(...)'

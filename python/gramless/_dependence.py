@@ -25,7 +25,7 @@ ORDERS_AT_ONCE = 64  # permutations summed in one pass over tiles: a pass holds 
 
 
 class Found(NamedTuple):
-    """What a test found; null: the statistics of the permuted data, of "permutation" only."""
+    """The result of a test; null: the statistics of the permuted data, only for "permutation"."""
 
     statistic: float
     pvalue: float
@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Pair:
-    """The two inputs with their kernels, and what computes with them."""
+    """The two inputs with their kernels, and their backend."""
 
     function: str
     backend: Any
@@ -106,7 +106,7 @@ def permutation_test(
     values = np.empty(1 + n_resamples)
     for start in range(0, len(values), ORDERS_AT_ONCE):
         batch = values[start : start + ORDERS_AT_ONCE]
-        # The first order changes nothing: T is summed as every T_b is, so that ties are ties.
+        # The first order is the identity: T is summed like every T_b, so that ties are exact.
         orders = [np.arange(n)] * (start == 0)
         orders += [generator.permutation(n) for _ in range(len(batch) - len(orders))]
         batch[:] = pair.permuted_hsic(np.stack(orders), _share(report, start, len(batch), len(values)))
@@ -127,7 +127,7 @@ def shown(function: str, progress: bool | Progress, count: int) -> AbstractConte
 
 
 def _share(report: Progress | None, start: int, length: int, total: int) -> Progress | None:
-    """What one pass tells of its progress: as a share, from start to start + length, of the whole."""
+    """Reports the progress of one pass as the share from start to start + length of the whole."""
     if report is None:
         return None
     return lambda done, steps: report(start + length * done // steps, total)

@@ -80,7 +80,7 @@ _PLACE = re.compile(r"^( *)\{(\w+)\}$", re.MULTILINE)
 
 
 def documented(described: T) -> T:
-    """The function or class, whose docstring has the paragraphs of SHARED in place of their names in braces.
+    """Inserts the paragraphs of SHARED into a docstring, in place of their names in braces.
 
     >>> @documented
     ... def f():

@@ -20,8 +20,8 @@ _MOST_OF_MEAN = 1e3  # the squared length of the mean over that of the rows arou
 
 
 def largest_share(rows: npt.NDArray[Any], kernel: Encoded = LINEAR) -> float:
-    """What the longest row (n, d) has of the squared lengths of all, their mean subtracted; by a kernel of
-    the origin, lengths are those in its space.
+    """The share of the longest row (n, d) in the sum of squared lengths about the mean; for a kernel of the
+    origin, lengths in its feature space.
 
     0 of rows with NaN or inf; of rows that are all equal 0 or, of their roundings, 1 / n.
 

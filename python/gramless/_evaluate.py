@@ -21,7 +21,7 @@ _SEQUENCES = ("xs", "ys")  # arguments of several arrays
 
 
 class Call(NamedTuple):
-    """What a public function was called with."""
+    """The arguments of a public function."""
 
     library: Library
     problem: Any
@@ -38,7 +38,7 @@ class Call(NamedTuple):
 
 
 def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
-    """The public function of one that describes its call as a problem."""
+    """Makes a public function of one that describes its call as a problem."""
 
     @functools.wraps(describe)
     def public(*arguments: P.args, **options: P.kwargs) -> Any:
@@ -51,7 +51,7 @@ def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
 
 
 def evaluate(call: Call) -> Any:
-    """The value, as the user gets it."""
+    """The value in the form returned to the user."""
     if call.in_parts is not None:
         return call.in_parts()  # the last part reports the end
     if call.report is None:
@@ -174,7 +174,7 @@ def _value_and_grads(call: Call, wanted: tuple[bool, ...], cotangent: Any) -> tu
 
 
 def _cotangent(library: Library, backend: Any, function: str, cotangent: Any, shape: tuple[int, ...]) -> Any:
-    """The derivative by a value of this shape, checked and as the backend reads it."""
+    """The derivative with respect to a value of this shape, checked, in the form that the backend reads."""
     if cotangent is None:
         if shape:
             raise ValueError(f"{function}: a value of shape {shape} needs a cotangent of that shape")

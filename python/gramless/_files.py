@@ -1,6 +1,6 @@
 """Files: outputs checked before the work and written whole or not at all, inputs read only if regular.
 
-It knows no format beyond the marks by which it recognises other people's data.
+It knows no format except the signatures by which it recognises data files.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _replace(target: str, content: bytes) -> None:
 
 
 def _put(descriptor: int, target: str) -> None:
-    """Give a file without a name that of the target, whose old file goes.
+    """Give a file without a name that of the target, and remove the target's old file.
 
     A new file gets its name in one call. Where there is an old one it needs a name in between, the same for
     all writers of that target. A process that finds this name taken, by another one or by one that was
@@ -217,7 +217,7 @@ def _holds_data(target: Path) -> bool:
 
 
 def _unnamed(folder: str) -> tuple[int, str | None]:
-    """A new file in the folder, open; where possible without a name, so that nothing is left of it."""
+    """An open new file in the folder, if possible without a name, so that none remains after a crash."""
     folder = folder or os.curdir
     if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
         try:
@@ -244,7 +244,7 @@ def _inherit(descriptor: int, target: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Makes the new name last; file systems without it are left to themselves."""
+    """Flushes the folder, so that the new name is durable; file systems without support are ignored."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder or os.curdir, os.O_RDONLY | os.O_CLOEXEC)
         try:

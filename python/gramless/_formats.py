@@ -1,8 +1,8 @@
 """NumPy's formats of saved activations: .npy, folders of .npy, and .npz.
 
 Each opener maps a path to {layer name: function that returns the array}. Arrays are memory-mapped wherever
-the format allows it, and nothing is ever unpickled. A file is not trusted until its sizes have been
-checked: what is wrong with it is one `FileError` sentence.
+the format allows it, and nothing is ever unpickled. A file is not trusted until its sizes have been checked:
+any fault is one `FileError` with one sentence.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ OF_DIFFERENCE = Scale(lambda d: 2 * _unlimited(d / 2), lambda z: 2 * np.tanh(z /
 def jackknife_bounds(
     scale: Scale, values: Floats, without: Floats, pair_variance: Floats, level: float
 ) -> Bounds:
-    """Of values (cells,), from those without each of n examples (cells, n).
+    """Bounds of values (cells,), from the values without each of n examples (cells, n).
 
     The variance on the scale is the jackknife's, less what it counts twice, at most half of it. Its degrees
     of freedom follow from how unequal the n terms are: 2 n / (kurtosis - 1), and so about 2 where one example
@@ -73,7 +73,7 @@ def jackknife_bounds(
 def bounds_of(
     scale: Scale, values: Floats, error: Floats, spread: Floats, freedom: Floats, level: float
 ) -> Bounds:
-    """error, spread: the standard errors of the values, and of what they are on the scale."""
+    """error, spread: the standard errors of the values, and of the transformed values."""
     middle, reach = scale.there(values), student_quantile(level, freedom) * spread
     exact = error == 0
     low, high = (np.where(exact, values, scale.back(middle + way * reach)) for way in (-1, 1))
@@ -120,7 +120,7 @@ def student_tail(t: Any, freedom: Any) -> Floats:
 
 
 def student_quantile(level: float, freedom: Floats) -> Floats:
-    """What |T| exceeds with probability 1 - level, for each number of degrees of freedom.
+    """The number that |T| exceeds with probability 1 - level, for each number of degrees of freedom.
 
     >>> student_quantile(0.95, np.array([2.0, 9.0, 31.0])).round(3)
     array([4.303, 2.262, 2.04 ])

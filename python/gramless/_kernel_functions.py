@@ -30,7 +30,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class OfDistance:
-    """What kernels of the distance between two rows have in common: a bandwidth, given or found."""
+    """The base of kernels of the distance between two rows, with a bandwidth that is given or found."""
 
     has_bandwidth: ClassVar = True
     on_gpu: ClassVar = True

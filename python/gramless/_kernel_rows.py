@@ -1,4 +1,4 @@
-"""Kernel values of blocks of rows in float64, for what needs more of them than sums over tiles."""
+"""Kernel values of blocks of rows in float64, for computations that need more than sums over tiles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of 
 
 
 def rounding_of(x: Any) -> float:
-    """By how much of itself a number changes at most where an array like this stores it."""
+    """The largest relative change of a number by storing it in an array of this dtype."""
     dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype  # of a table or a list
     return _ROUNDINGS.get(str(dtype).removeprefix("torch."), 2.0**-53)
 

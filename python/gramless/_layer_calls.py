@@ -64,7 +64,7 @@ def layer_values(call: Call) -> HsicValues:
 
 
 def bandwidths(backend: Any, layers: Sequence[Any], code: Encoded, values: HsicValues) -> list[float] | None:
-    """Of every layer, in the unit of the data; None where the kernel has none."""
+    """The bandwidth of every layer, in the unit of the data; None if the kernel has none."""
     if not has_bandwidth(code):
         return None
     if not wants_median(code):
@@ -77,7 +77,7 @@ def bandwidths(backend: Any, layers: Sequence[Any], code: Encoded, values: HsicV
 def described(
     function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str, progress: Any, *kept: Any
 ) -> Call:
-    """The call of `layers_of`, to be answered by a sweep in parts where it is kept in a file or shared.
+    """The call of `layers_of`, computed by a sweep in parts if it has a checkpoint or several processes.
 
     kept: checkpoint and process_group.
     """

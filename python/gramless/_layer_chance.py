@@ -48,9 +48,9 @@ def chance_of_layers(
     sigmas: Sequence[float] | None,
     alone: bool = True,
 ) -> Chance:
-    """What chance gives where xs (or xs and ys, as the library's arrays without gradients) had these values.
+    """Chance values of layers xs (or xs and ys, arrays without gradients) with these HSIC values.
 
-    seconds: that the values took. sigmas: `bandwidths` of xs and then ys. alone: whether no other process
+    seconds: the time the values took. sigmas: `bandwidths` of xs and then ys. alone: whether no other process
     works on the same.
     """
     backend, n = backend_of(library, xs[0], request.function), int(xs[0].shape[0])
@@ -80,7 +80,7 @@ def _single_rows_decide(n: int, cells: int, sides: Sequence[Sequence[Any]], code
 
 
 def _on_host(layer: Any) -> Floats:
-    """The layer as it is where numpy has its dtype."""
+    """The layer on the host, in its dtype if numpy has that."""
     plain = str(layer.dtype).removeprefix("torch.") in ("float32", "float64")
     return _arrays.to_host(layer) if plain else _arrays.wide_on_host(layer)
 

@@ -18,7 +18,7 @@ LEAST_ROWS = 5
 
 
 class CellIntervals(NamedTuple):
-    """Of every cell (La, Lb); None where they were not asked for."""
+    """Intervals of every cell (La, Lb); None if they were not requested."""
 
     low: Floats | None = None
     high: Floats | None = None
@@ -26,7 +26,7 @@ class CellIntervals(NamedTuple):
 
 
 class IntervalRequest(NamedTuple):
-    """How intervals are asked for, checked. level: None for none."""
+    """Options of intervals, checked. level: None for none."""
 
     function: str
     level: float | None
@@ -37,11 +37,11 @@ class IntervalRequest(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the settings of a result say of them."""
+        """The entries for the settings of a result."""
         return {} if self.level is None else {"level": self.level, "interval": "jackknife"}
 
     def check_rows(self, n: int) -> None:
-        """Raises ValueError where so few rows have no intervals."""
+        """Raises ValueError if there are too few rows for intervals."""
         if self.level is not None and n < LEAST_ROWS:
             raise ValueError(f"{self.function}: level needs at least {LEAST_ROWS} rows but there are {n}")
 
@@ -55,7 +55,7 @@ class IntervalRequest(NamedTuple):
         labels: Sequence[str],
         progress: ProgressLike = False,
     ) -> CellIntervals:
-        """Those of xs with ys, or of xs with themselves. sigmas: `bandwidths`; labels: for warnings."""
+        """Intervals of xs with ys, or of xs with themselves. sigmas: `bandwidths`; labels: for warnings."""
         if self.level is None:
             return CellIntervals()
         n = int(xs[0].shape[0])

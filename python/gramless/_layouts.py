@@ -1,4 +1,4 @@
-"""What the dimensions of saved or recorded activations count, in letters: "NCHW", "NLC". Knows no arrays."""
+"""Layouts of saved or recorded activations in letters: "NCHW", "NLC". It knows no arrays."""
 
 from __future__ import annotations
 

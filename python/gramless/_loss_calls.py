@@ -1,4 +1,4 @@
-"""What users pass to a contrastive loss as the call of a problem; errors name `function`."""
+"""Converts the arguments of a contrastive loss to the call of a problem; errors name `function`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _read(
 
 
 def _limits(function: str, excluded: Any) -> _losses.Exclusions:
-    """As floats; what is one already is checked by the problem."""
+    """The limits as floats; those that are floats already are checked by the problem."""
     above, hardest, easiest = excluded
     kinds = float, NoneType
     if isinstance(above, kinds) and isinstance(hardest, kinds) and isinstance(easiest, kinds):
@@ -81,7 +81,7 @@ def log_sum_exps(
 
 
 def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any, normalize: Any) -> Call:
-    """Of the rows of the first array over those of all others; ids: of the others, or None.
+    """Log-sum-exps of the rows of the first array over those of all others; ids: the others' or None.
 
     Where ids are given the first of them are those of the first array too, and pairs of one id are left out.
     """

@@ -27,7 +27,7 @@ TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, ar
 
 
 def as_temperature(function: str, value: Any, name: str = "temperature") -> float:
-    """`value` as a float, once it is known that one can divide by it; it may be negative.
+    """`value` as a float, checked to be finite and not 0; it may be negative.
 
     >>> as_temperature("nt_xent", 0)
     Traceback (most recent call last):
@@ -40,7 +40,7 @@ def as_temperature(function: str, value: Any, name: str = "temperature") -> floa
 
 
 def exclusions(function: str, given: Any) -> Exclusions:
-    """What is given for each of EXCLUDED as floats, once they are known to be right."""
+    """The values of EXCLUDED as floats, checked."""
     above, hardest, easiest = given
     if above is not None and hardest is not None:
         raise ValueError(
@@ -101,7 +101,7 @@ def excluded_count(fraction: float, negatives: int) -> int:
 
 
 def as_reduction(function: str, value: Any) -> Reduction:
-    """`value` itself, once it is known to be a reduction."""
+    """`value` itself, checked to be a reduction."""
     if not isinstance(value, str) or value not in _REDUCTIONS:
         raise ValueError(f'{function}: reduction must be "mean", "sum" or "none" but is {shown(value)}')
     return value  # type: ignore[return-value]
@@ -263,6 +263,6 @@ def check_mask(function: str, shape: tuple[int, ...], rows: int, unit: str = "ro
 
 
 def ignored_rows(labels: Any, ignored: Any) -> npt.NDArray[np.bool_] | None:
-    """Which rows have the label that is ignored; None where no row has."""
+    """A mask of the rows with the ignored label; None if there are none."""
     found = None if ignored is None else np.atleast_1d(np.asarray(labels) == ignored)
     return found if found is not None and found.any() else None

@@ -1,4 +1,4 @@
-"""What lists of nearest neighbours say of two representations: chance and CKNNA. It knows no backend."""
+"""Statistics of two representations' nearest neighbours: chance values and CKNNA. Knows no backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PairCounts = tuple[int, ...]
 
 
 class OverlapMoments(NamedTuple):
-    """Of the shared fraction of neighbours, over all orders of the rows of one of two representations."""
+    """Moments of the shared fraction of neighbours, over all orders of one representation's rows."""
 
     mean: float
     variance: float

@@ -40,7 +40,7 @@ class Chance(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """What is compared, as the backend reads it; no ys: xs with themselves."""
+    """The compared layers in the form that the backend reads; no ys: xs with themselves."""
 
     backend: Any
     xs: Sequence[Any]
@@ -61,7 +61,7 @@ def chance_of(
     seconds: float,
     progress: ProgressLike,
 ) -> Chance:
-    """What permutations of the rows say of a matrix of CKA, which took so many seconds."""
+    """z and p-values of a matrix of CKA by permutations of the rows; seconds: the time the matrix took."""
     n, cells = int(layers.xs[0].shape[0]), hypotheses(cka.shape, layers.ys is None)
     z, method = moments.z(cka), request.chosen(n, layers.estimator)
     if method is None:

@@ -1,4 +1,4 @@
-"""What is drawn with a heatmap: best cells, cells within chance, values, a caption, a colour bar."""
+"""Marks of a heatmap: best cells, cells within chance, values, a caption, a colour bar."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def as_ends(intervals: Any, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
 
 
 def _texts_of(values: Floats, ends: tuple[Floats, Floats] | None) -> list[list[str]]:
-    """What is written into every cell: its value, and its interval below it."""
+    """The text of every cell: its value, and its interval below it."""
     texts = [[_short(value) for value in row] for row in values]
     if ends is None:
         return texts

@@ -1,4 +1,4 @@
-"""Progress of long calls: what users pass as `progress`, and a bar, which needs rich when it is used."""
+"""Progress of long calls: the argument `progress`, and a bar, which needs rich when it is used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Reported:
         self._report, self._last = report, (0, 1)
 
     def of(self, total: int) -> Self:
-        """The same, where so much is to be done."""
+        """The same for a known total."""
         self._last = 0, total
         return self
 
@@ -55,7 +55,7 @@ def ends(report: Report, total: int = 1) -> AbstractContextManager[object]:
 
 
 def reporter(function: str, progress: ProgressLike, description: str = "") -> Report:
-    """The callable of (done, total) that `progress` means; True is a progress bar."""
+    """The callable of (done, total) for the argument `progress`; True is a progress bar."""
     if progress is None or isinstance(progress, Reported):
         return progress
     if callable(progress):

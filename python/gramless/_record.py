@@ -1,4 +1,4 @@
-"""What a result depends on: versions, commit, date, machine, and the layers that were compared."""
+"""The record of a result: versions, commit, date, machine, and the compared layers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT_OF_TREE = (
 
 
 def environment() -> dict[str, Any]:
-    """What numbers of this process depend on: versions, commit, date and machine. No host name, no path.
+    """What results of this process depend on: versions, commit, date, machine. No host name, no path.
 
     It is part of the `record` of every `LayerMatrix`, and can stand beside any other result.
 
@@ -143,7 +143,7 @@ def commit() -> str | None:
 
 
 def _head(git: Path) -> str | None:
-    """The commit that a working tree is at, as git's own files have it."""
+    """The commit of a working tree, read from git's own files."""
     try:
         if git.is_file():
             git = git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
@@ -178,12 +178,12 @@ def _cpu() -> str | None:
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _torch_version() -> str | None:
-    """Of the torch that is loaded, or else is installed."""
+    """The version of the imported torch, or else of the installed one."""
     loaded = getattr(sys.modules.get("torch"), "__version__", None)
     return str(loaded) if loaded else _installed("torch")
 

@@ -27,7 +27,7 @@ _SUFFIXES = (".safetensors", ".json")
 
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, Floats], fields: Mapping[str, Any]) -> None:
-    """Write arrays of one shape and what belongs to them; the file is complete or not changed."""
+    """Write arrays of one shape with their names and settings; the file is complete or unchanged."""
     target = _checked(path, "save")
     if target.is_file() and _is_foreign(target):
         what = "tensors of something else" if target.suffix == ".safetensors" else "something else"
@@ -41,7 +41,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Floats], fields: Map
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `save` wrote: layers_a, layers_b, n, settings, record and the arrays that there are, by name.
+    """The entries that `save` wrote: layers_a, layers_b, n, settings, record and arrays, by name.
 
     Raises ValueError for a file of another format or version, or a damaged one.
     """

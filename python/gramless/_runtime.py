@@ -1,4 +1,4 @@
-"""Which compiled code runs, on how many threads, and how much memory it may take to be faster."""
+"""Choice of compiled code, number of threads, and the memory that a call may take to be faster."""
 
 from __future__ import annotations
 

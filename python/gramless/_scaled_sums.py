@@ -45,7 +45,7 @@ class ScaledSums(NamedTuple):
         return ScaledSums(xy, xx, yy, self.exponent_x, self.exponent_y)
 
     def plus(self, other: ScaledSums) -> ScaledSums:
-        """Both together, in the larger unit of each layer; of different devices on the host."""
+        """The sum of both, in the larger unit of each layer; on the host if the devices differ."""
         ours, theirs = self, other
         if not _arrays.are_together(ours.xy, theirs.xy) or ours._has_units() or theirs._has_units():
             ours, theirs = ours.on_host(), theirs.on_host()
@@ -62,7 +62,7 @@ class ScaledSums(NamedTuple):
         )
 
     def in_units(self, exponent_x: Exponents, exponent_y: Exponents) -> ScaledSums:
-        """The same sums with these exponents; what is nothing beside the unit becomes 0."""
+        """The same sums with these exponents; values negligible against the unit become 0."""
         moves = []
         for own, before, after in (
             (self.xx, self.exponent_x, exponent_x),

@@ -1,4 +1,4 @@
-"""A long sweep in parts: kept in a file as it goes, shared among processes, bitwise the same as in one go."""
+"""A long sweep in parts: stored in a file, shared among processes, bitwise the same as in one call."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ Value = TypeVar("Value")
 
 
 class Processes(Protocol):
-    """Who works on a sweep together. Process 0 adds up."""
+    """The processes that compute a sweep together. Process 0 adds up."""
 
     size: int
     rank: int
 
     def together(self) -> AbstractContextManager[None]:
-        """What fails within, in one process, fails in all of them."""
+        """A context: an error within, in one process, is raised in all of them."""
 
     def check_equal(self, arguments: dict[str, Any]) -> None:
         """Raises ValueError, in all processes, unless all have these arguments."""
 
     def all_gather_object(self, value: Value) -> list[Value]:
-        """The values of all processes, in all of them; where one has failed, its error."""
+        """Returns the values of all processes in all of them; if one has failed, raises its error."""
 
     def poll(self) -> None:
-        """Raises the error of another process, if one has failed, within a long piece of work."""
+        """Called within long work: raises the error of another process if one has failed."""
 
     def gather_in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
-        """In process 0 what processes 0, ..., owners - 1 hold; in the others nothing."""
+        """Gathers the values of processes 0, ..., owners - 1 in process 0."""
 
     def broadcast_sums(self, sums: Floats | None, length: int) -> Floats:
-        """In all processes what process 0 holds."""
+        """Copies the values of process 0 to all processes."""
 
 
 class Alone:
@@ -58,13 +58,13 @@ class Alone:
         return nullcontext()
 
     def check_equal(self, arguments: dict[str, Any]) -> None:
-        """It does."""
+        """A single process always agrees with itself."""
 
     def all_gather_object(self, value: Value) -> list[Value]:
         return [value]
 
     def poll(self) -> None:
-        """There is no other process."""
+        """Does nothing: there is no other process."""
 
     def gather_in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
         yield own
@@ -83,7 +83,7 @@ class _Stages:
     def __init__(
         self, report: Report, processes: Processes, layers: Sequence[Array], pairs: int, parts: int = 1
     ) -> None:
-        """`layers` are those whose bandwidth is wanted."""
+        """`layers`: those whose bandwidth is computed."""
         self._report, self._processes, self.parts = report, processes, parts
         work = [layer.shape[1] + self.OF_VALUE for layer in layers]
         self._before = [0.0, *itertools.accumulate(work)]
@@ -156,7 +156,7 @@ def processes_of(function: str, process_group: Any) -> Processes:
 
 
 def _resumed(processes: Processes, file: Checkpoint | None) -> State:
-    """What process 0 reads."""
+    """The state that process 0 reads, in all processes."""
     state = State()
     if file is not None:
         state = file.read()
@@ -201,7 +201,7 @@ def _add_parts(
     file: Checkpoint | None,
     stages: _Stages,
 ) -> None:
-    """Waves of neighbouring parts, one for each process; process 0 adds them in their order."""
+    """Computes waves of neighbouring parts, one for each process; process 0 adds them in order."""
     done, sums = state.summed
     if done == 0:
         state.summed = (0, np.zeros(sweep.sums_length))

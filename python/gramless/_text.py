@@ -1,4 +1,4 @@
-"""Names as text: safe for terminals, for spreadsheets, and different wherever the names are."""
+"""Names as text: safe for terminals and spreadsheets, and different for different names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers as users hold them, to named layers with a row per example: mappings, tuples, tokens and masks."""
+"""Converts mappings, tuples, tokens and masks to named layers with a row per example."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 
 POOLS = ("mean", "last", "class")
 _CHOICES = 'pool="mean", "last" or "class" for a row per example, or rows="tokens" for a row per token'
-_ALSO = ("name", "module", "mask")  # what a callable may take beside the array
+_ALSO = ("name", "module", "mask")  # optional parameters of a callable
 
 
 def is_mapping(layers: Any) -> bool:
@@ -121,7 +121,7 @@ def rows_of(
 
 
 def pooled_by(function: str, label: str, pool: Callable[..., Any], x: Array, name: str, mask: Any) -> Array:
-    """The rows that a callable makes of a layer; name and mask are what it may ask for."""
+    """The rows that a callable returns for a layer; it may have parameters for name and mask."""
     found = with_what_it_takes(pool)(x, name, None, mask)
     shape = tuple(getattr(found, "shape", ()))
     if len(shape) != 2:
@@ -134,7 +134,7 @@ def pooled_by(function: str, label: str, pool: Callable[..., Any], x: Array, nam
 
 
 def with_what_it_takes(pool: Callable[..., Any]) -> Callable[..., Any]:
-    """The callable as one of (array, name, module, mask), of which it gets those that it takes."""
+    """The callable as a function of (array, name, module, mask), given those it has parameters for."""
     try:
         parameters = list(inspect.signature(pool).parameters.values())
     except (TypeError, ValueError):  # builtins

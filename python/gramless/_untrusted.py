@@ -1,4 +1,4 @@
-"""Bounds on what parsers make of a file in memory, checked before they read it."""
+"""Bounds on the memory that parsers need for a file, checked before they read it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_COMMENT = 2**16
 
 
 def parse_json(content: bytes, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """What a JSON text holds. Raises ValueError where it would take many times as much memory as its bytes.
+    """The value of a JSON text. Raises ValueError if it would take many times as much memory as its bytes.
 
     >>> parse_json(b'{"n": [1, 2]}')
     {'n': [1, 2]}

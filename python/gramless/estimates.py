@@ -52,7 +52,7 @@ LEAST_KEPT_COLUMNS = 32  # below, NT-Xent computes its dot products twice
 
 @dataclass(frozen=True)
 class Estimate:
-    """What `estimate` returns.
+    """The result of `estimate`.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def estimate(
     kernel : {"linear", "rbf", "laplace", "distance", "cosine", "polynomial"} or a kernel
         As in `cka`. A bandwidth that is not given costs the median distance of every layer.
     dtype : {"float32", "float64", "float16", "bfloat16"}
-        Of the inputs. 16 bits are computed in float32.
+        The dtype of the inputs. 16 bits are computed in float32.
     gradients : bool
         Whether the gradients of one CKA are computed as well.
     threads : int, optional
@@ -129,7 +129,7 @@ def estimate(
     gflops : float, optional
         Speed of one thread in float32, 10^9 multiply-add operations a second; measured if None.
     negatives : int
-        Of "info_nce": how many keys there are beside those of the anchors, negatives and queue together.
+        For "info_nce": the number of keys besides those of the anchors, negatives and queue together.
     k : int
         Of "mutual_knn": neighbours of each row, below n.
 
@@ -228,7 +228,7 @@ def _covariance_bytes(n: int, features: int, item: int, threads: int) -> float:
 
 
 def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
-    """What a thread has of every layer: a tile of kernel values and packed rows of it, or of a chunk."""
+    """A thread's memory for every layer: a tile of kernel values, packed rows of all or some columns."""
     most = MOST_TILE_ROWS[item]
     rows = min(n, most // 2 if n < TILES_OF_HALF * most else most)
     kept = rows * d * layers * item
@@ -260,7 +260,7 @@ def _loss(quantity: Quantity, n: int, negatives: int, d: int, item: int) -> tupl
 
 @functools.cache
 def _measured_gflops(threads: int) -> float:
-    """What one of so many threads does, from a call of known work on them."""
+    """The speed of one of `threads` threads, from a call of known work."""
     rows, columns = 1024, 256
     x, y = np.random.default_rng(0).standard_normal((2, rows, columns), dtype=np.float32)
     fastest = math.inf

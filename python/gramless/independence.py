@@ -19,7 +19,7 @@ __all__ = ["IndependenceResult", "independence_test"]
 
 @dataclass(frozen=True)
 class IndependenceResult:
-    """What `independence_test` found.
+    """The result of `independence_test`.
 
     Attributes
     ----------
@@ -82,9 +82,9 @@ def independence_test(
         "permutation" is (1 + #{T_b >= T}) / (1 + B) over B = `n_resamples` random orders of the rows of y;
         exact for any n.
     n_resamples : int
-        Permutations.
+        Number of permutations.
     rng : int, numpy.random.Generator or None
-        Of the permutations: an int gives the same p-value every time, None does not.
+        Seed of the permutations: an int gives the same p-value every time, None does not.
     progress : bool or callable
         True shows a bar over the permutations, a callable receives (done, total).
 

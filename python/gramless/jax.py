@@ -116,7 +116,7 @@ class _HostCall:
         return jax.pure_callback(on_host, result, *arrays, vmap_method="sequential")
 
     def value_and_grads(self, cotangent: Any, *arrays: Any) -> Any:
-        """The value and the gradients of `differentiated`; cotangent: the derivative by the value."""
+        """Value and gradients of `differentiated`; cotangent: the derivative with respect to the value."""
         result, places = self.result(arrays), self.differentiated(arrays)
         grads = [jax.ShapeDtypeStruct(arrays[i].shape, arrays[i].dtype) for i in places]
         both = value_and_grad(self._function, [self._names[i] for i in places])

@@ -123,7 +123,7 @@ def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
 
 
 def as_estimator(estimator: object, function_name: str) -> Estimator:
-    """`estimator` itself, once it is known to be one; "debiased", another word for "unbiased", is that.
+    """`estimator` itself, checked; "debiased" means "unbiased".
 
     Raises ValueError for anything else.
 

@@ -1,4 +1,4 @@
-"""CKA accumulated over batches: sums of HSIC values and one ratio. Does not know how an HSIC value arises."""
+"""CKA accumulated over batches: sums of HSIC values and one ratio. Knows no way to compute HSIC."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXPONENTS = ("exponent_x", "exponent_y")
 
 
 def as_weighting(function: str, value: Any) -> Literal["mean", "pairs"]:
-    """`value` itself, once it is known to be a weighting."""
+    """`value` itself, checked to be a weighting."""
     if not isinstance(value, str) or value not in ("mean", "pairs"):
         raise ValueError(f'{function}: weighting must be "mean" or "pairs" but is {value!r}')
     return cast('Literal["mean", "pairs"]', value)
@@ -76,7 +76,7 @@ class MinibatchCKA:
         return f"MinibatchCKA(kernel={self.kernel!r}, weighting={self.weighting!r})"
 
     def reset(self) -> None:
-        """Forget every batch."""
+        """Discard all batches."""
         self._batches = 0
         self._with_itself = False
         # Sums are never written to: they may be shared.
@@ -177,7 +177,7 @@ class MinibatchCKA:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned; whatever was accumulated here is forgotten.
+        """Continue from a `state_dict`; sums accumulated so far are discarded.
 
         A state without exponents, of an earlier version, has the sums of the data themselves.
 
@@ -216,7 +216,7 @@ class MinibatchCKA:
             self._add(int(batches), bool(state["with_itself"]), ScaledSums.of(xy, xx, yy, units[0], units[1]))
 
     def _check_layers(self, method: str, with_itself: bool, layers: tuple[int, ...]) -> None:
-        """Refuse a batch that cannot be added to the batches so far."""
+        """Raise an error for a batch that cannot be added to the previous ones."""
         if self._batches == 0:
             return
         if with_itself != self._with_itself:

@@ -1,4 +1,4 @@
-"""Layers as users hold them, with names, compared: from mappings, sequences and tokens to a `LayerMatrix`."""
+"""Compares layers with names: from mappings, sequences and tokens to a `LayerMatrix`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from .results import LayerMatrix
 
 
 class Side(NamedTuple):
-    """The layers of one model: their names, what errors call them, the arrays (rows, features), of what shape
-    they were given, and how they became rows, where they were none.
+    """The layers of one model: their names, their names in errors, the arrays (rows, features), the shapes of
+    the given arrays, and how these became rows.
     """
 
     names: list[str]
@@ -163,7 +163,7 @@ def named_call(
 
 
 class _Function(NamedTuple):
-    """In the place of a problem, of a call that has no other value than a `LayerMatrix`."""
+    """In place of a problem, for a call that only returns a `LayerMatrix`."""
 
     function: str
 
@@ -234,7 +234,7 @@ def compared(
 def records_of_sides(
     sides: Sides, layers: Sequence[Any], sigmas: Sequence[float] | None, digests: bool
 ) -> dict[str, Any]:
-    """What a record says of the layers of both sides, or of the one side that there is."""
+    """The record's entries for the layers of both sides, or of the only side."""
     found, start = {}, 0
     for name, side in (("layers_a", sides.x), ("layers_b", sides.y)):
         if side is None:
@@ -248,7 +248,7 @@ def records_of_sides(
 
 
 def _warn(function: str, sides: Sides, code: Any, values: HsicValues) -> None:
-    """Say which layers have no CKA; on a GPU their NaN does."""
+    """Warn of layers without a CKA; on a GPU their values are NaN without a warning."""
     if values.mean_x is None:
         return
     of_sides = [(sides.x, values.xx, values.mean_x)]

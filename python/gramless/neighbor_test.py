@@ -21,7 +21,7 @@ __all__ = ["MutualKnnResult", "mutual_knn_test"]
 
 @dataclass(frozen=True)
 class MutualKnnResult:
-    """What `mutual_knn_test` found.
+    """The result of `mutual_knn_test`.
 
     Attributes
     ----------
@@ -69,9 +69,9 @@ def mutual_knn_test(
     x, y, k
         As in `mutual_knn`.
     n_resamples : int
-        Permutations.
+        Number of permutations.
     rng : int, numpy.random.Generator or None
-        Of the permutations: an int gives the same p-value every time, None does not.
+        Seed of the permutations: an int gives the same p-value every time, None does not.
     progress : bool or callable
         True shows a bar over the permutations, a callable receives (done, total).
 

@@ -1,4 +1,4 @@
-"""A matrix between the layers of one or two models, with names, settings and what chance gives. No torch."""
+"""A matrix between the layers of one or two models, with names, settings and p-values. No torch."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class LayerMatrix:
         return heatmap(self.matrix, *self.names, ax, **({"caption": "\n".join(lines)} | options))
 
     def chance_text(self, alpha: float = 0.05) -> str:
-        """What the caption of `plot` says of chance: alpha, method and correction."""
+        """The part of `plot`'s caption on chance: alpha, method and correction."""
         method, correction = self.settings.get("pvalue"), self.settings.get("correction")
         cells, resamples = self.settings.get("cells"), self.settings.get("n_resamples")
         parts = [f"{resamples} permutations" if method == "permutation" and resamples else method]
@@ -202,7 +202,7 @@ class LayerMatrix:
         return f"hatched: within chance (corrected p > {alpha:g}{f'; {how}' if how else ''})"
 
     def _interval_text(self) -> str:
-        """What the caption of `plot` says of intervals: their level, and the median and the largest width."""
+        """The part of `plot`'s caption on intervals: their level, and the median and the largest width."""
         widths = np.asarray(self.high) - np.asarray(self.low)
         widths = widths[np.isfinite(widths)]
         level = self.settings.get("level")

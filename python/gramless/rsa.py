@@ -146,7 +146,7 @@ def rsa_matrix(
 
 
 def _options(function: str, metric: object, comparison: object) -> tuple[Encoded, str]:
-    """The kernel and the estimator that a metric and a comparison mean."""
+    """The kernel and the estimator of a metric and a comparison."""
     if comparison in _OF_RANKS:
         raise ValueError(
             f"{function}: comparison {comparison!r} needs the ranks of all distances, which are not stored "

@@ -1,4 +1,4 @@
-"""The sigmoid loss: every pair of rows of two arrays counts by itself."""
+"""The sigmoid loss: a sum over all pairs of rows of two arrays, each with its own term."""
 
 from __future__ import annotations
 

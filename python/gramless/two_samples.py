@@ -78,7 +78,7 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
 
 @dataclass(frozen=True)
 class TwoSampleResult:
-    """What `two_sample_test` found.
+    """The result of `two_sample_test`.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ def two_sample_test(
         splits; one pass, an approximation; needs scipy.
     n_resamples : int
     rng : int, numpy.random.Generator or None
-        Of the splits; an int gives the same p-value every time.
+        Seed of the splits; an int gives the same p-value every time.
     progress
         True shows a bar over the splits, a callable receives (done, total).
 

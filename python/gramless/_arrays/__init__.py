@@ -1,4 +1,4 @@
-"""What arrays have in common whatever library they are of."""
+"""Functions for arrays of any library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_tensor(x: object) -> bool:
 
 
 def is_on_device(x: object) -> bool:
-    """Whether x is what the CUDA half computes with: a tensor, or an array that tells its device address."""
+    """Whether the CUDA half computes with x: a tensor on a GPU, or an array that has a device address."""
     if type(x) is np.ndarray or isinstance(x, type):
         return False
     if is_tensor(x):
@@ -41,7 +41,7 @@ def is_on_device(x: object) -> bool:
 
 
 def to_host(x: Any) -> np.ndarray[Any, Any]:
-    """What an array holds, as numpy's; waits for a device until it is there."""
+    """The values of an array as a numpy array; waits for a device until they are computed."""
     if is_tensor(x):
         return np.asarray(x.detach().cpu().resolve_conj().resolve_neg().numpy())
     on_device = hasattr(type(x), "get") and hasattr(type(x), "device")  # a table has get alone
@@ -76,7 +76,7 @@ def are_together(x: Any, y: Any) -> bool:
 
 
 def check_dense(function: str, name: str, x: Any) -> None:
-    """Raises TypeError for a tensor that has no one shape, or none yet."""
+    """Raises TypeError for a tensor without a single shape (nested) or without a shape yet (lazy)."""
     if x.is_nested:
         raise TypeError(f"{function}: {name} must be a dense tensor but is a nested one")
     if type(x).__name__ == "MaskedTensor":
@@ -105,7 +105,7 @@ def sparse_sentence(function: str, name: str, x: Any) -> str:
 
 
 def check_storage(function: str, name: str, x: Any) -> None:
-    """Raises TypeError unless the memory of all elements of a dense tensor, which is not empty, is there.
+    """Raises TypeError unless all elements of a dense tensor, which is not empty, have memory.
 
     Tensors of torch.func and of tracing have none, nor have those whose storage was resized, as in sharding.
     """

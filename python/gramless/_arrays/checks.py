@@ -14,7 +14,7 @@ from .libraries import library_of
 from .meant import instead_of_layers, instead_of_shape
 from .namespaces import NUMPY, Array, Arrays, Library, Named
 
-_REAL = frozenset("efd?bhilqBHILQ")  # numpy's letters of what the core reads
+_REAL = frozenset("efd?bhilqBHILQ")  # numpy's letters of the dtypes that the core reads
 DEVICE_DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -74,7 +74,7 @@ def read(
 
 
 def matrices(function: str, library: Library, named: Named) -> list[Array]:
-    """All of them, which are in one place."""
+    """All arrays, checked to be on one device."""
     if library.rank == 1:
         on_device = [_arrays.is_on_device(x) for _, x in named]
         if not all(on_device):
@@ -147,7 +147,7 @@ def enough_rows(function: str, name: str, x: Array, estimator: str) -> None:
 
 
 def sequence(function: str, name: str, layers: Any) -> list[Any]:
-    """The entries of a sequence of layers, each looked up once, for a sequence may make them anew each time.
+    """The entries of a sequence of layers, each accessed once: a sequence may create them at each access.
 
     Raises TypeError or ValueError unless it is a sequence with at least one entry.
     """

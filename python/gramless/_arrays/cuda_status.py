@@ -25,11 +25,11 @@ class CudaStatus:
     """Whether CUDA arrays can be computed with: `bool(status)`, and if not, the reason in one sentence."""
 
     built: bool
-    toolkit: str | None  # the version this build is of
+    toolkit: str | None  # the CUDA version of this build
     driver: str | None  # the newest CUDA version the driver knows
     devices: tuple[CudaDevice, ...]
     reason: str | None
-    architectures: tuple[str, ...] = ()  # that this build has code for, as CMake writes them
+    architectures: tuple[str, ...] = ()  # those that this build has code for, in CMake's notation
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ _devices: tuple[CudaDevice, ...] = ()  # that it found
 
 
 def cuda_status() -> CudaStatus:
-    """What gramless knows of CUDA here: whether it was built with it, driver, devices, what is missing.
+    """The state of CUDA on this machine: gramless's build, driver, devices, what is missing.
 
     Asks the driver anew at every call; that starts CUDA in this process, after which a fork must not use it.
 

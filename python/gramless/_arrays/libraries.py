@@ -1,4 +1,4 @@
-"""Whose memory an array is: numpy's, cupy's, torch's, or that of a library which one of these reads.
+"""The library of an array: numpy, cupy, torch, or another one whose arrays one of these reads.
 
 A library of a device has, beside what numpy's has, `owns`, `imported`, `stream` (that is current now; asked
 at every launch), `address`, `strides` in bytes, `itemsize` and `upload`. What it returns lives on the device;
@@ -22,7 +22,7 @@ from .namespaces import NUMPY, Array, Arrays, Library, Named, Numpy, Values
 
 
 class Cupy(Numpy):
-    """cupy, or what stands in its place: numpy's interface on a device."""
+    """cupy, or a stand-in for it: numpy's interface on a device."""
 
     rank = 1
     allow_tf32 = False
@@ -121,7 +121,7 @@ _known: dict[type, Library] = {np.ndarray: NUMPY, float: NUMPY, int: NUMPY, list
 
 
 def register(cls: type, library: Library) -> Library:
-    """From now on arrays of exactly this type are that library's."""
+    """Assigns arrays of exactly this type to the library."""
     _known[cls] = library
     return library
 

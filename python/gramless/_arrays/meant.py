@@ -1,4 +1,4 @@
-"""What a call may have been meant for: the end of the error that refuses it. Knows no library of arrays."""
+"""Guesses which function a refused call was meant for: the end of its error. Knows no array library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_model(x: object) -> bool:
 
 
 def instead_of_type(function: str, x: Any) -> str:
-    """For what is no array.
+    """The hint for an object that is no array.
 
     >>> instead_of_type("cka", {"conv1": None})
     '; layers with names are compared by cka_matrix'
@@ -36,7 +36,7 @@ def instead_of_type(function: str, x: Any) -> str:
 
 
 def instead_of_shape(function: str, name: str, x: Any, shape: tuple[int, ...]) -> str:
-    """For an array of other than two dimensions.
+    """The hint for an array that does not have two dimensions.
 
     >>> instead_of_shape("cka", "y", None, (9,))
     '; one feature is a column, of shape (9, 1)'
@@ -55,7 +55,7 @@ def instead_of_shape(function: str, name: str, x: Any, shape: tuple[int, ...]) -
 
 
 def instead_of_layers(function: str, x: Any) -> str:
-    """For what is no sequence of layers.
+    """The hint for an object that is no sequence of layers.
 
     >>> instead_of_layers("cka_matrix", memoryview(bytes(4)).cast("B", (2, 2)))
     '; two arrays are compared by cka'

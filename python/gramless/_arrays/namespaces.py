@@ -30,7 +30,7 @@ _SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy
 
 
 class Numpy:
-    """numpy, and whatever it reads."""
+    """numpy, and all objects that it converts to arrays."""
 
     rank = 0
     module: Any = np
@@ -60,7 +60,7 @@ class Numpy:
         return False
 
     def device(self, x: Array) -> Any:
-        """What arrays of one place have in common."""
+        """The device that arrays share."""
         return None
 
     def dtype(self, x: Array) -> str:
@@ -124,15 +124,15 @@ class Numpy:
         return self.module.flatnonzero(x)
 
     def result(self, value: Any, dtype: str = "float64") -> Any:
-        """A number or an array of the backend as the user gets it."""
+        """A number or an array of the backend in the form returned to the user."""
         return value if getattr(value, "ndim", 0) else float(value)
 
     def gradient(self, value: Any, like: Any, dtype: str) -> Any:
-        """A gradient of the backend as the user gets it; `like` is what it is the gradient of."""
+        """A gradient of the backend in the form returned to the user; `like` is its array."""
         return self.result(value, dtype)
 
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
-        """What a user gives as the derivative by a value of this shape, as the backend reads it."""
+        """A user's derivative with respect to a value of this shape, in the form that the backend reads."""
         return np.ascontiguousarray(_arrays.wide_on_host(grad)) if shape else float(grad)
 
     def temperature(self, function: str, value: Any) -> Any:
@@ -157,7 +157,7 @@ class Numpy:
         return groups, int(groups[rows][0])
 
     def beside(self, function: str, name: str, values: Any, x: Array) -> Array:
-        """Values that belong to the rows of x, as an array of this library where x is."""
+        """Values that belong to the rows of x, as an array of this library on the device of x."""
         return self.read(function, name, values)
 
     def detached(self, function: str, names: Sequence[str | None], inputs: Sequence[Any]) -> Sequence[Any]:
@@ -165,7 +165,7 @@ class Numpy:
         return inputs
 
     def why_not_in_parts(self, layers: Sequence[Array]) -> str | None:
-        """What keeps a sweep over these from being cut into parts."""
+        """The reason why a sweep over these arrays cannot be cut into parts, or None."""
         return None
 
 
@@ -173,7 +173,7 @@ NUMPY = Numpy()
 
 
 def computed_in(library: Library, arrays: Iterable[Array]) -> str:
-    """What these are computed in: float64 where one is float64 or too wide an integer for float32."""
+    """The dtype of the computation: float64 if one is float64 or an integer too wide for float32."""
     for x in arrays:
         if library.dtype(x) in _arrays.FLOAT64:
             return "float64"

@@ -1,4 +1,4 @@
-"""Where a problem is computed: the CPU core and the CUDA module, behind one interface.
+"""The backends that compute a problem, the CPU core and the CUDA module, behind one interface.
 
 `sums` are float64 arrays of where the backend computes: numpy's on the CPU, the arrays' own library's on a
 device, which are enqueued and not waited for. Arrays are the library's. Both backends offer, beside a little
@@ -50,7 +50,7 @@ __all__ = ["Cpu", "Cuda", "backend_of", "cpu_backend"]
 
 
 def backend_of(library: Any, x: Any, function: str) -> Any:
-    """What computes with x, an array of that library; errors of a launch name `function`."""
+    """The backend for x, an array of that library; errors of a launch name `function`."""
     if library.on_device(x):
         return Cuda(library, library.device_index(x), function)
     return cpu_backend(library)
@@ -58,5 +58,5 @@ def backend_of(library: Any, x: Any, function: str) -> Any:
 
 @cache
 def cpu_backend(library: Any) -> Cpu:
-    """What computes with arrays of that library in the CPU's memory."""
+    """The backend for arrays of that library in the CPU's memory."""
     return Cpu(library)

@@ -11,12 +11,12 @@ from .._losses import as_temperature
 class Arithmetic:
     """What follows is written once; `placed`, `wide`, `total`, `count` and `dtype` are those of one place."""
 
-    here: bool  # whether results are there when a call returns
+    here: bool  # whether results are computed when a call returns
     library: Library  # of the inputs
     xp: Library  # of the results
     device: Any  # where they are
     dtype: Any  # of gradients by some arrays
-    placed: Any  # labels, or what a forward saved, where the backend computes
+    placed: Any  # labels or saved arrays, on the device where the backend computes
 
     def empty(self, *shape: int, dtype: str = "float64") -> Array:
         return self.xp.empty(shape, dtype, self.device)
@@ -49,7 +49,7 @@ class Arithmetic:
         return found
 
     def temperature(self, function: str, value: Any) -> Any:
-        """A number once it is known that one can divide by it; what a device holds is not read."""
+        """A number, checked to be finite and not 0; a value on a device is not read."""
         if not self.here and self.library.owns(value):
             return self.library.cotangent(self, value, ()).reshape(1)
         return as_temperature(function, value if isinstance(value, float) else value.item())
@@ -59,7 +59,7 @@ class Arithmetic:
         return value if isinstance(value, float) else float(value.item())
 
     def gradients(self, arrays: Arrays, wanted: Wanted) -> list[Any]:
-        """Where gradients are written."""
+        """The arrays that gradients are written to."""
         empty, *place = self.library.empty, self.dtype(arrays), self.device
         return [empty(x.shape, *place) if want else None for x, want in zip(arrays, wanted, strict=True)]
 
@@ -68,7 +68,7 @@ class Arithmetic:
         return self.xp.cast(values, self.dtype(arrays))
 
     def scattered(self, grad: Array, rows: Array, count: int) -> Array:
-        """A gradient by some rows of an array of `count` rows, as that by all of it."""
+        """Expands a gradient of some rows of an array of `count` rows to a gradient of all rows."""
         of_rows = self.placed(grad)
         found = self.zeros(count, of_rows.shape[1], dtype=self.xp.dtype(of_rows))
         found[rows] = of_rows

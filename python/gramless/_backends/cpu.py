@@ -1,4 +1,4 @@
-"""The CPU core behind the interface of backends. Results are there when a call returns."""
+"""The CPU core behind the interface of backends. Results are computed when a call returns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Sweep = _core.Sweep
 
 
 class Cpu(CpuContrast):
-    """The arrays of one library, computed with by the core."""
+    """Computes with the arrays of one library by the core."""
 
     def hsic_pair(self, x: Array, y: Array, kernels: Kernels, estimator: str) -> Sequence[Any]:
         view = self.library.view
@@ -31,7 +31,7 @@ class Cpu(CpuContrast):
         return _core.hsic_pair(own, view(y), *kernels, estimator, "auto")
 
     def stacked(self, x: Array, y: Array) -> tuple[Stacked, Array]:
-        """The same, but x and y are read where they lie."""
+        """The same, but x and y are read in place."""
         return Stacked(self.library, x, y), self.indicator(x.shape[0], y.shape[0], self.dtype([x, y]))
 
     def hsic_forward(self, task: HsicTask, keep: bool, report: Report = None) -> HsicValues:
@@ -109,14 +109,14 @@ class Cpu(CpuContrast):
         return _core.bandwidth(x, kernel, in_float64, report, name)
 
     def sweep(self, xs: Arrays, ys: Arrays, kernels: OfLayers, estimator: str) -> Sweep:
-        """What `hsic_forward` does, in parts; the caller holds xs and ys meanwhile."""
+        """`hsic_forward` in parts; the caller keeps xs and ys alive meanwhile."""
         return Sweep(self.views(xs), self.views(ys), *kernels, estimator, "auto")
 
     def median_distance(self, x: Array, include_diagonal: bool, report: Report) -> float:
         return _core.median_distance(self.library.view(x), include_diagonal, report)
 
     def median_apart(self, x: Array, lower: bool) -> float:
-        """Of the distances that exceed rounding; lower: of an even count the smaller of the middle two."""
+        """The median of distances that exceed rounding; lower: of an even count the smaller middle one."""
         return _core.median_apart(self.library.view(x), lower)
 
     def nearest_neighbors(

@@ -13,7 +13,7 @@ from .stacked import Stacked
 
 
 class CpuArrays(Arithmetic):
-    """The arrays of one library, in the CPU's memory. Results are there when a call returns."""
+    """The arrays of one library, in the CPU's memory. Results are computed when a call returns."""
 
     here = True
     xp = NUMPY
@@ -24,7 +24,7 @@ class CpuArrays(Arithmetic):
         self.library = library
 
     def dtype(self, arrays: Arrays) -> str:
-        """What is computed in."""
+        """The dtype of the computation."""
         return computed_in(self.library, arrays)
 
     def full(self, n: int, value: Any) -> Values:
@@ -43,6 +43,6 @@ class CpuArrays(Arithmetic):
         return max(int(np.count_nonzero(flags)), 1)
 
     def views(self, arrays: Arrays) -> list[Any]:
-        """How the core sees them."""
+        """The arrays in the form that the core reads."""
         view = self.library.view
         return [None if x is None else x.view if type(x) is Stacked else view(x) for x in arrays]

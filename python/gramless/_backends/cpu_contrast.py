@@ -30,13 +30,13 @@ def _instance_groups(n: int, views: int, key_rows: tuple[int, ...]) -> tuple[Gro
 
 
 def _fractions(task: ContrastTask) -> list[tuple[float, bool]]:
-    """What is left out by rank, and whether as the easiest."""
+    """The fractions of negatives left out by rank, and whether these are the easiest."""
     shares = zip(task.excluded[1:], (False, True), strict=True)
     return [(share, easiest) for share, easiest in shares if share is not None]
 
 
 def _limits(task: ContrastTask, ranked: Any) -> Any:
-    """What leaves negatives out, for the core; ranked: (n + m,) for each fraction."""
+    """The limits that leave negatives out, for the core; ranked: (n + m,) for each fraction."""
     above = task.excluded[0]
     if task.guide is not None:
         return task.limits, np.full(task.columns, np.inf)
@@ -98,7 +98,7 @@ class CpuContrast(CpuArrays):
         return found
 
     def contrast_forward(self, task: ContrastTask, keep: bool) -> ContrastLosses:
-        """keep: for a backward, tiles too, as far as the limit of the workspace goes."""
+        """keep: also keeps tiles for a backward, up to the limit of the workspace."""
         ranked = [self._ranked(task, *one) for one in _fractions(task)]
         limits = _limits(task, ranked)
         found = ContrastLosses(*_core.contrast_forward(*self._contrast(task, limits, keep)))
@@ -107,7 +107,7 @@ class CpuContrast(CpuArrays):
         return found
 
     def _ranked(self, task: ContrastTask, fraction: float, easiest: bool) -> Any:
-        """Of anchors and keys, (n + m,): the dot product up to which negatives stay, or from which on."""
+        """For anchors and keys, (n + m,): the dot product up to which negatives stay, or from which on."""
         anchors, keys, *groups = self._contrast(task, None)[:4]
         chosen = task.normalize, fraction, TIE, task.symmetric, easiest
         return np.concatenate(_core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen))
@@ -129,14 +129,14 @@ class CpuContrast(CpuArrays):
         return grads, _core.contrast_backward(*self._contrast(task, limits, *own, None))
 
     def shifts(self, task: ContrastTask, saved: Any, denominators: Any) -> Any:
-        """Of anchors and keys, in whose units sums are saved."""
+        """The shifts of anchors and keys, in whose units sums are saved."""
         return saved[0]
 
     def partial_backward(
         self, task: ContrastTask, saved: Any, positives: Any, weight: Any, wanted: Wanted
     ) -> tuple[list[Any], float]:
-        """Of a part of a larger problem, whose sums and counts of positives are given; anchors and keys have
-        one weight.
+        """Gradients of a part of a larger problem with given sums and counts of positives; one weight for
+        all.
         """
         n, counts, number = task.rows, self._integers(positives), float(weight)
         weights = self.full(n, number), self.full(task.columns, number) if task.keys else None

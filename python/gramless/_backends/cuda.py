@@ -1,6 +1,6 @@
 """The CUDA module behind the interface of backends, on one device of one library.
 
-Everything is enqueued: results are arrays that are yet to be filled, and only what returns numbers waits.
+Everything is enqueued: results are arrays that are filled later, and only functions that return numbers wait.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..kernels import Encoded, is_on_gpu, wants_median, with_sigma
 from .cuda_contrast import CudaContrast
 from .values import HEAD, DistillTask, HsicTask, HsicValues, Kernels, Orders, PairSums
 
-COPIED_BYTES = 2**30  # of y in other orders at a time
+COPIED_BYTES = 2**30  # bytes of permuted copies of y at a time
 
 
 class Cuda(CudaContrast):
@@ -101,7 +101,7 @@ class Cuda(CudaContrast):
     def _weights_of_pair(
         self, alone: bool, i: int, j: int, by_xy: Array, by_xx: Array, by_yy: Array
     ) -> Array:  # (3,)
-        """The derivative by what the launch of one pair returned; a layer's own value is in one pair only."""
+        """The derivative of the results of one pair's launch; a layer's own value is in one pair only."""
         found = self.full(3, 0.0)
         if not alone:
             found[0] = by_xy[i, j]
@@ -116,7 +116,7 @@ class Cuda(CudaContrast):
         return found
 
     def _added(self, total: Array | None, grad: Array | None) -> Array | None:
-        """Their sum, in float32 at least."""
+        """The sum of gradients, in float32 at least."""
         if total is None or grad is None:
             return grad if total is None else total
         wide = "float64" if self.xp.dtype(total) == "float64" else "float32"

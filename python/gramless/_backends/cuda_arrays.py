@@ -14,7 +14,7 @@ from .._arrays.cuda_status import cuda_module
 from .._arrays.namespaces import Array, Arrays, Library
 from .arithmetic import Arithmetic
 
-# As both extension modules read it, strides in bytes.
+# The form that both extension modules read, strides in bytes.
 ArrayView: TypeAlias = tuple[int, int, int, int, int, str]
 
 SCRATCH_ALIGNMENT = 256
@@ -61,7 +61,7 @@ class CudaArrays(Arithmetic):
         return 0 if x is None else self.library.address(x)
 
     def given(self, temperature: Any) -> tuple[float, int]:
-        """As a launch takes it: a number, or the address of one."""
+        """The argument of a launch: a number, or the address of one."""
         return (temperature, 0) if isinstance(temperature, float) else (math.nan, self.address(temperature))
 
     def view(self, x: Array) -> ArrayView:
@@ -74,7 +74,7 @@ class CudaArrays(Arithmetic):
         return str(self.library.dtype(arrays[0]))
 
     def placed(self, x: Any) -> Array:
-        """x on the device; what is the host's is copied."""
+        """x on the device, copied if it is on the host."""
         if self.library.owns(x):
             return x
         return self.library.upload(np.ascontiguousarray(_arrays.to_host(x)), self.device)

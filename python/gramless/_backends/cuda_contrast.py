@@ -112,8 +112,10 @@ class CudaContrast(CudaArrays):
         return grads, by_temperature
 
     def shifts(self, task: ContrastTask, saved: Array, denominators: Array) -> Array:
-        """Of anchors and keys, in whose units sums are saved. Keys that a forward did not sum have the shift
-        of all anchors or, where each has its own, the logarithms of their denominators.
+        """The shifts of anchors and keys, in whose units sums are saved.
+
+        Keys that a forward did not sum have the shift of all anchors or, where each has its own, the
+        logarithms of their denominators.
         """
         n, shift = task.rows, saved[0]
         if not task.keys or task.symmetric:
@@ -128,8 +130,8 @@ class CudaContrast(CudaArrays):
     def partial_backward(
         self, task: ContrastTask, saved: Array, positives: Array, weight: Any, wanted: Wanted
     ) -> tuple[list[Any], Array]:
-        """Of a part of a larger problem, whose sums and counts of positives are given; anchors and keys have
-        one weight.
+        """Gradients of a part of a larger problem with given sums and counts of positives; one weight for
+        all.
         """
         count = task.rows + task.columns
         sums = self.zeros(SAVED_ROWS["cuda"], count)

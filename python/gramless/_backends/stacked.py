@@ -1,4 +1,4 @@
-"""The rows of one array above those of another, as one array of the core: both are read where they lie."""
+"""The rows of one array above those of another, as one array of the core: both are read in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What backends take and return, and where a backward finds what a forward saved."""
+"""Arguments and results of backends, and the layout of saved arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._losses import NOTHING, Exclusions
 from ..kernels import Encoded
 
 Kernels: TypeAlias = tuple[Encoded, Encoded]  # of xs and of ys
-Orders: TypeAlias = npt.NDArray[np.int64]  # numbers of rows
+Orders: TypeAlias = npt.NDArray[np.int64]  # indices of rows
 
 HEAD = 3  # of what is saved for a layer: its bandwidth, whether row sums follow, the exponent of its unit
 SAVED_ROWS = {"cpu": 4, "cuda": 6}  # of what is saved for each anchor and key; on the CPU limits follow
@@ -32,7 +32,7 @@ class HsicTask(NamedTuple):
 class HsicValues(NamedTuple):
     """HSIC of every pair of layers, and the kernel's mean over i != j and over i = j for each layer.
 
-    In the layers' own units, which cancel in a CKA: HSIC of the data is 2^(exponents of both) times as large.
+    In the layers' units, which cancel in a CKA: HSIC of the data is 2^(exponents of both) times as large.
     A device computes in the unit of the data and leaves the exponents out, and the means.
     """
 
@@ -50,7 +50,7 @@ class HsicValues(NamedTuple):
 
     @classmethod
     def of_core(cls, values: Sequence[Any], layers_x: int, with_itself: bool, rows: Any = None) -> HsicValues:
-        """What the core returns."""
+        """Converts the core's result."""
         xy, xx, yy, mean_x, mean_y, diagonal_x, diagonal_y, sigmas, exponents = values
         x, y = exponents[:layers_x], exponents[layers_x:]
         if with_itself:
@@ -79,7 +79,7 @@ class PairSums(NamedTuple):
 
 
 class DistillTask(NamedTuple):
-    """What is distilled."""
+    """The arguments of similarity distillation."""
 
     arrays: Sequence[Any]  # student, teacher, the student's queue and, unless it is the same, the teacher's
     temperature: Any  # a number, or float64 (1,) which a device reads
@@ -127,10 +127,10 @@ class ContrastTask(NamedTuple):
 
 
 class ContrastLosses(NamedTuple):
-    """What a forward returns, in float64."""
+    """The results of a forward, in float64."""
 
     of_anchors: Any  # (n,)
     of_keys: Any  # (m,), or None
     saved: Any  # (rows of SAVED_ROWS, n + m), what the backward needs
     kept: Any  # what makes the backward faster, or None
-    mean: Any = None  # of the anchors' losses, where the backend has it anyway
+    mean: Any = None  # of the anchors' losses, if the backend computes it anyway

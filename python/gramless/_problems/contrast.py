@@ -32,13 +32,13 @@ class Contrast(Loss):
     queues: int = 0
 
     def _options(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
-        """Those of a task; raises ValueError where a number is none that they can be."""
+        """The options of a task; raises ValueError for invalid numbers."""
         temperature = backend.temperature(self.function, inputs[self.arrays])
         excluded = exclusions(self.function, self.excluded)
         return temperature, self.normalize, self.kind, excluded, self.symmetric
 
     def task(self, backend: Any, inputs: Arrays) -> tuple[ContrastTask, Any]:
-        """What the backend computes, and how many anchors a mean is over."""
+        """The backend's task, and the number of anchors in a mean."""
         anchors, keys = inputs[: self.anchors], inputs[self.anchors : self.arrays]
         count = sum([x.shape[0] for x in anchors])
         if self.kind == "log_sum_exp":
@@ -82,7 +82,7 @@ class Contrast(Loss):
         return self.value_shape(n), [(self._height(on_device), every)]
 
     def _height(self, on_device: bool) -> int:
-        """Of what a forward saves."""
+        """The number of rows of the saved array."""
         if on_device:
             return SAVED_ROWS["cuda"]
         return SAVED_ROWS["cpu"] + sum([fraction is not None for fraction in self.excluded[1:]])
@@ -90,7 +90,7 @@ class Contrast(Loss):
 
 @dataclass(frozen=True)
 class Ignoring(Contrast):
-    """The same of labelled rows without those of one label, which take no part: loss and gradient are 0."""
+    """The same for labelled rows without the rows of one label: their loss and gradient are 0."""
 
     ignored: int = 0
 

@@ -44,7 +44,7 @@ class Hsic(Problem):
         return value if self.matrix else value[0, 0], saved
 
     def value(self, values: HsicValues, where: Callable[..., Any] = np.where, warns: bool = True) -> Any:
-        """That of all pairs, (xs, ys)."""
+        """The value of all pairs, (xs, ys)."""
         if self.form == "hsic":
             return values.xy_of_data()
         if warns:
@@ -54,7 +54,7 @@ class Hsic(Problem):
         return aligned(values.xy, values.xx, values.yy, math.nan, where)
 
     def _of_numbers(self, numbers: Sequence[Any], warns: bool = True) -> Any:
-        """That of one pair, without arrays: at 16 rows they cost as much as the sums."""
+        """The value of one pair, without arrays: at 16 rows they would cost as much as the sums."""
         xy, xx, yy, exponent_x, exponent_y, *_ = numbers
         if self.form == "hsic":
             return in_units(xy, exponent_x, exponent_y)
@@ -68,7 +68,7 @@ class Hsic(Problem):
         return HsicTask(inputs[: self.xs], inputs[self.xs : self.arrays], self.kernels, self.estimator)
 
     def _warn(self, values: HsicValues) -> None:
-        """Say which representations have no CKA, and why; a loss is defined for all."""
+        """Warn of representations without a CKA, with the reason; a loss is defined for all."""
         sides = [("x", values.xx, values.mean_x), ("y", values.yy, values.mean_y)]
         if self.form == "loss":
             return
@@ -88,7 +88,7 @@ class Hsic(Problem):
         return backend.hsic_backward(self.task(inputs), *own)  # type: ignore[no-any-return]
 
     def _weights_of_pair(self, backend: Any, saved: Any, grad: float) -> Sequence[float]:
-        """The derivatives by xy, xx, yy of one pair, as numbers."""
+        """The derivatives with respect to xy, xx, yy of one pair, as numbers."""
         if self.form == "hsic":
             return in_units(grad, int(saved[3][0, 2]), int(saved[3][1, 2])), 0.0, 0.0
         xy, xx, yy = [x.item() for x in saved[:3]]
@@ -98,7 +98,7 @@ class Hsic(Problem):
         return grad * aligned(1.0, xx, yy), -grad * c / (2 * xx), -grad * c / (2 * yy)
 
     def _weights(self, backend: Any, saved: Any, grad: Any) -> Sequence[Any]:
-        """The derivatives by xy (xs, ys), xx (xs,), yy (ys,); without ys those of xx are for both sides."""
+        """Derivatives of xy (xs, ys), xx (xs,), yy (ys,); without ys those of xx are for both sides."""
         xy, xx, yy, rows = saved
         lx, ly = xy.shape
         if not self.matrix:
@@ -120,7 +120,7 @@ class Hsic(Problem):
 
 
 def _derivatives(where: Callable[..., Any], xy: Any, xx: Any, yy: Any, grad: Any) -> tuple[Any, Any, Any]:
-    """Of `aligned` by xy, xx and yy, times grad (Lx, Ly); 0 where it is not defined."""
+    """Derivatives of `aligned` with respect to xy, xx, yy, times grad (Lx, Ly); 0 where undefined."""
     by = where((xx <= 0)[:, None] | (yy <= 0)[None, :], 0.0, grad)
     xx, yy = where(xx <= 0, 1.0, xx), where(yy <= 0, 1.0, yy)
     of_xy = by * aligned(xy, xx, yy, where=where)

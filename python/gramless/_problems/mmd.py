@@ -27,7 +27,7 @@ class Mmd(Problem):
 
     @property
     def _hsic(self) -> Hsic:
-        """The same but for a factor, of the rows of both and the indicator of those of x."""
+        """The value up to a factor, as HSIC of the rows of both with the indicator of those of x."""
         kernels = self.kernel, OF_INDICATOR
         return Hsic(self.function, 1, 2, kernels, self.estimator, "hsic", False)
 
@@ -48,7 +48,7 @@ class Mmd(Problem):
 
 
 def mmd_factor(n: int, m: int, estimator: str) -> float:
-    """MMD^2 of n and m rows by the HSIC of all with the indicator of the first n in {0, 1}, linear kernel.
+    """MMD^2 of n and m rows over the HSIC of all with the first n's indicator in {0, 1}, linear kernel.
 
     biased: (N - 1)^2 / (n m / N)^2; unbiased: N (N - 1) (N - 2) (N - 3) / (n m (n - 1) (m - 1)); N = n + m.
     """

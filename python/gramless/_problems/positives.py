@@ -20,7 +20,7 @@ from .problem import Forward, Loss, Saved, Shape
 
 
 class UnitRows:
-    """The rows u of an array divided by max(|u|, 1e-12), or as they are: float64, where the backend is."""
+    """The rows u of an array divided by max(|u|, 1e-12), or unchanged: float64, on the backend's device."""
 
     def __init__(self, backend: Any, x: Any, normalize: bool) -> None:
         self.z = backend.wide(x)  # (n, d)
@@ -30,7 +30,7 @@ class UnitRows:
             self.z = self.z / self._lengths
 
     def backward(self, by_z: Any) -> Any:
-        """The derivative by u from that by `z`."""
+        """The derivative with respect to u from that with respect to `z`."""
         if self._lengths is None:
             return by_z
         along = (by_z * self.z).sum(1)[:, None] * self.z

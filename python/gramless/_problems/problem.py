@@ -1,4 +1,4 @@
-"""What problems have in common. Their fields are numbers, text, None and tuples of these."""
+"""The base of all problems. Their fields are numbers, text, None and tuples of these."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .._arrays.namespaces import Arrays, Library, computed_in
 
 
 class Saved(NamedTuple):
-    """What a forward leaves for the backward."""
+    """Values that a forward saves for the backward."""
 
-    arrays: Sequence[Any] = ()  # where the backend computes; operators hand them on as tensors
-    kept: Any = None  # what else makes a backward faster, once
+    arrays: Sequence[Any] = ()  # on the backend's device; operators pass them on as tensors
+    kept: Any = None  # an object that makes one backward faster
 
 
 NOTHING_SAVED = Saved()
@@ -22,21 +22,21 @@ Shape: TypeAlias = Sequence[int]
 
 
 class Problem:
-    """Frozen, and without arrays; `arrays` says how many of the inputs are."""
+    """Frozen, without arrays; `arrays` is the number of inputs that are arrays (n, d)."""
 
     arrays: int
     queues: int = 0  # how many arrays at the end are constant for autograd
 
     def dtype(self, library: Library, inputs: Arrays) -> str:
-        """What is computed in. Numbers that follow the arrays play no part."""
+        """The dtype of the computation. Numbers that follow the arrays do not change it."""
         return computed_in(library, inputs[: self.arrays])
 
     def differentiated(self) -> Any:
-        """The same where a backward will follow a traced forward."""
+        """The same problem for a traced forward that a backward follows."""
         return self
 
     def saved_dtype(self, place: int, computed: str) -> str:
-        """That of one of the arrays that a forward saves."""
+        """The dtype of one of the arrays that a forward saves."""
         return "float64"
 
     def constants(self) -> Sequence[int]:
@@ -46,7 +46,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Loss(Problem):
-    """Whose value is made of the losses of n anchors: those (n,), their sum or their mean."""
+    """A problem whose value is the losses of n anchors, (n,), their sum or their mean."""
 
     function: str
     normalize: bool
@@ -61,14 +61,14 @@ class Loss(Problem):
         return (n,) if self.reduction == "none" else ()
 
     def reduced(self, backend: Any, losses: Any, count: Any) -> Any:
-        """The value; the mean is over `count` losses, those not counted are 0."""
+        """The reduced value; the mean is over `count` losses, the others are 0."""
         if self.reduction == "none":
             return losses
         total = backend.total(losses)
         return total / count if self.reduction == "mean" else total
 
     def by_each_loss(self, grad: Any, count: Any) -> Any:  # (n,), or one number for all
-        """The derivative by the losses, from that by the value."""
+        """The derivative with respect to the losses, from that with respect to the value."""
         return grad / count if self.reduction == "mean" else grad
 
     def by_losses(self, backend: Any, grad: Any, count: Any, n: int) -> Any:  # (n,)
@@ -77,7 +77,7 @@ class Loss(Problem):
         return found if self.reduction == "none" else backend.full(n, found)
 
     def weighed(self, backend: Any, grad: Any, count: Any, n: int) -> tuple[Any, Any]:
-        """Weights of the losses (n,), or for a device None beside what their mean is multiplied by."""
+        """Weights of the losses (n,), or for a device None and the factor of their mean."""
         if not self.is_plain_mean:
             return self.by_losses(backend, grad, count, n), None
         return (backend.full(n, grad / count), None) if backend.here else (None, grad)

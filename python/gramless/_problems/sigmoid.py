@@ -15,10 +15,10 @@ from .problem import Forward, Loss, Saved, Shape
 
 @dataclass(frozen=True)
 class Sigmoid(Loss):
-    """The inputs are a, b, what logits are multiplied by, and what is added to them.
+    """The inputs are a, b, the scale of logits and their bias.
 
-    One walk over the pairs gives the sums of every row, from which the derivatives by scale and bias follow,
-    and the gradients by a and b, unless a backward is given a weight for each row.
+    One walk over the pairs gives the sums of every row, from which the derivatives of scale and bias follow,
+    and the gradients of a and b, unless the backward gets a weight for each row.
     """
 
     in_one_walk: bool = False  # whether a traced forward has gradients among what it saves
@@ -67,7 +67,7 @@ class Sigmoid(Loss):
 
 
 def _times(grad: Any, factor: float) -> Any:
-    """In place; nothing else refers to its memory."""
+    """Multiplies in place; nothing else refers to this memory."""
     if factor != 1:
         grad *= factor
     return grad

@@ -1,4 +1,4 @@
-"""A problem as text and numbers: what is a constant of a traced graph, and what varies from call to call."""
+"""A problem as text and numbers: the text is constant in a traced graph, the numbers vary between calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, *_MEASURES, *_LOSSES)}
 
 
 def parted(problem: Any) -> tuple[tuple[Any, ...], list[float]]:
-    """What a problem's text is the repr of, and its floats; torch.compile may trace symbols of these."""
+    """The object whose repr is a problem's text, and its floats, which torch.compile may trace as symbols."""
     numbers: list[float] = []
 
     def marked(x: Any) -> Any:
@@ -53,5 +53,5 @@ def labels_of(text: str) -> Sequence[str | None]:
 
 
 def _with(fields: Sequence[Any], change: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """What change makes of each field; fields are numbers, text, None and tuples of these."""
+    """The problem with `change` applied to each field; fields are numbers, text, None and tuples of these."""
     return tuple([_with(x, change) if isinstance(x, tuple) else change(x) for x in fields])

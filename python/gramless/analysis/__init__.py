@@ -1,4 +1,4 @@
-"""What the literature reads out of representations and out of similarity matrices. numpy only.
+"""Analyses of representations and of similarity matrices from the literature. numpy only.
 
 - Do two seeds' layers find each other? `layer_correspondence`, Kornblith et al. 2019.
 - Is there a block of layers all alike? `largest_block`, Nguyen et al. 2021.

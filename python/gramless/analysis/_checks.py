@@ -1,4 +1,4 @@
-"""What the analyses accept: square or any matrices, and rows; else one sentence."""
+"""Checks of the analyses' inputs: square or any matrices, and rows; errors are one sentence."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .._backends import Cpu, cpu_backend
 from .._losses import as_array
 
 Floats = npt.NDArray[np.float64]
-Named = tuple[str, Any]  # what errors call an array, and the array
+Named = tuple[str, Any]  # the name in errors, and the array
 
 
 def on_cpu(function: str, name: str, values: Any) -> Any:
-    """A tensor of torch without its gradients and copied from its device, anything else as it is."""
+    """A tensor of torch detached and copied from its device, other objects unchanged."""
     if not _arrays.is_tensor(values):
         return values
     _arrays.check_copyable(function, name, values)
@@ -30,7 +30,7 @@ def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Fl
 
 
 def as_read(function: str, *pair: Named) -> tuple[Cpu, Any, Any]:
-    """Both of a pair, on the CPU, as its backend reads them where they lie, and the backend."""
+    """Both arrays of a pair on the CPU, in the form that its backend reads in place, and the backend."""
     named = [(name, _readable(function, name, values)) for name, values in pair]
     library, arrays = checks.read(function, named)
     x, y = library.detached(function, [name for name, _ in named], arrays)

@@ -23,8 +23,8 @@ def without_groups(
     """The CKA, that without each group in turn, how many examples each group has, and the share of x and of y
     that the most influential group has, as `share_of_few`.
 
-    x, y: arrays of the backend. Who is in a group is drawn at random, always alike: a data set may be sorted
-    by class.
+    x, y: arrays of the backend. Groups are drawn at random with a fixed seed, because a data set may be
+    sorted by class.
     """
     n = int(x.shape[0])
     own = np.random.default_rng(0).permutation(n) % groups

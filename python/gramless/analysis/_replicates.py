@@ -71,7 +71,7 @@ class Replicates(NamedTuple):
     sizes: Sizes | None
 
     def bounds(self, scale: Scale, level: float) -> Bounds:
-        """Of the CKA of a pair, or of the difference of the CKA of two."""
+        """Bounds of the CKA of a pair, or of the difference of the CKA of two pairs."""
         value, without, variance = self.values[0], self.without[0], self.pair_variance[:1]
         if len(self.values) == 2:
             value, without = value - self.values[1], without - self.without[1]
@@ -82,7 +82,7 @@ class Replicates(NamedTuple):
 
 
 def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replicates:
-    """Of one or two pairs of arrays (n, features) of any libraries on the CPU.
+    """Replicates of one or two pairs of arrays (n, features) of any libraries, on the CPU.
 
     Raises ValueError where they have not one number of rows, or too few, and warns of what has no CKA and of
     examples that carry most of it.
@@ -119,7 +119,7 @@ def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replic
 def _of_examples(
     request: Request, rows: Sequence[Named], roundings: Sequence[float], n: int
 ) -> tuple[Replicates, Shares]:
-    """What is given twice with one kernel is one layer."""
+    """An array given twice with one kernel is one layer."""
     names: dict[tuple[int, Kernel], str] = {}
     layers, own = [], []
     for place, (name, x) in enumerate(rows):
@@ -156,7 +156,7 @@ def _of_groups(
 
 
 def _known(rows: Floats, kernel: Kernel) -> Encoded:
-    """The kernel with the bandwidth it has for these rows."""
+    """The kernel with its bandwidth for these rows."""
     code = encode(kernel)
     if not wants_median(code):
         return code

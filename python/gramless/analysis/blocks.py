@@ -88,11 +88,11 @@ def segment(
     Parameters
     ----------
     segments : int, optional
-        How many blocks.
+        The number of blocks.
     penalty : float, optional
         Instead of segments: the cost of every block, with which their number is chosen.
     min_length : int
-        Of every block.
+        The least number of members of a block.
 
     Raises
     ------

@@ -152,7 +152,7 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
 
 
 def _check_outputs(inputs: list[Path], files: dict[str, Path | None]) -> None:
-    """Fail before the work where a result could not be written, or would replace what must be kept."""
+    """Fail before the work if a result could not be written, or would replace a file that must be kept."""
     out = files["--out"]
     if out is not None and out.suffix.lower() not in PICTURES:
         raise Failure(
@@ -244,14 +244,14 @@ def _compare(
 
 
 def _note_shapes(found: LayerMatrix, shapes: list[dict[str, tuple[int, ...]]], pool: str) -> None:
-    """What files hold, and how it became rows, into the record."""
+    """Add the shapes in the files, and how they became rows, to the record."""
     for side, of_side in zip(("layers_a", "layers_b"), shapes, strict=False):
         for name, shape in of_side.items():
             found.record[side][name] |= {"shape": list(shape), "pool": pool if len(shape) > 2 else None}
 
 
 def _with_names(sentence: str, names: dict[str, tuple[str, list[str]]]) -> str:
-    """The library's sentence with the layers' names for what it calls xs[0] and ys['fc']."""
+    """The library's sentence with layer names in place of xs[0] and ys['fc']."""
 
     def name_of(found: re.Match[str]) -> str:
         label, layers = names[found[1]]

@@ -144,7 +144,7 @@ def compare_networks(out: Path, images: int, threads: int | None, reference: boo
 
 
 def meaning(sweeps: dict[str, Sweep]) -> list[str]:
-    """What the numbers say, in three lines, with the numbers."""
+    """The meaning of the numbers, in three lines."""
     names = ("linear", "rbf", "control")
     (linear, layers), (rbf, _), (control, _) = (sweeps[name].stage_matches() for name in names)
     best = np.max(sweeps["linear"].matrix[1:], axis=1)
@@ -237,7 +237,7 @@ def _sweep(
 
 
 def shuffled(activations: Activations) -> Activations:
-    """The same of the images in another order: what is alike then is alike by chance."""
+    """The same for the images in another order: similarity is then by chance."""
     order = np.random.default_rng(0).permutation(len(activations.arrays[0]))
     return Activations(activations.names, activations.stages, [array[order] for array in activations.arrays])
 

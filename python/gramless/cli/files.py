@@ -1,6 +1,6 @@
 """Saved activations: from a path to the named layers of one model, each an array (examples, features).
 
-It knows nothing of the command line, and hands on memory-mapped arrays without reading their values.
+It knows nothing of the command line, and passes on memory-mapped arrays without reading their values.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def open_layers(
 
 
 def files_of(path: Path) -> list[Path]:
-    """What is read of a file, or of a folder: itself and its .npy files."""
+    """The files that are read: the file, or the folder and its .npy files."""
     return [path, *(sorted(path.glob("*.npy")) if path.is_dir() else ())]
 
 
@@ -135,7 +135,7 @@ def _instead(name_a: str, shape_a: tuple[int, ...], name_b: str, shape_b: tuple[
 
 
 def _reshape(name_a: str, rows_a: int, name_b: str, rows_b: int) -> str:
-    """What to do where the rows of one layer may be tokens of the examples of the other."""
+    """The hint if the rows of one layer may be tokens of the examples of the other."""
     found = tokens_for_each(name_a, rows_a, name_b, rows_b)
     if found is None:
         return ""

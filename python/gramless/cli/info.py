@@ -1,4 +1,4 @@
-"""`gramless info`: what this installation is and what it found on this machine."""
+"""`gramless info`: version and build of this installation, and the state of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel that the options of a command mean."""
+"""The kernel options of a command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def kernel_options(command: Command) -> Command:
 
 
 def kernel_of(options: dict[str, Any]) -> Kernel:
-    """What `kernel_options` of a command say."""
+    """The kernel from the options that `kernel_options` adds."""
     cls = FORMULAS[options["kernel"]]
     given = {field: options[field] for field in _FIELDS if options.get(field) is not None}
     for field in given:

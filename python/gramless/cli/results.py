@@ -1,4 +1,4 @@
-"""What `gramless compare` found: as JSON, and as the table of best matches."""
+"""Results of `gramless compare`: as JSON, and as the table of best matches."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def describe(kernel: Kernel) -> str:
 
 
 def as_json(found: LayerMatrix, kernel: Kernel) -> str:
-    """All of it; NaN and infinite values are null, and so is what was not computed."""
+    """The whole result; NaN, infinite and missing values are null."""
     fields: dict[str, Any] = {
         "gramless": gramless.__version__,
         "rows": found.n,

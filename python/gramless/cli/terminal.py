@@ -1,4 +1,4 @@
-"""What the commands share: results on standard output, everything else on standard error, one way to fail."""
+"""Common to all commands: results on standard output, all else on standard error, one form of errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def escape_what_cannot_be_encoded() -> None:
 
 
 def results() -> Console:
-    """Where results go: plain text, as wide as it needs when it is not a terminal."""
+    """The console for results: plain text, without line breaks when it is not a terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
@@ -56,7 +56,7 @@ def results() -> Console:
 
 
 def messages() -> Console:
-    """Where notes and progress go."""
+    """The console for notes and progress."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 

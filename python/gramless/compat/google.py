@@ -88,7 +88,7 @@ class MinibatchCKA:
         return self._accumulator.compute().astype(self.dtype)
 
     def reset_state(self) -> None:
-        """Forget every minibatch."""
+        """Discard all minibatches."""
         self._accumulator.reset()
 
     reset_states = reset_state

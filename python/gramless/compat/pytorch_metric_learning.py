@@ -28,7 +28,7 @@ class _Rows(NamedTuple):
     counts: Tensor  # (n,), of positives
 
     def losses(self, function: str, kind: str, temperature: Any) -> Tensor:  # (n,)
-        """Of every anchor, 0 without a positive."""
+        """The loss of every anchor, 0 without a positive."""
         sides = [self.anchors] if self.keys is None else [self.anchors, self.keys]
         labels = [self.groups] if self.keys is None else [self.groups, self.key_groups]
         problem = Contrast(function, False, "none", kind, 1, len(sides), True)
@@ -168,7 +168,7 @@ class NTXentLoss(_LabelledLoss):
 
 
 def _mean_of_anchors(rows: _Rows, function: str, temperature: Any) -> Tensor:
-    """Of the losses of those that have a positive."""
+    """The mean of the losses of anchors that have a positive."""
     losses = rows.losses(function, "softmax", temperature)
     return (losses.sum(dtype=torch.float64) / (rows.counts > 0).sum().clamp(min=1)).to(rows.anchors.dtype)
 
@@ -203,7 +203,7 @@ def _of_pairs(
 
 
 def _rows(function: str, embeddings: Any, labels: Any, ref_emb: Any, ref_labels: Any) -> _Rows:
-    """What is compared, checked."""
+    """The compared rows, checked."""
     if (ref_emb is None) != (ref_labels is None):
         given = ("ref_labels", "ref_emb") if ref_emb is None else ("ref_emb", "ref_labels")
         raise ValueError(f"{function}: {given[0]} needs {given[1]}, which is None")

@@ -55,7 +55,7 @@ def checkpointed(model: Callable[..., Tensor], parts: Sequence[dict[str, Any]]) 
 
 
 def _as_directions(function: str, directions: Iterable[str], partition_mode: str) -> tuple[str, ...]:
-    """The directions, once they are known to go with the partition."""
+    """The directions, checked to be valid for the partition."""
     chosen = (directions,) if isinstance(directions, str) else tuple(directions)
     unknown = [one for one in chosen if one not in DIRECTIONS]
     if unknown:
@@ -169,7 +169,7 @@ class MultipleNegativesRankingLoss(nn.Module):
         return self.gather_across_devices
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What sentence-transformers writes into a model card."""
+        """The entries that sentence-transformers writes into a model card."""
         names = ("scale", "gather_across_devices", "directions", "partition_mode")
         similarity = "cos_sim" if self.similarity_fct is None else self.similarity_fct.__name__
         return {name: getattr(self, name) for name in names} | {"similarity_fct": similarity}

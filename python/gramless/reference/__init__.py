@@ -1,4 +1,4 @@
-"""The obvious n x n version of every function, in float64 numpy: documentation, oracle and baseline.
+"""The direct n x n version of every function, in float64 numpy: documentation, oracle and baseline.
 
 Written to be read beside the papers, so it stores every Gram matrix and saves nothing. It needs numpy and the
 kernel objects only (scipy for p-values), never the compiled core. Signatures are those of gramless;

@@ -1,4 +1,4 @@
-"""Who is positive to whom: NT-Xent, InfoNCE, decoupled and supervised contrastive losses."""
+"""Which rows are positives of each other: NT-Xent, InfoNCE, decoupled and supervised contrastive losses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def self_contrast(z: Array, groups: npt.NDArray[np.int64], options: ContrastOpti
 
 
 def self_gradient(contrast: Contrast, reduction: ScalarReduction) -> tuple[float, Array, float]:
-    """The loss, and its gradients by rows that are anchors and keys at once, and by the temperature."""
+    """The loss, its gradients of rows that are both anchors and keys, and that of the temperature."""
     weights = reduction_weights(contrast.counted, reduction)
     d_anchors, d_keys, d_temperature = contrast.backward(weights)
     return float(np.sum(contrast.losses * weights)), d_anchors + d_keys, d_temperature

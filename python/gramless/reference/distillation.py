@@ -77,7 +77,7 @@ def distillation(
     temperatures: tuple[float, float],
     normalize: bool,
 ) -> tuple[Array, Array, float]:
-    """The losses (n,), and the gradients of their sum by the student (n, d) and by its temperature."""
+    """The losses (n,), and their sum's gradients of the student (n, d) and of its temperature."""
     tau = as_temperature(function, temperatures[0])
     tau_teacher = as_temperature(function, temperatures[1], "teacher_temperature")
     student, teacher, queue_student, queue_teacher = arrays

@@ -1,4 +1,4 @@
-"""Rows to Gram matrices: centring, distances, bandwidth. Knows nothing of what is done with the matrix."""
+"""Rows to Gram matrices: centring, distances, bandwidth. It does not know what the matrix is used for."""
 
 from __future__ import annotations
 

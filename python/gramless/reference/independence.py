@@ -16,7 +16,7 @@ LEAST_CHI2_ROWS = 40  # below, chi2 rejects independent data too often
 
 
 class Independence(NamedTuple):
-    """What a test found: `null` holds the statistics of the permuted data, None for the other methods."""
+    """The result of a test: `null` holds the statistics of the permuted data, None for the other methods."""
 
     statistic: float
     pvalue: float

@@ -1,7 +1,7 @@
-"""Embeddings to logits, logits to the losses of anchors, and back. Knows not who is positive to whom.
+"""Embeddings to logits, logits to the losses of anchors, and back. It does not know which rows are positives.
 
-Positives and negatives are summed apart. With the positive inside the sum, 1 - P(positive) cancels late in
-training, and with it the gradient.
+Positives and negatives are summed separately. With the positive inside the sum, 1 - P(positive) cancels late
+in training, and with it the gradient.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def log_sum_exp(s: Array, which: Mask) -> Array:  # (n, m), (n, m)
 
 
 def row_losses(s: Array, positive: Mask, negative: Mask, decoupled: bool) -> tuple[Array, Array]:
-    """The loss of every anchor, (n,), and its derivative by every logit, (n, m), from logits s (n, m).
+    """Every anchor's loss (n,) and its derivative with respect to every logit (n, m), from logits s (n, m).
 
     With P_i the positives of anchor i and N_i its negatives, the loss is the mean over p in P_i of
 
@@ -113,7 +113,7 @@ def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask
     largest <z_i, z_j>; those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. So all are left
     out that tie with the k-th, and neither the order of rows nor rounding chooses among them.
     exclude_easiest = f leaves out the least similar: with t_i the k-th smallest, those with
-    <z_i, z_j> < t_i + 1e-6 max_j |<z_i, z_j>|. Each is of all negatives of the anchor.
+    <z_i, z_j> < t_i + 1e-6 max_j |<z_i, z_j>|. Each is a share of all negatives of the anchor.
     """
     kept = negative.copy()
     if options.exclude_above is not None:
@@ -144,7 +144,7 @@ class Contrast:
         options: ContrastOptions,
         weighted: bool = False,
     ) -> None:
-        """weighted: positive has weights instead, and negative is all that is in the denominator."""
+        """weighted: `positive` holds weights, and `negative` marks all rows in the denominator."""
         self.options = options
         self.inputs = anchors, keys
         self.z = tuple(unit_rows(u) for u in self.inputs) if options.normalize else self.inputs
@@ -160,7 +160,7 @@ class Contrast:
         self.counted = np.asarray(positive.any(axis=1))
 
     def backward(self, weights: Array) -> tuple[Array, Array, float]:  # (n,)
-        """The gradients by anchors, keys and temperature of sum_i weights_i losses_i."""
+        """The gradients of sum_i weights_i losses_i with respect to anchors, keys and temperature."""
         with np.errstate(invalid="ignore", over="ignore"):
             ds = weights[:, None] * self.slopes
             d_temperature = -np.sum(ds * self.logits) / self.options.temperature
@@ -174,5 +174,5 @@ class Contrast:
 
 
 def reduction_weights(counted: Mask, reduction: ScalarReduction) -> Array:  # (n,)
-    """What every anchor's loss is multiplied by: those that are not counted by 0."""
+    """The weight of every anchor's loss, 0 for those that are not counted."""
     return counted / max(int(np.sum(counted)), 1) if reduction == "mean" else counted.astype(np.float64)

@@ -36,7 +36,7 @@ class MinibatchCKA:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every batch."""
+        """Discard all batches."""
         self.batches: list[tuple[Array, Array, Array]] = []
 
     def update(self, xs: Sequence[npt.ArrayLike], ys: Sequence[npt.ArrayLike] | None = None) -> None:
@@ -47,7 +47,7 @@ class MinibatchCKA:
         self.batches.append((weight * xy, weight * xx, weight * yy))
 
     def merge(self, other: MinibatchCKA) -> None:
-        """Add the batches that another one has seen."""
+        """Add the batches of another accumulator."""
         self.batches += other.batches
 
     def compute(self) -> Array:

@@ -1,4 +1,4 @@
-"""The options of the reference's losses, checked as those of the losses themselves are."""
+"""The options of the reference's losses, with the checks of the losses themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ScalarReduction: TypeAlias = Literal["mean", "sum"]
 
 @dataclass(frozen=True)
 class ContrastOptions:
-    """What the softmax losses have in common."""
+    """Common options of the softmax losses."""
 
     temperature: float
     normalize: bool
@@ -35,13 +35,13 @@ def contrast_options(
     exclude_easiest: Any = None,
     decoupled: bool = False,
 ) -> ContrastOptions:
-    """The options once they are known to be right; raises TypeError or ValueError in one sentence."""
+    """The checked options; raises TypeError or ValueError with one sentence."""
     limits = exclusions(function, (exclude_above, exclude_hardest, exclude_easiest))
     return ContrastOptions(as_temperature(function, temperature), bool(normalize), *limits, decoupled)
 
 
 def as_scalar_reduction(function: str, value: Any) -> ScalarReduction:
-    """`value` itself, once it is known to be a reduction to one number, which alone has one gradient."""
+    """`value` itself, checked to be a reduction to one number: only these have a single gradient."""
     if not isinstance(value, str) or value not in get_args(ScalarReduction):
         raise ValueError(f'{function}: reduction must be "mean" or "sum" but is {value!r}')
     return cast(ScalarReduction, value)

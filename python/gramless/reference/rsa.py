@@ -11,7 +11,7 @@ from .gram import Array, as_rows, squared_distances
 
 
 def distances(x: Array, metric: str) -> Array:  # (n, p)
-    """Those of all pairs i < j, (n (n - 1) / 2,), as scipy's `pdist` has them."""
+    """The distances of all pairs i < j, (n (n - 1) / 2,), in the order of scipy's `pdist`."""
     if metric == "sqeuclidean":
         return squared_distances(x)[np.triu_indices(len(x), 1)]
     if metric == "correlation":

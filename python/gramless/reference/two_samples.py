@@ -26,7 +26,7 @@ def mmd(
 
 
 def mmd_of(k: Array, of_x: npt.NDArray[np.bool_], estimator: Estimator) -> float:
-    """That of the samples that a Gram matrix (N, N) of both and its rows of x make."""
+    """MMD^2 from the Gram matrix (N, N) of both samples and the mask of the rows of x."""
 
     def mean(k: Array) -> float:  # (n, n)
         return float(k.mean() if estimator == "biased" else k[~np.eye(len(k), dtype=bool)].mean())

@@ -1,4 +1,4 @@
-"""What needs torch: losses for training loops, and whole models compared layer by layer.
+"""Functions that need torch: losses for training loops, and comparison of whole models layer by layer.
 
 `gramless.nt_xent`, its relatives and `gramless.cka` are differentiable when they are given tensors; here are
 the modules. They work under torch.compile, torch.func, autocast and activation checkpointing; second

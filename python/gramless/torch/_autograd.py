@@ -1,7 +1,7 @@
 """One pair of operators for all problems, gramless::forward and backward, and its derivative.
 
-An operator sees `Tensor[] inputs, str problem`. The text is a constant of whatever graph it is in; what may
-vary from call to call is a tensor: arrays, labels, a temperature and, last, all numbers of the problem.
+An operator takes `Tensor[] inputs, str problem`. The text is a constant of its graph; values that may vary
+from call to call are tensors: arrays, labels, a temperature and, last, all numbers of the problem.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _backward(inputs: Arrays, text: str, grad: Tensor, saved: Arrays, wanted: Wa
 
 
 def derivatives(problem: Any, inputs: Arrays, saved: Saved, grad: Tensor, wanted: Wanted) -> list[Any]:
-    """The gradients of a problem, like its inputs; None where none is wanted."""
+    """The gradients of a problem, like its inputs; None where none is needed."""
     backend = backend_of(TENSORS, inputs[0], problem.function)
     cotangent = TENSORS.cotangent(backend, grad, tuple(grad.shape))
     grads = problem.backward(backend, inputs, saved, cotangent, wanted)
@@ -176,7 +176,7 @@ class Gradients(torch.autograd.Function):
 
 
 def gradients(text: str, needed: Wanted, grad: Tensor, inputs: Arrays, saved: Arrays) -> list[Any]:
-    """What a backward returns for the inputs of an operator, `needed` says for which."""
+    """The gradients of an operator's inputs for which `needed` is true."""
     constants = (*_constants(text), len(needed) - 1)  # the problem's numbers too
     wanted = tuple([bool(need) and i not in constants for i, need in enumerate(needed)])
     if torch.is_grad_enabled():

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 
 def refuse_second_derivative(function: str) -> Any:
-    """Raises: the kernels know first derivatives only."""
+    """Raises NotImplementedError: the kernels have first derivatives only."""
     raise NotImplementedError(f"{function}: has first derivatives only but a second one was asked for")
 
 
@@ -44,7 +44,7 @@ def refuse_other_derivatives(function: str, tensors: Sequence[Tensor]) -> None:
 
 
 def refuse_inference(function: str, inputs: Sequence[Any]) -> None:
-    """Raises RuntimeError where one of these, beside one that needs a gradient, is unknown to autograd."""
+    """Raises RuntimeError for an inference tensor, unknown to autograd, beside one that needs a gradient."""
     for x in inputs:
         if isinstance(x, Tensor) and x.is_inference():
             raise RuntimeError(
@@ -54,7 +54,7 @@ def refuse_inference(function: str, inputs: Sequence[Any]) -> None:
 
 
 def refuse_tangents(function: str) -> Any:
-    """Raises: the kernels know derivatives by backward only."""
+    """Raises NotImplementedError: the kernels have reverse-mode derivatives only."""
     raise NotImplementedError(
         f"{function}: has first derivatives only but a second one was asked for, or one in forward mode "
         "(torch.func.jvp, jacfwd, hessian)"

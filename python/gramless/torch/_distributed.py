@@ -1,8 +1,8 @@
 """Contrastive losses of a batch that is spread over processes.
 
 Every process has the rows of all, as keys, and only its own as anchors. Its loss is that of its own anchors,
-scaled so that the average over processes is the loss of the whole batch. The gradient it computes is that of
-all processes' losses by its own rows, which it can tell alone once it knows the other rows' sums: the rows,
+scaled so that the average over processes is the loss of the whole batch. It computes the gradient of all
+processes' losses with respect to its own rows, for which it needs the other rows' sums: the rows,
 their labels and three numbers for each are gathered in the forward pass, and nothing in the backward pass.
 DistributedDataParallel's average over processes then is the gradient of the whole batch.
 """
@@ -38,14 +38,14 @@ def _gathered_groups(labels: Tensor) -> list[Tensor]:
 
 
 def _partners(groups: list[Tensor]) -> list[Tensor]:
-    """How many others there are in each row's group, in every process."""
+    """The number of other rows in each row's group, over all processes."""
     every = torch.cat(groups)
     sizes = torch.zeros_like(every).index_add_(0, every, torch.ones_like(every))  # of integers: in any order
     return list((sizes[every] - 1).split([len(group) for group in groups]))
 
 
 class _Shard:
-    """One process's anchors: what they make of each other, and of the rows of other processes."""
+    """One process's anchors: their pairs with each other, and with the rows of other processes."""
 
     def __init__(
         self, settings: Settings, parts: list[Tensor], groups: list[Tensor], with_itself: bool
@@ -147,7 +147,7 @@ class GatheredContrast(torch.autograd.Function):
 
 
 def _temperature(function: str, temperature: Any, z: Tensor) -> tuple[float | Tensor, Tensor | None]:
-    """What the rows' backend reads, and the tensor it is of, which has a gradient."""
+    """The temperature in the form that the backend reads, and its tensor, which has a gradient."""
     found = TORCH.temperature(function, temperature)
     known = backend_of(TORCH, z, function).temperature(function, found)
     return known, found if isinstance(found, Tensor) else None

@@ -1,4 +1,4 @@
-"""What follows tensors: autograd, transforms, modes of torch's dispatcher."""
+"""Detects whether autograd, transforms or dispatch modes of torch record operations on tensors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_plain(inputs: Sequence[Any]) -> bool:
 
 
 def needs_autograd(inputs: Sequence[Any]) -> bool:
-    """Whether autograd is to follow what is computed from these."""
+    """Whether autograd must record computations on these."""
     if torch.is_grad_enabled():
         for x in inputs:
             if isinstance(x, Tensor) and x.requires_grad:

@@ -1,4 +1,4 @@
-"""What processes tell each other, through torch.distributed only."""
+"""Exchange between processes, through torch.distributed only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _compared: ContextVar[bool] = ContextVar("compared", default=False)
 
 
 def world_size() -> int:
-    """How many processes train together; 1 without torch.distributed."""
+    """The number of processes that train together; 1 without torch.distributed."""
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized()):
         return 1
@@ -35,7 +35,7 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """This process among them."""
+    """The rank of this process."""
     return torch.distributed.get_rank() if world_size() > 1 else 0
 
 
@@ -123,8 +123,8 @@ def _check_same(function: str, every: list[list[float]], also: str) -> None:
 
 
 def ends_together(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The forward of a loss with `gather_distributed`: what fails in one process, before its rows are
-    compared with those of others, fails in all of them with its sentence.
+    """The forward of a loss with `gather_distributed`: an error in one process, before its rows are compared
+    with those of others, is raised in all of them.
     """
 
     @functools.wraps(forward)
@@ -163,7 +163,7 @@ def _exchanges(loss: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -
 
 
 def _tell(error: BaseException) -> None:
-    """Tell the others, who are or will be in `check_shards`, what has ended the call here."""
+    """Send the error that ended the call here to the others, which are or will be in `check_shards`."""
     text = f"{type(error).__name__}\n{' '.join(str(error).split())}".encode()[:_LONGEST_SENTENCE]
     head = torch.zeros(_NUMBERS, dtype=torch.float64)
     head[0] = 1
@@ -173,7 +173,7 @@ def _tell(error: BaseException) -> None:
 
 
 def _arrives(x: Tensor) -> bool:
-    """Whether all others take x soon."""
+    """Whether all other processes receive x soon."""
     found = [torch.empty_like(x) for _ in range(world_size())]
     work = torch.distributed.all_gather(found, x, async_op=True)
     until = time.monotonic() + GRACE
@@ -197,7 +197,7 @@ def _padded(text: bytes) -> Tensor:
 
 
 def _place() -> torch.device:
-    """Where every process can exchange a few numbers, whatever it was called with."""
+    """The device on which every process can exchange a few numbers, whatever its arguments are."""
     config = getattr(torch.distributed.distributed_c10d, "get_backend_config", str)
     backends = str(config()) if world_size() > 1 else "cpu"
     return torch.device("cpu") if "cpu" in backends else torch.device("cuda", torch.cuda.current_device())

@@ -23,7 +23,7 @@ from ._tensors import compute_dtype, like
 
 
 class _Found(NamedTuple):
-    """The loss, its derivatives by scale and bias, and the gradients of own rows."""
+    """The loss, its derivatives with respect to scale and bias, and the gradients of own rows."""
 
     loss: float
     by_scale: float

@@ -1,4 +1,4 @@
-"""torch's library of arrays, which evaluates problems where autograd, compilers and transforms see it.
+"""torch's library of arrays, which evaluates problems so that autograd, compilers and transforms record them.
 
 `gramless._arrays.namespaces` loads this module when a tensor is first seen.
 """
@@ -28,8 +28,8 @@ class Torch(Tensors):
     """Tensors, with the ways to evaluate a problem of them."""
 
     def evaluate(self, call: Call) -> Tensor:
-        """The value. At a batch of 32 what lies around the kernels costs more than they do, and so plain
-        tensors go to the backend without torch's dispatcher.
+        """The value. At a batch of 32 the overhead around the kernels exceeds their time, so plain tensors go
+        to the backend without torch's dispatcher.
         """
         _, problem, inputs, _, report, *_ = call
         for i in problem.constants():

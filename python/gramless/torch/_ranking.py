@@ -62,7 +62,7 @@ class Ranking:
         return 1.0 / self.scale
 
     def loss(self, embeddings: Sequence[Tensor]) -> Tensor:
-        """Of anchors, positives and negatives."""
+        """The loss of anchors, positives and negatives."""
         if len(embeddings) < 2:
             raise ValueError(
                 f"{self.function}: there must be anchors and positives, "
@@ -115,7 +115,7 @@ class Ranking:
         return found
 
     def _logs(self, batch: _Batch, direction: str) -> Tensor:
-        """Of one direction the log-sum-exp for each anchor, (n,)."""
+        """The log-sum-exp of one direction for each anchor, (n,)."""
         rows = batch.queries[0] if direction.startswith("query") else batch.documents[0]
         columns = batch.documents if direction.endswith("doc") else batch.queries
         ids, chosen = None, (self.temperature, self.normalize)

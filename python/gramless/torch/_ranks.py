@@ -33,7 +33,7 @@ _SAME_TYPE = {error.__name__: error for error in (ValueError, TypeError, NotImpl
 
 
 class _Message(NamedTuple):
-    """What a process says in a `all_gather_object`."""
+    """The message of a process in `all_gather_object`."""
 
     value: Any
     error: tuple[str, str] | None = None  # its type and its sentence
@@ -59,7 +59,7 @@ class Ranks:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """What fails within, in one process, fails in all of them, with that process's sentence."""
+        """A context: an error within one process is raised in all of them, with its message."""
         try:
             yield
             self.all_gather_object(None)  # no process leaves before all have succeeded
@@ -86,7 +86,7 @@ class Ranks:
                     )
 
     def all_gather_object(self, value: Value) -> list[Value]:
-        """The values of all processes, in all of them; where one has failed, its error."""
+        """Returns the values of all processes in all of them; if one has failed, raises its error."""
         messages = self._exchange(_Message(value))
         for rank, message in enumerate(messages):
             if message.error is not None:
@@ -143,7 +143,7 @@ class Ranks:
         return [part.cpu() for part in found]
 
     def _wait(self, begin: Any, in_gather: bool = False) -> None:
-        """Until an exchange is done, or given up because a process is lost or has failed."""
+        """Waits until an exchange is done, or gives it up if a process is lost or has failed."""
         sleep, since = 1e-5, time.monotonic()
         try:
             work = begin()
@@ -181,7 +181,7 @@ class Ranks:
 
 
 class _Signal(NamedTuple):
-    """What was found in the store."""
+    """A signal found in the store."""
 
     failed: tuple[int, str, str] | None  # the process, the type of its error and its sentence
     lost: bool  # whether exchanges have been given up
@@ -195,7 +195,7 @@ class _Signals:
         self._next = time.monotonic() + PAUSE
 
     def name(self, token: str) -> None:
-        """What tells this call from others in the same store."""
+        """The key of this call, distinct from others in the same store."""
         self._prefix = f"gramless/{token}"
 
     def set(self, flag: str, text: str = "") -> None:
@@ -225,13 +225,13 @@ def _store_of(process_group: Any) -> Any:
 
 
 def _known(error: Exception) -> Exception:
-    """An error that no other process needs to hear of."""
+    """Marks an error that need not be sent to other processes."""
     setattr(error, _KNOWN, True)
     return error
 
 
 def lost(function: str, reason: str) -> Exception:
-    """The error where a process is gone."""
+    """The error for a lost process."""
     return RuntimeError(f"{function}: a process of process_group ended or lost its connection ({reason})")
 
 

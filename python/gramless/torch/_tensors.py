@@ -1,4 +1,4 @@
-"""torch as a library of arrays: tensors as the backends see them."""
+"""torch as a library of arrays: conversions of tensors for the backends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def on_device(x: Tensor) -> bool:
 
 
 def resolved(inputs: Sequence[Any]) -> Sequence[Any]:
-    """Negations carried out, which the core does not know of."""
+    """Resolves lazy negations and conjugations, which the core does not support."""
     for x in inputs:
         if isinstance(x, Tensor) and x.is_neg():
             return [x.resolve_neg() if isinstance(x, Tensor) else x for x in inputs]
@@ -41,7 +41,7 @@ def as_tensor(x: Any) -> Tensor:
 
 
 def like(grad: Any, x: Tensor) -> Tensor:
-    """A gradient as what it is the gradient of: shape, dtype and device."""
+    """A gradient in the shape, dtype and device of its tensor."""
     if isinstance(grad, Tensor) and grad.dtype is x.dtype and grad.ndim == x.ndim:
         return grad
     array = isinstance(grad, (Tensor, np.ndarray))
@@ -57,7 +57,7 @@ def number(x: float) -> Tensor:
 
 
 def compute_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
-    """What these are computed in."""
+    """The dtype of the computation."""
     return DTYPES[computed_in(TENSORS, arrays)]
 
 
@@ -67,7 +67,7 @@ def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def as_number(function: str, name: str, value: Any) -> float | Tensor:
-    """What logits are multiplied by, or what is added: a number or a tensor of one; any value will do."""
+    """A scale or bias of logits: a number or a tensor of one, of any value."""
     if not isinstance(value, Tensor):
         if torch.compiler.is_compiling() and isinstance(value, float):
             return value

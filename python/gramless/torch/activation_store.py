@@ -1,6 +1,6 @@
 """Rows of many layers collected batch by batch: where they are, or beyond a budget in files, mapped.
 
-Knows nothing of models. The files have no name, so that none is left whatever ends the process.
+Knows nothing of models. The files have no name, so that none remains however the process ends.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class ActivationStore:
             self._spill(size * batches)
 
     def arrays(self) -> list[Rows]:
-        """Every layer whole (n, features): where its rows were, or mapped from its file. Nothing can be added
-        after.
+        """All rows of every layer (n, features), in memory or mapped from its file. No rows can be added
+        after that.
         """
         if self.on_disk:
             with self._room():
@@ -82,7 +82,7 @@ class ActivationStore:
         return whole
 
     def _spill(self, expected: int) -> None:
-        """Move what is in memory to the files, once the budget is exceeded or sure to be."""
+        """Move rows in memory to files, once the budget is exceeded or certain to be."""
         if not self.on_disk and max(self._bytes, expected) > self._budget:
             for chunks in self._chunks:
                 self._files.append(_GrowingFile(self._folder, _arrays.to_host(chunks[0][:0])))
@@ -93,7 +93,7 @@ class ActivationStore:
 
     @contextmanager
     def _room(self) -> Iterator[None]:
-        """Say which disk has no room, and what to do."""
+        """An error context that names the full disk and the solution."""
         try:
             yield
         except OSError as error:
@@ -112,7 +112,7 @@ def _joined(chunks: list[Any]) -> Rows:
 
 
 class _GrowingFile:
-    """A file without a name, to which rows are added: it goes with the process, however that ends."""
+    """A file without a name, to which rows are added; it is removed with the process, however that ends."""
 
     def __init__(self, folder: str | Path | None, like: npt.NDArray[Any]) -> None:
         self._dtype, self._features, self._rows = like.dtype, like.shape[1], 0

@@ -1,4 +1,4 @@
-"""What the dimensions of a tensor count: examples, features or positions. Knows no operations, no modules.
+"""The roles of a tensor's dimensions: examples, features or positions. It knows no operations, no modules.
 
 A dimension is a tuple of factors, outermost first, for reshaping merges and splits them; a dimension of
 size 1 has none.
@@ -14,7 +14,7 @@ EXAMPLES, FEATURES, POSITIONS = "N", "C", "L"
 
 
 class Axis:
-    """One factor of a dimension; its role is None until an operation tells.
+    """One factor of a dimension; its role is None until an operation determines it.
 
     entry: the axis is one of a batch's own tensors, so two of them are not taken for the same.
     shuffled: it is in another order than the axis that it was made of; mirror: which is that one backwards.
@@ -39,7 +39,7 @@ class Axis:
 
     @property
     def root(self) -> Axis:
-        """The axis that stands for all that are known to be the same."""
+        """The representative of all axes that are known to be the same."""
         axis = self
         while axis._same is not None:
             axis = axis._same
@@ -91,7 +91,7 @@ class Axis:
         return found
 
     def same_as(self, other: Axis) -> None:
-        """Take both for one axis, or, where both are a batch's own, remember that they were combined."""
+        """Merge both axes or, if both are axes of the batch's tensors, record that they were combined."""
         a, b = self.root, other.root
         if a is b:
             return

@@ -1,4 +1,4 @@
-"""What torch's operations do to the dimensions of tensors: one rule per kind of operation.
+"""The effect of torch's operations on the dimensions of tensors: one rule per kind of operation.
 
 A rule gets the arguments of an operation, a function from a tensor to its `Dims` (None where they are not
 known), and the result's shape; it returns the result's `Dims` or None.

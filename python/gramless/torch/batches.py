@@ -1,4 +1,4 @@
-"""What a dataloader yields, taken apart: inputs, mask, sample ids. Knows nothing of layers."""
+"""The parts of a dataloader's batches: inputs, mask, sample ids. It knows nothing of layers."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _first(batch: Any) -> Any:
 
 
 def _reshape(rows_a: int | None, rows_b: int | None) -> str:
-    """What to do where the rows of one dataloader may be tokens of the examples of the other."""
+    """The hint if the rows of one dataloader may be tokens of the examples of the other."""
     found = tokens_for_each("first", rows_a or 0, "second", rows_b or 0)
     if found is None:
         return ""

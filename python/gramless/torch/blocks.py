@@ -65,7 +65,7 @@ def _is_named_attention(block: nn.Module) -> bool:
 
 def _projects_tokens(block: nn.Module) -> bool:
     """Whether one module has linear layers for queries, keys and values side by side, or one for all three,
-    and the block one that leads back to their width.
+    and the block an output projection back to their width.
     """
     every = _linear(block.modules())
     for module in block.modules():

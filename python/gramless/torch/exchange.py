@@ -1,4 +1,4 @@
-"""Processes that each ran the models on batches of their own: what they tell each other so that all count."""
+"""Exchange between processes that each ran the models on their own batches, so that all batches count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One forward pass that is followed, to find the layout and the mask of every layer."""
+"""Follows one forward pass to find the layout and the mask of every layer."""
 
 from __future__ import annotations
 

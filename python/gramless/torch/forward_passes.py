@@ -34,7 +34,7 @@ def eager_modules() -> Iterator[None]:
 
 
 def never_ran(layer: Layer, model: nn.Module) -> str:
-    """The reason for which a layer never ran, as far as it shows."""
+    """The reason why a layer never ran, as far as it is known."""
     named = named_layers(model)
     levels = layer.name.split(".")
     for count in range(len(levels), 0, -1):
@@ -70,7 +70,7 @@ def check_masks(function: str, owner: str, names: Sequence[str], before: Sequenc
 
 
 class Named(Protocol):
-    """What is needed of a recorder to name its layers."""
+    """The attributes of a recorder that name its layers."""
 
     names: list[str]
     left_out: dict[str, str]
@@ -78,7 +78,7 @@ class Named(Protocol):
 
 
 def warn_of_left_out(function: str, recorders: Sequence[Named], stacklevel: int) -> None:
-    """Say once which layers were left out, and why."""
+    """Warn once of the layers that were left out, with reasons."""
     texts = {each.owner: left_out_text(each.left_out) for each in recorders if each.left_out}
     if texts:
         which = "; ".join(f"{owner}: {text}" for owner, text in texts.items())
@@ -100,7 +100,7 @@ def check_widths(
 def shapes_key(
     entries: Mapping[str, torch.Tensor], masks: Masks, rows: int | None, second: frozenset[str]
 ) -> Hashable:
-    """What batches share whose layers have the same layouts and masks: all shapes but for the examples."""
+    """The key of batches with the same layouts and masks: all shapes except the number of examples."""
     shapes: list[tuple[object, ...]] = []
     for name, tensor in entries.items():
         if tensor.is_nested:

@@ -1,4 +1,4 @@
-"""What the layers of one model return for a batch, pooled inside the hooks; the model is left as found."""
+"""Outputs of the layers of one model for a batch, pooled inside the hooks; the model is left unchanged."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ class Recorder:
         return found_rows
 
     def _start(self, counts: dict[int, int]) -> None:
-        """Settle which layers there are, after the first batch."""
+        """Determine the list of layers, after the first batch."""
         for layer in self._layers:
             if not counts[id(layer.module)] and id(layer.module) not in self._dropped:
                 self._dropped[id(layer.module)] = never_ran(layer, self._model)

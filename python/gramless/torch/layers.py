@@ -1,4 +1,4 @@
-"""Which modules of a model are meant: by name, pattern, type or the module itself. Runs nothing."""
+"""Selects modules of a model by name, pattern, type or the module itself. It runs nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LayerLike: TypeAlias = "str | type[nn.Module] | nn.Module"
 Layers: TypeAlias = "LayerLike | Sequence[LayerLike] | None"
 Kind: TypeAlias = Literal["leaves", "blocks", "named"]
 
-EVERY: Any = object()  # what None means, where None means something else
+EVERY: Any = object()  # stands for the default, where None has another meaning
 _UNCHANGING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 _OWNED = (
     *("parametrizations", "_packed_params", "_all_weight_values", "weight_fake_quant", "bias_fake_quant"),

@@ -195,7 +195,7 @@ class DCLWLoss(DCLLoss):
     temperature, gather_distributed
         As in `DCLLoss`.
     sigma : float
-        Of the weights.
+        Scale of the weights.
 
     Examples
     --------

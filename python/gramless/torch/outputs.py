@@ -1,4 +1,4 @@
-"""The tensors in arguments and outputs, and the one an output stands for. Knows no layouts, no models."""
+"""The tensors in arguments and outputs, and the main tensor of an output. It knows no layouts, no models."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def no_examples(shape: Sequence[int], examples: int | None) -> PoolError:
 
 
 def tensor_of(output: Any) -> Any:
-    """The tensor that a module's output stands for: itself, or the first in a tuple, list, mapping or
-    dataclass. A packed sequence stands for itself.
+    """The main tensor of a module's output: itself, or the first in a tuple, list, mapping or dataclass. A
+    packed sequence stands for itself.
 
     In a mapping, ModelOutput or dataclass `last_hidden_state`, `hidden_states` (its last), `logits`, `out`
     and `pooler_output` go before the others.

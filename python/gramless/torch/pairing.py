@@ -1,4 +1,4 @@
-"""Whether two dataloaders yield the same examples in the same order, by what they are. Reads no batch."""
+"""Whether two dataloaders yield the same examples in the same order. Reads no batch."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> No
 
 
 def order_of(loader: Any) -> Order:
-    """What is known of the order.
+    """The known order of a dataloader.
 
     >>> order_of(data.DataLoader([3.0, 4.0])).indices
     range(0, 2)

@@ -1,4 +1,4 @@
-"""Anchors and keys that are a part of a larger contrastive problem: what they add to its sums."""
+"""Anchors and keys that are a part of a larger contrastive problem: their contribution to its sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._tensors import as_tensor, compute_dtype
 
 
 class Settings(NamedTuple):
-    """What all parts of a problem have in common."""
+    """Settings that all parts of a problem share."""
 
     function: str  # whom errors name
     temperature: float | Tensor  # float64 (1,) where a device holds it
@@ -27,7 +27,7 @@ class Settings(NamedTuple):
 
 @dataclass(frozen=True)
 class AnchorSums:
-    """What is known of anchors over all of their keys, or over some: float64 (n,) each."""
+    """Sums of anchors over all or some of their keys: float64 (n,) each."""
 
     negatives: Tensor  # log of the sum of exp(logit)
     positives: Tensor  # the same
@@ -35,13 +35,13 @@ class AnchorSums:
 
     @classmethod
     def of(cls, saved: Tensor) -> AnchorSums:
-        """What a forward pass saved first: shift, negative, positive, positive_logit."""
+        """The sums from the first saved arrays of a forward: shift, negative, positive, positive_logit."""
         shift, negative, positive, logits = saved[:4]
         return cls(negative.log() + shift, positive.log() + shift, logits)
 
     @classmethod
     def joined(cls, parts: Sequence[AnchorSums]) -> AnchorSums:
-        """One group of anchors after the other."""
+        """Concatenates the sums of groups of anchors."""
         return cls(*torch.cat([part.packed() for part in parts], dim=1))
 
     def part(self, rows: slice) -> AnchorSums:
@@ -51,7 +51,7 @@ class AnchorSums:
         return torch.stack([self.negatives, self.positives, self.positive_logits])
 
     def merge(self, other: AnchorSums) -> AnchorSums:
-        """The same anchors over these keys and over those."""
+        """Adds the sums of the same anchors over other keys."""
         return AnchorSums(
             torch.logaddexp(self.negatives, other.negatives),
             torch.logaddexp(self.positives, other.positives),
@@ -59,7 +59,7 @@ class AnchorSums:
         )
 
     def denominators(self, kind: str) -> Tensor:
-        """Their logarithms."""
+        """The logarithms of the denominators."""
         return self.negatives if kind == "decoupled" else torch.logaddexp(self.negatives, self.positives)
 
     def losses(self, counts: Tensor, kind: str) -> Tensor:
@@ -74,7 +74,7 @@ class AnchorSums:
         return torch.where(counts > 0, losses, 0.0)
 
     def rescaled(self, shift: Tensor) -> Tensor:  # (4, n)
-        """As a forward pass saves it, in units of exp(shift)."""
+        """The sums in the form that a forward saves, in units of exp(shift)."""
         scaled = [
             torch.where(logs.isneginf(), 0.0, (logs - shift).exp())
             for logs in (self.negatives, self.positives)

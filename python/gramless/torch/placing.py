@@ -1,4 +1,4 @@
-"""Models on one device while they run."""
+"""Moves models to one device while they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a module returned to one row per example: (n, features), float, owned.
+"""From a module's output to one row per example: (n, features), float, owned.
 
 Knows layouts and masks, nothing of models. Averages are taken in float32 at least.
 """
@@ -26,7 +26,7 @@ NAMES = ("mean", "none", "class", "last", "tokens")
 
 
 def owned(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """A copy on the CPU: whatever happens to the tensor later is harmless."""
+    """A copy on the CPU, so that later changes of the tensor do not matter."""
     return tensor.to("cpu", copy=True).contiguous().numpy()
 
 

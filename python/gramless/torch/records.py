@@ -1,4 +1,4 @@
-"""What a comparison of models says of itself: its settings, and its record."""
+"""The settings and the record of a comparison of models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .masks import entries_of
 def settings_of(
     sides: Sequence[Any], examples: int, batches: int, on_disk: bool, plan: Any
 ) -> dict[str, Any]:
-    """What the matrix is, as JSON can hold it."""
+    """The settings of the matrix, in types of JSON."""
     settings: dict[str, Any] = {
         "model_a": type(sides[0].model).__name__,
         "model_b": type(sides[-1].model).__name__,
@@ -55,7 +55,7 @@ class Digests:
             kept.append((str(len(kept)), digest_of(own)))
 
     def found(self, ranks: Any) -> list[str]:
-        """Of each dataloader; in a process group of those of all processes, in the order of their ranks."""
+        """The digests of each dataloader; in a process group of all processes', in the order of ranks."""
         own = [digest_of(kept) for kept in self._batches]
         if ranks is None:
             return own
@@ -64,7 +64,7 @@ class Digests:
 
 
 def tensor_digest(tensor: torch.Tensor) -> str:
-    """Of dtype, shape and values, wherever they are."""
+    """A digest of dtype, shape and values, on any device."""
     if tensor.is_nested or tensor.layout is not torch.strided:
         return digest_of([(str(tensor.dtype), repr(tensor))])
     here = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
@@ -75,7 +75,7 @@ def tensor_digest(tensor: torch.Tensor) -> str:
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Of a model's parameters and buffers with their names."""
+    """A digest of a model's parameters and buffers with their names."""
     entries = (*model.named_parameters(), *model.named_buffers())
     return digest_of((name, tensor_digest(tensor)) for name, tensor in entries)
 

@@ -1,4 +1,4 @@
-"""Requests that cannot end well, refused before the first forward pass. Loads no batch of a dataloader."""
+"""Refuses requests that must fail before the first forward pass. Loads no batch of a dataloader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .batches import BatchReader, length
 
 
 class Request(Protocol):
-    """What is checked of `sweep.Plan`."""
+    """The checked part of `sweep.Plan`."""
 
     @property
     def kernel(self) -> Kernel: ...

@@ -52,7 +52,7 @@ Weighting: TypeAlias = Literal["mean", "pairs"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for, checked."""
+    """The checked arguments."""
 
     kernel: Kernel
     estimator: Estimator

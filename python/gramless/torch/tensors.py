@@ -59,7 +59,7 @@ def fresh(batch: Any, pictures_last: bool = False, dtype: torch.dtype | None = N
 
 
 def dtype_of(model: nn.Module) -> torch.dtype | None:
-    """That of the first parameter in which a model computes; None where it has none.
+    """The dtype of the first parameter that a model computes with; None if it has none.
 
     >>> dtype_of(nn.Linear(2, 2).bfloat16())
     torch.bfloat16

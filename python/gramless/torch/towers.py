@@ -1,4 +1,4 @@
-"""Which mask of a batch holds for a layer: that of the tower whose tokens it has."""
+"""Chooses the mask of a batch for a layer: that of the tower whose tokens the layer has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tracing import Origin, Tracer
 
 
 class NotYet(Exception):
-    """Which mask holds for a layer is known only after the forward pass."""
+    """Raised where the mask of a layer is known only after the forward pass."""
 
 
 @dataclass

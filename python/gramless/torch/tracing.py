@@ -22,14 +22,14 @@ _BATCH_FIRST = (nn.RNNBase, nn.MultiheadAttention)
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of a tensor: its dimensions, and the entries of the batch that it was computed from."""
+    """The dimensions of a tensor, and the entries of the batch that it was computed from."""
 
     dims: Dims
     entries: frozenset[str] = frozenset()
 
 
 class Tracer(TorchDispatchMode):
-    """While it is entered, `origin` tells of every tensor that derives from those passed to `enter`.
+    """While entered, `origin` returns the origin of every tensor computed from those passed to `enter`.
 
     >>> tracer, x = Tracer(), torch.ones(4, 3, 8, 8)
     >>> tracer.enter({"x": x}, rows=4)
@@ -63,7 +63,7 @@ class Tracer(TorchDispatchMode):
             self._origins[tensor] = Origin(dims, frozenset((name,)))
 
     def origin(self, tensor: torch.Tensor) -> Origin | None:
-        """What is known of a tensor; None for those, such as weights, that no batch entered."""
+        """The origin of a tensor; None for tensors, such as weights, that do not depend on the batch."""
         found: Origin | None = self._origins.get(tensor)
         return found
 

@@ -1,4 +1,4 @@
-"""What callbacks of training frameworks have in common: a `TrainingCKA` that begins when training does."""
+"""Common to callbacks of training frameworks: a `TrainingCKA` that begins when training does."""
 
 from __future__ import annotations
 
