@@ -180,7 +180,8 @@ def touched(path: Path) -> Path:
     [
         (lambda path: path / "nothing.npz", "no such file or folder"),
         (lambda path: path, "no layers in it"),
-        (lambda path: touched(path / "x.pt"), "x.pt: unknown kind of file"),
+        (lambda path: touched(path / "x.csv"), r"x.csv: unknown kind of file, .* or a folder of .npy$"),
+        (lambda path: touched(path / "x.pt"), r"x.pt: unknown kind of file.*torch.load\(.*numpy.savez"),
         (lambda path: touched(path / "x.npy"), "x.npy: not a readable .npy array"),
         (lambda path: touched(path / "x.npz"), "x.npz: is not a readable .npz archive"),
         (lambda path: touched(path / "x.safetensors"), "x.safetensors: not a readable .safetensors file"),

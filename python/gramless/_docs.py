@@ -10,9 +10,9 @@ from typing import TypeVar
 T = TypeVar("T", bound=Callable[..., object])
 
 _ARRAYS = """
-numpy arrays of any layout and real dtype, memory-mapped ones included, torch tensors, or arrays of a GPU,
-such as cupy's, in a floating-point dtype; read in place. They are computed in float64 if either is float64
-or a wide integer, else in float32"""
+numpy arrays of any layout and real dtype, memory-mapped ones included, DataFrames of pandas and polars,
+torch tensors, or arrays of a GPU, such as cupy's, in a floating-point dtype; read in place. They are
+computed in float64 if either is float64 or a wide integer, else in float32"""
 SHARED = {
     "similarity_arrays": f"""{_ARRAYS}, or where that has no digits in float64.""",
     "loss_arrays": f"""{_ARRAYS}.""",

@@ -22,6 +22,7 @@ READERS: dict[str, Callable[[Path], Openers]] = {
     ".npz": open_npz,
     ".safetensors": open_safetensors,
 }
+PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl"}  # never read: loading one may run code
 ROWS_PER_POOLED_CHUNK = 256
 NOTED_BYTES = 100e6  # read into memory: worth a note from there on
 
@@ -152,9 +153,10 @@ def _openers(path: Path) -> Openers:
     elif not path.exists():
         raise FileError(f"{printable(str(path))}: no such file or folder")
     elif path.suffix not in READERS:
+        convert = "; in Python torch.load(..., weights_only=True) reads it, and numpy.savez writes .npz"
         raise FileError(
             f"{printable(path.name)}: unknown kind of file, expected .npz, .npy, .safetensors "
-            "or a folder of .npy"
+            f"or a folder of .npy{convert if path.suffix in PICKLES else ''}"
         )
     else:
         openers = READERS[path.suffix](path)
