@@ -116,7 +116,7 @@ class Tokens:
         torch = pytest.importorskip("torch")
 
         class Merged(torch.nn.Module):
-            """(examples, tokens, features) to (examples x tokens, features), in a way that no rule follows."""
+            """(examples, tokens, features) to (examples x tokens, features) in a way no rule follows."""
 
             def forward(self, x):
                 return torch.masked_select(x, x == x).view(-1, x.shape[-1])
