@@ -1,5 +1,5 @@
-// What callers state, from Python: the same for both extension modules. Checks that concern users are made in Python;
-// these are assertions.
+// Conversions of a caller's arguments from Python, for both extension modules. User input is checked in Python; the
+// checks here are assertions.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -15,7 +15,7 @@
 
 namespace gramless {
 
-// Element types by the names numpy and torch have for them.
+// Element types by their names in numpy and torch.
 constexpr std::pair<std::string_view, Dtype> dtype_names[] = {
     {"float32", Dtype::float32},   {"float64", Dtype::float64}, {"float16", Dtype::float16},
     {"bfloat16", Dtype::bfloat16}, {"int8", Dtype::int8},       {"int16", Dtype::int16},

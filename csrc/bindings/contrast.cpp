@@ -32,8 +32,8 @@ void check_groups(const std::vector<std::int64_t>& groups, std::int64_t rows) {
     if (group < -1 || group > INT32_MAX) throw py::value_error("groups must lie in [-1, 2^31)");
 }
 
-// One limit for all; or arrays with a limit for every anchor and every key, and then perhaps with a floor for each,
-// where None is one for all that leaves nothing out.
+// One limit for all; or arrays with a limit for every anchor and every key, optionally followed by arrays of floors.
+// None in place of an array leaves nothing out.
 void limits_from_python(ContrastProblem& problem, py::handle limits) {
   if (limits.is_none()) return;
   const auto rows = static_cast<std::size_t>(rows_in(problem.anchors)),
@@ -121,7 +121,7 @@ ContrastSums unpack_sums(const Numbers& saved, std::size_t rows) {
   return read_arrays<ContrastSums>(saved.data(), rows);
 }
 
-// (row losses, column losses or None, saved, what `keep` leaves for the backward, or None)
+// (row losses, column losses or None, saved, with `keep` the object for the backward, else None)
 py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::handle anchor_groups,
                   py::handle key_groups, double temperature, bool normalize, const std::string& kind, py::handle limits,
                   py::handle guide, bool keep) {
@@ -144,7 +144,7 @@ py::tuple forward(const py::sequence& anchors, const py::sequence& keys, py::han
   return py::make_tuple(to_numpy(losses.rows), columns, pack_sums(sums), kept);
 }
 
-// The weights of the losses and where gradients go.
+// The weights of the losses and the arrays for the gradients.
 struct Targets {
   Targets(const ContrastProblem& problem, const Numbers& saved, const Numbers& row_weights, py::handle column_weights,
           const py::sequence& grads, Compute compute) {
@@ -179,7 +179,7 @@ double backward(const py::sequence& anchors, const py::sequence& keys, py::handl
   return ContrastPass(std::move(problem), ops, how).gradients(to.sums, to.rows, to.columns, to.pointers, how);
 }
 
-// The same from what a forward kept.
+// The same from the object that a forward with `keep` returned.
 double kept_backward(const ContrastPass& pass, const Numbers& saved, const Numbers& row_weights,
                      py::handle column_weights, const py::sequence& grads) {
   PythonMonitor monitor((py::none()));

@@ -48,7 +48,7 @@ void forward(const py::tuple& place, const Parts& anchors, const Parts& keys, Ad
   Launch(place).run(cuda::contrast_forward_scratch_bytes, cuda::contrast_forward, task);
 }
 
-// grads: of the anchors' parts, then of the keys' parts; 0 where none is wanted.
+// grads: addresses for the anchors' parts, then for the keys' parts; 0 where none is wanted.
 void backward(const py::tuple& place, const Parts& anchors, const Parts& keys, Address anchor_groups,
               Address key_groups, double temperature, Address device_temperature, bool normalize, double limit,
               double hardest, double tie, const std::string& kind, bool keys_are_anchors, Address saved,

@@ -1,6 +1,6 @@
-// Leaving Python for a long call, and entering it again. A thread that comes back to an interpreter which has ended
-// meanwhile, as a daemon thread may, waits for the end of the process: Python before 3.14 ends such a thread by
-// unwinding its stack, which must not pass a destructor or a catch (...), or the process is aborted.
+// Releasing the global interpreter lock for a long call, and taking it again. A thread that returns to an interpreter
+// which has ended meanwhile, as a daemon thread may, waits for the end of the process: Python before 3.14 ends such a
+// thread by unwinding its stack, and the process is aborted if that reaches a destructor or a catch (...).
 #pragma once
 
 #include <cxxabi.h>
@@ -11,7 +11,7 @@
 
 namespace gramless {
 
-// What call() returns, a call into Python that may run its code.
+// Returns the result of call(), which calls into Python and may run Python code.
 template <class Call>
 auto entering_python(Call call) {
   try {
@@ -21,7 +21,7 @@ auto entering_python(Call call) {
   }
 }
 
-// The global interpreter lock is released for as long as this lives.
+// Releases the global interpreter lock during its lifetime.
 class Unlocked {
  public:
   Unlocked() : outer_(std::exchange(of_this_thread, PyEval_SaveThread())) {}
@@ -40,7 +40,7 @@ class Unlocked {
   PyThreadState* const outer_;
 };
 
-// The lock taken again by a thread that is Unlocked.
+// Takes the lock again, in a thread that is Unlocked, during its lifetime.
 class Locked {
  public:
   Locked() : state_(std::exchange(Unlocked::of_this_thread, nullptr)) {

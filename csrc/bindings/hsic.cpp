@@ -69,8 +69,8 @@ py::array_t<double> permuted(py::handle x, py::handle y, py::handle kernel_x, py
   return to_numpy(values);
 }
 
-// (hsic_xy, hsic_xx, hsic_yy), each (1 + folds): of all rows, then without each fold. The rows in the order of their
-// folds, and how many each fold has.
+// (hsic_xy, hsic_xx, hsic_yy), each (1 + folds): of all rows, then without each fold. order: the rows, fold after fold;
+// sizes: how many rows each fold has.
 py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle kernel_y, const Rows& order,
                     const Rows& sizes, const std::string& estimator_name) {
   const LayerInput layers[] = {{array_view(x), kernel_spec(kernel_x)}, {array_view(y), kernel_spec(kernel_y)}};
@@ -170,7 +170,7 @@ double median_distance(py::handle x, bool include_diagonal, py::object progress)
   return median.distance;
 }
 
-// Without a warning: that pairs are left out is the rule here.
+// Leaving out pairs is documented behaviour here, so there is no warning.
 double median_apart(py::handle x, bool lower) {
   const LayerInput layer{array_view(x), {}};
   PythonMonitor monitor((py::none()));

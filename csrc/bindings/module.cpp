@@ -4,7 +4,8 @@
 #include "bindings/python_types.hpp"
 #include "bindings/sigmoid.hpp"
 
-// Without a GIL too: no object of Python is global, and what threads share in the core is atomic or behind a lock.
+// Free-threaded Python is supported: no Python object is global, and data that threads share in the core is atomic or
+// behind a lock.
 PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
   module.doc() = "Compiled core of gramless. Not a public interface: use the functions of the package.";
   module.attr("__version__") = GRAMLESS_VERSION;

@@ -21,7 +21,7 @@ py::tuple devices() {
 PYBIND11_MODULE(GRAMLESS_CUDA_MODULE, module) {
   module.doc() = "CUDA operations of gramless. Not a public interface: use the functions of the package.";
   module.def("devices", gramless::devices);
-  module.attr("architectures") = GRAMLESS_CUDA_ARCHITECTURES;  // that there is code for, apart by spaces
+  module.attr("architectures") = GRAMLESS_CUDA_ARCHITECTURES;  // those this build has code for, separated by spaces
   gramless::bind_hsic_cuda(module);
   gramless::bind_contrast_cuda(module);
   gramless::bind_distillation_cuda(module);

@@ -49,7 +49,8 @@ std::vector<const std::int32_t*> pointers(const std::vector<Rows>& arrays, py::s
   return found;
 }
 
-// How many neighbours, which ascend in each row, all rows of every x share with those of every y: (xs, ys).
+// How many neighbours the rows of every x share with those of every y, over all rows: (xs, ys). Each row's neighbours
+// ascend.
 py::array_t<std::int64_t> shared(const std::vector<Rows>& xs, const std::vector<Rows>& ys) {
   if (xs.empty() || ys.empty() || xs[0].ndim() != 2) throw py::value_error("neighbours (n, k) are needed");
   const py::ssize_t n = xs[0].shape(0), k = xs[0].shape(1);

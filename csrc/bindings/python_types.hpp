@@ -1,4 +1,5 @@
-// How Python objects become the core's plain types. Checks that concern users are made in Python; these are assertions.
+// Conversions of Python objects to the core's plain types. User input is checked in Python; the checks here are
+// assertions.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -24,7 +25,7 @@ py::array_t<T> to_numpy(const std::vector<T>& values) {
 // (hsic_xy, hsic_xx, hsic_yy, mean_x, mean_y, diagonal_x, diagonal_y, sigmas, exponents), as HsicValues
 py::tuple hsic_tuple(const HsicValues& values, std::size_t layers_x, std::size_t layers_y);
 
-// Where a gradient of `like` is written: a writable C-contiguous array of the compute type; null for None.
+// The memory for a gradient of `like`: a writable C-contiguous array of the compute type; null for None.
 void* gradient_target(py::handle grad, const Matrix& like, Compute compute);
 
 Space space(const std::string& name);
@@ -46,8 +47,8 @@ class PythonMonitor {
 
 Execution execution(std::span<const LayerInput> layers, PythonMonitor& monitor);
 
-// A RuntimeWarning where a median was not taken over all distances, at the line that called gramless, one for each
-// kernel function. `tied` is the share of them that was left out, of layers xs, then ys.
+// Issues a RuntimeWarning where a median was not taken over all distances, at the line that called gramless, one for
+// each kernel function. `tied` is the share of distances left out, for layers xs, then ys.
 void warn_of_ties(std::span<const double> tied, std::span<const LayerInput> layers, std::size_t layers_x);
 void warn_of_ties(double tied, const std::string& function, const std::string& name);
 std::string class_name(const Kernel& kernel);  // in Python: RBF

@@ -11,7 +11,7 @@ StackedRows::StackedRows(py::object first, py::object second) : first_(std::move
   view_.row_stride = 0;
   offsets_.reserve(static_cast<std::size_t>(view_.rows));
   for (std::int64_t i = 0; i < above.rows; i++) offsets_.push_back(i * above.row_stride);
-  // Of addresses as integers: between pointers into two objects there is no difference.
+  // Addresses are subtracted as integers: the difference of pointers into two objects is undefined.
   const auto begin = reinterpret_cast<std::uintptr_t>(above.data), other = reinterpret_cast<std::uintptr_t>(below.data);
   const auto apart = static_cast<std::int64_t>(other - begin);
   for (std::int64_t i = 0; i < below.rows; i++) offsets_.push_back(apart + i * below.row_stride);

@@ -1,4 +1,4 @@
-// The rows of one array and below them those of another, read where they lie.
+// The rows of one array followed by those of another, without a copy.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,14 @@ namespace gramless {
 
 class StackedRows {
  public:
-  // Arrays as `array_view` takes them, which `fit`. What numpy owns is held; the memory of others must outlive this.
+  // Two arrays accepted by `array_view` for which `fit` is true. Numpy arrays are kept alive; other memory must outlive
+  // this.
   StackedRows(py::object first, py::object second);
 
-  // Whether they have one dtype and one distance from column to column, and so are read in the same way.
+  // Whether they have one dtype and one column stride, so that they can be read in the same way.
   static bool fit(py::handle first, py::handle second);
 
-  // row_stride is 0, so that no rows pass for adjacent. It reads `offsets_`.
+  // row_stride is 0, so that no rows are taken for adjacent. The view reads `offsets_`.
   ArrayView view() const;
 
  private:

@@ -1,4 +1,5 @@
-// How Python describes a launch to the CUDA half. Checks that concern users are made in Python; these are assertions.
+// Conversions of a launch's arguments from Python for the CUDA half. User input is checked in Python; the checks here
+// are assertions.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -23,14 +24,14 @@ Value* pointer(Address address) {
   return reinterpret_cast<Value*>(address);
 }
 
-// Where a launch happens: (device, stream, allocate), `allocate` a callable of bytes that returns an address, whose
-// memory stays until the work enqueued so far is done.
+// Where to launch: (device, stream, allocate). `allocate` is a callable of a number of bytes that returns an address;
+// its memory stays valid until the work enqueued so far is done.
 class Launch {
  public:
   explicit Launch(const py::tuple& place)
       : device_(place[0].cast<int>()), stream_(pointer(place[1].cast<Address>())), allocate_(place[2]) {}
 
-  // Runs an operation of ops/api.hpp; raises RuntimeError with what it says is wrong.
+  // Runs an operation of ops/api.hpp; raises RuntimeError with its error message.
   template <class Task>
   void run(std::size_t (*scratch_bytes)(const Task&), const char* (*enqueue)(const Task&, void*, void*),
            const Task& task) const {

@@ -1,4 +1,5 @@
-// Epilogue of similarity distillation's backward: dot products become the derivatives by the student's logits.
+// Epilogue of similarity distillation's backward: dot products become the derivatives with respect to the student's
+// logits.
 #pragma once
 
 #include "engine/tile/pair_masks.hpp"

@@ -11,7 +11,7 @@ namespace gramless::cuda {
 
 namespace detail {
 
-// By template: an element of a constant's array exists on the device only where its number is a constant too.
+// A template, because device code may read an element of a constexpr array only at a constant index.
 template <class T, int I = 0>
 __device__ __forceinline__ T series2(T rest) {
   constexpr T coefficient = ExpConstants<T>::series2[I];

@@ -42,10 +42,10 @@ GRAMLESS_INLINE Vector<T> exp_minus(Vector<T> x, T subtrahend) {
 
 namespace detail {
 
-// x less its nearest sixteenth: what `shifted` is x rounded to.
+// x minus the nearest sixteenth; `shifted` is x rounded to it.
 GRAMLESS_INLINE Vector<float> less_sixteenths(Vector<float> x, [[maybe_unused]] Vector<float> shifted) {
 #if defined(__AVX512DQ__) && GRAMLESS_VECTOR_BYTES == 64
-  asm("vreduceps $0x48, %1, %0" : "=v"(x) : "v"(x));  // one instruction, which waits for x alone; 4: fraction bits
+  asm("vreduceps $0x48, %1, %0" : "=v"(x) : "v"(x));  // one instruction that depends on x alone; 4: fraction bits
   return x;
 #else
   return x - (shifted - SixteenthPowers::round_shift);
@@ -70,8 +70,8 @@ GRAMLESS_INLINE Vector<T> look_up(const T* table, Vector<std::int32_t> indices) 
 
 }  // namespace detail
 
-// The same in sixteenths, which a vector of sixteen floats can hold: three terms less, and the rest on units that
-// multiply nothing.
+// The same with a table of sixteenths, which one vector of sixteen floats holds: three terms less of the series, and
+// the other instructions run on execution units that do not multiply.
 template <int Count>
 GRAMLESS_INLINE Bundle<float, Count> exp2_minus_in_sixteenths(const Bundle<float, Count>& x, float subtrahend) {
   using Constant = SixteenthPowers;

@@ -1,4 +1,4 @@
-// The numbers behind exp: a range reduction and a polynomial for each float type. For vectors and for CUDA alike.
+// Constants of exp: a range reduction and a polynomial for each float type, used by vectors and by CUDA.
 #pragma once
 
 namespace gramless {
@@ -7,10 +7,10 @@ inline namespace GRAMLESS_ISA {
 template <class T>
 struct ExpConstants;
 
-// least: what is 2e-28 (1e-278) of a sum's largest term. round_shift adds the exponent bias in the low bits of a
-// rounded sum, so that a left shift turns it into 2^n. series: (e^r - 1 - r) / r^2 on |r| <= ln(2)/2, minimax of degree
-// 4 (3e-9) in float32, Chebyshev of degree 10 in float64. series2: (2^r - 1) / r on |r| <= 1/2, Chebyshev of degree 5
-// (2e-8) and 10 (5e-17), coefficients rounded.
+// least: the exponent of a term that is 2e-28 (1e-278) of a sum's largest term. round_shift adds the exponent bias in
+// the low bits of a rounded sum, so that a left shift turns it into 2^n. series: (e^r - 1 - r) / r^2 on |r| <= ln(2)/2,
+// minimax of degree 4 (3e-9) in float32, Chebyshev of degree 10 in float64. series2: (2^r - 1) / r on |r| <= 1/2,
+// Chebyshev of degree 5 (2e-8) and 10 (5e-17), coefficients rounded.
 template <>
 struct ExpConstants<float> {
   static constexpr float lowest = -87.0f, least = -64.0f, highest = 88.0f, highest2 = 125.0f,
@@ -23,9 +23,8 @@ struct ExpConstants<float> {
                                       0.009618083015084267f, 0.0013390863314270973f, 0.00015453163359779865f};
 };
 
-// The same with 2^n in sixteenths: the powers' mantissas, bits after the leading one, and what those round away, by
-// itself. series: (2^r - 1) / r on
-// |r| <= 1/32, Chebyshev of degree 2 (2e-9).
+// The same with 2^n in sixteenths: the mantissas of the powers without their leading bit, and separately what they are
+// rounded by. series: (2^r - 1) / r on |r| <= 1/32, Chebyshev of degree 2 (2e-9).
 struct SixteenthPowers {
   static constexpr float round_shift = 786432.0f + 127.0f;
   static constexpr float series[] = {0.6931471824645996f, 0.24023355543613434f, 0.055505409836769104f};

@@ -1,6 +1,6 @@
-// Which kernel functions there are. Each alternative says how it is called, what a tile must know of its rows, and what
-// it is in plain numbers; its twins for whole tiles are in epilogues/tile_kernels. The same types for every ISA and for
-// CUDA: plain data.
+// The kernel functions. Each alternative has its name, what a tile must know of its rows, and its formula for single
+// numbers; its twins for whole tiles are in epilogues/tile_kernels. The same types for every ISA and for CUDA: plain
+// data.
 #pragma once
 
 #include <cmath>
@@ -24,16 +24,16 @@ struct Linear {
   static constexpr const char* name = "linear";
   static constexpr bool of_distance = false;  // of <a, b> of centred rows, and not of |a - b|
   static constexpr bool of_root = false;      // of |a - b| itself, which tiles find first (ops/gram/near_distances.hpp)
-  static constexpr bool has_bandwidth = false;  // in units of the median distance where none is given
+  static constexpr bool has_bandwidth = false;  // by default a multiple of the median distance
   static constexpr bool over_features = true;   // HSIC may be summed over pairs of features
   static constexpr double log2_unit = 0;        // tiles hold k / 2^log2_unit - shift
 
   GRAMLESS_HD static double diagonal(double norm2) { return norm2; }  // k(a, a)
-  // How far rounding alone may move a tile's values; of distances, as a share of them.
+  // The largest rounding error of a tile's values; for kernels of distances relative to the value.
   GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const { return epsilon * rows.of_pairs; }
-  // dk / d<a, b>, the weights of tiles apart (epilogues/kernel_grad.hpp).
+  // dk / d<a, b> without the factors that tiles apply (epilogues/kernel_grad.hpp).
   GRAMLESS_HD double slope_factor() const { return 1; }
-  // Of rows that are held times 2^scale, k is what tiles, diagonal and slope give times 2^exponent_of(scale).
+  // Where rows are stored times 2^scale, k is the value of tiles, diagonal and slope times 2^exponent_of(scale).
   GRAMLESS_HD static int exponent_of(int scale) { return -2 * scale; }
 };
 
@@ -49,8 +49,8 @@ struct Rbf {
   double log2_unit = 0;
   bool clamped = true;  // whether exponents may leave the range of a float
 
-  // Not sharper than `sharpest`: bandwidths near 0 mean "equal or not". Equal rows are at distance exactly 0, and 0
-  // times infinity must not arise.
+  // Bandwidths near 0 mean "equal or not"; gamma is limited to `sharpest`, because equal rows are at distance exactly 0
+  // and 0 times infinity must not arise.
   GRAMLESS_HD static Rbf of(double sigma2, double sharpest) {
     const double gamma = 1 / (2 * sigma2);
     return {gamma > sharpest ? sharpest : gamma};
@@ -63,8 +63,8 @@ struct Rbf {
 
   GRAMLESS_HD double value(double distance2) const { return std::exp(-gamma * distance2); }
   GRAMLESS_HD static double diagonal(double) { return 1; }
-  // A share of the value, whose exponent is off by epsilon gamma |a|^2. An exponent beyond 100 is one of equal rows,
-  // whose distance is exact, or its value is next to 0.
+  // Relative to the value, whose exponent has an error of epsilon gamma |a|^2. Where the exponent exceeds 100, rows are
+  // equal and their distance is exact, or the value is close to 0.
   GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const {
     return epsilon * (gamma * rows.mean > 100 ? 100 : gamma * rows.mean);
   }
@@ -93,7 +93,7 @@ struct Laplace {
 
   GRAMLESS_HD double value(double distance2) const { return std::exp(-rate * std::sqrt(distance2)); }
   GRAMLESS_HD static double diagonal(double) { return 1; }
-  // As for a Gaussian: rounding moves the distance of rows that are not near each other by epsilon |a|.
+  // As for a Gaussian: the distance of rows that are not near each other has a rounding error of epsilon |a|.
   GRAMLESS_HD double noise(double epsilon, const SquaredLengths& rows) const {
     const double exponent = rate * std::sqrt(rows.mean);
     return epsilon * (exponent > 1 ? 1 : exponent);
@@ -112,10 +112,10 @@ struct Distance {
 
   double exponent = 1;
   int length = 0;    // tiles hold powers of the distance in units of 2^length
-  double share = 1;  // what no power of two is of the rows' own unit
+  double share = 1;  // the remaining factor of the rows' unit, which is no power of two
 
   GRAMLESS_SHARED void state(std::span<const std::optional<double>> numbers) { exponent = *numbers[0]; }
-  // Of rows that are held times 2^scale and are 2^typical apart.
+  // For rows that are stored times 2^scale and are typically 2^typical apart.
   GRAMLESS_SHARED void fit(int scale, int typical) {
     length = typical;
     share = std::exp2(-exponent * scale - exponent_of(scale));
@@ -212,7 +212,7 @@ struct Polynomial {
 using Kernel = std::variant<Linear, Rbf, Laplace, Distance, Polynomial>;
 constexpr int kernels_on_cuda = 3;
 
-// std::visit for this variant, without the library code behind it: that code must not be compiled per ISA.
+// std::visit for this variant without its library code, which must not be compiled per ISA.
 template <std::size_t Number = 0, class Visitor>
 GRAMLESS_SHARED void visit_kernel(const Kernel& kernel, Visitor&& visitor) {
   if constexpr (Number + 1 == std::variant_size_v<Kernel>) {

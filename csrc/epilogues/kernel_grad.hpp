@@ -1,4 +1,5 @@
-// Epilogue of the backward of HSIC: derivatives by kernel values become the weights that rows are multiplied by.
+// Epilogue of the backward of HSIC: derivatives with respect to kernel values become the weights that rows are
+// multiplied by.
 #pragma once
 
 #include "engine/tile/tile.hpp"
@@ -22,8 +23,8 @@ void evaluate_kernel(const Tile<T>& tile, const Kernel kernel, const T* row_stat
   }
 }
 
-// What a kernel value contributes to its own derivative: dk/dx_i is slope * x_j for a linear kernel and
-// -2 gamma slope (x_i - x_j) for a Gaussian one.
+// The factor of dk/dx_i that a kernel value determines: dk/dx_i is slope * x_j for a linear kernel and -2 gamma slope
+// (x_i - x_j) for a Gaussian one.
 template <class T>
 struct LinearSlope {
   static constexpr bool of_root = false;
@@ -104,7 +105,7 @@ PolynomialSlope<T> slope_on_tiles(const Polynomial& kernel, double, double) {
 template <class Slope>
 constexpr bool is_of_dot = requires { Slope::of_dot; };
 
-// The derivative of the loss by layer a's kernel value of a pair:
+// The derivative of the loss with respect to layer a's kernel value of a pair:
 //   sum_b coefficients[b] * value_b + row_terms[i] + column_terms[j] + constant
 template <class T>
 struct KernelDerivative {
@@ -132,8 +133,8 @@ struct PairDistances {
   }
 };
 
-// weights = derivative * slope; with `self`, 0 on the diagonal. Sums of the weights' rows and columns are added, but of
-// pairs that are near each other, whose weights are times differences of rows.
+// weights = derivative * slope; with `self`, 0 on the diagonal. Sums of the weights' rows and columns are added, except
+// those of pairs near each other, whose weights multiply differences of rows.
 template <class T, class Slope>
 void weigh_pairs(const Tile<T>& weights, bool self, const KernelDerivative<T>& derivative, const T* own,
                  const PairDistances<T>& distances, const Slope slope, double* row_sums, double* column_sums) {

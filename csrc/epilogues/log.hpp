@@ -36,8 +36,8 @@ GRAMLESS_INLINE Vector<T> log2_of(Vector<T> x) {
   return __builtin_convertvector(power, Vector<T>) + detail::polynomial(Constant::series, t * t) * t;
 }
 
-// x^exponent - subtrahend of numbers that are not negative, as exp2_minus has it. 0^exponent is 0, infinity becomes
-// NaN.
+// x^exponent - subtrahend for numbers that are not negative, with the accuracy of exp2_minus. 0^exponent is 0, infinity
+// becomes NaN.
 template <class T, int Count>
 GRAMLESS_INLINE Bundle<T, Count> power_minus(const Bundle<T, Count>& x, T exponent, T subtrahend) {
   using Values = Bundle<T, Count>;

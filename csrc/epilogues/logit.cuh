@@ -10,7 +10,7 @@ namespace gramless::cuda {
 
 namespace detail {
 
-// With as many digits as the operand's logits have. Above 2^127 and below 2^-126 there are none.
+// 2^x with as many digits as the operand's logits have. Results above 2^127 and below 2^-126 are wrong.
 template <class Operand>
 __device__ __forceinline__ typename Operand::Value exponential(typename Operand::Value x) {
   using T = typename Operand::Value;
@@ -35,7 +35,7 @@ template <class Operand>
 struct Logit {
   using T = typename Operand::Value;
 
-  // of_dot: what a dot product is multiplied by. of_all: the shift of all anchors, not used where shifts are running.
+  // of_dot: the factor of a dot product. of_all: the shift of all anchors, not used where shifts are running.
   __device__ __forceinline__ Logit(double of_dot, double of_all)
       : scale(static_cast<T>(of_dot)),
         fixed_shift(static_cast<T>(of_all)),
@@ -45,15 +45,16 @@ struct Logit {
   // Rounded on its own: forward and backward subtract shifts from it, and must not differ by a fused multiply-add.
   __device__ __forceinline__ T operator()(T dot) const { return multiply_rounded(dot, scale); }
 
-  // Of a logit where each anchor has its own shift. What is above the highest exponent is taken as that, and not used.
+  // The exponential of a logit where each anchor has its own shift. Larger exponents count as the highest one; their
+  // results are not used.
   __device__ __forceinline__ T running_weight(T logit, T shift) const {
     constexpr T highest = ExpConstants<T>::highest;
     const T exponent = logit - shift;
     return detail::exponential<Operand>(highest < exponent ? highest : exponent);  // in this order NaN passes
   }
 
-  // Of a dot product where all anchors have the fixed shift. 16-bit rows: by one multiply-add, the same in forward and
-  // backward.
+  // The exponential of a dot product where all anchors have the fixed shift. For 16-bit rows one multiply-add, the same
+  // in forward and backward.
   __device__ __forceinline__ T fixed_weight(T dot) const {
     if constexpr (Operand::planes == 1 && !std::is_same_v<T, double>)
       return exp2_approximately(fused_multiply_add(dot, log2_scale, -log2_shift));

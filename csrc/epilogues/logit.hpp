@@ -6,9 +6,9 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// A product that no addition is fused with. The builtin of GCC 12 takes a vector of 64 bytes apart and puts it together
-// again, lane by lane; what an empty instruction may have changed stays in its register. Of shorter vectors there are
-// fewer registers, and it would be kept beside them on the stack.
+// A product that the compiler does not fuse with an addition. The builtin of GCC 12 splits a vector of 64 bytes into
+// lanes and joins them again; an empty asm statement that may change the product keeps it in its register. Shorter
+// vectors have fewer registers, and the asm statement would spill them to the stack.
 template <class T>
 GRAMLESS_INLINE Vector<T> rounded(Vector<T> product) {
 #if GRAMLESS_VECTOR_BYTES == 64 && defined(__AVX512F__)
@@ -21,8 +21,8 @@ GRAMLESS_INLINE Vector<T> rounded(Vector<T> product) {
 #endif
 }
 
-// scale <a, b>, and its exponential in units of exp(shift). `running` shifts are each anchor's own, and bound only what
-// the anchor sums.
+// scale <a, b>, and its exponential in units of exp(shift). `running` shifts are each anchor's own, and are at least as
+// large as the logits that the anchor sums.
 template <class T, bool Running>
 struct Logit {
   // Rounded: forward and backward subtract shifts from it. Contracted into a fused multiply-add in one and not in the
@@ -30,9 +30,9 @@ struct Logit {
   // saturated softmax would not add up to 1.
   GRAMLESS_INLINE Vector<T> operator()(Vector<T> dot) const { return rounded<T>(dot * scale); }
 
-  // exp(logit - unit), in units of exp(unit). What is above the highest exponent is taken as that, and not used. Beside
-  // the 1 that a running unit makes of the largest, what is below the least is nothing; as small a number it would make
-  // subnormal products, which some CPUs take very long for.
+  // exp(logit - unit), in units of exp(unit). Larger exponents count as the highest one; their results are not used.
+  // Under a running unit the largest term is 1, so terms below the least exponent do not matter; computed exactly they
+  // would give subnormal products, which some CPUs handle very slowly.
   template <class Shift>
   GRAMLESS_INLINE Vector<T> weight(Vector<T> logit, Shift unit) const {
     const Vector<T> exponent = logit - unit;

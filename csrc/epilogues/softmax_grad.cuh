@@ -1,4 +1,5 @@
-// Epilogue of the contrastive losses' backward on the device: dot products become the derivatives by the logits.
+// Epilogue of the contrastive losses' backward on the device: dot products become the derivatives with respect to the
+// logits.
 #pragma once
 
 #include "engine/tile/owned.cuh"
@@ -26,8 +27,8 @@ struct Coefficient {
         positive_offset(arrays.positive_offset[i]),
         limit(arrays.limit[i]) {}
 
-  // Its share in the derivative by the logit of a pair, with e = exp(logit - shift), which may be NaN where it takes
-  // no part.
+  // Its share in the derivative with respect to the logit of a pair, with e = exp(logit - shift), which may be NaN
+  // where it is not used.
   __device__ T share(T e, T dot, bool is_positive) const {
     if (is_positive) return (positive == 0 ? T(0) : (e - positive_mean) * positive) - positive_offset;
     return dot > limit ? T(0) : e * negative;
@@ -48,8 +49,9 @@ __device__ TileAnchors<T> anchors_from(const DeviceCoefficients<T>& arrays, cons
           groups + first};
 }
 
-// replace(r, c, derivative by the logit) of a tile's entries; of what the tile does not own it is 0. Arrays begin with
-// the tile's first row or column. `Reread`: what no register is left for is read again.
+// Calls replace(r, c, derivative with respect to the logit) for a tile's entries; for entries that the tile does not
+// own it is 0. Arrays begin with the tile's first row or column. `Reread`: values are read again instead of kept in
+// registers, where too few are left.
 template <bool Plain, bool Running, bool Reread, class Operand, class Tile, class T, class Replace>
 __device__ __forceinline__ void softmax_grad(Tile& tile, const OwnedPairs& place, const TileAnchors<T>& rows,
                                              const TileAnchors<T>& columns, const Logit<Operand> logit_of,

@@ -7,11 +7,11 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// With e = exp(logit - shift), an anchor's share in the derivative by the logit of a pair is
+// With e = exp(logit - shift), an anchor's share in the derivative with respect to the logit of a pair is
 //   e * negative                                        for a negative,
 //   (e - positive_mean) * positive - positive_offset    for a positive.
 // Where there is one positive, `positive` is 0: its derivative, -sum of negatives / sum of all, is then not the
-// difference of two numbers near 1, and e, which is NaN beside infinite logits, takes no part.
+// difference of two numbers near 1, and e, which is NaN beside infinite logits, is not used.
 template <class T>
 struct AnchorCoefficients {
   PairRule<T> rule;

@@ -8,8 +8,8 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// (atanh(s) / s - 1) / s^2 as a polynomial in s^2 for |s| <= 1/3, by Chebyshev nodes. Relative to atanh(s) / s it is
-// off by 4e-10 in float32 and 5e-18 in float64.
+// (atanh(s) / s - 1) / s^2 as a polynomial in s^2 for |s| <= 1/3, by Chebyshev nodes. Its error relative to atanh(s) /
+// s is 4e-10 in float32 and 5e-18 in float64.
 template <class T>
 struct AtanhSeries;
 
@@ -45,13 +45,13 @@ GRAMLESS_INLINE Softplus<Vector<T>> softplus(Vector<T> x) {
   return {(x > zero ? x : zero) + log1p, (x < zero ? e : one) * (inverse * next)};
 }
 
-// Of the logit scale * dot + bias of a pair.
+// Softplus and sigmoid of a pair's logit, scale * dot + bias.
 template <class T>
 struct PairLogit {
   GRAMLESS_INLINE Softplus<Vector<T>> negative(Vector<T> dot) const { return softplus<T>(dot * scale + bias); }
 
-  // softplus(-logit) and its derivative by the logit, in float64: what a positive has, the sum of the negatives nearly
-  // cancels late in training.
+  // softplus(-logit) of a positive and its derivative with respect to the logit, in float64: late in training the sum
+  // of the negatives nearly cancels it.
   Softplus<double> positive(T dot) const {
     const double x = -(static_cast<double>(scale) * static_cast<double>(dot) + static_cast<double>(bias));
     const double e = std::exp(-std::abs(x));

@@ -1,5 +1,5 @@
-// What becomes of a dot product in a CUDA tile: the twins of epilogues/tile_kernels.hpp and kernel_grad.hpp, their
-// parameters on the device.
+// Kernel values of the dot products in a CUDA tile: the twins of epilogues/tile_kernels.hpp and kernel_grad.hpp, with
+// their parameters on the device.
 #pragma once
 
 #include "epilogues/exp.cuh"
@@ -7,7 +7,8 @@
 
 namespace gramless::cuda {
 
-// use(alternative) for the kernel function of that number; its own numbers are in a TileKernel, not in the alternative.
+// Calls use(alternative) for the kernel function of that number; its parameters are in a TileKernel, not in the
+// alternative.
 template <int Number = 0, class Use>
 __device__ __forceinline__ void visit_formula(int formula, Use use) {
   if constexpr (Number + 1 == kernels_on_cuda) {
@@ -24,7 +25,7 @@ struct TileKernel {
   int formula;  // number of the alternative of Kernel
   T log2_slope, log2_unit, shift;
   double slope_factor, unit;
-  double noise;  // how far rounding alone may move a value; of a distance, as a share of it
+  double noise;  // the largest rounding error of a value; for kernels of distances relative to the value
 
   // Whether tiles are to hold |a - b| before their values are found.
   __device__ __forceinline__ bool of_root() const {
@@ -32,8 +33,8 @@ struct TileKernel {
     visit_formula(formula, [&]<class Alternative>(Alternative) { found = Alternative::of_root; });
     return found;
   }
-  // held is what the tile holds: |a - b|, or a dot product, of which dot(held) is <a, b>. norms are |a|^2 and |b|^2,
-  // rounded as the dot product is, so that equal rows are at distance 0.
+  // held is the tile's entry: |a - b|, or a dot product, with dot(held) = <a, b>. norms are |a|^2 and |b|^2, rounded as
+  // the dot product is, so that equal rows are at distance 0.
   template <class Dot>
   __device__ __forceinline__ T operator()(T held, T row_norm, T column_norm, Dot dot) const {
     T found = 0;
@@ -45,11 +46,11 @@ struct TileKernel {
     });
     return found;
   }
-  // What a value contributes to its own derivative.
+  // The factor of the derivative that a value determines.
   __device__ __forceinline__ T slope(T value) const {
     T found = 0;
     visit_formula(formula, [&]<class Alternative>(Alternative alternative) {
-      if constexpr (!Alternative::of_root) found = slope(alternative, value);  // those have no gradient here
+      if constexpr (!Alternative::of_root) found = slope(alternative, value);  // no gradients here
     });
     return found;
   }

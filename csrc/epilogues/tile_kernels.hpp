@@ -1,5 +1,5 @@
-// Epilogues: what becomes of a dot product in a tile. Each is a value with a formula of the dot product and of one
-// number per row and per column.
+// Epilogues: kernel values of a tile's dot products. Each is a formula of the dot product and of one number per row and
+// per column.
 #pragma once
 
 #include "epilogues/exp.hpp"
@@ -114,7 +114,7 @@ PolynomialTile<T> on_tiles(const Polynomial& kernel, double shift) {
 template <class Alternative>
 concept MayBeClamped = requires(Alternative kernel) { kernel.clamped; };
 
-// use(epilogue) for the kernel function of a layer.
+// Calls use(epilogue) for the kernel function of a layer.
 template <class T, class Use>
 void visit_tile_kernel(const Kernel& kernel, double shift, Use use) {
   visit_kernel(kernel, [&](auto alternative) {
@@ -124,7 +124,7 @@ void visit_tile_kernel(const Kernel& kernel, double shift, Use use) {
   });
 }
 
-// use(two epilogues of one type) for two layers with the same kernel function.
+// Calls use(epilogue, epilogue), both of one type, for two layers with the same kernel function.
 template <class T, class Use>
 void visit_tile_kernels(const Kernel& first, double first_shift, const Kernel& second, double second_shift, Use use) {
   visit_kernel(first, [&](auto one) {

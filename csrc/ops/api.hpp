@@ -1,5 +1,5 @@
-// What callers state, for the CPU and for CUDA, and the CUDA operations as plain C++. It knows neither CUDA's headers
-// nor Python.
+// The arguments of callers, for the CPU and for CUDA, and the CUDA operations as plain C++. It knows neither CUDA's
+// headers nor Python.
 #pragma once
 
 #include <cstddef>
@@ -13,27 +13,28 @@
 
 namespace gramless {
 
-// What rows a kernel function is of.
+// The form of the rows that a kernel function is evaluated on.
 enum class RowForm : std::uint8_t {
   as_given,
   unit,           // of length 1
-  unit_or_zero,   // the same, rows of zeros as they are
-  centered_unit,  // the same less their mean
+  unit_or_zero,   // the same, but rows of zeros stay zero
+  centered_unit,  // of length 1 after subtracting each row's mean
 };
 
 // A kernel function as the user states it: `encode` of gramless/kernels.py.
 struct KernelSpec {
-  Kernel formula = Linear{};                   // which one; its numbers follow from the rest and from the data
+  Kernel formula = Linear{};                   // its parameters follow from the other members and from the data
   std::optional<double> sigma = std::nullopt;  // none: scale * median distance of the input's rows
   double scale = 1.0;
   bool include_diagonal = false;  // whether the median counts the n zero distances too
-  // Exact up to so many rows, beyond that over so many sampled ones; none, and on a device: always exact.
+  // The median is exact up to this many rows, beyond that over this many sampled rows. Always exact without a value,
+  // and on a device.
   std::optional<std::int64_t> median_rows = std::nullopt;
   RowForm rows = RowForm::as_given;
 
   bool has_bandwidth() const { return gramless::has_bandwidth(formula); }
   bool wants_median() const { return has_bandwidth() && !sigma; }
-  // The same with a bandwidth; nothing new where there is none.
+  // The same with sigma given; unchanged for kernel functions without a bandwidth.
   KernelSpec with_sigma(double found) const {
     KernelSpec spec = *this;
     if (has_bandwidth()) spec.sigma = found;
@@ -41,7 +42,7 @@ struct KernelSpec {
   }
 };
 
-// The kernel function of that name, or none.
+// The kernel function of that name, or nullopt.
 template <std::size_t Number = 0>
 std::optional<Kernel> kernel_named(std::string_view name) {
   if constexpr (Number < std::variant_size_v<Kernel>) {
@@ -53,20 +54,22 @@ std::optional<Kernel> kernel_named(std::string_view name) {
   }
 }
 
-// Of HSIC, or of how squared distances between rows agree (reductions/hsic_sums.hpp): of linear kernels, on the CPU.
+// Estimators of HSIC, and rsa: how squared distances between rows agree (reductions/hsic_sums.hpp), for linear kernels
+// on the CPU.
 enum class Estimator : std::uint8_t { biased, unbiased, rsa_pearson, rsa_cosine };
 
 enum class ContrastKind : std::uint8_t {
   softmax,      // negatives and positives in the denominator: NT-Xent, InfoNCE, supervised contrastive
   decoupled,    // negatives only
-  log_sum_exp,  // no positives: log sum over all pairs, on the CPU but for those of one group
+  log_sum_exp,  // no positives: log sum over all pairs, on the CPU without pairs of one group
 };
 
-// A student's softmax over a queue beside its teacher's. float16 and bfloat16 are computed in float32.
+// Similarity distillation: a student's softmax over a queue, and its teacher's. float16 and bfloat16 are computed in
+// float32.
 struct DistillTask {
   Matrix student, teacher;  // (n, d), (n, e); on a device all are of one dtype
   Matrix queue;             // (m, d)
-  Matrix teacher_queue;     // (m, e); without memory: the student's, d = e
+  Matrix teacher_queue;     // (m, e); null data: the student's queue, then d = e
   double temperature = 0.2, teacher_temperature = 0.01;
   bool normalize = true;
   const double* device_temperature = nullptr;  // (1) or null: as in ContrastTask; of a device alone
@@ -75,30 +78,31 @@ struct DistillTask {
 }  // namespace gramless
 
 // Every pointer in a task is device memory of the current device, `stream` is a cudaStream_t, `scratch` is aligned to
-// 256 bytes and at least as large as <op>_scratch_bytes says. Launchers return null, or a sentence about what is wrong.
-// They only enqueue: nothing synchronises, allocates or is copied from the host, so streams may be captured in graphs.
-// Equal inputs give bitwise-identical results, whatever else runs on the device.
+// 256 bytes and at least as large as <op>_scratch_bytes says. Launchers return null, or an error message. They only
+// enqueue: nothing synchronises, allocates or is copied from the host, so streams may be captured in graphs. Equal
+// inputs give bitwise-identical results, whatever else runs on the device.
 namespace gramless::cuda {
 
-// What the tensor cores multiply. Sums over a tile are float32 (float64: float64), sums over tiles float64.
+// The operands of the tensor cores. Sums over a tile are float32 (float64: float64), sums over tiles float64.
 enum class Operand : std::uint8_t {
   bfloat16,  // rows rounded to bfloat16
   float16,   // rows rounded to float16
-  tf32,      // rows rounded to TF32; only for HSIC, only where allowed
+  tf32,      // rows rounded to TF32; only for HSIC, only if allowed
   split,     // rows as sums of two float16 numbers, three products: as accurate as float32
   float64,
 };
 
-// bfloat16, float16, float64 as they are; float32 is split or, where allowed, rounded to TF32.
+// The operand of a dtype: bfloat16, float16 and float64 unchanged; float32 is split or, if allowed, rounded to TF32.
 Operand default_operand(Dtype dtype, bool allow_tf32);
 
-// Null if this device can run the operations, else why not.
+// Null if this device can run the operations, else an error message.
 const char* check_device(int device);
 
-// Whether the kernels of compute capability 9.0 run: GRAMLESS_HOPPER is 1, and the current device is such a one.
+// Whether the kernels of compute capability 9.0 are used: GRAMLESS_HOPPER is 1, and the current device has that
+// capability.
 bool hopper_wanted();
 
-// As the current device has it: how many blocks it runs at a time, what its L2 holds.
+// Use the current device's number: of blocks that it runs at a time, of bytes in its L2.
 constexpr std::int64_t of_device = -1;
 
 struct HsicTask {
@@ -110,14 +114,14 @@ struct HsicTask {
   double* row_sums = nullptr;    // (2, n) for the backward, or null
   double* bandwidths = nullptr;  // (2) sigma^2 of x and y (0: none) for the backward, or null
   double* spreads = nullptr;     // (2) of x and y: mean k_ii - mean k_ij over i != j; or null
-  std::int64_t busy_blocks = of_device;  // so many keep a GPU busy; of compute capability 9.0 only
+  std::int64_t busy_blocks = of_device;  // blocks that keep the GPU busy; for compute capability 9.0 only
 };
 
 std::size_t hsic_scratch_bytes(const HsicTask& task);
 const char* hsic(const HsicTask& task, void* scratch, void* stream);
 
 // HSIC of all pairs of layers; without layers y, of the layers x with each other. A layer's tiles are computed once, or
-// a few times where rows ready for tiles would take more memory than `packed_bytes`.
+// a few times if the packed rows would take more memory than `packed_bytes`.
 struct HsicMatrixTask {
   const Matrix* layers = nullptr;  // on the host: (layers_x + layers_y), of one dtype and number of rows
   std::int64_t layers_x = 0, layers_y = 0;
@@ -125,7 +129,7 @@ struct HsicMatrixTask {
   Estimator estimator = Estimator::unbiased;
   Operand operand = Operand::split;
   std::int64_t packed_bytes = std::int64_t{4} << 30;
-  std::int64_t stored_bytes = of_device;  // of tiles at a time
+  std::int64_t stored_bytes = of_device;  // of tiles stored at a time
   double* values = nullptr;               // (layers_x, layers_y), or (layers_x, layers_x)
   double* own_values = nullptr;           // (layers) with themselves; 0 where it is no more than rounding
   double* row_sums = nullptr;             // (layers, n) for the backward, or null
@@ -148,7 +152,7 @@ const char* median_squared_distance(const MedianTask& task, void* scratch, void*
 
 // Gradients of w_xy hsic(x, y) + w_xx hsic(x, x) + w_yy hsic(y, y); bandwidths are constants.
 struct HsicGradTask {
-  HsicTask forward;                 // as it ran, with row_sums and bandwidths; values are not written
+  HsicTask forward;                 // the task of the forward, with row_sums and bandwidths; values are not written
   const double* weights = nullptr;  // (3)
   void* grad_x = nullptr;           // (n, p) contiguous, of x's dtype, or null
   void* grad_y = nullptr;
@@ -167,17 +171,18 @@ struct ContrastSide {
 
 struct ContrastTask {
   ContrastSide anchors, keys;     // without keys, anchors are paired with each other
-  bool keys_are_anchors = false;  // whether the losses of keys against the anchors are wanted too: CLIP
+  bool keys_are_anchors = false;  // whether the losses of keys against the anchors are computed too: CLIP
   double temperature = 0.5;
   const double* device_temperature = nullptr;  // (1) or null: read instead; losses are NaN where it is 0 or not finite
   bool normalize = true;
   double limit = std::numeric_limits<double>::infinity();  // negatives with a dot product above it are left out
-  // That fraction of each anchor's negatives is left out, the most similar first, and whatever is closer to them than
-  // `tie` times its largest dot product. Of keys, those of the first part are anchors.
+  // This fraction of each anchor's negatives is left out, the most similar first, together with those closer to them
+  // than `tie` times the anchor's largest dot product. Of the keys, those of the first part are anchors.
   double hardest = 0, tie = 0;
-  // Of scratch at a time: dot products to choose the hardest from (or one block of anchors'), sums of columns.
+  // Bytes of scratch at a time for the dot products that the hardest are chosen from (at least one block of anchors),
+  // and for sums of columns.
   std::int64_t stored_bytes = 64 << 20;
-  std::int64_t busy_blocks = of_device;  // so many run at a time: few rows are given to several blocks each
+  std::int64_t busy_blocks = of_device;  // blocks that run at a time: with few rows several blocks share them
   ContrastKind kind = ContrastKind::softmax;
   Operand operand = Operand::split;  // not tf32
 };
@@ -201,7 +206,7 @@ struct ContrastBackwardTask {
   ContrastTask problem;
   const double* saved = nullptr;          // (6, anchors + keys), of the forward
   const double* weights = nullptr;        // as the losses
-  const double* scale_of_mean = nullptr;  // (1) or null: the derivative by the mean
+  const double* scale_of_mean = nullptr;  // (1) or null: the derivative with respect to the mean
   void* grads[4] = {};  // (rows, width) contiguous, of the inputs' dtype: anchors' parts, keys' parts; or null
   double* grad_temperature = nullptr;  // (1) or null
 };
@@ -222,7 +227,7 @@ struct DistillForwardTask {
 std::size_t distill_forward_scratch_bytes(const DistillForwardTask& task);
 const char* distill_forward(const DistillForwardTask& task, void* scratch, void* stream);
 
-// The gradient of sum_i weights_i losses_i by the student; `scale_of_mean` as in ContrastBackwardTask.
+// The gradient of sum_i weights_i losses_i with respect to the student; `scale_of_mean` as in ContrastBackwardTask.
 struct DistillBackwardTask {
   DistillTask problem;
   const double* saved = nullptr;  // (4, n), of the forward

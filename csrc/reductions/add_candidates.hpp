@@ -7,11 +7,11 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// The rows of one block, with what is known of them. Vectors of `terms` and `least` are read up to the last column.
+// The rows of one block, and their candidates so far. Vectors of `terms` and `least` are read up to the last column.
 template <class T>
 struct CandidateBlock {
   std::int64_t first;  // number of its first row
-  const T* terms;      // added to the dot products with a row: a similarity is that sum
+  const T* terms;      // a similarity is the dot product with a row plus its term
   T* least;            // what a row's next candidate must exceed: the first entry of its heap
   T* similarities;     // (rows, kept): heaps
   std::int32_t* rows;
@@ -33,7 +33,7 @@ GRAMLESS_INLINE bool any(Mask<T> mask) {
   return some != 0;
 }
 
-// Out of line: few vectors have a candidate.
+// Not inlined: few vectors have a candidate.
 template <class T>
 __attribute__((noinline)) void offer_vector(const Tile<T>& tile, int i, int j, const CandidateBlock<T>& row,
                                             const CandidateBlock<T>& column, bool both) {
@@ -47,8 +47,8 @@ __attribute__((noinline)) void offer_vector(const Tile<T>& tile, int i, int j, c
 
 }  // namespace detail
 
-// `both`: the columns are other rows, and get candidates, too. NaN is no candidate, nor is what only equals the least
-// similar one that is kept: the order of tiles decides between those.
+// `both`: the columns are other rows and get candidates too. NaN is no candidate, nor is a similarity equal to the
+// least one kept: among equal ones the order of tiles decides.
 template <class T>
 void add_candidates(const Tile<T>& tile, const CandidateBlock<T>& row, const CandidateBlock<T>& column, bool both) {
   using V = Vector<T>;

@@ -7,9 +7,9 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// Adds to the sums of a tile's rows, of the compute type within a tile's row and float64 across; positives apart, in
-// float64. Entries become slope * weight of their row, 0 in the padding. `first_positive`: the column of row 0's
-// positive, row i's is i further; a column outside of the tile is none.
+// Adds to the sums of a tile's rows, in the compute type within a tile's row and float64 across; positives are added
+// separately, in float64. Entries become slope * weight of their row, 0 in the padding. `first_positive`: the column of
+// row 0's positive, row i's is i columns further; a column outside of the tile means no positive.
 template <class T, class Logit>
 void add_sigmoid_sums(const Tile<T>& tile, std::int64_t first_positive, const Logit logit, const T* weights,
                       const SigmoidSums& sums) {

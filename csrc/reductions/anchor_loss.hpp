@@ -1,4 +1,4 @@
-// The contrastive losses as algebra of an anchor's sums: scalar, float64, once per anchor, on either device.
+// The contrastive losses as algebra of an anchor's sums: scalar, float64, once per anchor, on the CPU and on CUDA.
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,7 @@
 
 namespace gramless {
 
-// What the sums of one anchor mean for its loss and its gradient.
+// The loss of one anchor, and the coefficients of its gradient, from its sums.
 struct Anchor {
   double shift, negative, positive, positive_logit;
   std::int64_t positives;
@@ -41,15 +41,15 @@ struct AnchorLoss {
     return a.negative + (a.positives == 1 ? std::exp(a.positive_logit - a.shift) : a.positive);
   }
 
-  // Beside an infinite logit, as inf - inf in the textbook formula.
+  // NaN beside an infinite logit, as inf - inf is in the textbook formula.
   GRAMLESS_HD bool has_no_softmax(const Anchor& a) const {
     return positives && !decoupled && (a.shift == INFINITY || a.positive_logit == INFINITY);
   }
 
-  // Of its negatives against its one positive.
+  // The log odds of its negatives against its one positive.
   GRAMLESS_HD static double log_odds(const Anchor& a) { return std::log(a.negative) + a.shift - a.positive_logit; }
 
-  // The negatives' part of the denominator: what is left of -1 in the derivative by the positives' mean logit.
+  // The negatives' part of the denominator: the derivative with respect to the positives' mean logit is minus this.
   GRAMLESS_HD double denominator_weight(const Anchor& a) const {
     if (decoupled) return 1;
     if (a.positives == 1) return 1 / (1 + std::exp(-log_odds(a)));
@@ -61,8 +61,8 @@ struct AnchorLoss {
     if (positives && a.positives == 0) return result;
     if (has_no_softmax(a)) return {a.shift, NAN, NAN, NAN, NAN};
     const double sum = denominator(a), count = static_cast<double>(a.positives);
-    // Shifts as the sums had them: with the logarithm of the denominator added and rounded, a saturated softmax would
-    // not add up to 1.
+    // The shifts of the sums: if the logarithm of the denominator were added and rounded, a saturated softmax would not
+    // add up to 1.
     result.shift = a.shift;
     result.negative = sum == 0 ? 0 : weight / sum;
     if (!positives) return result;

@@ -1,4 +1,4 @@
-// What is summed of each anchor of a contrastive loss. Plain data, the same type for every ISA.
+// The sums of each anchor of a contrastive loss. Plain data, the same type for every ISA.
 #pragma once
 
 namespace gramless {

@@ -8,7 +8,7 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// Counts are integers, so threads may count apart and add up in any order.
+// Counts are integers, so threads may count separately and add up in any order.
 template <class T>
 struct BitHistogram {
   using Pattern = Bits<T>;  // of a nonnegative float: never negative, and ordered as the float is
@@ -18,7 +18,7 @@ struct BitHistogram {
   std::uint64_t* counts = nullptr;
   std::uint64_t below = 0, nans = 0;
 
-  // All lanes set in `owned` count.
+  // Counts the lanes set in `owned`.
   GRAMLESS_INLINE void add(Vector<T> distances, Vector<Pattern> owned) {
     const auto bits = reinterpret_cast<Vector<Pattern>>(distances);
     const Vector<Pattern> nan = (distances != distances) & owned;

@@ -9,7 +9,7 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// Where the values of all threads go. Beyond `capacity` they are only counted.
+// The memory for the values of all threads. Beyond `capacity` they are only counted.
 template <class T>
 struct ValuesInside {
   T* values = nullptr;
@@ -18,7 +18,7 @@ struct ValuesInside {
 
   void add(const T* given, int given_count) const {
     const auto size = static_cast<std::uint64_t>(given_count);
-    // Relaxed: which thread's values come first plays no part, and the walk's lock orders what is read at the end.
+    // Relaxed: the order of the threads' values does not matter, and the walk's lock orders the reads at the end.
     const std::uint64_t at = __atomic_fetch_add(count, size, __ATOMIC_RELAXED);
     if (at < capacity) std::copy_n(given, std::min(size, capacity - at), values + at);
   }
@@ -28,7 +28,7 @@ struct ValuesInside {
 template <class T>
 struct CollectedValues {
   using Pattern = Bits<T>;
-  static constexpr int waiting = 8192;  // of a thread, before they go to where all are
+  static constexpr int waiting = 8192;  // values of a thread before they are copied to those of all
 
   Pattern first = 0, last = 0;  // bits of the first and of the last value inside
   std::uint64_t below = 0;
@@ -37,13 +37,13 @@ struct CollectedValues {
   int count = 0;           // of those in `own`
   ValuesInside<T> inside;
 
-  // There must be room for them.
+  // Stores the values inside the interval; there must be room for them.
   GRAMLESS_INLINE void add(Vector<T> values) {
     count_less<T>(below_lanes_, values, splat(std::bit_cast<T>(first)));
     sum_ += values;
     count += store_between<T>(own + count, values, first, last);
   }
-  // Those set in `owned`.
+  // Adds the lanes set in `owned`.
   GRAMLESS_INLINE void add(Vector<T> values, Vector<Pattern> owned) {
     const Vector<T> beyond = splat(std::numeric_limits<T>::infinity());
     sum_ += owned ? values : Vector<T>{};
@@ -52,7 +52,7 @@ struct CollectedValues {
     count += store_between<T>(own + count, values, first, last);
   }
 
-  // To be called before `values` more are added.
+  // Must be called before `values` more are added.
   void make_room(int values) {
     if (count + values + lanes<T> <= waiting) return;
     flush();

@@ -5,7 +5,7 @@
 
 namespace gramless::cuda {
 
-// In shared memory: the sums of each warp, from which those of all are added.
+// Shared memory for the sums of each warp, which are added up to those of the tile.
 struct SharedColumns {
   static constexpr int warps = 8, columns = 128;
 
@@ -18,17 +18,17 @@ struct SharedColumns {
   }
 };
 
-// A thread's side of the reduction. Both warpgroups begin and end a tile's sums; the one that is behind adds them.
+// A thread's part of the reduction. Both warpgroups begin and end a tile's sums; the later one adds them.
 class ColumnReduce {
  public:
   __device__ explicit ColumnReduce(SharedColumns& shared) : shared_(shared) {}
 
-  // Once the last tile's sums are not needed any more.
+  // Waits until the sums of the previous tile are no longer needed.
   __device__ void begin() { wait_for_phase(shared_.added, parity_ ^ 1); }
   __device__ void write(int column, float of_warp) { shared_.of_warps[threadIdx.x / warp_lanes][column] = of_warp; }
 
-  // use(column, sum) where the sums of all warps are added, in their order; the warpgroup ahead does not wait. What
-  // else was written since begin() is there, too.
+  // Calls use(column, sum) in the warpgroup that adds the sums of all warps, in their order; the earlier warpgroup does
+  // not wait. Other writes since begin() are visible too.
   template <class Use>
   __device__ void end(Use use) {
     static_assert(SharedColumns::columns == warpgroup_threads);

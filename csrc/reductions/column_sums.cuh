@@ -7,7 +7,7 @@ namespace gramless::cuda {
 
 namespace detail {
 
-// Two lanes that differ in a bit give each other the sums of `Kept` columns and keep those of as many others.
+// Two lanes that differ in one bit exchange the sums of `Kept` columns and keep those of as many others.
 template <int Kept, int Bit, class T>
 __device__ __forceinline__ void add_lanes(T (&sums)[8], int& first) {
   const bool second = (static_cast<int>(threadIdx.x) & Bit) != 0;
@@ -21,8 +21,8 @@ __device__ __forceinline__ void add_lanes(T (&sums)[8], int& first) {
 
 }  // namespace detail
 
-// Of a warp's rows of at(r, c). use(column of the tile, sum) is called for each column by one of the lanes. Eight
-// columns, one for each lane that has rows of them, take 7 shuffles; one by one they would take 24.
+// Sums at(r, c) over a warp's rows. One lane calls use(column of the tile, sum) for each column. Eight columns together
+// take 7 shuffles; one by one they would take 24.
 template <class Tile, class At, class Use>
 __device__ __forceinline__ void for_each_column_sum(const Tile& tile, At at, Use use) {
   static_assert(Tile::own_cols % 8 == 0);

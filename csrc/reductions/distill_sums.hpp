@@ -19,7 +19,7 @@ T largest(Vector<T> values) {
   return top;
 }
 
-// To the largest logits so far. A term of the cross sum grows by as much as the student's shift.
+// Raises the shifts to the largest logits so far. A term of the cross sum grows by as much as the student's shift.
 inline void raise_shifts(const TeacherSums& sums, int i, double student, double teacher) {
   if (student > sums.student_shift[i]) {
     const double rise = student - sums.student_shift[i];
@@ -47,7 +47,7 @@ void add_distill_sums(const Tile<T>& student, const Tile<T>& teacher, const Logi
     V of_student = lowest, of_teacher = lowest;
     for_each_vector(student, false, i, [&](int j, Mask<T> owned) {
       const V s = student_logit(load<V>(student.row(i) + j)), t = teacher_logit(load<V>(teacher.row(i) + j));
-      of_student = owned & (s > of_student) ? s : of_student;  // NaN raises nothing and reaches the sums
+      of_student = owned & (s > of_student) ? s : of_student;  // NaN does not raise the shift and so reaches the sums
       of_teacher = owned & (t > of_teacher) ? t : of_teacher;
     });
     detail::raise_shifts(sums, i, static_cast<double>(detail::largest<T>(of_student)),

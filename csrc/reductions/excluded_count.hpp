@@ -1,4 +1,4 @@
-// How many negatives a fraction of them is, on either device.
+// The number of negatives that a fraction of them is, on the CPU and on CUDA.
 #pragma once
 
 #include <cmath>
@@ -7,8 +7,8 @@
 
 namespace gramless {
 
-// max(1, floor(fraction negatives)), and none of none. Products just below a whole number are that number: 0.29 of 100
-// is 29, and 28.999999999999996 in float64.
+// max(1, floor(fraction negatives)), and 0 without negatives. Products just below a whole number count as that number:
+// 0.29 times 100 is 28.999999999999996 in float64 and counts as 29.
 GRAMLESS_HD double excluded_count(double fraction, double negatives) {
   if (!(fraction > 0) || negatives == 0) return 0;
   const double whole = std::floor(fraction * negatives * (1 + 1e-12));

@@ -31,8 +31,8 @@ GRAMLESS_HD double unbiased_hsic(const HollowSums& sums, double n) {
   return centered_products(sums, n) / (n * (n - 3));
 }
 
-// Of linear kernels: the covariance of |x_i - x_j|^2 / 2 and |y_i - y_j|^2 / 2 over pairs i < j.
-// lengths: sum_i (p_i - mean p) (q_i - mean q), p_i and q_i the squared distances of rows i to the mean rows.
+// For linear kernels: the covariance of |x_i - x_j|^2 / 2 and |y_i - y_j|^2 / 2 over pairs i < j. lengths: sum_i (p_i -
+// mean p) (q_i - mean q), p_i and q_i the squared distances of rows i to the mean rows.
 GRAMLESS_HD double distance_covariance(const HollowSums& sums, double lengths, double n) {
   return (centered_products(sums, n) + n * n / (2 * (n - 2)) * lengths) / (n * (n - 1));
 }

@@ -17,7 +17,7 @@ struct LayerPairs {
   bool symmetric;    // second is first, and products well left of the diagonal are left out
   double* products;  // (rows, cols), products_stride apart
   std::int64_t products_stride;
-  T* kept;  // (kept_values): sums on their way from segment to segment
+  T* kept;  // (kept_values): sums carried from segment to segment
 };
 
 namespace detail {
@@ -26,7 +26,7 @@ constexpr std::int64_t segment_values = 1024, run_segments = 4;  // of 50 layers
 // Blocks of products: accumulators that fit the registers.
 constexpr int most_rows = vector_bytes == 64 ? 6 : 4, most_cols = vector_bytes == 64 ? 4 : 3;
 
-// Lines of the next segment, of one layer after the other, prefetched between multiplications.
+// Prefetches cache lines of the next segment between multiplications, one layer after the other.
 class NextSegment {
  public:
   NextSegment(const void* begin, std::int64_t bytes, std::int64_t layer_bytes, std::int64_t layers)
@@ -64,8 +64,8 @@ struct Segment {
 template <int Rows, int Cols, class T>
 void add_pairs_of_layers(const LayerPairs<T>& pairs, const T* first, const T* second, double* products,
                          Segment<T>& segment) {
-  // Enough sums to hide the FMA's latency. Of one row always as many, so that a product with permuted columns does not
-  // depend on how many are summed at once.
+  // Enough sums to hide the FMA's latency. A single row always has the same number, so that a product does not depend
+  // on how many columns are summed with it.
   constexpr int unroll = Rows == 1 ? 4 : Rows * Cols >= 8 ? 1 : Rows * Cols >= 4 ? 2 : 4;
   Vector<T> sums[unroll][Rows][Cols] = {};
   const auto each_sum = [&](auto use) GRAMLESS_INLINE_LAMBDA {
@@ -111,7 +111,7 @@ void add_pairs_of_layers(const LayerPairs<T>& pairs, const T* first, const T* se
   segment.kept += unroll * Rows * Cols * lanes<T>;
 }
 
-// Blocks of columns, from the widest to single ones.
+// Cuts the columns into blocks, from the widest to single ones.
 template <int Rows, int Cols, class T>
 GRAMLESS_INLINE void add_blocks(const LayerPairs<T>& pairs, const T* first, const T* second, std::int64_t cols,
                                 double* products, Segment<T>& segment) {
@@ -138,7 +138,7 @@ GRAMLESS_INLINE std::int64_t add_rows(const LayerPairs<T>& pairs, std::int64_t i
 
 }  // namespace detail
 
-// How many values `kept` takes.
+// How many values `kept` must hold.
 template <class T>
 constexpr std::int64_t kept_product_values(std::int64_t rows, std::int64_t cols) {
   return (rows + 2 * detail::most_rows) * (cols + 2 * detail::most_cols) * lanes<T>;

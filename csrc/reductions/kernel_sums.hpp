@@ -6,14 +6,14 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// Replaces dot products by kernel values, a register tile at a time, and what the tile does not own by 0. Sums are of
-// those values: float32 within a tile's row or column, float64 outside.
+// Replaces dot products by kernel values, a register tile at a time, and entries that the tile does not own by 0. Sums
+// are of those values: float32 within a tile's row or column, float64 outside.
 template <class T, class Kernel>
 class KernelSums {
  public:
-  static constexpr bool reads_owned_only = true;  // but for what is computed and left out
+  static constexpr bool reads_owned_only = true;  // other entries are computed but not added
 
-  // dots: where the dot products lie, as the tile does, if not in it.
+  // dots: the dot products in the tile's layout, if they are not in the tile.
   KernelSums(const Tile<T>& tile, const Kernel& kernel, const T* row_stats, const T* column_stats,
              const T* dots = nullptr)
       : tile_(tile),
@@ -22,7 +22,7 @@ class KernelSums {
         column_stats_(column_stats),
         dots_(dots ? dots : tile.values) {}
 
-  // Rows of a whole register tile that wait to be finished a vector at a time (engine/product/product_simd.hpp).
+  // Rows of a whole register tile that are yet to be finished, a vector at a time (engine/product/product_simd.hpp).
   struct UnfinishedRows {
     int left = 0;
     Kernel kernel = {};
@@ -60,7 +60,7 @@ class KernelSums {
             row_stats_ + i,           column_stats_ + j, rows_ + i,        columns_ + j / width};
   }
 
-  // The register tile at (i, j).
+  // Finishes the register tile at (i, j).
   void operator()(int i, int j) {
     using Shape = TileShape<T>;
     if (whole(i, j))
@@ -85,7 +85,7 @@ class KernelSums {
 
   template <class Owned>
   GRAMLESS_INLINE void add(int first_i, int rows, int first_j, Owned owned) {
-    const Kernel kernel = kernel_;  // a copy: stores to the values might change it, as far as the compiler knows
+    const Kernel kernel = kernel_;  // a copy, because the compiler assumes that stores to values may change the member
     Vector<T> stats[vectors], columns[vectors];
 #pragma GCC unroll 3
     for (int v = 0; v < vectors; v++) {

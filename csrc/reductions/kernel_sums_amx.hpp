@@ -1,5 +1,5 @@
-// Reduction of the same tile of two layers: dot products become kernel values, which live no longer than it takes to
-// add them to their row, their column and the three inner products.
+// Reduction of the same tile of two layers: dot products become kernel values, which are added to their row, their
+// column and the three inner products and not stored.
 #pragma once
 
 #include "engine/product/two_layer_product_amx.hpp"
@@ -10,7 +10,7 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// Sums of kernel values of a tile's rows and columns, and of their products, of those it owns: float32 within a row, a
+// Sums of the kernel values that a tile owns, by rows and columns, and of their products: float32 within a row, a
 // column and a block, float64 outside.
 template <class Kernel>
 class KernelSumsAmx {
@@ -18,7 +18,7 @@ class KernelSumsAmx {
   using Values = Vector<float>;
   static constexpr int width = lanes<float>, vectors = matrix_block / width;
 
-  // stats: of each layer, one number per row and per column of the tile.
+  // stats: for each layer one number per row and per column of the tile.
   KernelSumsAmx(const Tile<float>& tile, const Kernel (&kernels)[2], const float* const (&row_stats)[2],
                 const float* const (&column_stats)[2])
       : tile_(tile),
@@ -26,7 +26,7 @@ class KernelSumsAmx {
         row_stats_{row_stats[0], row_stats[1]},
         column_stats_{column_stats[0], column_stats[1]} {}
 
-  // The rows of a whole block that are left, to be taken one at a time; what belongs to its columns stays in registers.
+  // The unfinished rows of a whole block, finished one at a time; the columns' numbers and sums stay in registers.
   struct Rows {
     using Row = Bundle<float, vectors>;
     Kernel kernels[2];
@@ -83,14 +83,14 @@ class KernelSumsAmx {
     return rows;
   }
 
-  // What the rows of a block have come to.
+  // Adds the sums of a block's rows.
   GRAMLESS_INLINE void add(const Rows& rows) {
     for (int l = 0; l < 2; l++)
       for (int v = 0; v < vectors; v++) column_sums_[rows.j / width + v][l] += rows.column_sums[l].parts[v];
     add_products(rows.squares[0], rows.products, rows.squares[1]);
   }
 
-  // A block of which the tile owns but a part.
+  // Adds a block of which the tile owns only a part.
   void add_part(const TwoLayerBlock& block, int i, int j) {
     Values squares[2] = {}, products = {};
     for (int r = i; r < std::min(i + matrix_block, tile_.rows); r++)

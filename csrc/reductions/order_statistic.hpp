@@ -1,4 +1,4 @@
-// Reduction of a row of values to one in its order: counting passes over the row, which stays in cache. No copy, no
+// Reduction of a row of values to its k-th largest: counting passes over the row, which stays in cache. No copy, no
 // scratch, no branch on a value; exact, so that the order of the row does not matter.
 #pragma once
 
@@ -26,7 +26,7 @@ T value_at(Bits<T> order) {
   return std::bit_cast<T>(ordered<T>(order));
 }
 
-// How many of `length` values, a multiple of the register tile's columns, are at least `least`.
+// How many of `length` values are at least `least`; `length` is a multiple of the register tile's columns.
 template <class T>
 std::int64_t count_from(const T* values, std::int64_t length, T least) {
   constexpr int vectors = TileShape<T>::micro_cols / lanes<T>;
@@ -40,7 +40,7 @@ std::int64_t count_from(const T* values, std::int64_t length, T least) {
   return count;
 }
 
-// The smallest of those.
+// The smallest of the values that are at least `least`.
 template <class T>
 T smallest_from(const T* values, std::int64_t length, T least) {
   Vector<T> smallest = splat(std::numeric_limits<T>::infinity());

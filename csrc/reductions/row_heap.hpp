@@ -1,4 +1,4 @@
-// Reduction to the most similar rows of one row: a heap whose first entry is the least similar of those kept.
+// Reduction to the most similar rows of one row: a heap whose first entry is the least similar row that is kept.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// Of rows that are equally similar the one with the smaller number is nearer.
+// Among equally similar rows the one with the smaller number is nearer.
 template <class T>
 struct RowHeap {
   T* similarities;     // (size), -inf at first
@@ -28,7 +28,7 @@ struct RowHeap {
     sink(0, size);
   }
 
-  // The most similar first. It is a heap no longer then.
+  // Sorts the entries, the most similar first. They are no heap after that.
   void sort() const {
     for (std::int64_t end = size - 1; end > 0; end--) {
       std::swap(similarities[0], similarities[end]);

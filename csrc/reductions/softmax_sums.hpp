@@ -1,5 +1,5 @@
-// Reduction of a tile of logits to each anchor's softmax sums: negatives and positives apart, for the tile's rows and,
-// where its columns are anchors too, for those.
+// Reduction of a tile of logits to each anchor's softmax sums: negatives and positives separately, for the tile's rows
+// and, where its columns are anchors too, for those.
 #pragma once
 
 #include <cmath>
@@ -18,12 +18,12 @@ struct AnchorSide {
   AnchorSums sums;
 };
 
-// Which pairs a running shift bounds: with `positives`, those too.
+// Which pairs a running shift covers: the negatives and, with `positives`, the positives.
 template <class T>
 GRAMLESS_INLINE Vector<T> raised(Vector<T> highest, Vector<T> logit, Mask<T> negative, Mask<T> positive,
                                  bool positives) {
   const Mask<T> counts = positives ? negative | positive : negative;
-  return counts & (logit > highest) ? logit : highest;  // NaN raises nothing and reaches the sums
+  return counts & (logit > highest) ? logit : highest;  // NaN does not raise the shift and so reaches the sums
 }
 
 inline void raise_shift(const AnchorSums& sums, std::int64_t i, double highest) {
@@ -35,8 +35,8 @@ inline void raise_shift(const AnchorSums& sums, std::int64_t i, double highest) 
   sums.positive[i] *= factor;
 }
 
-// What tiles subtract from logits: beside an infinite one the finite number next to it, for infinity less infinity
-// would be NaN and the sum of the anchor with it.
+// What tiles subtract from logits: for an infinite shift the largest finite number, because infinity minus infinity
+// would make the anchor's sum NaN.
 template <class T>
 T finite_shift(double shift) {
   constexpr T most = std::numeric_limits<T>::max();

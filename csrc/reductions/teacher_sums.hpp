@@ -1,4 +1,4 @@
-// What is summed of each row in similarity distillation. Plain data, the same type for every ISA.
+// The sums of each row in similarity distillation. Plain data, the same type for every ISA.
 #pragma once
 
 namespace gramless {

@@ -6,7 +6,7 @@
 
 namespace gramless::cuda {
 
-// Some of a row's slices.
+// A range of a row's slices.
 struct SliceRange {
   int first, count;
 };
@@ -35,7 +35,7 @@ class TimesRows {
         for (Value& value : atom) value = 0;
   }
 
-  // Of a row's slices those of this block: blockIdx.z counts chunks.
+  // The slices of a row that this block computes: blockIdx.z counts chunks.
   __device__ static SliceRange slices_of_block(int all) {
     const int first = static_cast<int>(blockIdx.z) * chunk, left = all - first;
     return {first, left < chunk ? left : chunk};
@@ -91,7 +91,7 @@ class TimesRows {
       return half_pair(low, high);
   }
 
-  // The weights of 16 columns as a fragment: two products' results lie as one product's left side does.
+  // The weights of 16 columns as a fragment: the results of two products have the layout of one product's left factor.
   __device__ static void fragments(Tile& weights, int k, std::uint32_t (&a)[Operand::planes][4]) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {

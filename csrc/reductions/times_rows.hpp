@@ -67,7 +67,8 @@ GRAMLESS_INLINE void add_register_tile(const Weights<T>& weights, int first_row,
     }
 }
 
-// `cols` columns, at most Vectors vectors of them, of all rows; out ends where its rows and columns end.
+// Multiplies `cols` columns, at most Vectors vectors of them, of all rows; nothing is written outside of out's rows and
+// columns.
 template <int Vectors, class T>
 void add_column_panel(const Weights<T>& weights, int first, int depth, RowSpan<const T> rows, int cols,
                       RowSpan<T> out) {
@@ -88,8 +89,8 @@ void add_column_panel(const Weights<T>& weights, int first, int depth, RowSpan<c
 
 }  // namespace detail
 
-// out (rows, cols) += weights (rows, depth) times rows (depth, cols). Rows are readable, and the tile of weights is, up
-// to the next whole register tile; what is read there reaches no answer.
+// out (rows, cols) += weights (rows, depth) times rows (depth, cols). Rows and the tile of weights are readable up to
+// the next whole register tile; numbers read there do not enter any result.
 template <class T>
 void add_times_rows(const Weights<T>& weights, RowSpan<const T> rows, std::int64_t cols, RowSpan<T> out) {
   constexpr int panel = RegisterTile<T>::cols, chunk = sizeof(T) == 4 ? 96 : 64;  // a chunk's panel stays in L1

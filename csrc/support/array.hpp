@@ -1,5 +1,5 @@
-// The caller's matrix as the library sees it: an address, two strides and an element type. It owns nothing.
-// Plain data: this type crosses from code compiled for every CPU to code compiled for one ISA.
+// The caller's matrix: an address, two strides and an element type. It owns nothing. Plain data: code compiled for
+// every CPU passes this type to code compiled for one ISA.
 #pragma once
 
 #include <cstddef>
@@ -33,19 +33,19 @@ struct Matrix {
   Dtype dtype = Dtype::float32;
 };
 
-// What is read in place of x_ik: (x_ik - means[i]) (factors[i] + rests[i]) - origin[k], in float64. Of rows in nearly
-// one direction that is a small difference, so a factor has twice the digits and the product is not rounded.
+// Read in place of x_ik: (x_ik - means[i]) (factors[i] + rests[i]) - origin[k], in float64. For rows in nearly one
+// direction this is a small difference, so a factor has twice the digits and the product is not rounded.
 struct UnitRows {
   const double *means = nullptr, *factors = nullptr, *rests = nullptr;  // (rows)
   const double* origin = nullptr;                                       // (cols)
 };
 
-// The same as the core reads it: in another order of rows, in units of its own.
+// A matrix as the core reads it: perhaps with its rows in another order or scaled.
 struct ArrayView : Matrix {
   const std::int64_t* row_index = nullptr;   // (rows): row i of the view is row row_index[i] of the data
   const std::int64_t* row_offset = nullptr;  // of every row of the data, in bytes; null: multiples of row_stride
   double scale = 1;                          // what elements are multiplied by before they are centred: a power of two
-  UnitRows unit = {};                        // without factors: elements are read as they are
+  UnitRows unit = {};                        // without factors: elements are read unchanged
 
   GRAMLESS_SHARED std::int64_t row_of_data(std::int64_t i) const { return row_index ? row_index[i] : i; }
   GRAMLESS_SHARED const char* row(std::int64_t i) const {

@@ -8,7 +8,7 @@
 
 namespace gramless {
 
-// Of its statistics and tiles.
+// The type of the call's statistics and tiles.
 enum class Compute : std::uint8_t { float32, float64 };
 
 GRAMLESS_SHARED std::size_t element_bytes(Compute compute) {

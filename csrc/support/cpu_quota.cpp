@@ -20,12 +20,12 @@ bool contains(const std::vector<std::string>& parts, const std::string& wanted) 
   return std::find(parts.begin(), parts.end(), wanted) != parts.end();
 }
 
-// Where a hierarchy is mounted, and which of its groups is seen there.
+// Where a hierarchy is mounted, and which of its groups is the root of that mount.
 struct Mount {
   std::string point, group;
 };
 
-// Of a field of mountinfo, where a space is \040.
+// A field of mountinfo with its escapes resolved: a space is written \040.
 std::string unescaped(const std::string& text) {
   std::string found;
   for (std::size_t i = 0; i < text.size(); i++) {
@@ -66,10 +66,10 @@ double quota_of(const std::string& folder, bool version_2) {
   return quota > 0 && period > 0 ? quota / period : INFINITY;
 }
 
-// Of a group and all above it that are seen at the mount.
+// The lowest quota of a group and of all groups above it that are visible at the mount.
 double lowest_quota(const std::string& root, const Mount& mount, std::string group, bool version_2) {
   if (mount.group != "/") group = (group + "/").starts_with(mount.group + "/") ? group.substr(mount.group.size()) : "";
-  if (contains(split(group, '/'), "..")) group = "";  // outside of what is seen here
+  if (contains(split(group, '/'), "..")) group = "";  // outside of the mount
   double lowest = quota_of(root + mount.point, version_2);
   for (std::size_t end = group.find('/', 1); !group.empty(); end = group.find('/', end + 1)) {
     lowest = std::min(lowest, quota_of(root + mount.point + group.substr(0, end), version_2));

@@ -15,7 +15,7 @@ CudaDevices cuda_devices() {
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess) {
     found.error = cudaGetErrorString(error);
-    cudaGetLastError();  // other libraries are not to find it
+    cudaGetLastError();  // cleared, so that other libraries do not find it
     return found;
   }
   for (int device = 0; device < count; device++) {

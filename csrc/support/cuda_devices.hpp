@@ -1,4 +1,5 @@
-// What there is to compute on, for the bindings of the CUDA half. A plain header: the runtime stays in cuda_devices.cu.
+// The CUDA devices of this machine, for the bindings of the CUDA half. A plain header: the runtime stays in
+// cuda_devices.cu.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +17,12 @@ struct CudaDevice {
 struct CudaDevices {
   int driver = 0, runtime = 0;  // 1000 major + 10 minor; driver 0: there is none
   std::vector<CudaDevice> devices;
-  std::string error;  // of the runtime, where it could not say what devices there are
+  std::string error;  // the runtime's message where it could not list the devices
 };
 
 CudaDevices cuda_devices();
 
-// Makes a device the current one of this thread, and afterwards the one it was.
+// Makes a device the current one of this thread during its lifetime, and restores the previous one.
 class CurrentDevice {
  public:
   explicit CurrentDevice(int device);

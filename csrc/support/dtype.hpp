@@ -111,7 +111,7 @@ inline bool computes_in_float64(Dtype dtype) {
   }
 }
 
-// By how much of itself a number changes at most where it is stored; integers as float64.
+// The largest relative change of a number by storing it in this type; for integers that of float64.
 inline double rounding_of(Dtype dtype) {
   switch (dtype) {
     case Dtype::bfloat16:

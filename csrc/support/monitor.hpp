@@ -1,4 +1,4 @@
-// The callback that is given the progress of a long loop and may stop it. Only the thread that started the loop calls
+// The callback that receives the progress of a long loop and may stop it. Only the thread that started the loop calls
 // it.
 #pragma once
 
@@ -7,7 +7,8 @@
 
 namespace gramless {
 
-// When a call reports again. Its loops share one: many short loops, too, report as often as a long one.
+// The time of a call's next report. All loops of a call share one, so that many short loops report as often as a long
+// one.
 class ReportClock {
  public:
   static constexpr auto interval = std::chrono::milliseconds(50);
@@ -27,7 +28,7 @@ struct Monitor {
   // May throw: the loop then ends on all threads and the exception leaves from the call that started it.
   void (*report)(void* context, std::int64_t done, std::int64_t total) = nullptr;
   void* context = nullptr;
-  ReportClock* clock = nullptr;  // of the call; null: the loop has its own
+  ReportClock* clock = nullptr;  // that of the call; null: the loop has its own
 };
 
 }  // namespace gramless

@@ -1,5 +1,5 @@
-// A walk cut into parts: runs of neighbouring tasks that sum by themselves and add up in order, so that no bit depends
-// on which process sums a part, or when.
+// A walk cut into parts: runs of neighbouring tasks that are summed separately and added up in order, so that results
+// are bitwise the same whichever process sums a part, and when.
 #pragma once
 
 #include <cstdint>

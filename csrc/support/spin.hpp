@@ -1,4 +1,4 @@
-// A short wait without the system: to put a thread to sleep and wake it up takes longer than most of these waits.
+// A short wait without a system call: putting a thread to sleep and waking it up takes longer than most of these waits.
 #pragma once
 
 namespace gramless {

@@ -55,7 +55,7 @@ class ThreadPool {
   void grow(int wanted) {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited: signals are for the program's own threads
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // inherited: the program's own threads handle signals
     try {
       for (; size_ < wanted; size_++) std::thread([this] { serve(); }).detach();
     } catch (const std::system_error&) {
@@ -99,8 +99,8 @@ class ThreadPool {
 std::atomic<ThreadPool*> current_pool{nullptr};
 std::mutex creation;
 
-// A forked child has none of its parent's threads, and the parent's locks may be held for ever: it starts afresh and
-// leaves the old pool's memory alone.
+// A forked child has none of its parent's threads, and copies of the parent's locks may never be released: the child
+// makes a new pool and leaves the old one's memory alone.
 void forget_pool_after_fork() {
   current_pool.store(nullptr);
   new (&creation) std::mutex;

@@ -13,7 +13,7 @@ struct Spare {
 };
 
 std::atomic<std::size_t> limit{std::size_t{320} << 20};
-std::atomic<Spare*> kept{nullptr};  // exchanged whole: no lock that a fork could leave locked
+std::atomic<Spare*> kept{nullptr};  // exchanged atomically: a lock could be left locked by a fork
 
 std::unique_ptr<Spare> exchange_spare(std::unique_ptr<Spare> spare) {
   return std::unique_ptr<Spare>(kept.exchange(spare.release()));

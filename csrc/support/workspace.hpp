@@ -1,5 +1,4 @@
-// Memory that calls leave to one another: what is large, and wanted again by the next batch. Fresh pages of it cost
-// more than filling them.
+// Large memory that one call leaves for the next, which mostly needs it again: fresh pages cost more than filling them.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +11,10 @@ namespace gramless {
 std::size_t workspace_limit();
 void set_workspace_limit(std::size_t bytes);
 
-// The largest that was given back is kept for the next, up to the limit.
+// The largest returned allocation is kept for the next call, up to the limit.
 class Workspace {
  public:
-  enum class BeyondLimit { none, fresh };  // what there is beyond it
+  enum class BeyondLimit { none, fresh };  // what an allocation above the limit gets
 
   Workspace() = default;
   explicit Workspace(std::size_t bytes, BeyondLimit beyond = BeyondLimit::none);

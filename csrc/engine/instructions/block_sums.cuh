@@ -23,7 +23,8 @@ __device__ __forceinline__ T largest_of_warp(T value) {
   return value;
 }
 
-// Of each of `sums`, in all threads. `shared` holds Count numbers per warp; all threads must come.
+// Replaces each of `sums`, in every thread, by its sum over the block. `shared` holds Count numbers per warp; every
+// thread of the block must call this.
 template <int Count>
 __device__ void sum_over_block(double (&sums)[Count], double* shared) {
   const int lane = static_cast<int>(threadIdx.x) % warp_lanes, warp = static_cast<int>(threadIdx.x) / warp_lanes,
@@ -42,7 +43,8 @@ __device__ void sum_over_block(double (&sums)[Count], double* shared) {
   __syncthreads();  // and have been read: `shared` may be used again
 }
 
-// The largest of all threads' values, in all threads. `shared` holds a number per warp; all threads must come.
+// Returns the largest of all threads' values to every thread. `shared` holds a number per warp; every thread of the
+// block must call this.
 template <class T>
 __device__ T largest_of_block(T value, T* shared) {
   const int warps = static_cast<int>(blockDim.x) / warp_lanes;

@@ -1,5 +1,6 @@
 // The CPU's matrix unit (Intel AMX): registers of 16 rows x 64 bytes, and products of bfloat16 pairs into float32.
-// Where tests run it without one, plain code does the same, rounding included up to the order of a few additions.
+// Tests run it on CPUs without the unit: plain code then computes the same, rounded alike up to the order of a few
+// additions.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,7 @@ constexpr bool has_matrix_unit = false;
 
 #if defined(GRAMLESS_MATRIX_UNIT)
 
-// The unit, configured on this thread for as long as this lives: eight registers, all of full size.
+// Configures the unit on this thread during its lifetime: eight registers, all of full size.
 class MatrixUnit {
  public:
   static constexpr int side = 16;                  // rows of a register, and float32 columns

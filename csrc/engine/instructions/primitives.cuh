@@ -1,5 +1,5 @@
 // The primitives of all kernels: thin functions over single instructions, PTX under nvcc (ptx.cuh) and an emulator
-// under a host compiler (tests/cuda_emulator/primitives.hpp). No kernel names an instruction itself.
+// under a host compiler (tests/cuda_emulator/primitives.hpp). No kernel contains an instruction itself.
 #pragma once
 
 #include <cstddef>

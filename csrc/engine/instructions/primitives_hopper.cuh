@@ -1,5 +1,5 @@
-// More primitives, which only compute capability 9.0 has: copies of whole boxes, products of a warpgroup with both
-// factors in shared memory, and barriers that count bytes. PTX under nvcc (ptx_hopper.cuh), else an emulator
+// Primitives that only compute capability 9.0 has: copies of whole boxes, products of a warpgroup with both factors in
+// shared memory, and barriers that count bytes. PTX under nvcc (ptx_hopper.cuh), else an emulator
 // (tests/cuda_emulator/primitives_hopper.hpp).
 #pragma once
 
@@ -8,13 +8,13 @@
 namespace gramless::cuda {
 
 // A barrier of shared memory. A phase ends when all have arrived and all bytes have landed; wait_for_phase(parity)
-// returns once a phase of that parity has ended, so at first at once for parity 1.
+// returns once a phase of that parity has ended. On a new barrier it returns at once for parity 1.
 using Barrier = std::uint64_t;
 
 constexpr int warpgroup_threads = 128;
 
-// A box is rows of 64 16-bit numbers, 128 bytes: as far as one swizzle goes. Its 16-byte pieces change places within
-// groups of eight rows.
+// A box has rows of 64 16-bit numbers, 128 bytes, the width of one swizzle. The swizzle permutes its 16-byte pieces
+// within groups of eight rows.
 constexpr int box_width = 64, box_row_bytes = 128;
 
 }  // namespace gramless::cuda

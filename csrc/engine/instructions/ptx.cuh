@@ -16,7 +16,8 @@ __device__ __forceinline__ T* shared_memory() {
   return reinterpret_cast<T*>(dynamic_shared_memory);
 }
 
-// Of a call of our own. It is cleared, so that it is not returned as the last error of another library's call.
+// The message of an error that a call made here returned. The error is cleared, so that another library's call does not
+// return it as the last error.
 inline const char* error_text(cudaError_t error) {
   if (error == cudaSuccess) return nullptr;
   cudaGetLastError();
@@ -36,7 +37,7 @@ const char* launch(void (*kernel)(Parameters...), Grid grid, int threads, std::s
   where.blockDim = dim3(static_cast<unsigned>(threads));
   where.dynamicSmemBytes = shared_bytes;
   where.stream = static_cast<cudaStream_t>(stream);
-  return error_text(cudaLaunchKernelEx(&where, kernel, arguments...));  // its own, not what others left
+  return error_text(cudaLaunchKernelEx(&where, kernel, arguments...));  // the launch's own error, not an earlier one
 }
 
 inline int current_device() {
@@ -44,7 +45,7 @@ inline int current_device() {
   return cudaGetDevice(&device) == cudaSuccess ? device : -1;
 }
 
-// 80 for 8.0; 0 where there is no such device.
+// The compute capability as a number, 80 for 8.0; 0 where there is no such device.
 inline int compute_capability(int device) {
   int major = 0, minor = 0;
   if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess) return 0;
@@ -52,7 +53,7 @@ inline int compute_capability(int device) {
   return 10 * major + minor;
 }
 
-// Of the current device; `otherwise` where it does not say.
+// An attribute of the current device; `otherwise` where the query fails.
 inline int device_attribute(cudaDeviceAttr which, int otherwise) {
   int value = 0;
   const bool known = cudaDeviceGetAttribute(&value, which, current_device()) == cudaSuccess && value > 0;
@@ -101,13 +102,13 @@ __device__ __forceinline__ float exp2_approximately(float x) {
   return y;
 }
 
-// The compiler keeps nothing in registers that it read before.
+// The compiler reads memory again after this and keeps no earlier loads in registers.
 __device__ __forceinline__ void forget_loads() { asm volatile("" ::: "memory"); }
 
 // a * b + c, rounded once.
 __device__ __forceinline__ float fused_multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 
-// Never part of a fused multiply-add.
+// A product that the compiler never contracts into a fused multiply-add.
 __device__ __forceinline__ float multiply_rounded(float a, float b) { return __fmul_rn(a, b); }
 __device__ __forceinline__ double multiply_rounded(double a, double b) { return __dmul_rn(a, b); }
 

@@ -8,7 +8,7 @@
 
 namespace gramless::cuda {
 
-// Whether the code being compiled may hold these instructions: for 9.0a only, for no older and no newer device.
+// Whether the code being compiled may contain these instructions: only code for 9.0a, for no older and no newer device.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 constexpr bool compiled_for_hopper = true;
 #else
@@ -18,12 +18,12 @@ constexpr bool compiled_for_hopper = false;
 // Ends the kernel with an error.
 __device__ __forceinline__ void trap() { asm volatile("trap;"); }
 
-// What the code of a kernel that the current device would run was compiled for: 90 for 9.0; 0 where that is unknown.
-// Asked once for each device.
+// The compute capability that a kernel's code for the current device was compiled for: 90 for 9.0; 0 where it is
+// unknown. Queried once for each device.
 template <auto Kernel>
 int code_version() {
   constexpr int most = 32, unknown = -1;
-  static std::atomic<int> versions[most];  // less `unknown`: 0 until it is known
+  static std::atomic<int> versions[most];  // version - `unknown`, so that 0 means not queried yet
   const int device = current_device();
   const bool kept = device >= 0 && device < most;
   const int known = kept ? versions[device].load(std::memory_order_relaxed) + unknown : unknown;
@@ -37,7 +37,7 @@ int code_version() {
 
 using TensorMap = CUtensorMap;
 
-// The driver's function that makes such maps, or what is wrong.
+// The driver's function that encodes tensor maps, or an error message.
 struct MapEncoder {
   PFN_cuTensorMapEncodeTiled_v12000 encode = nullptr;
   const char* error = nullptr;
@@ -55,8 +55,8 @@ struct MapEncoder {
   }
 };
 
-// Of `height` contiguous rows of 16-bit numbers, from which boxes of `box_rows` rows are copied. What lies outside is
-// 0.
+// A map of `height` contiguous rows of 16-bit numbers, from which boxes of `box_rows` rows are copied. Elements outside
+// are 0.
 inline const char* map_rows(TensorMap& map, const void* rows, std::int64_t width, std::int64_t height, int box_rows) {
   static const MapEncoder driver;  // looked up once
   if (driver.error != nullptr) return driver.error;
@@ -72,7 +72,8 @@ inline const char* map_rows(TensorMap& map, const void* rows, std::int64_t width
 __device__ __forceinline__ void initialize_barrier(Barrier& barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)), "r"(arrivals) : "memory");
 }
-// The barriers this thread has initialized exist for copies too; for other threads only after __syncthreads().
+// Makes the barriers that this thread has initialized visible to copies; other threads see them only after
+// __syncthreads().
 __device__ __forceinline__ void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -97,8 +98,8 @@ __device__ __forceinline__ void wait_for_phase(Barrier& barrier, unsigned parity
   while (!ended);
 }
 
-// The box whose first element is (row, col), into shared memory; its bytes land at the barrier. Outside bytes count
-// too.
+// Copies the box whose first element is (row, col) into shared memory; the barrier counts its bytes, those outside the
+// map included.
 __device__ __forceinline__ void copy_box(void* to, const TensorMap& map, int row, int col, Barrier& landed) {
   asm volatile(
       "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::
@@ -107,15 +108,15 @@ __device__ __forceinline__ void copy_box(void* to, const TensorMap& map, int row
       : "memory");
 }
 
-// What this thread did to its registers comes before the products that follow.
+// Orders this thread's register writes before the products that follow.
 __device__ __forceinline__ void fence_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
-// Until at most Groups of the warpgroup's groups are under way; after 0 the sums may be used.
+// Waits until at most Groups of the warpgroup's groups of products are unfinished; after 0 the sums may be used.
 template <int Groups, int Count>
 __device__ __forceinline__ void wait_for_products(float (&sums)[Count]) {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(Groups) : "memory");
 #pragma unroll
-  for (float& sum : sums) asm volatile("" : "+f"(sum)::"memory");  // the compiler reads none of them earlier
+  for (float& sum : sums) asm volatile("" : "+f"(sum)::"memory");  // the compiler must not read them earlier
 }
 
 // D (64, 128) = A (64, 16) B (16, 128), added to D where `add`: D and the factors, then `trailing` immediates of the
@@ -142,7 +143,7 @@ __device__ __forceinline__ void wait_for_products(float (&sums)[Count]) {
       : __VA_ARGS__, "r"(static_cast<int>(add))                                                                        \
       : "memory")
 
-// Both factors in shared memory, where a and b describe: rows of A, and rows that are the columns of B.
+// Both factors are in shared memory; the descriptors a and b give the place of the rows of A and of the columns of B.
 __device__ __forceinline__ void multiply_boxes_bfloat(float (&d)[64], std::uint64_t a, std::uint64_t b, bool add) {
   GRAMLESS_MULTIPLY("bf16", "%64, %65", "%66", "1, 1, 0, 0", "l"(a), "l"(b));
 }
@@ -150,8 +151,8 @@ __device__ __forceinline__ void multiply_boxes_half(float (&d)[64], std::uint64_
   GRAMLESS_MULTIPLY("f16", "%64, %65", "%66", "1, 1, 0, 0", "l"(a), "l"(b));
 }
 
-// A in registers, a warp's 16 rows as for a product of one warp; b describes rows of B. A must stay as it is until the
-// product has been waited for.
+// A is in registers, 16 rows for each warp as in a product of one warp; the descriptor b gives the place of the rows of
+// B. A must not change until the product has been waited for.
 #define GRAMLESS_MULTIPLY_FRAGMENT(type)                                                                             \
   GRAMLESS_MULTIPLY(type, "{%64, %65, %66, %67}, %68", "%69", "1, 1, 1", "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), \
                     "l"(b))
@@ -167,7 +168,7 @@ __device__ __forceinline__ void multiply_fragment_half(float (&d)[64], const std
 #undef GRAMLESS_MULTIPLY
 #undef GRAMLESS_SUMS
 
-// Registers of each of this warpgroup's threads, from here on; all threads must come.
+// Sets the number of registers of each of this warpgroup's threads from here on; every thread of it must call this.
 template <int Count>
 __device__ __forceinline__ void release_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(Count));

@@ -49,7 +49,7 @@ constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 
 template <class T>
 using Bits =
-    std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;  // a lane's bits, and a comparison's answer
+    std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;  // a lane's bits, and the result of a comparison
 
 template <class V, class T>
 GRAMLESS_INLINE V load(const T* address) {
@@ -68,8 +68,8 @@ GRAMLESS_INLINE Vector<T> splat(T value) {
   return value - Vector<T>{};  // value - 0 is exact, also for -0, so it compiles to a broadcast
 }
 
-// Several vectors that go through a formula side by side. An out-of-order core looks only so far ahead: one long chain
-// of dependent instructions after the other leaves its pipes half idle, the same chains interleaved fill them.
+// Several vectors evaluated by one formula side by side. An out-of-order core has a limited window of instructions:
+// long chains of dependent instructions one after the other leave its pipelines half idle, interleaved they fill them.
 template <class T, int Count>
 struct Bundle {
   Vector<T> parts[Count];
@@ -166,7 +166,8 @@ GRAMLESS_INLINE auto lanes_from(V value, std::integer_sequence<int, Lane...>) {
 
 }  // namespace detail
 
-// In float64, halves added until one is left: the only place where lanes of float32 partial sums are added.
+// The sum of the lanes in float64, adding halves until one lane is left: the only place where lanes of float32 partial
+// sums are added.
 template <class T, int Lanes = lanes<T>>
 GRAMLESS_INLINE double horizontal_sum(Vector<T, Lanes> value) {
   if constexpr (Lanes == 2) {

@@ -8,8 +8,8 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// The images of three matrix registers, of the high, middle and low parts of a block: 16 rows of 16 words, a word
-// being the bfloat16 of depths k and k + 16. Any pairing gives the same sums, and this one takes no shuffle.
+// The contents of three matrix registers, with the high, middle and low parts of a block: 16 rows of 16 words, a word
+// being the bfloat16 of depths k and k + 16. Any pairing of depths gives the same sums; this one needs no shuffle.
 struct Bf16x3 {
   static constexpr int side = 16, depth = 32;
   using Word = std::uint32_t;
@@ -25,7 +25,7 @@ namespace detail {
 using Words = Vector<Bf16x3::Word, 16>;
 using Floats = Vector<float, 16>;
 
-// Takes the leading 8 bits away from `rest` and returns them: rounded, ties away from zero. NaN stays in the rest.
+// Subtracts the leading 8 bits from `rest` and returns them: rounded, ties away from zero. NaN stays in the rest.
 GRAMLESS_INLINE Words take_part(Floats& rest) {
   const Words part = (reinterpret_cast<Words>(rest) + 0x8000u) & 0xFFFF0000u;
   rest -= reinterpret_cast<Floats>(part);
@@ -34,7 +34,7 @@ GRAMLESS_INLINE Words take_part(Floats& rest) {
 
 GRAMLESS_INLINE Words join(Words first, Words second) { return (first >> 16) | second; }
 
-// Row `row` of the images: of depths k in `first` and k + 16 in `second`.
+// Writes row `row` of the three parts: depths k from `first` and k + 16 from `second`.
 GRAMLESS_INLINE void split(Floats first, Floats second, Bf16x3& bf16x3, int row) {
   const Words high = join(take_part(first), take_part(second));
   const Words middle = join(take_part(first), take_part(second));

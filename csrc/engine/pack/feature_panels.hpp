@@ -18,7 +18,7 @@ struct FeatureVector {
 template <class T>
 struct FeaturePanel {
   static constexpr int vectors = RegisterTile<T>::cols / lanes<T>, width = RegisterTile<T>::cols;
-  // A run of samples: their products are summed in T, runs in float64. A panel of a run stays in the second cache.
+  // A run of samples: their products are summed in T, runs in float64. A panel of a run stays in the L2 cache.
   static constexpr int samples = (vector_bytes == 64 ? 384 : 256) * 4 / static_cast<int>(sizeof(T));
   static constexpr std::int64_t values = std::int64_t{width} * samples;
 };
@@ -32,10 +32,10 @@ class FeaturePanels {
   static std::int64_t panels(std::int64_t vectors) { return (vectors + Panel::vectors - 1) / Panel::vectors; }
 
   // Samples [first, first + count) of the vectors from `first_vector` on, which starts a panel, as (panel, samples,
-  // width). norms: where the squared lengths of all samples go, (layers, samples), identical to row_norms;
-  // null: nowhere.
+  // width). norms: receives the squared lengths of all samples, (layers, samples), identical to row_norms; null: not
+  // computed.
   void pack(std::int64_t first_vector, std::int64_t first, int count, T* packed, double* norms = nullptr) const {
-    const int together = norms ? 4 * lanes<float> : count;  // that stay near between the two
+    const int together = norms ? 4 * lanes<float> : count;  // samples still cached when they are measured
     for (std::int64_t vector = first_vector, end; vector < count_; vector = end) {
       for (end = vector + 1; end < count_ && vectors_[end].layer == vectors_[vector].layer;) end++;
       const std::int64_t layer = vectors_[vector].layer;
@@ -48,7 +48,7 @@ class FeaturePanels {
                         norms + layer * layers_[layer].x.rows + first + k);
       }
     }
-    for (std::int64_t vector = count_; vector % Panel::vectors != 0; vector++) {  // beside the last one
+    for (std::int64_t vector = count_; vector % Panel::vectors != 0; vector++) {  // padding after the last vector
       T* const to = at(packed, vector - first_vector);
       for (int k = 0; k < count; k++) store(to + std::ptrdiff_t{k} * Panel::width, Vector<T>{});
     }
@@ -56,10 +56,10 @@ class FeaturePanels {
 
  private:
   using Panel = FeaturePanel<T>;
-  static constexpr int piece = 256 / lanes<T>;  // vectors whose squares are summed by themselves
-  static constexpr int samples_ahead = 8;       // prefetched where a piece of each is read, which is no stream
+  static constexpr int piece = 256 / lanes<T>;  // vectors whose squares are summed separately
+  static constexpr int samples_ahead = 8;       // prefetched: pieces of samples are no stream to the processor
 
-  // Where a piece of vectors lies in a packed sample.
+  // The offset of each vector of a piece in a packed sample.
   struct Places {
     Places(std::int64_t vector, std::int64_t end)
         : count(static_cast<int>(std::min<std::int64_t>(piece, end - vector))) {
@@ -69,7 +69,7 @@ class FeaturePanels {
     std::ptrdiff_t offsets[piece];
   };
 
-  // Of vectors [vector, end), one layer's, of packed samples.
+  // Squared lengths of packed samples over vectors [vector, end), which belong to one layer.
   static void measure_layer(std::int64_t vector, std::int64_t end, int samples, const T* packed, double* norms) {
     for (std::int64_t first = vector; first < end; first += piece) {
       if (first == vector) std::fill_n(norms, samples, 0.0);
@@ -77,7 +77,7 @@ class FeaturePanels {
     }
   }
 
-  // Out of line: compiled into its caller, its vectors are spilled.
+  // Not inlined: in its caller its vectors would be spilled.
   __attribute__((noinline)) static void add_squared_lengths(const Places& places, int samples, const T* sample,
                                                             double* norms) {
     for (int k = 0; k < samples; k++, sample += Panel::width) norms[k] += squared_length(places, sample);
@@ -128,10 +128,10 @@ class FeaturePanels {
     if (whole < end) pack_entries(layer, vectors_[whole], first, count, target(whole));
   }
 
-  // What a number of a row of length 1 is stored as: read_units makes a T of it.
+  // The type of stored numbers of rows of length 1: read_units converts them to T.
   struct Unit {};
 
-  // float64 never reads numbers of 16 bits so; the type is that of a path that is not taken.
+  // float64 never reads 16-bit numbers this way; the type only has to compile.
   template <class Stored>
   static constexpr auto widened() {
     return std::conditional_t<sizeof(T) == 4, Stored, T>();
@@ -146,7 +146,7 @@ class FeaturePanels {
     }
   }
 
-  // Features from `feature` on. Out of line as well.
+  // Features from `feature` on. Not inlined either.
   template <class Stored>
   __attribute__((noinline)) static void pack_pieces(const CenteredRows<T>& layer, std::int64_t feature,
                                                     const Places& places, std::int64_t first, int count, T* packed,

@@ -1,4 +1,4 @@
-// What the tensor cores can multiply: how rows are stored for each, and which product their fragments enter.
+// Operands of the tensor cores: how rows are stored for each, and which product instruction takes their fragments.
 #pragma once
 
 #include <type_traits>
@@ -8,7 +8,8 @@
 
 namespace gramless::cuda {
 
-// Value: of dot products and kernel values. planes: numbers that add up to an element. atom_rows: of one product.
+// Value: the type of dot products and kernel values. planes: how many numbers add up to an element. atom_rows: rows of
+// one product.
 struct BfloatOperand {
   using Element = std::uint16_t;
   using Value = float;
@@ -34,7 +35,8 @@ struct HalfOperand {
 struct SplitOperand : HalfOperand {
   static constexpr int planes = 2;
 
-  // Tensor cores cut sums off, which adds up over a long depth: what they sum is kept short, and added rounded.
+  // Tensor cores truncate their sums, an error that grows with the depth: their sums are kept short and are added with
+  // rounding outside.
   __device__ __forceinline__ static void multiply_add(float (&d)[4], const std::uint32_t (&a_high)[4],
                                                       const std::uint32_t (&a_low)[4], const std::uint32_t (&b_high)[2],
                                                       const std::uint32_t (&b_low)[2]) {
@@ -86,7 +88,7 @@ constexpr int slice_bytes = 64;
 template <class Operand>
 constexpr int slice_elements = slice_bytes / static_cast<int>(sizeof(typename Operand::Element));
 
-// Rows as tiles read them, in scratch: whole slices of whole blocks of rows, what is past the matrix 0.
+// Rows as tiles read them, in scratch: whole slices of whole blocks of rows, zero outside the matrix.
 template <class Operand>
 struct PackedRows {
   typename Operand::Element* elements = nullptr;  // (planes, rows, stride)

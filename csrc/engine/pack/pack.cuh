@@ -1,4 +1,4 @@
-// From elements to what tiles read: rounded, or split into two numbers. One warp packs one row.
+// Converts the caller's elements to what tiles read: rounded, or split into two numbers. One warp packs one row.
 #pragma once
 
 #include "engine/instructions/block_sums.cuh"
@@ -51,7 +51,7 @@ __device__ __forceinline__ void store_packed(const PackedRows<Operand>& packed, 
   }
 }
 
-// What a tile multiplies, scaled as it is.
+// An element as tiles multiply it, with its scale.
 template <class Operand>
 __device__ __forceinline__ typename Operand::Value packed_value(const PackedRows<Operand>& packed, std::int64_t at) {
   if constexpr (std::is_same_v<Operand, BfloatOperand>) {

@@ -12,7 +12,7 @@ constexpr int matrix_block = 2 * Bf16x3::side;  // rows and columns that the mat
 
 namespace detail {
 
-// 16 rows and 32 columns of centred values, of which `count` and `depth` are there; the others are zero.
+// 16 rows and 32 columns of centred values; rows from `count` on and columns from `depth` on are zero.
 struct Corner {
   const CenteredRows<float>& source;
   std::int64_t first_row, first;
@@ -43,7 +43,7 @@ struct Corner {
     split_block<For == Factor::right>([&](int r, int h) { return load<Floats>(values[r] + h * Bf16x3::side); }, bf16x3);
   }
 
-  // Whole and in rows of float32 adjacent along the depth.
+  // Whether the block is whole and its rows are float32 adjacent along the depth.
   bool along() const {
     return count == Bf16x3::side && depth == Bf16x3::depth && source.x.dtype == Dtype::float32 &&
            source.x.col_stride == sizeof(float) && !source.x.of_unit_rows();
@@ -64,7 +64,7 @@ struct Corner {
         bf16x3);
   }
 
-  // Whole rows, adjacent to each other: a transposed view.
+  // Whether its rows are whole and adjacent to each other in memory: a transposed view.
   bool across() const {
     return count == Bf16x3::side && source.x.dtype == Dtype::float32 && source.x.row_index == nullptr &&
            source.x.row_stride == sizeof(float) && !source.x.of_unit_rows();

@@ -1,4 +1,4 @@
-// A thread's packing memory.
+// The memory that a thread packs rows into.
 #pragma once
 
 #include "engine/tile/tile.hpp"
@@ -13,7 +13,7 @@ struct PackedRows {
   T* panel = nullptr;    // one chunk of micro_cols rows, packed and used at once
   bool keeps = false;
   std::int64_t held_row = -1;  // first row of the block the slivers hold
-  bool far = false;            // what is kept, of all layers, exceeds the second cache
+  bool far = false;            // the kept rows of all layers exceed the L2 cache
 };
 
 }  // namespace GRAMLESS_ISA

@@ -1,5 +1,5 @@
 // The memory of the rows that will be packed next, prefetched a few lines at a time while the present ones multiply:
-// they lie too far apart for the processor to see a stream in them.
+// they lie too far apart for the processor to detect a stream.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,8 @@ class ReadAhead {
     }
   }
 
-  // The share of one of `parts` parts. Inline: to GCC a function that only asks ahead does nothing, and its calls go.
+  // Prefetches part `part` of `parts`. Inline: GCC takes a function that only prefetches to have no effect and removes
+  // calls of it.
   GRAMLESS_INLINE void fetch(int part, int parts) const {
     for (int run = part * runs_ / parts; run < (part + 1) * runs_ / parts; run++) {
       const bool by_row = adjacent(x_.col_stride);
@@ -44,8 +45,8 @@ class ReadAhead {
   std::int64_t run_bytes_;
 };
 
-// Packed rows that are kept and multiplied next, of the next chunk or, since callers keep them one after the other, of
-// the next layer: in a sweep they lie in the last cache. They are prefetched a line at a time.
+// Kept packed rows that are multiplied next, those of the next chunk or, since callers keep layers one after the other,
+// of the next layer. In a sweep they lie in the last-level cache. They are prefetched a line at a time.
 class KeptAhead {
  public:
   KeptAhead() = default;
@@ -63,7 +64,7 @@ class KeptAhead {
   const char *next_ = nullptr, *end_ = nullptr;
 };
 
-// What will be packed after the columns at j of the chunk at k: more columns, the next chunk, or the next tile's.
+// What will be packed after the columns at j of the chunk at k: more columns, the next chunk, or rows of the next tile.
 template <class T>
 ReadAhead after(const ArrayView& y, std::int64_t first_j, int cols, int j, std::int64_t k, std::int64_t first_k,
                 std::int64_t end_k) {

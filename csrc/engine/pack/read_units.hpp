@@ -1,4 +1,4 @@
-// Elements of rows of length 1, out of line: inlined into every place that reads rows, it would cost those registers.
+// Elements of rows of length 1. Not inlined: it would take registers from every loop that reads rows.
 #pragma once
 
 #include "engine/tile/tile.hpp"

@@ -19,7 +19,7 @@ GRAMLESS_INLINE Vector<float> widen_vector(Vector<std::uint16_t, lanes<float>> b
   using Wide = Vector<std::uint32_t>;
   const Wide half = __builtin_convertvector(bits, Wide), none{};
   const Wide sign = (half & 0x8000u) << 16, magnitude = (half & 0x7fffu) << 13, exponent = magnitude & 0x0f800000u;
-  const Wide least = none + 0x38800000u;  // subnormals: what is added to the least normal number is taken away again
+  const Wide least = none + 0x38800000u;  // subnormals: added to the smallest normal number, which is then subtracted
   const Wide small =
       std::bit_cast<Wide>(std::bit_cast<Vector<float>>(magnitude + 0x38800000u) - std::bit_cast<Vector<float>>(least));
   const Wide normal = magnitude + 0x38000000u, large = magnitude | 0x7f800000u;

@@ -1,4 +1,4 @@
-// Which part of the depth is multiplied.
+// Chunks: parts of the depth that are multiplied at once.
 #pragma once
 
 #include "engine/walk/walk.hpp"
@@ -11,7 +11,7 @@ struct Chunk {
   bool first, last;
 };
 
-// Chunks of the depth of one tile from one question whether to stop to the next.
+// How many chunks of a tile are multiplied between two checks for an interrupt.
 constexpr int polled_chunks = 8;
 
 }  // namespace gramless

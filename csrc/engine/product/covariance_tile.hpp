@@ -18,8 +18,8 @@ GRAMLESS_INLINE void add_to(double* sums, Vector<float> values) {
   add_to(sums + half, to_doubles(lanes_from<half>(values, sequence)));
 }
 
-// sums[i][j] += sum_k rows[k][i] columns[k][j], with a line of what comes next asked for every few samples. Out of
-// line: one body for each width.
+// sums[i][j] += sum_k rows[k][i] columns[k][j], prefetching a line of what comes next every few samples. Not inlined:
+// one body for each width.
 template <int Vectors, class T>
 __attribute__((noinline)) void add_covariances(const T* rows, const T* columns, int samples, double* sums,
                                                std::ptrdiff_t stride, KeptAhead& next) {
@@ -68,11 +68,11 @@ struct CovarianceBlock {
   std::int64_t first_vector, vectors;  // vectors: the end of all
   double* sums;                        // row of the first row multiplied; columns from first_vector on
   std::ptrdiff_t stride;
-  bool far = false;  // whether the packed features are in the last cache
+  bool far = false;  // whether the packed features lie in the last-level cache
 };
 
 // Rows [first, end) of features, whole register tiles, with all features from their own on. wanted(row, panel): whether
-// any product of a register tile's rows with a panel's columns is.
+// any product of a register tile's rows with a panel's columns is needed.
 template <class T, class Wanted>
 void add_covariance_rows(const CovarianceBlock<T>& block, std::int64_t first, std::int64_t end, Wanted wanted) {
   using Panel = FeaturePanel<T>;

@@ -6,17 +6,17 @@
 
 namespace gramless::cuda {
 
-// Rows of a slice lie 64 bytes apart in shared memory: their 16-byte pieces change places, so that eight rows touch all
-// banks. Rows 8 apart are alike.
+// Rows of a slice lie 64 bytes apart in shared memory; their 16-byte pieces are permuted so that eight rows touch all
+// banks. The permutation repeats every 8 rows.
 __device__ __forceinline__ int swizzled(int row, int piece) { return (piece ^ (row / 2 % 4)) * 16; }
 
-// Each warp owns a rectangle of the tile, warps lie row by row.
+// Each warp owns a rectangle of the tile; warps are numbered row by row.
 template <int Rows, int Cols, int WarpRows, int WarpCols>
 struct TileShape {
   static constexpr int rows = Rows, cols = Cols, warp_rows = WarpRows, warp_cols = WarpCols;
   static constexpr int warps_across = Cols / WarpCols, warps_down = Rows / WarpRows;
-  static constexpr bool lean = false;       // whether registers are short beside the tile
-  static constexpr bool symmetric = false;  // whether <a, b> has the bits of <b, a>
+  static constexpr bool lean = false;       // whether few registers are left beside the tile
+  static constexpr bool symmetric = false;  // whether <a, b> and <b, a> are bitwise identical
   static constexpr int threads = warps_across * warps_down * warp_lanes;
   static_assert(Rows % WarpRows == 0 && Cols % WarpCols == 0 && WarpCols % 16 == 0);
   static_assert(threads % 32 == 0);  // whole groups of 8 rows are copied at once

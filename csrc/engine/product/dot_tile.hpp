@@ -1,4 +1,4 @@
-// The inner loop of everything: a tile of dot products between two blocks of rows. It knows no kernel function.
+// The inner loop of all ops: a tile of dot products between two blocks of rows. It knows no kernel function.
 #pragma once
 
 #include "engine/product/product_amx.hpp"
@@ -19,13 +19,13 @@ struct LeaveAsIs {
   void operator()(int, int) const {}
 };
 
-// Where vectors without an entry that the tile owns are not read.
+// Types whose finish does not read vectors without an entry that the tile owns.
 struct LeaveOwned : LeaveAsIs {
   static constexpr bool reads_owned_only = true;
 };
 
 // The tile of dot products of rows [first_i, ...) of x with rows [first_j, ...) of y, over columns [first_k, end_k).
-// finish(i, j) is called when the register tile at (i, j) has its dot products, which are then still close by.
+// finish(i, j) is called when the register tile at (i, j) has its dot products, which are then still in the L1 cache.
 template <class T, class Finish = LeaveAsIs>
 void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows<T>& y, std::int64_t first_j,
               std::int64_t first_k, std::int64_t end_k, PackedRows<T>& packed, const Tile<T>& tile,

@@ -1,6 +1,6 @@
-// The twin of dot_tile.cuh for compute capability 9.0. A thread of its own fills the ring with boxes; two warpgroups
-// multiply them and take turns, so that one evaluates its values while the other's are multiplied. It knows no kernel
-// function and no loss.
+// The twin of dot_tile.cuh for compute capability 9.0. One thread fills the ring with boxes and does nothing else; two
+// warpgroups multiply them and alternate, so that one evaluates its values while the other multiplies. It knows no
+// kernel function and no loss.
 #pragma once
 
 #include "engine/instructions/primitives_hopper.cuh"
@@ -8,9 +8,10 @@
 
 namespace gramless::cuda {
 
-// A thread that copies lies beside two warpgroups that multiply.
+// A block is two warpgroups that multiply and one thread that copies.
 constexpr int hopper_threads = 3 * warpgroup_threads, writer_registers = 24, reader_registers = 240;
-// What a block starts with is what its launch bounds allow, 168 registers a thread: neither more nor less is given out.
+// A block starts with what its launch bounds allow, 168 registers a thread; the warpgroups' shares add up to exactly
+// that.
 static_assert(writer_registers + 2 * reader_registers == 3 * 168);
 
 // Boxes of rows and of columns in shared memory, aligned to 1024 bytes as their swizzle is.
@@ -22,10 +23,10 @@ struct BoxRing {
   using Box = std::uint16_t[planes][rows * box_width];
 
   alignas(1024) Box of_rows[stages], of_columns[stages];
-  Barrier full[stages], empty[stages];  // a stage's bytes have landed; all warps have handed it back
+  Barrier full[stages], empty[stages];  // a stage's bytes have landed; all warps have released it
   Barrier turns[2];                     // the other warpgroup has ended its turn
 
-  // By one thread.
+  // Called by one thread.
   __device__ void initialize() {
     for (int stage = 0; stage < stages; stage++) {
       initialize_barrier(full[stage], 1);
@@ -56,7 +57,7 @@ const char* map_packed(TensorMap& map, const PackedRows<Operand>& packed, int bo
   return map_rows(map, packed.elements, packed.stride(), Operand::planes * rows, box_rows);
 }
 
-// A stage of the ring, and the parity of the phase its barriers are in.
+// A stage of the ring, and the parity of the current phase of its barriers.
 template <int Stages>
 struct RingPlace {
   int stage = 0;
@@ -97,13 +98,13 @@ class RingWriter {
 
   __device__ explicit RingWriter(Ring& ring) : ring_(ring) {}
 
-  // What a tile of rows with rows, here columns, multiplies.
+  // Copies what a tile multiplies: a block of rows, and another one as columns.
   __device__ void load(const TensorMap& map, const PackedRows<Operand>& packed, std::int64_t first_row,
                        std::int64_t first_col) {
     const int boxes = Ring::boxes(packed), plane_rows = static_cast<int>(packed.plane_stride / packed.stride());
     for (int box = 0; box < boxes; box++) {
       Barrier& full = ring_.full[place_.stage];
-      wait_for_phase(ring_.empty[place_.stage], place_.parity ^ 1);  // no warp multiplies what the stage holds
+      wait_for_phase(ring_.empty[place_.stage], place_.parity ^ 1);  // no warp multiplies the stage's contents any more
       arrive_expecting(full, 2 * static_cast<int>(sizeof(typename Ring::Box)));
 #pragma unroll
       for (int plane = 0; plane < Ring::planes; plane++) {
@@ -121,13 +122,13 @@ class RingWriter {
   RingPlace<Ring::stages> place_;
 };
 
-// Where a warpgroup is in a ring, and whose turn it is.
+// A warpgroup's position in the ring, and whose turn it is.
 template <class Ring>
 class RingPosition {
  public:
   __device__ explicit RingPosition(Ring& ring) : turns(ring.turns), ring_(ring) {}
 
-  // The next stage, once it is there.
+  // Waits until the next stage has landed.
   __device__ int take() {
     const int stage = place_.stage;
     wait_for_phase(ring_.full[stage], place_.parity);
@@ -245,7 +246,8 @@ class DotTileHopper : public WarpgroupTile {
     reader.hand_back(stage);
   }
 
-  // Tensor cores cut sums off, which adds up over a long depth: those of a box are added rounded.
+  // Tensor cores truncate their sums, an error that grows with the depth: the sums of each box are added with rounding
+  // outside.
   __device__ void add_planes(RingReader<Operand>& reader) {
     Sums of_box;
     multiply_planes(reader, of_box);

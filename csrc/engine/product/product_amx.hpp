@@ -16,11 +16,11 @@ namespace detail {
 
 static_assert(Bf16x3::side == MatrixUnit::side && Bf16x3::depth == MatrixUnit::depth);
 
-// A block's sums over all steps of the depth, of the products of parts that matter: what is left out is below 2^-26 of
+// A block's sums over all steps of the depth, of the products of parts that matter: the omitted ones are below 2^-26 of
 // the whole. The small ones come first, so that few additions round at the size of the whole. Registers 0 to 3 hold the
-// sums, 4 and 5 a part of the left factor, 6 and 7 of the right one. Between two products of registers the vector
-// units have time for between(): work has to be dealt out this finely, or the core, which looks only so far ahead, does
-// one after the other.
+// sums, 4 and 5 a part of the left factor, 6 and 7 of the right one. between() runs on the vector units between two
+// products of registers: work has to be divided this finely, because the core's window of instructions is limited and
+// it would otherwise run one after the other.
 constexpr int gaps_of_step = 6 * 4;
 
 template <class Between>
@@ -75,7 +75,7 @@ struct Unfinished {
   int row = 0, end = 0, j = 0;
   int done = 0;
 
-  // What is left of the first share/shares of a whole block.
+  // Finishes the rows left of the first share/shares of a whole block.
   GRAMLESS_INLINE void finish_share(int share, int shares) {
     constexpr int rows = TileShape<float>::micro_rows, pieces = matrix_block / rows;
     for (; done * shares < share * pieces && row < end; done++, row += rows) (*finish)(row, j);

@@ -31,13 +31,13 @@ struct RegisterSums {
 
 }  // namespace detail
 
-// While that many of the depth multiply, one row of the register tile before is finished.
+// One row of the previous register tile is finished while this many columns of the depth are multiplied.
 constexpr int depth_beside_a_row = 8;
 
-// values[i][j] (+)= sum_k sliver[k][i] * panel[k][j] for so many vectors of j, accumulators in registers. A chunk
-// of the depth is summed on its own and added to what the tile has: for 20,000 columns in float32 that is 8 times more
-// accurate than one long sum. Rows that are `unfinished` are finished between the first multiplications: their
-// instructions wait for each other where multiply-adds do not, and many run on other units of the processor.
+// values[i][j] (+)= sum_k sliver[k][i] * panel[k][j] for so many vectors of j, accumulators in registers. A chunk of
+// the depth is summed separately and added to the tile: for 20,000 columns in float32 that is 8 times more accurate
+// than one long sum. Rows that are `unfinished` are finished between the first multiplications: their instructions
+// depend on each other, multiply-adds do not, and many of them run on other execution units.
 template <int Vectors, class T, class Rows>
 GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* values, int stride, bool fresh,
                                 Rows unfinished, KeptAhead& ahead) {
@@ -71,7 +71,7 @@ GRAMLESS_INLINE void micro_tile(const T* sliver, const T* panel, int depth, T* v
   unfinished.finish_all();
 }
 
-// Where register tiles are finished at once, or not at all.
+// For a Finish that finishes whole register tiles at once, or nothing.
 struct NoRows {
   static constexpr int left = 0;
   void finish_vector(int) const {}
@@ -79,7 +79,8 @@ struct NoRows {
   void finish_all() const {}
 };
 
-// Of a Finish that can finish whole register tiles a vector at a time, where there are registers for that: its rows.
+// The type of a Finish's unfinished rows, if it can finish a register tile one vector at a time and there are registers
+// for that.
 template <class Finish>
 struct RowsOf {
   using type = NoRows;
@@ -100,12 +101,12 @@ struct ProductSimd {
 
   static constexpr int vectors = RegisterTile<T>::cols / lanes<T>;
 
-  // Vectors [first, end) of a register tile's columns; none where the last row of the diagonal begins the tile.
+  // Vectors [first, end) of a register tile's columns; none if the tile begins at the last row of the diagonal.
   struct VectorSpan {
     int first, end;
   };
 
-  // Those with an entry that the tile owns, for a Finish that reads no others.
+  // The vectors with an entry that the tile owns, for a Finish that reads no others.
   template <class Finish>
   static VectorSpan wanted_vectors(const Tile<T>& tile, int i, int j) {
     if constexpr (requires { Finish::reads_owned_only; }) {
@@ -115,14 +116,14 @@ struct ProductSimd {
     return {0, vectors};
   }
 
-  // A register tile that will be written: stores that wait for memory hold up all stores behind them.
+  // Prefetches a register tile that will be written: a store that waits for memory delays all stores behind it.
   GRAMLESS_INLINE static void fetch_to_write(const Tile<T>& tile, int i, int j) {
     constexpr int line = 64 / sizeof(T);
     for (int r = i; r < std::min(i + TileShape<T>::micro_rows, tile.rows); r++)
       for (int c = 0; c < TileShape<T>::micro_cols; c += line) __builtin_prefetch(tile.row(r) + j + c, 1);
   }
 
-  // Out of line: on the diagonal and at the right edge alone.
+  // Not inlined: needed only on the diagonal and at the right edge.
   __attribute__((noinline)) static void multiply_vectors(const T* sliver, const T* panel, Chunk chunk,
                                                          const Tile<T>& tile, int i, int j, VectorSpan wanted) {
     if (wanted.first >= wanted.end) return;

@@ -7,7 +7,7 @@
 
 namespace gramless::cuda {
 
-// Boxes of rows of at most 128 numbers; what is past their end is 0. Aligned to 1024 bytes as their swizzle is.
+// Boxes of rows of at most 128 numbers; numbers past their end are 0. Aligned to 1024 bytes as their swizzle is.
 template <class Operand>
 struct ResidentRing {
   static_assert(Operand::planes == 1);
@@ -16,10 +16,10 @@ struct ResidentRing {
   using Box = std::uint16_t[rows * box_width];
 
   alignas(1024) Box of_rows[boxes], of_columns[stages][boxes];
-  Barrier rows_landed, full[stages], empty[stages];  // a stage's bytes have landed; all warps have handed it back
+  Barrier rows_landed, full[stages], empty[stages];  // a stage's bytes have landed; all warps have released it
   Barrier turns[2];                                  // see Turns
 
-  // By one thread.
+  // Called by one thread.
   __device__ void initialize() {
     initialize_barrier(rows_landed, 1);
     for (int stage = 0; stage < stages; stage++) {
@@ -41,7 +41,7 @@ class ResidentWriter {
   __device__ ResidentWriter(Ring& ring, const TensorMap& map) : ring_(ring), map_(map) {}
 
   __device__ void load_rows(std::int64_t first_row) { load(ring_.of_rows, first_row, ring_.rows_landed); }
-  // The next stage, once no warp multiplies what it holds.
+  // Waits until no warp multiplies the contents of the next stage.
   __device__ void load_columns(std::int64_t first_col) {
     wait_for_phase(ring_.empty[place_.stage], place_.parity ^ 1);
     load(ring_.of_columns[place_.stage], first_col, ring_.full[place_.stage]);
@@ -85,7 +85,8 @@ class ResidentReader : public RingPosition<ResidentRing<Operand>> {
                             describe_rows(this->ring_.of_columns[stage][box]), box > 0);
   }
 
-  // sums (64 rows, width) += weights times the rows that the columns are: these are the depth of the product.
+  // sums (64 rows, width) += weights times the rows that the tile's columns stand for; they are the depth of this
+  // product.
   __device__ __forceinline__ void multiply_weights(Sums& sums, const Weights& weights, int stage) const {
 #pragma unroll
     for (int k = 0; k < fragments; k++) {

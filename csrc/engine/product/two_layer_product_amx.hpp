@@ -1,5 +1,5 @@
 // Dot products of the rows of two representations on the matrix unit, block by block, of both at once. The vector units
-// finish a block while the unit multiplies the next one, so that dot products never leave the first cache.
+// finish a block while the unit multiplies the next one, so that dot products never leave the L1 cache.
 #pragma once
 
 #include "engine/product/product_amx.hpp"
@@ -16,10 +16,10 @@ struct TwoLayerBlock {
 
 namespace detail {
 
-// The sums of one chunk of the depth, which a block's dot products have yet to be given, a row at a time.
+// The sums of one chunk of the depth, added to a block's dot products later, a row at a time.
 class LateSums {
  public:
-  // Stores the unit's sums, to be added to `sums`.
+  // Stores the unit's sums, which are added to `sums` later.
   GRAMLESS_INLINE void store(MatrixUnit& unit, float (*sums)[matrix_block]) {
     add_all();
     store_block(unit, late_[0], matrix_block);
@@ -47,7 +47,7 @@ class LateSums {
 
 class TwoLayerProductAmx {
  public:
-  // The most depth that both layers may have together: their held columns are read from the second cache.
+  // The most depth that both layers may have together: their held columns must fit into the L2 cache.
   static constexpr std::int64_t most_depth = 1024;
 
   // What both layers' packed rows take, one after the other.
@@ -95,7 +95,7 @@ class TwoLayerProductAmx {
   static constexpr int chunk_steps = TileShape<float>::depth / Bf16x3::depth;
   static constexpr std::int64_t near_bytes = 5 << 18;  // of held columns that every panel of rows reads again
 
-  // As few columns as are near, in parts of one length.
+  // As many columns as fit near_bytes, in parts of equal length.
   int columns_at_once() const {
     const std::int64_t blocks = (tile_.cols + matrix_block - 1) / matrix_block;
     const std::int64_t bytes = blocks * (steps_[0] + steps_[1]) * 2 * static_cast<std::int64_t>(sizeof(Bf16x3));
@@ -139,8 +139,8 @@ class TwoLayerProductAmx {
     TwoLayerBlock& block = blocks_[current_ ^= 1];
     const int gaps = detail::gaps_of_step * (steps_[0] + steps_[1]);
     int due = 0;
-    // Late sums come before the rows they belong to: of them there is one in every gap, and of rows one in several
-    // gaps, as the depth is more than one chunk.
+    // Late sums are added before their rows are finished: every gap adds one row of them, and only every few gaps
+    // finish a row, for the depth has more than one chunk.
     const auto between = [&]() GRAMLESS_INLINE_LAMBDA {
       if constexpr (Chunks) late_.add_row();
       due += matrix_block;

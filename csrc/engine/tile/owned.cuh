@@ -1,11 +1,11 @@
-// Which pairs of a CUDA tile there are. It knows no loss.
+// Which pairs of a CUDA tile exist. It knows no loss.
 #pragma once
 
 #include "engine/instructions/primitives.cuh"
 
 namespace gramless::cuda {
 
-// Which of a tile's pairs there are: those inside and, where columns are the rows again, off the diagonal.
+// A tile's existing pairs: those inside the matrix and, where the columns are the rows again, off the diagonal.
 struct OwnedPairs {
   int rows, cols;
   int diagonal;  // row r of the tile is column r + diagonal
@@ -19,7 +19,7 @@ struct OwnedPairs {
 
   __device__ bool owns(int row, int col) const { return row < rows && col < cols && row + diagonal != col; }
 
-  // Whether it owns all its entries.
+  // Whether the tile owns all its entries.
   __device__ bool whole(int height, int width) const {
     return rows >= height && cols >= width && (diagonal >= width || diagonal <= -height);
   }

@@ -28,9 +28,9 @@ bool owns_all(const Tile<T>& tile, int i, int j) {
          !(tile.diagonal && j < i + Shape::micro_rows);
 }
 
-// dots: what finish reads, prefetched, for it may lie in no cache.
-// finish(i, j) for all register tiles with an entry that is owned, along the rows, as they lie in memory. Those of a
-// row and those of a column have the same order as where a product finishes them, so sums are bitwise-identical.
+// dots: what finish reads; it is prefetched, for it may be in no cache. finish(i, j) for all register tiles with an
+// entry that is owned, along the rows, as they lie in memory. Those of a row and those of a column have the same order
+// as where a product finishes them, so sums are bitwise-identical.
 template <class T, class Finish>
 GRAMLESS_INLINE void for_register_tiles(const Tile<T>& tile, Finish& finish, const T* dots) {
   using Shape = TileShape<T>;

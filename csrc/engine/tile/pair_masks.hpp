@@ -25,10 +25,10 @@ struct PairMasks {
   Mask<T> positive, negative_of_row, negative_of_column;
 };
 
-// What the pairs of a tile can be: negatives of both anchors alone; positives too; negatives that are left out too.
+// Which kinds of pairs a tile has: only negatives of both anchors; positives too; negatives that are left out too.
 enum class TileRule { negatives, groups, limits };
 
-// Calls f with the rule as a constant: what a rule does not need is neither read nor compared.
+// Calls f with the rule as a compile-time constant: what a rule does not need is neither read nor compared.
 template <class F>
 GRAMLESS_INLINE void with_rule(TileRule rule, F&& f) {
   switch (rule) {

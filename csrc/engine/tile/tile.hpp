@@ -23,7 +23,7 @@ struct RegisterTile {
 };
 
 // block_rows x micro_cols dot products, multiplied together, and micro_rows x micro_cols, finished together; a tile of
-// at most rows x rows of them; depth, so that one panel of columns and one sliver of rows stay near.
+// at most rows x rows of them; depth, chosen so that one panel of columns and one sliver of rows stay in near caches.
 template <class T>
 struct TileShape {
   static constexpr bool on_matrix_unit = has_matrix_unit && sizeof(T) == 4;

@@ -1,4 +1,4 @@
-// How many rows a tile has: the more, the more dot products share one packing of their rows.
+// The number of rows of a tile: the larger it is, the more dot products share one packing of rows.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace gramless {
 constexpr int most_tile_rows(std::size_t element_bytes) { return element_bytes == 4 ? 384 : 192; }
 
 // For the pairs of n rows: fewer rows where whole tiles would be too few to share among threads. It must not depend on
-// how many threads there are: the bits of every sum depend on it.
+// the number of threads, because every sum depends on it bitwise.
 constexpr int tile_rows(std::int64_t n, std::size_t element_bytes) {
   const int most = most_tile_rows(element_bytes);
   return n < std::int64_t{20} * most ? most / 2 : most;

@@ -13,7 +13,7 @@ namespace gramless {
 struct BlockHandoff::State {
   explicit State(std::int64_t blocks) : done(static_cast<std::size_t>(blocks)) {}
   std::vector<std::atomic<std::int64_t>> done;  // orders what tasks write to a block: written before, read after
-  std::atomic<int> sleepers{0};  // either a sleeper sees what is done, or whoever did it sees the sleeper
+  std::atomic<int> sleepers{0};  // counted before a thread reads `done` and sleeps, so that pass() sees it
   std::mutex mutex;
   std::condition_variable changed;
 };
@@ -42,7 +42,7 @@ void BlockHandoff::pass(std::int64_t block) {
   if (state_->sleepers == 0) return;
   {
     const std::lock_guard lock(state_->mutex);
-  }  // a sleeper that has not seen it waits by now
+  }  // a thread that has not read the new count waits by now
   state_->changed.notify_all();
 }
 

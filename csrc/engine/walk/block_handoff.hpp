@@ -9,8 +9,8 @@
 
 namespace gramless {
 
-// How many tasks are done with each block. A walk starts its tasks in order, so the earliest task that is not done
-// never waits.
+// How many tasks have finished with each block. A walk starts its tasks in order, so the earliest unfinished task never
+// waits.
 class BlockHandoff {
  public:
   explicit BlockHandoff(std::int64_t blocks);
@@ -18,7 +18,7 @@ class BlockHandoff {
 
   // Waits until `earlier` tasks are done with the block; false if the walk was stopped meanwhile.
   bool wait(std::int64_t block, std::int64_t earlier, Worker& worker);
-  void pass(std::int64_t block);  // what was written to the block is seen by the task that waits for the next number
+  void pass(std::int64_t block);  // what was written to the block is visible to the task that waits for its turn
 
  private:
   struct State;

@@ -9,8 +9,8 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// body(pair, scratch, worker) for every pair of blocks in `schedule`, symmetric or rectangular. What a body
-// writes to its blocks is seen by the next body with one of them.
+// body(pair, scratch, worker) for every pair of blocks in `schedule`, symmetric or rectangular. What a body writes to
+// its blocks is visible to the next body that has one of them.
 template <class Schedule, class Body>
 void walk_block_pairs(WalkPlan plan, const Schedule& schedule, std::int64_t blocks, Body body) {
   BlockHandoff handoff(blocks);

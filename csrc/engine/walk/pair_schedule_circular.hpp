@@ -1,4 +1,4 @@
-// In which order pairs of row blocks are computed on the GPU where each block keeps its rows: blocks are numbered
+// The order in which pairs of row blocks are computed on the GPU where each block keeps its rows: blocks are numbered
 // modulo their count, and each is paired with the blocks at a distance to its right and to its left.
 #pragma once
 
@@ -13,7 +13,8 @@ struct CircularSchedule {
   GRAMLESS_HD int right_of(int i, int distance) const { return (i + distance) % blocks; }
   GRAMLESS_HD int left_of(int i, int distance) const { return (i + blocks - distance) % blocks; }
 
-  // Of two blocks one owns the pair: that which has the other on its right, and halfway around the earlier one.
+  // One of two blocks owns their pair: the one that has the other on its right and, halfway around, the one with the
+  // smaller number.
   GRAMLESS_HD bool owns_right(int i, int distance) const { return 2 * distance != blocks || i < right_of(i, distance); }
 };
 

@@ -1,5 +1,5 @@
-// In which order pairs of row blocks are computed: rounds in which no block appears twice, so that the tiles of a round
-// may run at once although each writes to both of its blocks.
+// The order in which pairs of row blocks are computed: rounds in which no block appears twice, so that the tiles of a
+// round may run at once although each writes to both of its blocks.
 #pragma once
 
 #include <algorithm>

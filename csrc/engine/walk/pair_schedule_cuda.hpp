@@ -1,5 +1,5 @@
-// In which order pairs of row blocks are computed on the GPU: a round has every block once, with another or itself, so
-// its sums need one slot per row. Block i is paired with block r - i, modulo the number of blocks.
+// The order in which pairs of row blocks are computed on the GPU: a round has every block once, with another or itself,
+// so its sums need one slot per row. Block i is paired with block r - i, modulo the number of blocks.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct RoundSchedule {
   GRAMLESS_HD std::int64_t count() const { return blocks; }
   GRAMLESS_HD constexpr std::int64_t pairs_per_round() const { return blocks / 2 + 1; }
 
-  // Pairs of neighbouring rounds and neighbouring numbers share rows, which the cache sees.
+  // Pairs of neighbouring rounds and neighbouring numbers share rows, which are then read from the cache.
   GRAMLESS_HD BlockPair pair(std::int64_t round, std::int64_t index) const {
     const bool even = round % 2 == 0;
     std::int64_t up = even ? round / 2 : (round + 1) / 2, down = even ? round / 2 : (round - 1) / 2;

@@ -1,5 +1,5 @@
 // Which tiles one launch of a sweep computes: a square of blocks of rows by blocks of rows. Tiles of a square share
-// rows, which the cache sees.
+// rows, which are then read from the cache.
 #pragma once
 
 #include "engine/walk/pair_schedule_cuda.hpp"

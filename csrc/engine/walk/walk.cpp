@@ -28,11 +28,11 @@ constexpr double flops_per_thread = 12e6;  // below this, waking a thread costs 
 
 thread_local Worker* worker_of_thread = nullptr;
 
-// What the threads of a walk work in, cut from one piece that the next walk may have: fresh pages would cost a short
-// walk more than its work does. Gaps between the pieces are for AddressSanitizer to see.
+// The scratch memory of a walk's threads, cut from one allocation that the next walk may reuse: fresh pages would cost
+// a short walk more than its work does. AddressSanitizer checks the gaps between the pieces.
 class WalkMemory {
  public:
-  // Room for `count` pieces of `bytes` each.
+  // How many bytes `count` pieces of `bytes` each take.
   static std::size_t room(std::size_t count, std::size_t bytes) {
     return count * (AlignedBuffer::round_up(bytes) + gap);
   }
@@ -110,7 +110,7 @@ class OrderedWalk {
     char* scratch = scratch_[entered_++];
     lock.unlock();
     ThreadWorker worker(*this);
-    Worker* const outer = std::exchange(worker_of_thread, &worker);  // of the walk whose report called this one
+    Worker* const outer = std::exchange(worker_of_thread, &worker);  // of an outer walk, whose report called this one
     while (true) {
       lock.lock();
       const std::int64_t task = claim(lock, worker);

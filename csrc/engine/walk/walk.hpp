@@ -11,14 +11,14 @@ namespace gramless {
 
 struct WalkPlan {
   std::int64_t tasks = 0;
-  double flops = 0;               // of the whole walk; small ones stay on the calling thread
+  double flops = 0;               // of the whole walk; a small walk runs on the calling thread alone
   std::size_t scratch_bytes = 0;  // private to each thread, kept between its tasks; the first 64 bytes start as zero
   std::size_t partial_bytes = 0;  // one task's answer, uninitialised
   int threads = 1;
   Monitor monitor;
 };
 
-// What a task may ask while it runs.
+// What a task may query while it runs.
 class Worker {
  public:
   virtual bool stopped() = 0;  // true once the walk is being abandoned; the task's partial answer is then ignored
@@ -26,8 +26,8 @@ class Worker {
   ~Worker() = default;
 };
 
-// Whether the walk that the calling thread is in is being abandoned; false outside of any. Loops that may take longer
-// than some tens of milliseconds ask it every now and then, and return early: what they leave behind is ignored.
+// Whether the walk that the calling thread runs is being abandoned; false outside of walks. Loops that may take longer
+// than some tens of milliseconds call it regularly and return early: their unfinished results are ignored.
 bool stop_requested();
 
 namespace walk_detail {
@@ -43,8 +43,8 @@ void walk(const WalkPlan& plan, const WalkSteps& steps);
 
 }  // namespace walk_detail
 
-// compute(task, scratch, partial, worker) runs concurrently; merge(task, partial) and finish(scratch), which sees each
-// thread's scratch once at the end in no fixed order, run one at a time. None of them may throw.
+// compute(task, scratch, partial, worker) runs concurrently; merge(task, partial) and finish(scratch), which is called
+// once for each thread's scratch at the end in no fixed order, run one at a time. None of them may throw.
 template <class Compute, class Merge, class Finish>
 inline void walk(const WalkPlan& plan, Compute compute, Merge merge, Finish finish) {
   struct Context {

@@ -9,7 +9,7 @@
 namespace gramless::cuda {
 namespace {
 
-constexpr std::int64_t limits_array = 5;  // of what is saved, after the sums
+constexpr std::int64_t limits_array = 5;  // index in the saved arrays, after the sums
 
 template <class Operand>
 class ContrastForward {
@@ -50,7 +50,7 @@ class ContrastForward {
  private:
   bool two_way() const { return pass_.has_keys() && task_.problem.keys_are_anchors; }
 
-  // Null where no negative is left out.
+  // Returns null if no negative is left out.
   const double* find_limits(LaunchStream& launches) const {
     if (!pass_.limited()) return nullptr;
     double* const limits = task_.saved + limits_array * pass_.saved_rows();
@@ -58,7 +58,7 @@ class ContrastForward {
     if (!hardest_) return limits;
     const HardestNegatives which{task_.problem.hardest, task_.problem.tie};
     hardest_->run(pass_.pairs(false, nullptr), pass_.anchors(), which, limits, launches);
-    if (two_way())  // keys of later parts are a queue, and not anchors
+    if (two_way())  // keys of later parts are a queue, not anchors
       hardest_->run(pass_.pairs(true, nullptr), task_.problem.keys.parts[0].rows, which, limits + pass_.anchors(),
                     launches);
     return limits;

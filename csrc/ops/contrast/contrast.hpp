@@ -13,10 +13,10 @@ namespace gramless {
 // keys.
 struct ContrastProblem {
   std::vector<ArrayView> anchors, keys;
-  // Pairs of one group are positive; of a log-sum-exp, which has no positives, they are left out.
+  // Pairs of one group are positive; a log-sum-exp, which has no positives, leaves them out.
   std::vector<std::int64_t> anchor_groups, key_groups;
-  // How many positives each has; empty: counted from the groups. Given where a problem is a part of a larger one, whose
-  // sums its gradients are of.
+  // How many positives each row has; empty: counted from the groups. Given if the problem is a part of a larger one and
+  // its gradients are those of the larger one's sums.
   std::vector<std::int64_t> anchor_positives, key_positives;
   double temperature = 0.5;
   bool normalize = true;
@@ -30,13 +30,13 @@ struct ContrastProblem {
   bool has_positives() const { return kind != ContrastKind::log_sum_exp; }
 };
 
-// Rows of all parts of a side.
+// The number of rows of all parts of a side.
 std::int64_t rows_in(const std::vector<ArrayView>& parts);
 
-// Which negatives are left out as the hardest, or as the easiest: see HardestLimitsTask.
+// Which share of the negatives is left out as the hardest or the easiest: see HardestLimitsTask.
 struct HardestNegatives {
   double fraction, tie;
-  bool of_keys;  // of the first keys as anchors too
+  bool of_keys;  // whether limits of the first keys as anchors are computed too
   bool easiest = false;
 };
 
@@ -44,7 +44,7 @@ struct HardestLimits {
   std::vector<double> anchors, keys;
 };
 
-// The limits of a problem without its hardest negatives, or its floors without the easiest.
+// The limits above which the hardest negatives lie, or the floors below which the easiest lie.
 HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegatives& which, const OpTable& ops,
                              const Execution& execution);
 
@@ -62,10 +62,10 @@ struct ContrastLosses {
   std::vector<double> rows, columns;  // (anchors), (keys)
 };
 
-// How many positives each anchor has or, `columns`, each key; empty where no pair is positive.
+// How many positives each anchor or, with `columns`, each key has; empty if no pair is positive.
 std::vector<std::int64_t> positive_counts(const ContrastProblem& problem, bool columns);
 
-// Of every anchor: log(sum over its denominator) - mean of its positives' logits; 0 where it has no positive.
+// The loss of every anchor, log(sum over its denominator) - mean of its positives' logits; 0 if it has no positive.
 ContrastLosses contrast_losses(const ContrastProblem& problem, const ContrastSums& sums);
 
 }  // namespace gramless

@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(one_block)
   for (std::int64_t i = threadIdx.x; i < anchors.rows; i += one_block) see(anchors.of(i));
   for (std::int64_t i = threadIdx.x; i < key_rows; i += one_block) see(keys.of(i));
   largest = largest_of_block(largest, shared_memory<float>());
-  // No derivative exceeds the weights of its two anchors twice: below 2^14 it is far from float16's end.
+  // No derivative exceeds twice the weights of its two anchors: below 2^14 it is far from float16's largest number.
   if (threadIdx.x == 0) *scale = 0.25 * static_cast<double>(split_scale(largest));
 }
 

@@ -1,5 +1,5 @@
-// What surrounds the tiles of the contrastive losses on the device: scales, losses of the anchors' sums, coefficients,
-// and gradients back through the normalisation.
+// The steps before and after the tiles of the contrastive losses on the device: scales, losses from the anchors' sums,
+// coefficients, and gradients back through the normalisation.
 #pragma once
 
 #include "ops/contrast/softmax_grad.cuh"
@@ -7,7 +7,7 @@
 
 namespace gramless::cuda {
 
-// What the scales of logits are chosen by.
+// The data from which the scales of logits are chosen.
 struct ScaleTask {
   const float *largest_anchor, *largest_key;  // elements of each row; without them rows are of length 1
   std::int64_t anchors, keys;
@@ -15,8 +15,8 @@ struct ScaleTask {
   double temperature;
   const double* device_temperature;  // (1), read instead where given
   bool unit_rows;
-  double log_pairs;  // of the most pairs an anchor has
-  double highest;    // exponent that the tiles' type is good for
+  double log_pairs;  // logarithm of the largest number of pairs of an anchor
+  double highest;    // largest exponent of the tiles' type
 };
 void choose_scales(const ScaleTask& task, LogitScales* scales, LaunchStream& launches);
 
@@ -45,7 +45,7 @@ void fill_coefficients(const DeviceAnchorSums& sums, std::int64_t rows, std::int
                        const AnchorLoss& loss, const AnchorWeights& weights, const double* limits,
                        const double* gradient_scale, const DeviceCoefficients<T>& coefficients, LaunchStream& launches);
 
-// dx of one side's parts from dz, as sums over strips.
+// dx of one side's parts from dz, which is given as sums over strips.
 template <class Operand>
 struct FinishGradTask {
   PackedRows<Operand> rows;

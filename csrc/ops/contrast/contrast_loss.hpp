@@ -1,4 +1,4 @@
-// What the backward pass of a contrastive loss reads of its anchors, as arrays.
+// The anchors' coefficients that the backward pass of a contrastive loss reads, as arrays.
 #pragma once
 
 #include <span>
@@ -35,7 +35,7 @@ class Coefficients {
     offset_[i] = coefficient.positive_offset;
   }
 
-  // Of all anchors on a side, whose sums begin at `first`.
+  // Computes the coefficients of all anchors of a side, whose sums begin at `first`.
   void fill(const ContrastSums& sums, std::size_t first, const std::vector<std::int64_t>& positives,
             std::span<const double> weights) {
     for (std::size_t i = 0; i < weights.size(); i++)

@@ -10,7 +10,7 @@ namespace gramless {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr std::int64_t least_kept_width = 32;  // narrower rows are multiplied sooner than their products are read
+constexpr std::int64_t least_kept_width = 32;  // multiplying narrower rows is faster than reading their products
 
 // A shift of all anchors under which no exponential of a unit row's logit leaves the compute type's normal numbers, nor
 // any sum of them; none where the temperature is too small for that.
@@ -26,8 +26,8 @@ Shift choose_shift(const ContrastProblem& problem, std::int64_t pairs, Compute c
   return {value, false};
 }
 
-// The groups tiles compare. Without positives they say which pairs are left out, and unless they are given no two rows
-// share one; a negative group has no partner.
+// The groups that tiles compare. Without positives, equal groups mark pairs that are left out, and by default no two
+// rows share a group; a negative group has no partner.
 std::vector<std::int64_t> anchor_groups(const ContrastProblem& problem) {
   if (problem.has_positives() || !problem.anchor_groups.empty()) return problem.anchor_groups;
   std::vector<std::int64_t> groups(static_cast<std::size_t>(rows_in(problem.anchors)), 0);
@@ -105,7 +105,7 @@ double ContrastPass::gradients(const ContrastSums& sums, std::span<const double>
   of_columns.store(compute_);
   std::vector<AlignedBuffer> unwanted;
   std::vector<void*> targets(out.begin(), out.end());
-  for (std::size_t p = 0; p < problem_.anchors.size(); p++)  // the temperature's needs those of all anchors
+  for (std::size_t p = 0; p < problem_.anchors.size(); p++)  // the temperature's gradient needs all anchors
     if (targets[p] == nullptr) targets[p] = unwanted.emplace_back(bytes(problem_.anchors[p])).data();
   const std::vector<void*> row_grads = start(anchors_, targets.data(), problem_.anchors);
   std::vector<void*> column_grads;
@@ -115,11 +115,11 @@ double ContrastPass::gradients(const ContrastSums& sums, std::span<const double>
                     execution);
   const double alignment = finish(anchors_, targets.data(), problem_.anchors, execution);
   if (keys_) finish(*keys_, targets.data() + problem_.anchors.size(), problem_.keys, execution);
-  // Symmetric pairs were differentiated by both of their rows.
+  // Symmetric pairs were differentiated with respect to both of their rows.
   return -alignment / problem_.temperature / (keys_ ? 1 : 2);
 }
 
-// Zeroes the gradients; the first row of each block in its part's gradient, null where none is wanted.
+// Zeroes the gradients. Returns the first row of each block in its part's gradient, null where none is wanted.
 std::vector<void*> ContrastPass::start(const ContrastRows& side, void* const* grads,
                                        const std::vector<ArrayView>& parts) const {
   for (std::size_t p = 0; p < parts.size(); p++)
@@ -136,7 +136,7 @@ std::vector<void*> ContrastPass::start(const ContrastRows& side, void* const* gr
   return blocks;
 }
 
-// Back through the normalisation; sum of <dz, z>.
+// Propagates gradients back through the normalisation; returns the sum of <dz, z>.
 double ContrastPass::finish(const ContrastRows& side, void* const* grads, const std::vector<ArrayView>& parts,
                             const Execution& execution) const {
   double sum = 0;

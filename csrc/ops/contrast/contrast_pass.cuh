@@ -1,4 +1,4 @@
-// What both directions of a contrastive loss do first: rows packed, and which pairs they form.
+// The common start of the forward and the backward of a contrastive loss: packs rows and defines which pairs they form.
 #pragma once
 
 #include <cmath>
@@ -61,7 +61,7 @@ class ContrastPass {
 
  private:
   bool positives() const { return task_.kind != ContrastKind::log_sum_exp; }
-  // One row that is never packed where there are no keys.
+  // Without keys, a side of one row that is never packed.
   ContrastSide other_side() const {
     if (has_keys()) return task_.keys;
     ContrastSide none;

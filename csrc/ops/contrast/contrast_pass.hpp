@@ -1,4 +1,4 @@
-// A contrastive problem on its way through the tiles: sums forward, gradients backward.
+// The two passes of a contrastive problem over its tiles: sums forward, gradients backward.
 #pragma once
 
 #include <optional>
@@ -17,12 +17,13 @@ class ContrastPass {
   ContrastPass(const ContrastPass&) = delete;
   ContrastPass& operator=(const ContrastPass&) = delete;
 
-  // `keep`: the tiles' dot products too, as far as the limit of the workspace goes, so that gradients need not multiply
-  // again.
+  // `keep`: the tiles' dot products are kept too, up to the limit of the workspace, so that gradients need not compute
+  // them again.
   ContrastSums sums(bool keep, const Execution& execution);
 
-  // Gradients of sum_i row_weights_i loss_i + sum_j column_weights_j column_loss_j. Each of `out` holds the rows of one
-  // of anchors, then keys, in the compute type; null where none is wanted. Returns that of the temperature.
+  // Gradients of sum_i row_weights_i loss_i + sum_j column_weights_j column_loss_j. `out`: memory for the gradients of
+  // the parts of the anchors, then of the keys, in the compute type; null where none is wanted. Returns the gradient of
+  // the temperature.
   double gradients(const ContrastSums& sums, std::span<const double> row_weights,
                    std::span<const double> column_weights, std::span<void* const> out,
                    const Execution& execution) const;

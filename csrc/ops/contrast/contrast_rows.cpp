@@ -9,7 +9,7 @@
 namespace gramless {
 namespace {
 
-// A whole tile, but of few rows so many blocks that the threads have something to share.
+// The rows of a whole tile, but with few rows in total fewer, so that there are enough blocks for all threads.
 std::int64_t block_rows(std::int64_t rows, Compute compute) {
   const std::int64_t tile = tile_rows(rows, element_bytes(compute)), step = tile / 4;
   return std::clamp((rows / 8 + step - 1) / step * step, step, tile);

@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(row_threads)
   if (lane == 0) largest[i] = found;
 }
 
-// One warp per row, of padding too.
+// One warp per row, padding included.
 template <class Operand>
 __global__ void __launch_bounds__(row_threads)
     pack_unit_rows(ContrastSide side, SideRows<Operand> packed, std::int64_t padded_rows, bool normalize,

@@ -8,13 +8,13 @@
 
 namespace gramless::cuda {
 
-// The same where a row's gradient lies in registers beside the tile.
+// The same for kernels that hold a part of the rows' gradients in registers beside the tile.
 template <class Operand>
 struct GradShape : WarpRowsShape<Operand> {
   static constexpr bool lean = true;
 };
 
-// Groups of the rows of one block lie in [lowest, highest]; those without a partner do not count.
+// Groups of the rows of one block lie in [lowest, highest], ignoring rows without a partner.
 struct GroupRange {
   std::int32_t lowest, highest;
 
@@ -37,7 +37,7 @@ class DeviceContrastRows {
 
   DeviceContrastRows(const ContrastSide& side, bool positives, DeviceLayout& layout);
 
-  void find_largest(LaunchStream& launches) const;  // element of each row, to choose a scale by
+  void find_largest(LaunchStream& launches) const;  // the largest element of each row, from which a scale is chosen
   // z = x / max(|x|, 1e-12), or x itself, times *scale.
   void pack(bool normalize, const double* scale, LaunchStream& launches) const;
 

@@ -29,7 +29,7 @@ class ContrastRows {
   void cut(const std::vector<std::int64_t>& groups, Compute compute);
 
   std::int64_t width_, stride_, element_bytes_;
-  std::vector<std::int64_t> part_ends_;  // rows in all parts up to and with each
+  std::vector<std::int64_t> part_ends_;  // the number of rows up to the end of each part
   std::vector<RowBlock> blocks_;
   std::vector<double> inverse_norms_;
   AlignedBuffer z_, groups_, limits_, floors_;

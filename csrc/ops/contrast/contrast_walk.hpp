@@ -20,8 +20,8 @@ class ContrastWalk {
         tile_rows_ = std::max<std::int64_t>(tile_rows_, side->blocks[b].rows);
   }
 
-  // body(tile, a, b) with the dot products of row block a and column block b; `products` counts the multiplications of
-  // a tile's size that a tile takes in all. Bodies that share a block run one after another, in a fixed order.
+  // body(tile, a, b) with the dot products of row block a and column block b; `products`: how many matrix products of a
+  // tile's size a tile takes in total. Bodies that share a block run one after another, in a fixed order.
   template <class Body>
   void for_each(double products, Body body) const {
     walk_blocks(plan(products),
@@ -66,7 +66,7 @@ class ContrastWalk {
     return tile;
   }
 
-  // Room for what becomes of the dot products: where they are kept, they stay.
+  // Memory for values computed from the dot products, where those are kept and must not be overwritten.
   Tile<T> scratch_tile(std::int64_t a, std::int64_t b, char* memory) const {
     Layout layout(memory);
     return tile_of(a, b, lay_out(layout).values);
@@ -134,7 +134,7 @@ inline WalkPlan joined(WalkPlan plan, const WalkPlan& beside) {
 }
 
 // Two problems whose blocks have the same rows, side by side: body(tile of one, tile of the other, a, b). `products`
-// are those of the first; of the second there is one.
+// are those of the first problem; the second has one.
 template <class T, class Body>
 void for_each_of_both(const ContrastWalk<T>& first, const ContrastWalk<T>& second, double products, Body body) {
   const WalkPlan own = first.plan(products);

@@ -14,12 +14,12 @@ namespace {
 
 constexpr std::int64_t strip_bytes = 8 << 20;  // per thread, or one register tile of rows where that is more
 
-// A row's negatives: how many, and what is known of their similarities from one look at each.
+// A row's negatives: how many there are, and the range of their similarities, from one pass over them.
 template <class T>
 struct Negatives {
   std::int64_t count = 0;
   bool nan = false;
-  T lowest, highest, largest;  // the last of magnitudes
+  T lowest, highest, largest;  // largest: of the magnitudes
 };
 
 template <class T>
@@ -52,7 +52,7 @@ class StripWalk {
     T *values, *slivers, *panel;
   };
 
-  // As many as the budget holds, but so few that threads have something to share.
+  // As many rows as fit into strip_bytes, but few enough that all threads get some.
   int strip_rows() const {
     constexpr std::int64_t step = TileShape<T>::block_rows;
     const std::int64_t fitting = strip_bytes / (length_ * static_cast<std::int64_t>(sizeof(T))) / step * step,
@@ -91,7 +91,7 @@ class StripWalk {
     return static_cast<double>(found) + (task_.easiest ? tie : -tie);
   }
 
-  // Everything else in the row, the anchor itself too, becomes -inf, which is no harder than any negative.
+  // All other entries of the row, the anchor itself included, become -inf, which is below every negative.
   Negatives<T> keep_negatives(T* row, std::int64_t anchor) const {
     using V = Vector<T>;
     using M = Vector<Bits<T>>;

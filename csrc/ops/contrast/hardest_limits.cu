@@ -54,7 +54,7 @@ __device__ T value_at(OrderOf<T> order) {
   return value;
 }
 
-// One anchor's row of dot products, of which some are with negatives.
+// One anchor's row of dot products, some of which are with negatives.
 template <class T>
 struct NegativesOf {
   const T* values;
@@ -62,7 +62,7 @@ struct NegativesOf {
   std::int64_t columns, self;  // the column that is the anchor itself, or -1
   std::int32_t group;
 
-  // use(value) by the block's threads, a column each.
+  // The block's threads call use(value), each for its own columns.
   template <class Use>
   __device__ void for_each(Use use) const {
     for (std::int64_t j = threadIdx.x; j < columns; j += select_threads)
@@ -76,7 +76,7 @@ struct DigitCounts {
   unsigned long long rank;
 };
 
-// The k-th largest, k = 1 the largest, digit by digit from the highest; all threads must come.
+// The k-th largest, k = 1 the largest, digit by digit from the highest; every thread of the block must call this.
 template <class T>
 __device__ T kth_largest(const NegativesOf<T>& negatives, unsigned long long k, DigitCounts& shared) {
   constexpr int bits = 8 * static_cast<int>(sizeof(T));
@@ -115,7 +115,7 @@ struct SelectTask {
   double* limits;  // (anchors)
 };
 
-// A block selects for one anchor.
+// A block selects the limit of one anchor.
 template <class T>
 __global__ void __launch_bounds__(select_threads, 1) select_limits(SelectTask<T> task) {
   const std::int64_t i = task.first + blockIdx.x;

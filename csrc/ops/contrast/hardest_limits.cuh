@@ -1,17 +1,17 @@
-// Above which dot product each anchor's negatives are left out, on the device.
+// The dot product above which each anchor's negatives are left out, on the device.
 #pragma once
 
 #include "ops/contrast/softmax_sums.cuh"
 
 namespace gramless::cuda {
 
-// The most similar of each anchor's negatives.
+// Which of each anchor's negatives are the hardest.
 struct HardestNegatives {
   double fraction;  // of them
   double tie;       // dot products closer than this, relative to the largest, are equally hard
 };
 
-// What one limit is for all anchors and keys.
+// Broadcasts one limit to all anchors and keys.
 template <class Operand>
 void fill_limits(const DevicePairs<Operand>& pairs, double limit, double* limits, std::int64_t rows,
                  LaunchStream& launches);
@@ -22,7 +22,7 @@ class HardestLimits {
   using Value = typename Operand::Value;
   using Shape = WarpRowsShape<Operand>;
 
-  // Of anchors among keys and, `two_way`, of keys among anchors.
+  // For the negatives of anchors among the keys and, with `two_way`, of keys among the anchors.
   HardestLimits(std::int64_t anchors, std::int64_t keys, bool two_way, std::int64_t stored_bytes, DeviceLayout& layout);
 
   // limits (anchors): of dot products of packed rows, for the first rows of the pairs.
@@ -30,7 +30,7 @@ class HardestLimits {
            LaunchStream& launches) const;
 
  private:
-  // How many blocks of anchors are at once in memory, each with all its columns.
+  // How many blocks of anchors are in memory at a time, each with all its columns.
   struct Strips {
     Strips(std::int64_t anchors, std::int64_t columns, std::int64_t stored_bytes);
     std::int64_t values() const { return blocks * Shape::rows * stride; }

@@ -1,5 +1,5 @@
-// Where each anchor's hardest negatives begin, or its easiest end: what exclusion by fraction means for the rows at
-// hand.
+// The similarity at which each anchor's hardest negatives begin, or its easiest end: exclusion by fraction for given
+// rows.
 #include <limits>
 
 #include "ops/contrast/contrast.hpp"
@@ -29,7 +29,7 @@ HardestLimits hardest_limits(const ContrastProblem& problem, const HardestNegati
   const ContrastRows anchors(problem.anchors, problem.anchor_groups, {}, {}, problem.normalize, ops, execution);
   if (problem.keys.empty()) return {limits_of(anchors, anchors.rows(), anchors, true, which, ops, execution), {}};
   const ContrastRows keys(problem.keys, problem.key_groups, {}, {}, problem.normalize, ops, execution);
-  // Keys of later parts are a queue, and not anchors.
+  // Keys of later parts are a queue, not anchors.
   const std::int64_t key_anchors = which.of_keys ? problem.keys[0].rows : 0;
   return {limits_of(anchors, anchors.rows(), keys, false, which, ops, execution),
           limits_of(keys, key_anchors, anchors, false, which, ops, execution)};

@@ -13,7 +13,7 @@ inline std::int64_t rows_in(const PairSide& side) {
   return last.first + last.rows;
 }
 
-// They are multiplied as they are; `zeros` (width) is their centre.
+// They are not centred; `zeros` (width) is their centre.
 template <class T>
 CenteredRows<T> uncentered(const PairSide& side, std::int64_t width, const AlignedBuffer& zeros) {
   ArrayView z;

@@ -1,5 +1,5 @@
-// Walk over tiles -> derivatives by the logits -> gradients of rows and columns: the backward pass of the contrastive
-// losses.
+// Walk over tiles -> derivatives with respect to the logits -> gradients of rows and columns: the backward pass of the
+// contrastive losses.
 #include "epilogues/softmax_grad.hpp"
 
 #include "ops/contrast/contrast_walk.hpp"

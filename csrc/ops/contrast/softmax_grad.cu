@@ -1,12 +1,12 @@
-// Walk along a block of rows -> derivatives by the logits -> gradients of the rows: the CUDA twin of softmax_grad.cpp.
-// A block owns its rows and goes through all columns, so no other block adds to their gradients.
+// Walk along a block of rows -> derivatives with respect to the logits -> gradients of the rows: the CUDA twin of
+// softmax_grad.cpp. A block owns its rows and goes through all columns, so no other block adds to their gradients.
 #include "ops/contrast/softmax_grad_task.cuh"
 #include "ops/contrast/softmax_hopper.cuh"
 
 namespace gramless::cuda {
 namespace {
 
-// Of a row's gradient, as many slices as registers hold beside a tile.
+// How many slices of a row's gradient registers hold beside a tile.
 template <class Operand>
 constexpr int grad_slices = is_scaled<Operand> ? 6 : 8;
 
@@ -29,7 +29,7 @@ __device__ void differentiate_strip(const SoftmaxGradTask<Operand>& task, std::i
   for (std::int64_t t = first_tile; t < last_tile; t++) {
     const std::int64_t first_col = t * Shape::cols;
     tile.multiply(pairs.rows.rows, first_row, pairs.columns.rows, first_col);
-    product.load(pairs.columns.rows, first_col, slices);  // on its way while the tile is differentiated
+    product.load(pairs.columns.rows, first_col, slices);  // copied while the tile is differentiated
     const OwnedPairs place(first_row, pairs.rows.count, first_col, pairs.columns.count, pairs.symmetric);
     const bool plain = place.whole(Shape::rows, Shape::cols) && pairs.all_negative(blockIdx.x, t);
     const TileAnchors<T> columns = anchors_from(task.columns, pairs.columns.groups, first_col);

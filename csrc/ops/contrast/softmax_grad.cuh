@@ -18,7 +18,7 @@ class SoftmaxGrad {
   void run(const DevicePairs<Operand>& pairs, const DeviceCoefficients<Value>& rows,
            const DeviceCoefficients<Value>& columns, LaunchStream& launches) const;
 
-  // What run leaves: sums over strips of columns, not yet added, times the scales of weights and rows.
+  // The result of run: sums over strips of columns, not yet added, times the scales of weights and rows.
   const Value* partials() const { return partials_; }  // (strips, padded rows, stride)
   std::int64_t strips() const { return strips_; }
 

@@ -1,6 +1,6 @@
-// softmax_sums.cu's and softmax_grad.cu's tiles by two warpgroups that take turns: one evaluates its half of a tile
-// while the other's is multiplied. A block's rows stay in shared memory; a tile of columns is copied once for both
-// products of a backward, in which weights come from registers.
+// The tiles of softmax_sums.cu and softmax_grad.cu computed by two alternating warpgroups: one evaluates its half of a
+// tile while the other multiplies its half. A block's rows stay in shared memory; a tile of columns is copied once for
+// both products of a backward, in which weights come from registers.
 #include "ops/contrast/softmax_hopper.cuh"
 
 #include "engine/product/resident_rows_hopper.cuh"
@@ -32,7 +32,7 @@ struct GradMemory {
   }
 };
 
-// write(writer) runs in the thread that copies, and read() in the warpgroups that multiply.
+// Calls write(writer) in the thread that copies, and read() in the warpgroups that multiply.
 template <class Operand, class Memory, class Write, class Read>
 __device__ __forceinline__ void take_turns(Memory& memory, const TensorMap& map, Write write, Read read) {
   using Ring = ResidentRing<Operand>;
@@ -50,7 +50,7 @@ __device__ __forceinline__ void take_turns(Memory& memory, const TensorMap& map,
   }
 }
 
-// visit(column_tile, number) of the tiles of columns of a block's strip.
+// Calls visit(column_tile, number) for the tiles of columns of a block's strip.
 template <class Operand, class Visit>
 __device__ __forceinline__ void for_each_column_tile(const SumsTask<Operand>& task, Visit visit) {
   const int first = task.strip_begin(blockIdx.y) * task.tiles_at_distance(),
@@ -66,7 +66,7 @@ template <class Operand>
 struct BlockPlace {
   std::int64_t first_row, first_col;
   OwnedPairs pairs;
-  bool plain;  // all are there, and negatives
+  bool plain;  // all pairs exist and are negatives
 
   __device__ BlockPlace(const DevicePairs<Operand>& all, int other)
       : first_row(std::int64_t{blockIdx.x} * ResidentRing<Operand>::rows),
@@ -124,7 +124,7 @@ __device__ __forceinline__ void sum_strip_hopper(const SumsTask<Operand>& task, 
   store_states(task, tile, states);
 }
 
-// Block (x, y): as of sum_softmax.
+// Block (x, y): as in sum_softmax.
 template <class Operand>
 __global__ void __launch_bounds__(hopper_threads, 1)
     sum_softmax_hopper(const __grid_constant__ TensorMap map, const __grid_constant__ SumsTask<Operand> task) {
@@ -191,7 +191,7 @@ __device__ __forceinline__ void grad_of_strip_hopper(const SoftmaxGradTask<Opera
   for (int other = first; other < last; other++) {
     reader.turns.begin();
     const int next = reader.take();
-    if (other == first) stage = next;  // of no weights yet
+    if (other == first) stage = next;  // there are no weights yet
     fence_products();
     reader.multiply_weights(gradient.sums, weights, stage);
     reader.multiply(tile.sums, next);
@@ -240,7 +240,7 @@ __global__ void __launch_bounds__(hopper_threads, 1)
   }
 }
 
-// Launches `Kernel` where this build has it for the device and the pairs are such.
+// Launches `Kernel` if this build has it for the device and it supports the pairs.
 template <class Operand, auto Kernel, class Task>
 bool launch_softmax_hopper(std::size_t memory_bytes, const Task& task, std::int64_t strips, LaunchStream& launches) {
   using Ring = ResidentRing<Operand>;

@@ -7,7 +7,8 @@
 
 namespace gramless::cuda {
 
-// Leave what sum_softmax and grad_of_rows leave. False where they cannot, and nothing is enqueued.
+// Produce the results of sum_softmax and grad_of_rows. They return false, and enqueue nothing, for pairs that they do
+// not support.
 template <class Operand>
 bool sum_softmax_on_hopper(const SumsTask<Operand>& task, std::int64_t strips, LaunchStream& launches);
 template <class Operand>

@@ -1,5 +1,5 @@
-// What the kernels for softmax sums share: which tiles of columns a block of rows is multiplied by, and what a thread
-// sums.
+// Common to the kernels for softmax sums: which tiles of columns a block of rows is multiplied by, and the sums of a
+// thread.
 #pragma once
 
 #include <cmath>
@@ -10,7 +10,7 @@
 
 namespace gramless::cuda {
 
-// What one thread has seen of one of its rows.
+// One thread's sums over its entries of a row.
 template <class T>
 struct SoftmaxState {
   T shift;
@@ -24,7 +24,7 @@ struct SoftmaxState {
     positive *= factor;
   }
 
-  // With the same row's state in another lane.
+  // Merges with the same row's sums in another lane.
   __device__ void merge_lane(bool running, int bits) {
     if (running) {
       const T other = __shfl_xor_sync(all_lanes, shift, bits);
@@ -51,7 +51,7 @@ struct NothingLeftOut {
   __device__ bool operator()(int) const { return false; }
 };
 
-// Those above their row's limit.
+// The entries above their row's limit.
 template <class Operand, class Tile>
 __device__ LeftOut above_limits(Tile& tile, const DevicePairs<Operand>& pairs, std::int64_t first_row) {
   static_assert(Tile::own_rows * Tile::own_cols <= 32);
@@ -121,30 +121,30 @@ struct SumsTask {
   double* partials;           // (strips, 5, rows)
   Value* column_partials;     // (distances, padded rows)
 
-  // Of distances or tiles, the first one in a strip.
+  // The first distance or tile of a strip.
   __device__ int strip_begin(unsigned strip) const {
     return first + static_cast<int>(std::int64_t{count} * strip / gridDim.y);
   }
 
-  // Of all columns, from the blocks on their left at a distance.
+  // The sums of all columns over the blocks on their left at a distance.
   __device__ Value* column_sums(int distance) const {
     return column_partials + std::int64_t{distance - first} * schedule.blocks * Shape::rows;
   }
 
-  // Whether the tiles of two blocks of rows are computed once, for the sums of both.
+  // Whether the tiles of two blocks of rows are computed once for the sums of both.
   __device__ bool computed_once(int i, int j) const {
     const std::int64_t last = i > j ? i : j;
     if (i == j || pairs.scales->running || (last + 1) * Shape::rows > pairs.rows.count) return false;
     return pairs.blocks_all_negative(i, j);
   }
 
-  // What a block of rows is multiplied by at a time: a tile of columns, or none.
+  // A step of a block of rows: the tile of columns it is multiplied by, or none.
   struct ColumnTile {
     int tile;
-    bool for_columns;  // whether for their sums, too
+    bool for_columns;  // whether the columns' sums are computed too
     __device__ bool exists() const { return tile >= 0; }
   };
-  // How many there are at each distance: the tiles of the block on the right, then of that on the left.
+  // The number of steps at each distance: the tiles of the block on the right, then those of the block on the left.
   __device__ int tiles_at_distance() const { return pairs.symmetric ? 2 * tiles_per_block : 1; }
   __device__ int distance_of(int number) const { return pairs.symmetric ? number / (2 * tiles_per_block) : number; }
   __device__ ColumnTile column_tile(int i, int number) const {
@@ -159,7 +159,7 @@ struct SumsTask {
   }
 };
 
-// What a block leaves of its strip.
+// Writes the sums of a block's strip.
 template <class Operand, class Tile, class T>
 __device__ void store_states(const SumsTask<Operand>& task, const Tile& tile,
                              SoftmaxState<T> (&states)[Tile::own_rows]) {

@@ -6,8 +6,8 @@
 namespace gramless::cuda {
 namespace {
 
-// Of a tile's weights, once all warps have those of their rows in shared memory. The next tile's product has barriers
-// between these reads and the writes that come after it.
+// Column sums of a tile's weights, after all warps have written those of their rows to shared memory. The next tile's
+// product has barriers between these reads and the following writes.
 template <class Operand, class Tile>
 __device__ void store_column_sums(Tile& weights, typename Operand::Value* of_warps, typename Operand::Value* to) {
   using Shape = WarpRowsShape<Operand>;
@@ -76,18 +76,18 @@ __global__ void __launch_bounds__(WarpRowsShape<Operand>::threads, sums_on_each<
   sum_strip(task, task.strip_begin(blockIdx.y), task.strip_begin(blockIdx.y + 1));
 }
 
-// Adds to an anchor's sums what a launch left: strips in their order, then what others summed for it.
+// Adds the results of a launch to an anchor's sums: strips in their order, then the column sums of other blocks.
 template <class Operand>
 __global__ void merge_partials(SumsTask<Operand> task, std::int64_t strips, DeviceAnchorSums sums) {
   const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x, rows = task.pairs.rows.count;
   if (i >= rows) return;
-  const double earlier = task.first == 0 ? -INFINITY : sums.shift[i];  // of nothing
+  const double earlier = task.first == 0 ? -INFINITY : sums.shift[i];  // no sum yet
   double top = earlier;
   for (std::int64_t strip = 0; strip < strips; strip++) {
     const double shift = task.partials[strip * 5 * rows + i];
     top = shift > top ? shift : top;
   }
-  // Also where both are -infinity.
+  // The factor is 1 also if both are -infinity.
   const auto factor = [&](double shift) { return shift == top ? 1 : exp(shift - top); };
   double negative = sums.negative[i] * factor(earlier), positive = sums.positive[i] * factor(earlier),
          positive_logit = sums.positive_logit[i], count = sums.count[i];

@@ -8,9 +8,9 @@
 
 namespace gramless::cuda {
 
-// What logits are made with: on the device, where the largest element is known, and a temperature may be.
+// The factors of logits. They lie on the device, where the largest element and perhaps the temperature are known.
 struct LogitScales {
-  double row;    // what rows were multiplied by when they were packed: a power of two
+  double row;    // the power of two that packed rows are multiplied by
   double logit;  // 1 / temperature
   double shift;  // of all anchors, unless running
   bool running;  // shifts are each anchor's largest logit
@@ -28,16 +28,16 @@ struct DevicePairs {
   const double *row_limits, *column_limits;
   const LogitScales* scales;
 
-  // Of a dot product of packed rows.
+  // The logit's factor of a dot product of packed rows.
   __device__ double packed_scale() const {
     const double inverse = static_cast<double>(inverse_of_power(static_cast<float>(scales->row)));
     return scales->logit * inverse * inverse;
   }
 
-  // Of dot products of packed rows.
+  // Logits of dot products of packed rows.
   __device__ Logit<Operand> logits() const { return {packed_scale(), scales->shift}; }
 
-  // A limit of dot products of the rows themselves: rounded as one would be.
+  // A limit of dot products of the unpacked rows, rounded as those would be.
   template <class T>
   __device__ T packed_limit(double limit) const {
     return static_cast<T>(static_cast<double>(static_cast<T>(limit)) * scales->row * scales->row);
@@ -49,7 +49,7 @@ struct DevicePairs {
     const GroupRange others = columns.ranges[column_block];
     return rows.ranges[2 * row_block].apart(others) && rows.ranges[2 * row_block + 1].apart(others);
   }
-  // The same of two blocks of rows.
+  // The same for two blocks of rows.
   __device__ bool blocks_all_negative(std::int64_t row_block, std::int64_t other) const {
     for (int t = 0; t < tiles_per_block; t++)
       if (!all_negative(row_block, other * tiles_per_block + t)) return false;
@@ -74,10 +74,10 @@ class SoftmaxSums {
  public:
   using Value = typename Operand::Value;
 
-  // stored_bytes: of the sums of columns that a launch leaves, or those at one distance of blocks.
+  // stored_bytes: for the sums of columns of one launch, at least those of one distance of blocks.
   SoftmaxSums(std::int64_t rows, std::int64_t columns, bool symmetric, std::int64_t stored_bytes,
               std::int64_t busy_blocks, DeviceLayout& layout);
-  // Adds to sums, which are 0 so far.
+  // Adds to sums, which must be 0 at first.
   void run(const DevicePairs<Operand>& pairs, const DeviceAnchorSums& sums, LaunchStream& launches) const;
 
  private:

@@ -16,7 +16,7 @@ namespace {
 constexpr int piece = 256;
 constexpr double least_norm = 1e-12;
 
-// In float64, in four chains of vectors.
+// A dot product in float64, in four independent chains of vectors.
 template <class T>
 double dot(const T* a, const T* b, std::int64_t count) {
   constexpr int width = lanes<double>, chains = 4;
@@ -50,7 +50,7 @@ void scale_row(const UnitRowsTask& task, std::int64_t i) {
   const double length = norm < least_norm ? least_norm : norm;
   const double inverse = 1 / length;
   task.inverse_norms[i] = inverse;
-  // +-1 for one column: rounded to float32, a product with the inverse is the quotient.
+  // The product with the inverse rounds to the same float32 as the quotient; one column gives exactly +-1.
   for (std::int64_t k = 0; k < task.x.cols; k++)
     z[k] = static_cast<T>(sizeof(T) == 4 ? static_cast<double>(z[k]) * inverse : static_cast<double>(z[k]) / length);
 }

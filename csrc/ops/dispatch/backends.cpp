@@ -29,7 +29,7 @@ bool supports_avx512() {
 }
 
 #if defined(GRAMLESS_HAS_AMX)
-// Linux gives a process the registers of the matrix unit when it asks for them.
+// On Linux a process must request the registers of the matrix unit.
 bool supports_amx() {
 #if defined(__linux__)
   constexpr unsigned bfloat16 = 1u << 22, registers = 1u << 24;

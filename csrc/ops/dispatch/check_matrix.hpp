@@ -1,4 +1,4 @@
-// What is wrong with a device array, if anything.
+// Checks of a device array: an error message, or null.
 #pragma once
 
 #include "ops/api.hpp"

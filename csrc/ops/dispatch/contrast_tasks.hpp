@@ -47,7 +47,7 @@ struct PairProblem {
   const PairProblem* guide = nullptr;
 };
 
-// z = x / max(|x|, 1e-12), or x itself; converted to the compute type.
+// Computes z = x / max(|x|, 1e-12), or z = x, in the compute type.
 struct UnitRowsTask {
   ArrayView x;
   bool normalize;
@@ -64,8 +64,8 @@ struct RowProductsTask {
 };
 
 // For each of the first `anchors` rows: with k = excluded_count(fraction, its negatives), the k-th largest of their dot
-// products less `tie` times the largest magnitude among them; infinity where k = 0. `easiest`: the k-th smallest, plus
-// that, and minus infinity.
+// products less `tie` times the largest magnitude among them; infinity if k = 0. `easiest`: the k-th smallest plus
+// that, and minus infinity if k = 0.
 struct HardestLimitsTask {
   PairProblem pairs;
   std::int64_t anchors;
@@ -76,7 +76,7 @@ struct HardestLimitsTask {
 
 struct SoftmaxSumsTask {
   PairProblem pairs;
-  bool positives_raise;      // whether running shifts bound positives too
+  bool positives_raise;      // whether running shifts cover positives too
   AnchorSums rows, columns;  // columns.shift is null where columns are no anchors
 };
 
@@ -85,7 +85,7 @@ struct CoefficientArrays {
   const void *shift, *negative, *positive, *positive_mean, *positive_offset;
 };
 
-// d_rows += G columns and d_columns += G' rows, G the derivatives by the logits.
+// d_rows += G columns and d_columns += G' rows, G the derivatives with respect to the logits.
 struct SoftmaxGradTask {
   PairProblem pairs;
   CoefficientArrays rows, columns;

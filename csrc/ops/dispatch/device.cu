@@ -1,4 +1,4 @@
-// What can run on this device, and with which operands.
+// Which operations the device can run, and with which operands.
 #include <cstdlib>
 
 #include "engine/instructions/primitives.cuh"

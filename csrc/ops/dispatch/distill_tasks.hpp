@@ -7,13 +7,13 @@
 
 namespace gramless {
 
-// Both problems have the same rows and columns in the same blocks, but widths and scales of their own.
+// Student and teacher have the same rows and columns in the same blocks, but different widths and scales.
 struct DistillSumsTask {
   PairProblem student, teacher;
   TeacherSums sums;
 };
 
-// grads += G columns with G the derivatives by the student's logits: see TeacherCoefficients.
+// grads += G columns with G the derivatives with respect to the student's logits: see TeacherCoefficients.
 struct DistillGradTask {
   PairProblem student, teacher;
   const void *student_shift, *student_factor, *teacher_shift, *teacher_factor;  // (rows)

@@ -1,4 +1,4 @@
-// Work that touches every number of a long row by itself, in blocks on all threads, where an interrupt is seen.
+// Elementwise work on a long row, in blocks on all threads, that an interrupt can stop.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 namespace gramless {
 
-// body(first, end) for blocks of [0, count).
+// Calls body(first, end) for blocks of [0, count).
 template <class Body>
 void for_blocks(std::int64_t count, const Execution& execution, Body body) {
   constexpr std::int64_t length = 1 << 16;

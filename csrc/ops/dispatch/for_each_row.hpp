@@ -1,4 +1,4 @@
-// Work that touches every row by itself, in blocks on all threads.
+// Independent work on every row, in blocks on all threads.
 #pragma once
 
 #include "engine/tile/tile.hpp"
@@ -8,7 +8,7 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// body(i) for i in [0, count).
+// Calls body(i) for i in [0, count).
 template <class Body>
 void for_each_row(std::int64_t count, double flops, const Execution& execution, Body body) {
   const Blocks blocks{count, 256};

@@ -1,4 +1,4 @@
-// This ISA's operations, under a name the dispatcher can find without being compiled for the ISA.
+// The table of this ISA's operations, under a name that the dispatcher, which is compiled for every CPU, can refer to.
 #include "ops/dispatch/isa_ops.hpp"
 
 #define GRAMLESS_JOIN(a, b) a##b

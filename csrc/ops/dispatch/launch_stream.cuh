@@ -1,4 +1,4 @@
-// Launches on one stream, one after the other; after the first that fails no more.
+// Launches on one stream, one after the other; after a failure nothing more is launched.
 #pragma once
 
 #include "engine/instructions/primitives.cuh"
@@ -16,7 +16,7 @@ class LaunchStream {
   void clear(void* address, std::size_t bytes) {
     if (error_ == nullptr) error_ = fill_bytes(address, 0, bytes, stream_);
   }
-  // What the host found wrong, if anything.
+  // The first error message, or null.
   void note(const char* error) {
     if (error_ == nullptr) error_ = error;
   }

@@ -7,12 +7,12 @@
 
 namespace gramless::cuda {
 
-// Square tiles of rows with rows, two of them in registers at once.
+// Square tiles of rows with rows, two tiles in registers at a time.
 template <class Operand>
 using SquareShape =
     std::conditional_t<Operand::atom_rows == 16, TileShape<128, 128, 64, 32>, TileShape<64, 64, 32, 16>>;
 
-// The pairs of a round lie along a grid's second dimension.
+// The second dimension of a grid counts the pairs of a round.
 template <class Operand>
 constexpr std::int64_t most_rows = (2 * most_grid_y - 1) * SquareShape<Operand>::rows;
 
@@ -21,11 +21,12 @@ struct DeviceLayer {
   using Value = typename Operand::Value;
 
   PackedRows<Operand> rows;             // centred
-  Value* scales = nullptr;              // (padded rows) what a packed row is to be multiplied by; only where split
-  Value* norms = nullptr;               // (padded rows) |x_i - mean|^2, rounded as tiles round it
+  Value* scales = nullptr;              // (padded rows) factors of the packed rows; only where split
+  Value* norms = nullptr;               // (padded rows) |x_i - mean|^2, rounded as in tiles
   TileKernel<Value>* kernel = nullptr;  // (1)
 
-  // A dot product of packed rows as that of the rows themselves. Powers of two: exact.
+  // Converts a dot product of packed rows to that of the unpacked rows. The factors are powers of two, so this is
+  // exact.
   __device__ __forceinline__ static Value unscaled(Value dot, Value row_scale, Value column_scale) {
     return is_scaled<Operand> ? dot * row_scale * column_scale : dot;
   }

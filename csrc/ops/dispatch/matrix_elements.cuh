@@ -1,4 +1,4 @@
-// Elements of the caller's device array, read and written in its dtype; in no hot loop.
+// Elements of the caller's device array, read and written in its dtype. Not for inner loops.
 #pragma once
 
 #include "engine/instructions/primitives.cuh"
@@ -28,7 +28,7 @@ __device__ __forceinline__ T element(const Matrix& x, std::int64_t i, std::int64
   }
 }
 
-// Of a contiguous array.
+// Writes an element of a contiguous array.
 template <class T>
 __device__ __forceinline__ void set_element(void* data, Dtype dtype, std::int64_t at, T value) {
   switch (dtype) {

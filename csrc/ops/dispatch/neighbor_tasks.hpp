@@ -9,8 +9,8 @@ namespace gramless {
 
 struct LayerView;
 
-// The tiles' answer for several layers of one number of rows: for each row the `kept` other rows whose dot product with
-// it plus their own term is largest, as a RowHeap has them. A layer's row_stats are those terms, -inf in the padding.
+// Candidates from tiles, for several layers with the same number of rows: for each row the `kept` other rows for which
+// the dot product plus their term is largest, as a RowHeap. A layer's row_stats are those terms, -inf in the padding.
 struct NearestRowsTask {
   const LayerView* layers;
   std::int64_t count, kept;
@@ -18,31 +18,33 @@ struct NearestRowsTask {
   std::int32_t* const* rows;  // (layers): (n, kept)
 };
 
-// Rows as they are given, each times a power of two, which is exact: about as long as 1, or all zero.
+// The given rows, each times a power of two, which is exact; their length is then about 1, or 0.
 struct ScaledRows {
   ArrayView x;
-  const double *powers, *squares;  // (n): the powers, and the squared lengths of what they give
+  const double *powers, *squares;  // (n): the powers, and the squared lengths of the scaled rows
 };
 
-// The same measured, and what makes a row's length 1: 0 for a row of zeros, NaN where a row holds NaN or infinity.
+// Computes the same, and the factor that makes a row's length 1: 0 for a row of zeros, NaN if a row holds NaN or
+// infinity.
 struct MeasuredRowsTask {
   ArrayView x;
   double *powers, *squares, *factors;  // (n)
 };
 
-// From a row's candidates, which are sorted, to the k nearest in ascending order. Those that the tiles' rounding may
-// have put in a wrong order are compared in float64.
+// Chooses the k nearest rows from a row's sorted candidates, in ascending order. Candidates that rounding in tiles may
+// have ordered wrongly are compared in float64.
 struct ChosenRowsTask {
   ScaledRows of;
   std::int64_t k, kept;
   void* similarities;     // (n, kept)
   std::int32_t* rows;     // (n, kept)
-  double noise;           // what rounding may have changed the difference of two similarities by
+  double noise;           // the largest rounding error of the difference of two similarities
   std::int32_t* nearest;  // (n, k)
   char* undecided;        // (n): whether a row that was not kept may be among the nearest
 };
 
-// All rows, row i itself too, compared with some rows i in float64: the `wanted` most similar, the first one first.
+// Compares some rows i with all rows, themselves included, in float64: the `wanted` most similar ones, the most similar
+// first.
 struct ScannedRowsTask {
   ScaledRows of;
   const std::int32_t* scanned;

@@ -1,6 +1,6 @@
-// What one ISA's build of the tile operations offers. Plain data and function pointers only: these types cross from
-// code compiled for every CPU to code compiled for one, so they must not bring library code along. Void pointers point
-// to the compute type of the call.
+// The tile operations of one ISA. Plain data and function pointers only: code compiled for every CPU and code compiled
+// for one ISA share these types, so they must not contain library code. Void pointers point to the compute type of the
+// call.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,9 @@ struct LayerView {
   const void* center_low = nullptr;
   const void* row_stats = nullptr;  // (n), padded by stat_padding: |x_i - mean|^2, half of it for RBF
   Kernel kernel;
-  double shift = 0;  // subtracted from every kernel value: HSIC does not change, float32 sums keep their digits
-  // The dot products of all tiles i <= j, layer_dots_bytes, where a pass of the median leaves them; null: nowhere.
+  double shift = 0;  // subtracted from every kernel value: leaves HSIC unchanged, keeps the digits of float32 sums
+  // Memory of layer_dots_bytes in which a pass of the median leaves the dot products of all tiles i <= j; null: they
+  // are not kept.
   void* dots = nullptr;
 };
 constexpr std::int64_t stat_padding = 64;
@@ -46,7 +47,7 @@ struct FoldBlock {
 };
 
 // sum_{i<j} of kernel values, their products and their row sums, for layers_x against layers_y (none: x with itself),
-// by the folds of i and of j. Sums are added to what is there.
+// by the folds of i and of j. Sums are added to the arrays' contents.
 struct GramSumsTask {
   const LayerView* layers;  // x, then y
   std::int64_t layers_x, layers_y;
@@ -63,9 +64,9 @@ struct CovarianceSumsTask {
   const LayerView* layers;
   std::int64_t layers_x, layers_y;
   double* products;
-  double* self_products;  // behind them, of layers without row_stats: |x_i - mean|^2, (x + y, n); all parts are wanted
+  double* self_products;  // followed by |x_i - mean|^2 (x + y, n) of layers without row_stats: all parts are wanted
   Parts parts;
-  double* covariances = nullptr;  // (features of all layers, the same): of the parts' rows, where they are wanted
+  double* covariances = nullptr;  // (features of all layers, the same), for the parts' rows; null: not returned
 };
 
 // grads_a += sum_b of layer b's centred rows times the rows of matrices_a that belong to its features.
@@ -81,13 +82,13 @@ struct CovarianceGradTask {
 // One pass over the squared distances between rows i < j. A nonnegative float's bits order as the float does.
 struct DistancePass {
   LayerView layer;       // row_stats: |x_i|^2
-  bool dots_known;       // layer.dots, if any, are read, and not written
-  std::uint64_t first;   // bits of the first distance looked at
-  std::uint64_t* below;  // distances before it
+  bool dots_known;       // layer.dots, if there are any, are read instead of written
+  std::uint64_t first;   // bits of the smallest distance counted
+  std::uint64_t* below;  // how many distances are smaller
   std::uint64_t* nans;
 };
 
-// How many of them fall where. Counts are added to what is there.
+// A histogram of the distances. Counts are added to the array's contents.
 struct DistanceCountsTask {
   DistancePass pass;
   double noise;  // times |x_i|^2 + |x_j|^2: distances up to it count as 0
@@ -96,18 +97,18 @@ struct DistanceCountsTask {
   std::uint64_t* counts;  // (bins)
 };
 
-// Those from the first to the last one, in no fixed order.
+// Collects the distances from the first to the last one, in no fixed order.
 struct CollectDistancesTask {
   DistancePass pass;
   std::uint64_t last;  // bits
   void* values;        // (capacity) of the compute type
   std::uint64_t capacity;
-  std::uint64_t* inside;  // how many there are, whatever the capacity
+  std::uint64_t* inside;  // their number, even if it exceeds the capacity
 };
 
-// d_x of a loss whose derivative by layer a's kernel value of rows i != j is
-// sum_b coefficients_ab value_b + row_terms_a[i] + row_terms_a[j] + constants_a, as sums over pairs: weights of the
-// pairs times centred rows. finish_kernel_grad does the rest.
+// d_x of a loss whose derivative with respect to layer a's kernel value of rows i != j is sum_b coefficients_ab value_b
+// + row_terms_a[i] + row_terms_a[j] + constants_a, as sums over pairs: weights of the pairs times centred rows.
+// finish_kernel_grad does the rest.
 struct KernelGradTask {
   const LayerView* layers;
   std::int64_t count;
@@ -133,7 +134,7 @@ struct OpTable {
   const OpTable* any_range;  // the table for data too large or too small for this one's products; null: there is none
   void (*column_sums)(const ArrayView& x, const Execution& execution, double* sums);     // (d): sum_i (x_i - x_0)
   void (*row_norms)(const LayerView& layer, const Execution& execution, double* norms);  // (n): |x_i - mean|^2
-  // The same, rounded as a tile's dot products are: a row's distance to an equal row is then exactly 0.
+  // The same, rounded like a tile's dot products, so that the distance of equal rows is exactly 0.
   void (*tile_norms)(const LayerView& layer, const Execution& execution, double* norms);
   // Squared distances of `count` given pairs of rows; pairs (count, 2).
   void (*pair_distances)(const LayerView& layer, const Execution& execution, const std::int64_t* pairs,
@@ -149,7 +150,7 @@ struct OpTable {
   void (*unit_rows)(const UnitRowsTask& task, const Execution& execution);
   void (*row_products)(const RowProductsTask& task, const Execution& execution);
   void (*hardest_limits)(const HardestLimitsTask& task, const Execution& execution);
-  // How much memory the dot products of all pairs take, for those that keep them.
+  // How many bytes the dot products of all pairs take, for callers that keep them.
   std::size_t (*dots_bytes)(const PairProblem& pairs, const Execution& execution);
   void (*softmax_sums)(const SoftmaxSumsTask& task, const Execution& execution);
   void (*softmax_grad)(const SoftmaxGradTask& task, const Execution& execution);

@@ -1,4 +1,4 @@
-// Arrays as tiles read them: of the compute type, or integers as wide, with readable padding behind them.
+// Arrays as tiles read them: of the compute type, or of integers of the same width, with readable padding at the end.
 #pragma once
 
 #include <vector>

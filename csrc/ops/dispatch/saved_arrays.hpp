@@ -1,4 +1,4 @@
-// Sums as one array of numbers, (arrays, rows): what a forward leaves for its backward.
+// The sums that a forward saves for its backward, as one array of numbers, (arrays, rows).
 #pragma once
 
 #include <algorithm>

@@ -27,7 +27,7 @@ class Layout {
 };
 
 constexpr std::int64_t kept_rows_bytes = 16 << 20;   // per thread: beyond it rows are packed anew for every tile
-constexpr std::int64_t near_rows_bytes = 512 << 10;  // kept rows beyond it leave the second cache between two tiles
+constexpr std::int64_t near_rows_bytes = 512 << 10;  // kept rows beyond it leave the L2 cache between two tiles
 
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

@@ -11,7 +11,7 @@ namespace gramless {
 struct SigmoidPairsTask {
   PairProblem pairs;  // not symmetric; scale is that of the logits
   double bias;        // of the logits
-  // The column of row 0's positive, row i's is i further; where that is no column, the row has none.
+  // The column of row 0's positive; row i's is i columns further. If there is no such column, the row has no positive.
   std::int64_t first_positive;
   SigmoidSums sums;
   const void* weights;        // (rows): the diagonal of W

@@ -1,4 +1,4 @@
-// Tiles whose rows belong to one warp each, and how their columns are shared out among blocks.
+// Tiles in which each row belongs to one warp, and how columns are divided among blocks.
 #pragma once
 
 #include "engine/product/dot_tile.cuh"
@@ -11,10 +11,10 @@ namespace gramless::cuda {
 template <class Operand>
 struct WarpRowsShape
     : std::conditional_t<Operand::atom_rows == 16, TileShape<128, 64, 16, 64>, TileShape<64, 32, 8, 32>> {
-  static constexpr bool symmetric = true;  // a limit leaves a pair out of the sums of both anchors or of neither
+  static constexpr bool symmetric = true;  // so that a limit leaves a pair out of both anchors' sums or of neither
 };
 
-// How many blocks run at a time, by default so many on each multiprocessor.
+// How many blocks run at a time; by default `on_each` times the number of multiprocessors.
 inline std::int64_t blocks_at_once(std::int64_t busy_blocks, int on_each = 1) {
   return busy_blocks == of_device ? std::int64_t{on_each} * multiprocessors() : busy_blocks;
 }

@@ -1,5 +1,5 @@
-// Walk over tiles of two problems -> derivatives by the student's logits -> gradients of its rows: the backward pass of
-// similarity distillation.
+// Walk over tiles of two problems -> derivatives with respect to the student's logits -> gradients of its rows: the
+// backward pass of similarity distillation.
 #include "epilogues/distill_grad.hpp"
 
 #include "ops/contrast/contrast_walk.hpp"

@@ -1,5 +1,5 @@
-// Walk along a block of rows -> derivatives by the student's logits -> gradients of its rows: the CUDA twin of
-// distill_grad.cpp.
+// Walk along a block of rows -> derivatives with respect to the student's logits -> gradients of its rows: the CUDA
+// twin of distill_grad.cpp.
 #include "ops/distillation/distill_grad.cuh"
 
 #include "engine/tile/owned.cuh"
@@ -8,7 +8,7 @@
 namespace gramless::cuda {
 namespace {
 
-// Two tiles are in registers: of a row's gradient these slices fit beside them.
+// How many slices of a row's gradient fit into registers beside the two tiles.
 constexpr int grad_slices = 4;
 
 template <class Operand>
@@ -29,7 +29,7 @@ __device__ void differentiate(Tile& student, Tile& teacher, const GradTask<Opera
   const OwnedPairs place(first_row, of_student.rows.count, first_col, of_student.columns.count, false);
 #pragma unroll
   for (int r = 0; r < Tile::own_rows; r++) {
-    forget_loads();  // reads again what no register is left for
+    forget_loads();  // values are read again, for no registers are left
     const std::int64_t i = first_row + student.row(r);
     const T student_shift = task.rows.student_shift[i], student_factor = task.rows.student_factor[i],
             teacher_shift = task.rows.teacher_shift[i], teacher_factor = task.rows.teacher_factor[i];
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(DistillShape<Operand>::threads)
     const std::int64_t first_col = t * Shape::cols;
     teacher.multiply(of_teacher.rows.rows, first_row, of_teacher.columns.rows, first_col);
     student.multiply(of_student.rows.rows, first_row, of_student.columns.rows, first_col);
-    product.load(of_student.columns.rows, first_col, slices);  // on its way while tiles are differentiated
+    product.load(of_student.columns.rows, first_col, slices);  // copied while tiles are differentiated
     differentiate(student, teacher, task, first_row, first_col);
     product.add(student, slices.count);
   }

@@ -6,7 +6,7 @@
 
 namespace gramless::cuda {
 
-// Arrays (padded rows) of the tiles' type. With s and t a pair's logits, the derivative by s is
+// Arrays (padded rows) of the tiles' type. With s and t a pair's logits, the derivative with respect to s is
 //   exp(s - student_shift) * student_factor - exp(t - teacher_shift) * teacher_factor.
 template <class T>
 struct DeviceTeacherCoefficients {
@@ -22,7 +22,7 @@ class DistillGrad {
   void run(const DistillPairs<Operand>& pairs, const DeviceTeacherCoefficients<Value>& coefficients,
            LaunchStream& launches) const;
 
-  // What run leaves: sums over strips of columns, not yet added, times the scales of factors and rows.
+  // The result of run: sums over strips of columns, not yet added, times the scales of factors and rows.
   const Value* partials() const { return partials_; }  // (strips, padded rows, stride)
   std::int64_t strips() const { return strips_; }
 

@@ -11,7 +11,7 @@ namespace {
 struct DistillState {
   double student_shift = -INFINITY, student = 0, teacher_shift = -INFINITY, teacher = 0, cross = 0;
 
-  // To the largest logits so far. A term of the cross sum grows by as much as the student's shift.
+  // Raises the shifts to the largest logits so far. A term of the cross sum grows by as much as the student's shift.
   __device__ void raise(double student_top, double teacher_top) {
     if (student_top > student_shift) {
       const double rise = student_top - student_shift;
@@ -52,7 +52,7 @@ __device__ void add_row(Tile& student, Tile& teacher, int r, const OwnedPairs& p
   for (int c = 0; c < Tile::own_cols; c++) {
     const bool owned = place.owns(student.row(r), student.col(c));
     const T s = student_logit(student.at(r, c)), t = teacher_logit(teacher.at(r, c));
-    if (owned && s > student_top) student_top = s;  // NaN raises nothing and reaches the sums
+    if (owned && s > student_top) student_top = s;  // NaN does not raise the shift and so reaches the sums
     if (owned && t > teacher_top) teacher_top = t;
   }
   state.raise(static_cast<double>(student_top), static_cast<double>(teacher_top));

@@ -6,13 +6,13 @@
 
 namespace gramless::cuda {
 
-// Both directions multiply in the same way: exp(logit - shift) is 1 at most.
+// Forward and backward multiply in the same way, so exp(logit - shift) is at most 1.
 template <class Operand>
 struct DistillShape : WarpRowsShape<Operand> {
   static constexpr bool lean = true, symmetric = false;
 };
 
-// The same rows and columns as each network sees them, with widths and scales of their own.
+// The pairs of student and of teacher: the same rows and columns, with different widths and scales.
 template <class Operand>
 struct DistillPairs {
   DevicePairs<Operand> student, teacher;

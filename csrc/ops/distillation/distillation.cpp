@@ -12,7 +12,7 @@
 namespace gramless {
 namespace {
 
-// Student and teacher on their way through the tiles.
+// The passes of student and teacher over their tiles.
 class DistillationPass {
  public:
   DistillationPass(const DistillTask& problem, const OpTable& ops, const Execution& execution)

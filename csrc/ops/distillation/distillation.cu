@@ -9,7 +9,7 @@
 namespace gramless::cuda {
 namespace {
 
-// Of each row, for the backward; those of padding are 0.
+// The coefficients of each row for the backward; those of padding are 0.
 template <class T>
 __global__ void coefficients_of(TeacherSums sums, AnchorWeights weights, std::int64_t padded_rows,
                                 const double* gradient_scale, DeviceTeacherCoefficients<T> out) {
@@ -23,7 +23,7 @@ __global__ void coefficients_of(TeacherSums sums, AnchorWeights weights, std::in
   out.teacher_factor[i] = exists ? static_cast<T>(weight / sums.teacher[i]) : T(0);
 }
 
-// What the backward needs of the forward, and the cross sums, which it does not.
+// The sums that the backward needs from the forward, and the cross sums, which it does not need.
 TeacherSums sums_of(double* saved, std::int64_t rows, double* cross) {
   return {saved, saved + rows, saved + 2 * rows, saved + 3 * rows, cross};
 }
@@ -170,8 +170,7 @@ class DistillBackward {
   DeviceTeacherCoefficients<Value> coefficients_;
 };
 
-// A teacher's temperature is small: 16-bit rows are not multiplied as they are, their lengths divided away would be
-// rounded.
+// Teachers have small temperatures: normalising 16-bit rows and rounding them to 16 bits again would lose digits.
 Operand operand_of(const DistillTask& task) {
   return task.student.dtype == Dtype::float64 ? Operand::float64 : Operand::split;
 }

@@ -10,7 +10,7 @@
 
 namespace gramless {
 
-// What the backward pass needs of each row, (n): see TeacherSums.
+// Each row's sums that the backward pass needs, (n): see TeacherSums.
 struct DistillationSums {
   std::vector<double> student_shift, student, teacher_shift, teacher;
 
@@ -27,8 +27,8 @@ struct DistillationLosses {
 
 DistillationLosses distillation_losses(const DistillTask& problem, const OpTable& ops, const Execution& execution);
 
-// The gradient of sum_i weights_i loss_i by the student, into `grad` (n, d) of the compute type; returns that by the
-// temperature.
+// Writes the gradient of sum_i weights_i loss_i with respect to the student to `grad` (n, d) of the compute type;
+// returns the one with respect to the temperature.
 double distillation_gradient(const DistillTask& problem, const DistillationSums& sums, std::span<const double> weights,
                              void* grad, const OpTable& ops, const Execution& execution);
 

@@ -1,4 +1,4 @@
-// Rows of a layer one by one, centred as the tiles see them.
+// Rows of a layer one by one, centred as in tiles.
 #pragma once
 
 #include "engine/pack/pack.hpp"

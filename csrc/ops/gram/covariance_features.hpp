@@ -1,4 +1,4 @@
-// What sums over features share: where each layer's features lie beside those of the others.
+// The numbering of the features of all layers, common to all sums over features.
 #pragma once
 
 #include "engine/pack/feature_panels.hpp"
@@ -30,10 +30,10 @@ class CovarianceFeatures {
   }
 
   std::int64_t count() const { return count_; }
-  std::int64_t width() const { return count_ * lanes<T>; }  // with what fills vectors up
+  std::int64_t width() const { return count_ * lanes<T>; }  // including the padding of vectors
   std::int64_t layer_at(std::int64_t row) const { return vectors()[std::min(row / lanes<T>, count_ - 1)].layer; }
-  std::int64_t features() const { return features_; }  // without it
-  // The number of a feature among those of all layers; -1 for what fills its vector up.
+  std::int64_t features() const { return features_; }  // without the padding
+  // The number of a feature among those of all layers; -1 for padding.
   std::int64_t number_at(std::int64_t row) const {
     const FeatureVector& vector = vectors()[row / lanes<T>];
     return row % lanes<T> < vector.count ? first_of(vector.layer) + vector.first + row % lanes<T> : -1;

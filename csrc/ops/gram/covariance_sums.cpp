@@ -1,5 +1,5 @@
 // Linear HSIC in feature space: one product over samples of the features of all layers with themselves, right of the
-// diagonal, and the sums of squares of what it holds of every pair of layers.
+// diagonal, and the sums of its squares for every pair of layers.
 #include "engine/product/covariance_tile.hpp"
 #include "engine/walk/joined_progress.hpp"
 #include "engine/walk/walk.hpp"
@@ -42,10 +42,10 @@ class CovarianceWalk {
  private:
   using Panel = FeaturePanel<T>;
   static constexpr int micro_rows = RegisterTile<T>::rows, strip = 12 * micro_rows;
-  static constexpr std::int64_t most_narrow_bytes = 2048;      // of a sample: its products then stay near a core
+  static constexpr std::int64_t most_narrow_bytes = 2048;      // of a sample: its products then stay in a core's cache
   static constexpr std::int64_t most_shares_bytes = 16 << 20;  // of narrow products, by shares of the samples
   static constexpr std::int64_t most_segment_bytes = 4 << 20;  // of packed samples, for all threads
-  static constexpr std::int64_t most_sums_bytes = std::int64_t{128} << 20;  // of products: beyond it rows go in bands
+  static constexpr std::int64_t most_sums_bytes = std::int64_t{128} << 20;  // of products: beyond it in bands of rows
 
   struct Band {
     std::int64_t first, end;  // rows: features
@@ -55,7 +55,7 @@ class CovarianceWalk {
   std::int64_t first_row(std::int64_t part) const {
     return task_.parts.begin(part, row_end() / micro_rows) * micro_rows;
   }
-  double* squares_of(std::int64_t row) const {  // (rows, layers + 1): the last is that of the diagonal
+  double* squares_of(std::int64_t row) const {  // (rows, layers + 1): the last one is the square on the diagonal
     return reinterpret_cast<double*>(squares_.data()) + row * (layers_ + 1);
   }
 
@@ -91,7 +91,8 @@ class CovarianceWalk {
     square_rows(band, shares, sums, products, progress);
   }
 
-  // As many as keep threads busy. All parts have the same number, and it is never that of threads.
+  // Enough shares to keep threads busy. All parts have the same number of shares, which does not depend on the number
+  // of threads.
   std::int64_t sample_shares() const {
     const std::int64_t bytes = row_end() * stride_ * static_cast<std::int64_t>(sizeof(double));
     const std::int64_t fit = std::max<std::int64_t>(4, most_shares_bytes / bytes);
@@ -125,7 +126,7 @@ class CovarianceWalk {
                              [this](std::int64_t i, std::int64_t panel) { return tile_wanted(i, panel); });
   }
 
-  // Few features: each task sums a share of the samples by itself, packed a run at a time.
+  // Few features: each task sums a share of the samples, packed a run at a time.
   void multiply_shares(const Band& band, std::int64_t shares, std::int64_t sums, double* products,
                        JoinedProgress& progress) {
     const std::int64_t first_vector = band.first / Panel::width * Panel::vectors;
@@ -149,7 +150,7 @@ class CovarianceWalk {
         [](std::int64_t, const char*) {});
   }
 
-  // Many features: the threads pack a segment of samples together, then multiply it, each task its own rows.
+  // Many features: the threads pack a segment of samples together, then multiply it, each task for its own rows.
   void multiply_segments(const Band& band, double* products, T* packed, JoinedProgress& progress) {
     const std::int64_t first_panel = band.first / Panel::width, stride = stride_ - first_panel * Panel::width;
     const Blocks segments = this->segments(), strips{band.end - band.first, strip};
@@ -208,7 +209,7 @@ class CovarianceWalk {
         [](std::int64_t, const char*) {});
   }
 
-  // products: of that row with all features.
+  // products: those of that row with all features.
   void square_row(std::int64_t row, const double* products) const {
     const std::int64_t a = features_.layer_at(row);
     double* const squares = squares_of(row);

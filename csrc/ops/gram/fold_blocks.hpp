@@ -1,4 +1,4 @@
-// Rows cut into what tiles pair: as many as a tile has, and none of two folds.
+// Rows cut into the blocks that tiles pair: at most as many rows as a tile has, all of one fold.
 #pragma once
 
 #include <algorithm>

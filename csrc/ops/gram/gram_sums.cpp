@@ -25,7 +25,7 @@ class GramWalk {
         tile_rows_(static_cast<int>(std::min<std::int64_t>(rows_, gramless::tile_rows(rows_, sizeof(T))))),
         tile_values_(tile_values<T>(tile_rows_, tile_rows_)) {
     for (std::int64_t l = 0; l < layers_; l++) {
-      if (task.layers[l].dots) continue;  // its rows are not packed
+      if (task.layers[l].dots) continue;  // its dot products are known, so its rows are not packed
       max_depth_ = std::max(max_depth_, task.layers[l].x.cols);
       total_depth_ += task.layers[l].x.cols;
       kept_values_ += Product<T>::packed_values(tile_rows_, task.layers[l].x.cols);
@@ -70,7 +70,7 @@ class GramWalk {
     T* values;              // (layers, tile)
     T* stats;               // (4, rows): of rows visited in another order than stored
     T *slivers, *panel;
-    T* products;  // on their way through the tile
+    T* products;  // sums carried through the tile
   };
   struct Partial {
     double* products;       // (x, y or x)
@@ -136,7 +136,7 @@ class GramWalk {
     multiply_layers(thread, std::int64_t{tile.rows} * tile.stride, partial);
   }
 
-  // dots: where the tile's dot products are known.
+  // dots: the tile's dot products where they are known.
   void evaluate(std::int64_t l, TilePosition at, const Thread& thread, const Partial& partial, const Tile<T>& tile,
                 const T* dots) const {
     const LayerView& layer = task_.layers[l];
@@ -166,7 +166,7 @@ class GramWalk {
     });
   }
 
-  // Both layers, with the tile's rows, which are held, as columns.
+  // Adds the tile of both layers, with its held rows as columns.
   void evaluate_both(TilePosition at, const Thread& thread, const Partial& partial) const {
     const FoldBlock &rows = task_.blocks[at.j], &columns = task_.blocks[at.i];
     const T *row_stats[2], *column_stats[2];
@@ -185,7 +185,7 @@ class GramWalk {
     partial.self_products[1] = sums.products[2];
   }
 
-  // Those of a block, of values in the order in which rows are stored.
+  // The values of a block's rows, from values in the order in which rows are stored.
   static const T* stats(const LayerView& layer, const void* values, const FoldBlock& block, T* gathered) {
     const T* stored = static_cast<const T*>(values);
     if (layer.x.row_index == nullptr) return stored + block.first;

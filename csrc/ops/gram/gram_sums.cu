@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramT
 
 constexpr int add_threads = 256;
 
-// Adds what a launch left, round after round. The last block adds the products.
+// Adds the results of a launch, round after round. The last block adds the products.
 template <class T>
 __global__ void __launch_bounds__(add_threads)
     add_rounds(const T* row_partials, const double* tile_partials, std::int64_t rounds, std::int64_t tiles,
@@ -101,7 +101,7 @@ void GramSums<Operand>::run(const DeviceLayer<Operand>& x, const DeviceLayer<Ope
   constexpr std::size_t sums_bytes = sizeof(TileSums<Value, Shape>);
   constexpr std::size_t shared = sums_bytes > Tile::ring_bytes ? sums_bytes : Tile::ring_bytes;
   const std::int64_t padded = DeviceLayer<Operand>::padded_rows(rows_), step = rounds_per_launch();
-  const bool on_hopper = hopper_wanted() && !of_root;  // whose warpgroups have no registers for distances
+  const bool on_hopper = hopper_wanted() && !of_root;  // its warpgroups have no registers for distances
   launches.clear(products, 3 * sizeof(double));
   launches.clear(row_sums, static_cast<std::size_t>(2 * rows_) * sizeof(double));
   for (std::int64_t first = 0; first < rounds_.count(); first += step) {

@@ -9,7 +9,7 @@
 
 namespace gramless::cuda {
 
-// What one launch of tiles leaves, a slot per round: no two tiles write to the same place.
+// The results of one launch of tiles, a slot per round, so that no two tiles write to the same memory.
 template <class Operand>
 class GramSums {
  public:

@@ -1,5 +1,5 @@
-// The same tile of both layers of a pair, walked once, where the matrix unit multiplies: neither layer's kernel values
-// are stored. Elsewhere, and for other pairs, one layer follows the other (ops/gram/gram_sums.cpp).
+// The same tile of both layers of a pair, computed in one walk on the matrix unit: neither layer's kernel values are
+// stored. Elsewhere, and for other pairs, one layer follows the other (ops/gram/gram_sums.cpp).
 #pragma once
 
 #include "engine/walk/walk.hpp"
@@ -11,7 +11,7 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// Sums over one tile; of a matrix that is its own transpose, so that its rows may stand as columns.
+// Sums over one tile. The Gram matrix is symmetric, so the tile's rows may be multiplied as columns.
 struct TwoLayerTileSums {
   double products[3] = {};  // sum K_ij^2, sum K_ij L_ij, sum L_ij^2
   double *row_sums[2], *column_sums[2];
@@ -35,13 +35,13 @@ struct GramSumsAmx {
 
 template <>
 struct GramSumsAmx<float> {
-  // One layer against one, of the same kernel function, not too deep.
+  // Whether the task is supported: one layer against one, with the same kernel function and not too many columns.
   static bool takes(const GramSumsTask& task) {
     const LayerView* const layers = task.layers;
     return task.layers_x == 1 && task.layers_y == 1 && layers[0].kernel.index() == layers[1].kernel.index() &&
            !is_of_root(layers[0].kernel) && layers[0].x.cols + layers[1].x.cols <= TwoLayerProductAmx::most_depth;
   }
-  // What both layers' packed rows take.
+  // The size of both layers' packed rows.
   static std::int64_t packed_values(const GramSumsTask& task, std::int64_t rows) {
     return TwoLayerProductAmx::packed_values(rows, task.layers[0].x.cols, task.layers[1].x.cols);
   }
@@ -72,7 +72,8 @@ struct GramSumsAmx<float> {
 template <class T>
 class PackedLayersAmx {
  public:
-  // For so many tiles: nothing where they are few, as those of one part may be, or where the rows are many.
+  // Packs the rows for `tiles` tiles; packs nothing if these are few, as those of one part may be, or if the rows are
+  // many.
   void pack(const GramSumsTask& task, std::int64_t tiles, int tile_rows, int threads) {
     values_ = GramSumsAmx<T>::packed_values(task, tile_rows);
     const std::size_t bytes = static_cast<std::size_t>(task.block_count * values_) * sizeof(T);
@@ -89,7 +90,7 @@ class PackedLayersAmx {
         [](std::int64_t, const char*) {});
   }
 
-  // Those of a block, or null.
+  // The packed rows of a block, or null.
   const T* block(std::int64_t b) const {
     return memory_.data() ? reinterpret_cast<const T*>(memory_.data()) + b * values_ : nullptr;
   }

@@ -1,6 +1,6 @@
-// gram_sums.cu's tiles by two warpgroups that take turns, each with half of a tile: one evaluates its kernel values
-// while the other's are multiplied. A block goes through tiles of neighbouring rounds. Copies of rows: 16 bytes of L2
-// for 1024 FLOPs, as in sum_tiles.
+// The tiles of gram_sums.cu computed by two alternating warpgroups, each with half of a tile: one evaluates its kernel
+// values while the other multiplies. A block computes tiles of neighbouring rounds. Copies of rows: 16 bytes of L2 for
+// 1024 FLOPs, as in sum_tiles.
 #include "ops/gram/gram_sums_hopper.cuh"
 
 #include "engine/instructions/block_sums.cuh"
@@ -34,7 +34,7 @@ struct HopperMemory {
   }
 };
 
-// visit(slot, pair) of a block's tiles: pair y of each of its rounds.
+// Calls visit(slot, pair) for a block's tiles: pair y of each of its rounds.
 template <class Operand, class Visit>
 __device__ __forceinline__ void for_each_tile(const HopperTask<Operand>& task, Visit visit) {
   const std::int64_t first = blockIdx.x * task.rounds_of_block, left = task.rounds - first;
@@ -81,7 +81,8 @@ class HopperSums {
   }
 
  private:
-  // visit(r, c, value) of the thread's kernel values. Sums along rows are stored, those down columns left in memory.
+  // Calls visit(r, c, value) for the thread's kernel values. Sums along rows are stored, those down columns left in
+  // shared memory.
   template <class Visit>
   __device__ __forceinline__ void evaluate_layer(const DeviceLayer<Operand>& layer, int number, std::int64_t first_row,
                                                  std::int64_t first_col, float* of_rows, Visit visit) {

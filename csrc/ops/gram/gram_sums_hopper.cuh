@@ -6,8 +6,8 @@
 
 namespace gramless::cuda {
 
-// Leaves what sum_tiles leaves of so many rounds; a block has several tiles where `busy_blocks` are enough. False where
-// it cannot, and nothing is enqueued.
+// Produces the results of sum_tiles for the given rounds; a block computes several tiles if `busy_blocks` blocks are
+// enough. Returns false, and enqueues nothing, where it is not supported.
 template <class Operand>
 bool sum_tiles_on_hopper(const GramTask<Operand>& task, std::int64_t rounds, std::int64_t busy_blocks,
                          LaunchStream& launches);

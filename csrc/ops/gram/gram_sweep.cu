@@ -17,7 +17,7 @@ struct alignas(2 * sizeof(T)) Two {
   T at[2];
 };
 
-// Warps of a block lie over 4 x 4 runs of layers, threads of a warp over a part of the tiles.
+// Warps of a block divide 4 x 4 runs of layers, threads of a warp divide a part of the tiles.
 template <class Value>
 struct ProductShape {
   using Tile = std::conditional_t<sizeof(Value) == 4, SquareShape<SplitOperand>, SquareShape<DoubleOperand>>;
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) fill_tiles(Fill
     for (int c = 0; c < Tile::own_cols; c += 2) {
       const Two<Value> two = {tile.at(r, c), tile.at(r, c + 1)};
       square += two.at[0] * two.at[0] + two.at[1] * two.at[1];
-      // In the order of threads, which is the same for all layers.
+      // Stored in the order of threads, which is the same for all layers.
       values[(r * Tile::own_cols + c) / 2 * Shape::threads + static_cast<int>(threadIdx.x)] = two;
     }
   double sums[1] = {(diagonal ? 0.5 : 1) * static_cast<double>(square)};  // a tile on the diagonal has every pair twice
@@ -102,7 +102,7 @@ struct WarpSums {
   static constexpr int lanes_per_sum = Count < warp_lanes ? warp_lanes / Count : 1;
   static __device__ __forceinline__ int first_of_lane(int lane) { return lane / lanes_per_sum * own; }
 
-  // In each step a lane hands half of its sums to another one and keeps the other half.
+  // In each step a lane sends half of its sums to another lane and keeps the other half.
   static __device__ __forceinline__ void add(T (&sums)[Count], int lane) {
     int count = Count;
 #pragma unroll

@@ -11,7 +11,7 @@
 
 namespace gramless::cuda {
 
-// Some of all layers: two runs of neighbours.
+// A subset of the layers: two runs of neighbouring layers.
 struct LayerRuns {
   std::int64_t first = 0, count = 0, other = 0, other_count = 0;
 
@@ -21,13 +21,14 @@ struct LayerRuns {
   }
 };
 
-// Which layers are multiplied: [0, rows) by [first_col, first_col + cols). Symmetric: the same, right of the diagonal.
+// Which layers are multiplied: [0, rows) with [first_col, first_col + cols). Symmetric: the same layers, right of the
+// diagonal.
 struct LayerBlock {
   std::int64_t rows, first_col, cols;
   bool symmetric;
 };
 
-// What a sweep leaves on the device, to be added up.
+// The results of a sweep on the device, which are then added up.
 template <class Operand>
 struct SweepSums {
   DeviceLayer<Operand>* layers;  // (layers)

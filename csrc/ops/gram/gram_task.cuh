@@ -1,4 +1,4 @@
-// What the kernels for a pair of layers' tiles share: their arguments, and the products of two tiles.
+// Common to the kernels for the tiles of a pair of layers: their arguments, and the products of two tiles.
 #pragma once
 
 #include "engine/walk/pair_schedule_cuda.hpp"

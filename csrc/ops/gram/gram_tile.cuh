@@ -27,9 +27,9 @@ __device__ __forceinline__ typename Operand::Value squared_difference(const Devi
 }
 
 // Replaces a tile's dot products by distances, those of near rows by their differences: the twin of
-// ops/gram/near_distances.hpp. A thread's near pairs are found first and then visited by one loop, for there are no
-// registers left for one per pair. Registers have no addresses: the loop is at the tile's first entry, and the entries
-// move on, once around.
+// ops/gram/near_distances.hpp. A thread's near pairs are found first and then computed in one loop, for there are no
+// registers left to unroll it. Registers have no addresses: the loop always computes the tile's first entry, and the
+// entries are rotated once around.
 template <class Operand, class Tile>
 __device__ __forceinline__ void measure_distances(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
                                                   std::int64_t first_col) {
@@ -75,14 +75,14 @@ struct TileSums {
   Value of_columns[Shape::warps_down][Shape::cols];
 };
 
-// The kernel value of a row and a column of a tile, from their dot product or distance; 0 where the tile does not own
-// the pair.
+// The kernel value of a row and a column of a tile, from their dot product or distance; 0 if the tile does not own the
+// pair.
 template <class Operand>
 class TileValues {
  public:
   using Value = typename Operand::Value;
 
-  // What a row or a column brings.
+  // The data of a row or a column.
   struct Side {
     int at;  // within the tile
     Value norm, scale;
@@ -94,7 +94,7 @@ class TileValues {
 
   __device__ __forceinline__ bool of_distances() const { return kernel_.of_root(); }
 
-  // Of the tile's dot product, or of the distance where these are wanted.
+  // The kernel value from the tile's entry: the dot product, or the distance where the kernel is one of distances.
   __device__ __forceinline__ Value operator()(Value held, const Side& row, const Side& column) const {
     const Value value = kernel_(held, row.norm, column.norm, [&](Value dot) {
       return DeviceLayer<Operand>::unscaled(dot, row.scale, column.scale);
@@ -129,7 +129,7 @@ __device__ __forceinline__ void evaluate(DotTile<Operand, Shape>& tile, const De
   }
 }
 
-// All threads must come; the sums of the block's warps are added in their order.
+// Every thread of the block must call this; the sums of its warps are added in their order.
 template <class Operand, class Shape>
 __device__ __forceinline__ void store_row_sums(DotTile<Operand, Shape>& tile, char* memory,
                                                typename Operand::Value* rows, typename Operand::Value* columns) {

@@ -1,5 +1,5 @@
-// Walk over tiles -> each layer's kernel function -> derivatives by its values -> gradients of rows: the backward pass
-// of HSIC and CKA.
+// Walk over tiles -> each layer's kernel function -> derivatives with respect to its values -> gradients of rows: the
+// backward pass of HSIC and CKA.
 #include "epilogues/kernel_grad.hpp"
 
 #include "engine/walk/block_pair_walk.hpp"
@@ -130,7 +130,7 @@ class KernelGradWalk {
     });
   }
 
-  // Of rows that are near each other the weights times rows would cancel: here they are times differences.
+  // For rows near each other, weights times rows would cancel; here the weights multiply the rows' differences.
   void add_near_pairs(std::int64_t l, const BlockPair& pair, const Tile<T>& weights,
                       const PairDistances<T>& distances) const {
     const ArrayView& x = task_.layers[l].x;

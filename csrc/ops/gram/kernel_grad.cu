@@ -1,5 +1,5 @@
-// Walk along a block of rows -> the kernel functions of two layers -> derivatives by the values of one -> gradients of
-// its rows: the CUDA twin of kernel_grad.cpp.
+// Walk along a block of rows -> the kernel functions of two layers -> derivatives with respect to the values of one ->
+// gradients of its rows: the CUDA twin of kernel_grad.cpp.
 #include "ops/gram/kernel_grad.cuh"
 
 #include "engine/tile/owned.cuh"
@@ -8,10 +8,10 @@
 namespace gramless::cuda {
 namespace {
 
-// Two tiles are in registers: of a row's gradient these slices fit beside them.
+// How many slices of a row's gradient fit into registers beside the two tiles.
 constexpr int grad_slices = 4;
 
-// Replaces dot products by kernel values. Kernels of the distance itself have no gradient here.
+// Replaces dot products by kernel values. There are no gradients for kernels of the distance itself.
 template <class Operand, class Tile>
 __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
                          std::int64_t first_col) {
@@ -32,8 +32,8 @@ __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int
   }
 }
 
-// Replaces kernel values by the weights of the rows, ready to be multiplied; adds up each row's weights themselves.
-// dk/dx_i is slope * x_j for a linear kernel and -2 gamma slope (x_i - x_j) for a Gaussian one.
+// Replaces kernel values by the weights of the rows and adds up each row's weights. dk/dx_i is slope * x_j for a linear
+// kernel and -2 gamma slope (x_i - x_j) for a Gaussian one.
 template <class Operand, class Tile>
 __device__ void weigh(Tile& tile, Tile& other, const KernelGradTask<Operand>& task, std::int64_t first_row,
                       std::int64_t first_col, double (&sums)[Tile::own_rows]) {
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(WarpRowsShape<Operand>::threads)
     other.multiply(task.other.rows, first_row, task.other.rows, first_col);
     evaluate(other, task.other, first_row, first_col);
     tile.multiply(task.layer.rows, first_row, task.layer.rows, first_col);
-    product.load(task.layer.rows, first_col, slices);  // on its way while the tile is weighed
+    product.load(task.layer.rows, first_col, slices);  // copied while the weights are computed
     evaluate(tile, task.layer, first_row, first_col);
     weigh(tile, other, task, first_row, first_col, sums);
     product.add(tile, slices.count);
@@ -115,7 +115,7 @@ template <class Operand>
 void KernelGrad<Operand>::run(const DeviceLayer<Operand>& layer, const DeviceLayer<Operand>& other,
                               const Value* row_terms, const PairDerivative* derivative, LaunchStream& launches) const {
   using Shape = WarpRowsShape<Operand>;
-  static_assert(Shape::rows == SquareShape<Operand>::rows);  // layers are padded for the one, and read by the other
+  static_assert(Shape::rows == SquareShape<Operand>::rows);  // layers are padded for one shape and read with the other
   const KernelGradTask<Operand> task{layer, other, rows_, padded_, row_terms, derivative, partials_, weight_sums_};
   launches.launch(
       kernel_grad_of_rows<Operand>,

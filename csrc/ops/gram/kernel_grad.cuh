@@ -14,7 +14,7 @@ struct KernelGradShape : WarpRowsShape<Operand> {
   static constexpr bool lean = true, symmetric = false;
 };
 
-// The derivative of a loss by the layer's kernel value of a pair:
+// The derivative of a loss with respect to the layer's kernel value of a pair:
 //   own * value + other * value of the other layer + row_terms[i] + row_terms[j] + constant
 struct PairDerivative {
   double own, other, constant;

@@ -1,5 +1,6 @@
-// Distances of a tile's pairs of rows from their dot products. Rounding of a dot product is relative to the rows'
-// lengths, and a root enlarges it: where little is left of the lengths, the rows' differences are squared again.
+// Distances of a tile's pairs of rows from their dot products. The rounding error of a dot product is relative to the
+// rows' lengths, and the root enlarges it: where the distance is small against the lengths, it is computed from the
+// rows' differences.
 #pragma once
 
 #include <cmath>
@@ -13,7 +14,8 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// A row of each, as they are stored: differences of stored numbers are exact in float64, centred ones are rounded.
+// A row of each side as it is stored: differences of stored numbers are exact in float64, those of centred numbers are
+// rounded.
 template <class Use>
 void visit_difference(const ArrayView& x, std::int64_t i, std::int64_t j, Use use) {
   visit_dtype(x.dtype, [&]<class Stored>() {
@@ -23,15 +25,15 @@ void visit_difference(const ArrayView& x, std::int64_t i, std::int64_t j, Use us
   });
 }
 
-// What is added to the kernel values of a row and of a column, (n) in the order of storage, behind the statistics of
-// the rows and their padding; null: nothing.
+// Offsets that are added to the kernel values of a row and of a column, (n) in the order of storage, behind the
+// statistics of the rows and their padding; null: none.
 template <class T>
 const T* row_offsets(const LayerView& layer) {
   if (!std::holds_alternative<Distance>(layer.kernel)) return nullptr;
   return static_cast<const T*>(layer.row_stats) + layer.x.rows + stat_padding;
 }
 
-// Whether a pair takes so long that an interrupt is looked for after each.
+// Whether a pair takes so long that interrupts are checked after each pair.
 inline bool is_long(const ArrayView& x) { return x.cols >= 4096; }
 
 inline double squared_difference(const ArrayView& x, std::int64_t i, std::int64_t j) {
@@ -46,8 +48,8 @@ void replace_by_roots(T* values, int count) {
   for (int j = 0; j < count; j++) values[j] = std::sqrt(2 * values[j]);
 }
 
-// Of at most this many columns all distances are found from differences: with dot products, a value of a narrow kernel
-// would lose four times as much as by code that subtracts.
+// With at most this many columns all distances are computed from differences: computed from dot products, a value of a
+// narrow kernel would have four times the error of code that subtracts.
 constexpr int few_columns = 32;
 
 // Half the squared distances of a tile's rows. The differences are of stored numbers: T must hold those.
@@ -80,7 +82,7 @@ void subtract_rows(const ArrayView& x, std::int64_t first_row, std::int64_t firs
   }
 }
 
-// Whether there are so few columns that it does.
+// Whether all distances are computed from differences.
 template <class T>
 bool subtract_few_columns(const ArrayView& x, std::int64_t first_row, std::int64_t first_column, const Tile<T>& tile) {
   if (x.cols > few_columns) return false;

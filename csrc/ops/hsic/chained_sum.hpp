@@ -1,4 +1,4 @@
-// Sums over rows in float64, in eight chains that do not wait for each other.
+// Sums over rows in float64, in eight independent chains of additions.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ inline double chained_sum(std::span<const double> values) {
                      [&](std::int64_t i) { return values[static_cast<std::size_t>(i)]; });
 }
 
-// Of numbers that are not negative; NaN is left out.
+// The largest of nonnegative numbers, ignoring NaN.
 inline double largest_of(std::span<const double> values) {
   double largest[detail::chains] = {};
   std::size_t i = 0;

@@ -8,7 +8,7 @@
 namespace gramless {
 namespace {
 
-constexpr double far = 3;  // times the median of squared distances: three rows about their mean have 4 and 1
+constexpr double far = 3;  // times the median of squared distances: two equal rows and another one have 1 and 4
 
 double upper_median(std::span<const double> values) {
   std::vector<double> copy(values.begin(), values.end());
@@ -22,7 +22,7 @@ double upper_median(std::span<const double> values) {
 std::vector<std::int64_t> rows_near(std::span<const double> norms) {
   const double n = static_cast<double>(norms.size());
   const double sum = chained_sum(norms), largest = largest_of(norms);
-  // The largest is no more than n / far of the mean where its row is to be far: most data ends here.
+  // Most data returns here: a row far away makes the largest at least such a multiple of the mean.
   if (!std::isfinite(sum) || largest <= std::min(4.0, n / 2) * sum / n) return {};
   const double limit = far * upper_median(norms);
   double lengths = 0;
@@ -32,7 +32,7 @@ std::vector<std::int64_t> rows_near(std::span<const double> norms) {
       near.push_back(static_cast<std::int64_t>(i));
     else
       lengths += std::sqrt(norms[i]);
-  const bool moved = (lengths / n) * (lengths / n) > limit / far / 4;  // no further than this by the rows far away
+  const bool moved = (lengths / n) * (lengths / n) > limit / far / 4;  // how far these rows move the mean
   return moved ? near : std::vector<std::int64_t>();
 }
 

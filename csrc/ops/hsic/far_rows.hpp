@@ -1,4 +1,4 @@
-// Rows that lie far from the others, as a token that all attention sinks into does: one such row moves the mean of all.
+// Rows far from all others, such as attention-sink tokens: a single one moves the mean of all rows.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace gramless {
 
-// Squared distances of all rows to a centre -> the rows the centre should be the mean of: all but those far away, where
-// these move it by as much as the others are apart. Empty: the mean of all rows will do.
+// From squared distances of all rows to a centre, the rows whose mean should be the centre: all but those far away, if
+// these move the mean by as much as the others are apart. Empty: the mean of all rows.
 std::vector<std::int64_t> rows_near(std::span<const double> norms);
 
 // Rows are apart where they are so long that the square of |x_i|^2 outweighs the covariance of the others, of d

@@ -1,4 +1,4 @@
-// Where gradients of linear HSIC cost less: over pairs of features, or over pairs of rows.
+// Whether gradients of linear HSIC cost less over pairs of features or over pairs of rows.
 #pragma once
 
 #include <cmath>
@@ -9,8 +9,8 @@
 
 namespace gramless {
 
-// Multiply-adds in either space, of whole vectors of 64 bytes of float32 where features are a matrix's columns.
-// coefficients (layers, layers): 0 where a layer adds nothing to another's gradient, which is null where none is
+// Multiply-adds in either space, counting whole vectors of 64 bytes of float32 where features are a matrix's columns.
+// coefficients (layers, layers): 0 where a layer adds nothing to another's gradient. gradients: null where none is
 // wanted.
 inline bool features_cost_less(std::span<const Representation> layers, std::span<void* const> gradients,
                                std::span<const double> coefficients) {
@@ -29,7 +29,7 @@ inline bool features_cost_less(std::span<const Representation> layers, std::span
   return factor * (over_features + n * width * width / 2) < over_pairs;
 }
 
-// Of layers whose forward pass was over features.
+// Whether to compute gradients over features, for layers whose forward pass was over features.
 inline bool are_over_features(std::span<const Representation> layers, std::span<void* const> gradients,
                               std::span<const double> coefficients, Estimator estimator) {
   constexpr std::int64_t most_features = 4096;  // whose covariances are kept: 128 MiB

@@ -12,7 +12,8 @@
 namespace gramless {
 namespace {
 
-// Multiply-adds in either space. Gram space pays for every layer once, feature space for every pair of layers.
+// Multiply-adds in either space. The cost of Gram space grows with the layers, that of feature space with the pairs of
+// layers.
 bool features_cost_less(std::span<const LayerInput> xs, std::span<const LayerInput> ys) {
   const double n = static_cast<double>(xs[0].x.rows);
   double width = 0, wide_pairs = 0;
@@ -73,8 +74,8 @@ class Stages {
   std::int64_t begin_ = 0, end_ = 0;
 };
 
-// In feature space the square of a row's length is added to its products with others and subtracted at the end: rows
-// much longer than the others leave nothing of these.
+// In feature space the square of a row's length is summed with its products with others and subtracted at the end: if
+// some rows are much longer than the others, this cancels the others' digits.
 bool keeps_digits_over_features(const std::vector<Representation>& layers) {
   return std::all_of(layers.begin(), layers.end(), [](const Representation& layer) {
     return layer.on_mean() && !norms_beside_rows_apart(layer.norms(), layer.cols());
@@ -87,8 +88,8 @@ std::int64_t bandwidths_wanted(std::span<const LayerInput> xs, std::span<const L
   return std::count_if(xs.begin(), xs.end(), wants_median) + std::count_if(ys.begin(), ys.end(), wants_median);
 }
 
-// Room for the dot products of layers whose median is wanted, of as many as fit into the workspace: what the median's
-// pass leaves there need not be multiplied again.
+// Memory for the dot products of layers whose median is computed, for as many layers as fit into the workspace: dot
+// products that the median's pass leaves there need not be computed again.
 class DotsRoom {
  public:
   DotsRoom(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
@@ -99,14 +100,14 @@ class DotsRoom {
     count_ = std::min(wanted, workspace_limit() / bytes_);
     try {
       memory_ = Workspace(count_ * bytes_);
-    } catch (const std::bad_alloc&) {  // it can do without
+    } catch (const std::bad_alloc&) {  // optional memory: works without
     }
     if (memory_.data() == nullptr) count_ = 0;
   }
 
   std::size_t count() const { return count_; }
 
-  // That of another layer, or null.
+  // The memory for one more layer, or null.
   void* next() { return taken_ < count_ ? memory_.data() + bytes_ * taken_++ : nullptr; }
 
  private:
@@ -114,8 +115,8 @@ class DotsRoom {
   Workspace memory_;
 };
 
-// Of the medians' passes and of the walk after them, in multiply-adds for a pair of rows. `kept`: of how many layers
-// the walk finds the dot products.
+// The work of the medians' passes and of the walk after them, in multiply-adds for a pair of rows. `kept`: the number
+// of layers whose dot products the walk reads instead of computing them.
 std::vector<double> work_of(std::span<const LayerInput> xs, std::span<const LayerInput> ys, std::size_t kept) {
   constexpr double of_value = 16;  // a count, or an exponential
   const std::size_t pairs = ys.empty() ? xs.size() * (xs.size() + 1) / 2 : (xs.size() + 1) * (ys.size() + 1);
@@ -174,7 +175,8 @@ std::vector<double> all_sums(const HsicProblem& problem, const Execution& execut
   return sums;
 }
 
-// With one pass over the rows less: those that are as most are need not be measured before. None where others are.
+// HSIC over features with one pass over the rows less: ordinary rows need not be measured before. nullopt if some rows
+// are not ordinary.
 std::optional<HsicValues> values_over_features(std::span<const LayerInput> xs, std::span<const LayerInput> ys,
                                                Estimator estimator, const OpTable& ops, const Execution& execution) {
   const Execution own = for_rows(xs[0].x.rows, execution);

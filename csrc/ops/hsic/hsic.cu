@@ -1,4 +1,5 @@
-// HSIC of two representations on the device: prepare both, sum over tiles, then the algebra, in one block of threads.
+// HSIC of two representations on the device: prepares both, sums over tiles, then does the algebra in one block of
+// threads.
 #include "engine/instructions/block_sums.cuh"
 #include "ops/dispatch/check_matrix.hpp"
 #include "ops/dispatch/visit_operand.cuh"
@@ -23,19 +24,19 @@ struct FinishTask {
   double* spreads;         // (2) or null
 };
 
-// Of two layers: products of the row sums and of the diagonals (xy, xx, yy), then the totals.
+// Products of two layers' row sums and of their diagonals (xy, xx, yy), and the totals.
 struct RowProducts {
   double rows[3], diagonals[3], totals[2];
 };
 
-// What does not depend on the kernel's shift: mean k_ii - mean k_ij over i != j.
+// Mean k_ii - mean k_ij over i != j, which does not depend on the kernel's shift.
 __device__ double spread_of(double trace, double total, double n, bool biased) {
   return trace / n - (total - (biased ? trace : 0)) / (n * (n - 1));
 }
 
 __device__ double hsic_of_pair(const RowProducts& sums, double product, int pair, int first, int second, double n,
                                bool biased) {
-  const double both = 2 * product + sums.diagonals[pair];  // tiles saw i < j
+  const double both = 2 * product + sums.diagonals[pair];  // tiles have i < j only
   return hsic_of({both, sums.rows[pair], sums.totals[first], sums.totals[second]}, n, biased);
 }
 

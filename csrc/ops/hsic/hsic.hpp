@@ -16,7 +16,8 @@ struct LayerInput {
   KernelSpec kernel;
 };
 
-// In the layers' own units: HSIC is what is given times 2^(exponents of both layers), a mean times 2^exponent.
+// In the layers' units: HSIC is the stored value times 2^(exponents of both layers), a mean is the stored one times
+// 2^exponent.
 struct HsicValues {
   std::vector<double> xy;                      // (xs, ys), or (xs, xs) where ys is empty
   std::vector<double> xx, yy;                  // each with itself
@@ -31,18 +32,18 @@ struct HsicValues {
 HsicValues hsic_values(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator, Space space,
                        const OpTable& ops, const Execution& execution);
 
-// Derivatives of a loss by what hsic_values returned, own units and all.
+// Derivatives of a loss with respect to the values that hsic_values returned, in the same units.
 struct HsicWeights {
   std::span<const double> xy, xx, yy;
 };
 
-// Its gradients by every layer of xs, then of ys, in the compute type; null where none is wanted. Bandwidths are given,
-// `row_sums` those of the forward pass.
+// The gradients with respect to every layer of xs, then of ys, in the compute type; null where none is wanted.
+// Bandwidths must be given as sigma, `row_sums` are those of the forward pass.
 void hsic_gradients(std::span<const LayerInput> xs, std::span<const LayerInput> ys, Estimator estimator,
                     std::span<const double> row_sums, const HsicWeights& weights, std::span<void* const> gradients,
                     const OpTable& ops, const Execution& execution);
 
-// HSIC of x with the rows of y in other orders, in their own units; permutations (count, n).
+// HSIC of x with the rows of y in other orders, in the layers' units; permutations (count, n).
 std::vector<double> permuted_hsic(const LayerInput& x, const LayerInput& y, std::span<const std::int64_t> permutations,
                                   Estimator estimator, const OpTable& ops, const Execution& execution);
 

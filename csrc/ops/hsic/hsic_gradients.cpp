@@ -1,4 +1,4 @@
-// The gradients of HSIC: which derivative each kernel value has, as algebra around one more walk over tiles.
+// The gradients of HSIC: derivatives with respect to kernel values, and the algebra around one more walk over tiles.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -91,7 +91,7 @@ class HsicGradients {
   }
   std::size_t bytes(std::size_t layer) const { return values(layer) * element_bytes(execution_.compute); }
 
-  // The derivatives by p_i = k_ii - 2 / n sum_j k_ij + const, the squared distances of rows to the mean row.
+  // Derivatives with respect to p_i = k_ii - 2 / n sum_j k_ij + const, the squared distances of rows to the mean row.
   void set_length_terms() {
     by_lengths_.assign(count(), std::vector<double>(rows_));
     by_mean_lengths_.assign(count(), 0.0);
@@ -106,8 +106,8 @@ class HsicGradients {
     }
   }
 
-  // Of the values tiles hold, the diagonal's included where the estimator has it. Where the forward pass summed over
-  // features there are none, but centred rows sum to zero.
+  // Row sums of tiles' values, with the diagonal if the estimator has it. A forward pass over features returns none:
+  // they then follow from centred rows summing to zero.
   void set_row_sums(std::span<const double> given) {
     row_sums_.assign(given.begin(), given.end());
     if (!given.empty()) return;
@@ -116,7 +116,7 @@ class HsicGradients {
         row_sums_.push_back(estimator_ == Estimator::biased ? -layer.shift() * n_ : -norm2 - layer.shift() * (n_ - 1));
   }
 
-  // How much of layer b's value is in the derivative by layer a's.
+  // The coefficients of layer b's value in the derivative with respect to layer a's.
   void set_coefficients(const HsicWeights& weights) {
     coefficients_.assign(count() * count(), 0.0);
     const std::size_t columns = layers_y_ ? layers_y_ : layers_x_, first = layers_y_ ? layers_x_ : 0;
@@ -134,8 +134,8 @@ class HsicGradients {
     for (std::size_t a = 0; a < count(); a++) normalize(a);
   }
 
-  // Derivatives leave the range of float32 before their products with rows do: those by layer a's values are divided by
-  // a power of two.
+  // Derivatives can leave the range of float32 where their products with rows do not: those with respect to layer a's
+  // values are divided by a power of two.
   void normalize(std::size_t a) {
     double largest = 0;
     for (std::size_t b = 0; b < count(); b++) {
@@ -147,7 +147,7 @@ class HsicGradients {
     divisors_.push_back(std::ldexp(layers_[a].scale(), exponent));
   }
 
-  // What the row sums in an HSIC add to the derivative.
+  // The terms of the derivative that come from the row sums in an HSIC.
   void set_terms() {
     const bool biased = estimator_ == Estimator::biased;
     const double per_row = biased ? n_ : n_ - 2, per_total = biased ? n_ * n_ : (n_ - 1) * (n_ - 2);
@@ -169,7 +169,7 @@ class HsicGradients {
     }
   }
 
-  // Of |X' Y|_F^2, the derivative by X is 2 Y (Y' X).
+  // The derivative of |X' Y|_F^2 with respect to X is 2 Y (Y' X).
   void add_products_of_features(const std::vector<void*>& targets) const {
     const auto all = static_cast<std::size_t>(features()), columns = layers_y_ ? layers_y_ : layers_x_;
     const AlignedBuffer covariances(all * all * sizeof(double));
@@ -248,7 +248,7 @@ class HsicGradients {
     return sum;
   }
 
-  // By |x_i|^2: what is left out on the diagonal, and what it is in row sums.
+  // The derivative with respect to |x_i|^2, through the diagonal, which is left out, and through the row sums.
   double length_derivative(std::size_t a, std::size_t i) const {
     double sum = 0;
     for (std::size_t b = 0; b < count(); b++)
@@ -260,7 +260,7 @@ class HsicGradients {
   std::vector<Representation> layers_;
   const OpTable& ops_;
   Execution execution_;
-  const Compute of_inputs_;  // the type of the gradients that are given back
+  const Compute of_inputs_;  // the type of the returned gradients
   const Estimator estimator_;
   const std::size_t layers_x_, layers_y_;
   std::vector<LayerView> views_;
@@ -268,7 +268,7 @@ class HsicGradients {
   double n_ = 0;
   bool over_features_ = false;
   std::vector<double> units_, largest_values_, totals_, row_sums_, coefficients_, constants_, by_mean_lengths_;
-  std::vector<double> divisors_;  // (layers): what gradients are to be multiplied by, by which derivatives were divided
+  std::vector<double> divisors_;  // (layers): derivatives were divided by these, so gradients are multiplied by them
   std::vector<std::vector<double>> terms_, by_lengths_;
   std::vector<AlignedBuffer> term_buffers_;
   std::vector<const void*> term_pointers_;

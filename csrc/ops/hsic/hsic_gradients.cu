@@ -1,5 +1,5 @@
-// The gradients of HSIC on the device: which derivative each kernel value has, as algebra around one walk per layer.
-// The CUDA twin of hsic_gradients.cpp.
+// The gradients of HSIC on the device: derivatives with respect to kernel values, and the algebra before and after one
+// walk per layer. The CUDA twin of hsic_gradients.cpp.
 #include "engine/instructions/block_sums.cuh"
 #include "engine/pack/pack.cuh"
 #include "ops/dispatch/check_matrix.hpp"
@@ -13,8 +13,8 @@ namespace {
 
 constexpr int one_block = 256, row_threads = 256;
 
-// What gradients by both layers share. Row sums are of the values tiles hold, the diagonal's included where the
-// estimator has it.
+// Common to the gradients with respect to both layers. Row sums are those of the values that tiles hold, including the
+// diagonal's if the estimator has it.
 template <class Operand>
 struct Problem {
   DeviceLayer<Operand> layers[2];
@@ -23,13 +23,13 @@ struct Problem {
   const double* row_sums;  // (2, n)
   const double* weights;   // (3): of xy, xx, yy
 
-  // How much of layer b's value is in the derivative by layer a's.
+  // The coefficient of layer b's value in the derivative with respect to layer a's.
   __device__ double coefficient(int a, int b) const {
     const double count = static_cast<double>(n);
     const double normaliser = biased ? (count - 1) * (count - 1) : count * (count - 3);
     return (a == b ? 2 * weights[1 + a] : weights[0]) * layers[b].kernel->unit / normaliser;
   }
-  // What the row sums add to the derivative by layer a's value in row i, and in all.
+  // The terms from the row sums in the derivative with respect to layer a's value: of row i, and of all rows.
   __device__ double row_term(int a, std::int64_t i) const {
     const double per_row = static_cast<double>(biased ? n : n - 2);
     return -(coefficient(a, 0) * row_sums[i] + coefficient(a, 1) * row_sums[n + i]) / per_row;
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(one_block)
   for (int a = 0; a < 2; a++) {
     const int b = 1 - a;
     PairDerivative found{problem.coefficient(a, a), problem.coefficient(a, b), problem.constant(a, totals), 1};
-    const auto held = [&](int layer) {  // in magnitude, of any value a tile holds
+    const auto held = [&](int layer) {  // the largest magnitude of a value that a tile holds
       return static_cast<double>(values[layer]) + 2 * fabs(static_cast<double>(problem.layers[layer].kernel->shift));
     };
     const double largest = fabs(found.own) * held(a) + fabs(found.other) * held(b) + 2 * static_cast<double>(terms[a]) +
@@ -176,7 +176,7 @@ class HsicGrad {
     return task_.forward.x.cols > task_.forward.y.cols ? task_.forward.x.cols : task_.forward.y.cols;
   }
 
-  // With the bandwidth of the forward pass.
+  // Resolves the kernel with the bandwidth of the forward pass.
   ResolveTask<Operand> resolving(const DeviceRepresentation<Operand>& x, const KernelSpec& kernel, int layer) const {
     return x.resolving({.formula = kernel.formula}, task_.forward.bandwidths + layer, nullptr);
   }

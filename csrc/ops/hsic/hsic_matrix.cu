@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(finish_threads) finish_pairs(FinishTask<Operan
   if (task.block.symmetric) task.values[b * task.stride + a] = value;
 }
 
-// Where results of all passes are.
+// The memory for the results of all passes.
 struct Results {
   double *row_sums, *totals, *squared_sigmas;
 };
@@ -131,7 +131,7 @@ class Pass {
     return {runs.count, runs.count, runs.other_count, false};
   }
 
-  // All of a layer but its kernel.
+  // Prepares all of a layer but its kernel.
   ResolveTask<Operand> prepare(const DeviceRepresentation<Operand>& layer, std::int64_t number, double* squared_sigmas,
                                LaunchStream& launches) const {
     const KernelSpec& kernel = number < task_.layers_x ? task_.kernel_x : task_.kernel_y;
@@ -154,7 +154,8 @@ struct Run {
   std::int64_t first, count;
 };
 
-// Cuts layers into runs whose packed rows take at most half of the memory allowed: a pass has two. Any pair is in one.
+// Cuts layers into runs whose packed rows take at most half of the allowed memory, so that a pass over two runs fits.
+// Every pair of layers is in one pass.
 template <class Operand>
 std::vector<Run> layer_runs(const HsicMatrixTask& task, std::int64_t first, std::int64_t end) {
   std::vector<Run> runs;

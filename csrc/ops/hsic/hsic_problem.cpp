@@ -9,8 +9,8 @@
 namespace gramless {
 namespace {
 
-// A part is worth the sums it starts and ends with, and there are few enough to keep or to send them. Counted in tiles
-// of one size, whatever the compute type and the walk choose.
+// Parts are large enough to be worth their own sums, and few enough to store or to send these. They are counted in
+// tiles of one size, independent of the compute type and the walk.
 constexpr std::int64_t part_tiles = 64, most_parts = 256, nominal_rows = 192;
 
 double inner_product(const double* x, const double* y, std::int64_t n) {
@@ -164,11 +164,11 @@ double HsicProblem::self_hsic(std::int64_t layer) const {
   return of.beyond_rounding(hsic(layer, layer, self_product(layer)), mean_square(layer), value_square);
 }
 
-// Of the terms an HSIC is the difference of.
+// The mean square of the terms whose difference an HSIC is.
 double HsicProblem::mean_square(std::int64_t layer) const {
   const double products = std::abs(self_product(layer)) / (n_ * n_);
   if (!over_features_) return products + std::pow(totals_[at(layer)] / n_ / n_, 2);
-  return layer_of(layer).in_float32() ? 1e7 * products : products;  // the squared covariance itself was rounded
+  return layer_of(layer).in_float32() ? 1e7 * products : products;  // the squared covariance is rounded too
 }
 
 double HsicProblem::gram_hsic(std::int64_t a, std::int64_t b, double products) const {

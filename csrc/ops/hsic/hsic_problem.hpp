@@ -1,5 +1,6 @@
-// The raw sums of an HSIC of all pairs of layers, and the algebra that turns them into it. The sums come in parts that
-// may be summed apart, by other processes or after an interruption, and added up in order: bitwise-identical results.
+// The raw sums of an HSIC of all pairs of layers, and the algebra that turns them into it. Parts of the sums may be
+// computed separately, by other processes or after an interruption; added up in order they give bitwise-identical
+// results.
 #pragma once
 
 #include <span>
@@ -16,13 +17,13 @@ class HsicProblem {
  public:
   HsicProblem(std::vector<Representation> layers, std::int64_t layers_x, Estimator estimator, bool over_features);
 
-  std::int64_t parts() const;  // depends on the shapes alone
+  std::int64_t parts() const;  // depends only on the shapes
   // Products, self products and, where summed over rows, row sums.
   std::size_t sums_length() const { return products_length() + at(count_) + (over_features_ ? 0 : at(count_ * rows_)); }
   // Adds the sums of parts [first, end) to `sums`, zero before the first.
   void add_parts(std::int64_t first, std::int64_t end, std::span<double> sums, const Execution& execution) const;
-  // All parts over features, of layers that are centred but not resolved, whose rows are measured as they are packed.
-  // False where that is not enough for one of them: nothing more can be done with the problem then.
+  // Adds all parts over features, for layers that are centred but not resolved, whose rows are measured while they are
+  // packed. Returns false if that is not enough for a layer; the problem cannot be used after that.
   bool measure_and_add(std::vector<double>& sums, const Execution& execution);
   HsicValues values(std::vector<double> sums);
 
@@ -63,7 +64,7 @@ class HsicProblem {
   std::vector<RowLengths> lengths_;  // (count), the same
 };
 
-// Means, norms, bandwidths: all that is needed before the first part. One table of ops serves all layers.
+// Computes means, norms and bandwidths, which the first part needs. One table of ops serves all layers.
 std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
                                     const Execution& execution);
 // The same of a forward pass that has summed, over features or over pairs of rows.

@@ -11,8 +11,8 @@
 namespace gramless {
 namespace {
 
-// Tiles hold kernel values less a shift. Either estimator centres those of any subset of rows, diagonal included where
-// it has one, so no shift is added back.
+// Tiles hold kernel values minus a shift. Both estimators centre the values of any subset of rows, including the
+// diagonal if they use it, so no shift is added back.
 class Jackknife {
  public:
   Jackknife(const LayerInput& x, const LayerInput& y, const RowFolds& folds, Estimator estimator, const OpTable& ops,
@@ -39,7 +39,7 @@ class Jackknife {
     std::size_t first, end, fold;
   };
   struct Hsic {
-    double value, mean_square;  // of the terms it is the difference of
+    double value, mean_square;  // mean_square: of the terms whose difference it is
   };
 
   void add_sums(const Execution& execution) {
@@ -80,9 +80,9 @@ class Jackknife {
     return row_sums_.data() + (layer * count_ + fold) * rows_;
   }
 
-  // Of all rows, then without each fold; sums (folds, folds) of products, `stride` apart.
+  // The products of all rows, then without each fold; sums: (folds, folds) products, `stride` apart.
   std::vector<double> values(std::size_t a, std::size_t b, const double* sums, std::size_t stride) const {
-    std::vector<double> touched(count_);  // of pairs with a row in the fold
+    std::vector<double> touched(count_);  // sums over pairs with a row in the fold
     double all = 0;
     for (std::size_t g = 0; g < count_; g++)
       for (std::size_t h = g; h < count_; h++) {
@@ -106,8 +106,8 @@ class Jackknife {
     return found;
   }
 
-  // What is left has the rounding of all that was summed. Where the values left are equal they are not 0, as they would
-  // be if all were, for the shift is that of all rows: then their sums were rounded within tiles too.
+  // The remaining rows' sums have the rounding error of all rows' sums. If the remaining rows are equal, their values
+  // are not 0, because the shift is that of all rows; their sums were then rounded within tiles too.
   double beyond_rounding(std::size_t layer, const Hsic& whole, const Hsic& left, double value_square) const {
     const double in_tiles = layers_[layer].in_float32() ? 1e7 : 1;
     const double mean_square = std::max(whole.mean_square, in_tiles * left.mean_square);

@@ -1,4 +1,4 @@
-// The median distance of one array's rows on the device: prepare the rows, then select.
+// The median distance of one array's rows on the device: prepares the rows, then selects.
 #include "ops/dispatch/check_matrix.hpp"
 #include "ops/dispatch/visit_operand.cuh"
 #include "ops/hsic/row_limits.cuh"

@@ -14,18 +14,19 @@
 namespace gramless {
 namespace {
 
-// To measure how well conditioned so few rows are takes as long as float64 does.
+// Measuring the conditioning of at most this many rows takes as long as computing in float64.
 constexpr std::int64_t few_rows = 32;
 
-// Mean squares of a tile's values v, of how far rounding may move them, and of what centring leaves of them.
+// Mean squares of a tile's values v, of their rounding errors, and of the centred values.
 struct Squares {
   double values = 0, rounding = 0, centred = 0;
-  bool of_one_row = false;  // which is far longer than the others: its pairs are few
+  bool of_one_row = false;  // dominated by one row that is far longer than the others and so is in few pairs
 };
 
 using SubsetValues = std::array<double, subset_pairs>;  // v_ij of i < j, row by row
 
-// Of the U-centred values of a subset (Szekely and Rizzo 2014): on average those of the whole matrix.
+// The mean square of the U-centred values of a subset (Szekely and Rizzo 2014), an unbiased estimate of that of the
+// whole matrix.
 double centred_square(SubsetValues values) {
   constexpr double n = subset_rows;
   double sums[subset_rows] = {}, total = 0, squares = 0;
@@ -47,7 +48,7 @@ double centred_square(SubsetValues values) {
   return squares / (n * (n - 3) / 2);
 }
 
-// By how much of itself a value falls, at most, where a squared distance grows by a little.
+// The largest relative decrease of a value when a squared distance grows by a small amount.
 double share_lost(const Rbf& kernel, double, double by) { return kernel.gamma * by; }
 double share_lost(const Laplace& kernel, double distance2, double by) {
   return by == 0 ? 0 : kernel.rate * by / (std::sqrt(distance2 + by) + std::sqrt(distance2));
@@ -95,9 +96,8 @@ Squares mean_squares(const Representation& layer, const PairSample& sample) {
   return {sums.values / n, sums.rounding / n, sums.centred / n};
 }
 
-// Whether rows far from the centre are near each other, as the tokens that all attention goes to are: where |a|^2 and
-// |b|^2 are thousands of bandwidths, float32 leaves no digits of |a - b|^2, and their pairs have none in a median
-// either.
+// Whether rows far from the centre are near each other, such as attention-sink tokens: if |a|^2 and |b|^2 are thousands
+// of squared bandwidths, float32 leaves no digits of |a - b|^2, in kernel values as in a median.
 bool far_rows_are_near(const Representation& layer, double bandwidth, const Execution& execution) {
   constexpr std::size_t most_pairs = 512;
   const std::vector<double>& norms = layer.norms();
@@ -109,7 +109,7 @@ bool far_rows_are_near(const Representation& layer, double bandwidth, const Exec
   const auto norm2 = [&](std::int64_t row) { return norms[static_cast<std::size_t>(row)]; };
   std::sort(far.begin(), far.end(),
             [&](std::int64_t a, std::int64_t b) { return std::pair(norm2(a), a) < std::pair(norm2(b), b); });
-  std::vector<std::int64_t> pairs;  // of rows of about one length
+  std::vector<std::int64_t> pairs;  // of rows of about equal length
   const std::size_t step = std::max<std::size_t>(1, far.size() / (most_pairs / 2));
   for (std::size_t i = 0; i < far.size(); i += step)
     for (std::size_t j = i + 1; j < std::min(i + 3, far.size()); j++) pairs.insert(pairs.end(), {far[i], far[j]});
@@ -121,7 +121,7 @@ bool far_rows_are_near(const Representation& layer, double bandwidth, const Exec
   return false;
 }
 
-// The representation in float64, its bandwidth too.
+// The representation in float64, including its bandwidth.
 Representation in_float64(const LayerInput& input, const OpTable& ops, Execution execution) {
   execution.compute = Compute::float64;
   Representation layer(input.x, ops, execution, input.kernel.rows);
@@ -131,7 +131,7 @@ Representation in_float64(const LayerInput& input, const OpTable& ops, Execution
 
 }  // namespace
 
-// <a, b> of centred rows is -|a|^2 / (n - 1) on average: of few and very wide ones that outgrows how far it varies.
+// <a, b> of centred rows is -|a|^2 / (n - 1) on average; for few and very wide rows this exceeds its variation.
 bool loses_digits_of_products(std::int64_t rows, std::int64_t cols) { return cols > 256 * rows * rows; }
 
 // Over features the sum of <x_i, x_j>^2 has i = j in it, the squares. What it has beside them is half of the other
@@ -145,7 +145,7 @@ bool has_digits_in_float64(const Representation& layer, Compute inputs) {
 }
 
 namespace {
-// Those of the sample, and of the longest row where it is longer than the others are among each other.
+// The mean squares of the sample, and of the longest row's pairs if that row is much longer than the others.
 Squares all_squares(const Representation& layer, const PairSample& sample, const Execution& execution) {
   Squares squares = mean_squares(layer, sample);
   const std::vector<double>& norms = layer.norms();
@@ -155,7 +155,7 @@ Squares all_squares(const Representation& layer, const PairSample& sample, const
   const Squares of_longest =
       mean_squares(layer, layer.measured(sample_subsets(layer.rows(), 2, longest - norms.begin()), execution));
   squares.of_one_row = true;
-  const double weight = subset_rows / n;  // 2 / n of all pairs are of it, and 2 / subset_rows of these
+  const double weight = subset_rows / n;  // it is in 2 / n of all pairs, and in 2 / subset_rows of these
   squares.values += weight * of_longest.values;
   squares.rounding += weight * of_longest.rounding;
   squares.centred += weight * of_longest.centred;
@@ -174,7 +174,7 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   if (polynomial && !(polynomial->power > -60 && polynomial->most < std::ldexp(0x1p50, polynomial->power))) return true;
   const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
   if (spec.has_bandwidth() && far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
-  constexpr double least_value = 0x1p-100;  // the least float32 that has all digits is 2^-126
+  constexpr double least_value = 0x1p-100;  // the smallest normal float32 is 2^-126
   const auto is_small = [](double value) { return value < least_value; };
   if (spec.has_bandwidth() && std::all_of(sample.values.begin(), sample.values.end(), is_small)) return true;
   const Squares squares = all_squares(layer, sample, execution);
@@ -186,7 +186,7 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   return share + 2 * std::sqrt(share) / pairs + epsilon * of_sums / std::max(2.0, n / 256) > most_error;
 }
 
-// A median, by `find` of a representation, in the arithmetic in which distances keep their digits.
+// The median that `find` computes from a representation, in the arithmetic in which distances keep their digits.
 template <class Find>
 MedianDistance median_in_digits(const ArrayView& x, const OpTable& ops, Execution execution, Find find) {
   execution = for_rows(x.rows, execution);

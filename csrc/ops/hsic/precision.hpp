@@ -1,25 +1,25 @@
-// In which arithmetic a representation keeps its digits: tiles of float32 where they do, of float64 where they do not.
+// The arithmetic in which a representation keeps its digits: float32 tiles where that is enough, else float64.
 #pragma once
 
 #include "ops/hsic/hsic.hpp"
 
 namespace gramless {
 
-// Few rows are computed in float64, whatever they are stored in.
+// Few rows are computed in float64, whatever their dtype.
 Execution for_rows(std::int64_t rows, Execution execution);
-// Whether float32 products of so few and so wide rows leave fewer than six digits of a linear HSIC.
+// Whether float32 products of few and wide rows leave fewer than six digits of a linear HSIC.
 bool loses_digits_of_products(std::int64_t rows, std::int64_t cols);
 // Whether float64 has the digits of a linear HSIC over features where float32 has not: of rows that are longer than the
 // others, and move their mean, the square of a length is subtracted there. `inputs`: what is expected of a result.
 bool has_digits_in_float64(const Representation& layer, Compute inputs);
-// The representation, ready for tiles in that arithmetic. dots_room: of `Representation::keep_dots`, or null.
+// The representation, resolved in that arithmetic. dots_room: see `Representation::keep_dots`, or null.
 Representation resolved(const LayerInput& input, const OpTable& ops, const Execution& execution,
                         void* dots_room = nullptr);
-// The same in float64, with the bandwidth it has.
+// The same in float64, with the bandwidth already found.
 Representation in_float64(const Representation& layer, const LayerInput& input, const OpTable& ops,
                           const Execution& execution);
 
-// The median distance, not its square, and the share of distances it was not taken over.
+// The median distance, not its square, and the share of the distances that were left out.
 struct MedianDistance {
   double distance, tied;
 };

@@ -24,7 +24,7 @@ Representation::Representation(const ArrayView& x, const OpTable& ops, const Exe
   center(execution);
 }
 
-// On the mean of all rows, or of those near each other.
+// Centres the rows on the mean of all rows, or of those near each other.
 void Representation::center(const Execution& execution) {
   std::vector<std::int64_t> rows = near_rows_;
   for (std::int64_t& row : rows) row = x_.row_index ? x_.row_index[row] : row;
@@ -103,13 +103,14 @@ int Representation::exponent() const {
 
 double Representation::beyond_rounding(double hsic, double mean_square, double value_square) const {
   if (units_ && !directions_differ()) return 0.0;
-  // Of a kernel of distances it is a share of each value: where all are small, HSIC may be smaller still.
+  // For kernels of distances the rounding error is relative to each value: where all values are small, HSIC may be
+  // smaller still.
   const double share = is_of_distance(kernel_) ? value_square : 1.0, of_values = noise();
   const double rounding = unit_ * unit_ * (16 * of_values * of_values * share + 1e-14 * mean_square);
   return std::abs(hsic) <= rounding ? 0.0 : hsic;
 }
 
-// By more than the numbers of proportional rows are rounded when they are stored.
+// Whether the rows' directions differ by more than the rounding of proportional rows when they are stored.
 bool Representation::directions_differ() const {
   const double unit = std::max(rounding_of(x_.dtype), in_float32() ? 0x1p-24 : 0x1p-53);
   return std::isnan(chained_sum(norms_)) || largest_of(norms_) > std::pow(1.5 * unit * x_.scale, 2);
@@ -122,7 +123,7 @@ double Representation::value_square(double mean, double mean_square) const {
   return (square > 0 ? square : 0.0) + of_offsets;
 }
 
-// How far rounding alone may move a tile's values; of distances, as a share of them.
+// The largest rounding error of a tile's values; for kernels of distances relative to the value.
 double Representation::noise() const {
   const double epsilon = compute_ == Compute::float32 ? 6e-8 : 1.1e-16;
   const double n = static_cast<double>(norms_.size());
@@ -153,10 +154,10 @@ AlignedBuffer Representation::padded_norms(double scale) const {
   return stats;
 }
 
-// About the mean of all rows, or of the rows near each other where some are so far away that they move it: values that
-// are large for their distance to the centre alone would have no digits left for the differences between rows.
+// Measured from the mean of all rows or, if some are so far away that they move it, of the rows near each other:
+// otherwise the distance to the centre would dominate all values and leave no digits for the differences between rows.
 void Representation::measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution) {
-  constexpr int most_rounds = 8;  // a row may be seen to lie far away only when one further away has gone
+  constexpr int most_rounds = 8;  // a row may count as far away only after one further away was left out
   measure_norms_in_range(norms_of, execution);
   for (int round = 0; round < most_rounds; round++) {
     std::vector<std::int64_t> near = rows_near(norms_);
@@ -175,15 +176,15 @@ void Representation::measure_norms_in_range(decltype(OpTable::tile_norms) OpTabl
   (ops_->*norms_of)(centered(), execution, norms_.data());
 }
 
-// Tiles sum products of two squares, and products of the parts of numbers.
+// Whether squares of the norms, which tiles sum, and products of the parts of numbers stay in range.
 bool Representation::norms_in_range() const {
   const double least = in_float32() ? 0x1p-40 : 0x1p-200, most = in_float32() ? 0x1p50 : 0x1p200;
   const double largest = largest_of(norms_);
   return largest >= least && largest <= most;
 }
 
-// To a largest squared length of about 2^20, by a power of two, which is exact. Constant rows keep their units, and so
-// do rows with NaN or infinity.
+// Scales the rows to a largest squared length of about 2^20, by a power of two, which is exact. Constant rows, and rows
+// with NaN or infinity, are not scaled.
 void Representation::rescale(const Execution& execution) {
   const double before = x_.scale;
   const int most = in_float32() ? 126 : 1000;  // an exponent of the compute type

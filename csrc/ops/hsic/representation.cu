@@ -46,7 +46,7 @@ __global__ void finish_means(Matrix x, const double* partial, std::int64_t chunk
 
 constexpr int pack_threads = 256;
 
-// One warp per row, of padding too.
+// One warp per row, padding included.
 template <class Operand>
 __global__ void __launch_bounds__(pack_threads)
     pack_centered(Matrix x, const typename Operand::Value* high, const typename Operand::Value* low,
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(pack_threads)
     store_packed(layer.rows, i * stride + k, centered(k) * scale);
 }
 
-// norms (padded rows): the diagonal of the tiles on the diagonal.
+// norms (padded rows): computed as diagonal entries of tiles.
 template <class Operand>
 __global__ void __launch_bounds__(SquareShape<Operand>::threads) measure_norms(DeviceLayer<Operand> layer) {
   using Shape = SquareShape<Operand>;

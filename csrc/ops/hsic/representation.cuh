@@ -12,7 +12,7 @@ namespace gramless::cuda {
 
 constexpr std::int64_t sum_chunk_rows = 1024;
 
-// What a layer's kernel is resolved by: bandwidth, unit and shift.
+// The arguments that resolve a layer's kernel: its bandwidth, unit and shift.
 template <class Operand>
 struct ResolveTask {
   DeviceLayer<Operand> layer;
@@ -20,12 +20,12 @@ struct ResolveTask {
   double sigma2;
   const double* squared_sigma;  // (1) or null: read, times factor, in place of sigma2
   double factor;
-  double* bandwidth;   // (1) or null: gets the squared bandwidth
+  double* bandwidth;   // (1) or null: receives the squared bandwidth
   double* distances2;  // (most_sampled_pairs) of some pairs of rows
 };
 constexpr std::int64_t most_sampled_pairs = 256;
 
-// Many layers of so many rows at once.
+// Resolves many layers with the same number of rows at once.
 template <class Operand>
 void resolve_layers(const std::vector<ResolveTask<Operand>>& layers, std::int64_t rows, LaunchStream& launches);
 
@@ -39,8 +39,8 @@ class DeviceRepresentation {
 
   DeviceLayer<Operand> layer() const { return layer_; }
 
-  void pack(LaunchStream& launches) const;  // centre, round, norms
-  // `squared_sigma` (1) is where a bandwidth is read from unless the kernel has its own.
+  void pack(LaunchStream& launches) const;  // centres, rounds, computes norms
+  // A bandwidth is read from `squared_sigma` (1) unless the kernel has its own.
   ResolveTask<Operand> resolving(const KernelSpec& kernel, const double* squared_sigma, double* bandwidth) const;
 
  private:

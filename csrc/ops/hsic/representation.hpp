@@ -21,22 +21,23 @@ class Representation {
  public:
   Representation(const ArrayView& x, const OpTable& ops, const Execution& execution, RowForm form = RowForm::as_given);
 
-  // Fixes kernel, row_stats and shift. Gives the pairs it looked at, for a kernel of distances.
+  // Determines kernel, row_stats and shift. Returns the sampled pairs, for a kernel of distances.
   PairSample resolve(const KernelSpec& spec, const Execution& execution);
-  // The same of a linear kernel in feature space, with squared lengths of rows that were measured as they were packed.
-  // False where they ask for another centre or unit, or for sums over pairs of rows.
+  // The same for a linear kernel in feature space, with squared lengths of rows that were measured while they were
+  // packed. Returns false if these need another centre or unit, or sums over pairs of rows.
   bool resolve_linear(std::span<const double> norms);
   // Of a linear kernel: from now on centred rows sum to zero, rows far away among them.
   void center_on_all_rows(const Execution& execution);
   PairSample measured(std::vector<std::int64_t> pairs, const Execution& execution) const;
   double median_distance(bool include_diagonal, std::optional<std::int64_t> median_rows, const Execution& execution);
   double median_of_apart(bool lower, const Execution& execution);        // see ops/median/median.hpp
-  double bandwidth(const KernelSpec& spec, const Execution& execution);  // given as sigma it resolves to itself
-  // Room for the layer's dot products, OpTable::layer_dots_bytes: a median of all rows leaves them there for `view`.
+  double bandwidth(const KernelSpec& spec, const Execution& execution);  // resolves to itself when given as sigma
+  // Memory of OpTable::layer_dots_bytes for the layer's dot products: a median of all rows leaves them there for
+  // `view`.
   void keep_dots(void* room) { dots_room_ = room; }
 
   LayerView view() const;
-  // Tiles hold kernel values as k / unit - shift + offset(i) + offset(j); diagonal(i) is that of k(x_i, x_i).
+  // Tiles hold kernel values as k / unit - shift + offset(i) + offset(j); diagonal(i) is this value for k(x_i, x_i).
   double diagonal(std::int64_t i) const;
   double diagonal_sum() const;  // of k(x_i, x_i) / unit - shift
   double offset(std::int64_t i) const { return offsets_.empty() ? 0.0 : offsets_[static_cast<std::size_t>(i)]; }
@@ -44,17 +45,17 @@ class Representation {
   double unit() const { return unit_; }
   double shift() const { return shift_; }
   double sigma() const { return sigma_; }  // of a kernel of distances
-  // Rows are held in units of their own where their products would leave the compute type's range: k is what all of the
-  // above give times 2^exponent().
+  // Rows are scaled where their products would leave the compute type's range: k is the value of all of the above times
+  // 2^exponent().
   int exponent() const;
-  double scale() const { return x_.scale; }  // what rows are multiplied by
-  // The share of the distances that the median was not taken over, because they are within rounding of 0.
+  double scale() const { return x_.scale; }  // the factor of the rows
+  // The share of the distances that the median leaves out because they are within rounding of 0.
   double tied() const { return tied_; }
-  // An HSIC with itself, or 0 where it is no more than the rounding of what it was summed from, values of a tile of
-  // that mean square: a representation without variation must not be divided by noise.
-  // value_square: as `value_square` gives it.
+  // The HSIC of a representation with itself, or 0 if it is within the rounding error of its terms, of the given mean
+  // square: the HSIC of a representation without variation must not be noise to divide by. value_square: see
+  // `value_square`.
   double beyond_rounding(double hsic, double mean_square, double value_square) const;
-  // About the mean of k^2 / unit^2 over pairs i != j, from the means of a tile's values and of their squares.
+  // Approximately the mean of k^2 / unit^2 over pairs i != j, from the means of the tiles' values and of their squares.
   double value_square(double mean, double mean_square) const;
   const std::vector<double>& norms() const { return norms_; }
   const OpTable& ops() const { return *ops_; }
@@ -73,7 +74,7 @@ class Representation {
   void center_on_mean(const ArrayView& rows, const Execution& execution);
   template <class T>
   void store_centers(const std::vector<double>& means, const Execution& execution);
-  AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type, and behind them the offsets
+  AlignedBuffer padded_norms(double scale = 1.0) const;  // (n) in the compute type, followed by the offsets
   void set_offsets();
   void measure_norms(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);
   void measure_norms_in_range(decltype(OpTable::tile_norms) OpTable::* norms_of, const Execution& execution);

@@ -1,4 +1,4 @@
-// A representation's kernel function: its numbers by the data, and how tiles are to hold its values.
+// Resolves a representation's kernel function: its parameters from the data, and how tiles hold its values.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -15,7 +15,7 @@
 namespace gramless {
 namespace {
 
-// To the compute type, so that what the tiles subtract is what the algebra adds back.
+// Rounds to the compute type, so that the algebra adds back exactly what the tiles subtract.
 double rounded(double value, Compute compute) {
   return compute == Compute::float32 ? static_cast<double>(static_cast<float>(value)) : value;
 }
@@ -47,7 +47,7 @@ PairSample Representation::resolve(const KernelSpec& spec, const Execution& exec
   PairSample sample;
   visit_kernel(spec.formula, [&]<class Alternative>(const Alternative& stated) {
     if constexpr (Alternative::has_bandwidth) {
-      if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // the median measures them itself
+      if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // without sigma the median measures them
       sample = resolve_of_distance<Alternative>(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
     } else if constexpr (Alternative::of_distance) {
       measure_norms(&OpTable::tile_norms, execution);
@@ -59,7 +59,7 @@ PairSample Representation::resolve(const KernelSpec& spec, const Execution& exec
       measure_norms(&OpTable::row_norms, execution);
       kernel_ = Alternative{};
       shift_ = rounded(mean_product_of_pairs(), compute_);
-      row_stats_ = padded_norms();  // not used by the kernel function, but read
+      row_stats_ = padded_norms();  // read, though the kernel function does not use them
     }
   });
   return sample;
@@ -104,8 +104,8 @@ PairSample Representation::resolve_of_distance(double sigma, const Execution& ex
   kernel_ = kernel;
   PairSample sample = measured(sample_subsets(x_.rows, subsets_of(x_.rows), -1), execution);
   const double mean = mean_of(sample.values);
-  // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. Where they are
-  // mostly near 0 that would cost digits, and k - mean costs none.
+  // Values near their mean are held as k / mean - 1, which rounds relative to how far they are from it. If most of them
+  // are near 0, that would lose digits and k - mean does not.
   const bool near_mean = mean >= 0.1;
   kernel.log2_unit = near_mean ? std::round(std::log2(mean) * 0x1p16) * 0x1p-16 : 0.0;  // exact in float32
   unit_ = std::exp2(kernel.log2_unit);
@@ -132,8 +132,8 @@ PairSample Representation::resolve_power(Distance kernel, const Execution& execu
   return sample;
 }
 
-// -k(x_i, c), c the centre, less what is usual. A row far away is about as far from every other one: what is left of
-// its values is how these differ, and no HSIC depends on what is added to a row and to its column.
+// -k(x_i, c), c the centre, minus a common value. A row far away is about equally far from all others: subtracting this
+// keeps the digits of the differences, and HSIC does not depend on offsets of a row and of its column.
 void Representation::set_offsets() {
   std::vector<double> offsets(norms_.size());
   visit_kernel(kernel_, [&]<class Alternative>(const Alternative& kernel) {

@@ -1,4 +1,4 @@
-// What squared distances between rows take, beside an HSIC with linear kernels (reductions/hsic_sums.hpp).
+// The terms that rsa needs beside an HSIC with linear kernels (reductions/hsic_sums.hpp).
 #pragma once
 
 #include <span>
@@ -19,7 +19,7 @@ struct RowLengths {
   double mean_distance;            // of |x_i - x_j|^2 / 2 over pairs i < j
 };
 
-// row_sums: of the values that tiles hold, without the diagonal; not read where rows are centred on their mean.
+// row_sums: those of the values that tiles hold, without the diagonal; not read if rows are centred on their mean.
 inline RowLengths row_lengths(const Representation& layer, std::span<const double> row_sums) {
   std::vector<double> lengths = layer.norms();
   const double n = static_cast<double>(lengths.size());

@@ -1,4 +1,4 @@
-// How many rows fit into a launch: a sentence where there are more.
+// How many rows fit into a launch; an error message if there are more.
 #pragma once
 
 #include "engine/walk/pair_schedule_cuda.hpp"
@@ -6,7 +6,7 @@
 
 namespace gramless::cuda {
 
-// Of kernels over rounds of tiles.
+// For kernels over rounds of tiles.
 inline const char* too_many_for_rounds(std::int64_t rows, Operand operand) {
   constexpr std::int64_t most = most_rows<SplitOperand>, most_double = most_rows<DoubleOperand>;
   static_assert(most == 16776832 && most_double == 8388416);
@@ -15,7 +15,7 @@ inline const char* too_many_for_rounds(std::int64_t rows, Operand operand) {
   return "more than 16776832 rows (float64: 8388416) do not fit into a launch; take fewer rows";
 }
 
-// Of kernels that prepare rows.
+// For kernels that prepare rows.
 inline const char* too_many_to_prepare(std::int64_t rows) {
   static_assert(most_grid_y * sum_chunk_rows == 67107840);
   return rows <= most_grid_y * sum_chunk_rows ? nullptr

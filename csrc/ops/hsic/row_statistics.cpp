@@ -13,10 +13,10 @@ inline namespace GRAMLESS_ISA {
 namespace {
 
 constexpr int block_rows = 256, block_cols = 64;
-constexpr int rows_ahead = 8;          // prefetched where a part of each is read, which is no stream to the processor
-constexpr std::int64_t polled = 4096;  // steps through a row from one question whether to stop to the next
+constexpr int rows_ahead = 8;          // prefetched where a part of each row is read: no stream to the processor
+constexpr std::int64_t polled = 4096;  // steps through a row between two checks for an interrupt
 
-// Columns [first, first + count) of a row that is longer.
+// Columns [first, first + count) of a longer row.
 GRAMLESS_INLINE void fetch(const ArrayView& x, std::int64_t row, std::int64_t first, int count) {
   const char* const memory = x.row(row) + first * x.col_stride;
   for (std::int64_t byte = 0; byte < count * x.col_stride; byte += 64) __builtin_prefetch(memory + byte, 0, 2);
@@ -64,11 +64,11 @@ void sum_columns(const ArrayView& x, std::int64_t first_row, int rows, double* s
 
 constexpr int piece = 256;
 
-// As many of them as a vector of float64 holds.
+// A vector of as many T as a vector of float64 has lanes.
 template <class T>
 using Narrow = Vector<T, lanes<double>>;
 
-// The same, or `present` of them and zeros.
+// Loads such a vector, or `present` values followed by zeros.
 template <bool Whole, class T>
 GRAMLESS_INLINE Narrow<T> load_values(const T* values, int present) {
   if constexpr (Whole) return load<Narrow<T>>(values);
@@ -100,7 +100,7 @@ GRAMLESS_INLINE double sum_of_squares(int count, Values values_at) {
   return horizontal_sum<double>((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// sum_of_piece(first, count), added up over the pieces of a row.
+// Adds up sum_of_piece(first, count) over the pieces of a row.
 template <class Sum>
 GRAMLESS_INLINE double sum_of_pieces(std::int64_t cols, Sum sum_of_piece) {
   double sum = 0;
@@ -129,7 +129,7 @@ double squared_length(const LayerView& layer, std::int64_t i) {
   });
 }
 
-// Columns of a row as T: apart, for it is long.
+// Reads columns of a row as T. Separate, because it is long when inlined.
 template <class T>
 __attribute__((noinline)) const T* read_row(const ArrayView& x, std::int64_t i, std::int64_t first, int count,
                                             T (&copy)[1][piece]) {
@@ -154,7 +154,7 @@ double squared_distance(const ArrayView& x, std::int64_t i, std::int64_t j) {
   });
 }
 
-// The diagonal of a tile, in the tile's own arithmetic.
+// The diagonal of a tile, in the tile's arithmetic.
 template <class T>
 void norms_from_tiles(const LayerView& layer, std::int64_t first, int count, double* norms) {
   constexpr int depth = TileShape<T>::depth;
@@ -170,8 +170,8 @@ void norms_from_tiles(const LayerView& layer, std::int64_t first, int count, dou
   for (int i = 0; i < count; i++) norms[first + i] = static_cast<double>(total[i]);
 }
 
-// By blocks of columns, each of all rows: by blocks of rows, as below, sums of a whole row would wait for each other in
-// memory. Either way a column is summed in the same order.
+// Sums blocks of columns over all rows: with blocks of rows, as below, the sums of a whole row would be stored and
+// loaded for every row. Either way a column is summed in the same order.
 void sums_of_many_columns(const ArrayView& x, const Execution& execution, double* sums) {
   const Blocks rows{x.rows, block_rows}, columns{x.cols, 64 * block_cols};
   const WalkPlan plan{.tasks = columns.count(),
@@ -204,7 +204,7 @@ void column_sums(const ArrayView& x, const Execution& execution, double* sums) {
   if (x.cols >= many_columns) return sums_of_many_columns(x, execution, sums);
   const Blocks blocks{x.rows, block_rows};
   const WalkPlan plan{.tasks = blocks.count(),
-                      .flops = 24.0 * static_cast<double>(x.rows) * static_cast<double>(x.cols),  // what reading costs
+                      .flops = 24.0 * static_cast<double>(x.rows) * static_cast<double>(x.cols),  // the cost of reading
                       .partial_bytes = static_cast<std::size_t>(x.cols) * sizeof(double),
                       .threads = execution.threads,
                       .monitor = execution.monitor};

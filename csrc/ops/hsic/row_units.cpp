@@ -11,10 +11,10 @@ namespace gramless {
 namespace {
 
 struct Factor {
-  double value, rest;  // what rounding leaves out of the value
+  double value, rest;  // rest: the rounding error of the value
 };
 
-// The sum of squares and what rounding leaves out of it.
+// The sum of squares and its rounding error.
 template <class Term>
 Factor sum_of_squares(std::int64_t count, Term term) {
   constexpr int chains = 8;
@@ -33,7 +33,7 @@ Factor sum_of_squares(std::int64_t count, Term term) {
   return {sums[0], rests[0]};
 }
 
-// The factor of a row for which (value - mean) unit is squared; in float32 without its rest.
+// The factor of a row, from the squares of (value - mean) unit; in float32 without its rest.
 template <class Values>
 Factor factor_of(std::int64_t cols, double mean, double unit, Compute compute, Values value_at) {
   const auto term = [&](std::int64_t k) { return (value_at(k) - mean) * unit; };
@@ -57,7 +57,7 @@ RowUnits::RowUnits(const ArrayView& x, RowForm form, const OpTable& ops, const E
       rests_(static_cast<std::size_t>(x.rows)),
       origin_(static_cast<std::size_t>(x.cols)) {
   for_rows_of(x, execution, [&](std::int64_t row) { measure(x, row, execution.compute); });
-  // Near the mean is enough: what is read is centred like all rows.
+  // An approximate mean is enough, for the rows are centred again later.
   ArrayView some = x;
   some.unit = rows();
   some.rows = std::min<std::int64_t>(x.rows, 256);
@@ -68,7 +68,7 @@ void RowUnits::measure(const ArrayView& x, std::int64_t row, Compute compute) {
   visit_row(x, row, [&](auto value_at) {
     const double mean = centered_ ? chained_sum(x.cols, value_at) / static_cast<double>(x.cols) : 0.0;
     Factor factor = factor_of(x.cols, mean, 1.0, compute, value_at);
-    if (!(factor.value > 0x1p-400 && factor.value < 0x1p400)) {  // squares may be beyond float64
+    if (!(factor.value > 0x1p-400 && factor.value < 0x1p400)) {  // squares may leave the range of float64
       double largest = 0;
       for (std::int64_t k = 0; k < x.cols; k++) largest = std::max(largest, std::abs(value_at(k) - mean));
       const int exponent = largest > 0 && std::isfinite(largest) ? std::max(std::ilogb(largest), -1000) : 0;

@@ -1,4 +1,4 @@
-// Rows scaled to length 1, for kernels of the cosine: O(n + d) numbers by which packing reads them so.
+// Rows scaled to length 1, for kernels of the cosine: O(n + d) numbers with which packing scales them.
 #pragma once
 
 #include <vector>
@@ -11,14 +11,15 @@ namespace gramless {
 class RowUnits {
  public:
   RowUnits() = default;
-  // With RowForm::centered_unit the mean of each row is subtracted first. Rows of zeros become NaN, but for
+  // With RowForm::centered_unit the mean of each row is subtracted first. Rows of zeros become NaN, except with
   // RowForm::unit_or_zero.
   RowUnits(const ArrayView& x, RowForm form, const OpTable& ops, const Execution& execution);
 
   explicit operator bool() const { return !factors_.empty(); }
   UnitRows rows() const { return {means_.data(), factors_.data(), rests_.data(), origin_.data()}; }
 
-  // Turns derivatives by the rows of length 1, (rows, cols) contiguous, into those by the rows of x.
+  // Turns derivatives with respect to the rows of length 1, (rows, cols) contiguous, into those with respect to the
+  // rows of x.
   void finish_gradient(const ArrayView& x, void* gradient, const Execution& execution) const;
 
  private:

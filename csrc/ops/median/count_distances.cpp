@@ -1,5 +1,6 @@
-// Walk over tiles i <= j -> squared distances -> a histogram of their bits, or those of an interval: one pass of an
-// exact median. Tiles of dot products are left to later passes, or read again, where the layer has room for them.
+// Walk over tiles i <= j -> squared distances -> a histogram of their bits, or the distances of an interval: one pass
+// of an exact median. Tiles of dot products are kept for later passes, or read from earlier ones, if the layer has
+// memory for them.
 #include "engine/tile/owned.hpp"
 #include "engine/walk/walk.hpp"
 #include "epilogues/tile_kernels.hpp"
@@ -73,14 +74,14 @@ class CollectedDistances {
 template <class T, class Reduction>
 class DistanceTile {
  public:
-  static constexpr bool reads_owned_only = true;  // but for what is computed and left out
+  static constexpr bool reads_owned_only = true;  // other entries are computed but not counted
 
   DistanceTile(const Tile<T>& tile, const T* row_norms, const T* column_norms, Reduction& reduction)
       : tile_(tile), row_norms_(row_norms), column_norms_(column_norms), reduction_(reduction) {}
 
   void operator()(int i, int j) {
     using Shape = TileShape<T>;
-    Reduction reduction = reduction_;  // a copy: its stores might change it, as far as the compiler knows
+    Reduction reduction = reduction_;  // a copy, because the compiler assumes that stores may change the member
     reduction.make_room(Shape::micro_rows * Shape::micro_cols);
     if (owns_all(tile_, i, j))
       add(i, Shape::micro_rows, j,
@@ -147,7 +148,7 @@ class DistanceWalk {
   struct Thread {
     bool* started;
     Reduction* reduction;
-    Own* own;  // of the reduction
+    Own* own;  // memory of the reduction
     PackedRows<T>* packed;
     T *values, *slivers, *panel;
   };

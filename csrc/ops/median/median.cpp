@@ -20,13 +20,13 @@ struct Interval {
   std::uint64_t first, end;
 };
 
-// Where the median should be, and a number that the distances there hardly ever exceed.
+// An interval that should contain the median, and a number that the distances inside hardly ever exceed.
 struct Guess {
   Interval interval;
   double inside;
 };
 
-// Squared distances up to a share of |a|^2 + |b|^2, and all up to `least`.
+// Squared distances that count as 0: those up to a share of |a|^2 + |b|^2, and those up to `least`.
 struct Noise {
   double share, least = 0;
 };
@@ -48,7 +48,7 @@ class DistanceSelection {
 
   Interval all() const { return {0, bits(std::numeric_limits<double>::infinity()) + 1}; }
 
-  // As if distances within that noise were 0; returns how many are.
+  // From here on counts distances within that noise as 0; returns how many there are.
   std::int64_t flush(const Noise& noise) {
     noise_ = noise.share;
     middle_ = {all(), 0, everything};
@@ -56,8 +56,8 @@ class DistanceSelection {
     return static_cast<std::int64_t>(below_);
   }
 
-  // The distances that a median is likely to be among, for `select` to choose from. Whether they were few enough or
-  // the guess holds plays no part in any answer.
+  // Collects the distances that probably contain the median, for `select`. No result depends on whether they are few
+  // enough or the guess is right.
   void collect_middle() {
     const Guess guess = guess_median();
     middle_ = {guess.interval, 0, everything};
@@ -102,7 +102,7 @@ class DistanceSelection {
   static constexpr double most_collected = 1 << 21;
   static constexpr std::uint64_t everything = std::numeric_limits<std::uint64_t>::max();
 
-  // Where the median was looked for, and the ranks that lie there, as far as they are known.
+  // The interval in which the median was searched, and the ranks inside it as far as they are known.
   struct Middle {
     Interval interval;
     std::uint64_t first_rank, end_rank;
@@ -114,8 +114,8 @@ class DistanceSelection {
     return middle_.interval;
   }
 
-  // How many distances to sample: about as long as choosing among those collected takes, and so many that these are
-  // not too many. 0: all are collected.
+  // How many distances to sample: sampling takes about as long as selecting among the collected distances, and keeps
+  // these few enough. 0: all are collected.
   std::int64_t sample_size() const {
     constexpr double most = 1 << 18, least = 64;
     const double pairs = static_cast<double>(pairs_);
@@ -123,7 +123,7 @@ class DistanceSelection {
     return wanted < least ? 0 : static_cast<std::int64_t>(std::min(wanted, most));
   }
 
-  // From distances of sampled pairs: three standard errors of their median.
+  // A guess from distances of sampled pairs: three standard errors about their median.
   Guess guess_median() const {
     const Guess all_of_them{all(), static_cast<double>(pairs_)};
     const std::int64_t sampled = sample_size();
@@ -139,10 +139,10 @@ class DistanceSelection {
       std::nth_element(distances.begin(), wanted, distances.end());
       return *wanted;
     };
-    // The tiles' rounding differs from the sample's: widened by what cancellation may cost.
+    // The tiles' rounding differs from the sample's: the interval is widened by the error of cancellation.
     const double slack = sizeof(T) == 4 ? 1e-6 : 1e-14;
     const double low = value_at(0.5 * size - error) * (1 - slack), high = value_at(0.5 * size + error) * (1 + slack);
-    const double inside = 2 * error + 4 * std::sqrt(2 * error);  // of the sample, and four standard errors
+    const double inside = 2 * error + 4 * std::sqrt(2 * error);  // sampled distances inside, and four standard errors
     return {{bits(low), bits(high) + 1}, static_cast<double>(pairs_) * inside / size};
   }
 
@@ -167,7 +167,7 @@ class DistanceSelection {
     dots_known_ = layer_.dots != nullptr;
   }
 
-  // The answer, if the last pass saw that rank among single values.
+  // The result, if the last pass determined the value of that rank.
   std::optional<double> look_up(std::int64_t rank) {
     const auto wanted = static_cast<std::uint64_t>(rank);
     if (nans_ > 0) return std::numeric_limits<double>::quiet_NaN();
@@ -204,8 +204,9 @@ constexpr double narrow = 16 * 0x1p-24, wide = 16 * 0x1p-53;
 // to 5 roundings of |a|^2 + |b|^2, for 1 to 20,000 columns.
 Noise noise_of(Compute compute) { return {compute == Compute::float32 ? narrow : wide}; }
 
-// And up to the square of 8 roundings of the numbers as they are stored: rows that are near the centre, and equal but
-// for such roundings, are short, and no rounding of their lengths. Those near the centre are of its length.
+// Also those up to the square of 8 roundings of the stored numbers: for rows near the centre that are equal up to such
+// roundings, these exceed the rounding of the (short) lengths. Stored rows near the centre have about the centre's
+// length.
 template <class T>
 Noise noise_of_storage(const LayerView& layer, Compute compute) {
   const double epsilon = computes_in_float64(layer.x.dtype) ? 0x1p-53 : 0x1p-24;
@@ -219,8 +220,9 @@ Noise noise_of_storage(const LayerView& layer, Compute compute) {
   return {std::max(noise_of(compute).share, of_numbers), 64 * epsilon * epsilon * 2 * norm2};
 }
 
-// How many distances are 0 but for rounding, and counted as 0 from here on. Those of roundings of the stored numbers
-// are, where hardly any are a few times as large: data of a few digits has distances of any number of roundings.
+// How many distances are 0 up to rounding, and count as 0 from here on. Distances of the size of the stored numbers'
+// rounding do so only if hardly any are a few times as large: data of few digits has distances of any small number of
+// roundings.
 template <class T>
 std::int64_t flush_ties(DistanceSelection<T>& selection, const Noise& stored, Compute compute) {
   const std::int64_t tied = selection.flush(stored);
@@ -234,7 +236,7 @@ std::int64_t flush_ties(DistanceSelection<T>& selection, const Noise& stored, Co
 
 double middle(double low, double high) { return low == high ? low : 0.5 * (low + high); }  // equal infinities stay
 
-// Of the distances without the smallest ones; lower: of an even count the smaller of the middle two.
+// The median of the distances without the `tied` smallest ones; lower: of an even count the smaller of the middle two.
 template <class T>
 Median median_without(DistanceSelection<T>& selection, std::int64_t tied, bool lower) {
   const std::int64_t others = selection.pairs() - tied;
@@ -249,7 +251,7 @@ Median median_of(const LayerView& layer, bool include_diagonal, double largest_n
   DistanceSelection<T> selection(layer, ops, execution);
   selection.collect_middle();
   const std::int64_t zeros = include_diagonal ? layer.x.rows : 0, total = 2 * selection.pairs() + zeros;
-  // Sorted, the diagonal's zeros come first and every other distance stands twice.
+  // Sorted, the diagonal's zeros come first and every other distance occurs twice.
   const auto sorted = [&](std::int64_t rank) { return rank < zeros ? 0.0 : selection.select((rank - zeros) / 2); };
   const double low = sorted((total - 1) / 2), high = sorted(total / 2);
   const Median median{middle(low, high)};
@@ -261,7 +263,7 @@ Median median_of(const LayerView& layer, bool include_diagonal, double largest_n
   return median_without(selection, tied, false);
 }
 
-// Over pairs that are more than rounding apart, however few.
+// The median over pairs that are more than rounding apart, however few these are.
 template <class T>
 Median median_of_others(const LayerView& layer, bool lower, const OpTable& ops, const Execution& execution) {
   DistanceSelection<T> selection(layer, ops, execution);

@@ -27,7 +27,7 @@ __device__ double distance_of_bits(unsigned long long known) {
   return static_cast<double>(value);
 }
 
-// The digit of a pass, and where it ends.
+// The bits that a pass counts: `width` bits from `shift` on.
 struct Digit {
   int width, shift;
 };
@@ -36,8 +36,8 @@ Digit digit_of(int bits, int pass) {
   return {above - shift, shift};
 }
 
-// Of all n^2 distances sorted, the diagonal's zeros come first and every other one stands twice. The ranks of the two
-// middle ones among pairs i < j; those of zeros are negative.
+// The ranks among pairs i < j of the two middle ones of all n^2 distances: sorted, the diagonal's zeros come first,
+// with negative ranks, and every other distance occurs twice.
 __device__ long long median_rank(std::int64_t n, bool include_diagonal, int which) {
   const long long zeros = include_diagonal ? n : 0, total = static_cast<long long>(n) * (n - 1) + zeros;
   const long long rank = which == 0 ? (total - 1) / 2 : total / 2;
@@ -62,7 +62,7 @@ __device__ bool mostly_tied(const Selection& selection, std::int64_t n, bool inc
   return 2 * (zeros + 2 * selection.tied) > zeros + 2 * pairs && selection.tied < pairs;
 }
 
-// Counts the digit of those distances whose higher bits are the known ones. Distances within rounding are 0.
+// Counts the digits of the distances whose higher bits equal the known ones. Distances within rounding count as 0.
 template <class Operand>
 __global__ void __launch_bounds__(SquareShape<Operand>::threads)
     count_digits(DeviceLayer<Operand> layer, RoundSchedule rounds, std::int64_t n, Digit digit, Selection* selection) {
@@ -84,10 +84,10 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
   const int above = digit.shift + digit.width;  // a shift by all bits would be undefined
   const bool first_pass = above == 8 * static_cast<int>(sizeof(T));
   unsigned nans = 0, tied = 0;
-  constexpr T noise = std::is_same_v<T, double> ? T(16 * 0x1p-53) : T(32 * 0x1p-24);  // tensor cores cut sums off
+  constexpr T noise = std::is_same_v<T, double> ? T(16 * 0x1p-53) : T(32 * 0x1p-24);  // tensor cores truncate sums
 #pragma unroll
   for (int c = 0; c < Tile::own_cols; c++) {
-    forget_loads();  // reads again what no register is left for
+    forget_loads();  // values are read again, for no registers are left
     const std::int64_t j = first_col + tile.col(c);
     const T norm = layer.norms[j], scale = is_scaled<Operand> ? layer.scales[j] : T(1);
 #pragma unroll
@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
     if (counts[i] > 0) atomicAdd(&selection->counts[0][0] + i, static_cast<unsigned long long>(counts[i]));
 }
 
-// One more digit of each statistic is known.
+// Determines one more digit of each statistic.
 __global__ void __launch_bounds__(pick_threads)
     pick_digits(Digit digit, std::int64_t n, bool include_diagonal, bool first_pass, Selection* selection) {
   if (threadIdx.x < 2) {

@@ -1,4 +1,4 @@
-// The exact median of squared distances, selected on the device digit by digit: nothing waits for the host.
+// The exact median of squared distances, selected on the device digit by digit, without waiting for the host.
 #pragma once
 
 #include "engine/walk/pair_schedule_cuda.hpp"
@@ -10,7 +10,7 @@ namespace gramless::cuda {
 
 constexpr int digit_bits = 11, digit_values = 1 << digit_bits;
 
-// Two order statistics under search: what is known of their bits, and their ranks among the distances with those bits.
+// The state of the search for two order statistics: the known bits, and the ranks among the distances with those bits.
 struct Selection {
   unsigned long long known[2], rank[2];
   unsigned long long nans, tied;               // of pairs i < j; tied: at distance 0, up to rounding

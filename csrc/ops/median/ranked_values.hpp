@@ -1,4 +1,4 @@
-// Order statistics of values in no order: by a bracket from a sample of them, which few values are in.
+// Order statistics of unsorted values: a sample of them gives a bracket that contains few values.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,7 @@ class RankedValues {
     T low, high;
   };
 
-  // Leaves some values in near_, that of `rank` among them.
+  // Leaves some values in near_, the one of `rank` among them.
   void narrow(std::size_t rank) {
     first_near_ = 0;
     std::vector<T> near;
@@ -43,7 +43,7 @@ class RankedValues {
       std::size_t below = 0;
       std::vector<T> inside = values_in(from, bracket, below);
       const bool missed = rank < first_near_ + below || rank >= first_near_ + below + inside.size();
-      if (missed || inside.size() > from.size() / 2) break;  // an order that misleads, or ties
+      if (missed || inside.size() > from.size() / 2) break;  // the sample misleads, or there are ties
       first_near_ += below;
       near = std::move(inside);
       from = near;
@@ -52,7 +52,7 @@ class RankedValues {
     near_ = std::move(near);
   }
 
-  // Where the value of that rank should lie: four standard errors of a sample's quantile.
+  // The bracket of the value of that rank: four standard errors of a sample's quantile.
   static Bracket bracket_of(std::span<const T> values, std::size_t rank) {
     std::vector<T> sample;
     sample.reserve(sampled);

@@ -1,4 +1,4 @@
-// What tiles cannot tell: rows compared in float64, as they are given.
+// What rounding in tiles leaves undecided: the given rows are compared in float64.
 #include <cmath>
 
 #include "engine/tile/tile.hpp"
@@ -13,11 +13,11 @@ namespace {
 
 constexpr std::int64_t run_rows = 64;             // of one task
 constexpr std::int64_t most_scanned = 8;          // rows that share one reading of all others
-constexpr std::int64_t scanned_values = 1 << 18;  // of theirs
+constexpr std::int64_t scanned_values = 1 << 18;  // numbers of those rows
 constexpr std::int64_t polled_rows = 256;
-constexpr double least_number = 0x1p-1000;  // of a row's largest: below it a row counts as zeros
+constexpr double least_number = 0x1p-1000;  // a row whose largest number is below it counts as zeros
 
-// body(first, end, scratch, worker) for runs of `length` rows, with room for so many numbers.
+// Calls body(first, end, scratch, worker) for runs of `length` rows, with scratch for `numbers` numbers.
 template <class Body>
 void for_runs(std::int64_t count, std::int64_t length, double flops, std::int64_t numbers, const Execution& execution,
               Body body) {
@@ -50,7 +50,7 @@ void read_row(const ArrayView& x, std::int64_t row, double power, double* values
 
 void read_row(const ScaledRows& of, std::int64_t row, double* values) { read_row(of.x, row, of.powers[row], values); }
 
-// In four chains of vectors: equal rows have equal products.
+// A dot product in four chains of vectors, so that equal rows have equal products.
 double dot(const double* a, const double* b, std::int64_t count) {
   constexpr int width = lanes<double>, chains = 4;
   using V = Vector<double>;
@@ -65,7 +65,8 @@ double dot(const double* a, const double* b, std::int64_t count) {
 }
 
 // Orders rows by their cosine with one row, given their products with it and their squared lengths: the square of the
-// cosine, with its sign, times a number of the one row. Of integers it is rounded once, so that equal cosines tie.
+// cosine, with its sign, times a number of the one row. For integers it is rounded only once, so that equal cosines
+// tie.
 double order_by_cosine(double product, double square) { return square > 0 ? product * std::abs(product) / square : 0; }
 
 void measure_row(const MeasuredRowsTask& task, std::int64_t row, double* values) {
@@ -74,7 +75,7 @@ void measure_row(const MeasuredRowsTask& task, std::int64_t row, double* values)
   for (std::int64_t k = 0; k < task.x.cols; k++) {
     const double magnitude = std::abs(values[k]);
     largest = magnitude > largest ? magnitude : largest;
-    nan += magnitude - magnitude;  // NaN for infinity, too
+    nan += magnitude - magnitude;  // NaN for infinity too
   }
   task.powers[row] = task.squares[row] = task.factors[row] = nan;
   if (nan != nan || largest < least_number) return;
@@ -98,7 +99,7 @@ void choose_exactly(const ScaledRows& of, std::int64_t row, const std::int32_t* 
   }
 }
 
-// Ascending, by a heap of their negatives.
+// Sorts in ascending order, by a heap of the negatives.
 void sort_numbers(std::int32_t* numbers, std::int64_t count, double* scratch) {
   for (std::int64_t c = 0; c < count; c++) scratch[c] = -numbers[c];
   const RowHeap<double> heap{scratch, numbers, count};

@@ -66,8 +66,8 @@ class NearestRowsWalk {
     T *values, *slivers, *panel;
   };
 
-  // A whole tile, but of few rows so many blocks that the threads have something to share. Vectors of columns end where
-  // blocks do: what is behind them belongs to other tiles.
+  // The rows of a whole tile, but with few rows in total fewer, so that there are enough blocks for all threads. Blocks
+  // end at whole vectors of columns, because entries behind them belong to other tiles.
   static int block_rows(std::int64_t n) {
     const std::int64_t tile = gramless::tile_rows(n, sizeof(T)), step = tile / 4;
     static_assert(TileShape<T>::rows / 8 % lanes<T> == 0);

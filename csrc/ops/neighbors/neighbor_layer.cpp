@@ -13,12 +13,12 @@
 namespace gramless {
 namespace {
 
-constexpr std::int64_t middle_rows = 256;  // whose mean is near enough to the middle
+constexpr std::int64_t middle_rows = 256;  // their mean is near enough to the middle
 constexpr int longest_chain = 192;         // products of a tile that are added one after another
 
 std::int64_t candidates_of(std::int64_t n, std::int64_t k) { return std::min(n - 1, k + k / 2 + 8); }
 
-// use(k, value) with the numbers of a row, scaled; -0 as 0.
+// Calls use(k, value) with the scaled numbers of a row; -0 becomes 0.
 template <class Use>
 void visit_row(const ScaledRows& of, std::int64_t row, Use use) {
   visit_dtype(of.x.dtype, [&]<class Stored>() {
@@ -80,7 +80,7 @@ LayerView NeighborLayer::prepare(const Execution& execution) {
   ops_.row_norms(view, execution, squares.data());
   largest_square_ = zeros_ ? std::max(1.0, largest_of(squares)) : largest_of(squares);
   terms_ = AlignedBuffer(padded * bytes);
-  // <c, u> of a row u less c, the middle, but for what all rows have in common; |u| is 1, or 0.
+  // <c, u> for a row u and the middle c, up to a constant that all rows have in common; |u| is 1, or 0.
   const auto fill = [&]<class T>(T* terms) {
     for (std::size_t i = 0; i < n; i++) terms[i] = static_cast<T>(((factors_[i] > 0 ? 0 : -1) - squares[i]) / 2);
     std::fill(terms + n, terms + padded, -std::numeric_limits<T>::infinity());
@@ -95,8 +95,8 @@ LayerView NeighborLayer::prepare(const Execution& execution) {
   return view;
 }
 
-// Twice the rounding of a similarity in a tile: of numbers to the compute type, of a chain of additions, of chains, of
-// the terms; and of both of its rows and its exact value in float64.
+// Twice the rounding error of a similarity in a tile: of converting numbers to the compute type, of a chain of
+// additions, of adding chains, of the terms; and of the rows and the exact value in float64.
 double NeighborLayer::noise(Compute compute) const {
   const double cols = static_cast<double>(x_.cols), half_unit = compute == Compute::float32 ? 0x1p-24 : 0x1p-53;
   const double chain = std::min<double>(cols, longest_chain) + cols / 128 + 8;

@@ -1,4 +1,4 @@
-// One layer on its way to the nearest rows of every row: measured, then candidates from tiles, then what is exact.
+// The search for the nearest rows of every row of one layer: rows are measured, tiles give candidates, float64 decides.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,15 @@ class NeighborLayer {
   bool finite() const { return finite_; }
   std::int64_t kept() const { return kept_; }  // candidates of a row
 
-  // Rows of length 1 less one of their middle, for tiles of this compute type, and room for their answer.
+  // Rows of length 1 minus their approximate middle, for tiles of this compute type, and the memory for the candidates.
   LayerView prepare(const Execution& execution);
   void* similarities() const { return similarities_.data(); }
   std::int32_t* candidates() { return candidates_.data(); }
-  // What is certain of the answer becomes neighbours.
+  // Chooses the neighbours that are certain.
   void choose(const Execution& execution);
-  // How many different rows are then left to compare.
+  // How many different rows are undecided after that.
   std::int64_t left() const { return static_cast<std::int64_t>(scanned_.size()); }
-  // Compares those with all rows.
+  // Compares the undecided rows with all rows.
   void scan(const Execution& execution);
 
   std::vector<std::int32_t> take_nearest() { return std::move(nearest_); }  // (n, k)
@@ -46,7 +46,8 @@ class NeighborLayer {
   AlignedBuffer center_, terms_, similarities_;
   std::vector<std::int32_t> candidates_, nearest_;
   std::vector<char> undecided_;
-  // Undecided rows, of rows that are equal but for their length the first; for each undecided row which of those it is.
+  // Undecided rows, only the first one of rows that are equal up to their length; and for each undecided row its number
+  // among those.
   std::vector<std::int32_t> scanned_, same_as_;
 };
 

@@ -9,7 +9,7 @@
 namespace gramless {
 namespace {
 
-constexpr std::int64_t candidates_bytes = 64 << 20;  // of layers in one walk, or those of one layer
+constexpr std::int64_t candidates_bytes = 64 << 20;  // of the layers in one walk, or of a single layer
 constexpr std::int64_t least_share = 8;  // of rows to compare: with more of them tiles in float64 are faster
 
 // One walk over the tiles of these layers.

@@ -14,12 +14,12 @@ struct Neighbors {
   std::vector<double> cosines;     // (n, k), where they are wanted
 };
 
-// Neighbours are those by float64, no row its own, of equal cosines the smaller number; 1 <= k < n. Tiles are computed
-// in float32, or in float64 for layers in which that decides too little.
+// Neighbours by cosines in float64; no row is its own neighbour, and equal cosines are ordered by row number. 1 <= k <
+// n. Tiles are computed in float32, or in float64 for layers in which float32 leaves too many rows undecided.
 std::vector<Neighbors> nearest_neighbors(std::span<const ArrayView> layers, std::int64_t k, bool with_cosines,
                                          const OpTable& ops, const Execution& execution);
 
-// For every layer in xs with every layer in ys how many neighbours all rows share: (xs, ys). Each (n, k).
+// How many neighbours every layer in xs shares with every layer in ys, over all rows: (xs, ys). Each input is (n, k).
 std::vector<std::int64_t> shared_neighbors(std::span<const std::int32_t* const> xs,
                                            std::span<const std::int32_t* const> ys, std::int64_t n, std::int64_t k,
                                            const Execution& execution);

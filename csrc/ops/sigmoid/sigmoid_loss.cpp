@@ -12,7 +12,7 @@ ContrastRows rows_of(const ArrayView& x, bool normalize, const OpTable& ops, con
   return {{x}, std::vector<std::int64_t>(static_cast<std::size_t>(x.rows), 0), {}, {}, normalize, ops, execution};
 }
 
-// Zeroes a gradient; for every block its first row, null where none is wanted.
+// Zeroes a gradient. Returns the first row of every block in it, null if none is wanted.
 std::vector<void*> start(const ContrastRows& rows, void* grad, Compute compute) {
   if (grad == nullptr) return std::vector<void*>(rows.blocks().size(), nullptr);
   const std::int64_t row_bytes = rows.width() * static_cast<std::int64_t>(element_bytes(compute));
@@ -22,7 +22,7 @@ std::vector<void*> start(const ContrastRows& rows, void* grad, Compute compute) 
   return blocks;
 }
 
-// From the sums over pairs to the gradient: times the scale, back through the normalisation.
+// Turns the sums over pairs into the gradient: times the scale, then back through the normalisation.
 void finish(const ContrastRows& rows, void* grad, const SigmoidProblem& problem, const OpTable& ops,
             const Execution& execution) {
   if (grad == nullptr) return;

@@ -1,4 +1,4 @@
-// The sigmoid loss of pairs (SigLIP): every pair of a row of a with a row of b counts by itself.
+// The sigmoid loss of pairs (SigLIP): a sum over all pairs of a row of a with a row of b, each with its own term.
 #pragma once
 
 #include <array>
@@ -17,8 +17,8 @@ struct SigmoidProblem {
   std::int64_t first_positive;
 };
 
-// See SigmoidSums, (n) each. By the bias and by the scale a loss has the derivatives sum_i weight_i slope_i and
-// sum_i weight_i slope_dot_i.
+// See SigmoidSums, (n) each. The derivatives of a loss with respect to the bias and to the scale are sum_i weight_i
+// slope_i and sum_i weight_i slope_dot_i.
 struct SigmoidValues {
   std::vector<double> loss, slope, slope_dot;
 
@@ -27,8 +27,8 @@ struct SigmoidValues {
   }
 };
 
-// The sums of all rows and the gradients of sum_i weights_i loss_i, in one walk. They are of the compute type, or null
-// where none is wanted.
+// The sums of all rows and the gradients of sum_i weights_i loss_i, in one walk. Gradients are of the compute type, or
+// null where none is wanted.
 SigmoidValues sigmoid_loss(const SigmoidProblem& problem, std::span<const double> weights, void* grad_a, void* grad_b,
                            const OpTable& ops, const Execution& execution);
 
