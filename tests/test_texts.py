@@ -37,6 +37,10 @@ WORDS = {
     r"\bhostile\b": "malformed, untrusted",
     r"\bwho(ever)? asks for\b": "a call that needs",
     r"\bthe same bits\b": "bitwise-identical",
+    r"\b(derivatives?|gradients?) by\b": "with respect to",
+    r"\b(first|second|last) cache\b": "L1, L2, last-level cache",
+    r"\ball threads must come\b": "every thread must call this",
+    r"\bin an afternoon\b": "naive code",
 }
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/gramless\b")
 

@@ -52,7 +52,7 @@ inline KernelSpec kernel_spec(pybind11::handle encoded) {
   if (formula == "rbf of unit rows") return {.formula = Rbf{}, .sigma = sigma, .rows = RowForm::unit_or_zero};
   if (formula == "correlation") return {.rows = RowForm::centered_unit};
   std::optional<Kernel> known = kernel_named(formula);
-  if (!known) throw pybind11::value_error("kernel is '" + formula + "'");
+  if (!known) throw pybind11::value_error("unknown kernel '" + formula + "'");
   std::visit(
       [&]<class Alternative>(Alternative& kernel) {
         if constexpr (requires { kernel.state(numbers); }) kernel.state(numbers);
@@ -66,14 +66,14 @@ inline Estimator estimator(const std::string& name) {
   if (name == "biased") return Estimator::biased;
   if (name == "rsa_pearson") return Estimator::rsa_pearson;
   if (name == "rsa_cosine") return Estimator::rsa_cosine;
-  throw pybind11::value_error("estimator is '" + name + "'");
+  throw pybind11::value_error("unknown estimator '" + name + "'");
 }
 
 inline ContrastKind contrast_kind(const std::string& name) {
   if (name == "softmax") return ContrastKind::softmax;
   if (name == "decoupled") return ContrastKind::decoupled;
   if (name == "log_sum_exp") return ContrastKind::log_sum_exp;
-  throw pybind11::value_error("kind is '" + name + "'");
+  throw pybind11::value_error("unknown kind of loss '" + name + "'");
 }
 
 // arrays: the student, its teacher, the student's queue and the teacher's or None, each as `matrix` reads it.

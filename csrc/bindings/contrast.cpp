@@ -117,7 +117,7 @@ py::array_t<double> pack_sums(const ContrastSums& sums) {
 
 ContrastSums unpack_sums(const Numbers& saved, std::size_t rows) {
   if (static_cast<std::size_t>(saved.size()) != rows * ContrastSums::arrays().size())
-    throw py::value_error("what was saved belongs to another problem");
+    throw py::value_error("the saved sums belong to another problem");
   return read_arrays<ContrastSums>(saved.data(), rows);
 }
 

@@ -49,7 +49,7 @@ double backward(const py::sequence& arrays, const std::pair<double, double>& tem
   const auto count = static_cast<std::size_t>(with.problem.student.rows);
   if (static_cast<std::size_t>(saved.size()) != count * DistillationSums::arrays().size() ||
       static_cast<std::size_t>(weights.size()) != count)
-    throw py::value_error("what was saved belongs to another problem");
+    throw py::value_error("the saved sums belong to another problem");
   const auto sums = read_arrays<DistillationSums>(saved.data(), count);
   void* const target = gradient_target(grad, with.problem.student, with.execution.compute);
   if (target == nullptr) throw py::value_error("there must be an array for the gradient");

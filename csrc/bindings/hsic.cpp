@@ -80,7 +80,7 @@ py::tuple jackknife(py::handle x, py::handle y, py::handle kernel_x, py::handle 
   const Estimator which = estimator(estimator_name);
   const RowFolds folds{{order.data(), static_cast<std::size_t>(order.size())},
                        {sizes.data(), static_cast<std::size_t>(sizes.size())}};
-  if (!folds.cover(layers[0].x.rows)) throw py::value_error("the folds are not all rows, each once");
+  if (!folds.cover(layers[0].x.rows)) throw py::value_error("the folds must contain every row exactly once");
   JackknifeValues values;
   {
     const Unlocked unlocked;

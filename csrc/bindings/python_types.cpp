@@ -90,7 +90,7 @@ Space space(const std::string& name) {
   if (name == "auto") return Space::automatic;
   if (name == "gram") return Space::gram;
   if (name == "features") return Space::features;
-  throw py::value_error("space is '" + name + "'");
+  throw py::value_error("unknown space '" + name + "'");
 }
 
 std::vector<LayerInput> layer_inputs(const py::sequence& arrays, const py::sequence& kernels) {

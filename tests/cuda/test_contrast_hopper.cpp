@@ -1,5 +1,4 @@
-// The contrastive losses and their gradients by the kernels of compute capability 9.0, and which problems use these
-// kernels.
+// Kernels of compute capability 9.0 for contrastive losses: values, gradients, and which problems use them.
 #include "contrast_problem.hpp"
 #include "hopper.hpp"
 

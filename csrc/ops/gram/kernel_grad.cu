@@ -19,7 +19,7 @@ __device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int
   const TileKernel<T> kernel = *layer.kernel;
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
-    forget_loads();  // reads again what no register is left for
+    forget_loads();  // values are read again, for no registers are left
     const std::int64_t j = first_col + tile.col(c);
     const T norm = layer.norms[j], scale = is_scaled<Operand> ? layer.scales[j] : T(1);
 #pragma unroll
@@ -46,7 +46,7 @@ __device__ void weigh(Tile& tile, Tile& other, const KernelGradTask<Operand>& ta
   T of_tile[Tile::own_rows] = {};
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
-    forget_loads();  // reads again what no register is left for
+    forget_loads();  // values are read again, for no registers are left
     const std::int64_t j = first_col + tile.col(c);
     const T column_term = task.row_terms[j] + constant, scale = is_scaled<Operand> ? task.layer.scales[j] : T(1);
 #pragma unroll

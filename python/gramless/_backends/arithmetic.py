@@ -15,7 +15,7 @@ class Arithmetic:
     library: Library  # of the inputs
     xp: Library  # of the results
     device: Any  # where they are
-    dtype: Any  # of gradients by some arrays
+    dtype: Any  # of gradients of some arrays
     placed: Any  # labels or saved arrays, on the device where the backend computes
 
     def empty(self, *shape: int, dtype: str = "float64") -> Array:

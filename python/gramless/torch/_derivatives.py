@@ -1,4 +1,4 @@
-"""Only first derivatives by backward are implemented: a second one and forward mode raise."""
+"""Only first derivatives in reverse mode are implemented: second ones and forward mode raise."""
 
 from __future__ import annotations
 
