@@ -16,7 +16,7 @@ struct ScaleTask {
   const double* device_temperature;  // (1), read instead where given
   bool unit_rows;
   double log_pairs;  // logarithm of the largest number of pairs of an anchor
-  double highest;    // largest exponent of the tiles' type
+  double highest;    // largest exponent that the tiles' type allows
 };
 void choose_scales(const ScaleTask& task, LogitScales* scales, LaunchStream& launches);
 

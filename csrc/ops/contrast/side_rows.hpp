@@ -13,7 +13,7 @@ inline std::int64_t rows_in(const PairSide& side) {
   return last.first + last.rows;
 }
 
-// They are not centred; `zeros` (width) is their centre.
+// The rows of a side, which are not centred: `zeros` (width) takes the place of a centre.
 template <class T>
 CenteredRows<T> uncentered(const PairSide& side, std::int64_t width, const AlignedBuffer& zeros) {
   ArrayView z;
