@@ -72,6 +72,8 @@ class Estimate:
     --------
     >>> print(Estimate(2.0, 50_000_000, 1_000_000, 4e11, 100.0, 2))
     2 s and 50 MB beside 1 MB of inputs: 400 GFLOP on 2 threads of 100 GFLOP/s each
+    >>> print(Estimate(30_000.0, 50_000_000, 1_000_000, 6e15, 100.0, 2))
+    30,000 s (8.33 hours) and 50 MB beside 1 MB of inputs: 6,000,000 GFLOP on 2 threads of 100 GFLOP/s each
     """
 
     seconds: float
@@ -82,8 +84,10 @@ class Estimate:
     threads: int
 
     def __str__(self) -> str:
+        seconds, units = self.seconds, {"days": 86400, "hours": 3600, "minutes": 60}
+        words = [f" ({_short(seconds / of)} {unit})" for unit, of in units.items() if seconds >= 2 * of]
         return (
-            f"{_short(self.seconds)} s and {_short(self.peak_bytes / 1e6)} MB beside "
+            f"{_short(seconds)} s{words[0] if words else ''} and {_short(self.peak_bytes / 1e6)} MB beside "
             f"{_short(self.input_bytes / 1e6)} MB of inputs: {_short(self.flops / 1e9)} GFLOP on "
             f"{self.threads} threads of {_short(self.gflops)} GFLOP/s each"
         )
