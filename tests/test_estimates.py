@@ -174,3 +174,13 @@ def test_an_estimate_needs_no_memory_of_its_size():
         [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "True\n"
+
+
+def test_long_times_are_in_hours_too():
+    said = [str(Estimate(seconds, 1, 1, 1.0, 1.0, 1)) for seconds in (119.0, 2561.0, 29_688.0, 2e5)]
+    assert [text.split(" and ")[0] for text in said] == [
+        "119 s",
+        "2,561 s (42.7 minutes)",
+        "29,688 s (8.25 hours)",
+        "200,000 s (2.31 days)",
+    ]

@@ -101,7 +101,7 @@ def test_float32_is_as_accurate_as_the_plain_formula(call):
 
 
 def plain(call, x, y):
-    """As one writes it in an afternoon, in the dtype of the data."""
+    """Naive code in the dtype of the data."""
     units = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (x, y)]
     if call.startswith("alignment"):
         a, b = (x, y) if "given" in call else units

@@ -72,8 +72,6 @@ class Estimate:
     --------
     >>> print(Estimate(2.0, 50_000_000, 1_000_000, 4e11, 100.0, 2))
     2 s and 50 MB beside 1 MB of inputs: 400 GFLOP on 2 threads of 100 GFLOP/s each
-    >>> print(Estimate(30_000.0, 50_000_000, 1_000_000, 6e15, 100.0, 2))
-    30,000 s (8.33 hours) and 50 MB beside 1 MB of inputs: 6,000,000 GFLOP on 2 threads of 100 GFLOP/s each
     """
 
     seconds: float

@@ -204,7 +204,7 @@ class CosineDiversity(_Spectrum):
 
 
 def _by_rows(by_units: Floats, units: Floats, lengths: Floats) -> Floats:
-    """The derivative by rows, from that by them divided by their lengths; 0 for rows of zeros."""
+    """The derivative of rows, from that of rows divided by their lengths; 0 for rows of zeros."""
     across = by_units - (by_units * units).sum(axis=1, keepdims=True) * units
     return np.asarray(np.where(lengths == 0, 0.0, across) / np.where(lengths == 0, 1.0, lengths))
 
