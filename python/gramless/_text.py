@@ -1,4 +1,4 @@
-"""Names as text: safe for terminals and spreadsheets, and different for different names."""
+"""Names as text: safe for terminals and spreadsheets, and different for different names. Numbers as text."""
 
 from __future__ import annotations
 
@@ -77,3 +77,19 @@ def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None 
         rest = sum(len(names) for names in list(together.values())[most:])
         texts[most:] = [f"{rest} more for other reasons"]
     return ", ".join(texts)
+
+
+def short(value: float) -> str:
+    """Three significant digits, never in scientific notation."""
+    return f"{value:,.0f}" if value >= 100 else np.format_float_positional(float(f"{value:.3g}"), trim="-")
+
+
+def duration(seconds: float) -> str:
+    """Seconds, with minutes, hours or days for two of them or more.
+
+    >>> duration(1.5), duration(29_688)
+    ('1.5 s', '29,688 s (8.25 hours)')
+    """
+    units = {"days": 86400, "hours": 3600, "minutes": 60}
+    words = [f" ({short(seconds / of)} {unit})" for unit, of in units.items() if seconds >= 2 * of]
+    return f"{short(seconds)} s{words[0] if words else ''}"

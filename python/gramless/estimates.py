@@ -12,6 +12,7 @@ import numpy as np
 
 from ._counts import at_least, positive
 from ._runtime import get_num_threads, get_workspace_limit
+from ._text import duration, short
 from .hsic import cka
 from .kernels import RBF, Cosine, KernelLike, Linear, OfDistance, as_kernel
 
@@ -82,12 +83,10 @@ class Estimate:
     threads: int
 
     def __str__(self) -> str:
-        seconds, units = self.seconds, {"days": 86400, "hours": 3600, "minutes": 60}
-        words = [f" ({_short(seconds / of)} {unit})" for unit, of in units.items() if seconds >= 2 * of]
         return (
-            f"{_short(seconds)} s{words[0] if words else ''} and {_short(self.peak_bytes / 1e6)} MB beside "
-            f"{_short(self.input_bytes / 1e6)} MB of inputs: {_short(self.flops / 1e9)} GFLOP on "
-            f"{self.threads} threads of {_short(self.gflops)} GFLOP/s each"
+            f"{duration(self.seconds)} and {short(self.peak_bytes / 1e6)} MB beside "
+            f"{short(self.input_bytes / 1e6)} MB of inputs: {short(self.flops / 1e9)} GFLOP on "
+            f"{self.threads} threads of {short(self.gflops)} GFLOP/s each"
         )
 
 
@@ -273,11 +272,6 @@ def _measured_gflops(threads: int) -> float:
     work, _, _ = _cka(rows, columns, 2, RBF(sigma=20.0), 4, threads, False)
     used = min(threads, get_num_threads())
     return (work / used + NUMBER * 2 * rows * columns) / max(fastest - CALL_SECONDS["cka"], 1e-9) / 1e9
-
-
-def _short(value: float) -> str:
-    """Three significant digits, never in scientific notation."""
-    return f"{value:,.0f}" if value >= 100 else np.format_float_positional(float(f"{value:.3g}"), trim="-")
 
 
 def _check(quantity: Any, dtype: Any, gradients: Any, layers: int, negatives: int, k: int) -> None:
