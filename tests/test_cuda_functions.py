@@ -14,7 +14,9 @@ from typing import Any
 import gramless
 import numpy as np
 import pytest
-from gramless import RBF, Laplace
+from gramless import RBF, Distance, Laplace
+from gramless._backends.cuda import Cuda
+from gramless.kernels import encode
 
 GPU_CASES = Path(__file__).parents[1] / "benchmarks/gpu/cases.py"
 N = 12
@@ -289,6 +291,12 @@ def test_gradients_of_laplace_are_refused_in_one_sentence(device, function):
         torch.autograd.grad(value, (x, y))
     assert "\n" not in str(caught.value)
     assert math.isfinite(value.item())
+
+
+def test_a_gpu_is_not_asked_for_what_it_has_no_kernel_for():
+    kernels = encode(RBF()), encode(Distance())
+    with pytest.raises(NotImplementedError, match=r'^cka: the kernel "distance" is computed on the CPU only'):
+        Cuda(None, 0, "cka")._hsic("hsic", None, None, kernels, "biased")
 
 
 @pytest.mark.parametrize("kernel", ["distance", "cosine", "polynomial"])

@@ -199,22 +199,26 @@ TEST(polynomials_of_integers_are_exact) {
 
 // Rows of one feature: a and b, 1e-4 apart at 1 and far apart, equal, and one that is NaN.
 TEST(distances_of_near_rows_keep_their_digits) {
-  const std::vector<float> x{1.0f, 1.0001f, 1.0f, -3.0f, NAN};
+  constexpr std::size_t columns = 40;  // more than those that are subtracted for every pair
+  const std::vector<float> first{1.0f, 1.0001f, 1.0f, -3.0f, NAN};
+  std::vector<float> x(5 * columns);
+  for (std::size_t i = 0; i < 5; i++) x[i * columns] = first[i];
   ArrayView view;
   view.data = x.data();
   view.rows = 5;
-  view.cols = 1;
-  view.row_stride = view.col_stride = sizeof(float);
+  view.cols = columns;
+  view.col_stride = sizeof(float);
+  view.row_stride = columns * sizeof(float);
   const int stride = tile_stride<float>(5);
   std::vector<float> values(static_cast<std::size_t>(tile_values<float>(5, 5))), stats(stats_length);
-  for (std::size_t i = 0; i < 5; i++) stats[i] = x[i] * x[i] / 2;
+  for (std::size_t i = 0; i < 5; i++) stats[i] = first[i] * first[i] / 2;
   for (std::size_t i = 0; i < 5; i++)
-    for (std::size_t j = 0; j < 5; j++) values[i * static_cast<std::size_t>(stride) + j] = x[i] * x[j];
+    for (std::size_t j = 0; j < 5; j++) values[i * static_cast<std::size_t>(stride) + j] = first[i] * first[j];
   measure_distances(view, 0, 0, Tile<float>{values.data(), 5, 5, stride, false}, stats.data(), stats.data());
   for (std::size_t i = 0; i < 5; i++)
     for (std::size_t j = 0; j < 5; j++) {
       const double found = static_cast<double>(values[i * static_cast<std::size_t>(stride) + j]);
-      const double truth = std::abs(static_cast<double>(x[i]) - static_cast<double>(x[j]));
+      const double truth = std::abs(static_cast<double>(first[i]) - static_cast<double>(first[j]));
       CHECK(std::isnan(found) == std::isnan(truth));
       CHECK(std::isnan(truth) || std::abs(found - truth) <= 0x1p-15 * truth);
     }
