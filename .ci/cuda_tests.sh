@@ -10,7 +10,7 @@ cmake -S . -B "$build" -G Ninja -DGRAMLESS_CUDA=OFF -DGRAMLESS_CUDA_ON_HOST=ON \
 cmake --build "$build" --target cuda_test_modules -- --quiet
 export GRAMLESS_CUDA_MODULES="$build"
 pytest -q tests/test_cuda_arrays.py tests/test_cuda_guards.py tests/test_cuda_status.py tests/test_cuda_torch.py \
-  tests/test_cuda_functions.py tests/test_cuda_losses.py tests/test_cuda_operators.py
+  tests/test_cuda_functions.py tests/test_cuda_refusals.py tests/test_cuda_losses.py tests/test_cuda_operators.py
 
 # What tests of the CPU say of tensors, said of a device's. Left out: what is a warning or an error on the CPU and would
 # have to wait for a device, integers, which kernels do not read, and exclude_easiest, which a GPU refuses.

@@ -14,9 +14,7 @@ from typing import Any
 import gramless
 import numpy as np
 import pytest
-from gramless import RBF, Distance, Laplace
-from gramless._backends.cuda import Cuda
-from gramless.kernels import encode
+from gramless import RBF, Laplace
 
 GPU_CASES = Path(__file__).parents[1] / "benchmarks/gpu/cases.py"
 N = 12
@@ -291,25 +289,3 @@ def test_gradients_of_laplace_are_refused_in_one_sentence(device, function):
         torch.autograd.grad(value, (x, y))
     assert "\n" not in str(caught.value)
     assert math.isfinite(value.item())
-
-
-def test_a_gpu_is_not_asked_for_what_it_has_no_kernel_for():
-    kernels = encode(RBF()), encode(Distance())
-    with pytest.raises(NotImplementedError, match=r'^cka: the kernel "distance" is computed on the CPU only'):
-        Cuda(None, 0, "cka")._hsic("hsic", None, None, kernels, "biased")
-
-
-@pytest.mark.parametrize("kernel", ["distance", "cosine", "polynomial"])
-def test_kernels_of_the_cpu_are_computed_on_the_CPU_only(device, kernel):
-    x, y = (device.array(inputs()[name]) for name in ("x", "layer"))
-    for function, call in (
-        ("cka", lambda: gramless.cka(x, y, kernel=kernel)),
-        ("hsic", lambda: gramless.hsic(x, y, kernel="rbf", kernel_y=kernel)),
-        ("cka_matrix", lambda: gramless.cka_matrix([x, y], kernel=kernel)),
-        ("mmd", lambda: gramless.mmd(x, x, kernel=kernel)),
-    ):
-        with pytest.raises(NotImplementedError) as caught:
-            call()
-        assert str(caught.value) == (
-            f'{function}: the kernel "{kernel}" is computed on the CPU only; copy the arrays there'
-        )
