@@ -31,7 +31,7 @@ GRAMLESS_INLINE Vector<T> share(Vector<T> e, const PairMasks<T>& pairs, Mask<T> 
 
 }  // namespace detail
 
-// The derivatives by a tile's dot products, from the anchors of its rows and of its columns together; limits are
+// The derivatives with respect to a tile's dot products, from the anchors of its rows and columns together; limits are
 // compared with `compared`. All tiles may be the same one.
 template <TileRule rule, bool Running, class T>
 void softmax_grad(const Tile<T>& dots, const Tile<T>& compared, const Tile<T>& derivatives, bool self,

@@ -51,12 +51,14 @@ def exclusions(function: str, given: Any) -> Exclusions:
         above = as_number(function, "exclude_above", above, "a number or None")
         if math.isnan(above):
             raise ValueError(f"{function}: exclude_above must be a number or None but is nan")
-    return above, _fraction(function, EXCLUDED[1], hardest), _fraction(function, EXCLUDED[2], easiest)
+    if hardest is not None:
+        hardest = _fraction(function, EXCLUDED[1], hardest)
+    if easiest is not None:
+        easiest = _fraction(function, EXCLUDED[2], easiest)
+    return above, hardest, easiest
 
 
-def _fraction(function: str, name: str, value: Any) -> float | None:
-    if value is None:
-        return None
+def _fraction(function: str, name: str, value: Any) -> float:
     fraction = as_number(function, name, value, "a number or None")
     if not 0 <= fraction <= 1:
         raise ValueError(f"{function}: {name} must be from 0 to 1 but is {fraction!r}")
@@ -120,9 +122,9 @@ def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") 
         raise TypeError(f"{function}: {name} must be dense but is sparse, {kind}; pass {name}.{dense}()")
     try:
         array = np.asarray(value)
-        if array.dtype == object and array.ndim == 0 and hasattr(value, "__dlpack__"):
+        if type(value) is not np.ndarray and hasattr(value, "__dlpack__") and array.dtype == object:
             array = np.from_dlpack(value)
-        return _of_columns(value) if array.dtype == object and hasattr(value, "dtypes") else array
+        return _of_columns(value) if hasattr(value, "dtypes") and array.dtype == object else array
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise TypeError(f"{function}: {name} must be {wanted} but is {kind} ({reason}){hint}") from None

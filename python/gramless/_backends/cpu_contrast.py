@@ -31,8 +31,9 @@ def _instance_groups(n: int, views: int, key_rows: tuple[int, ...]) -> tuple[Gro
 
 def _fractions(task: ContrastTask) -> list[tuple[float, bool]]:
     """The fractions of negatives left out by rank, and whether these are the easiest."""
-    shares = zip(task.excluded[1:], (False, True), strict=True)
-    return [(share, easiest) for share, easiest in shares if share is not None]
+    _, hardest, easiest = task.excluded
+    found = [] if hardest is None else [(hardest, False)]
+    return found if easiest is None else [*found, (easiest, True)]
 
 
 def _limits(task: ContrastTask, ranked: Any) -> Any:

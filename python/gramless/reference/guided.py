@@ -63,7 +63,7 @@ class _Guided:
         return np.asarray(~(np.hstack(cosines) > limit_of(np.diag(cosines[0]))[:, None]))
 
     def backward(self, weight: float) -> tuple[list[Array], float]:
-        """The gradients by the inputs and the temperature of weight times the sum of all losses."""
+        """Gradients of weight times the sum of all losses, with respect to inputs and temperature."""
         tau, dz = self.options.temperature, [np.zeros_like(z) for z in self.z]
         ends = np.cumsum([len(self.z[j]) for _, j in self.pairs])
         with np.errstate(invalid="ignore", over="ignore"):
