@@ -25,6 +25,7 @@ from ._chance import (
 )
 from ._chance import holm as holm_corrected
 from ._progress import ProgressLike, reporter
+from ._text import duration
 
 LAYERS_AT_ONCE = 64  # in one pass: it holds a tile for each
 COPIED_BYTES = 2**28  # of rows in other orders at a time
@@ -126,9 +127,3 @@ def _null(layers: Layers, moments: Moments, orders: Orders) -> Iterator[Floats]:
     for values in chain([first], found):
         cka = np.asarray(aligned(values.xy, values.xx, values.yy))
         yield moments.z(cka.reshape(len(cka), -1, len(others)).transpose(1, 0, 2))
-
-
-def duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -15,10 +15,11 @@ from ._chance import TIE, ChanceRequest, Floats, hypotheses
 from ._counts import at_least, shown
 from ._layer_calls import checked_layers
 from ._neighbors import in_order, overlap_moments, pair_counts
-from ._permutations import Chance, chance_of_counts, duration
+from ._permutations import Chance, chance_of_counts
 from ._progress import ProgressLike, ends, reporter
 from ._record import environment, seed_of
 from ._runtime import VERSION
+from ._text import duration
 from .named_layers import records_of_sides, sides_of
 from .results import LayerMatrix
 
