@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# gpu_rehearsal.sh [PYTHON]: every step of the GPU run without a GPU, on the CPU and over the emulated kernels that
-# .ci/cuda_tests.sh has built; then the reader on what they left. Fails where a step cannot run. PYTHON: of another
-# environment, such as one with the torch of the machine with the GPU.
+# gpu_rehearsal.sh [PYTHON] [emulated]: every step of the GPU run without a GPU, on the CPU and over the emulated kernels
+# that .ci/cuda_tests.sh has built, or over these alone; then the reader on what they left. Fails where a step cannot
+# run. PYTHON: of another environment, such as one with the torch of the machine with the GPU.
 set -euo pipefail
 PYTHON=$(command -v "${1:-python}")
 export PYTHON
@@ -22,10 +22,13 @@ rehearse() { # rehearse NAME [--wheel FILE]
   local folder=$results/$1
   shift
   script "$folder" correctness "$@"
-  script "$folder" speed --wheel "$results"/cpu/gramless-*.whl
+  script "$folder" speed --wheel "$results"/*/gramless-*.whl
   "$PYTHON" -m benchmarks.gpu.read "$folder" --out "$folder.json" >"$folder.md" || { cat "$folder.md"; return 1; }
   [ "$(find "$folder" -type f | wc -l)" -le 8 ] && [ -z "$(find "$folder" -type f -size +16M)" ]
 }
+if [ "${2:-}" = emulated ]; then
+  GRAMLESS_CUDA_MODULES=$modules rehearse emulated
+  exit
+fi
 rehearse cpu
-export GRAMLESS_CUDA_MODULES=$modules
-rehearse emulated --wheel "$results"/cpu/gramless-*.whl
+GRAMLESS_CUDA_MODULES=$modules rehearse emulated --wheel "$results"/cpu/gramless-*.whl

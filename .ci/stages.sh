@@ -65,7 +65,7 @@ declare -A purpose=(
   [cuda]='CUDA kernels are right in the emulator, and its tests notice planted faults'
   [cuda_code]='CUDA kernels compile for compute capability 9.0 without spills, and cost what they did'
   [cuda_python]='the Python half of CUDA over the host and over the emulated kernels'
-  [gpu_run]='both scripts of the GPU run work with torch 2.11 and the newest numpy, on the CPU and over the emulated kernels'
+  [gpu_run_emulated]='both scripts of the GPU run work with torch 2.11 and the newest numpy over the emulated kernels'
   [faults]='quick ones of the planted faults are noticed'
   [docs]='the documentation builds without a warning, and its notebook gives what stands in it'
   [valgrind]='no error of memory with the extension in its stack'
@@ -130,8 +130,9 @@ gpu_run() { # where torch is that of machines with a GPU, numpy the newest, and 
   python -m venv "$work.gpu"
   "$work.gpu/bin/pip" install --quiet torch==2.11.0 numpy
   "$work.gpu/bin/pip" install --quiet -c constraints.txt cmake ninja pybind11 pytest scikit-build-core
-  .ci/gpu_rehearsal.sh "$work.gpu/bin/python"
+  .ci/gpu_rehearsal.sh "$work.gpu/bin/python" "$@"
 }
+gpu_run_emulated() { gpu_run emulated; }
 faults() { python tests/mutation --quick; }
 docs() {
   python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
@@ -163,8 +164,8 @@ portable() { .ci/portable.sh --quick; }
 core() {
   stage demo tests tools pinned cpp
   together 'weak_symbols cpu_code cpp_threads' 'peers types format texts docs'
-  stage cpp_address cuda
+  together 'cpp_address' 'cuda'
   together 'cuda_python' 'wheel valgrind portable'
-  together 'gpu_run benchmarks' 'faults examples operations cuda_code'
+  together 'gpu_run_emulated benchmarks cuda_code' 'faults examples operations'
   stage interrupts
 }
