@@ -152,8 +152,9 @@ std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<co
   return layers;
 }
 
-// Makes layers ready for sums over features: in float64 about the mean of all rows, where some are so far away that
-// float32 would lose digits. False where that would, too: they are left for sums over pairs of rows.
+// Makes layers ready for sums over features: in float64 about the mean of all rows, if some are so far away that
+// float32 would lose digits. False if float64 would lose them too: then layers are unchanged, for sums over pairs of
+// rows.
 bool make_ready_over_features(std::vector<Representation>& layers, std::span<const LayerInput> xs,
                               std::span<const LayerInput> ys, Estimator estimator, const OpTable& ops,
                               Execution execution) {
