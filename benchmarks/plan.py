@@ -105,9 +105,6 @@ def nt_xent() -> list[Problem]:
     ]  # fmt: skip
     two = ("gramless", "torch eager")
     found += [
-        Problem(
-            "ranking-16384-512", "ranking", 16_384, 512, data="photos", only=two, threads=ALL, memory=True
-        ),
         Problem("siglip-16384-512", "siglip", 16_384, 512, data="photos", only=two, threads=ALL, memory=True),
         Problem("nt-xent-8192-512", "nt_xent", 8192, 512, data="photos", only=two, threads=ALL, memory=True),
         Problem("nt-xent-cold-2048-128", "nt_xent", 2048, 128, temperature=0.01, only=two, threads=ALL),
@@ -149,19 +146,28 @@ def field() -> list[Problem]:
                 only=(*OBVIOUS, "pytorch-cka", "ckatorch", "repsim"), **linear),
         Problem("independence", "pvalue", 2000, 10, bandwidth="median", only=("gramless", "hyppo"), **on),
         Problem("field-mmd", "mmd", 1024, 64, data="photos", only=("gramless", "scikit-learn"), **on),
-        Problem("field-kid", "mmd", 1024, 64, kernel="polynomial", data="photos",
-                only=("gramless", "scikit-learn"), **on),
-        Problem("field-distance", "pair", 2048, 64, kernel="distance", data="photos",
-                only=("gramless", "dcor"), **on),
         Problem("field-rsa", "rsa", 2048, 512, data="photos", only=("gramless", "scipy"), **linear),
-        Problem("field-mutual-knn", "mutual_knn", 8192, 512, data="photos",
-                only=("gramless", "torch eager"), **on),
         Problem("field-nt-xent-128", "nt_xent", 128, 128, data="photos",
                 only=(*losses, "pytorch-metric-learning"), **on),
         Problem("field-nt-xent-512", "nt_xent", 512, 128, data="photos", only=losses, **on),
         Problem("field-info-nce", "info_nce", 2048, 128, data="photos",
                 only=("gramless", "torch eager", "torch.compile", "info-nce-pytorch"), **on),
     ]  # fmt: skip
+
+
+def further() -> list[Problem]:
+    """Statistics and losses beside CKA and NT-Xent that have one alternative each."""
+    two = ("gramless", "torch eager")
+    on: dict[str, Any] = {"data": "photos", "threads": ALL, "memory": True}
+    return [
+        Problem("mutual-knn-8192-512", "mutual_knn", 8192, 512, only=two, **on),
+        Problem("distance-2048-64", "pair", 2048, 64, kernel="distance", only=("gramless", "dcor"), **on),
+        Problem(
+            "kid-4096-512", "mmd", 4096, 512, kernel="polynomial", only=("gramless", "scikit-learn"), **on
+        ),
+        Problem("ranking-16384-512", "ranking", 16_384, 512, only=two, **on),
+        Problem("guided-8192-512", "guided", 8192, 512, only=two, **on),
+    ]
 
 
 def large() -> list[Problem]:
@@ -251,6 +257,7 @@ SECTIONS = {  # in this order: what matters most is measured first
     "training": ("A training step", training),
     "sixteen_bits": ("Inputs of 16 bits", sixteen_bits),
     "field": ("Other packages", field),
+    "further": ("Further statistics and losses", further),
     "models": ("Whole networks", models),
     "beside": ("Beside threads of another library", beside),
     "costs": ("CPU time of one thread against n and d", costs),

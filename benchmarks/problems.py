@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
     "pair", "sweep", "median", "distances", "pvalue", "mmd", "rsa", "mutual_knn", "nt_xent", "info_nce",
-    "ranking", "siglip", "cka_grad", "step", "models",
+    "ranking", "guided", "siglip", "cka_grad", "step", "models",
 ]  # fmt: skip
 Bandwidth: TypeAlias = Literal["given", "median", "kornblith"]
 Data: TypeAlias = Literal["gaussian", "spectrum", "relu", "photos"]
-LOSSES = ("nt_xent", "info_nce", "ranking", "siglip")
+LOSSES = ("nt_xent", "info_nce", "ranking", "guided", "siglip")
 TRAINED = (*LOSSES, "cka_grad")  # measured forward and backward
 SIGLIP_BIAS = -10.0  # of logits; their scale is 1 / temperature
 ONE, ALL = ("1",), ("default",)  # threads; the default is what a library chooses by itself
@@ -24,6 +24,7 @@ class Problem:
 
     n counts rows: of contrastive losses, those of both views; of a training step, the images of both views;
     of two whole networks, the images. A ranking has n / 4 queries, as many positives and as many negatives.
+    A guided loss has its own rows as guide.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Problem:
         if self.kind == "mmd":
             return 4 * n * n * d
         if self.kind in TRAINED:
-            matrices = {"nt_xent": 1.0, "ranking": 0.25, "cka_grad": 2.0}.get(
+            matrices = {"nt_xent": 1.0, "ranking": 0.25, "guided": 4 / 3, "cka_grad": 2.0}.get(
                 self.kind, 0.5
             )  # n x n, symmetric
             features = 12 * n * d * d if self.kernel == "linear" else float("inf")

@@ -175,7 +175,7 @@ SIMILARITIES = [
         "hyppo",
         "peers:hyppo_run",
         lambda p: p.kind == "pvalue",
-        libraries=("numpy", "hyppo", *STATISTICS),
+        libraries=("numpy", "hyppo", "numba", "llvmlite", *STATISTICS),
     ),
     Contender(
         "scikit-learn",

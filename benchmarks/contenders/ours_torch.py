@@ -18,6 +18,10 @@ def _siglip_numbers(problem: Problem) -> dict[str, float]:
     return {"logit_scale": 1 / problem.temperature, "logit_bias": SIGLIP_BIAS}
 
 
+def _guide(x: Any, y: Any) -> dict[str, Any]:
+    return {"guide_anchors": x.detach(), "guide_positives": y.detach()}
+
+
 def loss_of(problem: Problem, x: Any, y: Any) -> Any:
     if problem.kind == "cka_grad":
         return gl.cka(x, y, kernel=ours.kernel_of(problem), estimator=problem.estimator)
@@ -26,6 +30,8 @@ def loss_of(problem: Problem, x: Any, y: Any) -> Any:
     if problem.kind == "ranking":
         half = len(x) // 2
         return gl.info_nce(x[:half], y[:half], negatives=y[half:], temperature=problem.temperature)
+    if problem.kind == "guided":
+        return gl.guided_info_nce(x, y, **_guide(x, y), temperature=problem.temperature)
     return {"nt_xent": gl.nt_xent, "info_nce": gl.info_nce}[problem.kind](
         x, y, temperature=problem.temperature
     )
@@ -65,6 +71,12 @@ def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
         loss, grads = gl.reference.info_nce_value_and_grad(x[:half], y[:half], **named)
         of_x = np.concatenate([grads[0], np.zeros_like(grads[0])])
         return Trained(problem, torch.tensor(loss), [of_x, np.concatenate(grads[1:3])])
+    if problem.kind == "guided":
+        guide = dict(zip(("guide_anchors", "guide_positives"), arrays, strict=True))
+        loss, grads = gl.reference.guided_info_nce_value_and_grad(
+            *arrays, **guide, temperature=problem.temperature
+        )
+        return Trained(problem, torch.tensor(loss), grads[:2])
     value_and_grad = getattr(gl.reference, f"{problem.kind}_value_and_grad")
     loss, grads = value_and_grad(*arrays, temperature=problem.temperature)
     return Trained(problem, torch.tensor(loss), grads[:2])

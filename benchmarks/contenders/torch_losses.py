@@ -47,6 +47,20 @@ def torch_ranking(problem: Problem, x: Any, y: Any) -> Any:
     return torch_info_nce(problem, x[: len(x) // 2], y)
 
 
+def torch_guided(problem: Problem, x: Any, y: Any) -> Any:
+    """sentence-transformers' formula: whole matrices, and -inf where the guide is above its limit."""
+    x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
+    pairs = [(x, y), (x, x), (y, y)]
+    guided = [a.detach() @ b.detach().T for a, b in pairs]
+    limits = guided[0].diagonal()[:, None].clone()
+    logits = [a @ b.T / problem.temperature for a, b in pairs]
+    for one, of_guide in zip(logits, guided, strict=True):
+        one.masked_fill_(of_guide > limits, -torch.inf)
+    for one in logits[1:]:
+        one.fill_diagonal_(-torch.inf)
+    return torch.nn.functional.cross_entropy(torch.cat(logits, dim=1), torch.arange(len(x)))
+
+
 def torch_siglip(problem: Problem, x: Any, y: Any) -> Any:
     x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
     logits = x @ y.T / problem.temperature + SIGLIP_BIAS
@@ -74,6 +88,7 @@ def torch_loss(problem: Problem, x: Any, y: Any) -> Any:
         "nt_xent": torch_nt_xent,
         "info_nce": torch_info_nce,
         "ranking": torch_ranking,
+        "guided": torch_guided,
         "siglip": torch_siglip,
         "cka_grad": torch_cka,
     }

@@ -22,7 +22,7 @@ def rows_of(problem: Entry) -> str:
 def what(problem: Entry) -> str:
     """The problem in words."""
     kind, losses = problem["kind"], {"nt_xent": "NT-Xent", "info_nce": "InfoNCE", "siglip": "SigLIP"}
-    losses |= {"ranking": "InfoNCE with hard negatives"}
+    losses |= {"ranking": "InfoNCE with hard negatives", "guided": "InfoNCE with a guide"}
     if kind in losses:
         cold = f", temperature {problem['temperature']:g}" if problem["temperature"] != 0.1 else ""
         return f"{losses[kind]} forward + backward, 2N {problem['n']:,}, D {problem['d']:,}{cold}"
@@ -45,7 +45,7 @@ def _kernel(problem: Entry) -> tuple[str, str]:
     }
     if problem["kernel"] == "rbf":
         return "RBF", bandwidth[problem["bandwidth"]]
-    return "linear", ""
+    return {"linear": "linear", "distance": "distance", "polynomial": "cubic"}[problem["kernel"]], ""
 
 
 def _rest(problem: Entry) -> str:
