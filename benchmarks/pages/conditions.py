@@ -17,8 +17,15 @@ def versions(found: Entry) -> str:
     return ", ".join(f"{package} {version}" for package, version in found["versions"].items() if version)
 
 
+def of_main_machine(sections: dict[str, Entry]) -> dict[str, Entry]:
+    """The sections measured on the machine on which most were."""
+    machines = [section["machine"] for section in sections.values()]
+    main = max(machines, key=machines.count, default=None)
+    return {name: section for name, section in sections.items() if section["machine"] == main}
+
+
 def conditions(sections: dict[str, Entry]) -> list[str]:
-    """Machine, versions and load, of sections of one run."""
+    """Machine, versions and load, of sections of one machine."""
     if not sections:
         return []
     peaks = [problem["peak_gflops"] for problem in timed_problems(sections)]
@@ -35,6 +42,7 @@ def conditions(sections: dict[str, Entry]) -> list[str]:
 
 def brief_conditions(sections: dict[str, Entry]) -> str:
     """Machine, versions of what is compared and the day, in a sentence for README.md."""
+    sections = of_main_machine(sections)
     newest = max(sections.values(), key=lambda section: str(section["date"]))
     found = newest["versions"]
     shown = ", ".join(f"{name} {found[name]}" for name in ("numpy", "torch") if found.get(name))
