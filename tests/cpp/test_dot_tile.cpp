@@ -3,6 +3,7 @@
 
 #include <new>
 
+#include "abandoned.hpp"
 #include "check.hpp"
 #include "epilogues/tile_kernels.hpp"
 #include "matrices.hpp"
@@ -215,6 +216,28 @@ TEST(a_range_of_the_depth_multiplies_alone) {
   const Tile<float> tile = workspace.tile(11, 11, false);
   dot_tile(rows, 0, rows, 0, 130, 690, workspace.packed, tile);
   CHECK(is_product(tile, x, 0, x, 0, 130, 690));
+}
+
+template <class T>
+void check_abandoned() {
+  constexpr int rows = 3, cols = 5;
+  constexpr std::int64_t before = std::int64_t{polled_chunks} * TileShape<T>::depth, depth = 2 * before + 7;
+  const std::vector<T> zeros(depth);
+  const Matrix x(own<T>, rows, depth, 1), y(own<T>, cols, depth, 2);
+  Workspace<T> workspace(rows, cols, depth, false);
+  const Tile<T> tile = workspace.tile(rows, cols, false);
+  int finished = 0;
+  testing::run_abandoned([&] {
+    dot_tile<T>({x.view(), zeros.data(), zeros.data()}, 0, {y.view(), zeros.data(), zeros.data()}, 0, 0, depth,
+                workspace.packed, tile, [&](int, int) { finished++; });
+  });
+  CHECK(is_product(tile, x, 0, y, 0, 0, before));
+  CHECK(finished == 0);
+}
+
+TEST(a_tile_of_wide_rows_ends_early_in_an_abandoned_walk) {
+  check_abandoned<float>();
+  check_abandoned<double>();
 }
 
 TEST(a_nan_reaches_its_row_and_column_and_no_other) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "abandoned.hpp"
 #include "check.hpp"
 #include "engine/product/dot_tile.hpp"
 #include "epilogues/tile_kernels.hpp"
@@ -247,6 +248,27 @@ TEST(a_nan_reaches_the_sums_of_its_row_and_column) {
   check_nan_reaches_its_sums(on_tiles<float>(Rbf{0.5}, 0.5));
   check_nan_reaches_its_sums(on_tiles<float>(Laplace{0.5}, 0.5));
   check_nan_reaches_its_sums(on_tiles<float>(Polynomial{.factor = 0.5}, 0.5));
+}
+
+// The distances of two equal rows of ones, whose dot products are given as `dot`.
+std::vector<float> abandoned_distances(std::int64_t columns, float dot) {
+  const float one = 1;
+  ArrayView view;
+  view.data = &one;
+  view.rows = 2;
+  view.cols = columns;
+  const int stride = tile_stride<float>(2);
+  const std::vector<float> stats(stats_length, static_cast<float>(columns) / 2);
+  std::vector<float> values(static_cast<std::size_t>(tile_values<float>(2, 2)), dot);
+  testing::run_abandoned([&] {
+    measure_distances(view, 0, 0, Tile<float>{values.data(), 2, 2, stride, false}, stats.data(), stats.data());
+  });
+  return {values[0], values[1], values[static_cast<std::size_t>(stride)], values[static_cast<std::size_t>(stride) + 1]};
+}
+
+TEST(distances_end_early_in_an_abandoned_walk) {
+  CHECK(abandoned_distances(64, 0.0f) == std::vector<float>{std::sqrt(128.0f), std::sqrt(128.0f), 0, 0});
+  CHECK(abandoned_distances(4096, 4095.0f) == std::vector<float>{1, 1, 4095, 4095});  // near, before their roots
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "abandoned.hpp"
 #include "check.hpp"
 #include "engine/product/dot_tile.hpp"
 #include "matrices.hpp"
@@ -42,6 +43,27 @@ TEST(weights_times_rows_are_exact_and_write_nothing_else) {
         }
   multiplies<float>(192, 192, 130, false);
   multiplies<float>(192, 191, 130, true);
+}
+
+template <class T>
+void ends_early() {
+  constexpr int before = 64 * RegisterTile<T>::cols, cols = before + 9, stride = tile_stride<T>(2);
+  std::vector<T> weights = testing::random_integers<T>(static_cast<std::size_t>(tile_values<T>(1, 2)), 1);
+  const std::vector<T> z = testing::random_integers<T>(2 * cols, 2);
+  constexpr T untouched = 77;
+  std::vector<T> out(cols, untouched);
+  const Tile<T> tile{weights.data(), 1, 2, stride, false};
+  testing::run_abandoned(
+      [&] { add_times_rows(weights_of(tile), RowSpan<const T>{z.data(), cols}, cols, RowSpan<T>{out.data(), cols}); });
+  for (std::size_t c = 0; c < cols; c++) {
+    const T product = weights[0] * z[c] + weights[1] * z[c + cols];
+    CHECK(out[c] == (c < before ? untouched + product : untouched));
+  }
+}
+
+TEST(gradients_of_wide_rows_end_early_in_an_abandoned_walk) {
+  ends_early<float>();
+  ends_early<double>();
 }
 
 }  // namespace
