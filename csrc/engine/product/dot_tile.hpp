@@ -33,15 +33,5 @@ void dot_tile(const CenteredRows<T>& x, std::int64_t first_i, const CenteredRows
   Product<T>::dot_tile(x, first_i, y, first_j, first_k, end_k, packed, tile, finish);
 }
 
-// Padded so that register tiles may write past the last row and column.
-template <class T>
-constexpr int tile_stride(int cols) {
-  return static_cast<int>(round_up(cols, TileShape<T>::micro_cols));
-}
-template <class T>
-constexpr std::int64_t tile_values(std::int64_t rows, std::int64_t cols) {
-  return round_up(rows, TileShape<T>::block_rows) * round_up(cols, TileShape<T>::micro_cols);
-}
-
 }  // namespace GRAMLESS_ISA
 }  // namespace gramless

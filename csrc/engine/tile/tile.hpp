@@ -50,6 +50,16 @@ constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+// Padded so that register tiles may write past the last row and column.
+template <class T>
+constexpr int tile_stride(int cols) {
+  return static_cast<int>(round_up(cols, TileShape<T>::micro_cols));
+}
+template <class T>
+constexpr std::int64_t tile_values(std::int64_t rows, std::int64_t cols) {
+  return round_up(rows, TileShape<T>::block_rows) * round_up(cols, TileShape<T>::micro_cols);
+}
+
 // Blocks of consecutive rows: block b holds rows [b * size, b * size + length(b)).
 struct Blocks {
   std::int64_t n;

@@ -47,7 +47,7 @@ __device__ OrderOf<T> order_of(T value) {
   return bits & sign ? ~bits : bits | sign;
 }
 template <class T>
-__device__ T value_at(OrderOf<T> order) {
+__device__ T similarity_of(OrderOf<T> order) {
   const OrderOf<T> sign = OrderOf<T>{1} << (8 * sizeof(T) - 1), bits = order & sign ? order ^ sign : ~order;
   T value;
   memcpy(&value, &bits, sizeof value);
@@ -102,7 +102,7 @@ __device__ T kth_largest(const NegativesOf<T>& negatives, unsigned long long k, 
     known = known << digit_bits | shared.chosen;
     k = shared.rank;
   }
-  return value_at<T>(known);
+  return similarity_of<T>(known);
 }
 
 template <class T>

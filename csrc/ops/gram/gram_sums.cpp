@@ -131,14 +131,14 @@ class GramWalk {
       if (worker.stopped()) return;
       tile.values = thread.values + l * tile_values_;
       const T* const dots = static_cast<const T*>(task_.layers[l].dots);
-      evaluate(l, at, thread, partial, tile, dots ? dots + tile_number * tile_values_ : nullptr);
+      evaluate_layer(l, at, thread, partial, tile, dots ? dots + tile_number * tile_values_ : nullptr);
     }
     multiply_layers(thread, std::int64_t{tile.rows} * tile.stride, partial);
   }
 
   // dots: the tile's dot products where they are known.
-  void evaluate(std::int64_t l, TilePosition at, const Thread& thread, const Partial& partial, const Tile<T>& tile,
-                const T* dots) const {
+  void evaluate_layer(std::int64_t l, TilePosition at, const Thread& thread, const Partial& partial,
+                      const Tile<T>& tile, const T* dots) const {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows = centered_rows<T>(layer);
     const FoldBlock &row_block = task_.blocks[at.i], &column_block = task_.blocks[at.j];

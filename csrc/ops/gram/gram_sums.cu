@@ -31,10 +31,10 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) sum_tiles(GramT
   };
   Tile of_x(memory), of_y(memory);
   of_x.multiply(task.x.rows, first_row, task.x.rows, first_col);
-  evaluate(of_x, task.x, first_row, first_col, task.n);
+  evaluate_kernel(of_x, task.x, first_row, first_col, task.n);
   store(of_x, 0);
   of_y.multiply(task.y.rows, first_row, task.y.rows, first_col);
-  evaluate(of_y, task.y, first_row, first_col, task.n);
+  evaluate_kernel(of_y, task.y, first_row, first_col, task.n);
   store(of_y, 1);
   PairProducts<Value> products;
 #pragma unroll

@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads) fill_tiles(Fill
   const DeviceLayer<Operand>& layer = task.layers[blockIdx.y];
   Tile tile(memory);
   tile.multiply(layer.rows, first_row, layer.rows, first_col);
-  evaluate(tile, layer, first_row, first_col, task.n);
+  evaluate_kernel(tile, layer, first_row, first_col, task.n);
   const std::int64_t cell = std::int64_t{blockIdx.x} * gridDim.y + blockIdx.y;
   Value* const side_sums = task.side_sums + cell * (Shape::rows + Shape::cols);
   store_row_sums(tile, memory, side_sums, diagonal ? nullptr : side_sums + Shape::rows);

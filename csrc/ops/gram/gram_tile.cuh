@@ -109,8 +109,8 @@ class TileValues {
 
 // Replaces a tile's dot products by kernel values.
 template <class Operand, class Shape>
-__device__ __forceinline__ void evaluate(DotTile<Operand, Shape>& tile, const DeviceLayer<Operand>& layer,
-                                         std::int64_t first_row, std::int64_t first_col, std::int64_t n) {
+__device__ __forceinline__ void evaluate_kernel(DotTile<Operand, Shape>& tile, const DeviceLayer<Operand>& layer,
+                                                std::int64_t first_row, std::int64_t first_col, std::int64_t n) {
   using Value = typename Operand::Value;
   const TileValues<Operand> values(layer, first_row, first_col, n);
   if (values.of_distances()) measure_distances(tile, layer, first_row, first_col);

@@ -74,7 +74,7 @@ class KernelGradWalk {
     const Thread thread = lay_out(layout);
     for (std::int64_t l = 0; l < task_.count; l++) {
       if (worker.stopped()) return;
-      evaluate(l, pair, thread);
+      evaluate_layer(l, pair, thread);
     }
     for (std::int64_t l = 0; l < task_.count; l++)
       if (task_.grads[l] != nullptr) {
@@ -84,7 +84,7 @@ class KernelGradWalk {
       }
   }
 
-  void evaluate(std::int64_t l, const BlockPair& pair, const Thread& thread) const {
+  void evaluate_layer(std::int64_t l, const BlockPair& pair, const Thread& thread) const {
     const LayerView& layer = task_.layers[l];
     const CenteredRows<T> rows{layer.x, static_cast<const T*>(layer.center_high),
                                static_cast<const T*>(layer.center_low)};

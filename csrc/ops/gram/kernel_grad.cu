@@ -13,8 +13,8 @@ constexpr int grad_slices = 4;
 
 // Replaces dot products by kernel values. There are no gradients for kernels of the distance itself.
 template <class Operand, class Tile>
-__device__ void evaluate(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
-                         std::int64_t first_col) {
+__device__ void evaluate_kernel(Tile& tile, const DeviceLayer<Operand>& layer, std::int64_t first_row,
+                                std::int64_t first_col) {
   using T = typename Operand::Value;
   const TileKernel<T> kernel = *layer.kernel;
 #pragma unroll
@@ -81,10 +81,10 @@ __global__ void __launch_bounds__(WarpRowsShape<Operand>::threads)
   for (std::int64_t t = first; t < last; t++) {
     const std::int64_t first_col = t * Shape::cols;
     other.multiply(task.other.rows, first_row, task.other.rows, first_col);
-    evaluate(other, task.other, first_row, first_col);
+    evaluate_kernel(other, task.other, first_row, first_col);
     tile.multiply(task.layer.rows, first_row, task.layer.rows, first_col);
     product.load(task.layer.rows, first_col, slices);  // copied while the weights are computed
-    evaluate(tile, task.layer, first_row, first_col);
+    evaluate_kernel(tile, task.layer, first_row, first_col);
     weigh(tile, other, task, first_row, first_col, sums);
     product.add(tile, slices.count);
   }
