@@ -130,9 +130,9 @@ struct Distance {
 };
 
 // k(a, b) = (gamma <a, b> + coef0)^degree of rows as they are given. Products are those about a centre c: the base is
-// origin + t_a + t_b + d, t_a = gamma <c, a - c>, d = gamma <a - c, b - c>, origin = gamma |c|^2 + coef0. Held is k
-// less what depends on one of the rows alone, which HSIC does not see: p(base) - p(origin + t_a) - p(origin + t_b) +
-// p(origin). Of an origin far away that is where k has its digits.
+// origin + t_a + t_b + d, t_a = gamma <c, a - c>, d = gamma <a - c, b - c>, origin = gamma |c|^2 + coef0. Tiles hold k
+// without the parts that depend on one row alone, which do not change an HSIC: p(base) - p(origin + t_a) -
+// p(origin + t_b) + p(origin). If the origin is far away, k has too few digits and this difference has them.
 struct Polynomial {
   static constexpr const char* name = "polynomial";
   static constexpr bool of_distance = false;
@@ -163,7 +163,7 @@ struct Polynomial {
     const int of_products = known ? of_rows + std::ilogb(products) : 0;
     constexpr int all_digits = 60;
     if (degree == 1 || largest2 == 0 || (known && coef0 != 0 && of_coef0 - of_products > all_digits)) {
-      factor = degree * std::pow(coef0_part, degree - 1) * gamma_part;  // products are next to nothing beside coef0
+      factor = degree * std::pow(coef0_part, degree - 1) * gamma_part;  // products are negligible beside coef0
       const int unit = known ? std::ilogb(factor / gamma_part * products) + 1 : 0;
       factor = std::ldexp(factor, -unit);
       exponent = of_rows + unit + of_coef0 * (degree - 1);

@@ -57,8 +57,8 @@ struct DistanceSlope {
   }
   T per_length, exponent;
 };
-// dk/dx_i is the slope times x_j, rows as they are given: x_j = (x_j - c) + c. Derivatives of an HSIC by a row's values
-// sum to 0, so what c is multiplied by is how much larger slopes are than one of the row's own.
+// dk/dx_i is the slope times x_j, rows as they are given: x_j = (x_j - c) + c. The derivatives of an HSIC with respect
+// to a row's values sum to 0, so c is multiplied only by the excess of the slopes over one of the row's own.
 template <class T>
 struct PolynomialSlope {
   static constexpr bool of_root = false;

@@ -6,8 +6,8 @@
 namespace gramless {
 inline namespace GRAMLESS_ISA {
 
-// root_half: the bits of sqrt(1/2). series: log2(m) / t by t^2, t = (m - 1) / (m + 1) of at most 0.172, which leaves
-// out less than 2e-9 and 1e-17.
+// root_half: the bits of sqrt(1/2). series: log2(m) / t as a polynomial in t^2, t = (m - 1) / (m + 1) of at most 0.172;
+// its truncation errors are below 2e-9 and 1e-17.
 template <class T>
 struct LogConstants;
 template <>

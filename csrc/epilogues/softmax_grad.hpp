@@ -1,4 +1,4 @@
-// Epilogue of the contrastive losses' backward: dot products become the derivatives of the loss by the logits.
+// Epilogue of the contrastive losses' backward: dot products become the derivatives with respect to the logits.
 #pragma once
 
 #include "engine/tile/pair_masks.hpp"

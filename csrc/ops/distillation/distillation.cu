@@ -71,7 +71,7 @@ class DistillationPass {
   bool measured() const { return is_scaled<Operand> && !task_.normalize; }
   const DeviceContrastRows<Operand>& teacher_keys() const { return teacher_queue_ ? *teacher_queue_ : queue_; }
 
-  // Shifts always run, so neither how many pairs there are nor the range of the exponential matters.
+  // Shifts are always running, so neither how many pairs there are nor the range of the exponential matters.
   void choose_scale(const DeviceContrastRows<Operand>& rows, const DeviceContrastRows<Operand>& keys,
                     double temperature, const double* device_temperature, LogitScales* scales,
                     LaunchStream& launches) const {

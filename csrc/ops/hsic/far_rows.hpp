@@ -12,9 +12,9 @@ namespace gramless {
 // these move the mean by as much as the others are apart. Empty: the mean of all rows.
 std::vector<std::int64_t> rows_near(std::span<const double> norms);
 
-// Rows are apart where they are so long that the square of |x_i|^2 outweighs the covariance of the others, of d
-// features: in feature space their share of an HSIC is lost in what is subtracted. What the squared lengths of the
-// others sum to, or none where no row is apart.
+// Rows are apart if they are so long that the square of |x_i|^2 outweighs the covariance of the others, of d features:
+// in feature space the others' share of an HSIC is then lost to cancellation. Returns the sum of the others' squared
+// lengths, or nullopt if no row is apart.
 std::optional<double> norms_beside_rows_apart(std::span<const double> norms, std::int64_t features);
 
 }  // namespace gramless

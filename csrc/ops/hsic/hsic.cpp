@@ -176,8 +176,8 @@ std::vector<double> all_sums(const HsicProblem& problem, const Execution& execut
   return sums;
 }
 
-// HSIC over features with one pass over the rows less: ordinary rows need not be measured before. nullopt if some rows
-// are not ordinary.
+// HSIC over features with one pass over the rows fewer: rows are measured while they are packed. nullopt if that is not
+// enough for a layer (HsicProblem::measure_and_add).
 std::optional<HsicValues> values_over_features(std::span<const LayerInput> xs, std::span<const LayerInput> ys,
                                                Estimator estimator, const OpTable& ops, const Execution& execution) {
   const Execution own = for_rows(xs[0].x.rows, execution);

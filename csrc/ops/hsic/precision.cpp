@@ -134,8 +134,9 @@ Representation in_float64(const LayerInput& input, const OpTable& ops, Execution
 // <a, b> of centred rows is -|a|^2 / (n - 1) on average; for few and very wide rows this exceeds its variation.
 bool loses_digits_of_products(std::int64_t rows, std::int64_t cols) { return cols > 256 * rows * rows; }
 
-// Over features the sum of <x_i, x_j>^2 has i = j in it, the squares. What it has beside them is half of the other
-// rows' own sum at least, since no square among these outweighs it, and that is (sum |x_i|^2)^2 / d at least.
+// Over features the sum of <x_i, x_j>^2 includes i = j, the squares. The pairs i != j contribute at least half of the
+// sum over the rows that are not apart, because no square among these outweighs it; and this sum is at least (sum
+// |x_i|^2)^2 / d over these rows.
 bool has_digits_in_float64(const Representation& layer, Compute inputs) {
   const double least_share = inputs == Compute::float32 ? 0x1p-26 : 0x1p-12;
   const std::vector<double>& norms = layer.norms();

@@ -9,8 +9,8 @@ namespace gramless {
 Execution for_rows(std::int64_t rows, Execution execution);
 // Whether float32 products of few and wide rows leave fewer than six digits of a linear HSIC.
 bool loses_digits_of_products(std::int64_t rows, std::int64_t cols);
-// Whether float64 has the digits of a linear HSIC over features where float32 has not: of rows that are longer than the
-// others, and move their mean, the square of a length is subtracted there. `inputs`: what is expected of a result.
+// Whether float64 has enough digits for a linear HSIC over features where float32 has too few: where some rows are
+// longer than the others and move the mean, large squares of lengths are subtracted. `inputs`: a result has its digits.
 bool has_digits_in_float64(const Representation& layer, Compute inputs);
 // The representation, resolved in that arithmetic. dots_room: see `Representation::keep_dots`, or null.
 Representation resolved(const LayerInput& input, const OpTable& ops, const Execution& execution,
