@@ -230,3 +230,24 @@ def test_float16_gradients_of_a_linear_hsic_are_infinite_at_the_documented_lengt
     assert largest[torch.float16] == np.inf
     assert largest[torch.bfloat16] == pytest.approx(largest[torch.float32], rel=0.02)
     assert 1e5 < largest[torch.float32] < 5e5
+
+
+def test_values_beyond_the_dtype_of_tensors_are_infinite():
+    """As those of arrays are beyond float64."""
+    torch = pytest.importorskip("torch")
+    calls = {
+        "hsic": lambda x: gramless.hsic(x, x),
+        "hsic of powers": lambda x: gramless.hsic(x, x, kernel="polynomial"),
+        "hsic_matrix": lambda x: gramless.hsic_matrix([x, x])[0, 1],
+        "mmd": lambda x: -gramless.mmd(x, x.flip(0), kernel=gramless.Polynomial(7)),
+        "alignment": lambda x: gramless.alignment(x, x.flip(0), 4.0, normalize=False),
+        "siglip": lambda x: gramless.siglip(x, x, logit_scale=10.0, logit_bias=0.0, normalize=False),
+    }
+    for dtype, unit in ((torch.float32, 1e30), (torch.bfloat16, 1e30), (torch.float64, 1e200)):
+        x = torch.from_numpy(unit * np.random.default_rng(0).standard_normal((20, 3))).to(dtype)
+        for name, call in calls.items():
+            leaf = x.clone().requires_grad_()
+            value = call(leaf)
+            value.backward()
+            assert (value.item(), call(x).item()) == (np.inf, np.inf), name
+            assert leaf.grad.dtype == dtype

@@ -237,15 +237,16 @@ class Alignment(Problem):
 
     def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         n, found = inputs[0].shape[0], backend.gradients(inputs, wanted)
-        for block in _blocks(inputs[0]):
-            sides, along, lengths = self._differences(inputs, block)
-            with np.errstate(over="ignore"):  # of equal rows: 0, where powers below 1 have no derivative
-                slopes = np.where(lengths == 0, 1.0, lengths) ** (self.alpha - 1) * (self.alpha * grad / n)
-            for target, (units, own), sign in zip(found, sides, (1.0, -1.0), strict=True):
-                if target is not None:
-                    by_units = sign * slopes * along
-                    by_rows = _by_rows(by_units, units, own) if self.normalize else by_units
-                    _arrays.to_host(target)[block] = by_rows
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block in _blocks(inputs[0]):
+                sides, along, lengths = self._differences(inputs, block)
+                apart = np.where(lengths == 0, 1.0, lengths)  # of equal rows: 0, also where powers have none
+                slopes = apart ** (self.alpha - 1) * (self.alpha * grad / n)
+                for target, (units, own), sign in zip(found, sides, (1.0, -1.0), strict=True):
+                    if target is not None:
+                        by_units = sign * slopes * along
+                        by_rows = _by_rows(by_units, units, own) if self.normalize else by_units
+                        _arrays.to_host(target)[block] = by_rows
         return list(found)
 
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:

@@ -217,7 +217,9 @@ class Tensors(Numpy):
 
     def result(self, value: Any, dtype: str = "float64") -> Tensor:
         if not getattr(value, "ndim", 0) and not isinstance(value, Tensor):
-            return torch.scalar_tensor(value, dtype=DTYPES[dtype], device=CPU)
+            # scalar_tensor refuses what is beyond float32; torch.tensor makes infinity, and takes longer
+            made = torch.tensor if abs(value) > 3e38 else torch.scalar_tensor
+            return made(value, dtype=DTYPES[dtype], device=CPU)
         return self.cast(as_tensor(value), dtype)
 
     def gradient(self, value: Any, like: Any, dtype: str) -> Tensor:
