@@ -19,7 +19,7 @@ from forked_pytest import ForkedPytest
 from generate import generated
 from places import code_alone, files_called, function_at, shortest_name, sources
 from switched import choice, groups, switched
-from trials import Report, try_faults
+from trials import Report, Tried, try_faults
 
 FAULTS = [*read_faults("cpu"), *read_faults("cuda")]
 GENERATED = {target: list(generated(ROOT, target)) for target in ("cpu", "cuda")}
@@ -219,6 +219,18 @@ def test_what_some_tests_overlook_is_tried_with_the_next_ones(tree, monkeypatch,
     assert "3 faults, 1 not noticed" in capsys.readouterr().out
 
 
+def test_what_an_earlier_run_tried_is_left_out_and_counted(capsys):
+    first, second, third, fourth = (fault(name=name) for name in ("a", "b", "c", "d"))
+    report = Report()
+    report.add(third, True, 0.5)
+    report.add(first, None, 1200.0)
+    before = Tried(capsys.readouterr().out + "no fault\n")
+    assert before.rest(3, [first, second, third, fourth]) == (2, [second, fourth])
+    assert before.rest(1, [third, fourth]) == (0, [fourth])
+    assert first in before
+    assert second not in before
+
+
 RUNS = """
 import os, signal, time
 
@@ -296,6 +308,8 @@ def test_rules_make_thousands_of_faults_in_the_same_order():
     assert len(GENERATED["cpu"]) > 1500
     assert len(GENERATED["cuda"]) > 500
     assert GENERATED["cuda"] == list(generated(ROOT, "cuda"))
+    for made in GENERATED.values():
+        assert len({(one.file, one.name) for one in made}) == len(made)
 
 
 def test_what_is_excused_is_in_the_sources_and_says_why():

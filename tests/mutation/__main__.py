@@ -9,7 +9,7 @@ ThreadSanitizer, the faults are races. --quick: those marked so, for every run o
 faults made by rules instead of those of the table, in an order that the seed decides. --all: both, for a
 release; a generated fault that is not noticed is then printed, no failure. A NAME, or a part of one or of a
 file, chooses among them, --part every N-th from the K-th on, --after LOG those that an earlier run did not
-try, whose output is LOG.
+try, whose output is LOG; with the same seed both runs together try COUNT generated faults.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cpu import Cpu
 from cuda import Cuda
 from faults import ROOT, Fault, read_faults
 from generate import generated
-from trials import Report, try_faults, try_generated
+from trials import Report, Tried, try_faults, try_generated
 
 FOR_A_RELEASE = {"cpu": 60, "cuda": 30}
 
@@ -63,13 +63,11 @@ def main() -> int:
     kind = "cuda" if arguments.cuda else "cpu"
     known = read_faults(kind)
 
-    tried = arguments.after.read_text(encoding="utf-8").splitlines() if arguments.after else []
+    before = Tried(arguments.after.read_text(encoding="utf-8") if arguments.after else "")
 
     def wanted(fault: Fault) -> bool:
         said = f"{fault.file}: {fault.name}"
-        return (not arguments.names or any(name in said for name in arguments.names)) and not any(
-            line.endswith(f" s  {said}") for line in tried
-        )
+        return not arguments.names or any(name in said for name in arguments.names)
 
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -84,6 +82,7 @@ def main() -> int:
             fault
             for fault in known
             if wanted(fault) and fault.race == races and (fault.quick or not arguments.quick)
+            if fault not in before
         ]
         count = arguments.generated or (FOR_A_RELEASE[kind] if arguments.all else 0)
         made = [fault for fault in generated(ROOT, kind) if wanted(fault)] if count else []
@@ -91,6 +90,7 @@ def main() -> int:
         random.Random(arguments.seed).shuffle(made)
         first, every = arguments.part
         table, made = [] if arguments.generated else table[first::every], made[first::every]
+        count, made = before.rest(count, made)
         if arguments.list:
             print("\n".join(f"{fault.file}: {fault.name}" for fault in (*table, *made)))
             return 0

@@ -24,9 +24,9 @@ BROAD_CPP = ["contrast", "distillation", "jackknife", "kernel_sums", "ops", "wal
 BROAD_PYTEST = [
     "tests/test_oracle.py", "tests/test_accuracy.py", "tests/test_agnostic.py", "tests/test_contrastive.py",
     "tests/test_contrastive_accuracy.py", "tests/test_conditioning.py", "tests/test_distillation.py",
-    "tests/test_exclusions.py", "tests/test_extreme_rows.py", "tests/test_feature_space.py",
-    "tests/test_laplace.py", "tests/test_many_rows.py", "tests/test_median.py", "tests/test_outlier_rows.py",
-    "tests/test_sweep.py", "tests/test_tied_medians.py", "tests/test_units.py",
+    "tests/test_exclusions.py", "tests/test_feature_space.py", "tests/test_laplace.py",
+    "tests/test_many_rows.py", "tests/test_median.py", "tests/test_outlier_rows.py", "tests/test_sweep.py",
+    "tests/test_tied_medians.py", "tests/test_units.py",
 ]  # fmt: skip
 
 
@@ -120,7 +120,7 @@ class Cpu:
                 chosen.append(tests)
         if fault.file.endswith(".py"):
             chosen += [dataclasses.replace(fault, pytest=tests) for tests in _tests_named_after(fault.file)]
-        pytest = [test for test in BROAD_PYTEST if (ROOT / test).is_file()]
+        pytest = ["-m", "not slow", *(test for test in BROAD_PYTEST if (ROOT / test).is_file())]
         broad = {"pytest": pytest} if fault.file.endswith(".py") else {"cpp": BROAD_CPP, "pytest": pytest}
         return [*chosen, dataclasses.replace(fault, **broad)]
 

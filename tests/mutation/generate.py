@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,7 @@ def generated(root: Path, target: str) -> Iterator[Fault]:
             continue
         text = (root / file).read_text(encoding="utf-8")
         code = code_alone(text, file.suffix)
+        names: Counter[str] = Counter()
         excused = [one for one in equivalents if file in files_called(root, one.file)]
         for rule in RULES:
             if file.suffix not in rule.suffixes:
@@ -79,9 +81,11 @@ def generated(root: Path, target: str) -> Iterator[Fault]:
             for match in rule.pattern.finditer(code):
                 function = function_at(text, file.suffix, match.start())
                 line = _line(text, match.start())
+                name = f"{rule.name} in {function}: {line}"
+                names[name] += 1
                 if function and not any(_same(one, function, line, rule.name) for one in excused):
                     yield Fault(
-                        name=f"{rule.name} in {function}: {line}",
+                        name=name if names[name] == 1 else f"{name} ({names[name]})",
                         file=file.as_posix(),
                         find=match[0],
                         replace=_wrong(rule, match[0], code[match.end() : match.end() + 80]),

@@ -55,6 +55,22 @@ class Report:
         return 1 if fatal or not self.noticed else 0
 
 
+class Tried:
+    """The faults of an earlier run, by its output."""
+
+    def __init__(self, output: str) -> None:
+        lines = [line.partition(" s  ") for line in output.splitlines()]
+        self._compiled = {said: not word.startswith("not compiled") for word, _, said in lines if said}
+
+    def __contains__(self, fault: Fault) -> bool:
+        return f"{fault.file}: {fault.name}" in self._compiled
+
+    def rest(self, count: int, faults: Sequence[Fault]) -> tuple[int, list[Fault]]:
+        """How many of the first `count` faults that compile are left, and the faults without those tried."""
+        tried = sum(self._compiled[f"{fault.file}: {fault.name}"] for fault in faults if fault in self)
+        return max(0, count - tried), [fault for fault in faults if fault not in self]
+
+
 def try_faults(target: Target, attempts: list[list[Fault]], report: Report, jobs: int) -> None:
     """Each attempt is a fault with one choice of tests after the other, until some notice it."""
     again: list[list[Fault]] = []
