@@ -19,8 +19,8 @@ def shown(value: Any) -> str:
     >>> shown(np.zeros((2, 3))), shown("a")
     ('an array of shape (2, 3)', "'a'")
     """
-    shape = getattr(value, "shape", ())
-    if isinstance(shape, tuple) and len(shape) > 0:
+    shape = _shape(value)
+    if len(shape) > 0:
         return f"an array of shape {tuple(shape)}"
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
@@ -32,10 +32,18 @@ def made_first(function: str, value: Any) -> str:
     >>> made_first("DCLLoss", np.zeros((2, 3)))
     '; rows are given to the loss once it is made, DCLLoss()(...)'
     """
-    shape = getattr(value, "shape", ())
-    if not function.endswith("Loss") or not isinstance(shape, tuple) or len(shape) < 2:
+    if not function.endswith("Loss") or len(_shape(value)) < 2:
         return ""
     return f"; rows are given to the loss once it is made, {function}()(...)"
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """() of what is no array, or has no shape: a nested tensor, a parameter without values."""
+    try:
+        shape = getattr(value, "shape", ())
+    except RuntimeError:
+        return ()
+    return shape if isinstance(shape, tuple) else ()
 
 
 def as_number(function: str, name: str, value: Any, wanted: str = "a number") -> float:
@@ -70,6 +78,19 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
     raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}{end}")
 
 
+def as_flag(function: str, name: str, value: Any) -> bool:
+    """`value` as True or False.
+
+    >>> as_flag("nt_xent", "normalize", np.zeros(2))
+    Traceback (most recent call last):
+    TypeError: nt_xent: normalize must be True or False but is an array of shape (2,)
+    """
+    try:
+        return bool(value)
+    except (TypeError, ValueError, RuntimeError):  # of an array of several values, of one without values
+        raise TypeError(f"{function}: {name} must be True or False but is {shown(value)}") from None
+
+
 def positive(function: str, name: str, value: Any, wanted: str = "a number") -> float:
     """`value` as a float above 0 and finite; `wanted`: what else it may be, for the sentence.
 
@@ -93,7 +114,7 @@ def as_integer(function: str, name: str, value: Any, wanted: str = "an int") -> 
     if not isinstance(value, NO_NUMBERS):
         try:
             return operator.index(value)
-        except TypeError:
+        except (TypeError, ValueError, RuntimeError):  # of a tensor without a value
             pass
     raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}")
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ._counts import as_number, at_least, positive
+from ._counts import as_flag, as_number, at_least, positive
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class OfDistance:
         if self.sigma is not None:
             object.__setattr__(self, "sigma", positive(kernel, "sigma", self.sigma, "a number or None"))
         object.__setattr__(self, "scale", positive(kernel, "scale", self.scale, "a number"))
-        object.__setattr__(self, "include_diagonal", bool(self.include_diagonal))
+        object.__setattr__(
+            self, "include_diagonal", as_flag(kernel, "include_diagonal", self.include_diagonal)
+        )
         if self.median_rows is not None:
             object.__setattr__(
                 self,

@@ -10,7 +10,7 @@ from ._arrays import checks
 from ._arrays.frames import check_column_order, check_labels_of_rows, check_row_labels, check_views
 from ._arrays.libraries import library_of
 from ._arrays.namespaces import Array, Arrays, Library, Named
-from ._counts import as_number
+from ._counts import as_flag, as_number
 from ._evaluate import Call
 from ._problems.contrast import Contrast, Ignoring
 from ._problems.guided import Guided
@@ -60,7 +60,7 @@ def instances(
     temperature, normalize, reduction, excluded, symmetric = chosen
     library, inputs, names = _read(function, named, temperature)
     checks.sides(function, named, inputs)
-    excluded, symmetric = _limits(function, excluded), bool(symmetric)
+    excluded, symmetric = _limits(function, excluded), as_flag(function, "symmetric", symmetric)
     own = _losses.of_every_loss(function, normalize, reduction)
     if ids is None:
         problem = Contrast(*own, kind, anchors, len(named), False, symmetric, excluded, queues)
@@ -88,7 +88,8 @@ def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any,
     library, inputs, names = _read(function, named, temperature, check_column_order)
     checks.sides(function, named, inputs, paired=False)
     labels = [] if ids is None else [_ids(function, library, named[1:], inputs[1 : len(named)], ids)]
-    problem = Contrast(function, bool(normalize), "none", "log_sum_exp", 1, len(named), bool(labels))
+    own = _losses.of_every_loss(function, normalize, "none")
+    problem = Contrast(*own, "log_sum_exp", 1, len(named), bool(labels))
     return Call(library, problem, (*inputs, *labels), (*names, *[None for _ in labels]))
 
 
@@ -139,7 +140,8 @@ def guided(
     for (name, _), x, (of_name, _), y in zip(rows, embeddings, guide, of_guide, strict=True):
         checks.same_rows(function, name, x, of_name, y)
     own = _losses.of_every_loss(function, chosen.normalize, chosen.reduction)
-    anchors, positives = bool(contrast[0]), bool(contrast[1])
+    flags = ("contrast_anchors", "contrast_positives")
+    anchors, positives = (as_flag(function, *one) for one in zip(flags, contrast, strict=True))
     problem = Guided(*own, len(inputs) - 1, number, relative, anchors, positives, others)
     differentiable = *names[: len(rows)], *[None for _ in guide], names[-1]
     return Call(library, problem, inputs, differentiable, labels=names)

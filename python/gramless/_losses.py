@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ._counts import as_number, shown
+from ._counts import as_flag, as_number, shown
 from ._masked import check_unmasked
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
@@ -111,7 +111,7 @@ def as_reduction(function: str, value: Any) -> Reduction:
 
 def of_every_loss(function: str, normalize: Any, reduction: Any) -> tuple[str, bool, Reduction]:
     """The fields that all problems of losses have."""
-    return function, bool(normalize), as_reduction(function, reduction)
+    return function, as_flag(function, "normalize", normalize), as_reduction(function, reduction)
 
 
 def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") -> npt.NDArray[Any]:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from ._arrays import checks
 from ._arrays.namespaces import computed_in
 from ._backends import backend_of
+from ._counts import as_flag
 from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._problems.hsic import Hsic
@@ -199,8 +200,9 @@ def median_distance(x: Any, *, include_diagonal: bool = False, progress: Progres
     library, (x,) = checks.read(function, [("x", x)])
     if x.shape[0] < 2:
         raise ValueError(f"{function}: at least 2 rows are needed but x has {x.shape[0]}")
+    with_diagonal = as_flag(function, "include_diagonal", include_diagonal)
     report = reporter(function, progress)
     (read,) = library.detached(function, ["x"], [x])
     with ends(report):
-        value = backend_of(library, x, function).median_distance(read, bool(include_diagonal), report)
+        value = backend_of(library, x, function).median_distance(read, with_diagonal, report)
     return library.result(value, computed_in(library, [x]))

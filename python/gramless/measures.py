@@ -6,7 +6,7 @@ from typing import Any
 
 from ._arrays import checks
 from ._arrays.namespaces import Array, Library
-from ._counts import as_number, positive
+from ._counts import as_flag, as_number, positive
 from ._evaluate import Call, differentiable
 from ._problems.measures import Alignment, CosineDiversity, PairMean, ParticipationRatio
 from .kernels import Cosine, Encoded, KernelLike, OfDistance, as_kernel, encode
@@ -69,7 +69,7 @@ def uniformity(x: Any, t: float = 2.0, *, normalize: bool = True) -> Call:
     function = "uniformity"
     t = positive(function, "t", t)
     library, (x,) = _read(function, x)
-    formula = "rbf of unit rows" if normalize else "rbf"
+    formula = "rbf of unit rows" if as_flag(function, "normalize", normalize) else "rbf"
     kernel: Encoded = (formula, (0.5 / t) ** 0.5, 1.0, False, None, ())
     return Call(library, PairMean(function, kernel, "log"), (x,), ("x",))
 
@@ -123,7 +123,12 @@ def alignment(x: Any, y: Any, alpha: float = 2.0, *, normalize: bool = True) -> 
     alpha = positive(function, "alpha", alpha)
     library, arrays = checks.read(function, named)
     checks.sides(function, named, arrays)
-    return Call(library, Alignment(function, alpha, bool(normalize)), tuple(arrays), ("x", "y"))
+    return Call(
+        library,
+        Alignment(function, alpha, as_flag(function, "normalize", normalize)),
+        tuple(arrays),
+        ("x", "y"),
+    )
 
 
 @differentiable

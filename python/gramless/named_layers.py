@@ -109,6 +109,8 @@ def _side(
         names = _tokens.check_names(function, "names", names, len(arrays))
     _arrays.check_copyable(function, mask_name, mask)
     valid = _tokens.check_mask(function, mask_name, mask, _arrays.to_host)
+    for label, x in zip(labels, arrays, strict=True):
+        _arrays.check_shaped(function, label, x)
     shapes: list[tuple[int, ...]] = [
         () if isinstance(x, type) else tuple(getattr(x, "shape", ())) for x in arrays
     ]

@@ -90,6 +90,12 @@ def check_dense(function: str, name: str, x: Any) -> None:
         raise TypeError(f"{function}: {name} {sentence}") from None
 
 
+def check_shaped(function: str, name: str, x: Any) -> None:
+    """Raises TypeError for a tensor without a shape; x: anything."""
+    if is_tensor(x):
+        check_dense(function, name, x)
+
+
 def check_copyable(function: str, name: str, x: Any) -> None:
     """Raises TypeError for a tensor whose values cannot be copied to numpy."""
     if is_tensor(x):

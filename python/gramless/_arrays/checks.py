@@ -151,6 +151,7 @@ def sequence(function: str, name: str, layers: Any) -> list[Any]:
 
     Raises TypeError or ValueError unless it is a sequence with at least one entry.
     """
+    _arrays.check_shaped(function, name, layers)
     if isinstance(layers, (str, bytes, Mapping)) or not (
         isinstance(layers, Sequence) or getattr(layers, "ndim", 0) > 0
     ):

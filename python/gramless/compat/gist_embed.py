@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .. import _loss_calls
 from .._arrays import checks
-from .._counts import at_least
+from .._counts import as_flag, at_least
 from .._evaluate import evaluate
 from .._losses import as_margin, as_temperature, check_guide, is_share
 from ..torch._gather import check_available, check_shards, ends_together, world_size
@@ -111,7 +111,8 @@ class GISTEmbedLoss(nn.Module):
         self.temperature = as_temperature(function, temperature)
         is_share(function, margin_strategy)
         self.margin_strategy, self.margin = margin_strategy, as_margin(function, margin)
-        self.contrast_anchors, self.contrast_positives = bool(contrast_anchors), bool(contrast_positives)
+        self.contrast_anchors = as_flag(function, "contrast_anchors", contrast_anchors)
+        self.contrast_positives = as_flag(function, "contrast_positives", contrast_positives)
         check_available(function, gather_across_devices)
         self.gather_across_devices = bool(gather_across_devices)
         self.must_retokenize = _reads_other_tokens(model, guide)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from .._counts import as_flag
 from ._ranks import GRACE, LONGEST_SLEEP, error_of, lost
 from ._tensors import NAMES
 
@@ -205,7 +206,7 @@ def _place() -> torch.device:
 
 def check_available(function: str, gather_distributed: bool) -> None:
     """Raises ValueError where processes are to be gathered by a torch that cannot."""
-    if gather_distributed and not torch.distributed.is_available():
+    if as_flag(function, "gather_distributed", gather_distributed) and not torch.distributed.is_available():
         raise ValueError(
             f"{function}: gather_distributed is True but this torch was built without torch.distributed"
         )

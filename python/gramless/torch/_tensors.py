@@ -82,6 +82,7 @@ def as_number(function: str, name: str, value: Any) -> float | Tensor:
 
 def _one(function: str, name: str, value: Tensor) -> Tensor:
     """A tensor of one number as a 0-d one."""
+    _arrays.check_dense(function, name, value)
     if value.numel() != 1:
         found = f"{tuple(value.shape)}{_counts.made_first(function, value)}"
         raise ValueError(f"{function}: {name} must be one number but has shape {found}")
@@ -265,6 +266,7 @@ class Tensors(Numpy):
         if not isinstance(labels, Tensor):
             found, ignored = NUMPY.labels(what, labels, ignored)
             return torch.from_numpy(numbered(found) if ignored is None else found), ignored
+        _arrays.check_dense(what.function, what.name, labels)
         what.check(labels, not (labels.is_floating_point() or labels.is_complex()))
         self._stored(what.function, what.name, self.read(what.function, what.name, labels))
         return labels, ignored_among(self.dtype(labels), ignored)

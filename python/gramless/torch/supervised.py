@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _loss_calls
+from .._arrays import check_dense
 from .._evaluate import evaluate
 from .._losses import OfRows, as_labels, check_mask
 from ._distributed import gathered_by_label
@@ -23,6 +24,7 @@ def _of_views(labels: Any, examples: int, views: int) -> Any:
     what = OfRows("SupConLoss", examples)
     if not isinstance(labels, Tensor):
         return np.repeat(as_labels(what, labels), views)
+    check_dense(what.function, what.name, labels)
     what.check(labels)
     return labels.repeat_interleave(views)
 
