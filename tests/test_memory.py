@@ -103,6 +103,27 @@ def test_uniformity_of_many_rows_stores_no_matrix(peak_megabytes):
     assert peak_megabytes(setup, f"({', '.join(f'gramless.{call}' for call in calls)})", timeout=900) < 40
 
 
+PAIRED = [
+    "value_and_grad(gramless.guided_info_nce)(x, y, guide_anchors=z, guide_positives=z)",
+    "value_and_grad(gramless.moco)(x, y, z)",
+    "value_and_grad(gramless.info_nce)(x, y, ids=np.arange(4096) // 2)",
+]
+
+
+@pytest.mark.parametrize("call", PAIRED)
+def test_rows_of_positives_are_not_copied_to_float64(peak_megabytes, call):
+    """An array is 8 MB and a gradient as much; two in float64, with their derivatives, were up to 200 MB."""
+    setup = "gramless.set_workspace_limit(0)\nx, y, z = inputs(4096, 512, 3)"
+    assert peak_megabytes(setup, f"gramless.{call}") < 80
+
+
+@pytest.mark.slow
+def test_a_guided_loss_of_many_rows_stores_no_matrix(peak_megabytes):
+    """One of n x n would be 17 GB."""
+    setup = "gramless.set_workspace_limit(0)\nx, y, z = inputs(65_536, 16, 3)"
+    assert peak_megabytes(setup, f"gramless.{PAIRED[0]}", timeout=900) < 100
+
+
 def test_nearest_rows_store_no_similarities(peak_megabytes):
     """n x n is 1600 MB in float32, a layer copied once 5 MB."""
     assert peak_megabytes("xs = inputs(20_000, 64, 2)", "gramless.mutual_knn(*xs)") < 40

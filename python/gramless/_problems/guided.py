@@ -13,7 +13,8 @@ from .._arrays.namespaces import Arrays, Library, Wanted, computed_in
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import as_margin, check_guide
 from .._progress import Report
-from .positives import UnitRows, log_odds
+from .blocks import Pairs, UnitRows
+from .positives import log_odds
 from .problem import Forward, Loss, Saved, Shape
 
 GUIDES = ("guide_anchors", "guide_positives", "guide_negatives")  # how errors call rows of a guide
@@ -99,10 +100,10 @@ class Guided(Loss):
             found.append(task._replace(guide=([guide[first]], [guide[i] for i in others]), limits=limits))
         return found
 
-    def _pairs(self, backend: Any, inputs: Arrays, temperature: Any) -> tuple[UnitRows, UnitRows, Any]:
-        """Anchors and positives as they are multiplied, and the logits of those that belong together."""
-        q, k = (UnitRows(backend, x, self.normalize) for x in inputs[:2])
-        return q, k, (q.z * k.z).sum(1) / temperature
+    def _pairs(self, backend: Any, inputs: Arrays, temperature: Any) -> tuple[Pairs, Any]:
+        """Anchors with their positives, and the logits of those that belong together."""
+        pairs = Pairs(backend, inputs[:2], self.normalize)
+        return pairs, pairs.products() / temperature
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         with np.errstate(invalid="ignore", over="ignore"):
@@ -110,27 +111,29 @@ class Guided(Loss):
             tasks = self._tasks(backend, inputs, limits)
             keeps = backend.kept_together(tasks) if keep == "tiles" else [False] * len(tasks)
             found = [backend.contrast_forward(*both) for both in zip(tasks, keeps, strict=True)]
-            *units, logits = pairs = self._pairs(backend, inputs, tasks[0].temperature)
+            pairs, logits = of_pairs = self._pairs(backend, inputs, tasks[0].temperature)
             logs = backend.empty(len(found) + len(self._alone), len(logits))
             for i, one in enumerate(found):
                 logs[i] = one.of_anchors
             for i, place in enumerate(self._alone, len(found)):
-                with_itself = (units[place].z ** 2).sum(1) / tasks[0].temperature
+                with_itself = pairs.products(place, place) / tasks[0].temperature
                 logs[i] = np.where(alone[place] > limits, -math.inf, with_itself)
             losses = backend.xp.softplus(log_odds(backend, np.logaddexp.reduce(logs), logits))
             value = self.reduced(backend, losses, len(logits))
         saved = *[one.saved for one in found], logs, limits
-        return value, Saved(saved, (tasks, pairs, [one.kept for one in found]) if keep == "tiles" else None)
+        return value, Saved(
+            saved, (tasks, of_pairs, [one.kept for one in found]) if keep == "tiles" else None
+        )
 
     def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         *sums, logs, limits = saved.arrays
         with np.errstate(invalid="ignore", over="ignore"):
             if saved.kept is None:
                 tasks = self._tasks(backend, inputs, limits)
-                pairs, tiles = self._pairs(backend, inputs, tasks[0].temperature), [None] * len(tasks)
+                of_pairs, tiles = self._pairs(backend, inputs, tasks[0].temperature), [None] * len(tasks)
             else:
-                tasks, pairs, tiles = saved.kept
-            q, k, logits = pairs
+                tasks, of_pairs, tiles = saved.kept
+            pairs, logits = of_pairs
             total, t = np.logaddexp.reduce(logs), tasks[0].temperature
             # What is left in the softmax, which is 1 less the positive's part without the cancellation.
             share = self.by_each_loss(grad, len(logits)) * backend.xp.sigmoid(
@@ -151,12 +154,13 @@ class Guided(Loss):
             for i, place in enumerate(self._alone, len(tasks)):
                 alone[place] = shares[i]
                 by_t -= backend.total(np.where(logs[i] == -math.inf, 0.0, shares[i] * logs[i])) / t
-            for i, rows, others in ((0, q, k), (1, k, q)):
-                if wanted[i]:
-                    by_z = -share[:, None] * others.z
-                    if i in alone:
-                        by_z += 2 * alone[i][:, None] * rows.z
-                    by_u = backend.wide(found[i]) + rows.backward(by_z / t)
-                    found[i] = backend.as_gradient(by_u, inputs[: self._embeddings])
+
+            def by_z(i: int, block: slice, rows: UnitRows, others: UnitRows) -> Any:
+                pull = -share[block, None] * others.z
+                if i in alone:
+                    pull += 2 * alone[i][block, None] * rows.z
+                return pull / t
+
+            pairs.add_gradients(found, inputs[: self._embeddings], wanted, by_z)
             found[self.arrays] = by_t if wanted[self.arrays] else None
         return found

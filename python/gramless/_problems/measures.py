@@ -21,19 +21,15 @@ from .._backends.values import HEAD, HsicTask
 from .._kernel_rows import directions
 from .._progress import Report
 from ..kernels import Cosine, Encoded, Linear, encode
+from .blocks import row_blocks
 from .problem import NOTHING_SAVED, Forward, Problem, Saved, Shape
 
 LINEAR, COSINE = encode(Linear()), encode(Cosine())
 LEAST_MEAN = 1e-297  # tiles hold no value below 1e-307: ten digits are those of the terms that are larger
-BLOCK_BYTES = 2**19  # of rows in float64
 
 
 def _blocks(x: Array) -> Iterator[slice]:
-    """Rows of x (n, d), as many at a time as stay in a cache."""
-    n, d = x.shape
-    size = max(1, BLOCK_BYTES // (8 * d))
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+    return row_blocks(*x.shape)
 
 
 def _wide(x: Array, rows: slice) -> Floats:

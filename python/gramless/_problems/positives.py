@@ -13,28 +13,11 @@ import numpy as np
 
 from .._arrays.namespaces import Arrays, Wanted
 from .._backends.values import ContrastTask
-from .._losses import EPSILON, NOTHING, Exclusions
+from .._losses import NOTHING, Exclusions
 from .._progress import Report
+from .blocks import Pairs, UnitRows
 from .contrast import Contrast
 from .problem import Forward, Loss, Saved, Shape
-
-
-class UnitRows:
-    """The rows u of an array divided by max(|u|, 1e-12), or unchanged: float64, on the backend's device."""
-
-    def __init__(self, backend: Any, x: Any, normalize: bool) -> None:
-        self.z = backend.wide(x)  # (n, d)
-        self._where, self._lengths = backend.xp.where, None
-        if normalize:
-            self._lengths = ((self.z * self.z).sum(1) ** 0.5).clip(EPSILON)[:, None]
-            self.z = self.z / self._lengths
-
-    def backward(self, by_z: Any) -> Any:
-        """The derivative with respect to u from that with respect to `z`."""
-        if self._lengths is None:
-            return by_z
-        along = (by_z * self.z).sum(1)[:, None] * self.z
-        return (by_z - self._where(self._lengths == EPSILON, 0.0, along)) / self._lengths
 
 
 def log_odds(backend: Any, logs: Any, logits: Any) -> Any:
@@ -76,10 +59,10 @@ class OwnKeys(Loss):
         return self.value_shape(n), [*saved, (1 + self.symmetric, n)]
 
     def _parts(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
-        """The log-sum-exps as a task, then queries and keys, and their logits (n,)."""
+        """The log-sum-exps as a task, then queries with their keys, and their logits (n,)."""
         task, _ = self._negatives.task(backend, [*[inputs[i] for i in self._places], *inputs[self.arrays :]])
-        q, k = (UnitRows(backend, x, self.normalize) for x in inputs[:2])
-        return task, q, k, (q.z * k.z).sum(1) / task.temperature
+        pairs = Pairs(backend, inputs[:2], self.normalize)
+        return task, pairs, pairs.products() / task.temperature
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         with np.errstate(invalid="ignore", over="ignore"):
@@ -94,7 +77,7 @@ class OwnKeys(Loss):
 
     def backward(self, backend: Any, inputs: Arrays, saved: Saved, grad: Any, wanted: Wanted) -> list[Any]:
         with np.errstate(invalid="ignore", over="ignore"):
-            task, q, k, logits, tiles = saved.kept or (*self._parts(backend, inputs), None)
+            task, pairs, logits, tiles = saved.kept or (*self._parts(backend, inputs), None)
             (sums, odds), arrays = saved.arrays, inputs[: self.arrays]
             # The negatives' part of the softmax, which is 1 less the positive's without the cancellation.
             shares = self.by_each_loss(grad, odds.shape[1]) * backend.xp.sigmoid(odds) / len(odds)
@@ -106,11 +89,7 @@ class OwnKeys(Loss):
             for i, by_row in zip(self._places, by_rows, strict=True):
                 found[i] = by_row
             pull = -share[:, None] / task.temperature
-            for i, rows, others in ((0, q, k), (1, k, q)):
-                if wanted[i]:
-                    by_u = rows.backward(pull * others.z)
-                    by_u = by_u if found[i] is None else backend.wide(found[i]) + by_u
-                    found[i] = backend.as_gradient(by_u, arrays)
+            pairs.add_gradients(found, arrays, wanted, lambda i, block, rows, others: pull[block] * others.z)
             if wanted[self.arrays]:
                 found[self.arrays] = by_t + backend.total(share * logits) / task.temperature
         return found
