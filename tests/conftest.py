@@ -108,6 +108,17 @@ def run_script():
     return run
 
 
+@pytest.fixture
+def run_with_torch(tmp_path_factory):
+    """As run_script, forked from a process that has imported torch and gramless.torch."""
+    processes = pytest.importorskip("processes")
+
+    def run(source, *arguments, timeout=60):
+        return processes.run_source(source, arguments, tmp_path_factory.mktemp("program"), timeout)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def loopback():
     """For tests with several processes of torch.distributed; a sandbox may have no loopback interface."""

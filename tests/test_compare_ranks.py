@@ -73,8 +73,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.usefixtures("loopback")
-def test_processes_with_their_own_batches_are_one(run_script, tmp_path, size):
-    assert run_script(SCRIPT, tmp_path, size, timeout=120) == "same\n"
+def test_processes_with_their_own_batches_are_one(run_with_torch, tmp_path, size):
+    assert run_with_torch(SCRIPT, tmp_path, size, timeout=120) == "same\n"
 
 
 class Stop(Exception):

@@ -147,8 +147,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.usefixtures("loopback")
-def test_an_error_in_one_process_ends_a_gathered_loss_in_all(run_script, tmp_path, size):
-    assert run_script(SCRIPT, tmp_path, size, timeout=200) == "all ended\n"
+def test_an_error_in_one_process_ends_a_gathered_loss_in_all(run_with_torch, tmp_path, size):
+    assert run_with_torch(SCRIPT, tmp_path, size, timeout=200) == "all ended\n"
 
 
 ALONE = """
@@ -181,8 +181,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.usefixtures("loopback")
-def test_a_process_that_fails_alone_does_not_wait_for_the_others(run_script, tmp_path):
-    assert run_script(ALONE, tmp_path, timeout=100) == "all ended\n"
+def test_a_process_that_fails_alone_does_not_wait_for_the_others(run_with_torch, tmp_path):
+    assert run_with_torch(ALONE, tmp_path, timeout=100) == "all ended\n"
 
 
 KILLED = """
@@ -220,5 +220,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.usefixtures("loopback")
-def test_a_process_that_is_killed_ends_a_gathered_loss_in_the_others_with_a_sentence(run_script, tmp_path):
-    assert run_script(KILLED, tmp_path, timeout=200) == "all ended\n"
+def test_a_process_that_is_killed_ends_a_gathered_loss_in_the_others_with_a_sentence(
+    run_with_torch, tmp_path
+):
+    assert run_with_torch(KILLED, tmp_path, timeout=200) == "all ended\n"

@@ -215,8 +215,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.usefixtures("loopback")
-def test_processes_and_a_group_of_two_give_one_answer(run_script, tmp_path, size):
-    assert run_script(RANKS, tmp_path / "meeting", size) == "same\n"
+def test_processes_and_a_group_of_two_give_one_answer(run_with_torch, tmp_path, size):
+    assert run_with_torch(RANKS, tmp_path / "meeting", size) == "same\n"
 
 
 @pytest.mark.parametrize("accumulator", [gramless.MinibatchCKA, CKAMetric])

@@ -14,7 +14,7 @@ import os, pathlib, signal, sys, time, warnings
 import gramless
 import numpy as np
 import torch
-from gramless.torch import CKAMetric, CLIPLoss, NTXentLoss, SupConLoss, compare_models
+from gramless.torch import CLIPLoss, NTXentLoss, SupConLoss, compare_models
 from torch import distributed, multiprocessing, nn
 
 SOON = 20  # seconds; the backend waits for 30 minutes
@@ -224,16 +224,16 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("work", [ARGUMENTS, MORE_ARGUMENTS], ids=["all", "more"])
 @pytest.mark.usefixtures("loopback")
-def test_arguments_that_must_agree_are_compared_before_the_work(run_script, tmp_path, work):
-    assert run_script(SETUP + work, tmp_path, timeout=300) == "all ended\n"
+def test_arguments_that_must_agree_are_compared_before_the_work(run_with_torch, tmp_path, work):
+    assert run_with_torch(SETUP + work, tmp_path, timeout=300) == "all ended\n"
 
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.usefixtures("loopback")
-def test_an_error_in_one_process_ends_the_call_in_all(run_script, tmp_path, size):
-    assert run_script(SETUP + ERRORS, tmp_path, size, timeout=200) == "all ended\n"
+def test_an_error_in_one_process_ends_the_call_in_all(run_with_torch, tmp_path, size):
+    assert run_with_torch(SETUP + ERRORS, tmp_path, size, timeout=200) == "all ended\n"
 
 
 @pytest.mark.usefixtures("loopback")
-def test_a_process_that_is_killed_ends_the_call_in_the_others(run_script, tmp_path):
-    assert run_script(SETUP + KILLED, tmp_path, timeout=200) == "all ended\n"
+def test_a_process_that_is_killed_ends_the_call_in_the_others(run_with_torch, tmp_path):
+    assert run_with_torch(SETUP + KILLED, tmp_path, timeout=200) == "all ended\n"

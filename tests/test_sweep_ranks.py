@@ -113,13 +113,13 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.usefixtures("loopback")
-def test_processes_share_a_sweep_to_the_bit(run_script, tmp_path, size):
-    assert run_script(SETUP + SHARED, size, tmp_path, timeout=120) == "same\n"
+def test_processes_share_a_sweep_to_the_bit(run_with_torch, tmp_path, size):
+    assert run_with_torch(SETUP + SHARED, size, tmp_path, timeout=120) == "same\n"
 
 
 @pytest.mark.usefixtures("loopback")
-def test_killed_together_and_resumed_by_fewer(run_script, tmp_path):
-    assert run_script(SETUP + KILLED, tmp_path, timeout=120) == "same\n"
+def test_killed_together_and_resumed_by_fewer(run_with_torch, tmp_path):
+    assert run_with_torch(SETUP + KILLED, tmp_path, timeout=120) == "same\n"
 
 
 def test_a_group_needs_torch_distributed():
