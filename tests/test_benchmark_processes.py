@@ -29,11 +29,16 @@ def load(process: Process, problem: Problem, **more: int) -> None:
 
 
 def every_contender():
+    """Slow are those that build models, those that import what another of their module does, and numba."""
+    seen = set()
     for contender in INSTALLED:
-        builds_models = contender.code.startswith(("whole_models", "training"))
+        module = contender.code.partition(":")[0]
+        imports = module, contender.libraries
+        slow = module in ("whole_models", "training") or "numba" in imports[1] or imports in seen
+        seen.add(imports)
         yield pytest.param(
             contender,
-            marks=pytest.mark.slow if builds_models else (),
+            marks=pytest.mark.slow if slow else (),
             id=f"{contender.name}-{contender.code}",
         )
 
