@@ -39,8 +39,8 @@ def outliers(generator):
     return x, y
 
 
-def wide(generator, n):
-    return related(generator, n, 20_000, 20_000)
+def wide(generator, n, d):
+    return related(generator, n, d, d)
 
 
 def lognormal(generator):
@@ -76,8 +76,8 @@ DATA = {
     "plain": plain,
     "shifted": shifted,
     "outliers": outliers,
-    "wide_500": functools.partial(wide, n=500),
-    "wide_200": functools.partial(wide, n=200),
+    "wide_500": functools.partial(wide, n=500, d=8_000),
+    "wide_200": functools.partial(wide, n=200, d=20_000),
     "lognormal": lognormal,
     "clusters": clusters,
     "duplicates": duplicates,

@@ -55,6 +55,6 @@ for setting in sys.argv[1:]:
 """
 
 
-def test_what_the_user_set_in_torch_is_respected(run_script):
-    said = run_script(SOURCE, *SETTINGS, timeout=240).splitlines()
+def test_what_the_user_set_in_torch_is_respected(run_with_torch):
+    said = run_with_torch(SOURCE, *SETTINGS, timeout=240).splitlines()
     assert said == [f"{setting} -> {allowed} {allowed} {allowed}" for setting, allowed in SETTINGS.items()]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -252,6 +250,11 @@ def test_the_checkpoint_of_another_kernel_is_refused_before_a_model_runs(tmp_pat
 STORING = """
 import os, signal, sys
 import torch
+
+if child := os.fork():
+    print(os.waitpid(child, 0)[1])
+    sys.exit()
+
 from gramless.torch import compare_models
 from torch import nn
 
@@ -267,9 +270,9 @@ compare_models(nn.Linear(6, 400), None, batches(), folder=sys.argv[1], memory_bu
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
-def test_temporary_files_do_not_survive_the_process(tmp_path, how):
-    done = subprocess.run([sys.executable, "-c", STORING, str(tmp_path), how], timeout=120)
-    assert done.returncode == -getattr(signal, how)
+def test_temporary_files_do_not_survive_the_process(run_with_torch, tmp_path, how):
+    ended = int(run_with_torch(STORING, tmp_path, how, timeout=120))
+    assert os.WTERMSIG(ended) == getattr(signal, how)
     assert os.listdir(tmp_path) == ["reached"]
 
 

@@ -68,9 +68,9 @@ print("held")
 """
 
 
-def test_a_call_holds_the_memory_of_a_tensor_that_is_given_another_one(run_script):
+def test_a_call_holds_the_memory_of_a_tensor_that_is_given_another_one(run_with_torch):
     """As offloading does to parameters in another thread; freed memory was read, which ended the process."""
-    assert run_script(GIVEN_ANOTHER) == "held\n"
+    assert run_with_torch(GIVEN_ANOTHER) == "held\n"
 
 
 @pytest.mark.parametrize("function", ["cka", "nt_xent"])
