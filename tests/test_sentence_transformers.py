@@ -84,6 +84,16 @@ def test_it_is_the_formula(count, directions, partition_mode):
                 assert error <= max(2 * rough + FLOOR[np.dtype(str(dtype)[6:])], limit)
 
 
+def test_small_losses_of_several_directions_keep_their_digits():
+    """Log-sum-exps and the positive's logit are 20 here, a float32 of which is rounded by 1e-6."""
+    for seed in range(20):
+        for n in (1, 2, 3):
+            embeddings = embeddings_of(2, n, 24, torch.float32, seed)
+            loss = MultipleNegativesRankingLoss(None, directions=ALL)
+            exact = plain([x.double() for x in embeddings], directions=ALL).item()
+            assert loss.compute_loss_from_embeddings(embeddings).item() == pytest.approx(exact, abs=3e-7)
+
+
 def similarity(name):
     def chosen(a, b):
         raise AssertionError("it is known by its name")

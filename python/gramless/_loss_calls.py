@@ -80,7 +80,9 @@ def log_sum_exps(
     return log_sum_exps_of_all(function, named, None, temperature, normalize)
 
 
-def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any, normalize: Any) -> Call:
+def log_sum_exps_of_all(
+    function: str, named: Named, ids: Any, temperature: Any, normalize: Any, kind: type[Contrast] = Contrast
+) -> Call:
     """Log-sum-exps of the rows of the first array over those of all others; ids: the others' or None.
 
     Where ids are given the first of them are those of the first array too, and pairs of one id are left out.
@@ -89,7 +91,7 @@ def log_sum_exps_of_all(function: str, named: Named, ids: Any, temperature: Any,
     checks.sides(function, named, inputs, paired=False)
     labels = [] if ids is None else [_ids(function, library, named[1:], inputs[1 : len(named)], ids)]
     own = _losses.of_every_loss(function, normalize, "none")
-    problem = Contrast(*own, "log_sum_exp", 1, len(named), bool(labels))
+    problem = kind(*own, "log_sum_exp", 1, len(named), bool(labels))
     return Call(library, problem, (*inputs, *labels), (*names, *[None for _ in labels]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays.namespaces import Arrays, Wanted
+from .._arrays.namespaces import Arrays, Library, Wanted
 from .._backends.values import SAVED_ROWS, ContrastTask
 from .._losses import NOTHING, Exclusions, exclusions
 from .._progress import Report
@@ -86,6 +86,14 @@ class Contrast(Loss):
         if on_device:
             return SAVED_ROWS["cuda"]
         return SAVED_ROWS["cpu"] + sum([fraction is not None for fraction in self.excluded[1:]])
+
+
+@dataclass(frozen=True)
+class WideLogs(Contrast):
+    """Log-sum-exps (kind "log_sum_exp") in float64, of which less is left once logits are subtracted."""
+
+    def dtype(self, library: Library, inputs: Arrays) -> str:
+        return "float64"
 
 
 @dataclass(frozen=True)

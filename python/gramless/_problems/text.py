@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from .contrast import Contrast, Ignoring
+from .contrast import Contrast, Ignoring, WideLogs
 from .distillation import Distillation
 from .guided import Guided
 from .hsic import Hsic
@@ -18,7 +18,7 @@ from .sigmoid import Sigmoid
 
 NUMBER = "#"  # stands in the text for a float
 
-_LOSSES = Contrast, Ignoring, OwnKeys, Guided, Masked, Distillation, Sigmoid
+_LOSSES = Contrast, WideLogs, Ignoring, OwnKeys, Guided, Masked, Distillation, Sigmoid
 _MEASURES = PairMean, ParticipationRatio, CosineDiversity, Alignment
 _CLASSES = {cls.__name__: cls for cls in (Hsic, Mmd, *_MEASURES, *_LOSSES)}
 
