@@ -14,7 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.pages.values import substitutions
 
 project = "gramless"
-author = "the gramless developers"
+author = "the gramless authors"
+copyright = "2026, the gramless authors"
 version = release = gramless.__version__
 
 extensions = [
