@@ -100,6 +100,17 @@ def test_safetensors_of_others_are_refused(tmp_path):
         LayerMatrix.load(tmp_path / "other.safetensors")
 
 
+def test_the_record_of_the_command_is_named(tmp_path):
+    pytest.importorskip("click")
+    commands = pytest.importorskip("commands")
+    np.savez(tmp_path / "x.npz", one=np.random.default_rng(0).standard_normal((20, 3)))
+    done = commands.run("compare", tmp_path / "x.npz", "--quiet", "--json", tmp_path / "found.json")
+    assert done.exit_code == 0
+    with pytest.raises(ValueError, match=r"the record of gramless compare --json, which json.load reads$"):
+        LayerMatrix.load(tmp_path / "found.json")
+    assert json.loads((tmp_path / "found.json").read_text())["cka"] == [[pytest.approx(1)]]
+
+
 def test_other_suffixes_are_refused(result, tmp_path):
     with pytest.raises(ValueError, match=r"save: the file must end in .safetensors or .json but is 'x.pkl'"):
         result.save(tmp_path / "x.pkl")

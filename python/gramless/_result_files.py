@@ -48,7 +48,9 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     source = _checked(path, "load")
     record, name = _read(source), printable(source.name)
     if record.get("format") != FORMAT:
-        raise ValueError(f"LayerMatrix.load: {name} holds no LayerMatrix")
+        of_command = {"gramless", "cka", "layers_a"} <= record.keys()
+        hint = " but the record of gramless compare --json, which json.load reads" if of_command else ""
+        raise ValueError(f"LayerMatrix.load: {name} holds no LayerMatrix{hint}")
     if record.get("version") != VERSION:
         raise ValueError(
             f"LayerMatrix.load: {name} has version {record.get('version')!r} of the format, "
