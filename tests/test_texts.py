@@ -93,7 +93,7 @@ def test_formulas_within_a_line_fit_on_a_phone():
         for inline in formula.findall(display.sub("", page.read_text(encoding="utf-8")))
     }
     assert len(found) > 100
-    assert [inline for inline, width in found.items() if width > 34] == []
+    assert [inline for inline, width in found.items() if width > 30] == []
 
 
 def test_readme_fits_on_two_screens_and_begins_with_what_runs_where():
