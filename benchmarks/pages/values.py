@@ -227,6 +227,18 @@ def _levels() -> str:
     return table(["rows", *methods], rows, rule="|---:|" + "---|" * len(methods))
 
 
+def _heavy_tails() -> dict[str, str]:
+    """Of layers of Cauchy data and linear kernels, how often a matrix has a cell beyond chance, by method."""
+    found = read("levels")
+    if found is None:
+        return dict.fromkeys(("auto_heavy_tails", "chi2_heavy_tails"), UNKNOWN)
+    own = [one for one in found["levels"] if (one["data"], one["kernel"]) == ("Cauchy", "linear")]
+    auto = sorted((one for one in own if one["method"].startswith("auto")), key=lambda one: int(one["n"]))
+    (chi2,) = (one for one in own if one["method"].startswith("chi2, Holm") and one["n"] == 40)
+    said = (f"{100 * one['level']:.1f} % ({one['n']} rows, {one['repetitions']:,} matrices)" for one in auto)
+    return {"auto_heavy_tails": ", ".join(said), "chi2_heavy_tails": f"{100 * chi2['level']:.0f} %"}
+
+
 def _emulator_faults() -> list[Entry]:
     """What is planted in the CUDA kernels."""
     planted = ROOT / "tests/mutation/cuda.toml"
@@ -246,6 +258,7 @@ def substitutions() -> dict[str, str]:
         "engine": _engine(),
         "estimates": expected.table() if timed_problems(compared()) else UNKNOWN,
         "levels": _levels(),
+        **_heavy_tails(),
         "coverage": interval_tables.coverage(),
         "equality": interval_tables.equality(),
         "machine_coverage": _machine(read("coverage")),
