@@ -20,13 +20,17 @@ from switched import choice, plant
 
 LEAST_LIMIT, SLOWER = 60, 5  # a fault may also hang: taking this many times longer counts as noticed
 # Tests for a generated fault if the table has no fault of its file, or if those tests do not notice it.
-BROAD_CPP = ["contrast", "distillation", "jackknife", "kernel_sums", "ops", "walk"]
+BROAD_CPP = [
+    "candidates", "contrast", "distillation", "guide", "jackknife", "kernel_sums", "ops", "sigmoid", "walk",
+]  # fmt: skip
 BROAD_PYTEST = [
     "tests/test_oracle.py", "tests/test_accuracy.py", "tests/test_agnostic.py", "tests/test_contrastive.py",
-    "tests/test_contrastive_accuracy.py", "tests/test_conditioning.py", "tests/test_distillation.py",
-    "tests/test_exclusions.py", "tests/test_feature_space.py", "tests/test_laplace.py",
-    "tests/test_many_rows.py", "tests/test_median.py", "tests/test_outlier_rows.py", "tests/test_sweep.py",
-    "tests/test_tied_medians.py", "tests/test_units.py",
+    "tests/test_contrastive_accuracy.py", "tests/test_conditioning.py", "tests/test_cosine.py",
+    "tests/test_distance.py", "tests/test_distillation.py", "tests/test_exclusions.py",
+    "tests/test_feature_space.py", "tests/test_guided.py", "tests/test_independence.py",
+    "tests/test_intervals.py", "tests/test_laplace.py", "tests/test_many_rows.py", "tests/test_median.py",
+    "tests/test_mutual_knn.py", "tests/test_outlier_rows.py", "tests/test_polynomial.py", "tests/test_rsa.py",
+    "tests/test_siglip.py", "tests/test_sweep.py", "tests/test_tied_medians.py", "tests/test_units.py",
 ]  # fmt: skip
 
 
@@ -118,9 +122,11 @@ class Cpu:
             )
             if tests not in chosen:
                 chosen.append(tests)
+        if including := tests_including(fault.file):
+            chosen.append(dataclasses.replace(fault, cpp=including))
         if fault.file.endswith(".py"):
             chosen += [dataclasses.replace(fault, pytest=tests) for tests in _tests_named_after(fault.file)]
-        pytest = ["-m", "not slow", *(test for test in BROAD_PYTEST if (ROOT / test).is_file())]
+        pytest = ["-m", "not slow", *BROAD_PYTEST]
         broad = {"pytest": pytest} if fault.file.endswith(".py") else {"cpp": BROAD_CPP, "pytest": pytest}
         return [*chosen, dataclasses.replace(fault, **broad)]
 
@@ -169,6 +175,13 @@ def _did_not_end(tests: object, limit: float | None) -> bool:
 
 def _tests(fault: Fault) -> Tests:
     return (str(fault.file.endswith(".py")), fault.built_for, *fault.cpp, fault.only, *fault.pytest)
+
+
+def tests_including(file: str) -> list[str]:
+    """The C++ tests that include a header."""
+    line = f'#include "{file.removeprefix("csrc/")}"'
+    tests = sorted((ROOT / "tests/cpp").glob("test_*.cpp"))
+    return [path.stem.removeprefix("test_") for path in tests if line in path.read_text(encoding="utf-8")]
 
 
 def _tests_named_after(file: str) -> Iterator[list[str]]:
