@@ -1,5 +1,6 @@
-// Epilogues: kernel values of a tile's dot products. Each is a formula of the dot product and of one number per row and
-// per column.
+// Epilogues: kernel values of a tile's dot products, and what their derivatives follow from. Each value is a formula of
+// the dot product and of one number per row and per column. A slope is the factor of dk/dx_i that a value determines:
+// dk/dx_i is slope * x_j for a linear kernel and -2 gamma slope (x_i - x_j) for a Gaussian one.
 #pragma once
 
 #include "epilogues/exp.hpp"
@@ -17,6 +18,11 @@ struct LinearTile {
     return dot - shift;
   }
   T shift;
+};
+template <class T>
+struct LinearSlope {
+  static constexpr bool of_root = false;
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T>) const { return splat(T(1)); }
 };
 
 // |a - b|^2; a row's number is |a|^2, rounded as the tile's dot products are, so that equal rows are at distance 0.
@@ -42,6 +48,12 @@ struct RbfTile {
   }
   T slope, log2_unit, shift;
 };
+template <class T>
+struct RbfSlope {
+  static constexpr bool of_root = false;
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> value) const { return (value + shift) * unit; }
+  T shift, unit;
+};
 
 // exp(-rate |a - b|) / unit - shift, in powers of 2, of tiles that hold the distances.
 template <class T>
@@ -51,6 +63,16 @@ struct LaplaceTile {
     return exp2_minus<T>(at_least(distance * slope - log2_unit, -ExpConstants<T>::highest2), shift);
   }
   T slope, log2_unit, shift;
+};
+// dk/dx_i is -rate k (x_i - x_j) / |x_i - x_j|, and 0 for equal rows.
+template <class T>
+struct LaplaceSlope {
+  static constexpr bool of_root = true;
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> value, Vector<T> distance) const {
+    const Vector<T> k = (value + shift) * unit;
+    return distance == Vector<T>{} ? Vector<T>{} : k / distance;  // in this order NaN passes
+  }
+  T shift, unit;
 };
 
 // -|a - b|^exponent / unit - shift, of tiles that hold the distances; a row's number is its offset, which is added.
@@ -64,8 +86,19 @@ struct DistanceTile {
   }
   T per_length, exponent, shift;
 };
+// dk/dx_i is -exponent |x_i - x_j|^(exponent - 2) (x_i - x_j), and 0 for equal rows.
+template <class T>
+struct DistanceSlope {
+  static constexpr bool of_root = true;
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T>, Vector<T> distance) const {
+    const Bundle<T, 1> scaled{distance * per_length};
+    const Vector<T> slope = exponent == 1 ? T(1) / scaled.parts[0] : power_minus(scaled, exponent - 2, T(0)).parts[0];
+    return distance == Vector<T>{} ? Vector<T>{} : slope;  // in this order NaN passes
+  }
+  T per_length, exponent;
+};
 
-// What kernel.hpp has for a polynomial, - shift; a row's number is its t.
+// What polynomial_kernel.hpp has, - shift; a row's number is its t.
 template <class T>
 struct PolynomialTile {
   template <class Values>
@@ -84,30 +117,75 @@ struct PolynomialTile {
   T factor, origin, unit, shift;
   int degree;
 };
+// dk/dx_i is the slope times x_j, rows as they are given: x_j = (x_j - c) + c. The derivatives of an HSIC with respect
+// to a row's values sum to 0, so c is multiplied only by the excess of the slopes over one of the row's own.
+template <class T>
+struct PolynomialSlope {
+  static constexpr bool of_root = false;
+  static constexpr bool of_dot = true;
+  struct Found {
+    Vector<T> slope, beyond_row, beyond_column;
+  };
+  GRAMLESS_INLINE Found operator()(Vector<T> dot, Vector<T> row, Vector<T> column) const {
+    const Vector<T> d = dot * factor, base = (row + column) + d + origin;
+    Found found{splat(T(1)), {}, {}};
+    Vector<T> of_row = found.slope, of_column = found.slope;
+    for (int k = 1; k < degree; k++) {
+      found.beyond_row = base * found.beyond_row + (column + d) * of_row;
+      found.beyond_column = base * found.beyond_column + (row + d) * of_column;
+      found.slope *= base;
+      of_row *= row + origin;
+      of_column *= column + origin;
+    }
+    return found;
+  }
+  T factor, origin;
+  int degree;
+};
 
 template <class T>
 LinearTile<T> on_tiles(Linear, double shift) {
   return {static_cast<T>(shift)};
 }
+template <class T>
+LinearSlope<T> slope_on_tiles(Linear, double, double) {
+  return {};
+}
 template <class T, bool Clamped = true>
 RbfTile<T, Clamped> on_tiles(Rbf kernel, double shift) {
   return {static_cast<T>(kernel.log2_slope()), static_cast<T>(kernel.log2_unit), static_cast<T>(shift)};
+}
+template <class T>
+RbfSlope<T> slope_on_tiles(Rbf, double shift, double unit) {
+  return {static_cast<T>(shift), static_cast<T>(unit)};
 }
 
 template <class T>
 LaplaceTile<T> on_tiles(Laplace kernel, double shift) {
   return {static_cast<T>(kernel.log2_slope()), static_cast<T>(kernel.log2_unit), static_cast<T>(shift)};
 }
+template <class T>
+LaplaceSlope<T> slope_on_tiles(Laplace, double shift, double unit) {
+  return {static_cast<T>(shift), static_cast<T>(unit)};
+}
 
 template <class T>
 DistanceTile<T> on_tiles(Distance kernel, double shift) {
   return {static_cast<T>(std::ldexp(1.0, -kernel.length)), static_cast<T>(kernel.exponent), static_cast<T>(shift)};
+}
+template <class T>
+DistanceSlope<T> slope_on_tiles(Distance kernel, double, double) {
+  return {static_cast<T>(std::ldexp(1.0, -kernel.length)), static_cast<T>(kernel.exponent)};
 }
 
 template <class T>
 PolynomialTile<T> on_tiles(const Polynomial& kernel, double shift) {
   return {static_cast<T>(kernel.factor), static_cast<T>(kernel.origin), static_cast<T>(std::ldexp(1.0, -kernel.power)),
           static_cast<T>(shift), kernel.degree};
+}
+template <class T>
+PolynomialSlope<T> slope_on_tiles(const Polynomial& kernel, double, double) {
+  return {static_cast<T>(kernel.factor), static_cast<T>(kernel.origin), kernel.degree};
 }
 
 // Alternatives that know whether their exponents may leave the range of a float.

@@ -48,15 +48,6 @@ double centred_square(SubsetValues values) {
   return squares / (n * (n - 3) / 2);
 }
 
-// The largest relative decrease of a value when a squared distance grows by a small amount.
-double share_lost(const Rbf& kernel, double, double by) { return kernel.gamma * by; }
-double share_lost(const Laplace& kernel, double distance2, double by) {
-  return by == 0 ? 0 : kernel.rate * by / (std::sqrt(distance2 + by) + std::sqrt(distance2));
-}
-double share_lost(const Distance& kernel, double distance2, double by) {
-  return by == 0 ? 0 : std::expm1(kernel.exponent / 2 * std::log1p(by / distance2));
-}
-
 constexpr double epsilon = 0x1p-24;
 
 // How far rounding in float32 may move the value of a sampled pair.
@@ -66,7 +57,7 @@ double rounding_of_pair(const Alternative& kernel, const Representation& layer, 
   const auto norm2 = [&](std::size_t row) { return layer.norms()[static_cast<std::size_t>(sample.pairs[row])]; };
   const double lengths = norm2(2 * pair) + norm2(2 * pair + 1), distance2 = sample.distances[pair];
   const bool measured = Alternative::of_root && distance2 < near_share<double> * lengths;  // from differences
-  const double lost = share_lost(kernel, distance2, epsilon * (measured ? distance2 : lengths / 2));
+  const double lost = kernel.share_lost(distance2, epsilon * (measured ? distance2 : lengths / 2));
   return (lost > 1 ? 1 : lost) * sample.values[pair] / layer.unit();
 }
 double rounding_of_pair(const Polynomial&, const Representation& layer, const PairSample& sample, std::size_t pair) {
@@ -169,7 +160,7 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   constexpr double most_error = 3e-7;
   if (std::get_if<Linear>(&spec.formula)) return loses_digits_of_products(layer.rows(), layer.cols());
   const auto* const power = std::get_if<Distance>(&spec.formula);
-  if (power && power->exponent < 0.5) return true;  // of distances below the least float32
+  if (leaves_float32(spec.formula)) return true;
   const Kernel found = layer.view().kernel;
   const auto* const polynomial = std::get_if<Polynomial>(&found);
   if (polynomial && !(polynomial->power > -60 && polynomial->most < std::ldexp(0x1p50, polynomial->power))) return true;

@@ -83,7 +83,7 @@ class Representation {
   void rescale(const Execution& execution);
   double mean_product_of_pairs() const;
   template <class Alternative>
-  PairSample resolve_of_distance(double sigma, const Execution& execution);
+  PairSample resolve_of_distance(const Alternative& stated, double sigma, const Execution& execution);
   PairSample resolve_power(Distance kernel, const Execution& execution);
   PairSample resolve_polynomial(Polynomial kernel, const Execution& execution);
   double multiply_with_center(const Execution& execution);

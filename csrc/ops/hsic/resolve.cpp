@@ -48,7 +48,7 @@ PairSample Representation::resolve(const KernelSpec& spec, const Execution& exec
   visit_kernel(spec.formula, [&]<class Alternative>(const Alternative& stated) {
     if constexpr (Alternative::has_bandwidth) {
       if (spec.sigma) measure_norms(&OpTable::tile_norms, execution);  // without sigma the median measures them
-      sample = resolve_of_distance<Alternative>(spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
+      sample = resolve_of_distance(stated, spec.sigma ? *spec.sigma : bandwidth(spec, execution), execution);
     } else if constexpr (Alternative::of_distance) {
       measure_norms(&OpTable::tile_norms, execution);
       sample = resolve_power(stated, execution);
@@ -97,10 +97,10 @@ double Representation::bandwidth(const KernelSpec& spec, const Execution& execut
 }
 
 template <class Alternative>
-PairSample Representation::resolve_of_distance(double sigma, const Execution& execution) {
+PairSample Representation::resolve_of_distance(const Alternative& stated, double sigma, const Execution& execution) {
   sigma_ = sigma;
   const double of_rows = sigma * x_.scale, sharpest = in_float32() ? 0x1p110 : 0x1p500;
-  Alternative kernel = Alternative::of(of_rows * of_rows, sharpest);
+  Alternative kernel = stated.of(of_rows * of_rows, sharpest);
   kernel_ = kernel;
   PairSample sample = measured(sample_subsets(x_.rows, subsets_of(x_.rows), -1), execution);
   const double mean = mean_of(sample.values);
