@@ -15,6 +15,7 @@ import gramless
 import numpy as np
 import pytest
 from gramless import RBF, Laplace
+from gramless.kernels import FORMULAS
 
 GPU_CASES = Path(__file__).parents[1] / "benchmarks/gpu/cases.py"
 N = 12
@@ -160,11 +161,11 @@ TABLE = [
         refused={"arrays": ON_HOST, "tensors": ON_HOST}),
 ]  # fmt: skip
 # What takes no arrays, and what is a class: their own tests have those.
-WITHOUT_ARRAYS = {
-    "Cosine", "CudaDevice", "CudaStatus", "Distance", "Laplace", "LayerMatrix", "Linear", "MinibatchCKA",
-    "MutualKnnResult", "Polynomial", "RBF", "Estimate", "TwoSampleResult", "__version__", "analysis",
-    "backends", "compat", "cuda_status", "environment", "estimate", "get_num_threads", "get_workspace_limit",
-    "plot", "reference", "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
+WITHOUT_ARRAYS = {kernel.__name__ for kernel in FORMULAS.values()} | {
+    "CudaDevice", "CudaStatus", "LayerMatrix", "MinibatchCKA", "MutualKnnResult", "IndependenceResult",
+    "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",
+    "environment", "estimate", "get_num_threads", "get_workspace_limit", "plot", "reference",
+    "set_num_threads", "set_workspace_limit", "torch", "value_and_grad",
 }  # fmt: skip
 SKIPPED_OPTIONS = {"process_group"}  # several processes: tests/test_torch_distributed.py
 every_use = pytest.mark.parametrize("used", TABLE, ids=lambda used: used.name)

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable
 from typing import TypeVar
 
+from .kernels import KERNEL_NAMES
+
 T = TypeVar("T", bound=Callable[..., object])
 
 _ARRAYS = """
@@ -16,10 +18,10 @@ computed in float64 if either is float64 or a wide integer, else in float32"""
 SHARED = {
     "similarity_arrays": f"""{_ARRAYS}, or where that has no digits in float64.""",
     "loss_arrays": f"""{_ARRAYS}.""",
-    "kernel": """
+    "kernel": f"""
 kernel : a kernel, such as RBF(scale=0.5), or its name
-    "linear", "rbf", "laplace", "distance", "cosine" or "polynomial". A bandwidth that is not given is the
-    median distance of each input.""",
+    {KERNEL_NAMES}.
+    A bandwidth that is not given is the median distance of each input.""",
     "kernel_y": """
 kernel_y : as kernel, optional
     The kernel function of y, where it differs from that of x.""",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._alignment import times_power
-from .kernels import Encoded, Numbers
+from .kernels import DISTANCE_KERNELS, Encoded, Numbers
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,11 +20,6 @@ _ROUNDINGS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
 NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
 NEAR_AT_ONCE = 4096
 _ALL_DIGITS = 60  # bits: a share below 2^-60 changes no value
-OF_SQUARED_DISTANCE: dict[str, Callable[[Floats, float], Floats]] = {  # and of a bandwidth, or an exponent
-    "rbf": lambda distance2, sigma: np.exp(-distance2 / (2 * sigma**2)),
-    "laplace": lambda distance2, sigma: np.exp(-np.sqrt(distance2) / sigma),
-    "distance": lambda distance2, exponent: -(distance2 ** (exponent / 2)),
-}
 
 
 def rounding_of(x: Any) -> float:
@@ -47,14 +42,13 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
         return _polynomial_rows(centred, rows, exponent, numbers)
     if formula in PRODUCTS:
         return lambda block: np.asarray(centred[block] @ centred.T)
+    own = [float(number or 0.0) for number in numbers]
     if sigma is not None:
-        number = max(float(times_power(sigma, exponent)), 2.0**-500)  # 0 of equal rows: any other will do
-    else:
-        (number,) = (float(own or 0.0) for own in numbers)
-    of_distance = OF_SQUARED_DISTANCE[formula]
+        own.insert(0, max(float(times_power(sigma, exponent)), 2.0**-500))  # 0 of equal rows: any will do
+    of_distance = DISTANCE_KERNELS[formula].of_squared_distance
     offsets = None
     if sigma is None:
-        offsets = -of_distance(np.sum((rows - np.median(rows, axis=0)) ** 2, axis=1), number)
+        offsets = -of_distance(np.sum((rows - np.median(rows, axis=0)) ** 2, axis=1), *own)
         offsets -= np.median(offsets)
     norms = np.einsum("ij,ij->i", centred, centred)
 
@@ -65,7 +59,7 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
         for start in range(0, len(near[0]), NEAR_AT_ONCE):
             i, j = (side[start : start + NEAR_AT_ONCE] for side in near)
             distance2[i, j] = np.sum((rows[block][i] - rows[j]) ** 2, axis=1)
-        found = of_distance(distance2, number)
+        found = of_distance(distance2, *own)
         return found if offsets is None else found + (offsets[block, None] + offsets)
 
     return values

@@ -26,9 +26,8 @@ from ._dominant_rows import largest_share
 from ._kernel_rows import centred_diagonal
 from ._permutations import Chance, Layers, chance_of
 from ._progress import ProgressLike
-from .kernels import Encoded, with_sigma
+from .kernels import Encoded, has_bandwidth, with_sigma
 
-BOUNDED = ("rbf", "laplace")  # kernels to which a far row is like any other
 # Of 100 cells of independent Cauchy rows chi2 with Holm finds one beyond chance in 12 % of matrices of 40
 # rows, in 6 % of 300 and in fewer of more: rows that decide lie beside each other with probability 1 / n.
 MOST_OF_ONE_ROW = 1 / 3
@@ -56,7 +55,8 @@ def chance_of_layers(
     backend, n = backend_of(library, xs[0], request.function), int(xs[0].shape[0])
     xy, xx, yy = map(_arrays.to_host, values[:3])
     cka = np.asarray(aligned(xy, xx, yy))
-    if request.method == "auto" and code[0] not in BOUNDED and backend.here:
+    bounded = has_bandwidth(code)  # a far row is like any other
+    if request.method == "auto" and not bounded and backend.here:
         cells = int(np.count_nonzero(hypotheses(cka.shape, ys is None)))
         if _single_rows_decide(n, cells, (xs, xs if ys is None else ys), code):
             request = replace(request, method="permutation" if alone else None)

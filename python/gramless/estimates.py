@@ -24,8 +24,7 @@ DType: TypeAlias = Literal["float32", "float64", "float16", "bfloat16"]
 # What a pair of rows costs beside its dot product, in multiply-adds' FLOPs, fitted once to measurements on
 # 2 cores of an AMD EPYC (Zen 4). `tests/test_estimates.py` compares them with every committed measurement.
 PRODUCT = 1.2  # times the FLOPs of dot products: packing and waiting
-# A kernel value and its sums.
-VALUE = {"linear": 5.0, "rbf": 15.0, "laplace": 25.0, "distance": 25.0, "cosine": 5.0, "polynomial": 15.0}
+# A kernel value and its sums: `value_flops` of the kernel.
 INNER_PRODUCT = 3.0  # of two layers' kernel values
 NUMBER = 110.0  # of the input, read, centred and packed, on one thread
 DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
@@ -119,7 +118,7 @@ def estimate(
         Number of layers of all models together; 2 is one pair.
     quantity : {"cka", "nt_xent", "info_nce", "siglip", "mutual_knn"}
         "cka" is also right for `hsic`, and "mutual_knn" for `cknna`. Losses are forward and backward.
-    kernel : {"linear", "rbf", "laplace", "distance", "cosine", "polynomial"} or a kernel
+    kernel : a kernel, or its name
         As in `cka`. A bandwidth that is not given costs the median distance of every layer.
     dtype : {"float32", "float64", "float16", "bfloat16"}
         The dtype of the inputs. 16 bits are computed in float32.
@@ -201,7 +200,7 @@ def _cka(
         work = PRODUCT * covariances * (3 if gradients else 1)
         peak = _covariance_bytes(n, features, item, threads)
     else:
-        work = pairs * (2 * PRODUCT * d + VALUE[kernel.formula])
+        work = pairs * (2 * PRODUCT * d + kernel.value_flops)
         work += INNER_PRODUCT * layers * layers * n * n / 2 if layers > 2 else 0
         work += pairs * (3 * 2 * PRODUCT * d + GRADIENT) if gradients else 0
         peak = threads * _walk_bytes(n, d, layers, item) + 36 * n * layers

@@ -8,22 +8,22 @@ from __future__ import annotations
 from dataclasses import astuple, fields
 from typing import Literal, TypeAlias, cast, get_args
 
+from . import _distance_kernels, _product_kernels
 from ._counts import made_first, shown
-from ._kernel_functions import RBF, Cosine, Distance, Laplace, Linear, OfDistance, Polynomial
+from ._distance_kernels import *
+from ._distance_kernels import DistanceKernel, DistanceName, OfDistance
+from ._product_kernels import *
+from ._product_kernels import ProductKernel, ProductName
 
 __all__ = [
+    "DISTANCE_KERNELS",
     "FORMULAS",
-    "RBF",
-    "Cosine",
-    "Distance",
+    "KERNEL_NAMES",
     "Encoded",
     "Estimator",
     "Kernel",
     "KernelLike",
-    "Laplace",
-    "Linear",
     "OfDistance",
-    "Polynomial",
     "as_estimator",
     "as_kernel",
     "encode",
@@ -32,18 +32,24 @@ __all__ = [
     "wants_median",
     "with_sigma",
 ]
+__all__ += _distance_kernels.__all__
+__all__ += _product_kernels.__all__
 
-Kernel: TypeAlias = Linear | RBF | Laplace | Distance | Cosine | Polynomial
+Kernel: TypeAlias = ProductKernel | DistanceKernel
 Numbers: TypeAlias = "tuple[float | None, ...]"
 Encoded: TypeAlias = "tuple[str, float | None, float, bool, int | None, Numbers]"
-KernelLike: TypeAlias = Kernel | Literal["linear", "rbf", "laplace", "distance", "cosine", "polynomial"]
+KernelLike: TypeAlias = Kernel | ProductName | DistanceName
 Estimator: TypeAlias = Literal["unbiased", "biased", "debiased"]
 
 _ESTIMATORS = get_args(Estimator)
 FORMULAS: dict[str, type[Kernel]] = {kernel.formula: kernel for kernel in get_args(Kernel)}
+DISTANCE_KERNELS: dict[str, type[DistanceKernel]] = {
+    kernel.formula: kernel for kernel in get_args(DistanceKernel)
+}
 _CALLS = [f"{cls.__name__}({'...' if fields(cls) else ''})" for cls in FORMULAS.values()]
 _NAMES = [f'"{formula}"' for formula in FORMULAS]
-_ALLOWED_KERNELS = f"{', '.join([*_CALLS, *_NAMES[:-1]])} or {_NAMES[-1]}"
+KERNEL_NAMES = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
+_ALLOWED_KERNELS = f"{', '.join(_CALLS)}, {KERNEL_NAMES}"
 
 
 def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> Kernel:
@@ -55,7 +61,7 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
     Linear()
     >>> as_kernel("sigmoid", "hsic")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: hsic: kernel must be Linear(), RBF(...), Laplace(...), Distance(...), Cosine(), ...
+    ValueError: hsic: kernel must be Linear(), Cosine(), Polynomial(...), RBF(...), ...
     """
     if isinstance(kernel, Kernel):
         return kernel
@@ -71,8 +77,8 @@ def encode(kernel: Kernel) -> Encoded:
     """A kernel as plain data: (formula, sigma, scale, include_diagonal, median_rows, numbers).
 
     It is the one form in which a kernel reaches the compiled core, the CUDA module and torch's operators. The
-    formula is the kernel's shorthand; without a bandwidth the rest is None, 1.0, False, None and its own
-    numbers.
+    formula is the kernel's shorthand; without a bandwidth the rest is None, 1.0, False, None; the last are
+    the kernel's own numbers.
 
     >>> encode(RBF(scale=0.5))
     ('rbf', None, 0.5, False, None, ())
@@ -81,7 +87,14 @@ def encode(kernel: Kernel) -> Encoded:
     """
     if not isinstance(kernel, OfDistance):
         return (kernel.formula, None, 1.0, False, None, astuple(kernel))
-    return (kernel.formula, kernel.sigma, kernel.scale, kernel.include_diagonal, kernel.median_rows, ())
+    return (
+        kernel.formula,
+        kernel.sigma,
+        kernel.scale,
+        kernel.include_diagonal,
+        kernel.median_rows,
+        kernel.numbers,
+    )
 
 
 def has_bandwidth(encoded: Encoded) -> bool:

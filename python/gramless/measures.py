@@ -13,11 +13,6 @@ from .kernels import Cosine, Encoded, KernelLike, OfDistance, as_kernel, encode
 
 __all__ = ["alignment", "participation_ratio", "uniformity", "vendi_score"]
 
-_OF_SQUARES = {
-    "rbf": 2**-0.5,
-    "laplace": 0.5,
-}  # the square of the kernel is it with so many times the bandwidth
-
 
 @differentiable
 def uniformity(x: Any, t: float = 2.0, *, normalize: bool = True) -> Call:
@@ -193,10 +188,10 @@ def vendi_score(x: Any, *, kernel: KernelLike = "cosine", q: float = 2) -> Call:
     ----------
     x : array (n, d), n >= 2
         Of numpy or torch, any layout and real dtype, memory-mapped ones included, in the CPU's memory.
-    kernel : RBF(...), Laplace(...), Cosine(), or {"rbf", "laplace", "cosine"}
-        A kernel that is 1 for equal rows. A bandwidth that is not given is the median distance between rows,
-        which makes the score one of shape, not of scale. Of `Cosine()` a row of zeros is like no row, itself
-        included.
+    kernel : a kernel that is 1 for equal rows, or its name
+        `Cosine()`, or one with a bandwidth, such as `RBF()`. A bandwidth that is not given is the median
+        distance between rows, which makes the score one of shape, not of scale. Of `Cosine()` a row of zeros
+        is like no row, itself included.
     q : 2
         The order. Others need all eigenvalues, which the package vendi_score computes: its default is 1.
 
@@ -244,10 +239,7 @@ def vendi_score(x: Any, *, kernel: KernelLike = "cosine", q: float = 2) -> Call:
     library, (x,) = _read(function, x)
     if isinstance(chosen, Cosine):
         return Call(library, CosineDiversity(function), (x,), ("x",))
-    formula, sigma, scale, *rest = encode(chosen)
-    times = _OF_SQUARES[formula]
-    squared: Any = (formula, None if sigma is None else sigma * times, scale * times, *rest)
-    return Call(library, PairMean(function, squared, "diversity"), (x,), ("x",))
+    return Call(library, PairMean(function, encode(chosen.squared()), "diversity"), (x,), ("x",))
 
 
 def _read(function: str, x: Any) -> tuple[Library, list[Array]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ._alignment import NO_HSIC, aligned
 from ._arrays.meant import instead_of_shape
+from ._docs import documented
 from ._layer_calls import layer_values, layers_of
 from ._scaled_sums import ScaledSums
 from .kernels import KernelLike, as_kernel
@@ -28,6 +29,7 @@ def as_weighting(function: str, value: Any) -> Literal["mean", "pairs"]:
     return cast('Literal["mean", "pairs"]', value)
 
 
+@documented
 class MinibatchCKA:
     """CKA between layers from one batch at a time: the ratio of averages, never the average of ratios.
 
@@ -37,9 +39,8 @@ class MinibatchCKA:
 
     Parameters
     ----------
-    kernel : a kernel, such as RBF(scale=0.5), or its name
-        "linear", "rbf", "laplace", "distance", "cosine" or "polynomial". A bandwidth left to
-        the median is that of each layer in each batch.
+    {kernel}
+        Here that is each layer's in each batch.
     weighting : {"mean", "pairs"}
         "mean" has w_t = 1, the paper's equation; "pairs" has w_t = n_t (n_t - 3), as its authors' code has.
         They differ only where batches differ in size.

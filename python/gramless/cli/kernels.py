@@ -4,34 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import click
 
-from ..kernels import FORMULAS, Kernel
+from ..kernels import DISTANCE_KERNELS, FORMULAS, Kernel
 from .terminal import one_sentence_errors
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FIELDS: dict[str, tuple[Any, str]] = {
-    "scale": (float, "Bandwidth as a multiple of the median distance.  [default: 1]"),
-    "sigma": (float, "Bandwidth itself, in the units of the activations."),
-    "median_rows": (int, "Take the median of a sample of so many rows.  [default: of all rows]"),
-    "exponent": (float, "Of --kernel distance.  [default: 1]"),
-    "degree": (int, "Of --kernel polynomial.  [default: 3]"),
-    "gamma": (float, "Of --kernel polynomial.  [default: 1 / features]"),
-    "coef0": (float, "Of --kernel polynomial.  [default: 1]"),
-}
+
+def _options() -> dict[str, tuple[str, Any, str]]:
+    """The option of every number of a kernel that has one, by its name: its own name, type and help."""
+    found: dict[str, tuple[str, Any, str]] = {}
+    for kernel in (*DISTANCE_KERNELS.values(), *FORMULAS.values()):
+        types = get_type_hints(kernel)
+        for field in fields(kernel):
+            if "help" in field.metadata:
+                (kind,) = set(get_args(types[field.name]) or [types[field.name]]) - {NoneType}
+                found[field.name] = field.metadata["option"] or field.name, kind, field.metadata["help"]
+    return found
 
 
-def option_of(field: str) -> str:
-    return f"--{field.replace('_', '-')}"
+_OPTIONS = _options()
+_OF_MEDIAN = ("scale", "median_rows")  # numbers without effect where sigma is given
+
+
+def _option_of(field: str) -> str:
+    return f"--{_OPTIONS[field][0].replace('_', '-')}"
 
 
 def kernel_options(command: Command) -> Command:
     """The command with --kernel and an option for every number of a kernel."""
-    for field, (kind, text) in reversed(_FIELDS.items()):
-        command = click.option(option_of(field), type=kind, help=text)(command)
+    for field, (_, kind, text) in reversed(_OPTIONS.items()):
+        command = click.option(_option_of(field), type=kind, help=text)(command)
     names = click.Choice(list(FORMULAS))
     return click.option("--kernel", type=names, default="linear", show_default=True)(command)
 
@@ -39,13 +46,16 @@ def kernel_options(command: Command) -> Command:
 def kernel_of(options: dict[str, Any]) -> Kernel:
     """The kernel from the options that `kernel_options` adds."""
     cls = FORMULAS[options["kernel"]]
-    given = {field: options[field] for field in _FIELDS if options.get(field) is not None}
+    named = {field: options.get(name) for field, (name, *_) in _OPTIONS.items()}
+    given = {field: value for field, value in named.items() if value is not None}
     for field in given:
         if field not in _fields(cls):
-            wanted = " or ".join(name for name, other in FORMULAS.items() if field in _fields(other))
-            raise click.UsageError(f"{option_of(field)} needs --kernel {wanted}.")
-    if "sigma" in given and len(given) > 1:
-        raise click.UsageError(f"{option_of(next(iter(given)))} and --sigma exclude each other.")
+            *others, last = (name for name, other in FORMULAS.items() if field in _fields(other))
+            wanted = f"{', '.join(others)} or {last}" if others else last
+            raise click.UsageError(f"{_option_of(field)} needs --kernel {wanted}.")
+    for field in _OF_MEDIAN:
+        if field in given and "sigma" in given:
+            raise click.UsageError(f"{_option_of(field)} and --sigma exclude each other.")
     with one_sentence_errors():
         return cls(**given)
 

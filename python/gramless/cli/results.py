@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,11 @@ def describe(kernel: Kernel) -> str:
     if isinstance(kernel, gramless.Linear):
         return "linear"
     name = type(kernel).__name__
-    if not isinstance(kernel, OfDistance):
-        return ", ".join([name, *(f"{field} {value}" for field, value in asdict(kernel).items())])
-    return (
-        f"{name}, sigma {kernel.sigma:g}"
-        if kernel.sigma is not None
-        else f"{name}, {kernel.scale:g} x median"
-    )
+    of_bandwidth = [field.name for field in fields(OfDistance)] if isinstance(kernel, OfDistance) else []
+    own = [f"{field} {value}" for field, value in asdict(kernel).items() if field not in of_bandwidth]
+    if isinstance(kernel, OfDistance):
+        own.append(f"sigma {kernel.sigma:g}" if kernel.sigma is not None else f"{kernel.scale:g} x median")
+    return ", ".join([name, *own])
 
 
 def as_json(found: LayerMatrix, kernel: Kernel) -> str:

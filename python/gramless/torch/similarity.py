@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from .._docs import documented
 from .._evaluate import evaluate
 from ..hsic import pair
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
@@ -33,6 +34,7 @@ class _Similarity(nn.Module):
         return evaluate(pair(self.function, x, y, *chosen))  # type: ignore[no-any-return]
 
 
+@documented
 class CKALoss(_Similarity):
     """1 - `gramless.cka`: what makes the representations x (n, p) and y (n, q) of a batch alike.
 
@@ -42,9 +44,8 @@ class CKALoss(_Similarity):
 
     Parameters
     ----------
-    kernel : a kernel, such as RBF(scale=0.5), or its name
-        "linear", "rbf", "laplace", "distance", "cosine" or "polynomial". A bandwidth that is not given is the
-        median distance, found anew for every batch, and a constant for the gradient.
+    {kernel}
+        It is found anew for every batch, and a constant for the gradient.
     kernel_y : as kernel, optional
         The kernel of y, where it differs from that of x.
     estimator : {"unbiased", "biased", "debiased"}

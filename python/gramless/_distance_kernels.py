@@ -1,31 +1,28 @@
-"""The kernel functions: frozen value objects. `kernels` has their names and how they are encoded."""
+"""The kernel functions of the distance between two rows: frozen value objects.
+
+`value_flops` of a kernel: what a value costs beside its dot product, for `estimate`.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
-from ._counts import as_flag, as_number, at_least, positive
+import numpy as np
+import numpy.typing as npt
+
+from ._counts import as_flag, at_least, positive
+
+__all__ = ["RBF", "Distance", "Laplace"]
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Linear:
-    """The dot product of two rows.
-
-    k(a, b) = <a, b>
-
-    Wherever gramless uses it, columns are centred first, which changes neither HSIC nor CKA.
-
-    Examples
-    --------
-    >>> Linear() == Linear()
-    True
+def option(default: Any, text: str, name: str | None = None) -> Any:
+    """A number of a kernel: its default, and the help of its option on the command line, perhaps of a name
+    of its own.
     """
-
-    formula: ClassVar = "linear"
-    has_bandwidth: ClassVar = False
-    on_gpu: ClassVar = True
+    return field(default=default, metadata={"help": text, "option": name})
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,12 @@ class OfDistance:
     has_bandwidth: ClassVar = True
     on_gpu: ClassVar = True
 
-    sigma: float | None = None
-    scale: float = 1.0
+    sigma: float | None = option(None, "Bandwidth itself, in the units of the activations.")
+    scale: float = option(1.0, "Bandwidth as a multiple of the median distance.  [default: 1]")
     include_diagonal: bool = False
-    median_rows: int | None = None
+    median_rows: int | None = option(
+        None, "Take the median of a sample of so many rows.  [default: of all rows]"
+    )
 
     def __post_init__(self) -> None:
         kernel = type(self).__name__
@@ -54,6 +53,16 @@ class OfDistance:
                 "median_rows",
                 at_least(2, kernel, "median_rows", self.median_rows, "an integer or None"),
             )
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers of the kernel besides those of its bandwidth."""
+        return ()
+
+    def _with_bandwidth(self, factor: float, *numbers: float) -> Self:
+        """The kernel of so many times the bandwidth, perhaps with other numbers of its own."""
+        sigma = None if self.sigma is None else self.sigma * factor
+        return type(self)(sigma, self.scale * factor, self.include_diagonal, self.median_rows, *numbers)
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,16 @@ class RBF(OfDistance):
     """
 
     formula: ClassVar = "rbf"
+    value_flops: ClassVar = 15.0
+
+    @staticmethod
+    def of_squared_distance(distance2: Floats, sigma: float) -> Floats:
+        """Its values."""
+        return np.asarray(np.exp(-distance2 / (2 * sigma**2)))
+
+    def squared(self) -> RBF:
+        """The kernel whose values are the squares of these."""
+        return self._with_bandwidth(2**-0.5)
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,16 @@ class Laplace(OfDistance):
     """
 
     formula: ClassVar = "laplace"
+    value_flops: ClassVar = 25.0
+
+    @staticmethod
+    def of_squared_distance(distance2: Floats, sigma: float) -> Floats:
+        """Its values."""
+        return np.asarray(np.exp(-np.sqrt(distance2) / sigma))
+
+    def squared(self) -> Laplace:
+        """The kernel whose values are the squares of these."""
+        return self._with_bandwidth(0.5)
 
 
 @dataclass(frozen=True)
@@ -186,8 +215,9 @@ class Distance:
     formula: ClassVar = "distance"
     has_bandwidth: ClassVar = False
     on_gpu: ClassVar = False
+    value_flops: ClassVar = 25.0
 
-    exponent: float = 1.0
+    exponent: float = option(1.0, "Of --kernel distance.  [default: 1]")
 
     def __post_init__(self) -> None:
         exponent = positive("Distance", "exponent", self.exponent, "a number")
@@ -195,94 +225,11 @@ class Distance:
             raise ValueError(f"Distance: exponent must be at most 2 but is {exponent!r}")
         object.__setattr__(self, "exponent", exponent)
 
-
-@dataclass(frozen=True)
-class Cosine:
-    """The cosine of the angle between two rows, from the origin.
-
-    k(a, b) = <a, b> / (|a| |b|)
-
-    It is the linear kernel of rows scaled to length 1, and is computed as that: over features where they are
-    fewer than rows. The length of a row plays no part, where the origin is does: columns are not centred
-    before. Rows are scaled in float64 and centred afterwards, so that rows which all lie far from the origin,
-    in nearly one direction, cost no digits. Where all rows are in one direction but for the rounding of the
-    numbers as they are stored, there is no CKA, as for constant rows. A row of zeros has no direction; its
-    cosine with every row is 0, as in scikit-learn's `cosine_similarity`, and so is its gradient. On a GPU it
-    is refused.
-
-    Examples
-    --------
-    >>> Cosine() == Cosine()
-    True
-    """
-
-    formula: ClassVar = "cosine"
-    has_bandwidth: ClassVar = False
-    on_gpu: ClassVar = False
+    @staticmethod
+    def of_squared_distance(distance2: Floats, exponent: float) -> Floats:
+        """Its values."""
+        return np.asarray(-(distance2 ** (exponent / 2)))
 
 
-@dataclass(frozen=True)
-class Polynomial:
-    """A power of the dot product of two rows, from the origin.
-
-    k(a, b) = (gamma <a, b> + coef0)^degree
-
-    It is scikit-learn's `polynomial_kernel`. With the defaults the unbiased `mmd` is the kernel inception
-    distance (KID) of all rows. Columns are not centred before: where the origin is, and the unit of the data,
-    are part of the kernel. With degree 1 HSIC is gamma times that of a linear kernel, whatever coef0 is.
-
-    Rows far from the origin cost no digits. Products are those of centred rows; what the column means add to
-    them is added per row, from float64, and what depends on one of the two rows alone, which changes no HSIC,
-    CKA or MMD, is left out. Where float32 would lose digits, all is computed in float64. On a GPU it is
-    refused.
-
-    Parameters
-    ----------
-    degree : int
-        From 1 to 32.
-    gamma : float, optional
-        What dot products are multiplied by, positive; None is 1 / d for rows of d features, each input's own.
-    coef0 : float
-        What is added to them, finite. With one below 0 the kernel may have negative eigenvalues, and the MMD
-        be below 0.
-
-    Raises
-    ------
-    ValueError
-        For numbers out of range.
-    TypeError
-        For values of another type.
-
-    References
-    ----------
-    Binkowski, Sutherland, Arbel and Gretton 2018, "Demystifying MMD GANs", arXiv:1801.01401.
-
-    Examples
-    --------
-    >>> Polynomial()
-    Polynomial(degree=3, gamma=None, coef0=1.0)
-    >>> Polynomial(degree=0)
-    Traceback (most recent call last):
-    ValueError: Polynomial: degree must be at least 1 but is 0
-    """
-
-    formula: ClassVar = "polynomial"
-    has_bandwidth: ClassVar = False
-    on_gpu: ClassVar = False
-
-    degree: int = 3
-    gamma: float | None = None
-    coef0: float = 1.0
-
-    def __post_init__(self) -> None:
-        degree = at_least(1, "Polynomial", "degree", self.degree, "an integer")
-        if degree > 32:
-            raise ValueError(f"Polynomial: degree must be at most 32 but is {degree}")
-        object.__setattr__(self, "degree", degree)
-        if self.gamma is not None:
-            gamma = positive("Polynomial", "gamma", self.gamma, "a number or None")
-            object.__setattr__(self, "gamma", gamma)
-        coef0 = as_number("Polynomial", "coef0", self.coef0)
-        if not -math.inf < coef0 < math.inf:  # which torch.compile can trace
-            raise ValueError(f"Polynomial: coef0 must be finite but is {coef0!r}")
-        object.__setattr__(self, "coef0", coef0)
+DistanceKernel: TypeAlias = RBF | Laplace | Distance
+DistanceName: TypeAlias = Literal["rbf", "laplace", "distance"]
