@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import gramless
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.util.docutils import SphinxDirective
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -64,5 +68,23 @@ def _character(found: re.Match[str]) -> str:
     return found[1] or f"\\{found[0]}"
 
 
+class Every(SphinxDirective):
+    """`.. every:: modules`: each name of their `__all__`, as a name of the current module."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        lines = []
+        for module in map(import_module, self.arguments[0].split()):
+            for name in module.__all__:
+                kind = "class" if isinstance(getattr(module, name), type) else "function"
+                lines.append(f".. auto{kind}:: {name}")
+        found = nodes.Element()
+        self.state.nested_parse(StringList(lines, self.get_source_info()[0]), self.content_offset, found)
+        return found.children
+
+
 def setup(app: Any) -> None:
+    app.add_directive("every", Every)
     app.connect("autodoc-process-docstring", _escaped, priority=400)  # before napoleon reads the sections

@@ -11,10 +11,29 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from . import reference
+from . import _distance_kernels, _product_kernels, reference
+from . import contrastive as _contrastive
+from . import distillation as _distillation
+from . import estimates as _estimates
+from . import guided as _guided
+from . import hsic as _hsic
+from . import independence as _independence
+from . import info_nce as _info_nce
+from . import matrices as _matrices
+from . import measures as _measures
+from . import minibatch as _minibatch
+from . import moco as _moco
+from . import neighbor_test as _neighbor_test
+from . import neighbors as _neighbors
+from . import results as _results
+from . import rsa as _rsa
+from . import sigmoid as _sigmoid
+from . import two_samples as _two_samples
 from ._arrays.cuda_status import CudaDevice, CudaStatus, cuda_status
 from ._core import __version__
+from ._distance_kernels import *
 from ._evaluate import value_and_grad
+from ._product_kernels import *
 from ._record import environment
 from ._runtime import (
     backends,
@@ -23,24 +42,23 @@ from ._runtime import (
     set_num_threads,
     set_workspace_limit,
 )
-from .contrastive import dcl, nt_xent, sup_con
-from .distillation import similarity_distillation
-from .estimates import Estimate, estimate
-from .guided import guided_info_nce
-from .hsic import cka, hsic, median_distance
-from .independence import independence_test
-from .info_nce import info_nce, row_log_sum_exp
-from .kernels import RBF, Cosine, Distance, Laplace, Linear, Polynomial
-from .matrices import cka_matrix, hsic_matrix, layer_matrix
-from .measures import alignment, participation_ratio, uniformity, vendi_score
-from .minibatch import MinibatchCKA
-from .moco import moco
-from .neighbor_test import MutualKnnResult, mutual_knn_test
-from .neighbors import cknna, mutual_knn, mutual_knn_matrix
-from .results import LayerMatrix
-from .rsa import rsa, rsa_matrix
-from .sigmoid import siglip
-from .two_samples import TwoSampleResult, mmd, two_sample_test
+from .contrastive import *
+from .distillation import *
+from .estimates import *
+from .guided import *
+from .hsic import *
+from .independence import *
+from .info_nce import *
+from .matrices import *
+from .measures import *
+from .minibatch import *
+from .moco import *
+from .neighbor_test import *
+from .neighbors import *
+from .results import *
+from .rsa import *
+from .sigmoid import *
+from .two_samples import *
 
 if TYPE_CHECKING:
     from . import analysis, compat, plot
@@ -48,62 +66,41 @@ if TYPE_CHECKING:
     from . import torch as torch
 
 __all__ = [
-    "RBF",
-    "Cosine",
     "CudaDevice",
     "CudaStatus",
-    "Distance",
-    "Estimate",
-    "Laplace",
-    "LayerMatrix",
-    "Linear",
-    "MinibatchCKA",
-    "MutualKnnResult",
-    "Polynomial",
-    "TwoSampleResult",
     "__version__",
-    "alignment",
     "analysis",
     "backends",
-    "cka",
-    "cka_matrix",
-    "cknna",
     "compat",
     "cuda_status",
-    "dcl",
     "environment",
-    "estimate",
     "get_num_threads",
     "get_workspace_limit",
-    "guided_info_nce",
-    "hsic",
-    "hsic_matrix",
-    "independence_test",
-    "info_nce",
-    "layer_matrix",
-    "median_distance",
-    "mmd",
-    "moco",
-    "mutual_knn",
-    "mutual_knn_matrix",
-    "mutual_knn_test",
-    "nt_xent",
-    "participation_ratio",
     "plot",
     "reference",
-    "row_log_sum_exp",
-    "rsa",
-    "rsa_matrix",
     "set_num_threads",
     "set_workspace_limit",
-    "siglip",
-    "similarity_distillation",
-    "sup_con",
-    "two_sample_test",
-    "uniformity",
     "value_and_grad",
-    "vendi_score",
 ]
+__all__ += _distance_kernels.__all__
+__all__ += _product_kernels.__all__
+__all__ += _contrastive.__all__
+__all__ += _distillation.__all__
+__all__ += _estimates.__all__
+__all__ += _guided.__all__
+__all__ += _hsic.__all__
+__all__ += _independence.__all__
+__all__ += _info_nce.__all__
+__all__ += _matrices.__all__
+__all__ += _measures.__all__
+__all__ += _minibatch.__all__
+__all__ += _moco.__all__
+__all__ += _neighbor_test.__all__
+__all__ += _neighbors.__all__
+__all__ += _results.__all__
+__all__ += _rsa.__all__
+__all__ += _sigmoid.__all__
+__all__ += _two_samples.__all__
 
 
 _OF_PACKAGES = ("jax", "torch")  # modules by the name of what they need, which stay out of import *

@@ -79,10 +79,8 @@ def value_and_grad(
     Parameters
     ----------
     function
-        One of gramless's differentiable functions: `hsic`, `cka`, `hsic_matrix`, `cka_matrix`, `nt_xent`,
-        `dcl`, `sup_con`, `info_nce`, `moco`, `row_log_sum_exp`, `similarity_distillation`, `siglip`, `mmd`,
-        `rsa`, `rsa_matrix`, `uniformity`, `alignment`, `participation_ratio`, `vendi_score`,
-        `guided_info_nce`.
+        One of gramless's differentiable functions: `hsic`, `cka` and their matrices, every loss, and the
+        statistics whose docstring says that they are, such as `mmd`.
     wrt
         The name of an argument of `function`, for its gradient; several names, for a tuple of gradients; None
         (default) for a tuple of the gradients with respect to every differentiable argument, in the order of

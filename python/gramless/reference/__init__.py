@@ -5,73 +5,50 @@ kernel objects only (scipy for p-values), never the compiled core. Signatures ar
 `median_rows` and `progress` are accepted and ignored, for here every median is exact and nothing is shown.
 """
 
-from .chance import layer_matrix, permutation_moments
-from .contrastive import (
-    dcl,
-    dcl_value_and_grad,
-    nt_xent,
-    nt_xent_value_and_grad,
-    sup_con,
-    sup_con_value_and_grad,
-)
-from .cross_modal import (
-    info_nce,
-    info_nce_value_and_grad,
-    moco,
-    moco_value_and_grad,
-    row_log_sum_exp,
-    row_log_sum_exp_value_and_grad,
-)
-from .distillation import similarity_distillation, similarity_distillation_value_and_grad
-from .gram import gram, median_distance
-from .guided import guided_info_nce, guided_info_nce_value_and_grad
-from .hsic import cka, cka_matrix, hsic, hsic_matrix
-from .independence import independence_test
-from .measures import alignment, participation_ratio, uniformity, vendi_score
-from .minibatch import MinibatchCKA
-from .neighbors import cknna, mutual_knn, mutual_knn_matrix
-from .rsa import rsa, rsa_matrix
-from .sigmoid import siglip, siglip_value_and_grad
-from .two_samples import mmd, mmd_permutation_pvalue
+from . import chance as _chance
+from . import contrastive as _contrastive
+from . import cross_modal as _cross_modal
+from . import distillation as _distillation
+from . import gram as _gram
+from . import guided as _guided
+from . import hsic as _hsic
+from . import independence as _independence
+from . import log_sums as _log_sums
+from . import measures as _measures
+from . import minibatch as _minibatch
+from . import neighbors as _neighbors
+from . import rsa as _rsa
+from . import sigmoid as _sigmoid
+from . import two_samples as _two_samples
+from .chance import *
+from .contrastive import *
+from .cross_modal import *
+from .distillation import *
+from .gram import *
+from .guided import *
+from .hsic import *
+from .independence import *
+from .log_sums import *
+from .measures import *
+from .minibatch import *
+from .neighbors import *
+from .rsa import *
+from .sigmoid import *
+from .two_samples import *
 
-__all__ = [
-    "MinibatchCKA",
-    "alignment",
-    "cka",
-    "cka_matrix",
-    "cknna",
-    "dcl",
-    "dcl_value_and_grad",
-    "gram",
-    "guided_info_nce",
-    "guided_info_nce_value_and_grad",
-    "hsic",
-    "hsic_matrix",
-    "independence_test",
-    "info_nce",
-    "info_nce_value_and_grad",
-    "layer_matrix",
-    "median_distance",
-    "mmd",
-    "mmd_permutation_pvalue",
-    "moco",
-    "moco_value_and_grad",
-    "mutual_knn",
-    "mutual_knn_matrix",
-    "nt_xent",
-    "nt_xent_value_and_grad",
-    "participation_ratio",
-    "permutation_moments",
-    "row_log_sum_exp",
-    "row_log_sum_exp_value_and_grad",
-    "rsa",
-    "rsa_matrix",
-    "siglip",
-    "siglip_value_and_grad",
-    "similarity_distillation",
-    "similarity_distillation_value_and_grad",
-    "sup_con",
-    "sup_con_value_and_grad",
-    "uniformity",
-    "vendi_score",
-]
+__all__: list[str] = []
+__all__ += _chance.__all__
+__all__ += _contrastive.__all__
+__all__ += _cross_modal.__all__
+__all__ += _distillation.__all__
+__all__ += _gram.__all__
+__all__ += _guided.__all__
+__all__ += _hsic.__all__
+__all__ += _independence.__all__
+__all__ += _log_sums.__all__
+__all__ += _measures.__all__
+__all__ += _minibatch.__all__
+__all__ += _neighbors.__all__
+__all__ += _rsa.__all__
+__all__ += _sigmoid.__all__
+__all__ += _two_samples.__all__

@@ -14,6 +14,8 @@ from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .gram import Array, gram_for_sums
 from .hsic import ESTIMATORS, ratio, same_rows
 
+__all__ = ["layer_matrix", "permutation_moments"]
+
 
 class Chance(NamedTuple):
     """Matrices (xs, ys): CKA, z, p-values of each cell alone, and corrected for the number of cells."""

@@ -19,6 +19,15 @@ from .options import (
     contrast_options,
 )
 
+__all__ = [
+    "dcl",
+    "dcl_value_and_grad",
+    "nt_xent",
+    "nt_xent_value_and_grad",
+    "sup_con",
+    "sup_con_value_and_grad",
+]
+
 Value: TypeAlias = "float | Array"
 PairGradient: TypeAlias = tuple[float, tuple[Array, Array, float]]
 

@@ -11,6 +11,8 @@ from .gram import Array
 from .logits import as_embeddings, check_rows, log_sum_exp, unit_rows, unit_rows_backward
 from .options import ScalarReduction, as_scalar_reduction
 
+__all__ = ["similarity_distillation", "similarity_distillation_value_and_grad"]
+
 
 def similarity_distillation(
     student: npt.ArrayLike,

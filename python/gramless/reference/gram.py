@@ -14,6 +14,8 @@ from .. import _arrays
 from .._losses import as_array
 from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, Polynomial, as_kernel
 
+__all__ = ["gram", "median_distance"]
+
 Array = npt.NDArray[np.float64]
 
 

@@ -13,6 +13,8 @@ from .gram import Array
 from .logits import Mask, as_embeddings, check_rows, row_losses, unit_rows, unit_rows_backward
 from .options import ScalarReduction, as_scalar_reduction, contrast_options
 
+__all__ = ["guided_info_nce", "guided_info_nce_value_and_grad"]
+
 
 def _cosines(x: Array, y: Array) -> Array:
     """Of unit rows x (n, e) with y (m, e): each the same sum wherever the rows stand, so that equals tie."""

@@ -12,6 +12,8 @@ from .._layouts import rows_hint
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .gram import Array, as_rows, gram_for_sums, off_diagonal
 
+__all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix"]
+
 
 def biased(k: Array, l: Array) -> float:  # (n, n), (n, n)
     """tr(K H L H) / (n - 1)^2 with H = I - 11'/n: Gretton et al. 2005."""

@@ -12,6 +12,8 @@ from ..kernels import KernelLike
 from .gram import Array, off_diagonal
 from .hsic import biased, grams, unbiased, warn_if_constant
 
+__all__ = ["independence_test"]
+
 LEAST_CHI2_ROWS = 40  # below, chi2 rejects independent data too often
 
 

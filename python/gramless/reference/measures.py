@@ -8,6 +8,8 @@ import numpy.typing as npt
 from ..kernels import KernelLike
 from .gram import Array, as_rows, gram, squared_distances, unit_rows
 
+__all__ = ["alignment", "participation_ratio", "uniformity", "vendi_score"]
+
 
 def uniformity(x: npt.ArrayLike, t: float = 2.0, *, normalize: bool = True) -> float:
     """log of the mean over i < j of exp(-t |x_i - x_j|^2): Wang and Isola 2020, equation 6.

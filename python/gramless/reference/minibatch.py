@@ -12,6 +12,8 @@ from ..kernels import KernelLike
 from .gram import Array
 from .hsic import matrices, ratio
 
+__all__ = ["MinibatchCKA"]
+
 
 class MinibatchCKA:
     """The ratio of averages over batches t of unbiased HSIC values: Nguyen, Raghu and Kornblith 2021.

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from .gram import Array, as_rows
 
+__all__ = ["cknna", "mutual_knn", "mutual_knn_matrix"]
+
 
 def nearest_rows(x: Array, k: int) -> npt.NDArray[np.int64]:  # (n, d)
     """The k rows of largest cosine with each row, itself left out, of equal ones the smaller number: (n, k).

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from .gram import Array, as_rows, squared_distances
 
+__all__ = ["rsa", "rsa_matrix"]
+
 
 def distances(x: Array, metric: str) -> Array:  # (n, p)
     """The distances of all pairs i < j, (n (n - 1) / 2,), in the order of scipy's `pdist`."""

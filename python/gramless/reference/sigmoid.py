@@ -12,6 +12,8 @@ from .gram import Array
 from .logits import as_embeddings, check_rows, unit_rows, unit_rows_backward
 from .options import ScalarReduction, as_scalar_reduction
 
+__all__ = ["siglip", "siglip_value_and_grad"]
+
 SigmoidGradient = tuple[float, Array, Array, float, float]  # value, by a, b, logit_scale, logit_bias
 
 

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 from .gram import Array, as_rows, gram_for_sums
 
+__all__ = ["mmd", "mmd_permutation_pvalue"]
+
 
 def mmd(
     x: npt.ArrayLike, y: npt.ArrayLike, *, kernel: KernelLike = "rbf", estimator: Estimator = "unbiased"
