@@ -101,19 +101,3 @@ def test_value_and_grad_and_transforms_agree():
     assert torch.allclose(batched, torch.stack(one_by_one), rtol=1e-12)
     compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
     assert compiled(x, y).item() == value
-
-
-def test_losses_and_compare_models_take_it():
-    from gramless.torch import CKALoss, HSICLoss, compare_models
-
-    x, y = (torch.from_numpy(rows(20, 3, seed)) for seed in (0, 1))
-    value = gramless.cka(x, y, kernel="distance")
-    assert CKALoss("distance")(x, y).item() == pytest.approx(1 - value.item())
-    assert HSICLoss(Distance())(x, y).item() == pytest.approx(gramless.hsic(x, y, kernel="distance").item())
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2)).double()
-    found = compare_models(model, None, [x[:10], x[10:]], kernel=Distance(0.8), progress=False)
-    with torch.no_grad():
-        first, last = model[0](x), model(x)
-    expected = gramless.cka(first, last, kernel=Distance(0.8)).item()
-    assert found.matrix[0, -1] == pytest.approx(expected, abs=1e-12)

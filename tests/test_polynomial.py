@@ -11,7 +11,6 @@ import pytest
 from gramless import Polynomial, analysis, reference
 from gramless.kernels import encode
 from gramless.reference.gram import polynomial_for_sums
-from layouts import NUMPY_LAYOUTS
 from test_laplace import ESTIMATORS, duplicated, in_near_pairs, rows
 from tolerance import NAIVE, TRUE, assert_as_accurate, cka_of
 
@@ -189,19 +188,6 @@ def test_rows_without_variation_and_nan(dtype):
         y = x.copy()
         y[3, 1] = bad
         assert np.isnan(gramless.hsic(y, x, kernel="polynomial"))
-
-
-def test_layouts_and_threads_change_no_bit():
-    x, y = rows(700, 9, dtype=np.float32) + 3, rows(700, 5, 1, np.float32)
-    one = gramless.cka(x, y, kernel="polynomial")
-    assert all(gramless.cka(layout(x), y, kernel="polynomial") == one for layout in NUMPY_LAYOUTS)
-    before = gramless.get_num_threads()
-    try:
-        for threads in (1, 3):
-            gramless.set_num_threads(threads)
-            assert gramless.cka(x, y, kernel="polynomial") == one
-    finally:
-        gramless.set_num_threads(before)
 
 
 def test_everything_that_takes_a_kernel_takes_it(tmp_path):
