@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "ops/dispatch/padded_values.hpp"
@@ -112,6 +113,8 @@ PairSample Representation::resolve_of_distance(const Alternative& stated, double
   kernel.fit(4 * *std::max_element(norms_.begin(), norms_.end()));  // no distance exceeds twice the largest length
   kernel_ = kernel;
   shift_ = near_mean ? 1.0 : rounded(mean, compute_);
+  // A row of infinities would be infinitely far from all others, and its values 0.
+  if (!std::isfinite(chained_sum(norms_))) shift_ = std::numeric_limits<double>::quiet_NaN();
   row_stats_ = padded_norms(0.5);
   return sample;
 }
