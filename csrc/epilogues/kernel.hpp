@@ -135,8 +135,41 @@ struct Distance {
   GRAMLESS_SHARED int exponent_of(int scale) const { return static_cast<int>(std::lrint(-exponent * scale)); }
 };
 
+// k(a, b) = (1 + rate |a - b|^2)^-alpha, rate = 1 / (2 alpha sigma^2)
+struct RationalQuadratic {
+  static constexpr const char* name = "rational_quadratic";
+  static constexpr bool of_distance = true;
+  static constexpr bool of_root = true;
+  static constexpr bool has_bandwidth = true;
+  static constexpr bool over_features = false;
+
+  double alpha = 1, rate = 0;
+  double log2_unit = 0;
+
+  GRAMLESS_SHARED void state(std::span<const std::optional<double>> numbers) { alpha = *numbers[0]; }
+  GRAMLESS_SHARED RationalQuadratic of(double sigma2, double sharpest) const {
+    const double exact = 1 / (2 * alpha * sigma2);
+    return {alpha, exact > sharpest ? sharpest : exact};
+  }
+  GRAMLESS_SHARED void fit(double) {}
+
+  GRAMLESS_SHARED double value(double distance2) const { return std::exp(-alpha * std::log1p(rate * distance2)); }
+  GRAMLESS_SHARED static double diagonal(double) { return 1; }
+  // As for a Gaussian: the square of the distance of rows that are not near each other has an error of epsilon |a|^2.
+  GRAMLESS_SHARED double noise(double epsilon, const SquaredLengths& rows) const {
+    const double share = rate * rows.mean;
+    return epsilon * alpha * (share > 1 ? 1 : share);
+  }
+  GRAMLESS_SHARED double share_lost(double distance2, double by) const {
+    return alpha * rate * by / (1 + rate * distance2);
+  }
+  GRAMLESS_SHARED bool leaves_float32() const { return alpha > 8; }  // a rounding of the base is alpha of a value
+  GRAMLESS_SHARED double slope_factor() const { return 2 * alpha * rate; }
+  GRAMLESS_SHARED static int exponent_of(int) { return 0; }
+};
+
 // The first three are on CUDA too.
-using Kernel = std::variant<Linear, Rbf, Laplace, Distance, Polynomial>;
+using Kernel = std::variant<Linear, Rbf, Laplace, Distance, Polynomial, RationalQuadratic>;
 constexpr int kernels_on_cuda = 3;
 
 // std::visit for this variant without its library code, which must not be compiled per ISA.

@@ -98,6 +98,30 @@ struct DistanceSlope {
   T per_length, exponent;
 };
 
+// (1 + rate |a - b|^2)^-alpha / unit - shift, in powers of 2, of tiles that hold the distances.
+template <class T>
+struct RationalQuadraticTile {
+  template <class Values>
+  GRAMLESS_INLINE Values operator()(const Values& distance, const Values&, const Values&) const {
+    const Values base = distance * distance * rate + T(1);
+    const Values exponent = Values::of([&](int p) {
+      const Vector<T> or_nan = base.parts[p] - base.parts[p];
+      return log2_of<T>(base.parts[p]) * minus_alpha + or_nan;
+    });
+    return exp2_minus<T>(at_least(exponent - log2_unit, -ExpConstants<T>::highest2), shift);
+  }
+  T rate, minus_alpha, log2_unit, shift;
+};
+// dk/dx_i is -2 alpha rate k / (1 + rate |x_i - x_j|^2) (x_i - x_j).
+template <class T>
+struct RationalQuadraticSlope {
+  static constexpr bool of_root = true;
+  GRAMLESS_INLINE Vector<T> operator()(Vector<T> value, Vector<T> distance) const {
+    return (value + shift) * unit / (distance * distance * rate + T(1));
+  }
+  T shift, unit, rate;
+};
+
 // What polynomial_kernel.hpp has, - shift; a row's number is its t.
 template <class T>
 struct PolynomialTile {
@@ -186,6 +210,16 @@ PolynomialTile<T> on_tiles(const Polynomial& kernel, double shift) {
 template <class T>
 PolynomialSlope<T> slope_on_tiles(const Polynomial& kernel, double, double) {
   return {static_cast<T>(kernel.factor), static_cast<T>(kernel.origin), kernel.degree};
+}
+
+template <class T>
+RationalQuadraticTile<T> on_tiles(RationalQuadratic kernel, double shift) {
+  return {static_cast<T>(kernel.rate), static_cast<T>(-kernel.alpha), static_cast<T>(kernel.log2_unit),
+          static_cast<T>(shift)};
+}
+template <class T>
+RationalQuadraticSlope<T> slope_on_tiles(RationalQuadratic kernel, double shift, double unit) {
+  return {static_cast<T>(shift), static_cast<T>(unit), static_cast<T>(kernel.rate)};
 }
 
 // Alternatives that know whether their exponents may leave the range of a float.

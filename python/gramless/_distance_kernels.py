@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ._counts import as_flag, at_least, positive
 
-__all__ = ["RBF", "Distance", "Laplace"]
+__all__ = ["RBF", "Distance", "Laplace", "RationalQuadratic"]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -231,5 +231,72 @@ class Distance:
         return np.asarray(-(distance2 ** (exponent / 2)))
 
 
-DistanceKernel: TypeAlias = RBF | Laplace | Distance
-DistanceName: TypeAlias = Literal["rbf", "laplace", "distance"]
+@dataclass(frozen=True)
+class RationalQuadratic(OfDistance):
+    """A mixture of Gaussians of all widths about sigma, whose tails fall as a power of the distance.
+
+    k(a, b) = (1 + |a - b|^2 / (2 alpha sigma^2))^-alpha
+
+    Rows many bandwidths apart still differ in it, where an RBF kernel is 0 for all of them, as in an `mmd` of
+    samples far from each other. A large alpha gives `RBF` of that sigma, 1 / 2 an inverse multiquadric. It is
+    scikit-learn's `RationalQuadratic`, with sigma its length_scale. Distances of rows near each other are
+    computed from their differences; with alpha above 8 all is in float64. On a GPU it is refused.
+
+    Parameters
+    ----------
+    sigma, scale, include_diagonal, median_rows
+        The bandwidth, as in `RBF`: by default the median distance between the rows of each input.
+    alpha : float
+        From 0.01 to 100; the smaller, the heavier the tails.
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range.
+    TypeError
+        For values of another type.
+
+    References
+    ----------
+    Rasmussen and Williams 2006, "Gaussian processes for machine learning", eq. 4.19. Binkowski, Sutherland,
+    Arbel and Gretton 2018, "Demystifying MMD GANs", arXiv:1801.01401, whose mixture is the sum of the `mmd`
+    with alpha = 0.2, 0.5, 1, 2 and 5.
+
+    Examples
+    --------
+    >>> RationalQuadratic(alpha=0.5)
+    RationalQuadratic(sigma=None, scale=1.0, include_diagonal=False, median_rows=None, alpha=0.5)
+    >>> RationalQuadratic(alpha=0)
+    Traceback (most recent call last):
+    ValueError: RationalQuadratic: alpha must be positive and finite but is 0.0
+    """
+
+    formula: ClassVar = "rational_quadratic"
+    on_gpu: ClassVar = False
+    value_flops: ClassVar = 25.0
+
+    alpha: float = option(1.0, "Of --kernel rational_quadratic.  [default: 1]", "kernel_alpha")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        alpha = positive("RationalQuadratic", "alpha", self.alpha, "a number")
+        if not 0.01 <= alpha <= 100:
+            raise ValueError(f"RationalQuadratic: alpha must be from 0.01 to 100 but is {alpha!r}")
+        object.__setattr__(self, "alpha", alpha)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return (self.alpha,)
+
+    @staticmethod
+    def of_squared_distance(distance2: Floats, sigma: float, alpha: float) -> Floats:
+        """Its values."""
+        return np.asarray(np.exp(-alpha * np.log1p(distance2 / (2 * alpha * sigma**2))))
+
+    def squared(self) -> RationalQuadratic:
+        """The kernel whose values are the squares of these."""
+        return self._with_bandwidth(2**-0.5, 2 * self.alpha)
+
+
+DistanceKernel: TypeAlias = RBF | Laplace | Distance | RationalQuadratic
+DistanceName: TypeAlias = Literal["rbf", "laplace", "distance", "rational_quadratic"]

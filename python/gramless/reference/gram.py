@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import _arrays
 from .._losses import as_array
-from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, Polynomial, as_kernel
+from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, Polynomial, RationalQuadratic, as_kernel
 
 __all__ = ["gram", "median_distance"]
 
@@ -189,6 +189,8 @@ def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         if isinstance(kernel, RBF):
             exponent = distance2 / (2 * np.float64(sigma2))
+        elif isinstance(kernel, RationalQuadratic):
+            exponent = kernel.alpha * np.log1p(distance2 / (2 * kernel.alpha * np.float64(sigma2)))
         else:
             exponent = np.sqrt(distance2 / np.float64(sigma2))
     exponent[distance2 == 0] = 0
