@@ -109,6 +109,9 @@ TABLE = [
       for options in ({}, {"temperature": 0.3}, {"normalize": False}, {"reduction": "none"})),
     *(use("sup_con", "x", "labels", **options) for options in LOSS),
     use("sup_con", "x", mask=MASK),
+    *(use("uni_cl", "x", "y", "labels", **options)
+      for options in ({}, {"temperature": 0.3}, {"normalize": False}, {"symmetric": False},
+                      {"reduction": "sum"}, {"reduction": "none"})),
     use("sup_con", "x", "labels", ignore_index=0),
     *(use("row_log_sum_exp", "x", **options)
       for options in ({}, {"y": "queue"}, {"temperature": 0.3}, {"normalize": True}, {"exclude_self": True})),

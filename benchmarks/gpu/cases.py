@@ -64,6 +64,16 @@ def _pair(kernel: str, estimator: str = "unbiased", trained: tuple[int, ...] = (
     )
 
 
+def _uni_cl(x: Tensor, y: Tensor, labels: Tensor, low: Low) -> Tensor:
+    s = plain.unit(x, low) @ plain.unit(y, low).T / TEMPERATURE
+    same = (labels[:, None] == labels).to(s.dtype)
+    return (
+        (s.logsumexp(1) + s.logsumexp(0)) / 2
+        - (s * same).sum(1) / same.sum(1) / 2
+        - (s * same).sum(0) / same.sum(0) / 2
+    ).mean()
+
+
 def _losses() -> list[Case]:
     t = TEMPERATURE
     return [
@@ -80,6 +90,10 @@ def _losses() -> list[Case]:
         Case(
             "info_nce symmetric", 2, lambda x, y: gl.info_nce(x, y, symmetric=True, temperature=t),
             plain.clip,
+        ),
+        Case(
+            "uni_cl", 2, lambda x, y: gl.uni_cl(x, y, _labels(x), temperature=t),
+            lambda x, y, low: _uni_cl(x, y, _labels(x), low),
         ),
         Case("moco", 3, lambda q, k, queue: gl.moco(q, k, queue, temperature=t), plain.moco),
         Case(

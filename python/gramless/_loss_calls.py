@@ -70,6 +70,19 @@ def instances(
     return Call(library, paired, (*inputs, of_keys), (*names, None), labels=(*names, "ids"))
 
 
+def labelled_pairs(function: str, named: Named, labels: Any, chosen: Chosen) -> Call:
+    """`uni_cl`: row i of anchors and of keys has label i; rows of one label are positive to each other."""
+    temperature, normalize, reduction, _, symmetric = chosen
+    library, inputs, names = _read(function, named, temperature)
+    checks.sides(function, named, inputs)
+    check_row_labels(function, [named[0], ("labels", labels)])
+    what = _losses.OfRows(function, inputs[0].shape[0], arrays=tuple([name for name, _ in named]))
+    labels = _reader(function, library, "labels", labels).labels(what, labels)[0]
+    own = _losses.of_every_loss(function, normalize, reduction)
+    problem = Contrast(*own, "softmax", 1, 2, True, bool(symmetric))
+    return Call(library, problem, (*inputs, labels), (*names, None), labels=(*names, "labels"))
+
+
 def log_sum_exps(
     function: str, x: Any, y: Any, temperature: Any, normalize: Any = False, exclude_self: Any = False
 ) -> Call:

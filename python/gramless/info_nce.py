@@ -1,5 +1,5 @@
-"""Anchors against keys which are no anchors themselves: InfoNCE with a queue or in both directions, and the
-log-sum-exp of rows underneath.
+"""Anchors against keys which are no anchors themselves: InfoNCE with a queue, with labels or in both
+directions, and the log-sum-exp of rows underneath.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from typing import Any
 
 from ._docs import documented
 from ._evaluate import Call, differentiable
-from ._loss_calls import Chosen, instances, log_sum_exps
+from ._loss_calls import Chosen, instances, labelled_pairs, log_sum_exps
 from ._losses import Reduction
 
-__all__ = ["info_nce", "row_log_sum_exp"]
+__all__ = ["info_nce", "row_log_sum_exp", "uni_cl"]
 
 
 @differentiable
@@ -91,6 +91,64 @@ def info_nce(
     excluded = exclude_above, exclude_hardest, exclude_easiest
     chosen = Chosen(temperature, normalize, reduction, excluded, symmetric)
     return instances("info_nce", "softmax", named, 1, chosen, int(queue is not None), ids)
+
+
+@differentiable
+@documented
+def uni_cl(
+    anchors: Any,
+    keys: Any,
+    labels: Any,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    symmetric: bool = True,
+    reduction: Reduction = "mean",
+) -> Call:
+    """UniCL: InfoNCE in both directions where pairs of one label are positive to each other.
+
+    loss_i = mean over keys p of the label of i of [log sum_j exp(s_ij) - s_ip], s_ij = <a_i, k_j> /
+    temperature, j over all keys (Yang et al. 2022), and the mean of it and of the same with anchors and
+    keys exchanged. Pairs that each have a label of their own, as images with their texts, give
+    symmetric `info_nce`; classes, whose rows of keys are texts of their names, a cross entropy over classes.
+
+    Parameters
+    ----------
+    anchors, keys : array (n, d)
+        {loss_arrays}
+    labels : (n,) integers or text
+        Of the pairs: row i of anchors and row i of keys. Images with several captions are rows with the
+        number of the image as label.
+    {temperature}
+    {normalize}
+    symmetric : bool
+        Whether keys are anchors too, as in the paper.
+    reduction : {"mean", "sum", "none"}
+        Over the n pairs; "none" returns their losses, (n,).
+
+    Returns
+    -------
+    {loss}
+
+    Raises
+    ------
+    {errors}
+
+    References
+    ----------
+    Yang, Li, Zhang, Xiao, Liu, Yuan and Gao 2022, "Unified contrastive learning in image-text-label space",
+    CVPR, arXiv:2204.03610.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.eye(4)
+    >>> round(uni_cl(x, x, ["cat", "cat", "dog", "owl"], temperature=0.5), 6)  # log(1 + 3 exp(-2)) + 1 / 2
+    0.840753
+    """
+    named = [("anchors", anchors), ("keys", keys)]
+    chosen = Chosen(temperature, normalize, reduction, symmetric=symmetric)
+    return labelled_pairs("uni_cl", named, labels, chosen)
 
 
 @differentiable

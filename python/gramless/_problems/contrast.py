@@ -18,7 +18,8 @@ class Contrast(Loss):
     """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
 
     Labels of log-sum-exps are of the keys, the first of them of the anchors too: pairs of one are left out.
-    Other labels beside keys are numbers from 0, those of the keys follow, and the reduction is "none".
+    Other labels beside keys are those of row i of both; or they are numbers from 0, those of the keys follow,
+    and the reduction is "none".
     Without keys the anchors are those too. Without labels row i of all anchors and of the first keys is one
     example; other keys belong to none, and the last of them may be queues, constant for autograd.
     """
@@ -44,6 +45,9 @@ class Contrast(Loss):
         if self.kind == "log_sum_exp":
             labels = inputs[self.arrays + 1 :]
             groups = backend.groups_of_ids(labels[0], count) if labels else backend.no_groups
+        elif self.labelled and keys and len(inputs) == self.arrays + 2:
+            (of_both, _), _ = backend.labelled_groups(inputs[self.arrays + 1])
+            groups = of_both, of_both  # each anchor has a positive, its own key
         elif self.labelled and keys:
             groups, count = backend.given_groups(*inputs[self.arrays + 1 :]), None
         elif self.labelled:

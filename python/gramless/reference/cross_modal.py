@@ -17,6 +17,8 @@ __all__ = [
     "info_nce_value_and_grad",
     "moco",
     "moco_value_and_grad",
+    "uni_cl",
+    "uni_cl_value_and_grad",
 ]
 
 
@@ -179,3 +181,70 @@ def moco_value_and_grad(
     weights = reduction_weights(contrast.counted, as_scalar_reduction(function, reduction))
     d_q, d_keys, d_temperature = contrast.backward(weights)
     return float(np.sum(contrast.losses * weights)), (d_q, d_keys[: len(d_q)], d_temperature)
+
+
+def _of_labels(
+    function: str,
+    anchors: npt.ArrayLike,
+    keys: npt.ArrayLike,
+    labels: Any,
+    symmetric: bool,
+    options: ContrastOptions,
+) -> list[Contrast]:
+    """Anchors against keys and, if symmetric, keys against anchors: pairs of one label are positive."""
+    a, k = as_embeddings(function, {"anchors": anchors, "keys": keys})
+    check_rows(function, "anchors", a, "keys", k)
+    groups = as_groups(OfRows(function, len(a), arrays=("anchors", "keys")), labels)
+    same = groups[:, None] == groups
+    sides = [(a, k), (k, a)] if symmetric else [(a, k)]
+    return [Contrast(one, other, same, ~same, options) for one, other in sides]
+
+
+def uni_cl(
+    anchors: npt.ArrayLike,
+    keys: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    symmetric: bool = True,
+    reduction: Reduction = "mean",
+) -> Value:
+    """Row i of anchors and of keys (n, d) have label i: Yang et al. 2022.
+
+    loss_i = mean over keys p of the label of i of [log sum_j exp(<a_i, k_j> / tau) - <a_i, k_p> / tau]; if
+    symmetric the mean of it and of the same with anchors and keys exchanged.
+
+    Examples
+    --------
+    >>> round(uni_cl([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], [3, 3], temperature=1.0), 6)
+    0.813262
+    """
+    options = contrast_options("uni_cl", temperature, normalize)
+    both = _of_labels("uni_cl", anchors, keys, labels, symmetric, options)
+    losses = np.mean([contrast.losses for contrast in both], axis=0)
+    return reduced(losses, both[0].counted, as_reduction("uni_cl", reduction))
+
+
+def uni_cl_value_and_grad(
+    anchors: npt.ArrayLike,
+    keys: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    temperature: float = 0.07,
+    normalize: bool = True,
+    symmetric: bool = True,
+    reduction: ScalarReduction = "mean",
+) -> PairGradient:
+    """The loss and (grad_anchors, grad_keys, grad_temperature)."""
+    function = "uni_cl_value_and_grad"
+    options = contrast_options(function, temperature, normalize)
+    both = _of_labels(function, anchors, keys, labels, symmetric, options)
+    weights = reduction_weights(both[0].counted, as_scalar_reduction(function, reduction)) / len(both)
+    loss = sum(float(np.sum(contrast.losses * weights)) for contrast in both)
+    d_anchors, d_keys, d_temperature = both[0].backward(weights)
+    for contrast in both[1:]:
+        d_keys_back, d_anchors_back, d_temperature_back = contrast.backward(weights)
+        d_anchors, d_keys = d_anchors + d_anchors_back, d_keys + d_keys_back
+        d_temperature += d_temperature_back
+    return loss, (d_anchors, d_keys, d_temperature)
