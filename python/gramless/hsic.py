@@ -7,14 +7,14 @@ from typing import Any, get_args
 from ._arrays import checks
 from ._arrays.namespaces import computed_in
 from ._backends import backend_of
-from ._counts import as_flag
+from ._counts import as_flag, positive
 from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._problems.hsic import Hsic
 from ._progress import ProgressLike, ends, reporter
-from .kernels import FORMULAS, Estimator, KernelLike, as_estimator, as_kernel, encode
+from .kernels import FORMULAS, Distance, Estimator, KernelLike, as_estimator, as_kernel, encode
 
-__all__ = ["cka", "hsic", "median_distance"]
+__all__ = ["cka", "distance_correlation", "hsic", "median_distance"]
 
 
 def _problem(function: str, kernel: Any, kernel_y: Any, estimator: Any, form: str) -> Hsic:
@@ -156,6 +156,60 @@ def cka(
     1.0
     """
     return pair("cka", x, y, kernel, kernel_y, estimator, "cka")
+
+
+@differentiable
+@documented
+def distance_correlation(x: Any, y: Any, *, exponent: float = 1.0, bias_corrected: bool = False) -> Call:
+    """Distance correlation of the rows of x (n, p) with the rows of y (n, q): of any dependence.
+
+    R = sqrt(dcov^2(x, y) / sqrt(dcov^2(x, x) dcov^2(y, y))), dcov^2 the mean of A_ij B_ij, A and B the n x n
+    distances |x_i - x_j|^exponent and |y_i - y_j|^exponent with their row and column means removed. In the
+    limit of many rows it is 0 only where x and y are independent, which Pearson's is of much else. It is the
+    root of the biased `cka` with the kernel `Distance(exponent)`, in O(n) memory beyond the workspace.
+
+    Parameters
+    ----------
+    x, y : array (n, p) and (n, q)
+        {similarity_arrays}
+        In the CPU's memory.
+    exponent : float
+        Above 0 and below 2; with 2 it is about linear dependence alone.
+    bias_corrected : bool
+        R tends to 1 as columns grow in number, also of independent rows. True gives the bias-corrected
+        square of it, an unbiased `cka`, about 0 of those and perhaps negative, which has no root.
+
+    Returns
+    -------
+    {scalar}
+        dcor's `distance_correlation`; with bias_corrected its `u_distance_correlation_sqr`, R's `bcdcor`. A
+        constant input gives NaN and one RuntimeWarning, where dcor gives 0.
+
+    Raises
+    ------
+    {errors}
+    NotImplementedError
+        Where x and y are on a GPU.
+
+    References
+    ----------
+    Szekely, Rizzo and Bakirov 2007, "Measuring and testing dependence by correlation of distances", Annals of
+    Statistics 35. Szekely and Rizzo 2013, "The distance correlation t-test of independence in high
+    dimension", Journal of Multivariate Analysis 117.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.linspace(-1, 1, 101)[:, None]
+    >>> round(distance_correlation(x, x**2), 6), round(distance_correlation(x, 3 * x + 1), 6)
+    (0.491526, 1.0)
+    """
+    function = "distance_correlation"
+    exponent = positive(function, "exponent", exponent, "a number")
+    if exponent > 2:
+        raise ValueError(f"{function}: exponent must be at most 2 but is {exponent!r}")
+    chosen = ("unbiased", "cka") if bias_corrected else ("biased", "root")
+    return pair(function, x, y, Distance(exponent), None, *chosen)
 
 
 @documented

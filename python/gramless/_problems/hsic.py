@@ -25,7 +25,7 @@ class Hsic(Problem):
     arrays: int
     kernels: Kernels
     estimator: str
-    form: str  # "hsic", "cka" or "rsa", or "loss", 1 - cka, which is 1 where that is not defined
+    form: str  # "hsic", "cka", its "root" of one pair, "rsa"; "loss", 1 - cka, 1 where that is not defined
     matrix: bool  # of all pairs; else the value is that of the one pair
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
@@ -62,7 +62,8 @@ class Hsic(Problem):
             self._warn(HsicValues(*numbers))
         if self.form == "loss":
             return 1 - ratio(xy, xx, yy, 0.0)
-        return ratio(xy, xx, yy, math.nan)
+        found = ratio(xy, xx, yy, math.nan)
+        return math.sqrt(max(found, 0.0)) if self.form == "root" else found  # in this order NaN passes
 
     def task(self, inputs: Arrays) -> HsicTask:
         return HsicTask(inputs[: self.xs], inputs[self.xs : self.arrays], self.kernels, self.estimator)
@@ -95,6 +96,8 @@ class Hsic(Problem):
         if xx <= 0 or yy <= 0:
             return 0.0, 0.0, 0.0
         c = aligned(xy, xx, yy)
+        if self.form == "root":
+            grad = grad / (2 * math.sqrt(c)) if c > 0 else 0.0
         return grad * aligned(1.0, xx, yy), -grad * c / (2 * xx), -grad * c / (2 * yy)
 
     def _weights(self, backend: Any, saved: Any, grad: Any) -> Sequence[Any]:

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .._layouts import rows_hint
-from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
+from ..kernels import Distance, Estimator, KernelLike, as_estimator, as_kernel
 from .gram import Array, as_rows, gram_for_sums, off_diagonal
 
-__all__ = ["cka", "cka_matrix", "hsic", "hsic_matrix"]
+__all__ = ["cka", "cka_matrix", "distance_correlation", "hsic", "hsic_matrix"]
 
 
 def biased(k: Array, l: Array) -> float:  # (n, n), (n, n)
@@ -89,6 +89,26 @@ def cka(
     k, l = grams("cka", x, y, kernel, kernel_y, estimator)
     h = ESTIMATORS[estimator]
     return float(ratio("cka", h(k, l), h(k, k), h(l, l)))
+
+
+def distance_correlation(
+    x: npt.ArrayLike, y: npt.ArrayLike, *, exponent: float = 1.0, bias_corrected: bool = False
+) -> float:
+    """sqrt(dcov^2(x, y) / sqrt(dcov^2(x, x) dcov^2(y, y))) of distances to a power: Szekely et al. 2007.
+
+    bias_corrected: the square, of U-centred distances (Szekely and Rizzo 2013).
+
+    Examples
+    --------
+    >>> x = [[0.0], [1.0], [2.0], [4.0]]
+    >>> round(distance_correlation(x, [[0.0], [1.0], [4.0], [16.0]]), 6)
+    0.969971
+    """
+    estimator: Estimator = "unbiased" if bias_corrected else "biased"
+    d, e = grams("distance_correlation", x, y, Distance(exponent), None, estimator)
+    h = ESTIMATORS[estimator]
+    square = float(ratio("distance_correlation", h(d, e), h(d, d), h(e, e)))
+    return square if bias_corrected else float(np.sqrt(np.maximum(square, 0)))
 
 
 def hsic_matrix(
