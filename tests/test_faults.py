@@ -14,7 +14,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).with_name("mutation")))
 
-from cpu import BROAD_CPP, BROAD_PYTEST, tests_including
+from cpu import BROAD_CPP, BROAD_PYTEST, names_including
 from faults import ROOT, Fault, kernel_tests, read_equivalents, read_faults
 from forked_pytest import ForkedPytest
 from generate import generated
@@ -316,8 +316,8 @@ def test_rules_make_thousands_of_faults_in_the_same_order():
 def test_generated_faults_have_tests_that_are_there():
     assert all((ROOT / test).is_file() for test in BROAD_PYTEST)
     assert all((ROOT / f"tests/cpp/test_{name}.cpp").is_file() for name in BROAD_CPP)
-    assert tests_including("csrc/reductions/times_rows.hpp") == ["times_rows"]
-    assert tests_including("csrc/ops/hsic/resolve.cpp") == []
+    assert names_including("csrc/reductions/times_rows.hpp") == ["times_rows"]
+    assert names_including("csrc/ops/hsic/resolve.cpp") == []
 
 
 def test_what_is_excused_is_in_the_sources_and_says_why():

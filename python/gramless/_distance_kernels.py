@@ -44,15 +44,11 @@ class OfDistance:
         if self.sigma is not None:
             object.__setattr__(self, "sigma", positive(kernel, "sigma", self.sigma, "a number or None"))
         object.__setattr__(self, "scale", positive(kernel, "scale", self.scale, "a number"))
-        object.__setattr__(
-            self, "include_diagonal", as_flag(kernel, "include_diagonal", self.include_diagonal)
-        )
+        diagonal = as_flag(kernel, "include_diagonal", self.include_diagonal)
+        object.__setattr__(self, "include_diagonal", diagonal)
         if self.median_rows is not None:
-            object.__setattr__(
-                self,
-                "median_rows",
-                at_least(2, kernel, "median_rows", self.median_rows, "an integer or None"),
-            )
+            rows = at_least(2, kernel, "median_rows", self.median_rows, "an integer or None")
+            object.__setattr__(self, "median_rows", rows)
 
     @property
     def numbers(self) -> tuple[float, ...]:

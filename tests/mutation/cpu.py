@@ -122,7 +122,7 @@ class Cpu:
             )
             if tests not in chosen:
                 chosen.append(tests)
-        if including := tests_including(fault.file):
+        if including := names_including(fault.file):
             chosen.append(dataclasses.replace(fault, cpp=including))
         if fault.file.endswith(".py"):
             chosen += [dataclasses.replace(fault, pytest=tests) for tests in _tests_named_after(fault.file)]
@@ -177,7 +177,7 @@ def _tests(fault: Fault) -> Tests:
     return (str(fault.file.endswith(".py")), fault.built_for, *fault.cpp, fault.only, *fault.pytest)
 
 
-def tests_including(file: str) -> list[str]:
+def names_including(file: str) -> list[str]:
     """The C++ tests that include a header."""
     line = f'#include "{file.removeprefix("csrc/")}"'
     tests = sorted((ROOT / "tests/cpp").glob("test_*.cpp"))

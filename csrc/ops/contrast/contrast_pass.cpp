@@ -64,8 +64,8 @@ ContrastPass::ContrastPass(ContrastProblem problem, const OpTable& ops, const Ex
 }
 
 void ContrastPass::add_guide(const Execution& execution) {
-  guide_anchors_.emplace(plain_rows(problem_.guide_anchors, true, ops_, execution));
-  if (keys_) guide_keys_.emplace(plain_rows(problem_.guide_keys, true, ops_, execution));
+  guide_anchors_.emplace(plain_contrast_rows(problem_.guide_anchors, true, ops_, execution));
+  if (keys_) guide_keys_.emplace(plain_contrast_rows(problem_.guide_keys, true, ops_, execution));
   guide_.rows = guide_anchors_->side();
   guide_.columns = keys_ ? guide_keys_->side() : guide_.rows;
   guide_.symmetric = pairs_.symmetric;

@@ -61,8 +61,8 @@ PairSide ContrastRows::side() const {
   return side;
 }
 
-ContrastRows plain_rows(const std::vector<ArrayView>& parts, bool normalize, const OpTable& ops,
-                        const Execution& execution) {
+ContrastRows plain_contrast_rows(const std::vector<ArrayView>& parts, bool normalize, const OpTable& ops,
+                                 const Execution& execution) {
   std::int64_t rows = 0;
   for (const ArrayView& part : parts) rows += part.rows;
   return {parts, std::vector<std::int64_t>(static_cast<std::size_t>(rows), 0), {}, {}, normalize, ops, execution};
@@ -70,7 +70,8 @@ ContrastRows plain_rows(const std::vector<ArrayView>& parts, bool normalize, con
 
 void paired_cosines(const ArrayView& x, const ArrayView& y, void* products, const OpTable& ops,
                     const Execution& execution) {
-  const ContrastRows of_x = plain_rows({x}, true, ops, execution), of_y = plain_rows({y}, true, ops, execution);
+  const ContrastRows of_x = plain_contrast_rows({x}, true, ops, execution),
+                     of_y = plain_contrast_rows({y}, true, ops, execution);
   ops.row_products({of_x.side(), of_y.side(), of_x.width(), products}, execution);
 }
 

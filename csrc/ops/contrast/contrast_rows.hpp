@@ -36,8 +36,8 @@ class ContrastRows {
 };
 
 // Rows without groups or limits.
-ContrastRows plain_rows(const std::vector<ArrayView>& parts, bool normalize, const OpTable& ops,
-                        const Execution& execution);
+ContrastRows plain_contrast_rows(const std::vector<ArrayView>& parts, bool normalize, const OpTable& ops,
+                                 const Execution& execution);
 
 // The dot products of rows i of two arrays, divided by their lengths, into `products` (n) of the compute type: bitwise
 // those that limits are compared with where the arrays guide.

@@ -74,7 +74,7 @@ class DistillationPass {
 
  private:
   ContrastRows rows_of(const Matrix& x) const {
-    return plain_rows({ArrayView{x}}, problem_.normalize, ops_, execution_);
+    return plain_contrast_rows({ArrayView{x}}, problem_.normalize, ops_, execution_);
   }
 
   static PairProblem pairs(const ContrastRows& rows, const ContrastRows& keys, double temperature) {

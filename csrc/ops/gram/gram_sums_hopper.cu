@@ -88,11 +88,12 @@ class HopperSums {
                                                  std::int64_t first_col, float* of_rows, Visit visit) {
     tile_.multiply(reader_, Ring::boxes(layer.rows));
     columns_[number].begin();
-    const TileValues<Operand> values(layer, first_row, first_col, task_.n);
-    const auto side = [&](std::int64_t first, int at) -> typename TileValues<Operand>::Side {
+    const GramTileValues<Operand> values(layer, first_row, first_col, task_.n);
+    const auto side = [&](std::int64_t first, int at) -> typename GramTileValues<Operand>::Side {
       return {at, layer.norms[first + at], is_scaled<Operand> ? layer.scales[first + at] : 1};
     };
-    const typename TileValues<Operand>::Side rows[] = {side(first_row, tile_.row(0)), side(first_row, tile_.row(1))};
+    const typename GramTileValues<Operand>::Side rows[] = {side(first_row, tile_.row(0)),
+                                                           side(first_row, tile_.row(1))};
     float sums[Tile::own_rows] = {0, 0};
     const auto evaluate = [&](int r, int c) {
       const float value = values(tile_.at(r, c), rows[r], side(first_col, tile_.col(c)));

@@ -78,7 +78,7 @@ struct TileSums {
 // The kernel value of a row and a column of a tile, from their dot product or distance; 0 if the tile does not own the
 // pair.
 template <class Operand>
-class TileValues {
+class GramTileValues {
  public:
   using Value = typename Operand::Value;
 
@@ -88,8 +88,8 @@ class TileValues {
     Value norm, scale;
   };
 
-  __device__ __forceinline__ TileValues(const DeviceLayer<Operand>& layer, std::int64_t first_row,
-                                        std::int64_t first_col, std::int64_t n)
+  __device__ __forceinline__ GramTileValues(const DeviceLayer<Operand>& layer, std::int64_t first_row,
+                                            std::int64_t first_col, std::int64_t n)
       : kernel_(*layer.kernel), place_(first_row, n, first_col, n, true) {}
 
   __device__ __forceinline__ bool of_distances() const { return kernel_.of_root(); }
@@ -112,15 +112,15 @@ template <class Operand, class Shape>
 __device__ __forceinline__ void evaluate_kernel(DotTile<Operand, Shape>& tile, const DeviceLayer<Operand>& layer,
                                                 std::int64_t first_row, std::int64_t first_col, std::int64_t n) {
   using Value = typename Operand::Value;
-  const TileValues<Operand> values(layer, first_row, first_col, n);
+  const GramTileValues<Operand> values(layer, first_row, first_col, n);
   if (values.of_distances()) measure_distances(tile, layer, first_row, first_col);
   const Value *const row_norms = layer.norms + first_row, *const column_norms = layer.norms + first_col;
   const Value *const row_scales = layer.scales + first_row, *const column_scales = layer.scales + first_col;
 #pragma unroll
   for (int c = 0; c < tile.own_cols; c++) {
     if (is_scaled<Operand>) forget_loads();  // rows' numbers are read again: no registers are left
-    const typename TileValues<Operand>::Side column = {tile.col(c), column_norms[tile.col(c)],
-                                                       is_scaled<Operand> ? column_scales[tile.col(c)] : Value(1)};
+    const typename GramTileValues<Operand>::Side column = {tile.col(c), column_norms[tile.col(c)],
+                                                           is_scaled<Operand> ? column_scales[tile.col(c)] : Value(1)};
 #pragma unroll
     for (int r = 0; r < tile.own_rows; r++) {
       const Value row_scale = is_scaled<Operand> ? row_scales[tile.row(r)] : Value(1);

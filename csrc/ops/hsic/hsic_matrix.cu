@@ -82,9 +82,9 @@ struct Results {
 };
 
 template <class Operand>
-class Pass {
+class HsicMatrixPass {
  public:
-  Pass(const HsicMatrixTask& task, const LayerRuns& runs, DeviceLayout layout)
+  HsicMatrixPass(const HsicMatrixTask& task, const LayerRuns& runs, DeviceLayout layout)
       : task_(task),
         runs_(runs),
         block_(layer_block(task, runs)),
@@ -206,14 +206,14 @@ class HsicMatrix {
   std::size_t bytes() const {
     std::size_t largest = 0;
     for (const LayerRuns& runs : passes_)
-      largest = std::max(largest, Pass<Operand>(task_, runs, DeviceLayout()).bytes());
+      largest = std::max(largest, HsicMatrixPass<Operand>(task_, runs, DeviceLayout()).bytes());
     return common_bytes_ + largest;
   }
 
   const char* run(void* stream) const {
     LaunchStream launches(stream);
     for (const LayerRuns& runs : passes_)
-      Pass<Operand>(task_, runs, DeviceLayout(scratch_ + common_bytes_)).run(results_, launches);
+      HsicMatrixPass<Operand>(task_, runs, DeviceLayout(scratch_ + common_bytes_)).run(results_, launches);
     return launches.error();
   }
 

@@ -52,14 +52,14 @@ __global__ void __launch_bounds__(pick_threads)
   const long long rank = median_rank(n, include_diagonal, static_cast<int>(threadIdx.x));
   selection->known[threadIdx.x] = 0;
   selection->rank[threadIdx.x] = rank < 0 ? 0 : static_cast<unsigned long long>(rank);
-  if (threadIdx.x == 0) selection->nans = selection->tied = 0;
+  if (threadIdx.x == 0) selection->nans = selection->zero_distances = 0;
 }
 
 // Whether most distances are 0 up to rounding, and some are not: the median is then that of the others.
-__device__ bool mostly_tied(const Selection& selection, std::int64_t n, bool include_diagonal) {
+__device__ bool most_distances_are_zero(const Selection& selection, std::int64_t n, bool include_diagonal) {
   const auto pairs = static_cast<unsigned long long>(n) * static_cast<unsigned long long>(n - 1) / 2;
   const auto zeros = include_diagonal ? static_cast<unsigned long long>(n) : 0;
-  return 2 * (zeros + 2 * selection.tied) > zeros + 2 * pairs && selection.tied < pairs;
+  return 2 * (zeros + 2 * selection.zero_distances) > zeros + 2 * pairs && selection.zero_distances < pairs;
 }
 
 // Counts the digits of the distances whose higher bits equal the known ones. Distances within rounding count as 0.
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
   const bool diagonal = first_row == first_col;
   const int above = digit.shift + digit.width;  // a shift by all bits would be undefined
   const bool first_pass = above == 8 * static_cast<int>(sizeof(T));
-  unsigned nans = 0, tied = 0;
+  unsigned nans = 0, zero_distances = 0;
   constexpr T noise = std::is_same_v<T, double> ? T(16 * 0x1p-53) : T(32 * 0x1p-24);  // tensor cores truncate sums
 #pragma unroll
   for (int c = 0; c < Tile::own_cols; c++) {
@@ -102,9 +102,9 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
         nans++;
         continue;
       }
-      const bool is_tied = distance2 < noise * norms || !(T(0) < distance2);
-      if (first_pass && is_tied) tied++;
-      const BitsOf<T> bits = bits_of_distance(is_tied ? T(0) : distance2);
+      const bool is_zero = distance2 < noise * norms || !(T(0) < distance2);
+      if (first_pass && is_zero) zero_distances++;
+      const BitsOf<T> bits = bits_of_distance(is_zero ? T(0) : distance2);
       const auto value = static_cast<unsigned>(bits >> digit.shift) & static_cast<unsigned>((1 << digit.width) - 1);
 #pragma unroll
       for (int which = 0; which < 2; which++)
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
     }
   }
   if (nans > 0) atomicAdd(&selection->nans, static_cast<unsigned long long>(nans));
-  if (tied > 0) atomicAdd(&selection->tied, static_cast<unsigned long long>(tied));
+  if (zero_distances > 0) atomicAdd(&selection->zero_distances, static_cast<unsigned long long>(zero_distances));
   __syncthreads();  // the tile is counted
   for (int i = static_cast<int>(threadIdx.x); i < 2 * digit_values; i += Shape::threads)
     if (counts[i] > 0) atomicAdd(&selection->counts[0][0] + i, static_cast<unsigned long long>(counts[i]));
@@ -125,10 +125,10 @@ __global__ void __launch_bounds__(pick_threads)
   if (threadIdx.x < 2) {
     const int which = static_cast<int>(threadIdx.x);
     unsigned long long rank = selection->rank[which];
-    if (first_pass && mostly_tied(*selection, n, include_diagonal)) {
+    if (first_pass && most_distances_are_zero(*selection, n, include_diagonal)) {
       const auto pairs = static_cast<unsigned long long>(n) * static_cast<unsigned long long>(n - 1) / 2;
-      const auto others = pairs - selection->tied;
-      rank = selection->tied + (which == 0 ? (others - 1) / 2 : others / 2);
+      const auto others = pairs - selection->zero_distances;
+      rank = selection->zero_distances + (which == 0 ? (others - 1) / 2 : others / 2);
     }
     int value = 0;
     while (value + 1 < 1 << digit.width && rank >= selection->counts[which][value])
@@ -145,9 +145,10 @@ template <class T>
 __global__ void finish_median(const Selection* selection, std::int64_t n, bool include_diagonal, double* median) {
   double middle[2];
   for (int which = 0; which < 2; which++)
-    middle[which] = median_rank(n, include_diagonal, which) < 0 && !mostly_tied(*selection, n, include_diagonal)
-                        ? 0
-                        : distance_of_bits<T>(selection->known[which]);
+    middle[which] =
+        median_rank(n, include_diagonal, which) < 0 && !most_distances_are_zero(*selection, n, include_diagonal)
+            ? 0
+            : distance_of_bits<T>(selection->known[which]);
   const double value = middle[0] == middle[1] ? middle[0] : 0.5 * (middle[0] + middle[1]);  // equal infinities stay
   *median = selection->nans > 0 ? static_cast<double>(NAN) : value;
 }

@@ -13,7 +13,7 @@ constexpr int digit_bits = 11, digit_values = 1 << digit_bits;
 // The state of the search for two order statistics: the known bits, and the ranks among the distances with those bits.
 struct Selection {
   unsigned long long known[2], rank[2];
-  unsigned long long nans, tied;               // of pairs i < j; tied: at distance 0, up to rounding
+  unsigned long long nans, zero_distances;     // of pairs i < j; zero_distances: at distance 0, up to rounding
   unsigned long long counts[2][digit_values];  // of the next digit
 };
 
