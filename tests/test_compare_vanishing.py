@@ -277,6 +277,9 @@ def test_the_default_of_transformers_is_their_blocks():
     assert quiet(net, None, [x], layers="blocks").layers_a == blocks
     leaves = quiet(net, None, [x], layers="leaves").layers_a
     assert leaves == ["0", *(f"{block}.{part}" for block in blocks for part in ("linear", "attention"))]
+    of_timm = Stage()  # whose list of blocks has that name
+    assert quiet(of_timm, None, [x], layers="blocks").layers_a == ["blocks.0", "blocks.1"]
+    assert quiet(of_timm, None, [x], layers=["blocks"]).layers_a == ["blocks"]
     plain = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
     assert quiet(plain, None, [x]).layers_a == ["0", "1"]
     with pytest.raises(ValueError, match="model_a has no repeated blocks; it is Sequential"):

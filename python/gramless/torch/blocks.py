@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-_LISTS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+LISTS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 
 def blocks(named: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
@@ -39,8 +39,8 @@ def blocks(named: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 
 def _is_member(name: str, module: nn.Module, named: Mapping[str, nn.Module]) -> bool:
     parent = named.get(name.rpartition(".")[0])
-    is_list = isinstance(module, _LISTS)
-    return bool(name) and isinstance(parent, _LISTS) and not is_list and any(True for _ in module.children())
+    is_list = isinstance(module, LISTS)
+    return bool(name) and isinstance(parent, LISTS) and not is_list and any(True for _ in module.children())
 
 
 def _repeats_members(name: str, members: Mapping[str, nn.Module], named: Mapping[str, nn.Module]) -> bool:
@@ -69,7 +69,7 @@ def _projects_tokens(block: nn.Module) -> bool:
     """
     every = _linear(block.modules())
     for module in block.modules():
-        if isinstance(module, _LISTS):
+        if isinstance(module, LISTS):
             continue
         own = _linear(module.children())
         for width in {layer.in_features for layer in own}:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
 from .._globs import hint, left_out, matches
-from .blocks import blocks, holds_attention
+from .blocks import LISTS, blocks, holds_attention
 
 LayerLike: TypeAlias = "str | type[nn.Module] | nn.Module"
 Layers: TypeAlias = "LayerLike | Sequence[LayerLike] | None"
@@ -94,7 +94,8 @@ def select(function: str, owner: str, model: nn.Module, layers: Layers, argument
     A string is a name as in `named_modules`, one with the number of a call as in "relu[1]", or a pattern over
     these names whose * stays within one level and whose ** crosses dots; a type stands for its instances.
     "blocks" and "leaves" stand for the repeated blocks of a model and for the modules inside which no other
-    runs; None is the blocks of a transformer and else the leaves.
+    runs, unless a layer has that name; a list of modules named "blocks", as in timm, stands for its members,
+    and as an entry, ["blocks"], for itself. None is the blocks of a transformer and else the leaves.
 
     Raises ValueError where an entry means no layer of the model, TypeError where it is nothing of the kind.
 
@@ -108,7 +109,7 @@ def select(function: str, owner: str, model: nn.Module, layers: Layers, argument
         if holds_attention(found):
             return Selection([Layer(*pair) for pair in found.items()], "blocks")
         layers = "leaves"
-    if isinstance(layers, str) and layers in ("blocks", "leaves") and layers not in named:
+    if isinstance(layers, str) and layers in ("blocks", "leaves") and not _is_layer(named, layers):
         return _all(function, owner, model, named, layers)
     single = isinstance(layers, (str, type, nn.Module)) and not isinstance(layers, (nn.ModuleList,))
     wanted = [layers] if single else layers
@@ -124,6 +125,10 @@ def select(function: str, owner: str, model: nn.Module, layers: Layers, argument
     whole = {id(layer.module) for layer in chosen.values() if layer.call is None}
     kept = [layer for layer in chosen.values() if layer.call is None or id(layer.module) not in whole]
     return Selection(kept, "named")
+
+
+def _is_layer(named: Mapping[str, nn.Module], name: str) -> bool:
+    return name in named and not isinstance(named[name], LISTS)
 
 
 def _all(function: str, owner: str, model: nn.Module, named: dict[str, nn.Module], kind: Any) -> Selection:
