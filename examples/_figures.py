@@ -11,18 +11,20 @@ from _study import mean_and_spread
 SEED = "0.2"  # grey of the point of a seed
 
 
-def draw_bars(
+def draw_means(
     ax: Any, names: Sequence[str], values: Sequence[Sequence[float]], colours: Sequence[str]
 ) -> None:
-    """A horizontal bar for each name: the mean in per cent and its spread, with a point for each seed."""
+    """A line for each name: the mean in per cent and its spread, with a point for each seed. The axis need
+    not begin at 0, so these are no bars.
+    """
     for place, (shares, colour) in enumerate(zip(values, colours, strict=True)):
         found = [100 * share for share in shares]
         mean, spread = mean_and_spread(found)
-        ax.barh(place, mean, xerr=spread, color=colour, alpha=0.5, capsize=3)
-        ax.plot(found, [place] * len(found), "o", color=SEED, ms=4)
+        ax.errorbar(mean, place, xerr=spread, fmt="D", color=colour, ms=8, capsize=4, lw=1.8)
+        if len(found) > 1:
+            ax.plot(found, [place] * len(found), "o", color=SEED, ms=3, zorder=3)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)  # the first on top
-    ax.set_xlim(100 * min(min(shares) for shares in values) - 3, None)
     ax.grid(alpha=0.3)
 
 

@@ -22,7 +22,7 @@ import torch
 from _contrastive import Contrastive, pretrain
 from _digits import Coloured, coloured, handwritten
 from _fashion import CLASSES, Data, crop, fit_classifier, linear_probe, outputs
-from _figures import draw_bars, seeds
+from _figures import draw_means, seeds
 from _networks import from_seed, one_thread
 from _study import add_study_arguments, kept_numbers, run_study
 from gramless.plot import save_figure
@@ -156,7 +156,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
     for ax, what in zip(axes, ("probe", "colour"), strict=True):
         values = [[run[name][layer][what] for run in runs] for name, layer in shown]
         colours = [COLOURS[name.partition(",")[0]] for name, _ in shown]
-        draw_bars(ax, [f"{name}, {layer}" for name, layer in shown], values, colours)
+        draw_means(ax, [f"{name}, {layer}" for name, layer in shown], values, colours)
         ax.set_xlim(0, 100)
     axes[0].set(xlabel="linear probe, % of test images", title="What is known of the digit")
     axes[1].set(xlabel="$R^2$ of a linear regression, %", title="What is known of the background's colour")

@@ -1,7 +1,7 @@
 """When is a network too deep? Layers that are all alike, and the one component that makes them so.
 
 Plain convolutional networks of 4 to 32 layers, without residual connections, are trained from several seeds,
-one depth also for a shorter and a longer time. Each is compared with itself, layer by layer (figure 3 of
+for a shorter and a longer time. Each is compared with itself, layer by layer (figure 3 of
 Kornblith et al. 2019): in the deepest, most layers are alike, and a linear probe gains nothing inside the
 block. Nguyen, Raghu and Kornblith (2021, 2022) find that such a block is one dominant principal component,
 carried by few images, others for each seed. So the component's share of the variance is measured, how many
@@ -137,11 +137,21 @@ def described(layers: Arrays) -> dict[str, Any]:
 
 
 def between(first: Arrays, second: Arrays, ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """CKA of corresponding layers of two seeds, and how many of the images that carry the component agree."""
+    """CKA of corresponding layers of two seeds, its mean over both blocks and at the ends, and how many of
+    the images that carry the component agree.
+    """
     depth = len(first)
     matrix = gl.cka_matrix([first[str(i)] for i in range(depth)], [second[str(i)] for i in range(depth)])
+    alike = matrix.diagonal()
     common = set(ours["largest"]) & set(theirs["largest"])
-    return {"diagonal": matrix.diagonal().round(4).tolist(), "images": len(common) / len(ours["largest"])}
+    return {
+        "diagonal": alike.round(4).tolist(),
+        "in the block": float(
+            np.mean([alike[slice(*of["blocks"]["before"])].mean() for of in (ours, theirs)])
+        ),
+        "at the ends": float((alike[0] + alike[-1]) / 2),
+        "images": len(common) / len(ours["largest"]),
+    }
 
 
 def of_depth(data: Data, depth: int, epochs: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -169,7 +179,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     print(f"{data.name}: {len(data.train_images)} images to train on, {len(data.test_labels)} to test on")
     found: dict[str, dict[str, Any]] = {}
     for epochs in arguments.times:
-        depths = arguments.depths if epochs == arguments.times[0] else arguments.again
+        depths = arguments.depths if epochs == arguments.times[0] else arguments.again or arguments.depths
         found[str(epochs)] = {str(depth): of_depth(data, depth, epochs, arguments) for depth in depths}
     return {"data": data.name, "threshold": THRESHOLD, "published": PUBLISHED, "epochs": found}
 
@@ -177,19 +187,19 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser, images=5000, epochs=6)
-    add_study_arguments(parser, "of the networks; one, and with --full two")
+    add_study_arguments(parser, "of the networks; one, and with --full three")
     parser.add_argument(
         "--times", type=int, nargs="+", help="epochs; --epochs, and with --full a third of it and thrice it"
     )
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS), help="layers")
-    parser.add_argument("--again", type=int, nargs="+", default=[16], help="layers, for the other times")
+    parser.add_argument("--again", type=int, nargs="+", help="layers for all times but the first; --depths")
     parser.add_argument("--examples", type=int, default=500, help="test images that layers are compared on")
     parser.add_argument("--fitted", type=int, default=2000, help="images that the probes are fitted to")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs, arguments.depths = min(arguments.images, 1000), 4, [4, 8]
         arguments.examples, arguments.fitted = 200, 500
-    arguments.seeds = arguments.seeds or [arguments.seed + i for i in range(2 if arguments.full else 1)]
+    arguments.seeds = arguments.seeds or [arguments.seed + i for i in range(3 if arguments.full else 1)]
     arguments.times = arguments.times or [
         arguments.epochs,
         *([arguments.epochs // 3, 3 * arguments.epochs] if arguments.full else []),

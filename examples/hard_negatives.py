@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from _contrastive import Contrastive, pretrain
 from _fashion import Data, add_arguments, linear_probe, load, outputs, tested_on
-from _figures import draw_band, draw_bars, seeds
+from _figures import draw_band, draw_means, seeds
 from _networks import from_seed, one_thread
 from _study import add_study_arguments, kept_arrays, kept_numbers, run_study
 from gramless.plot import save_figure
@@ -115,7 +115,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
     runs = list(numbers["seeds"].values())
     names = list(runs[0]["probes"])
     values = [[run["probes"][name] for run in runs] for name in names]
-    draw_bars(left, names, values, ["0.6" if name == UNTRAINED else "#12857a" for name in names])
+    draw_means(left, names, values, ["0.6" if name == UNTRAINED else "#12857a" for name in names])
     left.set(xlabel="linear probe, % of test images", title="Negatives that the loss has")
     own = 100 * np.array([run["own class"] for run in runs])
     draw_band(right, [100 * share for share in numbers["shares"]], own, colour="#c44e52", marker="o")

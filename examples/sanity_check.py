@@ -140,6 +140,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
         title = "linear CKA with a network before training" if name == "untrained" else name
         title += f": {np.mean(index['found']):.0%}"
         heatmap(index["mean matrix"], NAMES, NAMES, ax, title=title, annotate=False, colorbar=False)
+    figure.colorbar(axes[0, 0].images[0], ax=axes, label="similarity of two layers", aspect=40, pad=0.02)
     bars, published = axes.flat[-1], numbers["published"]
     places = np.arange(len(published))
     found = [numbers["indices"][name] for name in published]
@@ -156,7 +157,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
     bars.legend(frameon=False, loc="upper left")
     figure.suptitle(
         f"{numbers['data']}, {len(numbers['seeds'])} seeds, {numbers['options']['examples']} images, mean"
-        f" over {len(numbers['pairs'])} pairs of networks; dark 0, light 1"
+        f" over {len(numbers['pairs'])} pairs of networks; in per cent, layers that find their counterpart"
     )
     save_figure(figure, out, dpi=80)
 

@@ -35,7 +35,7 @@ from _fashion import (
     outputs,
     tested_on,
 )
-from _figures import draw_bars, seeds
+from _figures import draw_means, seeds
 from _networks import Model, from_seed, one_thread
 from _study import add_study_arguments, kept_numbers, run_study
 from gramless.plot import save_figure
@@ -192,7 +192,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
 
     figure, ax = pyplot.subplots(figsize=(10, 4), layout="constrained")
     runs = list(numbers["seeds"].values())
-    draw_bars(ax, [*COLOURS], [[run[name] for run in runs] for name in COLOURS], [*COLOURS.values()])
+    draw_means(ax, [*COLOURS], [[run[name] for run in runs] for name in COLOURS], [*COLOURS.values()])
     ax.set(
         xlabel="accuracy, % of test images",
         title=f"{numbers['data']}, {numbers['images']} images, {numbers['labelled']} with a label; "

@@ -45,14 +45,10 @@ def sanity_check(found: dict[str, Any]) -> str:
 def depth_pathology(found: dict[str, Any]) -> str:
     """A row for each depth and training time, over seeds; of CKA between seeds, over their pairs."""
     rows = []
-    for epochs, depths in found["epochs"].items():
+    for epochs, depths in sorted(found["epochs"].items(), key=lambda each: int(each[0])):
         for depth, entry in depths.items():
             runs, pairs = list(entry["networks"].values()), entry["pairs"]
-            inside = [
-                mean(mean(pair["diagonal"][slice(*run["blocks"]["before"])]) for run in runs)
-                for pair in pairs
-            ]
-            ends = [mean((pair["diagonal"][0], pair["diagonal"][-1])) for pair in pairs]
+            inside, ends = ([pair[where] for pair in pairs] for where in ("in the block", "at the ends"))
             rows.append(
                 [
                     f"{depth}, {epochs}",
