@@ -182,36 +182,55 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """By layer, softmax with each other loss and seeds of one loss; transfer over class separation."""
+    """By layer, CKA of seeds of one loss, and how much less alike softmax and each other loss are; transfer
+    over class separation.
+    """
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 4.8), layout="constrained")
-    layers = range(len(numbers["layers"]))
-    within = [pair for name, pairs in numbers["cka"].items() if " x " not in name for pair in pairs]
-    draw_band(left, layers, within, colour="0.4", lw=3, label="two seeds of one loss, all losses")
-    for name, pairs in numbers["cka"].items():
+    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(17, 4.8), layout="constrained")
+    draw_layers(left, middle, numbers)
+    draw_transfer(right, numbers)
+    for ax in (left, middle, right):
+        ax.grid(alpha=0.3)
+        ax.legend(frameon=False, fontsize=8)
+    save_figure(figure, out, dpi=80)
+
+
+def draw_layers(left: Any, right: Any, numbers: dict[str, Any]) -> None:
+    """Bands are from the least to the most of pairs of networks."""
+    layers, cka = range(len(numbers["layers"])), numbers["cka"]
+    within = {name: np.array(pairs) for name, pairs in cka.items() if " x " not in name}
+    for loss, pairs in within.items():
+        draw_band(left, layers, pairs, colour=COLOURS[loss], marker="o", ms=3, lw=1.3, label=loss)
+    around = np.concatenate([pairs - pairs.mean(axis=0) for pairs in within.values()])
+    draw_band(right, layers, around, colour="0.4", lw=3, label="two seeds of one loss")
+    for name, pairs in cka.items():
         if " x " in name:
-            colour = COLOURS[name.removeprefix("softmax x ")]
-            draw_band(left, layers, pairs, colour=colour, marker="o", ms=3, lw=1.3, label=name)
-    left.set(title="CKA of corresponding layers of two networks", ylabel="unbiased linear CKA")
-    left.set_xticks(layers, numbers["layers"], fontsize=8, rotation=30)
+            first, second = name.split(" x ")
+            seeds = np.concatenate([within[first], within[second]]).mean(axis=0)
+            line = {"colour": COLOURS[second], "marker": "o", "ms": 3, "lw": 1.3, "label": name}
+            draw_band(right, layers, pairs - seeds, **line)
+    left.set(title="CKA of two seeds of one loss", ylabel="unbiased linear CKA")
+    right.set(title="CKA of two losses, less that of two seeds", ylabel="difference of CKA")
+    for ax in (left, right):
+        ax.set_xticks(layers, numbers["layers"], fontsize=8, rotation=30)
+
+
+def draw_transfer(ax: Any, numbers: dict[str, Any]) -> None:
+    """A point for each seed and a diamond for their mean; a line through cosine softmax."""
     middles = {}
     for loss, runs in numbers["networks"].items():
         x, y = (np.array([run[what] for run in runs]) for what in ("class separation", "transfer"))
-        right.plot(x, 100 * y, "o", color=COLOURS[loss], ms=4, alpha=0.6)
+        ax.plot(x, 100 * y, "o", color=COLOURS[loss], ms=4, alpha=0.6)
         middles[loss] = x.mean(), 100 * y.mean()
-        right.plot(*middles[loss], "D", color=COLOURS[loss], ms=8, label=loss)
+        ax.plot(*middles[loss], "D", color=COLOURS[loss], ms=8, label=loss)
     family = [middle for loss, middle in middles.items() if loss.startswith("cosine")]
-    right.plot(*zip(*family, strict=True), color="0.6", lw=1, zorder=0)
-    right.set(
+    ax.plot(*zip(*family, strict=True), color="0.6", lw=1, zorder=0)
+    ax.set(
         title="Features before the last layer: seeds, and their mean",
         xlabel="class separation, training images",
         ylabel=f"logistic regression on {numbers['transfer to']}, %",
     )
-    for ax in (left, right):
-        ax.grid(alpha=0.3)
-        ax.legend(frameon=False, fontsize=7)
-    save_figure(figure, out, dpi=80)
 
 
 def main() -> None:
