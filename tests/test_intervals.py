@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gramless import RBF, Distance, Linear, analysis, cka, hsic, median_distance, reference
 from gramless._deletion import KernelBlocks, deleted_cka, few, pair_variance_of_difference
-from gramless._intervals import student_quantile, student_tail
+from gramless._intervals import OF_CKA, jackknife_bounds, most_expected, student_quantile, student_tail
 from gramless._kernel_rows import kernel_rows
 from gramless.analysis import cka_difference, cka_interval
 from gramless.kernels import encode
@@ -76,7 +76,10 @@ def ends(x, y, level):
     freedom = min(2 * n / (np.mean(terms**4) / np.mean(terms**2) ** 2 - 1), n - 1)
     spread = math.sqrt((n - 1) * np.mean(terms**2) * max(1 - of_pairs / plain, 0.5))
     reach = float(student_quantile(level, np.array([freedom]))[0]) * spread
-    return math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach)
+    one_more = -(n - 1) / n * terms
+    unlike = (most_expected(level) - 1) * (one_more.max() + one_more.min())
+    low, high = (math.atanh(value) - reach + min(unlike, 0), math.atanh(value) + reach + max(unlike, 0))
+    return math.tanh(low), math.tanh(high)
 
 
 @pytest.mark.usefixtures("ragged")
@@ -111,6 +114,28 @@ def test_student_has_the_quantiles_that_scipy_has():
         np.testing.assert_allclose(student_quantile(level, freedom), expected, rtol=1e-9)
     for t in (0.0, 0.3, 1.9, 2.1, 5.0, 30.0):
         np.testing.assert_allclose(student_tail(t, freedom), stats.t.sf(t, freedom), rtol=1e-9, atol=1e-300)
+
+
+def test_what_is_seen_once_is_expected_as_often_as_scipy_says():
+    stats = pytest.importorskip("scipy.stats")
+    for level in (0.01, 0.5, 0.9, 0.95, 0.999, 1 - 1e-9):
+        assert most_expected(level) == pytest.approx(stats.chi2.isf((1 - level) / 2, 4) / 2, rel=1e-9)
+
+
+def test_bounds_reach_further_where_the_most_unusual_examples_lie():
+    rest = np.random.default_rng(0).standard_normal(98) / 1e4
+    terms = np.concatenate([rest, [0.02, -0.02]])
+    alike, lower = (
+        jackknife_bounds(OF_CKA, np.array([0.5]), np.array([0.5 + t]), np.array([0.0]), 0.95, rare=rare)
+        for t, rare in ((terms, False), (np.concatenate([rest, [0.0, -0.02]]), True))
+    )
+    same = jackknife_bounds(
+        OF_CKA, np.array([0.5]), np.array([0.5 + terms]), np.array([0.0]), 0.95, rare=True
+    )
+    ends = [np.arctanh(float(found)) - np.arctanh(0.5) for found in (lower.low[0], lower.high[0])]
+    assert abs(same.high - alike.high) < 0.01 * (alike.high - alike.low)
+    # without the last example the value is lower by 0.02: it raises it, and there may be more like it
+    assert ends[1] > -ends[0] + 4 * 0.02
 
 
 @ESTIMATORS

@@ -21,6 +21,7 @@ _NEXT_TO_ONE = 1 - 2.0**-53
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(128)
 _POINTS, _WEIGHTS = (1 + _POINTS) / 2, _WEIGHTS / 2  # on [0, 1]
 _HALVINGS = 60
+NO_FURTHER = 0.0, 0.0
 
 
 class Bounds(NamedTuple):
@@ -51,13 +52,13 @@ OF_DIFFERENCE = Scale(lambda d: 2 * _unlimited(d / 2), lambda z: 2 * np.tanh(z /
 
 
 def jackknife_bounds(
-    scale: Scale, values: Floats, without: Floats, pair_variance: Floats, level: float
+    scale: Scale, values: Floats, without: Floats, pair_variance: Floats, level: float, *, rare: bool
 ) -> Bounds:
     """Bounds of values (cells,), from the values without each of n examples (cells, n).
 
     The variance on the scale is the jackknife's, less what it counts twice, at most half of it. Its degrees
     of freedom follow from how unequal the n terms are: 2 n / (kurtosis - 1), and so about 2 where one example
-    decides and n where all have a normal distribution.
+    decides and n where all have a normal distribution. rare: whether to add `reach_of_rare`.
     """
     n = without.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -66,17 +67,57 @@ def jackknife_bounds(
         terms = terms - terms.mean(axis=1, keepdims=True)
         variance = (n - 1) / n * np.sum(terms**2, axis=1)
         once = np.where(plain > 0, np.maximum(1 - pair_variance / plain, 0.5), 1.0)
-    freedom = freedom_of(terms)
-    return bounds_of(scale, values, np.sqrt(plain), np.sqrt(variance * once), freedom, level)
+    freedom, further = freedom_of(terms), reach_of_rare(terms, level) if rare else NO_FURTHER
+    return bounds_of(scale, values, np.sqrt(plain), np.sqrt(variance * once), freedom, level, further)
+
+
+def reach_of_rare(terms: Floats, level: float) -> tuple[Floats, Floats]:
+    """How much further bounds reach, below (at most 0) and above: one kind of example that these n have once
+    may be as frequent among others as `most_expected`. terms (cells, n): the values without each example,
+    less their mean.
+
+    The example that moves a value most one way moves it by a term; what the one on the other side moves is
+    taken from it, so that nothing is added where both tails are alike.
+    """
+    n = terms.shape[1]
+    beyond = -(n - 1) / n * (terms.min(axis=1) + terms.max(axis=1)) * (most_expected(level) - 1)
+    return np.minimum(beyond, 0), np.maximum(beyond, 0)
+
+
+def most_expected(level: float) -> float:
+    """The mean of a Poisson distribution that has one event or none with probability (1 - level) / 2: the
+    upper end of the interval of Garwood 1936 for what was seen once.
+
+    >>> round(most_expected(0.95), 3)
+    5.572
+    """
+    low, high, outside = 0.0, 1.0, (1 - level) / 2
+    while math.exp(-high) * (1 + high) > outside:
+        high *= 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.exp(-middle) * (1 + middle) > outside else (low, middle)
+    return (low + high) / 2
 
 
 def bounds_of(
-    scale: Scale, values: Floats, error: Floats, spread: Floats, freedom: Floats, level: float
+    scale: Scale,
+    values: Floats,
+    error: Floats,
+    spread: Floats,
+    freedom: Floats,
+    level: float,
+    further: tuple[Floats | float, Floats | float] = NO_FURTHER,
 ) -> Bounds:
-    """error, spread: the standard errors of the values, and of the transformed values."""
+    """error, spread: the standard errors of the values, and of the transformed values; further: what low and
+    high reach beyond them, on the scale.
+    """
     middle, reach = scale.there(values), student_quantile(level, freedom) * spread
     exact = error == 0
-    low, high = (np.where(exact, values, scale.back(middle + way * reach)) for way in (-1, 1))
+    low, high = (
+        np.where(exact, values, scale.back(middle + way * reach + more))
+        for way, more in zip((-1, 1), further, strict=True)
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         scaled = np.where(exact & (values == 0), 0.0, middle / spread)
     return Bounds(low, high, error, freedom, scaled)

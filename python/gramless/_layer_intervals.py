@@ -69,7 +69,9 @@ class IntervalRequest(NamedTuple):
         cells = _cells(len(xs), None if ys is None else len(ys))
         found = deleted_cka(kernels, cells, reporter(self.function, progress, "intervals"))
         warn_of_few(self.function, zip(labels, found.share.tolist(), strict=True), n)
-        bounds = jackknife_bounds(OF_CKA, found.values, found.without, found.pair_variance, self.level)
+        bounds = jackknife_bounds(
+            OF_CKA, found.values, found.without, found.pair_variance, self.level, rare=True
+        )
         return CellIntervals(*(_matrix(values, cells, len(xs), ys) for values in bounds[:3]))
 
 

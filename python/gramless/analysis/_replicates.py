@@ -73,12 +73,14 @@ class Replicates(NamedTuple):
     def bounds(self, scale: Scale, level: float) -> Bounds:
         """Bounds of the CKA of a pair, or of the difference of the CKA of two pairs."""
         value, without, variance = self.values[0], self.without[0], self.pair_variance[:1]
-        if len(self.values) == 2:
+        difference = len(self.values) == 2
+        if difference:
             value, without = value - self.values[1], without - self.without[1]
             variance = self.pair_variance[2:]
         if self.sizes is not None:
             return group_bounds(scale, float(value), without, self.sizes, level)
-        return jackknife_bounds(scale, np.array([value]), without[None], variance, level)
+        cells = np.array([value]), without[None]
+        return jackknife_bounds(scale, *cells, variance, level, rare=not difference)
 
 
 def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replicates:
