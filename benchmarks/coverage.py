@@ -82,24 +82,20 @@ def followed_outliers(generator: np.random.Generator, n: int) -> Pair:
     return x, x + noise
 
 
-USUAL: dict[str, Draw] = {
+# In the last two the larger rows of x have less noise beside them: the more of them a sample has, the higher
+# its CKA, and most samples have few.
+DATA: dict[str, Draw] = {
     "Gaussian": gaussian,
     "clusters": clusters,
     "Student t, 3 degrees": student,
     "independent": independent,
-}
-UNUSUAL: dict[str, Draw] = {
     "1 % of rows 15 times larger": outliers,
     "1 % of rows of x 15 times larger": outliers_of_x,
-}
-# The larger rows of x have less noise beside them: the more of them a sample has, the higher its CKA, and
-# most samples have few. No interval made of one sample holds the truth as often as it says.
-FOLLOWED: dict[str, Draw] = {
     "Student t of x, 3 degrees, Gaussian noise": followed_student,
     "1 % of rows of x 15 times larger, the same noise": followed_outliers,
 }
-DATA = USUAL | UNUSUAL | FOLLOWED
-LARGER_ROWS = {*UNUSUAL, "1 % of rows of x 15 times larger, the same noise"}
+LARGER_ROWS = [data for data in DATA if "larger" in data]
+USUAL = [data for data in DATA if data not in LARGER_ROWS]
 
 
 @cache

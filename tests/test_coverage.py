@@ -8,7 +8,6 @@ import pytest
 
 measured = pytest.importorskip("benchmarks.coverage")
 FILE = measured.RESULTS / "coverage.json"
-OUTLIERS = next(iter(measured.UNUSUAL))  # of both sides, which leave the CKA of the population as it is
 
 
 def check_usual(found):
@@ -36,8 +35,9 @@ def test_intervals_hold_the_truth(data, n):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", measured.ROWS)
-def test_samples_with_much_larger_rows_have_a_warning(n):
-    check_outliers(measured.coverage(OUTLIERS, n))
+@pytest.mark.parametrize("data", measured.LARGER_ROWS)
+def test_samples_with_much_larger_rows_have_a_warning(data, n):
+    check_outliers(measured.coverage(data, n))
 
 
 @pytest.mark.slow
@@ -52,9 +52,6 @@ def test_the_committed_table_says_so():
     found = json.loads(FILE.read_text())
     own = [one for one in found["coverage"] if one["groups"] is None]
     for one in own:
-        if one["data"] in measured.USUAL:
-            check_usual(one)
-        elif one["data"] == OUTLIERS:
-            check_outliers(one)
+        (check_usual if one["data"] in measured.USUAL else check_outliers)(one)
     assert len(own) == len(measured.DATA) * len(measured.ROWS)
     assert all(abs(one["p"] - 0.05) <= 0.02 for one in found["equality"])
