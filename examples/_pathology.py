@@ -27,7 +27,7 @@ def draw(numbers: Found, out: Path) -> None:
     depths = sorted({depth for each in found.values() for depth in each}, key=int)
     columns = 2 * len(found) + 2
     high = 2.45 * len(depths), 3.1
-    figure = pyplot.figure(figsize=(2.3 * columns + 0.6, sum(high) + 0.5), layout="constrained")
+    figure = pyplot.figure(figsize=(2.3 * columns + 0.6, sum(high) + 0.5))
     above, below = figure.subfigures(2, 1, height_ratios=high)
     axes = above.subplots(len(depths), columns, squeeze=False)
     for row, depth in zip(axes, depths, strict=True):
@@ -44,6 +44,7 @@ def draw(numbers: Found, out: Path) -> None:
         probe.set_ylim(lowest - 0.03, None)
     for ax in axes[-1, -2:]:
         ax.set_xlabel("layer")
+    figure.set_layout_engine("constrained")  # not before: every heatmap would lay out all of them
     drawn = next(ax for ax in axes.flat if ax.images)
     above.colorbar(drawn.images[0], ax=axes[:, :-2], label="unbiased linear CKA", aspect=40, pad=0.01)
     draw_depths(below.subplots(1, 4), found)

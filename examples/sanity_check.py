@@ -135,11 +135,12 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
     """As figure 2 of the paper: a matrix for each index, and how often layers find their counterpart."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 4, figsize=(17, 8.4), layout="constrained")
+    figure, axes = pyplot.subplots(2, 4, figsize=(17, 8.4))
     for ax, (name, index) in zip(axes.flat, numbers["indices"].items(), strict=False):
         title = "linear CKA with a network before training" if name == "untrained" else name
         title += f": {np.mean(index['found']):.0%}"
         heatmap(index["mean matrix"], NAMES, NAMES, ax, title=title, annotate=False, colorbar=False)
+    figure.set_layout_engine("constrained")  # not before: every heatmap would lay out all of them
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="similarity of two layers", aspect=40, pad=0.02)
     bars, published = axes.flat[-1], numbers["published"]
     places = np.arange(len(published))
