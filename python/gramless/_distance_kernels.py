@@ -150,7 +150,7 @@ class Laplace(OfDistance):
     """
 
     formula: ClassVar = "laplace"
-    value_flops: ClassVar = 25.0
+    value_flops: ClassVar = 270.0
 
     @staticmethod
     def of_squared_distance(distance2: Floats, sigma: float) -> Floats:
@@ -211,7 +211,7 @@ class Distance:
     formula: ClassVar = "distance"
     has_bandwidth: ClassVar = False
     on_gpu: ClassVar = False
-    value_flops: ClassVar = 25.0
+    value_flops: ClassVar = 270.0
 
     exponent: float = option(1.0, "Of --kernel distance.  [default: 1]")
 
@@ -269,7 +269,7 @@ class RationalQuadratic(OfDistance):
 
     formula: ClassVar = "rational_quadratic"
     on_gpu: ClassVar = False
-    value_flops: ClassVar = 25.0
+    value_flops: ClassVar = 270.0
 
     alpha: float = option(1.0, "Of --kernel rational_quadratic.  [default: 1]", "kernel_alpha")
 

@@ -60,7 +60,8 @@ def instances(
     temperature, normalize, reduction, excluded, symmetric = chosen
     library, inputs, names = _read(function, named, temperature)
     checks.sides(function, named, inputs)
-    excluded, symmetric = _limits(function, excluded), as_flag(function, "symmetric", symmetric)
+    excluded = _limits(function, excluded)
+    symmetric = symmetric if isinstance(symmetric, bool) else as_flag(function, "symmetric", symmetric)
     own = _losses.of_every_loss(function, normalize, reduction)
     if ids is None:
         problem = Contrast(*own, kind, anchors, len(named), False, symmetric, excluded, queues)

@@ -111,7 +111,8 @@ def as_reduction(function: str, value: Any) -> Reduction:
 
 def of_every_loss(function: str, normalize: Any, reduction: Any) -> tuple[str, bool, Reduction]:
     """The fields that all problems of losses have."""
-    return function, as_flag(function, "normalize", normalize), as_reduction(function, reduction)
+    unit = normalize if isinstance(normalize, bool) else as_flag(function, "normalize", normalize)
+    return function, unit, as_reduction(function, reduction)
 
 
 def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") -> npt.NDArray[Any]:
