@@ -266,3 +266,21 @@ def test_laplace_has_values_and_no_gradients(device, dtype):
     a, b = device.tensor(x, requires_grad=True), on_device[1]
     with pytest.raises(RuntimeError, match="such as Laplace, are not computed on a GPU"):
         gramless.cka(a, b, **kernels).backward()
+
+
+def test_ranking_losses_of_the_device(device):
+    """Of several directions, in which the CPU leaves out pairs by id; two arrays of negatives are refused."""
+    loss = gramless.compat.MultipleNegativesRankingLoss
+    x, y = rows(), rows(seed=1)
+    for directions in (("query_to_doc",), ("query_to_doc", "doc_to_query", "query_to_query", "doc_to_doc")):
+        of = loss(None, directions=directions).compute_loss_from_embeddings
+        leaves = [torch.from_numpy(side).requires_grad_() for side in (x, y)]
+        others = [device.tensor(side, requires_grad=True) for side in (x, y)]
+        expected, found = of(leaves), of(others)
+        assert device.is_here(found)
+        np.testing.assert_allclose(found.item(), expected.item(), rtol=1e-9)
+        for ours, theirs in zip(grads_of(found, *others), grads_of(expected, *leaves), strict=True):
+            np.testing.assert_allclose(device.numpy(ours), theirs.numpy(), rtol=1e-9, atol=1e-12)
+        with pytest.raises(NotImplementedError) as caught:
+            of([device.tensor(side) for side in (x, y, x, y)])
+        assert str(caught.value).startswith("MultipleNegativesRankingLoss: more than 2 arrays of keys are")

@@ -18,6 +18,7 @@ from .cuda_arrays import CudaArrays
 from .values import SAVED_ROWS, ContrastLosses, ContrastTask, SigmoidTask
 
 FARTHEST = {"float32": 87.0, "float64": 700.0}  # exp of it is still a number
+MOST_PARTS = 2  # arrays side by side that a launch reads
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class CudaContrast(CudaArrays):
         above, share, easiest = task.excluded
         if easiest is not None:
             self.cpu_only("exclude_easiest is computed", "the embeddings")
+        if max(len(task.anchors), len(task.keys)) > MOST_PARTS:
+            self.cpu_only(f"more than {MOST_PARTS} arrays of keys are compared", "the embeddings")
         sides = [[self.view(x) for x in side] for side in (task.anchors, task.keys)]
         limit = math.inf if above is None else above
         hardest = (0.0, 0.0) if share is None else (share, TIE)

@@ -19,7 +19,7 @@ from .._evaluate import evaluate
 from .._problems.contrast import WideLogs
 from ._gather import all_gather, check_shards, rank, world_size
 from ._namespace import TORCH
-from ._tensors import compute_dtype, unit_rows
+from ._tensors import compute_dtype, on_device, unit_rows
 
 DIRECTIONS = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
 SAME_SIDE = ("query_to_query", "doc_to_doc")
@@ -105,32 +105,33 @@ class Ranking:
             return (
                 self._softmax([anchors, *batch.documents]) + self._softmax([positives, *batch.queries])
             ) / 2
-        negatives = [self._negatives(batch, direction) for direction in self.directions]
+        apart = not on_device(anchors[1])  # ids are compared on the CPU only
+        logs = [self._logs(batch, direction, apart) for direction in self.directions]
         with_own = len(set(self.directions) - set(SAME_SIDE))
         dtype = compute_dtype([anchors[1], positives[1]])
         with torch.autocast(anchors[1].device.type, enabled=False):
             wide = [x.double() for _, x in (anchors, positives)]
             a, b = (unit_rows(x, torch.float64) for x in wide) if self.normalize else wide
             own = self.scale * (a * b).sum(1)  # of both terms of the difference, so that its rounding is not
-            logs = torch.stack([own + math.log(with_own), *negatives])
-            return (torch.logsumexp(logs, 0) - own).mean().to(dtype)
+            logs += [own + math.log(with_own)] * apart
+            return (torch.logsumexp(torch.stack(logs), 0) - own).mean().to(dtype)
 
     def _softmax(self, named: list[Rows], symmetric: bool = False) -> Tensor:
         chosen = _loss_calls.Chosen(self.temperature, self.normalize, symmetric=symmetric)
         found: Tensor = evaluate(_loss_calls.instances(self.function, "softmax", named, 1, chosen))
         return found
 
-    def _negatives(self, batch: _Batch, direction: str) -> Tensor:
-        """The log-sum-exp of the negatives of one direction for each anchor, (n,)."""
+    def _logs(self, batch: _Batch, direction: str, apart: bool) -> Tensor:
+        """The log-sum-exp of one direction for each anchor, (n,); apart: without that of its positive."""
         rows = batch.queries[0] if direction.startswith("query") else batch.documents[0]
         columns = batch.documents if direction.endswith("doc") else batch.queries
         ids, chosen = None, (self.temperature, self.normalize)
-        if direction not in SAME_SIDE:
+        if direction not in SAME_SIDE and apart:
             n, count = len(rows[1]), sum(len(x) for _, x in columns)
             ids = torch.cat([torch.arange(n), torch.full((count - n,), -1)])
-        elif len(columns) > 1:
+        elif direction in SAME_SIDE and len(columns) > 1:
             ids = batch.examples(direction == "doc_to_doc")
-        else:
+        elif direction in SAME_SIDE:
             columns = []  # all pairs of different rows, each product once
         found: Tensor = evaluate(
             _loss_calls.log_sum_exps_of_all(self.function, [rows, *columns], ids, *chosen, WideLogs)
