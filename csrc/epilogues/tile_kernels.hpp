@@ -236,19 +236,24 @@ void visit_tile_kernel(const Kernel& kernel, double shift, Use use) {
   });
 }
 
-// Calls use(epilogue, epilogue), both of one type, for two layers with the same kernel function.
+template <class T, class Alternative, class Use>
+void visit_both(const Alternative& one, double one_shift, const Alternative& other, double other_shift, Use use) {
+  const auto use_both = [&]<class Epilogue>(const Epilogue& a, const Epilogue& b) {
+    const Epilogue both[2] = {a, b};
+    use(both);
+  };
+  if constexpr (MayBeClamped<Alternative>)
+    if (!one.clamped && !other.clamped)
+      return use_both(on_tiles<T, false>(one, one_shift), on_tiles<T, false>(other, other_shift));
+  use_both(on_tiles<T>(one, one_shift), on_tiles<T>(other, other_shift));
+}
+
+// Calls use(epilogue, epilogue), both of one type, for two layers with the same kernel function, not of the root.
 template <class T, class Use>
 void visit_tile_kernels(const Kernel& first, double first_shift, const Kernel& second, double second_shift, Use use) {
   visit_kernel(first, [&](auto one) {
-    const auto other = *std::get_if<decltype(one)>(&second);
-    const auto use_both = [&]<class Epilogue>(const Epilogue& a, const Epilogue& b) {
-      const Epilogue both[2] = {a, b};
-      use(both);
-    };
-    if constexpr (MayBeClamped<decltype(one)>)
-      if (!one.clamped && !other.clamped)
-        return use_both(on_tiles<T, false>(one, first_shift), on_tiles<T, false>(other, second_shift));
-    use_both(on_tiles<T>(one, first_shift), on_tiles<T>(other, second_shift));
+    if constexpr (!decltype(one)::of_root)
+      visit_both<T>(one, first_shift, *std::get_if<decltype(one)>(&second), second_shift, use);
   });
 }
 
