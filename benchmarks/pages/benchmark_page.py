@@ -20,40 +20,43 @@ OWN_TABLES = {
     "beside": section_tables.beside,
 }
 OPENINGS = {
-    "linear": "numpy and torch eager make three products of features.",
-    "rbf": "Centred Grams are those of the code that came with Kornblith et al. 2019.",
-    "linear_sweeps": "numpy and torch eager make one product of all features of all layers.",
-    "training": "Two views of images of 16 x 16 through a small network, NT-Xent with D 128, backward, an "
-    "update. Memory is of the whole step.",
-    "models": "EfficientNet-Lite0 with -Lite1, 18 x 23 layers, images of 128 x 128 in batches of 64. Others "
-    "take images as they come, we with channels last; what is compared is flattened, except where it says "
-    "means. Errors are against float64, on 128 images.",
+    "linear": "The code for numpy and torch eager computes three products of feature matrices.",
+    "rbf": "Centred Grams: the code published with Kornblith et al. 2019, which centres the Gram matrices.",
+    "linear_sweeps": "The code for numpy and torch eager computes one product of all features of all layers.",
+    "training": "A step embeds two views of 16 x 16 images by a small network, computes NT-Xent with D 128 "
+    "and its gradients, and updates the weights. Memory is that of the whole step.",
+    "models": "EfficientNet-Lite0 with -Lite1, 18 x 23 layers, images of 128 x 128 in batches of 64. "
+    "gramless receives the images in the channels-last format, the alternatives as they are loaded. "
+    "Activations are flattened, except in rows that say means. Errors are differences from float64, on 128 "
+    "images.",
     "beside": "Right before every call, threads of the other library have worked in the same process.",
 }
 METHOD = """
-Every contender has a process of its own that imports nothing of the others, and runs while the others are
-stopped, in turn (A B A B ...), in an environment without variables that choose kernels or threads. Short
-calls are warmed up in every turn, those of 0.3 s or more once, those of about a second by smaller problems
-in the same process. Each call has other inputs than the last; a sample is as many calls as take 2 ms.
-"Time" is by the clock; an alternative has the number of threads that is fastest for it, its own default or
-one, ours has always its default, all cores. "CPU time" is of one thread. "Of the peak" is the time of the
-necessary FLOPs (each pair of rows or features once) at the FMA peak measured in the same rounds, over the
-time. A bold ratio is a row where the alternative is faster. Memory is above the inputs.
+Every contender runs in a process of its own that imports none of the other packages, in an environment
+without variables that choose kernels or threads. Contenders take turns (A B A B ...), and the others are
+stopped meanwhile. Short calls are warmed up in every turn, calls of 0.3 s or more once, and calls of about a
+second by smaller problems in the same process. Each call has other inputs than the call before it; a sample
+is as many calls as take 2 ms. "Time" is wall-clock time: of gramless always with its default, all cores; of
+an alternative with its own default or one thread, whichever is faster. "CPU time" is that of one thread. "Of
+the peak" is the time that the necessary floating-point operations (each pair of rows or features once) take
+at the peak rate of fused multiply-adds (FMA) measured in the same rounds, divided by the measured time. A
+bold ratio marks a row where the alternative is faster. Memory is the peak above the inputs.
 """.strip().replace("\n", " ")
 CHECKS = """
-Answers come before times: at a small size against `gramless.reference` in float64, at full size against
-gramless in float64, on isotropic noise, on data whose covariance has the eigenvalues 1/i, on the same through
-a ReLU, and on activations of the demo's networks (at every position of 512 crops of photos; 8,192 rows, 1,280
-features). Large problems are checked at full size on the data that is timed alone. The error is the worst of
-all; "wrong" is further than 1e-3 from the truth on more than one kind of data. Errors and memory of
-alternatives may be from an earlier commit, for they do not depend on our code.
+Values are checked before times are measured: at a small size against `gramless.reference` in float64, at
+full size against gramless in float64. The data are isotropic noise; data whose covariance has the
+eigenvalues 1/i ("spectrum 1/i"); the same after a ReLU; and activations of the demo's networks (at every
+position of 512 crops of photos; 8,192 rows, 1,280 features). Large problems are checked at full size only on
+the data that are timed. The error is the largest of all; "wrong" marks an error above 1e-3 on more than one
+kind of data. Errors and memory of alternatives may be from an earlier commit, because they do not depend on
+our code.
 """.strip().replace("\n", " ")
 PACKAGES = """
-`pip install -c constraints.txt '.[bench,peers]'` brings the packages. Two more ask for a torchvision, and one
-of them for a numpy below 2, which cannot be installed beside what is measured here. `pip install --no-deps
-lightly==1.6.0 thingsvision==2.7.3 torchtyping==0.1.5 typeguard==2.13.3` brings their own files, and of those
-the measured ones run without the packages around them; `pip install --no-deps torch-cka==0.21` likewise. A
-package that is not installed is named in its row.
+`pip install -c constraints.txt '.[bench,peers]'` installs the packages but for three. lightly and
+thingsvision require torchvision, and one of them numpy below 2, which conflict with the versions measured
+here. `pip install --no-deps lightly==1.6.0 thingsvision==2.7.3 torchtyping==0.1.5 typeguard==2.13.3`
+installs them without these requirements, which the measured functions do not need; `pip install --no-deps
+torch-cka==0.21` likewise. A row says where its package is not installed.
 """.strip().replace("\n", " ")
 
 
@@ -63,9 +66,9 @@ def _median_in_passes(problems: dict[str, Entry]) -> list[str]:
     if len(found) < 2 or not found[0] or not found[1]:
         return []
     return [
-        f"The exact median costs {number(found[0][1] / found[1][1])} distance passes, a pass being one RBF "
-        "matrix with sigma given: every pair of rows once, its distance, exp and sums "
-        "(`hsic_matrix([x], kernel=RBF(sigma))`).",
+        f"The exact median takes {number(found[0][1] / found[1][1])} times as long as one RBF matrix with "
+        "sigma given, `hsic_matrix([x], kernel=RBF(sigma))`, which computes the distance of every pair of "
+        "rows once, its exponential, and their sums.",
         "",
     ]
 
@@ -108,7 +111,7 @@ def _part(name: str, title: str, results: Entry | None) -> list[str]:
     lines += [*OWN_TABLES.get(name, table)(problems), "", *_absent(name, results)]
     ratios = section_tables.medians(problems)
     if ratios:
-        lines += ["The bandwidth by the exact median against a given one:", "", *ratios, ""]
+        lines += ["An exact median as bandwidth, compared with a given one:", "", *ratios, ""]
     if name == "rbf":
         lines += _median_in_passes({problem["name"]: problem for problem in problems})
     if name == "scaling":
@@ -118,7 +121,7 @@ def _part(name: str, title: str, results: Entry | None) -> list[str]:
 
 def document(found: dict[str, Entry], shipping: Entry | None) -> str:
     lines = ["# Benchmarks: every row", "", "Generated by `python -m benchmarks.pages`; do not edit.", ""]
-    lines += ["The main rows stand on [a shorter page](benchmarks.md).", ""]
+    lines += ["[A shorter page](benchmarks.md) has the main rows.", ""]
     for line in [*conditions(of_main_machine(found)), METHOD, CHECKS, PACKAGES]:
         lines += [line, ""]
     lines += kernels(of_main_machine(found))

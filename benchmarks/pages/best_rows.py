@@ -10,7 +10,7 @@ from .tables import DATA, error, what
 from .words import duration, row, size, times
 
 HEAD = (
-    "| what | gramless | memory | error | fastest alternative | time | memory | error |",
+    "| problem | gramless: time | memory | error | fastest alternative | time (ratio) | memory | error |",
     "|---|---:|---:|---:|---|---:|---:|---:|",
 )
 MEMORY = 16e9  # bytes, of what a machine with 24 GB leaves to one matrix for each layer

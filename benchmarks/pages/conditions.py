@@ -58,12 +58,12 @@ def others_load(sections: dict[str, Entry]) -> str:
         return ""
     median, worst = float(np.median(shares)), max(shares)
     if median > 0.5:
-        ending = ": too busy for times and ratios to count; errors and memory do."
+        ending = ": only errors and memory are reliable, times and ratios are not."
     else:
-        ending = ": a busy machine, where ratios tell more than times." if worst > 0.1 else "."
+        ending = ": ratios are more reliable than times." if worst > 0.1 else "."
     return (
-        f"While timing, other processes used {median:.0%} of the cores (median over problems, at worst "
-        f"{worst:.0%}){ending}"
+        f"During the measurements other processes used {median:.0%} of the cores (median over problems, at "
+        f"most {worst:.0%}){ending}"
     )
 
 
@@ -81,9 +81,9 @@ def kernels(sections: dict[str, Entry]) -> list[str]:
             found.setdefault(name, f"| {name} | {'; '.join(chosen)} | {counts} |")
     torch = next(iter(sections.values()))["torch_kernels"]
     return [
-        f"The BLAS inside torch calls itself {torch}.",
+        f"torch reports its BLAS library as {torch}.",
         "",
-        "| process of | BLAS and the kernels it chose | threads by default |",
+        "| contender | BLAS libraries and the kernels they chose | threads by default |",
         "|---|---|---|",
         *(found[name] for name in sorted(found)),
         "",

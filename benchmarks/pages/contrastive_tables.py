@@ -18,12 +18,10 @@ def hard_negatives(found: dict[str, Any]) -> str:
         probes = [run["probes"][name] for run in runs]
         less = [run["probes"][name] - run["probes"]["all"] for run in runs]
         rows.append([name, spread(probes, percent), spread(less, points), published])
-    probes = table(["negatives", "linear probe", "less all", "published"], rows)
+    probes = table(["negatives", "linear probe", "minus all negatives", "published"], rows)
     shares = [percent(share) for share in found["shares"]]
     own = [spread([run["own class"][i] for run in runs], percent) for i in range(len(shares))]
-    return (
-        probes + "\n\n" + table(["of the negatives, the hardest", *shares], [["of the anchor's class", *own]])
-    )
+    return probes + "\n\n" + table(["the hardest", *shares], [["share of the anchor's class", *own]])
 
 
 PUBLISHED_NEGATIVES = {
@@ -65,7 +63,7 @@ def simclr_v2_distillation(found: dict[str, Any]) -> str:
         less = [run[name] - run[PAPERS_ORDER] for run in runs]
         accuracy = spread([run[name] for run in runs], percent)
         rows.append([name, accuracy, spread(less, points), PUBLISHED_ORDERS.get(name, "-")])
-    return table(["network", "accuracy", "less the paper's order", "published"], rows)
+    return table(["network", "accuracy", "minus the paper's order", "published"], rows)
 
 
 PAPERS_ORDER = "small, classes of the large one distilled"
@@ -88,7 +86,7 @@ def batch_and_temperature(found: dict[str, Any]) -> str:
     rows.append(["published, 4096", *(PUBLISHED_TEMPERATURES.get(each, "-") for each in temperatures)])
     untrained = spread([run["untrained"] for run in runs], percent)
     head = ["images in a batch", *(f"temperature {each}" for each in temperatures)]
-    return table(head, rows) + f"\n\nUntrained: {untrained}."
+    return table(head, rows) + f"\n\nUntrained encoder: {untrained}."
 
 
 # Chen et al. 2020a, table 5, on ImageNet.

@@ -38,8 +38,8 @@ def block_structure(found: dict[str, Any]) -> str:
                 f"{max(entry['first_component']):.2f}",
             ]
         )
-    head = ["network", "accuracy", "largest block", "one layer less, before it", "in it", "after it"]
-    head += ["neighbours", "less, before it", "in it", "after it", "largest first component"]
+    head = ["network", "accuracy", "largest block", "without a layer before the block", "in it", "after it"]
+    head += ["run of layers", "without a run before it", "in it", "after it", "largest first component"]
     return table(head, rows)
 
 
@@ -65,8 +65,13 @@ def sentence_encoders(found: dict[str, Any]) -> str:
                 f"{max(apart(found[of][kernel], found[of]['linear']) for of in ('L6 x L3', 'L6 x L6')):.2f}",
             ]
         )
-    head = ["kernel", "best match in L6 of L3's emb, 0, 1, 2", "ahead of the second by", "last with last"]
-    head += ["neighbours in L6", "its last two", "from linear, at most"]
+    head = ["kernel", "best match in L6 of L3's emb, 0, 1, 2", "ahead of the second best by"]
+    head += [
+        "CKA of the last layers",
+        "neighbours in L6",
+        "last two of L6",
+        "difference from linear, at most",
+    ]
     return table(head, rows)
 
 
@@ -82,7 +87,13 @@ def vision_transformer(found: dict[str, Any]) -> str:
         blocks = ", ".join(f"{start} to {stop - 1}" for start, stop in found["blocks"][way])
         linear = found["cka"][way.partition(",")[0] + ", linear"]
         rows.append([way, blocks, f"{matrix[0][-1]:.2f}", f"{apart(matrix, linear):.2f}"])
-    return table(["rows", "three blocks of layers", "first with last layer", "from linear, at most"], rows)
+    head = [
+        "rows",
+        "three blocks of layers",
+        "CKA of first and last layer",
+        "difference from linear, at most",
+    ]
+    return table(head, rows)
 
 
 def simclr_fashion_mnist(found: dict[str, Any]) -> str:
@@ -95,7 +106,8 @@ def simclr_fashion_mnist(found: dict[str, Any]) -> str:
             else []
         )
         rows.append([name, percent(probe), *(cells or [""] * 3)])
-    curves = table(["loss", "linear probe", "off float64 at the first step", "in ten", "at most"], rows)
+    head = ["loss", "linear probe", "difference from float64, first step", "first ten steps", "all steps"]
+    curves = table(head, rows)
     plain, ours = (found["loss alone"][name] for name in ("plain torch", "gramless"))
     rows = []
     for batch in plain:
@@ -103,7 +115,7 @@ def simclr_fashion_mnist(found: dict[str, Any]) -> str:
         times = [milliseconds(entry["seconds"]) for entry in pair]
         ratio = f"{pair[0]['seconds'] / pair[1]['seconds']:.1f}"
         rows.append([batch, *times, ratio, *(megabytes(entry["bytes"]) for entry in pair)])
-    alone = table(["N", "plain torch", "gramless", "ratio", "plain torch", "gramless"], rows)
+    alone = table(["N", "plain torch", "gramless", "ratio", "memory, plain torch", "memory, gramless"], rows)
     return f"{curves}\n\n{alone}\n\nMeasured on {found['machine']}."
 
 
@@ -133,12 +145,12 @@ def million_rows(runs: dict[str, Any], _: str) -> str:
         f"`million_rows_from_disk.py --layers {ten['layers']}`: {ten['layers']} layers of {ten['rows']:,} x "
         f"{ten['columns']} float32, {ten['bytes_on_disk'] / 1e9:.1f} GB on disk, linear, exact:",
         f"{ten['cpu_seconds']:.1f} s of CPU and {ten['peak_bytes'] / 1e6:.0f} MB of memory above what the "
-        f"process had before, {each:.1f} bytes per row and layer; every value within "
-        f"{ten['largest_difference']:.0e} of what the construction says.",
+        f"process had before, {each:.1f} bytes per row and layer; every value is within "
+        f"{ten['largest_difference']:.0e} of the value expected from the construction.",
         f"`--rows {pair['rows']} --kernel rbf --checkpoint sweep.npz`, one pair: {pair['cpu_seconds']:.0f} s "
         f"of CPU, {pair['peak_bytes'] / 1e6:.0f} MB.",
-        f"Killed with SIGKILL after part {killed['parts']}, the same command resumed there for "
-        f"{killed['cpu_seconds']:.0f} s and gave {bits} an undisturbed run.",
+        f"After a SIGKILL at part {killed['parts']}, the same command resumed there, took "
+        f"{killed['cpu_seconds']:.0f} s and gave {bits} an uninterrupted run.",
     ]
     return "\n".join(sentences)
 
@@ -170,8 +182,8 @@ def _where(letter: str, recording: dict[str, Any]) -> str:
     return (
         f"{letter}: {processor(machine)}, {machine['isa']}, "
         f"Python {recording['python']}, "
-        f"torch {recording['versions']['torch']}; commit {recording['commit']}, {recording['date']}. Others "
-        f"used {min(loads):.0%} to {max(loads):.0%} of the cores, which lengthens times."
+        f"torch {recording['versions']['torch']}; commit {recording['commit']}, {recording['date']}. "
+        f"Other processes used {min(loads):.0%} to {max(loads):.0%} of the cores, which lengthens times."
     )
 
 

@@ -103,14 +103,14 @@ def _summary(found: list[Compared]) -> str:
         if chosen:
             ratios = sorted(each.estimate.seconds / each.measured_seconds for each in chosen)
             parts.append(
-                f"of {len(chosen)} measurements {words} the estimate is {number(ratios[0])} to "
+                f"for {len(chosen)} measurements {words} the estimate is {number(ratios[0])} to "
                 f"{number(ratios[-1])} times the measured time"
             )
     sizes = sorted(e.estimate.peak_bytes / e.measured_bytes for e in found if e.measured_bytes)
     if sizes:
         parts.append(
-            f"of {len(sizes)} measurements of memory it is {number(sizes[0])} to {number(sizes[-1])} times "
-            "as much"
+            f"for {len(sizes)} measurements of memory it is {number(sizes[0])} to {number(sizes[-1])} times "
+            "the measured bytes"
         )
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else "Not measured yet."

@@ -22,8 +22,8 @@ def coverage() -> str:
         [one["data"], str(one["n"]), f"{one['truth']:.3f}", *(_percent(one[name]) for name in shown)]
         for one in found["coverage"]
     ]
-    head = ["data", "rows", "truth", "intervals that hold it", "with a warning"]
-    head += ["with a warning, of samples with larger rows", "hold it, without a warning"]
+    head = ["data", "rows", "truth", "intervals that contain it", "with a warning"]
+    head += ["with a warning, of samples with larger rows", "contain it, of those without a warning"]
     return table(head, rows, rule="|---|" + "---:|" * (len(head) - 1))
 
 

@@ -48,7 +48,8 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def tables(first: Costs, last: Costs, ceilings: Ceilings) -> str:
     """The counts and the predictions in Markdown, as they were first and as they are."""
-    head = ["kernel", "slots a value", "slots a slice", "shuffles", "shared bytes a value", "registers"]
+    head = ["kernel", "issue slots per value", "issue slots per slice", "shuffles"]
+    head += ["bytes of shared memory per value", "registers"]
     counts = []
     for one in KERNELS:
         a, b = first[one.name], last[one.name]
@@ -68,7 +69,7 @@ def tables(first: Costs, last: Costs, ceilings: Ceilings) -> str:
     for name, now in after.items():
         cells = [_change(before[name][ceiling], now[ceiling], 2) for ceiling in names]
         predictions.append([name, *cells, max(now, key=now.__getitem__)])
-    return "\n\n".join([_table(head, counts), _table(["ms, predicted", *names, "binds"], predictions)])
+    return "\n\n".join([_table(head, counts), _table(["ms, predicted", *names, "bottleneck"], predictions)])
 
 
 def part() -> str:
@@ -78,8 +79,9 @@ def part() -> str:
     changes = "; ".join(entry["change"] for entry in entries[1:])
     costs = tables(known(entries[0]), known(entries[-1]), Ceilings())
     return (
-        f"Counted in the machine code for {ARCHITECTURE}; nothing was measured. Before and after: "
-        f"{changes or 'no change yet'}.\n\n{costs}\n\nCeilings, all of them assumptions: {named}."
+        f"Counted in the machine code for {ARCHITECTURE}; nothing was measured. An arrow leads from the "
+        f"numbers before to those after these changes: {changes or 'no change yet'}.\n\n{costs}\n\n"
+        f"Assumed ceilings of the GPU: {named}."
     )
 
 

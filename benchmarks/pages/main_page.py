@@ -61,18 +61,21 @@ PACKAGES = (
     "field-info-nce",
 )
 METHOD = """
-Every contender has a process of its own and runs while the others are stopped, in turn. Time is by the
-clock: ours on all cores, an alternative with the number of threads that is fastest for it; a bold ratio
-is a row where the alternative is faster. Memory is above the inputs. The error is the worst against
-float64 on isotropic noise, on two spectra and on activations; beyond 1e-3 it is named with the data.
-[Every row](benchmarks_all.md) has spreads, one thread, shares of the peak, training steps, 16 bits, sizes
-and the method whole; [limits](limits.md) every row in which an alternative is ahead.
+n is the number of rows (examples), d of columns (features); a contrastive loss compares 2N rows of width D.
+"torch eager", "torch.compile" and "numpy" are n x n code in these libraries. Every contender runs in a
+process of its own, in turn, while the others are stopped. Times are wall-clock times: of gramless on all
+cores, of an alternative with the number of threads that is fastest for it. A bold ratio marks a row where
+the alternative is faster. Memory is the peak above the inputs. The error is the largest difference from
+float64 on isotropic noise, on data whose covariance has the eigenvalues 1/i ("spectrum 1/i"), on the same
+after a ReLU, and on activations; above 1e-3 the data are named. [Every row](benchmarks_all.md) has the whole
+method, spreads, times of one thread, shares of the peak, training steps, 16-bit inputs and sizes.
+[Limits](limits.md) lists every row in which an alternative is ahead.
 """.strip().replace("\n", " ")
 
 
 def _packages(problems: dict[str, Entry]) -> list[str]:
     """A row for each problem with every package that was measured, fastest first."""
-    lines = ["| what | gramless | others, times as long |", "|---|---:|---|"]
+    lines = ["| problem | gramless | other packages: time, as a multiple of ours |", "|---|---:|---|"]
     for name in PACKAGES:
         problem = problems.get(name)
         own = problem and quoted(OURS, problem["contenders"][OURS])

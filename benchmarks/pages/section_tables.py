@@ -12,8 +12,8 @@ FORWARD, LAST = "forward passes alone", "forward passes alone, channels last"
 def training(problems: list[Entry]) -> list[str]:
     """Which part of a step a loss is, and the memory of the whole step."""
     rows = [
-        "| encoder | pairs | loss by | step | p20 - p80 | the loss's part of it | steps, ratio | loss, ratio "
-        "| memory |",
+        "| encoder | pairs | loss of | step | p20 - p80 | share of the loss | ratio of steps "
+        "| ratio of losses | memory |",
         "|---|---:|---|---:|---|---:|---:|---:|---:|",
     ]
     for problem in problems:
@@ -34,7 +34,8 @@ def training(problems: list[Entry]) -> list[str]:
 def models(problems: list[Entry]) -> list[str]:
     """What two networks cost, and which part of it are forward passes."""
     rows = [
-        "| who | CPU time, one thread | every round, by the clock | forward passes | over them | error |",
+        "| contender | CPU time, one thread | wall-clock time of every round | share of forward passes "
+        "| time above them | error |",
         "|---|---:|---|---:|---:|---|",
     ]
     for problem in problems:
@@ -93,7 +94,7 @@ def beside(problems: list[Entry]) -> list[str]:
             found = one.get("times", {}).get("default", {}).get("wall_ms")
             if found:
                 calls.setdefault((words, name), {})[problem["beside"]] = duration(found["median"])
-    head = "| call | who | alone | after torch | after numpy | after gramless |"
+    head = "| call | contender | alone | after torch | after numpy | after gramless |"
     rows = [head, "|---|---|---:|---:|---:|---:|"]
     for (words, name), cells in calls.items():
         rows.append(row([words, name, *(cells.get(column, "") for column in columns)]))

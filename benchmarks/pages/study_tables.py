@@ -69,9 +69,18 @@ def depth_pathology(found: dict[str, Any]) -> str:
                     spread([pair["images"] for pair in pairs], percent) if pairs else "-",
                 ]
             )
-    head = ["layers, epochs", "accuracy", "published", "block", "without the component", "CKA in the block"]
-    head += ["without the component", "largest component", "its share of 10 % of the images"]
-    head += ["probe, end less start of the block", "seeds: CKA in the block, at the ends", "images in common"]
+    head = ["layers, epochs", "accuracy", "published", "layers in the block", "without the component"]
+    head += [
+        "CKA in the block",
+        "without the component",
+        "variance of the first component",
+        "share of it in 10 % of the images",
+    ]
+    head += [
+        "probe, end minus start of the block",
+        "seeds: CKA in the block, at the ends",
+        "images in common",
+    ]
     return table(head, rows)
 
 

@@ -81,8 +81,8 @@ def _share(problem: Entry, ms: float | None, cores: str) -> str:
 def table(problems: list[Entry]) -> list[str]:
     """One row a contender."""
     rows = [
-        "| problem | who | time | p20 - p80 | threads | ratio | of the peak | CPU time, one thread | ratio "
-        "| of the peak | memory | error |",
+        "| problem | contender | time | p20 - p80 | threads | ratio | of the peak | CPU time, one thread "
+        "| ratio | of the peak | memory | error |",
         "|---|---|---:|---|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for problem in problems:
@@ -130,7 +130,7 @@ def shipping_tables(results: Entry | None) -> list[str]:
         *title,
         f"`python -m benchmarks.shipping` on {processor(results['machine'])}, Python "
         f"{results['python']}; commit {results['commit']}, {results['date']}. Without CUDA's kernels, in a "
-        "fresh virtual environment; CPU seconds are of all processes, and hardly notice what else runs.",
+        "fresh virtual environment. CPU time is that of all processes, and depends little on what else runs.",
         "",
         "| what | size |",
         "|---|---:|",

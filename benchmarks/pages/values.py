@@ -27,13 +27,13 @@ from .results import (
 from .words import row, table
 
 UNKNOWN = "(not measured yet)"
-NONE = "In the committed results there is no such row."
+NONE = "The committed results have no such row."
 ENGINE = ("rbf-8192-64", "rbf-8192-128", "rbf-8192-512", "rbf-4096-2048")
 LEAST_ROWS = 256  # of problems whose memory counts: below, it is what threads start with
 # By problem: why an alternative needs less memory.
 LESS_MEMORY = {
     "linear-512-2048": "its Gram matrices have 1 MB each; our two threads keep packed rows of 2,048 columns",
-    "field-rbf": "it stores next to nothing; ours are the tiles of two threads",
+    "field-rbf": "it stores almost nothing; gramless stores the tiles of two threads",
 }
 Cost = Callable[[str, Entry], float | None]
 
@@ -76,8 +76,9 @@ def _more_accurate(accuracy: Entry) -> str:
                 most = "more than 1,000" if worst > 1000 else f"{worst:.2g}"
                 rows.append([panel["title"], name, f"{panel['against']} {', '.join(wins)}", most])
     if not rows:
-        return "None, in what was measured."
-    return table(["errors of", "what is nearer", "where", "at most, times"], rows, rule="|---|---|---|---:|")
+        return "No alternative, in what was measured."
+    head = ["error of", "more accurate", "where", "our error over its error, at most"]
+    return table(head, rows, rule="|---|---|---|---:|")
 
 
 def _time(name: str, one: Entry) -> float | None:
@@ -125,7 +126,7 @@ def _alternatives_that_win() -> str:
         )
         for problem, name, ours, theirs in _ahead(chosen, cost)
     ]
-    head = ["problem", "measured", "what is faster", "gramless, ms", "alternative, ms"]
+    head = ["problem", "measured", "faster alternative", "gramless, ms", "alternative, ms"]
     return _listed(head, "|---|---|---|---:|---:|", rows, costs=True)
 
 
@@ -137,7 +138,7 @@ def _alternatives_with_less_memory() -> str:
         for problem, name, ours, theirs in _ahead(timed_problems(compared()), _memory)
         if problem["n"] >= LEAST_ROWS
     ]  # fmt: skip
-    head = ["problem", "what needs less", "gramless, MB", "alternative, MB", "why"]
+    head = ["problem", "alternative", "gramless, MB", "alternative, MB", "why"]
     listed = _listed(head, "|---|---|---:|---:|---|", rows)
     missing = sum(len(without_memory(name, found)) for name, found in compared().items())
     if not missing or listed == UNKNOWN:
