@@ -24,9 +24,7 @@ if (
 
 BACKENDS = [backend.name for backend in gramless.backends() if backend.supported]
 
-if (
-    importlib.util.find_spec("hypothesis") is not None
-):  # a machine with a GPU may have little but torch and pytest
+if importlib.util.find_spec("hypothesis") is not None:  # a machine with a GPU may have only torch and pytest
     from hypothesis import settings
 
     settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=25, database=None)

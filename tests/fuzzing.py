@@ -1,4 +1,4 @@
-"""Calls with arbitrary arguments: their arrays, and how calls are checked. It knows no function."""
+"""Calls with arbitrary arguments: their arrays, and checks of calls. It does not depend on functions."""
 
 from __future__ import annotations
 

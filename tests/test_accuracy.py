@@ -32,7 +32,7 @@ def shifted(generator):
 
 
 def outliers(generator):
-    """Three dimensions of mean 300, as language models have them."""
+    """Three dimensions of mean 300, as in language models."""
     x, y = plain(generator)
     for a in (x, y):
         a[:, :3] = 10 * a[:, :3] + np.float32(300)

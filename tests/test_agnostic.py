@@ -35,7 +35,7 @@ def bits(*values):
 
 
 def everything(x, y):
-    """Every number the library derives from a pair, as bits."""
+    """Every number that the library computes from a pair, as bits."""
     results = []
     for kernel in KERNELS:
         for estimator in ESTIMATORS:
@@ -241,7 +241,7 @@ def test_matrix_entries_are_the_pairs(backend, dtype):
 @every_dtype
 @pytest.mark.parametrize("space", ["gram", "features"])
 def test_a_layer_does_not_notice_its_neighbours(dtype, space):
-    """Subsets and other orders of the layers give the numbers they have in the whole."""
+    """Subsets and other orders of the layers give the same values as all layers together."""
     layers = [pair(210, d, 1, dtype, seed=d)[0] for d in (3, 40, 200, 9)]
     for kernel in KERNELS if space == "gram" else [Linear()]:
 

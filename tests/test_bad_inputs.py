@@ -1,4 +1,4 @@
-"""Bad arrays: one sentence, the same from numpy, tensors and torch's transforms."""
+"""Invalid arrays raise one error, the same from numpy, tensors and torch's transforms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CALLS = {  # a call with a good and a bad array, and the name of the bad one
     "cka_matrix": (lambda f, x, bad: f([x, bad]), "xs[1]"),
     "rsa_matrix": (lambda f, x, bad: f([x, bad]), "xs[1]"),
 }
-BAD = {  # of numpy, which a tensor is made of where torch has one, and a part of the sentence
+BAD = {  # numpy arrays, or tensors if torch can convert them, and a part of the message
     "masked": (np.ma.masked_array(Y, Y > 1), "is a masked array"),
     "object": (Y.astype(object), "must hold real numbers but has dtype object"),
     "ragged": ([*Y.tolist(), [1.0]], "must be a two-dimensional array but is list"),
@@ -46,7 +46,7 @@ BAD = {  # of numpy, which a tensor is made of where torch has one, and a part o
 
 
 class DlpackAlone:
-    """As arrays of some libraries are, which numpy.asarray takes for an object."""
+    """Like arrays of some libraries, which numpy.asarray converts to an object."""
 
     def __init__(self, array):
         self.__dlpack__, self.__dlpack_device__ = array.__dlpack__, array.__dlpack_device__
@@ -116,7 +116,7 @@ def test_a_tensor_without_memory_is_named_in_transforms_too(name):
             transform(lambda x: call(getattr(gl, name), x, freed))(given)
 
 
-FREED = {  # what is no array of rows
+FREED = {  # arguments that are not arrays of rows
     "labels": (lambda x, freed: gl.sup_con(x, freed), torch.arange(N) // 2),
     "mask": (lambda x, freed: gl.sup_con(x, mask=freed), torch.eye(N)),
     "ids": (lambda x, freed: gl.info_nce(x, torch.from_numpy(Y), ids=freed), torch.arange(N)),

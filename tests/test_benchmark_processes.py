@@ -29,7 +29,7 @@ def load(process: Process, problem: Problem, **more: int) -> None:
 
 
 def every_contender():
-    """Slow are those that build models, those that import what another of their module does, and numba."""
+    """Slow ones build models, import the same package as another one of their module, or use numba."""
     seen = set()
     for contender in INSTALLED:
         module = contender.code.partition(":")[0]
@@ -47,7 +47,7 @@ def every_contender():
 def test_a_process_imports_its_own_library_alone(contender):
     problem = next(p for p in PROBLEMS if contender.can(p) and not p.beside)
     with alone(contender, "1") as process:
-        if not contender.compiles:  # which takes long, and imports nothing more of what is measured
+        if not contender.compiles:  # which takes long, and imports no further package that is measured
             load(process, replace(problem, n=min(problem.n, 16)), copies=1)
             assert "failed" not in process.ask("peak")
         found = process.ask("describe")

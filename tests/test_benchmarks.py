@@ -64,7 +64,7 @@ def test_a_command_that_fails_says_why():
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
 def test_the_truth_of_errors_is_the_reference_of_the_same_numbers(kernel):
-    """The reference takes all differences of rows, which took most of the time of `benchmarks.accuracy`."""
+    """The reference computes all differences of rows, most of the time of `benchmarks.accuracy`."""
     pytest.importorskip("torch")
     from benchmarks import accuracy
 

@@ -13,7 +13,7 @@ from gramless import RBF, Laplace, reference
 from gramless._chance import holm
 from gramless._dominant_rows import largest_share
 
-EXACT = 1e-10  # relative, what float64 is held to
+EXACT = 1e-10  # relative error allowed in float64
 PAIRS = [("linear", "linear"), ("linear", RBF(scale=0.7)), (Laplace(), "rbf")]
 ESTIMATORS = ["unbiased", "biased"]
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -25,7 +25,7 @@ def _one_thread():  # layers are small, and there are many calls
 
 
 def correlated(n, widths, seed=0, dtype=np.float64):
-    """Layers of a common cause, so weakly related that no p-value is 0 or 1."""
+    """Layers with a common cause, related so weakly that no p-value is 0 or 1."""
     generator = np.random.default_rng(seed)
     cause = generator.standard_normal((n, 2))
     return [

@@ -1,4 +1,4 @@
-"""A checkpoint of another sweep is refused, and a killed process leaves one to resume from."""
+"""A checkpoint of another sweep raises an error; after a kill, the sweep resumes from its checkpoint."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def swept(path, xs=XS, kernel=KERNEL, function=gramless.cka_matrix, **options):
     return function(xs, kernel=kernel, checkpoint=path, **options)
 
 
-OTHERS = {  # another sweep, and what of it is named
+OTHERS = {  # another sweep, and the difference that the error names
     "kernel": {"kernel": "rbf"},
     "shapes": {"xs": [x[:, :-1] for x in XS]},
     "fewer rows": {"xs": [x[:-1] for x in XS]},
@@ -105,7 +105,7 @@ def test_a_checkpoint_that_cannot_be_is_refused(half_done, name):
 
 
 def test_settings_that_change_no_number_may_change(half_done):
-    """Estimators share their sums, CKA and HSIC too; threads and the workspace change no bit."""
+    """Estimators share sums, and so do CKA and HSIC; results do not depend on threads and workspace."""
     kept = half_done.read_bytes()
     for function in (gramless.cka_matrix, gramless.hsic_matrix):
         for estimator in ("unbiased", "biased"):

@@ -1,4 +1,4 @@
-"""A checkpoint that cannot be written loses no result, and none replaces a file that is no checkpoint."""
+"""If a checkpoint cannot be written, the result is returned; a checkpoint replaces no other file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_place_of_a_checkpoint_is_checked_before_values_are_read(tmp_path, m
 
 @pytest.mark.usefixtures("_written_at_once")
 def test_a_callback_may_change_the_folder(tmp_path, monkeypatch):
-    """The state went to a file of that name in the other folder, and that at the start stayed as it was."""
+    """Before, the state was written to the other folder, and the first file was not updated."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     gramless.cka_matrix(XS, checkpoint="sweep", progress=lambda *_: os.chdir(tmp_path / "elsewhere"))

@@ -1,4 +1,4 @@
-"""`gramless compare`: right numbers, and exit code 2 with one sentence for requests that it cannot fulfil."""
+"""`gramless compare`: correct values, and exit code 2 with one error for requests that it cannot fulfil."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_the_table_names_the_best_match_of_every_layer(saved, layers):
     best = {row[1]: (row[3], row[5]) for row in rows}
     matrix = gramless.cka_matrix(list(layers.values()))
     assert list(best) == list(layers)
-    assert best["conv1"] == ("conv2", f"{matrix[0, 1]:.4f}")  # a layer is no match for itself
+    assert best["conv1"] == ("conv2", f"{matrix[0, 1]:.4f}")  # a layer does not match itself
     assert best["conv2"] == ("conv1", f"{matrix[0, 1]:.4f}")
 
 

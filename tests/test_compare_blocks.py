@@ -1,4 +1,4 @@
-"""The default layers of home-made transformers are their blocks, whatever their classes are called."""
+"""The default layers of transformers with classes of any name are their blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compare_models refuses requests that it cannot answer, each with one clear sentence."""
+"""compare_models raises one clear error for each request that it cannot compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compare_models reads the dimensions of every layer in the order of its module, or refuses."""
+"""compare_models infers the dimensions of every layer from its module, or raises an error."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_masks_by_pattern_of_layers(net, batch):
 
 @pytest.mark.parametrize("where", ["mask", 3, {"encoder.*": "attention_mask", "decoder.*": "decoder_mask"}])
 def test_a_mask_that_no_batch_has_is_refused(net, batch, where):
-    """Its padding was averaged with all else; a name that is not there is mostly misspelt."""
+    """Padding was averaged; a name that no batch has is probably misspelt."""
     place = list(where.values())[-1] if isinstance(where, dict) else where
     sentence = (
         f"^compare_models: a batch has no attention mask at {place!r}; its tensors are at 'input_ids', "
@@ -167,7 +167,7 @@ def test_a_mask_that_one_of_two_loaders_has_is_taken(net, batch):
 
 
 class TwoTowers(nn.Module):
-    """Text and pictures, as CLIP has them."""
+    """Text and pictures, as in CLIP."""
 
     def __init__(self):
         super().__init__()
@@ -253,7 +253,7 @@ def test_a_pool_callable_gets_its_towers_mask(net, batch):
 
 
 def test_a_batch_without_the_mask_of_the_others_is_refused(net, batch):
-    """Its padding would be averaged with all else."""
+    """Padding would be averaged."""
     parts = [{name: value[part] for name, value in batch.items()} for part in (slice(0, 15), slice(15, N))]
     options = {
         "layers": ["encoder.mix"],

@@ -134,7 +134,7 @@ def test_a_mask_that_may_be_for_several_tensors_is_refused():
 
 @pytest.mark.parametrize("count", [LENGTH, N])
 def test_a_mask_beside_tokens_that_come_first(count):
-    """(tokens, examples, features) as nn.LSTM takes it, with as many examples as tokens or not."""
+    """(tokens, examples, features) as for nn.LSTM, with as many examples as tokens or not."""
     x, valid = torch.randn(N, LENGTH, WIDTH, generator=torch.Generator().manual_seed(5)), mask(6)
     net = seeded(lambda: Recurrent())
     parts = list(zip(x.split(count), valid.split(count), strict=True))[: N // count]
@@ -250,7 +250,7 @@ def test_tokens_in_another_order_than_those_of_the_mask_are_not_averaged_under_i
 
 
 class Types(nn.Module):
-    """Embeddings of tokens and of their types, which are added up, as BERT has them."""
+    """Embeddings of tokens and of their types, which are added, as in BERT."""
 
     def __init__(self):
         super().__init__()
@@ -264,7 +264,7 @@ class Types(nn.Module):
 
 
 def test_entries_that_are_added_to_tokens_have_their_mask(texts):
-    """The types of padding were averaged with all else."""
+    """The types of padding tokens were averaged."""
     net, batch = seeded(Types), texts[0] | {"token_type_ids": ids(4) % 3}
     names, valid = ["types", "tokens", "norm", "heads"], batch["attention_mask"]
     outputs = [net.types(batch["token_type_ids"]), net.tokens(batch["input_ids"])]

@@ -143,7 +143,7 @@ def test_tokens_that_moved_are_not_averaged_under_the_mask(text, name):
 
 
 class Reordered(nn.Module):
-    """Adds tokens and the same in another order; of a plain input no dimension is known before."""
+    """Adds tokens and the same tokens in another order; the dimensions of the input are not known before."""
 
     def __init__(self, first):
         super().__init__()
@@ -158,7 +158,7 @@ class Reordered(nn.Module):
 @pytest.mark.parametrize("masked", [True, False])
 def test_tokens_and_the_same_in_another_order_may_be_added(text, first, masked):
     torch.manual_seed(0)
-    net, batch = Reordered(first), {"inputs_embeds": random(LENGTH, LENGTH, WIDTH)}  # no size tells
+    net, batch = Reordered(first), {"inputs_embeds": random(LENGTH, LENGTH, WIDTH)}  # equal sizes
     valid = text["attention_mask"][:LENGTH] if masked else None
     batch |= {"attention_mask": valid} if masked else {}
     x = batch["inputs_embeds"]
@@ -188,14 +188,14 @@ def test_patches_are_positions_and_their_pixels_features(behind):
 
 @pytest.mark.parametrize("behind", [nn.Conv1d(8, 4, 1), nn.BatchNorm1d(8)])
 def test_features_that_become_channels_and_positions(behind):
-    """As in the decoder of an autoencoder: what follows tells that these are no features any more."""
+    """As in the decoder of an autoencoder: the modules that follow show that these are not features."""
     torch.manual_seed(0)
     net, x = nn.Sequential(nn.Linear(5, 64), nn.Unflatten(1, (8, 8)), nn.ReLU(), behind).eval(), random(16, 5)
     rows = [net[:1](x).detach(), *(net[:count](x).mean(2).detach() for count in (2, 3, 4))]
     found = quiet(net, None, [x]).matrix
     for place in (1, 2, 3):
         assert found[0, place] == pytest.approx(debiased_cka(rows[0], rows[place]), abs=2e-6)
-    flat = quiet(net[:3], None, [x]).matrix  # where nothing follows they are features still
+    flat = quiet(net[:3], None, [x]).matrix  # without modules after them they remain features
     assert flat[0, 2] == pytest.approx(debiased_cka(rows[0], net[:3](x).flatten(1).detach()), abs=2e-6)
 
 
@@ -217,7 +217,7 @@ class Rotated(nn.Module):
 
 @pytest.mark.parametrize("mix", [Fourier(), Rotated()])
 def test_complex_numbers_on_the_way_change_no_layout(mix):
-    """As many examples as tokens and features: nothing but the operations tell."""
+    """As many examples as tokens and features: only the operations distinguish them."""
     torch.manual_seed(0)
     net, x = nn.Sequential(nn.Linear(8, 8), mix, nn.ReLU()), random(8, 8, 8)
     rows = [mean(net[:count](x)) for count in (1, 2, 3)]

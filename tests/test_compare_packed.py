@@ -35,7 +35,7 @@ def means(packed):
 @pytest.mark.parametrize("sort", [False, True])
 @pytest.mark.parametrize("method", ["exact", "minibatch"])
 def test_a_packed_sequence_is_a_batch(sort, method):
-    """Its tensors were taken for those of a tuple, and the tokens of all for one long sequence."""
+    """Its tensors were read as a tuple, and all tokens as one long sequence."""
     torch.manual_seed(0)
     net, lengths = Net(), torch.randint(1, 7, (N,))
     lengths = lengths.sort(descending=True)[0] if sort else lengths
@@ -52,7 +52,7 @@ def test_a_packed_sequence_is_a_batch(sort, method):
         quiet(net, None, packed)
 
 
-@pytest.mark.filterwarnings("ignore")  # torch deprecates what users still have
+@pytest.mark.filterwarnings("ignore")  # torch deprecates functions that users still call
 def test_layers_that_are_trained_for_quantisation_keep_their_names():
     quantization = torch.ao.quantization
     torch.manual_seed(0)

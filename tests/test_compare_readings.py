@@ -164,7 +164,7 @@ def test_an_lstm_whose_batches_are_as_long_as_they_are_many():
 
 
 class Transposed(nn.Module):
-    """Takes (tokens, examples, features) as nn.LSTM does, and says so by a module that does."""
+    """Takes (tokens, examples, features), as its nn.LSTM shows."""
 
     def __init__(self, head):
         super().__init__()

@@ -20,7 +20,7 @@ def random(*shape, seed=1):
 
 
 class Encoder(nn.Module):
-    """(tokens, batch, features), as torch's default is."""
+    """(tokens, batch, features), as is torch's default."""
 
     def __init__(self):
         super().__init__()
@@ -122,7 +122,7 @@ class Behind(nn.Module):
 
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_what_follows_a_recurrent_layer_has_its_examples(batch_first):
-    """As many tokens as examples: nothing but batch_first of the layer before tells."""
+    """As many tokens as examples: only batch_first of the layer before distinguishes them."""
     torch.manual_seed(0)
     net, x = Behind(batch_first).eval(), random(20, 20, 8)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""compare_models on networks of tokens: masks, class tokens, and outputs that are no plain tensor."""
+"""compare_models on networks of tokens: masks, class tokens, and outputs that are not plain tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""T5 and CLIP as transformers has them: each tower's tokens are averaged under its own mask, or none."""
+"""T5 and CLIP of transformers: each tower's tokens are averaged under its own mask, or without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compare_models: no layer is left out silently, nothing else is a layer, all names can be used."""
+"""compare_models leaves out no layer silently, compares only layers, and accepts all of their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gramless.torch import compare_models  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn.utils import parametrizations  # noqa: E402
 
-ignored = pytest.mark.filterwarnings("ignore")  # torch deprecates what users still have
+ignored = pytest.mark.filterwarnings("ignore")  # torch deprecates functions that users still call
 
 
 def quiet(*arguments, **options):

@@ -1,4 +1,4 @@
-"""Other packages' functions: their signatures, our numbers."""
+"""Functions with the signatures of other packages have the values of gramless."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_a_bad_array_is_refused_in_one_sentence(name, bad, form):
         loss(y, square())
 
 
-SENTENCES = [  # the function, its arguments, its options, the error, the sentence
+SENTENCES = [  # the function, its arguments, its options, the error, its message
     ("nt_xent", (square(), square(10, 4)), {}, ValueError, "z_a has 3 columns but z_b has 4"),
     ("dcl", (square(), square(10, 4)), {}, ValueError, "z_a has 3 columns but z_b has 4"),
     ("info_nce", (square(), square(10, 4)), {}, ValueError, "anchors has 3 columns but keys has 4"),

@@ -1,4 +1,4 @@
-"""The cosine kernel, beside n x n code on rows of length 1 and scikit-learn's."""
+"""The cosine kernel, compared with n x n code on rows of length 1 and with scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often intervals contain the true value, and equal values differ: in samples, and in the table."""
+"""How often intervals contain the true value, and equal values seem to differ: samples and the table."""
 
 from __future__ import annotations
 

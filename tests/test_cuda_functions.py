@@ -50,7 +50,7 @@ class Use:
     options: dict[str, Any] = field(default_factory=dict)
     refused: dict[str, str] = field(
         default_factory=dict
-    )  # by "arrays" or "tensors"; a pattern of the sentence
+    )  # by "arrays" or "tensors"; a pattern of the message
     warns: bool = False  # on the CPU only: a device would have to be waited for
 
     @property
@@ -166,7 +166,7 @@ TABLE = [
     use("layer_matrix", ["x", "y"], checkpoint="CHECKPOINT",
         refused={"arrays": ON_HOST, "tensors": ON_HOST}),
 ]  # fmt: skip
-# What takes no arrays, and what is a class: their own tests have those.
+# Functions without arrays, and classes, which have tests of their own.
 WITHOUT_ARRAYS = {kernel.__name__ for kernel in FORMULAS.values()} | {
     "CudaDevice", "CudaStatus", "LayerMatrix", "MinibatchCKA", "MutualKnnResult", "IndependenceResult",
     "Estimate", "TwoSampleResult", "__version__", "analysis", "backends", "compat", "cuda_status",

@@ -1,4 +1,4 @@
-"""Requests that a GPU cannot compute are refused before anything is launched, with one sentence."""
+"""Calls that a GPU cannot compute raise one error before anything is launched."""
 
 from __future__ import annotations
 

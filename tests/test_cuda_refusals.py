@@ -1,4 +1,4 @@
-"""Kernels that CUDA has not: one sentence, and nothing is launched."""
+"""Kernel functions without CUDA code raise one error before anything is launched."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CUDA = ROOT / "tests/cuda"
-# PTX is all that is compiled: nothing of it runs.
+# Only PTX is compiled, and none of it runs.
 NVCC = ["nvcc", "-std=c++20", "-gencode", "arch=compute_90a,code=compute_90a", "-cudart", "none"]
 
 

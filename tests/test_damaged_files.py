@@ -1,4 +1,4 @@
-"""Damaged or malformed files, and paths that are no files: one sentence, and nothing is unpickled."""
+"""Damaged or malformed files, and paths that are not files, raise one error; no file is unpickled."""
 
 from __future__ import annotations
 

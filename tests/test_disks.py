@@ -49,7 +49,7 @@ def compare(folder, name):
     compare_models(NET, None, BATCHES, checkpoint=folder / name, progress=False)
 
 
-WRITERS = {  # what writes a file into a folder
+WRITERS = {  # functions that write a file into a folder
     "result.csv": command("--csv"),
     "picture.png": command("--out"),
     "sweep": command("--checkpoint"),

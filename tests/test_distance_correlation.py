@@ -1,4 +1,4 @@
-"""Distance correlation beside dcor, code from its definition, and the squares it is the root of."""
+"""Distance correlation compared with dcor, with code of its definition, and with its square by `cka`."""
 
 from __future__ import annotations
 

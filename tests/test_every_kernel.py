@@ -1,4 +1,4 @@
-"""What every kernel function promises: a new one joins by its class in `gramless.kernels`."""
+"""Properties of every kernel function; the tests find new ones by their class in `gramless.kernels`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_bandwidth_is_a_multiple_of_the_median_distance(cls):
 
 @pytest.mark.parametrize("cls", WITH_BANDWIDTH, ids=lambda cls: cls.formula)
 def test_the_square_of_a_kernel_is_a_kernel(cls):
-    """Which `vendi_score` is computed by."""
+    """`vendi_score` is computed from the squared kernel."""
     x = in_near_pairs(60, 4)
     for kernel in (cls(sigma=1.7), cls(scale=0.6), cls(sigma=0.01)):
         k = reference.gram(x, kernel)

@@ -41,7 +41,7 @@ def cauchy():
 
 
 def one_column():
-    """Of a normal one a fifth is more than three times as long as the median."""
+    """Of the rows of a normal column, a fifth is more than three times as long as the median."""
     _, x, y = rows()
     return x, y[:, :1] + 1000
 
@@ -69,7 +69,7 @@ def data_and_truth(name, dtype, estimator):
 
 
 def over_features(x, y, estimator):
-    """Whether there are no sums of rows of a Gram matrix."""
+    """Whether HSIC was computed over features, without row sums of a Gram matrix."""
     kernels = [encode(Linear())]
     return _core.hsic_forward([x], [y], kernels, kernels, estimator)[1].size == 0
 

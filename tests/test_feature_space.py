@@ -115,7 +115,7 @@ def test_every_half_number_is_converted_exactly(backend, least, beyond):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int16])
 @pytest.mark.parametrize("widths", [[1], [17, 33], [255, 256, 257], [300, 520, 7]], ids=str)
 def test_rows_measured_as_they_are_packed_give_the_same_bits(backend, widths, dtype):
-    """Those of a sweep in parts are measured before."""
+    """The layers of a sweep in parts are measured beforehand."""
     xs = layers(1300, widths, dtype)
     xs[-1] = np.asfortranarray(xs[-1])
     sweep = _core.Sweep(xs, [], [encode(Linear())] * len(xs), [], "unbiased", "features")

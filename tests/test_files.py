@@ -1,4 +1,4 @@
-"""Saved activations: every format returns the saved values, memory-mapped; wrong paths raise one sentence."""
+"""Saved activations: every format returns the saved values, memory-mapped; wrong paths raise one error."""
 
 from __future__ import annotations
 

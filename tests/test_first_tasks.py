@@ -1,4 +1,4 @@
-"""The first tasks of a user, done from the documentation alone, take at most ten lines and work."""
+"""The first tasks of a user, written only from the documentation, work in at most ten lines each."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 def differing(rank):
-    # what is no error in any process, but differs
+    # arguments that are valid in every process, but differ
     z, more = rows(), {"gather_distributed": True}
     kinds = NTXentLoss(**more), NTXentLoss(memory_bank_size=(8, 3), **more)
     leaf = rows(requires_grad=True)

@@ -105,7 +105,7 @@ def test_it_is_as_accurate_as_naive_code(dtype):
 
 @every_dtype
 def test_what_is_as_similar_as_the_positive_stays(dtype):
-    """Rows of the guide that are given twice tie exactly, wherever they stand, also with a row itself."""
+    """Equal rows of the guide have equal cosines at all places, also a row with itself."""
     n, options = 130, {"temperature": 0.5, "reduction": "none"}
     (a, p, _), (ga, gp, _) = case(n, 1, 9, 200, dtype, copies=False)
     gp[:] = gp[0] = ga[0] + gp[0]

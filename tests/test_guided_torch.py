@@ -90,7 +90,7 @@ def test_it_is_the_formula(count, options):
 
 
 def test_texts_given_twice_are_as_similar_as_the_positive():
-    """Ties of the guide, in every kind of pair: they stay, as with torch's cosines of the same rows."""
+    """Ties of the guide, in every kind of pair, are kept, as with torch's cosines of the same rows."""
     for dtype in (torch.float32, torch.float64):
         rows, guide = inputs_of(n=60, e=300, dtype=dtype)
         for i, j, x, y in ((3, 3, 0, 1), (5, 4, 1, 1), (9, 8, 0, 1), (7, 6, 2, 1), (11, 10, 0, 0)):

@@ -1,4 +1,4 @@
-"""A call meant for another function raises one sentence that names that function."""
+"""A call that fits another function raises one error with the name of that function."""
 
 from __future__ import annotations
 

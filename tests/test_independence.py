@@ -13,7 +13,7 @@ import pytest
 from gramless import RBF, Distance, independence_test, reference
 from kernel_names import ALLOWED_KERNELS
 
-EXACT = 1e-10  # relative, what float64 is held to
+EXACT = 1e-10  # relative error allowed in float64
 METHODS = ["chi2", "gamma", "permutation"]
 KERNELS = ["linear", "rbf"]
 every_method = pytest.mark.parametrize("method", METHODS)

@@ -1,4 +1,4 @@
-"""Every dtype and every wrong array: which are read, and with which sentence others are refused."""
+"""Every dtype and every invalid array: which are read, and which error the others raise."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def square(n=10, d=3):
 
 
 SHAPE_SENTENCE = "y must have 2 dimensions (rows, features) but has shape "
-BAD_PAIRS = {  # what y is, beside an x of (10, 3), and the sentence after "hsic: "
+BAD_PAIRS = {  # y for an x of (10, 3), and the error message after "hsic: "
     "rows": (square(9), ValueError, "x has 10 rows but y has 9"),
     "one_dimension": (
         square()[:, 0],

@@ -133,7 +133,7 @@ def test_constants_and_nan(dtype):
     assert np.isnan(gramless.hsic(x, rows(30, 2), kernel=Laplace(sigma=1.0)))
 
 
-# Beside a kernel as narrow as near pairs are close, which sees nothing else. Powers of two round nothing
+# Beside a kernel so narrow that only near pairs have values. Powers of two round nothing
 # anew, but rows of these lengths are held in units of their own.
 UNITS = [(np.float32, -100), (np.float32, 60), (np.float64, -400), (np.float64, 400)]
 

@@ -1,4 +1,4 @@
-"""What is no sequence of layers, no valid option or no progress callable raises one sentence."""
+"""Invalid sequences of layers, options and progress callables raise one error."""
 
 from __future__ import annotations
 

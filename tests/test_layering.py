@@ -1,4 +1,4 @@
-"""Which folder may include which, STANDS_ON, and which module may import which, LAYERS."""
+"""STANDS_ON says which folder may include which others, LAYERS which module may import which others."""
 
 import ast
 import re

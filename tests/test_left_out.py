@@ -40,7 +40,7 @@ def by_mask(x):
     return torch.masked_select(x, x == x).view(-1, x.shape[-1] // 2)
 
 
-LEFT_OUT = {  # a module, and the reason why it is no layer
+LEFT_OUT = {  # a module, and the reason why it is not a layer
     "text": (Returns(lambda x: "x"), "returns str without a tensor inside"),
     "nothing": (Returns(lambda x: None), "returns NoneType without a tensor inside"),
     "complex": (Returns(lambda x: x * 1j), "returns torch.complex64, which is no real number"),
@@ -97,7 +97,7 @@ def test_a_layer_that_is_left_out_is_named_with_its_reason(name):
     assert result.settings["left_out_a"] == {name: reason}
     assert repr(result).endswith(f", left out: {name!r} ({reason}))")
     assert caption(result) == f"left out: {name!r} ({reason})"
-    if name == "constant":  # asked for by its name it is a layer
+    if name == "constant":  # if it is selected by its name, it is a layer
         return
     with pytest.raises(ValueError, match=f"^compare_models: layer {name!r} of model_a"):
         compared(Net([name]), None, layers=["first", name])

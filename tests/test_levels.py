@@ -1,4 +1,4 @@
-"""How often independent layers count as beyond chance: single repetitions, and the committed table."""
+"""How often unrelated layers are beyond chance: single repetitions, and the committed table."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from gramless import RBF, MinibatchCKA, reference
 from kernel_names import ALLOWED_KERNELS
 
-EXACT = 1e-10  # relative, what float64 is held to
+EXACT = 1e-10  # relative error allowed in float64
 SIZES = [12, 4, 17, 31]
 
 

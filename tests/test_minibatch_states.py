@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 WIDTHS_X, WIDTHS_Y = (3, 5), (2, 4, 1)
-EXACT = 1e-10  # relative, what float64 is held to
+EXACT = 1e-10  # relative error allowed in float64
 
 
 def make_batch(seed, rows):

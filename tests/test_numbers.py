@@ -1,4 +1,4 @@
-"""Arguments that are no number: one sentence for numpy, tensors, compiled functions, vmap and func.grad."""
+"""Arguments that must be numbers raise one error for numpy, tensors, torch.compile, vmap and func.grad."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""open_clip's losses by their names: its formulas, written in plain torch."""
+"""open_clip's losses under their names, compared with their formulas in plain torch."""
 
 from __future__ import annotations
 

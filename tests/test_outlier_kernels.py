@@ -1,4 +1,4 @@
-"""One row far from all others, by every kernel: float32 within 1e-6, float64 within 1e-10 of the truth."""
+"""One row far from all others, for every kernel: float32 within 1e-6, float64 within 1e-10 of the truth."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ def test_the_reference_keeps_its_digits_beside_a_far_row(n, d, row, estimator):
 
 @pytest.mark.parametrize("sizes", [(3e6, 3e3), (1e6, 1e4), (1e7, 3e5, 1e4, 3e2)], ids=str)
 def test_far_rows_of_several_sizes_leave_the_median_its_digits(sizes):
-    """A row is seen to lie far away only when those further away are no longer in the mean."""
+    """A row is recognised as far away only after rows further away are no longer in the mean."""
     x = np.random.default_rng(0).standard_normal((100, 29)).astype(np.float32)
     for i, size in enumerate(sizes):
         x[3 * i + 1, i] = size

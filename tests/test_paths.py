@@ -1,4 +1,4 @@
-"""Names that no file can have are one sentence, with the argument, from every function that takes a path."""
+"""Names that no file can have raise one error with the argument, in every function that takes a path."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_the_command_says_the_same(argument, tmp_path):
 
 
 def test_a_path_may_be_anything_that_names_a_file(tmp_path):
-    """An entry of a folder that was listed by bytes, and a name that is no text in the system's encoding."""
+    """An entry of a folder listed by bytes, and a name that is not valid in the system's encoding."""
     (tmp_path / "folder").mkdir()
     RESULT.save(tmp_path / "folder" / "x.json")
     with os.scandir(os.fsencode(tmp_path / "folder")) as entries:

@@ -1,4 +1,4 @@
-"""Failures found in other packages, one test each, that must not occur here."""
+"""Errors found in other packages, one test each, that must not occur in gramless."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of the polynomial kernel, beside rational arithmetic, scikit-learn's and the formula of KID."""
+"""Values of the polynomial kernel, compared with rational arithmetic, scikit-learn and the formula of KID."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_mmd_is_the_kernel_inception_distance(sizes, dtype, digits):
 @pytest.mark.filterwarnings("ignore:cka_interval. one example carries much:RuntimeWarning")
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_high_degrees_of_few_wide_rows_keep_their_digits(estimator):
-    """Products of rows with their mean are larger there than those of two rows, by a power."""
+    """Products of rows with their mean are larger than those of two rows, and their powers far larger."""
     options = {"kernel": Polynomial(12, coef0=0.0), "estimator": estimator}
     for n, d in ((4, 200), (5, 30), (40, 600)):
         layers = [rows(n, d), rows(n, 3, 1) + 0.5]

@@ -1,4 +1,4 @@
-"""Processes of one call: different arguments, an error or a dead process soon end the call in all."""
+"""Processes of one call: different arguments, an error or a dead process soon end the call in all of them."""
 
 from __future__ import annotations
 

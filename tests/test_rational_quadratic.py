@@ -1,4 +1,4 @@
-"""The rational quadratic kernel: what it is beside scikit-learn's, its limits, and the numbers it takes."""
+"""The rational quadratic kernel: values as in scikit-learn, its limits, and its valid parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of labels against other embeddings, as pytorch-metric-learning has them."""
+"""Losses of labels against other embeddings, as in pytorch-metric-learning."""
 
 from __future__ import annotations
 

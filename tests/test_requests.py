@@ -1,4 +1,4 @@
-"""A model gets a matching copy of its inputs; requests that must fail are refused before models run."""
+"""A model gets a matching copy of its inputs; requests that must fail raise an error before models run."""
 
 from __future__ import annotations
 

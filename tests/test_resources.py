@@ -1,4 +1,4 @@
-"""Resources of calls: memory refused at any point, memory that must not grow, new processes."""
+"""Resources of calls: allocations that fail at any point, memory that must not grow, new processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A LayerMatrix: drawn, written, read back, and files that are refused."""
+"""A LayerMatrix can be plotted, written and read again; files of other content raise an error."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_other_programs_read_the_file(result, tmp_path):
 
 
 def edited(result, path, **changes):
-    path.unlink(missing_ok=True)  # a file that is no result is not replaced
+    path.unlink(missing_ok=True)  # a file that is not a result is not replaced
     result.save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(ValueError, match=r"^LayerMatrix.load: result.json [^\n]*$") as error:

@@ -1,4 +1,4 @@
-"""Signals, forks, threads, refused memory, leaks."""
+"""Signals, forks, threads, failed allocations, leaks."""
 
 from __future__ import annotations
 

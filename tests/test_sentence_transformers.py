@@ -1,4 +1,4 @@
-"""sentence-transformers' ranking losses by their names: its formula, written in plain torch."""
+"""sentence-transformers' ranking losses under their names, compared with their formula in plain torch."""
 
 from __future__ import annotations
 

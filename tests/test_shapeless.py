@@ -1,4 +1,4 @@
-"""What has no shape or no truth, as any argument: one sentence, not torch's or numpy's own."""
+"""An argument without a shape or a truth value raises gramless' error, not that of torch or numpy."""
 
 from __future__ import annotations
 

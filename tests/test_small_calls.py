@@ -1,4 +1,4 @@
-"""Counts Python functions around the core in a small call: at a batch of 32 they cost as much as it."""
+"""Counts Python functions around the core in a small call: at a batch of 32 they take as long as the core."""
 
 from __future__ import annotations
 

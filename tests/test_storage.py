@@ -1,4 +1,4 @@
-"""Viewed memory is kept alive until the call returns, and a tensor without memory is refused."""
+"""A call keeps the memory of its tensors until it returns; a tensor without memory raises an error."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ print("held")
 
 
 def test_a_call_holds_the_memory_of_a_tensor_that_is_given_another_one(run_with_torch):
-    """As offloading does to parameters in another thread; freed memory was read, which ended the process."""
+    """Offloading in another thread does this to parameters; reading freed memory ended the process."""
     assert run_with_torch(GIVEN_ANOTHER) == "held\n"
 
 
@@ -124,7 +124,7 @@ REFUSAL = "without storage|is on meta"
 
 
 def known_to_be_zero():
-    """As tangents are in forward mode: the storage has a size and no memory."""
+    """Like tangents in forward mode: the storage has a size but no memory."""
     return torch._efficientzerotensor((8, 4))
 
 

@@ -1,4 +1,4 @@
-"""Sweeps in parts: stored, interrupted, killed, resumed. Bitwise identical to an uninterrupted one."""
+"""Sweeps in parts that are stored, interrupted, killed and resumed are bitwise identical to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps shared among processes: bitwise the result of one process, killed in between or not."""
+"""Sweeps shared by processes, killed in between or not, are bitwise identical to those of one process."""
 
 from __future__ import annotations
 

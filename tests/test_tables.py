@@ -1,4 +1,4 @@
-"""Tables of pandas and polars: accepted in place of arrays, and refused if labels do not match."""
+"""Tables of pandas and polars are accepted in place of arrays, and raise an error if labels do not match."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def table(request):
 def test_tables_are_arrays(table, name):
     call = (PAIRED | UNPAIRED)[name]
     x, y = table(X, NAMES), table(Y, NAMES)
-    anew = table(X, NAMES, range(100, 140))  # numbered anew: labels say nothing
+    anew = table(X, NAMES, range(100, 140))  # numbered anew: labels do not identify examples
     for first, second in ((x, y), (x, Y), (anew, y)):
         assert call(first, second) == pytest.approx(call(X, Y), rel=1e-12)
 
@@ -86,7 +86,7 @@ def test_columns_in_another_order_are_refused(table, name):
         UNPAIRED[name](x, y)
     shuffled = table(X[ORDER], NAMES, ORDER.tolist())
     assert UNPAIRED[name](x, shuffled) == UNPAIRED[name](X, X[ORDER])  # samples are not paired
-    assert UNPAIRED[name](x, table(Y)) == UNPAIRED[name](X, Y)  # numbers are no names
+    assert UNPAIRED[name](x, table(Y)) == UNPAIRED[name](X, Y)  # numbers are not names
 
 
 def test_labels_in_another_order_than_their_rows_are_refused():
@@ -120,7 +120,7 @@ def test_columns_of_pandas_own_dtypes_are_numbers_where_none_is_missing(dtype):
 
 @pytest.mark.parametrize("groups", [None, 5])
 def test_nan_and_roundings_of_tables_are_those_of_arrays(table, groups):
-    """A truth value of a column was asked for, and float32 had the roundings of float64."""
+    """The truth value of a column was computed, and float32 had the rounding of float64."""
     x = X.copy()
     x[3, 1] = np.nan
     assert np.isnan(cka_interval(table(x, NAMES), Y, groups=groups).value)
@@ -152,7 +152,7 @@ def test_what_belongs_to_rows_in_another_order_is_refused(name):
         LABELLED[name](x, shuffled)
 
 
-KEYS = {  # rows that are no example of each other
+KEYS = {  # arrays whose rows are other examples
     "row_log_sum_exp": lambda x, y: gl.row_log_sum_exp(x, y).sum(),
     "queue": lambda x, y: gl.moco(x, x, y),
     "negatives": lambda x, y: gl.info_nce(x, x, negatives=y),

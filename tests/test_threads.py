@@ -37,7 +37,7 @@ def test_bits_tells_apart_what_differs():
 
 @pytest.mark.parametrize("kind", [test_fuzz, test_fuzz_losses], ids=["similarities", "losses"])
 def test_any_calls_at_once_give_the_bits_they_give_alone(kind):
-    """Right and wrong calls, on the same arrays, while another thread changes the number of threads."""
+    """Valid and invalid calls on the same arrays, while another thread changes the number of threads."""
     cases = [kind.Case(np.random.default_rng(seed)) for seed in range(CALLS)]
     found: list[list[object]] = []
     ended = threading.Event()

@@ -52,7 +52,7 @@ def test_the_median_is_that_of_the_other_distances(backend, dtype, include_diago
 
 @every_dtype
 def test_one_close_pair_among_equal_rows_is_not_the_median(dtype):
-    """The smallest distance above 0 would be 1e-4, and the median over what is not exactly 0 noise."""
+    """The smallest distance above 0 would be 1e-4, and the median of all that are not exactly 0 is noise."""
     x = np.zeros((200, 64))
     x[150:] = np.random.default_rng(0).standard_normal((50, 64))
     x[150] = x[151]

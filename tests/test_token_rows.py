@@ -1,4 +1,4 @@
-"""Rows that are tokens where examples are expected: the error has a solution, and that solution works."""
+"""Rows that are tokens where examples are expected: the error names a solution, which works."""
 
 from __future__ import annotations
 

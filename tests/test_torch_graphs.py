@@ -46,7 +46,7 @@ def grads_of(value, arrays):
 
 
 def assert_few_graphs(step, compile_and_set, values=VALUES):
-    """step(a, b, value) and the same compiled agree at every value, and two graphs serve all values."""
+    """step(a, b, value) agrees with the compiled step at every value, and two graphs are enough for all."""
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
     compiled = compile_and_set(counter)

@@ -1,4 +1,4 @@
-"""Invalid calls of the losses of gramless.torch, each refused with one sentence."""
+"""Invalid calls of the losses of gramless.torch raise one error each."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ OF_BOTH_KINDS = [  # one loss and one CKA: the others of each kind are the same 
 @pytest.mark.parametrize("loss", OF_BOTH_KINDS)
 @pytest.mark.filterwarnings("ignore")
 def test_forward_mode_is_refused_where_it_is_compiled(loss):
-    """It once gave a tangent of 0."""
+    """An earlier version returned a tangent of 0."""
     a, b, t = inputs_of()
     torch._dynamo.reset()
     compiled = torch.compile(FORWARD_MODE["jvp"], backend="eager")
@@ -143,7 +143,7 @@ def test_forward_mode_is_refused_where_it_is_compiled(loss):
 @every_loss
 @pytest.mark.filterwarnings("ignore")
 def test_a_gradient_of_a_gradient_is_refused_where_it_is_traced(loss):
-    """It once was 0."""
+    """An earlier version returned 0."""
     a, b, t = inputs_of()
     torch._dynamo.reset()
     compiled = torch.compile(grad_of_grad, fullgraph=True, backend="eager")

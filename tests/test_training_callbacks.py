@@ -119,7 +119,7 @@ def test_values_are_taken_and_logged_at_steps(framework, net, batches):
     trainer, expected = make(watching, net), TrainingCKA(net, batches, layers=["0", "2"])
     assert watching.watch is None
     trainer.begin()
-    for step in (1, 2, 2, 4, 4, 4, 5, 9, 11, 12):  # a batch that is no step; a step that two batches make
+    for step in (1, 2, 2, 4, 4, 4, 5, 9, 11, 12):  # a batch without a step; a step of two batches
         trainer.global_step = step
         changed(net)
         trainer.end_batch()

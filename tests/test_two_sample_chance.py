@@ -1,4 +1,4 @@
-"""two_sample_test: p-values, their level and power, and what it refuses."""
+"""two_sample_test: p-values, their level and power, and errors of invalid calls."""
 
 from __future__ import annotations
 

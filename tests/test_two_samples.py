@@ -75,7 +75,7 @@ def test_it_is_what_torchmetrics_computes_from_gram_matrices():
 
 @pytest.mark.parametrize("sizes", [(50, 50), (50, 31)])
 def test_it_is_what_alibi_detect_computes_from_a_gram_matrix(sizes):
-    """As `mmd2_from_kernel_matrix` of its 0.12 has it, with zeros on the diagonal."""
+    """`mmd2_from_kernel_matrix` of its version 0.12, with zeros on the diagonal."""
     x, y = samples(*sizes)
     k = reference.gram(np.concatenate([x, y]), RBF(sigma=2.0))
     np.fill_diagonal(k, 0)

@@ -1,4 +1,4 @@
-"""UniCL beside its authors' formula, InfoNCE and code in the same precision; every path and its errors."""
+"""UniCL compared with its authors' formula, InfoNCE and code in the same precision; paths and errors."""
 
 from __future__ import annotations
 

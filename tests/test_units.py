@@ -95,7 +95,7 @@ def test_a_bandwidth_in_the_units_of_the_data(backend, dtype, exponent):
 
 @pytest.mark.parametrize("exponent", [-130, -100, -40, 40, 60, 100])
 def test_hsic_is_0_or_infinite_only_beyond_float64(exponent):
-    """Of float32 rows too: its sums are float64."""
+    """Also for float32 rows, because the sums are float64."""
     for dtype in (np.float32, np.float64):
         x, y = rows(dtype)
         scale = dtype(2.0 ** max(exponent, -120 if dtype is np.float32 else -2000))
@@ -233,7 +233,7 @@ def test_float16_gradients_of_a_linear_hsic_are_infinite_at_the_documented_lengt
 
 
 def test_values_beyond_the_dtype_of_tensors_are_infinite():
-    """As those of arrays are beyond float64."""
+    """Values of arrays beyond float64 are infinite, too."""
     torch = pytest.importorskip("torch")
     calls = {
         "hsic": lambda x: gramless.hsic(x, x),

@@ -1,4 +1,4 @@
-"""Files whose parsers would need many times their size in memory are refused before they are parsed."""
+"""Files whose parsing would need many times their size in memory raise an error before they are parsed."""
 
 from __future__ import annotations
 

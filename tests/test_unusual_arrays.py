@@ -1,4 +1,4 @@
-"""Arrays that few have: read as what they are by every function, or refused by one sentence that names it."""
+"""Rare kinds of arrays: every function reads their values, or raises one error with its name."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_distillation_is_the_same_for_numpy_and_for_tensors(dtype, one_queue, re
 
 LABELS = np.arange(12) % 5
 MASK = np.tril(np.ones((12, 12)), 1)
-LOSSES = {  # arrays -> value; a queue, as torch has no gradient for it, is no array here
+LOSSES = {  # arrays -> value; queues, for which torch has no gradient, are not among the arrays
     "nt_xent": lambda f, a, b, q, **o: f(gramless.nt_xent)(a, b, **o),
     "dcl": lambda f, a, b, q, **o: f(gramless.dcl)(a, b, **o),
     "info_nce": lambda f, a, b, q, **o: f(gramless.info_nce)(a, b, q, symmetric=True, **o),

@@ -1,4 +1,4 @@
-"""Tensors that hold no values, of meta devices and of tracing, are refused by one sentence."""
+"""Tensors without values, of meta devices and of tracing, raise one error."""
 
 from __future__ import annotations
 

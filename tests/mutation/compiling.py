@@ -45,7 +45,7 @@ class Build:
         self._faulty = {str(file) for file in files}
         self._limit = MOST_SECONDS if together else None
         self._with_fault: set[str] = set()  # sources compiled since
-        self._linked: dict[Path, list[Path]] = {}  # of what since
+        self._linked: dict[Path, list[Path]] = {}  # the files changed since then
 
     def tests(self, names: list[str]) -> Path:
         """An executable of the C++ tests of these names; tests that include no op are linked without ops."""

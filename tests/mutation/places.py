@@ -1,4 +1,4 @@
-"""Places of faults: files by name, functions by name, text regardless of white space. It knows no fault."""
+"""Places of faults: files and functions by name, text regardless of white space, independent of faults."""
 
 from __future__ import annotations
 
