@@ -1,4 +1,4 @@
-// A walk that is abandoned at the first question of its only task, whatever the clock says.
+// A walk that is abandoned when its only task first calls stop_requested(), independent of the clock.
 #pragma once
 
 #include <stdexcept>

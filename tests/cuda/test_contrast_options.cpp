@@ -1,4 +1,4 @@
-// The contrastive losses without the negatives above a limit, and with a temperature that the device alone knows.
+// The contrastive losses without the negatives above a limit, and with a temperature in the device's memory.
 #include "contrast_problem.hpp"
 
 namespace gramless::cuda {

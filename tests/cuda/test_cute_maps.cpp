@@ -1,4 +1,4 @@
-// The emulator's matrix products, with their operands laid out as CuTe says, are matrix products. Host only; needs the
+// The emulator's products of operands in CuTe's layouts are products of matrices. Host only; needs the
 // headers of nvidia-cutlass.
 #include <cute/arch/mma_sm90_desc.hpp>
 #include <cute/atom/mma_traits_sm80.hpp>
