@@ -117,7 +117,7 @@ def loss_functions(found: dict[str, Any]) -> str:
             networks,
             correlation,
             table(["CKA of", *head], cka),
-            table(["less alike than seeds by", *head], less),
+            table(["CKA of seeds minus CKA of losses", *head], less),
         ]
     )
 
