@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from gramless._chance import LEAST_CHI2_ROWS
 
 measured = pytest.importorskip("benchmarks.levels")
 FILE = measured.RESULTS / "levels.json"
@@ -39,3 +40,16 @@ def test_the_default_keeps_its_level_in_the_committed_table():
     assert {*found} == {(n, data) for n in measured.DEFAULT_ROWS for data in measured.DATA}
     spread = math.sqrt(0.05 * 0.95 / measured.REPETITIONS[measured.DEFAULT])
     assert max(found.values()) <= 0.05 + 3 * spread  # a level of 5 %: chi2 with Holm has 12 % at 40 rows
+
+
+def test_few_rows_are_rejected_too_often_and_those_of_the_default_are_not():
+    file = measured.RESULTS / "few_rows.json"
+    if not file.exists():
+        pytest.skip("this tree has no results")
+    found = json.loads(file.read_text())
+    worst = {n: max(one["level"] for one in found["levels"] if one["n"] == n) for n in measured.FEW_ROWS}
+    assert len(found["levels"]) == math.prod(
+        map(len, (measured.FEW_ROWS, measured.KERNELS, measured.DATA, measured.WIDTHS))
+    )
+    assert min(worst[n] for n in (4, 6, 8)) > 0.08
+    assert worst[LEAST_CHI2_ROWS] <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / found["repetitions"])

@@ -12,6 +12,7 @@ from ..problems import Problem
 
 Entry = dict[str, Any]
 OURS = "gramless"
+UNKNOWN = "(not measured yet)"
 NOT_COMPARED = ("sixteen_bits", "models", "beside", "costs")  # rows are not ours against an alternative's
 
 

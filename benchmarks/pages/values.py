@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..environment import ROOT
 from ..plan import SECTIONS
-from . import expected, interval_tables
+from . import expected, floors, interval_tables, level_tables
 from .conditions import versions
 from .results import (
     NOT_COMPARED,
     OURS,
+    UNKNOWN,
     Entry,
     compared,
     exponent,
-    floor,
     not_measured,
     one_thread,
     quoted,
@@ -24,11 +24,9 @@ from .results import (
     timed_problems,
     without_memory,
 )
-from .words import row, table
+from .words import table
 
-UNKNOWN = "(not measured yet)"
 NONE = "The committed results have no such row."
-ENGINE = ("rbf-8192-64", "rbf-8192-128", "rbf-8192-512", "rbf-4096-2048")
 LEAST_ROWS = 256  # of problems whose memory counts: below, it is what threads start with
 # By problem: why an alternative needs less memory.
 LESS_MEMORY = {
@@ -172,29 +170,6 @@ def _exponents() -> dict[str, str]:
     }
 
 
-def _engine() -> str:
-    """Of RBF CKA, sigma given: what is reached of the peak, and what ratio to n x n code the floor allows."""
-    lines = ["| n | d | of the FMA peak | torch eager, times ours | torch eager, times the floor |"]
-    lines.append("|---:|---:|---:|---:|---:|")
-    problems = {problem["name"]: problem for problem in timed_problems(compared())}
-    for name in ENGINE:
-        if name in problems:
-            problem = problems[name]
-            lines.append(row([f"{problem['n']:,}", f"{problem['d']:,}", *_against_floor(problem)]))
-    missing = [f"`{name}`" for name in ENGINE if name not in problems]
-    if len(lines) == 2:
-        return UNKNOWN
-    return "\n".join(lines) + (f"\n\nNot measured yet: {', '.join(missing)}." if missing else "")
-
-
-def _against_floor(problem: Entry) -> list[str]:
-    least = floor(problem, "all")
-    ours, theirs = (_time(name, problem["contenders"].get(name, {})) for name in (OURS, "torch eager"))
-    if ours is None or theirs is None:
-        return ["", "", ""]
-    return [f"{least / ours:.0%}", f"{theirs / ours:.1f}", f"{theirs / least:.1f}"]
-
-
 def _pictures() -> dict[str, str]:
     """Figures of the curves of costs, where there are curves."""
     measured = "costs" in sections()
@@ -205,39 +180,6 @@ def _pictures() -> dict[str, str]:
             ("cost_columns", "CPU time against the number of features"),
         )
     }
-
-
-def _levels() -> str:
-    """By rows and method, the largest measured level of independent layers, and where it is."""
-    found = read("levels")
-    if found is None:
-        return UNKNOWN
-    methods = list(found["repetitions"])
-    rows = []
-    for n in sorted({entry["n"] for entry in found["levels"]}):
-        cells = [str(n)]
-        for method in methods:
-            own = [one for one in found["levels"] if one["n"] == n and one["method"] == method]
-            if not own:
-                cells.append("-")
-                continue
-            worst = max(own, key=lambda one: float(one["level"]))
-            where = f"{worst['data']}, {worst['kernel']}, {worst['d']} columns"
-            cells.append(f"{100 * worst['level']:.1f} % ({where})")
-        rows.append(cells)
-    return table(["rows", *methods], rows, rule="|---:|" + "---|" * len(methods))
-
-
-def _heavy_tails() -> dict[str, str]:
-    """Of layers of Cauchy data and linear kernels, how often a matrix has a cell beyond chance, by method."""
-    found = read("levels")
-    if found is None:
-        return dict.fromkeys(("auto_heavy_tails", "chi2_heavy_tails"), UNKNOWN)
-    own = [one for one in found["levels"] if (one["data"], one["kernel"]) == ("Cauchy", "linear")]
-    auto = sorted((one for one in own if one["method"].startswith("auto")), key=lambda one: int(one["n"]))
-    (chi2,) = (one for one in own if one["method"].startswith("chi2, Holm") and one["n"] == 40)
-    said = (f"{100 * one['level']:.1f} % ({one['n']} rows, {one['repetitions']:,} matrices)" for one in auto)
-    return {"auto_heavy_tails": ", ".join(said), "chi2_heavy_tails": f"{100 * chi2['level']:.0f} %"}
 
 
 def _emulator_faults() -> list[Entry]:
@@ -256,14 +198,16 @@ def substitutions() -> dict[str, str]:
         **_pictures(),
         "emulator_faults": str(len(emulator_faults)),
         "emulator_races": str(sum(fault.get("race", False) for fault in emulator_faults)),
-        "engine": _engine(),
+        "engine": floors.engine(),
+        "floors": floors.other_calls(),
         "estimates": expected.table() if timed_problems(compared()) else UNKNOWN,
-        "levels": _levels(),
-        **_heavy_tails(),
+        **level_tables.substitutions(),
         "coverage": interval_tables.coverage(),
+        "coverage_elsewhere": interval_tables.coverage_elsewhere(),
         "equality": interval_tables.equality(),
         "machine_coverage": _machine(read("coverage")),
         "machine_levels": _machine(read("levels")),
+        "machine_few_rows": _machine(read("few_rows")),
         "machine_accuracy": _machine(read("accuracy")),
         "machine_benchmarks": _machine(read("rbf")),
         "machine_costs": _machine(read("costs")),

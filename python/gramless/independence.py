@@ -68,8 +68,8 @@ def independence_test(
     method : {"auto", "chi2", "gamma", "permutation"}
         How the p-value is computed, with C the debiased CKA, H the biased and T the unbiased HSIC.
 
-        "auto" is "permutation" below 40 rows, where "chi2" rejects too often (33 % at level 5 % for 4 rows,
-        9 % for 8), else "chi2"; `method` of the result says which.
+        "auto" is "permutation" below 40 rows, where "chi2" rejects independent pairs too
+        often, else "chi2"; `method` of the result says which.
 
         "chi2" is P(chi^2_1 > n C + 1): one pass, cautious for wide data, where it rejects about 1 % at level
         5 % (Shen et al. 2021).
