@@ -114,8 +114,8 @@ def set_workspace_limit(size: int | None) -> None:
     Contrastive losses of 32 columns or more keep the dot products of a forward for its backward, all or
     none: (2N)^2 / 2 numbers of NT-Xent's 2N rows, 134 MB of float32 at 2N = 8192, and some padding. HSIC
     and CKA whose bandwidths are exact medians keep the dot products that a median is found among for the
-    kernel values, of as many layers as fit: n^2 / 2 numbers each, 285 MiB for both of a pair of 8192 rows
-    in float32; not on CPUs with a matrix unit. There a pair keeps its packed rows during the call: 6 bytes
+    kernel values, of as many layers as fit: n^2 / 2 numbers each, and some padding; not on CPUs with a
+    matrix unit. There a pair keeps its packed rows during the call: 6 bytes
     for each number, 64 MiB at most. The largest such block stays with the process for the next call; 0
     gives it back and keeps nothing. Results are bitwise identical.
 

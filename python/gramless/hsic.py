@@ -85,8 +85,7 @@ def hsic(
     a CKA with respect to row i have a length of about 1 / (n |x_i|): in float16 they lose digits below 6e-5,
     as those of 256 rows of 512 standard normal numbers do, and are 0 below 3e-8. Scale the loss, as
     torch.amp.GradScaler does, or pass float32 or bfloat16. Those of an HSIC grow with the third
-    power of the rows' lengths: with linear kernels, 256 rows of 16 columns have 1e5 to 5e5 at a length of
-    1e3, which is inf in float16.
+    power of the rows' lengths, with linear kernels, and are inf in float16 for long rows.
 
     References
     ----------
