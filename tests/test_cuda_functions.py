@@ -85,6 +85,9 @@ ON_CPU = "squared distances are compared on the CPU only; copy the layers there"
 TABLE = [
     *(use(name, "x", "layer", **options) for name in ("hsic", "cka") for options in PAIR),
     use("cka", "large", "layer", kernel="rbf"),
+    *(use(name, "x", "layer", progress=print) for name in ("hsic", "cka")),
+    *(use(name, "x", "layer", checkpoint="CHECKPOINT", refused={"arrays": ON_HOST, "tensors": ON_HOST})
+      for name in ("hsic", "cka")),
     *(use("distance_correlation", "x", "layer", **options,
           refused={"arrays": "computed on the CPU only", "tensors": "computed on the CPU only"})
       for options in ({}, {"exponent": 0.5}, {"bias_corrected": True})),

@@ -10,6 +10,12 @@ import pytest
 
 LAYERS = [np.random.default_rng(i).standard_normal((60, 5 + i)) for i in range(3)]
 CALLS = {
+    "cka": lambda progress, _: gl.cka(*LAYERS[:2], kernel="rbf", progress=progress),
+    "hsic": lambda progress, _: gl.hsic(*LAYERS[:2], progress=progress),
+    "a pair in parts": lambda progress, folder: gl.cka(
+        *LAYERS[:2], kernel="rbf", progress=progress, checkpoint=folder / "pair.npz"
+    ),
+    "gradients of a pair": lambda progress, _: gl.value_and_grad(gl.cka)(*LAYERS[:2], progress=progress),
     "hsic_matrix": lambda progress, _: gl.hsic_matrix(LAYERS, progress=progress),
     "cka_matrix": lambda progress, _: gl.cka_matrix(LAYERS, LAYERS[:1], kernel="rbf", progress=progress),
     "in parts": lambda progress, folder: gl.cka_matrix(

@@ -61,6 +61,13 @@ exclude_easiest : float, optional
     magnitude. Both fractions are of all m: exclude_hardest=0.001 with exclude_easiest=0.95 keeps what Cai et
     al. found to be enough, and with a sum of 1 or more none is left. Computed on the CPU; on a GPU it raises
     NotImplementedError.""",
+    "long_pair": """
+progress : bool or callable
+    True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long call.
+checkpoint : path, optional
+    A file that is kept up to date: after an interruption repeat the call to resume. The file of other
+    arrays, another kernel or version is refused; a finished one gives the answer at once. For arrays in the
+    CPU's memory, one kernel for both, and values without gradients.""",
     "sweep": """
 progress : bool or callable
     True shows a progress bar, a callable receives (done, total). Ctrl-C ends a long sweep.

@@ -12,7 +12,7 @@ from ._backends.values import HsicValues
 from ._evaluate import Call
 from ._problems.hsic import Hsic
 from ._progress import ends, reporter
-from ._sweep import processes_of, swept_values
+from ._sweep import Alone, processes_of, swept_values
 from .kernels import Encoded, as_estimator, as_kernel, encode, has_bandwidth, wants_median
 
 
@@ -94,6 +94,25 @@ def described(
         with processes.together():
             values = swept_values(call, as_kernel(kernel, function), checkpoint, processes)
         return library.result(problem.value(values), problem.dtype(library, inputs))
+
+    return call._replace(in_parts=value)
+
+
+def described_pair(call: Call, kernel: Any, kernel_y: Any, progress: Any, checkpoint: Any) -> Call:
+    """The call of one pair with a report of progress, computed in parts if it has a checkpoint."""
+    library, problem, inputs, *_ = call
+    call = call._replace(report=reporter(problem.function, progress))
+    if checkpoint is None:
+        return call
+    if kernel_y is not None:
+        raise ValueError(
+            f"{problem.function}: a checkpoint is for one kernel of both arrays; pass kernel, not kernel_y"
+        )
+    check_in_parts(call)
+
+    def value() -> Any:
+        values = swept_values(call, as_kernel(kernel, problem.function), checkpoint, Alone())
+        return library.result(problem.value(values)[0, 0], problem.dtype(library, inputs))
 
     return call._replace(in_parts=value)
 

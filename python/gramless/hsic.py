@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, get_args
 
 from ._arrays import checks
@@ -10,6 +11,7 @@ from ._backends import backend_of
 from ._counts import as_flag, positive
 from ._docs import documented
 from ._evaluate import Call, differentiable
+from ._layer_calls import described_pair
 from ._problems.hsic import Hsic
 from ._progress import ProgressLike, ends, reporter
 from .kernels import FORMULAS, Distance, Estimator, KernelLike, as_estimator, as_kernel, encode
@@ -53,6 +55,8 @@ def hsic(
     kernel: KernelLike = "linear",
     kernel_y: KernelLike | None = None,
     estimator: Estimator = "unbiased",
+    progress: ProgressLike = False,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Call:
     """Hilbert-Schmidt independence criterion of the rows of x (n, p) with the rows of y (n, q).
 
@@ -70,6 +74,7 @@ def hsic(
     {kernel}
     {kernel_y}
     {estimator}
+    {long_pair}
 
     Returns
     -------
@@ -102,7 +107,10 @@ def hsic(
     >>> round(hsic(x, y), 9)
     9.895955787
     """
-    return pair("hsic", x, y, kernel, kernel_y, estimator, "hsic")
+    call = pair("hsic", x, y, kernel, kernel_y, estimator, "hsic")
+    if progress is False and checkpoint is None:
+        return call
+    return described_pair(call, kernel, kernel_y, progress, checkpoint)
 
 
 @differentiable
@@ -114,6 +122,8 @@ def cka(
     kernel: KernelLike = "linear",
     kernel_y: KernelLike | None = None,
     estimator: Estimator = "unbiased",
+    progress: ProgressLike = False,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Call:
     """Centered kernel alignment of the rows of x (n, p) with the rows of y (n, q).
 
@@ -128,6 +138,7 @@ def cka(
     {kernel}
     {kernel_y}
     {estimator}
+    {long_pair}
 
     Returns
     -------
@@ -154,7 +165,10 @@ def cka(
     >>> round(cka(x, 3 * x + 1000), 9)
     1.0
     """
-    return pair("cka", x, y, kernel, kernel_y, estimator, "cka")
+    call = pair("cka", x, y, kernel, kernel_y, estimator, "cka")
+    if progress is False and checkpoint is None:
+        return call
+    return described_pair(call, kernel, kernel_y, progress, checkpoint)
 
 
 @differentiable

@@ -29,7 +29,7 @@ class Hsic(Problem):
     matrix: bool  # of all pairs; else the value is that of the one pair
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
-        if not (keep or self.matrix) and backend.here:
+        if not (keep or self.matrix) and backend.here and report is None:
             return self._of_numbers(backend.hsic_pair(*inputs, self.kernels, self.estimator)), NOTHING_SAVED
         values = backend.hsic_forward(self.task(inputs), bool(keep), report)
         traced, number = keep == "traced", backend.here and not self.matrix
