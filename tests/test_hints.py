@@ -55,12 +55,38 @@ def test_layers_are_for_the_function_of_all_pairs_and_arrays_for_that_of_one(pai
             (TypeError, ValueError), match=f"^{pair}: .*several layers are compared by {matrix}$"
         ):
             of_one(layers, layers)
-    with pytest.raises(TypeError, match=f"^{pair}: .* is dict; layers with names are compared by {matrix}$"):
+    with pytest.raises(TypeError, match=f"^{pair}: .* is dict; .*layers .* compared by {matrix}"):
         of_one({"a": X}, {"a": X})
     with pytest.raises(
         ValueError, match=rf"^{matrix}: .* shape \(12, 5\); two arrays are compared by {pair}$"
     ):
         of_all(X, X)
+
+
+@pytest.mark.parametrize("matrix", [gramless.rsa_matrix, gramless.reference.cka_matrix])
+def test_a_function_without_names_says_how_to_pass_the_layers_of_a_mapping(matrix):
+    layers = {"a": X, "b": X[:, :2]}
+    for name, arguments in (("xs", (layers,)), ("ys", ([X], layers))):
+        with pytest.raises(
+            TypeError, match=rf"_matrix: {name} must .* dict; pass .* names, \[\*{name}\.values\(\)\]$"
+        ):
+            matrix(*arguments)
+    assert matrix([*layers.values()]).shape == (2, 2)
+
+
+def test_the_hint_for_a_mapping_names_a_function_that_takes_one():
+    layers = {"a": X, "b": X[:, :2]}
+    with pytest.raises(TypeError, match=r"^mutual_knn: .*; layers with names are .* by mutual_knn_matrix$"):
+        gramless.mutual_knn(layers, X, k=2)
+    assert gramless.mutual_knn_matrix(layers, k=2).matrix.shape == (2, 2)
+    with pytest.raises(TypeError, match=r"^rsa: .* compared by rsa_matrix, without their names$"):
+        gramless.rsa(layers, layers)
+
+
+def test_layers_that_are_no_sequence_are_to_be_a_list():
+    for layers in ({"a": X}.values(), (x for x in [X])):
+        with pytest.raises(TypeError, match=r"^cka_matrix: xs must be .*; pass a list of them, \[\*xs\]$"):
+            gramless.cka_matrix(layers)
 
 
 def test_what_is_no_array_at_all_is_named():

@@ -259,5 +259,5 @@ def test_bad_arrays_are_one_sentence():
         rsa(x[:2], y[:2])
     with pytest.raises(ValueError, match=r"^rsa_matrix: at least 3 rows are needed but xs\[0\] has 2$"):
         rsa_matrix([x[:2]])
-    with pytest.raises(TypeError, match=r"^rsa_matrix: xs must be a sequence of arrays but is dict$"):
+    with pytest.raises(TypeError, match=r"^rsa_matrix: xs must be a sequence of arrays but is dict; pass"):
         rsa_matrix({"a": x})

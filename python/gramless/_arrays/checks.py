@@ -157,12 +157,12 @@ def sequence(function: str, name: str, layers: Any) -> list[Any]:
     ):
         raise TypeError(
             f"{function}: {name} must be a sequence of arrays but is {type(layers).__name__}"
-            f"{instead_of_layers(function, layers)}"
+            f"{instead_of_layers(function, name, layers)}"
         )
     if getattr(layers, "ndim", 3) != 3:
         raise ValueError(
             f"{function}: {name} must be a sequence of two-dimensional arrays "
-            f"but is one array of shape {tuple(layers.shape)}{instead_of_layers(function, layers)}"
+            f"but is one array of shape {tuple(layers.shape)}{instead_of_layers(function, name, layers)}"
         )
     if len(layers) == 0:
         raise ValueError(f"{function}: {name} has no layers")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-_OF_LAYERS = {"hsic": "hsic_matrix", "cka": "cka_matrix", "rsa": "rsa_matrix"}  # the same of all pairs
+_OF_LAYERS = {  # the same of all pairs
+    "hsic": "hsic_matrix",
+    "cka": "cka_matrix",
+    "rsa": "rsa_matrix",
+    "mutual_knn": "mutual_knn_matrix",
+}
+_WITHOUT_NAMES = frozenset(["rsa", "rsa_matrix"])  # whose matrix takes no mapping
 _OF_PAIRS = {matrix: function for function, matrix in _OF_LAYERS.items()}
 # Arguments of losses whose rows belong to those of another argument: where others' losses have labels.
 _SECOND = frozenset(["z_b", "out1", "keys", "k", "b", "text_features"])
@@ -29,6 +35,8 @@ def instead_of_type(function: str, x: Any) -> str:
     if function not in _OF_LAYERS:
         return ""
     if isinstance(x, Mapping):
+        if function in _WITHOUT_NAMES:
+            return f"; several layers are compared by {_OF_LAYERS[function]}, without their names"
         return f"; layers with names are compared by {_OF_LAYERS[function]}"
     if isinstance(x, (list, tuple)) and any(len(getattr(entry, "shape", ())) == 2 for entry in x):
         return f"; several layers are compared by {_OF_LAYERS[function]}"
@@ -54,12 +62,20 @@ def instead_of_shape(function: str, name: str, x: Any, shape: tuple[int, ...]) -
     )
 
 
-def instead_of_layers(function: str, x: Any) -> str:
+def instead_of_layers(function: str, name: str, x: Any) -> str:
     """The hint for an object that is no sequence of layers.
 
-    >>> instead_of_layers("cka_matrix", memoryview(bytes(4)).cast("B", (2, 2)))
+    >>> instead_of_layers("cka_matrix", "xs", memoryview(bytes(4)).cast("B", (2, 2)))
     '; two arrays are compared by cka'
+    >>> instead_of_layers("rsa_matrix", "xs", {"conv1": None})
+    '; pass the layers without their names, [*xs.values()]'
     """
+    if is_model(x):
+        return instead_of_type(function, x)
+    if isinstance(x, Mapping):
+        return f"; pass the layers without their names, [*{name}.values()]"
+    if isinstance(x, Iterable) and not isinstance(x, (str, bytes)) and not hasattr(x, "shape"):
+        return f"; pass a list of them, [*{name}]"
     if function in _OF_PAIRS and len(getattr(x, "shape", ())) == 2:
         return f"; two arrays are compared by {_OF_PAIRS[function]}"
     return instead_of_type(function, x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -161,6 +161,11 @@ def matrices(
     """HSIC between xs and ys (Lx, Ly), and of every layer with itself, (Lx,) and (Ly,)."""
     kernel = as_kernel(kernel, function_name)
     for name, layers in {"xs": xs, "ys": ys}.items():
+        if isinstance(layers, Mapping):
+            raise TypeError(
+                f"{function_name}: {name} must be a sequence of arrays but is {type(layers).__name__}; pass "
+                f"the layers without their names, [*{name}.values()]"
+            )
         if layers is not None and len(layers) == 0:
             raise ValueError(f"{function_name}: {name} must hold at least 1 layer but holds 0")
     named = {f"xs[{i}]": x for i, x in enumerate(xs)}
