@@ -41,6 +41,7 @@ WORDS = {
     r"\b(first|second|last) cache\b": "L1, L2, last-level cache",
     r"\ball threads must come\b": "every thread must call this",
     r"\bin an afternoon\b": "naive code",
+    r"^(<{7}|>{7}) ": "one side of the merge conflict",
 }
 ADDRESS = re.compile(r"https://github\.com/[\w.-]+/gramless\b")
 
