@@ -41,8 +41,8 @@ CODE = re.compile(r"```.*?```|``[^`]+``|`[^`\n]+`", re.DOTALL)
 FORMULA = r"\$\$.*?\$\$|\$[^$\n]+(?:\n[^$\n]+)?\$"
 OTHERS = re.compile(FORMULA + r"|\{\{[^}]*\}\}|<!--.*?-->|\]\([^)]*\)|\b(?:https?|arXiv):\S+", re.DOTALL)
 VERSION = r"\d+\.\d+\b(?! ?%)"
-NAMED = r"\b(?:C?Python|numpy|torch|glibc|Ubuntu|CMake|nvcc|CUDA|compute capability)"
-VERSIONS = re.compile(rf"\b\d+\.\d+\.\d+\b|{NAMED} {VERSION}(?:(?:, | and | to ){VERSION})*|\b\d\.\d+t\b")
+NAMED = r"\b(?:C?Python|numpy|torch|glibc|Ubuntu|CMake|nvcc|CUDA|compute\s+capability)"
+VERSIONS = re.compile(rf"\b\d+\.\d+\.\d+\b|{NAMED}\s+{VERSION}(?:(?:, | and | to ){VERSION})*|\b\d\.\d+t\b")
 CITATION = re.compile(r"\b[A-Z]\w+(?: et al\.,?|,? and [A-Z]\w+)? \(?(?:19|20)\d\d[a-z]?\b")
 END = re.compile(r"(?<! al)[.?!](?=\s)|\n\s*\n|\n(?=\||- )")
 
