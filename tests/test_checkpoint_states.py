@@ -71,7 +71,7 @@ OTHERS = {  # another sweep, and the difference that the error names
 def test_the_checkpoint_of_another_sweep_is_refused_and_kept(half_done, name):
     before = half_done.read_bytes()
     with pytest.raises(
-        ValueError, match=r"^cka_matrix: checkpoint sweep belongs to another sweep, its \w+ .* remove it"
+        ValueError, match=r"^cka_matrix: checkpoint sweep belongs to another sweep, with \w+ .* remove it"
     ):
         swept(half_done, **OTHERS[name])
     assert half_done.read_bytes() == before

@@ -164,10 +164,10 @@ def test_pooling_saved_layers_needs_their_layout(tmp_path, saved):
     np.savez(tmp_path / "maps.npz", maps=np.zeros((40, 3, 2, 2)))
     sentence = refused("compare", tmp_path / "maps.npz", saved)
     assert (
-        "layer 'maps' has shape (40, 3, 2, 2), and a file does not tell which dimension is features"
+        "layer 'maps' has shape (40, 3, 2, 2), and a file does not state which dimension is features"
         in sentence
     )
-    assert "give --layout NCHW or NHWC, or maps=NCHW for this layer, to average over positions" in sentence
+    assert "pass --layout NCHW or NHWC, or maps=NCHW for this layer, to average over positions" in sentence
     assert sentence.endswith("or --pool none to keep all positions")
     sentence = refused("compare", tmp_path / "maps.npz", saved, "--pool", "mean", "--layout", "NHW")
     assert "--layout: layout must have one capital letter for each dimension" in sentence
@@ -189,7 +189,7 @@ def test_damaged_files_are_one_sentence(tmp_path, suffix):
     ("options", "message"),
     [
         (["--layers", "nope*"], "no layer matches 'nope*'"),
-        (["--out", "map.xyz"], "'map.xyz' is not a kind of picture"),
+        (["--out", "map.xyz"], "'map.xyz' must end in .png, .pdf"),
         (["--out", "no/such/folder/map.png"], "there is no folder"),
         (["--csv", "no/such/folder/map.csv"], "there is no folder"),
         (["--kernel", "rbf", "--scale", "0"], "scale must be positive and finite but is 0.0"),

@@ -59,7 +59,7 @@ def test_names_within_a_wrapper_are_those_of_its_model(tmp_path):
         found = quiet(model, net, [x], layers=[f"{prefix}1", f"{prefix}*"], layers_b=["1", "0"])
         assert found.layers_a == found.layers_b == ["1", "0"]
         assert np.diag(found.matrix) == pytest.approx(1, abs=1e-6)
-    with pytest.raises(ValueError, match="no layer of model_a is called or matches 'nope'"):
+    with pytest.raises(ValueError, match="no layer of model_a is named or matches 'nope'"):
         quiet(wrapped[0][0], None, [x], layers="module.nope")
 
 

@@ -180,6 +180,6 @@ def test_what_never_ran_is_left_out_of_a_pattern_across_levels():
 
 def test_a_list_of_modules_is_no_layer_and_its_members_are_named():
     with pytest.raises(
-        ValueError, match=r"never ran in .*: it only holds modules, 'encoder.layer.\*' are those it"
+        ValueError, match=r"never ran in .*: it only contains modules; 'encoder.layer.\*' selects these"
     ):
         compared("encoder.layer")

@@ -37,12 +37,12 @@ def refused(*arguments, error=ValueError, **options):
 
 def test_a_layer_that_is_not_there():
     sentence = refused(Net(), None, loader(), layers=["frist"])
-    assert sentence.startswith("no layer of model_a is called or matches 'frist' (layers); it has 'first'")
+    assert sentence.startswith("no layer of model_a is named or matches 'frist' (layers); it has 'first'")
     assert "matches 'blocks.*'" in refused(Net(), Net(), loader(), layers=["first"], layers_b="blocks.*")
     assert "no layer of model_b" in refused(Net(), nn.Linear(4, 3), loader(), layers=["first"])
     assert refused(Net(), None, loader(), layers=nn.Conv2d) == "no layer of model_a is a Conv2d (layers)"
     sentence = refused(Net(), Net(), loader(), layers=[nn.Linear(2, 2)])
-    assert sentence == "layers holds a Linear that is no module of model_a"
+    assert sentence == "layers holds a Linear that is not a module of model_a"
     assert refused(Net(), None, loader(), layers=[]) == "layers is empty"
     assert "holds 3" in refused(Net(), None, loader(), layers=[3], error=TypeError)
     assert "but is 3" in refused(Net(), None, loader(), layers=3, error=TypeError)
@@ -73,12 +73,14 @@ def test_a_layer_that_runs_another_number_of_times():
 def test_batches_that_are_not_understood():
     sentence = refused(Net(), None, ["text"], error=TypeError)
     assert sentence.startswith(
-        "a batch is str, but a tensor, a mapping, a packed sequence, or a tuple or list that starts with one"
+        "a batch must be a tensor, a mapping, a packed sequence, or a tuple or list that starts with one, "
+        "but is str"
     )
     assert "forward=" in sentence
-    assert "a batch is list starting with int" in refused(Net(), None, [[1, X]], error=TypeError)
+    assert "but is list starting with int" in refused(Net(), None, [[1, X]], error=TypeError)
     sentence = refused(Net(), None, [{"pixels": X}], error=TypeError)
-    assert sentence == "forward of Net takes none of the entries of a batch: 'pixels'"
+    entries = "forward of Net accepts none of the entries of a batch, 'pixels'; "
+    assert sentence == f"{entries}pass forward=, a callable of (model, batch)"
 
 
 def test_loaders_of_different_length():
@@ -111,11 +113,11 @@ def test_sample_ids_that_differ_or_are_missing():
 
 def test_models_on_different_devices():
     sentence = refused(Net(), Net().to("meta"), loader())
-    assert sentence == "the models are on different devices (model_a: cpu; model_b: meta); give device="
+    assert sentence == "the models are on different devices (model_a: cpu; model_b: meta); pass device="
     split = Net()
     split.last.to("meta")
     assert "model_a: cpu, meta" in refused(split, None, loader())
-    assert "spread over cpu, meta" in refused(split, None, loader(), device="cpu")
+    assert "is on several devices (cpu, meta)" in refused(split, None, loader(), device="cpu")
 
 
 def test_rows_that_are_no_examples():

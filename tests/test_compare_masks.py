@@ -135,7 +135,7 @@ def test_masks_by_pattern_of_layers(net, batch):
     assert found.matrix == pytest.approx(truth, abs=1e-6)
     plain = quiet(net, None, [both], layers=LAYERS, attention_mask={}, **options)
     assert plain.matrix == pytest.approx(expected(net, batch, by_tower(None, None)), abs=1e-6)
-    with pytest.raises(ValueError, match=r"attention_mask\['nothing'\] is for no layer"):
+    with pytest.raises(ValueError, match=r"attention_mask\['nothing'\] matches none of"):
         quiet(net, None, [both], layers=LAYERS, attention_mask={"nothing": "other"}, **options)
 
 
@@ -213,7 +213,7 @@ class Mixed(nn.Module):
 def test_tokens_that_no_mask_fits_are_refused(batch):
     batch = {name: batch[name] for name in ("input_ids", "attention_mask")}
     with pytest.raises(
-        ValueError, match=r"layer 'mix' of model_a returns shape \(40, 7, 8\), which the attention"
+        ValueError, match=r"layer 'mix' of model_a returns shape \(40, 7, 8\), which does not match the"
     ):
         quiet(Mixed(), None, [batch], layers=["mix"])
     assert quiet(Mixed(), None, [batch], layers=["mix"], attention_mask=None).matrix.shape == (1, 1)

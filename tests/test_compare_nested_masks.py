@@ -121,7 +121,7 @@ def test_a_mask_that_may_be_for_several_tensors_is_refused():
     net = seeded(lambda: Segments(False))
     sentence = (
         r"^compare_models: layer 'mix' of model_a returns shape \(40, 6, 8\), whose tokens may be those of "
-        r"'attention_mask', 'tokens', 'segments'; give attention_mask= a mapping from patterns of layers"
+        r"'attention_mask', 'tokens', 'segments'; pass a mapping from patterns of layers to masks"
     )
     with pytest.raises(ValueError, match=sentence):
         quiet(net, None, [batch], layers=["mix"])
@@ -185,7 +185,9 @@ def test_padding_in_a_later_batch_of_the_same_shape_is_not_averaged():
 
 def test_what_is_no_mask_of_valid_tokens_is_refused(texts):
     net, text = seeded(Encoder), texts[0]
-    sentence = r"^compare_models: the attention mask must hold 1 \(True\) for valid tokens and 0 \(False\)"
+    sentence = (
+        r"^compare_models: the attention mask must hold only 1 \(True\) for valid tokens and 0 \(False\)"
+    )
     valid = text["attention_mask"]
     for wrong in ((1 - valid) * -1e4, torch.where(valid == 1, 0.0, -torch.inf), valid * 2, valid * np.nan):
         with pytest.raises(ValueError, match=sentence):
@@ -211,9 +213,9 @@ def test_a_padding_mask_of_torch_is_no_mask_of_valid_tokens():
     x, valid = torch.randn(N, LENGTH, WIDTH, generator=torch.Generator().manual_seed(5)), mask(6)
     net, batch = seeded(Padded), {"x": x, "padding": valid == 0}
     sentence = (
-        r"^compare_models: TransformerEncoder of model_a takes the attention mask 'padding' for "
-        r"src_key_padding_mask, in which True is padding, but valid tokens are those with 1 or True; give "
-        r"attention_mask= a callable, such as lambda batch: ~batch\['padding'\]$"
+        r"^compare_models: TransformerEncoder of model_a uses the attention mask 'padding' as "
+        r"src_key_padding_mask, in which True is padding, but here valid tokens must be 1 or True; "
+        r"pass a callable as attention_mask=, such as lambda batch: ~batch\['padding'\]$"
     )
     with pytest.raises(ValueError, match=sentence):
         quiet(net, None, [batch], attention_mask="padding")

@@ -108,7 +108,7 @@ class TokenMixer(nn.Module):
 
 
 def test_channels_are_not_averaged_under_the_mask_of_tokens(text):
-    with pytest.raises(ValueError, match=r"layer 'mix' .* which the attention mask \(40, 6\) does not fit"):
+    with pytest.raises(ValueError, match=r"layer 'mix' .* which does not match the attention mask \(40, 6\)"):
         quiet(TokenMixer(), None, [text], layers=["mix"])
 
 

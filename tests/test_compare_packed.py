@@ -48,7 +48,7 @@ def test_a_packed_sequence_is_a_batch(sort, method):
         assert found.layers_a == ["first", "second"]
         assert found.matrix[0, 1] == pytest.approx(truth, abs=1e-6)
     assert torch.equal(packed.data, before)
-    with pytest.raises(TypeError, match=r"is a PackedSequence, whose rows would be taken for batches"):
+    with pytest.raises(TypeError, match=r"is a PackedSequence, whose rows would be read as batches"):
         quiet(net, None, packed)
 
 

@@ -26,7 +26,7 @@ def test_a_layer_with_two_readings_is_refused_with_the_choice():
     x = random(30, 7, 5)
     sentence = (
         r"^compare_models: layer '1' of model_a returns shape \(30, 7, 5\), and neither its module nor the "
-        r"operations around it tell which dimension is examples, features and positions; give "
+        r"operations around it show which dimensions are examples, features and positions; pass "
         r"layout=\{'1': ...\} with \"NCL\" or \"NLC\"$"
     )
     for layers in (["1"], ["*"]):
@@ -51,7 +51,7 @@ def test_layouts_that_make_no_sense_are_refused():
         with pytest.raises(ValueError, match="layout must have one capital letter for each dimension"):
             quiet(net, None, [x], layout=layout)
     with pytest.raises(
-        ValueError, match=r"layout\['con'\] is for no layer that is compared; these are 'conv'"
+        ValueError, match=r"layout\['con'\] matches none of the compared layers, which are 'conv'"
     ):
         quiet(net, None, [x], layout={"con": "NCHW"})
     with pytest.raises(

@@ -138,7 +138,9 @@ def test_without_layers_those_that_cannot_be_pooled_are_left_out(text):
             where = self.positions(torch.arange(TOKENS)[None])
             return super().forward(input_ids, attention_mask)["last_hidden_state"] + where
 
-    with pytest.warns(UserWarning, match="'positions' \\(returns what is not computed from the batch"):
+    with pytest.warns(
+        UserWarning, match="'positions' \\(returns a tensor that is not computed from the batch"
+    ):
         found = quiet(Positioned(), None, [text, text])
     assert found.layers_a == [
         "embed",
@@ -232,13 +234,13 @@ def rows_of(output, pool, mask):
         (torch.ones(8, 3), "mean", None, "returns shape (8, 3) for a batch of 2 examples"),
         (torch.ones(8), "mean", None, "returns shape (8,) for a batch of 2 examples"),
         ("text", "mean", None, "returns str without a tensor inside"),
-        (torch.ones(2, 4, 3), "tokens", None, "the batch holds no attention mask"),
-        (torch.ones(2, 5, 3), "mean", torch.ones(2, 4), "which the attention mask (2, 4) does not fit"),
+        (torch.ones(2, 4, 3), "tokens", None, "the batch has no attention mask"),
+        (torch.ones(2, 5, 3), "mean", torch.ones(2, 4), "which does not match the attention mask (2, 4)"),
         (torch.ones(2, 3, 4, 4), "class", None, 'which has no tokens for pool="class"'),
         (torch.ones(2, 4, 3), "none", torch.tensor([[1, 1, 1, 0]] * 2), "flattened with its padding"),
         (torch.ones(2, 4, 3), "mean", torch.tensor([[1, 1, 1, 1], [0] * 4]), "without any valid token"),
         (torch.ones(2, 4, 3), lambda t: t, None, "is pooled by pool= to (2, 4, 3)"),
-        (torch.ones(2, 3) * 1j, "mean", None, "returns torch.complex64, which is no real number"),
+        (torch.ones(2, 3) * 1j, "mean", None, "returns torch.complex64; only real numbers are supported"),
         (torch.ones(2, 3).to_sparse(), "mean", None, "returns a sparse tensor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -211,7 +211,7 @@ def test_names_that_a_result_shows_can_be_asked_for():
     assert quiet(net, None, [x], layers=["relu", "relu[1]"]).layers_a == ["relu[0]", "relu[1]"]
     assert quiet(net, None, [x], layers=["a[0]", "Twice"]).layers_a == ["a[0]", "Twice"]
     sentence = (
-        r"^compare_models: 'relu\[2\]' of model_a is no layer: its module ran 2 times in the forward pass"
+        r"^compare_models: 'relu\[2\]' of model_a is not a layer: its module ran 2 times in the forward pass"
     )
     with pytest.raises(ValueError, match=sentence):
         quiet(net, None, [x], layers="relu[2]")

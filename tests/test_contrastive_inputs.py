@@ -148,7 +148,7 @@ SENTENCES = [  # the function, its arguments, its options, the error, its messag
         (square(), square()),
         {"exclude_self": True},
         ValueError,
-        "exclude_self=True needs y=None, for the rows of y are not those of x",
+        "exclude_self=True excludes row i of x from x, so that y must be None",
     ),
     (
         "similarity_distillation",
@@ -248,7 +248,7 @@ def test_gradients_of_many_losses_take_a_cotangent():
 def test_two_kinds_of_exclusion_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"^nt_xent: exclude_above and exclude_hardest exclude each other but are 0\.5 and 0\.1$",
+        match=r"^nt_xent: pass exclude_above or exclude_hardest, not both; they are 0\.5 and 0\.1$",
     ):
         gramless.nt_xent(square(), square(), exclude_above=0.5, exclude_hardest=0.1)
 

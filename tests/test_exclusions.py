@@ -160,7 +160,7 @@ def test_a_product_just_below_a_whole_number_is_that_number():
     [
         ({"temperature": 0.0}, "temperature must be finite and not 0 but is 0.0"),
         ({"exclude_hardest": 2.0}, "exclude_hardest must be from 0 to 1 but is 2.0"),
-        ({"exclude_above": 0.5, "exclude_hardest": 0.5}, "exclude each other but are 0.5 and 0.5"),
+        ({"exclude_above": 0.5, "exclude_hardest": 0.5}, "not both; they are 0.5 and 0.5"),
     ],
 )
 def test_numbers_are_checked_where_every_row_is_ignored(options, sentence):

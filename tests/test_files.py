@@ -179,7 +179,7 @@ def touched(path: Path) -> Path:
     ("make", "message"),
     [
         (lambda path: path / "nothing.npz", "no such file or folder"),
-        (lambda path: path, "no layers in it"),
+        (lambda path: path, "it has no layers"),
         (lambda path: touched(path / "x.csv"), r"x.csv: unknown kind of file, .* or a folder of .npy$"),
         (lambda path: touched(path / "x.pt"), r"x.pt: unknown kind of file.*torch.load\(.*numpy.savez"),
         (lambda path: touched(path / "x.npy"), "x.npy: not a readable .npy array"),

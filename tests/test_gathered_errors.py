@@ -63,7 +63,7 @@ def cases(wrong, rank):
     yield (lambda: SupConLoss(**more)(z, labels=None if wrong else torch.arange(4)), ValueError, ValueError,
            "without labels z must be")
     masks = {"mask": torch.eye(4)} if wrong else {"labels": torch.arange(4)}
-    yield lambda: SupConLoss(**more)(z, **masks), ValueError, ValueError, "mask exclude each other"
+    yield lambda: SupConLoss(**more)(z, **masks), ValueError, ValueError, "=True or mask, not both"
     scale = torch.ones(2) if wrong else 1.0
     yield lambda: CLIPLoss(**more)(z, z, scale), ValueError, ValueError, "logit_scale must be one number"
     bank = NTXentLoss(memory_bank_size=(8, 3), **more)

@@ -212,12 +212,12 @@ NAN = np.array([[1.0, 2.0], [3.0, np.nan], [1.0, 1.0]])
         (
             shaped() | {"guide_anchors": NAN, "guide_positives": NAN[:, :1] * np.ones((3, 2))},
             {},
-            "guide_anchors must be finite, for it says which pairs count, but row 1 is not",
+            "guide_anchors must be finite, because it decides which pairs count, but row 1 is not",
         ),
         (
             shaped(negatives=(3, 2)) | {"guide_negatives": np.full((3, 4), np.inf)},
             {},
-            "guide_negatives must be finite, for it says which pairs count, but row 0 is not",
+            "guide_negatives must be finite, because it decides which pairs count, but row 0 is not",
         ),
     ],
 )

@@ -34,7 +34,7 @@ CALLS = {  # the call, and the end of its error
     ),
     "a value for a function": (
         lambda: gramless.value_and_grad(gramless.nt_xent(X, X)),
-        r"^value_and_grad: \d\.\d+ is not one .*; pass the function, and its arguments to what that returns",
+        r"^value_and_grad: \d\.\d+ is not one .*; pass the function first and its arguments to the result",
     ),
 }
 
@@ -105,7 +105,7 @@ class Calls:
         of_views = torch.randn(4, 3, 5)
         net = torch.nn.Sequential(torch.nn.Linear(5, 2), torch.nn.ReLU())
         models = r"models are compared by gramless\.torch\.compare_models$"
-        made = r"rows are given to the loss once it is made, {}\(\)\(\.\.\.\)$"
+        made = r"construct the loss first and pass the rows to it, {}\(\)\(\.\.\.\)$"
         views = r"two views of each example are for nt_xent\(z_a, z_b\)$"
         bank = ours.NTXentLoss(memory_bank_size=(8, 5))
         self.refused = {
@@ -132,7 +132,7 @@ class Calls:
             ),
             "tensors": (
                 lambda: ours.compare_models(z, z, [z]),
-                r"arrays are compared by gramless\.cka, layers that are arrays by gramless\.layer_matrix$",
+                r"to compare arrays use gramless\.cka, or gramless\.layer_matrix for layers as arrays$",
             ),
         }
 

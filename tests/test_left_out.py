@@ -43,12 +43,12 @@ def by_mask(x):
 LEFT_OUT = {  # a module, and the reason why it is not a layer
     "text": (Returns(lambda x: "x"), "returns str without a tensor inside"),
     "nothing": (Returns(lambda x: None), "returns NoneType without a tensor inside"),
-    "complex": (Returns(lambda x: x * 1j), "returns torch.complex64, which is no real number"),
-    "sparse": (Returns(lambda x: x.to_sparse()), "returns a sparse tensor; only dense ones are understood"),
-    "constant": (Returns(lambda x: torch.ones(N, 3)), "returns what is not computed from the batch"),
+    "complex": (Returns(lambda x: x * 1j), "returns torch.complex64; only real numbers are supported"),
+    "sparse": (Returns(lambda x: x.to_sparse()), "returns a sparse tensor; only dense tensors are supported"),
+    "constant": (Returns(lambda x: torch.ones(N, 3)), "returns a tensor that is not computed from the batch"),
     "merged": (
         Returns(by_mask),
-        f"returns shape ({2 * N}, 4) for a batch of {N} examples: its rows are no examples",
+        f"returns shape ({2 * N}, 4) for a batch of {N} examples: its rows are not the examples",
     ),
     "number": (Returns(lambda x: x.mean()), "returns a single number"),
     "scripted": (scripted(), "never ran as a module: 'scripted' is compiled by torch.jit"),

@@ -241,7 +241,7 @@ def test_layouts_dtypes_and_threads(call):
         (
             lambda x: gl.vendi_score(x, kernel="linear"),
             ValueError,
-            "vendi_score: kernel must be 1 for equal rows, as RBF(...), Laplace(...) and Cosine() are, but "
+            "vendi_score: kernel must be 1 for equal rows, such as RBF(...), Laplace(...) or Cosine(), but "
             "is Linear()",
         ),
         (lambda x: gl.vendi_score(x, kernel=Distance()), ValueError, "vendi_score: kernel must be 1"),

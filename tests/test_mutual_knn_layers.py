@@ -105,11 +105,26 @@ def test_tensors_are_read_in_place():
     ("options", "said"),
     [
         ({"statistic": "knn"}, 'layer_matrix: statistic must be "cka" or "mutual_knn" but is \'knn\''),
-        ({"k": 5}, 'layer_matrix: k is of statistic="mutual_knn" but statistic is "cka" and k is 5'),
-        ({"statistic": "mutual_knn", "kernel": "rbf"}, 'layer_matrix: kernel is of statistic="cka" but'),
-        ({"statistic": "mutual_knn", "estimator": "biased"}, 'layer_matrix: estimator is of statistic="cka"'),
-        ({"statistic": "mutual_knn", "level": 0.9}, 'layer_matrix: level is of statistic="cka" but'),
-        ({"statistic": "mutual_knn", "checkpoint": "x"}, 'layer_matrix: checkpoint is of statistic="cka"'),
+        (
+            {"k": 5},
+            'layer_matrix: k is an option of statistic="mutual_knn" but statistic is "cka" and k is 5',
+        ),
+        (
+            {"statistic": "mutual_knn", "kernel": "rbf"},
+            'layer_matrix: kernel is an option of statistic="cka" but',
+        ),
+        (
+            {"statistic": "mutual_knn", "estimator": "biased"},
+            'layer_matrix: estimator is an option of statistic="cka"',
+        ),
+        (
+            {"statistic": "mutual_knn", "level": 0.9},
+            'layer_matrix: level is an option of statistic="cka" but',
+        ),
+        (
+            {"statistic": "mutual_knn", "checkpoint": "x"},
+            'layer_matrix: checkpoint is an option of statistic="cka"',
+        ),
         ({"statistic": "mutual_knn", "pvalue": "chi2"}, 'layer_matrix: pvalue must be "auto", "permutation"'),
         ({"statistic": "mutual_knn", "k": 30}, "layer_matrix: k must be less than the number of rows, 30 in"),
         ({"statistic": "mutual_knn", "n_resamples": 0}, "layer_matrix: n_resamples must be at least 1"),

@@ -203,7 +203,7 @@ def test_results_do_not_replace_tensors_of_others(tmp_path):
     result = LayerMatrix(np.eye(2), ["a", "b"], ["c", "d"])
     save_file({"weight": np.eye(3)}, tmp_path / "model.safetensors")
     before = (tmp_path / "model.safetensors").read_bytes()
-    with pytest.raises(ValueError, match=r"save: model.safetensors holds tensors of something else"):
+    with pytest.raises(ValueError, match=r"save: model.safetensors holds tensors other than a LayerMatrix"):
         result.save(tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match=r"to_csv: .* has the suffix of a data format"):
         result.to_csv(tmp_path / "model.safetensors")
@@ -220,7 +220,9 @@ def test_results_do_not_replace_json_of_others(saved, tmp_path):
     result, file = LayerMatrix(np.eye(2), ["a", "b"], ["c", "d"]), tmp_path / "package.json"
     for content in (b'{"name": "package"}', b"[1, 2]", b"not JSON at all"):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match=r"^LayerMatrix.save: package.json holds something else"):
+        with pytest.raises(
+            ValueError, match=r"^LayerMatrix.save: package.json holds something other than a LayerMatrix"
+        ):
             result.save(file)
         done = run("compare", saved, "--json", file)
         assert done.exit_code == 2

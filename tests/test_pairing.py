@@ -169,7 +169,9 @@ def test_a_layer_with_itself_under_loaders_that_shuffle():
 @pytest.mark.parametrize("options", [{}, {"paired": True}, {"sample_ids": 1}])
 def test_one_iterator_given_twice_is_refused(options):
     for iterator in (iter(X.split(8)), (batch for batch in X.split(8)), iter(known())):
-        with pytest.raises(ValueError, match=r"both dataloaders are one .* pass it once, for both models"):
+        with pytest.raises(
+            ValueError, match=r"both dataloaders are the same .* pass it once, for both models"
+        ):
             compared(iterator, iterator, **options)
 
 

@@ -63,10 +63,12 @@ def check_guided_refusals(rank):
 
     with pytest.raises(ValueError, match="GISTEmbedLoss: every process must have the same function, but"):
         loss(same, same, margin=0.1 * rank)
-    with pytest.raises(ValueError, match="GISTEmbedLoss: every process must hold as many rows and columns"):
+    with pytest.raises(ValueError, match="GISTEmbedLoss: every process must have the same number of rows"):
         loss(*[torch.ones(3, 2 + rank)] * 2)
     far = torch.full((3, 4), torch.nan if rank == 1 else 1.0)
-    with pytest.raises(ValueError, match="guide_positive must be finite, for it says which pairs count"):
+    with pytest.raises(
+        ValueError, match="guide_positive must be finite, because it decides which pairs count"
+    ):
         loss(same, far)
 
 
@@ -80,7 +82,9 @@ def check_refusals(rank):
     with torch.no_grad():
         assert loss(same, same).isfinite()
     name = "MultipleNegativesRankingLoss"
-    with pytest.raises(ValueError, match=f"{name}: every process must hold as many rows and columns"):
+    with pytest.raises(
+        ValueError, match=f"{name}: every process must have the same number of rows and columns"
+    ):
         loss(same[: 2 + rank], same[: 2 + rank])
     with pytest.raises(
         ValueError, match=f"{name}: every process must have the same number of embeddings, but"

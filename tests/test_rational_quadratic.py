@@ -136,7 +136,7 @@ def test_the_command_line_takes_its_numbers(tmp_path):
         found = read_csv(run(*call, *option).stdout)[2][0, 1]
         expected = gramless.cka(rows(30, 3), rows(30, 4, 1), kernel=kernel)
         assert found == pytest.approx(expected, rel=1e-12)
-    assert "--scale and --sigma exclude each other." in run(*call, "--scale", "2", "--sigma", "2").stderr
+    assert "pass --scale or --sigma, not both." in run(*call, "--scale", "2", "--sigma", "2").stderr
     assert encode(kernel) == ("rational_quadratic", None, 0.5, False, None, (0.3,))
 
 

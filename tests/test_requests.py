@@ -206,7 +206,7 @@ HOPELESS = {
     "a device that is none": (
         loader(64),
         {"device": "nowhere"},
-        "device must be a device of torch but is 'now",
+        "device must be a torch device but is 'now",
     ),
 }
 
@@ -243,7 +243,7 @@ def test_a_model_may_change_the_working_folder(tmp_path, monkeypatch):
 def test_the_checkpoint_of_another_kernel_is_refused_before_a_model_runs(tmp_path):
     net = nn.Linear(6, 4)
     compared(net, None, loader(64), checkpoint=tmp_path / "sweep")
-    with pytest.raises(ValueError, match="checkpoint sweep belongs to another sweep, its kernel"):
+    with pytest.raises(ValueError, match="checkpoint sweep belongs to another sweep, with kernel"):
         compared(NeverRuns(), None, loader(64), checkpoint=tmp_path / "sweep", kernel="rbf")
 
 
@@ -284,5 +284,5 @@ def test_temporary_files_do_not_survive_the_process(run_with_torch, tmp_path, ho
 )
 def test_a_batch_is_no_dataloader(loader, method):
     """Its rows, 7 tokens each, would be 9 batches of 7 examples."""
-    with pytest.raises(TypeError, match=r"would be taken for batches; pass \[x\] for one batch"):
+    with pytest.raises(TypeError, match=r"would be read as batches; pass \[x\] for one batch"):
         compare_models(torch.nn.Linear(6, 5), None, loader, method=method, progress=False)

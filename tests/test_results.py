@@ -106,7 +106,7 @@ def test_the_record_of_the_command_is_named(tmp_path):
     np.savez(tmp_path / "x.npz", one=np.random.default_rng(0).standard_normal((20, 3)))
     done = commands.run("compare", tmp_path / "x.npz", "--quiet", "--json", tmp_path / "found.json")
     assert done.exit_code == 0
-    with pytest.raises(ValueError, match=r"the record of gramless compare --json, which json.load reads$"):
+    with pytest.raises(ValueError, match=r"the output of gramless compare --json; read it with json.load$"):
         LayerMatrix.load(tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["cka"] == [[pytest.approx(1)]]
 

@@ -237,7 +237,7 @@ def test_options_that_do_not_fit_are_one_sentence(options, error, sentence):
 @pytest.mark.parametrize(
     ("shapes", "sentence"),
     [
-        ([(3, 2)], "there must be anchors and positives, but 1 embeddings are given"),
+        ([(3, 2)], "needs at least 2 embeddings, anchors and positives, but 1 are given"),
         ([(3, 2), (3, 4)], "anchor has 2 columns but positive has 4"),
         ([(3, 2), (4, 2)], "anchor has 3 rows but positive has 4"),
         ([(3, 2), (3, 2), (4, 2)], "anchor has 3 rows but negative_1 has 4"),

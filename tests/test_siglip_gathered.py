@@ -67,7 +67,7 @@ def check_refusals(rank):
     same = torch.ones(3, 4, dtype=torch.float64, requires_grad=True)
     with torch.no_grad():
         assert loss(same, same).isfinite()
-    with pytest.raises(ValueError, match="SigLIPLoss: every process must hold as many rows and columns"):
+    with pytest.raises(ValueError, match="SigLIPLoss: every process must have the same number of rows and"):
         loss(same[: 2 + rank], same[: 2 + rank])
     for scale, bias, name in ((1.0 + rank, 0.0, "logit_scale"), (1.0, 0.5 * rank, "logit_bias")):
         with pytest.raises(ValueError, match=f"SigLIPLoss: every process must have the same {name}, but"):
@@ -77,7 +77,7 @@ def check_refusals(rank):
     with pytest.raises(ValueError, match=r"world_size is 5 but torch\.distributed has"):
         SigLipLoss(world_size=5)(same, same, 1.0, 0.0)
     (grad,) = torch.autograd.grad(loss(same, 2 * same), same, create_graph=True)
-    with pytest.raises(NotImplementedError, match="SigLIPLoss: has first derivatives only"):
+    with pytest.raises(NotImplementedError, match="SigLIPLoss: a second derivative was requested"):
         grad.sum().backward()
 
 

@@ -193,7 +193,7 @@ def test_compiled_and_functional_gradients_are_those_of_backward():
 def test_second_derivatives_and_forward_mode_are_refused():
     inputs = [x.requires_grad_() for x in inputs_of()]
     (grad,) = torch.autograd.grad(siglip(*inputs), inputs[0], create_graph=True)
-    with pytest.raises(NotImplementedError, match="siglip: has first derivatives only"):
+    with pytest.raises(NotImplementedError, match="siglip: a second derivative was requested"):
         grad.sum().backward()
     with pytest.raises(NotImplementedError, match="siglip"):
         torch.func.jvp(lambda a: siglip(a, *inputs[1:]), (inputs[0].detach(),), (inputs[0].detach(),))

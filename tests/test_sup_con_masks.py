@@ -189,12 +189,12 @@ def test_float32_masks_are_as_accurate_as_naive_code():
 
 
 REFUSED = {
-    "neither": ({}, "labels or mask must say which rows are positive but both are None"),
-    "both": ({"labels": LABELS, "mask": MASKS["bool"]}, "mask and labels exclude each other"),
+    "neither": ({}, "pass labels or mask to define the positives; both are None"),
+    "both": ({"labels": LABELS, "mask": MASKS["bool"]}, "pass mask or labels, not both"),
     "shape": ({"mask": np.ones((10, 9))}, r"z has 10 rows but mask has shape \(10, 9\), not \(10, 10\)"),
-    "ignored": ({"mask": MASKS["bool"], "ignore_index": -1}, "mask and ignore_index exclude each other"),
-    "limits": ({"mask": MASKS["bool"], "exclude_above": 0.5}, "mask and exclude_above exclude each other"),
-    "easiest": ({"mask": MASKS["bool"], "exclude_easiest": 0}, "mask and exclude_easiest exclude each other"),
+    "ignored": ({"mask": MASKS["bool"], "ignore_index": -1}, "pass mask or ignore_index, not both"),
+    "limits": ({"mask": MASKS["bool"], "exclude_above": 0.5}, "pass mask or exclude_above, not both"),
+    "easiest": ({"mask": MASKS["bool"], "exclude_easiest": 0}, "pass mask or exclude_easiest, not both"),
 }
 
 
@@ -212,11 +212,11 @@ def test_the_module_refuses_what_does_not_fit():
     z = torch.tensor(rows(12)).reshape(4, 3, 6)
     with pytest.raises(ValueError, match=r"^SupConLoss: z has 4 examples but mask has shape \(12, 12\)"):
         SupConLoss()(z, mask=torch.ones(12, 12))
-    with pytest.raises(ValueError, match=r"^SupConLoss: mask and labels exclude each other"):
+    with pytest.raises(ValueError, match=r"^SupConLoss: pass mask or labels, not both"):
         SupConLoss()(z, torch.arange(4), torch.eye(4))
-    with pytest.raises(ValueError, match=r"gather_distributed=True and ignore_index=-1 exclude each other"):
+    with pytest.raises(ValueError, match=r"pass gather_distributed=True or ignore_index=-1, not both"):
         SupConLoss(gather_distributed=True, ignore_index=-1)
-    with pytest.raises(ValueError, match="gather_distributed=True and mask exclude each other"):
+    with pytest.raises(ValueError, match="pass gather_distributed=True or mask, not both"):
         SupConLoss(gather_distributed=True)(z, mask=torch.eye(4))
 
 

@@ -72,19 +72,18 @@ def test_other_numbers_of_rows_get_no_such_advice():
 @pytest.mark.parametrize("name", PAIRS)
 def test_what_the_error_of_a_transposed_array_says_works(name):
     call, turned = PAIRS[name], np.ascontiguousarray(TOKEN_ROWS[:N].T)
-    assert sentence_of(call, ROWS, turned).endswith("; pass y.T where the columns of y are the examples")
-    assert sentence_of(call, turned, ROWS).endswith("; pass x.T where the columns of x are the examples")
+    assert sentence_of(call, ROWS, turned).endswith("; pass y.T if the columns of y are the examples")
+    assert sentence_of(call, turned, ROWS).endswith("; pass x.T if the columns of x are the examples")
     call(ROWS, turned.T)
     both = sentence_of(call, ROWS, ROWS.T)
     assert both.endswith(
-        "; pass y.T where the columns of y are the examples, or "
-        "pass x.T where the columns of x are the examples"
+        "; pass y.T if the columns of y are the examples, or pass x.T if the columns of x are the examples"
     )
 
 
 def test_the_layer_that_is_transposed_is_named():
     for call in MATRICES.values():
-        assert "pass xs[1].T where" in sentence_of(call, [ROWS, TOKEN_ROWS[:N].T], [ROWS])
+        assert "pass xs[1].T if" in sentence_of(call, [ROWS, TOKEN_ROWS[:N].T], [ROWS])
 
 
 def test_more_dimensions_say_what_to_do():
@@ -101,7 +100,7 @@ def test_files_with_tokens_for_rows_say_what_to_do(tmp_path):
     np.savez(tmp_path / "b.npz", hidden=TOKEN_ROWS)
     sentence = refused("compare", tmp_path / "a.npz", tmp_path / "b.npz")
     assert (
-        "if 'hidden' has 5 tokens for each example, save it as (12, 5, features) and give --pool" in sentence
+        "if 'hidden' has 5 tokens for each example, save it as (12, 5, features) and pass --pool" in sentence
     )
     np.savez(tmp_path / "b.npz", hidden=TOKEN_ROWS.reshape(N, TOKENS, 3))
     options = re.search(r"--pool \w+ --layout \w+", sentence)[0].split()
@@ -148,7 +147,7 @@ def test_a_list_of_layers_left_out_does_not_repeat_the_advice():
     made = Tokens()
     from gramless.torch import compare_models
 
-    with pytest.warns(UserWarning, match="its rows are no examples") as caught:
+    with pytest.warns(UserWarning, match="its rows are not the examples") as caught:
         result = compare_models(made.net, None, [made.x], progress=False)
     assert "pool=" not in str(caught[0].message) + repr(result)
 

@@ -83,7 +83,7 @@ def test_tensors_of_inference_mode_beside_a_gradient_are_one_sentence(name):
     arguments = {"info_nce": (other, learned), "cka": (learned, other)}.get(name, (learned, other, other))
     options = {"mask": mask} if name == "sup_con" else {}
     with pytest.raises(
-        RuntimeError, match=rf"^{name}: a tensor of shape .* was made in torch.inference_mode"
+        RuntimeError, match=rf"^{name}: a tensor of shape .* was created in torch.inference_mode"
     ):
         getattr(gramless, name)(*(arguments[:1] if options else arguments), **options)
     queue = torch.randn(11, 5, requires_grad=True)  # which is constant

@@ -83,9 +83,9 @@ def test_a_second_derivative_is_refused(loss):
     a.requires_grad_()
     (first,) = torch.autograd.grad(total(loss)(a, b, t), a, create_graph=True)
     torch.testing.assert_close(first.detach(), grads_of(total(loss), (a, b, t))[0])
-    with pytest.raises(NotImplementedError, match="has first derivatives only but a second one was asked"):
+    with pytest.raises(NotImplementedError, match="a second derivative was requested"):
         torch.autograd.grad(first.square().sum(), a)
-    with pytest.raises(NotImplementedError, match="has first derivatives only but a second one was asked"):
+    with pytest.raises(NotImplementedError, match="a second derivative was requested"):
         torch.func.jacrev(torch.func.jacrev(total(loss)))(a.detach(), b, t)
 
 
@@ -115,9 +115,7 @@ def test_forward_mode_is_refused(loss):
         return total(loss)(a, b, t)
 
     for mode in (*FORWARD_MODE.values(), dual, torch.no_grad()(dual), grad_of_grad):
-        with pytest.raises(
-            NotImplementedError, match="has first derivatives only but a second one was asked"
-        ):
+        with pytest.raises(NotImplementedError, match="a second derivative was requested"):
             mode(one, a)
     constant, tangent = torch.func.jvp(lambda x: one(a) + x.sum(), (b,), (b,))
     torch.testing.assert_close(constant, one(a) + b.sum())
@@ -136,7 +134,7 @@ def test_forward_mode_is_refused_where_it_is_compiled(loss):
     a, b, t = inputs_of()
     torch._dynamo.reset()
     compiled = torch.compile(FORWARD_MODE["jvp"], backend="eager")
-    with pytest.raises(NotImplementedError, match="has first derivatives only but a second one was asked"):
+    with pytest.raises(NotImplementedError, match="a second derivative was requested"):
         compiled(lambda x: total(loss)(x, b, t), a)
 
 
@@ -147,7 +145,7 @@ def test_a_gradient_of_a_gradient_is_refused_where_it_is_traced(loss):
     a, b, t = inputs_of()
     torch._dynamo.reset()
     compiled = torch.compile(grad_of_grad, fullgraph=True, backend="eager")
-    with pytest.raises(Exception, match="has first derivatives only but a second one was asked"):
+    with pytest.raises(Exception, match="a second derivative was requested"):
         compiled(lambda x: total(loss)(x, b, t), a)
 
 

@@ -83,7 +83,7 @@ def test_the_callback_draws_layers_against_steps(net, batches):
 
 def test_the_callback_refuses_in_a_sentence(net, batches):
     x = [batches[0].float()]
-    with pytest.raises(ValueError, match="TrainingCKA: no layer of start is called or matches 'fc'"):
+    with pytest.raises(ValueError, match="TrainingCKA: no layer of start is named or matches 'fc'"):
         TrainingCKA(net, x, layers=["fc"])
     with pytest.raises(TypeError, match=r"^TrainingCKA: model must be a torch\.nn\.Module but is Tensor$"):
         TrainingCKA(x[0], x)
@@ -133,7 +133,7 @@ def test_a_layer_without_a_value_is_named(net, batches):
 
 def test_a_batch_is_no_list_of_batches(net):
     """Its 9 rows of 7 tokens each counted as 9 batches."""
-    with pytest.raises(TypeError, match=r"^TrainingCKA: .* is a Tensor, whose rows would be taken for"):
+    with pytest.raises(TypeError, match=r"^TrainingCKA: .* is a Tensor, whose rows would be read as"):
         TrainingCKA(net, torch.ones(9, 7, 6))
 
 

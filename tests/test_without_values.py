@@ -36,14 +36,14 @@ META_CALLS = {
         [TOKENS], [X], mask=mask().to_sparse()
     ),
     "CKAMetric.update: layer 0 is a Tensor without storage": lambda: metric().update([META], [X]),
-    "CLIPLoss: logit_scale is on meta, and holds no value": lambda: CLIPLoss()(
+    "CLIPLoss: logit_scale is on the meta device and holds no value": lambda: CLIPLoss()(
         X, Y, torch.tensor(1.0, device="meta")
     ),
     "nt_xent: z_a is on meta": lambda: gl.nt_xent(META, X),
-    "compare_models: a batch has a tensor on meta, which holds no values": lambda: compare_models(
+    "compare_models: a batch has a tensor on the meta device, which holds no values": lambda: compare_models(
         LAYER, None, [META], progress=False
     ),
-    "compare_models: layer 'Linear' of model_a returns a tensor on meta": lambda: compare_models(
+    "compare_models: layer 'Linear' of model_a returns a tensor on the meta device": lambda: compare_models(
         nn.Linear(8, 4, device="meta"), None, [X], progress=False
     ),
 }

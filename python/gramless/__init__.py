@@ -1,8 +1,8 @@
 """CKA, HSIC and other reductions over the pairwise-similarity matrix of a batch, without the matrix.
 
-Every pair of rows has a dot product, the dot product becomes a kernel value, and the n x n kernel
-values are folded into a small answer, tile by tile. `gramless.reference` has the obvious n x n version of
-everything.
+Every pair of rows has a dot product, a kernel function turns the dot product into a kernel value, and the
+n x n kernel values are reduced tile by tile to a small result. `gramless.reference` has the direct n x n
+version of every function.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ __all__ += _sigmoid.__all__
 __all__ += _two_samples.__all__
 
 
-_OF_PACKAGES = ("jax", "torch")  # modules by the name of what they need, which stay out of import *
+_OF_PACKAGES = ("jax", "torch")  # modules named after the package they need; `import *` leaves them out
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""CKA of HSIC values: the one ratio that every function divides by. For arrays of any library."""
+"""CKA as the ratio of HSIC values, defined once for all functions and for arrays of any library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from .kernels import Encoded, has_bandwidth
 
-_PACKAGES = ("gramless", "torch")  # whose frames a warning does not point to
+_PACKAGES = ("gramless", "torch")  # a warning points to the first frame outside these
 _CONSTANT = "its rows are constant, equal but for one, or all equally far apart"
 _TOO_NARROW = "its kernel is too narrow to tell its rows apart"
 NO_HSIC = f"{_CONSTANT}, or {_TOO_NARROW}"
@@ -22,7 +22,7 @@ NO_HSIC = f"{_CONSTANT}, or {_TOO_NARROW}"
 def warn_undefined(
     function: str, layers: Iterable[tuple[str, float, Encoded, float]], of: str = "CKA"
 ) -> None:
-    """One RuntimeWarning, at the call of the package, for the layers without a CKA, if there are any.
+    """Warn once, with a RuntimeWarning at the user's call, if CKA is not defined for some of the layers.
 
     layers: (name, HSIC with itself, kernel, mean of the kernel over different rows).
     of: "CKA", or "RSA", whose HSIC is a covariance of squared distances.
@@ -40,7 +40,7 @@ def warn_undefined(
 
 
 def warn_caller(message: str) -> None:
-    """A RuntimeWarning that points to the call of the package."""
+    """Issue a RuntimeWarning that points to the line of the user's code that called gramless."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
         frame, level = frame.f_back, level + 1
@@ -60,10 +60,10 @@ def aligned(
 
     xy: a number, or an array of any shape. xx, yy: numbers, or arrays of the shape of xy, or for a matrix one
         value for each of its rows and one for each of its columns.
-    where: numpy's, or that of the library whose arrays these are.
+    where: `numpy.where`, or the function of that name in the library of these arrays.
 
-    The root is that of the product, which makes the CKA of a representation with itself exactly 1, unless the
-    product leaves the range of float64, which its two roots do not.
+    One root of the product makes the CKA of a representation with itself exactly 1. Where the product is
+    outside the range of float64, the product of the two roots takes its place.
     """
     if isinstance(xy, float):
         return ratio(xy, float(xx), float(yy), undefined)
@@ -81,9 +81,9 @@ def aligned(
 
 
 def in_units(values: Any, exponent_x: Any, exponent_y: Any) -> Any:
-    """HSIC of rows in units of their own, as that of the data: 0 or infinite only beyond float64.
+    """Convert HSIC of rescaled rows to the units of the data; 0 or inf only outside the range of float64.
 
-    values: a number, or (Lx, Ly) with exponents (Lx,) and (Ly,).
+    values: a number, or (Lx, Ly) with exponents (Lx,) and (Ly,); the rows were divided by powers of 2.
     """
     if isinstance(exponent_x, int):
         exponent = exponent_x + exponent_y
@@ -92,13 +92,13 @@ def in_units(values: Any, exponent_x: Any, exponent_y: Any) -> Any:
 
 
 def times_power(values: Any, exponent: Any) -> Any:
-    """values 2^exponent, 0 or infinite only where that is beyond float64."""
+    """values 2^exponent; 0 or inf only where that is outside the range of float64."""
     with np.errstate(over="ignore", under="ignore"):
         return np.ldexp(values, exponent)
 
 
 def ratio(xy: float, xx: float, yy: float, undefined: float) -> float:
-    """`aligned` of numbers."""
+    """xy / sqrt(xx yy) for floats, and `undefined` where xx or yy is not positive; see `aligned`."""
     if xx <= 0 or yy <= 0:
         return undefined
     product = xx * yy

@@ -1,6 +1,6 @@
 """CKA under permutations of the rows: moments, p-values, corrections for many cells.
 
-Arithmetic of small arrays; it knows no layers and no backends.
+Arithmetic on small arrays; this module depends on neither layers nor backends.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 PvalueMethod: TypeAlias = Literal["auto", "chi2", "t", "gamma", "permutation"]
 
-LEAST_ROWS = 4  # of which permutations have a variance
+LEAST_ROWS = 4  # with fewer the variance over permutations is not defined
 # Of 10,000 pairs of independent columns chi2 rejected at most 5.2 % at level 5 % with 40 rows, 5.9 % with 30
 # and 5.7 % with 20; of 2,000, wide ones included, 8 % with 10, 9 % with 8, 33 % with 4.
 LEAST_CHI2_ROWS = 40
 MOST_ROWS_OF_ALL_ORDERS = 7  # 5,040 orders
-TIE = 1e-4  # in standard deviations of the null: rounding of sums in another order must not decide
-CORRECTIONS = {"permutation": "maximum"}  # the others have Holm's
+TIE = 1e-4  # standard deviations of the null; values this close count as equal despite rounding
+CORRECTIONS = {"permutation": "maximum"}  # the other methods use Holm's correction
 _BIASED, _UNBIASED = ("gamma", "permutation"), ("chi2", "t", "permutation")
 
 
@@ -56,7 +56,7 @@ def check_alpha(function: str, alpha: Any) -> float:
 
 @dataclass(frozen=True)
 class ChanceRequest:
-    """Options of p-values, checked. method: None for none."""
+    """Checked options for p-values. method: None if no p-values are requested."""
 
     function: str
     method: PvalueMethod | None
@@ -72,9 +72,10 @@ class ChanceRequest:
         return cls(function, cast("PvalueMethod | None", pvalue), count, generator)
 
     def chosen(self, n: int, estimator: str) -> str | None:
-        """The method for n rows, never "auto"; None for no p-values.
+        """The method to use for n rows, never "auto"; None means that no p-values are computed.
 
-        Raises ValueError where the method is not one for the estimator, ImportError where it needs scipy.
+        Raises ValueError if the method is not defined for the estimator, and ImportError if it needs scipy
+        and scipy is missing.
         """
         allowed = _BIASED if estimator == "biased" else _UNBIASED
         if n < LEAST_ROWS or self.method is None:
@@ -95,9 +96,9 @@ class ChanceRequest:
         return self.method
 
     def shared(self, n: int, estimator: str) -> ChanceRequest:
-        """The same for one of several processes, which cannot share permutations.
+        """This request for a call that several processes share; without permutations, which are not shared.
 
-        Raises ValueError if these are requested.
+        Raises ValueError if pvalue is "permutation".
         """
         if self.method == "permutation":
             raise ValueError(
@@ -116,32 +117,32 @@ class ChanceRequest:
 
 
 class Orders(NamedTuple):
-    """Permutations of the rows: all there are, the data's own order included, or a sample of them."""
+    """Permutations of the rows: either all of them, with the identity, or a random sample."""
 
     size: int
     are_all: bool
     drawn: Callable[[], Iterator[npt.NDArray[np.int64]]]
 
     def pvalue(self, above: npt.NDArray[np.int64]) -> Floats:
-        """The p-value if `count` orders have a statistic at least as large as the data's."""
+        """The p-value if `above` orders have a statistic at least as large as the data's."""
         return np.asarray(above / self.size if self.are_all else (1 + above) / (1 + self.size))
 
 
 class Moments(NamedTuple):
-    """Mean and standard deviation of CKA over all permutations of the rows, arrays or numbers."""
+    """Mean and standard deviation of CKA over all permutations of the rows, as arrays or numbers."""
 
     mean: Any
     deviation: Any
 
     def z(self, cka: Any) -> Floats:
-        """CKA in standard deviations from its mean; NaN where it does not vary."""
+        """(CKA - mean) / standard deviation; NaN where the standard deviation is 0 or not defined."""
         with np.errstate(invalid="ignore", divide="ignore"):
             found = (cka - self.mean) / self.deviation
         return np.asarray(np.where(np.isfinite(self.deviation) & (self.deviation > 0), found, math.nan))
 
 
 def unbiased_moments(n: int) -> Moments:
-    """Those of debiased CKA, whatever the kernels and the data: 0 and the root of 2 / (n (n - 3)).
+    """The moments of debiased CKA, for any kernel and any data: mean 0, variance 2 / (n (n - 3)).
 
     U-centred matrices form a space of dimension n (n - 3) / 2 (Szekely and Rizzo 2013).
     """
@@ -149,14 +150,14 @@ def unbiased_moments(n: int) -> Moments:
 
 
 class Shape(NamedTuple):
-    """The numbers that determine the moments of biased CKA, for each layer with its centred Gram matrix W."""
+    """For each layer, two functions of its centred Gram matrix W that determine the moments of biased CKA."""
 
     effective: Floats  # tr(W)^2 / tr(W^2)
     diagonal: Floats  # sum_i w_ii^2 / tr(W^2)
 
 
 def biased_moments(n: int, x: Shape, y: Shape) -> Moments:
-    """Those of biased CKA of every x with every y (Lx, Ly): Kazi-Aoual et al. 1995."""
+    """The moments of biased CKA for every pair of layers, (Lx, Ly): Kazi-Aoual et al. 1995."""
     if n < LEAST_ROWS:
         return Moments(np.nan, np.nan)
 
@@ -170,12 +171,12 @@ def biased_moments(n: int, x: Shape, y: Shape) -> Moments:
         total = np.multiply.outer(even_x, even_y)
         total = total + (n - 1) / (2 * n * (n - 3)) * np.multiply.outer(uneven_x, uneven_y)
         variance = 2 * total / ((n + 1) * (n - 1) ** 2 * (n - 2))
-        # beyond the rounding of what it is the difference of
+        # NaN where the variance is no larger than the rounding error of the difference that it is
         return Moments(mean, np.sqrt(np.where(variance > 1e-12 * mean**2, variance, math.nan)))
 
 
 def pvalues(method: str, cka: Floats, n: int, moments: Moments) -> Floats:
-    """One-sided p-values of each CKA alone, by an approximation of its null."""
+    """One-sided p-values, uncorrected, from an approximation of the null distribution of CKA."""
     if method == "chi2":  # Shen, Panda and Vogelstein 2021: P(chi^2_1 > n C + 1)
         tails = [chi2_tail(t) for t in (n * cka + 1).ravel().tolist()]
         return np.array(tails).reshape(cka.shape)
@@ -196,13 +197,13 @@ def chi2_tail(t: float) -> float:
 
 
 def hypotheses(shape: tuple[int, int], with_itself: bool) -> Bools:
-    """The cells that are hypotheses: for layers compared with themselves those above the diagonal."""
+    """The cells that are tested: all, or those above the diagonal if layers are compared with themselves."""
     cells = np.ones(shape, bool)
     return np.triu(cells, 1) if with_itself else cells
 
 
 def holm(pvalue: Floats, cells: Bools) -> Floats:
-    """p-values corrected for the number of cells by Holm's step-down; those outside `cells` as they are.
+    """p-values corrected by Holm's step-down procedure for the number of `cells`; others stay unchanged.
 
     >>> holm(np.array([[0.01, 0.04, 0.03]]), np.ones((1, 3), bool))
     array([[0.03, 0.06, 0.06]])
@@ -219,12 +220,12 @@ def holm(pvalue: Floats, cells: Bools) -> Floats:
 
 
 def mirrored(values: Floats, cells: Bools) -> Floats:
-    """Copies the entries above the diagonal to those below."""
+    """Copy the entries above the diagonal to their mirror images below it."""
     return np.where(cells.T, values.T, values)
 
 
 def _scipy() -> Any:
-    """scipy's special functions, or None."""
+    """The module scipy.special, or None if scipy is not installed."""
     try:
         import scipy.special as special
     except ImportError:

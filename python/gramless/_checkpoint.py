@@ -1,4 +1,4 @@
-"""The state of an unfinished sweep in a file: written completely or not at all, read without unpickling."""
+"""The state of an unfinished sweep in a file, which is written atomically and read without unpickling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .kernels import Kernel
 Problem: TypeAlias = dict[str, Any]
 
 FORMAT = "gramless.sweep"
-HASHED_BYTES = 2**22  # at a time
+HASHED_BYTES = 2**22  # hashed at a time
 BUSY_SHARE = 0.02  # share of the time that writing may take
 LEAST_PAUSE = 1.0  # seconds from one writing to the next
 LONGEST_PROBLEM = 2**24  # bytes
@@ -36,9 +36,9 @@ LONGEST_PROBLEM = 2**24  # bytes
 
 @dataclass
 class State:
-    """Bandwidths found so far, in the order of the layers, and how many parts are in the sums.
+    """The bandwidths found so far, in the order of the layers, and (number of parts summed, their sums).
 
-    Replaced together, so that they are consistent after an interruption.
+    A new state replaces the old one as a whole, so that the fields are consistent after an interruption.
     """
 
     sigmas: list[float] = field(default_factory=list)
@@ -70,15 +70,15 @@ def problem_of(library: Library, kernel: object, xs: Sequence[Array], ys: Sequen
 
 
 def check_place(function: str, path: str | os.PathLike[str], kernel: Kernel) -> None:
-    """Raise ValueError where no sweep with this kernel can be kept in `path`, before anything is computed."""
+    """Raise ValueError, before anything is computed, if `path` cannot be the checkpoint for this kernel."""
     Checkpoint(function, path, {"gramless": _core.__version__, "kernel": repr(kernel)}).read()
 
 
 class Checkpoint:
-    """The file of one sweep; errors name `function`.
+    """The checkpoint file of one sweep; errors name `function`.
 
-    A file that cannot be written at the start is an error. Later a failure is a warning: the file keeps the
-    previous state, and the sweep returns its result.
+    If the first write fails, `begin` raises ValueError. A later failure is a warning: the file keeps the
+    previous state, and the sweep still returns its result.
     """
 
     def __init__(self, function: str, path: str | os.PathLike[str], problem: Problem) -> None:
@@ -94,12 +94,15 @@ class Checkpoint:
         self._warned = False
 
     def read(self) -> State:
-        """The state to resume from: the start if there is no file. Raises ValueError for any other file."""
+        """The state to resume from, an empty one if there is no file.
+
+        Raises ValueError for a file that is damaged or belongs to another sweep.
+        """
         if not self._path.exists():
             return State()
         try:
             found, state = self._parsed()
-        except Exception as error:  # any error of the parsers on a file of another kind
+        except Exception as error:  # on malformed bytes the parsers raise exceptions of any type
             reason = printable(" ".join(str(error).split())[:120]) or type(error).__name__
             raise ValueError(
                 f"{self._function}: checkpoint {self._name} is damaged or no checkpoint ({reason})"
@@ -107,8 +110,8 @@ class Checkpoint:
         for name, ours in self._problem.items():
             if found.get(name) != ours:
                 raise ValueError(
-                    f"{self._function}: checkpoint {self._name} belongs to another sweep, its {name} "
-                    f"{found.get(name)!r} where this one's are {ours!r}; remove it or name another file"
+                    f"{self._function}: checkpoint {self._name} belongs to another sweep, with {name} "
+                    f"{found.get(name)!r} instead of {ours!r}; remove it or name another file"
                 )
         return state
 
@@ -116,7 +119,7 @@ class Checkpoint:
         size = _files.regular_size("checkpoint", self._path)
         with self._path.open("rb") as stream:
             check_zip(stream)
-            with zipfile.ZipFile(stream) as archive:  # members that are stored cannot outgrow the file
+            with zipfile.ZipFile(stream) as archive:  # an uncompressed member is no larger than the file
                 for entry in archive.infolist():
                     limit = min(size, LONGEST_PROBLEM) if entry.filename == "problem.npy" else size
                     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > limit:
@@ -127,14 +130,14 @@ class Checkpoint:
                 sigmas, done, sums = (entries[name] for name in ("sigmas", "done", "sums"))
         if found.pop("format") != FORMAT:
             raise ValueError("another format")
-        if not sigmas.ndim == sums.ndim == 1 or np.any(sigmas < 0):  # 0 of equal rows, NaN of NaN
-            raise ValueError("bandwidths or sums that cannot be")
+        if not sigmas.ndim == sums.ndim == 1 or np.any(sigmas < 0):  # 0 for equal rows, NaN for rows with NaN
+            raise ValueError("its bandwidths or sums are not valid")
         if int(done) != done or done < 0 or len(sigmas) > sum(found.get("layers", ())):
-            raise ValueError("numbers of bandwidths or parts that cannot be")
+            raise ValueError("its numbers of bandwidths or parts are not valid")
         return found, State([float(sigma) for sigma in sigmas], (int(done), sums.astype(np.float64)))
 
     def begin(self, state: State) -> None:
-        """Write the state before the work. Raises ValueError where that fails."""
+        """Write the state before the work begins. Raises ValueError if the file cannot be written."""
         try:
             self.write(state)
         except OSError as error:
@@ -143,12 +146,12 @@ class Checkpoint:
             ) from None
 
     def keep(self, state: State) -> None:
-        """Write the state, unless it was written shortly before; a failure is one warning."""
+        """Write the state unless the last write is too recent; of all failures only the first one warns."""
         if time.monotonic() >= self._next:
             self.finish(state)
 
     def finish(self, state: State) -> None:
-        """Write the state; a failure is one warning."""
+        """Write the state; of all failures only the first one warns."""
         try:
             self.write(state)
         except Exception as error:
@@ -158,18 +161,18 @@ class Checkpoint:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 warnings.warn(
                     f"{self._function}: checkpoint {self._name} cannot be written ({printable(reason)}); the "
-                    "sweep continues without",
+                    "sweep continues without it",
                     RuntimeWarning,
                     stacklevel=5,
                 )
 
     def abandon(self, state: State) -> None:
         """Write the state while an exception propagates; a failure does not replace that exception."""
-        with contextlib.suppress(Exception):  # a warning that is an error
+        with contextlib.suppress(Exception):  # warnings may have been turned into errors
             self.finish(state)
 
     def write(self, state: State) -> None:
-        """Replace the file. Raises OSError."""
+        """Replace the file by this state. Raises OSError if that fails."""
         started = time.monotonic()
         done, sums = state.summed
         problem = json.dumps({"format": FORMAT} | self._problem)

@@ -10,11 +10,11 @@ import numpy as np
 
 _LONGEST = 200  # characters shown
 
-NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, memoryview)  # which float() would take or parse
+NO_NUMBERS = (bool, np.bool_, str, bytes, bytearray, memoryview)  # not numbers, although float() accepts them
 
 
 def shown(value: Any) -> str:
-    """A value as errors show it, in one line: an array by its shape.
+    """A value as one line of text for an error; an array is described by its shape.
 
     >>> shown(np.zeros((2, 3))), shown("a")
     ('an array of shape (2, 3)', "'a'")
@@ -27,18 +27,18 @@ def shown(value: Any) -> str:
 
 
 def made_first(function: str, value: Any) -> str:
-    """The end of an error for rows passed to the class of a loss.
+    """The end of an error for rows that were passed to the constructor of a loss.
 
     >>> made_first("DCLLoss", np.zeros((2, 3)))
-    '; rows are given to the loss once it is made, DCLLoss()(...)'
+    '; construct the loss first and pass the rows to it, DCLLoss()(...)'
     """
     if not function.endswith("Loss") or len(_shape(value)) < 2:
         return ""
-    return f"; rows are given to the loss once it is made, {function}()(...)"
+    return f"; construct the loss first and pass the rows to it, {function}()(...)"
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """() of what is no array, or has no shape: a nested tensor, a parameter without values."""
+    """The shape, or () for values without one: no array, a nested tensor, an uninitialized parameter."""
     try:
         shape = getattr(value, "shape", ())
     except RuntimeError:
@@ -47,7 +47,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def as_number(function: str, name: str, value: Any, wanted: str = "a number") -> float:
-    """`value`, perhaps an array of one number, as a float; `wanted`: what else it may be, for the sentence.
+    """`value`, a number or an array of one number, as a float; `wanted`: the accepted types in the error.
 
     >>> as_number("nt_xent", "temperature", "1")
     Traceback (most recent call last):
@@ -56,7 +56,7 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
     shape: tuple[int, ...] = ()
     if not isinstance(value, NO_NUMBERS):
         try:
-            if isinstance(value, (int, float)):  # perhaps a symbol of torch.compile, which has no attributes
+            if isinstance(value, (int, float)):  # also symbolic numbers of torch.compile, without attributes
                 return float(value)
             shape = tuple(getattr(value, "shape", ()))
             if all(length == 1 for length in shape):
@@ -69,7 +69,7 @@ def as_number(function: str, name: str, value: Any, wanted: str = "a number") ->
             ValueError,
             OverflowError,
             RuntimeError,
-        ):  # of a tensor without a value, as in transforms
+        ):  # a tensor has no value inside a transform
             shape = ()
     end = made_first(function, value)
     if shape:
@@ -87,25 +87,25 @@ def as_flag(function: str, name: str, value: Any) -> bool:
     """
     try:
         return bool(value)
-    except (TypeError, ValueError, RuntimeError):  # of an array of several values, of one without values
+    except (TypeError, ValueError, RuntimeError):  # an array of several values, or a tensor without values
         raise TypeError(f"{function}: {name} must be True or False but is {shown(value)}") from None
 
 
 def positive(function: str, name: str, value: Any, wanted: str = "a number") -> float:
-    """`value` as a float above 0 and finite; `wanted`: what else it may be, for the sentence.
+    """`value` as a positive, finite float; `wanted`: the accepted types in the error.
 
     >>> positive("RBF", "sigma", 0)
     Traceback (most recent call last):
     ValueError: RBF: sigma must be positive and finite but is 0.0
     """
     number = as_number(function, name, value, wanted)
-    if not 0 < number < math.inf:  # which torch.compile can trace
+    if not 0 < number < math.inf:  # torch.compile traces this, unlike math.isfinite
         raise ValueError(f"{function}: {name} must be positive and finite but is {number!r}")
     return number
 
 
 def as_integer(function: str, name: str, value: Any, wanted: str = "an int") -> int:
-    """`value` as an int; `wanted`: what else it may be, for the sentence.
+    """`value` as an int; `wanted`: the accepted types in the error.
 
     >>> as_integer("set_num_threads", "count", 1.5, "an integer or None")
     Traceback (most recent call last):
@@ -114,13 +114,13 @@ def as_integer(function: str, name: str, value: Any, wanted: str = "an int") -> 
     if not isinstance(value, NO_NUMBERS):
         try:
             return operator.index(value)
-        except (TypeError, ValueError, RuntimeError):  # of a tensor without a value
+        except (TypeError, ValueError, RuntimeError):  # a tensor may have no value
             pass
     raise TypeError(f"{function}: {name} must be {wanted} but is {shown(value)}")
 
 
 def at_least(least: int, function: str, name: str, value: Any, wanted: str = "an int") -> int:
-    """`value` as an int of at least `least`; `wanted`: what else it may be, for the sentence.
+    """`value` as an int of at least `least`; `wanted`: the accepted types in the error.
 
     >>> at_least(1, "independence_test", "n_resamples", 0)
     Traceback (most recent call last):

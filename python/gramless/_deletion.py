@@ -1,4 +1,4 @@
-"""CKA of pairs of layers, and of the same layers without each example, from two walks over blocks of rows."""
+"""CKA of pairs of layers, with all examples and with each one deleted, in two passes over blocks of rows."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ._progress import Report
 from .kernels import Estimator
 
 Floats = npt.NDArray[np.float64]
-Rows = Callable[[slice], Floats]  # a layer: from a block of rows to their kernel values (block, n)
-Pair = tuple[int, int]  # numbers of layers
+Rows = Callable[[slice], Floats]  # a layer: maps a block of rows to their kernel values (block, n)
+Pair = tuple[int, int]  # indices of two layers
 
 AT_ONCE = 4  # layers whose kernel values may fill BLOCK_BYTES each
 
 
 class Deleted(NamedTuple):
-    """CKA of pairs of layers, of all n examples and without each of them.
+    """CKA of pairs of layers, of all n examples and with each of them deleted.
 
-    pair_variance: the part of a CKA's variance that belongs to pairs of examples alone, which delete-one
-        values count twice (Efron and Stein 1981): 2 sum_ij g_ij^2, g_ij what the pair i, j adds to the CKA.
-        0 for the biased estimator.
-    own: each layer's HSIC with itself. share: `share_of_few` of it.
+    pair_variance: the part of a CKA's variance that comes from interactions of two examples, which the
+        delete-one jackknife counts twice (Efron and Stein 1981): 2 sum_ij g_ij^2, where g_ij is the
+        contribution of the pair i, j to the CKA. 0 for the biased estimator.
+    own: each layer's HSIC with itself. share: its `share_of_few`.
     """
 
     values: Floats  # (pairs,)
@@ -38,9 +38,9 @@ class Deleted(NamedTuple):
 
 
 class KernelBlocks:
-    """Kernel values of several layers by blocks of rows, with a diagonal of zeros for the unbiased estimator.
+    """Kernel values of several layers in blocks of rows; the unbiased estimator sets the diagonal to 0.
 
-    sums, diagonals: (layers, n), those of the rows.
+    sums, diagonals: (layers, n), the row sums and the diagonals of the kernel matrices.
     """
 
     def __init__(self, layers: Sequence[Rows], n: int, estimator: Estimator) -> None:
@@ -52,7 +52,7 @@ class KernelBlocks:
             self.sums[:, block] = self.values(block).sum(axis=2).T
 
     def values(self, block: slice) -> Floats:
-        """(rows of the block, layers, n)"""
+        """Kernel values of these rows with all rows, (rows of the block, layers, n)."""
         found = np.empty((block.stop - block.start, len(self._layers), self.n))
         rows, columns = np.arange(len(found)), np.arange(block.start, block.stop)
         for number, layer in enumerate(self._layers):
@@ -63,7 +63,7 @@ class KernelBlocks:
         return found
 
     def centred(self, values: Floats, block: slice) -> Floats:
-        """Those of `values(block)` U-centred, so that rows and columns have sums of 0: (layers, block, n)."""
+        """`values(block)` U-centred, so that every row and column sums to 0: (layers, block, n)."""
         n, sums = self.n, self.sums
         totals = sums.sum(axis=1) / ((n - 1) * (n - 2))
         found = values.transpose(1, 0, 2) - (sums[:, block, None] + sums[:, None, :]) / (n - 2)
@@ -73,7 +73,7 @@ class KernelBlocks:
 
 
 def deleted_cka(kernels: KernelBlocks, pairs: Sequence[Pair], report: Report = None) -> Deleted:
-    """The CKA of pairs of layers, and without each example, with a report for every block."""
+    """The CKA of pairs of layers, with all examples and with each one deleted; reports after every block."""
     layers, n = kernels.sums.shape
     wanted = list(dict.fromkeys([*((i, i) for i in range(layers)), *pairs]))
     first, second = np.array(wanted).T
@@ -118,7 +118,7 @@ def _pair_variance(cka: Floats, pairs: Sequence[Pair], own: Floats, squares: Flo
 
 
 def pair_variance_of_difference(kernels: KernelBlocks, pairs: Sequence[Pair], found: Deleted) -> float:
-    """`Deleted.pair_variance` of the difference of the CKA of two pairs of layers, from a walk of its own."""
+    """`Deleted.pair_variance` of the difference between two CKA values, in one more pass over the blocks."""
     if kernels.estimator == "biased" or not (found.own > 0).all():
         return 0.0
     unit, total = np.sqrt(found.own * (kernels.n * (kernels.n - 3))), 0.0
@@ -133,10 +133,10 @@ def pair_variance_of_difference(kernels: KernelBlocks, pairs: Sequence[Pair], fo
 
 
 def share_of_few(own: float, without: Floats, n: int, estimator: Estimator) -> float:
-    """Of the HSIC of a layer with itself, the share of its most influential examples, 1 % or at least one.
+    """The share of a layer's HSIC with itself that its most influential examples carry: 1 %, at least one.
 
-    own, without: that HSIC, and the same without each of the n examples (n,), or each of some groups of them.
-    An example has half of what each of its pairs adds.
+    own: that HSIC. without: the HSIC with each of the n examples deleted, (n,), or with each group of them
+    deleted, (groups,). Each example is assigned half the contribution of every pair that it belongs to.
     """
     if not own > 0:
         return math.nan
@@ -147,14 +147,14 @@ def share_of_few(own: float, without: Floats, n: int, estimator: Estimator) -> f
 
 
 def few(n: int) -> int:
-    """1 % of n examples, at least one."""
+    """The number of examples that are 1 % of n, at least 1."""
     return max(1, n // 100)
 
 
 def hsic_without(
     products: Floats, crossing: Floats, sums: Floats, diagonals: Floats, n: int, estimator: Estimator
 ) -> tuple[Floats, Floats]:
-    """HSIC of all examples, and without each: A = sum K L, C = sum_i r_i^K r_i^L, s the totals."""
+    """HSIC of all examples, and with each deleted, from sum K L, sum_i r_i^K r_i^L and the totals of K, L."""
     own = diagonals[0] * diagonals[1]
     inner, rows, totals = products.sum(), float(sums[0] @ sums[1]), sums.sum(axis=1)
     inner_without = inner - 2 * products + own

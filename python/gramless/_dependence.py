@@ -1,4 +1,4 @@
-"""Tests of two sides for dependence: the statistics, and their distributions under independence."""
+"""Tests whether two sets of variables are independent: the statistics and their null distributions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ._progress import ends, reporter
 from .kernels import Encoded, Estimator
 
 Progress: TypeAlias = Callable[[int, int], None]
-ORDERS_AT_ONCE = 64  # permutations summed in one pass over tiles: a pass holds a tile for each
+ORDERS_AT_ONCE = 64  # permutations summed in one pass over tiles, which keeps one tile for each
 
 
 class Found(NamedTuple):
-    """The result of a test; null: the statistics of the permuted data, only for "permutation"."""
+    """The result of a test. null: the statistics of the permuted data, for method "permutation" only."""
 
     statistic: float
     pvalue: float
@@ -53,11 +53,11 @@ class Pair:
         return found
 
     def resolved(self) -> Pair:
-        """The same with medians as numbers, which orders of the rows do not change."""
+        """This pair with median bandwidths replaced by numbers, which no permutation of the rows changes."""
         return replace(self, kernels=self.backend.resolved(self.x, self.y, self.kernels))
 
     def permuted_hsic(self, orders: npt.NDArray[np.int64], progress: Progress | None) -> Floats:
-        """Unbiased HSIC of x with y in these orders (B, n), in the units of `sums`: (B,)."""
+        """Unbiased HSIC of x with y permuted by each of the orders (B, n), in the units of `sums`: (B,)."""
         found: Floats = self.backend.permuted_hsic(self.x, self.y, self.kernels, orders, progress)
         return found
 
@@ -90,7 +90,7 @@ def gamma_test(pair: Pair) -> Found:
     if _is_constant(pair, norm2_x, norm2_y):
         return Found(statistic, math.nan, "gamma", n)
     mean = sums.spread_x * sums.spread_y / (n - 1)
-    # mean^2 / variance as a product of ratios, for the variance of large data is beyond float64
+    # mean^2 / variance as a product of ratios, because the variance of large data exceeds float64
     shape = (sums.spread_x / norm2_x) * sums.spread_x * (sums.spread_y / norm2_y) * sums.spread_y
     shape *= (n + 1) * (n - 2) / (2 * (n - 1) ** 2)
     pvalue = float(gammaincc(shape, sums.xy / mean * shape))
@@ -106,7 +106,7 @@ def permutation_test(
     values = np.empty(1 + n_resamples)
     for start in range(0, len(values), ORDERS_AT_ONCE):
         batch = values[start : start + ORDERS_AT_ONCE]
-        # The first order is the identity: T is summed like every T_b, so that ties are exact.
+        # The first order is the identity: T and every T_b are summed in the same way, so that ties are exact.
         orders = [np.arange(n)] * (start == 0)
         orders += [generator.permutation(n) for _ in range(len(batch) - len(orders))]
         batch[:] = pair.permuted_hsic(np.stack(orders), _share(report, start, len(batch), len(values)))
@@ -114,32 +114,32 @@ def permutation_test(
     of_data = in_units(statistic, own.exponent, 0), times_power(null, own.exponent)
     if _is_constant(pair, own.xx, own.yy):
         return Found(of_data[0], math.nan, "permutation", n, of_data[1])
-    scale = float(np.abs(null).max()) or 1.0  # squares of large data are beyond float64
+    scale = float(np.abs(null).max()) or 1.0  # squares of large data exceed float64
     above = int(np.count_nonzero(null >= statistic - TIE * scale * float((null / scale).std())))
     pvalue = math.nan if math.isnan(statistic) else (1 + above) / (1 + n_resamples)
     return Found(of_data[0], pvalue, "permutation", n, of_data[1])
 
 
 def shown(function: str, progress: bool | Progress, count: int) -> AbstractContextManager[Progress | None]:
-    """The context of reports on the order of the data and `count` permutations; the last one is of all."""
+    """A context that reports progress over the data's own order and `count` permutations, up to the end."""
     report = ends(reporter(function, progress, "permutations"), 1 + count)
     return cast("AbstractContextManager[Progress | None]", report)
 
 
 def _share(report: Progress | None, start: int, length: int, total: int) -> Progress | None:
-    """Reports the progress of one pass as the share from start to start + length of the whole."""
+    """A report for one pass, whose progress runs from start to start + length of the total."""
     if report is None:
         return None
     return lambda done, steps: report(start + length * done // steps, total)
 
 
 def _is_constant(pair: Pair, self_x: float, self_y: float) -> bool:
-    """Whether an input's HSIC with itself is not positive, which is said in one RuntimeWarning."""
+    """Whether an input's HSIC with itself is not positive; if so, issues one RuntimeWarning."""
     constant = [name for name, value in (("x", self_x), ("y", self_y)) if value <= 0]
     if constant:
         warnings.warn(
-            f"{pair.function}: the p-value is NaN, for the HSIC of {' and of '.join(constant)} with itself "
-            f"is not positive: {NO_HSIC}",
+            f"{pair.function}: the p-value is NaN, because the HSIC of {' and of '.join(constant)} with "
+            f"itself is not positive: {NO_HSIC}",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -1,6 +1,6 @@
 """The kernel functions of the distance between two rows: frozen value objects.
 
-`value_flops` of a kernel: what a value costs beside its dot product, for `estimate`.
+`value_flops`: the floating-point operations of one kernel value beside its dot product, for `estimate`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._counts import as_flag, at_least, positive
+from ._paragraphs import documented_bandwidth
 
 __all__ = ["RBF", "Distance", "Laplace", "RationalQuadratic"]
 
@@ -19,15 +20,15 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def option(default: Any, text: str, name: str | None = None) -> Any:
-    """A number of a kernel: its default, and the help of its option on the command line, perhaps of a name
-    of its own.
+    """A field of a kernel with its default, and the help and, where it differs, the name of its option on the
+    command line.
     """
     return field(default=default, metadata={"help": text, "option": name})
 
 
 @dataclass(frozen=True)
 class OfDistance:
-    """The base of kernels of the distance between two rows, with a bandwidth that is given or found."""
+    """Base class of kernels of the distance between two rows, with a given bandwidth or a median one."""
 
     has_bandwidth: ClassVar = True
     on_gpu: ClassVar = True
@@ -36,7 +37,7 @@ class OfDistance:
     scale: float = option(1.0, "Bandwidth as a multiple of the median distance.  [default: 1]")
     include_diagonal: bool = False
     median_rows: int | None = option(
-        None, "Take the median of a sample of so many rows.  [default: of all rows]"
+        None, "Compute the median from a sample of this many rows.  [default: all rows]"
     )
 
     def __post_init__(self) -> None:
@@ -52,15 +53,16 @@ class OfDistance:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """The numbers of the kernel besides those of its bandwidth."""
+        """The parameters of the kernel other than its bandwidth."""
         return ()
 
     def _with_bandwidth(self, factor: float, *numbers: float) -> Self:
-        """The kernel of so many times the bandwidth, perhaps with other numbers of its own."""
+        """This kernel with its bandwidth times `factor`, and with `numbers` for its other parameters."""
         sigma = None if self.sigma is None else self.sigma * factor
         return type(self)(sigma, self.scale * factor, self.include_diagonal, self.median_rows, *numbers)
 
 
+@documented_bandwidth
 @dataclass(frozen=True)
 class RBF(OfDistance):
     """The Gaussian of the distance between two rows.
@@ -70,25 +72,17 @@ class RBF(OfDistance):
     Parameters
     ----------
     sigma : float, optional
-        The bandwidth, in the units of the data. None takes sigma^2 = scale^2 * median |a - b|^2, separately
-        for every input of the kernel, so that the units of the data do not matter. Where more than half of
-        the distances are 0, or no larger than their rounding, the median is that of the others, with one
-        RuntimeWarning; on a GPU without one.
-    scale : float
-        Multiplies the median distance; unused when sigma is given.
-    include_diagonal : bool
-        Whether that median is over all n^2 entries, the n zeros of the diagonal included, as the code
-        published with Kornblith et al. (2019) has it; by default it is over the off-diagonal pairs.
-    median_rows : int, optional
-        None is the exact median of all rows, however many; a number takes that of a seeded sample of so many
-        rows where there are more, which is faster and not exact.
+        The bandwidth, in the units of the data. None sets sigma^2 = scale^2 * median |a - b|^2,
+        {tied}
+        The result then does not depend on the units of the data.
+    {median}
 
     Raises
     ------
     ValueError
-        For a sigma or scale that is not positive and finite and for median_rows below 2.
+        If sigma or scale is not positive and finite, or median_rows is below 2.
     TypeError
-        For values of another type.
+        If a value has another type.
 
     Examples
     --------
@@ -112,33 +106,31 @@ class RBF(OfDistance):
         return self._with_bandwidth(2**-0.5)
 
 
+@documented_bandwidth
 @dataclass(frozen=True)
 class Laplace(OfDistance):
     """The exponential of the distance between two rows, a kernel with heavier tails than `RBF`.
 
     k(a, b) = exp(-|a - b| / sigma)
 
-    The distance |a - b| is Euclidean; scikit-learn's `laplacian_kernel` has the sum of absolute differences
-    (L1) in its place. The kernel has no derivative where two rows are equal; such pairs add 0 to gradients.
-    Distances of rows near each other are computed from their differences, where those from dot products would
-    be rounding. On a GPU there are values and no gradients.
+    The distance |a - b| is Euclidean; scikit-learn's `laplacian_kernel` uses the sum of absolute differences
+    (L1) instead. The kernel has no derivative where two rows are equal; such pairs add 0 to gradients.
+    Distances between nearby rows are computed from their differences, because those from dot products would
+    consist of rounding errors. A GPU computes values but no gradients.
 
     Parameters
     ----------
     sigma : float, optional
-        The bandwidth, in the units of the data. None takes scale * the median distance between rows,
-        separately for every input of the kernel, exactly as `RBF` does.
-    scale : float
-        Multiplies the median distance; unused when sigma is given.
-    include_diagonal, median_rows
-        Of which distances the median is; as in `RBF`.
+        The bandwidth, in the units of the data. None sets it to scale * the median distance between rows,
+        {tied}
+    {median}
 
     Raises
     ------
     ValueError
-        For a sigma or scale that is not positive and finite and for median_rows below 2.
+        If sigma or scale is not positive and finite, or median_rows is below 2.
     TypeError
-        For values of another type.
+        If a value has another type.
 
     Examples
     --------
@@ -164,33 +156,33 @@ class Laplace(OfDistance):
 
 @dataclass(frozen=True)
 class Distance:
-    """The distance between two rows itself: HSIC and CKA are distance covariance and distance correlation.
+    """The negative distance between two rows: HSIC and CKA are distance covariance and distance correlation.
 
     k(a, b) = -|a - b|^exponent
 
-    Unbiased CKA is the bias-corrected squared distance correlation, biased CKA the squared distance
+    Unbiased CKA is the bias-corrected squared distance correlation, and biased CKA is the squared distance
     correlation; unbiased HSIC is the bias-corrected squared distance covariance, and biased HSIC
     n^2 / (n - 1)^2 times the squared distance covariance. In the package dcor they are
     `u_distance_correlation_sqr`, `distance_correlation_sqr`, `u_distance_covariance_sqr` and
-    `distance_covariance_sqr`. With exponents below 2 they are 0 only for independent rows; with 2 they are
-    those of a linear kernel, HSIC 4 times as large. CKA does not depend on the unit of the data, and there is
-    no bandwidth.
+    `distance_covariance_sqr`. With an exponent below 2, the population values are 0 only for independent
+    variables. With 2, CKA is that of a linear kernel and HSIC is 4 times as large. CKA does not depend on the
+    unit of the data, and there is no bandwidth.
 
-    Distances of rows near each other are computed from their differences. The kernel has no derivative where
-    two rows are equal; such pairs add 0 to gradients. With exponents below 0.5 all is computed in float64. On
-    a GPU it is refused.
+    Distances between nearby rows are computed from their differences. The kernel has no derivative where two
+    rows are equal; such pairs add 0 to gradients. Exponents below 0.5 are computed in float64. For arrays of
+    a GPU, this kernel raises NotImplementedError.
 
     Parameters
     ----------
     exponent : float
-        Above 0 and at most 2.
+        The power of the distance, above 0 and at most 2.
 
     Raises
     ------
     ValueError
-        For an exponent out of that range.
+        If exponent is outside that range.
     TypeError
-        For values of another type.
+        If exponent is not a number.
 
     References
     ----------
@@ -227,30 +219,34 @@ class Distance:
         return np.asarray(-(distance2 ** (exponent / 2)))
 
 
+@documented_bandwidth
 @dataclass(frozen=True)
 class RationalQuadratic(OfDistance):
-    """A mixture of Gaussians of all widths about sigma, whose tails fall as a power of the distance.
+    """A mixture of Gaussians of different widths, whose tails decay as a power of the distance.
 
     k(a, b) = (1 + |a - b|^2 / (2 alpha sigma^2))^-alpha
 
-    Rows many bandwidths apart still differ in it, where an RBF kernel is 0 for all of them, as in an `mmd` of
-    samples far from each other. A large alpha gives `RBF` of that sigma, 1 / 2 an inverse multiquadric. It is
-    scikit-learn's `RationalQuadratic`, with sigma its length_scale. Distances of rows near each other are
-    computed from their differences; with alpha above 8 all is in float64. On a GPU it is refused.
+    The kernel still distinguishes rows that are many bandwidths apart, for which an RBF kernel is 0: for
+    example in an `mmd` of two samples far from each other. For large alpha it approaches `RBF` with the same
+    sigma; alpha = 1 / 2 is an inverse multiquadric. It equals scikit-learn's `RationalQuadratic` with
+    length_scale = sigma. Distances between nearby rows are computed from their differences; alpha above 8 is
+    computed in float64. For arrays of a GPU, this kernel raises NotImplementedError.
 
     Parameters
     ----------
-    sigma, scale, include_diagonal, median_rows
-        The bandwidth, as in `RBF`: by default the median distance between the rows of each input.
+    sigma : float, optional
+        The bandwidth, in the units of the data. None sets it to scale * the median distance between rows,
+        {tied}
+    {median}
     alpha : float
-        From 0.01 to 100; the smaller, the heavier the tails.
+        From 0.01 to 100; the smaller alpha is, the heavier the tails are.
 
     Raises
     ------
     ValueError
-        For numbers out of range.
+        If sigma or scale is not positive and finite, median_rows is below 2, or alpha is out of range.
     TypeError
-        For values of another type.
+        If a value has another type.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Whether one row has most of a layer's squared length: chi2 then gives too small p-values."""
+"""The share of a layer's squared length in its longest row; if it is large, chi2 p-values are too small."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LINEAR = encode(Linear())
 OF_ORIGIN = (
     "cosine",
     "polynomial",
-)  # kernels of the origin: a row's distance to the others says little of it
+)  # these kernels depend on the origin: a row's distance to the others says little about its kernel values
 _BLOCK_VALUES = 2**20
-_MOST_OF_MEAN = 1e3  # the squared length of the mean over that of the rows around it: float32 has digits left
+_MOST_OF_MEAN = 1e3  # n |mean|^2 over the squared lengths of centred rows; below it float32 is accurate
 
 
 def largest_share(rows: npt.NDArray[Any], kernel: Encoded = LINEAR) -> float:
-    """The share of the longest row (n, d) in the sum of squared lengths about the mean; for a kernel of the
-    origin, lengths in its feature space.
+    """The share of the longest of the rows (n, d) in the sum of squared distances from the mean; for a kernel
+    that depends on the origin, distances in its feature space.
 
-    0 of rows with NaN or inf; of rows that are all equal 0 or, of their roundings, 1 / n.
+    0 for rows with NaN or inf. For equal rows 0 or, from rounding errors, about 1 / n.
 
     >>> largest_share(np.array([[4.0], [0.0], [-2.0], [-2.0]])).hex() == (2 / 3).hex()
     True
@@ -38,7 +38,7 @@ def largest_share(rows: npt.NDArray[Any], kernel: Encoded = LINEAR) -> float:
 
 
 def _lengths(rows: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
-    """|x_i - mean|^2 of rows as they are, without a copy; None where the mean, or the unit, hides digits."""
+    """|x_i - mean|^2 without a copy of the rows; None if their dtype cannot resolve it."""
     size = max(1, _BLOCK_VALUES // rows.shape[1])
     with np.errstate(all="ignore"):
         mean = rows.mean(axis=0)

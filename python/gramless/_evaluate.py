@@ -1,4 +1,4 @@
-"""Problems evaluated, with and without their gradients, for arrays of any library."""
+"""Evaluation of problems, with and without their gradients, for arrays of any library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._progress import Report, ends
 
 P = ParamSpec("P")
 
-_SEQUENCES = ("xs", "ys")  # arguments of several arrays
+_SEQUENCES = ("xs", "ys")  # arguments that hold several arrays
 
 
 class Call(NamedTuple):
@@ -28,17 +28,17 @@ class Call(NamedTuple):
     inputs: tuple[Any, ...]
     names: tuple[str | None, ...]  # the argument that each input belongs to; None where it is a constant
     report: Report = None
-    in_parts: Callable[[], Any] | None = None  # the value, from a sweep in parts or with names
+    in_parts: Callable[[], Any] | None = None  # computes the value in parts, or a result with names
     labels: Sequence[str] = ()
 
     @property
     def called(self) -> Sequence[str | None]:
-        """What errors call the inputs."""
+        """The names of the inputs in errors."""
         return self.labels or self.names
 
 
 def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
-    """Makes a public function of one that describes its call as a problem."""
+    """Turn a function that describes its call as a problem into the public function that evaluates it."""
 
     @functools.wraps(describe)
     def public(*arguments: P.args, **options: P.kwargs) -> Any:
@@ -51,7 +51,7 @@ def differentiable(describe: Callable[P, Call]) -> Callable[P, Any]:
 
 
 def evaluate(call: Call) -> Any:
-    """The value in the form returned to the user."""
+    """Compute the value of a call, in the type that users receive."""
     if call.in_parts is not None:
         return call.in_parts()  # the last part reports the end
     if call.report is None:
@@ -72,56 +72,57 @@ def _value(call: Call) -> Any:
 def value_and_grad(
     function: Callable[..., Any], wrt: str | Sequence[str] | None = None
 ) -> Callable[..., tuple[Any, Any]]:
-    """A function of the same arguments as `function` that returns its value and its gradients.
+    """Return a function with the arguments of `function` that computes both its value and its gradients.
 
-    For arrays of numpy and cupy, and for tensors, whose gradients are then computed without autograd.
+    It accepts numpy and cupy arrays, and tensors, whose gradients it computes without autograd.
 
     Parameters
     ----------
-    function
+    function : callable
         One of gramless's differentiable functions: `hsic`, `cka` and their matrices, every loss, and the
-        statistics whose docstring says that they are, such as `mmd`.
-    wrt
-        The name of an argument of `function`, for its gradient; several names, for a tuple of gradients; None
-        (default) for a tuple of the gradients with respect to every differentiable argument, in the order of
-        the signature, arguments that are left at their defaults included.
+        statistics whose docstrings say so, such as `mmd`.
+    wrt : str or sequence of str, optional
+        The name of an argument of `function` for one gradient, or several names for a tuple of gradients.
+        None (default) gives a tuple of the gradients with respect to every differentiable argument in the
+        order of the signature, including arguments left at their defaults.
 
     Returns
     -------
     callable
-        It takes the arguments of `function` and `cotangent`, the derivative of what follows with respect to
-        the value: an array of the value's shape, needed where the value is not a single number; 1 by default.
-        It returns (value, gradients). A gradient has the shape of its argument and the dtype of the
-        computation, on a GPU that of the argument; that of a sequence of layers is a list. What is computed
-        from an argument on the way, such as a median bandwidth or which negatives are excluded, counts as a
-        constant. Labels, ids, masks, guides, teachers and their queues have no gradient.
+        It takes the arguments of `function` and returns (value, gradients). Its further argument `cotangent`
+        is the derivative of the final result with respect to the value: an array of the value's shape, by
+        default 1 for a single number and required otherwise. A gradient has the shape of its argument and the
+        dtype of the computation, on a GPU the dtype of the argument; the gradient of a sequence of layers is
+        a list. Quantities derived from the arguments, such as a median bandwidth or the choice of excluded
+        negatives, count as constants. Labels, ids, masks, guides, teachers and their queues have no gradient.
 
     Raises
     ------
     TypeError
-        Where `function` is not one of them, `wrt` holds no names, or a cotangent is no array of real numbers.
+        If `function` is not differentiable, `wrt` holds no names, or `cotangent` is not an array of real
+        numbers.
     ValueError
-        Where `wrt` names an argument that has no gradient, or a cotangent is needed or has another shape.
+        If `wrt` names an argument without a gradient, or `cotangent` is missing or has another shape.
 
     Examples
     --------
     >>> import numpy as np
     >>> import gramless
     >>> x = np.random.default_rng(0).standard_normal((50, 8))
-    >>> value, (by_x, by_y) = gramless.value_and_grad(gramless.cka)(x, x[:, :3])
-    >>> by_x.shape, by_y.shape
+    >>> value, (grad_x, grad_y) = gramless.value_and_grad(gramless.cka)(x, x[:, :3])
+    >>> grad_x.shape, grad_y.shape
     ((50, 8), (50, 3))
-    >>> value, by_x = gramless.value_and_grad(gramless.cka, "x")(x, x)
-    >>> bool(abs(by_x).max() < 1e-12)  # nothing is more similar to x than x
+    >>> value, grad_x = gramless.value_and_grad(gramless.cka, "x")(x, x)
+    >>> bool(abs(grad_x).max() < 1e-12)  # CKA has its maximum, 1, at y = x
     True
     """
     describe = getattr(function, "describe", None)
     if describe is None:
         name = getattr(function, "__name__", repr(function))
-        hint = "for what is composed of them use torch"
+        hint = "use torch for functions composed of them"
         if not callable(function):
             name = shown(function)
-            hint = "pass the function, and its arguments to what that returns, value_and_grad(f)(...)"
+            hint = "pass the function first and its arguments to the result, value_and_grad(f)(...)"
         raise TypeError(f"value_and_grad: {name} is not one of gramless's differentiable functions; {hint}")
     if not isinstance(wrt, (str, Iterable, type(None))):
         raise TypeError(f"value_and_grad: wrt must be a name, several names or None but is {wrt!r}")
@@ -137,7 +138,7 @@ def value_and_grad(
             if name not in possible:
                 raise ValueError(
                     f"value_and_grad: {function.__name__} has no gradient with respect to {name!r}, "
-                    f"but to {', '.join(possible)}"
+                    f"only with respect to {', '.join(possible)}"
                 )
         with ends(call.report):
             value, grads = _value_and_grads(call, tuple([name in names for name in call.names]), cotangent)
@@ -148,7 +149,7 @@ def value_and_grad(
 
 
 def _of_argument(call: Call, argument: str, grads: Sequence[Any]) -> Any:
-    """The gradient with respect to one argument, which may be several inputs, or one twice."""
+    """The gradient with respect to one argument, which may stand for several inputs or occur twice."""
     own = [grad for name, grad in zip(call.names, grads, strict=True) if name == argument]
     return own if argument in _SEQUENCES else sum(own[1:], own[0])
 

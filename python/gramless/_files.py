@@ -1,6 +1,6 @@
-"""Files: outputs checked before the work and written whole or not at all, inputs read only if regular.
+"""Files: outputs are checked before the work and written atomically; only regular files are read.
 
-It knows no format except the signatures by which it recognises data files.
+This module knows no file format, only the signatures by which it recognises data files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DATA_SUFFIXES = frozenset((
 _MARKS = (b"\x93NUMPY", b"PK\x03\x04", b"\x89HDF", b"PAR1", b"ARROW1", b"GGUF", b"\x1f\x8b",
           *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))  # fmt: skip
 _OPEN_STREAM = re.compile(r"/dev/(fd/|std(in|out|err)$)|/proc/[^/]+/fd/")
-MOST_TRIES = 8  # at a name that other processes may use
+MOST_TRIES = 8  # attempts to use a name that other processes may use
 
 
 def check_output(
@@ -34,12 +34,12 @@ def check_output(
 ) -> None:
     """Verify, before the work, that a result can be written to `path` without harm.
 
-    what: how the error begins, such as "--csv".
-    inputs: files that are read; none may be the output, under whatever name.
-    suffixes: see `check_kind`.
+    what: the start of the error, such as "--csv".
+    inputs: files that are read; none of them may be the output, even under another name.
+    suffixes: those that are refused, see `check_kind`.
 
-    Raises ValueError where the folder is missing or cannot be written to, and where a folder, an input, a
-    file of a data format or one without write permission would be replaced.
+    Raises ValueError if the folder is missing or not writable, and if the output would replace a folder, an
+    input, a file of a data format or a file without write permission.
     """
     name = f"{what}: {printable(str(as_path(what, path)))}"
     for other in inputs:
@@ -55,7 +55,7 @@ def check_output(
             return
         if not target.parent.is_dir():
             raise ValueError(f"{name}: there is no folder {printable(str(target.parent))}")
-        check_folder(target.parent)  # first, for it knows a read-only disk from a missing permission
+        check_folder(target.parent)  # first: it distinguishes a read-only disk from a missing permission
         effective = os.access in os.supports_effective_ids
         if found is not None and not os.access(target, os.W_OK, effective_ids=effective):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -64,9 +64,9 @@ def check_output(
 
 
 def check_kind(what: str, path: PathLike, suffixes: frozenset[str] = DATA_SUFFIXES) -> None:
-    """Raise ValueError for a file of a data format, by these suffixes or by what it holds.
+    """Raise ValueError for a file of a data format, recognised by these suffixes or by its content.
 
-    A file that holds data is refused under any suffix; none is where there are no suffixes.
+    A file that holds data is refused under any suffix. Without suffixes no content is checked.
     """
     name, target = f"{what}: {printable(str(path))}", Path(os.path.realpath(path))
     for suffix in (Path(path).suffix.lower(), target.suffix.lower()):
@@ -80,7 +80,7 @@ def check_kind(what: str, path: PathLike, suffixes: frozenset[str] = DATA_SUFFIX
 
 
 def is_foreign_json(path: PathLike) -> bool:
-    """Whether a .json file that exists holds something else than a result of gramless."""
+    """Whether an existing .json file holds anything but a result of gramless."""
     try:
         with open(path, "rb") as stream:
             begin = stream.read(64)
@@ -90,7 +90,7 @@ def is_foreign_json(path: PathLike) -> bool:
 
 
 def check_folder(folder: PathLike) -> None:
-    """Raise OSError unless a file can be made in the folder."""
+    """Raise OSError unless a file can be created in the folder."""
     descriptor, name = _unnamed(os.fspath(folder))
     os.close(descriptor)
     if name is not None:
@@ -98,10 +98,10 @@ def check_folder(folder: PathLike) -> None:
 
 
 def write_file(path: PathLike, content: bytes) -> None:
-    """Replace the file by one with this content, in one step: whatever fails, the old file is left as it was.
+    """Replace the file atomically by one with this content: after any failure the old file is unchanged.
 
-    Symbolic links are followed, permissions and owner kept. Devices and pipes are written to as they are.
-    Raises OSError, which names the path.
+    It follows symbolic links, keeps permissions and owner, and writes directly to devices and pipes. Raises
+    OSError, which names the path.
     """
     try:
         if _written_directly(path):
@@ -137,18 +137,18 @@ def _replace(target: str, content: bytes) -> None:
 
 
 def _put(descriptor: int, target: str) -> None:
-    """Give a file without a name that of the target, and remove the target's old file.
+    """Give an unnamed file the name of the target, and remove the target's old file.
 
-    A new file gets its name in one call. Where there is an old one it needs a name in between, the same for
-    all writers of that target. A process that finds this name taken, by another one or by one that was
-    killed, first moves that file, which is whole, to the target: no content is lost, and no name stays.
+    Without an old file one call suffices. Otherwise the new file first gets a temporary name, the same for
+    all writers of that target. A process that finds this name taken, by another process or by one that was
+    killed, first moves that complete file to the target: no content is lost and no temporary file stays.
     """
     source, (folder, base) = f"/proc/self/fd/{descriptor}", os.path.split(target)
     digest = hashlib.blake2b(os.fsencode(base), digest_size=8).hexdigest()
     between = [os.path.join(folder, f".gramless-{digest}")] * MOST_TRIES
     for name in (target, *between, _unused(folder)):
         try:
-            # os.link follows the link only if it is given a folder, which does not matter here.
+            # os.link follows the link in /proc only if it is given a folder; src_dir_fd is otherwise unused.
             os.link(source, name, src_dir_fd=descriptor)
         except FileExistsError:
             if name != target:
@@ -187,7 +187,7 @@ def read_file(what: str, path: PathLike, largest: int) -> bytes:
 
 
 def regular_size(what: str, path: PathLike) -> int:
-    """Bytes of a regular file; ValueError for devices and pipes, whose reading may never end."""
+    """Size of a regular file in bytes; raises ValueError for devices and pipes, which may never end."""
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{what}: {printable(Path(path).name)} is not a regular file")
@@ -213,11 +213,11 @@ def _holds_data(target: Path) -> bool:
             begin = stream.read(16)
     except PermissionError:
         return False
-    return begin.startswith(_MARKS) or begin[8:10] == b'{"'  # safetensors: a length, then JSON
+    return begin.startswith(_MARKS) or begin[8:10] == b'{"'  # safetensors: a length of 8 bytes, then JSON
 
 
 def _unnamed(folder: str) -> tuple[int, str | None]:
-    """An open new file in the folder, if possible without a name, so that none remains after a crash."""
+    """Create and open a file in the folder, if possible without a name: none stays after a crash."""
     folder = folder or os.curdir
     if hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd"):
         try:
@@ -237,14 +237,14 @@ def _inherit(descriptor: int, target: str) -> None:
     found = _status(target)
     if found is None:
         return
-    with contextlib.suppress(OSError):  # another user's file
+    with contextlib.suppress(OSError):  # only root can give a file to another user
         os.fchown(descriptor, found.st_uid, found.st_gid)
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
 
 
 def _sync_folder(folder: str) -> None:
-    """Flushes the folder, so that the new name is durable; file systems without support are ignored."""
+    """Flush the folder so that the new name is durable; does nothing on file systems without support."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder or os.curdir, os.O_RDONLY | os.O_CLOEXEC)
         try:

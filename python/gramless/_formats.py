@@ -1,8 +1,8 @@
 """NumPy's formats of saved activations: .npy, folders of .npy, and .npz.
 
-Each opener maps a path to {layer name: function that returns the array}. Arrays are memory-mapped wherever
-the format allows it, and nothing is ever unpickled. A file is not trusted until its sizes have been checked:
-any fault is one `FileError` with one sentence.
+Each opener maps a path to {layer name: function that returns the array}. Arrays are memory-mapped if the
+format allows it, and nothing is unpickled. All sizes that a file states are checked before they are used; any
+fault raises one `FileError` with one sentence.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Array = NDArray[Any]
 Openers = dict[str, Callable[[], Array]]
 
 NUMBERS = frozenset(np.dtype(kind) for kind in "bBhHiIqQlLefd?")
-LARGEST_NPY_HEADER = 10_000  # bytes; numpy refuses larger ones too, after it has read them
-MOST_INFLATED = 1032  # bytes that deflate makes of one, at most
-_OF_SPARSE = frozenset(["format", "shape", "data"])  # what scipy.sparse.save_npz writes of any kind
+LARGEST_NPY_HEADER = 10_000  # bytes; numpy also refuses larger headers, but only after it has read them
+MOST_INFLATED = 1032  # the largest number of bytes that one byte of deflate can expand to
+_OF_SPARSE = frozenset(["format", "shape", "data"])  # entries of every file of scipy.sparse.save_npz
 LOCAL_ZIP_HEADER = struct.Struct("<4s22xHH")  # signature, length of the name, length of the extra field
 
 
 class FileError(ValueError):
-    """A file of activations that cannot be used; the message is one sentence that names it."""
+    """A file of activations cannot be used; the message is one sentence that names the file."""
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
@@ -49,7 +49,7 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     """
     parts = re.split(
         r"0*(\d+)", name
-    )  # text at even places, digits at odd ones: longer digits, larger number
+    )  # text at even places, digits at odd ones; more digits mean a larger number
     return [(len(part) if place % 2 else 0, part) for place, part in enumerate(parts)]
 
 
@@ -77,7 +77,7 @@ def open_npz(path: Path) -> Openers:
         with zipfile.ZipFile(stream) as archive:
             every = archive.infolist()
         cut = next((member.orig_filename for member in every if "\0" in member.orig_filename), None)
-        if cut is not None:  # zipfile ends the name there, and the layer would be left out
+        if cut is not None:  # zipfile cuts the name there, so that the layer would be left out
             raise FileError(f"{printable(path.name)}: the name {cut!r} of a layer holds a NUL character")
         members = [member for member in every if member.filename.endswith(".npy")]
     openers: Openers = {}
@@ -93,7 +93,7 @@ def open_npz(path: Path) -> Openers:
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a regular file; devices and pipes, whose reading may never end, are refused."""
+    """Size of a regular file in bytes; raises FileError for devices and pipes, which may never end."""
     if not path.is_file():
         raise FileError(f"{printable(path.name)}: not a regular file")
     return path.stat().st_size
@@ -101,26 +101,26 @@ def file_size(path: Path) -> int:
 
 @contextmanager
 def blame(path: Path, complaint: str) -> Iterator[None]:
-    """Turn whatever a parser raises on a damaged file into one FileError."""
+    """Convert any exception that a parser raises on a damaged file into one FileError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an untrusted header must not choose what the terminal shows
+            warnings.simplefilter("ignore")  # warnings would show text of an untrusted header
             yield
     except FileError:
         raise
     except PermissionError as error:
         raise FileError(f"{printable(path.name)}: permission denied") from error
-    except Exception as error:  # parsers of malformed bytes raise anything, RecursionError included
+    except Exception as error:  # on malformed bytes parsers raise exceptions of any type, also RecursionError
         reason = printable(" ".join(str(error).split())[:120].rstrip(".")) or type(error).__name__
         raise FileError(f"{printable(path.name)}: {complaint} ({reason})") from error
 
 
 def _npy_header(stream: BinaryIO, label: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and dtype, checked, of the .npy data at the stream's position."""
+    """The checked shape, Fortran order and dtype of the .npy data at the stream's position."""
     with blame(Path(label), "not a readable .npy array"):
         version = npy_format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
-            raise FileError(f"{label}: .npy format {version} is not for plain numbers")
+            raise FileError(f"{label}: .npy format {version} does not hold plain numbers")
         length_field = stream.read(2 if version == (1, 0) else 4)
         length = int.from_bytes(length_field, "little")
         if length > LARGEST_NPY_HEADER:
@@ -157,13 +157,13 @@ def map_array(
 
 
 def _native(label: str, array: Array) -> Array:
-    """The array in this machine's byte order: itself, or, for files from other machines, a copy in memory."""
+    """The array in this machine's byte order: unchanged, or copied if the file has the other byte order."""
     if array.dtype.isnative:
         return array
     if array.nbytes > _available_memory():
         raise FileError(
-            f"{label}: its {array.nbytes} bytes are in another machine's byte order, and this one's memory "
-            "has no room for a copy"
+            f"{label}: its {array.nbytes} bytes are in another machine's byte order, and this machine's "
+            "memory has no room for a copy"
         )
     return array.astype(array.dtype.newbyteorder("="))
 
@@ -213,7 +213,7 @@ def _read_member(path: Path, member: zipfile.ZipInfo) -> Array:
 
 
 def _check_claim(label: str, member: zipfile.ZipInfo) -> None:
-    """A compressed member must be of a kind that numpy writes, and claim what can be true and fits."""
+    """Raise FileError unless a member is compressed as by numpy, and its size is possible and fits memory."""
     if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise FileError(f"{label}: encrypted, or not compressed by deflate as numpy.savez_compressed does")
     claim = f"{label}: the compressed layer claims {member.file_size} bytes, more than "
@@ -227,7 +227,7 @@ def _check_claim(label: str, member: zipfile.ZipInfo) -> None:
 
 
 def _available_memory() -> int:
-    """Bytes that can be had without swapping, where the system says so; else the machine's memory."""
+    """The available memory in bytes, without swapping, or else all memory of the machine; 2^62 if unknown."""
     memory = 2**62
     if hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

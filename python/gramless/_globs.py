@@ -1,4 +1,4 @@
-"""Patterns of layer names: * stays within one level, ** crosses dots. Knows no models, no files."""
+"""Patterns of layer names: * matches within one level, ** crosses dots. Depends on no models and no files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
         end = found.end()
     try:
         return re.compile(translated + re.escape(pattern[end:]), re.DOTALL)
-    except re.error:  # brackets that are no set of characters
+    except re.error:  # the brackets are not a valid set of characters
         return re.compile(re.escape(pattern))
 
 
@@ -28,7 +28,7 @@ def _translated(token: str) -> str:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether the whole name has the pattern: * any part of one level, ** any levels, ? and [abc] one letter.
+    """Whether a name matches: * any text in one level, ** across levels, ? and [abc] one character.
 
     >>> matches("blocks.0", "blocks.*"), matches("blocks.0.mlp", "blocks.*")
     (True, False)
@@ -39,7 +39,7 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def hint(names: Iterable[str], pattern: str) -> str:
-    """The end of an error where no name matches: the same pattern across dots, if that matches one.
+    """The end of an error if no name matches: the same pattern with ** if that matches a name, or "".
 
     >>> hint(["blocks.0.mlp"], "blocks.*")
     "; 'blocks.**' matches 'blocks.0.mlp': * stays within one level, ** crosses dots"
@@ -52,7 +52,7 @@ def hint(names: Iterable[str], pattern: str) -> str:
 
 
 def left_out(names: Iterable[str], pattern: str) -> str:
-    """A sentence on names that ? leaves out because their number has more digits; empty where there are none.
+    """A sentence on names that ? leaves out because their number has more digits, or "" if there are none.
 
     >>> left_out(["layer.1", "layer.10", "layer.11"], "layer.?")
     "'layer.?' leaves out 'layer.10' and 1 more: ? is one character, * any number of them"
@@ -69,7 +69,7 @@ def left_out(names: Iterable[str], pattern: str) -> str:
 
 @cache
 def _with_numbers(pattern: str) -> re.Pattern[str]:
-    """The expression of a pattern whose ? stand for whole numbers."""
+    """The pattern as a regular expression in which each ? matches a whole number."""
     parts = [_expression(part).pattern for part in re.split(r"\?+", pattern)]
     try:
         return re.compile(r"\d+".join(parts), re.DOTALL)
@@ -78,7 +78,7 @@ def _with_numbers(pattern: str) -> re.Pattern[str]:
 
 
 def covers(pattern: str, name: str) -> bool:
-    """Whether the pattern has the name or that of a module around it.
+    """Whether the pattern matches the name, or the name of a module that contains it.
 
     >>> covers("encoder", "encoder.layers.0"), covers("encoder", "encoders.0")
     (True, False)

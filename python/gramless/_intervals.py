@@ -1,4 +1,4 @@
-"""Confidence intervals from jackknife values: a transformation, Student's t, and when not to believe them."""
+"""Confidence intervals from jackknife values: transformations, Student's t, warnings of unreliable ones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ._deletion import few
 
 Floats = npt.NDArray[np.float64]
 
-# Of a layer's HSIC with itself that one example, or several of 1 %, may carry; one has half of its pairs at
-# most.
+# Shares of a layer's HSIC with itself above which one example, or 1 % of them if that is several, cause a
+# warning. One example has at most 1 / 2, because each pair is divided between its two examples.
 MOST_OF_ONE, MOST_OF_SEVERAL = 1 / 3, 0.55
 _NEXT_TO_ONE = 1 - 2.0**-53
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(128)
@@ -25,8 +25,8 @@ NO_FURTHER = 0.0, 0.0
 
 
 class Bounds(NamedTuple):
-    """low and high, the standard error of the value itself, the degrees of freedom of Student's t, and the
-    value in standard errors on the scale of low and high.
+    """Confidence bounds with the standard error of the value, the degrees of freedom of Student's t, and
+    `scaled`: the transformed value divided by its standard error.
     """
 
     low: Floats
@@ -37,7 +37,7 @@ class Bounds(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """A transformation to a scale without ends, and back."""
+    """A transformation to an unbounded scale, and its inverse."""
 
     there: Callable[[Floats], Floats]
     back: Callable[[Floats], Floats]
@@ -54,11 +54,11 @@ OF_DIFFERENCE = Scale(lambda d: 2 * _unlimited(d / 2), lambda z: 2 * np.tanh(z /
 def jackknife_bounds(
     scale: Scale, values: Floats, without: Floats, pair_variance: Floats, level: float, *, rare: bool
 ) -> Bounds:
-    """Bounds of values (cells,), from the values without each of n examples (cells, n).
+    """Bounds for values (cells,), from the values with each of n examples deleted (cells, n).
 
-    The variance on the scale is the jackknife's, less what it counts twice, at most half of it. Its degrees
-    of freedom follow from how unequal the n terms are: 2 n / (kurtosis - 1), and so about 2 where one example
-    decides and n where all have a normal distribution. rare: whether to add `reach_of_rare`.
+    The variance on the scale is the jackknife's, minus the part that the jackknife counts twice, but at
+    least half of it. Its degrees of freedom are 2 n / (kurtosis of the n terms - 1): about 2 if one example
+    dominates, and n if the terms are normally distributed. rare: whether to widen by `reach_of_rare`.
     """
     n = without.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -72,12 +72,12 @@ def jackknife_bounds(
 
 
 def reach_of_rare(terms: Floats, level: float) -> tuple[Floats, Floats]:
-    """How much further bounds reach, below (at most 0) and above: one kind of example that these n have once
-    may be as frequent among others as `most_expected`. terms (cells, n): the values without each example,
-    less their mean.
+    """How far to move the lower bound (at most 0) and the upper one, to allow for rare examples: a kind of
+    example that occurs once in these n may occur `most_expected` times in another sample. terms (cells, n):
+    the values with each example deleted, minus their mean.
 
-    The example that moves a value most one way moves it by a term; what the one on the other side moves is
-    taken from it, so that nothing is added where both tails are alike.
+    The shift is proportional to the largest effect of one example in one direction minus the largest effect
+    in the other, so that it is 0 if both tails are equal.
     """
     n = terms.shape[1]
     beyond = -(n - 1) / n * (terms.min(axis=1) + terms.max(axis=1)) * (most_expected(level) - 1)
@@ -85,8 +85,8 @@ def reach_of_rare(terms: Floats, level: float) -> tuple[Floats, Floats]:
 
 
 def most_expected(level: float) -> float:
-    """The mean of a Poisson distribution that has one event or none with probability (1 - level) / 2: the
-    upper end of the interval of Garwood 1936 for what was seen once.
+    """The mean of a Poisson distribution for which P(at most one event) = (1 - level) / 2: the upper end of
+    the confidence interval of Garwood 1936 after one observed event.
 
     >>> round(most_expected(0.95), 3)
     5.572
@@ -109,8 +109,10 @@ def bounds_of(
     level: float,
     further: tuple[Floats | float, Floats | float] = NO_FURTHER,
 ) -> Bounds:
-    """error, spread: the standard errors of the values, and of the transformed values; further: what low and
-    high reach beyond them, on the scale.
+    """Bounds from Student's t on the scale, transformed back.
+
+    error, spread: the standard errors of the values, and of the transformed values. further: the shifts of
+    the lower and the upper bound, on the scale.
     """
     middle, reach = scale.there(values), student_quantile(level, freedom) * spread
     exact = error == 0
@@ -133,7 +135,7 @@ def check_level(function: str, level: Any) -> float:
 
 
 def freedom_of(terms: Floats) -> Floats:
-    """Satterthwaite's degrees of freedom of a variance that is the mean square of terms (cells, n)."""
+    """Satterthwaite's degrees of freedom of a variance that is a mean square of terms (cells, n)."""
     n = terms.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
         second, fourth = np.mean(terms**2, axis=1), np.mean(terms**4, axis=1)
@@ -142,7 +144,7 @@ def freedom_of(terms: Floats) -> Floats:
 
 
 def student_tail(t: Any, freedom: Any) -> Floats:
-    """P(T > t) of Student's t, t at least 0; by Gauss and Legendre.
+    """P(T > t) of Student's t for t >= 0, by Gauss-Legendre quadrature.
 
     >>> student_tail([0.0, 12.706205], 1.0).round(6)
     array([0.5  , 0.025])
@@ -161,7 +163,7 @@ def student_tail(t: Any, freedom: Any) -> Floats:
 
 
 def student_quantile(level: float, freedom: Floats) -> Floats:
-    """The number that |T| exceeds with probability 1 - level, for each number of degrees of freedom.
+    """The value that |T| exceeds with probability 1 - level, for each number of degrees of freedom.
 
     >>> student_quantile(0.95, np.array([2.0, 9.0, 31.0])).round(3)
     array([4.303, 2.262, 2.04 ])
@@ -180,7 +182,7 @@ def student_quantile(level: float, freedom: Floats) -> Floats:
 def warn_of_few(
     function: str, shares: Iterable[tuple[str, float]], n: int, groups: int | None = None
 ) -> None:
-    """One RuntimeWarning for the layers whose HSIC a few of n examples carry, or one of the groups of them.
+    """Issue one RuntimeWarning if few examples, or one group of them, carry most of the HSIC of some layers.
 
     shares: (name, `share_of_few`).
     """
@@ -193,7 +195,7 @@ def warn_of_few(
     found = [f"{name} {share:.0%}" for name, share in shares if share > most]
     if found:
         warn_caller(
-            f"{function}: {examples} much of the HSIC with itself of {', '.join(found)}; how many such "
-            "examples another sample has is not known, so that an interval may be too short: see "
+            f"{function}: {examples} much of the HSIC with itself of {', '.join(found)}; another sample may "
+            "have more or fewer such examples, so that an interval may be too short: see "
             "gramless.analysis.dominant_component(x).share_of(k)"
         )

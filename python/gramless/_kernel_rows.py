@@ -17,24 +17,24 @@ Floats = npt.NDArray[np.float64]
 BLOCK_BYTES = 2**24  # of one block of kernel values
 PRODUCTS = ("linear", "cosine")
 _ROUNDINGS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24}
-NEAR_SHARE = 2**-20  # of two rows' squared lengths: nearer ones are measured again, from their differences
+NEAR_SHARE = 2**-20  # of two squared lengths; smaller squared distances are recomputed from differences
 NEAR_AT_ONCE = 4096
 _ALL_DIGITS = 60  # bits: a share below 2^-60 changes no value
 
 
 def rounding_of(x: Any) -> float:
-    """The largest relative change of a number by storing it in an array of this dtype."""
-    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype  # of a table or a list
+    """The largest relative rounding error of a number stored in an array of this dtype."""
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype  # tables and lists have no dtype
     return _ROUNDINGS.get(str(dtype).removeprefix("torch."), 2.0**-53)
 
 
 def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Callable[[slice], Floats]:
-    """A function from a block of rows to their kernel values with all rows, (block, n).
+    """A function that maps a block of rows to their kernel values with all rows, (block, n).
 
-    kernel: its bandwidth is known. Values of a kernel without one are in a unit of the data's own, and those
-    of a distance about a centre, -|a - b|^e + |a - c|^e + |b - c|^e less a constant: no estimator depends on
-    what is added to a row and to its column, and a row far away is about as far from every other one.
-    rounding: `rounding_of` the rows as they were given.
+    kernel: with a known bandwidth, if it has one. A kernel without a bandwidth returns values in a unit that
+    depends on the data. Distances are returned relative to a centre c, -|a - b|^e + |a - c|^e + |b - c|^e
+    minus a constant: terms of one row do not change any estimator, and they cancel the large distances of an
+    outlier to all other rows. rounding: `rounding_of` the rows before conversion to float64.
     """
     centred, rows, exponent = _in_range(unit_rows(rows, rounding) if kernel[0] == "cosine" else rows)
     formula, sigma, *_, numbers = kernel
@@ -44,7 +44,7 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
         return lambda block: np.asarray(centred[block] @ centred.T)
     own = [float(number or 0.0) for number in numbers]
     if sigma is not None:
-        own.insert(0, max(float(times_power(sigma, exponent)), 2.0**-500))  # 0 of equal rows: any will do
+        own.insert(0, max(float(times_power(sigma, exponent)), 2.0**-500))  # equal rows have 0
     of_distance = DISTANCE_KERNELS[formula].of_squared_distance
     offsets = None
     if sigma is None:
@@ -68,13 +68,13 @@ def kernel_rows(rows: Floats, kernel: Encoded, rounding: float = 2.0**-53) -> Ca
 def _polynomial_rows(
     centred: Floats, rows: Floats, exponent: int, numbers: Numbers
 ) -> Callable[[slice], Floats]:
-    """Of rows times 2^exponent, less what depends on one of the two rows alone, which changes no HSIC."""
+    """Polynomial kernel values of rows times 2^exponent, without terms of one row, which change no HSIC."""
     mean = rows.mean(axis=0)
     if mean @ mean <= np.median(np.einsum("ij,ij->i", centred, centred)):
         centred, mean = (
             rows,
             0 * mean,
-        )  # of few wide rows a product with their mean is larger than one of rows
+        )  # for few rows of many features, products with their mean are larger than products of rows
     degree, gamma, coef0 = int(numbers[0] or 1), numbers[1], float(numbers[2] or 0.0)
     part, of_gamma = math.frexp(1 / len(mean) if gamma is None else gamma)
     of_rows, of_coef0 = of_gamma - 2 * exponent, math.frexp(coef0)[1]
@@ -82,7 +82,7 @@ def _polynomial_rows(
     reach = float(np.sqrt(mean @ mean) + np.sqrt(lengths2.max()))
     of_products = of_rows + math.frexp(part * reach**2)[1]
     if degree == 1 or not lengths2.any() or (coef0 and of_coef0 - of_products > _ALL_DIGITS):
-        sign = -1.0 if coef0 < 0 and degree % 2 == 0 else 1.0  # products are next to nothing beside coef0
+        sign = -1.0 if coef0 < 0 and degree % 2 == 0 else 1.0  # coef0 dominates: the kernel is linear
         return lambda block: np.asarray(sign * (centred[block] @ centred.T))
     length = max(of_products, of_coef0 if coef0 else of_products) + 1
     factor = math.ldexp(part, of_rows - length)
@@ -90,7 +90,7 @@ def _polynomial_rows(
     origin = factor * float(mean @ mean) + math.ldexp(coef0, -length)
 
     def values(block: slice, unit: int = 0) -> Floats:
-        """By degrees k: p_k(base) - p_k(origin + t_i) - p_k(origin + t_j) + p_k(origin), p_k(x) = x^k."""
+        """base^degree - (origin + t_i)^degree - (origin + t_j)^degree + origin^degree, by recursion."""
         row, column, d = terms[block, None], terms, factor * (centred[block] @ centred.T)
         found, a, b, power, base = d, row, column, origin, origin + row + column + d
         for _ in range(degree - 1):
@@ -106,8 +106,8 @@ def _polynomial_rows(
 
 
 def unit_rows(rows: Floats, rounding: float = 2.0**-53) -> Floats:
-    """The rows divided by their lengths, those of zeros as they are; all 0 where they differ by no more than
-    their rounding.
+    """The rows divided by their lengths; rows of zeros stay 0. If all directions are equal within their
+    rounding errors, all rows are 0.
     """
     units, _ = directions(rows)
     apart = np.linalg.norm(units - units.mean(axis=0), axis=1).max()
@@ -115,7 +115,7 @@ def unit_rows(rows: Floats, rounding: float = 2.0**-53) -> Floats:
 
 
 def directions(rows: Floats) -> tuple[Floats, Floats]:
-    """The rows (n, d) divided by their lengths, those of zeros as they are, and the lengths (n, 1)."""
+    """The rows (n, d) divided by their lengths, and the lengths (n, 1); rows of zeros stay 0."""
     largest = np.abs(rows).max(axis=1, keepdims=True)
     exponents = -np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
     with np.errstate(invalid="ignore"):  # inf / inf
@@ -125,7 +125,7 @@ def directions(rows: Floats) -> tuple[Floats, Floats]:
 
 
 def _in_range(rows: Floats) -> tuple[Floats, Floats, int]:
-    """The rows less their mean, and the rows, times 2^exponent, whose squares stay in range."""
+    """The centred rows and the rows, both times 2^exponent so that squares do not overflow; and exponent."""
     largest = float(np.abs(rows).max())
     exponent = -math.frexp(largest)[1] if 0 < largest < math.inf else 0
     rows = times_power(rows, exponent)
@@ -133,8 +133,9 @@ def _in_range(rows: Floats) -> tuple[Floats, Floats, int]:
 
 
 def centred_diagonal(rows: Floats, kernel: Encoded) -> Floats:
-    """The diagonal of H K H, (n,), K the kernel's n x n matrix and H = I - 11'/n, in O(n) memory per row of a
-    block; for a kernel without a bandwidth in a unit of the data's own.
+    """The diagonal (n,) of H K H, with the n x n kernel matrix K and H = I - 11'/n, from blocks of rows.
+
+    For a kernel without a bandwidth, it is in a unit that depends on the data.
     """
     n = len(rows)
     own, means = np.empty(n), np.empty(n)

@@ -1,4 +1,4 @@
-"""Calls that compare all pairs of layers: their problem, and its values in one walk or in parts."""
+"""Calls that compare all pairs of layers: their problem, and its values in one pass or in parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .kernels import Encoded, as_estimator, as_kernel, encode, has_bandwidth, wa
 def layers_of(
     function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str, progress: Any, labels: Any = None
 ) -> Call:
-    """The problem of all pairs of layers; `form` as in `Hsic`. labels: of xs and then ys, for errors."""
+    """The call that compares all pairs of layers. form: see `Hsic`; labels: of xs, then ys, in errors."""
     count, library, layers, labels = checked_layers(function, xs, ys, labels)
     code, estimator = encode(as_kernel(kernel, function)), as_estimator(estimator, function)
     checks.enough_rows(function, labels[0], layers[0], estimator)
@@ -30,7 +30,7 @@ def layers_of(
 def checked_layers(
     function: str, xs: Any, ys: Any, labels: Sequence[str] | None = None
 ) -> tuple[int, Library, list[Array], Sequence[str]]:
-    """How many layers xs has; the library of all, the layers of xs and then ys, and what errors call them."""
+    """The number of layers in xs, the library of all layers, the layers of xs then ys, and their labels."""
     xs = checks.sequence(function, "xs", xs)
     ys = [] if ys is None else checks.sequence(function, "ys", ys)
     if labels is None:
@@ -54,7 +54,7 @@ def call_of_layers(
 
 
 def layer_values(call: Call) -> HsicValues:
-    """HSIC of all pairs of the layers of a call, and of each with itself, where the layers live."""
+    """HSIC of all pairs of the layers of a call, and of each with itself, on the device of the layers."""
     library, problem, inputs, _, report, *_ = call
     inputs = library.detached(problem.function, call.called, inputs)
     backend = backend_of(library, inputs[0], problem.function)
@@ -64,7 +64,7 @@ def layer_values(call: Call) -> HsicValues:
 
 
 def bandwidths(backend: Any, layers: Sequence[Any], code: Encoded, values: HsicValues) -> list[float] | None:
-    """The bandwidth of every layer, in the unit of the data; None if the kernel has none."""
+    """The bandwidth for every layer, in the unit of the data; None if the kernel has no bandwidth."""
     if not has_bandwidth(code):
         return None
     if not wants_median(code):
@@ -77,7 +77,7 @@ def bandwidths(backend: Any, layers: Sequence[Any], code: Encoded, values: HsicV
 def described(
     function: str, xs: Any, ys: Any, kernel: Any, estimator: Any, form: str, progress: Any, *kept: Any
 ) -> Call:
-    """The call of `layers_of`, computed by a sweep in parts if it has a checkpoint or several processes.
+    """The call of `layers_of`, computed in parts if there is a checkpoint or a process group.
 
     kept: checkpoint and process_group.
     """
@@ -118,7 +118,7 @@ def described_pair(call: Call, kernel: Any, kernel_y: Any, progress: Any, checkp
 
 
 def check_in_parts(call: Call) -> None:
-    """Raises ValueError where a sweep over the layers of a call cannot be cut into parts."""
+    """Raise ValueError if the layers of a call cannot be computed in parts."""
     refusal = call.library.why_not_in_parts(call.inputs)
     if refusal is not None:
         raise ValueError(f"{call.problem.function}: checkpoint and process_group {refusal}")

@@ -1,4 +1,4 @@
-"""z and p-values of layers that were compared, from the layers and the HSIC of all pairs."""
+"""z and p-values for compared layers, from the layers and the HSIC of all pairs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ from ._permutations import Chance, Layers, chance_of
 from ._progress import ProgressLike
 from .kernels import Encoded, has_bandwidth, with_sigma
 
-# Of 100 cells of independent Cauchy rows chi2 with Holm finds one beyond chance in 12 % of matrices of 40
-# rows, in 6 % of 300 and in fewer of more: rows that decide lie beside each other with probability 1 / n.
+# For 100 cells of independent Cauchy rows, chi2 with Holm's correction rejects at least one cell in 12 % of
+# matrices of 40 rows, in 6 % with 300 rows and in fewer with more: the dominant rows of two layers coincide
+# with probability 1 / n.
 MOST_OF_ONE_ROW = 1 / 3
 ROWS_PER_CELL, MOST_ROWS_PERMUTED = 10, 1_000
 
@@ -47,15 +48,15 @@ def chance_of_layers(
     sigmas: Sequence[float] | None,
     alone: bool = True,
 ) -> Chance:
-    """Chance values of layers xs (or xs and ys, arrays without gradients) with these HSIC values.
+    """z and p-values for the layers xs with ys, or xs with themselves, from their HSIC values.
 
-    seconds: the time the values took. sigmas: `bandwidths` of xs and then ys. alone: whether no other process
-    works on the same.
+    xs, ys: arrays without gradients. seconds: the time that the values took. sigmas: `bandwidths` of xs, then
+    ys. alone: False if several processes share the call.
     """
     backend, n = backend_of(library, xs[0], request.function), int(xs[0].shape[0])
     xy, xx, yy = map(_arrays.to_host, values[:3])
     cka = np.asarray(aligned(xy, xx, yy))
-    bounded = has_bandwidth(code)  # a far row is like any other
+    bounded = has_bandwidth(code)  # no single row dominates the values of a bounded kernel
     if request.method == "auto" and not bounded and backend.here:
         cells = int(np.count_nonzero(hypotheses(cka.shape, ys is None)))
         if _single_rows_decide(n, cells, (xs, xs if ys is None else ys), code):
@@ -70,8 +71,8 @@ def chance_of_layers(
 
 
 def _single_rows_decide(n: int, cells: int, sides: Sequence[Sequence[Any]], code: Encoded) -> bool:
-    """Whether chi2 gives some of so many cells too small a p-value, because a single row has more than a
-    third of a layer's squared length on both sides; False where permutations would cost much.
+    """Whether p-values of chi2 are too small because, on both sides, a layer has more than a third of its
+    squared length in a single row; False if permutations would cost too much.
     """
     few = LEAST_CHI2_ROWS <= n <= min(ROWS_PER_CELL * cells, MOST_ROWS_PERMUTED)
     return few and all(
@@ -80,13 +81,13 @@ def _single_rows_decide(n: int, cells: int, sides: Sequence[Sequence[Any]], code
 
 
 def _on_host(layer: Any) -> Floats:
-    """The layer on the host, in its dtype if numpy has that."""
+    """The layer as a numpy array, in its own dtype for float32 and float64, else in float64."""
     plain = str(layer.dtype).removeprefix("torch.") in ("float32", "float64")
     return _arrays.to_host(layer) if plain else _arrays.wide_on_host(layer)
 
 
 def _of_sides(sigmas: Sequence[float] | None, count: int, with_itself: bool) -> tuple[Any, Any]:
-    """Those of xs and of ys."""
+    """The bandwidths of xs, and those of ys."""
     return (None, None) if sigmas is None else (sigmas[:count], sigmas if with_itself else sigmas[count:])
 
 
@@ -114,7 +115,7 @@ def _shape(
     diagonal: Any,
     n: int,
 ) -> Shape:
-    """Of layers with these HSIC with themselves; mean and diagonal, if given, are of the same unit."""
+    """The `Shape` of layers, from their HSIC with themselves (`own`); mean and diagonal have its unit."""
     effective, uneven = np.empty(len(layers)), np.empty(len(layers))
     for i, layer in enumerate(layers):
         own_code = code if sigmas is None else with_sigma(code, sigmas[i])

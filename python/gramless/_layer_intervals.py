@@ -1,4 +1,4 @@
-"""Confidence intervals of every cell of a matrix of CKA, from the layers."""
+"""Confidence intervals for every cell of a CKA matrix, from the layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAST_ROWS = 5
 
 
 class CellIntervals(NamedTuple):
-    """Intervals of every cell (La, Lb); None if they were not requested."""
+    """Confidence intervals for every cell, (La, Lb); None if they were not requested."""
 
     low: Floats | None = None
     high: Floats | None = None
@@ -26,7 +26,7 @@ class CellIntervals(NamedTuple):
 
 
 class IntervalRequest(NamedTuple):
-    """Options of intervals, checked. level: None for none."""
+    """Checked options for intervals. level: None if no intervals are requested."""
 
     function: str
     level: float | None
@@ -37,11 +37,11 @@ class IntervalRequest(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The entries for the settings of a result."""
+        """The entries about intervals in the settings of a result."""
         return {} if self.level is None else {"level": self.level, "interval": "jackknife"}
 
     def check_rows(self, n: int) -> None:
-        """Raises ValueError if there are too few rows for intervals."""
+        """Raise ValueError if there are too few rows for intervals."""
         if self.level is not None and n < LEAST_ROWS:
             raise ValueError(f"{self.function}: level needs at least {LEAST_ROWS} rows but there are {n}")
 
@@ -55,7 +55,7 @@ class IntervalRequest(NamedTuple):
         labels: Sequence[str],
         progress: ProgressLike = False,
     ) -> CellIntervals:
-        """Intervals of xs with ys, or of xs with themselves. sigmas: `bandwidths`; labels: for warnings."""
+        """Intervals for xs with ys, or for xs with themselves. sigmas: `bandwidths`; labels: for warnings."""
         if self.level is None:
             return CellIntervals()
         n = int(xs[0].shape[0])
@@ -76,9 +76,7 @@ class IntervalRequest(NamedTuple):
 
 
 def _cells(layers_x: int, layers_y: int | None) -> list[tuple[int, int]]:
-    """Pairs of numbers of layers; those above the diagonal, and on it, where xs are compared with
-    themselves.
-    """
+    """The index pairs of the cells; without those below the diagonal if xs are compared with themselves."""
     if layers_y is None:
         return [(i, j) for i in range(layers_x) for j in range(i, layers_x)]
     return [(i, layers_x + j) for i in range(layers_x) for j in range(layers_y)]

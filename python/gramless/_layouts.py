@@ -1,4 +1,4 @@
-"""Layouts of saved or recorded activations in letters: "NCHW", "NLC". It knows no arrays."""
+"""Layouts of saved or recorded activations as letters, such as "NCHW" and "NLC". Depends on no arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMON = {3: ("NCL", "NLC", "LNC"), 4: ("NCHW", "NHWC"), 5: ("NCDHW", "NDHWC")}
 
 
 def check_text(function: str, text: object) -> str:
-    """Raises ValueError unless text has one letter for each dimension, N and C once among them."""
+    """Raise ValueError unless text has different capital letters, one per dimension, among them N and C."""
     if (
         not isinstance(text, str)
         or not (text.isascii() and text.isalpha() and text.isupper())
@@ -28,8 +28,8 @@ def check_text(function: str, text: object) -> str:
 
 
 def tokens_for_each(name_x: str, rows_x: int, name_y: str, rows_y: int) -> tuple[str, int, int] | None:
-    """Which of two arrays may have tokens for rows, how many for each example, and how many examples; None
-    where neither number of rows is a multiple of the other.
+    """The name of the array whose rows may be tokens, the tokens per example, and the number of examples;
+    None if neither number of rows is a multiple of the other.
 
     >>> tokens_for_each("x", 64, "y", 640)
     ('y', 10, 64)
@@ -40,11 +40,11 @@ def tokens_for_each(name_x: str, rows_x: int, name_y: str, rows_y: int) -> tuple
 
 
 def rows_hint(name_x: str, shape_x: Sequence[int], name_y: str, shape_y: Sequence[int]) -> str:
-    """The end of an error where two arrays differ in rows: what to do where the examples are the columns of
-    one, or where one has tokens for rows.
+    """The end of an error for arrays with different numbers of rows: what to do if the columns of one are the
+    examples, or if the rows of one are tokens.
 
     >>> rows_hint("x", (64, 5), "y", (9, 64))
-    '; pass y.T where the columns of y are the examples'
+    '; pass y.T if the columns of y are the examples'
     >>> rows_hint("x", (64, 5), "y", (640, 5)).partition(",")[0]
     '; if y has 10 tokens for each example'
     """
@@ -52,7 +52,7 @@ def rows_hint(name_x: str, shape_x: Sequence[int], name_y: str, shape_y: Sequenc
     turned = [name for name, own, other in sides if own[1] == other[0] > 1]
     if turned:
         return "; " + ", or ".join(
-            f"pass {name}.T where the columns of {name} are the examples" for name in turned
+            f"pass {name}.T if the columns of {name} are the examples" for name in turned
         )
     found = tokens_for_each(name_x, shape_x[0], name_y, shape_y[0])
     if found is None:
@@ -65,14 +65,14 @@ def rows_hint(name_x: str, shape_x: Sequence[int], name_y: str, shape_y: Sequenc
 
 
 def choices(dimensions: int, first: bool = False) -> str:
-    """The layouts that are usual for so many dimensions, for an error; first: only with examples first."""
+    """The usual layouts for a number of dimensions, for an error. first: only those with examples first."""
     usual = [text for text in COMMON.get(dimensions, ()) if text[0] == "N" or not first]
     return " or ".join(f'"{text}"' for text in usual) or 'a string such as "N" + positions + "C"'
 
 
 class Layouts:
-    """The layouts that a user gave: one text for all layers, several for several numbers of dimensions, or a
-    mapping from names and patterns to these.
+    """The layouts that a user gave: one text for all layers, several texts for different numbers of
+    dimensions, or a mapping from names and patterns to these.
 
     >>> Layouts("f", {"stem": "NCHW", "blocks.*": ["NHWC", "NLC"]}).given("blocks.0.norm", 3)
     'NLC'
@@ -90,9 +90,9 @@ class Layouts:
             self._patterns[pattern] = [check_text(function, text) for text in together]
 
     def given(self, name: str, dimensions: int) -> str | None:
-        """The layout of a layer with so many dimensions, by the first entry that covers it and fits.
+        """The layout of a layer from the first entry that covers its name and has its number of dimensions.
 
-        Raises ValueError where an entry has the layer's very name and does not fit.
+        Raises ValueError if an entry for exactly this name has another number of dimensions.
         """
         for pattern, texts in self._patterns.items():
             fitting = [text for text in texts if len(text) == dimensions]
@@ -108,15 +108,15 @@ class Layouts:
         return None
 
     def check_used(self, names: Sequence[str]) -> None:
-        """Raises ValueError for an entry that covers none of the layers."""
+        """Raise ValueError for an entry that covers none of the layers."""
         check_patterns(self._function, "layout", [p for p in self._patterns if p != "**"], names)
 
 
 def check_patterns(function: str, argument: str, patterns: Iterable[str], names: Sequence[str]) -> None:
-    """Raises ValueError for a pattern that covers none of the layers."""
+    """Raise ValueError for a pattern that covers none of the layers."""
     for pattern in patterns:
         if not any(covers(pattern, name) for name in names):
             shown = ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")
             raise ValueError(
-                f"{function}: {argument}[{pattern!r}] is for no layer that is compared; these are {shown}"
+                f"{function}: {argument}[{pattern!r}] matches none of the compared layers, which are {shown}"
             )

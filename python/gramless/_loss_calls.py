@@ -17,11 +17,11 @@ from ._problems.guided import Guided
 from ._problems.positives import Masked, OwnKeys
 from ._problems.sigmoid import Sigmoid
 
-Margin: TypeAlias = tuple[Any, Any]  # of a guide, and its strategy
+Margin: TypeAlias = tuple[Any, Any]  # margin and margin_strategy of a guided loss
 
 
 class Chosen(NamedTuple):
-    """Options of a contrastive loss, as users pass them."""
+    """The options of a contrastive loss as users pass them, unchecked."""
 
     temperature: Any
     normalize: Any = True
@@ -33,15 +33,15 @@ class Chosen(NamedTuple):
 def _read(
     function: str, named: Named, temperature: Any, check_tables: Any = check_views
 ) -> tuple[Library, tuple[Any, ...], tuple[Any, ...]]:
-    """The library that computes with all of them, the inputs of a problem, and which argument each is."""
+    """The library of all arrays, the inputs of a problem, and the name of the argument of each input."""
     library, arrays = checks.read(function, named, temperature, check_tables)
-    if type(temperature) is not float:  # which the problem checks, for torch.compile may let it vary
+    if type(temperature) is not float:  # the problem checks floats, which may be symbolic in torch.compile
         temperature = library.temperature(function, temperature)
     return library, (*arrays, temperature), (*[name for name, _ in named], "temperature")
 
 
 def _limits(function: str, excluded: Any) -> _losses.Exclusions:
-    """The limits as floats; those that are floats already are checked by the problem."""
+    """The limits as floats; the problem checks those that are floats already."""
     above, hardest, easiest = excluded
     kinds = float, NoneType
     if isinstance(above, kinds) and isinstance(hardest, kinds) and isinstance(easiest, kinds):
@@ -52,10 +52,11 @@ def _limits(function: str, excluded: Any) -> _losses.Exclusions:
 def instances(
     function: str, kind: str, named: Named, anchors: int, chosen: Chosen, queues: int = 0, ids: Any = None
 ) -> Call:
-    """Rows i of the first two arrays are one example; `anchors` says how many of the arrays are anchors, and
-    `queues` how many at the end are constant for autograd. ids: of all rows but those of the first array.
+    """A loss for which row i of the first two arrays is one example.
 
-    Two are the views of `nt_xent` (kind "softmax") or `dcl` ("decoupled"), one those of `info_nce`.
+    anchors: how many of the arrays are anchors: 2, the views of `nt_xent` (kind "softmax") or `dcl`
+    ("decoupled"), or 1 for `info_nce`. queues: how many arrays at the end are constants for autograd. ids: of
+    the rows of all arrays but the first.
     """
     temperature, normalize, reduction, excluded, symmetric = chosen
     library, inputs, names = _read(function, named, temperature)
@@ -72,7 +73,7 @@ def instances(
 
 
 def labelled_pairs(function: str, named: Named, labels: Any, chosen: Chosen) -> Call:
-    """`uni_cl`: row i of anchors and of keys has label i; rows of one label are positive to each other."""
+    """`uni_cl`: row i of anchors and of keys has label i; rows with equal labels are positives."""
     temperature, normalize, reduction, _, symmetric = chosen
     library, inputs, names = _read(function, named, temperature)
     checks.sides(function, named, inputs)
@@ -87,9 +88,9 @@ def labelled_pairs(function: str, named: Named, labels: Any, chosen: Chosen) -> 
 def log_sum_exps(
     function: str, x: Any, y: Any, temperature: Any, normalize: Any = False, exclude_self: Any = False
 ) -> Call:
-    """`row_log_sum_exp`."""
+    """`row_log_sum_exp` of x over y, or over x itself."""
     if exclude_self and y is not None:
-        raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
+        raise ValueError(f"{function}: exclude_self=True excludes row i of x from x, so that y must be None")
     named = [("x", x)] if exclude_self else [("x", x), ("x", x) if y is None else ("y", y)]
     return log_sum_exps_of_all(function, named, None, temperature, normalize)
 
@@ -97,9 +98,10 @@ def log_sum_exps(
 def log_sum_exps_of_all(
     function: str, named: Named, ids: Any, temperature: Any, normalize: Any, kind: type[Contrast] = Contrast
 ) -> Call:
-    """Log-sum-exps of the rows of the first array over those of all others; ids: the others' or None.
+    """Log-sum-exps of the rows of the first array over the rows of all others.
 
-    Where ids are given the first of them are those of the first array too, and pairs of one id are left out.
+    ids: None, or those of the rows of all others, of which the first ones are also the ids of the rows of the
+    first array; pairs with equal ids are left out.
     """
     library, inputs, names = _read(function, named, temperature, check_column_order)
     checks.sides(function, named, inputs, paired=False)
@@ -121,8 +123,8 @@ def moco(function: str, named: Named, chosen: Chosen) -> Call:
 def sigmoid_pairs(
     function: str, named: Named, scale: Any, bias: Any, normalize: Any = True, reduction: str = "mean"
 ) -> Call:
-    """`siglip`."""
-    tensor = scale if _arrays.is_tensor(scale) else bias  # if one of them is
+    """`siglip` of two arrays whose rows i are one example."""
+    tensor = scale if _arrays.is_tensor(scale) else bias  # either of them may be a tensor
     library, arrays = checks.read(function, named, tensor, check_views)
     checks.sides(function, named, arrays)
     numbers = [("logit_scale", scale), ("logit_bias", bias)]
@@ -140,14 +142,14 @@ def guided(
     contrast: tuple[Any, Any],
     others: bool = False,
 ) -> Call:
-    """`guided_info_nce` of anchors, positives and negatives, with the guide's rows for each.
+    """`guided_info_nce` of anchors, positives and negatives, with the guide's embeddings of each.
 
-    contrast: whether anchors are compared with anchors, and positives with positives. others: whether the
-    last rows are positives of other processes.
+    contrast: whether pairs of two anchors, and of two positives, are negatives. others: whether the last
+    array holds positives of other processes.
     """
     number, strategy = margin
     relative = _losses.is_share(function, strategy)
-    if type(number) is not float:  # which the problem checks, for torch.compile may let it vary
+    if type(number) is not float:  # the problem checks floats, which may be symbolic in torch.compile
         number = as_number(function, "margin", number)
     library, inputs, names = _read(function, [*rows, *guide], chosen.temperature)
     embeddings, of_guide = inputs[: len(rows)], inputs[len(rows) : -1]
@@ -166,7 +168,7 @@ def guided(
 def labelled(
     function: str, z: Any, labels: Any, chosen: Chosen, mask: Any = None, ignore_index: Any = None
 ) -> Call:
-    """`sup_con`: rows of one label are positive to each other, or those a mask names."""
+    """`sup_con`: rows with equal labels, or the pairs of a mask, are positives."""
     temperature, normalize, reduction, excluded, _ = chosen
     _losses.check_positives(function, labels, mask, ignore_index, excluded)
     library, inputs, names = _read(function, [("z", z)], temperature)
@@ -185,7 +187,7 @@ def labelled(
 
 
 def _ids(function: str, library: Library, named: Named, keys: Arrays, ids: Any) -> Any:
-    """An id for each row of these arrays."""
+    """The ids, one for each row of these arrays, checked."""
     check_labels_of_rows(function, named, "ids", ids)
     rows = sum([x.shape[0] for x in keys])
     what = _losses.OfRows(function, rows, "ids", tuple([name for name, _ in named]))
@@ -193,13 +195,13 @@ def _ids(function: str, library: Library, named: Named, keys: Arrays, ids: Any) 
 
 
 def _reader(function: str, library: Library, name: str, values: Any) -> Library:
-    """What reads values beside arrays of `library`: for tensors torch, whose dtypes numpy lacks in part."""
+    """The library that reads these values: torch for a tensor, which may have a dtype that numpy lacks."""
     own = library_of(function, [(name, values)])
     return own if own.rank > library.rank else library
 
 
 def _check_tables(function: str, z: Any, mask: Any) -> None:
-    """Of rows and of a mask, each of whose rows and columns is one of them."""
+    """Check that tables of rows and of a mask have the same row labels; those of the mask on both sides."""
     check_row_labels(function, [("z", z), ("mask", mask)])
     if not _arrays.is_tensor(mask) and hasattr(mask, "columns") and hasattr(mask, "T"):
         check_row_labels(function, [("z", z), ("mask.T", mask.T)])

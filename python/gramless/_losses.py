@@ -1,6 +1,6 @@
-"""The options of the contrastive losses, checked once at the edge; errors name the function and the value.
+"""Checks of the options of the contrastive losses; errors name the function and the value.
 
-Knows nothing of the compiled core, so that the reference can use it too.
+This module does not depend on the compiled core, so that `gramless.reference` can use it too.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ EXCLUDED = ("exclude_above", "exclude_hardest", "exclude_easiest")
 NOTHING: Exclusions = (None, None, None)
 _REDUCTIONS = get_args(Reduction)
 
-EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a zero row stays one
-TIE = 1e-6  # similarities closer than this, relative to an anchor's largest, are equally hard
+EPSILON = 1e-12  # rows are divided by max(|row|, EPSILON), so that a row of zeros stays 0
+TIE = 1e-6  # similarities closer than this, relative to an anchor's largest magnitude, count as equal
 
 
 def as_temperature(function: str, value: Any, name: str = "temperature") -> float:
@@ -40,12 +40,11 @@ def as_temperature(function: str, value: Any, name: str = "temperature") -> floa
 
 
 def exclusions(function: str, given: Any) -> Exclusions:
-    """The values of EXCLUDED as floats, checked."""
+    """The values of the options in EXCLUDED as checked floats."""
     above, hardest, easiest = given
     if above is not None and hardest is not None:
         raise ValueError(
-            f"{function}: exclude_above and exclude_hardest exclude each other "
-            f"but are {above!r} and {hardest!r}"
+            f"{function}: pass exclude_above or exclude_hardest, not both; they are {above!r} and {hardest!r}"
         )
     if above is not None:
         above = as_number(function, "exclude_above", above, "a number or None")
@@ -66,7 +65,7 @@ def _fraction(function: str, name: str, value: Any) -> float:
 
 
 def as_margin(function: str, value: Any) -> float:
-    """`value` as a float, once it is known to be finite."""
+    """`value` as a float, checked to be finite."""
     margin = value if type(value) is float else as_number(function, "margin", value)
     if not math.isfinite(margin):
         raise ValueError(f"{function}: margin must be finite but is {margin!r}")
@@ -74,16 +73,16 @@ def as_margin(function: str, value: Any) -> float:
 
 
 def check_guide(function: str, name: str, finite: Any) -> None:
-    """Raises ValueError unless all rows of a guide are finite; finite: whether each of them is."""
+    """Raise ValueError unless all rows of a guide are finite. finite: (rows,), whether each row is."""
     if not finite.all():
         row = int(finite.argmin())
         raise ValueError(
-            f"{function}: {name} must be finite, for it says which pairs count, but row {row} is not"
+            f"{function}: {name} must be finite, because it decides which pairs count, but row {row} is not"
         )
 
 
 def is_share(function: str, strategy: Any) -> bool:
-    """Whether a margin is a share of the similarity that it is subtracted from."""
+    """Whether a margin is relative to the similarity that it is subtracted from."""
     if not isinstance(strategy, str) or strategy not in ("absolute", "relative"):
         raise ValueError(
             f'{function}: margin_strategy must be "absolute" or "relative" but is {shown(strategy)}'
@@ -92,7 +91,7 @@ def is_share(function: str, strategy: Any) -> bool:
 
 
 def excluded_count(fraction: float, negatives: int) -> int:
-    """How many of an anchor's negatives a fraction of them is: at least one of any, unless the fraction is 0.
+    """The number of negatives that a fraction of them stands for; at least 1 unless the fraction is 0.
 
     >>> [excluded_count(fraction, 100) for fraction in (0, 0.001, 0.29, 1)]
     [0, 1, 29, 100]
@@ -110,13 +109,13 @@ def as_reduction(function: str, value: Any) -> Reduction:
 
 
 def of_every_loss(function: str, normalize: Any, reduction: Any) -> tuple[str, bool, Reduction]:
-    """The fields that all problems of losses have."""
+    """The checked fields that all problems of losses share: function, normalize and reduction."""
     unit = normalize if isinstance(normalize, bool) else as_flag(function, "normalize", normalize)
     return function, unit, as_reduction(function, reduction)
 
 
 def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") -> npt.NDArray[Any]:
-    """`value` as an array of numpy; raises TypeError where numpy reads none. hint: the sentence's end."""
+    """`value` as a numpy array; raises TypeError if numpy cannot read it. hint: the end of the error."""
     check_unmasked(function, name, value)
     kind, dense = type(value).__name__, _dense_form(value)
     if dense is not None:
@@ -132,8 +131,8 @@ def as_array(function: str, name: str, value: Any, wanted: str, hint: str = "") 
 
 
 def _of_columns(table: Any) -> npt.NDArray[Any]:
-    """The values of a table whose columns numpy reads as objects: as numbers where all are, and none is
-    missing; those of pandas' own dtypes and of pyarrow are.
+    """The values of a table whose columns numpy reads as objects, such as columns with pandas' own dtypes or
+    pyarrow's: as float64 if all are numbers and none is missing, else as objects.
     """
     array, kinds = np.asarray(table), {getattr(dtype, "kind", "O") for dtype in table.dtypes}
     if not kinds <= set("biuf") or not hasattr(table, "isna") or np.asarray(table.isna()).any():
@@ -142,14 +141,14 @@ def _of_columns(table: Any) -> npt.NDArray[Any]:
 
 
 def _dense_form(value: Any) -> str | None:
-    """The method that makes a sparse array dense, such as one of scipy; None for what is not sparse."""
+    """The name of the method that makes a sparse array dense; None for other values."""
     if not (hasattr(value, "nnz") or hasattr(value, "nse")):
         return None
     return next((name for name in ("toarray", "todense") if hasattr(value, name)), None)
 
 
 class OfRows(NamedTuple):
-    """An argument with one integer or text for each row, and the arrays of these rows."""
+    """An argument with one integer or text for each row, and the names of the arrays with these rows."""
 
     function: str
     rows: int
@@ -157,7 +156,7 @@ class OfRows(NamedTuple):
     arrays: tuple[str, ...] = ("z",)
 
     def check(self, values: Any, can_be: bool = True) -> None:
-        """Raises TypeError or ValueError unless there is one for each row, of a fitting dtype."""
+        """Raise ValueError unless there is one value for each row, and TypeError unless `can_be`."""
         function, rows, name, arrays = self
         shape = tuple(values.shape)
         if len(shape) != 1:
@@ -178,7 +177,7 @@ def as_labels(what: OfRows, labels: Any) -> npt.NDArray[Any]:
     """Labels (rows,), integers or text."""
     array = as_array(what.function, what.name, labels, "integers or text")
     if array.dtype == object and array.ndim == 1 and all(isinstance(label, str) for label in array):
-        array = array.astype(str)  # as a column of text of pandas is read
+        array = array.astype(str)  # numpy reads a text column of pandas as objects
     what.check(array, array.dtype.kind in "biuUS")
     if array.dtype.kind in "US" and isinstance(labels, (list, tuple)) and not _is_text(labels):
         kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
@@ -187,7 +186,7 @@ def as_labels(what: OfRows, labels: Any) -> npt.NDArray[Any]:
 
 
 def _instead_of_labels(shape: tuple[int, ...], rows: int) -> str:
-    """What a call may have been meant for that has a matrix for labels."""
+    """The end of an error for a matrix in place of labels: the argument or function that may be meant."""
     if shape == (rows, rows):
         return "; a matrix of positives is passed as mask="
     if len(shape) == 2 and shape[0] == rows and shape[1] > 1:
@@ -196,12 +195,12 @@ def _instead_of_labels(shape: tuple[int, ...], rows: int) -> str:
 
 
 def _is_text(labels: Sequence[Any]) -> bool:
-    """Whether all are text of one kind: numpy makes text of the others, and one label of 1 and "1"."""
+    """Whether all labels are str, or all bytes; numpy converts mixed types to text, so that 1 equals "1"."""
     return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
 
 
 def numbered(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """One number from 0 for each label, the same for equal ones.
+    """Labels as numbers from 0, equal for equal labels.
 
     >>> numbered(np.array(["cat", "dog", "cat"]))
     array([0, 1, 0])
@@ -210,7 +209,7 @@ def numbered(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
 
 
 def as_ignored(function: str, value: Any) -> Any:
-    """The label that is ignored, an integer or text; None, which ignores none.
+    """The label to ignore, an integer or text, or None if no label is ignored.
 
     >>> as_ignored("sup_con", 1.5)
     Traceback (most recent call last):
@@ -223,7 +222,7 @@ def as_ignored(function: str, value: Any) -> Any:
         if getattr(value, "ndim", 0) == 0:
             number = int(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
-        pass  # neither text nor a number
+        pass  # it is neither text nor a number
     if number is None or number != value or not -(2**63) <= number < 2**64:
         error = TypeError if number is None else ValueError
         raise error(
@@ -233,39 +232,39 @@ def as_ignored(function: str, value: Any) -> Any:
 
 
 def ignored_among(dtype: str, ignored: Any) -> int | None:
-    """The label that is ignored where one of this dtype can be equal to it; others would wrap around."""
+    """The label to ignore, or None if no label of this dtype can be equal to it (it would wrap around)."""
     limits = np.iinfo("int64" if dtype == "bool" else dtype)
     return ignored if isinstance(ignored, int) and limits.min <= ignored <= limits.max else None
 
 
 def check_queue(function: str, columns: int, shape: tuple[int, ...]) -> None:
-    """Raises ValueError where a queue has its keys in columns, as MoCo's own code keeps them."""
+    """Raise ValueError if a queue holds its keys in columns, as MoCo's own code does."""
     if shape[1] != columns and shape[0] == columns:
         raise ValueError(
-            f"{function}: q has {columns} columns but queue has {shape[1]}; each key must be a row of it: "
+            f"{function}: q has {columns} columns but queue has {shape[1]}; each key must be a row of queue: "
             "pass queue.T"
         )
 
 
 def check_positives(function: str, labels: Any, mask: Any, ignore_index: Any, excluded: Any) -> None:
-    """Raises ValueError unless either labels or a mask say which rows are positive."""
+    """Raise ValueError unless either labels or a mask is given, and only options that go with it."""
     if labels is None and mask is None:
-        raise ValueError(f"{function}: labels or mask must say which rows are positive but both are None")
+        raise ValueError(f"{function}: pass labels or mask to define the positives; both are None")
     if mask is None:
         return
     others = labels, ignore_index, *excluded
     for name, value in zip(("labels", "ignore_index", *EXCLUDED), others, strict=True):
         if value is not None:
-            raise ValueError(f"{function}: mask and {name} exclude each other but both are given")
+            raise ValueError(f"{function}: pass mask or {name}, not both")
 
 
 def check_mask(function: str, shape: tuple[int, ...], rows: int, unit: str = "row") -> None:
-    """Raises ValueError unless a mask is (rows, rows), or has a row and a column for each example."""
+    """Raise ValueError unless a mask is (rows, rows). unit: what a row stands for in the error."""
     if shape != (rows, rows):
         raise ValueError(f"{function}: z has {rows} {unit}s but mask has shape {shape}, not ({rows}, {rows})")
 
 
 def ignored_rows(labels: Any, ignored: Any) -> npt.NDArray[np.bool_] | None:
-    """A mask of the rows with the ignored label; None if there are none."""
+    """A boolean mask of the rows with the ignored label; None if there are none."""
     found = None if ignored is None else np.atleast_1d(np.asarray(labels) == ignored)
     return found if found is not None and found.any() else None

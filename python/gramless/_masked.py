@@ -1,4 +1,4 @@
-"""Masked arrays of numpy: what reads them as arrays ignores their masks."""
+"""Masked arrays of numpy are refused, because functions that read them as arrays ignore their masks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 
 
 def check_unmasked(function: str, name: str, x: Any) -> None:
-    """Raises TypeError for a masked array.
+    """Raise TypeError for a masked array.
 
     >>> check_unmasked("cka", "x", np.ma.masked_array([1.0]))
     Traceback (most recent call last):
-    TypeError: cka: x is a masked array, whose mask would be ignored; fill or drop first
+    TypeError: cka: x is a masked array, whose mask would be ignored; fill or drop its masked values first
     """
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(
-            f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop first"
+            f"{function}: {name} is a masked array, whose mask would be ignored; fill or drop its masked "
+            "values first"
         )

@@ -1,4 +1,4 @@
-"""Statistics of two representations' nearest neighbours: chance values and CKNNA. Knows no backend."""
+"""Statistics of two representations' nearest neighbours: moments by chance, and CKNNA. Needs no backend."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ PairCounts = tuple[int, ...]
 
 
 class OverlapMoments(NamedTuple):
-    """Moments of the shared fraction of neighbours, over all orders of one representation's rows."""
+    """Moments of the shared fraction of neighbours over all permutations of one representation's rows."""
 
     mean: float
     variance: float
 
 
 def overlap_moments(n: int, k: int, of_x: PairCounts, of_y: PairCounts) -> OverlapMoments:
-    """Mean k / (n - 1), and the variance, of n rows with k neighbours each.
+    """The mean k / (n - 1) and the variance of the shared fraction, for n rows with k neighbours each.
 
-    The number of shared neighbours is sum_ij A_ij B_p(i)p(j), A and B the 0-1 matrices of neighbours and p a
-    random order. Its second moment is a sum over the seven ways in which two pairs (i, j), (k, l) may have
-    rows in common: products of the entries of A over such pairs, the same of B, by the number of them.
+    The number of shared neighbours is sum_ij A_ij B_p(i)p(j), with the 0-1 matrices of neighbours A and B and
+    a random permutation p. Its second moment is a sum over the seven ways in which two pairs (i, j), (k, l)
+    can have rows in common: sum of A_ij A_kl over such pairs, times that of B, divided by the number of such
+    pairs.
     """
     ways = (
         n * (n - 1),  # (i, j), (i, j)
@@ -38,13 +39,13 @@ def overlap_moments(n: int, k: int, of_x: PairCounts, of_y: PairCounts) -> Overl
     second = sum(a * b / way for a, b, way in zip(of_x, of_y, ways, strict=True) if way)
     mean = n * k * k / (n - 1)
     variance = second - mean**2
-    # Sums of whole numbers: what is left of rounding where the number of shared neighbours never varies.
+    # A tiny variance is a rounding error: the number of shared neighbours is the same for all permutations.
     variance = 0.0 if variance <= 1e-14 * mean**2 else variance
     return OverlapMoments(k / (n - 1), variance / (n * k) ** 2)
 
 
 def pair_counts(rows: Rows) -> PairCounts:
-    """How many ordered pairs of entries of the 0-1 matrix of neighbours lie in each of the ways above."""
+    """The number of ordered pairs of neighbour entries in each of the ways of `overlap_moments`."""
     n, k = rows.shape
     own = np.arange(n, dtype=np.int64)[:, None]
     entries = (own * n + rows).ravel()
@@ -63,14 +64,14 @@ def pair_counts(rows: Rows) -> PairCounts:
 
 
 def in_order(rows: Rows, order: npt.NDArray[np.int64]) -> Rows:
-    """The neighbours of the rows order[0], order[1], ... by their numbers in that order."""
+    """The neighbours of the rows order[0], order[1], ..., renumbered by their places in that order."""
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     return np.sort(place[rows[order]], axis=1)
 
 
 def cknna_of(x: Rows, y: Rows, cosines_x: Floats, cosines_y: Floats) -> float:
-    """CKNNA; nan where a representation has no variation."""
+    """CKNNA; NaN if the HSIC of a representation with itself is not positive."""
     n = len(x)
     of_x, of_y = (_entries(rows) for rows in (x, y))
     shared, at_x, at_y = np.intersect1d(of_x, of_y, assume_unique=True, return_indices=True)
@@ -81,7 +82,7 @@ def cknna_of(x: Rows, y: Rows, cosines_x: Floats, cosines_y: Floats) -> float:
 
 
 def _entries(rows: Rows) -> npt.NDArray[np.int64]:
-    """Where the 0-1 matrix of neighbours is 1: i n + j, ascending."""
+    """The flat indices i n + j at which the 0-1 matrix of neighbours is 1, ascending."""
     n = len(rows)
     return (np.arange(n, dtype=np.int64)[:, None] * n + rows).ravel()
 

@@ -1,4 +1,4 @@
-"""Paths that users give: which name a file, and which of them are one file. Opens none."""
+"""Checks of paths that users give: whether a path can name a file, and whether two name the same file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_SHOWN = 80  # characters of a name in an error
 
 
 def as_path(what: str, path: Any) -> Path:
-    r"""`path` as a Path; raises TypeError or ValueError, begun by `what`, where no file can have that name.
+    r"""`path` as a Path; raises TypeError or ValueError, starting with `what`, if no file can have that name.
 
     >>> as_path("--csv", "a\0b")
     Traceback (most recent call last):
@@ -38,7 +38,7 @@ def as_path(what: str, path: Any) -> Path:
 
 
 def from_here(what: str, path: Any) -> Path | None:
-    """`as_path` as an absolute one, for a callback may change the working folder; None stays None.
+    """`as_path` as an absolute path, because a callback may change the working folder; None stays None.
 
     >>> from_here("f: folder", None) is None
     True
@@ -47,7 +47,7 @@ def from_here(what: str, path: Any) -> Path | None:
 
 
 def same_file(one: PathLike, other: PathLike) -> bool:
-    """Whether two paths are one file: the same path, through symbolic links, or by a hard link.
+    """Whether two paths lead to the same file, directly or through symbolic or hard links.
 
     >>> same_file("a/../b.csv", "b.csv")
     True

@@ -1,4 +1,4 @@
-"""z and p-values of a matrix of CKA. The backend computes it for rows in other orders."""
+"""z and p-values of a CKA matrix. The backend computes the matrix for permuted rows."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ._chance import holm as holm_corrected
 from ._progress import ProgressLike, reporter
 from ._text import duration
 
-LAYERS_AT_ONCE = 64  # in one pass: it holds a tile for each
-COPIED_BYTES = 2**28  # of rows in other orders at a time
+LAYERS_AT_ONCE = 64  # in one pass, which holds a tile for each
+COPIED_BYTES = 2**28  # of permuted rows at a time
 
 
 class Chance(NamedTuple):
-    """z (La, Lb), p-values of each cell alone and corrected for their number, and how they were found."""
+    """z (La, Lb), p-values of each cell, uncorrected and corrected for the number of cells, and settings."""
 
     z: Floats | None
     pvalue: Floats | None = None
@@ -41,7 +41,7 @@ class Chance(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """The compared layers in the form that the backend reads; no ys: xs with themselves."""
+    """The compared layers in the form that the backend reads; ys None compares xs with themselves."""
 
     backend: Any
     xs: Sequence[Any]
@@ -62,7 +62,7 @@ def chance_of(
     seconds: float,
     progress: ProgressLike,
 ) -> Chance:
-    """z and p-values of a matrix of CKA by permutations of the rows; seconds: the time the matrix took."""
+    """z and p-values of a CKA matrix by the requested method. seconds: the time that the matrix took."""
     n, cells = int(layers.xs[0].shape[0]), hypotheses(cka.shape, layers.ys is None)
     z, method = moments.z(cka), request.chosen(n, layers.estimator)
     if method is None:
@@ -82,7 +82,9 @@ def chance_of(
 def chance_of_counts(
     z: Floats, alone: npt.NDArray[np.int64], largest: npt.NDArray[np.int64], cells: Bools, orders: Orders
 ) -> Chance:
-    """Of cells whose z so many of the orders reach, in the cell alone and in the largest of all cells."""
+    """p-values from counts of permutations. alone, largest: how many have, in the same cell and in the
+    largest of all cells, at least the cell's z.
+    """
     undefined = np.isnan(z)
     settings: dict[str, Any] = {"pvalue": "permutation", "cells": int(np.count_nonzero(cells & ~undefined))}
     found, corrected = (np.where(undefined, math.nan, orders.pvalue(c)) for c in (alone, largest))
@@ -98,7 +100,7 @@ def _whole(values: Floats, cells: Bools) -> Floats:
 def _counted(
     layers: Layers, z: Floats, moments: Moments, cells: Bools, orders: Orders, report: Any
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """How many orders have, in a cell and in the largest of all cells, at least its z."""
+    """For every cell, how many permutations have at least its z, in the same cell and in the largest cell."""
     alone, largest, done = np.zeros(z.shape, np.int64), np.zeros(z.shape, np.int64), 0
     asked = cells & ~np.isnan(z)
     for null in _null(layers, moments, orders):
@@ -112,14 +114,14 @@ def _counted(
 
 
 def _null(layers: Layers, moments: Moments, orders: Orders) -> Iterator[Floats]:
-    """z of the rows of all ys in one order after the other, (orders, La, Lb) for some at a time."""
+    """z for one permutation of the rows of all ys after the other, in batches (permutations, La, Lb)."""
     others = layers.others
     bytes_of_one = 8 * sum(math.prod(y.shape) for y in others)
     at_once = max(1, min(LAYERS_AT_ONCE // len(others), COPIED_BYTES // bytes_of_one))
     drawn = orders.drawn()
     batches = iter(lambda: list(islice(drawn, at_once)), [])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of tied medians, which the matrix itself gave
+        warnings.simplefilter("ignore", RuntimeWarning)  # the matrix itself has warned of tied medians
         found = layers.backend.permuted_values(
             layers.xs, others, layers.kernels, layers.estimator, map(np.stack, batches)
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 SMALLEST_FONT, LARGEST_FONT = 5.0, 9.0  # points
-GLYPH_WIDTH, GLYPH_HEIGHT = 0.64, 1.25  # of the font size, generous enough to leave a margin
+GLYPH_WIDTH, GLYPH_HEIGHT = 0.64, 1.25  # in units of the font size, with a margin
 MARK = "#12b5a6"
 HATCH, HATCH_COLOR = "///", "0.5"  # visible on the dark and on the light end of the colours
 
@@ -31,7 +31,7 @@ def mark_best(ax: Axes, values: npt.NDArray[np.float64], cell: float) -> None:
 
 
 def as_cells(argument: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    """A choice of cells of a matrix of this shape."""
+    """`within_chance` as a boolean array, checked to have the shape of the matrix."""
     cells = np.asarray(argument)
     if cells.dtype.kind != "b":
         raise TypeError(f"heatmap: within_chance must hold True and False but has dtype {cells.dtype}")
@@ -41,7 +41,7 @@ def as_cells(argument: Any, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
 
 
 def hatch(ax: Axes, cells: npt.NDArray[np.bool_]) -> None:
-    """Hatch these cells, in one collection however many they are."""
+    """Hatch these cells, all in one collection, which is fast for any number of them."""
     from matplotlib.collections import PolyCollection
 
     square = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
@@ -51,7 +51,7 @@ def hatch(ax: Axes, cells: npt.NDArray[np.bool_]) -> None:
 
 
 def write_caption(ax: Axes, text: str) -> None:
-    """Lines below the label of the horizontal axis."""
+    """Write text below the label of the horizontal axis."""
     style: dict[str, Any] = {
         "ha": "center",
         "va": "top",
@@ -64,14 +64,14 @@ def write_caption(ax: Axes, text: str) -> None:
 
 
 def add_colorbar(ax: Axes, image: AxesImage, values: npt.NDArray[np.float64], label: str | None) -> None:
-    """A bar beside the axes, as high as they are."""
+    """Add a colour bar beside the axes, with the same height."""
     low, high = image.get_clim()
     below, above = bool((values < low).any()), bool((values > high).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
     figure = ax.get_figure(root=True)
     assert figure is not None  # the image has been drawn
     box = ax.get_window_extent()
-    inch = figure.dpi / box.width  # in units of the width of the axes
+    inch = figure.dpi / box.width  # one inch in units of the width of the axes
     bar = ax.inset_axes((1 + 0.08 * inch, 0, 0.11 * inch, 1))
     figure.colorbar(image, cax=bar, extend=extend, extendfrac=0.1 * figure.dpi / box.height)
     bar.tick_params(labelsize=8, length=2)
@@ -80,7 +80,7 @@ def add_colorbar(ax: Axes, image: AxesImage, values: npt.NDArray[np.float64], la
 
 
 def as_ends(intervals: Any, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """The low and the high ends of a matrix of this shape."""
+    """`intervals` as two arrays, checked to have the shape of the matrix."""
     if not isinstance(intervals, (tuple, list)) or len(intervals) != 2:
         raise TypeError("heatmap: intervals must be a pair of arrays, (low, high)")
     low, high = (np.asarray(ends, np.float64) for ends in intervals)
@@ -93,7 +93,7 @@ def as_ends(intervals: Any, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
 
 
 def _texts_of(values: Floats, ends: tuple[Floats, Floats] | None) -> list[list[str]]:
-    """The text of every cell: its value, and its interval below it."""
+    """The text of every cell: its value and, on a second line, its interval."""
     texts = [[_short(value) for value in row] for row in values]
     if ends is None:
         return texts
@@ -115,7 +115,7 @@ def write_values(
     cell: float,
     must: bool,
 ) -> None:
-    """Write values into their cells, with their intervals where these fit; must: however small."""
+    """Write values into their cells, with their intervals if these fit. must: even if the font is small."""
     texts = _texts_of(values, ends)
     font = _font_of(texts, cell)
     if font < SMALLEST_FONT:
@@ -129,7 +129,7 @@ def write_values(
         bright = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 or np.isnan(value)
         color = "black" if bright else "white"
         text = ax.text(column, row, texts[row][column], ha="center", va="center", color=color, fontsize=font)
-        text.set_in_layout(False)  # thousands of texts that never leave the axes would slow the layout engine
+        text.set_in_layout(False)  # thousands of texts, all within the axes, would slow the layout engine
 
 
 def _font_of(texts: list[list[str]], cell: float) -> float:

@@ -1,6 +1,6 @@
 """The kernel functions of the dot product of two rows: frozen value objects.
 
-`value_flops` of a kernel: what a value costs beside its dot product, for `estimate`.
+`value_flops`: the floating-point operations of one kernel value beside its dot product, for `estimate`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Linear:
 
     k(a, b) = <a, b>
 
-    Wherever gramless uses it, columns are centred first, which changes neither HSIC nor CKA.
+    All functions centre the columns first, which changes neither HSIC nor CKA.
 
     Examples
     --------
@@ -37,17 +37,17 @@ class Linear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """The cosine of the angle between two rows, from the origin.
+    """The cosine of the angle between two rows as vectors from the origin.
 
     k(a, b) = <a, b> / (|a| |b|)
 
-    It is the linear kernel of rows scaled to length 1, and is computed as that: over features where they are
-    fewer than rows. The length of a row plays no part, where the origin is does: columns are not centred
-    before. Rows are scaled in float64 and centred afterwards, so that rows which all lie far from the origin,
-    in nearly one direction, cost no digits. Where all rows are in one direction but for the rounding of the
-    numbers as they are stored, there is no CKA, as for constant rows. A row of zeros has no direction; its
-    cosine with every row is 0, as in scikit-learn's `cosine_similarity`, and so is its gradient. On a GPU it
-    is refused.
+    It is the linear kernel of rows scaled to length 1, and it is computed as such: from products of features
+    if these are fewer than the rows. The length of a row does not matter, but the origin does, so that
+    columns are not centred before the scaling. Rows are scaled in float64 and then centred, so that rows far
+    from the origin, all in nearly the same direction, lose no accuracy. If all rows have the same direction
+    within the rounding error of their dtype, CKA is not defined, as for constant rows. A row of zeros has no
+    direction: its cosine with every row is 0, as in scikit-learn's `cosine_similarity`, and its gradient is
+    0. For arrays of a GPU, this kernel raises NotImplementedError.
 
     Examples
     --------
@@ -63,35 +63,36 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Polynomial:
-    """A power of the dot product of two rows, from the origin.
+    """A power of the dot product of two rows as vectors from the origin.
 
     k(a, b) = (gamma <a, b> + coef0)^degree
 
-    It is scikit-learn's `polynomial_kernel`. With the defaults the unbiased `mmd` is the kernel inception
-    distance (KID) of all rows. Columns are not centred before: where the origin is, and the unit of the data,
-    are part of the kernel. With degree 1 HSIC is gamma times that of a linear kernel, whatever coef0 is.
+    It equals scikit-learn's `polynomial_kernel`. With the defaults the unbiased `mmd` is the kernel inception
+    distance (KID) of all rows. Columns are not centred: the result depends on the origin and on the unit of
+    the data. With degree 1, HSIC is gamma times that of a linear kernel for any coef0.
 
-    Rows far from the origin cost no digits. Products are those of centred rows; what the column means add to
-    them is added per row, from float64, and what depends on one of the two rows alone, which changes no HSIC,
-    CKA or MMD, is left out. Where float32 would lose digits, all is computed in float64. On a GPU it is
-    refused.
+    Rows far from the origin lose no accuracy: dot products are computed from centred rows, the contribution
+    of the column means is added in float64, and terms of one row alone, which change no HSIC, CKA or MMD, are
+    left out. Data that float32 cannot resolve are computed in float64. For arrays of a GPU, this kernel
+    raises NotImplementedError.
 
     Parameters
     ----------
     degree : int
-        From 1 to 32.
+        The power, from 1 to 32.
     gamma : float, optional
-        What dot products are multiplied by, positive; None is 1 / d for rows of d features, each input's own.
+        The positive factor of the dot products. None (default) is 1 / d, where d is the number of features of
+        each input.
     coef0 : float
-        What is added to them, finite. With one below 0 the kernel may have negative eigenvalues, and the MMD
-        be below 0.
+        The finite number added to the scaled dot products. If it is below 0, the kernel may have negative
+        eigenvalues, so that the MMD may be negative.
 
     Raises
     ------
     ValueError
-        For numbers out of range.
+        If a parameter is out of range.
     TypeError
-        For values of another type.
+        If a parameter has another type.
 
     References
     ----------
@@ -124,7 +125,7 @@ class Polynomial:
             gamma = positive("Polynomial", "gamma", self.gamma, "a number or None")
             object.__setattr__(self, "gamma", gamma)
         coef0 = as_number("Polynomial", "coef0", self.coef0)
-        if not -math.inf < coef0 < math.inf:  # which torch.compile can trace
+        if not -math.inf < coef0 < math.inf:  # torch.compile traces this, unlike math.isfinite
             raise ValueError(f"Polynomial: coef0 must be finite but is {coef0!r}")
         object.__setattr__(self, "coef0", coef0)
 

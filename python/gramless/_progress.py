@@ -1,4 +1,4 @@
-"""Progress of long calls: the argument `progress`, and a bar, which needs rich when it is used."""
+"""Progress of long calls: the argument `progress`, and a progress bar, which needs rich."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ Report: TypeAlias = "Callable[[int, int], object] | None"  # called with (done, 
 
 
 class Reported:
-    """A user's callable of (done, total) or a bar, during one call: the last report says that all is done.
+    """A user's callable of (done, total), or a progress bar, during one call.
 
-    A context: it reports the end, unless an error leaves it, and removes a bar from the terminal.
+    As a context manager it ensures that the last report has done == total, unless an exception is raised, and
+    removes a bar from the terminal.
     """
 
     def __init__(self, report: Callable[[int, int], object]):
         self._report, self._last = report, (0, 1)
 
     def of(self, total: int) -> Self:
-        """The same for a known total."""
+        """Set the total in advance."""
         self._last = 0, total
         return self
 
@@ -50,12 +51,12 @@ class Reported:
 
 
 def ends(report: Report, total: int = 1) -> AbstractContextManager[object]:
-    """The context in which `report` is used, also where it is None; `total` counts if nothing is reported."""
+    """The context in which to use `report`, which may be None. total: the total if nothing is reported."""
     return report.of(total) if isinstance(report, Reported) else nullcontext()
 
 
 def reporter(function: str, progress: ProgressLike, description: str = "") -> Report:
-    """The callable of (done, total) for the argument `progress`; True is a progress bar."""
+    """The callable of (done, total) for the argument `progress`; True gives a progress bar."""
     if progress is None or isinstance(progress, Reported):
         return progress
     if callable(progress):
@@ -68,9 +69,9 @@ def reporter(function: str, progress: ProgressLike, description: str = "") -> Re
 
 
 class ProgressBar:
-    """Drawn on standard error from the first report until it is closed or no reference to it is left.
+    """A progress bar on standard error, from the first report until it is closed or garbage-collected.
 
-    Nothing is drawn if `quiet`, or where standard error is neither a terminal nor a notebook.
+    Nothing is drawn if `quiet`, or if standard error is neither a terminal nor a notebook.
     """
 
     def __init__(self, description: str = "", quiet: bool = False):

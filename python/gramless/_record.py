@@ -31,18 +31,24 @@ ROOT_OF_TREE = (
 
 
 def environment() -> dict[str, Any]:
-    """What results of this process depend on: versions, commit, date, machine. No host name, no path.
+    """The software versions, commit, date and machine that results depend on, without host name or paths.
 
-    It is part of the `record` of every `LayerMatrix`, and can stand beside any other result.
+    It is part of the `record` of every `LayerMatrix`; save it with any other result to reproduce that.
 
     Returns
     -------
     dict
-        gramless, python, numpy, torch: versions, torch's None where it is not installed. commit: that of
-        gramless, where it was imported from a working tree of git, whose uncommitted changes it does not
-        show, or installed from a repository; else None. date: in UTC. machine: cpu, cores that this process
-        may use, threads, isa, the instruction set of the code that runs, system. All of it is what JSON
-        holds.
+        gramless, python, numpy, torch : str
+            Versions; torch is None if it is not installed.
+        commit : str or None
+            The commit of gramless if it was imported from a git working tree (uncommitted changes are not
+            recorded) or installed from a repository.
+        date : str
+            The time in UTC.
+        machine : dict
+            cpu, cores that this process may use, threads, isa (the instruction set in use), and system.
+
+        All values can be stored as JSON.
 
     Examples
     --------
@@ -70,9 +76,8 @@ def layer_records(
     shapes: Sequence[Sequence[int]],
     digests: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """By name of a layer: its shape as it was given, the shape and dtype of its rows, how they were pooled,
-    and the bandwidth of the kernel, in the unit of the data, where it has one; digests: SHA-256 of the rows,
-    too.
+    """For every layer by name: its shape before pooling, how it was pooled, the shape and dtype of its rows,
+    and the bandwidth in the unit of the data or None. digests: whether to add the SHA-256 of the rows.
     """
     rows = rows_records(layers, sigmas, digests)
     return {
@@ -84,7 +89,7 @@ def layer_records(
 def rows_records(
     layers: Sequence[Any], sigmas: Sequence[float] | None, digests: bool
 ) -> list[dict[str, Any]]:
-    """Of each layer the shape and the dtype of its rows, the bandwidth of its kernel, and their digest."""
+    """For each layer the shape and dtype of its rows, its bandwidth or None and, with digests, a SHA-256."""
     found: list[dict[str, Any]] = []
     for i, layer in enumerate(layers):
         shape = [int(side) for side in layer.shape]
@@ -96,23 +101,21 @@ def rows_records(
 
 
 def seed_of(rng: Any) -> int | str | None:
-    """What a record says of `rng`: the seed itself where it is one."""
+    """The entry of a record for `rng`: a seed as a number, another object as the name of its type."""
     if rng is None or isinstance(rng, (int, np.integer)):
         return None if rng is None else int(rng)
     return f"a {type(rng).__name__}"
 
 
 def rows_digest(rows: Any) -> str:
-    """`array_digest` of the rows of an array of any library; what numpy has no dtype for, as float64."""
+    """`array_digest` of an array of any library; bfloat16, which numpy lacks, is converted to float64."""
     return array_digest(
         _arrays.wide_on_host(rows) if "bfloat16" in str(rows.dtype) else _arrays.to_host(rows)
     )
 
 
 def array_digest(array: npt.NDArray[Any]) -> str:
-    """SHA-256 of dtype, shape and values, in C order and little-endian, whatever the array's own layout
-    is.
-    """
+    """SHA-256 of dtype, shape and values, independent of the memory layout and byte order of the array."""
     found = hashlib.sha256(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode())
     rows = max(1, _ROWS_AT_ONCE // max(1, array.nbytes // max(1, len(array)))) if array.ndim else 1
     for start in range(0, len(array), rows) if array.ndim else (...,):
@@ -122,7 +125,7 @@ def array_digest(array: npt.NDArray[Any]) -> str:
 
 
 def digest_of(parts: Iterable[tuple[str, str]]) -> str:
-    """One SHA-256 of names with the digests of what they name, in their order."""
+    """One SHA-256 of pairs of a name and a digest, in their order."""
     found = hashlib.sha256()
     for name, digest in parts:
         found.update(f"{name}\0{digest}\n".encode())
@@ -131,7 +134,7 @@ def digest_of(parts: Iterable[tuple[str, str]]) -> str:
 
 @cache
 def commit() -> str | None:
-    """The commit that this gramless was imported or installed from; None where neither tells it."""
+    """The commit that this gramless was imported or installed from; None if it is not known."""
     if ROOT_OF_TREE is not None:
         return _head(ROOT_OF_TREE / ".git")
     try:
@@ -164,7 +167,7 @@ def _head(git: Path) -> str | None:
 
 @cache
 def _cpu() -> str | None:
-    """The processor as Linux names it, with family and model, which virtual machines' names leave out."""
+    """The processor's name in Linux with family and model, which the names of virtual machines leave out."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -27,11 +27,13 @@ _SUFFIXES = (".safetensors", ".json")
 
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, Floats], fields: Mapping[str, Any]) -> None:
-    """Write arrays of one shape with their names and settings; the file is complete or unchanged."""
+    """Write arrays of one shape with their names and settings; after a failure the file is unchanged."""
     target = _checked(path, "save")
     if target.is_file() and _is_foreign(target):
-        what = "tensors of something else" if target.suffix == ".safetensors" else "something else"
-        raise ValueError(f"LayerMatrix.save: {printable(target.name)} holds {what}; name another file")
+        what = "tensors other than" if target.suffix == ".safetensors" else "something other than"
+        raise ValueError(
+            f"LayerMatrix.save: {printable(target.name)} holds {what} a LayerMatrix; name another file"
+        )
     record: dict[str, Any] = {"format": FORMAT, "version": VERSION, **fields}
     if target.suffix == ".json":
         content = json.dumps(record | {name: _rows(x) for name, x in arrays.items()}, indent=1).encode()
@@ -41,15 +43,15 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Floats], fields: Map
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The entries that `save` wrote: layers_a, layers_b, n, settings, record and arrays, by name.
+    """The entries that `save` wrote, by name: layers_a, layers_b, n, settings, record and the arrays.
 
-    Raises ValueError for a file of another format or version, or a damaged one.
+    Raises ValueError for a file of another format or version, and for a damaged file.
     """
     source = _checked(path, "load")
     record, name = _read(source), printable(source.name)
     if record.get("format") != FORMAT:
         of_command = {"gramless", "cka", "layers_a"} <= record.keys()
-        hint = " but the record of gramless compare --json, which json.load reads" if of_command else ""
+        hint = " but the output of gramless compare --json; read it with json.load" if of_command else ""
         raise ValueError(f"LayerMatrix.load: {name} holds no LayerMatrix{hint}")
     if record.get("version") != VERSION:
         raise ValueError(
@@ -100,7 +102,7 @@ def _safetensors_bytes(arrays: Mapping[str, Floats], record: str) -> bytes:
 
 
 def _read(source: Path) -> Mapping[str, Any]:
-    """The record with its arrays; a file that is none of ours gives a record without our format."""
+    """The entries of the file; those of a file of another program lack the entry "format" of gramless."""
     try:
         if source.suffix == ".json":
             record = parse_json(_files.read_file("it", source, LONGEST_JSON))
@@ -114,7 +116,7 @@ def _read(source: Path) -> Mapping[str, Any]:
 
 
 def _is_foreign(target: Path) -> bool:
-    """Whether a file that exists holds something else than a result."""
+    """Whether an existing file holds anything but a result."""
     if target.suffix == ".json":
         return _files.is_foreign_json(target)
     try:

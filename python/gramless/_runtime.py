@@ -1,4 +1,4 @@
-"""Choice of compiled code, number of threads, and the memory that a call may take to be faster."""
+"""The choice of compiled code, the number of threads, and the extra memory that a call may use for speed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORKSPACE_LIMIT = _core.workspace_limit()
 
 
 class Backend(NamedTuple):
-    """One build of the tile operations."""
+    """One build of the compiled code."""
 
     name: str
     supported: bool  # by this CPU
@@ -29,19 +29,20 @@ class Backend(NamedTuple):
 
 
 def backends() -> list[Backend]:
-    """The instruction sets this build has code for, best first; the active one does the work.
+    """List the instruction sets for which this build has code, best first.
 
-    The environment variable GRAMLESS_BACKEND chooses another, such as "baseline", when set before first use.
+    All computations use the active one: the best that the CPU supports, or the one that the environment
+    variable GRAMLESS_BACKEND names, such as "baseline", if it is set before first use.
 
     Returns
     -------
     list of Backend
-        name, supported (by this CPU), active.
+        Named tuples of name, supported (whether this CPU supports it) and active.
 
     Raises
     ------
     ValueError
-        Where GRAMLESS_BACKEND names none that this CPU supports.
+        If GRAMLESS_BACKEND does not name an instruction set that this CPU supports.
 
     Examples
     --------
@@ -52,13 +53,13 @@ def backends() -> list[Backend]:
 
 
 def set_num_threads(count: int | None) -> None:
-    """Use up to `count` threads from now on; None restores the default.
+    """Set the largest number of threads for all later calls; None restores the default.
 
-    The default is the environment variable GRAMLESS_NUM_THREADS, or else the CPUs that this process may run
-    on when it is restored or first used: those of its affinity, no more than the CPU quota of its control
-    groups, version 1 or 2. OMP_NUM_THREADS is not read: gramless has threads of its own. torchrun sets it to
-    1 for each of its processes; set GRAMLESS_NUM_THREADS likewise where processes share a machine. Results
-    are bitwise identical for any number.
+    The default is the environment variable GRAMLESS_NUM_THREADS. If that is not set, it is the number of CPUs
+    in the affinity of this process, at most the CPU quota of its control groups (version 1 or 2), at the time
+    of first use or of set_num_threads(None). OMP_NUM_THREADS has no effect, because gramless has its own
+    threads. If several processes share a machine, set GRAMLESS_NUM_THREADS in each, as torchrun sets
+    OMP_NUM_THREADS to 1. Results are bitwise identical for any number of threads.
 
     Parameters
     ----------
@@ -68,9 +69,9 @@ def set_num_threads(count: int | None) -> None:
     Raises
     ------
     ValueError
-        For a count that is not from 1 to 1024.
+        If count is not from 1 to 1024.
     TypeError
-        For another type.
+        If count is not an integer or None.
 
     Examples
     --------
@@ -89,7 +90,7 @@ def set_num_threads(count: int | None) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads a call may use.
+    """The number of threads that a call may use.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def get_num_threads() -> int:
     Raises
     ------
     ValueError
-        Where GRAMLESS_NUM_THREADS is no such number.
+        If GRAMLESS_NUM_THREADS is not a number from 1 to 1024.
 
     Examples
     --------
@@ -109,27 +110,27 @@ def get_num_threads() -> int:
 
 
 def set_workspace_limit(size: int | None) -> None:
-    """Let a call take up to `size` bytes beyond what it needs, where that makes it faster; None: 320 MiB.
+    """Set the extra memory that a call may use for speed, in bytes; None restores the default of 320 MiB.
 
-    Contrastive losses of 32 columns or more keep the dot products of a forward for its backward, all or
-    none: (2N)^2 / 2 numbers of NT-Xent's 2N rows, 134 MB of float32 at 2N = 8192, and some padding. HSIC
-    and CKA whose bandwidths are exact medians keep the dot products that a median is found among for the
-    kernel values, of as many layers as fit: n^2 / 2 numbers each, and some padding; not on CPUs with a
-    matrix unit. There a pair keeps its packed rows during the call: 6 bytes
-    for each number, 64 MiB at most. The largest such block stays with the process for the next call; 0
-    gives it back and keeps nothing. Results are bitwise identical.
+    Contrastive losses of rows with at least 32 columns keep the dot products of the forward pass for the
+    backward pass if all of them fit: (2N)^2 / 2 numbers for the 2N rows of NT-Xent, which is 134 MB of
+    float32 at 2N = 8192, and some padding. HSIC and CKA with exact median bandwidths keep the dot products
+    from which a median is computed for the kernel values, for as many layers as fit: n^2 / 2 numbers each,
+    and some padding. CPUs with a matrix unit keep the packed rows of a pair
+    instead, 6 bytes for each number and at most 64 MiB. The process keeps the largest such block for the next
+    call; a size of 0 releases it and keeps nothing. Results are bitwise identical for any size.
 
     Parameters
     ----------
     size : int or None
-        In bytes.
+        In bytes, at least 0.
 
     Raises
     ------
     ValueError
-        For a negative size.
+        If size is negative or above 2^63 - 1.
     TypeError
-        For another type.
+        If size is not an integer or None.
 
     Examples
     --------
@@ -148,7 +149,7 @@ def set_workspace_limit(size: int | None) -> None:
 
 
 def get_workspace_limit() -> int:
-    """The number of bytes a call may take beyond what it needs.
+    """The extra memory that a call may use for speed, in bytes; see `set_workspace_limit`.
 
     Returns
     -------

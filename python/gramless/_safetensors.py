@@ -1,7 +1,7 @@
-"""The .safetensors format, by the rules of its specification: a JSON header, then the tensors without gaps.
+"""The .safetensors format, as in its specification: a JSON header, then the tensors without gaps.
 
-Read here instead of with the safetensors package because that copies every tensor it hands to numpy, and has
-no bfloat16 for numpy; this maps them.
+This module memory-maps the tensors. The safetensors package copies every tensor for numpy, and does not
+support bfloat16 with numpy.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ SAFETENSORS_DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?", "U8": "u1", "I8": "i1",
     "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
 }  # fmt: skip
-LARGEST_JSON_HEADER = 2**23  # bytes, of some 80,000 tensors
+LARGEST_JSON_HEADER = 2**23  # bytes, enough for about 80,000 tensors
 
 
 def open_safetensors(path: Path) -> Openers:
     """The tensors of a .safetensors file, memory-mapped.
 
-    They keep the file's order unless that is merely alphabetical, which is how the safetensors library
-    writes: then the natural order of the names is used.
+    They keep the order of the file. If that is the alphabetical order in which the safetensors library writes
+    tensors, they are in natural order of their names instead.
     """
     header, start = _safetensors_header(path)
     header.pop("__metadata__", None)
     names = list(header)
     dtypes = [header[name]["dtype"] for name in names]
-    groups = sorted(dict.fromkeys(dtypes), key=_bits, reverse=True)  # as the library writes: wide types first
+    groups = sorted(dict.fromkeys(dtypes), key=_bits, reverse=True)  # the library writes wide types first
     rank = {code: place for place, code in enumerate(groups)}
     if names == sorted(names, key=lambda name: (rank[header[name]["dtype"]], name)):
         names.sort(key=natural_key)
@@ -44,7 +44,7 @@ def open_safetensors(path: Path) -> Openers:
 
 
 def metadata(path: Path) -> dict[str, Any]:
-    """The entry `__metadata__` of a .safetensors file; empty where there is none."""
+    """The entry `__metadata__` of a .safetensors file; empty if there is none."""
     found = _safetensors_header(path)[0].get("__metadata__", {})
     return found if isinstance(found, dict) else {}
 
@@ -54,7 +54,7 @@ def _is_code(dtype: object) -> bool:
 
 
 def _bits(code: str) -> int:
-    """Bits of an element: the number in the name of its dtype."""
+    """The number of bits of an element, read from the name of its dtype."""
     return int(re.sub(r"\D", "", code.partition("_")[0]) or 8)
 
 
@@ -66,7 +66,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The tensors' entries and the offset of the data, every entry checked; the data without gaps."""
+    """The header and the offset of the data; checks every entry and that the data have no gaps."""
     size, label = file_size(path), printable(path.name)
     with blame(path, "not a readable .safetensors file"), path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))

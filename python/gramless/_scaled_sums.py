@@ -1,4 +1,4 @@
-"""Sums of HSIC values of layers in any unit that float64 has: an exponent for each layer beside them."""
+"""Sums of HSIC values of layers with an exponent of 2 for each layer, which prevents overflow."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _NONE = -(2**30)
 
 
 class ScaledSums(NamedTuple):
-    """HSIC of all pairs of layers, of each with itself, and the units of each.
+    """HSIC of all pairs of layers, of each layer with itself, and the exponent of each layer.
 
-    The sums of the data are xy_ij 2^(exponent_x_i + exponent_y_j), xx_i 2^(2 exponent_x_i), and yy likewise.
+    In the units of the data the sums are xy_ij 2^(exponent_x_i + exponent_y_j), xx_i 2^(2 exponent_x_i), and
+    yy_j 2^(2 exponent_y_j).
     """
 
     xy: Any  # (Lx, Ly)
@@ -32,7 +33,7 @@ class ScaledSums(NamedTuple):
     def of(
         cls, xy: Any, xx: Any, yy: Any, exponent_x: Any = None, exponent_y: Any = None, weight: float = 1
     ) -> ScaledSums:
-        """`weight` times the values; None is 0 for all layers."""
+        """`weight` times the values; an exponent None is 0 for all layers."""
         x, y = (
             np.zeros(len(own), np.int64) if exponent is None else np.asarray(exponent, np.int64)
             for own, exponent in ((xx, exponent_x), (yy, exponent_y))
@@ -40,12 +41,12 @@ class ScaledSums(NamedTuple):
         return cls(weight * xy, weight * xx, weight * yy, x, y)
 
     def on_host(self) -> ScaledSums:
-        """The sums as numpy's; waits for them."""
+        """The sums as numpy arrays; waits until a GPU has computed them."""
         xy, xx, yy = map(_arrays.to_host, self[:3])
         return ScaledSums(xy, xx, yy, self.exponent_x, self.exponent_y)
 
     def plus(self, other: ScaledSums) -> ScaledSums:
-        """The sum of both, in the larger unit of each layer; on the host if the devices differ."""
+        """The sum of both, with the larger exponent of each layer; on the host if the devices differ."""
         ours, theirs = self, other
         if not _arrays.are_together(ours.xy, theirs.xy) or ours._has_units() or theirs._has_units():
             ours, theirs = ours.on_host(), theirs.on_host()
@@ -55,7 +56,7 @@ class ScaledSums(NamedTuple):
         return ScaledSums(xy, xx, yy, ours.exponent_x, ours.exponent_y)
 
     def units(self) -> Units:
-        """The exponents of both sides; none where a layer has no HSIC so far, for any will do."""
+        """The exponents of both sides; _NONE if the HSIC of a layer is 0, because any exponent fits that."""
         return (
             np.where(self.xx == 0, _NONE, self.exponent_x),
             np.where(self.yy == 0, _NONE, self.exponent_y),

@@ -1,4 +1,4 @@
-"""A long sweep in parts: stored in a file, shared among processes, bitwise the same as in one call."""
+"""A long computation in parts, with a checkpoint or several processes; bitwise identical to one call."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ Value = TypeVar("Value")
 
 
 class Processes(Protocol):
-    """The processes that compute a sweep together. Process 0 adds up."""
+    """The processes that compute a sweep together. Process 0 adds the sums of all parts."""
 
     size: int
     rank: int
 
     def together(self) -> AbstractContextManager[None]:
-        """A context: an error within, in one process, is raised in all of them."""
+        """A context in which an error of one process is raised in all processes."""
 
     def check_equal(self, arguments: dict[str, Any]) -> None:
-        """Raises ValueError, in all processes, unless all have these arguments."""
+        """Raise ValueError, in all processes, unless all have the same arguments."""
 
     def all_gather_object(self, value: Value) -> list[Value]:
-        """Returns the values of all processes in all of them; if one has failed, raises its error."""
+        """Return the values of all processes in each of them; if a process has failed, raise its error."""
 
     def poll(self) -> None:
-        """Called within long work: raises the error of another process if one has failed."""
+        """Raise the error of another process if one has failed; called during long computations."""
 
     def gather_in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
-        """Gathers the values of processes 0, ..., owners - 1 in process 0."""
+        """Gather the values of processes 0, ..., owners - 1 in process 0."""
 
     def broadcast_sums(self, sums: Floats | None, length: int) -> Floats:
-        """Copies the values of process 0 to all processes."""
+        """Copy the values of process 0 to all processes."""
 
 
 class Alone:
-    """One process."""
+    """A single process, with the interface of `Processes`."""
 
     size, rank = 1, 0
 
@@ -58,7 +58,7 @@ class Alone:
         return nullcontext()
 
     def check_equal(self, arguments: dict[str, Any]) -> None:
-        """A single process always agrees with itself."""
+        """Does nothing: there is no other process."""
 
     def all_gather_object(self, value: Value) -> list[Value]:
         return [value]
@@ -75,10 +75,10 @@ class Alone:
 
 
 class _Stages:
-    """One progress count for the bandwidths and for the parts, in proportion to their work."""
+    """One progress count over the bandwidths and the parts, in proportion to their work."""
 
     STEPS = 10_000
-    OF_VALUE = 16  # multiply-adds that a count or an exponential takes as long as
+    OF_VALUE = 16  # multiply-adds that take as long as a count or an exponential
 
     def __init__(
         self, report: Report, processes: Processes, layers: Sequence[Array], pairs: int, parts: int = 1
@@ -109,7 +109,7 @@ class _Stages:
 def swept_values(
     call: Call, kernel: Kernel, checkpoint: str | os.PathLike[str] | None, processes: Processes
 ) -> HsicValues:
-    """HSIC of a call's layers, resumed from `checkpoint` if that file exists, shared among `processes`."""
+    """HSIC of the layers of a call, computed by `processes`, resumed from `checkpoint` if it exists."""
     library, described, inputs, names, report, *_ = call
     function, estimator = described.function, described.estimator
     layers = library.detached(function, names, inputs)
@@ -128,7 +128,7 @@ def swept_values(
         sweep = backend.sweep(xs, ys, (kernels[: len(xs)], kernels[len(xs) :]), estimator)
         stages.parts = sweep.parts
         _add_parts(function, sweep, processes, state, file, stages)
-    except BaseException:  # Ctrl-C too
+    except BaseException:  # KeyboardInterrupt too
         if file is not None:
             file.abandon(state)
         raise
@@ -142,21 +142,21 @@ def swept_values(
 def check_places(
     function: str, processes: Processes, checkpoint: str | os.PathLike[str] | None, kernel: Kernel
 ) -> None:
-    """Raise ValueError where process 0 cannot keep a sweep in `checkpoint`, in all processes."""
+    """Raise ValueError in all processes if process 0 cannot use `checkpoint` for this kernel."""
     if checkpoint is not None and processes.rank == 0:
         check_place(function, checkpoint, kernel)
     processes.all_gather_object(None)
 
 
 def processes_of(function: str, process_group: Any) -> Processes:
-    """The processes of a group of torch.distributed, or this one alone."""
+    """The processes of a torch.distributed group, or this process alone for None."""
     if process_group is None:
         return Alone()
     return torch_library().processes(function, process_group)  # type: ignore[no-any-return]
 
 
 def _resumed(processes: Processes, file: Checkpoint | None) -> State:
-    """The state that process 0 reads, in all processes."""
+    """The state that process 0 has read, copied to all processes."""
     state = State()
     if file is not None:
         state = file.read()
@@ -174,7 +174,7 @@ def _resolved(
     file: Checkpoint | None,
     stages: _Stages,
 ) -> list[Encoded]:
-    """The kernel of every layer, its bandwidth known: a layer's is found by one process."""
+    """The kernel of every layer with its bandwidth; one process computes the bandwidth of each layer."""
     code = encode(kernel)
     if not wants_median(code):
         return [code] * len(layers)
@@ -201,7 +201,7 @@ def _add_parts(
     file: Checkpoint | None,
     stages: _Stages,
 ) -> None:
-    """Computes waves of neighbouring parts, one for each process; process 0 adds them in order."""
+    """Compute `processes.size` consecutive parts at a time, one per process; process 0 adds them in order."""
     done, sums = state.summed
     if done == 0:
         state.summed = (0, np.zeros(sweep.sums_length))
@@ -211,7 +211,7 @@ def _add_parts(
         own, owners = np.zeros(sweep.sums_length), min(processes.size, sweep.parts - first)
         if processes.rank < owners:
             sweep.add_part(first + processes.rank, own, stages.part(first + processes.rank))
-        processes.all_gather_object(None)  # all parts are done before their sums move
+        processes.all_gather_object(None)  # every process has finished its part before the sums are sent
         for of_part in processes.gather_in_order(own, owners):
             done, sums = state.summed
             state.summed = (done + 1, sums + of_part)

@@ -1,4 +1,4 @@
-"""Names as text: safe for terminals and spreadsheets, and different for different names. Numbers as text."""
+"""Names as text that is safe for terminals and spreadsheets, and distinct for distinct names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORMULA_STARTS = tuple("=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{
 
 
 def printable(text: str) -> str:
-    """The text with control characters and lone surrogates shown as escapes: names come from files.
+    """The text, which may come from a file, with control characters and lone surrogates as escapes.
 
     >>> printable("conv1\\x1b[2J")
     'conv1\\\\x1b[2J'
@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 
 
 def distinct_printable(names: Iterable[str]) -> list[str]:
-    """`printable` of every name; where two names would then be equal, with every backslash doubled.
+    """`printable` of every name; if two names would then be equal, with every backslash doubled.
 
     >>> distinct_printable(["a\\x1b", "a\\\\x1b"])
     ['a\\\\x1b', 'a\\\\\\\\x1b']
@@ -36,9 +36,9 @@ def distinct_printable(names: Iterable[str]) -> list[str]:
 
 
 def csv_text(matrix: npt.NDArray[np.float64], names_a: Sequence[str], names_b: Sequence[str]) -> str:
-    """The matrix with its layer names as CSV, every digit of every value, so that it reads back equal.
+    """The matrix with its layer names as CSV, with all digits, so that the values read back are equal.
 
-    Names that a spreadsheet would take for a formula get an apostrophe in front.
+    Names that a spreadsheet would read as a formula get an apostrophe in front.
 
     >>> csv_text(np.ones((1, 1)), ["=1+1"], ["conv1"])
     ",conv1\\n'=1+1,1.0\\n"
@@ -52,12 +52,12 @@ def csv_text(matrix: npt.NDArray[np.float64], names_a: Sequence[str], names_b: S
 
 
 def _cell(name: str) -> str:
-    """The name, with one apostrophe more where a formula follows those it has: so two names stay two."""
+    """The name with one more apostrophe in front if it is a formula behind its own: names stay distinct."""
     return f"'{name}" if name.lstrip("' ").startswith(_FORMULA_STARTS) else name
 
 
 def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None = None) -> str:
-    """Layers with the reasons why they were left out, together by reason; most: names shown of each.
+    """The layers that were left out, grouped by reason. most: the number of names shown for each reason.
 
     Examples
     --------
@@ -80,12 +80,12 @@ def left_out_text(left_out: Mapping[str, str] | Sequence[str], most: int | None 
 
 
 def short(value: float) -> str:
-    """Three significant digits, never in scientific notation."""
+    """A number with three significant digits, never in scientific notation."""
     return f"{value:,.0f}" if value >= 100 else np.format_float_positional(float(f"{value:.3g}"), trim="-")
 
 
 def duration(seconds: float) -> str:
-    """Seconds, with minutes, hours or days for two of them or more.
+    """A duration in seconds; from 2 minutes, 2 hours or 2 days on, also in that unit.
 
     >>> duration(1.5), duration(29_688)
     ('1.5 s', '29,688 s (8.25 hours)')

@@ -1,4 +1,4 @@
-"""Converts mappings, tuples, tokens and masks to named layers with a row per example."""
+"""Conversion of mappings, tuples, tokens and masks to named layers with one row per example."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _ALSO = ("name", "module", "mask")  # optional parameters of a callable
 
 
 def is_mapping(layers: Any) -> bool:
-    """Whether layers have names: a mapping, or the cache of a tool that behaves like one."""
+    """Whether layers have names: a mapping, or an object of another package that behaves like one."""
     return isinstance(layers, Mapping) or (
         hasattr(layers, "keys") and hasattr(layers, "__getitem__") and not hasattr(layers, "dtype")
     )
 
 
 def named_layers(layers: Any) -> tuple[list[str], list[Any]]:
-    """The names and arrays of a mapping; those of a tuple or list of arrays in it are name[0], name[1], ...
+    """The names and arrays of a mapping; arrays in a tuple or list are named name[0], name[1], ...
 
     >>> named_layers({"embedding": np.ones(1), "hidden": (np.ones(2), np.ones(3))})[0]
     ['embedding', 'hidden[0]', 'hidden[1]']
     """
     names: list[str] = []
     arrays: list[Any] = []
-    for key in layers.keys():  # noqa: SIM118 - caches of tools iterate over something else
+    for key in layers.keys():  # noqa: SIM118 - some caches of activations do not iterate over their keys
         value = layers[key]
         if isinstance(value, (tuple, list)) and value and all(hasattr(x, "shape") for x in value):
             names += [f"{key}[{i}]" for i in range(len(value))]
@@ -47,7 +47,7 @@ def named_layers(layers: Any) -> tuple[list[str], list[Any]]:
 
 
 def check_names(function: str, argument: str, names: Any, count: int) -> list[str]:
-    """`names` as a list of different names, one for each layer."""
+    """`names` as a list of text, checked to have one name for each layer."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Sequence):
         raise TypeError(f"{function}: {argument} must be a sequence of names but is {names!r}")
     found = [str(name) for name in names]
@@ -57,7 +57,7 @@ def check_names(function: str, argument: str, names: Any, count: int) -> list[st
 
 
 def check_pool(function: str, pool: Any, rows: Any) -> None:
-    """Raises ValueError unless pool is None, a name or a callable, and rows fit it."""
+    """Raise ValueError unless pool is None, a known name or a callable, and goes with `rows`."""
     if pool is not None and not callable(pool) and (not isinstance(pool, str) or pool not in POOLS):
         names = ", ".join(f'"{name}"' for name in POOLS)
         raise ValueError(f"{function}: pool must be {names}, a callable or None but is {pool!r}")
@@ -68,7 +68,7 @@ def check_pool(function: str, pool: Any, rows: Any) -> None:
 
 
 def check_mask(function: str, argument: str, mask: Any, host: Callable[[Any], Any]) -> Bools | None:
-    """A mask (examples, tokens) as booleans, True where a token is valid. host: see `to_host`."""
+    """A mask (examples, tokens) as booleans, True for valid tokens. host: copies an array to numpy."""
     if mask is None:
         return None
     check_unmasked(function, argument, mask)
@@ -84,21 +84,21 @@ def check_mask(function: str, argument: str, mask: Any, host: Callable[[Any], An
 
 
 def check_mask_values(function: str, argument: str, values: npt.NDArray[Any]) -> None:
-    """Raises ValueError unless a mask holds 0 and 1, or booleans."""
+    """Raise ValueError unless a mask holds only 0 and 1, or booleans."""
     if values.dtype.kind not in "biuf" or not ((values == 0) | (values == 1)).all():
         raise ValueError(
-            f"{function}: {argument} must hold 1 (True) for valid tokens and 0 (False) for padding, and "
-            "nothing else; a mask that is added to attention scores is (mask == 0)"
+            f"{function}: {argument} must hold only 1 (True) for valid tokens and 0 (False) for padding; "
+            "for a mask that is added to attention scores pass mask == 0"
         )
 
 
 def rows_of(
     function: str, name: str, library: Library, x: Array, mask: Bools | None, pool: Any, rows: str
 ) -> Array:
-    """A layer (n, features) as it is, or rows of one (examples, tokens, features)."""
+    """A layer (n, features) unchanged, or one (examples, tokens, features) pooled to rows."""
     shape = tuple(x.shape)
     if len(shape) != 3:
-        return x  # two dimensions are rows; others are refused with all arrays
+        return x  # two dimensions are rows already; a later check refuses other shapes
     if mask is not None and mask.shape != shape[:2]:
         raise ValueError(
             f"{function}: {name} has shape {shape}, (examples, tokens, features), but its mask has shape "
@@ -121,20 +121,20 @@ def rows_of(
 
 
 def pooled_by(function: str, label: str, pool: Callable[..., Any], x: Array, name: str, mask: Any) -> Array:
-    """The rows that a callable returns for a layer; it may have parameters for name and mask."""
+    """The rows that the callable `pool` returns for a layer; it may take name and mask as well."""
     found = with_what_it_takes(pool)(x, name, None, mask)
     shape = tuple(getattr(found, "shape", ()))
     if len(shape) != 2:
         what = f"shape {shape}" if shape else type(found).__name__
         raise ValueError(
-            f"{function}: pool= makes {what} of {label}, which has shape {tuple(x.shape)}, instead of (rows, "
-            "features)"
+            f"{function}: pool must return an array (rows, features) but returns {what} for {label} of shape "
+            f"{tuple(x.shape)}"
         )
     return found
 
 
 def with_what_it_takes(pool: Callable[..., Any]) -> Callable[..., Any]:
-    """The callable as a function of (array, name, module, mask), given those it has parameters for."""
+    """A function of (array, name, module, mask) that passes `pool` only the arguments that it accepts."""
     try:
         parameters = list(inspect.signature(pool).parameters.values())
     except (TypeError, ValueError):  # builtins

@@ -8,10 +8,10 @@ import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-# Of JSON. Python keeps 64 bytes for an empty list and 32 for a number, where the text has 3 and 2.
+# Limits for JSON. Python needs 64 bytes for an empty list and 32 for a number; the text has 3 and 2.
 MOST_LISTS, MOST_STRINGS, MOST_VALUES = 2**20, 2**20, 2**22
-MOST_NON_ASCII = 2**23  # bytes of a text that is not ASCII, each of whose characters may take four bytes
-LARGEST_DIRECTORY = 2**23  # bytes of a zip archive's, of some 80,000 members; Python keeps 13 times as many
+MOST_NON_ASCII = 2**23  # bytes of a text that is not ASCII; in Python each character may take four bytes
+LARGEST_DIRECTORY = 2**23  # bytes for about 80,000 members of a zip archive; Python needs 13 times as many
 
 _END = struct.Struct("<4s8xLL2x")  # signature, size and offset of the directory
 _END_64, _LOCATOR_BYTES = struct.Struct("<4s36xQ8x"), 20
@@ -19,7 +19,7 @@ _LONGEST_COMMENT = 2**16
 
 
 def parse_json(content: bytes, hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """The value of a JSON text. Raises ValueError if it would take many times as much memory as its bytes.
+    """The value of a JSON text. Raises ValueError if the value would need far more memory than the text.
 
     >>> parse_json(b'{"n": [1, 2]}')
     {'n': [1, 2]}
@@ -41,14 +41,14 @@ def parse_json(content: bytes, hook: Callable[[list[tuple[str, Any]]], Any] | No
 
 
 def check_zip(stream: BinaryIO) -> None:
-    """Raise ValueError where the directory of a zip archive has more bytes than are read."""
+    """Raise ValueError if the directory of a zip archive exceeds LARGEST_DIRECTORY bytes."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(0, size - _LONGEST_COMMENT - _END.size - _END_64.size - _LOCATOR_BYTES))
     tail = stream.read()
     stream.seek(0)
     end = tail.rfind(b"PK\x05\x06")
     if end < 0 or end + _END.size > len(tail):
-        return  # no archive, as zipfile will say
+        return  # not an archive; zipfile raises the error
     directory = _END.unpack_from(tail, end)[1]
     wide = end - _LOCATOR_BYTES - _END_64.size
     if wide >= 0 and tail.startswith(b"PK\x06\x06", wide):

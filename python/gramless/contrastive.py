@@ -1,4 +1,4 @@
-"""NT-Xent and its relatives whose anchors are each other's keys."""
+"""NT-Xent and related losses, in which the anchors are also the keys."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def nt_xent(
 ) -> Call:
     """NT-Xent, the loss of SimCLR: rows i of z_a (n, d) and z_b (n, d) are two views of one example.
 
-    loss_i = log sum_{j != i} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, for each of the 2n
-    rows of [z_a; z_b] as anchor, p(i) the other view of row i (Chen et al. 2020, eq. 1). No 2n x 2n memory is
-    used beyond the workspace (`set_workspace_limit`).
+    loss_i = log sum_{j != i} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, where each of the
+    2n rows of [z_a; z_b] is the anchor once and p(i) is the other view of row i (Chen et al. 2020, eq. 1).
+    The 2n x 2n similarities are stored only as far as they fit the workspace (`set_workspace_limit`).
 
     Parameters
     ----------
@@ -51,11 +51,12 @@ def nt_xent(
 
     Notes
     -----
-    With tensors the loss is differentiable once, also with respect to the temperature; without autograd see
-    `value_and_grad`. What is excluded is a constant. Losses of 16-bit tensors are float32, their gradients
-    16-bit. A row of length r has a gradient of about 1 / (2n r temperature): in float16 it loses digits below
-    6e-5 (r > 60 at n = 256) and is 0 below 3e-8 (r > 1e5): scale the loss, as torch.amp.GradScaler does, or
-    pass float32 or bfloat16. That of a row of zeros is divided by 1e-12, and inf in float16.
+    For tensors the loss is differentiable once, also with respect to the temperature; `value_and_grad`
+    computes gradients without autograd. The choice of excluded negatives counts as a constant. The loss of
+    16-bit tensors is float32, and its gradients are 16-bit. The gradient of a row of length r is about
+    1 / (2n r temperature): in float16 it loses accuracy below 6e-5 (r > 60 at n = 256) and is 0 below 3e-8
+    (r > 1e5). To avoid this, scale the loss, as torch.amp.GradScaler does, or pass float32 or bfloat16. The
+    gradient of a row of zeros is divided by 1e-12, and so is inf in float16.
 
     References
     ----------
@@ -89,9 +90,10 @@ def dcl(
 ) -> Call:
     """Decoupled contrastive loss: NT-Xent with the positive left out of the denominator.
 
-    loss_i = log sum_{j not in {i, p(i)}} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, for
-    each of the 2n rows of [z_a; z_b] as anchor, p(i) the other view of row i (Yeh et al. 2022, eq. 6). It may
-    be negative. Without a negative it is -inf, as the formula says.
+    loss_i = log sum_{j not in {i, p(i)}} exp(s_ij) - s_{i,p(i)} with s_ij = <z_i, z_j> / temperature, where
+    each of the 2n rows of [z_a; z_b] is the anchor once and p(i) is the other view of row i (Yeh et al. 2022,
+    eq. 6). Row i of z_a (n, d) and of z_b (n, d) are two views of one example. The loss may be negative; for
+    an anchor without negatives it is -inf, the logarithm of an empty sum.
 
     Parameters
     ----------
@@ -142,34 +144,34 @@ def sup_con(
     mask: Any = None,
     ignore_index: Any = None,
 ) -> Call:
-    """Supervised contrastive loss: all other rows of z (n, d) with the label of row i are its positives.
+    """Supervised contrastive loss: the positives of row i of z (n, d) are all other rows with its label.
 
     loss_i = mean over positives p of [log sum_{j != i} exp(s_ij) - s_ip], s_ij = <z_i, z_j> / temperature:
-    L_out of Khosla et al. 2020 (eq. 2). A row without a positive has loss 0 and is not counted in the mean;
+    L_out of Khosla et al. 2020 (eq. 2). A row without positives has loss 0 and is not counted in the mean;
     the mean over no rows is 0.
 
     Parameters
     ----------
     z : array (n, d)
         {loss_arrays}
-    labels : (n,) integers or text, optional
-        Several views of each example without classes are rows whose label is the example's number; for two
-        views that is `nt_xent`.
+    labels : array (n,) of integers or text, optional
+        The label of each row. For several views of examples without classes, pass the index of the example
+        as the label; with two views that is `nt_xent`.
     {temperature}
     {normalize}
     reduction : {"mean", "sum", "none"}
         Over the rows that have a positive; "none" returns all losses, (n,).
     {exclude}
         Positives are never excluded.
-    mask : (n, n), optional
-        Instead of labels: row j is a positive of row i where mask[i, j] is not 0. It need not be symmetric;
-        numbers above 0 weigh the mean over positives. The diagonal is not read. Rows without a positive are
-        not counted in the mean, which SupContrast's code counts with a loss of 0. Labels are more accurate
-        late in training, when the positive has nearly all of the softmax. A mask goes with none of
-        exclude_above, exclude_hardest, exclude_easiest and ignore_index.
-    ignore_index : optional
-        Rows of this label take no part, as if they were not there: no anchors, no positives, no negatives;
-        their loss and their gradient are 0. None ignores none: -1 is a label too.
+    mask : array (n, n), optional
+        Replaces labels: row j is a positive of row i if mask[i, j] is not 0. It need not be symmetric;
+        positive numbers are weights in the mean over positives. The diagonal is ignored. Rows without
+        positives are not counted in the mean; SupContrast's code counts them with a loss of 0. Labels are
+        more accurate late in training, when the positive has nearly all of the softmax. A mask cannot be
+        combined with exclude_above, exclude_hardest, exclude_easiest or ignore_index.
+    ignore_index : int or text, optional
+        Rows with this label are ignored as anchors, positives and negatives; their loss and their gradient
+        are 0. None (default) ignores no label, not even -1.
 
     Returns
     -------

@@ -1,7 +1,4 @@
-"""Distillation of similarities: a student's softmax over a queue follows the teacher's.
-
-Sums and gradients come from the core.
-"""
+"""Distillation of similarities: a student's softmax over a queue is trained to match the teacher's."""
 
 from __future__ import annotations
 
@@ -31,24 +28,24 @@ def similarity_distillation(
     normalize: bool = True,
     reduction: Reduction = "mean",
 ) -> Call:
-    """The student's similarities to the rows of a queue follow the teacher's.
+    """Cross-entropy between the teacher's and the student's softmax over the rows of a queue (SEED).
 
-    loss_i = -sum_j p_ij log q_ij, q_ij the softmax over j of <student_i, queue_student_j> / temperature and
-    p_ij that of <teacher_i, queue_teacher_j> / teacher_temperature (SEED, Fang et al. 2021, eq. 5). Memory is
-    that of the inputs, once more, and O(n).
+    loss_i = -sum_j p_ij log q_ij, where q_ij is the softmax over j of <student_i, queue_student_j> /
+    temperature and p_ij the softmax over j of <teacher_i, queue_teacher_j> / teacher_temperature (Fang et al.
+    2021, eq. 5). The memory is that of one copy of the inputs, and O(n).
 
     Parameters
     ----------
     student, teacher : array (n, d) and (n, e)
         {loss_arrays}
     queue_student : array (m, d)
-        Row j of both queues is one example, as each network sees it.
+        The student's queue. Row j of both queues is the same example, embedded by each network.
     queue_teacher : array (m, e), optional
-        None takes one queue for both, as the paper does, which puts the teacher's embeddings of the batch
-        into it first.
+        The teacher's queue. None (default) uses queue_student for both, as in the paper, which first adds
+        the teacher's embeddings of the batch to it.
     {temperature}
     teacher_temperature : float
-        The same of the teacher, a constant.
+        The divisor of the teacher's similarities, a constant.
     {normalize}
     reduction : {"mean", "sum", "none"}
         Over the n rows; "none" returns their losses, (n,).
@@ -91,7 +88,9 @@ def similarity_distillation(
 
 
 def _check_tables(function: str, named: Named) -> None:
-    """Rows of student and teacher are one example, so are those of both queues; columns are of a network."""
+    """Check the labels of tables: rows of student and teacher, and of both queues, must agree, and columns of
+    each network and its queue.
+    """
     for paired in (named[:2], named[2:]):
         check_row_labels(function, paired)
     for multiplied in ([named[0], named[2]], [named[1], named[-1]]):

@@ -1,4 +1,4 @@
-"""Seconds and bytes of a call before it is made: counted work over the speed of this machine."""
+"""Estimates of the time and memory of a call: its counted work divided by the speed of this machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 
 from ._counts import at_least, positive
+from ._docs import documented
 from ._runtime import get_num_threads, get_workspace_limit
 from ._text import duration, short
 from .hsic import cka
@@ -21,33 +22,33 @@ __all__ = ["Estimate", "estimate"]
 Quantity: TypeAlias = Literal["cka", "nt_xent", "info_nce", "siglip", "mutual_knn"]
 DType: TypeAlias = Literal["float32", "float64", "float16", "bfloat16"]
 
-# What a pair of rows costs beside its dot product, in multiply-adds' FLOPs, fitted once to measurements on
-# 2 cores of an AMD EPYC (Zen 4). `tests/test_estimates.py` compares them with every committed measurement.
-PRODUCT = 1.2  # times the FLOPs of dot products: packing and waiting
-# A kernel value and its sums: `value_flops` of the kernel.
-INNER_PRODUCT = 3.0  # of two layers' kernel values
-NUMBER = 110.0  # of the input, read, centred and packed, on one thread
-DISTANCE = 90.0  # of a pair of rows, kept and counted, for the exact median
-CANDIDATE = 15.0  # of a pair of rows: its similarity beside the least of the largest of both
-INSERTION, COMPARISON = 9500.0, 40.0  # of a candidate: each time it changes; its comparison, by column
+# The cost of a pair of rows beside its dot product, in FLOPs of multiply-adds, fitted once to measurements on
+# 2 cores of an AMD EPYC (Zen 4). `tests/test_estimates.py` compares the estimates with every committed
+# measurement. A kernel value and its sums cost `value_flops` of the kernel.
+PRODUCT = 1.2  # factor of the FLOPs of dot products, for packing and waiting
+INNER_PRODUCT = 3.0  # per pair of kernel values of two layers
+NUMBER = 110.0  # per number of the input, which one thread reads, centres and packs
+DISTANCE = 90.0  # per pair of rows, for the exact median
+CANDIDATE = 15.0  # per pair of rows, to compare its similarity with the smallest kept ones of both rows
+INSERTION, COMPARISON = 9500.0, 40.0  # per change of a candidate; per column of its final comparison
 SOFTMAX = 160.0  # forward and backward
-SIGMOID = 110.0  # the same
-GRADIENT = 140.0  # of a kernel value
+SIGMOID = 110.0  # forward and backward
+GRADIENT = 140.0  # per kernel value
 CALL_SECONDS = {"cka": 2e-5, "mutual_knn": 1e-4}
-LOSS_SECONDS = 4e-4  # by autograd
+LOSS_SECONDS = 4e-4  # with autograd
 
-CANDIDATES_BYTES = 64 << 20  # of layers in one walk: csrc/ops/neighbors/neighbors.cpp
+CANDIDATES_BYTES = 64 << 20  # of all layers in one pass: csrc/ops/neighbors/neighbors.cpp
 MOST_TILE_ROWS = {4: 384, 8: 192}  # by the bytes of a number: csrc/engine/tile/tile_rows.hpp
-TILES_OF_HALF = 20  # with fewer whole tiles in a row of them, tiles have half as many rows
+TILES_OF_HALF = 20  # with fewer whole tiles per side of the matrix, tiles have half as many rows
 CHUNK = {4: 192, 8: 128}  # columns that are packed at once
-KEPT_BYTES = 16 << 20  # of packed rows, each thread
-# Samples that are packed at once: csrc/ops/gram/covariance_sums.cpp, as the next three.
+KEPT_BYTES = 16 << 20  # of packed rows, per thread
+# Samples that are packed at once. This and the next four are from csrc/ops/gram/covariance_sums.cpp.
 RUN = {4: 384, 8: 192}
-SEGMENT_BYTES = 4 << 20  # of packed samples, all threads
-NARROW_BYTES = 2048  # of a sample: up to there products are summed by shares of the samples
+SEGMENT_BYTES = 4 << 20  # of packed samples, for all threads
+NARROW_BYTES = 2048  # of a sample; up to this size, products are summed over shares of the samples
 SHARES_BYTES = 16 << 20  # of those products
-PRODUCT_BYTES = 128 << 20  # of products of features: beyond it they are computed in bands
-LEAST_KEPT_COLUMNS = 32  # below, NT-Xent computes its dot products twice
+PRODUCT_BYTES = 128 << 20  # of products of features; larger ones are computed in bands
+LEAST_KEPT_COLUMNS = 32  # with fewer columns, NT-Xent computes its dot products twice
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,17 @@ class Estimate:
     Attributes
     ----------
     seconds : float
-        By the clock.
+        Elapsed time.
     peak_bytes : int
-        Memory beyond the inputs, the workspace and gradients included.
+        Memory beyond the inputs, including the workspace and gradients.
     input_bytes : int
         Memory of the inputs.
     flops : float
         The necessary floating-point operations: every dot product of two rows, or of two features, once.
     gflops : float
-        The speed that was assumed: float32 multiply-adds of one thread, in 10^9 operations a second.
+        The assumed speed of one thread: float32 multiply-adds, in 10^9 operations per second.
     threads : int
+        The assumed number of threads.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class Estimate:
         )
 
 
+@documented
 def estimate(
     n: int,
     d: int,
@@ -103,49 +106,50 @@ def estimate(
     negatives: int = 0,
     k: int = 10,
 ) -> Estimate:
-    """Seconds and bytes that a call of `cka`, `mutual_knn`, their matrices or a loss takes on this CPU.
+    """Estimate the time and memory of a call of `cka`, `mutual_knn`, their matrices or a loss on this CPU.
 
-    The FLOPs and bytes of the call are counted; the speed is that of this machine, for which some
-    milliseconds are measured once for each number of threads. Nothing of size n is allocated.
+    The FLOPs and bytes of the call are counted. The speed of this machine is measured once for each number of
+    threads, in a few milliseconds. No array with n rows is allocated.
 
     Parameters
     ----------
     n : int
-        Number of rows: examples, and for a loss those of one view or one side.
+        The number of rows (examples); for a loss, the rows of one view or one side.
     d : int
-        Number of features of a row. Of layers of different widths, their mean.
+        The number of features of a row; for layers of different widths, their mean.
     layers : int
-        Number of layers of all models together; 2 is one pair.
+        The number of layers of all models together; 2 is one pair.
     quantity : {"cka", "nt_xent", "info_nce", "siglip", "mutual_knn"}
-        "cka" is also right for `hsic`, and "mutual_knn" for `cknna`. Losses are forward and backward.
-    kernel : a kernel, or its name
-        As in `cka`. A bandwidth that is not given costs the median distance of every layer.
+        "cka" is also valid for `hsic`, and "mutual_knn" for `cknna`. Losses include forward and backward.
+    {kernel}
+        Each median is part of the estimate.
     dtype : {"float32", "float64", "float16", "bfloat16"}
-        The dtype of the inputs. 16 bits are computed in float32.
+        The dtype of the inputs. 16-bit inputs are computed in float32.
     gradients : bool
-        Whether the gradients of one CKA are computed as well.
+        Whether to include the gradients of one CKA.
     threads : int, optional
-        `get_num_threads()` if None.
+        The number of threads; None (default) uses `get_num_threads()`.
     gflops : float, optional
-        Speed of one thread in float32, 10^9 multiply-add operations a second; measured if None.
+        The speed of one thread in float32, in 10^9 multiply-add operations per second; None (default)
+        measures it.
     negatives : int
-        For "info_nce": the number of keys besides those of the anchors, negatives and queue together.
+        For "info_nce", the number of keys besides the positives: negatives and queue together.
     k : int
-        Of "mutual_knn": neighbours of each row, below n.
+        For "mutual_knn", the number of neighbours of each row, less than n.
 
     Returns
     -------
     Estimate
-        seconds, peak_bytes, input_bytes, flops, gflops, threads. Times of 2 ms or more are within 1.6
-        times of those measured; the documentation ("Memory and time") has the table. Reading from a disk is
-        not counted.
+        With seconds, peak_bytes, input_bytes, flops, gflops and threads. Estimated times of 2 ms or more are
+        within a factor of 1.6 of measured ones; the page "Memory and time" has the table. Reading from a disk
+        is not included.
 
     Raises
     ------
     ValueError
-        For numbers out of range and options that do not go together.
+        If a number is out of range or options contradict each other.
     TypeError
-        Where types do not fit.
+        If an argument has another type.
 
     Examples
     --------
@@ -178,7 +182,7 @@ def estimate(
     else:
         work, flops, peak = _loss(quantity, n, negatives, d, item)
     rate, numbers = speed * 1e9 / (item / 4), (layers * n + negatives) * d
-    passes = 3 if gradients else 1  # gradients are read and written, too
+    passes = 3 if gradients else 1  # gradients are also read and written
     seconds = (
         work / (rate * threads) + NUMBER * passes * numbers / rate + CALL_SECONDS.get(quantity, LOSS_SECONDS)
     )
@@ -189,7 +193,7 @@ def estimate(
 def _cka(
     n: int, d: int, layers: int, kernel: Any, item: int, threads: int, gradients: bool
 ) -> tuple[float, float, float]:
-    """Work in FLOPs of multiply-adds, the necessary FLOPs, and bytes."""
+    """The work of CKA in FLOPs of multiply-adds, the necessary FLOPs, and the peak memory in bytes."""
     features = d * layers
     grams = float(n) * n * d * layers + (layers * layers * n * n / 2 if layers > 2 else 0)
     covariances = float(n) * features * features
@@ -228,7 +232,7 @@ def _covariance_bytes(n: int, features: int, item: int, threads: int) -> float:
 
 
 def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
-    """A thread's memory for every layer: a tile of kernel values, packed rows of all or some columns."""
+    """The bytes of one thread for all layers: tiles of kernel values, packed rows of all or some columns."""
     most = MOST_TILE_ROWS[item]
     rows = min(n, most // 2 if n < TILES_OF_HALF * most else most)
     kept = rows * d * layers * item
@@ -237,7 +241,7 @@ def _walk_bytes(n: int, d: int, layers: int, item: int) -> float:
 
 
 def _neighbors(n: int, d: int, layers: int, k: int, threads: int) -> tuple[float, float, float]:
-    """The same of nearest neighbours: tiles find candidates in float32."""
+    """The same three numbers for nearest neighbours, for which tiles find candidates in float32."""
     pairs, kept = n * n / 2 * layers, min(n - 1, k + k // 2 + 8)
     of_row = kept * (INSERTION * math.log(n / kept) + COMPARISON * d)
     work = pairs * (2 * PRODUCT * d + CANDIDATE) + n * layers * of_row
@@ -247,8 +251,8 @@ def _neighbors(n: int, d: int, layers: int, k: int, threads: int) -> tuple[float
 
 
 def _loss(quantity: Quantity, n: int, negatives: int, d: int, item: int) -> tuple[float, float, float]:
-    """The same of a loss, forward and backward: three products for each pair of rows, or four where the
-    first is not kept.
+    """The same three numbers for a loss, forward and backward: three products for each pair of rows, or four
+    if the dot products of the forward pass are not kept.
     """
     rows = 2 * n + negatives
     pairs = 2.0 * n * n if quantity == "nt_xent" else float(n) * (n + negatives)
@@ -260,7 +264,7 @@ def _loss(quantity: Quantity, n: int, negatives: int, d: int, item: int) -> tupl
 
 @functools.cache
 def _measured_gflops(threads: int) -> float:
-    """The speed of one of `threads` threads, from a call of known work."""
+    """The speed of one of `threads` threads, measured with a call whose work is known."""
     rows, columns = 1024, 256
     x, y = np.random.default_rng(0).standard_normal((2, rows, columns), dtype=np.float32)
     fastest = math.inf
@@ -281,16 +285,15 @@ def _check(quantity: Any, dtype: Any, gradients: Any, layers: int, negatives: in
         if value not in allowed:
             options = ", ".join(f'"{option}"' for option in allowed[:-1])
             raise ValueError(f'estimate: {name} must be {options} or "{allowed[-1]}" but is {value!r}')
-    of_one = ("negatives are", negatives, 0, "info_nce"), ("k is", k, 10, "mutual_knn")
-    for what, value, usual, of in of_one:
+    for name, value, usual, of in (("negatives", negatives, 0, "info_nce"), ("k", k, 10, "mutual_knn")):
         if value != usual and quantity != of:
             raise ValueError(
-                f'estimate: {what} of quantity="{of}" but quantity is "{quantity}" '
-                f"and {what.split()[0]} is {value}"
+                f'estimate: {name} is an option of quantity="{of}" but quantity is "{quantity}" '
+                f"and {name} is {value}"
             )
     if gradients and quantity == "mutual_knn":
         raise ValueError('estimate: quantity="mutual_knn" has no gradients but gradients is True')
     many = "cka", "mutual_knn"
     if layers != 2 and (quantity not in many or gradients):
         what = f'quantity="{quantity}"' if quantity not in many else "gradients=True"
-        raise ValueError(f"estimate: {what} is of 2 layers but layers is {layers}")
+        raise ValueError(f"estimate: {what} needs layers=2 but layers is {layers}")

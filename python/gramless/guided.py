@@ -1,4 +1,4 @@
-"""InfoNCE of a batch from which a guide, another model, leaves probable false negatives out."""
+"""InfoNCE of a batch without probable false negatives, which a guide model identifies."""
 
 from __future__ import annotations
 
@@ -30,36 +30,38 @@ def guided_info_nce(
     contrast_positives: bool = True,
     reduction: Reduction = "mean",
 ) -> Call:
-    """InfoNCE without the negatives that a guide finds more similar than the positive (GISTEmbed).
+    """InfoNCE without the negatives that a guide model rates as more similar than the positive (GISTEmbed).
 
     loss_i = log(exp(s(a_i, p_i)) + sum over negatives of exp(s)) - s(a_i, p_i), with s(u, v) = <u, v> /
     temperature. The negatives of anchor i are the pairs (a_i, p_j) with j other than i, (a_i, n_j),
-    (a_i, a_j) and (p_i, p_j), each unless the guide's cosine of the same two examples is above a limit: its
-    cosine of anchor i and positive i, less the margin (Solatorio 2024). No n x n matrix is made: the guide's
-    cosines are a second product of the guide's width within each tile.
+    (a_i, a_j) and (p_i, p_j). A pair is left out if the guide's cosine of the same two examples exceeds a
+    limit: the guide's cosine of anchor i and positive i, minus the margin (Solatorio 2024). No n x n matrix
+    is stored: each tile computes the guide's cosines as a second product.
 
     Parameters
     ----------
     anchors, positives : array (n, d)
         {loss_arrays}
     negatives : array (m, d), optional
-        Further rows, such as mined hard negatives, each a negative of every anchor, with gradients.
+        Further rows, such as mined hard negatives, each of which is a negative of every anchor. They have
+        gradients.
     guide_anchors, guide_positives : array (n, e)
-        What the guide makes of the same examples; e need not be d. Constants, which must be finite.
+        The guide's embeddings of the same examples; e may differ from d. They must be finite, and they are
+        constants for gradients.
     guide_negatives : array (m, e), optional
-        The same for negatives, needed where those are given.
+        The guide's embeddings of the negatives, required if negatives are given.
     {temperature}
     {normalize}
     margin : float
-        Finite; may be negative. 0 leaves out what is more similar than the positive, and what is as similar
-        stays.
+        Finite; it may be negative. With 0, negatives that are more similar than the positive are left out,
+        and those that are exactly as similar stay.
     margin_strategy : {"absolute", "relative"}
-        What is subtracted from the cosine of anchor i and positive i: the margin, or the margin times the
-        magnitude of that cosine.
+        "absolute" subtracts the margin from the cosine of anchor i and positive i; "relative" subtracts the
+        margin times the magnitude of that cosine.
     contrast_anchors, contrast_positives : bool
-        Whether pairs of two anchors, and of two positives, are negatives. The pairs (a_i, a_i) and
-        (p_i, p_i) are among them where the guide's cosine of a row with itself, 1, is not above the limit: if
-        both rows of the guide are equal, or the margin is negative enough.
+        Whether pairs of two anchors, and of two positives, are negatives. They include the pairs (a_i, a_i)
+        and (p_i, p_i) if the guide's cosine of a row with itself, 1, does not exceed the limit: if the
+        guide's rows of anchor i and positive i are equal, or the margin is negative enough.
     reduction : {"mean", "sum", "none"}
         Over the n anchors; "none" returns their losses, (n,).
 
@@ -71,13 +73,13 @@ def guided_info_nce(
     ------
     {errors}
     NotImplementedError
-        For arrays of a GPU.
+        If the arrays are on a GPU.
 
     Notes
     -----
-    A pair is left out where its cosine > limit. Cosines of the guide are rounded to the dtype of the
-    computation, which is that of the embeddings: float32 unless one of them is float64. They are the same
-    sums for the same two rows wherever these stand, so that rows given twice tie exactly.
+    A pair is left out if its cosine > limit. The guide's cosines are rounded to the dtype of the computation:
+    float32 unless one of the embeddings is float64. The cosine of two rows does not depend on their
+    positions, so that equal rows have exactly equal cosines.
 
     References
     ----------
@@ -91,12 +93,12 @@ def guided_info_nce(
     >>> options = {"temperature": 0.5, "contrast_anchors": False, "contrast_positives": False}
     >>> round(guided_info_nce(z, z, guide_anchors=z, guide_positives=z, **options), 6)  # log(1 + 3 exp(-2))
     0.340753
-    >>> pages = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])  # which of them are alike
+    >>> pages = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])  # two pairs of equal rows
     >>> other = np.array([[1.0, 0.1], [1.0, 0.0], [0.1, 1.0], [0.0, 1.0]])
     >>> losses = guided_info_nce(
     ...     z, z, guide_anchors=pages, guide_positives=other, reduction="none", **options
     ... )
-    >>> losses.round(6)  # to anchors 0 and 2 the next positive is more similar than their own
+    >>> losses.round(6)  # anchors 0 and 2 are more similar to the next positive than to their own
     array([0.239545, 0.340753, 0.239545, 0.340753])
     """
     function = "guided_info_nce"

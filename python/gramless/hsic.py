@@ -1,4 +1,4 @@
-"""HSIC and CKA as users call them: each call becomes a problem, which is evaluated."""
+"""The public functions for HSIC and CKA: each call builds a problem, which is evaluated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _problem(function: str, kernel: Any, kernel_y: Any, estimator: Any, form: st
     return Hsic(function, 1, 2, (of_x, of_y), as_estimator(estimator, function), form, False)
 
 
-_BY_NAME = {  # problems whose options are names, made once
+_BY_NAME = {  # problems whose options are names, built once
     (function, kernel, estimator): _problem(function, kernel, None, estimator, function)
     for function in ("cka", "hsic")
     for kernel in FORMULAS
@@ -34,7 +34,7 @@ _BY_NAME = {  # problems whose options are names, made once
 
 
 def pair(function: str, x: Any, y: Any, kernel: Any, kernel_y: Any, estimator: Any, form: str) -> Call:
-    """The problem of one pair of representations; `form` as in `Hsic`."""
+    """The call for one pair of representations. form: see `Hsic`."""
     library, (x, y) = checks.read(function, [("x", x), ("y", y)])
     problem = None
     if kernel_y is None and type(kernel) is str and type(estimator) is str:
@@ -62,10 +62,10 @@ def hsic(
 
     biased: tr(K H L H) / (n - 1)^2, with H = I - 11'/n (Gretton et al. 2005).
 
-    unbiased: [sum K~ L~ + s_K s_L / ((n-1)(n-2)) - 2/(n-2) sum_i r_i^K r_i^L] / (n (n-3)), the diagonals
-    of K~ and L~ zero, r their row sums, s their totals (Song et al. 2012, eq. 5).
+    unbiased: [sum K~ L~ + s_K s_L / ((n-1)(n-2)) - 2/(n-2) sum_i r_i^K r_i^L] / (n (n-3)), where K~ and L~
+    are K and L with zero diagonals, r are their row sums and s their totals (Song et al. 2012, eq. 5).
 
-    No n x n memory is used beyond the workspace (`set_workspace_limit`).
+    The n x n matrices K and L are stored only as far as they fit the workspace (`set_workspace_limit`).
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def hsic(
 
     Notes
     -----
-    Tensors get gradients, of their own dtype; a bandwidth that is a median is a constant for them. Those of
-    a CKA with respect to row i have a length of about 1 / (n |x_i|): in float16 they lose digits below 6e-5,
-    as those of 256 rows of 512 standard normal numbers do, and are 0 below 3e-8. Scale the loss, as
-    torch.amp.GradScaler does, or pass float32 or bfloat16. Those of an HSIC grow with the third
-    power of the rows' lengths, with linear kernels, and are inf in float16 for long rows.
+    Tensors get gradients of their own dtype; a median bandwidth counts as a constant. The gradient of a CKA
+    with respect to row i has a length of about 1 / (n |x_i|): in float16 it loses accuracy below 6e-5, for
+    example for 256 rows of 512 standard normal numbers, and is 0 below 3e-8. To avoid this, scale the loss,
+    as torch.amp.GradScaler does, or pass float32 or bfloat16. The gradient of an HSIC with linear
+    kernels grows with the third power of the rows' lengths, and is inf in float16 for long rows.
 
     References
     ----------
@@ -127,9 +127,9 @@ def cka(
 ) -> Call:
     """Centered kernel alignment of the rows of x (n, p) with the rows of y (n, q).
 
-    cka = hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), the same estimator in all three places (Kornblith et al.
-    2019). "unbiased", the default, is the debiased CKA, which may be slightly negative; "biased" tends to 1
-    for p >> n whatever the data (Murphy et al. 2024). Nothing is clamped.
+    cka = hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), with the same estimator of HSIC in all three places
+    (Kornblith et al. 2019). The default, "unbiased", gives the debiased CKA, which may be slightly negative;
+    "biased" tends to 1 for p >> n for any data (Murphy et al. 2024). Values are not clamped.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def cka(
     Returns
     -------
     {scalar}
-        A degenerate input, such as a constant one, gives NaN and one RuntimeWarning.
+        A degenerate input, such as constant rows, gives NaN and one RuntimeWarning.
 
     Raises
     ------
@@ -152,7 +152,8 @@ def cka(
     References
     ----------
     Kornblith, Norouzi, Lee and Hinton 2019, "Similarity of neural network representations revisited",
-    arXiv:1905.00414. Murphy, Zylberberg and Fyshe 2024, arXiv:2405.01012.
+    arXiv:1905.00414. Murphy, Zylberberg and Fyshe 2024, "Correcting biased centered kernel alignment measures
+    in biological and artificial neural networks", arXiv:2405.01012.
 
     Examples
     --------
@@ -174,35 +175,33 @@ def cka(
 @differentiable
 @documented
 def distance_correlation(x: Any, y: Any, *, exponent: float = 1.0, bias_corrected: bool = False) -> Call:
-    """Distance correlation of the rows of x (n, p) with the rows of y (n, q): of any dependence.
+    """Distance correlation of the rows of x (n, p) with the rows of y (n, q), which detects any dependence.
 
-    R = sqrt(dcov^2(x, y) / sqrt(dcov^2(x, x) dcov^2(y, y))), dcov^2 the mean of A_ij B_ij, A and B the n x n
-    distances |x_i - x_j|^exponent and |y_i - y_j|^exponent with their row and column means removed. In the
-    limit of many rows it is 0 only where x and y are independent, which Pearson's is of much else. It is the
-    root of the biased `cka` with the kernel `Distance(exponent)`, in O(n) memory beyond the workspace.
+    R = sqrt(dcov^2(x, y) / sqrt(dcov^2(x, x) dcov^2(y, y))), where dcov^2(x, y) is the mean of A_ij B_ij, and
+    A and B are the n x n distances |x_i - x_j|^exponent and |y_i - y_j|^exponent with their row and column
+    means removed. In the limit of many rows, R is 0 only if x and y are independent; Pearson's correlation is
+    also 0 for many dependent variables. R is the root of the biased `cka` with the kernel
+    `Distance(exponent)`, and needs O(n) memory beyond the workspace.
 
     Parameters
     ----------
     x, y : array (n, p) and (n, q)
-        {similarity_arrays}
-        In the CPU's memory.
+        {host_arrays}
     exponent : float
-        Above 0 and below 2; with 2 it is about linear dependence alone.
+        Above 0 and at most 2; with 2, R detects only linear dependence.
     bias_corrected : bool
-        R tends to 1 as columns grow in number, also of independent rows. True gives the bias-corrected
-        square of it, an unbiased `cka`, about 0 of those and perhaps negative, which has no root.
+        With many columns R tends to 1 even for independent rows. True returns the bias-corrected R^2, an
+        unbiased `cka`: about 0 for independent rows, and possibly negative, so that it has no root.
 
     Returns
     -------
     {scalar}
-        dcor's `distance_correlation`; with bias_corrected its `u_distance_correlation_sqr`, R's `bcdcor`. A
-        constant input gives NaN and one RuntimeWarning, where dcor gives 0.
+        It equals dcor's `distance_correlation`; with bias_corrected, dcor's `u_distance_correlation_sqr` and
+        `bcdcor` of the R package energy. A constant input gives NaN and one RuntimeWarning; dcor gives 0.
 
     Raises
     ------
-    {errors}
-    NotImplementedError
-        Where x and y are on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -229,25 +228,25 @@ def distance_correlation(x: Any, y: Any, *, exponent: float = 1.0, bias_correcte
 def median_distance(x: Any, *, include_diagonal: bool = False, progress: ProgressLike = False) -> Any:
     """The exact median Euclidean distance between the rows of x (n, d), without n x n memory.
 
-    sqrt(median over i != j of |x_i - x_j|^2); an even count averages the middle two squares. It is the
-    bandwidth of `RBF()`. The squared distances are counted; few are stored.
+    sqrt(median over i != j of |x_i - x_j|^2); for an even count, the mean of the two middle squares. It is
+    the bandwidth of `RBF()`. The squared distances are counted in bins, and few are stored.
 
-    Where more than half of the distances are 0 up to rounding, the median is that of the others: a bandwidth
-    of 0 compares nothing. Those are squared distances of at most 16 units of rounding in |x_i|^2 + |x_j|^2 of
-    the centred rows, or distances of at most 8 units of it in the numbers as they are stored, if those up to
-    eight times as large are no more than an eighth of these (not on a GPU): numbers of few digits, such as
-    float32 at an offset of 1e6, are taken as they are. One RuntimeWarning has the share of the distances left
-    out; on a GPU there is none. Of equal rows it is 0.
+    If more than half of the distances are 0 up to rounding, the median is taken over the others, because a
+    bandwidth of 0 would make all rows equally far apart; one RuntimeWarning states the share of distances
+    that were left out (a GPU gives no warning). The median of equal rows is 0. A distance counts as 0 in two
+    cases: its square is at most 16 units of rounding of |x_i|^2 + |x_j|^2 of the centred rows; or it is at
+    most 8 units of rounding of the numbers as stored, and at most an eighth as many distances lie between
+    that limit and eight times it (not on a GPU). The latter condition keeps the distances of coarsely rounded
+    data, such as float32 at an offset of 1e6.
 
     Parameters
     ----------
     x : array (n, d), n >= 2
         {similarity_arrays}
     include_diagonal : bool
-        Whether the median is over all n^2 pairs, the n zeros included, as the code published with Kornblith
-        et al. (2019) has it.
-    progress : bool or callable
-        True shows a progress bar, a callable receives (done, total).
+        True takes the median over all n^2 pairs, including the n zeros of the diagonal, as in the code
+        published with Kornblith et al. (2019). False (default) takes it over the off-diagonal pairs.
+    {progress}
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""P-values for the hypothesis that x and y are independent: null distributions, not how HSIC is summed."""
+"""P-values for the hypothesis that x and y are independent, from null distributions of HSIC and CKA."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class IndependenceResult:
     statistic : float
         Debiased CKA for "chi2", biased HSIC for "gamma", unbiased HSIC for "permutation".
     pvalue : float
-        The probability, were x and y independent, of a statistic at least as large.
+        The probability of a statistic at least as large if x and y are independent.
     method : str
         The method used, never "auto".
     n : int
@@ -54,10 +54,10 @@ def independence_test(
     rng: int | np.random.Generator | None = None,
     progress: bool | Callable[[int, int], None] = False,
 ) -> IndependenceResult:
-    """Test whether the rows of x (n, p) and y (n, q) are independent; a small p-value says that they are not.
+    """Test whether the rows of x (n, p) and y (n, q) are independent; a small p-value rejects independence.
 
-    Beside a linear CKA say kernel="linear": the default tests with RBF kernels, which see dependence that no
-    linear map shows.
+    The default, RBF kernels, detects any dependence. To test what a linear CKA measures, pass
+    kernel="linear".
 
     Parameters
     ----------
@@ -66,43 +66,38 @@ def independence_test(
     {kernel}
     {kernel_y}
     method : {"auto", "chi2", "gamma", "permutation"}
-        How the p-value is computed, with C the debiased CKA, H the biased and T the unbiased HSIC.
+        How the p-value is computed. C is the debiased CKA, H the biased HSIC and T the unbiased HSIC.
 
-        "auto" is "permutation" below 40 rows, where "chi2" rejects independent pairs too
-        often, else "chi2"; `method` of the result says which.
+        "auto" is "permutation" below 40 rows, because "chi2" then rejects independent pairs too often, and
+        "chi2" otherwise. The attribute `method` of the result names the method used.
 
-        "chi2" is P(chi^2_1 > n C + 1): one pass, cautious for wide data, where it rejects about 1 % at level
-        5 % (Shen et al. 2021).
+        "chi2" is P(chi^2_1 > n C + 1): one pass. It is conservative for wide data, where it rejects about 1 %
+        at level 5 % (Shen et al. 2021).
 
-        "gamma" is P(G > H), G a gamma variable with the mean and variance of H under independence: one pass;
-        needs scipy; at its level for wide data of light tails (Gretton et al. 2007, Theorems 3 and 4, but for
-        finite n: mean = t_x t_y / (n - 1) and variance = 2 v_x v_y / ((n + 1) (n - 2)), where t = mean k_ii -
-        mean k_ij and v = H(x, x) - t^2 / (n - 1)).
+        "gamma" is P(G > H) for a gamma variable G with the mean and variance of H under independence: one
+        pass; it needs scipy. It has its nominal level for wide data without heavy tails (Gretton et al. 2007,
+        Theorems 3 and 4, here for finite n: mean = t_x t_y / (n - 1) and variance = 2 v_x v_y / ((n + 1) (n -
+        2)), where t = mean k_ii - mean k_ij and v = H(x, x) - t^2 / (n - 1)).
 
-        "permutation" is (1 + #{T_b >= T}) / (1 + B) over B = `n_resamples` random orders of the rows of y;
-        exact for any n.
-    n_resamples : int
-        Number of permutations.
-    rng : int, numpy.random.Generator or None
-        Seed of the permutations: an int gives the same p-value every time, None does not.
-    progress : bool or callable
-        True shows a bar over the permutations, a callable receives (done, total).
+        "permutation" is (1 + #{T_b >= T}) / (1 + B) over B = `n_resamples` random permutations of the rows of
+        y; it is exact for any n.
+    {permutations}
 
     Returns
     -------
     IndependenceResult
-        statistic, pvalue, method, n and null, Python floats, for which a GPU is waited for. A constant input
-        has p-value NaN with one RuntimeWarning; NaN in the data gives NaN.
+        With statistic, pvalue, method, n and null. The numbers are Python floats, so that the call waits for
+        a GPU. A constant input gives the p-value NaN with one RuntimeWarning; NaN in the data gives NaN.
 
     Raises
     ------
     ValueError
-        For different numbers of rows, fewer than 4 rows, an unknown method or kernel, a negative rng and
-        fewer than 1 resample.
+        If x and y differ in their number of rows or have fewer than 4, a method or kernel is unknown, rng is
+        negative, or n_resamples is below 1.
     TypeError
-        For values of another type.
+        If an argument has a type or dtype that is not supported.
     ImportError
-        Where "gamma" needs scipy, which is not installed (`pip install scipy`).
+        If "gamma" needs scipy and scipy is not installed (`pip install scipy`).
 
     References
     ----------

@@ -1,5 +1,5 @@
-"""Anchors against keys which are no anchors themselves: InfoNCE with a queue, with labels or in both
-directions, and the log-sum-exp of rows underneath.
+"""InfoNCE of anchors and separate keys, with a queue, with labels or in both directions, and the log-sum-exp
+from which such losses are built.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ def info_nce(
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
 ) -> Call:
-    """InfoNCE: row i of anchors (n, d) belongs to row i of keys (n, d), and all other keys are its negatives.
+    """InfoNCE: the positive of row i of anchors (n, d) is row i of keys (n, d); all other keys are negatives.
 
-    loss_i = log sum_j exp(<a_i, k_j> / temperature) - <a_i, k_i> / temperature, j over keys, negatives and
-    queue (van den Oord et al. 2018, eq. 4). One walk over the pairs gives the loss and another the gradients
-    of all of them, without n x n memory.
+    loss_i = log sum_j exp(<a_i, k_j> / temperature) - <a_i, k_i> / temperature, where j runs over keys,
+    negatives and queue (van den Oord et al. 2018, eq. 4). One pass over the pairs computes the loss and
+    another one the gradients of all inputs, without n x n memory.
 
     Parameters
     ----------
     anchors, keys : array (n, d)
         {loss_arrays}
     queue : array (m, d), optional
-        More keys, which belong to no anchor; autograd gives them no gradient, `value_and_grad` does. All rows
-        of keys stay negatives of the other anchors; MoCo's loss, whose negatives are the queue alone, is
-        `moco`.
+        Further keys, each a negative of every anchor, such as keys of earlier batches. Autograd treats them
+        as constants; `value_and_grad` returns their gradient. The rows of keys remain negatives of the other
+        anchors; for MoCo's loss, whose negatives are only the queue, use `moco`.
     negatives : array (m, d), optional
-        More keys that belong to no anchor, such as mined hard negatives, with gradients; each is a negative
-        of every anchor. Several for each anchor, (n, k, d), are passed as negatives.reshape(n * k, d).
-    ids : (n,) integers or text, optional
-        Which example each key is, then each row of negatives and of queue, if given: (n + m,) in all. Keys
-        that have the id of the own key are duplicates of it: they are left out of the anchor's sum. Computed
-        on the CPU; on a GPU ids raise NotImplementedError.
+        Further keys with gradients, each a negative of every anchor, such as mined hard negatives. For k
+        negatives per anchor, (n, k, d), pass negatives.reshape(n * k, d).
+    ids : array (n + m,) of integers or text, optional
+        The example of each row of keys, then of negatives and queue if given. Keys with the same id as the
+        anchor's own key are duplicates of it, and are left out of the anchor's sum. ids are supported on the
+        CPU; for arrays of a GPU they raise NotImplementedError.
     {temperature}
     {normalize}
     symmetric : bool
-        Whether the loss is the mean of loss_i and of the same with anchors and keys exchanged, both from one
-        pass (CLIP, Radford et al. 2021); negatives and queue take no part in the second.
+        True returns the mean of this loss and of the loss with anchors and keys exchanged, in one pass (CLIP,
+        Radford et al. 2021); the exchanged loss does not use negatives and queue.
     reduction : {"mean", "sum", "none"}
         Over the n pairs; "none" returns their losses, (n,).
     {exclude}
@@ -105,24 +105,24 @@ def uni_cl(
     symmetric: bool = True,
     reduction: Reduction = "mean",
 ) -> Call:
-    """UniCL: InfoNCE in both directions where pairs of one label are positive to each other.
+    """UniCL: InfoNCE in both directions, in which all keys with the anchor's label are positives.
 
-    loss_i = mean over keys p of the label of i of [log sum_j exp(s_ij) - s_ip], s_ij = <a_i, k_j> /
-    temperature, j over all keys (Yang et al. 2022), and the mean of it and of the same with anchors and
-    keys exchanged. Pairs that each have a label of their own, as images with their texts, give
-    symmetric `info_nce`; classes, whose rows of keys are texts of their names, a cross entropy over classes.
+    loss_i = mean over keys p with the label of i of [log sum_j exp(s_ij) - s_ip], s_ij = <a_i, k_j> /
+    temperature, where j runs over all keys (Yang et al. 2022); the result is the mean of this loss and of the
+    loss with anchors and keys exchanged. If all labels differ, as for images with their own texts, this is
+    symmetric `info_nce`. If the keys are the texts of class names, it is a cross-entropy over classes.
 
     Parameters
     ----------
     anchors, keys : array (n, d)
         {loss_arrays}
-    labels : (n,) integers or text
-        Of the pairs: row i of anchors and row i of keys. Images with several captions are rows with the
-        number of the image as label.
+    labels : array (n,) of integers or text
+        The label of pair i: of row i of anchors and row i of keys. For images with several captions, pass
+        the index of the image.
     {temperature}
     {normalize}
     symmetric : bool
-        Whether keys are anchors too, as in the paper.
+        Whether to average over both directions, as in the paper; False uses only the anchors of `anchors`.
     reduction : {"mean", "sum", "none"}
         Over the n pairs; "none" returns their losses, (n,).
 
@@ -163,24 +163,24 @@ def row_log_sum_exp(
 ) -> Call:
     """log sum_j exp(<x_i, y_j> / temperature) for every row of x (n, d) over the rows of y (m, d): (n,).
 
-    What other softmax losses are built of, without n x m memory. `value_and_grad` takes their derivatives
-    with respect to the values, (n,), as cotangent.
+    Other softmax losses can be built from it without n x m memory: pass the derivatives of such a loss with
+    respect to these values, (n,), to `value_and_grad` as the cotangent.
 
     Parameters
     ----------
     x : array (n, d)
         {loss_arrays}
     y : array (m, d), optional
-        None is x itself.
+        None (default) uses x itself.
     {temperature}
     {normalize}
     exclude_self : bool
-        Without y: whether j = i is left out.
+        Whether to leave out j = i, which needs y=None.
 
     Returns
     -------
     array (n,)
-        Where the inputs live. NaN propagates.
+        On the device of the inputs. NaN propagates.
 
     Raises
     ------

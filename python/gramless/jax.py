@@ -1,15 +1,15 @@
-"""Losses and similarities for jax: `gramless.jax.nt_xent` is `gramless.nt_xent` of arrays of jax.
+"""Losses and similarities for jax: `gramless.jax.nt_xent` is `gramless.nt_xent` for jax arrays.
 
-They work under jax.jit, jax.grad, jax.value_and_grad and jax.vmap, with the arguments, values and gradients
-of the functions of the same name in `gramless`. What is an array of jax or numpy, a temperature among them,
-may vary within a compiled function; everything else, numbers and names, is a constant of it. Shapes and
-options are checked when a function is traced, numbers that vary when it runs.
+The functions work under jax.jit, jax.grad, jax.value_and_grad and jax.vmap, with the arguments, values and
+gradients of the functions of the same name in `gramless`. Arguments that are jax or numpy arrays, including a
+temperature, may vary within a compiled function; all others, such as numbers and names, are constants of it.
+Shapes and options are checked when a function is traced, varying numbers when it runs.
 
-All is computed on the CPU, by a callback: arrays of a device are copied there. Where there is one value, its
-gradients are computed with it; an array of values, as of reduction="none", is computed a second time for
-them. Only first derivatives are implemented, in reverse mode; others raise. Labels, masks and teachers get no
-gradient. Results have the dtype of the computation, float64 where jax_enable_x64 is set, and gradients that
-of their arrays.
+A callback computes everything on the CPU, so that arrays on a device are copied. The gradients of a single
+value are computed together with it; an array of values, such as that of reduction="none", is computed again
+for its gradients. Only first derivatives in reverse mode are implemented; others raise. Labels, masks and
+teachers get no gradient. Results have the dtype of the computation (float64 only if jax_enable_x64 is set),
+and gradients the dtype of their arrays.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def __dir__() -> list[str]:
 
 
 def _of_jax(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of numpy's arrays as one of jax."""
+    """Turn a function of numpy arrays into a function of jax arrays."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -77,32 +77,32 @@ def _of_jax(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _varies(x: Any) -> bool:
-    """Whether x is an array that jax holds; one of text is not."""
+    """Whether x is an array of numbers, which may vary within a compiled function."""
     return isinstance(x, jax.Array) or (isinstance(x, np.ndarray) and x.dtype.kind in "biuf")
 
 
 class _HostCall:
-    """A call of a function of numpy's arrays, some of whose arguments are arrays of jax."""
+    """A call of a function of numpy arrays, with jax arrays for some arguments."""
 
     def __init__(self, function: Any, names: tuple[str, ...], constants: dict[str, Any]) -> None:
         self._function, self._names, self._constants = function, names, constants
 
     def described(self, arrays: Sequence[Any]) -> Call:
-        """The problem, from shapes and dtypes alone; raises where these do not fit."""
+        """The call for arrays of these shapes and dtypes; raises if they do not match."""
         ones = [np.broadcast_to(np.ones((), x.dtype), x.shape) for x in arrays]
-        # A temperature that is a float would be checked when it is divided by.
+        # As numpy numbers, temperatures are checked here instead of during the computation.
         checked = {name: np.float64(x) for name, x in self._constants.items() if type(x) is float}
         call: Call = self._function.describe(**self._arguments(ones) | checked)
         return call
 
     def differentiated(self, arrays: Sequence[Any]) -> list[int]:
-        """The places of the arrays that get a gradient."""
+        """The indices of the arrays that get a gradient."""
         names = self.described(arrays).names
         floating = [jax.numpy.issubdtype(x.dtype, jax.numpy.floating) for x in arrays]
         return [i for i, name in enumerate(self._names) if name in names and floating[i]]
 
     def result(self, arrays: Sequence[Any]) -> Any:
-        """Shape and dtype of the value."""
+        """The shape and dtype of the value."""
         library, problem, inputs, *_ = self.described(arrays)
         shape, _ = problem.shapes(False, [np.shape(x) for x in inputs])
         dtype = jax.dtypes.canonicalize_dtype(problem.dtype(library, inputs))
@@ -116,7 +116,7 @@ class _HostCall:
         return jax.pure_callback(on_host, result, *arrays, vmap_method="sequential")
 
     def value_and_grads(self, cotangent: Any, *arrays: Any) -> Any:
-        """Value and gradients of `differentiated`; cotangent: the derivative with respect to the value."""
+        """The value and the gradients of `differentiated`; cotangent: as in `value_and_grad`."""
         result, places = self.result(arrays), self.differentiated(arrays)
         grads = [jax.ShapeDtypeStruct(arrays[i].shape, arrays[i].dtype) for i in places]
         both = value_and_grad(self._function, [self._names[i] for i in places])
@@ -141,7 +141,7 @@ class _HostCall:
 
 
 def _differentiable(call: _HostCall, arrays: Sequence[Any]) -> Any:
-    """The value, with its gradients as a rule of jax."""
+    """The value, with its gradients registered as a jax rule."""
     single = call.result(arrays).shape == ()
     derivative = jax.custom_jvp(call.value_and_grads)
     derivative.defjvp(call.refuse)

@@ -1,6 +1,6 @@
-"""Kernel functions as frozen value objects, and the names users may write instead of them.
+"""Kernel functions as frozen value objects, and the names that users may pass instead.
 
-Knows nothing of arrays, devices or the compiled core, so that every other module can import it.
+This module does not depend on arrays, devices or the compiled core, so that every other module can import it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _ALLOWED_KERNELS = f"{', '.join(_CALLS)}, {KERNEL_NAMES}"
 
 
 def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> Kernel:
-    """The kernel object that a user's `kernel` argument means; errors name the function and the argument.
+    """The kernel for a user's `kernel` argument, an object or a name; errors name function and argument.
 
-    Raises ValueError for an unknown name and TypeError for anything that is neither a kernel nor a string.
+    Raises ValueError for an unknown name, and TypeError for a value that is neither a kernel nor a string.
 
     >>> as_kernel("linear", "hsic")
     Linear()
@@ -76,9 +76,9 @@ def as_kernel(kernel: object, function_name: str, argument: str = "kernel") -> K
 def encode(kernel: Kernel) -> Encoded:
     """A kernel as plain data: (formula, sigma, scale, include_diagonal, median_rows, numbers).
 
-    It is the one form in which a kernel reaches the compiled core, the CUDA module and torch's operators. The
-    formula is the kernel's shorthand; without a bandwidth the rest is None, 1.0, False, None; the last are
-    the kernel's own numbers.
+    The compiled core, the CUDA module and torch's operators receive kernels in this form. The formula is the
+    kernel's name. A kernel without a bandwidth has None, 1.0, False, None for the next four. numbers are the
+    kernel's other parameters.
 
     >>> encode(RBF(scale=0.5))
     ('rbf', None, 0.5, False, None, ())
@@ -98,12 +98,12 @@ def encode(kernel: Kernel) -> Encoded:
 
 
 def has_bandwidth(encoded: Encoded) -> bool:
-    """Whether the kernel is a function of the distance in units of a bandwidth.
+    """Whether the kernel has a bandwidth.
 
     >>> has_bandwidth(encode(RBF())), has_bandwidth(encode(Linear()))
     (True, False)
     """
-    kernel = FORMULAS.get(encoded[0])  # none of those that `rsa` alone has
+    kernel = FORMULAS.get(encoded[0])  # None for the kernels that only `rsa` uses
     return kernel is not None and kernel.has_bandwidth
 
 
@@ -118,7 +118,7 @@ def is_on_gpu(formula: str) -> bool:
 
 
 def wants_median(encoded: Encoded) -> bool:
-    """Whether the kernel's bandwidth is the median distance of an input that is still to come.
+    """Whether the kernel's bandwidth is the median distance of each input.
 
     >>> wants_median(encode(RBF())), wants_median(encode(RBF(sigma=1.0))), wants_median(encode(Linear()))
     (True, False, False)
@@ -127,7 +127,7 @@ def wants_median(encoded: Encoded) -> bool:
 
 
 def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
-    """The kernel with a bandwidth that is known; itself where it has none.
+    """The kernel with this bandwidth; unchanged if it has no bandwidth.
 
     >>> with_sigma(encode(RBF()), 0.5)
     ('rbf', 0.5, 1.0, False, None, ())
@@ -136,7 +136,7 @@ def with_sigma(encoded: Encoded, sigma: float) -> Encoded:
 
 
 def as_estimator(estimator: object, function_name: str) -> Estimator:
-    """`estimator` itself, checked; "debiased" means "unbiased".
+    """`estimator`, checked; "debiased" becomes "unbiased".
 
     Raises ValueError for anything else.
 

@@ -36,9 +36,10 @@ def hsic_matrix(
 ) -> Call:
     """HSIC of every layer in xs with every layer in ys, in one pass: a matrix (len(xs), len(ys)).
 
-    Every layer's Gram tile is computed once and the tiles' inner products give all pairs; narrow linear
-    layers are compared in feature space instead, whichever costs less. Memory is O(n + tiles) for each layer
-    and a workspace (`set_workspace_limit`), never n x n. `estimate` says how long it takes.
+    Each tile of a layer's Gram matrix is computed once, and inner products of tiles give the HSIC of all
+    pairs (the formula of `hsic`). Linear layers are compared through products of features if that costs less.
+    The memory is O(n + tiles) for each layer and a workspace (`set_workspace_limit`), never n x n. `estimate`
+    predicts the time.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def hsic_matrix(
     Returns
     -------
     array (len(xs), len(ys)), or LayerMatrix for a mapping
-        numpy's for arrays of numpy, else where the layers live. NaN and inf in the data propagate.
+        A numpy array for numpy layers, otherwise a tensor or array on the device of the layers. NaN and inf
+        in the data propagate.
 
     Raises
     ------
@@ -58,8 +60,13 @@ def hsic_matrix(
 
     Notes
     -----
-    With a checkpoint or a process group, for any number of processes and threads, the answer is bitwise that
-    without, given CPUs of one instruction set. Gradients need a sweep without. The formula is that of `hsic`.
+    With a checkpoint or a process group the result is bitwise identical to that of a single call, for any
+    number of processes and threads, if all CPUs use the same instruction set. Gradients are not available
+    then.
+
+    References
+    ----------
+    Song, Smola, Gretton, Bedo and Borgwardt 2012, "Feature selection via dependence maximization", JMLR 13.
 
     Examples
     --------
@@ -85,9 +92,9 @@ def cka_matrix(
 ) -> Call:
     """CKA of every layer in xs with every layer in ys, in one pass: a matrix (len(xs), len(ys)).
 
-    The formula is that of `cka` (Kornblith et al. 2019); sweeps over whole networks are those of Nguyen et
-    al. 2021. Memory is O(n + tiles) for each layer and a workspace, never n x n; `estimate` says how long it
-    takes.
+    An entry is hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), as in `cka` (Kornblith et al. 2019); Nguyen et al.
+    2021 compare all layers of networks in this way. The memory is O(n + tiles) for each layer and a workspace
+    (`set_workspace_limit`), never n x n. `estimate` predicts the time.
 
     Parameters
     ----------
@@ -99,8 +106,8 @@ def cka_matrix(
     Returns
     -------
     array (len(xs), len(ys)), or LayerMatrix for a mapping
-        numpy's for arrays of numpy, else where the layers live. Rows and columns of degenerate layers, such
-        as constant ones, are NaN, with one RuntimeWarning for all of them.
+        A numpy array for numpy layers, otherwise a tensor or array on the device of the layers. Rows and
+        columns of degenerate layers, such as constant ones, are NaN, with one RuntimeWarning for all of them.
 
     Raises
     ------
@@ -108,7 +115,8 @@ def cka_matrix(
 
     References
     ----------
-    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414. Nguyen, Raghu and Kornblith 2021,
+    Kornblith, Norouzi, Lee and Hinton 2019, "Similarity of neural network representations revisited",
+    arXiv:1905.00414. Nguyen, Raghu and Kornblith 2021, "Do wide and deep networks learn the same things?",
     arXiv:2010.15327.
 
     Examples
@@ -123,13 +131,14 @@ def cka_matrix(
 
 
 def _all_pairs(form: str, xs: Any, ys: Any, kernel: Any, estimator: Any, *sweep: Any) -> Call:
-    """sweep: progress, checkpoint and process_group."""
+    """The call of `hsic_matrix` or `cka_matrix`. sweep: progress, checkpoint and process_group."""
     function = f"{form}_matrix"
     if is_mapping(xs) or is_mapping(ys):
         return named_call(function, xs, ys, kernel, estimator, form.upper(), *sweep)
     return described(function, xs, ys, kernel, estimator, form, *sweep)
 
 
+@documented
 def layer_matrix(
     xs: Any,
     ys: Any = None,
@@ -152,91 +161,93 @@ def layer_matrix(
     checkpoint: str | os.PathLike[str] | None = None,
     process_group: Any = None,
 ) -> LayerMatrix:
-    """CKA, or mutual kNN, of every layer in xs with every layer in ys, with names, and what chance gives.
+    """CKA, or mutual kNN, of every layer in xs with every layer in ys, with names and p-values.
 
-    The matrix is that of `cka_matrix` or `mutual_knn_matrix`, in O(n) memory beyond a workspace.
+    The matrix is that of `cka_matrix` or `mutual_knn_matrix`, and needs O(n) memory beyond a workspace.
 
     Parameters
     ----------
     xs : mapping or sequence of arrays
-        The layers of one model: {name: array}, also as tools that record activations return them (dicts of
-        tensors, objects with keys), or a sequence, such as the tuple of hidden states of a transformer; the
-        arrays of a tuple in a mapping are layers name[0], name[1], ... Each array is (n, features), or
-        (n, tokens, features) with `pool` or `rows`; of numpy, torch or a GPU, as in `cka`.
+        The layers of one model: {name: array} or another object with keys, or a sequence, such as the tuple
+        of hidden states of a transformer. A tuple in a mapping stands for the layers name[0], name[1], ...
+        Each array is (n, features), or (n, tokens, features) with `pool` or `rows`.
+        {similarity_arrays}
     ys : mapping or sequence of arrays, optional
-        Those of the other model for the same examples. None compares xs with itself.
+        The layers of the other model for the same n examples. None (default) compares xs with itself.
     names : sequence of str, or a pair of them, optional
-        Names of the layers of sequences: of xs where ys is None, else of xs and of ys. Numbers by default.
+        Names for the layers of sequences: of xs if ys is None, otherwise a pair for xs and ys. None (default)
+        names them "0", "1", ...
     statistic : {"cka", "mutual_knn"}
-        "mutual_knn" compares nearest neighbours. It has no kernel, estimator, level, checkpoint and process
-        group; z is by its exact mean k / (n - 1) and variance over all orders of the rows. p-values are by
-        permutation, which costs O(n k) for each cell and order, or None.
-    kernel, estimator
-        As in `cka`; every layer has a bandwidth of its own.
-    k : int
-        Neighbours of each row, as in `mutual_knn`.
+        "mutual_knn" is the share of common nearest neighbours. It has no kernel, estimator, level, checkpoint
+        or process group. Its z uses the exact mean k / (n - 1) and variance over all permutations of the
+        rows, and its p-values come from permutations, which cost O(n k) for each cell and permutation.
+    {kernel}
+    {estimator}
+    {neighbors}
     pool : {"mean", "last", "class"} or callable, optional
-        One row for each example of (n, tokens, features): the mean of its tokens, the last or the first one,
-        valid ones where there is a mask. A callable takes an array and returns (rows, features); it also gets
-        those of `name` and `mask` that it has parameters for. Layers (n, features) stay as they are.
+        Reduces (n, tokens, features) to one row per example: the mean of its tokens, the last token or the
+        first one, of the valid tokens if there is a mask. A callable receives an array, and its layer's
+        `name` and the `mask` if it has such parameters, and returns (rows, features). "mean", "last" and
+        "class" leave layers (n, features) unchanged.
     rows : {"examples", "tokens"}
-        "tokens" makes every valid token of (n, tokens, features) a row. Tokens of one example are not
-        independent, so p-values are then too small; permutations are of tokens.
+        "tokens" makes every valid token of (n, tokens, features) a row. The tokens of one example are not
+        independent, so that p-values, whose permutations then permute tokens, are too small.
     mask, mask_y : array (n, tokens), optional
-        1 (True) for valid tokens, 0 for padding; mask_y is that of ys where it differs.
+        1 (True) for valid tokens and 0 for padding; mask_y is that of ys if it differs from mask.
     pvalue : {"auto", "chi2", "t", "gamma", "permutation"} or None
         How `pvalue` and `pvalue_corrected` of the result are computed; None computes neither.
-        "auto" permutes below 40 rows and, on the CPU, up to 1,000 rows and 10 for each cell where the kernel
-        is not bounded and one row has more than a third of the squared length of a layer on both sides. Else
-        it takes "chi2" or, for the biased estimator, "gamma", and nothing where scipy is not installed. The
-        documentation ("Is it chance?") has measured levels.
-        "chi2": P(chi^2_1 > n CKA + 1), Shen et al. 2021. "t": Student's, for wide layers, Szekely and Rizzo
-        2013; needs scipy. "gamma": for the biased estimator, with its exact mean and variance; needs scipy.
-        "permutation": rows of all ys in `n_resamples` random orders, the same for all ys, and all orders of 7
-        rows or fewer; valid for any data. It takes about n_resamples times as long as the matrix itself,
-        or less; `progress` shows the estimate before it starts.
+        "auto" is "permutation" for fewer than 40 rows. It is also "permutation" on the CPU if the kernel is
+        unbounded, on both sides a layer has more than a third of its squared length in a single row, and
+        there are at most 1,000 rows and at most 10 for each cell. Otherwise it is "chi2" or, for the biased
+        estimator, "gamma" if scipy is installed, else None. The page "Is it chance?" has measured levels.
+        "chi2" is P(chi^2_1 > n CKA + 1) (Shen et al. 2021). "t" is Student's t for wide layers (Szekely and
+        Rizzo 2013); it needs scipy. "gamma" is for the biased estimator, with its exact mean and variance; it
+        needs scipy. "permutation" permutes the rows of all ys in the same `n_resamples` random orders, or in
+        all orders for 7 rows or fewer, and is valid for any data. It takes at most about n_resamples times as
+        long as the matrix; `progress` shows an estimate before it starts.
     n_resamples : int
-        Permutations. The smallest p-value is 1 / (n_resamples + 1).
+        The number of permutations. The smallest p-value is 1 / (n_resamples + 1).
     rng : int, numpy.random.Generator or None
-        Of the permutations; an int gives the same p-values every time.
+        The seed of the permutations; an int gives the same p-values for every call.
     level : float, optional
-        Such as 0.95: every cell gets an interval that holds the CKA of the population with that probability,
-        as `gramless.analysis.cka_interval` without groups computes it. At least 5 rows; n^2 (features of all
-        layers + 3 cells) operations of float64 on the CPU, 16 n bytes for each cell, and the layers copied to
-        its memory in float64.
+        For example 0.95, to compute for every cell an interval that contains the CKA of the population with
+        this probability, as `gramless.analysis.cka_interval` does without groups. It needs at least 5 rows,
+        n^2 (features of all layers + 3 cells) float64 operations on the CPU, 16 n bytes for each cell, and
+        copies of the layers in float64.
     digests : bool
-        True adds SHA-256 of the rows of each layer to the record.
-    progress, checkpoint, process_group
-        As in `cka_matrix`. Permutations and intervals are neither kept in the checkpoint nor shared among
-        processes.
+        Whether to add the SHA-256 of the rows of each layer to the record.
+    {sweep}
+        Checkpoints do not store permutations and intervals, and processes do not share them.
 
     Returns
     -------
     LayerMatrix
-        matrix, names, z, pvalue, pvalue_corrected, low, high, standard_error, n, settings, record; plot,
-        to_csv, to_dataframe, save, load.
+        With matrix, names, z, pvalue, pvalue_corrected, low, high, standard_error, n, settings and record,
+        and the methods plot, to_csv, to_dataframe, save and load.
 
     Raises
     ------
     ValueError
-        Where shapes, names, masks or options do not fit, a layer (n, tokens, features) comes without `pool`
-        and `rows`, or the estimator has no such p-values.
+        If shapes, names, masks or options do not match, a layer (n, tokens, features) has neither `pool` nor
+        `rows`, or the method of p-values is not defined for the estimator.
     TypeError
-        Where types do not fit.
+        If an argument has a type or dtype that is not supported.
     ImportError
-        Where a method needs scipy, which is not installed (`pip install scipy`).
+        If a method needs scipy and scipy is not installed (`pip install scipy`).
 
     Warns
     -----
     RuntimeWarning
-        For layers without a CKA and, with `level`, for layers whose HSIC with itself a few examples carry:
-        see `gramless.analysis.cka_interval`.
+        If CKA is not defined for some layers and, with `level`, if a few examples carry most of a layer's
+        HSIC with itself (see `gramless.analysis.cka_interval`).
 
     References
     ----------
     Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414. Szekely and Rizzo 2013, "The distance
     correlation t-test of independence in high dimension". Kazi-Aoual et al. 1995, "Refined approximations to
-    permutation tests for multivariate inference". Shen, Panda and Vogelstein 2021, arXiv:1912.12150.
+    permutation tests for multivariate inference". Shen, Panda and Vogelstein 2021, "The chi-square test of
+    distance correlation", arXiv:1912.12150. Huh et al. 2024, "The platonic representation hypothesis",
+    arXiv:2405.07987.
 
     Examples
     --------

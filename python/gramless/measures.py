@@ -7,6 +7,7 @@ from typing import Any
 from ._arrays import checks
 from ._arrays.namespaces import Array, Library
 from ._counts import as_flag, as_number, positive
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._problems.measures import Alignment, CosineDiversity, PairMean, ParticipationRatio
 from .kernels import Cosine, Encoded, KernelLike, OfDistance, as_kernel, encode
@@ -15,40 +16,35 @@ __all__ = ["alignment", "participation_ratio", "uniformity", "vendi_score"]
 
 
 @differentiable
+@documented
 def uniformity(x: Any, t: float = 2.0, *, normalize: bool = True) -> Call:
     """How evenly the rows of x (n, d) are spread over the unit sphere; the lower, the more evenly.
 
     log of the mean over i < j of exp(-t |x_i - x_j|^2)  (Wang and Isola 2020, eq. 6)
 
-    Rows are divided by their lengths first, as the paper has them; the authors' `uniform_loss` leaves that to
-    its caller, and is this with normalize=False. It is 0 where all rows are equal, and about -2 t for random
-    directions of many dimensions. The mean is that of an RBF kernel with sigma = 1 / sqrt(2 t): one pass over
-    tiles, and O(n) memory beyond the workspace.
+    Rows are first divided by their lengths, as in the paper; with normalize=False this is the authors'
+    `uniform_loss`, which expects rows of length 1. The value is 0 if all rows are equal, and about -2 t for
+    random directions in many dimensions. The mean is that of an RBF kernel with sigma = 1 / sqrt(2 t): it
+    needs one pass over tiles and O(n) memory beyond the workspace.
 
     Parameters
     ----------
     x : array (n, d), n >= 2
-        Of numpy or torch, any layout and real dtype, memory-mapped ones included, in the CPU's memory.
+        {host_arrays}
     t : float
-        Above 0.
+        The factor of the squared distances, above 0.
     normalize : bool
-        Whether rows are first divided by their length, whatever their unit; a row of zeros stays as it is.
+        Whether to divide each row by its length first, however small that is; a row of zeros stays 0.
 
     Returns
     -------
-    float, or for tensors a 0-d one
-        Differentiable with respect to x, for tensors and by `value_and_grad`. -inf where the mean is below
-        1e-297, a uniformity of -684, which float64 has no room for; its gradient is NaN. NaN and infinity in
-        the data give NaN.
+    {host_scalar}
+        Differentiable with respect to x, for tensors and by `value_and_grad`. If the mean is below 1e-297 (a
+        uniformity of -684), the value is -inf and its gradient is NaN. NaN and inf in the data give NaN.
 
     Raises
     ------
-    ValueError
-        Where x has fewer than 2 rows, or t is not positive and finite.
-    TypeError
-        Where types do not fit.
-    NotImplementedError
-        Where x is on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -70,37 +66,34 @@ def uniformity(x: Any, t: float = 2.0, *, normalize: bool = True) -> Call:
 
 
 @differentiable
+@documented
 def alignment(x: Any, y: Any, alpha: float = 2.0, *, normalize: bool = True) -> Call:
-    """How far apart the rows of positive pairs are: row i of x (n, d) belongs to row i of y (n, d).
+    """Mean distance between positive pairs: row i of x (n, d) and row i of y (n, d) are a pair.
 
     mean_i |x_i - y_i|^alpha  (Wang and Isola 2020, eq. 5)
 
-    Rows are divided by their lengths first, as the paper has them; the authors' `align_loss` leaves that to
-    its caller, and is this with normalize=False. Memory is O(n), and time O(n d).
+    Rows are first divided by their lengths, as in the paper; with normalize=False this is the authors'
+    `align_loss`, which expects rows of length 1. It needs O(n) memory and O(n d) time.
 
     Parameters
     ----------
-    x, y : arrays (n, d)
-        Of numpy or torch, any layout and real dtype, memory-mapped ones included, in the CPU's memory.
+    x, y : array (n, d)
+        {host_arrays}
     alpha : float
-        Above 0. Pairs of equal rows add 0 to gradients, also with powers that have no derivative there.
+        The power of the distances, above 0. Pairs of equal rows add 0 to gradients, even if the power has no
+        derivative there.
     normalize : bool
-        Whether rows are first divided by their length, whatever their unit; a row of zeros stays as it is.
+        Whether to divide each row by its length first, however small that is; a row of zeros stays 0.
 
     Returns
     -------
-    float, or for tensors a 0-d one
-        0 where all pairs are equal. Differentiable with respect to x and y, for tensors and by
-        `value_and_grad`. NaN and infinity in the data give NaN, without normalisation perhaps infinity.
+    {host_scalar}
+        0 if all pairs are equal. Differentiable with respect to x and y, for tensors and by
+        `value_and_grad`. NaN and inf in the data give NaN, or inf without normalisation.
 
     Raises
     ------
-    ValueError
-        Where shapes differ, or alpha is not positive and finite.
-    TypeError
-        Where types do not fit.
-    NotImplementedError
-        Where x and y are on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -127,36 +120,33 @@ def alignment(x: Any, y: Any, alpha: float = 2.0, *, normalize: bool = True) -> 
 
 
 @differentiable
+@documented
 def participation_ratio(x: Any) -> Call:
-    """In how many dimensions the rows of x (n, d) vary: (sum of eigenvalues)^2 / sum of squared eigenvalues.
+    """Effective number of dimensions in which the rows of x (n, d) vary.
 
-    (trace C)^2 / trace(C^2), C the covariance matrix of the columns (d, d)
+    (trace C)^2 / trace(C^2) = (sum of eigenvalues)^2 / sum of squared eigenvalues, where C (d, d) is the
+    covariance matrix of the columns
 
-    It is 1 where all variance is in one direction, and k where it is the same in k of them and 0 in others,
-    and so at most the smaller of d and n - 1. Neither the unit of the data nor its mean nor a rotation
-    changes it. trace(C^2) is the biased `hsic` of x with itself: it is computed over the d x d products of
-    columns or over tiles of the n x n products of rows, whichever costs less, in O(n) memory beyond the
+    It is 1 if all variance is in one direction, and k if the variance is the same in k orthogonal directions
+    and 0 in the others; it is at most the smaller of d and n - 1. Scaling, translating or rotating the data
+    does not change it. trace(C^2) is the biased `hsic` of x with itself, computed from the d x d products of
+    columns or from tiles of the n x n products of rows, whichever costs less, with O(n) memory beyond the
     workspace.
 
     Parameters
     ----------
     x : array (n, d), n >= 2
-        Of numpy or torch, any layout and real dtype, memory-mapped ones included, in the CPU's memory.
+        {host_arrays}
 
     Returns
     -------
-    float, or for tensors a 0-d one
-        Differentiable with respect to x, for tensors and by `value_and_grad`. NaN, with one RuntimeWarning,
-        where all rows are equal up to rounding. NaN and infinity in the data give NaN.
+    {host_scalar}
+        Differentiable with respect to x, for tensors and by `value_and_grad`. If all rows are equal up to
+        rounding it is NaN, with one RuntimeWarning. NaN and inf in the data give NaN.
 
     Raises
     ------
-    ValueError
-        Where x has fewer than 2 rows.
-    TypeError
-        Where types do not fit.
-    NotImplementedError
-        Where x is on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -174,41 +164,38 @@ def participation_ratio(x: Any) -> Call:
 
 
 @differentiable
+@documented
 def vendi_score(x: Any, *, kernel: KernelLike = "cosine", q: float = 2) -> Call:
-    """Vendi score of order 2: how many different rows x (n, d) has, in effect.
+    """Vendi score of order 2: the effective number of distinct rows of x (n, d).
 
-    n^2 / sum_ij K_ij^2, K the kernel's n x n matrix, whose diagonal is 1
+    n^2 / sum_ij K_ij^2, where K (n, n) is the kernel matrix, whose diagonal is 1
 
-    It is the inverse of the sum of the squared eigenvalues of K / n, from 1, where all rows are equal, to n,
-    where the kernel is 0 between any two. K is not made: the square of an RBF kernel is one of sigma /
-    sqrt(2), that of a Laplace kernel one of sigma / 2, and that of cosines follows from an `hsic` of rows of
-    length 1, over features where they are fewer than rows. O(n) memory beyond the workspace.
+    It is the inverse of the sum of the squared eigenvalues of K / n: from 1, if all rows are equal, to n, if
+    the kernel is 0 for any two different rows. K is not stored: the square of an RBF kernel is an RBF kernel
+    with sigma / sqrt(2), that of a Laplace kernel is one with sigma / 2, and the sum of squared cosines
+    follows from an `hsic` of rows of length 1. It needs O(n) memory beyond the workspace.
 
     Parameters
     ----------
     x : array (n, d), n >= 2
-        Of numpy or torch, any layout and real dtype, memory-mapped ones included, in the CPU's memory.
+        {host_arrays}
     kernel : a kernel that is 1 for equal rows, or its name
-        `Cosine()`, or one with a bandwidth, such as `RBF()`. A bandwidth that is not given is the median
-        distance between rows, which makes the score one of shape, not of scale. Of `Cosine()` a row of zeros
-        is like no row, itself included.
-    q : 2
-        The order. Others need all eigenvalues, which the package vendi_score computes: its default is 1.
+        `Cosine()`, or a kernel with a bandwidth, such as `RBF()`. If no bandwidth is given it is the median
+        distance between rows, so that the score does not depend on the scale of the data. For `Cosine()`, the
+        similarity of a row of zeros to every row is 0, also to itself.
+    q : float
+        The order; only 2 is supported. Other orders need all eigenvalues, which the package vendi_score
+        computes; its default is 1.
 
     Returns
     -------
-    float, or for tensors a 0-d one
+    {host_scalar}
         Differentiable with respect to x, for tensors and by `value_and_grad`; a median bandwidth counts as a
-        constant. NaN and infinity in the data give NaN, and so do rows that are all zeros with `Cosine()`.
+        constant. NaN and inf in the data give NaN, and so do rows that are all 0 with `Cosine()`.
 
     Raises
     ------
-    ValueError
-        Where x has fewer than 2 rows, for a kernel that is not 1 for equal rows, and another order.
-    TypeError
-        Where types do not fit.
-    NotImplementedError
-        Where x is on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -227,13 +214,13 @@ def vendi_score(x: Any, *, kernel: KernelLike = "cosine", q: float = 2) -> Call:
     order = as_number(function, "q", q)
     if order != 2:
         raise ValueError(
-            f"{function}: q must be 2 but is {order!r}; other orders need all eigenvalues of the kernel's "
-            "matrix, which is not stored here: the package vendi_score computes them"
+            f"{function}: q must be 2 but is {order!r}; other orders need all eigenvalues of the kernel "
+            "matrix, which is not stored; use the package vendi_score"
         )
     chosen = as_kernel(kernel, function)
     if not isinstance(chosen, (OfDistance, Cosine)):
         raise ValueError(
-            f"{function}: kernel must be 1 for equal rows, as RBF(...), Laplace(...) and Cosine() are, "
+            f"{function}: kernel must be 1 for equal rows, such as RBF(...), Laplace(...) or Cosine(), "
             f"but is {chosen!r}"
         )
     library, (x,) = _read(function, x)
@@ -243,7 +230,7 @@ def vendi_score(x: Any, *, kernel: KernelLike = "cosine", q: float = 2) -> Call:
 
 
 def _read(function: str, x: Any) -> tuple[Library, list[Array]]:
-    """The library of x, and x as its array of at least two rows."""
+    """The library of x, and x as an array of that library, checked to have at least two rows."""
     library, arrays = checks.read(function, [("x", x)])
     if arrays[0].shape[0] < 2:
         raise ValueError(f"{function}: at least 2 rows are needed but x has {arrays[0].shape[0]}")

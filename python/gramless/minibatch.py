@@ -1,4 +1,4 @@
-"""CKA accumulated over batches: sums of HSIC values and one ratio. Knows no way to compute HSIC."""
+"""CKA accumulated over batches: sums of HSIC values and their ratio. HSIC is computed elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXPONENTS = ("exponent_x", "exponent_y")
 
 
 def as_weighting(function: str, value: Any) -> Literal["mean", "pairs"]:
-    """`value` itself, checked to be a weighting."""
+    """`value`, checked to be a weighting."""
     if not isinstance(value, str) or value not in ("mean", "pairs"):
         raise ValueError(f'{function}: weighting must be "mean" or "pairs" but is {value!r}')
     return cast('Literal["mean", "pairs"]', value)
@@ -31,24 +31,27 @@ def as_weighting(function: str, value: Any) -> Literal["mean", "pairs"]:
 
 @documented
 class MinibatchCKA:
-    """CKA between layers from one batch at a time: the ratio of averages, never the average of ratios.
+    """CKA between layers, accumulated batch by batch as a ratio of averages.
 
     cka = sum_t w_t hsic_t(K, L) / sqrt(sum_t w_t hsic_t(K, K) sum_t w_t hsic_t(L, L))
 
-    over batches t, hsic_t the unbiased HSIC within batch t, so that the batch size does not bias the answer.
+    over batches t, where hsic_t is the unbiased HSIC within batch t, so that the batch size does not bias the
+    result.
 
     Parameters
     ----------
     {kernel}
-        Here that is each layer's in each batch.
+        The median is computed in each batch.
     weighting : {"mean", "pairs"}
-        "mean" has w_t = 1, the paper's equation; "pairs" has w_t = n_t (n_t - 3), as its authors' code has.
-        They differ only where batches differ in size.
+        "mean" uses w_t = 1, as in the paper; "pairs" uses w_t = n_t (n_t - 3), as in the authors' code, where
+        n_t is the size of batch t. They differ only if batches differ in size.
 
     Raises
     ------
     ValueError
-        For an unknown kernel or weighting.
+        If the kernel or weighting is unknown.
+    TypeError
+        If the kernel is neither a kernel nor a name.
 
     References
     ----------
@@ -80,7 +83,7 @@ class MinibatchCKA:
         """Discard all batches."""
         self._batches = 0
         self._with_itself = False
-        # Sums are never written to: they may be shared.
+        # Sums may be shared between objects, so they are replaced and never modified.
         self._sums = ScaledSums.of(np.zeros((0, 0)), np.zeros(0), np.zeros(0))
 
     def update(self, xs: Any, ys: Any = None) -> None:
@@ -88,16 +91,18 @@ class MinibatchCKA:
 
         Parameters
         ----------
-        xs, ys
-            The layers of one or two models on the same n examples, as sequences of arrays (n, p_i); one array
-            (n, p) stands for one layer. ys=None compares xs with itself. Sums of batches on a GPU stay there,
-            and nothing waits for them before `compute`.
+        xs, ys : sequence of arrays (n, p_i), or one array (n, p)
+            The layers of one or two models for the same n >= 4 examples; one array stands for one layer.
+            ys=None compares xs with itself. The sums of batches on a GPU stay there, and only `compute` waits
+            for them.
 
         Raises
         ------
         ValueError
-            For fewer than 4 rows, rows that differ in number, and another number of layers than in earlier
-            batches; what was accumulated stays as it was.
+            If there are fewer than 4 rows, layers differ in their number of rows, or the number of layers
+            differs from that of earlier batches. The accumulated sums then stay unchanged.
+        TypeError
+            If xs or ys is not a sequence of arrays, or an array has a dtype that is not supported.
         """
         layers_x = _as_layers("xs", xs)
         layers_y = None if ys is None else _as_layers("ys", ys)
@@ -111,23 +116,24 @@ class MinibatchCKA:
         self._add(1, layers_y is None, ScaledSums.of(*own, weight))
 
     def compute(self) -> _Array:
-        """The CKA of every layer of xs with every layer of ys over the batches so far, (len(xs), len(ys)).
+        """Compute the CKA of every layer of xs with every layer of ys over the batches so far.
 
-        The sums are kept in float64, so this is a numpy array of float64 whatever the batches came in.
-
-        A layer that is constant in every batch has NaN, with one RuntimeWarning.
+        Returns
+        -------
+        ndarray of float64, (len(xs), len(ys))
+            NaN, with one RuntimeWarning, for a layer that is constant in every batch.
 
         Raises
         ------
         RuntimeError
-            Before the first update.
+            If there was no update yet.
         """
         if self._batches == 0:
             raise RuntimeError("MinibatchCKA.compute: there is no batch to compute from; call update first")
         xy, xx, yy, *_ = self._sums.on_host()
         if np.any(xx <= 0) or np.any(yy <= 0):
             warnings.warn(
-                "MinibatchCKA.compute: the CKA is NaN where a layer's HSIC with itself is not positive: in "
+                "MinibatchCKA.compute: the CKA is NaN for layers whose HSIC with itself is not positive: in "
                 f"every batch {NO_HSIC}",
                 RuntimeWarning,
                 stacklevel=2,
@@ -135,18 +141,22 @@ class MinibatchCKA:
         return np.asarray(aligned(xy, xx, yy))
 
     def merge(self, other: MinibatchCKA) -> None:
-        """Add the batches that `other` has seen, from another process perhaps.
+        """Add the batches that `other` has accumulated, for example in another process.
 
-        The sums of other are added to the sums here, entry by entry. So a.merge(b) and b.merge(a) are bitwise
-        the same, and merging single batches in turn gives the bits of updating with them in turn; other
-        groupings of the same batches may differ in the last digits.
+        The sums are added entry by entry. Therefore a.merge(b) and b.merge(a) are bitwise identical, and
+        merging single batches in turn is bitwise identical to updating with them in turn; other groupings of
+        the same batches may differ in the last digits.
+
+        Parameters
+        ----------
+        other : MinibatchCKA
 
         Raises
         ------
         ValueError
-            Where kernel, weighting or the number of layers differ.
+            If kernel, weighting or the number of layers differ.
         TypeError
-            For another type.
+            If other is not a MinibatchCKA.
         """
         if not isinstance(other, MinibatchCKA):
             raise TypeError(f"MinibatchCKA.merge: other must be a MinibatchCKA but is {other!r}")
@@ -160,9 +170,9 @@ class MinibatchCKA:
         self._add(other._batches, other._with_itself, other._sums.on_host())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that was accumulated, as numbers, strings and lists, for JSON, torch.save and numpy.savez.
+        """The accumulated state as numbers, strings and lists, for JSON, torch.save and numpy.savez.
 
-        The sums are those of the data divided by 2^(exponents of both layers).
+        The sums are divided by 2^(sum of the exponents of both layers).
         """
         xy, xx, yy, exponent_x, exponent_y = self._sums.on_host()
         return {
@@ -178,17 +188,20 @@ class MinibatchCKA:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a `state_dict`; sums accumulated so far are discarded.
+        """Replace the accumulated state by that of a `state_dict`.
 
-        A state without exponents, of an earlier version, has the sums of the data themselves.
+        In a state without exponents, from an earlier version, the sums are not divided.
+
+        Parameters
+        ----------
+        state : mapping
 
         Raises
         ------
         ValueError
-            For a state that lacks an entry, holds no numbers where it should, or is that of another kernel or
-            weighting.
+            If an entry is missing or does not hold numbers, or kernel or weighting differ.
         TypeError
-            For what is no mapping.
+            If state is not a mapping.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"MinibatchCKA.load_state_dict: state must be a mapping but is {state!r}")
@@ -217,7 +230,7 @@ class MinibatchCKA:
             self._add(int(batches), bool(state["with_itself"]), ScaledSums.of(xy, xx, yy, units[0], units[1]))
 
     def _check_layers(self, method: str, with_itself: bool, layers: tuple[int, ...]) -> None:
-        """Raise an error for a batch that cannot be added to the previous ones."""
+        """Raise ValueError for a batch that cannot be added to the previous ones."""
         if self._batches == 0:
             return
         if with_itself != self._with_itself:
@@ -239,7 +252,7 @@ class MinibatchCKA:
 
 
 def _as_layers(argument: str, layers: Any) -> Sequence[Any]:
-    """A sequence of arrays; one array with two dimensions is a sequence of one."""
+    """`layers` as a sequence of arrays; one array with two dimensions becomes a sequence of one."""
     if getattr(layers, "ndim", None) == 2:
         return [layers]
     if getattr(layers, "ndim", None) == 1:
@@ -252,7 +265,7 @@ def _as_layers(argument: str, layers: Any) -> Sequence[Any]:
     if isinstance(layers, Mapping):
         raise TypeError(
             f"MinibatchCKA.update: {argument} must be a sequence of arrays but is {type(layers).__name__}, "
-            f"which may be ordered otherwise in another batch: pass [{argument}[name] for name in names]"
+            f"whose order may differ in another batch; pass [{argument}[name] for name in names]"
         )
     if isinstance(layers, str) or not isinstance(layers, Iterable):
         raise TypeError(

@@ -1,10 +1,11 @@
-"""MoCo's loss: one positive for each query, all negatives from a queue."""
+"""MoCo's loss: one positive for each query, and all negatives from a queue."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from . import _loss_calls
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._losses import Reduction
 
@@ -12,6 +13,7 @@ __all__ = ["moco"]
 
 
 @differentiable
+@documented
 def moco(
     q: Any,
     k: Any,
@@ -21,42 +23,37 @@ def moco(
     normalize: bool = True,
     reduction: Reduction = "mean",
 ) -> Call:
-    """The loss of MoCo: row i of k (n, d) is the positive of row i of q (n, d), the queue its negatives.
+    """The loss of MoCo: the positive of row i of q (n, d) is row i of k (n, d); the negatives are the queue.
 
     loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> / temperature)) - s_i, s_i = <q_i, k_i> / temperature
-    (He et al. 2020, arXiv:1911.05722, eq. 1). Other rows of k are no negatives, which they are in
-    `info_nce(q, k, queue)`.
+    (He et al. 2020, eq. 1). The other rows of k are not negatives; in `info_nce(q, k, queue)` they are.
 
     Parameters
     ----------
-    q, k
-        Queries and their keys, (n, d) each: arrays or tensors as in `nt_xent`. MoCo computes k without
-        gradients; a tensor k that requires a gradient gets one.
-    queue
-        Earlier keys, (m, d), a row each, constant for autograd. MoCo's own code keeps it transposed, (d, m):
-        pass `queue.T`.
-    temperature
-        Not 0; may be negative. A 0-d tensor gets a gradient.
-    normalize
-        Whether rows are first divided by max(|row|, 1e-12).
-    reduction
-        "mean" over the n queries, "sum", or "none" for the losses, (n,).
+    q, k : array (n, d)
+        The queries and their keys. MoCo computes k without gradients; a tensor k that requires a gradient
+        gets one.
+        {loss_arrays}
+    queue : array (m, d)
+        Earlier keys as rows; autograd treats them as constants. MoCo's own code keeps the queue transposed,
+        (d, m): pass `queue.T`.
+    {temperature}
+    {normalize}
+    reduction : {"mean", "sum", "none"}
+        Over the n queries; "none" returns their losses, (n,).
 
     Returns
     -------
-    float, or for tensors and arrays of a GPU a 0-d one
-        "none" gives an array or a tensor. NaN propagates.
+    {loss}
 
     Raises
     ------
-    ValueError
-        Where shapes or options do not fit.
-    TypeError
-        Where types do not.
+    {errors}
 
     References
     ----------
-    He et al. 2020, Momentum Contrast for Unsupervised Visual Representation Learning, arXiv:1911.05722.
+    He, Fan, Wu, Xie and Girshick 2020, "Momentum contrast for unsupervised visual representation learning",
+    arXiv:1911.05722.
 
     Examples
     --------

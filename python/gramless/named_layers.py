@@ -1,4 +1,4 @@
-"""Compares layers with names: from mappings, sequences and tokens to a `LayerMatrix`."""
+"""Comparison of named layers, given as mappings, sequences or tokens, with a `LayerMatrix` as the result."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from .results import LayerMatrix
 
 
 class Side(NamedTuple):
-    """The layers of one model: their names, their names in errors, the arrays (rows, features), the shapes of
-    the given arrays, and how these became rows.
+    """The layers of one model: names, labels for errors, arrays (rows, features), the shapes of the given
+    arrays, and how these were pooled to rows.
     """
 
     names: list[str]
@@ -41,7 +41,7 @@ class Side(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """Of one model, or of two, and how they became rows."""
+    """The layers of one model or two, and the settings of their pooling."""
 
     x: Side
     y: Side | None
@@ -62,7 +62,7 @@ def sides_of(
     mask: Any = None,
     mask_y: Any = None,
 ) -> Sides:
-    """The layers of xs and ys with their names, tokens pooled; every array is looked up once."""
+    """The layers of xs and ys with their names and with pooled tokens; reads every array once."""
     _tokens.check_pool(function, pool, rows)
     names_x, names_y = _namesrecords_of_sides(function, ys, names)
     x = _side(function, "xs", xs, names_x, mask, "mask", pool, rows)
@@ -94,9 +94,7 @@ def _side(
 ) -> Side:
     if _tokens.is_mapping(layers):
         if names is not None:
-            raise ValueError(
-                f"{function}: {argument} is a mapping, whose keys are the names; leave names= out"
-            )
+            raise ValueError(f"{function}: {argument} is a mapping, whose keys are the names; omit names=")
         names, arrays = _tokens.named_layers(layers)
         labels = [f"{argument}[{name!r}]" for name in names]
         if not arrays:
@@ -131,7 +129,7 @@ def _side(
 
 
 def _sequence(function: str, argument: str, layers: Any, of_tokens: bool) -> list[Any]:
-    """The entries of a sequence of layers, or of one array (layers, examples, tokens, features)."""
+    """The layers as a list, from a sequence or from one array (layers, examples, tokens, features)."""
     if of_tokens and getattr(layers, "ndim", 0) == 4:
         return list(layers)
     if of_tokens and getattr(layers, "ndim", 0) == 3:
@@ -153,7 +151,7 @@ def named_call(
     checkpoint: Any,
     process_group: Any,
 ) -> Call:
-    """The call of a function of layers that was given a mapping, and so returns a `LayerMatrix`."""
+    """The call of a function of layers for a mapping, which returns a `LayerMatrix`."""
     options = {"progress": progress, "checkpoint": checkpoint, "process_group": process_group}
     return Call(
         NUMPY,
@@ -165,7 +163,7 @@ def named_call(
 
 
 class _Function(NamedTuple):
-    """In place of a problem, for a call that only returns a `LayerMatrix`."""
+    """A placeholder for the problem in a call that returns a `LayerMatrix`."""
 
     function: str
 
@@ -193,7 +191,9 @@ def compared(
     checkpoint: Any = None,
     process_group: Any = None,
 ) -> LayerMatrix:
-    """Every layer of xs with every one of ys. tokens: options of `sides_of`; statistic: "CKA" or "HSIC"."""
+    """Compare every layer of xs with every layer of ys. tokens: options of `sides_of`; statistic: "CKA" or
+    "HSIC".
+    """
     processes = processes_of(function, process_group)
     with processes.together():
         request = ChanceRequest.of(function, pvalue, n_resamples, rng)
@@ -236,7 +236,7 @@ def compared(
 def records_of_sides(
     sides: Sides, layers: Sequence[Any], sigmas: Sequence[float] | None, digests: bool
 ) -> dict[str, Any]:
-    """The record's entries for the layers of both sides, or of the only side."""
+    """The entries of the record for the layers of both sides, or of the only side."""
     found, start = {}, 0
     for name, side in (("layers_a", sides.x), ("layers_b", sides.y)):
         if side is None:
@@ -250,7 +250,7 @@ def records_of_sides(
 
 
 def _warn(function: str, sides: Sides, code: Any, values: HsicValues) -> None:
-    """Warn of layers without a CKA; on a GPU their values are NaN without a warning."""
+    """Warn of layers for which CKA is not defined; on a GPU their values are NaN without a warning."""
     if values.mean_x is None:
         return
     of_sides = [(sides.x, values.xx, values.mean_x)]

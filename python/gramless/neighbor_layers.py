@@ -1,4 +1,4 @@
-"""Nearest neighbours of layers: found once for each, shared between pairs, and what chance gives."""
+"""Nearest neighbours of layers: computed once per layer, compared for all pairs, with z and p-values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .results import LayerMatrix
 
 
 def neighbor_count(function: str, k: Any, name: str, x: Any, least: int = 1) -> int:
-    """k, checked against the rows of x."""
+    """k as an int, checked to be less than the number of rows of x."""
     count, n = at_least(least, function, "k", k), int(x.shape[0])
     if count >= n:
         raise ValueError(f"{function}: k must be less than the number of rows, {n} in {name}, but is {count}")
@@ -35,7 +35,7 @@ def neighbor_count(function: str, k: Any, name: str, x: Any, least: int = 1) -> 
 def find_neighbors(
     function: str, library: Any, layers: Sequence[Any], k: int, with_cosines: bool, progress: ProgressLike
 ) -> tuple[Any, list[Any]]:
-    """The backend, and the neighbours it found for each layer, with their cosines."""
+    """The backend and, for each layer, its neighbours (None if rows are not finite) and their cosines."""
     report = reporter(function, progress)
     layers = library.detached(function, [None] * len(layers), layers)
     backend = backend_of(library, layers[0], function)
@@ -46,7 +46,7 @@ def find_neighbors(
 def shared_fractions(
     function: str, library: Any, xs: Sequence[Any], ys: Sequence[Any], k: int, progress: ProgressLike
 ) -> Floats:
-    """Of all xs with all ys; no ys: xs with themselves."""
+    """The shared fractions of all xs with all ys; an empty ys compares xs with themselves."""
     backend, found = find_neighbors(function, library, [*xs, *ys], k, False, progress)
     return _fractions(backend, *_sides([rows for rows, _ in found], len(xs)), int(xs[0].shape[0]) * k)
 
@@ -56,7 +56,7 @@ def _sides(rows: list[Any], count: int) -> tuple[list[Any], list[Any]]:
 
 
 def _fractions(backend: Any, of_x: list[Any], of_y: list[Any], total: int) -> Floats:
-    """Shared neighbours by their number; NaN where a layer has none, because its rows are not finite."""
+    """The numbers of shared neighbours divided by `total`; NaN for layers whose rows are not finite."""
     values = np.full((len(of_x), len(of_y)), math.nan)
     finite_x, finite_y = ([i for i, r in enumerate(side) if r is not None] for side in (of_x, of_y))
     if finite_x and finite_y:
@@ -65,11 +65,11 @@ def _fractions(backend: Any, of_x: list[Any], of_y: list[Any], total: int) -> Fl
     return values
 
 
-_DEFAULTS = {"kernel": "linear", "estimator": "unbiased", "k": 10}  # those of others are None
+_DEFAULTS = {"kernel": "linear", "estimator": "unbiased", "k": 10}  # other options have the default None
 
 
 def check_statistic(function: str, statistic: Any, k: Any, of_cka: Mapping[str, Any]) -> None:
-    """Raises ValueError for an unknown statistic and for options that only the other one has."""
+    """Raise ValueError for an unknown statistic and for options that only the other statistic has."""
     if not isinstance(statistic, str) or statistic not in ("cka", "mutual_knn"):
         raise ValueError(f'{function}: statistic must be "cka" or "mutual_knn" but is {shown(statistic)}')
     options, other = ({"k": k}, "mutual_knn") if statistic == "cka" else (of_cka, "cka")
@@ -77,7 +77,7 @@ def check_statistic(function: str, statistic: Any, k: Any, of_cka: Mapping[str, 
         if value is None or (isinstance(value, (str, int)) and value == _DEFAULTS.get(name)):
             continue
         raise ValueError(
-            f'{function}: {name} is of statistic="{other}" but statistic is "{statistic}" '
+            f'{function}: {name} is an option of statistic="{other}" but statistic is "{statistic}" '
             f"and {name} is {shown(value)}"
         )
 
@@ -95,7 +95,7 @@ def compared_neighbors(
     digests: bool = False,
     progress: ProgressLike = False,
 ) -> LayerMatrix:
-    """`mutual_knn` of every layer of xs with every one of ys. tokens: options of `sides_of`."""
+    """`mutual_knn` of every layer of xs with every layer of ys. tokens: options of `sides_of`."""
     request = ChanceRequest.of(function, pvalue, n_resamples, rng)
     if request.method not in ("auto", "permutation", None):
         raise ValueError(
@@ -132,7 +132,7 @@ def _chance(
     seconds: float,
     progress: ProgressLike,
 ) -> Chance:
-    """z by the exact mean and variance over all orders of the rows of ys, p-values by some of them."""
+    """z from the exact mean and variance over all permutations of the rows of ys, p-values from a sample."""
     defined = ~np.isnan(matrix)
     if not defined.any():
         return Chance(np.full(matrix.shape, math.nan))
@@ -163,7 +163,7 @@ def _chance(
 
 
 def _moments(n: int, k: int, of_x: list[Any], of_y: list[Any]) -> tuple[float, Floats]:
-    """Mean and standard deviation of the shared fraction of every pair; NaN where rows are not finite."""
+    """Mean and standard deviation of the shared fraction of every pair; NaN if rows are not finite."""
     counts: dict[int, Any] = {
         id(rows): None if rows is None else pair_counts(rows) for rows in [*of_x, *of_y]
     }

@@ -1,4 +1,4 @@
-"""Whether two representations share more nearest neighbours than by chance."""
+"""A test whether two representations share more nearest neighbours than by chance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ._chance import generator_of, resample_count
 from ._dependence import shown
+from ._docs import documented
 from ._neighbors import in_order, overlap_moments, pair_counts
 from .neighbor_layers import find_neighbors
 from .neighbors import checked_pair
@@ -28,11 +29,12 @@ class MutualKnnResult:
     statistic : float
         `mutual_knn` of x and y.
     pvalue : float
-        The probability, were the rows of y in random order, of a statistic at least as large.
+        The probability of a statistic at least as large if the rows of y are in random order.
     mean, std : float
-        Of the statistic over all n! orders, exactly: k / (n - 1), and the root of the variance.
+        The exact mean and standard deviation of the statistic over all n! permutations; the mean is
+        k / (n - 1).
     z : float
-        (statistic - mean) / std; NaN where std is 0.
+        (statistic - mean) / std; NaN if std is 0.
     n, k : int
         The numbers of rows and of neighbours.
     null : ndarray (n_resamples,)
@@ -49,6 +51,7 @@ class MutualKnnResult:
     null: npt.NDArray[np.float64] = field(compare=False, repr=False)
 
 
+@documented
 def mutual_knn_test(
     x: Any,
     y: Any,
@@ -60,33 +63,27 @@ def mutual_knn_test(
 ) -> MutualKnnResult:
     """Test whether rows of x (n, p) and y (n, q) share more nearest neighbours than by chance.
 
-    The p-value is (1 + #{T_b >= T}) / (1 + B), T the `mutual_knn` of x and y and T_b that of B =
-    `n_resamples` random orders of the rows of y; exact for any n. Neighbours are found once: an order costs
-    O(n k). Mean and variance over all n! orders are exact, from how often rows are neighbours of others.
+    The p-value is (1 + #{T_b >= T}) / (1 + B), where T is the `mutual_knn` of x and y, and the T_b are those
+    after B = `n_resamples` random permutations of the rows of y; it is exact for any n. Neighbours are
+    computed once, so that a permutation costs O(n k). The mean and variance over all n! permutations are
+    exact; they follow from the numbers of times that rows are neighbours of other rows.
 
     Parameters
     ----------
-    x, y, k
-        As in `mutual_knn`.
-    n_resamples : int
-        Number of permutations.
-    rng : int, numpy.random.Generator or None
-        Seed of the permutations: an int gives the same p-value every time, None does not.
-    progress : bool or callable
-        True shows a bar over the permutations, a callable receives (done, total).
+    x, y : array (n, p) and (n, q)
+        {host_arrays}
+    {neighbors}
+    {permutations}
 
     Returns
     -------
     MutualKnnResult
-        statistic, pvalue, mean, std, z, n, k and null: Python numbers and an array. All but mean, n and k
-        are NaN where a row holds NaN or infinity.
+        With statistic, pvalue, mean, std, z, n and k as Python numbers, and null as an array. If a row holds
+        NaN or inf, all but mean, n and k are NaN.
 
     Raises
     ------
-    ValueError
-        As `mutual_knn` does, for a negative rng and fewer than 1 resample.
-    TypeError, NotImplementedError
-        As `mutual_knn` does.
+    {host_errors}
 
     References
     ----------

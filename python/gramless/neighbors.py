@@ -1,4 +1,4 @@
-"""Whether rows have the same nearest neighbours in two representations: mutual kNN and CKNNA."""
+"""Agreement of the nearest neighbours of rows in two representations: mutual kNN and CKNNA."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ._arrays import checks
 from ._arrays.namespaces import computed_in
+from ._docs import documented
 from ._layer_calls import checked_layers
 from ._neighbors import cknna_of
 from ._progress import ProgressLike
@@ -17,40 +18,34 @@ from .neighbor_layers import compared_neighbors, find_neighbors, neighbor_count,
 __all__ = ["cknna", "mutual_knn", "mutual_knn_matrix"]
 
 
+@documented
 def mutual_knn(x: Any, y: Any, k: int = 10, *, progress: ProgressLike = False) -> Any:
-    """The share of their k nearest rows, by cosine, that rows have in common in x (n, p) and y (n, q).
+    """Mean share of the k nearest rows, by cosine, that the representations x (n, p) and y (n, q) share.
 
-    mean_i |N_x(i) and N_y(i)| / k, where N_x(i) are the k rows j != i with the largest cosine
-    <x_i, x_j> / (|x_i| |x_j|); of equal cosines the smaller j comes first. Between unrelated representations
-    it is k / (n - 1) on average; `mutual_knn_test` says whether a value is more than that.
+    mean_i |N_x(i) and N_y(i)| / k, where N_x(i) is the set of the k rows j != i with the largest cosine
+    <x_i, x_j> / (|x_i| |x_j|); of equal cosines the smaller j comes first. For unrelated representations the
+    mean is k / (n - 1); `mutual_knn_test` tests whether a value exceeds it.
 
-    Neighbours are those by float64 of the numbers as they are given, for every dtype: tiles find candidates
-    in float32, and those that its rounding could exchange are compared once more. Memory is O(n k).
+    Neighbours are exact in float64 for every dtype: tiles find candidates in float32, and candidates whose
+    order its rounding could change are compared again in float64. The memory is O(n k).
 
     Parameters
     ----------
-    x, y : arrays (n, p) and (n, q)
-        Of numpy or torch, any layout and real dtype, memory-mapped ones included, in the CPU's memory. A row
-        of zeros has cosine 0 with every row; numbers below 1e-301 count as that.
-    k : int
-        Neighbours of each row, from 1 to n - 1.
-    progress : bool or callable
-        True shows a progress bar, a callable receives (done, total).
+    x, y : array (n, p) and (n, q)
+        {host_arrays}
+        A row of zeros has cosine 0 with every row; numbers below 1e-301 count as 0.
+    {neighbors}
+    {progress}
 
     Returns
     -------
-    float, or for tensors a 0-d one
-        From 0 to 1. It is no smooth function of x and y and has no gradient: tensors that require one count
-        as detached. NaN where a row holds NaN or infinity.
+    {host_scalar}
+        From 0 to 1. It is not a smooth function of x and y and has no gradient: tensors that require one are
+        treated as detached. NaN if a row holds NaN or inf.
 
     Raises
     ------
-    ValueError
-        Where x and y differ in their number of rows, or k is not from 1 to n - 1.
-    TypeError
-        Where types do not fit.
-    NotImplementedError
-        Where x and y are on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -71,6 +66,7 @@ def mutual_knn(x: Any, y: Any, k: int = 10, *, progress: ProgressLike = False) -
     return library.result(float(value), computed_in(library, [x, y]))
 
 
+@documented
 def mutual_knn_matrix(
     xs: Sequence[Any] | Mapping[str, Any],
     ys: Sequence[Any] | Mapping[str, Any] | None = None,
@@ -78,31 +74,31 @@ def mutual_knn_matrix(
     *,
     progress: ProgressLike = False,
 ) -> Any:
-    """`mutual_knn` of every layer in xs with every layer in ys: matrix (len(xs), len(ys)).
+    """`mutual_knn` of every layer in xs with every layer in ys: a matrix (len(xs), len(ys)).
 
-    The neighbours of each layer are found once, those of many layers in one walk over tiles. Memory is
-    O(n k) for each layer.
+    An entry is the mean share of the k nearest rows, by cosine, that two layers share. The neighbours of each
+    layer are computed once, those of many layers in one pass over tiles. The memory is O(n k) for each layer.
 
     Parameters
     ----------
-    xs, ys : sequences or mappings of arrays (n, d)
-        d as each layer has it; None for ys compares xs with itself. Arrays as in `mutual_knn`. A mapping of
-        names to layers gives a `LayerMatrix`, as `layer_matrix(..., statistic="mutual_knn")` does.
-    k : int
-        Neighbours of each row, from 1 to n - 1.
-    progress : bool or callable
-        True shows a progress bar, a callable receives (done, total).
+    xs : sequence or mapping of arrays
+        The layers of one model, each (n, d); d may differ between layers. A mapping from names to layers
+        returns a `LayerMatrix`, as `layer_matrix(..., statistic="mutual_knn")` does.
+        {host_arrays}
+    ys : sequence or mapping of arrays, optional
+        The layers of the other model for the same n examples. None (default) compares xs with itself.
+    {neighbors}
+    {progress}
 
     Returns
     -------
     array (len(xs), len(ys)), or LayerMatrix for a mapping
-        float64, or a tensor for tensors. Rows and columns of layers with NaN or infinity are NaN. Without
-        gradients.
+        A numpy array of float64, or a tensor for tensors, without gradients. Rows and columns of layers with
+        NaN or inf are NaN.
 
     Raises
     ------
-    ValueError, TypeError, NotImplementedError
-        As `mutual_knn` does.
+    {host_errors}
 
     References
     ----------
@@ -125,43 +121,38 @@ def mutual_knn_matrix(
     return library.result(values, computed_in(library, layers))
 
 
+@documented
 def cknna(x: Any, y: Any, k: int = 10, *, progress: ProgressLike = False) -> Any:
     """CKNNA, the centred kernel alignment of nearest neighbours, of x (n, p) and y (n, q).
 
-    h(K, L) / sqrt(h(K, K) h(L, L)), K and L the cosines between rows of x and of y, each h the unbiased HSIC
-    of the two matrices where both representations it compares have j among the k nearest rows of i, and 0
-    elsewhere: in h(K, K) and h(L, L) that is one representation. With M = A B, A and B the 0-1 matrices of
-    neighbours of `mutual_knn`, K' = M K and L' = M L by entries:
+    h(K, L) / sqrt(h(K, K) h(L, L)), where K and L are the cosines between rows of x and of y, and h is the
+    unbiased HSIC of the two matrices with all entries i, j set to 0 for which row j is not among the k
+    nearest rows of i in both of them. Let A and B be the 0-1 matrices of neighbours as in `mutual_knn`, and
+    let M = A B, K' = M K and L' = M L be elementwise products. Then
 
     n (n - 3) h = sum_ij K'_ij L'_ji + (sum K') (sum L') / ((n - 1) (n - 2)) - 2 / (n - 2) sum_l c_l r_l,
 
-    c the column sums of K' and r the row sums of L'. M is not symmetric, so that exchanging x and y changes
-    the value a little. The code published with the paper is this for rows of length 1, but adds 1e-6 to the
-    denominator, which lowers its values; here nothing is added. Memory is O(n k).
+    where c are the column sums of K' and r the row sums of L'. M is not symmetric, so that exchanging x and y
+    changes the value slightly. The code published with the paper computes this for rows of length 1, but adds
+    1e-6 to the denominator, which lowers its values; here nothing is added. The memory is O(n k).
 
     Parameters
     ----------
-    x, y : arrays (n, p) and (n, q), n >= 4
-        As in `mutual_knn`.
+    x, y : array (n, p) and (n, q), n >= 4
+        {host_arrays}
     k : int
-        Neighbours of each row, from 2 to n - 1.
-    progress : bool or callable
-        True shows a progress bar, a callable receives (done, total).
+        The number of neighbours of each row, from 2 to n - 1.
+    {progress}
 
     Returns
     -------
-    float, or for tensors a 0-d one
-        At most about 1. Without gradients, as `mutual_knn`. NaN where a row holds NaN or infinity, and where
-        h(K, K) or h(L, L) is not positive.
+    {host_scalar}
+        At most about 1, without gradients. NaN if a row holds NaN or inf, or if h(K, K) or h(L, L) is not
+        positive.
 
     Raises
     ------
-    ValueError
-        Where x and y differ in their number of rows or have fewer than 4, or k is not from 2 to n - 1.
-    TypeError
-        Where types do not fit.
-    NotImplementedError
-        Where x and y are on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -186,7 +177,7 @@ def cknna(x: Any, y: Any, k: int = 10, *, progress: ProgressLike = False) -> Any
 
 
 def checked_pair(function: str, x: Any, y: Any, k: Any, least: int = 1) -> tuple[Any, list[Any], int]:
-    """The library of x and y, both as its arrays, and k."""
+    """The library of x and y, both as arrays of that library, and k; all checked."""
     library, layers = checks.read(function, [("x", x), ("y", y)])
     checks.same_examples(function, "x", layers[0], "y", layers[1])
     return library, layers, neighbor_count(function, k, "x", layers[0], least)

@@ -1,7 +1,7 @@
-"""Pictures of layer x layer matrices. It needs matplotlib, and knows nothing of how the matrix was made.
+"""Figures of layer x layer matrices, which need matplotlib and do not depend on how a matrix was computed.
 
-The first layers of both models are at the lower left, as in the papers: rows are drawn upwards, columns to
-the right.
+The first layers of both models are at the lower left, as in the papers: rows run upwards, columns to the
+right.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def __dir__() -> list[str]:
 
 POINTS_PER_INCH = 72
 LONGEST_LABEL = 36  # characters
-MOST_VALUES = 225  # written into cells: more are a texture, not numbers
+MOST_VALUES = 225  # cells into which values are written; more could not be read
 MARK = _plot_marks.MARK
-MISSING = "0.82"  # NaN cells: a grey that no perceptually uniform map contains
+MISSING = "0.82"  # NaN cells: a grey that perceptually uniform maps do not contain
 
 
 def heatmap(
@@ -60,38 +60,41 @@ def heatmap(
 ) -> Axes:
     """Draw a layer x layer matrix (La, Lb), such as that of `cka_matrix`, and return its axes.
 
-    Row i of the matrix is layer i of model A, drawn upwards from the lower left; columns are model B's.
+    Row i of the matrix is layer i of model A, drawn upwards from the lower left; columns are the layers of
+    model B.
 
     Parameters
     ----------
     matrix : array (La, Lb)
+        The values, for example CKA.
     names_a, names_b : sequence of str, optional
-        Names of the La rows and Lb columns; numbers if None, names_a for both if only B's are missing and the
-        matrix is square. Where they do not fit only every second, third, ... is written.
-    ax : matplotlib axes, optional
-        Axes to draw into; a new pyplot figure of a readable size if None.
+        The names of the La rows and the Lb columns. None numbers them, or uses names_a for both if only
+        names_b is None and the matrix is square. If not all names fit, every second, third, ... is written.
+    ax : matplotlib.axes.Axes, optional
+        The axes to draw into; None creates a pyplot figure of a readable size.
     title : str, optional
+        Text above the axes.
     label_a, label_b : str, optional
-        What the vertical and the horizontal axis stand for, such as the models' names.
+        Labels of the vertical and the horizontal axis, such as the names of the models.
     vmin, vmax : float, optional
-        Ends of the colour scale; 0 and 1 if None and all values lie in [-1, 1], as CKA's do, otherwise the
-        smallest and the largest value. NaN cells are grey.
+        The ends of the colour scale. None uses 0 and 1 if all values lie in [-1, 1], as for CKA, otherwise
+        the smallest and the largest value. NaN cells are grey.
     annotate : bool or "auto"
-        Whether to write the value into every cell; "auto" does if there are few, and room for them.
+        Whether to write the value into every cell; "auto" does so if there are few cells and the text fits.
     mark_best : bool
-        Outline the largest value of every row.
+        Whether to outline the largest value of every row.
     within_chance : array of bool (La, Lb), optional
-        Which cells to hatch, such as `LayerMatrix.within_chance` returns.
+        The cells to hatch, such as the result of `LayerMatrix.within_chance`.
     intervals : pair of arrays (La, Lb), optional
-        Low and high of every cell, written below its value where they fit.
+        The lower and upper bounds of every cell, written below its value if they fit.
     caption : str, optional
         Text below the label of the horizontal axis.
     stages_a, stages_b : sequence of int
         Indices of the layers before which a thin line is drawn.
     colorbar : bool
-        Whether to draw one.
+        Whether to draw a colour bar.
     colorbar_label : str, optional
-        What its numbers are.
+        The label of the colour bar.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def heatmap(
     Raises
     ------
     ValueError
-        If the matrix is not two-dimensional and non-empty, or names, cells or intervals do not fit its shape.
+        If the matrix is not two-dimensional or is empty, or names, cells or intervals do not match its shape.
     TypeError
         If it does not hold real numbers.
     ImportError
@@ -153,23 +156,25 @@ def heatmap(
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str], **options: Any) -> None:
-    """Write a matplotlib figure to a file, in one step: whatever fails, an older picture is left as it was.
+    """Write a matplotlib figure to a file atomically: after a failure an existing file is unchanged.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-    path : path
-        Its suffix is the format, such as .png, .pdf or .svg; without one matplotlib's default is appended.
+        The figure to write.
+    path : str or path
+        Its suffix chooses the format, such as .png, .pdf or .svg; without a suffix matplotlib's default
+        format is appended.
     **options
-        Of `Figure.savefig`, such as dpi.
+        Passed to `Figure.savefig`, such as dpi.
 
     Raises
     ------
     ValueError
-        For a suffix that matplotlib does not draw, a name that no file can have, and a file that holds data
-        (.npz, .safetensors, ...).
+        If matplotlib does not support the suffix, no file can have this name, or the existing file holds
+        data (.npz, .safetensors, ...).
     OSError
-        Where the file cannot be written.
+        If the file cannot be written.
 
     Examples
     --------
@@ -188,7 +193,7 @@ def save_figure(figure: Any, path: str | os.PathLike[str], **options: Any) -> No
     content = io.BytesIO()
     with matplotlib.rc_context(
         {"pdf.fonttype": 42, "ps.fonttype": 42}
-    ):  # letters that editors and journals take
+    ):  # TrueType fonts, which vector editors and journals accept
         figure.savefig(content, **options)
     _files.write_file(target, content.getvalue())
 
@@ -260,7 +265,7 @@ def _figure_of(ax: Axes) -> Figure:
 
 
 def _cell_points(ax: Axes, rows: int, columns: int) -> float:
-    """Side of a cell in points, for the size the figure has now."""
+    """The side of a cell in points, at the current size of the figure."""
     figure = _figure_of(ax)
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()  # places the axes
@@ -270,7 +275,7 @@ def _cell_points(ax: Axes, rows: int, columns: int) -> float:
 
 
 def _label_style(labels_b: list[str], cell: float) -> tuple[float, int, bool]:
-    """Font size, distance between labels that are written, and whether the horizontal axis' fit unturned."""
+    """The font size, the step between written labels, and whether horizontal labels need no rotation."""
     font = float(np.clip(0.8 * cell, SMALLEST_FONT + 0.5, LARGEST_FONT))
     step = max(1, math.ceil(GLYPH_HEIGHT * font / cell))
     return font, step, max(map(len, labels_b)) * GLYPH_WIDTH * font < cell * step

@@ -1,4 +1,4 @@
-"""A matrix between the layers of one or two models, with names, settings and p-values. No torch."""
+"""The result of a comparison of layers: a matrix with names, settings and p-values. Needs no torch."""
 
 from __future__ import annotations
 
@@ -25,45 +25,44 @@ __all__ = ["LayerMatrix"]
 
 @dataclass(frozen=True, eq=False)
 class LayerMatrix:
-    """CKA of every layer of one model with every layer of another, and whether it is more than chance gives.
+    """CKA (or mutual kNN) of every layer of one model with every layer of another, with p-values.
 
-    It is what `layer_matrix`, `cka_matrix` of a mapping and `gramless.torch.compare_models` return, and
-    `numpy.asarray` makes of it the matrix. Of `mutual_knn_matrix` of a mapping it is their mutual kNN.
+    `layer_matrix`, `gramless.torch.compare_models`, and `cka_matrix`, `hsic_matrix` and `mutual_knn_matrix`
+    of a mapping return it. `numpy.asarray` converts it to the matrix.
 
     Attributes
     ----------
-    matrix : ndarray, (len(layers_a), len(layers_b)), float64
+    matrix : ndarray of float64, (len(layers_a), len(layers_b))
     layers_a, layers_b : list of str
-        Names of rows and of columns, in the order of the layers; `names` is the pair of both.
+        The names of rows and columns, in the order of the layers; `names` is the pair of both.
     settings : dict
-        How it was computed: kernel, estimator, "pvalue" (the method), "correction" and "cells", those that
-        it corrects for, "level" and "interval" where there are intervals; of `compare_models` also model_a,
-        model_b, method, weighting, pool, batches, on_disk, left_out_a and left_out_b, which map the layers
-        that were left out to the reasons.
+        How it was computed: kernel, estimator, "pvalue" (the method), "correction", "cells" (the number of
+        tested cells), and "level" and "interval" if there are intervals. From `compare_models` also model_a,
+        model_b, method, weighting, pool, batches, on_disk, and left_out_a and left_out_b, which map the
+        layers that were left out to the reasons.
     n : int or None
-        Number of rows, mostly examples.
+        The number of rows, which are examples or tokens.
     z : ndarray or None
-        Each CKA in standard deviations of its null, the same rows of y in random order, from the mean of
-        that. Debiased CKA has mean 0 and variance 2 / (n (n - 3)) there, exactly, and so z = CKA sqrt(n (n -
-        3) / 2); for biased CKA they are those of Kazi-Aoual et al. 1995; those of mutual kNN are exact.
-        The null is skewed, so z = 2 is no threshold: see `pvalue`.
+        (CKA - mean) / standard deviation, both over all permutations of the rows of y. For debiased CKA the
+        mean is 0 and the variance exactly 2 / (n (n - 3)), so that z = CKA sqrt(n (n - 3) / 2); for biased
+        CKA they are from Kazi-Aoual et al. 1995; for mutual kNN they are exact. Because this null
+        distribution is skewed, z = 2 is not a threshold: use `pvalue`.
     pvalue : ndarray or None
-        One-sided p-value of each cell alone: how often chance gives as much; also called `p`.
+        The one-sided p-value of each cell, not corrected for the number of cells; also called `p`.
     pvalue_corrected : ndarray or None
-        The same corrected for the number of cells. Permutations count how often the largest z of all cells
-        is as large; other methods have Holm's correction. Of layers compared with themselves, cells above
-        the diagonal count, and those below are their mirror image.
+        The p-value corrected for the number of cells: by the maximum z over all cells for permutations, by
+        Holm's method otherwise. If layers are compared with themselves, only the cells above the diagonal
+        are tested, and those below are their mirror image.
     low, high : ndarray or None
-        Interval of each cell, which holds the CKA of the population with probability settings["level"]: of
-        the cell alone, not of all cells together. See `gramless.analysis.cka_interval`.
+        The bounds of an interval for each cell, which contains the CKA of the population with probability
+        settings["level"]: for each cell alone, not for all jointly; see `gramless.analysis.cka_interval`.
     standard_error : ndarray or None
-        The jackknife's, of each cell.
+        The jackknife standard error of each cell.
     record : dict
-        What it depends on: function, versions of gramless, numpy and torch, the commit of gramless where
-        known, date, machine with its instruction set and threads, n, kernel, estimator, the seed of
-        permutations, and for each layer, in "layers_a" and "layers_b" where there are two models, its shape
-        as it was given and that of its rows, dtype, pooling, bandwidth and, with `digests`, SHA-256. All of
-        it is what JSON holds.
+        What the result depends on: function, versions of gramless, numpy and torch, the commit of gramless
+        if known, date, machine with instruction set and threads, n, kernel, estimator, the seed of the
+        permutations and, in "layers_a" and (for two models) "layers_b", each layer's shape before pooling,
+        shape of rows, dtype, pooling, bandwidth and, with `digests`, SHA-256. It can be stored as JSON.
 
     References
     ----------
@@ -101,7 +100,7 @@ class LayerMatrix:
 
     @property
     def p(self) -> Floats | None:
-        """`pvalue`."""
+        """The same as `pvalue`."""
         return self.pvalue
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
@@ -121,23 +120,24 @@ class LayerMatrix:
         return printable(f"LayerMatrix({rows} x {columns} layers{what})")
 
     def within_chance(self, alpha: float = 0.05) -> Bools:
-        """Which cells chance explains: those whose corrected p-value exceeds alpha.
+        """The cells that chance explains: those whose corrected p-value exceeds alpha.
 
         Parameters
         ----------
-        alpha
-            The probability, at most, of finding any cell beyond chance where no layers are related.
+        alpha : float
+            The level: an upper bound on the probability of any cell beyond chance if no layers are related.
 
         Returns
         -------
-        ndarray of bool, of the shape of the matrix; False where the matrix is NaN.
+        ndarray of bool, (len(layers_a), len(layers_b))
+            False where the matrix is NaN.
 
         Raises
         ------
         ValueError
-            Where there are no p-values, or alpha does not lie between 0 and 1.
+            If there are no p-values, or alpha is not between 0 and 1.
         TypeError
-            Where alpha is no number.
+            If alpha is not a number.
         """
         alpha = check_alpha("LayerMatrix.within_chance", alpha)
         if self.pvalue_corrected is None:
@@ -150,29 +150,29 @@ class LayerMatrix:
     def plot(self, ax: Axes | None = None, *, alpha: float = 0.05, **options: Any) -> Axes:
         """Draw the matrix with `gramless.plot.heatmap`.
 
-        Cells within chance are hatched, and intervals stand below the values where they fit. A caption has
-        alpha, the method and the correction, the level and the width of intervals, and the layers that were
-        left out, with reasons.
+        Cells within chance are hatched, and intervals are written below the values if they fit. The caption
+        states alpha, the method and correction, the level and width of intervals, and the layers that were
+        left out with the reasons.
 
         Parameters
         ----------
-        ax
-            matplotlib axes to draw into; a new figure's if None.
-        alpha
-            See `within_chance`.
+        ax : matplotlib.axes.Axes, optional
+            The axes to draw into; None creates a figure.
+        alpha : float
+            The level of `within_chance`.
         **options
-            Of `heatmap`; `within_chance=None` hatches no cell, `intervals=None` writes no interval.
+            Passed to `heatmap`; `within_chance=None` hatches no cell, `intervals=None` writes no interval.
 
         Returns
         -------
-        The axes.
+        matplotlib.axes.Axes
 
         Raises
         ------
         ImportError
             If matplotlib is missing.
         ValueError, TypeError
-            For alpha as `within_chance`, and as `heatmap`.
+            If alpha or an option is not valid.
         """
         from .plot import heatmap
 
@@ -193,7 +193,7 @@ class LayerMatrix:
         return heatmap(self.matrix, *self.names, ax, **({"caption": "\n".join(lines)} | options))
 
     def chance_text(self, alpha: float = 0.05) -> str:
-        """The part of `plot`'s caption on chance: alpha, method and correction."""
+        """The part of the caption of `plot` on chance: alpha, method and correction."""
         method, correction = self.settings.get("pvalue"), self.settings.get("correction")
         cells, resamples = self.settings.get("cells"), self.settings.get("n_resamples")
         parts = [f"{resamples} permutations" if method == "permutation" and resamples else method]
@@ -202,7 +202,7 @@ class LayerMatrix:
         return f"hatched: within chance (corrected p > {alpha:g}{f'; {how}' if how else ''})"
 
     def _interval_text(self) -> str:
-        """The part of `plot`'s caption on intervals: their level, and the median and the largest width."""
+        """The part of the caption of `plot` on intervals: their level, and their median and largest width."""
         widths = np.asarray(self.high) - np.asarray(self.low)
         widths = widths[np.isfinite(widths)]
         level = self.settings.get("level")
@@ -212,7 +212,7 @@ class LayerMatrix:
         return f"{name}: median width {np.median(widths):.2g}, at most {widths.max():.2g}"
 
     def _left_out(self) -> str:
-        """The layers that were left out, in short."""
+        """The layers that were left out, as a short text."""
         models = {"a": self.settings.get("left_out_a"), "b": self.settings.get("left_out_b")}
         if models["a"] == models["b"] and self.settings.get("model_a") == self.settings.get("model_b"):
             models = {"": models["a"]}
@@ -228,24 +228,24 @@ class LayerMatrix:
         return f"{statistic} ({known})" if known else statistic
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the matrix with its names, every digit of every value; the file is complete or not changed.
+        """Write the matrix with its names and all digits as CSV; after a failure the file is unchanged.
 
-        Control characters in names are written as escapes, and a name that a spreadsheet would take for a
+        Control characters in names are written as escapes, and a name that a spreadsheet would read as a
         formula gets an apostrophe in front.
 
         Raises
         ------
         ValueError
-            For a file of a data format, and a name that no file can have.
+            If path is a file of a data format, or no file can have this name.
         OSError
-            Where it cannot be written.
+            If the file cannot be written.
         """
         path = as_path("LayerMatrix.to_csv: path", path)
         _files.check_kind("LayerMatrix.to_csv", path)
         _files.write_file(path, csv_text(self.matrix, self.layers_a, self.layers_b).encode())
 
     def to_dataframe(self) -> pd.DataFrame:
-        """A pandas DataFrame with layers_a as its index and layers_b as its columns.
+        """The matrix as a pandas DataFrame with layers_a as its index and layers_b as its columns.
 
         Raises
         ------
@@ -263,15 +263,15 @@ class LayerMatrix:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a .safetensors file (names and settings as JSON in its metadata), or to .json.
 
-        The file is complete or not changed.
+        After a failure the file is unchanged.
 
         Raises
         ------
         ValueError
-            For another suffix, a name that no file can have, and a .safetensors file of something else,
-            which is not replaced.
+            If the suffix is another one, no file can have this name, or the file holds anything but a
+            LayerMatrix, which is not replaced.
         OSError
-            Where the file cannot be written.
+            If the file cannot be written.
         """
         arrays = {name: getattr(self, name) for name in _result_files.ARRAYS}
         fields = {
@@ -285,14 +285,14 @@ class LayerMatrix:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LayerMatrix:
-        """Read what `save` wrote.
+        """Read a LayerMatrix that `save` wrote.
 
         Raises
         ------
         ValueError
-            For a file of another format or version, or a damaged one.
+            If the file has another format or version, or is damaged.
         OSError
-            Where it cannot be read, FileNotFoundError where there is none.
+            If the file cannot be read; FileNotFoundError if it does not exist.
         """
         return cls(**_result_files.load(path))
 

@@ -1,4 +1,4 @@
-"""Representational similarity analysis: whether distances between rows agree in two representations."""
+"""Representational similarity analysis: agreement of the distances between rows of two representations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from ._arrays import checks
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._layer_calls import call_of_layers, checked_layers
 from ._problems.hsic import Hsic
@@ -17,7 +18,7 @@ __all__ = ["rsa", "rsa_matrix"]
 Metric: TypeAlias = Literal["sqeuclidean", "cosine", "correlation"]
 Comparison: TypeAlias = Literal["pearson", "cosine"]
 
-# Kernels whose squared distances are the metric's, or twice those: of rows of length 1 for the last two.
+# Kernels whose squared distances are those of the metric; for the last two twice those (of rows of length 1).
 _KERNELS: dict[str, Encoded] = {
     "sqeuclidean": encode(Linear()),
     "cosine": ("cosine distance", None, 1.0, False, None, ()),
@@ -27,46 +28,43 @@ _OF_RANKS = ("spearman", "kendall", "tau-a", "tau-b", "rho-a")
 
 
 @differentiable
+@documented
 def rsa(x: Any, y: Any, *, metric: Metric = "sqeuclidean", comparison: Comparison = "pearson") -> Call:
-    """Representational similarity analysis: how alike distances between rows of x (n, p) and of y (n, q) are.
+    """Representational similarity analysis: agreement of distances between rows of x (n, p) and y (n, q).
 
-    D_ij = |x_i - x_j|^2 and E_ij = |y_i - y_j|^2, or those of another metric, over the n (n - 1) / 2 pairs
-    i < j, are the representational dissimilarity matrices of both:
+    The representational dissimilarity matrices are D_ij = |x_i - x_j|^2 and E_ij = |y_i - y_j|^2, or those of
+    another metric, over the n (n - 1) / 2 pairs i < j. The comparison of both is
 
     pearson: sum (D - mean D) (E - mean E) / sqrt(sum (D - mean D)^2 sum (E - mean E)^2)
     cosine: sum D E / sqrt(sum D^2 sum E^2)
 
     Both follow from the sums of an unbiased HSIC with linear kernels and from the squared distances p_i, q_i
     of the rows to the mean rows: over all pairs, sum (D - mean D) (E - mean E) = 2 n (n - 3) HSIC +
-    n^2 / (n - 2) sum_i (p_i - mean p) (q_i - mean q). So it takes the time of a linear `cka`, over features
-    where they are fewer than rows, and O(n) memory beyond the workspace.
+    n^2 / (n - 2) sum_i (p_i - mean p) (q_i - mean q). It therefore takes the time of a linear `cka`, and O(n)
+    memory beyond the workspace.
 
     Parameters
     ----------
-    x, y : arrays (n, p) and (n, q)
-        Of numpy or torch, in the CPU's memory, as in `cka`; n >= 3.
+    x, y : array (n, p) and (n, q), n >= 3
+        {host_arrays}
     metric : {"sqeuclidean", "cosine", "correlation"}
-        The distance, as scipy's `pdist` names it: |x_i - x_j|^2, 1 less the cosine of two rows, or 1 less
-        their correlation. The last two are half the squared distances of rows of length 1; rows are scaled as
-        they are read, not copied. A row of zeros (correlation: of equal numbers) gives NaN.
+        The distance, named as in scipy's `pdist`: |x_i - x_j|^2, 1 minus the cosine of two rows, or 1 minus
+        their correlation. The last two are half the squared distances of (centred) rows scaled to length 1;
+        rows are scaled when they are read, without a copy. A row of zeros (for "correlation", a row of equal
+        numbers) gives NaN.
     comparison : {"pearson", "cosine"}
-        Comparisons of ranks (Spearman, Kendall) need all distances at once; `rsatoolbox.rdm.compare`, or
-        `scipy.stats.spearmanr` of two `pdist`, have them.
+        Comparisons of ranks (Spearman, Kendall) are not supported, because they need all distances at once;
+        use `rsatoolbox.rdm.compare`, or `scipy.stats.spearmanr` of two `pdist`.
 
     Returns
     -------
-    float, or for tensors a 0-d one
+    {host_scalar}
         From -1 to 1. Differentiable with respect to x and y, for tensors and by `value_and_grad`. NaN, with
-        one RuntimeWarning, where all distances of a representation are equal (comparison "cosine": 0).
+        one RuntimeWarning, if all distances of a representation are equal (for comparison "cosine", 0).
 
     Raises
     ------
-    ValueError
-        Where x and y differ in their number of rows, have fewer than 3, or an option is not one of the above.
-    TypeError
-        Where types do not fit.
-    NotImplementedError
-        Where x and y are on a GPU.
+    {host_errors}
 
     References
     ----------
@@ -94,6 +92,7 @@ def rsa(x: Any, y: Any, *, metric: Metric = "sqeuclidean", comparison: Compariso
 
 
 @differentiable
+@documented
 def rsa_matrix(
     xs: Sequence[Any],
     ys: Sequence[Any] | None = None,
@@ -102,27 +101,30 @@ def rsa_matrix(
     comparison: Comparison = "pearson",
     progress: ProgressLike = False,
 ) -> Call:
-    """`rsa` of every layer in xs with every layer in ys, in one pass: matrix (len(xs), len(ys)).
+    """`rsa` of every layer in xs with every layer in ys, in one pass: a matrix (len(xs), len(ys)).
 
     Parameters
     ----------
-    xs, ys : sequences of arrays (n, d)
-        d as each layer has it; None for ys compares xs with itself. In the CPU's memory.
-    metric, comparison
-        As in `rsa`.
-    progress
-        True shows a progress bar, a callable receives (done, total).
+    xs : sequence of arrays
+        The layers of one model, each (n, d), n >= 3; d may differ between layers.
+        {host_arrays}
+    ys : sequence of arrays, optional
+        The layers of the other model for the same n examples. None (default) compares xs with itself.
+    metric : {"sqeuclidean", "cosine", "correlation"}
+        The distance between rows: |x_i - x_j|^2, 1 minus their cosine, or 1 minus their correlation.
+    comparison : {"pearson", "cosine"}
+        The correlation or the cosine of the distances of two layers.
+    {progress}
 
     Returns
     -------
     array (len(xs), len(ys))
-        float64, or a tensor for tensors. Rows and columns of layers whose distances do not vary are NaN, with
-        one RuntimeWarning for all of them.
+        A numpy array of float64, or a tensor for tensors. Rows and columns of layers whose distances do not
+        vary are NaN, with one RuntimeWarning for all of them.
 
     Raises
     ------
-    ValueError, TypeError, NotImplementedError
-        As `rsa` does.
+    {host_errors}
 
     References
     ----------
@@ -149,8 +151,8 @@ def _options(function: str, metric: object, comparison: object) -> tuple[Encoded
     """The kernel and the estimator of a metric and a comparison."""
     if comparison in _OF_RANKS:
         raise ValueError(
-            f"{function}: comparison {comparison!r} needs the ranks of all distances, which are not stored "
-            "here; use rsatoolbox.rdm.compare, or scipy.stats with scipy.spatial.distance.pdist"
+            f"{function}: comparison {comparison!r} needs the ranks of all distances, which are not stored; "
+            "use rsatoolbox.rdm.compare, or scipy.stats with scipy.spatial.distance.pdist"
         )
     for name, value, allowed in (
         ("metric", metric, tuple(_KERNELS)),

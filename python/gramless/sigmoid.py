@@ -1,4 +1,4 @@
-"""The sigmoid loss: a sum over all pairs of rows of two arrays, each with its own term."""
+"""The sigmoid loss: a sum of independent terms over all pairs of rows of two arrays."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ def siglip(
     normalize: bool = True,
     reduction: Reduction = "mean",
 ) -> Call:
-    """SigLIP: rows i of a (n, d) and b (n, d) belong together, and each other pair of rows does not.
+    """SigLIP: row i of a (n, d) and row i of b (n, d) are a positive pair, and all other pairs are negative.
 
-    loss_i = -sum_j log sigmoid(y_ij (logit_scale <a_i, b_j> + logit_bias)), y_ij = 1 where j = i and -1
-    elsewhere (Zhai et al. 2023, eq. 1 and algorithm 1). One walk over the pairs gives the loss and the
-    gradients of all four arguments, without n x n memory.
+    loss_i = -sum_j log sigmoid(y_ij (logit_scale <a_i, b_j> + logit_bias)), where y_ij is 1 if j = i and -1
+    otherwise (Zhai et al. 2023, eq. 1 and algorithm 1). One pass over the pairs computes the loss and the
+    gradients with respect to all four arguments, without n x n memory.
 
     Parameters
     ----------
     a, b : array (n, d)
         {loss_arrays}
     logit_scale : float, or a tensor of one number
-        What similarities are multiplied by, exponentiated already: the paper's exp(t'), 10 at first. It may
-        be 0 or negative. A tensor gets a gradient.
+        The factor of the similarities: the paper's exp(t'), which starts at 10, not t' itself. It may be 0 or
+        negative. A tensor gets a gradient.
     logit_bias : float, or a tensor of one number
-        What is added to logits; the paper's b, -10 at first. A tensor gets a gradient.
+        The number added to the logits: the paper's b, which starts at -10. A tensor gets a gradient.
     {normalize}
     reduction : {"mean", "sum", "none"}
-        Over the n rows of a, each with the sum over its n pairs, as in the paper; "none" returns those sums,
-        (n,).
+        Over the n values loss_i, as in the paper; "none" returns them, (n,).
 
     Returns
     -------
@@ -51,7 +50,7 @@ def siglip(
     ------
     {errors}
     NotImplementedError
-        For arrays of a GPU.
+        If an array is on a GPU.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Whether two samples have one distribution: the maximum mean discrepancy, and a test by it."""
+"""Tests whether two samples have the same distribution: the maximum mean discrepancy and its p-value."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ._arrays.frames import check_column_names
 from ._backends import backend_of
 from ._chance import generator_of, resample_count
 from ._dependence import Pair, gamma_test, permutation_test, shown
+from ._docs import documented
 from ._evaluate import Call, differentiable
 from ._problems.mmd import OF_INDICATOR, Mmd, mmd_factor
 from .kernels import Estimator, KernelLike, as_estimator, as_kernel, encode
@@ -22,41 +23,39 @@ __all__ = ["TwoSampleResult", "mmd", "two_sample_test"]
 
 
 @differentiable
+@documented
 def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "unbiased") -> Call:
     """Squared maximum mean discrepancy between the samples x (n, d) and y (m, d).
 
     biased: MMD^2 = mean_ij k(x_i, x_j) + mean_ij k(y_i, y_j) - 2 mean_ij k(x_i, y_j)
     unbiased: the same without the terms i = j in the first two means; it may be negative.
 
-    It is computed as the HSIC of all N = n + m rows with the indicator of those of x, a linear kernel of it;
-    exactly, biased MMD^2 = HSIC (N - 1)^2 / (n m / N)^2 and unbiased MMD^2 = HSIC N (N - 1) (N - 2) (N - 3) /
-    (n m (n - 1) (m - 1)). So it takes one pass over tiles and no N x N memory, and costs no digits where both
-    samples lie far from 0 or are large. Nothing is concatenated: rows of both are read where they lie, and
-    memory is O(N) beyond the workspace, but that on a GPU both are copied into one array (N, d), and that a
-    sample is copied where the two differ in their dtype or in the distance from column to column.
+    It is computed from the HSIC of all N = n + m rows with the indicator of the rows of x (with a linear
+    kernel): biased MMD^2 = HSIC (N - 1)^2 / (n m / N)^2 and unbiased MMD^2 = HSIC N (N - 1) (N - 2) (N - 3) /
+    (n m (n - 1) (m - 1)). It therefore needs one pass over tiles and no N x N memory, and loses no accuracy
+    if both samples are far from 0. The samples are read in place, with O(N) memory beyond the workspace, with
+    two exceptions: on a GPU both are copied into one array (N, d), and one sample is copied if they differ in
+    their dtype or in the stride between columns.
 
     Parameters
     ----------
-    x, y : arrays (n, d) and (m, d)
-        Of numpy, torch or a GPU, as in `cka`.
-    kernel
-        A kernel or its name, as in `cka`; with `Distance()` MMD^2 is the energy distance, with `Polynomial()`
-        of features of two sets of images the kernel inception distance (KID). A bandwidth left to the median
-        is that of the distances between all N rows.
+    x, y : array (n, d) and (m, d)
+        {similarity_arrays}
+    {kernel}
+        Here that is the median over all N rows. With `Distance()`, MMD^2 is the energy distance. With
+        `Polynomial()` and features of two sets of images, it is the kernel inception distance (KID).
     estimator : {"unbiased", "biased"}
+        "unbiased" needs at least 2 rows in each sample and "biased" at least 1.
 
     Returns
     -------
-    float, or for tensors and arrays of a GPU a 0-d one, where they live
-        MMD^2. Differentiable with respect to x and y, for tensors and by `value_and_grad`; a median bandwidth
-        counts as a constant.
+    {scalar}
+        Differentiable with respect to x and y, for tensors and by `value_and_grad`; a median bandwidth counts
+        as a constant.
 
     Raises
     ------
-    ValueError
-        Where x and y differ in their number of columns, or have fewer than 2 rows (biased: 1).
-    TypeError
-        Where types do not fit.
+    {errors}
 
     References
     ----------
@@ -64,6 +63,7 @@ def mmd(x: Any, y: Any, *, kernel: KernelLike = "rbf", estimator: Estimator = "u
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.standard_normal((100, 3)), rng.standard_normal((80, 3))
     >>> abs(mmd(x, y)) < 0.01 < mmd(x, y + 1)
@@ -82,14 +82,16 @@ class TwoSampleResult:
 
     Attributes
     ----------
-    statistic
+    statistic : float
         MMD^2, unbiased for "permutation" and biased for "gamma".
-    pvalue
-        The probability, were both samples of one distribution, of a statistic at least as large.
-    method, n, m
-        The method used, and the numbers of rows.
-    null
-        The statistics of the permuted data (n_resamples,), None for "gamma".
+    pvalue : float
+        The probability of a statistic at least as large if both samples have the same distribution.
+    method : str
+        The method used.
+    n, m : int
+        The numbers of rows of x and y.
+    null : ndarray (n_resamples,) or None
+        The statistics of the permuted data; None for "gamma".
     """
 
     statistic: float
@@ -100,6 +102,7 @@ class TwoSampleResult:
     null: npt.NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
 
+@documented
 def two_sample_test(
     x: Any,
     y: Any,
@@ -110,44 +113,42 @@ def two_sample_test(
     rng: int | np.random.Generator | None = None,
     progress: bool | Callable[[int, int], None] = False,
 ) -> TwoSampleResult:
-    """Test whether the samples x (n, d) and y (m, d) have one distribution; a small p-value says no.
+    """Test whether the samples x (n, d) and y (m, d) have the same distribution; a small p-value rejects it.
 
     Parameters
     ----------
-    x, y, kernel
-        As in `mmd`.
+    x, y : array (n, d) and (m, d), n >= 2, m >= 2
+        {similarity_arrays}
+    {kernel}
+        Here that is the median over all n + m rows.
     method : {"permutation", "gamma"}
-        "permutation": (1 + #{T_b >= T}) / (1 + B), T the unbiased MMD^2 and T_b that of B = `n_resamples`
-        random splits of all rows into n and m; exact for any data. One pass over tiles for every 64 splits.
-        "gamma": P(G > T), T the biased MMD^2, G a gamma variable with the mean and variance of T over all
-        splits; one pass, an approximation; needs scipy.
-    n_resamples : int
-    rng : int, numpy.random.Generator or None
-        Seed of the splits; an int gives the same p-value every time.
-    progress
-        True shows a bar over the splits, a callable receives (done, total).
+        "permutation": (1 + #{T_b >= T}) / (1 + B), where T is the unbiased MMD^2 and the T_b are its values
+        for B = `n_resamples` random splits of all rows into n and m. It is exact for any data and needs one
+        pass over tiles for every 64 splits. "gamma": P(G > T), where T is the biased MMD^2 and G a gamma
+        variable with the mean and variance of T over all splits. It is an approximation in one pass, and
+        needs scipy.
+    {permutations}
 
     Returns
     -------
     TwoSampleResult
-        Of Python floats, for which a GPU is waited for. Where all rows are equal the p-value is NaN, with one
-        RuntimeWarning; NaN in the data gives NaN.
+        With statistic, pvalue, method, n, m and null. The numbers are Python floats, so that the call waits
+        for a GPU. If all rows are equal, the p-value is NaN with one RuntimeWarning; NaN in the data gives
+        NaN.
 
     Raises
     ------
-    ValueError
-        Where x and y differ in their number of columns, have fewer than 2 rows, or options do not fit.
-    TypeError
-        Where types do not fit.
+    {errors}
     ImportError
-        Where "gamma" lacks scipy.
+        If "gamma" needs scipy and scipy is not installed (`pip install scipy`).
 
     References
     ----------
-    Gretton et al. 2012, "A kernel two-sample test", JMLR 13.
+    Gretton, Borgwardt, Rasch, Schoelkopf and Smola 2012, "A kernel two-sample test", JMLR 13.
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> x, y = rng.standard_normal((100, 3)), rng.standard_normal((80, 3))
     >>> two_sample_test(x, y, rng=0).pvalue > 0.05 > two_sample_test(x, y + 1, rng=0).pvalue
@@ -176,7 +177,7 @@ def two_sample_test(
 
 
 def _check_samples(function: str, x: Any, y: Any, estimator: str) -> None:
-    """Raises ValueError where these are no two samples that can be compared."""
+    """Raise ValueError unless both samples have the same columns and enough rows."""
     checks.same_columns(function, "x", x, "y", y)
     least = 2 if estimator == "unbiased" else 1
     for name, sample in (("x", x), ("y", y)):

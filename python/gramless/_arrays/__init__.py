@@ -81,7 +81,8 @@ def check_dense(function: str, name: str, x: Any) -> None:
         raise TypeError(f"{function}: {name} must be a dense tensor but is a nested one")
     if type(x).__name__ == "MaskedTensor":
         raise TypeError(
-            f"{function}: {name} is a masked tensor, whose mask would be ignored; fill or drop first"
+            f"{function}: {name} is a masked tensor, whose mask would be ignored; fill or drop its masked "
+            "values first"
         )
     try:
         _ = x.shape

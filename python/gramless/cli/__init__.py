@@ -1,4 +1,4 @@
-"""The command line: compare, demo, estimate, info. Only its `files` works without the extra [cli]."""
+"""The command line: compare, demo, estimate, info. Only `files` works without click and rich."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NEEDED = ("click", "rich")
 
 
 def main() -> None:
-    """Run the command line; without click and rich, say what to install."""
+    """Run the command line; if click or rich is missing, print what to install and exit with 2."""
     try:
         from .main import gramless
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""`gramless compare`: saved activations of two models in, table, CSV and heatmap of their layers' CKA out."""
+"""`gramless compare`: CKA between the layers of saved activations, as a table, CSV, JSON and a heatmap."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Examples:
     "--layers",
     multiple=True,
     metavar="GLOB",
-    help="Only these layers, in this order: * stays between two dots of a name, ** crosses them. Repeatable.",
+    help="Only these layers, in this order: * matches between two dots, ** crosses dots. Repeatable.",
 )
 @click.option("--layers-b", multiple=True, metavar="GLOB", help="The same for B.  [default: as --layers]")
 @click.option(
@@ -57,14 +57,14 @@ Examples:
     type=click.Choice(["none", "mean"]),
     default="mean",
     show_default=True,
-    help="More than two dimensions: average over the positions, which --layout names, or keep all of them.",
+    help="For more than two dimensions: average over the positions, given by --layout, or keep all of them.",
 )
 @click.option(
     "--layout",
     multiple=True,
     metavar="[GLOB=]LETTERS",
-    help="What the dimensions of layers are: N examples, C features, other letters positions, such as NCHW "
-    "or NLC, for all layers or for those that match GLOB. Repeatable.",
+    help="The dimensions of layers: N examples, C features, other letters positions, such as NCHW or NLC, "
+    "for all layers or for those that match GLOB. Repeatable.",
 )
 @click.option("--out", type=File(), help="Draw a heatmap: .png, .pdf, .svg.")
 @click.option("--csv", "csv_path", type=File(), help="Write the matrix; - is standard output.")
@@ -75,8 +75,8 @@ Examples:
     type=click.Choice([*get_args(PvalueMethod), "none"]),
     default="auto",
     show_default=True,
-    help='Whether chance gives as much: "auto" permutes below 40 examples and where single ones decide, '
-    'and takes "chi2" otherwise.',
+    help='Method for p-values: "auto" permutes below 40 examples and if single ones dominate, and '
+    'otherwise uses "chi2".',
 )
 @click.option(
     "--n-resamples", type=click.IntRange(1), default=199, show_default=True, help="Number of permutations."
@@ -92,22 +92,24 @@ Examples:
 @click.option(
     "--level",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Give every cell an interval that holds the CKA of the population so often, such as 0.95.",
+    help="Compute for every cell an interval that contains the CKA of the population with this probability, "
+    "such as 0.95.",
 )
 @click.option("--digests", is_flag=True, help="Add SHA-256 of each layer to the record of --json.")
 @click.option(
     "--checkpoint",
     type=File(),
-    help="Keep a long comparison in this file: if it is killed, repeat the command to resume.",
+    help="Store the state of a long comparison in this file; after an interruption, repeat the command to "
+    "resume.",
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--quiet", is_flag=True, help="Write the files and nothing else.")
 def compare(a: Path, b: Path | None, **options: Any) -> None:
     """CKA of every layer of A with every layer of B (default: A), from saved activations.
 
-    A and B are .npz, .npy or .safetensors files or folders of .npy files: one array per layer, one row per
-    example, the examples in the same order everywhere. Files are never unpickled, and memory-mapped, but for
-    compressed .npz, which are read into memory (those of numpy.savez are not compressed).
+    A and B are .npz, .npy or .safetensors files or folders of .npy files, with one array per layer, one row
+    per example, and the same order of examples in all of them. Files are never unpickled. They are
+    memory-mapped, except for compressed .npz, which are read into memory (numpy.savez does not compress).
     """
     kernel = kernel_of(options)
     estimator = as_estimator(options["estimator"], "--estimator")
@@ -152,12 +154,10 @@ def compare(a: Path, b: Path | None, **options: Any) -> None:
 
 
 def _check_outputs(inputs: list[Path], files: dict[str, Path | None]) -> None:
-    """Fail before the work if a result could not be written, or would replace a file that must be kept."""
+    """Fail before the work if a result cannot be written or would replace a file of data or an input."""
     out = files["--out"]
     if out is not None and out.suffix.lower() not in PICTURES:
-        raise Failure(
-            f"--out: {out.name!r} is not a kind of picture that can be drawn: {', '.join(PICTURES)}"
-        )
+        raise Failure(f"--out: {out.name!r} must end in {', '.join(PICTURES)}")
     taken = list(inputs)
     with one_sentence_errors():
         allowed = {"--checkpoint": DATA_SUFFIXES, "--json": {".json"}}
@@ -187,7 +187,7 @@ def _open(
     quiet: bool,
     shapes: list[dict[str, tuple[int, ...]]],
 ) -> tuple[dict[str, Array], dict[str, Array] | None]:
-    """The layers of A and of B as matrices; None for B if it is A itself. shapes gets those of the files."""
+    """The layers of A and of B as matrices; None for B if it is A. The shapes in the files go to `shapes`."""
     opened = [(a, globs[0])]
     if b is not None or globs[1]:
         opened.append((b or a, globs[1] or globs[0]))
@@ -244,14 +244,14 @@ def _compare(
 
 
 def _note_shapes(found: LayerMatrix, shapes: list[dict[str, tuple[int, ...]]], pool: str) -> None:
-    """Add the shapes in the files, and how they became rows, to the record."""
+    """Add the shapes in the files, and their pooling, to the record."""
     for side, of_side in zip(("layers_a", "layers_b"), shapes, strict=False):
         for name, shape in of_side.items():
             found.record[side][name] |= {"shape": list(shape), "pool": pool if len(shape) > 2 else None}
 
 
 def _with_names(sentence: str, names: dict[str, tuple[str, list[str]]]) -> str:
-    """The library's sentence with layer names in place of xs[0] and ys['fc']."""
+    """A sentence of the library with the names of layers in place of xs[0] and ys['fc']."""
 
     def name_of(found: re.Match[str]) -> str:
         label, layers = names[found[1]]

@@ -1,4 +1,4 @@
-"""`gramless demo`: the main job on real input, two pretrained networks on photos, and a control."""
+"""`gramless demo`: two pretrained networks compared on photos, with controls, and further demos."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ PANELS = {
 
 @dataclass(frozen=True)
 class Demo:
-    """A demo other than the networks is `run` with a folder and a progress callable, and returns lines."""
+    """A demo. run (unused for the networks) takes a folder and a progress callable, and returns lines."""
 
     summary: str
-    packages: dict[str, str]  # by the name of their module
+    packages: dict[str, str]  # package names by module names
     run: Callable[[Path, Callable[[int, int], object]], list[str]] = lambda out, progress: []
 
 
@@ -44,7 +44,7 @@ DEMOS = {
         "Two ImageNet networks, every block against every block, and two controls.", networks.PACKAGES
     ),
     "blocks": Demo(
-        "A deep network trained on digits: which of its layers are alike?",
+        "A deep network trained on digits, and which of its layers are similar.",
         {"torch": "torch", "sklearn": "scikit-learn", "matplotlib": "matplotlib"},
         small_demos.blocks,
     ),
@@ -54,7 +54,7 @@ DEMOS = {
 
 @dataclass
 class Clock:
-    """Seconds of every phase, in order."""
+    """The duration of every phase in seconds, in order."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -67,7 +67,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One panel of the picture: the layers of a against the layers of b."""
+    """One panel of the figure: the layers of a against the layers of b."""
 
     a: Activations
     b: Activations
@@ -76,7 +76,7 @@ class Sweep:
     within_chance: NDArray[np.bool_]  # (La, Lb)
 
     def stage_matches(self) -> tuple[int, int]:
-        """How many non-stem layers have their best match in the same stage of b, and of how many."""
+        """The number of non-stem layers whose best match is in the same stage of b, and the number of all."""
         best = np.argmax(self.matrix, axis=1)
         same = [self.a.stages[i] == self.b.stages[j] for i, j in enumerate(best)]
         return sum(same[1:]), len(same) - 1
@@ -84,24 +84,24 @@ class Sweep:
 
 @click.command(short_help="Networks compared, and other examples of use.")
 @click.argument("name", type=click.Choice(list(DEMOS)), default="networks")
-@click.option("--list", "listed", is_flag=True, help="Say which demos there are, and what they need.")
+@click.option("--list", "listed", is_flag=True, help="List the demos and the packages that they need.")
 @click.option("--out", type=File(file_okay=False), default="gramless-demo", show_default=True)
 @click.option("--images", type=click.IntRange(min=8), default=512, show_default=True, help="How many crops.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--reference/--no-reference", default=True, help="Also time and compare gramless.reference.")
 def demo(name: str, listed: bool, out: Path, images: int, threads: int | None, reference: bool) -> None:
-    """Show what CKA says of real networks, in under a minute and without a download.
+    """Compare real networks by CKA, in under a minute and without a download.
 
-    NAME is networks (default): EfficientNet-Lite0 and -Lite1, block by block, on random crops of the photos
-    inside scikit-image and scikit-learn; crops of one photo are near-duplicates of each other. Or one that
-    --list shows. Writes pictures, and for networks one CSV per panel, into a folder.
+    NAME is networks (default) or another demo that --list shows. networks compares EfficientNet-Lite0 and
+    -Lite1, block by block, on random crops of the photos inside scikit-image and scikit-learn; crops of one
+    photo are near-duplicates of each other. Writes figures, and for networks one CSV per panel, to a folder.
     """
     if listed:
         for each, entry in DEMOS.items():
             click.echo(f"{each:<9} {entry.summary} Needs {', '.join(entry.packages.values())}.")
         return
     require(DEMOS[name].packages, f"gramless demo {name}")
-    messages().print(f"demo {name}: loading what it needs ...")
+    messages().print(f"demo {name}: loading packages ...")
     with one_sentence_errors():
         out.mkdir(parents=True, exist_ok=True)
     if name == "networks":
@@ -115,7 +115,7 @@ def demo(name: str, listed: bool, out: Path, images: int, threads: int | None, r
 
 
 def compare_networks(out: Path, images: int, threads: int | None, reference: bool) -> None:
-    """The main job: two pretrained networks and a control; and the same by the obvious code."""
+    """Compare two pretrained networks and controls, and optionally time gramless.reference on the same."""
     clock = Clock()
     _set_threads(threads)
     with one_sentence_errors():
@@ -144,7 +144,7 @@ def compare_networks(out: Path, images: int, threads: int | None, reference: boo
 
 
 def meaning(sweeps: dict[str, Sweep]) -> list[str]:
-    """The meaning of the numbers, in three lines."""
+    """Three lines that explain the numbers."""
     names = ("linear", "rbf", "control")
     (linear, layers), (rbf, _), (control, _) = (sweeps[name].stage_matches() for name in names)
     best = np.max(sweeps["linear"].matrix[1:], axis=1)
@@ -168,7 +168,7 @@ def meaning(sweeps: dict[str, Sweep]) -> list[str]:
 
 
 def draw(sweeps: dict[str, Sweep], images: int, path: Path) -> None:
-    """Four heatmaps, stages separated by thin lines, the best match of every row outlined, chance hatched."""
+    """Draw four heatmaps with lines between stages, best matches outlined, cells within chance hatched."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -237,13 +237,13 @@ def _sweep(
 
 
 def shuffled(activations: Activations) -> Activations:
-    """The same for the images in another order: similarity is then by chance."""
+    """The same activations with the images in random order, so that any similarity is by chance."""
     order = np.random.default_rng(0).permutation(len(activations.arrays[0]))
     return Activations(activations.names, activations.stages, [array[order] for array in activations.arrays])
 
 
 def _report_reference(sweeps: Sequence[Sweep], clock: Clock) -> None:
-    """The same matrices by the obvious float64 code: its time and the largest difference."""
+    """Compute the same matrices with gramless.reference, and print its time and the largest difference."""
     from gramless import reference
 
     messages().print("computing the same numbers with gramless.reference ...")
@@ -258,4 +258,4 @@ def _report_reference(sweeps: Sequence[Sweep], clock: Clock) -> None:
         f"max abs difference {difference:.1e}"
     )
     if not difference < 1e-4:
-        raise Failure(f"the results differ from gramless.reference by {difference}, which they must not")
+        raise Failure(f"the results differ from gramless.reference by {difference}, more than 1e-4")

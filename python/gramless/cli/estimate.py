@@ -1,4 +1,4 @@
-"""`gramless estimate`: what a call will take, before it is made."""
+"""`gramless estimate`: the expected time and memory of a call."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ Examples:
 """
 
 
-@click.command(short_help="Seconds and bytes of a comparison, beforehand.", epilog=EXAMPLES)
+@click.command(short_help="Expected time and memory of a comparison.", epilog=EXAMPLES)
 @click.argument("n", type=int)
 @click.argument("d", type=int)
 @click.argument("layers", type=int, default=2)
 @click.option("--quantity", type=click.Choice(get_args(Quantity)), default="cka", show_default=True)
 @click.option("--kernel", type=click.Choice(list(FORMULAS)), default="linear", show_default=True)
 @click.option(
-    "--sigma", type=float, help="Bandwidth, so that no median is searched.  [default: the exact median]"
+    "--sigma", type=float, help="Bandwidth, so that no median is computed.  [default: the exact median]"
 )
 @click.option("--dtype", type=click.Choice(get_args(DType)), default="float32", show_default=True)
-@click.option("--gradients", is_flag=True, help="With the gradients of one CKA.")
+@click.option("--gradients", is_flag=True, help="Include the gradients of one CKA.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Number of threads.  [default: all cores]")
 @click.option("--gflops", type=float, help="Speed of one thread in float32, GFLOP/s.  [default: measured]")
-@click.option("--negatives", type=int, default=0, help="Keys beside those of the anchors, for info_nce.")
+@click.option("--negatives", type=int, default=0, help="Keys besides the positives, for info_nce.")
 @click.option("--k", type=int, default=10, help="Neighbours of each row, for mutual_knn.")
-@click.option("--json", "as_json", is_flag=True, help="All numbers as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON.")
 def estimate(n: int, d: int, layers: int, sigma: float | None, as_json: bool, **options: Any) -> None:
-    """Estimate what CKA of LAYERS layers (default: 2) of N rows and D features takes on this machine.
+    """Estimate the time and memory of CKA of LAYERS layers (default: 2) of N rows and D features.
 
-    Work and memory are counted, and the speed of this machine is measured in some milliseconds. No array of
-    that size is made.
+    Work and memory are counted, and the speed of this machine is measured in a few milliseconds. No array of
+    that size is allocated.
     """
     with one_sentence_errors():
         if sigma is not None:

@@ -1,6 +1,6 @@
-"""Saved activations: from a path to the named layers of one model, each an array (examples, features).
+"""Saved activations: reads the named layers of one model from a path, each an array (examples, features).
 
-It knows nothing of the command line, and passes on memory-mapped arrays without reading their values.
+This module does not depend on the command line. It returns memory-mapped arrays without reading their values.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ READERS: dict[str, Callable[[Path], Openers]] = {
     ".npz": open_npz,
     ".safetensors": open_safetensors,
 }
-PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl"}  # never read: loading one may run code
+PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl"}  # never read, because loading one may run code
 ROWS_PER_POOLED_CHUNK = 256
-NOTED_BYTES = 100e6  # read into memory: worth a note from there on
+NOTED_BYTES = 100e6  # read into memory; above this a note is printed
 
 
 def open_layers(
     path: str | Path, globs: Sequence[str] = (), note: Callable[[str], object] | None = None
 ) -> dict[str, Array]:
-    """The layers of a file or folder whose names match any glob, memory-mapped where the format allows.
+    """The layers of a file or folder whose names match a glob, memory-mapped if the format allows it.
 
-    Without globs all layers, in the order of the file (a folder: natural order of the names); with globs, in
-    the order of the globs. `note` is called with a sentence on names that a glob may leave out by mistake,
-    and on a compressed file whose layers take much memory.
-    Raises `FileError`, one sentence, for anything that cannot be read safely.
+    Without globs it returns all layers in the order of the file (for a folder, in natural order of the
+    names), with globs in the order of the globs. `note` is called with a sentence on names that a glob may
+    leave out by mistake, and on a compressed file whose layers need much memory. Raises `FileError`, with one
+    sentence, for files that cannot be read safely.
     """
     path = as_path("open_layers: path", path)
     found = _openers(path)
@@ -54,13 +54,13 @@ def open_layers(
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that are read: the file, or the folder and its .npy files."""
+    """The files to read: the file, or the folder and its .npy files."""
     return [path, *(sorted(path.glob("*.npy")) if path.is_dir() else ())]
 
 
 def select(names: Iterable[str], globs: Sequence[str], where: str) -> list[str]:
-    """The names that match any glob (* stays within one level, ** crosses dots), ordered by glob; each glob
-    must match something.
+    """The names that match a glob (* within one level, ** across dots), in the order of the globs; raises
+    FileError for a glob without a match.
     """
     names = list(names)
     if not globs:
@@ -84,7 +84,7 @@ def as_matrices(
     """Every layer as (examples, features), and the names of those that had more than two dimensions.
 
     `pool="none"` flattens (n, ...) to (n, -1) as a view. `pool="mean"` averages over positions, in chunks of
-    rows; which dimensions these are, layouts must say. Raises `FileError` where they do not.
+    rows, and needs a layout; raises `FileError` for a layer without one.
     """
     matrices: dict[str, Array] = {}
     folded: list[str] = []
@@ -102,8 +102,8 @@ def as_matrices(
         if layout is None and pool == "mean":
             usual = COMMON.get(array.ndim, ("N...C",))
             raise FileError(
-                f"{where}: layer {name!r} has shape {array.shape}, and a file does not tell which "
-                f"dimension is features: give --layout {' or '.join(usual)}, or {name}={usual[0]} for "
+                f"{where}: layer {name!r} has shape {array.shape}, and a file does not state which "
+                f"dimension is features: pass --layout {' or '.join(usual)}, or {name}={usual[0]} for "
                 "this layer, to average over positions, or --pool none to keep all positions"
             )
         if layout is not None:
@@ -113,7 +113,7 @@ def as_matrices(
 
 
 def check_rows(*sources: tuple[str, dict[str, Array]]) -> int:
-    """The number of examples that all layers of all sources share, or a sentence with two that differ."""
+    """The number of examples of all layers of all sources; raises FileError if two layers differ in it."""
     named = [(where, *layer) for where, layers in sources for layer in layers.items()]
     first_where, first_name, first = named[0]
     rows = len(first)
@@ -128,7 +128,7 @@ def check_rows(*sources: tuple[str, dict[str, Array]]) -> int:
 
 
 def _instead(name_a: str, shape_a: tuple[int, ...], name_b: str, shape_b: tuple[int, ...]) -> str:
-    """What to do where the examples may be the columns of one layer, or its rows tokens."""
+    """The end of an error if the columns of one layer may be the examples, or its rows tokens."""
     for name, own, other in ((name_b, shape_b, shape_a), (name_a, shape_a, shape_b)):
         if own[1] == other[0] > 1:
             return f"; if the columns of {name!r} are the examples, save it transposed"
@@ -136,14 +136,14 @@ def _instead(name_a: str, shape_a: tuple[int, ...], name_b: str, shape_b: tuple[
 
 
 def _reshape(name_a: str, rows_a: int, name_b: str, rows_b: int) -> str:
-    """The hint if the rows of one layer may be tokens of the examples of the other."""
+    """The end of an error if the rows of one layer may be tokens of the examples of the other."""
     found = tokens_for_each(name_a, rows_a, name_b, rows_b)
     if found is None:
         return ""
     name, tokens, examples = found
     return (
         f"; if {name!r} has {tokens} tokens for each example, save it as ({examples}, {tokens}, features) "
-        "and give --pool mean --layout NLC, or flattened to a row for each example"
+        "and pass --pool mean --layout NLC, or save it flattened to a row for each example"
     )
 
 
@@ -161,19 +161,19 @@ def _openers(path: Path) -> Openers:
     else:
         openers = READERS[path.suffix](path)
     if not openers:
-        raise FileError(f"{printable(path.name)}: no layers in it")
+        raise FileError(f"{printable(path.name)}: it has no layers")
     return openers
 
 
 def _flattened(array: Array) -> Array:
-    """(n, ...) as (n, -1) without a copy; the order of the features is of no consequence to CKA."""
+    """(n, ...) as (n, -1) without a copy; CKA does not depend on the order of the features."""
     if array.flags.f_contiguous and not array.flags.c_contiguous:
         return array.T.reshape(-1, len(array)).T
     return array.reshape(len(array), -1)
 
 
 def _arranged(array: Array, layout: str) -> Array:
-    """The array as (examples, positions..., features), a view."""
+    """The array as a view (examples, positions..., features)."""
     positions = [place for place, letter in enumerate(layout) if letter not in "NC"]
     return array.transpose([layout.index("N"), *positions, layout.index("C")])
 

@@ -15,14 +15,14 @@ from .terminal import one_sentence_errors
 
 @click.command(short_help="Versions, instruction sets, threads, CUDA.")
 def info() -> None:
-    """Show version, instruction sets, threads, CUDA state and the versions beside it."""
+    """Show the version, instruction sets, threads, CUDA state, and versions of Python, numpy and torch."""
     with one_sentence_errors():
         for name, value in facts().items():
             click.echo(f"{name:<10} {value}")
 
 
 def facts() -> dict[str, str]:
-    """Everything `gramless info` shows, by name."""
+    """The values that `gramless info` shows, by name."""
     backends = gramless.backends()
     active = next(backend.name for backend in backends if backend.active)
     others = ", ".join(

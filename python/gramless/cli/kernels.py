@@ -1,4 +1,4 @@
-"""The kernel options of a command."""
+"""The command-line options for kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _options() -> dict[str, tuple[str, Any, str]]:
-    """The option of every number of a kernel that has one, by its name: its own name, type and help."""
+    """The option of each kernel parameter that has one, by the name of the field: (name, type, help)."""
     found: dict[str, tuple[str, Any, str]] = {}
     for kernel in (*DISTANCE_KERNELS.values(), *FORMULAS.values()):
         types = get_type_hints(kernel)
@@ -28,7 +28,7 @@ def _options() -> dict[str, tuple[str, Any, str]]:
 
 
 _OPTIONS = _options()
-_OF_MEDIAN = ("scale", "median_rows")  # numbers without effect where sigma is given
+_OF_MEDIAN = ("scale", "median_rows")  # parameters without effect if sigma is given
 
 
 def _option_of(field: str) -> str:
@@ -36,7 +36,7 @@ def _option_of(field: str) -> str:
 
 
 def kernel_options(command: Command) -> Command:
-    """The command with --kernel and an option for every number of a kernel."""
+    """The command with --kernel and an option for each parameter of the kernels."""
     for field, (_, kind, text) in reversed(_OPTIONS.items()):
         command = click.option(_option_of(field), type=kind, help=text)(command)
     names = click.Choice(list(FORMULAS))
@@ -55,7 +55,7 @@ def kernel_of(options: dict[str, Any]) -> Kernel:
             raise click.UsageError(f"{_option_of(field)} needs --kernel {wanted}.")
     for field in _OF_MEDIAN:
         if field in given and "sigma" in given:
-            raise click.UsageError(f"{_option_of(field)} and --sigma exclude each other.")
+            raise click.UsageError(f"pass {_option_of(field)} or --sigma, not both.")
     with one_sentence_errors():
         return cls(**given)
 

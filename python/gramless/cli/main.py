@@ -1,4 +1,4 @@
-"""The group of commands; each lives in a file of its name."""
+"""The group of commands; each command is in the file of its name."""
 
 from __future__ import annotations
 

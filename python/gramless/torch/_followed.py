@@ -11,21 +11,21 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from ._derivatives import in_forward_mode
 
-# Private to torch: where they are missing, nothing is plain.
+# These functions are private to torch. If they are missing, no tensor counts as plain.
 _transforms = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 _modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-is_wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", lambda x: True)  # by torch.func
+is_wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", lambda x: True)  # in torch.func
 PLAIN = frozenset([Tensor, torch.nn.Parameter, float])
 
 
 def is_plain(inputs: Sequence[Any]) -> bool:
-    """Whether the tensors among these have data, and nothing but autograd records or transforms them."""
+    """Whether the tensors among the inputs have data, and only autograd records operations on them."""
     followed = torch.compiler.is_compiling() or _transforms() or _modes() > 0 or in_forward_mode()
     return not followed and PLAIN.issuperset(map(type, inputs))
 
 
 def needs_autograd(inputs: Sequence[Any]) -> bool:
-    """Whether autograd must record computations on these."""
+    """Whether autograd must record computations on these inputs."""
     if torch.is_grad_enabled():
         for x in inputs:
             if isinstance(x, Tensor) and x.requires_grad:
@@ -34,7 +34,7 @@ def needs_autograd(inputs: Sequence[Any]) -> bool:
 
 
 def check_fakes(function: str, inputs: Sequence[Any]) -> None:
-    """Raises TypeError for tensors of a FakeTensorMode outside of it, or beside others that it refuses."""
+    """Raise TypeError for FakeTensors outside their mode, or mixed with tensors that the mode refuses."""
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     fakes = [x for x in tensors if isinstance(x, FakeTensor)]
     if not fakes or torch.compiler.is_compiling():
@@ -44,5 +44,5 @@ def check_fakes(function: str, inputs: Sequence[Any]) -> None:
         where = "outside of their FakeTensorMode" if mode is None else "and others are not"
         raise TypeError(
             f"{function}: inputs are FakeTensors, which hold no values, {where}; pass tensors that hold "
-            "values, or call it within the mode with every tensor made there"
+            "values, or create all tensors and call it within the mode"
         )

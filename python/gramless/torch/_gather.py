@@ -1,4 +1,4 @@
-"""Exchange between processes, through torch.distributed only."""
+"""Exchange of data between the processes of a loss, through torch.distributed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .._counts import as_flag
 from ._ranks import GRACE, LONGEST_SLEEP, error_of, lost
 from ._tensors import NAMES
 
-_DTYPES = list(NAMES)  # in one order everywhere
+_DTYPES = list(NAMES)  # in the same order in all processes
 _LONGEST_SENTENCE = 1000  # bytes
-_NUMBERS = 10  # that are compared: see `check_shards`
+_NUMBERS = 10  # numbers that `check_shards` compares
 
-Also: TypeAlias = tuple[str, float]  # an option that must be the same as well, and its value
+Also: TypeAlias = tuple[str, float]  # a further option that must agree, and its value
 NOTHING: Also = ("", 0.0)
 
-# Whether the call of a loss has come to its first exchange; a later error ends it in one process alone.
+# Whether the call of a loss has reached its first exchange. A later error is raised in one process only.
 _compared: ContextVar[bool] = ContextVar("compared", default=False)
 
 
@@ -41,7 +41,7 @@ def rank() -> int:
 
 
 def all_gather(x: Tensor) -> list[Tensor]:
-    """x of every process, which have one shape."""
+    """The tensors x of all processes, which must have the same shape."""
     if world_size() == 1:
         return [x]
     x = x.contiguous()
@@ -51,8 +51,10 @@ def all_gather(x: Tensor) -> list[Tensor]:
 
 
 def gather_rows(function: str, rows: Tensor, size: int, given: Tensor) -> list[Tensor]:
-    """rows (n, d) of every process, without gradients, for memory banks of `size` rows; raises ValueError,
-    everywhere, where shapes or sizes differ, or the dtypes of what they were given as.
+    """The rows (n, d) of all processes, without gradients, for memory banks of `size` rows.
+
+    Raises ValueError in all processes if shapes, sizes, or dtypes of `given` (the rows before conversion)
+    differ.
     """
     check_shards(function, [given], use="a memory bank", also=("memory_bank_size", size))
     return all_gather(rows)
@@ -67,9 +69,9 @@ def check_shards(
     use: str = "",
     also: Also = NOTHING,
 ) -> None:
-    """Raises ValueError, in every process, unless all hold rows (n, d) of one shape and dtype, and call the
-    same function, for the same use, with the same options; else the error that has ended the call in one.
-    also: a further option by its name, and its value.
+    """Raise ValueError in all processes unless all have rows (n, d) of the same shape and dtype, and call the
+    same function for the same use with the same options. If a process has failed, raise its error instead.
+    also: the name and value of a further option to compare.
     """
     place, rows = _place(), sides[0]
     dtype = functools.reduce(torch.promote_types, (side.dtype for side in sides))
@@ -87,13 +89,13 @@ def check_shards(
     for other, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ValueError(
-                f"{function}: every process must hold as many rows and columns, but process 0 has "
-                f"{shapes[0]} and process {other} has {shape}; a loader with drop_last=True sees to it"
+                f"{function}: every process must have the same number of rows and columns, but process 0 has "
+                f"{shapes[0]} and process {other} has {shape}; pass drop_last=True to the loader"
             )
 
 
 def _checksum(text: str) -> int:
-    """The same in all processes, and in code that torch.compile traces."""
+    """A hash of a text that is the same in all processes, and that torch.compile can trace."""
     found = 0
     for letter in text:
         found = (131 * found + ord(letter)) % 2**31
@@ -101,7 +103,7 @@ def _checksum(text: str) -> int:
 
 
 def _check_same(function: str, every: list[list[float]], also: str) -> None:
-    """Raises ValueError unless all processes have the same numbers, shapes aside."""
+    """Raise ValueError unless all processes have the same numbers, except for the shapes."""
     words: dict[str, Callable[[float], str]] = {
         "dtype": lambda x: str(_DTYPES[int(x)]).removeprefix("torch."),
         "function": "{:.0f}".format,
@@ -124,8 +126,8 @@ def _check_same(function: str, every: list[list[float]], also: str) -> None:
 
 
 def ends_together(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The forward of a loss with `gather_distributed`: an error in one process, before its rows are compared
-    with those of others, is raised in all of them.
+    """Decorate the forward of a loss with `gather_distributed` so that an error in one process, before it
+    exchanges rows with the others, is raised in all processes.
     """
 
     @functools.wraps(forward)
@@ -135,7 +137,7 @@ def ends_together(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         token = _compared.set(False)
         try:
             return forward(loss, *arguments, **options)
-        except BaseException as error:  # Ctrl-C too
+        except BaseException as error:  # KeyboardInterrupt too
             if not _compared.get():
                 _tell(error)
             elif _of_connection(error):
@@ -149,13 +151,13 @@ def ends_together(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _of_connection(error: BaseException) -> bool:
-    """Whether torch.distributed has lost a process; gloo has no type of error of its own."""
+    """Whether torch.distributed has lost a process; gloo has no exception type of its own."""
     kinds = getattr(torch.distributed, "DistError", ())
     return isinstance(error, kinds) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
 
 
 def _exchanges(loss: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """Whether the others come to an exchange as well: a memory bank has one only where it is filled."""
+    """Whether the other processes reach an exchange too: with a memory bank, only calls that fill it do."""
     bank = getattr(loss, "memory_bank", None)
     if bank is None or not bank.enabled:
         return True
@@ -164,17 +166,17 @@ def _exchanges(loss: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -
 
 
 def _tell(error: BaseException) -> None:
-    """Send the error that ended the call here to the others, which are or will be in `check_shards`."""
+    """Send the error of this process to the other processes, which are or will be in `check_shards`."""
     text = f"{type(error).__name__}\n{' '.join(str(error).split())}".encode()[:_LONGEST_SENTENCE]
     head = torch.zeros(_NUMBERS, dtype=torch.float64)
     head[0] = 1
-    with contextlib.suppress(RuntimeError):  # where a process is lost, the others notice by themselves
+    with contextlib.suppress(RuntimeError):  # if a process is lost, the others get that error anyway
         if _arrives(head.to(_place())):
             _arrives(_padded(text))
 
 
 def _arrives(x: Tensor) -> bool:
-    """Whether all other processes receive x soon."""
+    """Send x to all processes; returns whether they receive it within GRACE seconds."""
     found = [torch.empty_like(x) for _ in range(world_size())]
     work = torch.distributed.all_gather(found, x, async_op=True)
     until = time.monotonic() + GRACE
@@ -186,7 +188,7 @@ def _arrives(x: Tensor) -> bool:
 
 
 def _told(function: str) -> Exception:
-    """The error of the process that has failed."""
+    """The error that a failed process has sent."""
     texts = [bytes(part.tolist()).rstrip(b"\0") for part in all_gather(_padded(b""))]
     process, text = next(pair for pair in enumerate(texts) if pair[1])
     name, _, sentence = text.decode(errors="ignore").partition("\n")
@@ -198,14 +200,14 @@ def _padded(text: bytes) -> Tensor:
 
 
 def _place() -> torch.device:
-    """The device on which every process can exchange a few numbers, whatever its arguments are."""
+    """The device for the exchange of a few numbers, which does not depend on the arguments of a process."""
     config = getattr(torch.distributed.distributed_c10d, "get_backend_config", str)
     backends = str(config()) if world_size() > 1 else "cpu"
     return torch.device("cpu") if "cpu" in backends else torch.device("cuda", torch.cuda.current_device())
 
 
 def check_available(function: str, gather_distributed: bool) -> None:
-    """Raises ValueError where processes are to be gathered by a torch that cannot."""
+    """Raise ValueError if gather_distributed is True but torch was built without torch.distributed."""
     if as_flag(function, "gather_distributed", gather_distributed) and not torch.distributed.is_available():
         raise ValueError(
             f"{function}: gather_distributed is True but this torch was built without torch.distributed"

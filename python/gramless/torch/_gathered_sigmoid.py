@@ -1,8 +1,8 @@
-"""The sigmoid loss of a batch that is spread over processes.
+"""The sigmoid loss of a batch that is distributed over processes.
 
-Every process has the rows of all. Its loss is that of its own rows of a against all rows of b, so that the
-average over processes is the loss of the whole batch; the gradients of its own rows are those of the sum of
-all processes' losses, computed here alone. The forward gathers rows, the backward nothing.
+Every process gathers the rows of all processes. Its loss is that of its own rows of a against all rows of b,
+so that the average over processes is the loss of the whole batch. Each process computes the gradient of the
+sum of all losses with respect to its own rows. The forward pass gathers rows, the backward pass nothing.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ._tensors import compute_dtype, like
 
 
 class _Found(NamedTuple):
-    """The loss, its derivatives with respect to scale and bias, and the gradients of own rows."""
+    """The loss, its derivatives with respect to scale and bias, and the gradients of the own rows."""
 
     loss: float
-    by_scale: float
-    by_bias: float
+    of_scale: float
+    of_bias: float
     grads: list[Any]
 
 
@@ -47,9 +47,9 @@ def _of_own_rows(
         return found
 
     sums, grads = pairs(a, b, 0, [True, True])
-    others, (by_a, _) = pairs(a, all_b, -n, [True, False])  # none of them is positive
+    others, (of_a, _) = pairs(a, all_b, -n, [True, False])  # all of these pairs are negative
     if wanted:
-        grads[0] += by_a
+        grads[0] += of_a
         grads[1] += pairs(all_a, b, -len(all_a), [False, True])[1][1]
     loss, slope, slope_dot = (
         backend.total(own_sum + more) / n for own_sum, more in zip(sums, others, strict=True)
@@ -72,8 +72,8 @@ class GatheredSigmoid(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         inputs, factor = ctx.saved_tensors, grad.item()
-        _, by_scale, by_bias, of_rows = ctx.found
-        found = [by_scale * factor, by_bias * factor, *[g * factor for g in of_rows]]
+        _, of_scale, of_bias, of_rows = ctx.found
+        found = [of_scale * factor, of_bias * factor, *[g * factor for g in of_rows]]
         grads = tuple(like(g, x) for g, x in zip(found, inputs, strict=True))
         if torch.is_grad_enabled():
             grads = FirstDerivatives.apply(ctx.function, len(grads), *grads, grad, *inputs)
@@ -83,7 +83,7 @@ class GatheredSigmoid(torch.autograd.Function):
 def gathered_sigmoid(
     function: str, named: Named, logit_scale: Any, logit_bias: Any, normalize: bool
 ) -> Tensor:
-    """The loss of two sides whose rows i are one example."""
+    """The loss of two sides for which rows i are a positive pair."""
     a, b = checks.pair(function, TORCH, named)
     scale = TORCH.scale(function, logit_scale, "logit_scale")
     bias = TORCH.scale(function, logit_bias, "logit_bias")

@@ -1,4 +1,4 @@
-"""torch's library of arrays, which evaluates problems so that autograd, compilers and transforms record them.
+"""The library of tensors, which evaluates problems so that autograd, compilers and transforms record them.
 
 `gramless._arrays.namespaces` loads this module when a tensor is first seen.
 """
@@ -25,11 +25,11 @@ _saved_tensor_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_ho
 
 
 class Torch(Tensors):
-    """Tensors, with the ways to evaluate a problem of them."""
+    """The library of tensors, with the evaluation of problems."""
 
     def evaluate(self, call: Call) -> Tensor:
-        """The value. At a batch of 32 the overhead around the kernels exceeds their time, so plain tensors go
-        to the backend without torch's dispatcher.
+        """The value of a call. Plain tensors bypass torch's dispatcher, because its overhead exceeds the time
+        of the kernels at a batch of 32.
         """
         _, problem, inputs, _, report, *_ = call
         for i in problem.constants():
@@ -47,9 +47,9 @@ class Torch(Tensors):
         refuse_other_derivatives(problem.function, [x for x in inputs if isinstance(x, Tensor)])
         compiling = torch.compiler.is_compiling()
         if compiling:
-            # The tracer takes an input of torch.func.grad for a constant, but not what is made of one.
+            # The tracer treats an input of torch.func.grad as a constant, but not a view of it.
             inputs = tuple([x.view_as(x) if isinstance(x, Tensor) else x for x in inputs])
-        # Under torch.func a tensor may say that it requires no gradient and still get one.
+        # In torch.func a tensor with requires_grad=False may still get a gradient.
         differentiates = torch.is_grad_enabled() and (not compiling or needs_autograd(inputs))
         problem = problem.differentiated() if differentiates else problem
         tensors, text = operands(problem, inputs, call.called)
@@ -59,16 +59,16 @@ class Torch(Tensors):
         return function.apply(text, *tensors)[0]  # type: ignore[no-any-return]
 
     def processes(self, function: str, group: Any) -> Ranks:
-        """A process group whose processes share a sweep."""
+        """The processes of a group, which share a sweep."""
         return Ranks(function, group)
 
 
 class Eager(torch.autograd.Function):
-    """(problem, progress, *inputs) -> value, of plain tensors and, for the temperature, perhaps a number."""
+    """(problem, progress, *inputs) -> value. The inputs are plain tensors; a temperature may be a number."""
 
     @staticmethod
     def forward(ctx: Any, problem: Any, report: Report, *inputs: Any) -> Tensor:
-        # Hooks on saved tensors, those of checkpoints or offloading, are there to save memory.
+        # Hooks on saved tensors (activation checkpoints, offloading) save memory, so that no tiles are kept.
         keep = "tiles" if _saved_tensor_hooks(True) is None else "sums"
         value, ctx.saved = computed(problem, inputs, keep, report)
         ctx.problem, ctx.number, at = problem, None, problem.arrays
@@ -83,11 +83,11 @@ class Eager(torch.autograd.Function):
         inputs = [*ctx.saved_tensors]
         if ctx.number is not None:
             inputs[problem.arrays] = ctx.number
-        if torch.is_grad_enabled():  # to be differentiated once more
+        if torch.is_grad_enabled():  # create_graph=True
             tensors, text = operands(problem, inputs)
             saved = [as_tensor(x) for x in ctx.saved.arrays]
             return (None, None, *gradients(text, (*wanted, False), grad, tensors, saved)[:-1])
-        own, ctx.saved = ctx.saved, Saved(ctx.saved.arrays)  # a second backward begins anew
+        own, ctx.saved = ctx.saved, Saved(ctx.saved.arrays)  # a second backward pass recomputes the tiles
         given = inputs if own.kept is not None else resolved(inputs)
         constants = problem.constants()
         asked = [want and i not in constants for i, want in enumerate(wanted)] if constants else wanted

@@ -1,5 +1,5 @@
-"""The softmax of an anchor's positive among all documents of a batch, hard negatives included, and among what
-other directions of sentence-transformers' MultipleNegativesRankingLoss add, perhaps over processes.
+"""The softmax loss of an anchor's positive among all documents of a batch, including hard negatives, with the
+further directions of sentence-transformers' MultipleNegativesRankingLoss, in one process or several.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from ._tensors import compute_dtype, on_device, unit_rows
 DIRECTIONS = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
 SAME_SIDE = ("query_to_query", "doc_to_doc")
 
-Rows: TypeAlias = tuple[str, Tensor]  # their name in errors, and (n, d)
+Rows: TypeAlias = tuple[str, Tensor]  # the name in errors, and the rows (n, d)
 
 
 class OtherRows(torch.autograd.Function):
-    """Rows (n, d) of this process -> those of all others, (others, n, d).
+    """Rows (n, d) of this process -> rows of all other processes, (others, n, d).
 
-    Its derivative is that of the sum of all processes' losses, which the backward gathers: all run it.
+    The backward pass sums the gradients from all processes, so that all processes must run it. The gradient
+    is therefore that of the sum of the losses of all processes.
     """
 
     @staticmethod
@@ -50,7 +51,7 @@ class OtherRows(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Ranking:
-    """The settings of a loss; per_direction: it is the mean of one softmax for each direction."""
+    """The settings of a loss. per_direction: the loss is the mean of one softmax loss for each direction."""
 
     function: str
     scale: float
@@ -67,8 +68,8 @@ class Ranking:
         """The loss of anchors, positives and negatives."""
         if len(embeddings) < 2:
             raise ValueError(
-                f"{self.function}: there must be anchors and positives, "
-                f"but {len(embeddings)} embeddings are given"
+                f"{self.function}: needs at least 2 embeddings, anchors and positives, "
+                f"but {len(embeddings)} are given"
             )
         names = ["anchor", "positive", *[f"negative_{i + 1}" for i in range(len(embeddings) - 2)]]
         named = list(zip(names, embeddings, strict=True))
@@ -82,7 +83,7 @@ class Ranking:
         return self._of_batch(_Batch(named[:1], named[1:], len(named) - 1))
 
     def _with_others(self, named: list[Rows]) -> tuple[list[Rows], list[Rows]]:
-        """Queries and documents, those of the other processes behind those of this one."""
+        """The queries and documents of this process, followed by those of the other processes."""
         arrays = [x for _, x in named]
         use = f"{' '.join(self.directions)} {self.per_direction}"
         also = "number of embeddings", len(arrays)
@@ -105,14 +106,14 @@ class Ranking:
             return (
                 self._softmax([anchors, *batch.documents]) + self._softmax([positives, *batch.queries])
             ) / 2
-        apart = not on_device(anchors[1])  # ids are compared on the CPU only
+        apart = not on_device(anchors[1])  # only the CPU supports ids
         logs = [self._logs(batch, direction, apart) for direction in self.directions]
         with_own = len(set(self.directions) - set(SAME_SIDE))
         dtype = compute_dtype([anchors[1], positives[1]])
         with torch.autocast(anchors[1].device.type, enabled=False):
             wide = [x.double() for _, x in (anchors, positives)]
             a, b = (unit_rows(x, torch.float64) for x in wide) if self.normalize else wide
-            own = self.scale * (a * b).sum(1)  # of both terms of the difference, so that its rounding is not
+            own = self.scale * (a * b).sum(1)  # in both terms of the difference, so that its rounding cancels
             logs += [own + math.log(with_own)] * apart
             return (torch.logsumexp(torch.stack(logs), 0) - own).mean().to(dtype)
 
@@ -122,7 +123,7 @@ class Ranking:
         return found
 
     def _logs(self, batch: _Batch, direction: str, apart: bool) -> Tensor:
-        """The log-sum-exp of one direction for each anchor, (n,); apart: without that of its positive."""
+        """The log-sum-exp of one direction for each anchor, (n,). apart: without the anchor's positive."""
         rows = batch.queries[0] if direction.startswith("query") else batch.documents[0]
         columns = batch.documents if direction.endswith("doc") else batch.queries
         ids, chosen = None, (self.temperature, self.normalize)
@@ -132,7 +133,7 @@ class Ranking:
         elif direction in SAME_SIDE and len(columns) > 1:
             ids = batch.examples(direction == "doc_to_doc")
         elif direction in SAME_SIDE:
-            columns = []  # all pairs of different rows, each product once
+            columns = []  # all pairs of different rows of one array, with each product computed once
         found: Tensor = evaluate(
             _loss_calls.log_sum_exps_of_all(self.function, [rows, *columns], ids, *chosen, WideLogs)
         )
@@ -141,7 +142,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Queries and documents, first those of this process: one array of queries, `own` of documents."""
+    """Queries and documents; this process's are the first array of queries and `own` first of documents."""
 
     queries: list[Rows]
     documents: list[Rows]
@@ -152,7 +153,7 @@ class _Batch:
         return len(self.documents) == self.own
 
     def examples(self, of_documents: bool) -> Tensor:
-        """Which example of this process each document belongs to, or each query; -1 for all others."""
+        """The example of this process that each document (or query) belongs to; -1 for other processes."""
         arrays, own = (self.documents, self.own) if of_documents else (self.queries, 1)
         others = sum(len(x) for _, x in arrays[own:])
         return torch.cat([torch.arange(len(arrays[0][1])).repeat(own), torch.full((others,), -1)])

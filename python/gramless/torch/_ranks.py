@@ -1,7 +1,7 @@
-"""The processes of a group that work on one call, through torch.distributed only: all end it together.
+"""The processes of a torch.distributed group that compute one call together: all return or all raise.
 
-Every exchange begins with `all_gather_object`, whose messages carry either a value or the error that ended
-the call in their process. So a process that fails takes part in one more, whichever the others come to next.
+Every exchange begins with `all_gather_object`, whose messages hold either a value or the error that ended the
+call in their process. A process that fails takes part in one more exchange, so that all receive its error.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .._arrays import Floats
 Value = TypeVar("Value")
 Array = npt.NDArray[Any]
 
-LONGEST_SLEEP = 0.01  # seconds between two looks at an exchange
-PAUSE = 0.5  # seconds between two looks at the store
-GRACE = 10.0  # seconds that a process which has failed waits for the others
-_KNOWN = "_gramless_known_to_all"  # set on exceptions that every process has or is about to get
+LONGEST_SLEEP = 0.01  # seconds between two checks of an exchange
+PAUSE = 0.5  # seconds between two checks of the store
+GRACE = 10.0  # seconds that a failed process waits for the others
+_KNOWN = "_gramless_known_to_all"  # set on exceptions that every process has or will receive
 _SAME_TYPE = {error.__name__: error for error in (ValueError, TypeError, NotImplementedError, RuntimeError)}
 
 
@@ -36,11 +36,11 @@ class _Message(NamedTuple):
     """The message of a process in `all_gather_object`."""
 
     value: Any
-    error: tuple[str, str] | None = None  # its type and its sentence
+    error: tuple[str, str] | None = None  # the type and the message of an error
 
 
 class Ranks:
-    """`gramless._sweep.Processes` as ranks of a process group; errors name `function`."""
+    """The ranks of a process group, as `gramless._sweep.Processes`; errors name `function`."""
 
     def __init__(self, function: str, process_group: Any) -> None:
         if not (distributed.is_available() and distributed.is_initialized()):
@@ -59,18 +59,18 @@ class Ranks:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """A context: an error within one process is raised in all of them, with its message."""
+        """A context in which an error of one process is raised in all processes, with its message."""
         try:
             yield
-            self.all_gather_object(None)  # no process leaves before all have succeeded
-        except BaseException as error:  # Ctrl-C too
+            self.all_gather_object(None)  # no process leaves the context before all have succeeded
+        except BaseException as error:  # KeyboardInterrupt too
             if not hasattr(error, _KNOWN):
                 setattr(error, _KNOWN, True)
                 self._tell(error)
             raise
 
     def check_equal(self, arguments: dict[str, Any]) -> None:
-        """Raises ValueError, everywhere, unless all processes have these arguments."""
+        """Raise ValueError in all processes unless all have the same arguments."""
         self._compare(self.all_gather_object(arguments))
 
     def _compare(self, every: list[dict[str, Any]]) -> None:
@@ -86,7 +86,7 @@ class Ranks:
                     )
 
     def all_gather_object(self, value: Value) -> list[Value]:
-        """Returns the values of all processes in all of them; if one has failed, raises its error."""
+        """Return the values of all processes in each of them; if a process has failed, raise its error."""
         messages = self._exchange(_Message(value))
         for rank, message in enumerate(messages):
             if message.error is not None:
@@ -94,17 +94,17 @@ class Ranks:
         return [message.value for message in messages]
 
     def poll(self) -> None:
-        """Raises the error of another process that has failed, if one has, within a long piece of work."""
+        """Raise the error of another process if one has failed; called during long computations."""
         signal = self._signals.look()
         if signal is not None and signal.lost:
             raise self._given_up(signal)
         if signal is not None:
-            self.all_gather_object(None)  # its process is in one
+            self.all_gather_object(None)  # the failed process waits in this exchange
 
     def gather_in_order(self, own: Floats, owners: int) -> Iterator[Floats]:
-        """In process 0 what processes 0, ..., owners - 1 hold.
+        """Gather the values of processes 0, ..., owners - 1 in process 0.
 
-        A collective: whether gloo's sends and receives are complete is only known by waiting for them.
+        It is a collective operation, because gloo's sends and receives cannot be polled for completion.
         """
         every = self._gathered(torch.from_numpy(own))
         if self.rank == 0:
@@ -114,7 +114,7 @@ class Ranks:
         return self.broadcast(np.zeros(length) if sums is None else sums, 0)
 
     def broadcast(self, values: Array, owner: int) -> Array:
-        """In all processes the values of one; elsewhere they only have their shape and dtype."""
+        """Copy the values of process `owner` to all; others pass an array of the same shape and dtype."""
         tensor = torch.from_numpy(values).to(self._device)
         begin = partial(distributed.broadcast, tensor, self._global(owner), self._group, async_op=True)
         self._wait(begin)
@@ -143,7 +143,7 @@ class Ranks:
         return [part.cpu() for part in found]
 
     def _wait(self, begin: Any, in_gather: bool = False) -> None:
-        """Waits until an exchange is done, or gives it up if a process is lost or has failed."""
+        """Wait until an exchange is complete; raises if a process is lost or has failed."""
         sleep, since = 1e-5, time.monotonic()
         try:
             work = begin()
@@ -157,7 +157,7 @@ class Ranks:
             if work is not None:
                 work.wait()
         except BaseException as error:
-            self._signals.set("lost")  # an exchange that was given up leaves the group out of step
+            self._signals.set("lost")  # after an aborted exchange the group is no longer synchronized
             if isinstance(error, RuntimeError) and not hasattr(error, _KNOWN):
                 raise _known(self._lost(" ".join(str(error).split())[:200])) from None
             setattr(error, _KNOWN, True)
@@ -166,45 +166,45 @@ class Ranks:
     def _given_up(self, signal: _Signal) -> Exception:
         self._signals.set("lost")
         if signal.failed is None:
-            return _known(self._lost("another process found one missing"))
+            return _known(self._lost("another process reported it"))
         return _known(error_of(self._function, *signal.failed))
 
     def _lost(self, reason: str) -> Exception:
         return lost(self._function, reason)
 
     def _tell(self, error: BaseException) -> None:
-        """Others hear of it in their next `all_gather_object`, or from the store where they come to none."""
+        """Send an error to the other processes, through the store and in their next `all_gather_object`."""
         name, sentence = type(error).__name__, " ".join(str(error).split())
         self._signals.set("failed", json.dumps([self.rank, name, sentence]))
-        with contextlib.suppress(RuntimeError):  # where a process is lost, the others notice by themselves
+        with contextlib.suppress(RuntimeError):  # if a process is lost, the others get that error anyway
             self._exchange(_Message(None, (name, sentence)))
 
 
 class _Signal(NamedTuple):
     """A signal found in the store."""
 
-    failed: tuple[int, str, str] | None  # the process, the type of its error and its sentence
-    lost: bool  # whether exchanges have been given up
+    failed: tuple[int, str, str] | None  # the process, and the type and message of its error
+    lost: bool  # whether an exchange was aborted
 
 
 class _Signals:
-    """Flags of one call in the store of its group, for processes that are not at an exchange."""
+    """Flags of one call in the store of its group, for processes that are not in an exchange."""
 
     def __init__(self, store: Any) -> None:
         self._store, self._prefix = store, ""
         self._next = time.monotonic() + PAUSE
 
     def name(self, token: str) -> None:
-        """The key of this call, distinct from others in the same store."""
+        """Set the prefix of the keys of this call, which other calls in the same store do not use."""
         self._prefix = f"gramless/{token}"
 
     def set(self, flag: str, text: str = "") -> None:
         if self._store is not None and self._prefix:
-            with contextlib.suppress(RuntimeError):  # its host may be the process that is lost
+            with contextlib.suppress(RuntimeError):  # the lost process may have hosted the store
                 self._store.set(f"{self._prefix}/{flag}", text)
 
     def look(self) -> _Signal | None:
-        """What is set, looked up every now and then."""
+        """The flags that are set, read at most every PAUSE seconds; None otherwise."""
         if self._store is None or not self._prefix or time.monotonic() < self._next:
             return None
         self._next = time.monotonic() + PAUSE
@@ -214,18 +214,20 @@ class _Signals:
             if not any(found):
                 return None
             return _Signal(tuple(json.loads(self._store.get(failed))) if found[0] else None, found[1])
-        except RuntimeError:  # the store ended with the process that held it
+        except RuntimeError:  # the process that hosted the store has ended
             return _Signal(None, True)
 
 
 def _store_of(process_group: Any) -> Any:
-    """Private to torch: where it is missing, errors wait for the next exchange."""
+    """The store of a group, through a function that is private to torch; None if that is missing, so that
+    errors are only sent in the next exchange.
+    """
     find = getattr(distributed.distributed_c10d, "_get_process_group_store", None)
     return None if find is None else find(process_group)
 
 
 def _known(error: Exception) -> Exception:
-    """Marks an error that need not be sent to other processes."""
+    """Mark an error that need not be sent to other processes."""
     setattr(error, _KNOWN, True)
     return error
 

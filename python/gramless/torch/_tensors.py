@@ -20,16 +20,16 @@ from ._followed import PLAIN, is_plain, is_wrapped, needs_autograd
 
 NAMES: dict[torch.dtype, str] = {getattr(torch, name): name for name in sorted(_arrays.DTYPES)}
 DTYPES = {name: dtype for dtype, name in NAMES.items()}
-CPU = torch.device("cpu")  # whatever torch.set_default_device says
+CPU = torch.device("cpu")  # stated explicitly, because torch.set_default_device may name another device
 
 
 def on_device(x: Tensor) -> bool:
-    """Whether the CUDA half is to compute with x."""
+    """Whether the CUDA module computes with x."""
     return ("cpu" if x.is_cpu else x.device.type) in _arrays.TENSOR_DEVICES
 
 
 def resolved(inputs: Sequence[Any]) -> Sequence[Any]:
-    """Resolves lazy negations and conjugations, which the core does not support."""
+    """Resolve lazy negations, which the core does not support."""
     for x in inputs:
         if isinstance(x, Tensor) and x.is_neg():
             return [x.resolve_neg() if isinstance(x, Tensor) else x for x in inputs]
@@ -41,7 +41,7 @@ def as_tensor(x: Any) -> Tensor:
 
 
 def like(grad: Any, x: Tensor) -> Tensor:
-    """A gradient in the shape, dtype and device of its tensor."""
+    """A gradient with the shape, dtype and device of its tensor."""
     if isinstance(grad, Tensor) and grad.dtype is x.dtype and grad.ndim == x.ndim:
         return grad
     array = isinstance(grad, (Tensor, np.ndarray))
@@ -50,8 +50,8 @@ def like(grad: Any, x: Tensor) -> Tensor:
 
 
 def number(x: float) -> Tensor:
-    """x as float64, 0-d. torch.compile lets a float vary between calls where a product with a tensor takes it
-    up; as an argument of an operator, or through torch.tensor and torch.full, each value has its own graph.
+    """x as a 0-d tensor of float64. As the factor of a tensor, torch.compile lets a float vary between calls;
+    as an argument of an operator, torch.tensor or torch.full, each value would compile a graph of its own.
     """
     return torch.ones((), dtype=torch.float64, device=CPU) * x
 
@@ -67,7 +67,7 @@ def unit_rows(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def as_number(function: str, name: str, value: Any) -> float | Tensor:
-    """A scale or bias of logits: a number or a tensor of one, of any value."""
+    """A scale or bias of logits, of any value: a number, or a tensor of one number as a 0-d tensor."""
     if not isinstance(value, Tensor):
         if torch.compiler.is_compiling() and isinstance(value, float):
             return value
@@ -76,12 +76,12 @@ def as_number(function: str, name: str, value: Any) -> float | Tensor:
     if tensor.is_complex():
         raise TypeError(f"{function}: {name} must be a real number but has dtype {value.dtype}")
     if value.device.type == "meta" and not isinstance(value, FakeTensor):
-        raise TypeError(f"{function}: {name} is on meta, and holds no value")
+        raise TypeError(f"{function}: {name} is on the meta device and holds no value")
     return tensor
 
 
 def _one(function: str, name: str, value: Tensor) -> Tensor:
-    """A tensor of one number as a 0-d one."""
+    """A tensor of one number as a 0-d tensor."""
     _arrays.check_dense(function, name, value)
     if value.numel() != 1:
         found = f"{tuple(value.shape)}{_counts.made_first(function, value)}"
@@ -90,7 +90,7 @@ def _one(function: str, name: str, value: Tensor) -> Tensor:
 
 
 class Tensors(Numpy):
-    """Tensors, of the CPU and of a device that the kernels can read."""
+    """The library of tensors on the CPU and on devices that the kernels can read."""
 
     rank = 2
     module = torch
@@ -98,12 +98,12 @@ class Tensors(Numpy):
 
     @property
     def allow_tf32(self) -> bool:
-        """Whether torch's settings let products of float32 be made with TF32.
+        """Whether torch's settings allow TF32 for products of float32.
 
-        They have two names; once the newer one is set, reading the older one raises RuntimeError.
+        The setting has two names; once the newer one is set, reading the older one raises RuntimeError.
         """
         matmul = torch.backends.cuda.matmul
-        precision = getattr(matmul, "fp32_precision", None)  # torch 2.9, with what it takes from others
+        precision = getattr(matmul, "fp32_precision", None)  # since torch 2.9; includes inherited settings
         return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
 
     def owns(self, x: object) -> bool:
@@ -112,7 +112,7 @@ class Tensors(Numpy):
     on_device = owns
 
     def read(self, function: str, name: str, x: Any) -> Tensor:
-        """x itself, or a copy of what stands beside a tensor, for numpy has layouts that torch has not."""
+        """x itself if it is a tensor; else a copy as a tensor, because torch lacks some layouts of numpy."""
         if not isinstance(x, Tensor):
             x = self._converted(function, name, x)
         _arrays.check_dense(function, name, x)
@@ -128,16 +128,16 @@ class Tensors(Numpy):
         if _arrays.is_on_device(x):
             return read_by(self, function, name, x)  # type: ignore[no-any-return]
         array = NUMPY.read(function, name, x)
-        if torch.compiler.is_compiling():  # which traces no dtype of numpy
+        if torch.compiler.is_compiling():  # it cannot trace numpy's dtypes
             return torch.as_tensor(array)
         checks.real(function, name, NUMPY, array)
         NUMPY.check(function, [(name, x)], [array])
-        if array.dtype.name == "bfloat16":  # which torch does not know as numpy's
+        if array.dtype.name == "bfloat16":  # torch cannot convert this dtype of numpy
             return torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
         return torch.from_numpy(np.array(array))
 
     def imported(self, x: Any) -> Tensor:
-        """An array of the device that is another library's, in place."""
+        """A GPU array of another library as a tensor, without a copy."""
         is_described = hasattr(x, "__cuda_array_interface__")
         return torch.as_tensor(x, device="cuda") if is_described else torch.utils.dlpack.from_dlpack(x)
 
@@ -148,7 +148,7 @@ class Tensors(Numpy):
             self._stored(function, name, x)
 
     def _stored(self, function: str, name: str, x: Tensor) -> Tensor:
-        """x; raises where it has no memory to read, unless a transform wraps it: operators read it then."""
+        """x; raises if it has no memory to read, unless a transform wraps it, so that operators read it."""
         plain = type(x) in PLAIN and not torch.compiler.is_compiling()
         if plain and not is_wrapped(x) and not _arrays.holds_elements(x):
             _arrays.check_storage(function, name, x)
@@ -165,7 +165,7 @@ class Tensors(Numpy):
 
     def view(self, x: Tensor) -> tuple[Any, ...]:
         size, (rows, columns) = x.element_size(), x.stride()
-        held = x.untyped_storage()  # another thread may give x another one during the call
+        held = x.untyped_storage()  # keeps the memory even if another thread changes the storage of x
         return (x.data_ptr(), *x.shape, rows * size, columns * size, NAMES[x.dtype], held)
 
     def stream(self, device: int) -> int:
@@ -189,7 +189,7 @@ class Tensors(Numpy):
         return CPU if device is None else torch.device("cuda", device)
 
     def empty(self, shape: Sequence[int], dtype: str, device: Any = None) -> Tensor:
-        # Numbers one by one: of a torch.Size it takes twice the time.
+        # Separate numbers: with a torch.Size the call takes twice the time.
         return torch.empty(*shape, dtype=DTYPES[dtype], device=self._on(device))
 
     def arange(self, count: int, device: int | None = None) -> Tensor:
@@ -218,7 +218,7 @@ class Tensors(Numpy):
 
     def result(self, value: Any, dtype: str = "float64") -> Tensor:
         if not getattr(value, "ndim", 0) and not isinstance(value, Tensor):
-            # scalar_tensor refuses what is beyond float32; torch.tensor makes infinity, and takes longer
+            # scalar_tensor raises beyond the range of float32; torch.tensor returns inf, but is slower
             made = torch.tensor if abs(value) > 3e38 else torch.scalar_tensor
             return made(value, dtype=DTYPES[dtype], device=CPU)
         return self.cast(as_tensor(value), dtype)
@@ -235,7 +235,7 @@ class Tensors(Numpy):
         return given.to(self._on(backend.device), torch.float64)
 
     def temperature(self, function: str, value: Any) -> Any:
-        """A number, or the tensor of one."""
+        """A temperature as a number or a 0-d tensor, checked."""
         name = "temperature"
         if not isinstance(value, Tensor):
             return self.constant(function, value, name)
@@ -248,16 +248,16 @@ class Tensors(Numpy):
         return self._stored(function, name, value)
 
     def scale(self, function: str, value: Any, name: str) -> Tensor:
-        """A tensor of one number."""
+        """A scale or bias as a 0-d tensor."""
         found = as_number(function, name, value)
         if isinstance(found, Tensor):
             return self._stored(function, name, found)
         return number(found)
 
     def constant(self, function: str, value: Any, name: str) -> float:
-        """A number, which torch.compile may let vary; the problem checks it then."""
+        """A number, checked; torch.compile may let it vary, and then the problem checks it."""
         if isinstance(value, Tensor):
-            raise TypeError(f"{function}: {name} must be a number, being constant, but is a tensor")
+            raise TypeError(f"{function}: {name} must be a number, because it is a constant, but is a tensor")
         if torch.compiler.is_compiling():
             return _counts.as_number(function, name, value)
         return as_temperature(function, value, name)

@@ -1,6 +1,7 @@
-"""Rows of many layers collected batch by batch: where they are, or beyond a budget in files, mapped.
+"""Rows of many layers, collected batch by batch: in memory or, beyond a budget, in memory-mapped files.
 
-Knows nothing of models. The files have no name, so that none remains however the process ends.
+This module does not depend on models. The files have no names, so that none remains after any end of the
+process.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from .pooling import Rows
 class ActivationStore:
     """A list of growing arrays, one per layer.
 
-    budget: bytes of all layers that may stay in memory; once they are more, or sure to become more, every
-        layer goes to a file of its own.
-    folder: where the temporary files are; None is the system's place for such.
+    budget: the bytes of all layers that may stay in memory. If the layers exceed it, or certainly will, each
+        layer is moved to a file of its own.
+    folder: the folder of these files; None uses the system's folder for temporary files.
 
     >>> with ActivationStore(budget=0) as store:
     ...     store.append([np.ones((2, 3)), np.ones((2, 1))])
@@ -58,7 +59,7 @@ class ActivationStore:
         self._chunks, self._files = [], []
 
     def append(self, layers: Sequence[Rows], batches: int = 1) -> None:
-        """Add the rows of every layer from one batch; `batches` like it are expected in all."""
+        """Add the rows of every layer from one batch. batches: how many batches of this size are expected."""
         size = sum(rows.nbytes for rows in layers)
         if not self._chunks:
             self._chunks = [[] for _ in layers]
@@ -69,20 +70,20 @@ class ActivationStore:
             self._spill(size * batches)
 
     def arrays(self) -> list[Rows]:
-        """All rows of every layer (n, features), in memory or mapped from its file. No rows can be added
-        after that.
+        """All rows of every layer (n, features), in memory or mapped from its file; no rows can be added
+        afterwards.
         """
         if self.on_disk:
             with self._room():
                 return [file.mapped() for file in self._files]
         whole = []
-        for chunks in self._chunks:  # layer by layer, so that only one exists twice at a time
+        for chunks in self._chunks:  # layer by layer, so that only one layer at a time is in memory twice
             whole.append(_joined(chunks))
             chunks.clear()
         return whole
 
     def _spill(self, expected: int) -> None:
-        """Move rows in memory to files, once the budget is exceeded or certain to be."""
+        """Move the rows in memory to files if they exceed the budget, or certainly will."""
         if not self.on_disk and max(self._bytes, expected) > self._budget:
             for chunks in self._chunks:
                 self._files.append(_GrowingFile(self._folder, _arrays.to_host(chunks[0][:0])))
@@ -93,15 +94,15 @@ class ActivationStore:
 
     @contextmanager
     def _room(self) -> Iterator[None]:
-        """An error context that names the full disk and the solution."""
+        """A context that turns an OSError into one that names the folder and what to do."""
         try:
             yield
         except OSError as error:
             where = printable(str(self._folder or tempfile.gettempdir()))
             raise OSError(
                 error.errno,
-                f"compare_models: activations cannot be written to {where} ({error.strerror or error}); give "
-                "folder= one with more room, or a larger memory_budget",
+                f"compare_models: activations cannot be written to {where} ({error.strerror or error}); pass "
+                "a folder with more room, or a larger memory_budget",
             ) from None
 
 
@@ -112,7 +113,7 @@ def _joined(chunks: list[Any]) -> Rows:
 
 
 class _GrowingFile:
-    """A file without a name, to which rows are added; it is removed with the process, however that ends."""
+    """An unnamed file to which rows are added; it disappears with the process, for any end of that."""
 
     def __init__(self, folder: str | Path | None, like: npt.NDArray[Any]) -> None:
         self._dtype, self._features, self._rows = like.dtype, like.shape[1], 0
@@ -132,5 +133,5 @@ class _GrowingFile:
         return mapped
 
     def close(self) -> None:
-        with suppress(OSError):  # what a full disk has not taken
+        with suppress(OSError):  # a full disk has no room for buffered rows
             self._stream.close()

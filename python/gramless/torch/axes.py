@@ -1,7 +1,7 @@
-"""The roles of a tensor's dimensions: examples, features or positions. It knows no operations, no modules.
+"""The roles of a tensor's dimensions: examples, features or positions. Depends on no operations or modules.
 
-A dimension is a tuple of factors, outermost first, for reshaping merges and splits them; a dimension of
-size 1 has none.
+A dimension is a tuple of factors, outermost first, because reshaping merges and splits dimensions; a
+dimension of size 1 has no factors.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ EXAMPLES, FEATURES, POSITIONS = "N", "C", "L"
 class Axis:
     """One factor of a dimension; its role is None until an operation determines it.
 
-    entry: the axis is one of a batch's own tensors, so two of them are not taken for the same.
-    shuffled: it is in another order than the axis that it was made of; mirror: which is that one backwards.
-    learned: it counts what the model holds, such as learned queries; channels: what was features.
-    merged: as one factor of several it is part of a dimension that weights took for features.
+    entry: whether it is an axis of a tensor of the batch; two such axes are never merged.
+    shuffled: whether it is a permutation of its parent axis; mirror: the axis in reversed order.
+    learned: whether it belongs to parameters of the model, such as learned queries.
+    channels: whether it counts features of an earlier tensor.
+    merged: whether it is one of several factors of a dimension that weights have treated as features.
     """
 
     __slots__ = (
@@ -33,13 +34,13 @@ class Axis:
         self.size, self.entry, self.parent = size, entry, parent
         self._role, self._same = role, None  # type: str | None, Axis | None
         self._parts: dict[int, tuple[Axis, Axis]] = {}
-        self.beside: list[Axis] = []  # axes of other entries that an operation has combined with it
+        self.beside: list[Axis] = []  # axes of other entries of the batch that were combined with it
         self.shuffled, self.mirror = False, None  # type: bool, Axis | None
         self.learned = self.channels = self.merged = False
 
     @property
     def root(self) -> Axis:
-        """The representative of all axes that are known to be the same."""
+        """The representative of all axes that are known to be equal."""
         axis = self
         while axis._same is not None:
             axis = axis._same
@@ -50,37 +51,37 @@ class Axis:
         root = self.root
         if root._role is None and root.parent is not None:
             inherited = root.parent.role
-            return None if inherited == EXAMPLES else inherited  # a part of the examples is not all of them
+            return None if inherited == EXAMPLES else inherited  # a part of the examples is not the examples
         return root._role
 
     @property
     def inherits(self) -> bool:
-        """Whether its role is only that of the axis that it is a part of."""
+        """Whether it has a role only because it is a part of an axis with that role."""
         return self.root._role is None and self.role is not None
 
     def settle(self, role: str | None, of_part: bool = False) -> None:
-        """Give the axis its role, unless it has one; of_part: or inherits one."""
+        """Set the role of the axis if it has none or, with of_part, if it only inherits one."""
         if self.role is None or (of_part and self.inherits):
             self.root._role = role
             if self.root.mirror is not None:
                 self.root.mirror.settle(role)
 
     def is_made_of(self, other: Axis) -> bool:
-        """Whether it is a part of another axis or that one in another order, through any number of steps."""
+        """Whether the axis is a part or a permutation of another axis, through any number of steps."""
         axis: Axis | None = self.root.parent
         while axis is not None and axis.root is not other.root:
             axis = axis.root.parent
         return axis is not None
 
     def split(self, outer: int) -> tuple[Axis, Axis]:
-        """The axis as (outer, inner); the same two objects whenever it is split alike."""
+        """The axis as (outer, inner); equal splits return the same two objects."""
         root = self.root
         if outer not in root._parts:
             root._parts[outer] = Axis(outer, parent=root), Axis(root.size // outer, parent=root)
         return root._parts[outer]
 
     def reordered(self, backwards: bool) -> Axis:
-        """The axis in another order; backwards twice, it is the axis again."""
+        """The axis in another order; reversed twice, it is the same axis again."""
         root = self.root
         if backwards and root.mirror is not None:
             return root.mirror.root
@@ -91,7 +92,7 @@ class Axis:
         return found
 
     def same_as(self, other: Axis) -> None:
-        """Merge both axes or, if both are axes of the batch's tensors, record that they were combined."""
+        """Merge both axes or, if both belong to tensors of the batch, record that they were combined."""
         a, b = self.root, other.root
         if a is b:
             return
@@ -114,13 +115,13 @@ def fresh(size: int, role: str | None = None) -> Dimension:
 
 
 def role_of(dimension: Dimension) -> str | None:
-    """The one role of all factors of a dimension, else None."""
+    """The role of a dimension if all its factors have the same one, else None."""
     roles = {axis.role for axis in dimension}
     return roles.pop() if len(roles) == 1 else None
 
 
 def viewed(dims: Dims, shape: Sequence[int]) -> Dims | None:
-    """The dimensions after a reshape to `shape`; None where the factors do not divide so.
+    """The dimensions after a reshape to `shape`; None if the factors cannot be divided in this way.
 
     >>> [role_of(d) for d in viewed(((Axis(4, "N"),), (Axis(6, "C"),)), (4, 2, 3))]
     ['N', 'C', 'C']
@@ -148,7 +149,7 @@ def viewed(dims: Dims, shape: Sequence[int]) -> Dims | None:
 
 
 def _joined(factors: list[Axis]) -> Dimension:
-    """The factors, with the two parts of one axis side by side made that axis again."""
+    """The factors, in which two adjacent parts of one axis become that axis again."""
     found: list[Axis] = []
     for axis in factors:
         found.append(axis)
@@ -161,7 +162,7 @@ def _joined(factors: list[Axis]) -> Dimension:
 
 
 def combined(shape: Sequence[int], operands: Sequence[Dims]) -> Dims:
-    """The dimensions of an elementwise operation's result, by broadcasting."""
+    """The dimensions of the result of an elementwise operation with broadcasting."""
     found = []
     for place in range(-len(shape), 0):
         size = shape[place]
@@ -187,20 +188,20 @@ def _agreed_axis(a: Axis, b: Axis) -> Axis:
     if a.root is b.root:
         return a
     if a.role is not None and b.role is not None and a.role != b.role:
-        return Axis(a.size)  # two statements that exclude each other are none
+        return Axis(a.size)  # the roles contradict each other, so that neither is kept
     for whole, changed in ((a, b), (b, a)):
-        if changed.is_made_of(whole):  # tokens and the same in another order: these are no one axis
+        if changed.is_made_of(whole):  # tokens and permuted tokens are not the same axis
             whole.settle(changed.role)
             return whole
     known, other = (a, b) if a.role is not None else (b, a)
-    if known.role != EXAMPLES:  # examples spread forwards only: a length may equal their number
+    if known.role != EXAMPLES:  # not inferred backwards: another dimension may have as many entries
         other.same_as(known)
     return known
 
 
 def reordered(dims: Dims, places: Sequence[int], backwards: bool = False) -> Dims:
-    """The dimensions after their entries at these places were put into another order; that of examples counts
-    as theirs, and that of features does not matter.
+    """The dimensions after a permutation of the entries at these places; examples and features keep theirs,
+    since permuted examples count as examples and the order of features does not matter.
     """
     found = list(dims)
     for place in places:
@@ -210,7 +211,7 @@ def reordered(dims: Dims, places: Sequence[int], backwards: bool = False) -> Dim
 
 
 def features_last(dims: Dims) -> None:
-    """(..., features)"""
+    """Set the roles for an operation on (..., features)."""
     if len(dims[-1]) == 1:
         dims[-1][0].settle(FEATURES)
     for axis in dims[-1] if len(dims[-1]) > 1 else ():
@@ -218,7 +219,7 @@ def features_last(dims: Dims) -> None:
 
 
 def features_second(dims: Dims) -> None:
-    """(examples, features, positions...); parts of features are what they are taken for here."""
+    """Set the roles for an operation on (examples, features, positions...), also of parts of features."""
     if len(dims) < 3:
         return
     if len(dims[1]) == 1:

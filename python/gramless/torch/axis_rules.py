@@ -1,7 +1,7 @@
 """The effect of torch's operations on the dimensions of tensors: one rule per kind of operation.
 
-A rule gets the arguments of an operation, a function from a tensor to its `Dims` (None where they are not
-known), and the result's shape; it returns the result's `Dims` or None.
+A rule receives the arguments of an operation, a function that maps a tensor to its `Dims` (None if unknown),
+and the shape of the result; it returns the `Dims` of the result or None.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def dims_after(name: str, args: tuple[Any, ...], known: Known, shape: Sequence[i
 
 
 def _elementwise(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """The rule of everything that has no other: a result of the broadcast shape of its operands."""
+    """The default rule, for results with the broadcast shape of the operands."""
     tensors = tensors_in(args)
     operands = [dims for dims in map(known, tensors) if dims is not None]
     if not operands or tuple(shape) != _broadcast(tensors):
@@ -49,7 +49,7 @@ def _broadcast(tensors: Sequence[torch.Tensor]) -> tuple[int, ...] | None:
 
 
 def _same_places(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """Dimensions stay where they are; those that change their size keep their role."""
+    """The rule of operations that keep the order of dimensions; resized dimensions keep their roles."""
     dims = known(args[0])
     if dims is None or len(dims) != len(shape):
         return None
@@ -66,13 +66,13 @@ def _flipped(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims 
 
 def _rolled(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
     dims = known(args[0])
-    if dims is None or len(args) < 3 or not args[2]:  # rolled as one long row
+    if dims is None or len(args) < 3 or not args[2]:  # without dimensions, roll flattens the tensor
         return None
     return axes.reordered(dims, [place % len(dims) for place in args[2]])
 
 
 def _padded_ends(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """As many entries put before a dimension as are cut off behind it move it by so many places."""
+    """`pad`; as many entries added before a dimension as are removed behind it shift that dimension."""
     dims, ends = _same_places(args, known, shape), list(args[1])
     if dims is None:
         return None
@@ -81,7 +81,7 @@ def _padded_ends(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> D
 
 
 def _chosen(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """`index_select`, `gather` and `sort`, which may put a dimension into another order."""
+    """`index_select`, `gather` and `sort`, which may permute a dimension."""
     before, dims = known(args[0]), _same_places(args, known, shape)
     if before is None or dims is None:
         return None
@@ -109,14 +109,14 @@ def _transpose(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dim
     dims = known(args[0])
     if dims is None:
         return None
-    one, two = args[1:3] if len(args) > 2 else (0, len(dims) - 1)  # `t` names none
+    one, two = args[1:3] if len(args) > 2 else (0, len(dims) - 1)  # `t` has no dimensions as arguments
     found = list(dims)
     found[one], found[two] = found[two], found[one]
     return tuple(found)
 
 
 def _as_real(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """Real and imaginary parts side by side in a dimension of their own."""
+    """`view_as_real`, which adds a last dimension for the real and the imaginary part."""
     dims = known(args[0])
     return None if dims is None else (*dims, fresh(2))
 
@@ -134,7 +134,7 @@ def _unsqueeze(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dim
 
 def _select(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
     dims = known(args[0])
-    place = (args[1] if len(args) > 1 else 0) % (len(shape) + 1)  # `unbind` may name none
+    place = (args[1] if len(args) > 1 else 0) % (len(shape) + 1)  # optional in `unbind`
     return None if dims is None else (*dims[:place], *dims[place + 1 :])
 
 
@@ -223,7 +223,7 @@ def _shuffled(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims
 
 
 def _index(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """x[:, rows, columns]: what is indexed keeps its role where its number of dimensions does."""
+    """x[:, rows, columns]: indexed dimensions keep their roles if the number of dimensions stays the same."""
     dims, indices = known(args[0]), list(args[1])
     places = [place for place, index in enumerate(indices) if index is not None]
     if dims is None or len(dims) != len(shape) or places != list(range(places[0], places[-1] + 1)):
@@ -233,7 +233,7 @@ def _index(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | 
 
 
 def _strided(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """Only another stride for dimensions of size 1."""
+    """`as_strided`, if only the strides of dimensions of size 1 change."""
     dims, tensor = known(args[0]), args[0]
     if dims is None or tuple(tensor.shape) != tuple(shape):
         return None

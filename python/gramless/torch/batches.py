@@ -1,4 +1,4 @@
-"""The parts of a dataloader's batches: inputs, mask, sample ids. It knows nothing of layers."""
+"""The parts of a dataloader's batches: inputs, mask and sample ids. Does not depend on layers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Forward: TypeAlias = "Callable[[nn.Module, Any], Any] | None"
 
 
 class BatchReader:
-    """How the batches of a loader are read; errors name `function`.
+    """Reads the batches of a loader; errors name `function`.
 
-    forward: calls the model on a batch; None passes a tensor, the first entry of a tuple or list, or the
-        entries of a mapping that the model's forward takes, as keywords.
-    paired: two loaders are known to yield the same examples in the same order.
-    attention_mask, sample_ids: the key or index of these in a batch, or a callable of the batch; masks also
-        as a mapping from patterns of layers to these. A mask under a name that the batch lacks is none.
+    forward: calls the model on a batch. None passes a tensor, the first entry of a tuple or list or, as
+        keywords, the entries of a mapping that the model's forward accepts.
+    paired: whether two loaders are known to yield the same examples in the same order.
+    attention_mask, sample_ids: the key or index in a batch, or a callable of the batch; for masks also a
+        mapping from patterns of layers to these. If a batch lacks the name of the mask, it has no mask.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class BatchReader:
         self._mask, self._ids, self._paired = attention_mask, sample_ids, paired
 
     def run(self, model: nn.Module, batch: Any, pictures_last: bool = False) -> Any:
-        """The model on a copy of the batch, which it may change; see `fresh` for pictures_last.
+        """Run the model on a copy of the batch, because a model may modify it; pictures_last: see `fresh`.
 
         Without `forward`, floating-point tensors are converted to the dtype of the model's parameters.
         """
@@ -60,8 +60,8 @@ class BatchReader:
         accepted = _accepted(model, inputs, self._ids)
         if not accepted:
             raise TypeError(
-                f"{self._function}: forward of {type(model).__name__} takes none of the entries of a batch: "
-                f"{', '.join(map(repr, inputs))}"
+                f"{self._function}: forward of {type(model).__name__} accepts none of the entries of a "
+                f"batch, {', '.join(map(repr, inputs))}; pass forward=, a callable of (model, batch)"
             )
         return model(**fresh(accepted, pictures_last, dtype))
 
@@ -73,13 +73,13 @@ class BatchReader:
         if inputs is not batch:
             found += f" starting with {type(inputs).__name__}"
         raise TypeError(
-            f"{self._function}: a batch is {found}, but a tensor, a mapping, a packed sequence, or a tuple "
-            "or list that starts with one is understood; otherwise pass forward=, a callable of (model, "
+            f"{self._function}: a batch must be a tensor, a mapping, a packed sequence, or a tuple or list "
+            f"that starts with one, but is {found}; for other batches pass forward=, a callable of (model, "
             "batch)"
         )
 
     def rows(self, batch: Any) -> int | None:
-        """How many examples the batch holds; None where only a `forward` knows."""
+        """The number of examples in the batch; None if it is unknown because a `forward` reads the batch."""
         return None if self._forward is not None else _common_length(batch)
 
     def masks(self, batch: Any) -> Masks:
@@ -87,16 +87,16 @@ class BatchReader:
         return masks_of(self._function, batch, self._mask)
 
     def check_mask_places(self, batches: Sequence[Any]) -> None:
-        """Raises ValueError for the place of a mask that was given and that no model's batch has."""
+        """Raise ValueError if a mask was requested at a place that no model's batch has."""
         check_places(self._function, batches, self._mask)
 
     def check_masks(self, names: Sequence[str]) -> None:
-        """Raises ValueError where a mask is for none of the layers."""
+        """Raise ValueError if a pattern of masks matches none of the layers."""
         if isinstance(self._mask, Mapping):
             check_patterns(self._function, "attention_mask", self._mask, names)
 
     def ids(self, batch: Any) -> list[Any] | None:
-        """The sample ids, or None where none were asked for."""
+        """The sample ids, or None if none were requested."""
         if self._ids is None:
             return None
         found = picked(batch, self._ids)
@@ -105,9 +105,9 @@ class BatchReader:
         return list(found.tolist()) if isinstance(found, torch.Tensor) else list(found)
 
     def paired(self, loaders: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-        """(batch for a, batch for b) of one loader, or of two in step.
+        """Pairs (batch for model a, batch for model b), from one loader or from two loaders.
 
-        Raises ValueError where two loaders differ in length, in the size of a batch or in sample ids.
+        Raises ValueError if two loaders differ in length, in the size of a batch or in sample ids.
         """
         if len(loaders) == 1:
             yield from ((batch, batch) for batch in loaders[0])
@@ -117,24 +117,25 @@ class BatchReader:
             if a is missing or b is missing:
                 which = "first" if a is missing else "second"
                 raise ValueError(
-                    f"{self._function}: the {which} dataloader ends after {index} batches, the other goes on"
+                    f"{self._function}: the {which} dataloader ends after {index} batches but the other "
+                    "continues; pass loaders of the same examples"
                 )
             self._check_rows(index, self.rows(a), self.rows(b))
             self._check_ids(index, self.ids(a), self.ids(b))
             yield a, b
 
     def check_loaders(self, loaders: Sequence[Any]) -> list[list[int] | None]:
-        """The sizes of each loader's batches, where they are known before any is loaded.
+        """The batch sizes of each loader; None if they are not known before loading.
 
-        Raises TypeError where one is itself a batch, and ValueError where two differ in sizes, or may differ
-        in the order of their examples.
+        Raises TypeError if a loader is itself a batch, and ValueError if two loaders differ in their sizes or
+        may differ in the order of their examples.
         """
         for loader in loaders:
             if isinstance(loader, (torch.Tensor, np.ndarray, Mapping, PackedSequence)):
                 what = "whose keys" if isinstance(loader, Mapping) else "whose rows"
                 raise TypeError(
-                    f"{self._function}: a dataloader yields batches but is a {type(loader).__name__}, {what} "
-                    "would be taken for batches; pass [x] for one batch"
+                    f"{self._function}: a dataloader must yield batches but is a {type(loader).__name__}, "
+                    f"{what} would be read as batches; pass [x] for one batch"
                 )
         sizes = [self._sizes(loader) for loader in loaders]
         if len(loaders) == 1:
@@ -175,13 +176,13 @@ class BatchReader:
 
 
 def _first(batch: Any) -> Any:
-    """What the model gets of a batch."""
+    """The part of a batch that is passed to the model."""
     several = isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence) and len(batch) > 0
     return batch[0] if several else batch
 
 
 def _reshape(rows_a: int | None, rows_b: int | None) -> str:
-    """The hint if the rows of one dataloader may be tokens of the examples of the other."""
+    """The end of an error if the rows of one dataloader may be tokens of the examples of the other."""
     found = tokens_for_each("first", rows_a or 0, "second", rows_b or 0)
     if found is None:
         return ""
@@ -193,7 +194,7 @@ def _reshape(rows_a: int | None, rows_b: int | None) -> str:
 
 
 def length(loader: Any) -> int | None:
-    """The number of batches, where a loader knows it."""
+    """The number of batches if the loader knows it, else None."""
     try:
         return len(loader) if isinstance(loader, Sized) else None
     except TypeError:  # a DataLoader over an iterable data set
@@ -201,8 +202,8 @@ def length(loader: Any) -> int | None:
 
 
 def _common_length(batch: Any) -> int | None:
-    """The length that most tensors of a batch have, the first of these; that of position ids, (1, tokens), is
-    none where others are longer. Of a packed sequence, how many there are.
+    """The most common length of the tensors in a batch (the first one of several), without lengths of 1, such
+    as that of position ids (1, tokens), if others are longer. For a packed sequence, the number of sequences.
     """
     if isinstance(packed := _first(batch), PackedSequence):
         return int(packed.batch_sizes[0])
@@ -212,7 +213,9 @@ def _common_length(batch: Any) -> int | None:
 
 
 def _accepted(model: nn.Module, inputs: Mapping[str, Any], ids: Where) -> dict[str, Any]:
-    """The entries of a mapping that the model's forward takes; sample ids only where it names them."""
+    """The entries of a mapping that the model's forward accepts; sample ids only if it has a parameter of
+    that name.
+    """
     parameters = inspect.signature(model.forward).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     if any(p.kind is p.VAR_KEYWORD for p in parameters):

@@ -1,4 +1,4 @@
-"""The repeated blocks of a model: the members of its lists of modules. Runs nothing."""
+"""The repeated blocks of a model: the members of its lists of modules. Does not run the model."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LISTS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 
 def blocks(named: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """The blocks among named modules, in their order: the outermost members of lists that hold modules of
-    their own, a stage that repeats such members in a list being no block itself.
+    """The blocks among named modules, in their order: the outermost members of lists of modules that contain
+    modules themselves. A stage, a member with a list of several such members, is not a block.
 
     >>> net = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 3, enable_nested_tensor=False)
     >>> list(blocks(dict(net.named_modules())))
@@ -44,7 +44,7 @@ def _is_member(name: str, module: nn.Module, named: Mapping[str, nn.Module]) -> 
 
 
 def _repeats_members(name: str, members: Mapping[str, nn.Module], named: Mapping[str, nn.Module]) -> bool:
-    """Whether one list inside a member holds two members of one type."""
+    """Whether a list inside a member has two members of the same type."""
     inside = [
         (other.rpartition(".")[0], type(module))
         for other, module in members.items()
@@ -54,7 +54,7 @@ def _repeats_members(name: str, members: Mapping[str, nn.Module], named: Mapping
 
 
 def holds_attention(found: Mapping[str, nn.Module]) -> bool:
-    """Whether blocks are a transformer's: they hold attention, by the name of a class or by projections."""
+    """Whether blocks are those of a transformer: they have attention, by class names or by projections."""
     return any(_is_named_attention(block) or _projects_tokens(block) for block in found.values())
 
 
@@ -64,8 +64,8 @@ def _is_named_attention(block: nn.Module) -> bool:
 
 
 def _projects_tokens(block: nn.Module) -> bool:
-    """Whether one module has linear layers for queries, keys and values side by side, or one for all three,
-    and the block an output projection back to their width.
+    """Whether a module in the block has linear layers for queries, keys and values, or one for all three, and
+    the block has an output projection back to the width of their input.
     """
     every = _linear(block.modules())
     for module in block.modules():
@@ -87,7 +87,7 @@ def _projects_tokens(block: nn.Module) -> bool:
 
 
 def _linear(modules: Iterable[nn.Module]) -> list[Any]:
-    """Linear layers, quantised ones too."""
+    """The linear layers among modules, including quantised ones."""
     return [
         m for m in modules if isinstance(getattr(m, "in_features", None), int) and hasattr(m, "out_features")
     ]

@@ -1,4 +1,4 @@
-"""CLIP's loss as a module of torch."""
+"""The loss of CLIP as a torch module."""
 
 from __future__ import annotations
 
@@ -18,22 +18,31 @@ from ._tensors import as_number, compute_dtype, unit_rows
 
 
 class CLIPLoss(nn.Module):
-    """`gramless.info_nce` in both directions: row i of the images belongs to row i of the texts.
+    """The loss of CLIP: symmetric `gramless.info_nce`; row i of the images matches row i of the texts.
 
-    forward(image_features, text_features, logit_scale=None): (n, d) each; the mean of the cross entropies of
-    images among texts and of texts among images (Radford et al. 2021, fig. 3). logit_scale is what
-    similarities are multiplied by, exponentiated already, as open_clip's models return it; a number, or a
-    tensor of one, which gets a gradient. It may be 0 or negative; logits beyond the largest float give NaN,
-    as in plain torch. Without it the module's temperature counts.
+    forward(image_features, text_features, logit_scale=None) takes two arrays (n, d) and returns the mean of
+    the cross-entropies of images among texts and of texts among images (Radford et al. 2021, fig. 3).
+    logit_scale is the factor of the similarities, already exponentiated, as open_clip's models return it: a
+    number, or a tensor of one number, which gets a gradient. It may be 0 or negative; logits that overflow
+    give NaN, as in plain torch. If it is None, the temperature of the module is used.
 
     Parameters
     ----------
-    temperature : float, tensor or parameter
-        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    temperature : float, 0-d tensor or parameter
+        The divisor of the similarities; not 0, but it may be negative. A tensor gets a gradient.
     normalize : bool
-        Whether rows are first divided by their length.
+        Whether to divide each row by its length first, by max(|row|, 1e-12).
     gather_distributed : bool
-        Whether negatives come from all processes of torch.distributed, as in `NTXentLoss`.
+        Whether negatives come from all processes of torch.distributed. Gradients that are averaged over
+        processes, as DistributedDataParallel does, are then those of the loss of the whole batch.
+
+    Raises
+    ------
+    ValueError
+        If the temperature is 0 or not finite, gather_distributed is True but this torch was built without
+        torch.distributed, or (in forward) shapes differ.
+    TypeError
+        If an argument has a type or dtype that is not supported.
 
     References
     ----------
@@ -67,7 +76,7 @@ class CLIPLoss(nn.Module):
         images, texts = checks.pair("CLIPLoss", TORCH, named)
         scale, dtype = as_number("CLIPLoss", "logit_scale", logit_scale), compute_dtype([images, texts])
         check_fakes("CLIPLoss", [images, texts, scale])
-        # The scale itself: as 1 / temperature, 0 and what is beyond 1 / the least float32 have no gradient.
+        # The scale is not converted to a temperature, because 1 / scale is inf for 0 and for tiny scales.
         with torch.autocast(images.device.type, enabled=False):
             if self.normalize:
                 images, texts = unit_rows(images, dtype), unit_rows(texts, dtype)

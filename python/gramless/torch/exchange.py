@@ -1,4 +1,4 @@
-"""Exchange between processes that each ran the models on their own batches, so that all batches count."""
+"""Exchange of rows and sums between processes that each ran the models on batches of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 1024  # rows at a time
 
 
 def described(value: Any) -> Any:
-    """An argument as processes can compare it: callables by their names, lambdas also by their code.
+    """An argument in a form that processes can compare: callables by name, lambdas also by their code.
 
     >>> described({"encoder": described, "decoder": "mask"})
     {'encoder': 'described', 'decoder': 'mask'}
@@ -35,7 +35,7 @@ def described(value: Any) -> Any:
 
 
 def _digest(code: CodeType) -> str:
-    """The same in every process that runs this version of Python."""
+    """A digest of code that is the same in all processes with this version of Python."""
     found = hashlib.blake2b(code.co_code + repr((code.co_names, code.co_varnames)).encode(), digest_size=4)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -47,7 +47,7 @@ def _digest(code: CodeType) -> str:
 
 
 def check_layers(function: str, ranks: Ranks, layers: Any, widths_and_dtypes: Any, examples: int) -> None:
-    """Raises ValueError, everywhere, unless all processes have the same layers and at least one example."""
+    """Raise ValueError in all processes unless all have the same layers and at least one example."""
     for rank, count in enumerate(ranks.all_gather_object(examples)):
         if count == 0:
             raise ValueError(f"{function}: every process needs a batch but process {rank} has none")
@@ -55,7 +55,7 @@ def check_layers(function: str, ranks: Ranks, layers: Any, widths_and_dtypes: An
 
 
 def merged(ranks: Ranks, minibatch: MinibatchCKA) -> MinibatchCKA:
-    """The batches of all processes, added up in their order."""
+    """The accumulated batches of all processes, merged in the order of the processes."""
     total = MinibatchCKA(minibatch.kernel, minibatch.weighting)
     for state in ranks.all_gather_object(minibatch.state_dict()):
         of_rank = MinibatchCKA(minibatch.kernel, minibatch.weighting)
@@ -77,6 +77,6 @@ def all_rows(ranks: Ranks, own: Sequence[npt.NDArray[Any]], store: ActivationSto
                 else np.empty((rows, layer.shape[1]), layer.dtype)
                 for layer in own
             ]
-            ranks.all_gather_object(None)  # what came before is written everywhere
+            ranks.all_gather_object(None)  # all processes have stored the previous rows
             store.append([ranks.broadcast(layer, owner) for layer in part], chunks)
     return store.arrays()

@@ -18,9 +18,9 @@ from .tracing import Origin, Tracer
 
 @dataclass(frozen=True)
 class Decision:
-    """How the output of one call of a module is read: its layout, if known, and the name of its mask.
+    """How to read the output of one call of a module: its layout, if known, and the name of its mask.
 
-    full: masks that it does not fit, so that no batch may have padding under them.
+    full: the names of masks that it does not fit; no batch may have padding in these.
     """
 
     layout: Layout | None
@@ -31,7 +31,7 @@ class Decision:
 
 @dataclass
 class Undecided:
-    """An output whose layout is known only after the forward pass."""
+    """An output whose layout is determined only after the forward pass."""
 
     layer: Layer
     call: int
@@ -40,8 +40,8 @@ class Undecided:
 
 
 class OtherExamples(BaseException):
-    """A module says which dimension of the batch is the examples, and it is another than was assumed. No
-    Exception, for a model may catch those.
+    """A module shows that the examples are another dimension of the batch than was assumed. It is not an
+    Exception, because a model may catch those.
     """
 
     def __init__(self, entries: frozenset[str]) -> None:
@@ -51,7 +51,7 @@ class OtherExamples(BaseException):
 
 @dataclass
 class _Running:
-    """A module that has been called and has not returned."""
+    """A module that has been called and has not yet returned."""
 
     module: nn.Module
     given: Any
@@ -60,8 +60,9 @@ class _Running:
 
 
 class Following:
-    """The state of a followed pass over one batch of `rows` examples; these are second in the entries of the
-    batch named in `second`.
+    """The state of a followed forward pass over one batch of `rows` examples.
+
+    second: the entries of the batch whose second dimension is the examples.
     """
 
     def __init__(self, batch: Any, masks: Masks, rows: int | None, second: frozenset[str]) -> None:
@@ -72,11 +73,11 @@ class Following:
         self._running: list[_Running] = []
 
     def before(self, module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
-        """A module is called. Raises `OtherExamples` where its `batch_first` contradicts what was assumed,
-        and PoolError where the other entries of the batch contradict that.
+        """Record the call of a module. Raises `OtherExamples` if its `batch_first` contradicts what was
+        assumed, and PoolError if other entries of the batch contradict `batch_first`.
         """
         tensors = tensors_in([inputs, options])
-        if not self._running:  # what a user's forward made of the batch outside of torch
+        if not self._running:  # tensors that a user's forward computed from the batch outside torch
             new = {f"input {i}": t for i, t in enumerate(tensors) if self.tracer.origin(t) is None}
             self.tracer.enter(new, self._rows if self._entries else _examples(new, self._rows))
         self._towers.entered(tensors)
@@ -98,22 +99,24 @@ class Following:
         return _first_two(self._entries[name]) if name in self._entries else None
 
     def _check_others(self, module: nn.Module, places: frozenset[str]) -> None:
-        """Raises PoolError where another entry of the batch has its examples first, and as many."""
+        """Raise PoolError if another entry of the batch shows that the first dimension is the examples."""
         shape = self._entries[min(places)].shape
         if shape[0] == shape[1]:
             return
         for name, tensor in self._entries.items():
             if name not in places and tensor.ndim and len(tensor) == shape[0]:
                 raise PoolError(
-                    f"has batch_first={module.batch_first} and takes {tuple(shape)} for (tokens, batch, "
+                    f"has batch_first={module.batch_first} and reads {tuple(shape)} as (tokens, batch, "
                     f"features), but entry {name!r} of the batch has {shape[0]} examples, not "
                     f"{shape[1]}; transpose the input in forward=, or correct batch_first"
                 )
 
     def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> tuple[bool, bool]:
-        """A module has returned: whether a layer ran inside it, whether it returned its input unchanged."""
+        """Record the return of a module; returns whether a layer ran inside it, and whether it returned its
+        input unchanged.
+        """
         running = _Running(module, None, None)
-        while self._running:  # those above it were left by an exception that the model caught
+        while self._running:  # modules above it ended with an exception that the model caught
             running = self._running.pop()
             if running.module is module:
                 break
@@ -123,7 +126,7 @@ class Following:
         return running.holds_layer, unchanged and running.version is not None
 
     def origin(self, output: Any) -> Origin | None:
-        """Where the tensor of a module's output comes from."""
+        """The origin of the tensor in a module's output."""
         found = tensor_of(output)
         return self.tracer.origin(found) if isinstance(found, torch.Tensor) else None
 
@@ -133,7 +136,7 @@ class Following:
         return bool(self._entries)
 
     def ran(self) -> None:
-        """A layer has run inside all modules that are running."""
+        """Record that a layer has run inside all running modules."""
         for running in self._running:
             running.holds_layer = True
 
@@ -146,10 +149,10 @@ class Following:
         text: str | None,
         final: bool,
     ) -> Decision | None:
-        """How a layer's output is read; None where that is not known yet.
+        """How to read the output of a layer; None if that is not known yet.
 
-        Raises PoolError where its examples or its mask are not found, `UnknownLayout` where there are two
-        readings and the pass is over.
+        Raises PoolError if its examples or its mask are not found, and `UnknownLayout` if there are two
+        possible layouts after the pass (final).
         """
         layout: Layout | None
         if text is not None:
@@ -175,7 +178,7 @@ class Following:
     def decide_for_callable(
         self, name: str, module: nn.Module, tensor: torch.Tensor, origin: Origin | None, text: str | None
     ) -> Decision:
-        """The same for a pool that is a callable: it needs no layout, and a mask only where one fits."""
+        """`decide` for a callable pool, which needs no layout, and a mask only if one fits."""
         shape = tuple(tensor.shape)
         try:
             return self.decide(name, module, tensor, origin, text, True) or Decision(None, None, shape=shape)
@@ -186,18 +189,18 @@ class Following:
 
 
 def _examples(entries: dict[str, torch.Tensor], rows: int | None) -> int | None:
-    """The number of examples: that of the first tensor where nothing else tells."""
+    """The number of examples: `rows` if known, else the length of the first tensor."""
     lengths = [len(tensor) for tensor in entries.values() if tensor.ndim and not tensor.is_nested]
     return rows if rows is not None or not lengths else lengths[0]
 
 
 def _first_two(tensor: torch.Tensor) -> torch.Size | None:
-    """The first two dimensions; a nested tensor has none that all of its entries share."""
+    """The first two dimensions; None for a nested tensor, whose entries differ in shape."""
     return None if tensor.is_nested else tensor.shape[:2]
 
 
 def _is_recurrent(module: nn.Module) -> bool:
-    """nn.RNN, nn.LSTM, nn.GRU and their quantised twins."""
+    """Whether a module is an nn.RNN, nn.LSTM or nn.GRU, or a quantised version of one."""
     twin = type(module).__module__.startswith("torch.ao.") and hasattr(module, "hidden_size")
     return isinstance(module, nn.RNNBase) or (twin and hasattr(module, "batch_first"))
 

@@ -1,7 +1,7 @@
-"""Wide layers of a small batch, reduced to centred Gram matrices inside the hook: all that linear CKA needs.
+"""Reduction of wide layers of a small batch to centred Gram matrices inside the hook, for linear CKA.
 
-Where features outnumber a batch's examples by far, the Gram matrix is the smaller of the two, and reading the
-activations once, in place, costs less than the copy that would have to be kept. Elsewhere rows are kept.
+If a batch has far more features than examples, its Gram matrix is smaller than its rows, and reading the
+activations once in place costs less than copying them. Otherwise the rows are kept.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .pooling import Rows, owned_there
 Floats = npt.NDArray[np.float64]
 
 LARGEST_BATCH = 512  # examples; 2 MB of float64
-WIDER = 4  # times more features than examples
-CHUNK_BYTES = 2**18  # of centred columns at a time: they stay in the cache
-LEAST, MOST = 2.0**-60, 2.0**100  # of the largest squared length: squares and their sums are normal float32
+WIDER = 4  # the least ratio of features to examples
+CHUNK_BYTES = 2**18  # of centred columns at a time, which fit the cache
+LEAST, MOST = 2.0**-60, 2.0**100  # of the largest squared length: squares and sums stay normal in float32
 MOST_CANCELLED = (
     2**11
-)  # times what is left of the products once they are centred: one row far from all others
-ROUNDING = 1e-15  # of the largest squared length: what centring in float64 leaves of nothing
+)  # the largest ratio of products to centred products; one row far from all others exceeds it
+ROUNDING = 1e-15  # of the largest squared length: the rounding error of centring in float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class CentredGram:
 
 
 def gram_or_rows(tensor: torch.Tensor) -> CentredGram | Rows:
-    """On the CPU the centred Gram matrix of rows (n, d) where it is the smaller by far, else the rows, owned.
+    """The centred Gram matrix of rows (n, d) on the CPU if it is far smaller than they, else a copy of them.
 
     >>> type(gram_or_rows(torch.ones(4, 100))).__name__, gram_or_rows(torch.ones(4, 3)).shape
     ('CentredGram', (4, 3))
@@ -54,7 +54,7 @@ def gram_or_rows(tensor: torch.Tensor) -> CentredGram | Rows:
 
 
 def _centred_gram(tensor: torch.Tensor) -> Floats:
-    """In the tensor's dtype where that keeps the digits, else in float64."""
+    """The centred Gram matrix, computed in the dtype of the tensor if that is accurate, else in float64."""
     gram = _products(tensor, tensor.dtype)
     if tensor.dtype == torch.float64 or _keeps_digits(gram):
         return gram
@@ -62,7 +62,7 @@ def _centred_gram(tensor: torch.Tensor) -> Floats:
 
 
 def _products(tensor: torch.Tensor, dtype: torch.dtype) -> Floats:
-    """Products within a chunk of columns in dtype, sums over chunks in float64."""
+    """The centred Gram matrix: products of a chunk of columns in `dtype`, sums over chunks in float64."""
     n, d = tensor.shape
     total = torch.zeros(n, n, dtype=torch.float64)
     columns = max(64, CHUNK_BYTES // (n * tensor.element_size()))
@@ -77,7 +77,7 @@ def _products(tensor: torch.Tensor, dtype: torch.dtype) -> Floats:
 
 
 def _keeps_digits(gram: Floats) -> bool:
-    """Whether products in float32 neither left its range nor are large for what HSIC keeps of them."""
+    """Whether float32 products are in range and not too large relative to their U-centred values."""
     longest = gram.diagonal().max()
     if not LEAST < longest < MOST:
         return False
@@ -86,9 +86,10 @@ def _keeps_digits(gram: Floats) -> bool:
 
 
 def unbiased_hsic(xs: Sequence[Any], ys: Sequence[Any] | None) -> tuple[Floats, Floats, Floats]:
-    """HSIC of each of xs with each of ys (None: xs), and of each with itself; Gram matrices or rows.
+    """HSIC of each of xs with each of ys (None: xs), and of each with itself, from Gram matrices or rows.
 
-    <K^, L^> / (n (n - 3)), K^ the U-centred K~ (Szekely and Rizzo 2014), which is Song et al. 2012, eq. 5.
+    <K^, L^> / (n (n - 3)), where K^ is the U-centred K (Szekely and Rizzo 2014), equal to Song et al. 2012,
+    eq. 5.
 
     >>> rows = np.random.default_rng(0).standard_normal((6, 2))
     >>> xy, xx, _ = unbiased_hsic([rows, 2 * rows], None)
@@ -113,5 +114,5 @@ def _u_centred(layer: CentredGram | npt.NDArray[Any]) -> Floats:
     k -= (sums / (n - 2))[:, None] + sums / (n - 2) - sums.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(k, 0)
     if np.abs(k).max() <= ROUNDING * longest:
-        k[:] = 0  # rows that are equal, or equal but for one
+        k[:] = 0  # all rows are equal, or all but one
     return k.ravel()

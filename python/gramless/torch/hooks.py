@@ -1,4 +1,4 @@
-"""Outputs of the layers of one model for a batch, pooled inside the hooks; the model is left unchanged."""
+"""Outputs of the layers of one model for a batch, pooled inside hooks; the model stays unchanged."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ _RAGGED = Layout.of_text("NLC")
 
 
 class Recorder:
-    """Hooks on the modules of a model; `record` runs a batch and returns every layer's rows, in order.
+    """Hooks on the modules of a model; `record` runs a batch and returns the rows of every layer, in order.
 
-    Outputs are pooled and copied inside the hook, so operations in place that follow do not matter, and no
+    Outputs are pooled and copied inside the hook, so that later operations in place do not affect them and no
     autograd graph is kept. A module that runs several times is several layers, name[0], name[1], ... The
-    first batch, and every batch of other shapes, is followed operation by operation, to find layouts and
-    masks.
+    first batch, and every batch of other shapes, is traced operation by operation to find layouts and masks.
 
-    function, owner: for the errors, such as "compare_models" and "model_a".
+    function, owner: for errors, such as "compare_models" and "model_a".
     layouts: the layouts that the user gave.
-    keep, any_order: what is kept of the rows, see `pooled`.
-    names, left_out: the layers, and those left out with the reason, once the first batch has run.
+    keep, any_order: see `pooled`.
+    names, left_out: after the first batch, the layers, and the layers left out with the reasons.
 
     >>> from gramless.torch.layers import select
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(inplace=True))
@@ -68,7 +67,7 @@ class Recorder:
         self._decisions: dict[Any, dict[tuple[int, int], Decision]] = {}
         self._current: dict[tuple[int, int], Decision] = {}  # of the batch that runs
         self._calls: dict[int, list[Any]] = {}
-        self._dropped: dict[int, str | None] = {}  # modules that are no layers, with the reason if it is one
+        self._dropped: dict[int, str | None] = {}  # modules left out, with a reason to report or None
         self._counts: dict[int, int] | None = None  # how often each module ran in the first batch
         self._recording, self._following = False, None  # type: bool, Following | None
         self._masks, self._rows, self._second = Masks({}), None, frozenset()  # type: Masks, int | None, frozenset[str]
@@ -80,7 +79,7 @@ class Recorder:
 
     @property
     def decisions(self) -> list[Decision | None]:
-        """How the output of each layer in `names` became rows in the last batch; None of nested tensors."""
+        """How the output of each layer in `names` was read in the last batch; None for nested tensors."""
         found: list[Decision | None] = []
         counts = self._counts or {}
         for layer in self._layers if counts else ():
@@ -90,7 +89,7 @@ class Recorder:
 
     @contextmanager
     def running(self) -> Iterator[Recorder]:
-        """Hooks attached and the model in evaluation mode; on leaving both are undone, whatever happened."""
+        """A context with hooks attached and the model in evaluation mode; both are always undone on exit."""
         modes = [(module, module.training) for module in self._model.modules()]
         with ExitStack() as undo:
             for module, mode in modes:
@@ -112,7 +111,7 @@ class Recorder:
             raise ValueError(f"{self._function}: {type(module).__name__} of {self.owner} {error}") from None
 
     def _after(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if not self._recording:  # a module of both sides runs for the other side
+        if not self._recording:  # a module that both models share runs for the other one
             return
         with _disable_current_modes():
             if self._following is None:
@@ -130,7 +129,7 @@ class Recorder:
         self._calls.pop(id(module), None)
 
     def _take(self, module: nn.Module, output: Any) -> bool:
-        """Keep the rows of a layer's output; whether the module is a layer."""
+        """Store the rows of a layer's output; returns whether the module is a layer."""
         layer = self._by_module.get(id(module))
         if layer is None or id(module) in self._dropped:
             return layer is not None and self._dropped[id(module)] is not None
@@ -142,7 +141,7 @@ class Recorder:
         return True
 
     def _refuse(self, layer: Layer, error: PoolError) -> None:
-        """Leave a layer out, or raise ValueError where it was asked for, or has been there before."""
+        """Leave a layer out, or raise ValueError if it was requested by name or ran in the first batch."""
         if layer.required or isinstance(error, UnknownLayout) or self._counts is not None:
             raise ValueError(f"{self._function}: layer {layer.name!r} of {self.owner} {error}") from None
         self._drop(layer.module, error.reason)
@@ -152,20 +151,20 @@ class Recorder:
         tensor, ragged = dense(output)
         if tensor.is_meta:
             name = f"layer {layer.name!r} of {self.owner}"
-            raise TypeError(f"{self._function}: {name} returns a tensor on meta, which holds no values")
+            raise TypeError(f"{self._function}: {name} returns a tensor on the meta device, without values")
         if ragged is not None:
             return self._rows_of(layer, tensor, Decision(_RAGGED, None), ragged)
         place = (id(layer.module), call)
         if self._following is not None:
             origin = self._following.origin(output)
             if origin is None and not layer.required and self._following.has_entries:
-                raise PoolError("returns what is not computed from the batch")
+                raise PoolError("returns a tensor that is not computed from the batch")
             decision = self._decide(layer, tensor, origin, final=False)
             if decision is None:
                 return Undecided(layer, call, tensor.clone(), origin)
             self._current[place] = decision
         if place not in self._current:
-            return None  # it runs more often than in the first batch, which is refused in the end
+            return None  # it runs more often than in the first batch; check_counts raises later
         return self._rows_of(layer, tensor, self._current[place])
 
     def _decide(self, layer: Layer, tensor: torch.Tensor, origin: Any, final: bool) -> Decision | None:
@@ -194,9 +193,9 @@ class Recorder:
         masks: Masks | None = None,
         rows: int | None = None,
     ) -> list[Any]:
-        """The rows of every layer, or what is kept of them, for one batch of `rows` examples.
+        """The rows of every layer, as `keep` returns them, for one batch of `rows` examples.
 
-        Raises ValueError where a layer does not run, or not as often as in the first batch.
+        Raises ValueError if a layer does not run, or not as often as in the first batch.
         """
         self._masks = masks or Masks({})
         while True:
@@ -239,14 +238,14 @@ class Recorder:
             count = self._counts[id(layer.module)]
             if layer.call is not None and layer.call >= count:
                 raise ValueError(
-                    f"{self._function}: {layer.name!r} of {self.owner} is no layer: its module ran {count} "
-                    f"time{'s' if count > 1 else ''} in the forward pass of the first batch"
+                    f"{self._function}: {layer.name!r} of {self.owner} is not a layer: its module ran "
+                    f"{count} time{'s' if count > 1 else ''} in the forward pass of the first batch"
                 )
             several = layer.call is None and count > 1
             self.names += [f"{layer.name}[{call}]" for call in range(count)] if several else [layer.name]
 
     def _missing(self, silent: list[Layer], some_ran: bool) -> str:
-        """The sentence on layers that are not there after the first batch."""
+        """The error for layers that did not run in the first batch or cannot be read."""
         reasons = [self.left_out[layer.name] for layer in silent if layer.name in self.left_out]
         wanted = [layer for layer in silent if layer.required] if some_ran else silent
         names = [layer.name for layer in wanted if layer.name in self.left_out] or [l.name for l in wanted]
@@ -260,7 +259,7 @@ class Recorder:
     def _run(
         self, forward: Callable[[Any], Any], batch: Any, decisions: dict[tuple[int, int], Decision] | None
     ) -> None:
-        """One forward pass, followed where there are no decisions for batches like this yet."""
+        """One forward pass, which is traced if there are no decisions for batches of these shapes yet."""
         self._calls.clear()
         if self._counts is None:
             self._dropped.clear()
@@ -282,7 +281,7 @@ class Recorder:
             self._recording, self._following = False, None
 
     def _settle(self) -> None:
-        """Read the outputs whose layout was not known when they were returned."""
+        """Read the outputs whose layouts were undecided during the forward pass."""
         for calls in list(self._calls.values()):
             for call, kept in enumerate(calls):
                 if not isinstance(kept, Undecided):

@@ -1,4 +1,4 @@
-"""Selects modules of a model by name, pattern, type or the module itself. It runs nothing."""
+"""Selection of modules of a model by name, pattern, type or the module itself. Does not run the model."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LayerLike: TypeAlias = "str | type[nn.Module] | nn.Module"
 Layers: TypeAlias = "LayerLike | Sequence[LayerLike] | None"
 Kind: TypeAlias = Literal["leaves", "blocks", "named"]
 
-EVERY: Any = object()  # stands for the default, where None has another meaning
+EVERY: Any = object()  # the default of arguments for which None has another meaning
 _UNCHANGING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 _OWNED = (
     *("parametrizations", "_packed_params", "_all_weight_values", "weight_fake_quant", "bias_fake_quant"),
-    "activation_post_process",  # of a layer that is trained for quantisation: a part of what it returns
+    "activation_post_process",  # part of a layer in quantisation-aware training
 )
-_WITHIN = ("module.", "_orig_mod.")  # how names of modules begin within wrappers that `bare` takes out
-_WRAPPED = "_orig_mod"  # where torch.compile keeps the module
-_REPLICATED = (nn.DataParallel, nn.parallel.DistributedDataParallel)  # which keep it in `module`
+_WITHIN = ("module.", "_orig_mod.")  # prefixes of names inside wrappers that `bare` removes
+_WRAPPED = "_orig_mod"  # the attribute in which torch.compile keeps the module
+_REPLICATED = (nn.DataParallel, nn.parallel.DistributedDataParallel)  # these keep it in `module`
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A module that is a layer, or one of its calls. required: asked for by name, so that it must run."""
+    """A module that is a layer, or one of its calls. required: requested by name, so that it must run."""
 
     name: str
     module: nn.Module
@@ -41,14 +41,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class Selection:
-    """The layers meant; of kind "leaves" those that run and hold none that runs are to be taken."""
+    """The selected layers; for kind "leaves", candidates of which those are used that run and contain no
+    other module that runs.
+    """
 
     layers: list[Layer]
     kind: Kind
 
 
 def bare(model: nn.Module) -> nn.Module:
-    """The model itself, out of the wrappers that replicate or compile it and keep hooks from firing.
+    """The model without the wrappers that replicate or compile it, which bypass hooks.
 
     >>> net = nn.Linear(2, 2)
     >>> bare(net) is net
@@ -64,8 +66,8 @@ def bare(model: nn.Module) -> nn.Module:
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Every module by its name, without those that only compute an owner's weights, and without the wrappers
-    of compiled and replicated modules.
+    """Every module by its name, except modules that only compute the weights of another one, and wrappers of
+    compiled and replicated modules.
 
     >>> list(named_layers(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))))
     ['', '0']
@@ -89,15 +91,15 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def select(function: str, owner: str, model: nn.Module, layers: Layers, argument: str) -> Selection:
-    """Every layer meant, each once, in the order asked for; a pattern's in the model's order.
+    """The selected layers, each once, in the order of the entries; those of a pattern in the model's order.
 
-    A string is a name as in `named_modules`, one with the number of a call as in "relu[1]", or a pattern over
-    these names whose * stays within one level and whose ** crosses dots; a type stands for its instances.
-    "blocks" and "leaves" stand for the repeated blocks of a model and for the modules inside which no other
-    runs, unless a layer has that name; a list of modules named "blocks", as in timm, stands for its members,
-    and as an entry, ["blocks"], for itself. None is the blocks of a transformer and else the leaves.
+    A string is a name as in `named_modules`, a name with the number of a call such as "relu[1]", or a pattern
+    in which * matches within one level and ** crosses dots. A type selects its instances. "blocks" selects
+    the repeated blocks of a model, and "leaves" the modules inside which no other module runs, unless a layer
+    has that name. For a list of modules named "blocks", as in timm, "blocks" selects its members, and
+    ["blocks"] the list itself. None selects the blocks of a transformer, and the leaves of other models.
 
-    Raises ValueError where an entry means no layer of the model, TypeError where it is nothing of the kind.
+    Raises ValueError if an entry selects no layer of the model, and TypeError for entries of other types.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
     >>> [layer.name for layer in select("f", "model_a", net, ["2", nn.ReLU, "*"], "layers").layers]
@@ -140,7 +142,7 @@ def _all(function: str, owner: str, model: nn.Module, named: dict[str, nn.Module
 
 
 def _candidates(named: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    """Every module once that may turn out to be a leaf."""
+    """The modules that may be leaves, each once."""
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
     once = {id(module): (name, module) for name, module in reversed(named.items())}
     return {
@@ -155,7 +157,7 @@ def _has_candidates(named: dict[str, nn.Module]) -> bool:
 
 
 def is_unchanging(module: nn.Module) -> bool:
-    """Whether a module changes nothing at inference, by its type."""
+    """Whether a module returns its input unchanged in evaluation mode, judged by its type."""
     return isinstance(module, _UNCHANGING)
 
 
@@ -169,7 +171,7 @@ def _meant(function: str, owner: str, named: dict[str, nn.Module], entry: Any, a
             if module is entry:
                 return [Layer(name or root, module, True)]
         raise ValueError(
-            f"{function}: {argument} holds a {type(entry).__name__} that is no module of {owner}"
+            f"{function}: {argument} holds a {type(entry).__name__} that is not a module of {owner}"
         )
     if isinstance(entry, type) and issubclass(entry, nn.Module):
         once = {id(module): (name, module) for name, module in reversed(named.items())}
@@ -195,10 +197,10 @@ def _by_text(
         if sentence := left_out(named, entry):
             warnings.warn(f"{function}: {argument}: {sentence}", UserWarning, stacklevel=2)
         return found
-    if entry.startswith(_WITHIN):  # a name within the wrapper, whose modules these are
+    if entry.startswith(_WITHIN):  # a name with the prefix of a wrapper
         return _by_text(function, owner, named, entry.partition(".")[2], argument)
     near = difflib.get_close_matches(entry, list(named), 3, 0.4) or [name for name in named if name][:3]
     raise ValueError(
-        f"{function}: no layer of {owner} is called or matches {entry!r} ({argument}); "
+        f"{function}: no layer of {owner} is named or matches {entry!r} ({argument}); "
         f"it has {', '.join(map(repr, near))}, ...{hint(named, entry)}"
     )

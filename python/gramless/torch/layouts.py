@@ -1,5 +1,5 @@
-"""Which dimensions of a layer's output are examples, features and positions: by the layout given, the
-module's type, and the operations around it; never by the shape where a shape has two readings.
+"""Which dimensions of a layer's output are examples, features and positions: from the given layout, the type
+of the module and the operations around it, and from the shape only if that is unambiguous.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .axes import EXAMPLES, FEATURES, POSITIONS, Axis
 from .outputs import PoolError, no_examples
 from .tracing import Origin
 
-Factor = tuple[int, "str | None"]  # size, 0 for the whole dimension; role
+Factor = tuple[int, "str | None"]  # size (0 for the whole dimension) and role
 
 _LAST: tuple[type[nn.Module], ...] = (
     *(nn.Linear, nn.Bilinear, nn.Embedding, nn.LayerNorm, nn.RMSNorm),
@@ -29,7 +29,7 @@ _SECOND_IF_UNKNOWN = r"BatchNorm|InstanceNorm|GroupNorm|Pool\dd|Upsample|Pixel|L
 
 
 class UnknownLayout(PoolError):
-    """A layer whose dimensions have two readings, or not the one given: for the user to settle."""
+    """A layer's layout is ambiguous, or is not the given one; the user must pass its layout."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Layout:
 
     @property
     def letters(self) -> str:
-        """One for every dimension: N examples, C features, others positions; those of one dimension in
-        brackets.
+        """One letter for each dimension: N examples, C features, others positions; several in one dimension
+        are in brackets.
 
         >>> Layout.of_text("NCHW").letters
         'NCHW'
@@ -56,7 +56,7 @@ class Layout:
         return "".join(dim if len(dim) == 1 else f"({dim})" for dim in found)
 
     def arranged(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor as (examples, positions..., features); a view where the memory allows it.
+        """The tensor as (examples, positions..., features), without a copy if its strides allow.
 
         >>> Layout.of_text("LNC").arranged(torch.ones(7, 5, 3)).shape
         torch.Size([5, 7, 3])
@@ -79,7 +79,7 @@ class Layout:
         return tensor.permute(order).flatten(-features) if features else tensor.permute(order)[..., None]
 
     def check(self, tensor: torch.Tensor, rows: int | None) -> None:
-        """Raises PoolError unless a tensor has these dimensions and `rows` examples."""
+        """Raise PoolError unless a tensor has these dimensions and `rows` examples."""
         if tensor.ndim != len(self.dims):
             raise PoolError(
                 f"returns shape {tuple(tensor.shape)} but had {len(self.dims)} dimensions in the first batch"
@@ -98,7 +98,7 @@ class Layout:
 
     @classmethod
     def of_text(cls, text: str, origin: Origin | None = None) -> Layout:
-        """The layout that letters such as "NHWC" say."""
+        """The layout given by letters such as "NHWC"."""
         roles = [letter if letter in "NC" else POSITIONS for letter in text]
         return cls(tuple(((0, role),) for role in roles), _positions(roles, origin))
 
@@ -121,15 +121,15 @@ def decide(
 ) -> Layout | None:
     """The layout of a module's output for a batch of `rows` examples.
 
-    Raises `UnknownLayout` where it has two readings, or, unless final, returns None, for later operations may
-    tell; PoolError where no dimension can be the examples.
+    If it is ambiguous, raises `UnknownLayout` or, unless final, returns None, because later operations may
+    decide it. Raises PoolError if no dimension can be the examples.
     """
     if origin is None or len(origin.dims) != tensor.ndim:
         origin = Origin(tuple((Axis(size),) if size != 1 else () for size in tensor.shape))
     dims: list[list[Factor]] = [_factors(dimension) for dimension in origin.dims]
     place = _features_by_type(module, tensor.ndim)
     if place is None and not final and sum(map(_inherits_features, origin.dims)) > 1:
-        return None  # features made several dimensions: what follows may tell which of these are positions
+        return None  # features were split into several dimensions; later operations may show positions
     if place is None and not _holds(FEATURES, dims):
         place = _features_if_unknown(module, tensor.ndim)
     if place is not None:
@@ -161,7 +161,7 @@ def _finished(dims: Sequence[Sequence[Factor]], origin: Origin) -> Layout:
 
 
 def _flat(dims: list[list[Factor]], origin: Origin) -> Layout:
-    """Two dimensions: what is not examples is features, but where examples and positions are one."""
+    """The layout of two dimensions: examples and features; one may merge examples with positions."""
     found = []
     for factors in dims:
         kept = _holds(EXAMPLES, [factors])
@@ -186,9 +186,7 @@ def _other(role: str | None) -> str | None:
 
 
 def _features_by_type(module: nn.Module | None, dimensions: int) -> int | None:
-    """The dimension of features of modules that define it, classes derived from them included where these
-    keep their forward.
-    """
+    """The dimension of features of modules that define it, also of derived classes with the same forward."""
     forward = getattr(type(module), "forward", None)
     if dimensions < 3 or module is None:
         return None
@@ -200,7 +198,7 @@ def _features_by_type(module: nn.Module | None, dimensions: int) -> int | None:
 
 
 def _features_if_unknown(module: nn.Module | None, dimensions: int) -> int | None:
-    """The dimension of features of torch's other modules, where nothing before or after tells."""
+    """The dimension of features of torch's other modules, if no operation before or after decides it."""
     if module is None or dimensions < 3 or not type(module).__module__.startswith(("torch.", "torchao.")):
         return None
     name = type(module).__name__
@@ -221,7 +219,7 @@ def _with_examples(
     final: bool,
     layer: str,
 ) -> list[list[Factor]] | None:
-    """The dimensions with the examples found among them, exactly once."""
+    """The dimensions with exactly one of them as the examples, or None if that is undecided."""
     there = [place for place, factors in enumerate(dims) for _, role in factors if role == EXAMPLES]
     if len(there) == 1 and _is_whole(dims[there[0]], tensor.shape[there[0]], rows):
         return dims
@@ -243,7 +241,7 @@ def _with_examples(
 
 
 def _is_whole(factors: Sequence[Factor], size: int, rows: int | None) -> bool:
-    """Whether a dimension holds all examples, alone or together with others whose roles are known."""
+    """Whether a dimension holds all examples, alone or merged with other factors of known roles."""
     if len(factors) == 1:
         return rows is None or size == rows
     examples = size // prod(own for own, role in factors if role != EXAMPLES)
@@ -253,7 +251,7 @@ def _is_whole(factors: Sequence[Factor], size: int, rows: int | None) -> bool:
 def _ambiguous(tensor: torch.Tensor, layer: str, final: bool, examples_first: bool) -> None:
     if final:
         raise UnknownLayout(
-            f"returns shape {tuple(tensor.shape)}, and neither its module nor the operations around it tell "
-            f"which dimension is examples, features and positions; give layout={{{layer!r}: ...}} with "
+            f"returns shape {tuple(tensor.shape)}, and neither its module nor the operations around it show "
+            f"which dimensions are examples, features and positions; pass layout={{{layer!r}: ...}} with "
             f"{choices(tensor.ndim, examples_first)}"
         )

@@ -17,34 +17,35 @@ Callback: Any = import_module("lightning.pytorch" if _FOUND[0] == "lightning" el
 
 
 class TrainingCKACallback(Watching, Callback):
-    """A Lightning callback: CKA of every layer with its own state when training began, on the same examples.
+    """A Lightning callback that computes the CKA of every layer with its own activations at the start of
+    training, on the same examples.
 
-    After training `watch` is the `gramless.torch.TrainingCKA`, with steps, layers, matrix and plot. Values go
-    to the trainer's loggers, under "cka/" and the layer's name. The layers are those of the LightningModule,
-    and its forward runs.
+    After training, the attribute `watch` is the `gramless.torch.TrainingCKA`, with steps, layers, matrix and
+    plot. The trainer's loggers receive the values under "cka/" and the name of the layer. The layers are
+    those of the LightningModule, whose forward is called.
 
     Parameters
     ----------
-    batches
-        The examples to look at, kept, a few hundred: a list of batches as in `compare_models`. They are moved
-        to where the module is.
+    batches : sequence of batches
+        A few hundred fixed examples, as a list of batches as in `compare_models`. They are moved to the
+        device of the module.
     every : int
-        Values are taken whenever the trainer's global step reaches a multiple of it.
+        Values are computed whenever the trainer's global step is a multiple of it.
     options
-        Those of `gramless.torch.TrainingCKA`: start, layers, kernel, estimator, pool, layout, forward,
+        Passed to `gramless.torch.TrainingCKA`: start, layers, kernel, estimator, pool, layout, forward and
         attention_mask.
 
     Raises
     ------
     ValueError
-        For `every` below 1; when training begins, as `TrainingCKA`.
+        If `every` is below 1; when training begins, if an option is not valid.
     TypeError
-        For options of another name; when training begins, as `TrainingCKA`.
+        If an option is unknown; when training begins, if an option has another type.
 
     Warns
     -----
     UserWarning
-        Where training resumes at a later step and there is no `start`.
+        If training resumes at a later step and there is no `start`.
 
     Examples
     --------

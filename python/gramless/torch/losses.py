@@ -1,4 +1,4 @@
-"""Contrastive losses as modules of torch, none of which stores the matrix of similarities."""
+"""Contrastive losses as torch modules, without the matrix of similarities."""
 
 from __future__ import annotations
 
@@ -34,32 +34,34 @@ def _two_views(function: str, kind: str, out0: Tensor, out1: Tensor, temperature
 
 
 class NTXentLoss(nn.Module):
-    """The loss of SimCLR, in place of lightly's class of the same name.
+    """The loss of SimCLR; it can replace lightly's class of the same name.
 
-    Without a memory bank: `gramless.nt_xent` of two views, (n, d) each, the mean over all 2n rows as anchors
-    (Chen et al. 2020). With one of shape (K, D) the negatives of row i of the first view are the rows of the
-    bank, its positive is row i of the second, and the loss is the mean over the n rows: log(exp(s_ii) + sum_k
-    exp(s_ik)) - s_ii (MoCo, He et al. 2020). The normalised second view is put into the bank, after it was
-    read, whenever the first requires a gradient.
+    forward(out0, out1) takes two views (n, d). Without a memory bank it is `gramless.nt_xent`, the mean over
+    all 2n rows as anchors (Chen et al. 2020). With a memory bank (K, D), the positive of row i of the first
+    view is row i of the second one, its negatives are the rows of the bank, and the loss is the mean over n
+    rows of log(exp(s_ii) + sum_k exp(s_ik)) - s_ii (MoCo, He et al. 2020). The normalised second view is then
+    added to the bank if the first view requires a gradient.
 
     Parameters
     ----------
-    temperature : float, tensor or parameter
-        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    temperature : float, 0-d tensor or parameter
+        The divisor of the similarities; it may be negative. A tensor gets a gradient.
     memory_bank_size : int or (K, D)
-        0 for no bank. The bank is part of the state_dict (lightly leaves it out), and a state_dict without it
-        loads as well.
+        0 for no bank. The bank is part of the state_dict (lightly leaves it out); a state_dict without it can
+        be loaded too.
     gather_distributed : bool
-        Whether negatives come from all processes of torch.distributed, which must hold equally many rows. The
-        loss is the mean over this process's anchors; the gradient of this process's rows is that of the sum
-        of all processes' losses, so that the average DistributedDataParallel takes is the gradient of the
-        whole batch. It assumes that all processes scale their losses alike. With a memory bank the second
-        views of all processes are put into it.
+        Whether negatives come from all processes of torch.distributed, which must have the same number of
+        rows. The loss is the mean over the anchors of this process. The gradient with respect to its rows is
+        that of the sum of the losses of all processes, so that the average over processes, as
+        DistributedDataParallel computes it, is the gradient of the whole batch, if all processes scale their
+        losses in the same way. With a memory bank, the second views of all processes are added to it.
 
     Raises
     ------
     ValueError
-        For abs(temperature) < 1e-8, for shapes that do not fit and for unequal shards.
+        If abs(temperature) < 1e-8 or, in forward, shapes or processes do not match.
+    TypeError
+        If an argument has a type or dtype that is not supported.
 
     References
     ----------
@@ -116,20 +118,29 @@ class NTXentLoss(nn.Module):
 
 
 class DCLLoss(nn.Module):
-    """The decoupled contrastive loss: NT-Xent whose positives are not in the denominator.
+    """The decoupled contrastive loss: NT-Xent without the positives in the denominator.
 
-    loss_i = -w_i s_{i,p(i)} + log sum_{j not in {i, p(i)}} exp(s_ij), the mean over the 2n rows of both views
-    (Yeh et al. 2022, eq. 6), as lightly's class of the same name.
+    forward(out0, out1) takes two views (n, d) and returns the mean over their 2n rows of loss_i =
+    -w_i s_{i,p(i)} + log sum_{j not in {i, p(i)}} exp(s_ij) (Yeh et al. 2022, eq. 6). It can replace
+    lightly's class of the same name.
 
     Parameters
     ----------
-    temperature : float, tensor or parameter
-        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    temperature : float, 0-d tensor or parameter
+        The divisor of the similarities; not 0, but it may be negative. A tensor gets a gradient.
     weight_fn : callable, optional
-        Called with the normalised views (a, b), and with (b, a) for the other half of the rows; returns w
-        (n,). None is 1 for all. It receives the rows of its own process.
+        Returns the weights w (n,) for the normalised views (a, b) of this process; it is called again with
+        (b, a) for the other n anchors. None (default) uses weights of 1.
     gather_distributed : bool
-        Whether negatives come from all processes of torch.distributed, as in `NTXentLoss`.
+        Whether negatives come from all processes of torch.distributed. Gradients that are averaged over
+        processes, as DistributedDataParallel does, are then those of the loss of the whole batch.
+
+    Raises
+    ------
+    ValueError
+        If the temperature is 0 or not finite or, in forward, shapes or processes do not match.
+    TypeError
+        If an argument has a type or dtype that is not supported.
 
     References
     ----------
@@ -169,7 +180,7 @@ class DCLLoss(nn.Module):
 
     @property
     def _also(self) -> Also:
-        """What processes must have in common besides."""
+        """A further option that all processes must share."""
         return "weight_fn", float(self.weight_fn is not None)
 
     def _weighted(self, weight_fn: Callable[[Tensor, Tensor], Tensor], out0: Tensor, out1: Tensor) -> Tensor:
@@ -182,32 +193,46 @@ class DCLLoss(nn.Module):
 
 
 def _mises_fisher_weights(z_a: Tensor, z_b: Tensor, sigma: float) -> Tensor:  # (n,), constant
-    """2 - n softmax_i(<a_i, b_i> / sigma): pairs that are far apart count more, 1 on average."""
+    """2 - n softmax_i(<a_i, b_i> / sigma): larger for dissimilar pairs, with a mean of 1."""
     similarity = (z_a.detach() * z_b.detach()).sum(1) / sigma
     return 2 - len(z_a) * torch.softmax(similarity, dim=0)
 
 
 class DCLWLoss(DCLLoss):
-    """`DCLLoss` with the negative von Mises-Fisher weights 2 - n softmax_i(<a_i, b_i> / sigma) of its paper.
+    """`DCLLoss` with the negative von Mises-Fisher weights w_i = 2 - n softmax_i(<a_i, b_i> / sigma).
 
     Parameters
     ----------
-    temperature, gather_distributed
-        As in `DCLLoss`.
+    temperature : float, 0-d tensor or parameter
+        The divisor of the similarities; not 0, but it may be negative. A tensor gets a gradient.
     sigma : float
-        Scale of the weights.
+        The scale of the weights.
+    gather_distributed : bool
+        Whether negatives come from all processes of torch.distributed. Gradients that are averaged over
+        processes, as DistributedDataParallel does, are then those of the loss of the whole batch.
+
+    Raises
+    ------
+    ValueError
+        If temperature or sigma is 0 or not finite or, in forward, shapes or processes do not match.
+    TypeError
+        If an argument has a type or dtype that is not supported.
+
+    References
+    ----------
+    Yeh, Hong, Hsu, Liu, Chen and LeCun 2022, "Decoupled contrastive learning", arXiv:2110.06848.
 
     Examples
     --------
     >>> z = torch.eye(4)
-    >>> round(DCLWLoss(temperature=0.5)(z, z).item(), 6)  # all pairs alike: all weights 1
+    >>> round(DCLWLoss(temperature=0.5)(z, z).item(), 6)  # all pairs are equally similar: weights of 1
     -0.208241
     """
 
     _function = "DCLWLoss"
 
     def __init__(self, temperature: Any = 0.1, sigma: float = 0.5, gather_distributed: bool = False) -> None:
-        TORCH.temperature(self._function, temperature)  # first: rows given in its place are said to be so
+        TORCH.temperature(self._function, temperature)  # first, because its error explains rows in its place
         sigma = as_temperature(self._function, sigma, "sigma")
         super().__init__(temperature, partial(_mises_fisher_weights, sigma=sigma), gather_distributed)
         self._sigma = sigma
@@ -218,24 +243,26 @@ class DCLWLoss(DCLLoss):
 
 
 class MoCoLoss(nn.Module):
-    """`gramless.moco`: queries, their keys, and a queue of earlier keys, which are all of the negatives.
+    """`gramless.moco`: queries with their keys as positives and a queue of earlier keys as negatives.
 
-    forward(q, k, queue): (n, d), (n, d) and (m, d). loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> /
-    temperature)) - s_i, s_i = <q_i, k_i> / temperature, the mean over i (He et al. 2020). MoCo's own code
-    keeps the queue transposed, (d, m). `NTXentLoss` with a memory bank is the same loss and keeps the queue
-    itself.
+    forward(q, k, queue) takes arrays (n, d), (n, d) and (m, d) and returns the mean over i of loss_i =
+    log(exp(s_i) + sum_j exp(<q_i, queue_j> / temperature)) - s_i with s_i = <q_i, k_i> / temperature (He et
+    al. 2020). MoCo's own code keeps the queue transposed, (d, m). `NTXentLoss` with a memory bank is the same
+    loss with a queue of its own.
 
     Parameters
     ----------
-    temperature : float, tensor or parameter
-        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    temperature : float, 0-d tensor or parameter
+        The divisor of the similarities; not 0, but it may be negative. A tensor gets a gradient.
     normalize : bool
-        Whether rows are first divided by their length.
+        Whether to divide each row by its length first, by max(|row|, 1e-12).
 
     Raises
     ------
     ValueError
-        Where shapes do not fit.
+        If the temperature is 0 or not finite or, in forward, shapes do not match.
+    TypeError
+        If an argument has a type or dtype that is not supported.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The attention masks of a batch, by name or by pattern of layers. Knows no model."""
+"""The attention masks of a batch, by name or by pattern of layers. Does not depend on the model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .outputs import PoolError
 Where: TypeAlias = "str | int | Callable[[Any], Any] | None"
 MaskWhere: TypeAlias = "Where | Mapping[str, Where]"
 
-TOKENS = ("input_ids", "inputs_embeds", "input_features", "input_values")  # what transformers calls them
+TOKENS = ("input_ids", "inputs_embeds", "input_features", "input_values")  # names of inputs in transformers
 
 
 def entries_of(batch: Any, path: str = "") -> dict[str, torch.Tensor]:
-    """The tensors of a batch by their place in it.
+    """The tensors of a batch by their paths in it.
 
     >>> list(entries_of([{"ids": torch.ones(2)}, torch.ones(2)]))
     ['0.ids', '1']
@@ -46,19 +46,19 @@ def _joined(path: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Masks:
-    """The masks of a batch: by pattern of layers, or by their place in the batch."""
+    """The masks of a batch, by pattern of layers or by their path in the batch."""
 
-    values: dict[str, torch.Tensor]  # (n, tokens), nonzero where valid
+    values: dict[str, torch.Tensor]  # (n, tokens), nonzero for valid tokens
     by_pattern: bool = False
-    names: tuple[str, ...] = ()  # under which the batch has an entry, which may be None
+    names: tuple[str, ...] = ()  # of the entries that the batch has; an entry may be None
 
 
 def masks_of(function: str, batch: Any, where: MaskWhere) -> Masks:
-    """The masks of a batch: by pattern of layers where `where` is a mapping, else by their place in it.
+    """The masks of a batch, by pattern of layers if `where` is a mapping, else by their path in the batch.
 
-    A name stands for every entry of that name in the mappings that the batch consists of, and for those that
-    end in it and have tokens of their own, such as decoder_attention_mask beside decoder_input_ids. Raises
-    ValueError for a mask that is not (examples, tokens), and where it holds something else than 0 and 1.
+    A name selects every entry with that name in the mappings of the batch, and every entry whose name ends in
+    it and that has tokens of its own, such as decoder_attention_mask beside decoder_input_ids. Raises
+    ValueError for a mask that is not (examples, tokens), or that holds other values than 0 and 1.
     """
     if isinstance(where, str):
         found = dict(_called(batch, where))
@@ -77,8 +77,8 @@ def masks_of(function: str, batch: Any, where: MaskWhere) -> Masks:
 
 
 def check_places(function: str, batches: Sequence[Any], where: MaskWhere) -> None:
-    """Raises ValueError for a place that was given and that none of these batches, one for each model, has:
-    padding would be averaged. "attention_mask" is the default, which no batch needs to have.
+    """Raise ValueError if none of these batches, one for each model, has a mask at a place that was given,
+    because padding would be averaged. The default, "attention_mask", may be missing.
     """
     places = list(where.values()) if isinstance(where, Mapping) else [where]
     for place in places:
@@ -100,7 +100,7 @@ def _name_of(where: Where) -> str:
 
 
 def _called(batch: Any, where: str, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The entries of a name, and their companions, by their place in the batch."""
+    """The entries with a name, and those whose name ends in it, by their path in the batch."""
     names = {str(name) for name in batch} if isinstance(batch, Mapping) else frozenset[str]()
     for name, value in _parts(batch):
         prefix = name.removesuffix(where)
@@ -120,13 +120,13 @@ def picked(batch: Any, where: Where) -> Any:
 
 
 def _mapping_of(batch: Any) -> Mapping[Any, Any]:
-    """The batch, or the first mapping in it, or none."""
+    """The batch if it is a mapping, else the first mapping in it, else an empty one."""
     entries = batch if isinstance(batch, (tuple, list)) else [batch]
     return next((entry for entry in entries if isinstance(entry, Mapping)), {})
 
 
 def _is_there(batch: Any, where: Where) -> bool:
-    """Whether the batch has such an entry; what a callable returns is one."""
+    """Whether the batch has this entry; always True for a callable."""
     if where is None or callable(where):
         return where is not None
     if isinstance(batch, (tuple, list)) and isinstance(where, int):
@@ -135,17 +135,15 @@ def _is_there(batch: Any, where: Where) -> bool:
 
 
 def unmasked(shape: Sequence[int], mask: torch.Tensor) -> PoolError:
-    """The error of a layer whose positions its mask does not have."""
+    """The error for a layer whose positions are not those of the mask."""
     return PoolError(
-        f"returns shape {tuple(shape)}, which the attention mask {tuple(mask.shape)} does not fit; "
-        "give pool= a callable, or attention_mask=None to take every position"
+        f"returns shape {tuple(shape)}, which does not match the attention mask {tuple(mask.shape)}; "
+        "pass a callable as pool=, or attention_mask=None to use every position"
     )
 
 
 def check_full(masks: Masks, names: Sequence[str], shape: Sequence[int]) -> None:
-    """Raises PoolError where one of these masks has padding, for a layer of this shape whose positions it
-    does not have.
-    """
+    """Raise PoolError if one of these masks, which do not match a layer of this shape, has padding."""
     for name in names:
         mask = masks.values.get(name)
         if mask is not None and not mask.all():

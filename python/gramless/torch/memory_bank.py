@@ -13,15 +13,15 @@ from ._gather import gather_rows
 
 
 class MemoryBank(nn.Module):
-    """The last K rows that were put in: a ring of shape (K, D), which starts as random directions.
+    """The last K rows that were added, in a ring buffer (K, D) that starts with random directions.
 
-    New rows go where the oldest are. A batch that reaches the end of the ring is cut there, and the next one
-    starts at its beginning, so that no batch wraps around.
+    New rows replace the oldest ones. A batch that reaches the end of the ring is cut there, and the next one
+    starts at the beginning, so that no batch wraps around.
 
-    bank (K, D) and bank_ptr (1,) are buffers, in the state_dict so that training resumes where it stopped; a
-    state_dict without them loads too, and leaves the ring as it is.
+    bank (K, D) and bank_ptr (1,) are buffers in the state_dict, so that training can be resumed. A state_dict
+    without them can be loaded too, and leaves the ring unchanged.
 
-    size: 0 or (0, D) for no bank, or (K, D). Raises ValueError for anything else.
+    size: 0 or (0, D) for no bank, or (K, D). Raises ValueError for other values.
 
     >>> MemoryBank("NTXentLoss", (4, 2)).enabled
     True
@@ -41,13 +41,14 @@ class MemoryBank(nn.Module):
         self.register_buffer("bank_ptr", torch.zeros(1, dtype=torch.long), persistent=self.enabled)
 
     def snapshot(self) -> Tensor:
-        """The rows as they are now, (K, D), whatever is put in later."""
+        """A copy of the current rows, (K, D)."""
         return self.bank.detach().clone()
 
     @torch.no_grad()
     def put(self, rows: Tensor, given: Tensor) -> None:
-        """Replaces the oldest rows by these (n, D), of all processes where they are gathered; given: what
-        they are the unit rows of.
+        """Replace the oldest rows by these unit rows (n, D) or, if gathered, by those of all processes.
+
+        given: the rows before normalisation, whose shapes and dtypes are compared between processes.
         """
         if self.gather_distributed:
             rows = torch.cat(gather_rows("NTXentLoss", rows.detach(), self.bank.shape[0], given))
@@ -56,7 +57,7 @@ class MemoryBank(nn.Module):
             return
         source = (
             torch.arange(count, device=self.bank.device) - self.bank_ptr
-        )  # what comes where: no copy waits
+        )  # the source of each row, computed on the device so that nothing waits for it
         replaced = ((source >= 0) & (source < new)).unsqueeze(1)
         incoming = rows.detach().to(self.bank)[source.clamp(0, new - 1)]
         self.bank.copy_(torch.where(replaced, incoming, self.bank))

@@ -1,4 +1,4 @@
-"""Minibatch CKA as a metric of torchmetrics: in collections, over several processes, in checkpoints."""
+"""Minibatch CKA as a torchmetrics metric, with support for collections, several processes and checkpoints."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(needs) from error
 
 _SUMS = ("sum_xy", "sum_xx", "sum_yy")
-_EXPONENTS = ("exponent_x", "exponent_y")  # of the units of the sums, which `sync` makes the same everywhere
-_OPTIONS = "options"  # kernel and weighting in a state_dict: JSON as bytes, for state_dicts hold tensors
-_UNKNOWN, _TWO, _ITSELF = 0, 1, 2  # what xs are compared with
+_EXPONENTS = ("exponent_x", "exponent_y")  # of the sums; `sync` makes them equal in all processes
+_OPTIONS = "options"  # kernel and weighting in a state_dict, as bytes of JSON because it holds tensors
+_UNKNOWN, _TWO, _ITSELF = 0, 1, 2  # whether xs are compared with ys or with themselves
 
 
 def _add_in_order(of_ranks: Tensor) -> Tensor:
-    """The sum over ranks, one after another: bitwise the same everywhere."""
+    """The sum over ranks in their order, bitwise identical on all ranks."""
     total: Tensor = reduce(torch.add, of_ranks)
     return total
 
@@ -41,23 +41,33 @@ def _largest(of_ranks: Tensor) -> Tensor:
 
 
 class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
-    """`MinibatchCKA` as a `torchmetrics.Metric`: tensors out, a value per batch, one answer over processes.
+    """`MinibatchCKA` as a `torchmetrics.Metric`: it returns tensors and accumulates over several processes.
 
-    `update`, `compute`, `reset`, `merge_state`, `state_dict` and collections as torchmetrics has them: a
-    state_dict has nothing of the metric until `persistent(True)`, which lets an epoch resume.
+    `update`, `compute`, `reset`, `merge_state`, `state_dict` and collections work as in torchmetrics. As
+    there, a state_dict contains the metric only after `persistent(True)`, so that an epoch can be resumed.
 
     Parameters
     ----------
-    kernel, weighting
-        As in `MinibatchCKA`.
+    kernel : a kernel, such as RBF(scale=0.5), or its name
+        A kernel without a given bandwidth uses the median distance of each layer in each batch.
+    weighting : {"mean", "pairs"}
+        "mean" weighs all batches equally, as in the paper; "pairs" weighs batch t by n_t (n_t - 3), as in the
+        authors' code, where n_t is its size.
     **options
-        Of `torchmetrics.Metric`, such as process_group, the group whose batches count together. Each process
-        updates with its own batches, and `compute`, which all must call, adds up the sums in the order of the
-        ranks: bitwise the same on every rank. A rank without batches counts nothing.
+        Passed to `torchmetrics.Metric`, such as process_group, the processes whose batches are accumulated.
+        Each process updates with its own batches, and all must call `compute`, which adds the sums in the
+        order of the ranks, so that the result is bitwise identical on all ranks. Ranks may have no batches.
+
+    Raises
+    ------
+    ValueError
+        If the kernel or weighting is unknown.
+    TypeError
+        If the kernel is neither a kernel nor a name.
 
     References
     ----------
-    Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
+    Nguyen, Raghu and Kornblith 2021, "Do wide and deep networks learn the same things?", arXiv:2010.15327.
 
     Examples
     --------
@@ -88,11 +98,26 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         return f"CKAMetric(kernel={self.kernel!r}, weighting={self.weighting!r})"
 
     def update(self, xs: Any, ys: Any = None) -> None:
-        """Add a batch: layers (n, ...) of one or two models, flattened; errors as `MinibatchCKA.update`."""
+        """Add a batch.
+
+        Parameters
+        ----------
+        xs, ys : sequence of tensors (n, ...), or one tensor
+            The layers of one or two models for the same n >= 4 examples; further dimensions are flattened.
+            ys=None compares xs with itself.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than 4 rows, layers differ in their number of rows, or the number of layers
+            differs from that of earlier batches.
+        TypeError
+            If xs or ys is not a sequence of tensors.
+        """
         self._merge(self._of_batch(xs, ys))
 
     def forward(self, xs: Any, ys: Any = None) -> Tensor:
-        """Add a batch, and return the CKA of that batch alone, in this process alone."""
+        """Add a batch as `update` does, and return the CKA of that batch alone, in this process alone."""
         batch = self._of_batch(xs, ys)
         self._merge(batch)
         self._update_count += 1
@@ -100,24 +125,37 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         return self._here(batch.compute())
 
     def compute(self) -> Tensor:
-        """CKA over all batches of all processes, (layers of xs, layers of ys), float64.
+        """Compute the CKA over all batches of all processes.
+
+        Returns
+        -------
+        tensor of float64, (layers of xs, layers of ys)
 
         Raises
         ------
         RuntimeError
-            Before the first update anywhere.
+            If no process has been updated yet.
         """
         return self._here(self._accumulator(self.metric_state).compute())
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
-        """Add the batches that another has seen; errors as `MinibatchCKA.merge`."""
+        """Add the batches of another CKAMetric or of its state.
+
+        Raises
+        ------
+        ValueError
+            If kernel, weighting or the number of layers differ.
+        TypeError
+            If incoming_state is neither a CKAMetric nor a dict.
+        """
         if isinstance(incoming_state, dict):
             state = incoming_state
         elif isinstance(incoming_state, CKAMetric):
             self._check_options(incoming_state._options(), "merge_state")
             state = incoming_state.metric_state
         else:
-            raise TypeError(f"CKAMetric.merge_state: another CKAMetric is needed but got {incoming_state!r}")
+            found = f"must be a CKAMetric or a dict but is {incoming_state!r}"
+            raise TypeError(f"CKAMetric.merge_state: incoming_state {found}")
         self._merge(self._accumulator(state))
         self._update_count += 1
         self._computed = None
@@ -125,7 +163,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
     def sync(
         self, dist_sync_fn: Any = None, process_group: Any = None, *further: Any, **options: Any
     ) -> None:
-        """As `Metric.sync`; a rank that has seen no batch takes the shapes of those that have."""
+        """Synchronize as `Metric.sync` does; a rank without batches takes the shapes of the other ranks."""
         if distributed.is_available() and distributed.is_initialized():
             group = process_group or self.process_group
             shapes: list[Any] = [None] * distributed.get_world_size(group)
@@ -146,7 +184,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         super().sync(dist_sync_fn, process_group, *further, **options)
 
     def _share_units(self, group: Any) -> None:
-        """Give the sums of all processes the same exponents, so that they can be added up."""
+        """Give the sums of all processes the same exponents, so that they can be added."""
         units: list[Any] = [None] * distributed.get_world_size(group)
         own = self._sums(self.metric_state)
         distributed.all_gather_object(units, own.units(), group)
@@ -155,7 +193,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
     def state_dict(  # type: ignore[override, unused-ignore]
         self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
     ) -> dict[str, Any]:
-        """Empty, as torchmetrics' own metrics have it; after `persistent(True)` the sums and the options."""
+        """The state: empty as in torchmetrics, or after `persistent(True)` the sums and the options."""
         found: dict[str, Any] = super().state_dict(destination, prefix, keep_vars)
         if any(self._persistent.values()):
             found[prefix + _OPTIONS] = torch.tensor(
@@ -164,12 +202,12 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
         return found
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        """Raises ValueError for the checkpoint of another kernel or weighting."""
+        """Raise ValueError for the checkpoint of another kernel or weighting."""
         saved = state_dict.pop(prefix + _OPTIONS, None)
         if saved is not None:
             self._check_options(json.loads(bytes(saved.tolist())), "load_state_dict")
         for name, sums in zip(_EXPONENTS, ("sum_xx", "sum_yy"), strict=True):
-            if prefix + sums in state_dict:  # an earlier version has the sums of the data themselves
+            if prefix + sums in state_dict:  # states of an earlier version have no exponents
                 without = torch.zeros(state_dict[prefix + sums].shape, dtype=torch.int64)
                 state_dict.setdefault(prefix + name, without)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
@@ -219,7 +257,7 @@ class CKAMetric(Metric):  # type: ignore[misc, unused-ignore]
 
 
 def _one_shape(ranks: list[tuple[list[tuple[int, ...]], int]]) -> list[tuple[int, ...]]:
-    """The shapes of the sums of all ranks that have seen a batch. Raises ValueError where they differ."""
+    """The shapes of the sums of the ranks with batches. Raises ValueError if they differ."""
     seen = {rank: (shapes, against) for rank, (shapes, against) in enumerate(ranks) if against != _UNKNOWN}
     if not seen:
         return ranks[0][0]
@@ -227,20 +265,20 @@ def _one_shape(ranks: list[tuple[list[tuple[int, ...]], int]]) -> list[tuple[int
     for rank, (theirs, others) in seen.items():
         if theirs[0] != shapes[0]:
             raise ValueError(
-                f"CKAMetric.sync: every process must have as many layers, but they are {shapes[0]} in "
-                f"process {first} and {theirs[0]} in process {rank}"
+                f"CKAMetric.sync: every process must have the same number of layers, but there are "
+                f"{shapes[0]} in process {first} and {theirs[0]} in process {rank}"
             )
         if others != against:
             words = {_TWO: "with ys", _ITSELF: "with themselves"}
             raise ValueError(
-                f"CKAMetric.sync: every process must compare xs alike, but they are compared "
+                f"CKAMetric.sync: every process must compare xs in the same way, but they are compared "
                 f"{words[against]} in process {first} and {words[others]} in process {rank}"
             )
     return shapes
 
 
 def _flat(layers: Any) -> Any:
-    """Tensors (n, features) of a sequence or of one tensor; what is no such thing as it is, to be refused."""
+    """Tensors (n, features) from a sequence or one tensor; other values unchanged (`update` raises)."""
     if isinstance(layers, (str, Mapping)) or not isinstance(layers, Iterable):
         return layers
     if getattr(layers, "ndim", None) == 1:

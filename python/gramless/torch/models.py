@@ -1,4 +1,4 @@
-"""Two models and a dataloader in, the matrix of CKA between their layers out."""
+"""Comparison of two models: the CKA matrix between their layers from a dataloader."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .._chance import LEAST_CHI2_ROWS, ChanceRequest, PvalueMethod
+from .._docs import documented
 from .._layer_intervals import IntervalRequest
 from .._layouts import LayoutLike, Layouts
 from .._paths import from_here
@@ -33,6 +34,7 @@ from .sweep import FUNCTION, Method, Plan, Side, Weighting, compared
 __all__ = ["compare_models"]
 
 
+@documented
 def compare_models(
     model_a: nn.Module,
     model_b: nn.Module | None = None,
@@ -63,93 +65,105 @@ def compare_models(
 ) -> LayerMatrix:
     """CKA of every layer of model_a with every layer of model_b on the same examples.
 
-    The models run in evaluation mode without gradients and are left as found; on CPUs pictures go in with
-    channels last, unless a model fails on that. A constant layer has NaN and a warning.
+    The models run in evaluation mode without gradients, and stay unchanged. On CPUs, images are passed in
+    channels-last format unless a model fails with it. A constant layer gives NaN and a RuntimeWarning.
 
     Parameters
     ----------
     model_a : torch.nn.Module
+        The first model.
     model_b : torch.nn.Module, optional
-        None compares model_a with itself.
+        The second model; None (default) compares model_a with itself.
     *dataloaders
-        One for both models, or one each (other input sizes), in step and known to have one order. A batch is
-        a tensor, a packed sequence, a tuple or list that starts with one, or a mapping, of which a model gets
-        what its forward takes. Each model gets a copy of the batch, without `forward` its floating-point
-        tensors in the dtype of the model's parameters.
-    layers, layers_b : optional
-        Names, patterns (* stays within one level, ** crosses dots), types or modules, in any order, which is
-        kept; "blocks" are the members of the model's lists of modules, "leaves" the modules inside which no
-        other runs, except dropout; None takes the blocks of a transformer and the leaves of other models;
-        layers_b is as layers by default. A module that runs several times is several layers, relu[0],
-        relu[1], ... What a pattern, a type or a default finds and is no layer in the end is left out, with a
-        warning that has the reasons.
-    kernel, estimator
-        As in `gramless.cka`.
+        One dataloader for both models, or one for each (for example with other input sizes), which must yield
+        the same examples in the same order. A batch is a tensor, a packed sequence, a tuple or list that
+        starts with one of these, or a mapping, of which a model receives the entries that its forward
+        accepts. Each model receives a copy of the batch; without `forward`, floating-point tensors are
+        converted to the dtype of the model's parameters.
+    layers, layers_b : str, type, module or sequence of these, optional
+        Names, patterns (* matches within one level, ** crosses dots), types or modules; their order is kept.
+        "blocks" selects the members of the model's lists of modules, "leaves" the modules inside which no
+        other module runs, except dropout. None (default) selects the blocks of a transformer and the leaves
+        of other models; layers_b=None uses `layers`. A module that runs several times is several layers,
+        relu[0], relu[1], ... Modules that a pattern, a type or a default selects but that cannot be compared
+        are left out with one warning, which states the reasons.
+    {kernel}
+    {estimator}
     method : {"exact", "minibatch"}
-        "exact" keeps activations, in memory up to memory_budget bytes and beyond it in temporary files in
-        `folder`, which go with the process; "minibatch" keeps none (`MinibatchCKA` with `weighting`). What
-        fits into the memory of the models' GPU is compared there, with checkpoint or process_group on the
-        CPU.
+        "exact" stores the activations, in memory up to memory_budget bytes and beyond that in temporary files
+        in `folder`. "minibatch" stores none (`MinibatchCKA` with `weighting`). Activations that fit into the
+        memory of the models' GPU are compared there; with checkpoint or process_group on the CPU.
     weighting : {"mean", "pairs"}
-        Of method="minibatch".
+        For method="minibatch": the weights of batches, 1 or n_t (n_t - 3) for n_t examples.
     pool : {"mean", "none", "class", "last", "tokens"} or callable
-        "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "class" takes
-        the first valid token, "last" the last; "tokens" is "mean" and insists on a mask. A callable takes an
-        output's tensor to (n, features); it also gets those of name, module and mask that it has parameters
-        for.
+        "mean" averages over positions, the valid ones if there is a mask; "none" flattens them; "class" uses
+        the first valid token and "last" the last one; "tokens" is "mean" but requires a mask. A callable
+        receives the tensor of an output, and `name`, `module` and `mask` if it has such parameters, and
+        returns (n, features).
     layout : str, list or mapping, optional
-        What the dimensions of layers are, where their modules and the operations around them do not tell: a
-        letter for each, N for examples, C for features, others for positions, such as "NCHW" or "NLC"; one
-        for all layers, a list for several numbers of dimensions, or a mapping from patterns to these.
-    device : optional
-        None uses the models where they are; another moves them, and back afterwards.
+        The dimensions of layers for which their modules and the operations around them do not show them: a
+        letter for each dimension, N for examples, C for features and others for positions, such as "NCHW" or
+        "NLC". Pass one text for all layers, a list for several numbers of dimensions, or a mapping from
+        patterns to these.
+    device : torch.device or str, optional
+        None (default) runs the models where they are; a device moves them there, and back afterwards.
     progress : bool or callable
-        True draws a bar where rich is installed, a callable receives (done, total) batches, then tiles, then
-        permutations.
+        True shows a progress bar if rich is installed; a callable receives (done, total) for batches, then
+        tiles, then permutations.
     forward : callable, optional
-        Of (model, batch), where a batch is not one of the above.
+        A function of (model, batch) that runs the model, for other batches than those above.
     attention_mask, sample_ids : key, index or callable
-        Where these are in a batch; a callable takes the batch. A mask is (examples, tokens), 1 or True for
-        valid tokens, and holds for the tokens it is for, in the tower that has them: decoder_attention_mask,
-        where the batch has one, for decoder_input_ids, that of a mapping within the batch for the tokens
-        beside it. A mapping from patterns of layers to keys says which holds where.
+        Their place in a batch, or a function of the batch. A mask is (examples, tokens), 1 or True for valid
+        tokens. It applies to the tokens in the same mapping and to layers computed from them; the mask
+        decoder_attention_mask, if the batch has one, applies to decoder_input_ids. A mapping from patterns of
+        layers to keys states which mask applies to which layer. Sample ids are compared between dataloaders.
     memory_budget : int
-        Bytes of activations in memory with method="exact".
+        The bytes of activations to keep in memory with method="exact".
     folder : path, optional
-        Where temporary files go.
+        The folder of temporary files; None (default) uses the system's.
     checkpoint : path, optional
-        A file that keeps an exact comparison, forward passes aside, as `cka_matrix` does.
-    process_group : optional
-        Of torch.distributed. Its processes each bring batches of their own, such as a DistributedSampler's,
-        and the same other arguments; an error in any of them ends the call in all. Exact: activations are
-        exchanged and tiles shared; minibatch: sums are merged. All get the one answer.
+        A file with the state of an exact comparison, without the forward passes; repeat the call to resume.
+    process_group : torch.distributed.ProcessGroup, optional
+        Each process passes batches of its own, such as those of a DistributedSampler, and otherwise the same
+        arguments. "exact" exchanges activations and shares tiles, "minibatch" merges sums. All processes
+        return the same result; if one fails, the call raises in all of them.
     paired : bool
-        True where two dataloaders are known to yield the same examples in the same order, though their
-        samplers do not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False, and
-        no collate functions but torch's, transformers' or one of yours for both, which may sort a batch.
+        True states that two dataloaders yield the same examples in the same order although their samplers do
+        not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False, and their
+        collate functions, which might reorder a batch, must be torch's, transformers' or the same function.
     pvalue, n_resamples, rng
-        How the result's p-values are computed, as in `gramless.layer_matrix`: "auto" permutes below 40
-        examples and where single examples decide, and takes "chi2" otherwise; None computes none.
-        method="minibatch" has none, and in a process group there are no permutations.
-    level
-        Such as 0.95: every cell gets an interval, as in `gramless.layer_matrix`; method="exact" only.
-    digests
-        True adds SHA-256 of both models' weights, of the batches and of each layer's rows to the record.
+        The method of p-values, the number of permutations and their seed, as in `gramless.layer_matrix`.
+        "auto" permutes below 40 examples and if single examples dominate, and otherwise uses "chi2"; None
+        computes no p-values. method="minibatch" has none, and a process group has no permutations.
+    level : float, optional
+        For example 0.95, to compute an interval for every cell, which contains the CKA of the population with
+        this probability (`gramless.layer_matrix`); for method="exact" only.
+    digests : bool
+        Whether to add the SHA-256 of the weights, the batches and the rows of each layer to the record.
 
     Returns
     -------
     LayerMatrix
-        matrix, layers_a, layers_b, settings, z, pvalue, pvalue_corrected; plot, to_csv, to_dataframe, save.
+        With matrix, layers_a, layers_b, settings, z, pvalue, pvalue_corrected and others, and the methods
+        plot, to_csv, to_dataframe and save.
 
     Raises
     ------
     ValueError, TypeError
-        In a sentence for a layer that is not there, never runs or has two possible layouts, batches or
-        outputs that are not understood, dataloaders that do not match, and models on different devices.
+        If a layer does not exist, never runs or has an ambiguous layout, a batch or an output has an
+        unsupported type, dataloaders do not match, or the models are on different devices.
+
+    Warns
+    -----
+    UserWarning
+        If layers are left out.
+    RuntimeWarning
+        If CKA is not defined for some layers.
 
     References
     ----------
-    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414.
+    Kornblith, Norouzi, Lee and Hinton 2019, "Similarity of neural network representations revisited",
+    arXiv:1905.00414.
 
     Examples
     --------
@@ -183,7 +197,7 @@ def compare_models(
         if model_b is not None and not isinstance(model_b, nn.Module):
             model_b, dataloaders = None, (model_b, *dataloaders)
         if len(dataloaders) not in (1, 2):
-            raise TypeError(f"{FUNCTION}: one or two dataloaders are needed but there are {len(dataloaders)}")
+            raise TypeError(f"{FUNCTION}: pass one or two dataloaders; there are {len(dataloaders)}")
         if ranks is not None:
             given = {"layout": layout, "attention_mask": attention_mask, "forward": forward}
             ranks.check_equal(_agreed(plan, model_b, dataloaders) | described(given))
@@ -196,7 +210,7 @@ def compare_models(
 
 
 def _agreed(plan: Plan, model_b: nn.Module | None, loaders: Sequence[Any]) -> dict[str, Any]:
-    """What must be the same in all processes, before they run their models."""
+    """The arguments that must be equal in all processes, in a form that can be compared."""
     found: dict[str, Any] = {"function": FUNCTION, "kernel": repr(plan.kernel), "estimator": plan.estimator}
     found |= {"method": plan.method, "weighting": plan.weighting, "pool": described(plan.pool)}
     found |= {"pvalue": plan.chance.method, "checkpoint": None if plan.checkpoint is None else "a file"}
@@ -205,7 +219,7 @@ def _agreed(plan: Plan, model_b: nn.Module | None, loaders: Sequence[Any]) -> di
 
 
 def _checked(plan: Plan) -> Plan:
-    """The plan, if its parts go together."""
+    """The plan, checked for options that contradict each other."""
     for name, allowed in (("method", Method), ("weighting", Weighting)):
         value = getattr(plan, name)
         if value not in get_args(allowed):
@@ -218,7 +232,7 @@ def _checked(plan: Plan) -> Plan:
         raise ValueError(
             f'{FUNCTION}: level={plan.intervals.level!r} needs method="exact" but it is "minibatch"'
         )
-    if plan.method == "exact":  # what needs scipy, or is no method for the estimator, before the models run
+    if plan.method == "exact":  # raises before the models run if the method of p-values is not available
         chance = plan.chance if plan.ranks is None else plan.chance.shared(LEAST_CHI2_ROWS, plan.estimator)
         chance.chosen(LEAST_CHI2_ROWS, plan.estimator)
     if plan.method == "minibatch" and plan.checkpoint is not None:
@@ -238,16 +252,16 @@ def _sides(
     layers_b: Layers,
     plan: Plan,
 ) -> list[Side]:
-    """One side for a model against itself, else two."""
+    """One side if a model is compared with itself on the same layers, else two."""
     if not isinstance(model_a, nn.Module):
         meant = ""
         if hasattr(model_a, "shape") or isinstance(model_a, (Mapping, list, tuple)):
-            meant = "; arrays are compared by gramless.cka, layers that are arrays by gramless.layer_matrix"
+            meant = "; to compare arrays use gramless.cka, or gramless.layer_matrix for layers as arrays"
         raise TypeError(
             f"{FUNCTION}: model_a must be a torch.nn.Module but is {type(model_a).__name__}{meant}"
         )
     keep = _keeper(plan)
-    any_order = plan.method == "minibatch"  # a batch is compared with itself alone
+    any_order = plan.method == "minibatch"  # rows of different batches are not compared
 
     def side(owner: str, model: nn.Module, wanted: Layers, argument: str, batch: int) -> Side:
         found = select(FUNCTION, owner, model, wanted, argument)
@@ -269,7 +283,7 @@ def _sides(
 
 
 def _keeper(plan: Plan) -> Callable[[torch.Tensor], Any]:
-    """What is kept of a layer's rows, and where: files and other processes take them from the CPU."""
+    """The function that copies or reduces the rows of a layer; to the CPU for files and other processes."""
     if plan.method == "minibatch":
         return gram_or_rows if isinstance(plan.kernel, Linear) else owned_there
     return owned if plan.checkpoint is not None or plan.ranks is not None else owned_there

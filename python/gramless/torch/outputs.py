@@ -1,4 +1,4 @@
-"""The tensors in arguments and outputs, and the main tensor of an output. It knows no layouts, no models."""
+"""The tensors in arguments and outputs, and the main tensor of an output, without layouts or models."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PREFERRED = ("last_hidden_state", "hidden_states", "logits", "out", "pooler_out
 
 
 class PoolError(ValueError):
-    """An output that cannot be pooled as asked; the message continues "layer 'x' ...".
+    """An output cannot be pooled as requested; the message continues "layer 'x' ...".
 
-    hint: what the user can do, which lists of layers that were left out do not repeat.
+    hint: what the user can do; lists of layers that were left out show only the reason.
     """
 
     def __init__(self, reason: str, hint: str = "") -> None:
@@ -26,29 +26,29 @@ class PoolError(ValueError):
 
 
 def no_examples(shape: Sequence[int], examples: int | None) -> PoolError:
-    """The error of an output none of whose dimensions is the examples of the batch; they may hold tokens.
+    """The error for an output without a dimension for the examples of the batch; its rows may be tokens.
 
     >>> "its 64 rows are 8 for each example" in str(no_examples((64, 3), 8))
     True
     """
-    reason = f"returns shape {tuple(shape)} for a batch of {examples} examples: its rows are no examples"
+    reason = f"returns shape {tuple(shape)} for a batch of {examples} examples: its rows are not the examples"
     found = tokens_for_each("", examples or 0, "rows", shape[0] if shape else 0)
     if found is None or found[0] != "rows":
         return PoolError(reason)
     inner = ".flatten(1, -2)" if len(shape) > 2 else ""
     return PoolError(
         reason,
-        f"; where its {shape[0]} rows are {found[1]} for each example, one example after the other, give "
-        f"pool= a callable that averages them: lambda x: x.unflatten(0, (-1, {found[1]})){inner}.mean(1)",
+        f"; if its {shape[0]} rows are {found[1]} for each example, one example after the other, pass a "
+        f"callable that averages them as pool=: lambda x: x.unflatten(0, (-1, {found[1]})){inner}.mean(1)",
     )
 
 
 def tensor_of(output: Any) -> Any:
-    """The main tensor of a module's output: itself, or the first in a tuple, list, mapping or dataclass. A
-    packed sequence stands for itself.
+    """The main tensor (or packed sequence) of a module's output: the output itself, or the first tensor in a
+    tuple, list, mapping or dataclass.
 
-    In a mapping, ModelOutput or dataclass `last_hidden_state`, `hidden_states` (its last), `logits`, `out`
-    and `pooler_output` go before the others.
+    In a mapping, ModelOutput or dataclass, `last_hidden_state`, `hidden_states` (the last of them), `logits`,
+    `out` and `pooler_output` take precedence, in this order.
 
     >>> tensor_of({"loss": torch.zeros(()), "logits": torch.ones(2, 3)}).shape
     torch.Size([2, 3])
@@ -70,7 +70,7 @@ def tensor_of(output: Any) -> Any:
 
 
 def _fields(value: Any) -> Any:
-    """A dataclass as a mapping; everything else as it is."""
+    """A dataclass as a mapping; other values unchanged."""
     if dataclasses.is_dataclass(value) and not isinstance(value, (type, Mapping)):
         return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     return value
@@ -86,7 +86,7 @@ def _has_tensor(value: Any) -> bool:
 
 
 def tensors_in(args: Any) -> list[torch.Tensor]:
-    """The tensors among arguments, those in lists and mappings included."""
+    """The tensors among arguments, including those in lists and mappings."""
     if isinstance(args, torch.Tensor):
         return [args]
     if isinstance(args, dict):
@@ -97,10 +97,10 @@ def tensors_in(args: Any) -> list[torch.Tensor]:
 
 
 def dense(output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The tensor of an output, and for sequences of several lengths its mask (examples, tokens): packed
-    sequences and nested tensors become (examples, tokens, features) with zeros behind each.
+    """The tensor of an output and, for sequences of different lengths, its mask (examples, tokens). Packed
+    sequences and nested tensors are padded with zeros to (examples, tokens, features).
 
-    Raises PoolError for what is not a dense tensor of real numbers.
+    Raises PoolError for outputs that are not dense tensors of real numbers.
     """
     found = tensor_of(output)
     if isinstance(found, PackedSequence):
@@ -119,9 +119,9 @@ def dense(output: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         padded = torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True)
         return padded, _mask(lengths, padded)
     if tensor.layout is not torch.strided:
-        raise PoolError("returns a sparse tensor; only dense ones are understood")
+        raise PoolError("returns a sparse tensor; only dense tensors are supported")
     if tensor.is_complex():
-        raise PoolError(f"returns {tensor.dtype}, which is no real number")
+        raise PoolError(f"returns {tensor.dtype}; only real numbers are supported")
     return (tensor.dequantize() if tensor.is_quantized else tensor), None
 
 

@@ -1,4 +1,4 @@
-"""Whether two dataloaders yield the same examples in the same order. Reads no batch."""
+"""Checks whether two dataloaders yield the same examples in the same order, without reading a batch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ IN_ORDER = ("torch", "transformers")  # packages whose collate functions keep th
 class Order:
     """The order of a dataloader's examples.
 
-    unknown: why it is not known; empty where it is.
-    indices: into the data set, where there is one.
-    collate: the function that makes a batch of examples, unless it is known to keep their order.
-    batches: how many examples each batch will have, where that is known.
+    unknown: why it is not known; empty if it is known.
+    indices: into the data set, if there is one.
+    collate: the function that combines examples to a batch, unless it is known to keep their order.
+    batches: the number of examples of each batch, if known.
     """
 
     unknown: str = ""
@@ -35,7 +35,7 @@ class Order:
 
 
 def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> None:
-    """Raise ValueError unless the orders are known to agree, the caller says so or sample ids will show.
+    """Raise ValueError unless the orders agree, or paired or has_ids allow to skip this check.
 
     >>> batches = [torch.zeros(2, 3)]
     >>> check_pair("f", batches, batches, False, False)
@@ -45,8 +45,8 @@ def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> No
     """
     if a is b and isinstance(a, Iterator):
         raise ValueError(
-            f"{function}: both dataloaders are one {type(a).__name__}, whose batches would go to them in "
-            "turns; pass it once, for both models"
+            f"{function}: both dataloaders are the same {type(a).__name__}, whose batches would be divided "
+            "between them; pass it once, for both models"
         )
     if has_ids or paired:
         return
@@ -57,7 +57,7 @@ def check_pair(function: str, a: Any, b: Any, has_ids: bool, paired: bool) -> No
                 f"{function}: a dataloader of two shuffles or its order is not known (the {which} is "
                 f"{order.unknown}), so rows may belong to different examples; pass one dataloader for both "
                 "models, use shuffle=False or a list, sample_ids= to have examples compared, or paired=True "
-                "where they are known to agree"
+                "if they are known to agree"
             )
     one, other = orders
     _check_indices(function, one.indices, other.indices)
@@ -83,7 +83,7 @@ def order_of(loader: Any) -> Order:
 
 
 def batch_sizes(loader: Any) -> list[int] | None:
-    """How many examples each batch of a DataLoader will have, where that is known."""
+    """The number of examples of each batch of a DataLoader; None if it is not known."""
     if not isinstance(loader, data.DataLoader) or isinstance(loader.dataset, data.IterableDataset):
         return None
     batches = loader.batch_sampler
@@ -98,7 +98,7 @@ def batch_sizes(loader: Any) -> list[int] | None:
 
 
 def _is_sequence(loader: Any) -> bool:
-    """Whether what is iterated over is the entries by their numbers."""
+    """Whether iteration yields the entries in the order of their indices."""
     iterated = getattr(type(loader), "__iter__", None)
     if iterated is None:
         return hasattr(loader, "__getitem__")
@@ -128,7 +128,7 @@ def _order_of_dataloader(loader: data.DataLoader[Any]) -> Order:
 
 
 def _keeps_order(collate: Any) -> bool:
-    """Whether it is a collate function of a package whose functions do.
+    """Whether a collate function is from a package whose collate functions keep the order of a batch.
 
     >>> _keeps_order(partial(data.default_collate)), _keeps_order(lambda batch: batch)
     (True, False)
@@ -140,13 +140,13 @@ def _keeps_order(collate: Any) -> bool:
 
 
 def _is_plain(sampler: object) -> bool:
-    """Whether it is a list, a tuple or a range that is iterated over as those are."""
+    """Whether a sampler is a list, a tuple or a range, without an iteration of its own."""
     kinds = (list, tuple, range)
     return isinstance(sampler, kinds) and type(sampler).__iter__ in [kind.__iter__ for kind in kinds]
 
 
 def _indices(sampler: Iterable[Any]) -> Sequence[int] | str:
-    """The indices that a sampler yields each time, or its name where they may differ."""
+    """The indices that a sampler yields in every epoch, or its name if they may differ."""
     if type(sampler) is data.SequentialSampler:
         return range(len(sampler))
     if _is_plain(sampler):
@@ -159,7 +159,7 @@ def _indices(sampler: Iterable[Any]) -> Sequence[int] | str:
 
 
 def _is(dataset: Any, kind: Any) -> bool:
-    """Whether a data set is of a kind of torch's, and reads its examples as that does."""
+    """Whether a data set is an instance of a class of torch, with the same `__getitem__`."""
     return isinstance(dataset, kind) and type(dataset).__getitem__ is kind.__getitem__
 
 
@@ -168,7 +168,7 @@ def _is_derived(order: Order) -> bool:
 
 
 def _source(dataset: Any, index: int) -> tuple[int, int]:
-    """Which data set an example is of, where it is chosen from or joined of others, and its number there.
+    """The underlying data set of an example of (nested) Subset and ConcatDataset, and its index there.
 
     >>> base = data.TensorDataset(torch.arange(3))
     >>> joined = data.ConcatDataset([base, data.Subset(base, [2, 1])])
@@ -189,7 +189,9 @@ def _source(dataset: Any, index: int) -> tuple[int, int]:
 def _check_sources(
     function: str, one: Order, other: Order, a: list[tuple[int, int]], b: list[tuple[int, int]]
 ) -> None:
-    """By the data sets themselves where the two share one, else by the order in which they come."""
+    """Compare the underlying examples; data sets are identified by the order in which they occur if the
+    dataloaders share none.
+    """
     if {dataset for dataset, _ in a} & {dataset for dataset, _ in b}:
         _check_indices(function, a, b)
     elif _is_derived(one) and _is_derived(other):
@@ -202,7 +204,9 @@ def _numbered(sources: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _check_collates(function: str, one: Order, other: Order, same_examples: bool) -> None:
-    """A function of the user's may sort a batch, which it does alike only to the same batches."""
+    """Raise ValueError for collate functions of the user, which may sort a batch, unless both dataloaders
+    apply the same function to the same batches.
+    """
     if one.collate is None and other.collate is None:
         return
     if one.collate == other.collate and same_examples and one.batches == other.batches:
@@ -213,7 +217,7 @@ def _check_collates(function: str, one: Order, other: Order, same_examples: bool
         f"{function}: a dataloader of two has a collate function of its own, {found}, which may reorder the "
         "examples of a batch, so rows may belong to different examples; pass one dataloader for both models, "
         "the same function on the same data set and batches, sample_ids= to have examples compared, or "
-        "paired=True where it keeps their order"
+        "paired=True if it keeps their order"
     )
 
 
@@ -224,8 +228,8 @@ def _check_indices(function: str, a: Indices, b: Indices) -> None:
     if row is None:
         return
     x, y = (side[row][1] if isinstance(side[row], tuple) else side[row] for side in (a, b))
-    second = f"number {y}" + (" of another one" if x == y else "")
+    second = f"number {y}" + (" of another data set" if x == y else "")
     raise ValueError(
         f"{function}: example {row} is number {x} of its data set in the first dataloader but {second} in "
-        "the second; use sample_ids= to have examples compared, or paired=True where they are known to agree"
+        "the second; use sample_ids= to have examples compared, or paired=True if they are known to agree"
     )

@@ -1,4 +1,4 @@
-"""Anchors and keys that are a part of a larger contrastive problem: their contribution to its sums."""
+"""The contribution of some anchors and keys to the sums of a larger contrastive problem."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from ._tensors import as_tensor, compute_dtype
 class Settings(NamedTuple):
     """Settings that all parts of a problem share."""
 
-    function: str  # whom errors name
-    temperature: float | Tensor  # float64 (1,) where a device holds it
+    function: str  # named in errors
+    temperature: float | Tensor  # a tensor is float64 (1,), on a GPU
     kind: str
     normalize: bool
 
 
 @dataclass(frozen=True)
 class AnchorSums:
-    """Sums of anchors over all or some of their keys: float64 (n,) each."""
+    """Sums of n anchors over all or some of their keys, each float64 (n,)."""
 
-    negatives: Tensor  # log of the sum of exp(logit)
-    positives: Tensor  # the same
-    positive_logits: Tensor  # the sum of the logits themselves
+    negatives: Tensor  # log of the sum of exp(logit) over negatives
+    positives: Tensor  # log of the sum of exp(logit) over positives
+    positive_logits: Tensor  # the sum of the logits of positives
 
     @classmethod
     def of(cls, saved: Tensor) -> AnchorSums:
@@ -41,7 +41,7 @@ class AnchorSums:
 
     @classmethod
     def joined(cls, parts: Sequence[AnchorSums]) -> AnchorSums:
-        """Concatenates the sums of groups of anchors."""
+        """Concatenate the sums of groups of anchors."""
         return cls(*torch.cat([part.packed() for part in parts], dim=1))
 
     def part(self, rows: slice) -> AnchorSums:
@@ -51,7 +51,7 @@ class AnchorSums:
         return torch.stack([self.negatives, self.positives, self.positive_logits])
 
     def merge(self, other: AnchorSums) -> AnchorSums:
-        """Adds the sums of the same anchors over other keys."""
+        """Add the sums of the same anchors over other keys."""
         return AnchorSums(
             torch.logaddexp(self.negatives, other.negatives),
             torch.logaddexp(self.positives, other.positives),
@@ -63,14 +63,14 @@ class AnchorSums:
         return self.negatives if kind == "decoupled" else torch.logaddexp(self.negatives, self.positives)
 
     def losses(self, counts: Tensor, kind: str) -> Tensor:
-        """`counts`: of positives; as in the core, an anchor without one has loss 0."""
+        """The losses of the anchors. counts: numbers of positives; an anchor without positives has loss 0."""
         mean = self.positive_logits / counts.clamp(min=1)
         logs = self.denominators(kind)
         losses = logs - mean
         if kind != "decoupled":
             odds = self.negatives - mean
             losses = torch.where(counts == 1, torch.logaddexp(torch.zeros_like(odds), odds), losses)
-            losses = torch.where(logs.isposinf(), torch.nan, losses)  # no softmax
+            losses = torch.where(logs.isposinf(), torch.nan, losses)  # the softmax is not defined
         return torch.where(counts > 0, losses, 0.0)
 
     def rescaled(self, shift: Tensor) -> Tensor:  # (4, n)
@@ -82,25 +82,25 @@ class AnchorSums:
         return torch.stack([shift, *scaled, self.positive_logits])
 
     def reachable(self, shift: Tensor, kind: str, dtype: torch.dtype) -> Tensor:
-        """That shift or, where a sum overflows in its units or has none in them, the sum's own logarithm."""
+        """The shift, or the logarithm of the sum where that overflows or vanishes in units of exp(shift)."""
         top, farthest = self.denominators(kind), FARTHEST[str(dtype).removeprefix("torch.")]
         return torch.where(((top - shift).abs() < farthest) | ~top.isfinite(), shift, top)
 
 
 class PartialSoftmax:
-    """Pairs of anchors or, where there are keys, of anchors with keys; those of one group are positive.
+    """Pairs of anchors with keys or, without keys, with each other; pairs of one group are positive.
 
-    groups: of anchors, and of all keys or None. both: whether keys, too, have sums and gradients.
+    groups: of anchors, and of all keys or None. both: whether keys also have sums and gradients.
     """
 
-    sums: AnchorSums  # of the anchors, then of the keys where those have a gradient; where the anchors live
+    sums: AnchorSums  # of the anchors, then with `both` of the keys; on the device of the anchors
 
     def __init__(
         self, settings: Settings, anchors: Tensor, keys: Sequence[Tensor], groups: Any, both: bool = False
     ) -> None:
         function, temperature, kind, normalize = settings
         self._backend = backend_of(TORCH, anchors, function)
-        # A device takes two parts a side.
+        # A GPU accepts one array of keys.
         sides = [anchors], list(keys) if self._backend.here or not keys else [torch.cat(list(keys))]
         given = self._backend.given_groups(*groups)
         self._task = ContrastTask(*sides, given, temperature, normalize, kind, symmetric=both)
@@ -110,9 +110,9 @@ class PartialSoftmax:
     def backward(
         self, sums: AnchorSums, counts: Tensor, weight: Tensor
     ) -> tuple[list[Tensor], Tensor | float]:
-        """Gradients, by anchors and perhaps keys, and by temperature, of weight times the losses of both.
+        """Gradients of weight times the losses, with respect to anchors, with `both` keys, and temperature.
 
-        `sums` and `counts`, of positives, are those of the larger problem, of anchors and then keys.
+        sums, counts: the sums and numbers of positives in the larger problem, of anchors and then keys.
         """
         task, kind = self._task, self._task.kind
         shift = self._backend.shifts(task, self._saved, sums.denominators(kind))

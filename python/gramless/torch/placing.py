@@ -13,12 +13,9 @@ from torch import nn
 def placed(
     function: str, models: Sequence[nn.Module], device: torch.device | str | None
 ) -> Iterator[torch.device]:
-    """All models on one device, on which batches belong; models that were moved go back on leaving.
+    """A context in which all models are on one device, which it returns; on exit they are moved back.
 
-    Raises
-    ------
-    ValueError
-        Where they lie on several devices and none is given.
+    Raises ValueError if they are on several devices and none is given, or a model cannot be moved back.
     """
     places = [_devices(model) for model in models]
     together = sorted({str(place) for found in places for place in found})
@@ -27,19 +24,20 @@ def placed(
             where = "; ".join(
                 f"model_{'ab'[i]}: {', '.join(map(str, found))}" for i, found in enumerate(places)
             )
-            raise ValueError(f"{function}: the models are on different devices ({where}); give device=")
+            raise ValueError(f"{function}: the models are on different devices ({where}); pass device=")
         yield torch.device(together[0] if together else "cpu")
         return
     try:
         target = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ValueError(f"{function}: device must be a device of torch but is {device!r}") from None
+        raise ValueError(f"{function}: device must be a torch device but is {device!r}") from None
     with ExitStack() as undo:
         for model, found in zip(models, places, strict=True):
             if len(found) > 1:
                 raise ValueError(
-                    f"{function}: {type(model).__name__} is spread over {', '.join(map(str, found))}, so it "
-                    f"cannot be moved to {target} and back; leave device out"
+                    f"{function}: {type(model).__name__} is on several devices "
+                    f"({', '.join(map(str, found))}), so that it cannot be moved to {target} and back; omit "
+                    "device="
                 )
             if found and found[0] != target:
                 model.to(target)

@@ -1,6 +1,6 @@
-"""From a module's output to one row per example: (n, features), float, owned.
+"""Pooling of a module's output to one row per example: a copy (n, features) in float32 or float64.
 
-Knows layouts and masks, nothing of models. Averages are taken in float32 at least.
+It depends on layouts and masks but not on models. Averages are computed in float32 or float64.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .outputs import PoolError
 
 PoolName: TypeAlias = Literal["mean", "none", "class", "last", "tokens"]
 Pool: TypeAlias = "PoolName | Callable[..., torch.Tensor]"
-Rows: TypeAlias = "npt.NDArray[Any] | torch.Tensor"  # (n, features); a tensor is a GPU's
+Rows: TypeAlias = "npt.NDArray[Any] | torch.Tensor"  # (n, features); tensors are on a GPU
 
 NAMES = ("mean", "none", "class", "last", "tokens")
 
 
 def owned(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """A copy on the CPU, so that later changes of the tensor do not matter."""
+    """A copy on the CPU, which later changes of the tensor do not affect."""
     return tensor.to("cpu", copy=True).contiguous().numpy()
 
 
 def owned_there(tensor: torch.Tensor) -> Rows:
-    """A copy on the GPU that the tensor is on, else as `owned`."""
+    """A copy on the GPU of the tensor, or on the CPU as `owned` returns it."""
     if on_device(tensor):
         return tensor.clone(memory_format=torch.contiguous_format)
     return owned(tensor)
@@ -45,17 +45,18 @@ def pooled(
     keep: Callable[[torch.Tensor], Any] = owned,
     any_order: bool = False,
 ) -> Any:
-    """The rows (n, features) of one output, or what `keep` makes of them.
+    """The rows (n, features) of one output, passed through `keep`.
 
-    pool: "mean" averages over positions, the valid ones where there is a mask; "none" flattens; "class" takes
-        the first valid token, "last" the last; "tokens" is the mean over valid tokens and insists on a mask.
+    pool: "mean" averages over positions, the valid ones if there is a mask; "none" flattens them; "class"
+        uses the first valid token and "last" the last one; "tokens" is the mean over valid tokens and
+        requires a mask.
     layout: which of the tensor's dimensions are examples, features and positions.
-    mask: (n, tokens), nonzero where valid.
-    keep: must copy or reduce, for the tensor it gets may be part of the output and change later.
-    any_order: whether "none" may flatten features in the order in which they lie in memory, which saves a
-        copy; kernels do not notice, but batches may differ.
+    mask: (n, tokens), nonzero for valid tokens.
+    keep: copies or reduces the rows, which may share memory with the output and change later.
+    any_order: whether "none" may flatten features in their order in memory, which saves a copy. Kernels do
+        not depend on that order, but it may differ between batches.
 
-    Raises PoolError where the output does not fit. float64 stays, everything else becomes float32.
+    Raises PoolError if the output cannot be pooled. float64 is kept; other dtypes become float32.
 
     >>> tokens = torch.arange(6.0).reshape(1, 3, 2)
     >>> pooled(tokens, "mean", Layout.of_text("NLC"), torch.tensor([[1, 1, 0]]))
@@ -75,9 +76,9 @@ def pooled_by(
     mask: torch.Tensor | None,
     keep: Callable[[torch.Tensor], Any] = owned,
 ) -> Any:
-    """The rows that a callable makes of a tensor, given as many of name, module and mask as it takes.
+    """The rows that a callable returns for a tensor; it may take name, module and mask as well.
 
-    Raises PoolError unless they are (examples, features).
+    Raises PoolError unless the rows are (examples, features).
     """
     found = with_what_it_takes(pool)(tensor, name, module, mask)
     if not isinstance(found, torch.Tensor) or found.ndim != 2:
@@ -85,8 +86,8 @@ def pooled_by(
         raise PoolError(f"is pooled by pool= to {shape} instead of (examples, features)")
     if rows is not None and len(found) != rows:
         raise PoolError(
-            f"is pooled by pool= to {tuple(found.shape)} for a batch of {rows} examples: its rows are no "
-            "examples"
+            f"is pooled by pool= to {tuple(found.shape)} for a batch of {rows} examples: its rows are not "
+            "the examples"
         )
     return keep(_wide(found.detach()))
 
@@ -115,14 +116,14 @@ def _averaged(
     """(n, positions..., features) to (n, features)."""
     if arranged.ndim == 2:
         return arranged
-    if arranged.ndim > 3 and mask is not None:  # one position beside those of the tokens is none
+    if arranged.ndim > 3 and mask is not None:  # dimensions of size 1 beside the tokens do not count
         sizes = [size for size in arranged.shape[1:-1] if size > 1] or [1]
         arranged = arranged.reshape(len(arranged), *sizes, arranged.shape[-1])
     if arranged.ndim > 3 and pool != "mean":
         raise PoolError(f'returns shape {shape}, which has no tokens for pool="{pool}"')
     if mask is None:
         if pool == "tokens":
-            raise PoolError('cannot be pooled by "tokens": the batch holds no attention mask for it')
+            raise PoolError('cannot be pooled by "tokens": the batch has no attention mask for it')
         if pool in ("class", "last"):
             return arranged[:, 0 if pool == "class" else -1]
         return arranged.mean(dim=tuple(range(1, arranged.ndim - 1)))
@@ -140,7 +141,7 @@ def _averaged(
 
 
 def check_pool(function: str, pool: Any) -> Pool:
-    """Raises ValueError unless pool is one of the names or a callable."""
+    """Raise ValueError unless pool is one of the names or a callable."""
     if not callable(pool) and pool not in NAMES:
         names = ", ".join(f'"{name}"' for name in NAMES)
         raise ValueError(f"{function}: pool must be {names} or a callable but is {pool!r}")

@@ -1,6 +1,6 @@
-"""What products do to the dimensions of tensors: linear layers, attention, products of two tensors.
+"""The effect of products on the dimensions of tensors: linear layers, attention, products of two tensors.
 
-Rules as in `axis_rules`.
+The rules have the form that `axis_rules` describes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Known: TypeAlias = "Callable[[Any], Dims | None]"
 
 
 def product(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """(..., m, k) times (..., k, p): m of the first, p of the second; of a matrix of weights, features."""
+    """(..., m, k) times (..., k, p): m of the first, p of the second; p of a weight matrix is features."""
     if not isinstance(args[1], torch.Tensor):
         return packed_linear(args, known, shape)
     a, b = known(args[0]), known(args[1])
@@ -30,13 +30,13 @@ def product(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims |
 
 
 def packed_linear(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """A quantised linear layer, whose weights are no tensor."""
+    """A quantised linear layer, whose weights are not a tensor."""
     dims = known(args[0])
     return None if dims is None else (*dims[:-1], fresh(shape[-1], FEATURES))
 
 
 def trilinear(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> Dims | None:
-    """What `nn.Bilinear` computes of (rows, features) with weights."""
+    """The rule of `nn.Bilinear`, for (rows, features)."""
     dims = known(args[0])
     return None if dims is None or len(dims) != 2 else (dims[0], fresh(shape[-1], FEATURES))
 
@@ -46,8 +46,8 @@ def added_product(args: tuple[Any, ...], known: Known, shape: Sequence[int]) -> 
 
 
 def _of_weights(size: int, contracted: Dimension) -> Dimension:
-    """The rows of a matrix of weights that tokens are multiplied with from the left. Where it is their
-    features that are contracted, these are learned queries, or channels.
+    """The dimension that a weight matrix on the left of a product adds; learned queries (or channels) if the
+    product contracts features.
     """
     dimension = fresh(size)
     for axis in dimension if role_of(contracted) == FEATURES else ():
@@ -56,15 +56,15 @@ def _of_weights(size: int, contracted: Dimension) -> Dimension:
 
 
 def _rows_of(dimension: Dimension, columns: Dimension) -> Dimension:
-    """A dimension of the first of two tensors beside one of the second: of two of features one counts rows,
-    unless it is a part of features, as heads are.
+    """A dimension of the first of two tensors in a product. If it and the columns of the second one are both
+    features, it counts positions, unless it is a part of features, such as heads.
     """
     whole = all(axis.root.parent is None for axis in dimension)
     return tuple(map(_no_features, dimension)) if whole and role_of(columns) == FEATURES else dimension
 
 
 def _no_features(axis: Axis) -> Axis:
-    """What was features is a position for weights that act on another dimension."""
+    """The axis, with features as positions, for products that act on another dimension."""
     if axis.role != FEATURES:
         return axis
     found = Axis(axis.size, POSITIONS)

@@ -17,7 +17,7 @@ from .masks import entries_of
 def settings_of(
     sides: Sequence[Any], examples: int, batches: int, on_disk: bool, plan: Any
 ) -> dict[str, Any]:
-    """The settings of the matrix, in types of JSON."""
+    """The settings of the matrix, as values that JSON supports."""
     settings: dict[str, Any] = {
         "model_a": type(sides[0].model).__name__,
         "model_b": type(sides[-1].model).__name__,
@@ -49,13 +49,13 @@ class Digests:
         self._batches: list[list[tuple[str, str]]] = [[] for _ in range(loaders)]
 
     def add(self, pair: Sequence[Any]) -> None:
-        """One batch of each dataloader."""
+        """Add one batch of each dataloader."""
         for kept, batch in zip(self._batches, pair, strict=False):
             own = [(name, tensor_digest(tensor)) for name, tensor in entries_of(batch).items()]
             kept.append((str(len(kept)), digest_of(own)))
 
     def found(self, ranks: Any) -> list[str]:
-        """The digests of each dataloader; in a process group of all processes', in the order of ranks."""
+        """The digest of each dataloader, in a process group over the batches of all ranks in order."""
         own = [digest_of(kept) for kept in self._batches]
         if ranks is None:
             return own
@@ -87,8 +87,8 @@ def record_of(
     plan: Any,
     digests: Digests | None,
 ) -> dict[str, Any]:
-    """As `LayerMatrix.record` describes it. rows: `rows_record` of the layers of all sides, where they are
-    kept.
+    """The record that `LayerMatrix.record` describes. rows: `rows_records` of the layers of all sides, if the
+    rows were kept.
     """
     found: dict[str, Any] = environment() | {"function": "compare_models", "n": examples}
     found |= {"kernel": repr(plan.kernel), "estimator": plan.estimator, "seed": seed_of(plan.rng)}
@@ -107,7 +107,7 @@ def record_of(
 
 
 def _as_given(decision: Any, pool: Any) -> dict[str, Any]:
-    """Of an output: its shape for the last batch, what its dimensions are, and how they became rows."""
+    """For an output, its shape in the last batch, its layout and its pooling."""
     if decision is None:
         return {"shape": None, "layout": None, "pool": pool_name(pool)}
     layout = None if decision.layout is None else decision.layout.letters

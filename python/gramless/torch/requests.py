@@ -1,4 +1,4 @@
-"""Refuses requests that must fail before the first forward pass. Loads no batch of a dataloader."""
+"""Checks before the first forward pass for requests that cannot succeed, without loading a batch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Request(Protocol):
 
 
 def check_request(function: str, loaders: Sequence[Any], plan: Request) -> None:
-    """Raise ValueError or TypeError, in all processes of a group, for what is certain to fail later."""
+    """Raise ValueError or TypeError, in all processes of a group, for a request that would fail later."""
     _check_budget(function, plan.budget)
     refusal = None
     try:
@@ -73,7 +73,7 @@ def _check_folder(function: str, folder: Any) -> None:
 def _check_sizes(
     function: str, sizes: Sequence[list[int] | None], loaders: Sequence[Any], plan: Request
 ) -> None:
-    """What batches of these sizes, where they are known, would be too few or too small for."""
+    """Raise ValueError if batches of these sizes, if known, are too few or too small."""
     if plan.ranks is None and 0 in map(length, loaders):
         raise ValueError(f"{function}: the dataloader has no batches")
     known = next((rows for rows in sizes if rows), None)

@@ -1,4 +1,4 @@
-"""SigLIP's loss as a module of torch."""
+"""The loss of SigLIP as a torch module."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ from ._tensors import as_number
 
 
 class SigLIPLoss(nn.Module):
-    """`gramless.siglip`: row i of the images belongs to row i of the texts, and each other pair does not.
+    """`gramless.siglip`: row i of the images and row i of the texts are positive, all other pairs negative.
 
-    forward(image_features, text_features, logit_scale=None, logit_bias=None): (n, d) each; the sum over all
-    pairs of -log sigmoid(y_ij (logit_scale <image_i, text_j> + logit_bias)), divided by n, y_ij = 1 where
-    j = i and -1 elsewhere (Zhai et al. 2023, algorithm 1). logit_scale is exponentiated already, as
-    open_clip's models return it. Both are numbers, or tensors of one, which get gradients; without them those
-    of the module count.
+    forward(image_features, text_features, logit_scale=None, logit_bias=None) takes two arrays (n, d) and
+    returns the sum over all pairs of -log sigmoid(y_ij (logit_scale <image_i, text_j> + logit_bias)), divided
+    by n, where y_ij is 1 if j = i and -1 otherwise (Zhai et al. 2023, algorithm 1). logit_scale is already
+    exponentiated, as open_clip's models return it. Both are numbers, or tensors of one number, which get
+    gradients; if they are None, those of the module are used.
 
     Parameters
     ----------
     logit_scale : float, tensor or parameter
-        What similarities are multiplied by; the paper's exp(t') at first.
+        The factor of the similarities; the default is the initial value of the paper's exp(t').
     logit_bias : float, tensor or parameter
-        What is added to logits; the paper's b at first.
+        The number added to the logits; the default is the initial value of the paper's b.
     normalize : bool
-        Whether rows are first divided by their length.
+        Whether to divide each row by its length first, by max(|row|, 1e-12).
     gather_distributed : bool
-        Whether the texts of all processes of torch.distributed are negatives, which must hold equally many
-        rows. The loss is that of this process's images, and gradients are those of the sum of all processes'
-        losses, so that the average DistributedDataParallel takes is the gradient of the whole batch.
+        Whether the texts of all processes of torch.distributed are negatives; all must have the same number
+        of rows. The loss is that of this process's images. Gradients are those of the sum of the losses of
+        all processes, so that the average over processes, as DistributedDataParallel computes it, is the
+        gradient of the whole batch.
 
     Raises
     ------
     ValueError
-        For shapes that do not fit and for unequal shards.
+        If an option is not valid or, in forward, shapes or processes do not match.
+    TypeError
+        If an argument has a type or dtype that is not supported.
     NotImplementedError
-        For tensors of a GPU.
+        If a tensor is on a GPU.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""HSIC and CKA as losses, differentiable by autograd. No n x n memory in either direction."""
+"""HSIC and CKA as losses, differentiable by autograd, without n x n memory in forward and backward."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
 class _Similarity(nn.Module):
     """A loss of two representations of a batch."""
 
-    function: ClassVar[str]  # whom errors name
-    form: ClassVar[str]  # as in `Hsic`
+    function: ClassVar[str]  # named in errors
+    form: ClassVar[str]  # see `Hsic`
 
     def __init__(
         self,
@@ -36,31 +36,27 @@ class _Similarity(nn.Module):
 
 @documented
 class CKALoss(_Similarity):
-    """1 - `gramless.cka`: what makes the representations x (n, p) and y (n, q) of a batch alike.
+    """1 - `gramless.cka`: minimising it makes the representations x (n, p) and y (n, q) of a batch similar.
 
-    loss = 1 - hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)) (Kornblith et al. 2019). Where a representation's HSIC
-    with itself is not positive, as that of a constant one, the loss is 1 and the gradient 0. The gradients of
-    float16 tensors are float16, and small: scale the loss, as torch.amp.GradScaler does.
+    forward(x, y) returns 1 - hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)) (Kornblith et al. 2019). If the HSIC of
+    a representation with itself is not positive, as for constant rows, the loss is 1 and the gradient 0. The
+    gradients of float16 tensors are float16 and small: scale the loss, as torch.amp.GradScaler does.
 
     Parameters
     ----------
     {kernel}
-        It is found anew for every batch, and a constant for the gradient.
-    kernel_y : as kernel, optional
-        The kernel of y, where it differs from that of x.
-    estimator : {"unbiased", "biased", "debiased"}
-        "unbiased" needs batches of 4 rows.
+        The median is computed for every batch and counts as a constant for the gradient.
+    {kernel_y}
+    {estimator}
 
     Raises
     ------
-    ValueError
-        Where shapes or options do not fit.
-    TypeError
-        Where types do not fit.
+    {errors}
 
     References
     ----------
-    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414.
+    Kornblith, Norouzi, Lee and Hinton 2019, "Similarity of neural network representations revisited",
+    arXiv:1905.00414.
 
     Examples
     --------
@@ -75,23 +71,29 @@ class CKALoss(_Similarity):
     function, form = "CKALoss", "loss"
 
 
+@documented
 class HSICLoss(_Similarity):
-    """`gramless.hsic`: what makes the representations x (n, p) and y (n, q) of a batch independent.
+    """`gramless.hsic`: minimising it makes the representations x (n, p) and y (n, q) of a batch independent.
 
-    The Hilbert-Schmidt independence criterion (Gretton et al. 2005; unbiased: Song et al. 2012); its negative
-    makes them dependent.
+    forward(x, y) returns the Hilbert-Schmidt independence criterion; minimising its negative makes the
+    representations dependent.
 
     Parameters
     ----------
-    kernel, kernel_y, estimator
-        As in `CKALoss`.
+    {kernel}
+        The median is computed for every batch and counts as a constant for the gradient.
+    {kernel_y}
+    {estimator}
 
     Raises
     ------
-    ValueError
-        Where shapes or options do not fit.
-    TypeError
-        Where types do not fit.
+    {errors}
+
+    References
+    ----------
+    Gretton, Bousquet, Smola and Schoelkopf 2005, "Measuring statistical dependence with Hilbert-Schmidt
+    norms" (biased). Song, Smola, Gretton, Bedo and Borgwardt 2012, "Feature selection via dependence
+    maximization", JMLR 13 (unbiased).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The supervised contrastive loss as a module of torch: by labels, views or a mask."""
+"""The supervised contrastive loss as a torch module, with positives from labels, views or a mask."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ._namespace import TORCH
 
 
 def _of_views(labels: Any, examples: int, views: int) -> Any:
-    """The labels of all rows, those of one example after the other."""
-    if views == 1:  # checked with the rows
+    """The labels of all rows, in which the views of one example are consecutive."""
+    if views == 1:  # the loss itself checks them
         return labels
     what = OfRows("SupConLoss", examples)
     if not isinstance(labels, Tensor):
@@ -30,37 +30,40 @@ def _of_views(labels: Any, examples: int, views: int) -> Any:
 
 
 class SupConLoss(nn.Module):
-    """`gramless.sup_con`: all other rows with a row's label are its positives (L_out of Khosla et al. 2020).
+    """`gramless.sup_con`: the positives of a row are all other rows with its label (L_out of Khosla et al.
+    2020).
 
-    forward(z, labels=None, mask=None): z (n, d) with n labels, or z (n, v, d), v views of each example, whose
-    n labels then are those of all views; without labels the views of one example are each other's positives.
-    mask (n, n), instead of labels, as in SupContrast's code: the views of example j are positives of those of
-    example i where mask[i, j] is not 0, symmetric or not; other views of i itself where mask[i, i] is not 0.
-    The mean is over rows that have a positive. SupContrast's code counts rows without one, with a loss of 0,
-    and multiplies by temperature / 0.07 besides.
+    forward(z, labels=None, mask=None) takes z (n, d) with n labels, or z (n, v, d), v views of each of n
+    examples, with a label for each example; without labels, the views of an example are positives of each
+    other. mask (n, n) replaces labels, as in SupContrast's code: the views of example j are positives of
+    those of example i if mask[i, j] is not 0, and the other views of i if mask[i, i] is not 0; it need not be
+    symmetric. The result is the mean over rows that have a positive. SupContrast's code also counts rows
+    without positives, with a loss of 0, and multiplies by temperature / 0.07.
 
     Parameters
     ----------
-    temperature : float, tensor or parameter
-        What similarities are divided by; it may be negative. A tensor of no dimensions gets a gradient.
+    temperature : float, 0-d tensor or parameter
+        The divisor of the similarities; not 0, but it may be negative. A tensor gets a gradient.
     gather_distributed : bool
-        Whether positives and negatives come from all processes of torch.distributed, which must hold equally
-        many rows. The mean is over the rows of all that have a positive: a process's loss is the sum over its
-        own, times processes / rows with a positive, so that the average of losses, and
-        DistributedDataParallel's of gradients, are those of the whole batch. It goes with neither a mask nor
-        ignore_index.
+        Whether positives and negatives come from all processes of torch.distributed, which must have the same
+        number of rows. The mean is over all rows of the whole batch that have a positive: the loss of a
+        process is the sum over its own rows, times processes / rows with a positive. The average of losses
+        over processes, and of gradients, as DistributedDataParallel computes it, is then that of the whole
+        batch. It cannot be combined with a mask or ignore_index.
     ignore_index : int, optional
-        Rows of this label take no part, neither as anchors nor as positives nor as negatives; None ignores
-        none.
+        Rows with this label are ignored as anchors, positives and negatives; None (default) ignores no label.
 
     Raises
     ------
     ValueError
-        Where shapes do not fit and for unequal shards.
+        If options contradict each other or are not valid or, in forward, shapes or processes do not match.
+    TypeError
+        If an argument has a type or dtype that is not supported.
 
     References
     ----------
-    Khosla et al. 2020, "Supervised contrastive learning", arXiv:2004.11362.
+    Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu and Krishnan 2020, "Supervised contrastive
+    learning", arXiv:2004.11362.
 
     Examples
     --------
@@ -77,8 +80,8 @@ class SupConLoss(nn.Module):
         check_available("SupConLoss", gather_distributed)
         if gather_distributed and ignore_index is not None:
             raise ValueError(
-                f"SupConLoss: gather_distributed=True and ignore_index={ignore_index!r} exclude each other, "
-                "for every process must hold as many rows"
+                f"SupConLoss: pass gather_distributed=True or ignore_index={ignore_index!r}, not both, "
+                "because every process must have the same number of rows"
             )
         self.temperature = temperature
         self.gather_distributed = gather_distributed
@@ -94,7 +97,7 @@ class SupConLoss(nn.Module):
         if labels is None:
             if views < 2:
                 raise ValueError(
-                    f"SupConLoss: without labels z must be (examples, views, features), "
+                    f"SupConLoss: without labels z must be (examples, views, features) with "
                     f"at least 2 views, but has {z.ndim} dimensions and {views} view"
                 )
             examples = z.shape[0] // views
@@ -114,7 +117,7 @@ class SupConLoss(nn.Module):
 
     def _masked(self, z: Tensor, labels: Any, mask: Tensor, views: int) -> Tensor:
         if self.gather_distributed:
-            raise ValueError("SupConLoss: gather_distributed=True and mask exclude each other")
+            raise ValueError("SupConLoss: pass gather_distributed=True or mask, not both")
         mask = torch.as_tensor(mask, device=z.device)
         check_mask("SupConLoss", tuple(mask.shape), z.shape[0] // views, "example")
         of_views = mask.repeat_interleave(views, 0).repeat_interleave(views, 1)

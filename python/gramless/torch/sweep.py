@@ -1,4 +1,4 @@
-"""Batches through both models, rows to the matrix: exactly or batch by batch. Selects no layers."""
+"""Runs batches through both models and computes the matrix from their rows, exactly or batch by batch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Weighting: TypeAlias = Literal["mean", "pairs"]
 
 @dataclass(frozen=True)
 class Plan:
-    """The checked arguments."""
+    """The checked arguments of `compare_models`."""
 
     kernel: Kernel
     estimator: Estimator
@@ -64,7 +64,7 @@ class Plan:
     folder: str | Path | None
     progress: ProgressLike
     checkpoint: str | Path | None = None
-    ranks: Ranks | None = None  # the processes that have batches of their own
+    ranks: Ranks | None = None  # the processes, each with batches of its own
     layouts: Layouts = field(default_factory=lambda: Layouts(FUNCTION, None))  # given by the user
     chance: ChanceRequest = field(default_factory=lambda: ChanceRequest.of(FUNCTION, "auto", 199, None))
     intervals: IntervalRequest = field(default_factory=lambda: IntervalRequest.of(FUNCTION, None))
@@ -74,17 +74,17 @@ class Plan:
 
 @dataclass
 class Side:
-    """One model, or the one model on one of two dataloaders, and the layers watched in it."""
+    """One of two models, or one model on one of two dataloaders, with its recorded layers."""
 
     model: nn.Module
     recorder: Recorder
-    batch: int  # which of a pair of batches it sees
-    channels_last: bool = True  # until the model turns out not to take it
-    masks: tuple[str, ...] | None = None  # that the first batch has
+    batch: int  # the index of its batch in a pair of batches
+    channels_last: bool = True  # until the model fails with it
+    masks: tuple[str, ...] | None = None  # of the first batch
 
     def record(self, batch: Any, reader: BatchReader) -> list[Any]:
-        """The layers of one batch. On CPUs pictures go in with channels last, for which torch has the faster
-        convolutions; a model that fails on that, in a view() perhaps, gets them as they are.
+        """The layers of one batch. On CPUs images are passed in channels-last format, because torch's
+        convolutions are faster with it; a model that fails with it, as in view(), gets them unchanged.
         """
         masks, rows = reader.masks(batch), reader.rows(batch)
         self.masks = masks.names if self.masks is None else self.masks
@@ -101,13 +101,13 @@ class Side:
 @dataclass
 class _Outcome:
     matrix: npt.NDArray[np.float64]
-    self_hsic: list[npt.NDArray[np.float64]]  # of each side's layers
+    self_hsic: list[npt.NDArray[np.float64]]  # of the layers of each side
     examples: int
     batches: int
     on_disk: bool = False
     chance: Chance | None = None
     intervals: CellIntervals = field(default_factory=CellIntervals)
-    rows: list[dict[str, Any]] | None = None  # what a record says of the layers' rows
+    rows: list[dict[str, Any]] | None = None  # the records of the layers' rows
 
 
 def compared(sides: Sequence[Side], loaders: Sequence[Any], device: torch.device, plan: Plan) -> LayerMatrix:
@@ -146,7 +146,7 @@ def _recorded(
     plan: Plan,
     digests: Digests | None,
 ) -> Iterator[list[list[Any]]]:
-    """Every side's layers for every batch, each batch loaded once."""
+    """The layers of every side for every batch; loads each batch once."""
     report, total = _report(plan.progress, "forward passes"), length(loaders[0])
     for index, pair in enumerate(plan.reader.paired(loaders)):
         if plan.ranks is not None:
@@ -171,7 +171,7 @@ def _report(progress: ProgressLike, description: str) -> Callable[[int, int], ob
 
 
 def _possible(progress: ProgressLike) -> ProgressLike:
-    """A default must not need an extra."""
+    """`progress`, or False instead of True if rich is missing, because True is the default."""
     return False if progress is True and importlib.util.find_spec("rich") is None else progress
 
 
@@ -205,7 +205,7 @@ def _minibatch(
     if plan.ranks is not None:
         minibatch = merged(plan.ranks, minibatch)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # constant layers, which `compared` names
+        warnings.simplefilter("ignore", RuntimeWarning)  # `compared` warns of constant layers by name
         matrix = minibatch.compute()
     _, *self_hsic = minibatch._sums.on_host()[:3]
     return _Outcome(matrix, self_hsic, examples, count)
@@ -242,7 +242,7 @@ def _exact(sides: Sequence[Side], batches: Iterator[list[list[Rows]]], total: in
 
 
 def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
-    """The layers of all sides as they can be compared: on one device and of one dtype, or on the host."""
+    """The layers of all sides on one GPU with one dtype if they are on the same GPU, else on the host."""
     layers = [layer for side in sides for layer in side]
     tensors = [layer for layer in layers if isinstance(layer, torch.Tensor)]
     if len(tensors) < len(layers) or len({layer.device for layer in tensors}) > 1:
@@ -254,7 +254,7 @@ def _together(sides: Sequence[Sequence[Rows]]) -> list[list[Rows]]:
 def _values(
     sides: Sequence[Side], xs: Sequence[Rows], ys: Sequence[Rows] | None = None, *, plan: Plan
 ) -> tuple[tuple[_arrays.Floats, ...], Chance, CellIntervals, list[float] | None]:
-    """HSIC of xs with ys, and of each with itself; z and p-values; intervals; bandwidths."""
+    """HSIC of xs with ys and of each with itself, z and p-values, intervals, and bandwidths."""
     call = layers_of(FUNCTION, xs, ys, plan.kernel, plan.estimator, "hsic", _report(plan.progress, "CKA"))
     start = time.perf_counter()
     if _arrays.is_on_device(xs[0]) or (plan.checkpoint is None and plan.ranks is None):
@@ -286,7 +286,7 @@ def _values(
 def _over_processes(
     sides: Sequence[Side], examples: int, batches: int, plan: Plan, shapes: dict[str, Any]
 ) -> tuple[int, int]:
-    """Examples and batches of all processes; raises ValueError where they are too few or do not agree."""
+    """The numbers of examples and batches of all processes; raises ValueError if they are too few."""
     if plan.ranks is not None:
         found = shapes | {"attention_mask": [side.masks for side in sides]}
         check_layers(FUNCTION, plan.ranks, [side.recorder.names for side in sides], found, examples)

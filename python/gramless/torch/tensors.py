@@ -1,4 +1,4 @@
-"""The tensors of a batch: moved to a device, copied, converted. Knows no model but its dtype."""
+"""Moving, copying and converting the tensors of a batch. Depends on a model only for its dtype."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMPUTED = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def moved(function: str, batch: Any, device: torch.device) -> Any:
-    """The batch with its tensors on the device; containers keep their kind where that is easy.
+    """The batch with its tensors on the device; tuples and lists keep their types, mappings become dicts.
 
     >>> moved("f", {"x": torch.zeros(2), "name": "a"}, torch.device("cpu"))["name"]
     'a'
@@ -23,17 +23,17 @@ def moved(function: str, batch: Any, device: torch.device) -> Any:
 
     def held(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.is_meta:
-            raise TypeError(f"{function}: a batch has a tensor on meta, which holds no values")
+            raise TypeError(f"{function}: a batch has a tensor on the meta device, which holds no values")
         return tensor.to(device)
 
     return _changed(batch, held, lambda entry: entry)
 
 
 def fresh(batch: Any, pictures_last: bool = False, dtype: torch.dtype | None = None) -> Any:
-    """A copy of the batch that a model may change; a tensor that occurs twice does so in the copy.
+    """A copy of the batch that a model may modify; a tensor that occurs twice is copied once.
 
-    pictures_last: pictures (n, channels, height, width) on CPUs get their channels last in memory.
-    dtype: of the floating-point tensors in the copy; None keeps theirs.
+    pictures_last: whether images (n, channels, height, width) on CPUs get channels-last format.
+    dtype: of the floating-point tensors in the copy; None keeps their dtypes.
 
     >>> fresh([torch.zeros(2, 3, 4, 4)], True)[0].stride()
     (48, 1, 12, 3)
@@ -64,7 +64,7 @@ def dtype_of(model: nn.Module) -> torch.dtype | None:
     >>> dtype_of(nn.Linear(2, 2).bfloat16())
     torch.bfloat16
     """
-    if torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):  # which converts by itself
+    if torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):  # autocast converts the inputs
         return None
     return next((p.dtype for p in model.parameters() if p.dtype in _COMPUTED), None)
 
@@ -74,17 +74,17 @@ def _copied_object(entry: Any) -> Any:
         return entry.copy()
     try:
         return copy.deepcopy(entry)
-    except Exception:  # what cannot be copied is left to the caller's forward
+    except Exception:  # objects that cannot be copied are passed on unchanged
         return entry
 
 
 def _changed(
     batch: Any, change: Callable[[torch.Tensor], torch.Tensor], otherwise: Callable[[Any], Any]
 ) -> Any:
-    """The batch with `change` of its tensors, and `otherwise` of what is neither a tensor nor a container."""
+    """The batch with `change` applied to its tensors, and `otherwise` to its other entries."""
     if isinstance(batch, torch.Tensor):
         return change(batch)
-    if isinstance(batch, PackedSequence):  # whose batch_sizes stay on the CPU
+    if isinstance(batch, PackedSequence):  # its batch_sizes stay on the CPU
         places = [x if x is None else change(x) for x in (batch.sorted_indices, batch.unsorted_indices)]
         return PackedSequence(change(batch.data), batch.batch_sizes.clone(), *places)
     if isinstance(batch, Mapping):

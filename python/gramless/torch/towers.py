@@ -1,4 +1,4 @@
-"""Chooses the mask of a batch for a layer: that of the tower whose tokens the layer has."""
+"""The choice of a batch's mask for a layer: the mask of the tokens from which the layer was computed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .tracing import Origin, Tracer
 
 
 class NotYet(Exception):
-    """Raised where the mask of a layer is known only after the forward pass."""
+    """The mask of a layer is determined only after the forward pass."""
 
 
 @dataclass
 class Mask:
-    """One mask, with the axes of the tokens that it is for and the entries of the batch that hold these."""
+    """One mask, with the axes of its tokens and the entries of the batch that hold these tokens."""
 
-    values: torch.Tensor  # (n, tokens), nonzero where valid
-    own: Axis | None = None  # of its own tokens, where it is an entry of the batch
+    values: torch.Tensor  # (n, tokens), nonzero for valid tokens
+    own: Axis | None = None  # the second axis of the mask itself if it is an entry of the batch
     axes: list[Axis] = field(default_factory=list)
     entries: set[str] = field(default_factory=set)
 
@@ -33,11 +33,11 @@ class Mask:
 
 
 class Towers:
-    """The masks of one batch whose forward pass is followed, each bound to the tokens it is for.
+    """The masks of one batch whose forward pass is traced, each bound to its tokens.
 
-    A mask is for the tokens beside it in the batch whose name begins as its own, else for the one tensor of
-    its length there, else for the one of its length that enters a module together with it, else for the one
-    that it is combined with. `second`: entries (tokens, examples, ...).
+    A mask is bound to the first of these that exists: the tokens beside it in the batch whose names begin
+    like its own, the only tensor of its length there, the only tensor of its length that is passed to a
+    module together with it, or the tensor that it is combined with. second: entries (tokens, examples, ...).
     """
 
     def __init__(
@@ -71,25 +71,25 @@ class Towers:
                 mask.take(place, axis)
 
     def _fitting(self, mask: Mask) -> list[str]:
-        """The entries that have the mask's examples and as many tokens."""
+        """The entries with the same numbers of examples and tokens as the mask."""
         found = []
         for place, tensor in self._entries.items():
             if tensor.is_nested or tensor.ndim not in (2, 3) or tensor.dtype == torch.bool:
-                continue  # what is True or False is no tokens
+                continue  # booleans are not tokens
             shape = tensor.shape[:2] if place not in self._second else tensor.shape[1::-1]
             if shape == mask.values.shape:
                 found.append(place)
         return found
 
     def _axis_of_tokens(self, place: str, tensor: torch.Tensor) -> Axis | None:
-        """None where an entry has but one token."""
+        """The axis of the tokens of an entry; None if it has only one token."""
         origin, dimension = self._tracer.origin(tensor), 0 if place in self._second else 1
         if origin is None or len(origin.dims) < 2 or len(origin.dims[dimension]) != 1:
             return None
         return origin.dims[dimension][0]
 
     def entered(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Bind what is not bound yet by what a module is called with."""
+        """Bind masks that are not bound yet to other arguments of a module that they are passed to."""
         for mask in self._masks.values():
             if self._by_pattern or mask.axes:
                 continue
@@ -109,24 +109,24 @@ class Towers:
                     mask.take(place, axis)
 
     def check_padding(self, name: str, padding: torch.Tensor) -> None:
-        """Raises PoolError where a mask is what torch calls a padding mask, whose True is not valid."""
+        """Raise PoolError if a mask is used as a padding mask of torch, in which True is padding."""
         for own, mask in self._masks.items():
             valid = mask.values != 0
             if valid.shape == padding.shape and not valid.all() and torch.equal(valid, padding):
                 raise PoolError(
-                    f"takes the attention mask {own!r} for {name}, in which True is padding, but valid "
-                    "tokens are those with 1 or True; give attention_mask= a callable, such as "
+                    f"uses the attention mask {own!r} as {name}, in which True is padding, but here valid "
+                    "tokens must be 1 or True; pass a callable as attention_mask=, such as "
                     f"lambda batch: ~batch[{own!r}]"
                 )
 
     def choose(
         self, name: str, shape: Sequence[int], axes: Sequence[Axis], entries: frozenset[str], final: bool
     ) -> str | None:
-        """The name of the mask that holds for a layer with these axes of positions, computed from these
-        entries of the batch; None where none does.
+        """The name of the mask that applies to a layer with these axes of positions, computed from these
+        entries of the batch; None if no mask applies.
 
-        Raises PoolError where it depends on masked tokens and has positions that no mask fits, or two do, and
-        `NotYet`, unless final, where later operations may tell.
+        Raises PoolError if the layer depends on masked tokens but its positions match no mask or several, and
+        `NotYet`, unless final, if later operations may decide it.
         """
         if self._by_pattern:
             return next((pattern for pattern in self._masks if covers(pattern, name)), None)
@@ -143,7 +143,7 @@ class Towers:
         if axes[0].root.shuffled:
             raise PoolError(
                 f"returns shape {tuple(shape)}, whose tokens are in another order than those of the "
-                f"attention mask {min(relevant)!r}; give pool= a callable, or attention_mask=None to take "
+                f"attention mask {min(relevant)!r}; pass a callable as pool=, or attention_mask=None to use "
                 "every position"
             )
         fitting = [own for own, mask in relevant.items() if mask.values.shape[1] == axes[0].size]
@@ -155,8 +155,8 @@ class Towers:
         return fitting[0]
 
     def _for_entry(self, shape: Sequence[int], axis: Axis, final: bool) -> str | None:
-        """The same for tokens of the batch's own that no mask is bound to: that of the tokens or of the mask
-        that they are combined with; else they are of another tower, or nothing says what the mask is for.
+        """The same for tokens of the batch without a bound mask: the mask of tokens that they are combined
+        with, or that they are combined with themselves; otherwise no mask, or an error if one might apply.
         """
         near = {id(other.root) for other in axis.root.beside}
         for own, mask in self._masks.items():
@@ -172,7 +172,7 @@ class Towers:
         return None
 
     def _has_a_name(self, axis: Axis) -> bool:
-        """Whether tokens have a name by which they would have a mask of their own."""
+        """Whether tokens have a name for which a batch would have a mask."""
         for place, tensor in self._entries.items():
             own = self._axis_of_tokens(place, tensor) if place.endswith(TOKENS) else None
             if own is not None and own.root is axis.root:
@@ -180,20 +180,20 @@ class Towers:
         return False
 
     def must_be_full(self, axes: Sequence[Axis], entries: frozenset[str]) -> tuple[str, ...]:
-        """The masks without padding in every batch, or a layer of several axes of positions has no mask."""
+        """The masks that must have no padding, because a layer with several axes of positions has no mask."""
         return tuple(self._relevant(entries)) if len(axes) > 1 and not self._by_pattern else ()
 
     def _relevant(self, entries: frozenset[str]) -> dict[str, Mask]:
         return {own: mask for own, mask in self._masks.items() if not mask.axes or mask.entries & entries}
 
     def only(self, origin: Origin | None) -> str | None:
-        """The name of the one mask that may hold for a tensor whose layout is not known."""
+        """The name of the only mask that may apply to a tensor of unknown layout, else None."""
         entries = frozenset[str]() if origin is None else origin.entries
         may = list(self._relevant(entries))
         return may[0] if len(may) == 1 and not self._by_pattern else None
 
     def _others(self, entries: frozenset[str], length: int, mask: Mask) -> list[str]:
-        """Entries with as many tokens that the mask is not for."""
+        """The entries with the same number of tokens to which the mask does not apply."""
         return [
             place
             for place in sorted(entries - mask.entries - self._own)
@@ -206,6 +206,6 @@ class Towers:
 
 def _several(shape: Sequence[int], places: Sequence[str]) -> PoolError:
     return PoolError(
-        f"returns shape {tuple(shape)}, whose tokens may be those of {', '.join(map(repr, places))}; give "
-        "attention_mask= a mapping from patterns of layers to masks"
+        f"returns shape {tuple(shape)}, whose tokens may be those of {', '.join(map(repr, places))}; pass "
+        "a mapping from patterns of layers to masks as attention_mask="
     )

@@ -1,4 +1,4 @@
-"""Follows the dimensions of a batch's tensors through a forward pass, operation by operation."""
+"""Traces the dimensions of a batch's tensors through a forward pass, operation by operation."""
 
 from __future__ import annotations
 
@@ -48,11 +48,13 @@ class Tracer(TorchDispatchMode):
     def enter(
         self, entries: dict[str, torch.Tensor], rows: int | None, second: frozenset[str] = frozenset()
     ) -> None:
-        """Take tensors for the batch's own, with its `rows` examples first, or second if named so."""
+        """Register tensors of the batch, whose first dimension (for names in `second` the second) is the
+        `rows` examples.
+        """
         for name, tensor in entries.items():
             if tensor.is_nested or tensor.layout is not torch.strided or tensor.ndim == 0:
                 continue
-            numbered = not tensor.is_floating_point() and tensor.ndim > 1  # ids of tokens, masks
+            numbered = not tensor.is_floating_point() and tensor.ndim > 1  # token ids and masks
             roles: list[str | None] = [POSITIONS if numbered else None] * tensor.ndim
             if name in second:
                 roles[:2] = POSITIONS, EXAMPLES
@@ -68,7 +70,7 @@ class Tracer(TorchDispatchMode):
         return found
 
     def declare_rnn(self, output: torch.Tensor, given: torch.Tensor, batch_first: bool) -> None:
-        """What nn.RNN, nn.LSTM and nn.GRU say of their result, which has the examples and positions given."""
+        """Record the output of nn.RNN, nn.LSTM and nn.GRU, with the examples and positions of the input."""
         origin, before = self.origin(output), self.origin(given)
         if output.ndim != 3 or origin is None or before is None:
             return
@@ -79,8 +81,8 @@ class Tracer(TorchDispatchMode):
         self._origins[output] = Origin((*dims, fresh(output.shape[2], FEATURES)), origin.entries)
 
     def contradicted(self, module: nn.Module, inputs: Sequence[Any]) -> frozenset[str]:
-        """The entries of the batch that enter a module whose `batch_first` says that their other dimension is
-        the examples; mostly none.
+        """The entries of the batch for which the `batch_first` of this module contradicts the assumed
+        dimension of examples.
         """
         if not isinstance(module, _BATCH_FIRST) or not inputs or not isinstance(inputs[0], torch.Tensor):
             return frozenset()
@@ -88,7 +90,7 @@ class Tracer(TorchDispatchMode):
         if origin is None or len(origin.dims) != 3:
             return frozenset()
         here, other = origin.dims[:2] if module.batch_first else origin.dims[1::-1]
-        own = all(axis.root.entry for axis in (*here, *other))  # of one example there is no axis
+        own = all(axis.root.entry for axis in (*here, *other))  # a single example has no axis
         alone = own and len(other) == 1 and len(here) < 2
         return origin.entries if alone and other[0].role == EXAMPLES else frozenset()
 
@@ -99,7 +101,7 @@ class Tracer(TorchDispatchMode):
         tensors = tensors_in([args, kwargs])
         of_their_own = bool(types) or any(
             tensor.is_nested for tensor in tensors
-        )  # not made of torch's operations
+        )  # tensor subclasses and nested tensors define operations of their own
         if not of_their_own and _is_composite(func):
             with self:
                 return func._op_dk(_COMPOSITE, *args, **kwargs)
@@ -119,10 +121,10 @@ class Tracer(TorchDispatchMode):
             try:
                 dims = dims_after(name, args, self._dims, tensor.shape)
             except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-                dims = None  # arguments that the rule does not expect: nothing is known then
+                dims = None  # the rule does not know these arguments, so that the dimensions are unknown
             self._origins[tensor] = Origin(dims or _unknown(tensor), entries)
             base = tensor._base
-            if name.endswith("_") and base is not None:  # written through a view
+            if name.endswith("_") and base is not None:  # an operation in place on a view
                 known = self.origin(base) or Origin(_unknown(base))
                 self._origins[base] = Origin(known.dims, known.entries | entries)
 
@@ -133,7 +135,7 @@ class Tracer(TorchDispatchMode):
 
 @cache
 def _is_composite(func: Any) -> bool:
-    """Whether an operation is made of others; under torch.inference_mode these come whole."""
+    """Whether an operation consists of others; torch.inference_mode does not decompose these."""
     if not isinstance(func, torch._ops.OpOverload):
         return False
     return all(

@@ -1,4 +1,4 @@
-"""How far layers have come from where they started, while a model trains."""
+"""CKA of layers with their own activations at the start of training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from .._alignment import NO_HSIC
 from .._counts import as_integer
+from .._docs import documented
 from .._layouts import LayoutLike, Layouts
 from ..hsic import cka
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
@@ -30,29 +31,52 @@ if TYPE_CHECKING:
 FUNCTION = "TrainingCKA"
 
 
+@documented
 class TrainingCKA:
-    """A callback: CKA of every layer with its own state when this object was made, on the same examples.
+    """A callback that computes the CKA of every layer with its own activations at the start of training.
 
-    `steps` and `layers` are what was looked at, `matrix` the values, (len(steps), len(layers)). Raghu et al.
-    2017 looked at training so, with another index.
+    The activations at the start are those when this object is created, for the same examples. `steps` and
+    `layers` are the recorded steps and the layers, and `matrix` has the values, (len(steps), len(layers)).
+    Raghu et al. 2017 plot training in this way, with SVCCA.
 
     Parameters
     ----------
     model : torch.nn.Module
-        What trains; it runs in evaluation mode without gradients when called, and is left as found.
-    batches
-        The examples to look at, kept, a few hundred; as in `compare_models`, and in the same order. Their
-        activations are kept and compared on the CPU: a GPU that trains has no memory to spare.
+        The model in training. At each call it runs in evaluation mode without gradients, and stays unchanged.
+    batches : sequence of batches
+        A few hundred fixed examples, as the batches of `compare_models`. Their activations are stored and
+        compared on the CPU, because a GPU in training has little free memory.
     start : torch.nn.Module, optional
-        Another model of the same layers to compare with, such as a checkpoint; None is the model now.
+        Another model with the same layers to compare with, such as a checkpoint; None (default) uses the
+        model when this object is created.
+    layers : str, type, module or sequence of these, optional
+        Names, patterns (* matches within one level, ** crosses dots), types or modules. None (default)
+        selects the blocks of a transformer and the leaves of other models.
     every : int
-        Calls with a step that is no multiple of it do nothing.
-    layers, pool, layout, forward, attention_mask, kernel, estimator
-        As in `compare_models`, errors too.
+        A call with a step that is not a multiple of it does nothing.
+    {kernel}
+    {estimator}
+    pool : {"mean", "none", "class", "last", "tokens"} or callable
+        How outputs become one row per example, as in `compare_models`.
+    layout : str, list or mapping, optional
+        The dimensions of layers that cannot be determined, such as "NCHW", as in `compare_models`.
+    forward : callable, optional
+        A function of (model, batch) that runs the model.
+    attention_mask : key, index or callable
+        The place of the mask (examples, tokens) in a batch, as in `compare_models`.
+
+    Raises
+    ------
+    ValueError
+        If batches is empty, every is below 1, an option is not valid, or a layer does not exist, never runs
+        or has an ambiguous layout.
+    TypeError
+        If an argument has another type.
 
     References
     ----------
-    Raghu, Gilmer, Yosinski and Sohl-Dickstein 2017, arXiv:1706.05806.
+    Raghu, Gilmer, Yosinski and Sohl-Dickstein 2017, "SVCCA: singular vector canonical correlation analysis
+    for deep learning dynamics and interpretability", arXiv:1706.05806.
 
     Examples
     --------
@@ -111,11 +135,11 @@ class TrainingCKA:
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
-        """The CKA of every layer at every step looked at, (len(steps), len(layers))."""
+        """The CKA of every layer at every recorded step, (len(steps), len(layers))."""
         return np.array(self._values, np.float64).reshape(-1, len(self.layers))
 
     def __call__(self, step: int) -> dict[str, float] | None:
-        """The CKA of every layer with its start, by name, for a logger; None where the step is skipped."""
+        """The CKA of every layer with its start, by name, for a logger; None if the step is skipped."""
         if step % self._every:
             return None
         recorder, now = self._rows("model", self._model)
@@ -128,26 +152,37 @@ class TrainingCKA:
         return dict(zip(names, values, strict=True))
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw layers against steps with `gramless.plot.heatmap`, which takes the options.
+        """Draw layers against steps with `gramless.plot.heatmap`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            The axes to draw into; None creates a figure.
+        **options
+            Passed to `heatmap`.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
 
         Raises
         ------
         ValueError
-            Before the first step.
+            If no step has been recorded yet.
         """
         from ..plot import heatmap
 
         if not self.steps:
-            raise ValueError(f"{FUNCTION}.plot: there is no step to draw yet")
+            raise ValueError(f"{FUNCTION}.plot: there is no step to draw yet; call it with a step first")
         defaults: dict[str, Any] = {"label_a": "step", "label_b": "layer", "title": "CKA with the start"}
         return heatmap(
             self.matrix, [str(step) for step in self.steps], self.layers, ax, **(defaults | options)
         )
 
     def _values_of(self, now: list[npt.NDArray[Any]]) -> list[float]:
-        """The CKA of every layer with its start; one warning names those that have none."""
+        """The CKA of every layer with its start; one warning names the layers for which it is not defined."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "cka: not defined", RuntimeWarning)  # names no layer
+            warnings.filterwarnings("ignore", "cka: not defined", RuntimeWarning)  # it names no layer
             values = [
                 float(cka(a, b, kernel=self._kernel, estimator=self._estimator))
                 for a, b in zip(now, self._start, strict=True)
@@ -155,15 +190,15 @@ class TrainingCKA:
         without = [repr(name) for name, value in zip(self.layers, values, strict=True) if np.isnan(value)]
         if without:
             warnings.warn(
-                f"{FUNCTION}: the CKA of layer {', '.join(without)} with its start is NaN: NaN is among its "
-                f"values, or {NO_HSIC}",
+                f"{FUNCTION}: the CKA of layer {', '.join(without)} with its start is NaN: its values "
+                f"include NaN, or {NO_HSIC}",
                 RuntimeWarning,
                 stacklevel=3,
             )
         return values
 
     def _rows(self, owner: str, model: nn.Module) -> tuple[Recorder, list[npt.NDArray[Any]]]:
-        """Every layer over all batches, and their names."""
+        """The recorder with the names of the layers, and the rows of every layer over all batches."""
         wanted = select(FUNCTION, owner, model, self._wanted, "layers")
         recorder = Recorder(FUNCTION, owner, model, wanted, self._pool, self._layouts)
         self._layouts.check_used(recorder.candidates)

@@ -17,34 +17,35 @@ __all__ = ["TrainingCKACallback"]
 
 
 class TrainingCKACallback(Watching, TrainerCallback):
-    """A TrainerCallback: CKA of every layer with its own state when training began, on the same examples.
+    """A TrainerCallback that computes the CKA of every layer with its own activations at the start of
+    training, on the same examples.
 
-    After training `watch` is the `gramless.torch.TrainingCKA`, with steps, layers, matrix and plot. Values go
-    into the trainer's `state.log_history`, under "cka/" and the layer's name. With `callback.log =
-    trainer.log` they go through the trainer, and so to TensorBoard and the others of `report_to` as well.
+    After training, the attribute `watch` is the `gramless.torch.TrainingCKA`, with steps, layers, matrix and
+    plot. The values are added to the trainer's `state.log_history` under "cka/" and the name of the layer.
+    With `callback.log = trainer.log` the trainer logs them, to TensorBoard and the others of `report_to`.
 
     Parameters
     ----------
-    batches
-        The examples to look at, kept, a few hundred: a list of batches as the model takes them, such as dicts
-        with input_ids and attention_mask. They are moved to where the model is.
+    batches : sequence of batches
+        A few hundred fixed examples, as a list of batches for the model, such as dicts with input_ids and
+        attention_mask. They are moved to the device of the model.
     every : int
-        Values are taken whenever the global step reaches a multiple of it.
+        Values are computed whenever the global step is a multiple of it.
     options
-        Those of `gramless.torch.TrainingCKA`: start, layers, kernel, estimator, pool, layout, forward,
+        Passed to `gramless.torch.TrainingCKA`: start, layers, kernel, estimator, pool, layout, forward and
         attention_mask.
 
     Raises
     ------
     ValueError
-        For `every` below 1; when training begins, as `TrainingCKA`.
+        If `every` is below 1; when training begins, if an option is not valid.
     TypeError
-        For options of another name; when training begins, as `TrainingCKA`.
+        If an option is unknown; when training begins, if an option has another type.
 
     Warns
     -----
     UserWarning
-        Where training resumes at a later step and there is no `start`.
+        If training resumes at a later step and there is no `start`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Common to callbacks of training frameworks: a `TrainingCKA` that begins when training does."""
+"""The base of callbacks of training frameworks: a `TrainingCKA` that is created when training begins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FUNCTION = "TrainingCKACallback"
 
 
 class Watching:
-    """`watch` is the `TrainingCKA` of the model that trains, None before. A framework calls the rest."""
+    """A callback with the `TrainingCKA` of the model as `watch`, which is None before training begins."""
 
     watch: TrainingCKA | None = None
 
@@ -26,12 +26,12 @@ class Watching:
         try:
             inspect.signature(TrainingCKA).bind(None, batches, **options)
         except TypeError as error:
-            raise TypeError(f"{FUNCTION}: {error}, see gramless.torch.TrainingCKA") from None
+            raise TypeError(f"{FUNCTION}: {error}; see gramless.torch.TrainingCKA") from None
         self._batches, self._options, self._last = batches, options, 0
         self._model: nn.Module | None = None
 
     def _begin(self, model: nn.Module, step: int) -> None:
-        """Takes the model as the start, unless it is the one that is looked at already."""
+        """Create `watch` with the model as the start, unless it exists for this model already."""
         self._last = step
         if bare(model) is self._model:
             return
@@ -46,8 +46,8 @@ class Watching:
         self.watch = TrainingCKA(model, self._batches, **self._options)
 
     def _values(self, step: int) -> dict[str, float] | None:
-        """The values to log, by "cka/" and the layer's name; None unless a multiple of `every` was reached
-        since the last call: a batch need not be a step.
+        """The values to log, by "cka/" and the name of the layer; None unless the step has passed a multiple
+        of `every` since the last call (a batch is not always a step).
         """
         reached, self._last = step // self.every > self._last // self.every, step
         if not reached or self.watch is None:
