@@ -194,21 +194,7 @@ def layer_matrix(
         independent, so that p-values, whose permutations then permute tokens, are too small.
     mask, mask_y : array (n, tokens), optional
         1 (True) for valid tokens and 0 for padding; mask_y is that of ys if it differs from mask.
-    pvalue : {"auto", "chi2", "t", "gamma", "permutation"} or None
-        How `pvalue` and `pvalue_corrected` of the result are computed; None computes neither.
-        "auto" is "permutation" for fewer than 40 rows. It is also "permutation" on the CPU if the kernel is
-        unbounded, on both sides a layer has more than a third of its squared length in a single row, and
-        there are at most 1,000 rows and at most 10 for each cell. Otherwise it is "chi2" or, for the biased
-        estimator, "gamma" if scipy is installed, else None. The page "Is it chance?" has measured levels.
-        "chi2" is P(chi^2_1 > n CKA + 1) (Shen et al. 2021). "t" is Student's t for wide layers (Szekely and
-        Rizzo 2013); it needs scipy. "gamma" is for the biased estimator, with its exact mean and variance; it
-        needs scipy. "permutation" permutes the rows of all ys in the same `n_resamples` random orders, or in
-        all orders for 7 rows or fewer, and is valid for any data. It takes at most about n_resamples times as
-        long as the matrix; `progress` shows an estimate before it starts.
-    n_resamples : int
-        The number of permutations. The smallest p-value is 1 / (n_resamples + 1).
-    rng : int, numpy.random.Generator or None
-        The seed of the permutations; an int gives the same p-values for every call.
+    {pvalues}
     level : float, optional
         For example 0.95, to compute for every cell an interval that contains the CKA of the population with
         this probability, as `gramless.analysis.cka_interval` does without groups. It needs at least 5 rows,

@@ -81,30 +81,19 @@ def compare_models(
         accepts. Each model receives a copy of the batch; without `forward`, floating-point tensors are
         converted to the dtype of the model's parameters.
     layers, layers_b : str, type, module or sequence of these, optional
-        Names, patterns (* matches within one level, ** crosses dots), types or modules; their order is kept.
-        "blocks" selects the members of the model's lists of modules, "leaves" the modules inside which no
-        other module runs, except dropout. None (default) selects the blocks of a transformer and the leaves
-        of other models; layers_b=None uses `layers`. A module that runs several times is several layers,
-        relu[0], relu[1], ... Modules that a pattern, a type or a default selects but that cannot be compared
-        are left out with one warning, which states the reasons.
+        {model_layers}
+        layers_b=None uses `layers`.
     {kernel}
     {estimator}
     method : {"exact", "minibatch"}
         "exact" stores the activations, in memory up to memory_budget bytes and beyond that in temporary files
-        in `folder`. "minibatch" stores none (`MinibatchCKA` with `weighting`). Activations that fit into the
-        memory of the models' GPU are compared there; with checkpoint or process_group on the CPU.
+        in `folder`. "minibatch" stores none (`MinibatchCKA` with `weighting`) and has no p-values.
+        Activations that fit into the memory of the models' GPU are compared there; with checkpoint or
+        process_group on the CPU.
     weighting : {"mean", "pairs"}
         For method="minibatch": the weights of batches, 1 or n_t (n_t - 3) for n_t examples.
-    pool : {"mean", "none", "class", "last", "tokens"} or callable
-        "mean" averages over positions, the valid ones if there is a mask; "none" flattens them; "class" uses
-        the first valid token and "last" the last one; "tokens" is "mean" but requires a mask. A callable
-        receives the tensor of an output, and `name`, `module` and `mask` if it has such parameters, and
-        returns (n, features).
-    layout : str, list or mapping, optional
-        The dimensions of layers for which their modules and the operations around them do not show them: a
-        letter for each dimension, N for examples, C for features and others for positions, such as "NCHW" or
-        "NLC". Pass one text for all layers, a list for several numbers of dimensions, or a mapping from
-        patterns to these.
+    {pool}
+    {layout}
     device : torch.device or str, optional
         None (default) runs the models where they are; a device moves them there, and back afterwards.
     progress : bool or callable
@@ -113,10 +102,8 @@ def compare_models(
     forward : callable, optional
         A function of (model, batch) that runs the model, for other batches than those above.
     attention_mask, sample_ids : key, index or callable
-        Their place in a batch, or a function of the batch. A mask is (examples, tokens), 1 or True for valid
-        tokens. It applies to the tokens in the same mapping and to layers computed from them; the mask
-        decoder_attention_mask, if the batch has one, applies to decoder_input_ids. A mapping from patterns of
-        layers to keys states which mask applies to which layer. Sample ids are compared between dataloaders.
+        {mask}
+        Sample ids are compared between dataloaders.
     memory_budget : int
         The bytes of activations to keep in memory with method="exact".
     folder : path, optional
@@ -126,15 +113,12 @@ def compare_models(
     process_group : torch.distributed.ProcessGroup, optional
         Each process passes batches of its own, such as those of a DistributedSampler, and otherwise the same
         arguments. "exact" exchanges activations and shares tiles, "minibatch" merges sums. All processes
-        return the same result; if one fails, the call raises in all of them.
+        return the same result; if one fails, the call raises in all of them. There are no permutations.
     paired : bool
         True states that two dataloaders yield the same examples in the same order although their samplers do
         not show it. Otherwise, without sample_ids, they must be lists or have shuffle=False, and their
         collate functions, which might reorder a batch, must be torch's, transformers' or the same function.
-    pvalue, n_resamples, rng
-        The method of p-values, the number of permutations and their seed, as in `gramless.layer_matrix`.
-        "auto" permutes below 40 examples and if single examples dominate, and otherwise uses "chi2"; None
-        computes no p-values. method="minibatch" has none, and a process group has no permutations.
+    {pvalues}
     level : float, optional
         For example 0.95, to compute an interval for every cell, which contains the CKA of the population with
         this probability (`gramless.layer_matrix`); for method="exact" only.

@@ -50,20 +50,17 @@ class TrainingCKA:
         Another model with the same layers to compare with, such as a checkpoint; None (default) uses the
         model when this object is created.
     layers : str, type, module or sequence of these, optional
-        Names, patterns (* matches within one level, ** crosses dots), types or modules. None (default)
-        selects the blocks of a transformer and the leaves of other models.
+        {model_layers}
     every : int
         A call with a step that is not a multiple of it does nothing.
     {kernel}
     {estimator}
-    pool : {"mean", "none", "class", "last", "tokens"} or callable
-        How outputs become one row per example, as in `compare_models`.
-    layout : str, list or mapping, optional
-        The dimensions of layers that cannot be determined, such as "NCHW", as in `compare_models`.
+    {pool}
+    {layout}
     forward : callable, optional
         A function of (model, batch) that runs the model.
     attention_mask : key, index or callable
-        The place of the mask (examples, tokens) in a batch, as in `compare_models`.
+        {mask}
 
     Raises
     ------
