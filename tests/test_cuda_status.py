@@ -83,7 +83,7 @@ MACHINES = {
     "no driver": ((0, 13000, [], "insufficient driver"), "no NVIDIA driver was found"),
     "old driver": (
         (12040, 13000, [], "insufficient driver"),
-        "the NVIDIA driver knows CUDA 12.4 but this build is of CUDA 13.0; driver 580 or newer is needed",
+        "the NVIDIA driver supports CUDA 12.4 but this build needs CUDA 13.0; install driver 580 or newer",
     ),
     "no device": ((13000, 13000, [], "no CUDA-capable device"),
                   "the NVIDIA driver shows no GPU (no CUDA-capable device)"),

@@ -14,9 +14,9 @@ DTYPES = frozenset(
     ["float32", "float64", "float16", "bfloat16", "bool"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
-TENSOR_DEVICES = frozenset(["cuda"])  # where tensors live that the CUDA half reads; tests have others
+TENSOR_DEVICES = frozenset(["cuda"])  # of tensors that the CUDA half reads; tests add others
 tensors: Any = None  # torch's library of arrays, once gramless.torch is loaded
-_DLPACK_CUDA = (2, 13)  # memory of a device, and managed memory
+_DLPACK_CUDA = (2, 13)  # DLPack's device types: device memory, managed memory
 FLOAT64 = frozenset(["float64", "int32", "int64", "uint32", "uint64"])
 
 
@@ -36,7 +36,7 @@ def is_on_device(x: object) -> bool:
         return True
     try:
         return hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in _DLPACK_CUDA
-    except Exception:  # of an array that was deleted, or is traced, which its reading will tell
+    except Exception:  # deleted or traced arrays: reading them raises the error
         return False
 
 
@@ -44,7 +44,7 @@ def to_host(x: Any) -> np.ndarray[Any, Any]:
     """The values of an array as a numpy array; waits for a device until they are computed."""
     if is_tensor(x):
         return np.asarray(x.detach().cpu().resolve_conj().resolve_neg().numpy())
-    on_device = hasattr(type(x), "get") and hasattr(type(x), "device")  # a table has get alone
+    on_device = hasattr(type(x), "get") and hasattr(type(x), "device")  # tables have `get` but no `device`
     return np.asarray(x.get() if on_device else x)
 
 
@@ -71,12 +71,12 @@ def without_tensors(function: str, name: str, x: Any) -> Any:
 
 
 def are_together(x: Any, y: Any) -> bool:
-    """Whether two arrays are of one library and on one device, so that they can be added up there."""
+    """Whether two arrays are of one library and on one device, so that they can be added."""
     return type(x) is type(y) and getattr(x, "device", None) == getattr(y, "device", None)
 
 
 def check_dense(function: str, name: str, x: Any) -> None:
-    """Raises TypeError for a tensor without a single shape (nested) or without a shape yet (lazy)."""
+    """Raises TypeError for a nested tensor, a masked tensor, and a lazy parameter without a shape."""
     if x.is_nested:
         raise TypeError(f"{function}: {name} must be a dense tensor but is a nested one")
     if type(x).__name__ == "MaskedTensor":
@@ -92,7 +92,7 @@ def check_dense(function: str, name: str, x: Any) -> None:
 
 
 def check_shaped(function: str, name: str, x: Any) -> None:
-    """Raises TypeError for a tensor without a shape; x: anything."""
+    """Raises TypeError if x is a tensor without a shape; x may be any object."""
     if is_tensor(x):
         check_dense(function, name, x)
 
@@ -107,14 +107,14 @@ def check_copyable(function: str, name: str, x: Any) -> None:
 
 
 def sparse_sentence(function: str, name: str, x: Any) -> str:
-    """Why a tensor of another layout is refused."""
+    """The error for a tensor whose layout is not strided."""
     return f"{function}: {name} must be a dense tensor but has layout {x.layout}; pass {name}.to_dense()"
 
 
 def check_storage(function: str, name: str, x: Any) -> None:
-    """Raises TypeError unless all elements of a dense tensor, which is not empty, have memory.
+    """Raises TypeError unless the storage of a dense, non-empty tensor holds all of its elements.
 
-    Tensors of torch.func and of tracing have none, nor have those whose storage was resized, as in sharding.
+    A tensor has no storage in transforms of torch.func, in tracing, and after sharding resized it to 0.
     """
     check_dense(function, name, x)
     if not holds_elements(x) or x.untyped_storage().device.type == "meta":
@@ -125,12 +125,12 @@ def check_storage(function: str, name: str, x: Any) -> None:
 
 
 def holds_elements(x: Any) -> bool:
-    """Whether the storage of a dense tensor, which is not empty, reaches its last element."""
+    """Whether the storage of a dense, non-empty tensor reaches its last element."""
     try:
         there = x.untyped_storage().nbytes()
     except (RuntimeError, NotImplementedError):
         return False
-    if x._is_zerotensor():  # as tangents that are known to be 0: a size, and a null pointer
+    if x._is_zerotensor():  # a tangent that is known to be 0 has a size and a null pointer
         return False
     last = x.numel() - 1
     if not x.is_contiguous():

@@ -1,4 +1,4 @@
-"""Every check of an input, once. A failure is one sentence with the function, the argument and the values."""
+"""Checks of inputs. Each error is one sentence with the function, the argument and the values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def real(function: str, name: str, library: Library, x: Array) -> str:
 
 
 def matrix(function: str, name: str, library: Library, x: Any) -> Array:
-    """x (n, d) as the library's own; `library.check` says whether the backend can read its memory."""
+    """x as an array (n, d) of the library; `library.check` verifies that the backend can read its memory."""
     given, x = x, library.read(function, name, x)
     dtype, shape = real(function, name, library, x), x.shape
     if len(shape) != 2:
@@ -50,12 +50,13 @@ def read(
     number: Any = None,
     check_tables: Callable[[str, Named], None] = check_row_labels,
 ) -> tuple[Library, list[Array]]:
-    """The library that computes with all of these, and they as its arrays (n, d); `number` is no array.
+    """The library that computes with all of these arguments, and the arguments as its arrays (n, d).
 
-    check_tables: of tables, by default that row i of all is one example.
+    number: a number that selects torch's library if it is a tensor.
+    check_tables: called if several arguments are tables; by default checks that row i of all is one example.
     """
     arrays = []
-    for _, x in named:  # the short way for what is nothing but numpy: at 16 rows checks cost as much as sums
+    for _, x in named:  # fast path for plain numpy arrays: at 16 rows, checks take as long as the sums
         if type(x) is not np.ndarray or x.dtype.char not in _REAL or not x.dtype.isnative:
             break
         if x.ndim != 2 or x.size == 0:
@@ -74,7 +75,7 @@ def read(
 
 
 def matrices(function: str, library: Library, named: Named) -> list[Array]:
-    """All arrays, checked to be on one device."""
+    """All arguments as arrays of the library; raises unless they are on one device."""
     if library.rank == 1:
         on_device = [_arrays.is_on_device(x) for _, x in named]
         if not all(on_device):
@@ -109,7 +110,7 @@ def pair(function: str, library: Library, named: Named) -> list[Array]:
 
 
 def sides(function: str, named: Named, arrays: Arrays, paired: bool = True) -> None:
-    """Raises ValueError unless all have as many columns and, where paired, the first two as many rows."""
+    """Raises ValueError unless all have the same number of columns and, if paired, the first two of rows."""
     first, x = named[0][0], arrays[0]
     for (name, _), y in zip(named[1:], arrays[1:], strict=False):
         same_columns(function, first, x, name, y)
@@ -120,14 +121,14 @@ def sides(function: str, named: Named, arrays: Arrays, paired: bool = True) -> N
 def same_rows(
     function: str, name_x: str, x: Array, name_y: str, y: Array, hint: Callable[..., str] | None = None
 ) -> None:
-    """Raises ValueError unless both have the same number of rows; hint: the end of its sentence."""
+    """Raises ValueError unless both have the same number of rows; hint: returns the end of the error."""
     if x.shape[0] != y.shape[0]:
         end = "" if hint is None else hint(name_x, tuple(x.shape), name_y, tuple(y.shape))
         raise ValueError(f"{function}: {name_x} has {x.shape[0]} rows but {name_y} has {y.shape[0]}{end}")
 
 
 def same_examples(function: str, name_x: str, x: Array, name_y: str, y: Array) -> None:
-    """The same for representations; the error says where one may be transposed or have tokens for rows."""
+    """`same_rows`, whose error says if a representation may be transposed or have tokens as rows."""
     same_rows(function, name_x, x, name_y, y, rows_hint)
 
 

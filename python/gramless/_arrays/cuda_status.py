@@ -1,4 +1,4 @@
-"""Whether this process can compute on a GPU, and in one sentence why not. Loads the CUDA module then."""
+"""Whether this process can compute on a GPU and, if not, why. A call loads the CUDA module."""
 
 from __future__ import annotations
 
@@ -12,28 +12,54 @@ __all__ = ["CudaDevice", "CudaStatus", "cuda_status"]
 
 @dataclass(frozen=True)
 class CudaDevice:
-    """One GPU the driver shows to this process."""
+    """One GPU that the driver shows to this process.
+
+    Attributes
+    ----------
+    name : str
+        As the driver reports it.
+    compute_capability : tuple of int
+        Major and minor, such as (9, 0).
+    memory_bytes : int
+        The GPU's whole memory.
+    reason : str or None
+        Why the kernels cannot run on it, in one sentence; None if they can.
+    """
 
     name: str
     compute_capability: tuple[int, int]
     memory_bytes: int
-    reason: str | None  # why the kernels cannot run on it, in one sentence
+    reason: str | None
 
 
 @dataclass(frozen=True)
 class CudaStatus:
-    """Whether CUDA arrays can be computed with: `bool(status)`, and if not, the reason in one sentence."""
+    """Whether gramless can compute with CUDA arrays: `bool(status)` is True if it can.
+
+    Attributes
+    ----------
+    built : bool
+        Whether this installation contains the CUDA module.
+    toolkit, driver : str or None
+        The CUDA version of this build, and the newest CUDA version that the driver supports.
+    devices : tuple of CudaDevice
+        The GPUs that the driver shows to this process.
+    reason : str or None
+        Why CUDA arrays cannot be used, in one sentence; None if they can.
+    architectures : tuple of str
+        The architectures that this build has code for, in CMake's notation.
+    """
 
     built: bool
-    toolkit: str | None  # the CUDA version of this build
-    driver: str | None  # the newest CUDA version the driver knows
+    toolkit: str | None
+    driver: str | None
     devices: tuple[CudaDevice, ...]
     reason: str | None
-    architectures: tuple[str, ...] = ()  # those that this build has code for, in CMake's notation
+    architectures: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user of this build should know, a sentence each: which kernels `GRAMLESS_HOPPER=1` gives."""
+        """What a user of this build should know about `GRAMLESS_HOPPER=1`, one sentence each."""
         if self.reason is not None or not any(d.compute_capability == (9, 0) for d in self.devices):
             return ()
         if not any(architecture.startswith("90a") for architecture in self.architectures):
@@ -47,15 +73,23 @@ class CudaStatus:
         return self.reason is None
 
 
-_module: ModuleType | None = None  # once it is known to be usable
-_devices: tuple[CudaDevice, ...] = ()  # that it found
+_module: ModuleType | None = None  # set once it is known to be usable
+_devices: tuple[CudaDevice, ...] = ()  # the GPUs that it found
 
 
 def cuda_status() -> CudaStatus:
-    """The state of CUDA on this machine: gramless's build, driver, devices, what is missing.
+    """The state of CUDA on this machine: gramless's build, the driver, the GPUs, and what is missing.
 
-    Asks the driver anew at every call; that starts CUDA in this process, after which a fork must not use it.
+    Every call queries the driver, which initialises CUDA in this process. A process that is forked from it
+    later cannot use CUDA.
 
+    Returns
+    -------
+    CudaStatus
+        `bool(status)` is True if CUDA arrays can be used; otherwise `status.reason` is one sentence.
+
+    Examples
+    --------
     >>> status = cuda_status()
     >>> bool(status) == (status.reason is None)
     True
@@ -72,7 +106,7 @@ def cuda_status() -> CudaStatus:
 
 
 def cuda_module(function: str, device: int | None = None) -> Any:
-    """The extension module with the kernels; raises RuntimeError where it cannot run, or not on a device."""
+    """The extension module with the kernels; raises RuntimeError if it cannot run here or on this device."""
     global _module, _devices
     if _module is None:
         status = cuda_status()
@@ -100,8 +134,8 @@ def _why_not_usable(driver: int, runtime: int, devices: tuple[CudaDevice, ...], 
         return "no NVIDIA driver was found"
     if driver // 1000 < runtime // 1000:
         return (
-            f"the NVIDIA driver knows CUDA {_version(driver)} but this build is of CUDA {_version(runtime)}; "
-            "driver 580 or newer is needed"
+            f"the NVIDIA driver supports CUDA {_version(driver)} but this build needs CUDA "
+            f"{_version(runtime)}; install driver 580 or newer"
         )
     if error:
         return f"the NVIDIA driver shows no GPU ({error})"

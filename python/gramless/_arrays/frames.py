@@ -1,4 +1,4 @@
-"""Tables with labelled rows and columns, of pandas or polars, whose labels show that they do not fit."""
+"""Checks of the labels of tables (pandas, polars): rows or columns that correspond must be in one order."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from .namespaces import Named
 def check_row_labels(function: str, named: Named) -> None:
     """Raises ValueError where two tables have the same row labels in another order: row i is not one example.
 
-    Labels that differ otherwise say nothing: a table may have kept its own or been numbered anew.
+    Other differences between labels are accepted: a table may keep its own labels or have been renumbered.
     """
-    others = [(name, x) for name, x in named if not _arrays.is_tensor(x)]  # torch.compile asks no method
+    # Tensors are left out, because torch.compile cannot look up methods that they lack.
+    others = [(name, x) for name, x in named if not _arrays.is_tensor(x)]
     labelled = [(name, x.index) for name, x in others if hasattr(getattr(x, "index", None), "equals")]
     for name, index in labelled[1:]:
         first, other = labelled[0]
@@ -25,7 +26,7 @@ def check_row_labels(function: str, named: Named) -> None:
 
 
 def check_labels_of_rows(function: str, tables: Named, name: str, values: Any) -> None:
-    """The same of values that belong to the rows of several tables, one table after the other."""
+    """Raises ValueError where values for the rows of all tables have a table's labels in another order."""
     index = None if _arrays.is_tensor(values) else getattr(values, "index", None)
     if not hasattr(index, "equals"):
         return
@@ -41,14 +42,14 @@ def check_labels_of_rows(function: str, tables: Named, name: str, values: Any) -
 
 
 def check_views(function: str, named: Named) -> None:
-    """Of arrays whose rows are multiplied with each other, row i of the first two being one example."""
+    """Checks arrays whose rows are multiplied with each other; row i of the first two is one example."""
     check_row_labels(function, named[:2])
     check_column_order(function, named)
 
 
 def check_column_order(function: str, named: Named) -> None:
     """Raises ValueError where two tables have the same names of columns in another order: products of their
-    rows would multiply different features. Other names say nothing: each model may have its own.
+    rows would multiply different features. Other names are accepted: each model may have its own.
     """
     found = [(name, columns) for name, x in named if (columns := _column_names(x)) is not None]
     for name, columns in found[1:]:
@@ -79,7 +80,7 @@ def _are_in_another_order(one: Any, other: Any) -> bool:
 
 
 def _column_names(table: Any) -> list[str] | None:
-    """None where there are none that are text: numbers may be places."""
+    """The names of the columns, or None unless all are text: numbers may be positions."""
     columns = getattr(table, "columns", None)
     if columns is None or callable(columns):
         return None

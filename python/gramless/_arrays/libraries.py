@@ -1,8 +1,8 @@
 """The library of an array: numpy, cupy, torch, or another one whose arrays one of these reads.
 
-A library of a device has, beside what numpy's has, `owns`, `imported`, `stream` (that is current now; asked
-at every launch), `address`, `strides` in bytes, `itemsize` and `upload`. What it returns lives on the device;
-nothing here waits for it. torch's is loaded, by name, when a tensor is first seen.
+Beside the methods of `Numpy`, the library of a device has `owns`, `imported`, `stream` (the current stream,
+read at every launch), `address`, `strides` in bytes, `itemsize` and `upload`. Its results are on the device,
+and no method waits for the device. torch's library is imported by name when a tensor is first seen.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Cupy(Numpy):
         return x if self.owns(x) else read_by(self, function, name, x)
 
     def imported(self, x: Any) -> Array:
-        """An array of the device that is another library's, in place."""
+        """Another library's array on the device as an array of this library, in place."""
         is_described = hasattr(x, "__cuda_array_interface__")
         return self.module.asarray(x) if is_described else self.module.from_dlpack(x)
 
@@ -98,7 +98,7 @@ class Cupy(Numpy):
     def cotangent(self, backend: Any, grad: Any, shape: tuple[int, ...]) -> Any:
         if self.owns(grad):
             return self.cast(grad, "float64")
-        given = np.array(_arrays.wide_on_host(grad))  # no writable view of what a user owns
+        given = np.array(_arrays.wide_on_host(grad))  # a copy: no writable view of the user's array
         uploaded = self.upload(np.atleast_1d(given), backend.device)
         return uploaded if shape else uploaded[0]
 
@@ -156,23 +156,23 @@ def _load(module: str) -> None:
     import_module(module)
 
 
-# As torch.compiler.assume_constant_result does: a first tensor may be seen where torch.compile traces.
+# What torch.compiler.assume_constant_result sets: torch.compile may be tracing when a tensor is first seen.
 _load._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def read_by(library: Library, function: str, name: str, x: Any) -> Array:
-    """An array of a device as that library's, in place; raises TypeError where another library reads it."""
+    """An array on a device as an array of the library, in place; raises TypeError if another one reads it."""
     if _reader_of(function, name, x) is not library:
         raise TypeError(f"{function}: {name} and another array are of two libraries; convert one of them")
     try:
         return library.imported(x)
     except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
-        raise TypeError(f"{function}: {name} cannot be read, a {type(x).__name__} ({error})") from None
+        raise TypeError(f"{function}: {name} is a {type(x).__name__} that cannot be read ({error})") from None
 
 
 @cache
 def _cupy() -> Library | None:
-    """cupy's library, where that is installed."""
+    """cupy's library, or None where cupy is not installed."""
     return None if importlib.util.find_spec("cupy") is None else Cupy(import_module("cupy"))
 
 

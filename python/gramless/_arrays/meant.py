@@ -1,4 +1,4 @@
-"""Guesses which function a refused call was meant for: the end of its error. Knows no array library."""
+"""Guesses which function a rejected call was meant for, as the end of its error. Imports no array library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OF_LAYERS = {  # the same of all pairs
 }
 _WITHOUT_NAMES = frozenset(["rsa", "rsa_matrix"])  # whose matrix takes no mapping
 _OF_PAIRS = {matrix: function for function, matrix in _OF_LAYERS.items()}
-# Arguments of losses whose rows belong to those of another argument: where others' losses have labels.
+# The second arguments of losses. Losses of other packages take labels in this position.
 _SECOND = frozenset(["z_b", "out1", "keys", "k", "b", "text_features"])
 
 

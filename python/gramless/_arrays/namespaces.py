@@ -1,7 +1,7 @@
-"""Array libraries: what an array is, and a little arithmetic. numpy's is here; see `libraries` for others.
+"""Array libraries: access to arrays, and a little arithmetic. numpy's is here; see `libraries` for others.
 
-A library is the only thing that touches arrays of its own: it reads, allocates, casts and hands results out.
-Where arrays of several come together, that of the highest rank computes.
+Only a library touches its own arrays: it reads, allocates, casts and returns them. If a call has arrays of
+several libraries, that of the highest rank computes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .meant import instead_of_type, is_model
 
 Array: TypeAlias = Any
 Arrays: TypeAlias = Sequence[Any]
-Named: TypeAlias = Sequence[tuple[str, Any]]  # arguments and what was given for them
-Wanted: TypeAlias = Sequence[bool]  # for each of some arrays, whether its gradient is
+Named: TypeAlias = Sequence[tuple[str, Any]]  # names of arguments and their values
+Wanted: TypeAlias = Sequence[bool]  # for each array, whether its gradient is wanted
 Library: TypeAlias = Any  # Numpy, libraries.Cupy, or gramless.torch._namespace.Torch
 Values: TypeAlias = np.ndarray[Any, Any]
 
-# Besides None and models; torch.compile has errors of its own for numpy's view of sets and iterators.
+# Not arrays, like None and models; under torch.compile, converting sets and iterators raises torch's errors.
 _NO_ARRAYS = (str, bytes, Mapping, Set, Iterator)
-_EXAMPLES_AT_ONCE = 256  # whose tokens are averaged
-_SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # which numpy takes 3 us each to spell
+_EXAMPLES_AT_ONCE = 256  # examples whose tokens are averaged at a time
+_SHORT = {char: np.dtype(char).name for char in "efd?bhilqBHILQ"}  # numpy takes 3 us for each
 
 
 class Numpy:
@@ -67,7 +67,7 @@ class Numpy:
         return _SHORT.get(x.dtype.char) or str(x.dtype.name)
 
     def view(self, x: Array) -> Any:
-        """x as the core reads it, in place; the caller holds x meanwhile."""
+        """x as the core reads it, in place; the caller keeps x alive meanwhile."""
         return x
 
     def bits(self, x: Array) -> Values:
@@ -82,11 +82,11 @@ class Numpy:
         return values
 
     def at(self, x: Array, *places: Values) -> Array:
-        """Some rows of x, or where two places are given some tokens (examples, tokens, features), copied."""
+        """A copy of some rows of x or, from two index arrays, of tokens of x (examples, tokens, features)."""
         return x[tuple([self.upload(place, self.device(x)) for place in places])]
 
     def token_means(self, x: Array, valid: Values | None) -> Array:
-        """The mean of every example's tokens, of the valid ones (examples, tokens) where they are given."""
+        """The mean of each example's tokens; valid: (examples, tokens), which tokens count; None: all."""
         device, wide = self.device(x), self.module.float64
         found = self.empty((x.shape[0], x.shape[2]), computed_in(self, [x]), device)
         for start in range(0, len(found), _EXAMPLES_AT_ONCE):
@@ -120,7 +120,7 @@ class Numpy:
         return self.module.exp(-self.module.logaddexp(0.0, -x))
 
     def flatnonzero(self, x: Array) -> Array:
-        """Where x (n,) is true."""
+        """The indices at which x (n,) is true."""
         return self.module.flatnonzero(x)
 
     def result(self, value: Any, dtype: str = "float64") -> Any:
@@ -144,11 +144,11 @@ class Numpy:
         return as_number(function, name, value)
 
     def constant(self, function: str, value: Any, name: str) -> float:
-        """A temperature as a number, which is a field of a problem."""
+        """A temperature as a number, for a field of a problem."""
         return as_temperature(function, value, name)
 
     def labels(self, what: OfRows, labels: Any, ignored: Any = None) -> tuple[Any, int | None]:
-        """The labels of rows as an input of a problem, and which of them, then integers, is ignored."""
+        """The labels of rows as an input of a problem, integers if one is ignored, and the ignored label."""
         found = as_labels(what, labels)
         rows = ignored_rows(found, ignored)
         if rows is None:
@@ -161,7 +161,7 @@ class Numpy:
         return self.read(function, name, values)
 
     def detached(self, function: str, names: Sequence[str | None], inputs: Sequence[Any]) -> Sequence[Any]:
-        """The same without gradients, for a backend that is called past autograd and its transforms."""
+        """The inputs without gradients, for a call of the backend outside autograd and its transforms."""
         return inputs
 
     def why_not_in_parts(self, layers: Sequence[Array]) -> str | None:

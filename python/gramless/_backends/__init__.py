@@ -1,41 +1,41 @@
 """The backends that compute a problem, the CPU core and the CUDA module, behind one interface.
 
-`sums` are float64 arrays of where the backend computes: numpy's on the CPU, the arrays' own library's on a
-device, which are enqueued and not waited for. Arrays are the library's. Both backends offer, beside a little
-arithmetic, and nothing else is called from above:
+Inputs and gradients are arrays of the inputs' library. Other results are float64 arrays: numpy's on the CPU;
+on a device the library's, which are enqueued and not waited for. Modules above use the arithmetic of
+`arithmetic.py` and these methods, which both backends have:
 
-    here                                        whether results are there when a call returns
+    here                                        whether results are computed when a call returns
     hsic_pair(x, y, kernels, estimator)         the first seven of HsicValues, numbers; only where `here`
     hsic_forward(task, keep, report)
         HsicValues, with the rows where the backward needs them; no ys: xs with itself
     hsic_backward(task, saved, weights, wanted)
-        for each layer that is wanted the gradient of weights (xy, xx, yy) times the values, else None
-    pair_sums(x, y, kernels, estimator)         numbers, for which a device is waited for
+        for each wanted layer the gradient of weights (xy, xx, yy) times the values, for others None
+    pair_sums(x, y, kernels, estimator)         PairSums, numbers; waits for a device
     resolved(x, y, kernels)                     the kernels with medians as numbers
     permuted_values(xs, ys, kernels, estimator, orders)
-        for batches of orders (B, n), HsicValues of xs with all ys in each of them: (Lx, B Ly)
-    stacked(x, y)       the rows of x above those of y, and which are of x: (n + m, 1); a device copies
+        for batches of orders (B, n), HsicValues of xs with all ys in each order: (Lx, B Ly)
+    stacked(x, y)       the rows of x above those of y, copied on a device, and which are of x: (n + m, 1)
     permuted_hsic(x, y, kernels, orders, report)    unbiased HSIC of x with y in each order: (B, n) -> (B,)
     median_distance(x, include_diagonal, report)    0-d
-    median_apart(x, lower)                      of the distances that are not 0, a number; only where `here`
-    temperature(function, value)                a number that is checked, or what a device will read
-    labelled_groups(labels), instance_groups(anchors, keys), no_groups      who is positive to whom
-    paired_cosines(x, y, dtype)     of rows i of both (n,), in the dtype that a guide is compared in
-    kept_together(tasks)            for which of these a forward is to keep tiles; only where `here`
+    median_apart(x, lower)                      the median of distances above rounding; only where `here`
+    temperature(function, value)                a checked number, or a value that a device reads later
+    labelled_groups(labels), instance_groups(anchors, keys), no_groups      which rows are positives
+    paired_cosines(x, y, dtype)     cosines (n,) of row i of x and row i of y, rounded as a guide's are
+    kept_together(tasks)            for each task, whether its forward keeps tiles; only where `here`
     contrast_forward(task, keep)                ContrastLosses
     contrast_backward(task, saved, kept, weights, scale, wanted)
-        gradients of the losses times weights (n,), by arrays and temperature; on a device weights may be None
-        beside what their mean is multiplied by
+        gradients of sum_i weights_i loss_i with respect to arrays and temperature; on a device weights may be
+        None, and `scale` multiplies the gradients of the mean loss
     shifts, partial_backward                    the same for a part of a larger problem
     sigmoid_pairs(task, weights, wanted)
         sums of each row (3, n): losses, slopes, slopes times dot products; gradients of weights times losses
     nearest_neighbors(xs, k, with_cosines, report)
         for each array the k nearest rows of every row by cosine, ascending, or None where it is not finite,
         and their cosines or None
-    shared_neighbors(xs, ys)    how many of these all rows of every x share with those of every y
+    shared_neighbors(xs, ys)    for every x and y, how many of these nearest rows they share, over all rows
     distill_forward(task)                       losses (n,), their mean, saved
     distill_backward(task, saved, weights, scale)
-        the same by student and temperature
+        gradients of sum_i weights_i loss_i with respect to student and temperature
 """
 
 from __future__ import annotations

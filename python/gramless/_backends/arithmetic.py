@@ -1,4 +1,4 @@
-"""A little arithmetic of both backends, on results: float64 arrays of numpy or of a device's library."""
+"""Arithmetic that both backends share, on results: float64 arrays of numpy or of a device's library."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .._losses import as_temperature
 
 
 class Arithmetic:
-    """What follows is written once; `placed`, `wide`, `total`, `count` and `dtype` are those of one place."""
+    """Methods of both backends; each backend adds its own `placed`, `wide`, `total`, `count` and `dtype`."""
 
     here: bool  # whether results are computed when a call returns
     library: Library  # of the inputs
     xp: Library  # of the results
     device: Any  # where they are
-    dtype: Any  # of gradients of some arrays
+    dtype: Any  # of the gradients with respect to some arrays
     placed: Any  # labels or saved arrays, on the device where the backend computes
 
     def empty(self, *shape: int, dtype: str = "float64") -> Array:
@@ -43,7 +43,7 @@ class Arithmetic:
         return group
 
     def copied(self, x: Array) -> Array:
-        """The same values, contiguous."""
+        """A contiguous float64 copy."""
         found = self.empty(*x.shape)
         found[...] = x
         return found
@@ -55,16 +55,16 @@ class Arithmetic:
         return as_temperature(function, value if isinstance(value, float) else value.item())
 
     def number(self, value: Any) -> float:
-        """A number that is an input of a problem; a device is waited for."""
+        """An input of a problem as a number; waits for a device."""
         return value if isinstance(value, float) else float(value.item())
 
     def gradients(self, arrays: Arrays, wanted: Wanted) -> list[Any]:
-        """The arrays that gradients are written to."""
+        """Uninitialised arrays for the wanted gradients, None for others."""
         empty, *place = self.library.empty, self.dtype(arrays), self.device
         return [empty(x.shape, *place) if want else None for x, want in zip(arrays, wanted, strict=True)]
 
     def as_gradient(self, values: Array, arrays: Arrays) -> Array:
-        """A gradient in float64 by one of the arrays of a problem, as a launch would have returned it."""
+        """A float64 gradient with respect to one of the arrays, in the dtype in which a launch returns it."""
         return self.xp.cast(values, self.dtype(arrays))
 
     def scattered(self, grad: Array, rows: Array, count: int) -> Array:

@@ -31,7 +31,7 @@ class Cpu(CpuContrast):
         return _core.hsic_pair(own, view(y), *kernels, estimator, "auto")
 
     def stacked(self, x: Array, y: Array) -> tuple[Stacked, Array]:
-        """The same, but x and y are read in place."""
+        """The rows of x above those of y, read in place, and which of them are of x: (n + m, 1)."""
         return Stacked(self.library, x, y), self.indicator(x.shape[0], y.shape[0], self.dtype([x, y]))
 
     def hsic_forward(self, task: HsicTask, keep: bool, report: Report = None) -> HsicValues:
@@ -87,7 +87,7 @@ class Cpu(CpuContrast):
     def permuted_values(
         self, xs: Arrays, ys: Arrays, kernels: Kernels, estimator: str, orders: Iterable[Orders]
     ) -> Iterator[HsicValues]:
-        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each of them: (Lx, B Ly)."""
+        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each order: (Lx, B Ly)."""
         of_x, of_y = _resolved(kernels, self._sigmas(xs, ys, kernels), len(xs))
         for batch in orders:
             copies = [self.library.at(y, order) for order in batch for y in ys]
@@ -99,7 +99,7 @@ class Cpu(CpuContrast):
     def jackknife_hsic(
         self, x: Array, y: Array, kernels: Kernels, order: Orders, sizes: Orders, estimator: str
     ) -> tuple[Floats, Floats, Floats]:
-        """xy, xx, yy of all rows, then without each group: (1 + groups,). order: the rows by groups."""
+        """xy, xx, yy of all rows, then without each group: (1 + groups,). order: rows, group after group."""
         x, y = self.views([x, y])
         return _core.jackknife_hsic(x, y, *kernels, order, sizes, estimator)
 
@@ -116,7 +116,7 @@ class Cpu(CpuContrast):
         return _core.median_distance(self.library.view(x), include_diagonal, report)
 
     def median_apart(self, x: Array, lower: bool) -> float:
-        """The median of distances that exceed rounding; lower: of an even count the smaller middle one."""
+        """The median of distances that exceed rounding; lower: the smaller middle one of an even count."""
         return _core.median_apart(self.library.view(x), lower)
 
     def nearest_neighbors(

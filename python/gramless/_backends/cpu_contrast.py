@@ -18,7 +18,7 @@ from .values import SAVED_ROWS, ContrastLosses, ContrastTask, SigmoidTask
 Groups: TypeAlias = npt.NDArray[np.int64]
 
 _NONE: Groups = np.empty(0, np.int64)
-_PADDED = 1.1  # tiles beside the numbers in them
+_PADDED = 1.1  # the size of tiles with their padding, relative to the values in them
 
 
 @lru_cache(maxsize=64)
@@ -56,16 +56,16 @@ class CpuContrast(CpuArrays):
     no_groups = _NONE, _NONE
 
     def labelled_groups(self, labels: Any) -> tuple[Any, int]:
-        """Rows of one label are positive to each other; also how many have a positive, at least 1."""
+        """Groups of rows with one label, which are positives of each other; how many have one, at least 1."""
         found = numbered(self.placed(labels))
         return (found, _NONE), self.count(np.bincount(found)[found] > 1)
 
     def instance_groups(self, anchors: Arrays, keys: Arrays) -> Any:
-        """Row i of all anchors and of the first keys is one example; other keys belong to none."""
+        """Groups in which row i of all anchors and of the first keys is one example; other keys have none."""
         return _instance_groups(anchors[0].shape[0], len(anchors), tuple([x.shape[0] for x in keys]))
 
     def groups_of_ids(self, ids: Any, n: int) -> tuple[Any, Any]:
-        """Of n anchors and of keys, whose first n belong to them: pairs of one group have one id."""
+        """Groups of n anchors and of keys by their ids; the first n keys have the ids of the anchors."""
         found = numbered(self.placed(ids))
         return found[:n], found
 
@@ -84,12 +84,12 @@ class CpuContrast(CpuArrays):
         return (*sides, *task.groups, *chosen, guide, *more)
 
     def paired_cosines(self, x: Any, y: Any, dtype: str) -> Any:
-        """Of rows i of both (n,), rounded as those of a guide are in the tiles of arrays of this dtype."""
+        """The cosines (n,) of row i of x and row i of y, rounded as a guide's in tiles of this dtype."""
         of_x, of_y = self.views([x, y])
         return _core.paired_cosines(of_x, of_y, dtype == "float64")
 
     def kept_together(self, tasks: Sequence[ContrastTask]) -> list[bool]:
-        """Whose tiles a forward keeps where those of all together stay within the limit of the workspace."""
+        """For each task, whether its forward keeps tiles: all kept tiles must fit into the workspace."""
         left, found = float(_core.workspace_limit()), list[bool]()
         for task in tasks:
             values = (task.rows * task.columns or task.rows**2 / 2) * (2 if task.guide else 1)
@@ -108,7 +108,7 @@ class CpuContrast(CpuArrays):
         return found
 
     def _ranked(self, task: ContrastTask, fraction: float, easiest: bool) -> Any:
-        """For anchors and keys, (n + m,): the dot product up to which negatives stay, or from which on."""
+        """For anchors and keys, (n + m,): the largest dot product of kept negatives; easiest: the least."""
         anchors, keys, *groups = self._contrast(task, None)[:4]
         chosen = task.normalize, fraction, TIE, task.symmetric, easiest
         return np.concatenate(_core.contrast_limits(anchors, keys, groups[0], groups[1], *chosen))
@@ -116,7 +116,7 @@ class CpuContrast(CpuArrays):
     def contrast_backward(
         self, task: ContrastTask, saved: Any, kept: Any, weights: Any, scale: None, wanted: Wanted
     ) -> tuple[list[Any], float]:
-        """weights: (n,) of the anchors' losses, or (2, n) where first keys have others."""
+        """weights: (n,) of the anchors' losses, or (2, n) if the losses of the first keys have their own."""
         of_keys, sums = None, SAVED_ROWS["cpu"]
         saved, limits = np.ascontiguousarray(saved[:sums]), _limits(task, saved[sums:])
         of_anchors, of_first_keys = weights if weights.ndim == 2 else (weights, weights)
@@ -130,7 +130,7 @@ class CpuContrast(CpuArrays):
         return grads, _core.contrast_backward(*self._contrast(task, limits, *own, None))
 
     def shifts(self, task: ContrastTask, saved: Any, denominators: Any) -> Any:
-        """The shifts of anchors and keys, in whose units sums are saved."""
+        """The shifts of anchors and keys; saved sums are in units of exp(shift)."""
         return saved[0]
 
     def partial_backward(

@@ -35,8 +35,8 @@ class Cuda(CudaContrast):
         self.run(operation, x, y, *kernels, *options, *map(self.address, results))
 
     def _pair(self, x: Array, y: Array, kernels: Kernels, estimator: str, *results: Any) -> Array:  # (3,)
-        """HSIC of x with y, x with x, y with y. Results that are filled where given: row sums (2, n) and
-        bandwidths (2,) for `hsic_grad`, and spreads (2,), mean k_ii - mean k_ij over i != j of x and y.
+        """HSIC of x with y, x with x, y with y. Also fills each of `results` that is not None: row sums
+        (2, n) and bandwidths (2,) for `hsic_grad`, spreads (2,), mean k_ii - mean k_ij over i != j.
         """
         values, (rows, squares, spreads) = self.empty(3), results
         sides = self.view(x), self.view(y)
@@ -92,7 +92,7 @@ class Cuda(CudaContrast):
         return totals
 
     def _copied(self, saved: Array, sides: tuple[int, int], columns: Any) -> Array:
-        """Two rows of what was saved, contiguous."""
+        """A contiguous copy of two rows of the saved array."""
         parts = [saved[side, columns] for side in sides]
         found = self.empty(2, *parts[0].shape)
         found[0], found[1] = parts
@@ -101,7 +101,7 @@ class Cuda(CudaContrast):
     def _weights_of_pair(
         self, alone: bool, i: int, j: int, by_xy: Array, by_xx: Array, by_yy: Array
     ) -> Array:  # (3,)
-        """The derivative of the results of one pair's launch; a layer's own value is in one pair only."""
+        """The derivative with respect to one pair's values; a layer's HSIC with itself counts in one pair."""
         found = self.full(3, 0.0)
         if not alone:
             found[0] = by_xy[i, j]
@@ -129,7 +129,7 @@ class Cuda(CudaContrast):
         return PairSums(xy, xx, yy, spread_x, spread_y, int(x.shape[0]))
 
     def permuted_hsic(self, x: Array, y: Array, kernels: Kernels, orders: Orders, report: Report) -> Floats:
-        """A sweep over copies of y."""
+        """One sweep of x over permuted copies of y for each batch of orders."""
         at_once = max(1, COPIED_BYTES // (math.prod(y.shape) * self.library.itemsize(y)))
         batches = [orders[start : start + at_once] for start in range(0, len(orders), at_once)]
         found: list[float] = []
@@ -142,8 +142,8 @@ class Cuda(CudaContrast):
     def permuted_values(
         self, xs: Arrays, ys: Arrays, kernels: Kernels, estimator: str, orders: Iterable[Orders]
     ) -> Iterator[HsicValues]:
-        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each, (Lx, B Ly), and of each
-        with itself, in the CPU's memory.
+        """For batches of orders of the rows (B, n), HSIC of xs with all ys in each order, (Lx, B Ly), and
+        of each layer with itself, in the CPU's memory.
         """
         for batch in orders:
             copies = [self.library.at(y, order) for order in batch for y in ys]

@@ -1,4 +1,4 @@
-"""Arithmetic of the CUDA backend: float64 arrays of the library of the inputs, yet to be filled."""
+"""Arithmetic of the CUDA backend: float64 arrays of the inputs' library, filled asynchronously."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CudaArrays(Arithmetic):
         raise NotImplementedError(f"{self.function}: {what} on the CPU only; copy {inputs} there")
 
     def run(self, operation: str, *arguments: Any) -> None:
-        """Enqueues an operation on the stream that is current now; its scratch is the library's."""
+        """Enqueues an operation on the current stream; the library allocates its scratch memory."""
         library, held = self.library, []
 
         def allocate(size: int) -> Any:
@@ -70,7 +70,7 @@ class CudaArrays(Arithmetic):
         return library.address(x), int(rows), int(columns), row_stride, column_stride, library.dtype(x)
 
     def dtype(self, arrays: Arrays) -> str:
-        """That of all of them."""
+        """The dtype that all arrays have."""
         return str(self.library.dtype(arrays[0]))
 
     def placed(self, x: Any) -> Array:

@@ -1,6 +1,6 @@
 """Contrastive losses of the CUDA module, behind the interface of backends.
 
-Everything is enqueued; only labels of the host wait for the device.
+Everything is enqueued; only labels in the CPU's memory make a call wait for the device.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .._losses import TIE, numbered
 from .cuda_arrays import CudaArrays
 from .values import SAVED_ROWS, ContrastLosses, ContrastTask, SigmoidTask
 
-FARTHEST = {"float32": 87.0, "float64": 700.0}  # exp of it is still a number
-MOST_PARTS = 2  # arrays side by side that a launch reads
+FARTHEST = {"float32": 87.0, "float64": 700.0}  # the exponential of it is finite
+MOST_PARTS = 2  # arrays on one side that a launch can read
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CudaContrast(CudaArrays):
     no_groups = None, None
 
     def labelled_groups(self, labels: Any) -> tuple[Any, Array]:
-        """Rows of one label are positive to each other; also how many have a positive, at least 1."""
+        """Groups of rows with one label, which are positives of each other; how many have one, at least 1."""
         if self.library.owns(labels):
             groups, counted = self._dense_groups(labels)
         else:
@@ -38,8 +38,8 @@ class CudaContrast(CudaArrays):
         return (groups, None), self.count(counted)
 
     def _dense_groups(self, labels: Array) -> tuple[Array, Array]:
-        """Labels (n,) on the device as int32 from 0, and whether another row has the same. Nothing is counted
-        on the host, so that the device is not waited for.
+        """Labels (n,) on the device as int32 from 0, and whether another row has the same label. Computes
+        nothing on the host, and so does not wait for the device.
         """
         n, cast, order = len(labels), self.xp.cast, labels.argsort()
         ordered = labels[order]
@@ -53,7 +53,7 @@ class CudaContrast(CudaArrays):
         return groups, counted
 
     def instance_groups(self, anchors: Arrays, keys: Arrays) -> Any:
-        """Row i of all anchors and of the first keys is one example; other keys belong to none."""
+        """Groups in which row i of all anchors and of the first keys is one example; other keys have none."""
         if len(keys) < 2:
             return self.no_groups
         n = anchors[0].shape[0]
@@ -115,10 +115,10 @@ class CudaContrast(CudaArrays):
         return grads, by_temperature
 
     def shifts(self, task: ContrastTask, saved: Array, denominators: Array) -> Array:
-        """The shifts of anchors and keys, in whose units sums are saved.
+        """The shifts of anchors and keys; saved sums are in units of exp(shift).
 
-        Keys that a forward did not sum have the shift of all anchors or, where each has its own, the
-        logarithms of their denominators.
+        A key for which the forward computed no sums gets the shift that all anchors share. If anchors differ
+        in it, or exp(logarithm of the key's denominator - shift) overflows, it gets that logarithm.
         """
         n, shift = task.rows, saved[0]
         if not task.keys or task.symmetric:

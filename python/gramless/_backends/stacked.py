@@ -11,8 +11,8 @@ from .._arrays.namespaces import Array, Library, computed_in
 class Stacked:
     """x (n, d) above y (m, d), in the CPU's memory.
 
-    Where the two differ in their dtype or in the distance from column to column, one that is not in C order
-    and of the dtype of the computation is copied.
+    If the two differ in dtype or column stride, each that is not in C order or not of the dtype of the
+    computation is copied.
     """
 
     def __init__(self, library: Library, x: Array, y: Array) -> None:
@@ -27,7 +27,7 @@ class Stacked:
 
 
 def _fitting(library: Library, x: Array, plain: Array) -> Array:
-    """x if the core reads its rows as it reads those of `plain`, else a copy that it does."""
+    """x if the core can read its rows and those of `plain` as one array, else a copy that fits."""
     if _core.stacked_rows(library.view(x), library.view(plain)) is not None:
         return x
     found = library.empty(tuple(x.shape), library.dtype(plain))

@@ -16,12 +16,12 @@ from ..kernels import Encoded
 Kernels: TypeAlias = tuple[Encoded, Encoded]  # of xs and of ys
 Orders: TypeAlias = npt.NDArray[np.int64]  # indices of rows
 
-HEAD = 3  # of what is saved for a layer: its bandwidth, whether row sums follow, the exponent of its unit
-SAVED_ROWS = {"cpu": 4, "cuda": 6}  # of what is saved for each anchor and key; on the CPU limits follow
+HEAD = 3  # numbers saved for a layer: its bandwidth, whether row sums follow, the exponent of its unit
+SAVED_ROWS = {"cpu": 4, "cuda": 6}  # numbers saved for each anchor and key; on the CPU limits follow
 
 
 class HsicTask(NamedTuple):
-    """Every x is compared with every y or, where there are no ys, with every x."""
+    """HSIC of every x with every y or, without ys, with every x."""
 
     xs: Arrays
     ys: Arrays
@@ -32,8 +32,8 @@ class HsicTask(NamedTuple):
 class HsicValues(NamedTuple):
     """HSIC of every pair of layers, and the kernel's mean over i != j and over i = j for each layer.
 
-    In the layers' units, which cancel in a CKA: HSIC of the data is 2^(exponents of both) times as large.
-    A device computes in the unit of the data and leaves the exponents out, and the means.
+    Values are in the layers' units, which cancel in a CKA: HSIC of the data is 2^(exponent_x + exponent_y)
+    times as large. A device computes in the unit of the data; exponents and means are None there.
     """
 
     xy: Any  # (Lx, Ly)
@@ -58,7 +58,7 @@ class HsicValues(NamedTuple):
         return cls(xy, xx, yy, x, y, mean_x, mean_y, diagonal_x, diagonal_y, rows, sigmas)
 
     def xy_of_data(self) -> Any:
-        """xy of the data itself."""
+        """xy in the unit of the data."""
         return self.xy if self.exponent_x is None else in_units(self.xy, self.exponent_x, self.exponent_y)
 
 
@@ -66,7 +66,7 @@ class PairSums(NamedTuple):
     """HSIC of two representations with each other and with themselves, in units of their own.
 
     spread: mean k_ii - mean k_ij over i != j.
-    exponent: HSIC of x with y of the data itself is 2^exponent times as large.
+    exponent: HSIC of x with y in the unit of the data is 2^exponent xy.
     """
 
     xy: float
@@ -110,19 +110,19 @@ class ContrastTask(NamedTuple):
     temperature: Any  # a number, or float64 (1,) which a device reads
     normalize: bool
     kind: str  # "softmax", "decoupled" or "log_sum_exp"
-    excluded: Exclusions = NOTHING  # negatives above a similarity, then shares of each anchor's negatives
+    excluded: Exclusions = NOTHING  # a limit of similarity; shares of each anchor's negatives
     symmetric: bool = False  # whether the first keys are anchors too
-    guide: tuple[Arrays, Arrays] | None = None  # rows for those of anchors and of keys, and with them
+    guide: tuple[Arrays, Arrays] | None = None  # the guide's rows for anchors and keys
     limits: Any = None  # (n,): negatives with a larger cosine of the guide's rows are left out
 
     @property
     def rows(self) -> int:
-        """Of the anchors."""
+        """The number of rows of all anchors."""
         return sum([x.shape[0] for x in self.anchors])
 
     @property
     def columns(self) -> int:
-        """Of the keys."""
+        """The number of rows of all keys."""
         return sum([x.shape[0] for x in self.keys])
 
 
@@ -132,5 +132,5 @@ class ContrastLosses(NamedTuple):
     of_anchors: Any  # (n,)
     of_keys: Any  # (m,), or None
     saved: Any  # (rows of SAVED_ROWS, n + m), what the backward needs
-    kept: Any  # what makes the backward faster, or None
+    kept: Any  # an object that makes the backward faster, or None
     mean: Any = None  # of the anchors' losses, if the backend computes it anyway
