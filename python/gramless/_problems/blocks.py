@@ -1,4 +1,4 @@
-"""Rows of arrays in float64, as many at a time as stay in a cache, for a copy of all is large."""
+"""Rows of arrays in float64, in blocks that fit into a cache: a float64 copy of all rows would be large."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCK_BYTES = 2**19
 
 
 def row_blocks(n: int, d: int) -> Iterator[slice]:
-    """The rows of an array (n, d)."""
+    """Slices that divide the rows of an array (n, d) into blocks."""
     size = max(1, BLOCK_BYTES // (8 * d))
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
@@ -38,7 +38,7 @@ class UnitRows:
 
 
 class Pairs:
-    """Rows i of two arrays (n, d), which belong together; on a device all at once."""
+    """Row i of one array (n, d) with row i of another, block by block; on a device in one block."""
 
     def __init__(self, backend: Any, arrays: Arrays, normalize: bool) -> None:
         self._backend, self._arrays, self._normalize = backend, arrays, normalize
@@ -62,7 +62,7 @@ class Pairs:
     def add_gradients(
         self, found: list[Any], inputs: Arrays, wanted: Wanted, by_z: Callable[..., Array]
     ) -> None:
-        """Adds to the gradients found of the first two inputs, or makes them, by_z(i, block, own, others)."""
+        """Adds by_z(i, block, own, others) to the gradients of the first two inputs, or creates them."""
         asked = [bool(want) and i < 2 for i, want in enumerate(wanted[: len(inputs)])]
         absent = [want and grad is None for want, grad in zip(asked, found, strict=False)]
         for i, made in enumerate(self._backend.gradients(inputs, absent)):

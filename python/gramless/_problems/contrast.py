@@ -1,4 +1,4 @@
-"""Softmax losses over similarities, the log-sum-exps of rows among them, and their derivatives."""
+"""Softmax losses over similarities, log-sum-exps of their rows, and the derivatives of both."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .problem import Forward, Loss, Saved, Shape
 class Contrast(Loss):
     """The inputs are anchors, keys, the temperature and, where labelled, a label of each anchor.
 
-    Labels of log-sum-exps are of the keys, the first of them of the anchors too: pairs of one are left out.
-    Other labels beside keys are those of row i of both; or they are numbers from 0, those of the keys follow,
-    and the reduction is "none".
-    Without keys the anchors are those too. Without labels row i of all anchors and of the first keys is one
-    example; other keys belong to none, and the last of them may be queues, constant for autograd.
+    Labels of log-sum-exps belong to the keys, and the first of them to the anchors as well; pairs with one
+    label are left out. Other labels beside keys belong to row i of anchors and of keys; or labels of the
+    anchors, numbers from 0, are followed by those of the keys, and the reduction is "none".
+    Without keys, the anchors are the keys as well. Without labels, row i of all anchors and of the first keys
+    is one example; other keys have no example, and the last of them may be queues, constant for autograd.
     """
 
     kind: str  # "softmax", "decoupled" or "log_sum_exp"
     anchors: int
     arrays: int  # anchors and keys
     labelled: bool = False
-    symmetric: bool = False  # the mean of the losses of anchors and of those of the first keys as anchors
+    symmetric: bool = False  # averages the losses of anchors with those of the first keys as anchors
     excluded: Exclusions = NOTHING
     queues: int = 0
 
@@ -94,7 +94,7 @@ class Contrast(Loss):
 
 @dataclass(frozen=True)
 class WideLogs(Contrast):
-    """Log-sum-exps (kind "log_sum_exp") in float64, of which less is left once logits are subtracted."""
+    """Log-sum-exps (kind "log_sum_exp") in float64, because subtracting logits from them cancels digits."""
 
     def dtype(self, library: Library, inputs: Arrays) -> str:
         return "float64"
@@ -102,14 +102,14 @@ class WideLogs(Contrast):
 
 @dataclass(frozen=True)
 class Ignoring(Contrast):
-    """The same for labelled rows without the rows of one label: their loss and gradient are 0."""
+    """`Contrast` of labelled rows without the rows of one label, whose loss and gradient are 0."""
 
     ignored: int = 0
 
     def _others(self, backend: Any, inputs: Arrays) -> tuple[Any, list[Any], Contrast]:
-        """The numbers of the rows that take part, the inputs of the problem they are in, and that problem."""
+        """The indices of the other rows, the inputs of their problem, and that problem."""
         z, temperature, labels = inputs[0], inputs[1], backend.placed(inputs[2])
-        rows = backend.xp.flatnonzero(labels != self.ignored)  # waits until they are counted
+        rows = backend.xp.flatnonzero(labels != self.ignored)  # waits for the device to count them
         fields = {name: getattr(self, name) for name in Contrast.__dataclass_fields__}
         return rows, [z[rows], temperature, labels[rows]], Contrast(**fields)
 
@@ -118,7 +118,7 @@ class Ignoring(Contrast):
         rows, others, problem = self._others(backend, inputs)
         losses, sums = backend.zeros(n), backend.zeros(height, n)
         if len(rows) == 0:
-            self._options(backend, inputs)  # checked all the same
+            self._options(backend, inputs)  # raises for invalid options without rows, too
             return self.reduced(backend, losses, 1), Saved((sums,))
         value, ((of_rows,), kept) = problem.forward(backend, others, keep)
         sums[:, : len(rows)] = of_rows

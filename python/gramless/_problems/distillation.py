@@ -1,4 +1,4 @@
-"""Similarity distillation: a student's softmax over a queue follows its teacher's."""
+"""Similarity distillation: the cross entropy of a student's softmax over a queue with its teacher's."""
 
 from __future__ import annotations
 

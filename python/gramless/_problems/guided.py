@@ -1,4 +1,4 @@
-"""The softmax of each anchor's positive among what a guide leaves of a batch, and its derivative."""
+"""The softmax of each anchor's positive among the pairs that a guide keeps, and its derivative."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .blocks import Pairs, UnitRows
 from .positives import log_odds
 from .problem import Forward, Loss, Saved, Shape
 
-GUIDES = ("guide_anchors", "guide_positives", "guide_negatives")  # how errors call rows of a guide
+GUIDES = ("guide_anchors", "guide_positives", "guide_negatives")  # their names in errors
 
 
 @dataclass(frozen=True)
 class Guided(Loss):
     """The inputs are anchors, positives, perhaps more, the guide's rows for each, and the temperature.
 
-    loss_i = log(1 + exp(odds_i)), the odds of all that is left against the positive. For anchor i a pair is
-    left out where the guide's cosine of it is above a limit, that of anchor i and its positive less a margin.
-    One walk is over the pairs of anchors with all other rows, and one each over those of two anchors and of
-    two positives, in which every row is a pair with itself as well. More embeddings are negatives, and last
-    positives of other processes, which are in a further walk with positives.
+    loss_i = log(1 + exp(odds_i)), odds_i the log odds of the pairs that the guide keeps against the positive.
+    It leaves out pairs of anchor i whose cosine is above its cosine of anchor i and its positive, less a
+    margin. One walk is over the pairs of anchors with all other rows, one over pairs of two anchors and one
+    over pairs of two positives; the last two include pairs of a row with itself. Further embeddings are
+    negatives; the last may be positives of other processes, which have a walk with positives.
     """
 
     arrays: int  # embeddings, and as many of the guide
@@ -44,7 +44,7 @@ class Guided(Loss):
 
     @property
     def _walks(self) -> list[tuple[int, ...]]:
-        """The arrays of each, the first of which has the rows of the sums."""
+        """The positions of each walk's arrays; the walk sums over pairs of each row of its first array."""
         found: list[tuple[int, ...]] = [tuple(range(self._embeddings))]
         if self.contrast_anchors:
             found.append((0,))
@@ -56,11 +56,11 @@ class Guided(Loss):
 
     @property
     def _alone(self) -> list[int]:
-        """The arrays whose rows are pairs with themselves."""
+        """The arrays whose walks include pairs of a row with itself."""
         return [places[0] for places in self._walks if len(places) == 1]
 
     def dtype(self, library: Library, inputs: Arrays) -> str:
-        """The guide's plays no part."""
+        """The dtype of the computation, which does not depend on the guide's dtype."""
         return computed_in(library, inputs[: self._embeddings])
 
     def constants(self) -> Sequence[int]:
@@ -78,7 +78,7 @@ class Guided(Loss):
         return [x if backend.dtype([x]) == dtype else backend.library.cast(x, dtype) for x in rows]
 
     def _limits(self, backend: Any, inputs: Arrays) -> tuple[Any, list[Any]]:
-        """Of the guide's cosines (n,), and those of rows with themselves, both rounded as in the tiles."""
+        """Limits (n,) of the guide's cosines, and cosines of rows with themselves, rounded as in tiles."""
         margin = as_margin(self.function, self.margin)
         guide, dtype = inputs[self._embeddings : self.arrays], backend.dtype(inputs[: self._embeddings])
         alone = [backend.paired_cosines(rows, rows, dtype) for rows in guide]
@@ -101,7 +101,7 @@ class Guided(Loss):
         return found
 
     def _pairs(self, backend: Any, inputs: Arrays, temperature: Any) -> tuple[Pairs, Any]:
-        """Anchors with their positives, and the logits of those that belong together."""
+        """Anchors with their positives, and the logit of each anchor with its own positive."""
         pairs = Pairs(backend, inputs[:2], self.normalize)
         return pairs, pairs.products() / temperature
 
@@ -135,7 +135,7 @@ class Guided(Loss):
                 tasks, of_pairs, tiles = saved.kept
             pairs, logits = of_pairs
             total, t = np.logaddexp.reduce(logs), tasks[0].temperature
-            # What is left in the softmax, which is 1 less the positive's part without the cancellation.
+            # The remaining pairs' part of the softmax: 1 minus the positive's part, without cancellation.
             share = self.by_each_loss(grad, len(logits)) * backend.xp.sigmoid(
                 log_odds(backend, total, logits)
             )

@@ -25,8 +25,8 @@ class Hsic(Problem):
     arrays: int
     kernels: Kernels
     estimator: str
-    form: str  # "hsic", "cka", its "root" of one pair, "rsa"; "loss", 1 - cka, 1 where that is not defined
-    matrix: bool  # of all pairs; else the value is that of the one pair
+    form: str  # "hsic", "cka", "root" (of one CKA), "rsa", or "loss": 1 - cka, and 1 where cka is not defined
+    matrix: bool  # whether the value is a matrix of all pairs, or the number of one pair
 
     def forward(self, backend: Any, inputs: Arrays, keep: str, report: Report = None) -> Forward:
         if not (keep or self.matrix) and backend.here and report is None:
@@ -34,7 +34,7 @@ class Hsic(Problem):
         values = backend.hsic_forward(self.task(inputs), bool(keep), report)
         traced, number = keep == "traced", backend.here and not self.matrix
         sums: Any = values[:3]
-        if traced or not number:  # else nothing else refers to their memory
+        if traced or not number:  # of numbers nothing else refers to this memory
             sums = map(backend.copied, sums)
         saved = Saved((*sums, values.rows)) if keep else NOTHING_SAVED
         warns = backend.here and not traced
@@ -54,7 +54,7 @@ class Hsic(Problem):
         return aligned(values.xy, values.xx, values.yy, math.nan, where)
 
     def _of_numbers(self, numbers: Sequence[Any], warns: bool = True) -> Any:
-        """The value of one pair, without arrays: at 16 rows they would cost as much as the sums."""
+        """The value of one pair, from numbers: at 16 rows, arrays of them would take as long as the sums."""
         xy, xx, yy, exponent_x, exponent_y, *_ = numbers
         if self.form == "hsic":
             return in_units(xy, exponent_x, exponent_y)
@@ -63,13 +63,13 @@ class Hsic(Problem):
         if self.form == "loss":
             return 1 - ratio(xy, xx, yy, 0.0)
         found = ratio(xy, xx, yy, math.nan)
-        return math.sqrt(max(found, 0.0)) if self.form == "root" else found  # in this order NaN passes
+        return math.sqrt(max(found, 0.0)) if self.form == "root" else found  # this order keeps NaN
 
     def task(self, inputs: Arrays) -> HsicTask:
         return HsicTask(inputs[: self.xs], inputs[self.xs : self.arrays], self.kernels, self.estimator)
 
     def _warn(self, values: HsicValues) -> None:
-        """Warn of representations without a CKA, with the reason; a loss is defined for all."""
+        """Warns of representations whose CKA is not defined, with the reason; a loss is always defined."""
         sides = [("x", values.xx, values.mean_x), ("y", values.yy, values.mean_y)]
         if self.form == "loss":
             return
@@ -101,7 +101,7 @@ class Hsic(Problem):
         return grad * aligned(1.0, xx, yy), -grad * c / (2 * xx), -grad * c / (2 * yy)
 
     def _weights(self, backend: Any, saved: Any, grad: Any) -> Sequence[Any]:
-        """Derivatives of xy (xs, ys), xx (xs,), yy (ys,); without ys those of xx are for both sides."""
+        """Derivatives with respect to xy (xs, ys), xx (xs,), yy (ys,); without ys, xx has those of both."""
         xy, xx, yy, rows = saved
         lx, ly = xy.shape
         if not self.matrix:

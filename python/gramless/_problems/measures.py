@@ -1,6 +1,6 @@
 """Measures of one embedding and their derivatives, from a kernel's mean over pairs of rows or from an HSIC.
 
-They are computed on the CPU.
+They are computed on the CPU only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .blocks import row_blocks
 from .problem import NOTHING_SAVED, Forward, Problem, Saved, Shape
 
 LINEAR, COSINE = encode(Linear()), encode(Cosine())
-LEAST_MEAN = 1e-297  # tiles hold no value below 1e-307: ten digits are those of the terms that are larger
+LEAST_MEAN = 1e-297  # tiles hold no value below 1e-307, so that means above this have ten digits
 
 
 def _blocks(x: Array) -> Iterator[slice]:
@@ -41,7 +41,7 @@ def _sum(parts: Iterator[Floats]) -> Floats:
 
 
 def _along(units: Floats, mean: Floats) -> Floats:
-    """The product of each row with the mean; not by BLAS, whose sums depend on its threads."""
+    """The product of each row with the mean; not with BLAS, whose sums depend on the number of threads."""
     return np.asarray((units * mean).sum(axis=1))
 
 
@@ -56,7 +56,7 @@ def _check_on_cpu(backend: Any, inputs: str) -> None:
 
 @dataclass(frozen=True)
 class PairMean(Problem):
-    """The input is x (n, d); of the mean m of k(x_i, x_j) over i != j, k being 1 for equal rows.
+    """The input is x (n, d), the value a function of the mean m of k(x_i, x_j) over i != j; k(x, x) = 1.
 
     form: "log", whose value is log m, or "diversity", 1 / (1 / n + (1 - 1 / n) m).
     """
@@ -68,7 +68,7 @@ class PairMean(Problem):
     arrays = 1
 
     def _task(self, backend: Any, x: Array) -> HsicTask:
-        """With a constant column: what is wanted of this HSIC is the kernel's mean, which comes with it."""
+        """HSIC of x with a constant column: the problem uses the kernel's mean, which is computed with it."""
         column = backend.library.zeros((x.shape[0], 1), backend.dtype([x]), backend.device)
         return HsicTask([x], [column], (self.kernel, LINEAR), "biased")
 
@@ -91,8 +91,8 @@ class PairMean(Problem):
             return [None]
         if self.form == "diversity":
             grad = -grad * self._value(mean, n) ** 2 * (1 - 1 / n) * mean
-        # The derivative of HSIC by a kernel value is the other's value less its row means plus its mean.
-        # Beside zeros whose row sums are -n it is 1 / (n - 1)^2 for every pair.
+        # The derivative of HSIC with respect to a kernel value is the other kernel's value, less its row
+        # means, plus its mean. Zeros whose row sums are given as -n make it 1 / (n - 1)^2 for every pair.
         rows = np.zeros((2, HEAD + n))
         rows[0, 0], rows[:, 1], rows[1, HEAD:] = sigma, 1, -n
         known = mean > LEAST_MEAN or math.isnan(mean)
@@ -109,7 +109,7 @@ class PairMean(Problem):
 
 @dataclass(frozen=True)
 class _Spectrum(Problem):
-    """The input is x (n, d); of the HSIC of it with itself, which is a sum of squared eigenvalues."""
+    """The input is x (n, d), the value a function of HSIC of x with x, a sum of squared eigenvalues."""
 
     function: str
 
@@ -120,7 +120,7 @@ class _Spectrum(Problem):
         return HsicTask(inputs, [], (self.kernel, self.kernel), "biased")
 
     def _by_hsic(self, backend: Any, inputs: Arrays, rows: Any, weight: float) -> Any:
-        """The gradient of `weight` times the HSIC, in the unit of its own."""
+        """The gradient of `weight` times the HSIC, which is in its own unit."""
         weights = np.zeros((1, 1)), np.array([weight]), np.zeros(0)
         return backend.hsic_backward(self._task(inputs), rows, weights, (True,))[0]
 
@@ -200,14 +200,14 @@ class CosineDiversity(_Spectrum):
 
 
 def _by_rows(by_units: Floats, units: Floats, lengths: Floats) -> Floats:
-    """The derivative of rows, from that of rows divided by their lengths; 0 for rows of zeros."""
+    """The derivative with respect to rows, from that with respect to unit rows; 0 for rows of zeros."""
     across = by_units - (by_units * units).sum(axis=1, keepdims=True) * units
     return np.asarray(np.where(lengths == 0, 0.0, across) / np.where(lengths == 0, 1.0, lengths))
 
 
 @dataclass(frozen=True)
 class Alignment(Problem):
-    """The inputs are x and y (n, d); the mean of |x_i - y_i|^alpha, perhaps of rows of length 1."""
+    """The inputs are x and y (n, d), the value the mean of |x_i - y_i|^alpha, of unit rows if normalised."""
 
     function: str
     alpha: float
@@ -218,7 +218,7 @@ class Alignment(Problem):
     def _differences(
         self, inputs: Arrays, block: slice
     ) -> tuple[list[tuple[Floats, Floats]], Floats, Floats]:
-        """Both sides as they are compared, with their lengths; the directions of differences, and lengths."""
+        """Both sides as they are compared, with their lengths; unit differences and their lengths before."""
         sides = [_wide(side, block) for side in inputs]
         both = [directions(side) if self.normalize else (side, np.ones((len(side), 1))) for side in sides]
         with np.errstate(invalid="ignore"):  # inf - inf
@@ -236,7 +236,7 @@ class Alignment(Problem):
         with np.errstate(over="ignore", invalid="ignore"):
             for block in _blocks(inputs[0]):
                 sides, along, lengths = self._differences(inputs, block)
-                apart = np.where(lengths == 0, 1.0, lengths)  # of equal rows: 0, also where powers have none
+                apart = np.where(lengths == 0, 1.0, lengths)  # equal rows get derivative 0 for every alpha
                 slopes = apart ** (self.alpha - 1) * (self.alpha * grad / n)
                 for target, (units, own), sign in zip(found, sides, (1.0, -1.0), strict=True):
                     if target is not None:

@@ -1,4 +1,4 @@
-"""The squared maximum mean discrepancy of two samples and its derivative: HSIC with the indicator of one."""
+"""The squared maximum mean discrepancy of two samples and its derivative, from HSIC with an indicator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Mmd(Problem):
 
     @property
     def _hsic(self) -> Hsic:
-        """The value up to a factor, as HSIC of the rows of both with the indicator of those of x."""
+        """HSIC of the rows of both samples with the indicator of x's rows: the value up to a factor."""
         kernels = self.kernel, OF_INDICATOR
         return Hsic(self.function, 1, 2, kernels, self.estimator, "hsic", False)
 
@@ -48,7 +48,7 @@ class Mmd(Problem):
 
 
 def mmd_factor(n: int, m: int, estimator: str) -> float:
-    """MMD^2 of n and m rows over the HSIC of all with the first n's indicator in {0, 1}, linear kernel.
+    """MMD^2 of n and m rows divided by HSIC of all rows with the indicator of the first n, kernel linear.
 
     biased: (N - 1)^2 / (n m / N)^2; unbiased: N (N - 1) (N - 2) (N - 3) / (n m (n - 1) (m - 1)); N = n + m.
     """

@@ -1,5 +1,5 @@
-"""Losses whose positives are computed here, in float64, beside log-sum-exps of the core: MoCo's, InfoNCE's of
-keys with ids, and SupCon's of a mask.
+"""Losses whose positives are computed here in float64 and whose log-sum-exps the core computes: MoCo,
+InfoNCE with ids, and SupCon with a mask.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .problem import Forward, Loss, Saved, Shape
 
 
 def log_odds(backend: Any, logs: Any, logits: Any) -> Any:
-    """Of all that a log-sum-exp is of against the positive."""
-    # Beside an infinite logit there is no softmax, as in plain torch; the odds alone would have one.
+    """The log odds of the terms of a log-sum-exp against the positive: logs - logits."""
+    # The softmax of an infinite logit is NaN, as in plain torch; the difference alone could be finite.
     infinite = (logits == math.inf) | (logs == math.inf)
     return backend.xp.where(infinite, math.nan, logs - logits)
 
@@ -31,15 +31,15 @@ def log_odds(backend: Any, logs: Any, logits: Any) -> Any:
 class OwnKeys(Loss):
     """The inputs are queries, their keys, others, the temperature and, if identified, ids of all but queries.
 
-    loss_i = log(1 + exp(odds_i)), the odds of the negatives, a log-sum-exp, against the positive. Negatives
-    are the others, as MoCo's queue, or if identified all that have another id than the own key: duplicates of
-    it, and itself, are left out.
+    loss_i = log(1 + exp(odds_i)), odds_i the log odds of the negatives against the positive. Negatives are
+    the others, such as MoCo's queue; if identified, they are all keys and others whose id is not that of the
+    query's own key, so that the key and its duplicates are left out.
     """
 
     arrays: int
     queues: int
     identified: bool = False
-    symmetric: bool = False  # the mean of that and of the losses of keys, whose negatives are queries
+    symmetric: bool = False  # averages with the losses of keys, whose negatives are queries
     excluded: Exclusions = NOTHING
 
     @property
@@ -49,7 +49,7 @@ class OwnKeys(Loss):
 
     @property
     def _negatives(self) -> Contrast:
-        """The problem of these log-sum-exps."""
+        """The problem whose values are these log-sum-exps."""
         chosen = "log_sum_exp", 1, len(self._places), self.identified, self.symmetric, self.excluded
         return Contrast(self.function, self.normalize, "none", *chosen)
 
@@ -59,7 +59,7 @@ class OwnKeys(Loss):
         return self.value_shape(n), [*saved, (1 + self.symmetric, n)]
 
     def _parts(self, backend: Any, inputs: Arrays) -> tuple[Any, ...]:
-        """The log-sum-exps as a task, then queries with their keys, and their logits (n,)."""
+        """The task of the log-sum-exps, queries with their keys, and the logits (n,) of these pairs."""
         task, _ = self._negatives.task(backend, [*[inputs[i] for i in self._places], *inputs[self.arrays :]])
         pairs = Pairs(backend, inputs[:2], self.normalize)
         return task, pairs, pairs.products() / task.temperature
@@ -79,7 +79,7 @@ class OwnKeys(Loss):
         with np.errstate(invalid="ignore", over="ignore"):
             task, pairs, logits, tiles = saved.kept or (*self._parts(backend, inputs), None)
             (sums, odds), arrays = saved.arrays, inputs[: self.arrays]
-            # The negatives' part of the softmax, which is 1 less the positive's without the cancellation.
+            # The negatives' part of the softmax: 1 minus the positive's part, without cancellation.
             shares = self.by_each_loss(grad, odds.shape[1]) * backend.xp.sigmoid(odds) / len(odds)
             share = shares.sum(0)
             own = [wanted[i] for i in self._places]
@@ -96,13 +96,13 @@ class OwnKeys(Loss):
 
 
 class _Shares:
-    """Of a mask: the share of each positive (n, n), which rows have one, and how many have."""
+    """The share of each positive in a row of a mask (n, n), which rows have a positive, and how many do."""
 
     def __init__(self, backend: Any, mask: Any) -> None:
         where, place = backend.xp.where, backend.xp.arange(mask.shape[0], backend.device)
         weights = where(place[:, None] == place[None, :], 0.0, backend.wide(mask))
         of_rows = weights.sum(1)
-        self.counted = ~(of_rows <= 0)  # NaN, which propagates, too
+        self.counted = ~(of_rows <= 0)  # also rows with NaN, which propagates
         self.each = weights / where(self.counted, of_rows, 1.0)[:, None]
         self.count = backend.count(self.counted)
 
@@ -121,7 +121,7 @@ class Masked(Loss):
 
     @property
     def _logs(self) -> Contrast:
-        """The problem of the log-sum-exps."""
+        """The problem whose values are the log-sum-exps."""
         return Contrast(self.function, self.normalize, "none", "log_sum_exp", 1, 1)
 
     def shapes(self, on_device: bool, shapes: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
@@ -138,7 +138,7 @@ class Masked(Loss):
             task, rows, shares = parts = self._parts(backend, inputs)
             found = backend.contrast_forward(task, keep == "tiles")
             means = (rows.z * (shares.each @ rows.z)).sum(1) / task.temperature
-            logs = backend.xp.where(found.of_anchors == math.inf, math.nan, found.of_anchors)  # no softmax
+            logs = backend.xp.where(found.of_anchors == math.inf, math.nan, found.of_anchors)  # not defined
             losses = backend.xp.where(shares.counted, logs - means, 0.0)
             value = self.reduced(backend, losses, shares.count)
         return value, Saved((found.saved, means), (*parts, found.kept) if keep == "tiles" else None)

@@ -32,7 +32,7 @@ class Problem:
         return computed_in(library, inputs[: self.arrays])
 
     def differentiated(self) -> Any:
-        """The same problem for a traced forward that a backward follows."""
+        """The problem for a traced forward that a backward follows."""
         return self
 
     def saved_dtype(self, place: int, computed: str) -> str:
@@ -46,7 +46,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Loss(Problem):
-    """A problem whose value is the losses of n anchors, (n,), their sum or their mean."""
+    """A problem whose value is the loss of each of n anchors, (n,), their sum or their mean."""
 
     function: str
     normalize: bool
@@ -72,12 +72,12 @@ class Loss(Problem):
         return grad / count if self.reduction == "mean" else grad
 
     def by_losses(self, backend: Any, grad: Any, count: Any, n: int) -> Any:  # (n,)
-        """The same as an array."""
+        """`by_each_loss` as an array."""
         found = self.by_each_loss(grad, count)
         return found if self.reduction == "none" else backend.full(n, found)
 
     def weighed(self, backend: Any, grad: Any, count: Any, n: int) -> tuple[Any, Any]:
-        """Weights of the losses (n,), or for a device None and the factor of their mean."""
+        """The weights (n,) of the losses and None; or, for a plain mean on a device, None and its factor."""
         if not self.is_plain_mean:
             return self.by_losses(backend, grad, count, n), None
         return (backend.full(n, grad / count), None) if backend.here else (None, grad)

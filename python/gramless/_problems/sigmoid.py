@@ -1,4 +1,4 @@
-"""The sigmoid loss of pairs, SigLIP's, and its derivative."""
+"""The sigmoid loss of pairs (SigLIP) and its derivative."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Sigmoid(Loss):
     and the gradients of a and b, unless the backward gets a weight for each row.
     """
 
-    in_one_walk: bool = False  # whether a traced forward has gradients among what it saves
+    in_one_walk: bool = False  # whether a traced forward also saves gradients
 
     arrays = 2
 
@@ -67,7 +67,7 @@ class Sigmoid(Loss):
 
 
 def _times(grad: Any, factor: float) -> Any:
-    """Multiplies in place; nothing else refers to this memory."""
+    """Multiplies in place: no other object refers to this memory."""
     if factor != 1:
         grad *= factor
     return grad

@@ -1,4 +1,4 @@
-"""A problem as text and numbers: the text is constant in a traced graph, the numbers vary between calls."""
+"""A problem as text and numbers: in a traced graph the text is a constant, and the numbers may change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def parted(problem: Any) -> tuple[tuple[Any, ...], list[float]]:
 
 @lru_cache(maxsize=256)
 def problem_of(text: str, numbers: tuple[float, ...] | None = None) -> Any:
-    """The problem of a text; without its numbers one with the same shapes."""
+    """The problem of a text; without numbers, a problem with the same shapes."""
     values = iter([1.0] * text.count(NUMBER) if numbers is None else numbers)
     name, *fields, _ = _with(ast.literal_eval(text), lambda x: next(values) if x == NUMBER else x)
     return _CLASSES[name](*fields)
@@ -47,7 +47,7 @@ def problem_of(text: str, numbers: tuple[float, ...] | None = None) -> Any:
 
 @lru_cache(maxsize=256)
 def labels_of(text: str) -> Sequence[str | None]:
-    """What errors call the inputs of the problem of a text."""
+    """The names of the inputs of a text's problem in errors."""
     *_, labels = ast.literal_eval(text)
     return labels  # type: ignore[no-any-return]
 
