@@ -135,8 +135,9 @@ def test_the_largest_block_is_the_largest(generator, threshold):
 
 
 def test_segmentation_refuses_what_cannot_be():
-    refused(ValueError, "one of segments and penalty is needed", analysis.segment, np.eye(3))
-    refused(ValueError, "one of segments and penalty is needed", analysis.segment, np.eye(3), 2, penalty=1)
+    needed = "one of segments and penalty is needed, and not both, but they are"
+    refused(ValueError, f"{needed} None and None", analysis.segment, np.eye(3))
+    refused(ValueError, f"{needed} 2 and 1", analysis.segment, np.eye(3), 2, penalty=1)
     refused(ValueError, "3 members cannot be 4 blocks of at least 1", analysis.segment, np.eye(3), 4)
     refused(
         ValueError, "3 members cannot be 2 blocks of at least 2", analysis.segment, np.eye(3), 2, min_length=2

@@ -1,11 +1,12 @@
-"""Analyses of representations and of similarity matrices from the literature. numpy only.
+"""Analyses of representations and of similarity matrices from the literature. They need numpy only.
 
-- Do two seeds' layers find each other? `layer_correspondence`, Kornblith et al. 2019.
-- Is there a block of layers all alike? `largest_block`, Nguyen et al. 2021.
+- Is each layer most similar to the same layer of another seed? `layer_correspondence`, Kornblith et al. 2019.
+- Is there a block of similar layers? `largest_block`, Nguyen et al. 2021.
 - Which contiguous layers, or times, belong together? `segment`, `segment_rows`, Arlot et al. 2019.
-- Is a block one dominant component, of few examples? `dominant_component`, Nguyen et al. 2021, 2022.
-- How apart are the classes? `class_separation`, Kornblith et al. 2021.
-- How sure is a CKA value? `cka_interval`, Efron and Tibshirani 1993.
+- Does a dominant component of few examples explain a block? `dominant_component`, Nguyen et al. 2021, 2022.
+- How far apart are the classes? `class_separation`, Kornblith et al. 2021.
+- How uncertain is a CKA value, or a difference of two? `cka_interval`, `cka_difference`, Efron and
+  Tibshirani 1993.
 """
 
 from __future__ import annotations

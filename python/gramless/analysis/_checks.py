@@ -1,4 +1,4 @@
-"""Checks of the analyses' inputs: square or any matrices, and rows; errors are one sentence."""
+"""Checks of the analyses' inputs: matrices, square matrices and rows. Each error is one sentence."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def on_cpu(function: str, name: str, values: Any) -> Any:
 
 
 def as_matrix(function: str, name: str, values: Any, square: bool = False) -> Floats:
-    """values as float64 with two dimensions, both alike if `square`; tensors of torch may need gradients."""
+    """values as a float64 matrix, square if `square`; tensors of torch may require gradients."""
     return _as_numbers(function, name, on_cpu(function, name, values), square).astype(np.float64, copy=False)
 
 
 def as_read(function: str, *pair: Named) -> tuple[Cpu, Any, Any]:
-    """Both arrays of a pair on the CPU, in the form that its backend reads in place, and the backend."""
+    """The CPU backend, and both arrays of a pair in the CPU's memory, in the form that it reads in place."""
     named = [(name, _readable(function, name, values)) for name, values in pair]
     library, arrays = checks.read(function, named)
     x, y = library.detached(function, [name for name, _ in named], arrays)
@@ -38,7 +38,7 @@ def as_read(function: str, *pair: Named) -> tuple[Cpu, Any, Any]:
 
 
 def _readable(function: str, name: str, values: Any) -> Any:
-    """values in a byte order and of digits that the core reads."""
+    """values in a byte order and of a precision that the core reads."""
     if _arrays.is_tensor(values):
         return values
     matrix = _as_numbers(function, name, values)
@@ -46,12 +46,12 @@ def _readable(function: str, name: str, values: Any) -> Any:
 
 
 def is_finite(values: Any) -> bool:
-    """Whether neither NaN nor infinity is among the values of what was read as an array."""
+    """Whether an array holds neither NaN nor infinity."""
     return bool(np.isfinite(as_numbers("is_finite", "values", values)).all())
 
 
 def as_numbers(function: str, name: str, values: Any) -> npt.NDArray[Any]:
-    """values as numpy's, of any shape; those of 16 bits that numpy does not know are float32."""
+    """values as a numpy array of any shape; bfloat16, which numpy lacks, becomes float32."""
     values = _arrays.without_tensors(function, name, values)
     array = as_array(function, name, values, "an array of real numbers")
     array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array

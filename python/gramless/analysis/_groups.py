@@ -1,4 +1,4 @@
-"""The CKA without each of a number of groups of examples, all from the walk over tiles that sums the CKA."""
+"""The CKA without each of several groups of examples, from the one walk over tiles that sums the CKA."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Sizes = npt.NDArray[np.int64]
 def without_groups(
     backend: Cpu, x: Any, y: Any, kernels: tuple[Kernel, Kernel], groups: int, estimator: Estimator
 ) -> tuple[float, Floats, Sizes, tuple[float, float]]:
-    """The CKA, that without each group in turn, how many examples each group has, and the share of x and of y
-    that the most influential group has, as `share_of_few`.
+    """The CKA, the CKA without each group in turn, the number of examples in each group, and for x and for y
+    the share of the HSIC with itself that the most influential group carries (`share_of_few`).
 
     x, y: arrays of the backend. Groups are drawn at random with a fixed seed, because a data set may be
     sorted by class.
@@ -37,7 +37,7 @@ def without_groups(
 
 
 def group_bounds(scale: Scale, value: float, without: Floats, sizes: Sizes, level: float) -> Bounds:
-    """`jackknife_bounds` of one value, from groups of any sizes, Busing, Meijer and van der Leeden 1999."""
+    """`jackknife_bounds` of one value, from groups of any sizes: Busing, Meijer and van der Leeden 1999."""
     plain = _terms(np.asarray(value), without, sizes)
     terms = _terms(scale.there(np.asarray(value)), scale.there(without), sizes)
     error, spread = (np.sqrt(np.mean(of**2, keepdims=True)) for of in (plain, terms))
@@ -45,7 +45,7 @@ def group_bounds(scale: Scale, value: float, without: Floats, sizes: Sizes, leve
 
 
 def _terms(value: Floats, without: Floats, sizes: Sizes) -> Floats:
-    """One for each group; their mean square is the variance."""
+    """One term for each group; the mean of their squares is the variance."""
     n, groups = sizes.sum(), len(sizes)
     inverse = n / sizes
     centre = groups * value - np.sum((1 - 1 / inverse) * without)

@@ -1,4 +1,4 @@
-"""CKA of one pair of representations, or of two, without each example or each group of them."""
+"""CKA of one or two pairs of representations, without each example or without each group of examples."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from ._checks import Floats, Named, as_matrix, as_read, is_finite, on_cpu
 from ._groups import Sizes, group_bounds, without_groups
 
 LEAST_ROWS = 5
-Shares = list[tuple[str, float]]  # of representations, the share of few examples in their HSIC
+Shares = list[tuple[str, float]]  # names, and the share of an HSIC that few examples carry
 
 
 class Request(NamedTuple):
-    """Options of an interval, checked."""
+    """The checked options of an interval."""
 
     function: str
     kernels: tuple[Kernel, Kernel]
@@ -59,10 +59,10 @@ class Request(NamedTuple):
 
 
 class Replicates(NamedTuple):
-    """CKA of pairs of representations (pairs,), without each example or group (pairs, n or groups), and how
-    many examples the groups have.
+    """CKA of pairs of representations (pairs,), the CKA without each example or group (pairs, n or groups),
+    and the number of examples in each group.
 
-    pair_variance: as `Deleted` has it, (pairs,), and after that of two pairs that of their difference.
+    pair_variance: that of `Deleted`, (pairs,); for two pairs followed by that of their difference.
     """
 
     values: Floats
@@ -84,10 +84,10 @@ class Replicates(NamedTuple):
 
 
 def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replicates:
-    """Replicates of one or two pairs of arrays (n, features) of any libraries, on the CPU.
+    """Replicates of one or two pairs of arrays (n, features) of any libraries, computed on the CPU.
 
-    Raises ValueError where they have not one number of rows, or too few, and warns of what has no CKA and of
-    examples that carry most of it.
+    Raises ValueError if numbers of rows differ or are too small. Warns of pairs whose CKA is not defined, and
+    of examples that carry most of an HSIC.
     """
     function = request.function
     given = [one for pair in pairs for one in pair]
@@ -112,7 +112,7 @@ def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replic
         found, shares = _of_groups(request, [one[0] for one in read], rows, n)
     if not np.isfinite(found.without).all() and all(is_finite(x) for _, x in named):
         names = " or ".join(dict.fromkeys(name for name, _ in named))
-        warn_caller(f"{function}: not defined, because {names} is constant, perhaps but for one example")
+        warn_caller(f"{function}: not defined, because {names} is constant, or constant but for one example")
     else:
         warn_of_few(function, shares, n, request.groups)
     return found
@@ -121,7 +121,7 @@ def replicates(request: Request, pairs: Sequence[tuple[Named, Named]]) -> Replic
 def _of_examples(
     request: Request, rows: Sequence[Named], roundings: Sequence[float], n: int
 ) -> tuple[Replicates, Shares]:
-    """An array given twice with one kernel is one layer."""
+    """Replicates from deleted examples; an array that is given twice with one kernel is one layer."""
     names: dict[tuple[int, Kernel], str] = {}
     layers, own = [], []
     for place, (name, x) in enumerate(rows):
@@ -158,7 +158,7 @@ def _of_groups(
 
 
 def _known(rows: Floats, kernel: Kernel) -> Encoded:
-    """The kernel with its bandwidth for these rows."""
+    """The kernel with the bandwidth of these rows."""
     code = encode(kernel)
     if not wants_median(code):
         return code

@@ -1,4 +1,4 @@
-"""Rows in units in which their squares are numbers, whatever the unit of the data."""
+"""Rows in units in which their squares neither overflow nor underflow, whatever the unit of the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._checks import Floats
 
 
 def in_own_units(values: Floats, axis: int | None = None) -> tuple[Floats, Any]:
-    """values / 2^exponent with the largest of them from 0.5 to 1, and the exponent; or so along an axis."""
+    """values / 2^exponent, of which the largest is from 0.5 to 1, and the exponent; or both along an axis."""
     largest = np.abs(values).max(axis=axis, keepdims=axis is not None, initial=0)
     exponent = np.frexp(largest)[1]
     return np.ldexp(values, -exponent), exponent

@@ -16,7 +16,7 @@ from ._units import unit_rows
 
 
 class Block(NamedTuple):
-    """The layers start, ..., stop - 1."""
+    """A contiguous block: the layers, or rows, start, ..., stop - 1."""
 
     start: int
     stop: int
@@ -24,36 +24,52 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Segmentation:
-    """blocks in order, and the total cost of them."""
+    """Contiguous blocks and their cost.
+
+    Attributes
+    ----------
+    blocks : list of Block
+        In order; together they hold every layer or row.
+    cost : float
+        The sum of the costs of all blocks, without the penalty.
+    """
 
     blocks: list[Block]
     cost: float
 
     @property
     def boundaries(self) -> list[int]:
-        """Where every block but the first starts, as `heatmap` draws lines (stages_a, stages_b)."""
+        """Where every block but the first starts; `heatmap` draws lines there (stages_a, stages_b)."""
         return [block.start for block in self.blocks[1:]]
 
     @property
     def labels(self) -> list[int]:
-        """The block of every layer."""
+        """The number of the block of every layer."""
         return [label for label, block in enumerate(self.blocks) for _ in range(block.stop - block.start)]
 
 
 def largest_block(similarity: Any, threshold: float = 0.9) -> Block:
-    """The longest contiguous range of layers that are all similar to each other, the first of equals.
+    """The longest contiguous range of layers that are all similar to each other.
 
-    every S[i, j] >= threshold for i, j in the block. A single layer always is one; NaN is not similar.
+    S[i, j] >= threshold for all i != j in the block. A single layer is always a block, and NaN is not
+    similar. Of several ranges of this length it is the first.
 
     Parameters
     ----------
     similarity : array (L, L)
-        Such as `cka_matrix(layers)`.
+        S, such as `cka_matrix(layers)`.
+    threshold : float
+        The least similarity of two layers in the block.
+
+    Returns
+    -------
+    Block
+        Its first layer, and the layer after its last.
 
     Raises
     ------
     ValueError
-        Unless it is square.
+        If similarity is not square.
 
     References
     ----------
@@ -79,29 +95,39 @@ def largest_block(similarity: Any, threshold: float = 0.9) -> Block:
 def segment(
     similarity: Any, segments: int | None = None, *, penalty: float | None = None, min_length: int = 1
 ) -> Segmentation:
-    """The contiguous blocks of a similarity matrix (L, L) with the least scatter inside, exactly.
+    """The contiguous blocks of a similarity matrix (L, L) with the least total scatter, found exactly.
 
     cost of block B = sum_{i in B} S_ii - (1 / |B|) sum_{i, j in B} S_ij
 
-    which, where S is a Gram matrix, is the squared distance of the block's members from their mean.
+    If S is a Gram matrix, this is the sum of squared distances of the block's members from their mean.
 
     Parameters
     ----------
+    similarity : array (L, L)
+        S, such as `cka_matrix(layers)`; finite.
     segments : int, optional
         The number of blocks.
     penalty : float, optional
-        Instead of segments: the cost of every block, with which their number is chosen.
+        Instead of segments: a cost that is added for every block, so that the number of blocks follows from
+        the data.
     min_length : int
         The least number of members of a block.
+
+    Returns
+    -------
+    Segmentation
+        The blocks and their cost.
 
     Raises
     ------
     ValueError
-        Unless the matrix is square and finite and exactly one of segments and penalty is given and can be.
+        If the matrix is not square or not finite, both or neither of segments and penalty are given, penalty
+        is negative, or there are too few members for the blocks.
 
     References
     ----------
-    Arlot, Celisse and Harchaoui 2019, JMLR 20(162); costs of contiguous blocks of CKA matrices.
+    Arlot, Celisse and Harchaoui 2019, "A kernel multiple change-point algorithm via model selection", JMLR
+    20(162).
 
     Examples
     --------
@@ -110,7 +136,7 @@ def segment(
     """
     matrix = as_matrix("segment", "similarity", similarity, square=True)
     _check_finite("segment", "similarity", matrix)
-    matrix = matrix - matrix.mean()  # which changes no cost, and costs no digits where all are alike
+    matrix = matrix - matrix.mean()  # changes no cost, and avoids cancellation where all entries are similar
     size = len(matrix)
     diagonal = np.concatenate([[0.0], np.cumsum(np.diag(matrix))])
     corner = np.zeros((size + 1, size + 1))  # corner[i, j]: the sum of S[:i, :j]
@@ -127,10 +153,39 @@ def segment(
 def segment_rows(
     x: Any, segments: int | None = None, *, penalty: float | None = None, min_length: int = 1
 ) -> Segmentation:
-    """`segment` of the cosine similarity of the rows x (n, d), in order, without that n x n matrix.
+    """The contiguous blocks of rows x (n, d) with the least total scatter of their directions.
 
-    A time series such as the frames of a recording: block sums are differences of cumulative sums of unit
-    rows. Takes O(n^2 d) time and O(n (d + segments)) memory. Arguments, errors and paper as in `segment`.
+    Gives what `segment` finds in the matrix of cosines of the rows, without that n x n matrix: block sums are
+    differences of cumulative sums of unit rows. The rows are a series, such as the frames of a recording.
+    Takes O(n^2 d) time and O(n (d + segments)) memory.
+
+    Parameters
+    ----------
+    x : array (n, d)
+        The rows in their order; finite.
+    segments : int, optional
+        The number of blocks.
+    penalty : float, optional
+        Instead of segments: a cost that is added for every block, so that the number of blocks follows from
+        the data.
+    min_length : int
+        The least number of rows of a block.
+
+    Returns
+    -------
+    Segmentation
+        The blocks and their cost.
+
+    Raises
+    ------
+    ValueError
+        If x is not finite, both or neither of segments and penalty are given, penalty is negative, or there
+        are too few rows for the blocks.
+
+    References
+    ----------
+    Arlot, Celisse and Harchaoui 2019, "A kernel multiple change-point algorithm via model selection", JMLR
+    20(162).
 
     Examples
     --------
@@ -140,9 +195,7 @@ def segment_rows(
     rows = as_matrix("segment_rows", "x", x)
     _check_finite("segment_rows", "x", rows)
     units = unit_rows(rows)
-    units -= units.mean(
-        axis=0
-    )  # the scatter within blocks is the same, and what an offset adds to it cancels here
+    units -= units.mean(axis=0)  # keeps the scatter within blocks, and avoids cancellation
     sums = np.concatenate([np.zeros((1, units.shape[1])), units.cumsum(axis=0)])
     squares = np.concatenate([[0.0], np.cumsum(np.einsum("ij,ij->i", units, units))])
 
@@ -167,9 +220,12 @@ def _cheapest(
     penalty: float | None,
     min_length: int,
 ) -> Segmentation:
-    """least[k, j]: the least cost of the first j members in k blocks; with a penalty, k does not count."""
+    """least[k, j]: the least cost of the first j members in k blocks; with a penalty, of any number."""
     if (segments is None) == (penalty is None):
-        raise ValueError(f"{function}: one of segments and penalty is needed")
+        raise ValueError(
+            f"{function}: one of segments and penalty is needed, and not both, but they are {segments} and "
+            f"{penalty}"
+        )
     shortest = as_integer(function, "min_length", min_length)
     count = 1 if segments is None else as_integer(function, "segments", segments, "an int or None")
     if shortest < 1 or count < 1 or count * shortest > size:

@@ -1,4 +1,4 @@
-"""Is a representation one dominant direction, and does it belong to a few examples?"""
+"""The dominant direction of a representation, and the examples that carry it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class DominantComponent:
 
     Attributes
     ----------
-    fraction
-        Of the variance of x that it explains.
-    direction
-        (d,), of length 1; its largest entry is positive.
-    scores
-        (n,), the centred rows along it.
+    fraction : float
+        The fraction of the variance of x that it explains, from 0 to 1.
+    direction : ndarray of float64
+        (d,), of length 1; its entry of largest magnitude is positive.
+    scores : ndarray of float64
+        (n,), the products of the centred rows with the direction, in the unit of x.
     """
 
     fraction: float
@@ -33,9 +33,22 @@ class DominantComponent:
     scores: Floats
 
     def share_of(self, examples: int) -> float:
-        """The share of the component's variance that this many examples, its largest, carry.
+        """The share of the component's variance that the examples with scores of largest magnitude carry.
 
-        Raises ValueError for fewer than 0 or more than n.
+        Parameters
+        ----------
+        examples : int
+            The number of examples, from 0 to n.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError
+            If examples is below 0 or above n.
         """
         count, n = as_integer("DominantComponent.share_of", "examples", examples), len(self.scores)
         if not 0 <= count <= n:
@@ -44,12 +57,28 @@ class DominantComponent:
         return float(energy[:count].sum() / energy.sum())
 
     def remove(self, x: Any) -> Floats:
-        """x without the component: the rows whose CKA tells whether a block depends on it."""
+        """x without the component. The CKA of these rows shows whether a block depends on the component.
+
+        Parameters
+        ----------
+        x : array (n, d)
+            The rows of which this is the component.
+
+        Returns
+        -------
+        ndarray of float64, (n, d)
+            x less the component's part of each row.
+
+        Raises
+        ------
+        ValueError
+            If x has another shape.
+        """
         rows = as_matrix("DominantComponent.remove", "x", x)
         if rows.shape != (len(self.scores), len(self.direction)):
             raise ValueError(
-                f"DominantComponent.remove: x has shape {rows.shape} but the component is that of "
-                f"{(len(self.scores), len(self.direction))}"
+                f"DominantComponent.remove: x has shape {rows.shape} but the component was computed from "
+                f"shape {(len(self.scores), len(self.direction))}"
             )
         return rows - np.outer(self.scores, self.direction)
 
@@ -58,16 +87,26 @@ class DominantComponent:
 
 
 def dominant_component(x: Any) -> DominantComponent:
-    """The first principal component of a layer's rows x (n, d): how much it explains, and which examples.
+    """The first principal component of a layer's rows x (n, d): what it explains, and from which examples.
 
-    Block structure in CKA matrices comes with a first component that explains most of the variance, is alike
-    across the block's layers, and is carried by few examples (`share_of`); without it (`remove`) the block
-    goes. Neither n x n nor, beyond 512 features, d x d memory is needed.
+    In layers that form a block of a CKA matrix, the first component often explains most of the variance, is
+    similar across these layers, and is carried by few examples (`share_of`). Without it (`remove`) the block
+    disappears. Needs neither n x n memory nor, beyond 512 features, d x d memory.
+
+    Parameters
+    ----------
+    x : array (n, d)
+        One row for each example, at least 2.
+
+    Returns
+    -------
+    DominantComponent
+        Its fraction of the variance, its direction (d,) and its scores (n,).
 
     Raises
     ------
     ValueError
-        Where x is no finite matrix of at least 2 rows with variance.
+        If x has fewer than 2 rows, NaN, infinity or no variance.
 
     References
     ----------
@@ -83,14 +122,16 @@ def dominant_component(x: Any) -> DominantComponent:
     """
     rows = as_matrix("dominant_component", "x", x)
     if len(rows) < 2 or not np.isfinite(rows).all():
-        raise ValueError(f"dominant_component: x must be finite, at least 2 rows, and has shape {rows.shape}")
+        raise ValueError(
+            f"dominant_component: x must be finite and have at least 2 rows; its shape is {rows.shape}"
+        )
     centred, unit = in_own_units(rows)
     centred -= centred[0].copy()  # columns of one value become exactly 0
     centred -= centred.mean(axis=0)
     centred, unit_of_centred = in_own_units(centred)
     total = float(np.einsum("ij,ij->", centred, centred))
     if total <= 0:
-        raise ValueError("dominant_component: x has no variance")
+        raise ValueError("dominant_component: x has no variance, because all of its rows are equal")
     direction = _first_direction(centred / np.sqrt(total))
     direction *= np.sign(direction[np.argmax(np.abs(direction))])
     scores = centred @ direction

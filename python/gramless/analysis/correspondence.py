@@ -1,4 +1,4 @@
-"""Do corresponding layers of two networks find each other? The sanity check of similarity indices."""
+"""Whether corresponding layers of two networks are most similar: the sanity check of similarity measures."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import numpy.typing as npt
 from .._intervals import check_level, student_quantile
 from ._checks import Floats, as_matrix
 
-LEAST_UNITS = 3  # networks, or matrices, of which an interval of their accuracy is made
+LEAST_UNITS = 3  # networks, or matrices, that an interval of the accuracy needs
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class LayerCorrespondence:
-    """Which layers of pairs of networks found their counterpart.
+    """Which layers of pairs of networks are most similar to their counterpart.
 
     Attributes
     ----------
     rows, columns : ndarray of bool, (matrices, L)
-        Whether the best match of layer i of the first network, or of layer j of the second, is its
+        Whether the most similar layer to layer i of the first network, or to layer j of the second, is its
         counterpart.
     networks : tuple of pairs of int, or None
-        The networks that each matrix compares, where they were given.
+        The networks that each matrix compares, if they were given.
     """
 
     rows: npt.NDArray[np.bool_]
@@ -36,29 +36,29 @@ class LayerCorrespondence:
 
     @property
     def accuracy(self) -> float:
-        """The fraction of layers, of both networks and over all pairs, that find their counterpart."""
+        """The fraction of layers, of both networks and over all pairs, that match their counterpart."""
         return float(np.mean([self.rows, self.columns]))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """How far the accuracy might be elsewhere: with other networks of the same kind.
+        """Confidence interval of the accuracy over all networks of the same kind.
 
         Parameters
         ----------
         level : float
-            How often the interval holds the accuracy over all such networks.
+            How often the interval holds this accuracy, between 0 and 1.
 
         Returns
         -------
         tuple of float
-            low and high, in [0, 1]: Wilson's interval with Student's t, for as many trials as have the
-            variance that the jackknife finds. It leaves out one network after the other with all of its
-            matrices, or, where `networks` was not given, one matrix after the other, as if no two had a
-            network in common. Where no two differ, as many trials as there are matrices.
+            low and high, in [0, 1]: Wilson's interval with Student's t. Its number of trials is the one that
+            has the variance of the jackknife, or the number of matrices if the jackknife finds no variance.
+            The jackknife leaves out one network after the other with all of its matrices; if `networks` was
+            not given, it leaves out one matrix after the other, as if no two had a network in common.
 
         Raises
         ------
         ValueError
-            For fewer than 3 networks or matrices, and a level that is not between 0 and 1.
+            For fewer than 3 networks or matrices, and for a level that is not between 0 and 1.
 
         References
         ----------
@@ -93,25 +93,33 @@ class LayerCorrespondence:
 def layer_correspondence(
     *matrices: Any, networks: Sequence[tuple[int, int]] | None = None
 ) -> LayerCorrespondence:
-    """How many layers are most similar to the layer in the same place of another network, of all.
+    """The layers of a network that are most similar to the layer in the same place of another network.
 
     Parameters
     ----------
-    matrices
-        Similarity (L, L) of one architecture trained from two seeds each, such as `cka_matrix`. Row i is
-        right if entry i is larger than all others of its row, column i likewise; ties and NaN are wrong.
+    *matrices : array (L, L)
+        Each the similarity of all layers of two networks of one architecture, such as `cka_matrix` of two
+        seeds. Row i is counted as correct if entry i is larger than all others of the row, and column i
+        likewise; ties and NaN count as wrong.
     networks : sequence of pairs of int, optional
-        For each matrix the numbers of the two networks it compares, such as [(0, 1), (0, 2), (1, 2)] for the
-        pairs of three seeds; `LayerCorrespondence.interval` then knows which have a network in common.
+        For each matrix the numbers of the two networks that it compares, such as [(0, 1), (0, 2), (1, 2)] for
+        the pairs of three seeds. `LayerCorrespondence.interval` needs them if matrices share networks.
+
+    Returns
+    -------
+    LayerCorrespondence
+        Its `accuracy` is the fraction of correct rows and columns.
 
     Raises
     ------
     ValueError
-        Unless every matrix is square and of one size, and networks are as many pairs.
+        If a matrix is not square, shapes differ, or networks does not have one pair for each matrix.
+    TypeError
+        Without a matrix, or if networks does not hold pairs of integers.
 
     References
     ----------
-    Kornblith et al. 2019, arXiv:1905.00414, section 6.1 (who leave the logits out).
+    Kornblith et al. 2019, arXiv:1905.00414, section 6.1, without the logits.
 
     Examples
     --------
@@ -124,7 +132,8 @@ def layer_correspondence(
     for matrix in squares:
         if matrix.shape != squares[0].shape:
             raise ValueError(
-                f"layer_correspondence: matrices have shapes {squares[0].shape} and {matrix.shape}"
+                "layer_correspondence: all matrices must have one shape but have shapes "
+                f"{squares[0].shape} and {matrix.shape}"
             )
     pairs = None if networks is None else _pairs(networks, len(squares))
     return LayerCorrespondence(_found(squares), _found([matrix.T for matrix in squares]), pairs)

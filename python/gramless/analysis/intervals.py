@@ -1,4 +1,4 @@
-"""How sure a CKA value is, and the difference of two: the jackknife over examples or groups of them."""
+"""Confidence intervals of a CKA and of the difference of two: the jackknife over examples or groups."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .._docs import documented
 from .._intervals import OF_CKA, OF_DIFFERENCE, student_tail
 from ..kernels import Estimator, KernelLike
 from ._replicates import Request, replicates
@@ -13,17 +14,20 @@ from ._replicates import Request, replicates
 
 @dataclass(frozen=True)
 class Interval:
-    """A CKA with its standard error, and low and high, which hold the truth with probability `level`.
+    """A CKA with its standard error and its confidence interval.
 
     Attributes
     ----------
-    value, low, high : float
-        low and high lie in [-1, 1].
+    value : float
+        The CKA.
+    low, high : float
+        The ends of the interval, in [-1, 1].
     standard_error : float
-        The jackknife's, of the value itself.
+        The jackknife's standard error of the value.
     level : float
+        How often the interval holds the true CKA, between 0 and 1.
     freedom : float
-        Degrees of freedom of the Student's t behind low and high: few where few examples decide.
+        Degrees of freedom of the Student's t behind low and high; small if few examples decide.
     """
 
     value: float
@@ -40,17 +44,20 @@ class Difference:
 
     Attributes
     ----------
-    value, low, high : float
-        low and high hold the true difference with probability `level`, and lie in [-2, 2].
+    value : float
+        The difference.
+    low, high : float
+        The ends of its confidence interval, in [-2, 2].
     standard_error : float
-        The jackknife's, of the value itself.
+        The jackknife's standard error of the value.
     level : float
+        How often the interval holds the true difference, between 0 and 1.
     z : float
         value / standard_error; 0 where both are 0.
     pvalue : float
-        Two-sided: how often chance gives as large a difference where there is none. Below 1 - level where 0
-        lies outside low and high, and so of their standard error on a scale without ends, not of
-        `standard_error`.
+        Two-sided: the probability of a difference this large where there is none. It is below 1 - level if
+        and only if 0 lies outside low and high, because it uses their standard error, on a scale without
+        ends, and not `standard_error`.
     first, second : float
         The CKA of both pairs.
     freedom : float
@@ -69,6 +76,7 @@ class Difference:
     freedom: float
 
 
+@documented
 def cka_interval(
     x: Any,
     y: Any,
@@ -79,59 +87,61 @@ def cka_interval(
     level: float = 0.95,
     groups: int | None = None,
 ) -> Interval:
-    """CKA of rows x (n, p) with rows y (n, q), and how far other examples might move it.
+    """CKA of the rows of x (n, p) with those of y (n, q), with a confidence interval from the jackknife.
 
     se^2 = (n - 1) / n sum_i (c_(i) - mean c_(i))^2, and low, high = tanh(atanh c -+ t s + r_low, r_high)
 
-    with c_(i) the CKA without example i and s^2 the same sum of atanh c_(i), less what it counts twice: pairs
-    of examples (Efron and Stein 1981). t is Student's, with 2 n / (kurtosis - 1) degrees of freedom for the
-    kurtosis of the atanh c_(i): about n where they have a normal distribution, 2 where one example decides.
-    The jackknife rather than the bootstrap, because examples drawn twice are pairs of equal rows, which bias
-    HSIC.
+    c_(i) is the CKA without example i. s^2 is the same sum for atanh c_(i), less the share of pairs of
+    examples, which it counts twice (Efron and Stein 1981). t is the quantile of Student's t with
+    2 n / (kurtosis - 1) degrees of freedom, from the kurtosis of the atanh c_(i): about n if these are
+    normally distributed, 2 if one example decides. The bootstrap would draw examples twice, and their pairs
+    of equal rows would bias HSIC.
 
-    Where the examples that move the value most all move it one way, others may have more of them: one kind
-    that n examples have once is expected up to m times at this level (Garwood 1936; m = 5.6 for 0.95), so
-    that the bound on this side, r_low or r_high, reaches (m - 1) times as far again as the most unusual
-    example moves atanh c, less what the one on the other side does. The other r is 0.
+    r_low or r_high covers rare examples. A kind of example that occurs once among n is expected up to m times
+    at this level (Garwood 1936; m = 5.6 for 0.95). If the example that moves atanh c most in one direction
+    moves it by more than any example moves it in the other, the bound on its side reaches further by (m - 1)
+    times the difference of both moves. The other r is 0.
 
     Parameters
     ----------
-    x, y : array (n, p), (n, q)
-        Rows of the same examples: numpy arrays of any layout and real dtype, tensors of torch, lists.
-    kernel, kernel_y, estimator
-        As in `gramless.cka`. A bandwidth left to the median is that of all examples: as in `cka` with groups,
-        else exact.
+    x, y : array (n, p) and (n, q)
+        Row i of both is one example: numpy arrays of any layout and real dtype, tensors of torch, lists.
+    {kernel}
+        The median is over all examples, exact without groups, and as in `gramless.cka` with groups.
+    {kernel_y}
+    {estimator}
     level : float
-        How often the interval holds the truth.
+        How often the interval holds the true CKA, between 0 and 1.
     groups : int, optional
-        None takes the CKA without each example, from walks over blocks of rows, in n^2 (p + q) operations of
-        float64 and O(n) memory per row of a block.
-        A number, such as 32, takes the CKA without each of so many random groups, from the walk over tiles of
-        `cka` itself, which keeps each row's sums over each group: on all threads, in n^2 (p + q) / 2
-        multiply-adds, in float64 where `cka` takes it and else in float32, and 16 n groups bytes. A linear
-        kernel is summed over pairs of rows, also where `cka` alone would sum over features. Tiles end where
-        groups do, so groups of less than some hundred rows take longer than the CKA itself. Groups of unequal
-        size count as in Busing, Meijer and van der Leeden 1999; pairs of examples are counted twice.
+        None computes the CKA without each example, in walks over blocks of rows, with n^2 (p + q) operations
+        of float64 and O(n) memory per row of a block.
+        A number, such as 32, computes the CKA without each of that many random groups, from the walk over
+        tiles of `cka`, which also keeps each row's sums over each group. It runs on all threads, with
+        n^2 (p + q) / 2 multiply-adds and 16 n groups bytes, in float64 where `cka` uses it and otherwise in
+        float32. A linear kernel is summed over pairs of rows, even where `cka` alone would sum over features.
+        Tiles end where groups end, so groups of less than some hundred rows take longer than the CKA itself.
+        Groups of unequal size count as in Busing, Meijer and van der Leeden 1999; pairs of examples are
+        counted twice.
 
     Returns
     -------
     Interval
+        The CKA, low, high and the standard error.
 
     Raises
     ------
     ValueError
         For fewer than 5 rows, fewer than 5 or more than n groups, a level that is not between 0 and 1, and
-        other shapes.
+        shapes that do not match.
     TypeError
-        For what holds no real numbers.
+        For inputs that do not hold real numbers.
 
     Warns
     -----
     RuntimeWarning
-        Where one example carries more than a third of the HSIC of x or of y with itself or, of 200 examples
-        and more, 1 % of them more than 0.55: no interval knows how many such examples another sample has.
-        Where x
-        or y is constant: the result is NaN.
+        If one example carries more than a third of the HSIC of x or of y with itself or, from 200 examples
+        on, 1 % of them carry more than 0.55 of it, because the number of such examples in another sample is
+        not known. If x or y is constant, in which case the result is NaN.
 
     References
     ----------
@@ -156,6 +166,7 @@ def cka_interval(
     return Interval(float(found.values[0]), low, high, error, request.level, freedom)
 
 
+@documented
 def cka_difference(
     first: Sequence[Any],
     second: Sequence[Any],
@@ -166,36 +177,57 @@ def cka_difference(
     level: float = 0.95,
     groups: int | None = None,
 ) -> Difference:
-    """CKA of one pair of representations less that of another: is layer 7 nearer to 7 than to 8?
+    """CKA of one pair of representations less that of another: is layer 7 more similar to 7 than to 8?
 
-    Both values move together when examples are exchanged, so that their difference is surer than either of
-    them: d_(i) is the difference without example i, and what `cka_interval` makes of c_(i) is made of d_(i).
+    Both values change together when examples are exchanged, so their difference is less uncertain than either
+    of them. With d_(i) the difference without example i,
+
+    se^2 = (n - 1) / n sum_i (d_(i) - mean d_(i))^2, and low, high = 2 tanh(atanh(d / 2) -+ t s / 2)
+
+    s^2 is the same sum for 2 atanh(d_(i) / 2), less the share of pairs of examples, which it counts twice
+    (Efron and Stein 1981). t is the quantile of Student's t with 2 n / (kurtosis - 1) degrees of freedom,
+    from the kurtosis of these values.
 
     Parameters
     ----------
     first, second : pair of arrays, (x, y)
-        Each (n, features), all of the same n examples. Arrays may occur twice, as x does where it is asked
-        which of two y is nearer to it.
-    kernel, kernel_y, estimator, level, groups
-        As in `cka_interval`; kernel is that of each x, kernel_y that of each y.
+        Each (n, features), row i of all four one example. An array may occur twice, such as x if the question
+        is which of two y is more similar to it.
+    {kernel}
+        The kernel of both x. The median is over all examples, exact without groups, and as in `gramless.cka`
+        with groups.
+    {kernel_y}
+    {estimator}
+    level : float
+        How often the interval holds the true difference, between 0 and 1.
+    groups : int, optional
+        None computes the difference without each example, a number without each of that many random groups,
+        which takes less time: see `cka_interval`.
 
     Returns
     -------
     Difference
+        The difference, low, high, its standard error, z and p-value, and both CKA values.
 
     Raises
     ------
-    ValueError, TypeError
-        As `cka_interval`, and where first or second is no pair.
+    ValueError
+        For fewer than 5 rows, fewer than 5 or more than n groups, a level that is not between 0 and 1, and
+        shapes that do not match.
+    TypeError
+        For inputs that do not hold real numbers, and if first or second is not a pair.
 
     Warns
     -----
     RuntimeWarning
-        As `cka_interval`.
+        If one example carries more than a third of the HSIC of an array with itself or, from 200 examples on,
+        1 % of them carry more than 0.55 of it, because the number of such examples in another sample is not
+        known. If an array is constant, in which case the result is NaN.
 
     References
     ----------
-    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 11.
+    Efron and Stein 1981, "The jackknife estimate of variance". Efron and Tibshirani 1993, "An Introduction to
+    the Bootstrap", chapter 11.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How far apart classes lie in a representation, as cosine distances."""
+"""The distance between classes in a representation, from cosine distances."""
 
 from __future__ import annotations
 
@@ -14,32 +14,41 @@ from .._losses import OfRows, as_array, as_labels
 from ._checks import as_numbers
 from ._units import unit_rows
 
-CHUNK = 4096  # rows at a time in float64
-ROUNDING = 1e-30  # of a squared difference of unit rows
+CHUNK = 4096  # rows that are in float64 at a time
+ROUNDING = 1e-30  # the rounding of a squared difference of unit rows
 
 
 def class_separation(x: Any, labels: Any) -> float:
-    """1 - (mean cosine distance within classes) / (mean cosine distance overall), of rows x (n, d).
+    """1 - (mean cosine distance within classes) / (mean cosine distance overall), of the rows of x (n, d).
 
     R^2 = 1 - d_within / d_total
     d_within = mean_k mean_{m, n in class k} (1 - cos(x_m, x_n))
     d_total = mean_{j, k} mean_{m in class j, n in class k} (1 - cos(x_m, x_n))
 
-    every class with the same weight, pairs of a row with itself included, as in the paper. With u a unit
-    row, m_k the mean of a class's and m that of the m_k, d_within is the mean of |u - m_k|^2, and d_total
-    exceeds it by the mean of |m_k - m|^2: O(n d) time and no n x n memory. The unit of a row plays no part;
-    an offset of all rows, r times as large as they are apart, costs log10(r) of the 16 digits. A zero row has
-    cosine 0 with all.
+    Every class has the same weight, and pairs of a row with itself are included, as in the paper. With unit
+    rows u, the means m_k of each class and their mean m, d_within is the mean of |u - m_k|^2, and d_total
+    exceeds it by the mean of |m_k - m|^2, which takes O(n d) time and no n x n memory. The length of a row
+    does not matter. An offset of all rows that is r times as large as their distances costs log10(r) of the
+    16 digits. A row of zeros has cosine 0 with every row.
 
     Parameters
     ----------
-    labels
-        n integers or strings.
+    x : array (n, d)
+        One row for each example.
+    labels : array (n,)
+        The class of each row: integers or strings.
+
+    Returns
+    -------
+    float
+        R^2, from 0 to 1: 1 if all rows of a class have the same direction.
 
     Raises
     ------
     ValueError
-        Where they do not fit or all rows point the same way.
+        If the number of labels is not n, or all rows have the same direction.
+    TypeError
+        If x does not hold real numbers.
 
     References
     ----------
@@ -58,11 +67,11 @@ def class_separation(x: Any, labels: Any) -> float:
     if places.shape != (len(rows),):
         raise ValueError(f"class_separation: x has {len(rows)} rows but labels have shape {places.shape}")
     counts = np.bincount(places)
-    # About the first unit row, rows near each other keep the digits in which they differ.
+    # Relative to the first unit row, similar rows keep the digits in which they differ.
     pivot = unit_rows(np.asarray(rows[:1], np.float64))
 
     def chunks() -> Iterator[tuple[Any, Any, Any]]:
-        """Classes of some rows, their unit rows about the pivot, and which are zero."""
+        """For some rows at a time: their classes, their unit rows less the pivot, and which are zero."""
         for start in range(0, len(rows), CHUNK):
             units = unit_rows(np.asarray(rows[start : start + CHUNK], np.float64))
             yield places[start : start + CHUNK], units - pivot, ~units.any(axis=1)
@@ -83,7 +92,7 @@ def class_separation(x: Any, labels: Any) -> float:
 
 
 def _as_classes(labels: Any) -> npt.NDArray[Any]:
-    """Labels of any dtype that has an order; of a list that holds text, all are."""
+    """Labels of any dtype that has an order; if a list holds text, all entries become text."""
     labels = _arrays.without_tensors("class_separation", "labels", labels)
     array = as_array("class_separation", "labels", labels, "integers or text")
     return as_labels(OfRows("class_separation", len(array)), labels) if array.dtype.kind in "US" else array
