@@ -158,7 +158,7 @@ def test_google_metric_across_models():
     assert metric.result()[0, 1] == pytest.approx(1)
     with pytest.raises(ValueError, match="use update_state_across_models"):
         metric.update_state([x])
-    with pytest.raises(ValueError, match="1 activations are expected but 2 given"):
+    with pytest.raises(ValueError, match="1 activations are expected but 2 are given"):
         metric.update_state_across_models([x, x], [x, x])
     with pytest.raises(ValueError, match="needs across_models=True"):
         compat.MinibatchCKA().update_state_across_models([x], [x])
@@ -180,7 +180,7 @@ def test_compute_cka_takes_places_lists_and_other_layers(nets, loader):
     by_name = compat.compute_cka(*nets, loader, layers=["0.0", "1"], model2_layers=["1"], progress=False)
     assert [m.tolist() for m in by_place] == [by_name[0].tolist()] * 2
     assert compat.compute_cka(*nets, loader, progress=False)[0].shape == (3, 3)
-    with pytest.raises(ValueError, match="compute_cka: Sequential has 4 modules but layer 9 is asked"):
+    with pytest.raises(ValueError, match="compute_cka: Sequential has 4 modules but layers has 9"):
         compat.compute_cka(*nets, loader, layers=[9])
 
 

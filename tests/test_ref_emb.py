@@ -147,7 +147,7 @@ REFUSED = {
     ),
     "floats": ((np.arange(12.0),), {}, TypeError, "labels must be integers but has dtype float64"),
     "text": ((list("abcabcabcabc"),), {}, TypeError, "labels must be integers but has dtype <U1"),
-    "none": ((None,), {"labels": None}, ValueError, "labels are needed, one for each row of embeddings"),
+    "none": ((None,), {"labels": None}, ValueError, "labels must have one integer for each row of"),
     "views": (
         (np.zeros((12, 6)),),
         {},

@@ -216,9 +216,9 @@ def test_the_cached_loss_keeps_no_activations_of_the_encoder():
     [
         ({"scale": 0}, ValueError, "scale must be positive and finite but is 0.0"),
         ({"scale": "20"}, TypeError, "scale must be a number but is '20'"),
-        ({"similarity_fct": max}, NotImplementedError, "similarity_fct must be None, which is cos_sim, or"),
+        ({"similarity_fct": max}, NotImplementedError, "similarity_fct must be None, or cos_sim or"),
         ({"directions": ()}, ValueError, 'directions must have "query_to_doc"'),
-        ({"directions": ("query_to_doc", "docs")}, ValueError, "directions must be of .* but has 'docs'"),
+        ({"directions": ("query_to_doc", "docs")}, ValueError, "directions must be among .* but has 'docs'"),
         ({"partition_mode": "mean"}, ValueError, 'partition_mode must be "joint" or "per_direction"'),
         (
             {"directions": ALL, "partition_mode": "per_direction"},

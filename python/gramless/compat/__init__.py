@@ -1,4 +1,4 @@
-"""Other packages' functions with their signatures and our numbers: change an import, keep the script.
+"""Functions with the signatures of other packages, computed by gramless: change the import, keep the script.
 
 - torch-cka: `CKA(model1, model2, ...).compare(loader1, loader2)`, `.export()`, `.plot_results()`
 - pytorch-cka: `compute_cka(model1, model2, *dataloaders, ...)`, `cka_from_features(X, Y)`
@@ -10,8 +10,9 @@
 - The file CKA.py: `CudaCKA(device).linear_CKA(X, Y)`, `.kernel_CKA(X, Y)`
 - Code published with Kornblith et al. 2019: `gram_linear`, `gram_rbf`, `cka`, `feature_space_linear_cka`
 
-Written from their documentation. Differences are named in every docstring: nothing is clamped to [0, 1],
-activations are copied inside the hooks, layers keep the order asked for, no n x n matrix is made.
+They were written from the documentation of these packages, and every docstring names the differences. Values
+are not clamped to [0, 1], activations are copied inside the hooks, layers keep the given order, and no n x n
+matrix is made.
 """
 
 from __future__ import annotations

@@ -9,38 +9,40 @@ from .._arrays import checks
 from .._backends import backend_of
 from ..hsic import cka, hsic
 from ..kernels import RBF, Kernel, Linear
+from ._paragraphs import documented
 
 _NAME = "CudaCKA"
 
 
+@documented
 class CudaCKA:
-    """Linear and RBF CKA of two representations, as in the file CKA.py that many projects hold a copy of.
+    """Linear and RBF CKA of two representations, as in the file CKA.py, of which many projects hold a copy.
 
-    The biased estimator. An HSIC there is the sum over the product of the two centred Gram matrices, which is
-    (n - 1)^2 times `gramless.hsic`. The class `CKA` of the same file has the same methods for numpy, and no
-    device: for it write CudaCKA("cpu").
+    It uses the biased estimator. Its HSIC is the sum of the elementwise product of the two centred Gram
+    matrices, (n - 1)^2 times `gramless.hsic`. For the class `CKA` of the same file, which has the same
+    methods for numpy and no device, write CudaCKA("cpu").
 
-    The bandwidth for sigma=None is that of the file: sigma^2 is the median of the squared distances between
-    rows that are not 0, for X and for Y apart. As torch's median has it, that of an even number of distances
-    is the smaller of the middle two; with arrays of numpy, as numpy's, the mean of the two. Distances within
+    With sigma=None the bandwidth is that of the file: sigma^2 is the median of those squared distances
+    between rows that are not 0, of X and of Y separately. For an even number of distances it is the smaller
+    of the middle two for tensors, as in torch, and their mean for numpy arrays, as in numpy. Distances within
     rounding of 0 count as 0, where the file compares with 0. On a GPU the bandwidth is that of `RBF()`, over
     all pairs of rows.
 
     Parameters
     ----------
     device
-        Kept, and without effect: a result is where X and Y are.
+        Stored, without effect: results are on the device of X and Y.
 
     Notes
     -----
-    Other differences: an offset common to all rows costs no digits; a constant representation has NaN with a
-    RuntimeWarning; float64 is computed in float64; results of numpy arrays are floats. `centering` and `rbf`,
-    which return n x n matrices, are not there. The bandwidth is a constant for gradients, as it is there; in
-    a transform of torch.func sigma must be given.
+    Other differences from the file: an offset that all rows share costs no digits; a constant representation
+    gives NaN with a RuntimeWarning; float64 inputs are computed in float64; results for numpy arrays are
+    floats. `centering` and `rbf`, which return n x n matrices, do not exist. The bandwidth is a constant for
+    gradients, as in the file; in transforms of torch.func, sigma must be given.
 
     References
     ----------
-    Kornblith, Norouzi, Lee and Hinton 2019, arXiv:1905.00414.
+    {kornblith}
 
     Examples
     --------
@@ -59,51 +61,78 @@ class CudaCKA:
     def __repr__(self) -> str:
         return f"{_NAME}({self.device!r})"
 
+    @documented
     def linear_HSIC(self, X: Any, Y: Any) -> Any:
-        """The sum over the product of the centred linear Gram matrices of X (n, p) and Y (n, q)."""
-        return _hsic("linear_HSIC", X, Y, Linear(), Linear())
-
-    def kernel_HSIC(self, X: Any, Y: Any, sigma: float | None) -> Any:
-        """The sum over the product of the centred RBF Gram matrices of X (n, p) and Y (n, q).
+        """The sum of the elementwise product of the centred linear Gram matrices of X (n, p) and Y (n, q).
 
         Parameters
         ----------
-        X, Y : array (n, p) and (n, q)
-            Tensors, or arrays as in `gramless.hsic`.
-        sigma : float or None
-            The bandwidth of both; None is the median described above, for each its own.
-        """
-        return _hsic("kernel_HSIC", X, Y, *_kernels("kernel_HSIC", X, Y, sigma))
+        {hsic_arrays}
 
-    def linear_CKA(self, X: Any, Y: Any) -> Any:
-        """Linear CKA of the rows of X (n, p) with those of Y (n, q).
+        Returns
+        -------
+        {scalar}
 
         Raises
         ------
-        ValueError
-            Where shapes do not fit.
-        TypeError
-            Where types do not fit.
+        {errors}
+        """
+        return _hsic("linear_HSIC", X, Y, Linear(), Linear())
+
+    @documented
+    def kernel_HSIC(self, X: Any, Y: Any, sigma: float | None) -> Any:
+        """The sum of the elementwise product of the centred RBF Gram matrices of X (n, p) and Y (n, q).
+
+        Parameters
+        ----------
+        {hsic_arrays}
+        {sigma}
+
+        Returns
+        -------
+        {scalar}
+
+        Raises
+        ------
+        {pair_errors}
+        """
+        return _hsic("kernel_HSIC", X, Y, *_kernels("kernel_HSIC", X, Y, sigma))
+
+    @documented
+    def linear_CKA(self, X: Any, Y: Any) -> Any:
+        """Linear CKA of the rows of X (n, p) with those of Y (n, q).
+
+        Parameters
+        ----------
+        {hsic_arrays}
+
+        Returns
+        -------
+        {scalar}
+
+        Raises
+        ------
+        {errors}
         """
         _checked("linear_CKA", X, Y)
         return cka(X, Y, estimator="biased")
 
+    @documented
     def kernel_CKA(self, X: Any, Y: Any, sigma: float | None = None) -> Any:
         """RBF CKA of the rows of X (n, p) with those of Y (n, q).
 
         Parameters
         ----------
-        X, Y : array (n, p) and (n, q)
-            Tensors, or arrays as in `gramless.cka`.
-        sigma : float, optional
-            The bandwidth of both; None is the median described above, for each its own.
+        {hsic_arrays}
+        {sigma}
+
+        Returns
+        -------
+        {scalar}
 
         Raises
         ------
-        ValueError
-            Where shapes do not fit, or sigma is not positive.
-        TypeError
-            Where types do not fit.
+        {pair_errors}
         """
         kernel, kernel_y = _kernels("kernel_CKA", X, Y, sigma)
         return cka(X, Y, kernel=kernel, kernel_y=kernel_y, estimator="biased")
@@ -122,7 +151,7 @@ def _kernels(method: str, x: Any, y: Any, sigma: float | None) -> list[RBF]:
     function, names = f"{_NAME}.{method}", ("X", "Y")
     library, arrays = _checked(method, x, y)
     if getattr(sigma, "requires_grad", False):
-        raise TypeError(f"{function}: sigma must be a number, being constant, but requires a gradient")
+        raise TypeError(f"{function}: sigma must be a constant number but requires a gradient; detach it")
     if sigma is not None:
         return [RBF(sigma=sigma)] * 2
     lower = library.rank == 2  # torch

@@ -17,11 +17,12 @@ from .._losses import as_margin, as_temperature, check_guide, is_share
 from ..torch._gather import check_available, check_shards, ends_together, world_size
 from ..torch._namespace import TORCH
 from ..torch._ranking import OtherRows, Rows
+from ._paragraphs import documented
 from .sentence_transformers import checkpointed, mini_batches
 
 
 def _reads_other_tokens(model: Any, guide: Any) -> bool:
-    """Whether the guide needs tokens of its own: its vocabulary differs, or it reads fewer of them."""
+    """Whether the guide needs its own tokens: its vocabulary differs, or it reads fewer tokens."""
     own, other = (getattr(one, "tokenizer", None) for one in (model, guide))
     if not (hasattr(own, "get_vocab") and hasattr(other, "get_vocab")):
         return False
@@ -31,59 +32,30 @@ def _reads_other_tokens(model: Any, guide: Any) -> bool:
 
 
 def _token_ids(features: dict[str, Any]) -> Any:
-    """Of each text; texts without padding are behind each other in one row, and their ends are known."""
+    """The token ids of each text; texts without padding are one row, with their ends in cu_seq_lens_q."""
     if "cu_seq_lens_q" not in features:
         return features["input_ids"]
     ids, ends = features["input_ids"][0].tolist(), features["cu_seq_lens_q"].tolist()
     return [ids[first:end] for first, end in itertools.pairwise(ends)]
 
 
+@documented
 class GISTEmbedLoss(nn.Module):
-    """For each anchor the softmax of its positive among what a guide leaves of the batch.
+    """The softmax of each anchor's positive among the pairs of the batch that a guide keeps.
 
-    forward(sentence_features, labels=None): features of anchors, of positives and, if there are any, of
-    negatives, each of which model and guide turn into {"sentence_embedding": (n, d)}; labels play no part.
-    `compute_loss_from_embeddings([anchors, positives, ...], [guide's anchors, ...])` starts from embeddings.
-    Negatives of anchor i are the cosines of a_i with other positives, with negatives and with anchors, and of
-    p_i with positives, unless the guide's cosine is above that of a_i and p_i less the margin. No n x n
-    matrix is made: `gramless.guided_info_nce`. The guide gets no gradient.
-
-    Where model and guide have tokenizers of different vocabularies, or the guide reads fewer tokens, texts
-    are decoded and tokenised for the guide, as in sentence-transformers; where one has no tokenizer, both
-    read the same features.
+    {guided_call}
 
     Parameters
     ----------
-    model : callable
-        A SentenceTransformer, or what returns a dict with "sentence_embedding".
-    guide : callable
-        The same; it is run without gradients.
-    temperature : float
-        What cosines are divided by, not 0.
-    margin_strategy : {"absolute", "relative"}
-        What is subtracted from the guide's cosine of a_i and p_i: the margin, or the margin times the
-        magnitude of that cosine.
-    margin : float
-        0 leaves out what is more similar than the positive; what is as similar stays.
-    contrast_anchors, contrast_positives : bool
-        Whether pairs of two anchors, and of two positives, are negatives.
-    gather_across_devices : bool
-        Whether positives and negatives of all processes of torch.distributed count, which must hold equally
-        many rows. The loss is that of this process's anchors, and gradients are those of the sum of all
-        processes' losses, so that the average DistributedDataParallel takes is the gradient of the whole.
+    {guided}
 
     Raises
     ------
-    ValueError
-        For options and shapes that do not fit, rows of the guide that are not finite, and processes whose
-        calls differ.
-    NotImplementedError
-        For tensors of a GPU.
+    {guided_errors}
 
     References
     ----------
-    Solatorio 2024, "GISTEmbed: guided in-sample selection of training negatives for text embedding
-    fine-tuning", arXiv:2402.16829.
+    {solatorio}
 
     Examples
     --------
@@ -119,18 +91,18 @@ class GISTEmbedLoss(nn.Module):
 
     @property
     def gather_distributed(self) -> bool:
-        """The same as `gather_across_devices`, under the name that losses of `gramless.torch` have for it."""
+        """The value of `gather_across_devices`, under its name in the losses of `gramless.torch`."""
         return self.gather_across_devices
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What sentence-transformers writes into a model card."""
+        """The entries that sentence-transformers writes into a model card."""
         names = "guide", "temperature", "margin_strategy", "margin", "contrast_anchors", "contrast_positives"
         return {name: getattr(self, name) for name in (*names, "gather_across_devices")}
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Any = None) -> Tensor:
         embeddings, guided = [], []
         for features in sentence_features:
-            given = dict(features)  # models write into them
+            given = dict(features)  # a copy, because models write into their features
             embeddings.append(self._embedded(features))
             with torch.no_grad():
                 guided.append(self._guided(given))
@@ -155,8 +127,26 @@ class GISTEmbedLoss(nn.Module):
     def compute_loss_from_embeddings(
         self, embeddings: Sequence[Tensor], guide_embeddings: Sequence[Tensor], labels: Any = None
     ) -> Tensor:
-        """The loss of anchors, positives and negatives, (n, d) each, and the guide's (n, e); labels play no
-        part.
+        """The loss of anchors, positives and negatives.
+
+        Parameters
+        ----------
+        embeddings : sequence of tensors (n, d)
+            The model's anchors, positives and any number of negatives.
+        guide_embeddings : sequence of tensors (n, e)
+            The guide's embeddings of the same texts.
+        labels
+            Ignored.
+
+        Returns
+        -------
+        Tensor
+            0-d.
+
+        Raises
+        ------
+        ValueError
+            If the numbers of embeddings or their shapes do not match.
         """
         function, count = type(self).__name__, len(embeddings)
         if count < 2 or count != len(guide_embeddings):
@@ -185,7 +175,7 @@ class GISTEmbedLoss(nn.Module):
         return found
 
     def _alike(self, named: list[Rows]) -> list[Rows]:
-        """The same once they are known to have one shape."""
+        """The arrays, after a check that they have one shape."""
         function, first = type(self).__name__, named[0][0]
         arrays = checks.matrices(function, TORCH, named)
         for (name, _), x in zip(named[1:], arrays[1:], strict=True):
@@ -194,7 +184,7 @@ class GISTEmbedLoss(nn.Module):
         return list(zip([name for name, _ in named], arrays, strict=True))
 
     def _with_others(self, named: list[Rows]) -> list[Rows]:
-        """Behind the rows of this process negatives of the others, if there are any, then their positives."""
+        """The rows of this process, then negatives of the others, if there are any, then their positives."""
         arrays = [x for _, x in named]
         options = self.margin, self.margin_strategy, self.contrast_anchors, self.contrast_positives
         also = "number of embeddings", len(arrays)
@@ -205,29 +195,30 @@ class GISTEmbedLoss(nn.Module):
         return [*named, *more, ("positives of other processes", others[:, :n].flatten(0, 1))]
 
 
+@documented
 class CachedGISTEmbedLoss(GISTEmbedLoss):
-    """The same, with a model that keeps the activations of one mini-batch at a time.
+    """`GISTEmbedLoss` with a model that keeps the activations of one mini-batch at a time.
 
-    The loss itself needs no mini-batches: it makes no n x n matrix. mini_batch_size bounds what the model
-    keeps for its backward, which runs each mini-batch through it once more (Gao et al. 2021; here by
-    `torch.utils.checkpoint`), and what the guide sees at once. There may be several negatives. Tensors among
-    the features have the example as their first dimension.
+    The loss itself needs no mini-batches, because it makes no n x n matrix. mini_batch_size bounds the
+    activations that the model keeps for its backward, which runs each mini-batch through the model once more
+    (Gao et al. 2021; here with `torch.utils.checkpoint`), and the texts that the guide encodes at once. There
+    may be several negatives. Tensors among the features must have the example as their first dimension.
+
+    {guided_call}
 
     Parameters
     ----------
-    model, guide, temperature, margin_strategy, margin, contrast_anchors, contrast_positives
-        As in `GISTEmbedLoss`.
-    mini_batch_size : int
-        How many texts model and guide see at once.
-    show_progress_bar
-        Without effect.
-    gather_across_devices : bool
-        As in `GISTEmbedLoss`.
+    {guided}
+    {mini_batches}
+
+    Raises
+    ------
+    {guided_errors}
 
     References
     ----------
-    Gao, Zhang, Han and Callan 2021, "Scaling deep contrastive learning batch size under memory limited
-    setup", arXiv:2101.06983.
+    {gao}
+    {solatorio}
 
     Examples
     --------

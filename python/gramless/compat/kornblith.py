@@ -1,4 +1,4 @@
-"""The functions of the code published with Kornblith et al. 2019, without the Gram matrices they pass."""
+"""The functions of the code published with Kornblith et al. 2019, without its Gram matrices."""
 
 from __future__ import annotations
 
@@ -18,11 +18,21 @@ from ..hsic import cka as cka_of_rows
 from ..kernels import RBF, Estimator, Kernel, Linear
 from ..reference.gram import gram as reference_gram
 from ..reference.hsic import ESTIMATORS, LEAST_ROWS
+from ._paragraphs import documented
 
 
 @dataclass(frozen=True, eq=False)
 class Gram:
-    """A promise of a Gram matrix: rows x (n, d) and a kernel. `cka` reads the rows; numpy gets the matrix.
+    """A Gram matrix that is not computed: rows x (n, d) and a kernel.
+
+    `cka` reads the rows. `numpy.asarray` computes the matrix (n, n), in float64.
+
+    Parameters
+    ----------
+    x : array (n, d)
+        The rows; a table keeps its labels.
+    kernel : kernel
+        Such as `gramless.RBF()`.
 
     Examples
     --------
@@ -33,7 +43,7 @@ class Gram:
            [11., 25.]])
     """
 
-    x: Any = field(repr=False)  # a table as it was given, for its row labels
+    x: Any = field(repr=False)  # a table stays one, for its row labels
     kernel: Kernel
 
     def __repr__(self) -> str:
@@ -53,30 +63,57 @@ class Gram:
 
 
 def gram_linear(x: Any) -> Gram:
-    """The Gram matrix x x' of the rows of x (n, d), as a promise for `cka`.
+    """The Gram matrix x x' of the rows of x (n, d) for `cka`, which is not computed.
+
+    Parameters
+    ----------
+    x : array (n, d)
+        One row for each example.
+
+    Returns
+    -------
+    Gram
+        `numpy.asarray` of it computes the matrix.
 
     Raises
     ------
     ValueError
-        Where x is no such array.
+        If x does not have two dimensions or is empty.
     TypeError
-        Where x is no such array.
+        If x does not hold real numbers.
+
+    Examples
+    --------
+    >>> np.asarray(gram_linear([[1.0, 2.0], [3.0, 4.0]]))
+    array([[ 5., 11.],
+           [11., 25.]])
     """
     return _promised("gram_linear", x, Linear())
 
 
 def gram_rbf(x: Any, threshold: float = 1.0) -> Gram:
-    """exp(-|x_i - x_j|^2 / (2 threshold^2 median |x_i - x_j|^2)), as a promise for `cka`.
+    """The Gram matrix exp(-|x_i - x_j|^2 / (2 threshold^2 median |x_i - x_j|^2)) for `cka`, not computed.
 
-    The median is over all n^2 entries, the zeros of the diagonal included, as in the published code, and
-    exact.
+    The median is exact, over all n^2 entries including the zeros of the diagonal, as in the published code.
+
+    Parameters
+    ----------
+    x : array (n, d)
+        One row for each example.
+    threshold : float
+        The bandwidth as a multiple of the median distance; above 0.
+
+    Returns
+    -------
+    Gram
+        `numpy.asarray` of it computes the matrix.
 
     Raises
     ------
     ValueError
-        Where x is no array (n, d) or threshold not positive.
+        If x does not have two dimensions or is empty, or threshold is not positive.
     TypeError
-        Where x is no array (n, d) or threshold not positive.
+        If x does not hold real numbers, or threshold is not a number.
 
     Examples
     --------
@@ -87,20 +124,35 @@ def gram_rbf(x: Any, threshold: float = 1.0) -> Gram:
     return _promised("gram_rbf", x, RBF(scale=threshold, include_diagonal=True))
 
 
+@documented
 def cka(gram_x: Any, gram_y: Any, debiased: bool = False) -> float:
-    """CKA of two Gram matrices, as promises of `gram_linear` and `gram_rbf` or as arrays (n, n).
+    """CKA of two Gram matrices of the same n examples.
 
-    debiased=False is the biased estimator, their default; True is ours, "unbiased" (Song et al. 2012).
-    Promises are never made into matrices; arrays are used as they are, in float64.
+    Parameters
+    ----------
+    gram_x, gram_y : Gram, or array (n, n)
+        Results of `gram_linear` or `gram_rbf`, whose matrices are not computed if both are such, or matrices,
+        which are used in float64.
+    debiased : bool
+        False is the biased estimator, the default of the published code; True is the unbiased one (Song et
+        al. 2012), the default of `gramless.cka`.
+
+    Returns
+    -------
+    float
+        NaN with a RuntimeWarning if a Gram matrix is constant.
 
     Raises
     ------
     ValueError
-        Where shapes do not fit.
+        If shapes differ, a matrix is not square, or there are fewer than 2 rows, for debiased=True 4.
+    TypeError
+        If an argument does not hold real numbers.
 
     References
     ----------
-    Kornblith et al. 2019, arXiv:1905.00414.
+    {kornblith}
+    Song, Smola, Gretton, Bedo and Borgwardt 2012, "Feature selection via dependence maximization", JMLR 13.
 
     Examples
     --------
@@ -129,7 +181,7 @@ def cka(gram_x: Any, gram_y: Any, debiased: bool = False) -> float:
     xx, yy = of(k, k), of(l, l)
     if xx <= 0 or yy <= 0:
         warnings.warn(
-            "cka: the CKA is NaN where a Gram matrix is constant, its HSIC with itself not positive",
+            "cka: the CKA is NaN, because a Gram matrix is constant: its HSIC with itself is not positive",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -137,10 +189,32 @@ def cka(gram_x: Any, gram_y: Any, debiased: bool = False) -> float:
     return float(aligned(float(of(k, l)), xx, yy))
 
 
+@documented
 def feature_space_linear_cka(features_x: Any, features_y: Any, debiased: bool = False) -> float:
     """Linear CKA of the rows of features_x (n, p) with those of features_y (n, q).
 
-    Feature space or example space, whichever costs less; otherwise as `cka` of `gram_linear`.
+    It is computed from sums over features or over examples, whichever takes less time.
+
+    Parameters
+    ----------
+    features_x, features_y : array (n, p) and (n, q)
+        {similarity_arrays}
+    debiased : bool
+        False is the biased estimator, the default of the published code; True is the unbiased one (Song et
+        al. 2012), the default of `gramless.cka`.
+
+    Returns
+    -------
+    float
+        NaN with a RuntimeWarning if an input is constant.
+
+    Raises
+    ------
+    {errors}
+
+    References
+    ----------
+    {kornblith}
 
     Examples
     --------

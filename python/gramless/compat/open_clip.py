@@ -15,11 +15,11 @@ _IMPLEMENTATIONS = ("bidir", "shift", "reduce", "gather")
 
 
 def _check_processes(function: str, world_size: int) -> None:
-    """Raises ValueError where a batch is to be spread over other processes than there are."""
+    """Raises ValueError unless torch.distributed has world_size processes."""
     if world_size > 1 and running_processes() != world_size:
         raise ValueError(
             f"{function}: world_size is {world_size} but torch.distributed has {running_processes()} "
-            f"process{'es' if running_processes() > 1 else ''}; initialise it with as many, "
+            f"process{'es' if running_processes() > 1 else ''}; initialise it with {world_size}, "
             "or pass world_size=1"
         )
 
@@ -29,34 +29,40 @@ def _returned(loss: Tensor, output_dict: bool) -> Any:
 
 
 class ClipLoss(nn.Module):
-    """The mean of both cross entropies, of images among texts and of texts among images.
+    """The mean of two cross entropies: of images among texts, and of texts among images.
 
-    forward(image_features, text_features, logit_scale, logit_bias=None, output_dict=False): (n, d) each, rows
-    as they are (open_clip's models normalise them); logit_scale is exponentiated already. The softmax does
-    not depend on logit_bias, whose gradient is 0. output_dict=True returns {"contrastive_loss": loss}.
+    forward(image_features, text_features, logit_scale, logit_bias=None, output_dict=False) takes two tensors
+    (n, d) of rows as they are, which open_clip's models normalise, and the factor logit_scale of their dot
+    products, already exponentiated. It returns the loss, a 0-d tensor, or with output_dict=True
+    {"contrastive_loss": loss}. The softmax does not depend on logit_bias, whose gradient is 0.
 
     Parameters
     ----------
-    local_loss, gather_with_grad
-        Of use where world_size > 1, and both must be True then: the loss is that of this process's rows, and
-        its gradients are those of the sum of all processes' losses. Others of open_clip's combinations are
-        not there.
-    cache_labels
-        Without effect: no labels are made.
-    rank
-        Without effect: torch.distributed knows it.
-    world_size
-        The number of processes of torch.distributed over which the batch is spread; 1 for none.
-    use_horovod
+    local_loss, gather_with_grad : bool
+        Without effect if world_size is 1. Otherwise both must be True: the loss is that of this process's
+        rows, and its gradients are those of the sum of all processes' losses. open_clip's other combinations
+        are not supported.
+    cache_labels : bool
+        Without effect: the loss needs no labels.
+    rank : int
+        Without effect: it is read from torch.distributed.
+    world_size : int
+        The number of processes of torch.distributed that share the batch; 1 for no processes.
+    use_horovod : bool
         Must be False.
 
     Raises
     ------
     ValueError
-        Where world_size > 1 is not that of torch.distributed, or not both of local_loss and gather_with_grad
-        are True then.
+        If world_size > 1 differs from that of torch.distributed, or local_loss and gather_with_grad are not
+        both True then.
     NotImplementedError
         For use_horovod=True.
+
+    References
+    ----------
+    Radford et al. 2021, "Learning transferable visual models from natural language supervision",
+    arXiv:2103.00020.
 
     Examples
     --------
@@ -78,7 +84,7 @@ class ClipLoss(nn.Module):
         super().__init__()
         if use_horovod:
             raise NotImplementedError(
-                "ClipLoss: use_horovod must be False; processes are torch.distributed's"
+                "ClipLoss: use_horovod must be False; use torch.distributed instead of Horovod"
             )
         if world_size > 1 and not (local_loss and gather_with_grad):
             raise ValueError(
@@ -100,35 +106,41 @@ class ClipLoss(nn.Module):
     ) -> Any:
         _check_processes("ClipLoss", self.world_size)
         loss = self._loss(image_features, text_features, logit_scale)
-        if logit_bias is not None:  # of every logit: the gradient is 0, and not None
+        if logit_bias is not None:  # it shifts all logits, so that its gradient is 0, and not None
             bias = as_number("ClipLoss", "logit_bias", logit_bias)
             loss = loss + (0.0 * bias.to(loss.dtype) if isinstance(bias, Tensor) else 0.0 * bias)
         return _returned(loss, output_dict)
 
 
 class SigLipLoss(nn.Module):
-    """The sigmoid loss of all pairs, divided by the number of images.
+    """The sigmoid loss of all pairs of images and texts, divided by the number of images.
 
-    forward(image_features, text_features, logit_scale, logit_bias, output_dict=False): (n, d) each, rows as
-    they are (open_clip's models normalise them); logit_scale is exponentiated already, logit_bias None is 0.
-    output_dict=True returns {"contrastive_loss": loss}.
+    forward(image_features, text_features, logit_scale, logit_bias, output_dict=False) takes two tensors
+    (n, d) of rows as they are, which open_clip's models normalise, the factor logit_scale of their dot
+    products, already exponentiated, and logit_bias, which is added to all logits; None is 0. It returns the
+    loss, a 0-d tensor, or with output_dict=True {"contrastive_loss": loss}.
 
     Parameters
     ----------
-    cache_labels
-        Without effect: no labels are made.
-    rank
-        Without effect: torch.distributed knows it.
-    world_size
-        The number of processes of torch.distributed over which the batch is spread; 1 for none. The loss is
+    cache_labels : bool
+        Without effect: the loss needs no labels.
+    rank : int
+        Without effect: it is read from torch.distributed.
+    world_size : int
+        The number of processes of torch.distributed that share the batch; 1 for no processes. The loss is
         that of this process's images, and its gradients are those of the sum of all processes' losses.
     dist_impl : {"bidir", "shift", "reduce", "gather"}, optional
-        Without effect: all of them have one value, and rows are gathered here.
+        Without effect: all of them have the same value, and rows are always gathered.
 
     Raises
     ------
     ValueError
-        Where world_size > 1 is not that of torch.distributed, or dist_impl is none of these.
+        If world_size > 1 differs from that of torch.distributed, or dist_impl is not one of these.
+
+    References
+    ----------
+    Zhai, Mustafa, Kolesnikov and Beyer 2023, "Sigmoid loss for language image pre-training",
+    arXiv:2303.15343.
 
     Examples
     --------

@@ -12,8 +12,10 @@ from ..matrices import cka_matrix
 from ..torch.layers import EVERY, bare
 from ..torch.models import compare_models
 from ..torch.pooling import Pool
+from ._paragraphs import documented
 
 
+@documented
 def compute_cka(
     model1: nn.Module,
     model2: nn.Module,
@@ -25,19 +27,40 @@ def compute_cka(
     verbose: bool = False,
     pool: Pool = "none",
 ) -> list[torch.Tensor]:
-    """One linear, unbiased minibatch CKA matrix (layers of model1, layers of model2) per dataloader.
+    """Linear, unbiased minibatch CKA of all layers of two models: one matrix for each dataloader.
 
-    Not clamped to [0, 1]; operations in place do not change what layers returned; batches may be offset.
+    Values are not clamped to [0, 1], in-place operations do not change the recorded outputs, and an offset of
+    the activations costs no digits.
 
     Parameters
     ----------
-    layers, model2_layers
-        Names, or places in `named_modules` after the model itself; model2_layers is as layers by default.
-        None takes every module that holds no others and runs (there: every module).
-    pool
-        Not there; see `gramless.torch.compare_models`, as all errors.
-    verbose
+    model1, model2 : torch.nn.Module
+        Both run on every batch, in evaluation mode without gradients.
+    *dataloaders
+        Each yields batches: tensors, tuples or lists that start with one, or mappings. A list of
+        torch.utils.data.DataLoader counts as its entries.
+    layers, model2_layers : sequence of str or int, optional
+        Names, or positions in `named_modules` after the model itself; model2_layers defaults to layers. None
+        takes every module that runs and contains no others, where pytorch-cka takes every module.
+    device : torch.device, str or int, optional
+        Where the models run; they are moved back afterwards. None runs them where they are.
+    progress : bool
+        Whether to show a progress bar.
+    verbose : bool
         Without effect.
+    {models}
+
+    Returns
+    -------
+    list of tensors of float32, (layers of model1, layers of model2)
+
+    Raises
+    ------
+    {model_errors}
+
+    References
+    ----------
+    {nguyen}
 
     Examples
     --------
@@ -67,6 +90,7 @@ def compute_cka(
     ]
 
 
+@documented
 def cka_from_features(
     features_x: torch.Tensor | Sequence[torch.Tensor], features_y: torch.Tensor | Sequence[torch.Tensor]
 ) -> torch.Tensor:
@@ -74,13 +98,23 @@ def cka_from_features(
 
     Parameters
     ----------
-    features_x, features_y
-        One layer (n, d), layers of one width (L, n, d), or a sequence of layers (n, d_i)..
+    features_x, features_y : tensor or sequence of tensors
+        One layer (n, d), layers of one width (L, n, d), or a sequence of layers (n, d_i). Row i of all is one
+        example.
+
+    Returns
+    -------
+    Tensor
+        Of float64, (L1, L2).
 
     Raises
     ------
     ValueError
-        Where rows differ in number.
+        If numbers of rows differ.
+
+    References
+    ----------
+    {kornblith}
 
     Examples
     --------
@@ -97,7 +131,7 @@ def _layers(features: Any) -> list[Any]:
 
 
 def _several(given: Any) -> Sequence[Any]:
-    """Their documentation also passes one list of dataloaders."""
+    """One or several dataloaders: pytorch-cka also accepts a list of them."""
     loaders = isinstance(given, (list, tuple)) and all(
         isinstance(entry, torch.utils.data.DataLoader) for entry in given
     )
@@ -111,6 +145,6 @@ def _named(model: nn.Module, layers: Sequence[str | int] | None) -> Any:
     places = [layer for layer in layers if isinstance(layer, int) and not -len(names) <= layer < len(names)]
     if places:
         raise ValueError(
-            f"compute_cka: {type(model).__name__} has {len(names)} modules but layer {places[0]} is asked"
+            f"compute_cka: {type(model).__name__} has {len(names)} modules but layers has {places[0]}"
         )
     return [names[layer] if isinstance(layer, int) else layer for layer in layers]

@@ -1,4 +1,4 @@
-"""Losses of pytorch-metric-learning that have its arguments: labels, ref_emb and ref_labels."""
+"""Losses of pytorch-metric-learning, with its arguments labels, ref_emb and ref_labels."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from .._losses import as_array
 from .._problems.contrast import Contrast
 from ..torch._namespace import TORCH
 from ..torch._tensors import compute_dtype, on_device, unit_rows
+from ._paragraphs import documented
 
-_PAIRS_AT_ONCE = 1 << 14  # whose rows are held; torch adds up so many on one thread
+_PAIRS_AT_ONCE = 1 << 14  # pairs whose rows are in memory; torch sums so many on one thread
 
 
 class _Rows(NamedTuple):
-    """Anchors and their keys, of length 1, with one number from 0 for each label; keys None: the anchors."""
+    """Anchors and keys, rows of length 1, with a number from 0 for each label; keys None: the anchors."""
 
     anchors: Tensor  # (n, d)
     keys: Tensor | None  # (m, d)
     groups: Tensor  # (n,)
     key_groups: Tensor  # (m,)
-    counts: Tensor  # (n,), of positives
+    counts: Tensor  # (n,), numbers of positives
 
     def losses(self, function: str, kind: str, temperature: Any) -> Tensor:  # (n,)
         """The loss of every anchor, 0 without a positive."""
@@ -38,7 +39,7 @@ class _Rows(NamedTuple):
 
 
 class _LabelledLoss(nn.Module):
-    """A loss of embeddings by their labels, whose keys are `ref_emb` where it is given."""
+    """A loss of labelled embeddings, whose keys are `ref_emb` or, without it, the other embeddings."""
 
     def __init__(self, temperature: Any) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class _LabelledLoss(nn.Module):
     ) -> Tensor:
         if indices_tuple is not None:
             raise NotImplementedError(
-                f"{type(self).__name__}: indices_tuple must be None, for pairs are made of all labels"
+                f"{type(self).__name__}: indices_tuple must be None, because labels define the pairs"
             )
         rows = _rows(type(self).__name__, embeddings, labels, ref_emb, ref_labels)
         with torch.autocast(rows.anchors.device.type, enabled=False):
@@ -65,29 +66,32 @@ class _LabelledLoss(nn.Module):
         raise NotImplementedError
 
 
+@documented
 class SupConLoss(_LabelledLoss):
-    """The supervised contrastive loss (Khosla et al. 2020, L_out) of embeddings, also against others.
+    """The supervised contrastive loss (L_out) of embeddings, or of embeddings against reference embeddings.
 
-    forward(embeddings, labels, indices_tuple=None, ref_emb=None, ref_labels=None): embeddings (n, d) with n
-    labels, integers. The keys of all of them are the rows of ref_emb (m, d), with m labels, or without it the
-    other embeddings: keys of an embedding's label are its positives, all others its negatives. The mean over
-    the embeddings that have a positive. Both arrays get gradients.
+    loss_i = mean over positives p of [log sum_j exp(s_ij) - s_ip]
 
-    Differences: indices_tuple must be None; the loss of a batch without a negative is that of the formula,
-    where theirs is 0; a ref_labels that is the same object as labels means what it says, where theirs leaves
-    the pairs (i, i) out.
+    with s the cosines divided by the temperature, and the sum over all keys j of embedding i. The loss is the
+    mean over the embeddings that have a positive.
+
+    {labelled_call}
+
+    {labelled_differences}
 
     Parameters
     ----------
-    temperature : float, tensor or parameter
-        What similarities are divided by. A tensor of no dimensions gets a gradient.
+    {labelled_temperature}
 
     Raises
     ------
-    ValueError
-        Where shapes do not fit.
+    {labelled_errors}
     NotImplementedError
         For indices_tuple.
+
+    References
+    ----------
+    Khosla et al. 2020, "Supervised contrastive learning", arXiv:2004.11362, equation 2.
 
     Examples
     --------
@@ -106,30 +110,37 @@ class SupConLoss(_LabelledLoss):
         return _mean_of_anchors(rows, "SupConLoss", self.temperature)
 
 
+@documented
 class NTXentLoss(_LabelledLoss):
-    """NT-Xent of every positive pair against the anchor's negatives, also of embeddings against others.
+    """NT-Xent of every positive pair of embeddings, or of embeddings with reference embeddings.
 
-    forward(embeddings, labels, indices_tuple=None, ref_emb=None, ref_labels=None): embeddings (n, d) with n
-    labels, integers. The keys of all of them are the rows of ref_emb (m, d), with m labels, or without it the
-    other embeddings. For each pair of an embedding i and a key p of its label the loss is -log(exp(s_ip) /
-    (exp(s_ip) + the sum of exp(s_ij) over keys j of other labels)), and the mean is over these pairs. That is
-    `SupConLoss` where each embedding has one positive, and `gramless.nt_xent` where the two views of each
-    example have a label of their own. Both arrays get gradients.
+    loss_ip = -log(exp(s_ip) / (exp(s_ip) + sum_j exp(s_ij)))
 
-    Positive pairs are computed one by one, a few thousand at a time: with few labels that takes longer than
-    all negatives do. On a GPU no embedding may have two positives. Other differences as in `SupConLoss`.
+    with s the cosines divided by the temperature, p a positive of embedding i, and the sum over its negatives
+    j. The loss is the mean over all pairs (i, p). It equals `SupConLoss` if each embedding has one positive,
+    and `gramless.nt_xent` if the two views of each example have a label of their own.
+
+    {labelled_call}
+
+    Positive pairs are computed one by one, some thousands at a time: with few labels this takes longer than
+    all negatives. On a GPU, an embedding may have one positive only.
+
+    {labelled_differences}
 
     Parameters
     ----------
-    temperature : float, tensor or parameter
-        What similarities are divided by. A tensor of no dimensions gets a gradient.
+    {labelled_temperature}
 
     Raises
     ------
-    ValueError
-        Where shapes do not fit.
+    {labelled_errors}
     NotImplementedError
-        For indices_tuple, and for several positives on a GPU.
+        For indices_tuple, and for several positives of one embedding on a GPU.
+
+    References
+    ----------
+    Chen, Kornblith, Norouzi and Hinton 2020, "A simple framework for contrastive learning of visual
+    representations", arXiv:2002.05709, equation 1.
 
     Examples
     --------
@@ -149,7 +160,7 @@ class NTXentLoss(_LabelledLoss):
         if on_device(rows.anchors):
             raise NotImplementedError(
                 "NTXentLoss: several positives of one embedding are computed on the CPU only; copy the "
-                "embeddings there, or take SupConLoss"
+                "embeddings there, or use SupConLoss"
             )
         decoupled = rows.losses("NTXentLoss", "decoupled", self.temperature)
         order = rows.key_groups.argsort(stable=True)
@@ -168,13 +179,13 @@ class NTXentLoss(_LabelledLoss):
 
 
 def _mean_of_anchors(rows: _Rows, function: str, temperature: Any) -> Tensor:
-    """The mean of the losses of anchors that have a positive."""
+    """The mean loss of the anchors that have a positive."""
     losses = rows.losses(function, "softmax", temperature)
     return (losses.sum(dtype=torch.float64) / (rows.counts > 0).sum().clamp(min=1)).to(rows.anchors.dtype)
 
 
 def _runs(counts: Tensor) -> list[slice]:
-    """Runs of anchors that have about as many positives as are computed at once."""
+    """Consecutive anchors whose positives together are about as many as are computed at once."""
     before = counts.cumsum(0) - counts
     starts = torch.unique_consecutive(before // _PAIRS_AT_ONCE, return_counts=True)[1].cumsum(0).tolist()
     return [slice(start, stop) for start, stop in zip([0, *starts], starts, strict=False)]
@@ -188,7 +199,7 @@ def _of_pairs(
     keys, own = rows.keys, 0
     if keys is None:
         keys, own = rows.anchors, 1
-    several = counts + own  # of one label, the anchor itself included
+    several = counts + own  # keys with the anchor's label, including itself
     anchor = torch.arange(len(counts)).repeat_interleave(several)
     place = torch.arange(len(anchor)) - (several.cumsum(0) - several)[anchor]
     key = order[first[part][anchor] + place]
@@ -203,7 +214,7 @@ def _of_pairs(
 
 
 def _rows(function: str, embeddings: Any, labels: Any, ref_emb: Any, ref_labels: Any) -> _Rows:
-    """The compared rows, checked."""
+    """The checked rows of a call."""
     if (ref_emb is None) != (ref_labels is None):
         given = ("ref_labels", "ref_emb") if ref_emb is None else ("ref_emb", "ref_labels")
         raise ValueError(f"{function}: {given[0]} needs {given[1]}, which is None")
@@ -225,7 +236,7 @@ def _rows(function: str, embeddings: Any, labels: Any, ref_emb: Any, ref_labels:
 def _labels(function: str, name: str, labels: Any, of: str, rows: Tensor) -> Tensor:
     """Integers (n,), one for each row."""
     if labels is None:
-        raise ValueError(f"{function}: {name} are needed, one for each row of {of}, but are None")
+        raise ValueError(f"{function}: {name} must have one integer for each row of {of} but is None")
     if getattr(labels, "shape", None) == rows.shape:
         raise ValueError(
             f"{function}: {name} has shape {tuple(labels.shape)}, as {of}; two views of each example are for "

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from .._counts import as_number, at_least
 from ..torch._gather import check_available, ends_together
 from ..torch._ranking import DIRECTIONS, SAME_SIDE, Ranking
+from ._paragraphs import documented
 
 _PARTITIONS = ("joint", "per_direction")
 _SIMILARITIES = {"cos_sim": True, "pytorch_cos_sim": True, "dot_score": False}  # whether rows are normalised
@@ -20,15 +21,15 @@ Similarity = Callable[[Tensor, Tensor], Tensor]
 
 
 def _is_normalizing(function: str, similarity_fct: Similarity | None) -> bool:
-    """Whether similarities are cosines; raises NotImplementedError where they are no products of rows."""
+    """Whether similarities are cosines; raises NotImplementedError unless they are products of rows."""
     if similarity_fct is None:
         return True
     package = str(getattr(similarity_fct, "__module__", "")).partition(".")[0]
     name = getattr(similarity_fct, "__name__", "")
     if package != "sentence_transformers" or name not in _SIMILARITIES:
         raise NotImplementedError(
-            f"{function}: similarity_fct must be None, which is cos_sim, or cos_sim or dot_score of "
-            f"sentence_transformers.util but is {name or similarity_fct!r} of {package or 'no package'}"
+            f"{function}: similarity_fct must be None, or cos_sim or dot_score of sentence_transformers.util "
+            f"but is {name or similarity_fct!r} of {package or 'no package'}"
         )
     return _SIMILARITIES[name]
 
@@ -37,7 +38,7 @@ def mini_batches(function: str, features: dict[str, Any], size: int) -> list[dic
     """Features of at most `size` examples each, the first dimension of all tensors."""
     rows = [len(x) for x in features.values() if isinstance(x, Tensor) and x.ndim > 0]
     if not rows:
-        raise ValueError(f"{function}: features must have a tensor but have {list(features)}")
+        raise ValueError(f"{function}: features must contain a tensor but contain {list(features)}")
 
     def part(some: slice) -> dict[str, Any]:
         return {name: x[some] if isinstance(x, Tensor) and x.ndim > 0 else x for name, x in features.items()}
@@ -46,10 +47,10 @@ def mini_batches(function: str, features: dict[str, Any], size: int) -> list[dic
 
 
 def checkpointed(model: Callable[..., Tensor], parts: Sequence[dict[str, Any]]) -> Tensor:
-    """What a model makes of all parts, one after the other, and once more in the backward."""
+    """The model's embeddings of all parts, one after the other; the backward computes them once more."""
 
     def embedded(part: dict[str, Any]) -> Tensor:
-        return model(dict(part))  # models write into their features
+        return model(dict(part))  # a copy, because models write into their features
 
     return torch.cat([checkpoint(embedded, part, use_reentrant=False) for part in parts])
 
@@ -59,7 +60,9 @@ def _as_directions(function: str, directions: Iterable[str], partition_mode: str
     chosen = (directions,) if isinstance(directions, str) else tuple(directions)
     unknown = [one for one in chosen if one not in DIRECTIONS]
     if unknown:
-        raise ValueError(f"{function}: directions must be of {', '.join(DIRECTIONS)} but has {unknown[0]!r}")
+        raise ValueError(
+            f"{function}: directions must be among {', '.join(DIRECTIONS)} but has {unknown[0]!r}"
+        )
     if "query_to_doc" not in chosen:
         raise ValueError(
             f'{function}: directions must have "query_to_doc", which has the positives, but is {chosen}'
@@ -77,50 +80,28 @@ def _as_directions(function: str, directions: Iterable[str], partition_mode: str
     return tuple(one for one in DIRECTIONS if one in chosen)
 
 
+@documented
 class MultipleNegativesRankingLoss(nn.Module):
-    """For each anchor the softmax of its positive among all positives and hard negatives of the batch.
+    """The softmax of each anchor's positive among all positives and hard negatives of the batch.
 
-    forward(sentence_features, labels=None): features of anchors, of positives and, if there are any, of
-    negatives, each of which the model turns into {"sentence_embedding": (n, d)}; labels play no part.
-    `compute_loss_from_embeddings([anchors, positives, negatives, ...])` starts from embeddings. The loss is
-    the mean of log sum_j exp(scale s_ij) - scale s_ii, s_ij the similarity of anchor i and document j. All
-    embeddings get gradients, and no n x n matrix is made: `gramless.info_nce` with `negatives`.
+    loss = mean_i [log sum_j exp(scale s_ij) - scale s_ii], s_ij the similarity of anchor i and document j
+
+    Documents are the positives and then the negatives.
+
+    {ranking_call}
 
     Parameters
     ----------
-    model : callable
-        A SentenceTransformer, or what returns a dict with "sentence_embedding".
-    scale : float
-        What similarities are multiplied by, above 0; 1 / temperature.
-    similarity_fct : callable, optional
-        None or `cos_sim` of sentence_transformers.util, or `dot_score`; of others a matrix would be needed.
-    gather_across_devices : bool
-        Whether the batches of all processes of torch.distributed count, which must hold equally many rows.
-        The loss is that of this process's anchors, and gradients are those of the sum of all processes'
-        losses, so that the average DistributedDataParallel takes is the gradient of the whole batch.
-    directions : sequence of {"query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"}
-        What is in the softmax beside the documents, "query_to_doc", for an anchor: other anchors; anchors by
-        similarity with the positive; documents of other anchors by that.
-    partition_mode : {"joint", "per_direction"}
-        One softmax over all directions, or the mean of one for each, then without "query_to_query" and
-        "doc_to_doc". "query_to_doc" alone, and "per_direction" in one process, take one walk over the pairs
-        and one for gradients; others take a walk for each direction.
-    hardness_mode, hardness_strength
-        Must be None and 0: similarities are not weighted by hardness here.
+    {ranking}
+    {directions}
 
     Raises
     ------
-    ValueError
-        For options and shapes that do not fit, and for processes whose calls differ.
-    NotImplementedError
-        For another similarity_fct and for hardness_mode; on a GPU for "doc_to_doc" with negatives, and for
-        "query_to_query" and "doc_to_doc" over processes.
+    {ranking_errors}
 
     References
     ----------
-    Henderson et al. 2017, "Efficient natural language response suggestion for Smart Reply", arXiv:1705.00652.
-    Li et al. 2023, "Towards general text embeddings with multi-stage contrastive learning", arXiv:2308.03281
-    (all four directions).
+    {henderson}
 
     Examples
     --------
@@ -155,7 +136,7 @@ class MultipleNegativesRankingLoss(nn.Module):
         self.partition_mode = partition_mode
         if hardness_mode is not None:
             raise NotImplementedError(
-                f"{function}: hardness_mode must be None but is {hardness_mode!r}; no weights here"
+                f"{function}: hardness_mode must be None but is {hardness_mode!r}; weights are not supported"
             )
         self.hardness_mode, self.hardness_strength = hardness_mode, hardness_strength
 
@@ -165,7 +146,7 @@ class MultipleNegativesRankingLoss(nn.Module):
 
     @property
     def gather_distributed(self) -> bool:
-        """The same as `gather_across_devices`, under the name that losses of `gramless.torch` have for it."""
+        """The value of `gather_across_devices`, under its name in the losses of `gramless.torch`."""
         return self.gather_across_devices
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -184,37 +165,56 @@ class MultipleNegativesRankingLoss(nn.Module):
 
     @ends_together
     def compute_loss_from_embeddings(self, embeddings: Sequence[Tensor], labels: Any = None) -> Tensor:
-        """The loss of anchors, positives and negatives, (n, d) each; labels play no part."""
+        """The loss of anchors, positives and negatives.
+
+        Parameters
+        ----------
+        embeddings : sequence of tensors (n, d)
+            Anchors, positives and any number of negatives.
+        labels
+            Ignored.
+
+        Returns
+        -------
+        Tensor
+            0-d.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two, or shapes do not match.
+        """
         one_each = self.partition_mode == "per_direction"
         chosen = self.scale, self._normalizes, self.directions, one_each, self.gather_across_devices
         return Ranking(type(self).__name__, *chosen).loss(embeddings)
 
 
+@documented
 class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
-    """The same, with an encoder that keeps the activations of one mini-batch at a time.
+    """`MultipleNegativesRankingLoss` with an encoder that keeps the activations of one mini-batch at a time.
 
-    The loss itself needs no mini-batches: it makes no n x n matrix. What would fill the memory is what the
-    encoder keeps for its backward, and mini_batch_size bounds that: embeddings of the whole batch are
-    computed in mini-batches without keeping activations, and the backward runs each mini-batch through the
-    encoder once more (Gao et al. 2021; here by `torch.utils.checkpoint`, with the same random numbers for
-    dropout). Values and gradients do not depend on it, unless the encoder compares rows, as batch
-    normalisation does. Tensors among the features have the example as their first dimension.
+    The loss itself needs no mini-batches, because it makes no n x n matrix. mini_batch_size bounds the
+    activations that the encoder keeps for its backward: the forward encodes mini-batches without keeping
+    activations, and the backward runs each mini-batch through the encoder once more (Gao et al. 2021; here
+    with `torch.utils.checkpoint`, with the same random numbers for dropout). Values and gradients do not
+    depend on mini_batch_size, unless the encoder combines rows, as batch normalisation does. Tensors among
+    the features must have the example as their first dimension.
+
+    {ranking_call}
 
     Parameters
     ----------
-    model, scale, similarity_fct, gather_across_devices, directions, partition_mode
-        As in `MultipleNegativesRankingLoss`.
-    mini_batch_size : int
-        How many texts the encoder sees at once.
-    show_progress_bar
-        Without effect.
-    hardness_mode, hardness_strength
-        Must be None and 0.
+    {ranking}
+    {mini_batches}
+    {directions}
+
+    Raises
+    ------
+    {ranking_errors}
 
     References
     ----------
-    Gao, Zhang, Han and Callan 2021, "Scaling deep contrastive learning batch size under memory limited
-    setup", arXiv:2101.06983.
+    {gao}
 
     Examples
     --------
@@ -255,14 +255,29 @@ class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         return checkpointed(super()._embedded, parts)
 
 
+@documented
 class MultipleNegativesSymmetricRankingLoss(MultipleNegativesRankingLoss):
-    """`MultipleNegativesRankingLoss` in both directions: each positive among all documents, each anchor among
-    all anchors, directions "query_to_doc" and "doc_to_query" with partition_mode "per_direction".
+    """`MultipleNegativesRankingLoss` in both directions: each positive among all documents, and each anchor
+    among all anchors.
+
+    Its directions are "query_to_doc" and "doc_to_query", its partition_mode is "per_direction".
+
+    {ranking_call}
 
     Parameters
     ----------
-    model, scale, similarity_fct, gather_across_devices
-        As in `MultipleNegativesRankingLoss`.
+    {ranking}
+
+    Raises
+    ------
+    ValueError
+        If an option is invalid, shapes do not match, or the calls of processes differ.
+    NotImplementedError
+        For another similarity_fct.
+
+    References
+    ----------
+    {henderson}
 
     Examples
     --------

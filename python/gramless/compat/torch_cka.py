@@ -16,24 +16,36 @@ from ..torch.layers import EVERY
 from ..torch.masks import Where
 from ..torch.models import compare_models
 from ..torch.pooling import Pool
+from ._paragraphs import documented
 
 
+@documented
 class CKA:
-    """Two models, compared layer by layer with linear, unbiased minibatch CKA on flattened activations.
+    """Linear, unbiased minibatch CKA of all layers of two models, on flattened activations.
 
-    Nguyen, Raghu and Kornblith 2021, arXiv:2010.15327.
+    `compare` runs the models; `export` and `plot_results` then return and draw the matrix. Values are not
+    clamped to [0, 1].
 
     Parameters
     ----------
-    model1_name, model2_name
-        For `export` and the picture; the class's name by default.
-    model1_layers, model2_layers
-        Names of layers, whose order is kept; None takes every module of that model that holds no others and
-        runs (there: every module).
-    device
-        Where the models run; they go back afterwards (there they stay).
-    pool
-        Not there; see `gramless.torch.compare_models`, as all errors.
+    model1, model2 : torch.nn.Module
+        They run in evaluation mode without gradients.
+    model1_name, model2_name : str, optional
+        For `export` and the figure; the name of the model's class by default.
+    model1_layers, model2_layers : sequence of str, optional
+        Names of layers, whose order is kept. None takes every module of the model that runs and contains no
+        others, where torch-cka takes every module.
+    device : str or torch.device
+        Where the models run. They are moved back afterwards, where torch-cka leaves them there.
+    {models}
+
+    Raises
+    ------
+    {model_errors}
+
+    References
+    ----------
+    {nguyen}
 
     Examples
     --------
@@ -67,13 +79,25 @@ class CKA:
     def compare(
         self, dataloader1: Any, dataloader2: Any = None, *, sample_ids: Where = None, paired: bool = False
     ) -> None:
-        """Run both models on dataloader1, or model2 on dataloader2, in step with it.
+        """Run both models and compute the CKA of their layers.
 
         Parameters
         ----------
-        sample_ids, paired
-            Not there; see `gramless.torch.compare_models`. One of them is needed where the orders of two
-            dataloaders are not known to agree, as where both shuffle.
+        dataloader1 : iterable of batches
+            Tensors, tuples or lists that start with one, or mappings.
+        dataloader2 : iterable of batches, optional
+            The same examples in the same order for model2; None uses the batches of dataloader1 for both.
+        sample_ids : key, index or callable, optional
+            Not in torch-cka. Where a batch has the ids of its examples, with which both orders are compared.
+        paired : bool
+            Not in torch-cka. True states that both dataloaders have one order. This or sample_ids is needed
+            if the dataloaders do not show it, for example because they shuffle.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a layer does not exist or never runs, batches or outputs cannot be interpreted, or the
+            dataloaders do not match.
         """
         loaders = [dataloader1] if dataloader2 is None else [dataloader1, dataloader2]
         self._result = compare_models(
@@ -91,8 +115,13 @@ class CKA:
         self._datasets = (_dataset(loaders[0]), _dataset(loaders[-1]))
 
     def export(self) -> dict[str, Any]:
-        """A dict of model1_name, model2_name, CKA (a tensor), model1_layers, model2_layers, dataset1_name and
-        dataset2_name.
+        """The result of `compare`, in the form of torch-cka.
+
+        Returns
+        -------
+        dict
+            model1_name, model2_name, CKA (a float32 tensor, layers of model1 by layers of model2),
+            model1_layers, model2_layers, dataset1_name and dataset2_name.
 
         Raises
         ------
@@ -111,7 +140,14 @@ class CKA:
         }
 
     def plot_results(self, save_path: str | os.PathLike[str] | None = None, title: str | None = None) -> None:
-        """Draw the matrix, model1 upwards and model2 to the right; write it to save_path, or show it.
+        """Draw the matrix with model1 upwards and model2 to the right, and save or show the figure.
+
+        Parameters
+        ----------
+        save_path : path, optional
+            Where to write the figure, in the format of the name's ending; None shows it.
+        title : str, optional
+            The names of both models by default.
 
         Raises
         ------
@@ -120,9 +156,9 @@ class CKA:
         ImportError
             If matplotlib is missing.
         ValueError
-            Where save_path cannot be written, see `gramless.plot.save_figure`.
+            If save_path has an ending that matplotlib does not know.
         OSError
-            Where save_path cannot be written, see `gramless.plot.save_figure`.
+            If save_path cannot be written.
         """
         result = self._compared("plot_results")
         if save_path is not None:
