@@ -1,8 +1,8 @@
 """The direct n x n version of every function, in float64 numpy: documentation, oracle and baseline.
 
-Written to be read beside the papers, so it stores every Gram matrix and saves nothing. It needs numpy and the
-kernel objects only (scipy for p-values), never the compiled core. Signatures are those of gramless;
-`median_rows` and `progress` are accepted and ignored, for here every median is exact and nothing is shown.
+The code follows the papers: it stores every Gram matrix and saves no work. It needs numpy and the kernel
+objects only (scipy for p-values), not the compiled core. Signatures are those of gramless. A kernel's
+`median_rows` and the argument `progress` are ignored, because every median is exact and nothing is displayed.
 """
 
 from . import chance as _chance

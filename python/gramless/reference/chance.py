@@ -1,4 +1,4 @@
-"""CKA under permutations of the rows: moments, z and p-values. Needs the Gram matrices."""
+"""CKA under permutations of the rows: moments, z and p-values, from the Gram matrices."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
+from ._paragraphs import documented
 from .gram import Array, gram_for_sums
 from .hsic import ESTIMATORS, ratio, same_rows
 
@@ -18,7 +19,7 @@ __all__ = ["layer_matrix", "permutation_moments"]
 
 
 class Chance(NamedTuple):
-    """Matrices (xs, ys): CKA, z, p-values of each cell alone, and corrected for the number of cells."""
+    """Matrices (xs, ys): CKA, z, p-values of single cells, and p-values corrected for the number of cells."""
 
     matrix: Array
     z: Array
@@ -26,6 +27,7 @@ class Chance(NamedTuple):
     pvalue_corrected: Array
 
 
+@documented
 def layer_matrix(
     xs: Sequence[npt.ArrayLike],
     ys: Sequence[npt.ArrayLike] | None = None,
@@ -36,7 +38,24 @@ def layer_matrix(
     n_resamples: int = 199,
     rng: int | np.random.Generator | None = None,
 ) -> Chance:
-    """CKA of every layer of xs with every one of ys, or of xs, and how often chance gives as much.
+    """CKA of every layer of xs with every layer of ys, and its p-values under permutations of the rows.
+
+    {layers}
+    {kernel}
+    {estimator}
+    pvalue : {"chi2", "t", "gamma", "permutation"}
+        How p-values are computed: from a distribution, or from permutations, all of them for up to 7 rows.
+    n_resamples : int
+        The number of permutations.
+    rng : int or numpy Generator, optional
+        The seed of the permutations.
+
+    Returns
+    -------
+    Chance
+        matrix, z, pvalue and pvalue_corrected, each (len(xs), len(ys)).
+
+    {raises}
 
     Examples
     --------
@@ -53,7 +72,7 @@ def layer_matrix(
     n, h = len(ks[0]), ESTIMATORS[estimator]
     own = np.array([h(k, k) for k in ks])[:, None], np.array([h(l, l) for l in ls])[None, :]
 
-    def cka(order: npt.NDArray[np.int64]) -> Array:  # of xs with the rows of all ys in this order
+    def cka(order: npt.NDArray[np.int64]) -> Array:  # of xs with all ys, whose rows are in this order
         permuted = [l[np.ix_(order, order)] for l in ls]
         return ratio("layer_matrix", np.array([[h(k, l) for l in permuted] for k in ks]), *own)
 
@@ -74,7 +93,7 @@ def layer_matrix(
     )
     null = np.array([(cka(order) - mean) / deviation for order in orders])
     largest = np.where(cells, null, -np.inf).max(axis=(1, 2))[:, None, None] if cells.any() else null
-    # sums of the same terms in another order differ in their last digits, which must not decide
+    # 1e-4: sums of the same terms in another order differ in their last digits
     alone, corrected = (
         (np.sum(values >= z - 1e-4, axis=0) + (not every)) / (len(orders) + (not every))
         for values in (null, largest)
@@ -85,9 +104,30 @@ def layer_matrix(
 def permutation_moments(k: Array, l: Array, estimator: Estimator = "unbiased") -> tuple[float, float]:
     """Mean and standard deviation of CKA over all permutations of the rows of one of two Gram matrices.
 
-    Debiased: 0 and sqrt(2 / (n (n - 3))), for U-centred matrices form a space of n (n - 3) / 2 dimensions on
-    which permutations act irreducibly: Szekely and Rizzo 2013. Biased, W and V the centred matrices:
-    Kazi-Aoual et al. 1995, in the form of Josse, Pages and Husson 2008.
+    For the unbiased estimator they are 0 and sqrt(2 / (n (n - 3))), because U-centred matrices form a space
+    of n (n - 3) / 2 dimensions on which permutations act irreducibly.
+
+    Parameters
+    ----------
+    k, l : array (n, n)
+        The Gram matrices.
+    estimator : {"unbiased", "biased", "debiased"}
+        That of the CKA.
+
+    Returns
+    -------
+    tuple of float
+        The mean and the standard deviation.
+
+    References
+    ----------
+    Szekely and Rizzo 2013, "The distance correlation t-test of independence in high dimension" (unbiased).
+    Kazi-Aoual et al. 1995, in the form of Josse, Pages and Husson 2008 (biased).
+
+    Examples
+    --------
+    >>> [round(moment, 6) for moment in permutation_moments(np.eye(5), np.eye(5))]
+    [0.0, 0.447214]
     """
     n = len(k)
     if as_estimator(estimator, "permutation_moments") == "unbiased":
@@ -107,8 +147,8 @@ def permutation_moments(k: Array, l: Array, estimator: Estimator = "unbiased") -
 
 
 def approximate_pvalues(method: str, cka: Array, n: int, mean: Array, deviation: Array) -> Array:
-    """One-sided: chi2 (Shen et al. 2021) and t (Szekely and Rizzo 2013) of debiased CKA; a gamma variable of
-    this mean and deviation.
+    """One-sided p-values: of debiased CKA from chi2 (Shen et al. 2021) or t (Szekely and Rizzo 2013), or from
+    the gamma distribution with this mean and standard deviation.
     """
     from scipy import stats
 
@@ -134,5 +174,5 @@ def _holm(pvalue: Array, cells: npt.NDArray[np.bool_]) -> Array:
 
 
 def _symmetric(values: Array, cells: npt.NDArray[np.bool_]) -> Array:
-    """The cells below a diagonal are those above it, where only these were chosen."""
+    """Copies the cells above the diagonal to those below, if only the former were chosen."""
     return values if cells.all() else np.where(cells.T, values.T, values)

@@ -1,4 +1,4 @@
-"""Which rows are positives of each other: NT-Xent, InfoNCE, decoupled and supervised contrastive losses."""
+"""NT-Xent, decoupled and supervised contrastive losses: the pairs of rows that are positives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._losses import OfRows, Reduction, as_ignored, as_reduction, check_positives, ignored_rows
+from ._paragraphs import documented
 from .gram import Array
 from .logits import Contrast, as_embeddings, check_rows, reduction_weights
 from .options import (
@@ -33,7 +34,7 @@ PairGradient: TypeAlias = tuple[float, tuple[Array, Array, float]]
 
 
 def reduced(losses: Array, counted: npt.NDArray[np.bool_], reduction: Reduction) -> Value:  # (n,), (n,)
-    """The losses of the anchors, or their sum, or their mean over those that are counted."""
+    """The losses of the anchors, or their sum, or the mean of those that are counted."""
     if reduction == "none":
         return losses
     return float(np.sum(losses * reduction_weights(counted, reduction)))
@@ -46,7 +47,7 @@ def self_contrast(z: Array, groups: npt.NDArray[np.int64], options: ContrastOpti
 
 
 def self_gradient(contrast: Contrast, reduction: ScalarReduction) -> tuple[float, Array, float]:
-    """The loss, its gradients of rows that are both anchors and keys, and that of the temperature."""
+    """The loss, its gradient with respect to rows that are anchors and keys, and that of the temperature."""
     weights = reduction_weights(contrast.counted, reduction)
     d_anchors, d_keys, d_temperature = contrast.backward(weights)
     return float(np.sum(contrast.losses * weights)), d_anchors + d_keys, d_temperature
@@ -66,6 +67,7 @@ def two_views_gradient(contrast: Contrast, reduction: ScalarReduction) -> PairGr
     return loss, (d_z[:n], d_z[n:], d_temperature)
 
 
+@documented
 def nt_xent(
     z_a: npt.ArrayLike,
     z_b: npt.ArrayLike,
@@ -77,9 +79,14 @@ def nt_xent(
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
 ) -> Value:
-    """Two views of n examples, (n, d) each, as 2n anchors: Chen et al. 2020 (SimCLR), equation 1.
+    """NT-Xent of two views of n examples, whose 2n rows z are all anchors.
 
     loss_i = log sum_{j != i} exp(<z_i, z_j> / tau) - <z_i, z_p(i)> / tau, p(i) the other view of row i.
+
+    {views}
+    {value_excluding}
+
+    {simclr}
 
     Examples
     --------
@@ -94,6 +101,8 @@ def nt_xent(
     return reduced(contrast.losses, contrast.counted, reduction)
 
 
+@documented
+@documented
 def nt_xent_value_and_grad(
     z_a: npt.ArrayLike,
     z_b: npt.ArrayLike,
@@ -105,7 +114,11 @@ def nt_xent_value_and_grad(
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
 ) -> PairGradient:
-    """The loss and (grad_a, grad_b, grad_temperature)."""
+    """`nt_xent` with its gradients: the loss and (grad_a, grad_b, grad_temperature).
+
+    {views}
+    {gradient_excluding}
+    """
     function = "nt_xent_value_and_grad"
     options = contrast_options(
         function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
@@ -114,6 +127,7 @@ def nt_xent_value_and_grad(
     return two_views_gradient(two_views(function, z_a, z_b, options), reduction)
 
 
+@documented
 def dcl(
     z_a: npt.ArrayLike,
     z_b: npt.ArrayLike,
@@ -125,11 +139,18 @@ def dcl(
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
 ) -> Value:
-    """NT-Xent with the positive left out of the denominator: Yeh et al. 2022, equation 6.
+    """NT-Xent without the positive in the denominator: decoupled contrastive learning.
 
     loss_i = log sum_{j not in {i, p(i)}} exp(<z_i, z_j> / tau) - <z_i, z_p(i)> / tau
 
     It may be negative, and is -inf without a negative.
+
+    {views}
+    {value_excluding}
+
+    References
+    ----------
+    Yeh, Hong, Hsu, Liu, Chen and LeCun 2022, "Decoupled contrastive learning", arXiv:2110.06848, equation 6.
 
     Examples
     --------
@@ -144,6 +165,8 @@ def dcl(
     return reduced(contrast.losses, contrast.counted, reduction)
 
 
+@documented
+@documented
 def dcl_value_and_grad(
     z_a: npt.ArrayLike,
     z_b: npt.ArrayLike,
@@ -155,7 +178,11 @@ def dcl_value_and_grad(
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
 ) -> PairGradient:
-    """The loss and (grad_a, grad_b, grad_temperature)."""
+    """`dcl` with its gradients: the loss and (grad_a, grad_b, grad_temperature).
+
+    {views}
+    {gradient_excluding}
+    """
     function = "dcl_value_and_grad"
     options = contrast_options(
         function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest, decoupled=True
@@ -164,6 +191,7 @@ def dcl_value_and_grad(
     return two_views_gradient(two_views(function, z_a, z_b, options), reduction)
 
 
+@documented
 def sup_con(
     z: npt.ArrayLike,
     labels: npt.ArrayLike | None = None,
@@ -177,19 +205,18 @@ def sup_con(
     mask: npt.ArrayLike | None = None,
     ignore_index: Any = None,
 ) -> Value:
-    """Rows (n, d) whose positives are all other rows of their label: Khosla et al. 2020, L_out (equation 2).
+    """The supervised contrastive loss L_out: the positives of a row are all other rows with its label.
 
     loss_i = mean over positives p of [ log sum_{j != i} exp(<z_i, z_j> / tau) - <z_i, z_p> / tau ]
 
-    A row without a positive has loss 0 and is not counted in the mean. Several views of one example are rows
-    whose label is the example's number.
+    A row without a positive has loss 0 and is not counted in the mean.
 
-    mask (n, n), instead of labels: the mean is weighted with row i of it, the diagonal left out.
+    {supervised}
+    {value_excluding}
 
-    Parameters
+    References
     ----------
-    ignore_index
-        Rows of this label take no part.
+    Khosla et al. 2020, "Supervised contrastive learning", arXiv:2004.11362, equation 2.
 
     Examples
     --------
@@ -209,6 +236,7 @@ def sup_con(
     return reduced(contrast.losses, contrast.counted, reduction)
 
 
+@documented
 def sup_con_value_and_grad(
     z: npt.ArrayLike,
     labels: npt.ArrayLike | None = None,
@@ -222,7 +250,11 @@ def sup_con_value_and_grad(
     mask: npt.ArrayLike | None = None,
     ignore_index: Any = None,
 ) -> tuple[float, tuple[Array, float]]:
-    """The loss and (grad_z, grad_temperature)."""
+    """`sup_con` with its gradients: the loss and (grad_z, grad_temperature).
+
+    {supervised}
+    {gradient_excluding}
+    """
     function = "sup_con_value_and_grad"
     options = contrast_options(
         function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
@@ -244,7 +276,7 @@ def _supervised(
     ignore_index: Any,
     options: ContrastOptions,
 ) -> tuple[Contrast | None, npt.NDArray[np.int64], int]:
-    """The problem of the rows that take part, which these are, and how many there are in all."""
+    """The problem of the rows that are not ignored, their indices, and the number of all rows."""
     chosen = options.exclude_above, options.exclude_hardest, options.exclude_easiest
     check_positives(function, labels, mask, ignore_index, chosen)
     (rows,) = as_embeddings(function, {"z": z})

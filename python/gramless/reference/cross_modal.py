@@ -1,4 +1,4 @@
-"""Anchors against keys that are no anchors themselves: InfoNCE with a queue or in both directions."""
+"""Anchors against keys that are not anchors: InfoNCE with a queue or in both directions, MoCo and UniCL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._losses import OfRows, Reduction, as_reduction, check_queue
+from ._paragraphs import documented
 from .contrastive import PairGradient, Value, reduced
 from .logits import Contrast, as_embeddings, check_rows, reduction_weights
 from .options import ContrastOptions, ScalarReduction, as_groups, as_scalar_reduction, contrast_options
@@ -34,7 +35,7 @@ def directions(
 ) -> list[Contrast]:
     """Anchors against [keys; negatives; queue] and, if symmetric, keys against anchors.
 
-    Pairs whose keys have one id are neither positive nor negative, but for row i with row i.
+    Row i of anchors and keys is a positive pair. Other pairs whose keys have one id are left out.
     """
     more = {"negatives": negatives, "queue": queue}
     named = {"anchors": anchors, "keys": keys} | {name: x for name, x in more.items() if x is not None}
@@ -52,6 +53,7 @@ def directions(
     return both
 
 
+@documented
 def info_nce(
     anchors: npt.ArrayLike,
     keys: npt.ArrayLike,
@@ -67,19 +69,17 @@ def info_nce(
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
 ) -> Value:
-    """Anchor i (n, d) and key i (n, d) belong together: van den Oord et al. 2018, equation 4.
+    """The cross entropy of each anchor's own key among all keys.
 
-    loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, negatives and queue too.
+    loss_i = log sum_j exp(<a_i, k_j> / tau) - <a_i, k_i> / tau, over all keys j, with negatives and queue.
 
-    Parameters
+    {anchors_and_keys}
+    {value_excluding}
+
+    References
     ----------
-    queue, negatives : (m, d)
-        Keys that belong to no anchor, beside those of the other anchors; a queue gets no gradient.
-    ids : (n + m,)
-        Of keys, negatives and queue: keys with the id of the own key are left out of the sum.
-    symmetric
-        The mean of loss_i and of the same with anchors and keys exchanged, where neither plays a part
-        (Radford et al. 2021, CLIP).
+    Van den Oord, Li and Vinyals 2018, "Representation learning with contrastive predictive coding",
+    arXiv:1807.03748, equation 4. Radford et al. 2021, arXiv:2103.00020 (symmetric).
 
     Examples
     --------
@@ -95,6 +95,7 @@ def info_nce(
     return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
 
 
+@documented
 def info_nce_value_and_grad(
     anchors: npt.ArrayLike,
     keys: npt.ArrayLike,
@@ -110,7 +111,13 @@ def info_nce_value_and_grad(
     exclude_hardest: float | None = None,
     exclude_easiest: float | None = None,
 ) -> tuple[float, tuple[Any, ...]]:
-    """The loss and (grad_anchors, grad_keys, grad_temperature), with negatives theirs before the last."""
+    """`info_nce` with its gradients: the loss and (grad_anchors, grad_keys, grad_temperature).
+
+    grad_negatives, if negatives are given, is before the last.
+
+    {anchors_and_keys}
+    {gradient_excluding}
+    """
     function = "info_nce_value_and_grad"
     options = contrast_options(
         function, temperature, normalize, exclude_above, exclude_hardest, exclude_easiest
@@ -133,7 +140,7 @@ def info_nce_value_and_grad(
 def _queued(
     function: str, q: npt.ArrayLike, k: npt.ArrayLike, queue: npt.ArrayLike, options: ContrastOptions
 ) -> Contrast:
-    """Queries against [their keys; the queue]: own keys are positive, the queue negative, others left out."""
+    """Queries against [keys; queue]: the own key is positive, the queue negative, other keys are left out."""
     if np.ndim(q) == np.ndim(queue) == 2:
         check_queue(function, np.shape(q)[1], np.shape(queue))
     a, b, queued = as_embeddings(function, {"q": q, "k": k, "queue": queue})
@@ -144,6 +151,7 @@ def _queued(
     return Contrast(a, np.concatenate([b, queued]), own, in_queue, options)
 
 
+@documented
 def moco(
     q: npt.ArrayLike,
     k: npt.ArrayLike,
@@ -153,9 +161,17 @@ def moco(
     normalize: bool = True,
     reduction: Reduction = "mean",
 ) -> Value:
-    """Query i (n, d) belongs to key i (n, d), the queue (m, d) is negative: He et al. 2020, equation 1.
+    """The cross entropy of each query's own key among this key and a queue of negatives.
 
     loss_i = log(exp(s_i) + sum_j exp(<q_i, queue_j> / tau)) - s_i, s_i = <q_i, k_i> / tau
+
+    {queries}
+    {value}
+
+    References
+    ----------
+    He et al. 2020, "Momentum contrast for unsupervised visual representation learning", arXiv:1911.05722,
+    equation 1.
 
     Examples
     --------
@@ -166,6 +182,7 @@ def moco(
     return reduced(contrast.losses, contrast.counted, as_reduction("moco", reduction))
 
 
+@documented
 def moco_value_and_grad(
     q: npt.ArrayLike,
     k: npt.ArrayLike,
@@ -175,7 +192,16 @@ def moco_value_and_grad(
     normalize: bool = True,
     reduction: ScalarReduction = "mean",
 ) -> PairGradient:
-    """The loss and (grad_q, grad_k, grad_temperature)."""
+    """`moco` with its gradients: the loss and (grad_q, grad_k, grad_temperature).
+
+    {queries}
+    {gradient}
+
+    Examples
+    --------
+    >>> round(moco_value_and_grad([[1.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]], temperature=1.0)[1][-1], 6)
+    0.268941
+    """
     function = "moco_value_and_grad"
     contrast = _queued(function, q, k, queue, contrast_options(function, temperature, normalize))
     weights = reduction_weights(contrast.counted, as_scalar_reduction(function, reduction))
@@ -191,7 +217,7 @@ def _of_labels(
     symmetric: bool,
     options: ContrastOptions,
 ) -> list[Contrast]:
-    """Anchors against keys and, if symmetric, keys against anchors: pairs of one label are positive."""
+    """Anchors against keys and, if symmetric, keys against anchors; pairs with one label are positive."""
     a, k = as_embeddings(function, {"anchors": anchors, "keys": keys})
     check_rows(function, "anchors", a, "keys", k)
     groups = as_groups(OfRows(function, len(a), arrays=("anchors", "keys")), labels)
@@ -200,6 +226,7 @@ def _of_labels(
     return [Contrast(one, other, same, ~same, options) for one, other in sides]
 
 
+@documented
 def uni_cl(
     anchors: npt.ArrayLike,
     keys: npt.ArrayLike,
@@ -210,10 +237,17 @@ def uni_cl(
     symmetric: bool = True,
     reduction: Reduction = "mean",
 ) -> Value:
-    """Row i of anchors and of keys (n, d) have label i: Yang et al. 2022.
+    """The mean cross entropy of the keys with an anchor's label among all keys.
 
-    loss_i = mean over keys p of the label of i of [log sum_j exp(<a_i, k_j> / tau) - <a_i, k_p> / tau]; if
-    symmetric the mean of it and of the same with anchors and keys exchanged.
+    loss_i = mean over keys p with the label of i of [log sum_j exp(<a_i, k_j> / tau) - <a_i, k_p> / tau]
+
+    {labelled_keys}
+    {value}
+
+    References
+    ----------
+    Yang, Li, Zhang, Xiao, Liu, Yuan and Gao 2022, "Unified contrastive learning in image-text-label space",
+    arXiv:2204.03610.
 
     Examples
     --------
@@ -226,6 +260,7 @@ def uni_cl(
     return reduced(losses, both[0].counted, as_reduction("uni_cl", reduction))
 
 
+@documented
 def uni_cl_value_and_grad(
     anchors: npt.ArrayLike,
     keys: npt.ArrayLike,
@@ -236,7 +271,11 @@ def uni_cl_value_and_grad(
     symmetric: bool = True,
     reduction: ScalarReduction = "mean",
 ) -> PairGradient:
-    """The loss and (grad_anchors, grad_keys, grad_temperature)."""
+    """`uni_cl` with its gradients: the loss and (grad_anchors, grad_keys, grad_temperature).
+
+    {labelled_keys}
+    {gradient}
+    """
     function = "uni_cl_value_and_grad"
     options = contrast_options(function, temperature, normalize)
     both = _of_labels(function, anchors, keys, labels, symmetric, options)

@@ -1,4 +1,4 @@
-"""Distillation of similarities: a student's softmax over a queue follows the teacher's."""
+"""Distillation of similarities: the cross entropy of a student's softmax over a queue with its teacher's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._losses import Reduction, as_reduction, as_temperature
+from ._paragraphs import documented
 from .contrastive import Value
 from .gram import Array
 from .logits import as_embeddings, check_rows, log_sum_exp, unit_rows, unit_rows_backward
@@ -14,6 +15,7 @@ from .options import ScalarReduction, as_scalar_reduction
 __all__ = ["similarity_distillation", "similarity_distillation_value_and_grad"]
 
 
+@documented
 def similarity_distillation(
     student: npt.ArrayLike,
     teacher: npt.ArrayLike,
@@ -25,14 +27,19 @@ def similarity_distillation(
     normalize: bool = True,
     reduction: Reduction = "mean",
 ) -> Value:
-    """The student's similarities to a queue follow the teacher's: Fang et al. 2021 (SEED), equation 5.
+    """The cross entropy of a student's similarities to a queue with its teacher's (SEED).
 
     loss_i = -sum_j p_ij log q_ij, where q_ij is the softmax over j of <student_i, queue_student_j> / tau and
-    p_ij that of <teacher_i, queue_teacher_j> / tau_teacher.
+    p_ij that of <teacher_i, queue_teacher_j> / tau_teacher. The paper adds the teacher's embeddings of the
+    batch to the queue before the loss.
 
-    student (n, d), teacher (n, e), queue_student (m, d), queue_teacher (m, e): row j of both queues is one
-    example, as each network sees it. queue_teacher=None takes one queue for both, as the paper does, which
-    puts the teacher's embeddings of the batch into it first.
+    {distilled}
+    {value}
+
+    References
+    ----------
+    Fang, Wang, Wang, Zhang, Yang and Liu 2021, "SEED: self-supervised distillation for visual
+    representation", arXiv:2101.04731, equation 5.
 
     Examples
     --------
@@ -49,6 +56,7 @@ def similarity_distillation(
     return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
 
 
+@documented
 def similarity_distillation_value_and_grad(
     student: npt.ArrayLike,
     teacher: npt.ArrayLike,
@@ -60,7 +68,11 @@ def similarity_distillation_value_and_grad(
     normalize: bool = True,
     reduction: ScalarReduction = "mean",
 ) -> tuple[float, tuple[Array, float]]:
-    """The loss and (grad_student, grad_temperature); teacher and queues are constants."""
+    """`similarity_distillation` with its gradients: the loss and (grad_student, grad_temperature).
+
+    {distilled}
+    {gradient}
+    """
     function = "similarity_distillation_value_and_grad"
     reduction = as_scalar_reduction(function, reduction)
     losses, d_student, d_temperature = distillation(
@@ -79,7 +91,7 @@ def distillation(
     temperatures: tuple[float, float],
     normalize: bool,
 ) -> tuple[Array, Array, float]:
-    """The losses (n,), and their sum's gradients of the student (n, d) and of its temperature."""
+    """The losses (n,), and gradients of their sum with respect to student (n, d) and temperature."""
     tau = as_temperature(function, temperatures[0])
     tau_teacher = as_temperature(function, temperatures[1], "teacher_temperature")
     student, teacher, queue_student, queue_teacher = arrays

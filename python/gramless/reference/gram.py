@@ -1,4 +1,4 @@
-"""Rows to Gram matrices: centring, distances, bandwidth. It does not know what the matrix is used for."""
+"""Rows to Gram matrices: centring, distances, bandwidth. Nothing here depends on the use of a matrix."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .. import _arrays
 from .._losses import as_array
 from ..kernels import RBF, Cosine, Distance, KernelLike, Linear, Polynomial, RationalQuadratic, as_kernel
+from ._paragraphs import documented
 
 __all__ = ["gram", "median_distance"]
 
@@ -20,7 +21,7 @@ Array = npt.NDArray[np.float64]
 
 
 def as_rows(function_name: str, argument: str, x: npt.ArrayLike) -> Array:
-    """x as float64 (n, p), or the sentence that says why not."""
+    """x as float64 (n, p); raises ValueError or TypeError unless it is such an array."""
     x = _arrays.without_tensors(function_name, argument, x)
     rows = as_array(function_name, argument, x, "a two-dimensional array")
     if rows.ndim != 2:
@@ -31,27 +32,27 @@ def as_rows(function_name: str, argument: str, x: npt.ArrayLike) -> Array:
 
 
 def from_medians(x: Array) -> Array:  # (n, p)
-    """x with the median of every column subtracted: constant columns become 0, a far row moves nothing."""
+    """x less the median of every column: constant columns become 0, and far rows do not move the centre."""
     x = np.where(np.isfinite(x), x, np.nan)  # inf - inf
     return np.asarray(x - np.median(x, axis=0))
 
 
 def centre_columns(x: Array) -> Array:  # (n, p)
-    """x with the mean of every column subtracted."""
+    """x less the mean of every column."""
     x = from_medians(x)
     return np.asarray(x - x.mean(axis=0))
 
 
 def squared_distances(x: Array) -> Array:  # (n, p)
-    """|x_i - x_j|^2 for all pairs of rows, as (n, n), from the differences themselves."""
+    """|x_i - x_j|^2 for all pairs of rows, (n, n), computed from the differences."""
     x = np.where(np.isfinite(x), x, np.nan)  # inf - inf
     return np.stack([np.sum((x - row) ** 2, axis=1) for row in x])
 
 
 def squared_lengths(x: Array) -> Array:  # (n, p)
-    """|x_i - c|^2, as (n,): c is the mean of all rows, or of those near each other where others move it."""
+    """|x_i - c|^2, (n,): c is the mean of all rows, or without far rows if these would move it."""
     x, near_rows = centre_columns(x), len(x)
-    for _ in range(8):  # a row may be seen to lie far away only when one further away has gone
+    for _ in range(8):  # some far rows stand out only once rows that are further away are left out
         norms = np.sum(x**2, axis=1)
         near = norms <= 3 * np.median(norms)
         moved = np.sum(np.sqrt(norms[~near])) / len(x) > np.sqrt(np.median(norms)) / 2
@@ -69,10 +70,10 @@ def off_diagonal(k: npt.NDArray[Any]) -> npt.NDArray[Any]:  # (n, n)
 def median_squared_distance(x: Array, include_diagonal: bool, function_name: str) -> float:  # (n, p)
     """The median of |x_i - x_j|^2 over i != j, or over all i and j; an even count averages the middle two.
 
-    Where more than half of them are no more than the rounding of |x_i|^2 + |x_j|^2, lengths about the rows
-    that lie near each other, or than 8 roundings of the numbers of x, squared, the median of the others, with
-    one RuntimeWarning. Roundings of numbers are not counted where distances up to 8 times as large are no
-    fewer than an eighth of those below.
+    A distance is 0 up to rounding if it is at most the rounding of |x_i|^2 + |x_j|^2, lengths relative to the
+    mean of the near rows, or at most the square of 8 roundings of the entries of x. If more than half of them
+    are, the result is the median of the others, with one RuntimeWarning. The roundings of entries are not
+    used where the number of distances above them, up to 8 times as large, exceeds an eighth of those below.
     """
     distance2 = squared_distances(x)
     norms = squared_lengths(x)
@@ -97,8 +98,20 @@ def median_squared_distance(x: Array, include_diagonal: bool, function_name: str
     return float(np.median(distance2))
 
 
+@documented
 def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> float:
-    """The root of the median squared distance between the rows of x (n, p).
+    """The square root of the median squared distance between the rows of x (n, d).
+
+    {rows}
+    include_diagonal : bool
+        Whether the n distances of rows to themselves, which are 0, count.
+
+    Returns
+    -------
+    float
+        In the unit of x.
+
+    {raises}
 
     Examples
     --------
@@ -107,12 +120,12 @@ def median_distance(x: npt.ArrayLike, *, include_diagonal: bool = False) -> floa
     """
     x = as_rows("median_distance", "x", x)
     if len(x) < 2:
-        raise ValueError(f"median_distance: a distance needs at least 2 rows but x has {len(x)}")
+        raise ValueError(f"median_distance: at least 2 rows are needed but x has {len(x)}")
     return math.sqrt(median_squared_distance(x, include_diagonal, "median_distance"))
 
 
 def unit_rows(x: Array) -> Array:  # (n, p)
-    """x with every row divided by its length, those of zeros as they are."""
+    """x with every row divided by its length; rows of zeros stay zero."""
     with np.errstate(invalid="ignore"):  # inf / inf
         x = x / np.where(np.any(x, axis=1), np.abs(x).max(axis=1), 1)[:, None]
         lengths = np.linalg.norm(x, axis=1, keepdims=True)
@@ -120,7 +133,7 @@ def unit_rows(x: Array) -> Array:  # (n, p)
 
 
 def gram_for_sums(x: Array, kernel: KernelLike) -> Array:  # (n, p)
-    """As `gram`, but of rows about another centre, which changes no HSIC: a far row would move the mean."""
+    """`gram` of rows about the median, which has the same HSIC: a far row would move the mean."""
     if isinstance(as_kernel(kernel, "gram"), Linear):
         x = from_medians(x)
         return np.asarray(x @ x.T)
@@ -136,8 +149,8 @@ def gram_for_sums(x: Array, kernel: KernelLike) -> Array:  # (n, p)
 def polynomial_for_sums(x: Array, kernel: Polynomial) -> Array:  # (n, p)
     """The terms of (o + a_i + a_j + d_ij)^degree that depend on both rows.
 
-    With the medians c of the columns, or 0 where rows are no nearer to those, o is gamma <c, c> + coef0, a_i
-    gamma <c, x_i - c> and d_ij gamma <x_i - c, x_j - c>.
+    o = gamma <c, c> + coef0, a_i = gamma <c, x_i - c> and d_ij = gamma <x_i - c, x_j - c>. c are the medians
+    of the columns, or 0 if rows are not nearer to the medians.
     """
     u, c = from_medians(x), np.median(x, axis=0)
     if c @ c <= np.median(np.sum(u**2, axis=1)):
@@ -157,10 +170,21 @@ def polynomial_for_sums(x: Array, kernel: Polynomial) -> Array:  # (n, p)
     return found
 
 
+@documented
 def gram(x: npt.ArrayLike, kernel: KernelLike = "linear") -> Array:
-    """The matrix of k(x_i, x_j) over the rows of x (n, p), as (n, n); a linear kernel's columns are centred.
+    """The Gram matrix k(x_i, x_j) of the rows of x (n, d).
 
-    Where all distances are 0, their median leaves sigma no value: all of the matrix is 1.
+    The linear kernel centres the columns of x first. If all distances are 0, their median gives no bandwidth,
+    and all entries are 1.
+
+    {rows}
+    {kernel}
+
+    Returns
+    -------
+    ndarray of float64, (n, n)
+
+    {raises}
 
     Examples
     --------

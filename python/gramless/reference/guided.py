@@ -1,4 +1,4 @@
-"""InfoNCE among what a guide leaves of a batch, GISTEmbed's loss."""
+"""InfoNCE among the pairs of a batch that a guide keeps, the loss of GISTEmbed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._losses import Reduction, as_margin, as_reduction, check_guide, is_share
+from ._paragraphs import documented
 from .contrastive import Value
 from .gram import Array
 from .logits import Mask, as_embeddings, check_rows, row_losses, unit_rows, unit_rows_backward
@@ -17,12 +18,12 @@ __all__ = ["guided_info_nce", "guided_info_nce_value_and_grad"]
 
 
 def _cosines(x: Array, y: Array) -> Array:
-    """Of unit rows x (n, e) with y (m, e): each the same sum wherever the rows stand, so that equals tie."""
+    """Cosines of unit rows x (n, e) with y (m, e), summed in one order, so that equal ones stay equal."""
     return np.array([np.sum(row * y, axis=1) for row in x])
 
 
 class _Guided:
-    """The pairs of each anchor side by side: (a, p), (a, a), (p, p) and (a, n)."""
+    """The pairs of each anchor in one row: (a, p), (a, a), (p, p) and (a, n)."""
 
     def __init__(
         self,
@@ -80,11 +81,12 @@ class _Guided:
 
 
 def _limit_of(function: str, margin: Any, strategy: Any) -> Any:
-    """From the cosines of anchors and their positives."""
+    """The function from the guide's cosines of anchors and positives to the limits."""
     relative, number = is_share(function, strategy), as_margin(function, margin)
     return lambda cosines: cosines - (np.abs(cosines) * number if relative else number)
 
 
+@documented
 def guided_info_nce(
     anchors: npt.ArrayLike,
     positives: npt.ArrayLike,
@@ -101,11 +103,19 @@ def guided_info_nce(
     contrast_positives: bool = True,
     reduction: Reduction = "mean",
 ) -> Value:
-    """Anchor i (n, d) and positive i (n, d) belong together: Solatorio 2024, equations 1 to 4.
+    """InfoNCE of anchors and positives, without the pairs that a guide finds more similar.
 
-    loss_i = log(exp(s_ii) + sum exp(s)) - s_ii, the sum over the pairs of a_i with p_j, j other than i, with
-    negatives and with a_j, and of p_i with p_j, whose cosine in the guide is not above that of a_i and p_i,
-    less the margin.
+    loss_i = log(exp(s_ii) + sum exp(s)) - s_ii, s the dot products divided by tau. The sum is over the pairs
+    of a_i with p_j, j != i, with negatives and with a_j, and of p_i with p_j, except those whose cosine in
+    the guide is above that of a_i and p_i, less the margin.
+
+    {guided}
+    {value}
+
+    References
+    ----------
+    Solatorio 2024, "GISTEmbed: guided in-sample selection of training negatives for text embedding
+    fine-tuning", arXiv:2402.16829, equations 1 to 4.
 
     Examples
     --------
@@ -125,6 +135,7 @@ def guided_info_nce(
     return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
 
 
+@documented
 def guided_info_nce_value_and_grad(
     anchors: npt.ArrayLike,
     positives: npt.ArrayLike,
@@ -141,7 +152,21 @@ def guided_info_nce_value_and_grad(
     contrast_positives: bool = True,
     reduction: ScalarReduction = "mean",
 ) -> tuple[float, tuple[Any, ...]]:
-    """The loss and (grad_anchors, grad_positives, grad_temperature), that of negatives before the last."""
+    """`guided_info_nce` with its gradients: the loss and (grad_anchors, grad_positives, grad_temperature).
+
+    grad_negatives, if negatives are given, is before the last.
+
+    {guided}
+    {gradient}
+
+    Examples
+    --------
+    >>> z = [[1.0, 0.0], [0.0, 1.0]]
+    >>> options = {"contrast_anchors": False, "contrast_positives": False, "temperature": 1.0}
+    >>> loss, grads = guided_info_nce_value_and_grad(z, z, guide_anchors=z, guide_positives=z, **options)
+    >>> round(grads[-1], 6)
+    0.268941
+    """
     function = "guided_info_nce_value_and_grad"
     reduction = as_scalar_reduction(function, reduction)
     rows = {"anchors": anchors, "positives": positives, "negatives": negatives}

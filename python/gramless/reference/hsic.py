@@ -1,4 +1,4 @@
-"""Gram matrices to HSIC and CKA, for pairs and for all pairs of layers."""
+"""HSIC and CKA from Gram matrices, of a pair and of all pairs of layers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .._layouts import rows_hint
 from ..kernels import Distance, Estimator, KernelLike, as_estimator, as_kernel
+from ._paragraphs import documented
 from .gram import Array, as_rows, gram_for_sums, off_diagonal
 
 __all__ = ["cka", "cka_matrix", "distance_correlation", "hsic", "hsic_matrix"]
@@ -25,14 +26,14 @@ def biased(k: Array, l: Array) -> float:  # (n, n), (n, n)
 
 
 def unbiased(k: Array, l: Array) -> float:  # (n, n), (n, n)
-    """Song et al. 2012, equation 5; r are the row sums and s the total of K~ and L~, whose diagonals are 0.
+    """[ sum_ij K~_ij L~_ij + s_K s_L / ((n-1)(n-2)) - 2/(n-2) sum_i r_i^K r_i^L ] / (n (n-3))
 
-    [ sum_ij K~_ij L~_ij + s_K s_L / ((n-1)(n-2)) - 2/(n-2) sum_i r_i^K r_i^L ] / (n (n-3))
+    K~ and L~ are K and L with diagonals 0, r their row sums and s their totals: Song et al. 2012, equation 5.
     """
     n = len(k)
 
     def zero_diagonal(k: Array) -> Array:  # K~
-        k = k - np.median(off_diagonal(k))  # a constant changes nothing: so removed it leaves no rounding
+        k = k - np.median(off_diagonal(k))  # HSIC ignores a constant, whose rounding this avoids
         return np.where(np.eye(n, dtype=bool), 0.0, k)
 
     k, l = zero_diagonal(k), zero_diagonal(l)
@@ -50,6 +51,7 @@ ESTIMATORS: dict[Estimator, Callable[[Array, Array], float]] = {
 LEAST_ROWS: dict[Estimator, int] = {"biased": 2, "unbiased": 4}
 
 
+@documented
 def hsic(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -59,6 +61,15 @@ def hsic(
     estimator: Estimator = "unbiased",
 ) -> float:
     """The Hilbert-Schmidt independence criterion of the rows of x (n, p) with those of y (n, q).
+
+    {pair}
+    {kernel}
+    {kernel_y}
+    {estimator}
+
+    {number}
+
+    {gretton}
 
     Examples
     --------
@@ -70,6 +81,7 @@ def hsic(
     return ESTIMATORS[estimator](k, l)
 
 
+@documented
 def cka(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -78,7 +90,18 @@ def cka(
     kernel_y: KernelLike | None = None,
     estimator: Estimator = "unbiased",
 ) -> float:
-    """hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), one estimator in all three places: Kornblith et al. 2019.
+    """hsic(K, L) / sqrt(hsic(K, K) hsic(L, L)), with the same estimator in all three places.
+
+    A constant input gives NaN and one RuntimeWarning.
+
+    {pair}
+    {kernel}
+    {kernel_y}
+    {estimator}
+
+    {number}
+
+    {kornblith}
 
     Examples
     --------
@@ -91,12 +114,26 @@ def cka(
     return float(ratio("cka", h(k, l), h(k, k), h(l, l)))
 
 
+@documented
 def distance_correlation(
     x: npt.ArrayLike, y: npt.ArrayLike, *, exponent: float = 1.0, bias_corrected: bool = False
 ) -> float:
-    """sqrt(dcov^2(x, y) / sqrt(dcov^2(x, x) dcov^2(y, y))) of distances to a power: Szekely et al. 2007.
+    """sqrt(dcov^2(x, y) / sqrt(dcov^2(x, x) dcov^2(y, y))), from distances to a power.
 
-    bias_corrected: the square, of U-centred distances (Szekely and Rizzo 2013).
+    A constant input gives NaN and one RuntimeWarning.
+
+    {pair}
+    exponent : float
+        The power of the distances, above 0 and below 2.
+    bias_corrected : bool
+        Whether to return the square of the bias-corrected value, from U-centred distances.
+
+    {number}
+
+    References
+    ----------
+    Szekely, Rizzo and Bakirov 2007, "Measuring and testing dependence by correlation of distances". Szekely
+    and Rizzo 2013, "The distance correlation t-test of independence in high dimension" (bias_corrected).
 
     Examples
     --------
@@ -111,6 +148,7 @@ def distance_correlation(
     return square if bias_corrected else float(np.sqrt(np.maximum(square, 0)))
 
 
+@documented
 def hsic_matrix(
     xs: Sequence[npt.ArrayLike],
     ys: Sequence[npt.ArrayLike] | None = None,
@@ -119,10 +157,28 @@ def hsic_matrix(
     estimator: Estimator = "unbiased",
     progress: bool = False,
 ) -> Array:
-    """HSIC of every layer of xs with every layer of ys, or of xs where ys is None: (len(xs), len(ys))."""
+    """HSIC of every layer of xs with every layer of ys.
+
+    {layers}
+    {kernel}
+    {estimator}
+    {progress}
+
+    {matrix}
+
+    {gretton}
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [2.0], [4.0]])
+    >>> hsic_matrix([x, 2 * x], [x], estimator="biased").round(3)
+    array([[ 8.507],
+           [34.028]])
+    """
     return matrices("hsic_matrix", xs, ys, kernel, estimator)[0]
 
 
+@documented
 def cka_matrix(
     xs: Sequence[npt.ArrayLike],
     ys: Sequence[npt.ArrayLike] | None = None,
@@ -131,7 +187,24 @@ def cka_matrix(
     estimator: Estimator = "unbiased",
     progress: bool = False,
 ) -> Array:
-    """CKA of every layer of xs with every layer of ys, or of xs where ys is None: (len(xs), len(ys))."""
+    """CKA of every layer of xs with every layer of ys; a constant layer gives NaN and one RuntimeWarning.
+
+    {layers}
+    {kernel}
+    {estimator}
+    {progress}
+
+    {matrix}
+
+    {kornblith}
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [1.0], [2.0], [4.0]])
+    >>> cka_matrix([x, 2 * x]).round(6)
+    array([[1., 1.],
+           [1., 1.]])
+    """
     xy, xx, yy = matrices("cka_matrix", xs, ys, kernel, estimator)
     return ratio("cka_matrix", xy, xx[:, None], yy[None, :])
 
@@ -144,7 +217,7 @@ def grams(
     kernel_y: KernelLike | None,
     estimator: Estimator,
 ) -> tuple[Array, Array]:
-    """The Gram matrices of x and of y, each (n, n), each with a bandwidth of its own."""
+    """The Gram matrices (n, n) of x and of y, each with its own bandwidth."""
     kernel = as_kernel(kernel, function_name)
     kernel_y = kernel if kernel_y is None else as_kernel(kernel_y, function_name, "kernel_y")
     x, y = same_rows(function_name, {"x": x, "y": y}, estimator)
@@ -158,7 +231,7 @@ def matrices(
     kernel: KernelLike,
     estimator: Estimator,
 ) -> tuple[Array, Array, Array]:
-    """HSIC between xs and ys (Lx, Ly), and of every layer with itself, (Lx,) and (Ly,)."""
+    """HSIC of xs with ys (Lx, Ly), and of every layer with itself, (Lx,) and (Ly,)."""
     kernel = as_kernel(kernel, function_name)
     for name, layers in {"xs": xs, "ys": ys}.items():
         if isinstance(layers, Mapping):
@@ -180,7 +253,7 @@ def matrices(
 
 
 def same_rows(function_name: str, inputs: dict[str, npt.ArrayLike], estimator: Estimator) -> list[Array]:
-    """Every input as float64 rows, once they are as many for each, and enough for the estimator."""
+    """Every input as float64 rows; raises unless numbers of rows are equal and enough for the estimator."""
     least = LEAST_ROWS[as_estimator(estimator, function_name)]
     arrays = {name: as_rows(function_name, name, x) for name, x in inputs.items()}
     first, n = next((name, len(x)) for name, x in arrays.items())
@@ -196,10 +269,11 @@ def same_rows(function_name: str, inputs: dict[str, npt.ArrayLike], estimator: E
 
 
 def warn_if_constant(function_name: str, answer: str, *self_hsic: npt.ArrayLike, stacklevel: int = 3) -> None:
-    """One RuntimeWarning if any input's HSIC with itself is not positive; NaN is not warned about."""
+    """One RuntimeWarning if any input's HSIC with itself is not positive; none if it is NaN."""
     if any(np.any(np.asarray(values) <= 0) for values in self_hsic):
         warnings.warn(
-            f"{function_name}: {answer} is NaN where an input is constant, its HSIC with itself not positive",
+            f"{function_name}: {answer} is NaN, because an input is constant: its HSIC with itself is not "
+            "positive",
             RuntimeWarning,
             stacklevel=stacklevel,
         )

@@ -1,4 +1,4 @@
-"""Three p-values for the hypothesis that x and y are independent."""
+"""Three tests of the hypothesis that x and y are independent."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import KernelLike
+from ._paragraphs import documented
 from .gram import Array, off_diagonal
 from .hsic import biased, grams, unbiased, warn_if_constant
 
 __all__ = ["independence_test"]
 
-LEAST_CHI2_ROWS = 40  # below, chi2 rejects independent data too often
+LEAST_CHI2_ROWS = 40  # with fewer, chi2 rejects independent data too often
 
 
 class Independence(NamedTuple):
-    """The result of a test: `null` holds the statistics of the permuted data, None for the other methods."""
+    """The result of a test; `null` holds the statistics of the permuted data, or None for other methods."""
 
     statistic: float
     pvalue: float
@@ -27,6 +28,7 @@ class Independence(NamedTuple):
     null: Array | None = None
 
 
+@documented
 def independence_test(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -38,9 +40,30 @@ def independence_test(
     rng: int | np.random.Generator | None = None,
     progress: bool = False,
 ) -> Independence:
-    """Whether the rows of x (n, p) and y (n, q) are independent: small p-values say they are not.
+    """Tests whether the rows of x (n, p) and y (n, q) are independent; small p-values indicate dependence.
 
-    method="auto" permutes below 40 rows and takes chi2 from there on.
+    {pair}
+    {kernel}
+    {kernel_y}
+    method : {"auto", "chi2", "gamma", "permutation"}
+        "auto" uses "permutation" for fewer than 40 rows and otherwise "chi2".
+    n_resamples : int
+        The number of permutations.
+    rng : int or numpy Generator, optional
+        The seed of the permutations.
+    {progress}
+
+    Returns
+    -------
+    Independence
+        Its statistic, p-value, method, n, and the statistics of the permuted data.
+
+    {raises}
+
+    References
+    ----------
+    Gretton, Fukumizu, Teo, Song, Schoelkopf and Smola 2007, "A kernel statistical test of independence".
+    Shen, Panda and Vogelstein 2021, "The chi-square test of distance correlation", arXiv:1912.12150.
 
     Examples
     --------
@@ -76,14 +99,13 @@ def chi2_test(k: Array, l: Array) -> Independence:  # (n, n), (n, n)
 def gamma_test(k: Array, l: Array) -> Independence:  # (n, n), (n, n)
     """A gamma distribution with the mean and variance of biased HSIC under independence: Gretton et al. 2007.
 
-    With t_K = mean K_ii - mean K_ij, which estimates the trace of the covariance operator, and
-    v_K = hsic(K, K) - t_K^2 / (n - 1), which estimates its squared norm without the share of the diagonal,
+    mean = t_K t_L / (n - 1),    variance = 2 v_K v_L / ((n + 1) (n - 2))
 
-        mean = t_K t_L / (n - 1),    variance = 2 v_K v_L / ((n + 1) (n - 2)).
-
-    For large n these are the paper's Theorems 3 and 4. For finite n the mean is exact over all permutations
-    of the rows, and the variance its leading term (Kazi-Aoual et al. 1995); without the correction in v, wide
-    data (p > n) are never found dependent.
+    t_K = mean K_ii - mean K_ij estimates the trace of the covariance operator, and
+    v_K = hsic(K, K) - t_K^2 / (n - 1) its squared norm without the share of the diagonal. For large n these
+    are the paper's Theorems 3 and 4. For finite n, over all permutations of the rows, the mean is exact and
+    the variance is the leading term (Kazi-Aoual et al. 1995). Without the correction in v, the test would
+    never find wide data (p > n) dependent.
     """
     from scipy.special import gammaincc
 
@@ -102,8 +124,8 @@ def gamma_test(k: Array, l: Array) -> Independence:  # (n, n), (n, n)
 def permutation_test(k: Array, l: Array, n_resamples: int, generator: np.random.Generator) -> Independence:
     """(1 + #{T_b >= T}) / (1 + B) over B shuffles of the rows of y, T the unbiased HSIC.
 
-    T_b and T count as equal when they differ by less than 1e-4 standard deviations of the T_b: sums of the
-    same terms in another order differ in their last digits, which must not decide.
+    T_b and T count as equal if they differ by less than 1e-4 standard deviations of the T_b, because sums of
+    the same terms in another order differ in their last digits.
     """
     n = len(k)
     statistic = unbiased(k, l)

@@ -1,4 +1,4 @@
-"""The log-sum-exp of rows of similarities, which other softmax losses are built of."""
+"""The log-sum-exp of rows of similarities, from which other softmax losses can be built."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .._losses import as_temperature
+from ._paragraphs import documented
 from .gram import Array
 from .logits import as_embeddings, log_sum_exp, unit_rows, unit_rows_backward
 
 __all__ = ["row_log_sum_exp", "row_log_sum_exp_value_and_grad"]
 
 
+@documented
 def row_log_sum_exp(
     x: npt.ArrayLike,
     y: npt.ArrayLike | None = None,
@@ -20,9 +22,15 @@ def row_log_sum_exp(
     normalize: bool = False,
     exclude_self: bool = False,
 ) -> Array:
-    """log sum_j exp(<x_i, y_j> / tau) for the rows of x (n, d) over those of y (m, d), or of x, as (n,).
+    """log sum_j exp(<x_i, y_j> / tau) for every row of x (n, d), over the rows of y (m, d) or of x.
 
-    exclude_self leaves out j = i, where y is None.
+    {summed_rows}
+
+    Returns
+    -------
+    ndarray of float64, (n,)
+
+    {raises}
 
     Examples
     --------
@@ -32,6 +40,7 @@ def row_log_sum_exp(
     return log_sums("row_log_sum_exp", x, y, None, temperature, normalize, exclude_self)[0]
 
 
+@documented
 def row_log_sum_exp_value_and_grad(
     x: npt.ArrayLike,
     y: npt.ArrayLike | None = None,
@@ -41,9 +50,27 @@ def row_log_sum_exp_value_and_grad(
     normalize: bool = False,
     exclude_self: bool = False,
 ) -> tuple[Array, tuple[Array, Array | None, float]]:
-    """The values v (n,), and (grad_x, grad_y, grad_temperature) of sum_i weights_i v_i.
+    """`row_log_sum_exp` v with the gradients of sum_i weights_i v_i.
 
-    weights=None: all 1. grad_y is None where y is.
+    {summed_rows}
+    weights : array (n,), optional
+        None is 1 for each row.
+
+    Returns
+    -------
+    ndarray of float64, (n,)
+        v.
+    tuple
+        (grad_x, grad_y, grad_temperature); grad_y is None if y is None.
+
+    {raises}
+
+    Examples
+    --------
+    >>> values, (grad_x, grad_y, _) = row_log_sum_exp_value_and_grad([[0.0], [1.0]], [[0.0], [0.0]])
+    >>> grad_y
+    array([[0.5],
+           [0.5]])
     """
     return log_sums("row_log_sum_exp_value_and_grad", x, y, weights, temperature, normalize, exclude_self)
 
@@ -57,7 +84,7 @@ def log_sums(
     normalize: bool,
     exclude_self: bool,
 ) -> tuple[Array, tuple[Array, Array | None, float]]:
-    """The values, and the gradients of their weighted sum, for both functions above."""
+    """The values, and the gradients of their weighted sum."""
     tau = as_temperature(function, temperature)
     if exclude_self and y is not None:
         raise ValueError(f"{function}: exclude_self=True excludes row i of x from x, so that y must be None")

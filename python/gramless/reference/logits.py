@@ -1,6 +1,6 @@
-"""Embeddings to logits, logits to the losses of anchors, and back. It does not know which rows are positives.
+"""From embeddings to logits to the losses of anchors, and their gradients. Callers choose the positives.
 
-Positives and negatives are summed separately. With the positive inside the sum, 1 - P(positive) cancels late
+Positives and negatives are summed separately. With the positive in the sum, 1 - P(positive) would cancel late
 in training, and with it the gradient.
 """
 
@@ -17,7 +17,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def as_embeddings(function: str, named: dict[str, npt.ArrayLike]) -> list[Array]:
-    """Every input as float64 rows, none empty, all of one width."""
+    """Every input as float64 rows; raises unless none is empty and all have the same number of columns."""
     arrays = {name: as_rows(function, name, z) for name, z in named.items()}
     first, width = next((name, z.shape[1]) for name, z in arrays.items())
     for name, z in arrays.items():
@@ -46,7 +46,7 @@ def unit_rows(u: Array) -> Array:  # (n, d)
 
 
 def unit_rows_backward(u: Array, dz: Array) -> Array:  # (n, d), (n, d)
-    """du_i = (dz_i - <dz_i, z_i> z_i) / |u_i|, or dz_i / 1e-12 for rows too short to be normalised."""
+    """du_i = (dz_i - <dz_i, z_i> z_i) / |u_i|, or dz_i / 1e-12 for rows shorter than 1e-12."""
     with np.errstate(invalid="ignore"):
         z, length = unit_rows(u), lengths(u)
         along = np.sum(dz * z, axis=1, keepdims=True) * z
@@ -54,11 +54,11 @@ def unit_rows_backward(u: Array, dz: Array) -> Array:  # (n, d), (n, d)
 
 
 def log_sum_exp(s: Array, which: Mask) -> Array:  # (n, m), (n, m)
-    """log of the sum over j in `which` of exp(s_ij), as (n, 1); -inf where there is none."""
+    """log of the sum over j in `which` of exp(s_ij), as (n, 1); -inf for an empty sum."""
     s = np.where(which, s, -np.inf)
     top = np.max(s, axis=1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore", over="ignore"):  # NaN leaves `top` at 0
+    with np.errstate(divide="ignore", over="ignore"):  # NaN keeps `top` at 0
         return np.asarray(top + np.log(np.sum(np.exp(s - top), axis=1, keepdims=True)))
 
 
@@ -69,7 +69,7 @@ def row_losses(s: Array, positive: Mask, negative: Mask, decoupled: bool) -> tup
 
         log sum_{j in N_i and P_i} exp(s_ij) - s_ip,  or if decoupled  log sum_{j in N_i} exp(s_ij) - s_ip.
 
-    Without a positive it is 0. Beside an infinite logit there is no softmax: NaN.
+    Without a positive it is 0. With an infinite logit the softmax is not defined, and the loss is NaN.
     """
     count = np.sum(positive, axis=1, keepdims=True)
     any_positive = count > 0
@@ -86,16 +86,16 @@ def row_losses(s: Array, positive: Mask, negative: Mask, decoupled: bool) -> tup
             losses = np.where(np.isfinite(mean_p), np.logaddexp(0, log_n - log_p) + (log_p - mean_p), -mean_p)
             losses = np.where(np.isnan(log_all) | np.isneginf(log_all), log_all - mean_p, losses)
             q = np.exp(log_n - log_all)  # the negatives' share of the sum
-            within = np.where(np.isneginf(log_p), 0, np.exp(s - log_p))  # each positive's among the positives
+            within = np.where(np.isneginf(log_p), 0, np.exp(s - log_p))  # each one's share of the positives
             pull = (1 - q) * (within - 1 / count) - q / count
             slopes = np.where(negative, np.exp(s - log_all), np.where(positive, pull, 0))
     return np.where(any_positive, losses, 0)[:, 0], np.where(any_positive, slopes, 0)
 
 
 def weighted_losses(s: Array, weights: Array, others: Mask) -> tuple[Array, Array]:
-    """As `row_losses`: log sum over `others` of exp(s_ij), minus the mean of s_ij weighted with `weights`."""
+    """`row_losses` for weighted positives: log sum_{j in others} exp(s_ij) - weighted mean of s_ij."""
     count = np.sum(weights, axis=1, keepdims=True)
-    counted = ~(count <= 0)  # NaN, which propagates, too
+    counted = ~(count <= 0)  # also rows with NaN, which propagates
     log_all = log_sum_exp(s, others)
     log_all = np.where(log_all == np.inf, np.nan, log_all)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -109,11 +109,11 @@ def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask
     """The negatives that stay, given the similarities <z_i, z_j> before the temperature.
 
     exclude_above = t leaves out those with <z_i, z_j> > t. exclude_hardest = f leaves out the most similar:
-    of the m negatives of anchor i, let k = max(1, floor(f m)), 0 for f = 0, and if k > 0 let t_i be the k-th
-    largest <z_i, z_j>; those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. So all are left
-    out that tie with the k-th, and neither the order of rows nor rounding chooses among them.
+    of the m negatives of anchor i, let k = max(1, floor(f m)), or 0 for f = 0, and t_i be the k-th largest
+    <z_i, z_j>. If k > 0, those with <z_i, z_j> > t_i - 1e-6 max_j |<z_i, z_j>| are left out. This leaves out
+    all that tie with the k-th, so that neither the order of rows nor rounding chooses among them.
     exclude_easiest = f leaves out the least similar: with t_i the k-th smallest, those with
-    <z_i, z_j> < t_i + 1e-6 max_j |<z_i, z_j>|. Each is a share of all negatives of the anchor.
+    <z_i, z_j> < t_i + 1e-6 max_j |<z_i, z_j>|. Both are shares of all negatives of the anchor.
     """
     kept = negative.copy()
     if options.exclude_above is not None:
@@ -133,7 +133,7 @@ def exclude(similarity: Array, negative: Mask, options: ContrastOptions) -> Mask
 
 
 class Contrast:
-    """Anchors (n, d) against keys (m, d): `losses` (n,), `counted` (n,), and their gradients."""
+    """Anchors (n, d) against keys (m, d): `losses` (n,), which are `counted` (n,), and their gradients."""
 
     def __init__(
         self,
@@ -174,5 +174,5 @@ class Contrast:
 
 
 def reduction_weights(counted: Mask, reduction: ScalarReduction) -> Array:  # (n,)
-    """The weight of every anchor's loss, 0 for those that are not counted."""
+    """The weight of every anchor's loss; 0 for anchors that are not counted."""
     return counted / max(int(np.sum(counted)), 1) if reduction == "mean" else counted.astype(np.float64)

@@ -1,4 +1,4 @@
-"""CKA from one batch at a time."""
+"""CKA of minibatches, from all their Gram matrices."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import KernelLike
+from ._paragraphs import documented
 from .gram import Array
 from .hsic import matrices, ratio
 
 __all__ = ["MinibatchCKA"]
 
 
+@documented
 class MinibatchCKA:
-    """The ratio of averages over batches t of unbiased HSIC values: Nguyen, Raghu and Kornblith 2021.
+    """CKA of all pairs of layers from averages of the unbiased HSIC over batches t.
 
     cka = sum_t w_t hsic_t(K, L) / sqrt(sum_t w_t hsic_t(K, K) sum_t w_t hsic_t(L, L))
 
-    where w_t is 1 for weighting="mean", and n_t (n_t - 3) for weighting="pairs".
+    Parameters
+    ----------
+    {kernel}
+    weighting : {"mean", "pairs"}
+        w_t is 1 for "mean", and n_t (n_t - 3) for "pairs".
+
+    References
+    ----------
+    Nguyen, Raghu and Kornblith 2021, "Do wide and deep networks learn the same things?", arXiv:2010.15327.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Mutual nearest neighbours and CKNNA from all cosines."""
+"""Mutual nearest neighbours and CKNNA, from the cosines of all pairs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ._paragraphs import documented
 from .gram import Array, as_rows
 
 __all__ = ["cknna", "mutual_knn", "mutual_knn_matrix"]
 
 
 def nearest_rows(x: Array, k: int) -> npt.NDArray[np.int64]:  # (n, d)
-    """The k rows of largest cosine with each row, itself left out, of equal ones the smaller number: (n, k).
+    """The k rows with the largest cosine with each row, without itself, (n, k); of equals the first.
 
-    Rows are ordered by cos |cos|, but for a factor of row i: its quotient of integers is rounded once.
+    Rows are ordered by cos |cos|, up to a factor of row i. For integers, it is a quotient that is rounded
+    once, so that equal cosines stay equal.
     """
     squares = (x * x).sum(axis=1)
     nearest = []
@@ -28,15 +30,26 @@ def nearest_rows(x: Array, k: int) -> npt.NDArray[np.int64]:  # (n, d)
 
 
 def neighbor_matrix(x: Array, k: int) -> Array:  # (n, n)
-    """1 where column j is one of the k nearest rows of row i."""
+    """1 where row j is one of the k nearest rows of row i, otherwise 0."""
     found = np.zeros((len(x), len(x)))
     np.put_along_axis(found, nearest_rows(x, k), 1, axis=1)
     return found
 
 
+@documented
 def mutual_knn(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 10, *, progress: object = False) -> float:
-    """The share of their k nearest rows that the rows of x (n, p) and y (n, q) have in common.
+    """The share of the k nearest rows that x (n, p) and y (n, q) have in common, averaged over rows.
 
+    {pair}
+    {neighbors}
+    {progress}
+
+    {number}
+
+    {huh}
+
+    Examples
+    --------
     >>> round(mutual_knn([[1, 0], [1, 1], [0, 1]], [[1, 0], [1, 2], [0, 1]], k=1), 6)
     0.666667
     """
@@ -44,6 +57,7 @@ def mutual_knn(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 10, *, progress: obj
     return float((a * b).sum() / a.sum())
 
 
+@documented
 def mutual_knn_matrix(
     xs: Sequence[npt.ArrayLike],
     ys: Sequence[npt.ArrayLike] | None = None,
@@ -51,12 +65,42 @@ def mutual_knn_matrix(
     *,
     progress: object = False,
 ) -> Array:
-    """`mutual_knn` of every layer in xs with every layer in ys: (len(xs), len(ys))."""
+    """`mutual_knn` of every layer of xs with every layer of ys.
+
+    {layers}
+    {neighbors}
+    {progress}
+
+    {matrix}
+
+    {huh}
+
+    Examples
+    --------
+    >>> mutual_knn_matrix([[[1, 0], [1, 1], [0, 1]]], [[[1, 0], [1, 2], [0, 1]]], k=1).round(6)
+    array([[0.666667]])
+    """
     return np.array([[mutual_knn(x, y, k) for y in (xs if ys is None else ys)] for x in xs])
 
 
+@documented
 def cknna(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 10, *, progress: object = False) -> float:
-    """Unbiased CKA of the cosines where both have j among the k nearest rows of i, of 0 elsewhere."""
+    """Unbiased CKA of cosines, which are 0 unless row j is among the k nearest rows of row i in both.
+
+    {pair}
+    {neighbors}
+    {progress}
+
+    {number}
+
+    {huh}
+
+    Examples
+    --------
+    >>> x = [[1, 0], [1, 1], [0, 1], [1, 3], [2, 1]]
+    >>> round(cknna(x, x, k=2), 6)
+    1.0
+    """
     rows = [as_rows("cknna", name, side) for name, side in (("x", x), ("y", y))]
     a, b = (neighbor_matrix(side, k) for side in rows)
     cos_x, cos_y = (_cosines(side) for side in rows)
@@ -71,7 +115,7 @@ def _cosines(x: Array) -> Array:
 
 
 def _hsic(of_x: Array, of_y: Array) -> float:
-    """Unbiased; of matrices that need not be symmetric, with zero diagonals."""
+    """Unbiased HSIC of matrices with zero diagonals, which need not be symmetric."""
     n = len(of_x)
     total = (of_x * of_y.T).sum() + of_x.sum() * of_y.sum() / ((n - 1) * (n - 2))
     return float((total - 2 / (n - 2) * (of_x @ of_y).sum()) / (n * (n - 3)))

@@ -1,4 +1,4 @@
-"""The options of the reference's losses, with the checks of the losses themselves."""
+"""The options of the reference's losses, with the same checks as those of the losses of gramless."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ContrastOptions:
     exclude_above: float | None = None
     exclude_hardest: float | None = None
     exclude_easiest: float | None = None
-    decoupled: bool = False  # the positives are left out of the denominator
+    decoupled: bool = False  # whether positives are left out of the denominator
 
 
 def contrast_options(
@@ -41,14 +41,14 @@ def contrast_options(
 
 
 def as_scalar_reduction(function: str, value: Any) -> ScalarReduction:
-    """`value` itself, checked to be a reduction to one number: only these have a single gradient."""
+    """`value`, checked to be a reduction to one number, as gradients need."""
     if not isinstance(value, str) or value not in get_args(ScalarReduction):
         raise ValueError(f'{function}: reduction must be "mean" or "sum" but is {value!r}')
     return cast(ScalarReduction, value)
 
 
 def as_groups(what: OfRows, labels: Any) -> npt.NDArray[np.int64]:
-    """One number per row, the same for rows of the same label; labels are integers or text, one for each row.
+    """One number for each row, equal for rows of one label; labels are integers or text, one for each row.
 
     >>> as_groups(OfRows("sup_con", 3), ["cat", "dog", "cat"])
     array([0, 1, 0])
@@ -57,7 +57,7 @@ def as_groups(what: OfRows, labels: Any) -> npt.NDArray[np.int64]:
 
 
 def as_mask(function: str, mask: Any, rows: int) -> npt.NDArray[np.float64]:
-    """A mask's weights (rows, rows) in float64, those of rows with themselves 0."""
+    """The weights (rows, rows) of a mask in float64, with diagonal 0."""
     array = as_array(function, "mask", _arrays.without_tensors(function, "mask", mask), "an array")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{function}: mask must hold real numbers but has dtype {array.dtype}")

@@ -1,4 +1,4 @@
-"""Representational similarity analysis from all distances."""
+"""Representational similarity analysis, from the distances of all pairs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ._paragraphs import documented
 from .gram import Array, as_rows, squared_distances
 
 __all__ = ["rsa", "rsa_matrix"]
@@ -22,11 +23,21 @@ def distances(x: Array, metric: str) -> Array:  # (n, p)
     return squared_distances(x)[np.triu_indices(len(x), 1)] / 2
 
 
+@documented
 def rsa(
     x: npt.ArrayLike, y: npt.ArrayLike, *, metric: str = "sqeuclidean", comparison: str = "pearson"
 ) -> float:
-    """Pearson's correlation, or the cosine, of the distances between rows of x (n, p) and of y (n, q).
+    """The correlation, or the cosine, of the distances between rows of x (n, p) with those of y (n, q).
 
+    {pair}
+    {rsa_options}
+
+    {number}
+
+    {kriegeskorte}
+
+    Examples
+    --------
     >>> round(rsa([[0.0], [1.0], [3.0]], [[0.0], [1.0], [2.0]]), 6)
     0.928571
     """
@@ -36,6 +47,7 @@ def rsa(
     return float(d @ e / np.sqrt((d @ d) * (e @ e)))
 
 
+@documented
 def rsa_matrix(
     xs: Sequence[npt.ArrayLike],
     ys: Sequence[npt.ArrayLike] | None = None,
@@ -44,6 +56,20 @@ def rsa_matrix(
     comparison: str = "pearson",
     progress: object = False,
 ) -> Array:
-    """`rsa` of every layer in xs with every layer in ys: (len(xs), len(ys))."""
+    """`rsa` of every layer of xs with every layer of ys.
+
+    {layers}
+    {rsa_options}
+    {progress}
+
+    {matrix}
+
+    {kriegeskorte}
+
+    Examples
+    --------
+    >>> rsa_matrix([[[0.0], [1.0], [3.0]]], [[[0.0], [1.0], [2.0]]]).round(6)
+    array([[0.928571]])
+    """
     ys = xs if ys is None else ys
     return np.array([[rsa(x, y, metric=metric, comparison=comparison) for y in ys] for x in xs])

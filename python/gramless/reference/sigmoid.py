@@ -1,4 +1,4 @@
-"""The sigmoid loss of pairs, SigLIP's."""
+"""The sigmoid loss of pairs (SigLIP)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from .._counts import as_number
 from .._losses import Reduction, as_reduction
+from ._paragraphs import documented
 from .contrastive import Value
 from .gram import Array
 from .logits import as_embeddings, check_rows, unit_rows, unit_rows_backward
@@ -14,13 +15,13 @@ from .options import ScalarReduction, as_scalar_reduction
 
 __all__ = ["siglip", "siglip_value_and_grad"]
 
-SigmoidGradient = tuple[float, Array, Array, float, float]  # value, by a, b, logit_scale, logit_bias
+SigmoidGradient = tuple[float, Array, Array, float, float]  # value, gradients: a, b, logit_scale, logit_bias
 
 
 def _pairs(
     a: npt.ArrayLike, b: npt.ArrayLike, logit_scale: float, logit_bias: float, normalize: bool
 ) -> tuple[list[Array], list[Array], Array, Array]:
-    """The arrays, their rows z as they are multiplied, signs y (n, n) and products y * logit."""
+    """The arrays, their rows z, normalised if chosen, the signs y (n, n) and the products y * logit."""
     x = as_embeddings("siglip", {"a": a, "b": b})
     check_rows("siglip", "a", x[0], "b", x[1])
     scale = as_number("siglip", "logit_scale", logit_scale)
@@ -31,6 +32,7 @@ def _pairs(
         return x, z, y, y * (scale * (z[0] @ z[1].T) + bias)
 
 
+@documented
 def siglip(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
@@ -40,9 +42,24 @@ def siglip(
     normalize: bool = True,
     reduction: Reduction = "mean",
 ) -> Value:
-    """Row i of a (n, d) and row i of b (n, d) belong together: Zhai et al. 2023, equation 1.
+    """The sigmoid loss of all pairs of rows of a (n, d) and b (n, d).
 
     loss_i = sum_j log(1 + exp(-y_ij (logit_scale <a_i, b_j> + logit_bias))), y_ij = 1 if j = i, else -1.
+
+    {two_towers}
+    reduction : {"mean", "sum", "none"}
+        "none" returns the loss of each row of a.
+
+    Returns
+    -------
+    float, or with reduction="none" an ndarray of float64, (n,)
+
+    {raises}
+
+    References
+    ----------
+    Zhai, Mustafa, Kolesnikov and Beyer 2023, "Sigmoid loss for language image pre-training",
+    arXiv:2303.15343, equation 1.
 
     Examples
     --------
@@ -55,6 +72,7 @@ def siglip(
     return losses if reduction == "none" else float(losses.mean() if reduction == "mean" else losses.sum())
 
 
+@documented
 def siglip_value_and_grad(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
@@ -64,7 +82,18 @@ def siglip_value_and_grad(
     normalize: bool = True,
     reduction: ScalarReduction = "mean",
 ) -> SigmoidGradient:
-    """(value, by a, by b, by logit_scale, by logit_bias).
+    """`siglip` with its gradients with respect to a, b, logit_scale and logit_bias.
+
+    {two_towers}
+    reduction : {"mean", "sum"}
+        How the losses of all rows become one number.
+
+    Returns
+    -------
+    tuple
+        The value, grad_a (n, d), grad_b (n, d), grad_logit_scale and grad_logit_bias.
+
+    {raises}
 
     Examples
     --------

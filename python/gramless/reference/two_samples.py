@@ -1,4 +1,4 @@
-"""The maximum mean discrepancy from the Gram matrix of both samples, and a permutation test by it."""
+"""The maximum mean discrepancy from the Gram matrix of both samples, and its permutation test."""
 
 from __future__ import annotations
 
@@ -6,16 +6,28 @@ import numpy as np
 import numpy.typing as npt
 
 from ..kernels import Estimator, KernelLike, as_estimator, as_kernel
+from ._paragraphs import documented
 from .gram import Array, as_rows, gram_for_sums
 
 __all__ = ["mmd", "mmd_permutation_pvalue"]
 
 
+@documented
 def mmd(
     x: npt.ArrayLike, y: npt.ArrayLike, *, kernel: KernelLike = "rbf", estimator: Estimator = "unbiased"
 ) -> float:
-    """MMD^2 of the samples x (n, d) and y (m, d): Gretton et al. 2012, equations 3 and 5. A median bandwidth
-    is that of all rows.
+    """The squared maximum mean discrepancy of the samples x (n, d) and y (m, d).
+
+    Parameters
+    ----------
+    x, y : array (n, d) and (m, d)
+        The samples; computed in float64. A median bandwidth is that of the rows of both.
+    {kernel}
+    {estimator}
+
+    {number}
+
+    {two_samples}
 
     Examples
     --------
@@ -37,6 +49,7 @@ def mmd_of(k: Array, of_x: npt.NDArray[np.bool_], estimator: Estimator) -> float
     return mean(k[of_x][:, of_x]) + mean(k[~of_x][:, ~of_x]) - 2 * between
 
 
+@documented
 def mmd_permutation_pvalue(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
@@ -45,7 +58,28 @@ def mmd_permutation_pvalue(
     n_resamples: int = 999,
     rng: int | np.random.Generator | None = None,
 ) -> float:
-    """(1 + #{T_b >= T}) / (1 + B), T the unbiased MMD^2, T_b that of random splits of all rows."""
+    """(1 + #{T_b >= T}) / (1 + B), T the unbiased MMD^2 and T_b that of B random splits of all rows.
+
+    Parameters
+    ----------
+    x, y : array (n, d) and (m, d)
+        The samples; computed in float64. A median bandwidth is that of the rows of both.
+    {kernel}
+    n_resamples : int
+        B, the number of random splits.
+    rng : int or numpy Generator, optional
+        The seed of the splits.
+
+    {number}
+
+    {two_samples}
+
+    Examples
+    --------
+    >>> x = np.arange(20.0)[:, None]
+    >>> mmd_permutation_pvalue(x, x + 20, rng=0)
+    0.001
+    """
     x, y = as_rows("mmd", "x", x), as_rows("mmd", "y", y)
     k = gram_for_sums(np.concatenate([x, y]), as_kernel(kernel, "mmd"))
     of_x, generator = np.arange(len(k)) < len(x), np.random.default_rng(rng)
