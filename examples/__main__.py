@@ -1,4 +1,4 @@
-"""python -m examples: what there is; python -m examples NAME OPTIONS: run one."""
+"""python -m examples lists the examples; python -m examples NAME OPTIONS runs one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> None:
         return
     name = sys.argv[1].removesuffix(".py")
     if name not in names:
-        raise SystemExit(f"there is no example {name!r}: take one of {', '.join(names)}")
+        raise SystemExit(f"there is no example {name!r}: choose one of {', '.join(names)}")
     path = FOLDER / f"{name}.py"
     sys.argv[:] = [str(path), *sys.argv[2:]]
     sys.path.insert(0, str(FOLDER))

@@ -1,4 +1,4 @@
-"""CCA and SVCCA in a few lines, as Kornblith et al. 2019 define what they compare CKA with."""
+"""CCA and SVCCA in a few lines, with the definitions of Kornblith et al. 2019, who compare CKA with them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-KEPT_VARIANCE = 0.99  # of SVCCA
-_RANK = 1e-6  # of the largest eigenvalue: smaller ones are rounding
+KEPT_VARIANCE = 0.99  # share of the variance that SVCCA keeps
+_RANK = 1e-6  # eigenvalues below this share of the largest are rounding
 
 
 class Basis(NamedTuple):
-    """Orthonormal columns (n, r) that span the centred columns of a layer, the most variance first; the first
-    `leading` of them have 99 % of it.
+    """Orthonormal columns (n, r) that span the centred columns of a layer, in order of decreasing variance;
+    the first `leading` of them have 99 % of it.
     """
 
     columns: Floats
@@ -23,7 +23,7 @@ class Basis(NamedTuple):
 
 
 def basis_of(layer: npt.NDArray[Any]) -> Basis:
-    """Of a layer (n, d)."""
+    """The basis of a layer (n, d)."""
     x = np.asarray(layer, np.float64)
     x = x - x.mean(axis=0)
     n, d = x.shape
@@ -38,8 +38,8 @@ def basis_of(layer: npt.NDArray[Any]) -> Basis:
 
 
 def squared_correlations(a: Sequence[Basis], b: Sequence[Basis]) -> dict[str, Floats]:
-    """R^2_CCA, the mean of the squared canonical correlations, of every layer of a with every layer of b: of
-    all directions (CCA), and of the leading ones (SVCCA).
+    """R^2_CCA, the mean of the squared canonical correlations, of every layer of a with every layer of b:
+    over all directions (CCA) and over the leading ones (SVCCA).
     """
     found = {"CCA": np.empty((len(a), len(b))), "SVCCA": np.empty((len(a), len(b)))}
     for i, first in enumerate(a):

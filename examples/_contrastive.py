@@ -1,6 +1,6 @@
-"""What the studies of contrastive learning share: an encoder with a projection head, and how it is trained.
+"""Shared by the studies of contrastive learning: an encoder with a projection head, and its training.
 
-It knows nothing of what is measured on the encoder.
+Nothing here depends on what is measured on the encoder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def pretrain(
     learning_rate: float = 3e-3,
     view: Callable[[Tensor], Tensor] = augment,
 ) -> None:
-    """Train on a loss of the projections of two random views of every image."""
+    """Trains a model with a loss of the projections of two random views of every image."""
 
     def loss_of_batch(indices: Tensor) -> Tensor:
         chosen = images[indices]

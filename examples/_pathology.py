@@ -1,4 +1,4 @@
-"""The picture of depth_pathology.py."""
+"""The figure of depth_pathology.py."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from _figures import draw_band, seeds
 from gramless.plot import MARK, heatmap, save_figure
 
-COLOURS = "#12857a", "#4c72b0", "#c44e52", "0.4"  # of training times, the shortest first
+COLOURS = "#12857a", "#4c72b0", "#c44e52", "0.4"  # one for each training time, the shortest first
 BETWEEN = {"in the block": "-", "at the ends": "--"}
 BLOCKS = {"before": ("as it is", "-"), "after": ("without the component", "--")}
 Found = dict[str, Any]
 
 
 def draw(numbers: Found, out: Path) -> None:
-    """A row for each depth: the first seed's matrices before and after the component is removed, for each
-    training time, then by layer the component's share and the probe. Below, what depends on the depth.
+    """One row for each depth: for each training time the first seed's matrices before and after the component
+    is removed; then the component's share and the probe for each layer. The last row is over the depth.
     """
     from matplotlib import pyplot
 
@@ -44,7 +44,7 @@ def draw(numbers: Found, out: Path) -> None:
         probe.set_ylim(lowest - 0.03, None)
     for ax in axes[-1, -2:]:
         ax.set_xlabel("layer")
-    figure.set_layout_engine("constrained")  # not before: every heatmap would lay out all of them
+    figure.set_layout_engine("constrained")  # not earlier: every heatmap would lay out the whole figure
     drawn = next(ax for ax in axes.flat if ax.images)
     above.colorbar(drawn.images[0], ax=axes[:, :-2], label="unbiased linear CKA", aspect=40, pad=0.01)
     draw_depths(below.subplots(1, 4), found)
@@ -66,7 +66,7 @@ def all_runs(found: Found) -> Any:
 
 
 def draw_matrices(pair: Sequence[Any], entry: Found | None, title: str) -> None:
-    """The first seed's, before and after; nothing where this depth was not trained so long."""
+    """The first seed's matrices, before and after; empty if this depth was not trained for this time."""
     from matplotlib.patches import Rectangle
 
     for ax, which in zip(pair, BLOCKS, strict=True):
@@ -85,7 +85,7 @@ def draw_matrices(pair: Sequence[Any], entry: Found | None, title: str) -> None:
 
 
 def draw_lines(pair: Sequence[Any], entries: Sequence[Found | None]) -> None:
-    """By layer, a line for each training time."""
+    """Curves over the layers, one for each training time."""
     for ax, key in zip(pair, ("fraction", "probe"), strict=True):
         for colour, entry in zip(COLOURS, entries, strict=False):
             if entry is not None:
@@ -96,7 +96,7 @@ def draw_lines(pair: Sequence[Any], entries: Sequence[Found | None]) -> None:
 
 
 def draw_depths(axes: Sequence[Any], found: Found) -> None:
-    """Over the depth, a line for each training time."""
+    """Curves over the depth, one for each training time."""
     from matplotlib.ticker import MaxNLocator
 
     for colour, (epochs, depths) in zip(COLOURS, found.items(), strict=False):

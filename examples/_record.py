@@ -1,4 +1,4 @@
-"""What a run gave, as JSON, beside its picture if it has one: README.md says nothing else."""
+"""The numbers of a run as JSON, beside its figure if it has one. README.md has no other numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import gramless
 
 
 def record() -> dict[str, Any]:
-    """What the numbers depend on; `changed`: whether the working tree differs from the commit, None if
-    unknown.
+    """What the numbers depend on: versions, machine, date and commit. `changed`: whether the working tree
+    differs from the commit, or None if unknown.
     """
     command = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain", "--untracked-files=no"]
     try:
@@ -26,13 +26,13 @@ def record() -> dict[str, Any]:
 
 
 def machine(found: dict[str, Any]) -> str:
-    """The processor and how many of its cores this process may use."""
+    """The processor, and the number of its cores that this process may use."""
     return f"{found['machine']['cpu'] or 'unknown'}, {found['machine']['cores']} cores"
 
 
 def save_numbers(arguments: argparse.Namespace, numbers: dict[str, Any]) -> dict[str, Any]:
-    """Write the options of the run, seeds among them, its numbers and its record to FILE.json, where FILE is
-    that of the picture; return what `read_numbers` reads there.
+    """Writes the options of the run with its seeds, its numbers and its record to FILE.json, where FILE is
+    the name of the figure; returns what `read_numbers` reads there.
     """
     options = {name: value for name, value in vars(arguments).items() if not isinstance(value, Path)}
     depends = record()
@@ -44,12 +44,12 @@ def save_numbers(arguments: argparse.Namespace, numbers: dict[str, Any]) -> dict
 
 
 def read_numbers(path: Path) -> dict[str, Any]:
-    """What `save_numbers` wrote."""
+    """Reads a file of `save_numbers`."""
     return dict(json.loads(path.read_text()))
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside the file and rename, so that a full disk keeps the old one."""
+    """Writes another file and renames it, so that the old one remains if the disk is full."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text)

@@ -1,7 +1,7 @@
-"""What the studies share: their options, and a folder that keeps what each seed gave.
+"""Shared by the studies: their options, and a folder that keeps the results of each seed.
 
-What was kept is read again and not computed anew, so that a run that was interrupted resumes. `_networks.py`
-has what those need that train networks.
+A run reads the results that it finds in the folder instead of computing them, and so resumes after an
+interruption. `_networks.py` is for studies that train networks.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def add_study_arguments(parser: argparse.ArgumentParser, seeds: str) -> None:
-    """The options of a study, beside those of its data; seeds: how many there are by default."""
-    parser.add_argument("--full", action="store_true", help="all seeds, for the committed numbers")
+    """Adds the options of a study, except those of its data; seeds: what --help says of their default."""
+    parser.add_argument("--full", action="store_true", help="run all seeds, as for the committed numbers")
     parser.add_argument("--seeds", type=int, nargs="+", help=seeds)
     parser.add_argument(
-        "--keep", type=Path, help="a folder for what each seed gives; the same command resumes from it"
+        "--keep", type=Path, help="folder for the results of each seed; the same command resumes from it"
     )
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
-    parser.add_argument("--redraw", type=Path, help="draw the picture of these numbers, a .json, and stop")
+    parser.add_argument("--out", type=Path, help="write a figure and its numbers")
+    parser.add_argument("--redraw", type=Path, help="only draw the figure of these numbers, a .json")
 
 
 def run_study(
@@ -36,7 +36,7 @@ def run_study(
     measured: Callable[[argparse.Namespace], dict[str, Any]],
     draw: Callable[[dict[str, Any], Path], None],
 ) -> None:
-    """Measure, and write numbers and picture where --out names a file; with --redraw only the picture."""
+    """Measures, and writes numbers and figure if --out names a file; with --redraw only the figure."""
     if arguments.redraw:
         draw(read_numbers(arguments.redraw), arguments.out or arguments.redraw.with_suffix(".png"))
         return
@@ -48,7 +48,7 @@ def run_study(
 def kept_numbers(
     folder: Path | None, name: str, settings: Settings, compute: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """What `compute` returns, kept as JSON with the record of the run that computed it."""
+    """The numbers that `compute` returns, saved as JSON with the record of the run that computed them."""
     path = None if folder is None else folder / f"{name}.json"
     if path is not None and path.exists():
         kept = json.loads(path.read_text())
@@ -63,7 +63,7 @@ def kept_numbers(
 
 
 def kept_arrays(folder: Path | None, name: str, settings: Settings, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays that `compute` returns, kept as .npz: the activations of a network."""
+    """The arrays that `compute` returns, such as the activations of a network, saved as .npz."""
     path = None if folder is None else folder / f"{name}.npz"
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as entries:
@@ -80,12 +80,12 @@ def kept_arrays(folder: Path | None, name: str, settings: Settings, compute: Cal
 
 
 def check_settings(path: Path, found: Settings, wanted: Settings) -> None:
-    """Raises SystemExit where a file was kept by another command."""
+    """Raises SystemExit if a file was saved with other settings."""
     if found != wanted:
         raise SystemExit(f"{path} was kept with {found}, not with {wanted}: name another folder with --keep")
 
 
 def mean_and_spread(values: Any) -> tuple[float, float]:
-    """The mean, and the standard deviation with n - 1; 0 of one value."""
+    """The mean, and the standard deviation with n - 1, which is 0 for one value."""
     array = np.asarray(values, float)
     return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else 0.0

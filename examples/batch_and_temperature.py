@@ -1,9 +1,9 @@
 """Which batch size and temperature does SimCLR need? A linear probe over nine combinations.
 
-Chen et al. 2020, arXiv:2002.05709, figure 9 and table 5: in a training of few epochs larger batches are
-better, for an anchor has more negatives, and longer training closes the gap; of the temperatures 0.05, 0.1
-and 1 the middle one is best. Here every network sees all images equally often, so a larger batch takes fewer
-steps, of a length that grows with the square root of the batch, as the paper does for small ones.
+Chen et al. 2020, arXiv:2002.05709, figure 9 and table 5: with few epochs larger batches are better, because
+an anchor has more negatives, and longer training closes the gap; of the temperatures 0.05, 0.1 and 1 the
+middle one is best. Here every network sees all images equally often, so a larger batch has fewer steps. The
+learning rate grows with the square root of the batch, as in the paper for small batches.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gramless.torch import NTXentLoss
 matplotlib.use("agg")
 WIDTH, DIMENSIONS = 8, 64
 BATCHES, TEMPERATURES = (32, 128, 512), (0.05, 0.1, 1.0)
-RATE, RATE_BATCH = 3e-3, 128  # the learning rate at this batch
+RATE, RATE_BATCH = 3e-3, 128  # the learning rate for a batch of this size
 COLOURS = "#0b3d35", "#12857a", "#c44e52"
 
 
@@ -41,7 +41,7 @@ def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[st
 
 
 def probe_of(data: Data, batch: int, temperature: float, seed: int, arguments: argparse.Namespace) -> float:
-    """The linear probe on one network, trained from this seed or kept."""
+    """The linear probe on one network, which is trained from this seed or read from its file."""
     started, loss = time.process_time(), NTXentLoss(temperature=temperature)
     rate = RATE * (batch / RATE_BATCH) ** 0.5
     model = from_seed(
@@ -62,7 +62,7 @@ def probe_of(data: Data, batch: int, temperature: float, seed: int, arguments: a
 
 
 def of_seed(data: Data, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Probes (batches, temperatures), and that of the untrained encoder."""
+    """Probes (batches, temperatures), and the probe on the untrained encoder."""
     torch.manual_seed(seed)
     untrained = linear_probe(network().encoder, data)
     batches, temperatures = arguments.batches, arguments.temperatures
@@ -85,7 +85,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """The probe over the batch, a line for each temperature, with a band from least to most of the seeds."""
+    """The probe over the batch size: a line for each temperature, with a band for the range of the seeds."""
     from matplotlib import pyplot
 
     figure, ax = pyplot.subplots(figsize=(8, 4.4), layout="constrained")
@@ -117,7 +117,7 @@ def main() -> None:
     add_study_arguments(parser, "of the networks; one, and with --full two")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--temperatures", type=float, nargs="+", default=TEMPERATURES)
-    parser.add_argument("--tested", type=int, default=2000, help="test images that the probe is tried on")
+    parser.add_argument("--tested", type=int, default=2000, help="number of test images for the probe")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs = min(arguments.images, 1024), 3

@@ -1,10 +1,10 @@
-"""Wide and deep networks have blocks of layers that are all alike; what do those layers do?
+"""Wide and deep networks have blocks of similar layers; what do those layers do?
 
 Residual networks of one stage are trained on few images: a small one, a deep one and a wide one. Each is
-compared with itself, layer by layer (Nguyen, Raghu and Kornblith 2021). Under every matrix: how much of a
-layer's variance its first principal component explains, and the test accuracy when that layer alone is
-removed, which a residual network allows without any further training. Then runs of neighbouring layers are
-removed, inside the largest block and outside it, as many layers at a time.
+compared with itself, layer by layer (Nguyen, Raghu and Kornblith 2021). Below every matrix are the share of a
+layer's variance that its first principal component explains, and the test accuracy without that layer, which
+a residual network allows without further training. Then runs of the same number of neighbouring layers are
+removed inside the largest block and outside it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 matplotlib.use("agg")
 NETWORKS = {"small": (16, 8), "deep": (16, 32), "wide": (64, 8)}  # channels, residual layers
-THRESHOLD = 0.95  # of the CKA of any two layers of a block
+THRESHOLD = 0.95  # the least CKA of any two layers of a block
 
 
 class Residual(nn.Module):
@@ -69,7 +69,7 @@ class ResidualNetwork(nn.Module):
 
 @contextmanager
 def without(model: ResidualNetwork, removed: Sequence[int]) -> Iterator[ResidualNetwork]:
-    """The network in which these residual layers pass on what they get."""
+    """The network in which these residual layers return their inputs."""
     layers = model.layers
     model.layers = nn.ModuleList(layer for i, layer in enumerate(layers) if i not in removed)
     yield model
@@ -92,7 +92,7 @@ def trained(name: str, data: Data, epochs: int, seed: int) -> ResidualNetwork:
 
 
 def runs_removed(model: ResidualNetwork, data: Data, block: Block, length: int) -> dict[str, list[float]]:
-    """Accuracies without `length` neighbouring layers: all inside the block, or all outside."""
+    """Accuracies without `length` neighbouring layers, all of them inside the block or all outside it."""
     inside, outside = set(range(block.start, block.stop)), set(range(len(model.layers)))
     outside -= inside
     found: dict[str, list[float]] = {"inside": [], "outside": []}
@@ -177,11 +177,11 @@ def draw(found: dict[str, dict[str, Any]], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser, images=2500, epochs=12)
-    parser.add_argument("--examples", type=int, default=1000, help="test images that layers are compared on")
-    parser.add_argument("--tried", type=int, default=2000, help="test images that accuracies are of")
+    parser.add_argument("--examples", type=int, default=1000, help="number of test images for CKA")
+    parser.add_argument("--tried", type=int, default=2000, help="number of test images for accuracies")
     parser.add_argument("--kernel", choices=["linear", "rbf"], default="linear")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    parser.add_argument("--out", type=Path, help="write a figure and its numbers")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs = min(arguments.images, 300), 1

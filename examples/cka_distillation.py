@@ -1,8 +1,9 @@
 """A small network learns from a larger one's features: cross entropy + weight (1 - CKA), or without it.
 
-CKA compares features of different widths without a projection between them, and ignores rotations: the
-student's 32 numbers per image need only be arranged as the teacher's 128 are. The student sees the labels of
-few images; the teacher saw all. Whichever student wins is printed, seed by seed.
+CKA compares features of different widths without a projection between them, and is invariant to rotations:
+the student's 32 features only need similarities between images like those of the teacher's 128. The student
+is trained with the labels of few images, the teacher with all. The accuracies of both are printed for each
+seed.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from torch.nn import functional as F
 
 STUDENT, TEACHER = 8, 32  # widths
 BATCH = 128
-SMALLEST = 0.85  # side of the smallest crop
+SMALLEST = 0.85  # side of the smallest crop, relative to the image
 
 
 def learn(
     model: nn.Sequential, data: Data, rows: int, epochs: int, teacher: Encoder | None, weight: float
 ) -> None:
-    """Cross entropy on the first rows; where there is a teacher, plus weight (1 - CKA) with its features."""
+    """Cross entropy on the first rows; with a teacher, plus weight (1 - CKA) of the features of both."""
     encoder, linear = model
     dissimilarity = CKALoss()
 
@@ -46,8 +47,8 @@ def main() -> None:
     add_arguments(parser, images=20_000, epochs=20)
     parser.add_argument("--labels", type=float, default=0.1, help="share of the images the student trains on")
     parser.add_argument("--teacher-epochs", type=int, default=3)
-    parser.add_argument("--weight", type=float, default=1.0, help="of 1 - CKA")
-    parser.add_argument("--runs", type=int, default=3, help="students of each kind, each from its own seed")
+    parser.add_argument("--weight", type=float, default=1.0, help="weight of 1 - CKA")
+    parser.add_argument("--runs", type=int, default=3, help="number of seeds for each kind of student")
     parser.add_argument("--out", type=Path, help="write the accuracies as JSON")
     arguments = parser.parse_args()
     if arguments.quick:

@@ -1,10 +1,10 @@
 """Which views does SimCLR need? Digits in random colours, and the layer before the projection head.
 
-Chen et al. 2020, arXiv:2002.05709: two crops of a picture share its colours, so a network that tells colours
-apart solves the task and learns little else, unless the views are distorted in colour. Here each digit of
-MNIST and its background have random colours, which say nothing of its class. SimCLR and a classifier are
-trained on several kinds of views; a linear probe says what the encoder knows of the class, and a linear
-regression what it knows of the colour of the background, before and after the projection head.
+Chen et al. 2020, arXiv:2002.05709: two crops of an image share its colours, so a network that distinguishes
+colours solves the task and learns little else, unless the colours of the views are distorted. Here each digit
+of MNIST and its background have random colours, which are independent of its class. SimCLR and a classifier
+are trained on several kinds of views. Before and after the projection head, a linear probe measures how well
+the features predict the class, and a linear regression how well they predict the background's colour.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def crops(images: Tensor) -> Tensor:
 
 
 def distorted(images: Tensor) -> Tensor:
-    """Each channel (n, 3, h, w) scaled and shifted, and half of the images inverted."""
+    """Images (n, 3, h, w) with every channel scaled and shifted, and half of them inverted."""
     n = len(images)
     views = images * torch.empty(n, 3, 1, 1).uniform_(0.2, 1.8) + torch.empty(n, 3, 1, 1).uniform_(-0.5, 0.5)
     inverted = (torch.rand(n, 1, 1, 1) < 0.5).float()
@@ -73,7 +73,7 @@ def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[st
 def trained(
     kind: str, views: str, data: Data, seed: int, arguments: argparse.Namespace
 ) -> tuple[nn.Module, nn.Module | None]:
-    """The encoder, and the encoder with its projection head where it has one."""
+    """The encoder, and the encoder with its projection head if it has one."""
     settings = settings_of(data, seed, arguments) | {"kind": kind, "views": views}
     where, view, epochs = (arguments.keep, f"{kind}-{views}-{seed}", settings), VIEWS[views], arguments.epochs
     if kind == SUPERVISED:
@@ -103,7 +103,7 @@ def explained(
 
 
 def examined(model: nn.Module, digits: Coloured) -> dict[str, float]:
-    """What a layer knows of the class and of the colour of the background."""
+    """How well a layer predicts the class and the colour of the background."""
     data = digits.data
     rows, tested = (outputs(model, images).numpy() for images in (data.train_images, data.test_images))
     colours = digits.train_colours.numpy(), digits.test_colours.numpy()
@@ -114,7 +114,7 @@ def examined(model: nn.Module, digits: Coloured) -> dict[str, float]:
 
 
 def of_seed(digits: Coloured, seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """By network: what its layers before and after the projection head know."""
+    """For each network, how well its layers before and after the projection head predict class and colour."""
     torch.manual_seed(seed)
     untrained = network()
     found = {UNTRAINED: {BEFORE: examined(untrained.encoder, digits), AFTER: examined(untrained, digits)}}
@@ -147,7 +147,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """By views and layer: the probe, and how much of the colour is explained."""
+    """For each kind of views and each layer, the probe and the explained share of the colour."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(13, 5), sharey=True, layout="constrained")
@@ -166,7 +166,9 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="under a minute, scikit-learn's digits")
+    parser.add_argument(
+        "--quick", action="store_true", help="run for less than a minute, on scikit-learn's digits"
+    )
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     add_study_arguments(parser, "of the networks; one, and with --full two")

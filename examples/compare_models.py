@@ -1,10 +1,10 @@
 """Two ImageNet networks compared layer by layer: two models, a dataloader, one call.
 
-EfficientNet-Lite0 against -Lite1 on crops of the photos inside scikit-image and scikit-learn. The left half
-of the picture is every layer of one against every layer of the other, the best match of every row outlined.
-The right half is Lite0 against itself, cut into contiguous blocks by dynamic programming: its cost knows
-only the matrix, not where the network's stages begin. Also printed: how many layers have their best match in
-the same stage, how sure one of the values is, and what the comparison costs beyond the forward passes.
+EfficientNet-Lite0 against -Lite1 on crops of the photos in scikit-image and scikit-learn. The left half of
+the figure has every layer of one against every layer of the other, with the best match of every row outlined.
+The right half has Lite0 against itself, cut into contiguous blocks by dynamic programming, whose cost depends
+on the matrix only and not on the network's stages. Also printed are the number of layers with their best
+match in the same stage, the interval of one of the values, and the time beyond the forward passes.
 
 Crops of one photo are near-duplicates, so the examples are not independent and the interval is too narrow.
 """
@@ -36,7 +36,7 @@ def photo_batches(images: int) -> list[torch.Tensor]:
 
 
 def seconds_of_forward(networks: list[torch.nn.Module], batches: list[torch.Tensor]) -> float:
-    """CPU seconds, so that other programs on the machine do not count."""
+    """The CPU time of the forward passes in seconds, which excludes other programs."""
     started = time.process_time()
     with torch.no_grad():
         for batch in batches:
@@ -49,7 +49,7 @@ def draw(pair: LayerMatrix, alone: LayerMatrix, blocks: Segmentation, path: Path
     from matplotlib import pyplot as plt
     from matplotlib.patches import Rectangle
 
-    sizes = len(pair.layers_b), len(alone.layers_b)  # cells of one size, so that the panels are equally high
+    sizes = len(pair.layers_b), len(alone.layers_b)  # cells of one size make panels equally high
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6.2), gridspec_kw={"width_ratios": sizes})
     figure.subplots_adjust(left=0.06, right=0.92, wspace=0.14, top=0.9, bottom=0.1)
     pair.plot(left, mark_best=True, colorbar=False, title="Lite0 x Lite1", label_a="Lite0", label_b="Lite1")

@@ -1,12 +1,12 @@
-"""When is a network too deep? Layers that are all alike, and the one component that makes them so.
+"""When is a network too deep? Layers that are all similar, and the dominant component behind them.
 
 Plain convolutional networks of 4 to 32 layers, without residual connections, are trained from several seeds,
 for a shorter and a longer time. Each is compared with itself, layer by layer (figure 3 of
-Kornblith et al. 2019): in the deepest, most layers are alike, and a linear probe gains nothing inside the
-block. Nguyen, Raghu and Kornblith (2021, 2022) find that such a block is one dominant principal component,
-carried by few images, others for each seed. So the component's share of the variance is measured, how many
-images carry it, what becomes of the block without it, and how alike the layers of two seeds are inside and
-outside the block.
+Kornblith et al. 2019): in the deepest, most layers are similar, and a linear probe gains nothing inside the
+block. Nguyen, Raghu and Kornblith (2021, 2022) find that one dominant principal component causes such a
+block, and that few images carry it, different ones for each seed. So this study measures the component's
+share of the variance, the share of few images in it, the block without it, and the similarity of the layers
+of two seeds inside and outside the block.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from torch import Tensor, nn
 
 matplotlib.use("agg")
 WIDTH, DEPTHS = 16, (4, 8, 16, 32)
-THRESHOLD = 0.9  # of the CKA of any two layers of a block
-FEW, MANY = 0.01, 0.1  # of the images
+THRESHOLD = 0.9  # the least CKA of any two layers of a block
+FEW, MANY = 0.01, 0.1  # shares of the images
 # Kornblith et al. 2019, figure 3, on CIFAR-10: the networks of 1, 2, 4 and 8 times the depth, in per cent.
 PUBLISHED = dict(zip(map(str, DEPTHS), (94.1, 95.0, 93.2, 91.9), strict=True))
 
 
 class Plain(nn.Module):
-    """Two strided convolutions, then so many conv-BN-ReLU at 7 x 7, mean, classes."""
+    """Two strided convolutions, then `depth` times conv-BN-ReLU at 7 x 7, mean, classes."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def trained(data: Data, depth: int, epochs: int, seed: int, keep: Path | None) -
 def layers_of(
     data: Data, depth: int, epochs: int, seed: int, arguments: argparse.Namespace
 ) -> tuple[Arrays, dict[str, Any]]:
-    """Activations (n, features) by layer; the accuracy of the network and of a probe on each layer."""
+    """Activations (n, features) of each layer; the accuracy of the network and of a probe on each layer."""
     model = trained(data, depth, epochs, seed, arguments.keep)
     settings = settings_of(data, depth, epochs, seed) | {"examples": arguments.examples}
     settings |= {"fitted": arguments.fitted}
@@ -116,7 +116,7 @@ def ridge(
 
 
 def described(layers: Arrays) -> dict[str, Any]:
-    """One network with itself, before and after its layers lose their first component."""
+    """One network with itself, with the first component of its layers and without it."""
     rows = [layers[str(i)] for i in range(len(layers))]
     components = [dominant_component(x) for x in rows]
     matrices = {"before": gl.cka_matrix(rows)}
@@ -137,8 +137,8 @@ def described(layers: Arrays) -> dict[str, Any]:
 
 
 def between(first: Arrays, second: Arrays, ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
-    """CKA of corresponding layers of two seeds, its mean over both blocks and at the ends, and how many of
-    the images that carry the component agree.
+    """CKA of corresponding layers of two seeds, its mean over both blocks and at the ends, and the share of
+    the images that carry the component in both.
     """
     depth = len(first)
     matrix = gl.cka_matrix([first[str(i)] for i in range(depth)], [second[str(i)] for i in range(depth)])
@@ -189,12 +189,17 @@ def main() -> None:
     add_arguments(parser, images=5000, epochs=6)
     add_study_arguments(parser, "of the networks; one, and with --full three")
     parser.add_argument(
-        "--times", type=int, nargs="+", help="epochs; --epochs, and with --full a third of it and thrice it"
+        "--times",
+        type=int,
+        nargs="+",
+        help="epochs (default: --epochs; with --full also a third and three times of it)",
     )
     parser.add_argument("--depths", type=int, nargs="+", default=list(DEPTHS), help="layers")
-    parser.add_argument("--again", type=int, nargs="+", help="layers for all times but the first; --depths")
-    parser.add_argument("--examples", type=int, default=500, help="test images that layers are compared on")
-    parser.add_argument("--fitted", type=int, default=2000, help="images that the probes are fitted to")
+    parser.add_argument(
+        "--again", type=int, nargs="+", help="depths for all times but the first (default: --depths)"
+    )
+    parser.add_argument("--examples", type=int, default=500, help="number of test images for CKA")
+    parser.add_argument("--fitted", type=int, default=2000, help="number of images for fitting probes")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs, arguments.depths = min(arguments.images, 1000), 4, [4, 8]

@@ -1,13 +1,13 @@
 """Where does one track of a DJ mix end and the next begin, how many are there, and which come back?
 
 Excerpts of tracks, of unequal lengths, are joined with crossfades, so that the transitions are known; some
-tracks return later with another part. Every half second becomes a row of log energies in 48 bands, and
-dynamic programming cuts the rows into contiguous segments that are alike inside, in the cosine similarity of
-all pairs of rows, which is never stored. The number of segments is given once, and once chosen by the slope
-heuristic (Arlot, Celisse and Harchaoui 2019): where cutting no longer follows tracks, the cost falls in
-proportion to the logarithm of how many ways to cut there are, and twice that is charged. For comparison: as
-many cuts at equal distances, and the same dynamic programming of ruptures. Away from the diagonal, segments
-of a track that returns should be most like each other.
+tracks return later with another part. Every half second becomes a row of log energies in 48 bands. Dynamic
+programming cuts the rows into contiguous segments whose rows are similar: it uses the cosines of all pairs of
+rows, which are never stored. The number of segments is given in one case, and in the other it is chosen with
+the slope heuristic (Arlot, Celisse and Harchaoui 2019): where cuts no longer follow tracks, the cost falls in
+proportion to the logarithm of the number of ways to cut, and the penalty is twice this slope. For comparison,
+the same number of cuts is made at equal distances, and by the dynamic programming of ruptures. Segments of a
+track that returns should be most similar to each other.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from gramless.cli.mixes import HOP, Floats
 from gramless.plot import save_figure
 
 matplotlib.use("agg")
-NEAR = 2.0, 5.0, 10.0  # seconds from the middle of a crossfade
-SHORTEST = 10.0  # seconds of a segment
-COARSE = 4  # rows that are averaged where the number of segments is chosen
+NEAR = 2.0, 5.0, 10.0  # seconds between a cut and the middle of a crossfade
+SHORTEST = 10.0  # seconds of the shortest segment
+COARSE = 4  # rows that are averaged before the number of segments is chosen
 COLOURS = {"number given": "#12857a", "number chosen": "#4c72b0", "equal distances": "0.6"}
 
 
@@ -38,20 +38,20 @@ def segmented(rows: Floats, count: int) -> Segmentation:
 
 
 def coarse(rows: Floats, step: int) -> Floats:
-    """Means of so many rows."""
+    """The means of `step` rows each."""
     return np.asarray(rows[: len(rows) // step * step].reshape(-1, step, rows.shape[1]).mean(axis=1))
 
 
 def costs_by_number(rows: Floats) -> Floats:
-    """The least cost of 1, 2, ... segments, up to half as many as could be."""
+    """The least cost of 1, 2, ... segments, up to half of the largest possible number."""
     averaged, least = coarse(rows, COARSE), int(SHORTEST / HOP) // COARSE
     most = len(averaged) // (2 * least)
     return np.array([segment_rows(averaged, k, min_length=least).cost for k in range(1, most + 1)])
 
 
 def chosen_number(costs: Floats, rows: int) -> int:
-    """The slope heuristic: over the upper two thirds of D, costs[D - 1] falls by s log C(rows - 1, D - 1), of
-    the number of ways to cut; chosen is the D with the least cost + 2 s log C.
+    """The number D of segments from the slope heuristic. C = C(rows - 1, D - 1) is the number of ways to cut.
+    Over the upper two thirds of D, costs[D - 1] falls by s log C; the chosen D minimises cost + 2 s log C.
     """
     counts = np.arange(1.0, len(costs) + 1)
     log_factorial = np.vectorize(lambda count: math.lgamma(count + 1))
@@ -67,8 +67,8 @@ def distances(transitions: list[float], cuts: list[float]) -> list[float]:
 
 
 def returns_found(mix: Mix, found: Segmentation) -> dict[str, Any]:
-    """Of the segments whose track has another segment elsewhere: how many are most like one of these, by the
-    mean cosine similarity of all pairs of rows, and how many would be by chance. Neighbours do not count.
+    """The number of segments whose track returns and that are most similar to another segment of the track,
+    in the mean cosine of all pairs of rows, and the number expected by chance. Neighbours are left out.
     """
     units = mix.rows / np.linalg.norm(mix.rows, axis=1, keepdims=True)
     means = np.array([units[start:stop].mean(axis=0) for start, stop in found.blocks])
@@ -86,7 +86,7 @@ def returns_found(mix: Mix, found: Segmentation) -> dict[str, Any]:
 
 
 def of_ruptures(rows: Floats, count: int) -> list[int] | None:
-    """The cuts of its exact dynamic programming with the same cost; None where it is not installed."""
+    """The cuts of ruptures' exact dynamic programming with the same cost; None if it is not installed."""
     try:
         import ruptures
     except ModuleNotFoundError:
@@ -96,7 +96,7 @@ def of_ruptures(rows: Floats, count: int) -> list[int] | None:
 
 
 def examined(mix: Mix) -> dict[str, Any]:
-    """Everything about one mix."""
+    """All results of one mix."""
     count = len(mix.tracks)
     given = segmented(mix.rows, count)
     theirs = of_ruptures(mix.rows, count)
@@ -159,7 +159,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """The first mix, what its costs choose, and how many transitions lie within so many seconds."""
+    """The first mix, the number of segments that its costs choose, and the transitions found over seconds."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplot_mosaic(
@@ -190,7 +190,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
 
 
 def draw_mix(ax: Any, rows: Floats, step: int, mix: dict[str, Any]) -> None:
-    """Similarity of averaged rows, so that the picture is small; the cuts are those of all rows."""
+    """The similarity of averaged rows, so that the figure is small, with the cuts of all rows."""
     units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     end = seconds_of(len(rows) * step)
     image = ax.imshow(
@@ -217,10 +217,14 @@ def draw_mix(ax: Any, rows: Floats, step: int, mix: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help=f"folder of .ogg, .flac or .wav tracks (default: {FOLDER})")
-    parser.add_argument("--quick", action="store_true", help="few seconds; made-up tracks without --data")
-    parser.add_argument("--tracks", type=int, default=12, help="of a mix, returns included")
-    parser.add_argument("--returns", type=int, default=3, help="of these: how many are a track once more")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each track, on average")
+    parser.add_argument(
+        "--quick", action="store_true", help="run for a few seconds, on synthetic tracks if --data is missing"
+    )
+    parser.add_argument(
+        "--tracks", type=int, default=12, help="number of excerpts in a mix, returns included"
+    )
+    parser.add_argument("--returns", type=int, default=3, help="how many of them are another part of a track")
+    parser.add_argument("--seconds", type=float, default=60.0, help="seconds of each excerpt, on average")
     parser.add_argument("--fade", type=float, default=8.0, help="seconds of each crossfade")
     add_study_arguments(parser, "of order and lengths; 0, and with --full 0 to 9")
     arguments = parser.parse_args()

@@ -2,9 +2,9 @@
 
 Each anchor's negatives are ranked by similarity. The paper trains MoCo v2 on ImageNet and finds the hardest
 5 % necessary and sufficient for nearly full accuracy, the easiest 95 % neither, and the hardest 0.1 %
-unnecessary and sometimes harmful. Here SimCLR is trained on Fashion-MNIST from several seeds, each time with
-other ranks left out, and a linear probe says what the encoder learnt. Of 510 negatives 51 are of the anchor's
-own class, where it is one in a thousand in ImageNet: how many of the hardest ones are is counted as well.
+unnecessary and sometimes harmful. Here SimCLR is trained on Fashion-MNIST from several seeds, each time
+without other ranks of negatives, and a linear probe measures the accuracy of the encoder. Of 510 negatives 51
+have the anchor's class, in ImageNet one in a thousand; their share of the hardest ones is counted as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch import Tensor
 
 matplotlib.use("agg")
 WIDTH, DIMENSIONS, TEMPERATURE, BATCH = 8, 64, 0.2, 256
-# Left out of the hardest, of the easiest; in the order of the picture.
+# The shares that are left out of the hardest and of the easiest negatives, in the order of the figure.
 RANKS: dict[str, tuple[float, float]] = {
     "all": (0.0, 0.0),
     "without the hardest 0.1 %": (0.001, 0.0),
@@ -41,7 +41,7 @@ RANKS: dict[str, tuple[float, float]] = {
 }
 QUICK = "all", "the hardest 5 % alone", "the easiest 5 % alone"
 UNTRAINED = "untrained"
-SHARES = 0.001, 0.01, 0.05, 0.2, 0.5, 1.0  # of the hardest negatives, whose classes are counted
+SHARES = 0.001, 0.01, 0.05, 0.2, 0.5, 1.0  # shares of the hardest negatives whose classes are counted
 
 
 def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[st
 
 
 def trained(data: Data, ranks: str, seed: int, arguments: argparse.Namespace) -> Contrastive:
-    """From this seed, with these ranks of negatives, or as it was kept."""
+    """The network trained from this seed with these ranks of negatives, or read from its file."""
 
     hardest, easiest = RANKS[ranks]
 
@@ -66,10 +66,10 @@ def trained(data: Data, ranks: str, seed: int, arguments: argparse.Namespace) ->
 
 
 def own_class(projections: npt.NDArray[Any], labels: npt.NDArray[Any]) -> list[float]:
-    """Of the hardest negatives, by share: how many are of the anchor's class. Of one view of each image."""
+    """For each of SHARES of the hardest negatives, the share with the anchor's class, from one view each."""
     units = projections / np.linalg.norm(projections, axis=1, keepdims=True)
     alike = np.einsum("id,jd->ij", units, units)
-    np.fill_diagonal(alike, -np.inf)  # last of all: no negative
+    np.fill_diagonal(alike, -np.inf)  # ranked last, because it is not a negative
     order = np.argsort(-alike, axis=1, kind="stable")[:, : len(units) - 1]
     same = labels[order] == labels[:, None]
     return [float(same[:, : max(1, int(share * order.shape[1]))].mean()) for share in SHARES]
@@ -106,7 +106,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """The probe by what is left out, a point for each seed; and the classes of the hardest negatives."""
+    """The probe for each choice of ranks, with a point for each seed, and the hardest negatives' classes."""
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(
@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser, images=4000, epochs=4)
     add_study_arguments(parser, "of the networks; one, and with --full two")
-    parser.add_argument("--tested", type=int, default=3000, help="test images that the probe is tried on")
+    parser.add_argument("--tested", type=int, default=3000, help="number of test images for the probe")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs = min(arguments.images, 2048), 4

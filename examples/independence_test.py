@@ -1,7 +1,7 @@
-"""Are two sets of measurements independent? HSIC sees dependence of any form, correlation only linear.
+"""Are two sets of measurements independent? HSIC detects any dependence, correlation only a linear one.
 
-x is a point on a circle with noise, one coordinate and an irrelevant column; y the other coordinate. They
-are uncorrelated, and far from independent. z is y in a random order: truly independent of x.
+x has one coordinate of noisy points on a circle and an irrelevant column, y has the other coordinate. They
+are uncorrelated, and far from independent. z is y in a random order, and so is independent of x.
 """
 
 from __future__ import annotations

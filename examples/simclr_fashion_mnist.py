@@ -1,9 +1,10 @@
-"""SimCLR on Fashion-MNIST from one seed, with plain torch's NT-Xent and with gramless': the same curve.
+"""SimCLR on Fashion-MNIST from one seed, with NT-Xent of plain torch and of gramless: the same curve.
 
-Two augmented views of every image, an encoder, a projection head, NT-Xent; then a linear probe on the frozen
-encoder. Training amplifies rounding, so a third run, plain torch with the loss in float64, shows by how much
-two right losses differ. At a batch of 256 the loss is a small part of the work, so its own time and memory,
-forward and backward, are measured apart, for growing batches, each in a process of its own.
+SimCLR trains an encoder and a projection head with NT-Xent on two augmented views of every image; then a
+linear probe is fitted to the frozen encoder. Training amplifies rounding errors, so a third run, plain torch
+with the loss in float64, shows how much two correct losses differ. With a batch of 256 the loss is a small
+part of the work, so its time and memory, forward and backward, are measured separately, for growing batches,
+each in its own process.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def plain_nt_xent(temperature: float) -> Loss:
 
 
 def exact_nt_xent(temperature: float) -> Loss:
-    """The same in float64, the network still in float32."""
+    """NT-Xent in float64; the network stays in float32."""
     loss = plain_nt_xent(temperature)
     return lambda z0, z1: loss(z0.double(), z1.double())
 
@@ -57,7 +58,7 @@ LOSSES: dict[str, Callable[[float], Loss]] = {"plain torch": plain_nt_xent, "gra
 
 
 def train(data: Data, loss: Loss, arguments: argparse.Namespace) -> tuple[list[float], nn.Module]:
-    """SimCLR from the given seed: the loss of every step and the encoder."""
+    """Trains with SimCLR from the given seed; returns the loss of every step and the encoder."""
     torch.manual_seed(arguments.seed)
     encoder = Encoder()
     wide = encoder.features
@@ -76,7 +77,7 @@ def train(data: Data, loss: Loss, arguments: argparse.Namespace) -> tuple[list[f
 def compare_training(
     data: Data, arguments: argparse.Namespace
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Train with both losses and print how little they differ; the curves, and what is printed."""
+    """Trains with each loss and prints how much they differ; returns the curves and the printed numbers."""
     torch.manual_seed(arguments.seed)
     print(f"{data.name}, {len(data.train_images)} images; probe of the untrained encoder: ", end="")
     probes = {UNTRAINED: linear_probe(Encoder(), data)}
@@ -116,9 +117,9 @@ def measure_here(name: str, batch: int, temperature: float) -> dict[str, float]:
     """Seconds (the best of some calls) and peak bytes of one loss, forward and backward, in this process."""
     loss = LOSSES[name](temperature)
     views = [torch.randn(batch, DIMENSIONS, requires_grad=True) for _ in range(2)]
-    loss(*[view[:8] for view in views]).backward()  # libraries loaded, threads started
+    loss(*[view[:8] for view in views]).backward()  # loads libraries and starts threads
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the memory
     before, durations = memory("VmRSS"), []
     while sum(durations) < 0.5 or len(durations) < 3:
         started = time.perf_counter()
@@ -128,7 +129,7 @@ def measure_here(name: str, batch: int, temperature: float) -> dict[str, float]:
 
 
 def measure_apart(name: str, batch: int, temperature: float) -> dict[str, float]:
-    """The same in a process of its own; NaN where that did not finish, most likely for want of memory."""
+    """`measure_here` in its own process; NaN if this did not finish, most likely for lack of memory."""
     options = ["--temperature", str(temperature), "--measure", name, str(batch)]
     done = subprocess.run([sys.executable, __file__, *options], capture_output=True, text=True)
     if done.returncode == 0:
@@ -139,7 +140,7 @@ def measure_apart(name: str, batch: int, temperature: float) -> dict[str, float]
 
 
 def measure_losses(batches: list[int], temperature: float) -> dict[str, dict[int, dict[str, float]]]:
-    """Time and memory of both losses at every batch; printed as a table."""
+    """Measures time and memory of both losses for every batch, and prints them as a table."""
     results: dict[str, dict[int, dict[str, float]]] = {name: {} for name in LOSSES}
     print(f"\nthe loss alone, forward + backward, 2N x {DIMENSIONS}, threads: {torch.get_num_threads()}")
     titles = [f"{name}, {unit}" for unit in ("ms", "MB") for name in LOSSES]
@@ -154,7 +155,7 @@ def measure_losses(batches: list[int], temperature: float) -> dict[str, dict[int
 
 
 def draw(curves: dict[str, list[float]], results: dict[str, Any], out: Path) -> None:
-    """Loss curves, then time and memory of the loss against the batch."""
+    """Loss curves, then the time and the memory of the loss over the batch."""
     from matplotlib import pyplot
 
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
@@ -183,9 +184,13 @@ def main() -> None:
     add_arguments(parser, images=30_000, epochs=3)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--temperature", type=float, default=0.2)
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="where the loss is measured")
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
-    parser.add_argument("--measure", nargs=2, metavar=("LOSS", "BATCH"), help="only one loss, as JSON")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=BATCHES, help="batches for which the loss is measured"
+    )
+    parser.add_argument("--out", type=Path, help="write a figure and its numbers")
+    parser.add_argument(
+        "--measure", nargs=2, metavar=("LOSS", "BATCH"), help="measure one loss only, and print JSON"
+    )
     arguments = parser.parse_args()
     gl.set_num_threads(torch.get_num_threads())
     if arguments.measure:

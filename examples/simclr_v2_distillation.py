@@ -1,10 +1,10 @@
 """SimCLRv2 in small: pre-train large without labels, fine-tune on a few, distil into small; and other orders.
 
-Chen et al. 2020, arXiv:2006.10029. A large network learns with NT-Xent from all images; it is fine-tuned,
-from the first layer of its projection head, on a few labels; then a small one learns the class probabilities
-that the large one gives to all images. In the other order the small one first learns the similarities that
-the pre-trained large one finds between images (SEED, Fang et al. 2021) and is then fine-tuned itself. Beside
-them stand a small network that is pre-trained itself, and networks that see nothing but labels.
+Chen et al. 2020, arXiv:2006.10029. A large network is trained with NT-Xent on all images; it is fine-tuned,
+from the first layer of its projection head, on a few labels; then a small network is trained on the class
+probabilities that the large one gives for all images. In another order the small network first learns the
+similarities of images in the pre-trained large one (SEED, Fang et al. 2021) and is then fine-tuned. For
+comparison there are a small network that is pre-trained itself, and networks that are trained on labels only.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 matplotlib.use("agg")
-SMALL, LARGE = 8, 16  # widths
+SMALL, LARGE = 8, 16  # channels
 DIMENSIONS, HIDDEN = 128, 2  # of the projections, layers of the head before its last
 BATCH, LABELLED_BATCH, QUEUE = 64, 64, 2048
 TEMPERATURE, TEACHER_TEMPERATURE = 0.2, 0.05
-LABELLED_VIEW = partial(augment, smallest=0.85)  # wherever there are labels; pre-training wants harder views
+LABELLED_VIEW = partial(augment, smallest=0.85)  # with labels; pre-training needs stronger ones
 COLOURS = {
     "large, pre-trained, fine-tuned": "#4c72b0",
     "small, classes of the large one distilled": "#0b3d35",
@@ -81,7 +81,7 @@ def distil_classes(teacher: nn.Module, student: nn.Module, data: Data, epochs: i
 
 
 def distil_similarities(teacher: nn.Module, student: nn.Module, data: Data, epochs: int) -> None:
-    """The student's similarities to a queue of the teacher's projections follow the teacher's own."""
+    """Cross entropy of the student's similarities to a queue of the teacher's projections with its own."""
     queue = torch.zeros(0, DIMENSIONS)
 
     def loss_of_batch(indices: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ def settings_of(data: Data, seed: int, arguments: argparse.Namespace) -> dict[st
 
 @dataclass
 class Trainer:
-    """Trains networks from one seed, or reads them where they were kept."""
+    """Trains networks from one seed, or reads them from their files."""
 
     data: Data
     seed: int
@@ -123,7 +123,7 @@ class Trainer:
         )
 
     def tuned(self, name: str, model: Contrastive) -> nn.Module:
-        """Fine-tuned on the few labels."""
+        """The network after fine-tuning on the few labels."""
         return self.kept(name, lambda: tunable(model), partial(self.learn_few, learning_rate=1e-3))
 
     def few(self, name: str, width: int) -> nn.Module:
@@ -142,7 +142,7 @@ class Trainer:
 
 
 def networks(trainer: Trainer) -> Iterator[nn.Module]:
-    """The networks of COLOURS, in this order, each when it is asked for."""
+    """The networks of COLOURS in this order; each is trained when the iterator reaches it."""
     data, arguments = trainer.data, trainer.arguments
     epochs = arguments.small_epochs
     large = trainer.pretrained("large", LARGE, arguments.epochs)
@@ -187,7 +187,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any], out: Path) -> None:
-    """Accuracy by the order of the steps, a point for each seed."""
+    """The accuracy for each order of the steps, with a point for each seed."""
     from matplotlib import pyplot
 
     figure, ax = pyplot.subplots(figsize=(10, 4), layout="constrained")
@@ -205,12 +205,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser, images=2500, epochs=6)
     add_study_arguments(parser, "of the networks; one, and with --full three")
-    parser.add_argument("--labels", type=int, default=250, help="images whose label is used")
+    parser.add_argument("--labels", type=int, default=250, help="number of images with a label")
     parser.add_argument(
-        "--fine-tune-epochs", type=int, default=30, help="also of the networks that see these alone"
+        "--fine-tune-epochs",
+        type=int,
+        default=30,
+        help="epochs on the labelled images, with or without pre-training",
     )
-    parser.add_argument("--small-epochs", type=int, default=8, help="of the small network on all images")
-    parser.add_argument("--tested", type=int, default=3000, help="test images that accuracies are of")
+    parser.add_argument(
+        "--small-epochs", type=int, default=8, help="epochs of the small network on all images"
+    )
+    parser.add_argument("--tested", type=int, default=3000, help="number of test images for accuracies")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images, arguments.epochs, arguments.small_epochs = min(arguments.images, 1200), 2, 4

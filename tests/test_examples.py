@@ -47,5 +47,5 @@ def test_they_are_listed_and_run_by_name():
     wrong = run("indepedence_test")
     assert wrong.returncode == 1
     assert wrong.stderr.startswith(
-        "there is no example 'indepedence_test': take one of batch_and_temperature"
+        "there is no example 'indepedence_test': choose one of batch_and_temperature"
     )
