@@ -1,1 +1,1 @@
-"""gramless against the obvious code and its peers: checked first, timed after, interleaved."""
+"""gramless against the obvious code and other packages: answers are checked first, then times interleaved."""

@@ -1,9 +1,9 @@
 """python -m benchmarks [--prepare] [--minutes M] [--section NAME ...] [--only PROBLEM ...] [--quick]
 
-Measures everything that is quoted, and writes one file of results for each section. A run resumes: what
-was measured on the same machine, with the same versions and commit, stays. --prepare does what needs no quiet
-machine (answers, peak memory, inputs, compiled code); without it what is left of that is done, too, and the
-times are measured.
+Measures everything that pages quote, and writes one file of results for each section. A run resumes: it keeps
+what was measured on the same machine with the same versions and commit. --prepare does what does not need a
+quiet machine (answers, peak memory, inputs, compiled code). Without it a run does what is left of that, and
+measures the times.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--prepare", action="store_true", help="answers and memory alone, no times")
+    parser.add_argument("--prepare", action="store_true", help="only answers and memory, no times")
     parser.add_argument(
         "--skip-memory",
         action="store_true",
         help="no peak memory; --prepare adds it later, at the same commit",
     )
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="no problem is begun after that")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no problem later")
     parser.add_argument(
         "--section", action="append", choices=SECTIONS, metavar="NAME", help=", ".join(SECTIONS)
     )
-    parser.add_argument("--only", action="append", metavar="PROBLEM", help="problems by name")
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything runs")
-    parser.add_argument("--fresh", action="store_true", help="nothing measured before stays")
-    parser.add_argument("--rounds", type=int, default=5, help="at most; steady ones end earlier")
-    parser.add_argument("--budget", type=float, default=2.0, metavar="S", help="seconds of samples a problem")
+    parser.add_argument("--only", action="append", metavar="PROBLEM", help="only problems of this name")
+    parser.add_argument("--quick", action="store_true", help="use small sizes, to check that everything runs")
+    parser.add_argument("--fresh", action="store_true", help="discard earlier results")
+    parser.add_argument("--rounds", type=int, default=5, help="most rounds of a problem")
+    parser.add_argument("--budget", type=float, default=2.0, metavar="S", help="seconds of samples")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER")
     arguments = parser.parse_args()
     options = Options(
@@ -55,7 +55,7 @@ def main() -> None:
     every = [p for _, problems in chosen.values() for p in problems]
     unknown = set(options.only) - {p.name for p in every}
     if unknown:
-        parser.error(f"no problem is called {', '.join(sorted(unknown))}")
+        parser.error(f"there is no problem {', '.join(sorted(unknown))}")
     if arguments.quick:
         wanted = [p for p in every if not options.only or p.name in options.only]
         chosen = {"quick": ("Everything, small", quick_problems(wanted))}

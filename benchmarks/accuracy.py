@@ -1,8 +1,8 @@
 """python -m benchmarks.accuracy [--out FILE]: errors against offset, width, unit, outlier and
 temperature, as JSON.
 
-Inputs are float32; the truth is that of the same float32 values in float64. It measures no time, so all
-runs in one process.
+Inputs are float32; the true value is computed from the same float32 values in float64. No time is measured,
+so that all contenders run in one process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNITS = [1e-30, 1e-20, 1e-12, 1e-9, 1e-6, 1e-3, 1, 1e3, 1e6, 1e9, 1e12, 1e20, 1e
 OUTLIERS = [1, 10, 100, 1e3, 1e4, 1e5, 1e6]
 WIDTHS = [4, 16, 64, 256, 1024, 4096, 16_384]
 TEMPERATURES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]
-SEEDS = range(5)  # an error is the worst over these
+SEEDS = range(5)  # an error is the largest over these
 
 Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -40,7 +40,7 @@ Data = Callable[[float, int], tuple[Float32, Float32]]  # (what is varied, seed)
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: errors against one thing."""
+    """One plot: errors over one varied quantity."""
 
     name: str
     title: str
@@ -50,7 +50,7 @@ class Panel:
 
 
 def related(n: int, d: int, offset: float, seed: int) -> tuple[Float32, Float32]:
-    """Two representations that share half their signal, every value moved by `offset`."""
+    """Two representations that share half their signal, with `offset` added to every value."""
     rng = np.random.default_rng(1000 * seed + d)
     shared = rng.standard_normal((n, min(d, 16)))
     layers = []
@@ -62,20 +62,20 @@ def related(n: int, d: int, offset: float, seed: int) -> tuple[Float32, Float32]
 
 
 def in_units(unit: float, seed: int) -> tuple[Float32, Float32]:
-    """Two representations, every value times `unit`."""
+    """Two representations, with every value multiplied by `unit`."""
     x, y = related(512, 64, 0, seed)
     return x * np.float32(unit), y * np.float32(unit)
 
 
 def with_outlier(size: float, seed: int) -> tuple[Float32, Float32]:
-    """Two representations, one value of one of them `size`."""
+    """Two representations, of which one has a value of `size`."""
     x, y = related(512, 64, 0, seed)
     x[3, 2] = size
     return x, y
 
 
 def gram(x: Rows, kernel: str, center: bool) -> Rows:
-    """In the dtype of x throughout."""
+    """The Gram matrix, computed in the dtype of x."""
     x = x - x.mean(axis=0) if center else x
     dots = x @ x.T
     if kernel == "linear":
@@ -100,7 +100,7 @@ def naive(x: Rows, y: Rows, kernel: str, center: bool) -> float:
 
 
 def truth_of(x: Float32, y: Float32, kernel: str) -> float:
-    """In float64, about the medians of the columns, which no row far away moves: no pair of rows cancels."""
+    """The CKA in float64, of rows less the medians of the columns, which far rows do not move."""
     wide = [z.astype(np.float64) - np.median(z, axis=0) for z in (x, y)]
     return naive(wide[0], wide[1], kernel, False)
 
@@ -112,14 +112,14 @@ def pytorch_cka(x: Float32, y: Float32, kernel: str) -> float:
 
 
 def ckatorch(x: Float32, y: Float32, kernel: str) -> float:
-    """In float64, whatever it is given."""
+    """ckatorch, which computes in float64 for every input dtype."""
     from ckatorch import cka_base
 
     return float(cka_base(torch.from_numpy(x), torch.from_numpy(y), kernel="linear", unbiased=True))
 
 
 def contenders(kernel: str) -> dict[str, Cka]:
-    """All that are installed and compute the unbiased CKA with this kernel."""
+    """All contenders that are installed and compute the unbiased CKA with this kernel."""
     found: dict[str, Cka] = {
         "gramless": lambda x, y, kernel: gl.cka(x, y, kernel="linear" if kernel == "linear" else "rbf"),
         "numpy float32, centred": lambda x, y, kernel: naive(x, y, kernel, True),
@@ -160,7 +160,7 @@ def views_of(noise: float, seed: int) -> list[Float32]:
 
 
 def gradient_error(loss_of: Loss, problem: Problem, views: Sequence[Float32]) -> float:
-    """Of the gradient, relative to its length."""
+    """The error of the gradient, relative to its length."""
     exact_views = [view.astype(float) for view in views]
     _, grads = gl.reference.nt_xent_value_and_grad(*exact_views, temperature=problem.temperature)
     exact = np.concatenate([grad.ravel() for grad in grads[:2]])

@@ -1,7 +1,6 @@
-"""python benchmarks/alone.py COMMAND ...: what it and its children take, as JSON: time, CPU, peak memory.
+"""python benchmarks/alone.py COMMAND ...: time, CPU time and peak memory of it and its children, as JSON.
 
-A file to be run by its path, because it must stay small: a process begins with the peak memory of the one
-that starts it.
+It is run by its path and imports little, because a process starts with the peak memory of its parent.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""pytest benchmarks/bench_kernels.py: single operations, by every instruction set of this CPU.
+"""pytest benchmarks/bench_kernels.py: single operations, with every instruction set of this CPU.
 
-Ours alone, as pytest-benchmark times them: to compare two states of the code, with --benchmark-autosave and
---benchmark-compare. Every operation is compared with `gramless.reference` first. Alternatives are in
-`python -m benchmarks`.
+Times gramless only, with pytest-benchmark, to compare two states of the code with --benchmark-autosave and
+--benchmark-compare. Every operation is compared with `gramless.reference` first. `python -m benchmarks` times
+alternatives.
 """
 
 from __future__ import annotations

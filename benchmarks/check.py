@@ -1,4 +1,4 @@
-"""Answers before times: errors of every contender on several data sets, and peak memory."""
+"""Errors of every contender on several data sets, which come before times are measured, and peak memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .problems import Data, Problem
 from .processes import Process, Processes, alone
 
 FAR = 1e-3  # an answer further than this from the truth is wrong on that data set
-LARGE_FLOPS = 5e9  # above, the full size is checked on the data that is timed alone
+LARGE_FLOPS = 5e9  # above, the full size is checked on the timed data only
 Found = dict[str, Any]
 
 
 def given(problem: Problem, data: Data) -> tuple[Problem, list[str]]:
-    """The problem with the bandwidth of that data, and the files of its inputs."""
+    """The problem with the bandwidth for this data, and the files of its inputs."""
     made = inputs(problem, data)
     return replace(problem, data=data, sigma=made.sigma), made.files
 
 
 def _of(found: Processes, contender: Contender) -> Process:
-    """On one thread where that can be chosen: threads that wait for each other are slow on a busy machine."""
+    """A process on one thread, if that can be chosen: several threads are slow on a busy machine."""
     return found.of(contender, "1" if contender.threads else "default")
 
 
 def _answer(run: Process, problem: Problem, data: Data, file: Path) -> Any:
-    """An array, or why there is none."""
+    """The answer as an array, or the reason why there is none."""
     told, files = given(problem, data)
     reply = run.ask("load", problem=told.as_json(), files=files, copies=1)
     if "failed" not in reply:
@@ -46,7 +46,7 @@ def _error(answer: Any, truth: Any, relative: bool) -> float:
 
 
 def _cases(problem: Problem, quick: bool) -> Iterator[tuple[str, Problem, Data]]:
-    """Small sizes on all data, the full size on all or on what is timed."""
+    """Small sizes on all data, and the full size on all or only on the timed data."""
     kinds = [data for data in available(problem) if not quick or data in ("gaussian", problem.data)]
     for data in kinds:
         yield "small", problem.small(), data
@@ -62,8 +62,8 @@ def errors(
 ) -> dict[str, Found]:
     """{"small": {data: error}, "full": {data: error}, "wrong": [data, ...]} by contender, or {"failed": why}.
 
-    At a small size against the reference in float64, at full size against gramless in float64. An error that
-    is no number is None.
+    A small size is compared with the reference in float64, the full size with gramless in float64. An error
+    that is NaN is None.
     """
     result: dict[str, Found] = {c.name: {"small": {}, "full": {}, "wrong": []} for c in contenders}
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def errors(
             teller = truths(problem)[size == "full"]
             truth = _answer(_of(found, teller), sized, data, file)
             if isinstance(truth, str):
-                raise RuntimeError(f"{problem.name}, {data}, {size}: no truth: {truth}")
+                raise RuntimeError(f"{problem.name}, {data}, {size}: no true value: {truth}")
             for contender in contenders:
                 entry = result[contender.name]
                 if "failed" in entry or not contender.checked or (contender.compiles and size == "small"):
@@ -89,13 +89,13 @@ def errors(
 
 
 def verdict(entry: Found) -> bool:
-    """Whether a contender counts as wrong: on more than one data set, or on all there are."""
+    """Whether a contender counts as wrong: if it is wrong on more than one data set, or on all."""
     kinds = set(entry["small"]) | set(entry["full"])
     return bool(entry["wrong"]) and len(entry["wrong"]) >= min(2, len(kinds))
 
 
 def peak_bytes(problem: Problem, contender: Contender) -> int | None:
-    """Of one call above what was there, in a process of its own whose libraries and threads are ready."""
+    """The peak memory of one call above that before it, in its own process, which has called it before."""
     with alone(contender, "default" if "default" in problem.threads else problem.threads[0]) as process:
         for sized in (replace(problem.small(), n=min(problem.n, 64)), problem):
             told, files = given(sized, problem.data)

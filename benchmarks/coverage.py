@@ -26,8 +26,8 @@ from .environment import RESULTS, conditions
 LEVEL = 0.95
 ROWS, WIDTH, CLASSES = (100, 400), 10, 5
 TRUE_ROWS = 100_000
-OUTLIERS, LARGER = 0.01, 15  # the share of rows that are so many times larger
-LONGEST = 10  # a row of the others is shorter
+OUTLIERS, LARGER = 0.01, 15  # this share of rows is this many times larger
+LONGEST = 10  # other rows are shorter
 REPETITIONS = {"coverage": 1_000, "equality": 2_000}
 
 Floats = npt.NDArray[np.float64]
@@ -119,7 +119,7 @@ def truth(data: str) -> float:
 
 
 def coverage(data: str, n: int, groups: int | None = None, repeat: int = 1) -> dict[str, Any]:
-    """How often the interval holds the truth, in all samples and in those without a warning."""
+    """How often the interval holds the true value, in all samples and in those without a warning."""
     gl.set_num_threads(1)
     generator, count = np.random.default_rng([n, [*DATA].index(data)]), REPETITIONS["coverage"] // repeat
     held, warned, unusual = np.zeros((3, count), bool)
@@ -147,7 +147,7 @@ def coverage(data: str, n: int, groups: int | None = None, repeat: int = 1) -> d
 
 
 def equal_differ(n: int, noise: float, repetition: int) -> tuple[bool, bool]:
-    """Whether p and z of `cka_difference` say that x is nearer to one y than another, both x with noise."""
+    """Whether p and z of `cka_difference` find x more similar to one y than to another, both x plus noise."""
     generator = np.random.default_rng([n, int(10 * noise), repetition])
     x, one, other = generator.standard_normal((3, n, WIDTH))
     found = cka_difference((x, x + noise * one), (x, x + noise * other), level=LEVEL)
@@ -155,7 +155,7 @@ def equal_differ(n: int, noise: float, repetition: int) -> tuple[bool, bool]:
 
 
 def equality(n: int, noise: float, repeat: int = 1) -> dict[str, Any]:
-    """How often `equal_differ`."""
+    """How often `equal_differ` is true."""
     gl.set_num_threads(1)
     found = [equal_differ(n, noise, i) for i in range(REPETITIONS["equality"] // repeat)]
     p, z = np.mean(found, axis=0).tolist()

@@ -1,6 +1,6 @@
-"""Inputs of problems, as files: random ones, and activations of the demo's networks. Made once, then kept.
+"""Inputs of problems, as files: random ones, and activations of the demo's networks. Existing files are kept.
 
-python -m benchmarks.data FILE    writes the activations, which takes torch and the demo's packages
+python -m benchmarks.data FILE    writes the activations, which needs torch and the demo's packages
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Array: TypeAlias = npt.NDArray[np.float32]
 ROOT = Path(__file__).parent.parent
 KEPT = ROOT / ".benchmarks" / "data"  # ignored by git
 PHOTO_ROWS, PHOTO_COLUMNS, CROPS = 8192, 1280, 512
-SCALE_ROWS = 400  # rows of which the median distance is taken for a bandwidth that is given
+SCALE_ROWS = 400  # rows whose median distance is the given bandwidth
 EVERY: tuple[Data, ...] = ("gaussian", "spectrum", "relu", "photos")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Files of one array each, and a bandwidth: about the median distance of the first one's rows."""
+    """Files with one array each, and a bandwidth: about the median distance of the rows of the first."""
 
     files: list[str]
     sigma: float
 
 
 def available(problem: Problem) -> list[Data]:
-    """The data a problem can be computed on; of photos there are 8,192 rows of 1,280 columns, two layers."""
+    """The data that a problem can use; the photos have 8,192 rows of 1,280 columns and two layers."""
     if problem.kind in ("step", "models") or problem.offset:
         return [problem.data]
     rows = problem.n // 2 if problem.kind in LOSSES else problem.n
@@ -43,7 +43,7 @@ def available(problem: Problem) -> list[Data]:
 
 
 def inputs(problem: Problem, data: Data) -> Inputs:
-    """The files of a problem's inputs, made if they are not there."""
+    """The files of a problem's inputs, which are written if they do not exist."""
     count = 1 if problem.kind in ("median", "distances", "step", "models") else problem.layers
     kind = problem.kind if problem.kind in (*LOSSES, "step", "models") else "layers"
     name = f"{kind}-{data}-{problem.n}-{problem.d}-{count}-{problem.offset:g}"
@@ -74,7 +74,7 @@ def _make(problem: Problem, data: Data, count: int) -> list[Array]:
 
 
 def _layers(n: int, d: int, count: int, data: Data, rng: np.random.Generator) -> list[Array]:
-    """Layers (n, d) that share half their signal, each scaled so that its columns' variances add up to d."""
+    """Layers (n, d) that share half their signal, each scaled so that its columns' variances sum to d."""
     if data == "photos":
         layers = [np.ascontiguousarray(layer[:n, :d]) for layer in _photos()[:count]]
     elif data == "gaussian":
@@ -92,7 +92,7 @@ def _layers(n: int, d: int, count: int, data: Data, rng: np.random.Generator) ->
 
 
 def _spectrum(n: int, d: int, count: int, rng: np.random.Generator) -> list[Array]:
-    """The i-th eigenvalue of each layer's covariance is about 1 / i, its eigenvectors are random."""
+    """Layers whose covariance has an i-th eigenvalue of about 1 / i, and random eigenvectors."""
     scales = np.sqrt(0.5 / np.arange(1, d + 1)).astype(np.float32)
     shared = rng.standard_normal((n, d), dtype=np.float32)
     layers = []
@@ -114,7 +114,7 @@ def _middle_distance(array: Array) -> float:
 
 
 def _photos() -> list[Array]:
-    """What the last convolutions of the demo's networks say at every position of 512 crops."""
+    """The outputs of the last convolutions of the demo's networks at every position of 512 crops."""
     file = KEPT / "photos.npz"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)

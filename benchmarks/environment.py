@@ -1,4 +1,4 @@
-"""What a measurement depends on: machine, versions, the environment of a process, what else runs."""
+"""What a measurement depends on: machine, versions, the environment of a process, other programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-QUIET = 0.15  # the share of the cores that others may use when a round starts
+QUIET = 0.15  # the share of the cores that other programs may use when a round starts
 PACKAGES = (
     "gramless",
     "numpy",
@@ -46,7 +46,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "GRAMLE
 
 
 def clean_environment(threads: str = "default") -> dict[str, str]:
-    """This environment without what chooses for a library; with a number of threads, if one is asked for."""
+    """This environment without variables that change a library, and with a number of threads if given."""
     kept = {name: value for name, value in os.environ.items() if not CHOOSES.match(name)}
     return kept if threads == "default" else kept | dict.fromkeys(THREADS, threads)
 
@@ -79,7 +79,7 @@ def commit() -> str:
 
 
 def conditions() -> dict[str, Any]:
-    """What one must know to compare: machine, versions, commit, date. No host name, no path."""
+    """The conditions of a measurement: machine, versions, commit, date, but no host name and no path."""
     from .peak import active_isa
 
     machine = {"cpu": _cpu_model(), "cores": cpu_count(), "isa": active_isa(), "system": platform.system()}
@@ -93,7 +93,7 @@ def conditions() -> dict[str, Any]:
 
 
 def torch_kernels() -> str:
-    """Which instructions the BLAS inside torch says it uses; threadpoolctl cannot see that one."""
+    """The instructions that the BLAS of torch reports; threadpoolctl cannot read them."""
     code = "import torch; a = torch.ones(64, 64); a @ a"
     environment = clean_environment() | {"MKL_VERBOSE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
@@ -102,7 +102,7 @@ def torch_kernels() -> str:
 
 
 def _busy_seconds() -> float | None:
-    """CPU seconds this machine has spent on anything, since it started."""
+    """CPU seconds of all processes of this machine since it started."""
     try:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     except OSError:
@@ -111,7 +111,7 @@ def _busy_seconds() -> float | None:
 
 
 def process_seconds(pid: int) -> float:
-    """CPU seconds of a process and of its ended children; 0 where it is gone."""
+    """CPU seconds of a process and of its ended children; 0 if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -120,13 +120,13 @@ def process_seconds(pid: int) -> float:
 
 
 def _own_seconds() -> float:
-    """CPU seconds of this process, and of those it started that have ended."""
+    """CPU seconds of this process and of its ended children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + used.ru_utime + used.ru_stime
 
 
 class OthersLoad:
-    """The share of all cores that processes other than these used since this was made."""
+    """The share of all cores that processes other than these used since the object was created."""
 
     def __init__(self, pids: tuple[int, ...] = ()) -> None:
         self._pids = pids
@@ -145,7 +145,7 @@ class OthersLoad:
 
 
 def wait_for_quiet(seconds: float) -> None:
-    """Returns once other processes leave the cores alone, or after a while."""
+    """Returns once other processes use less than QUIET of the cores, or after this time."""
     give_up = time.perf_counter() + seconds
     while time.perf_counter() < give_up:
         load = OthersLoad()

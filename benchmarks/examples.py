@@ -1,7 +1,7 @@
-"""python -m benchmarks.examples [--only NAME] [--keep NAME] [--out FILE]: what the examples take, as JSON.
+"""python -m benchmarks.examples [--only NAME] [--keep NAME] [--out FILE]: costs of the examples, as JSON.
 
-Each runs as its README says, in a process of its own: time, CPU time and peak memory of the whole run,
-imports and training included. What was not run again stays in the file, beside its machine and commit.
+Each runs in its own process, as its README says. Time, CPU time and peak memory are of the whole run, imports
+and training included. Results that are not measured again stay in the file, with their machine and commit.
 `python -m benchmarks.pages` then redraws examples/README.md.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from .environment import RESULTS, ROOT, OthersLoad, conditions
 
 EXAMPLES, PICTURES = ROOT / "examples", ROOT / "docs/images"
-# By example: the file it writes, if any.
+# The file that each example writes, if any.
 EXAMPLE_OUT = {
     "compare_models": "compare_models.png",
     "saved_activations_to_heatmap": "heatmap.png",
@@ -44,7 +44,7 @@ EXAMPLE_OUT = {
 MILLION_ROWS = "million_rows"
 NAMES = (*EXAMPLE_OUT, MILLION_ROWS)
 SWEEP = ("--rows", "100000", "--kernel", "rbf")
-KILLED_AFTER = 50  # parts of the sweep, or more
+KILLED_AFTER = 50  # the sweep is killed after at least this number of parts
 
 
 def run(name: str, *options: str | Path) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def run(name: str, *options: str | Path) -> dict[str, Any]:
 
 
 def compared(folder: Path, *options: str | Path) -> dict[str, Any]:
-    """What million_rows_from_disk.py says of its comparison alone."""
+    """The numbers that million_rows_from_disk.py reports for its comparison alone."""
     out = folder / "numbers.json"
     subprocess.run(million_rows("--out", out, *options), check=True, stdout=subprocess.DEVNULL)
     return dict(json.loads(out.read_text()))
@@ -78,7 +78,7 @@ def parts_done(checkpoint: Path) -> int:
 
 
 def killed_sweep(checkpoint: Path) -> int:
-    """Ends a sweep with SIGKILL; how many of its parts were done."""
+    """Kills a sweep with SIGKILL; returns how many of its parts were done."""
     process = subprocess.Popen(million_rows(*SWEEP, "--checkpoint", checkpoint), stdout=subprocess.DEVNULL)
     while process.poll() is None and parts_done(checkpoint) < KILLED_AFTER:
         time.sleep(0.05)
@@ -90,7 +90,7 @@ def killed_sweep(checkpoint: Path) -> int:
 
 
 def sweeps(folder: Path) -> dict[str, Any]:
-    """Ten layers of a million rows; then one pair by RBF, undisturbed, and killed and resumed."""
+    """Ten layers of a million rows; then one pair with RBF, undisturbed, and again killed and resumed."""
     load = OthersLoad()
     ten = compared(folder, "--layers", "10")
     whole = compared(folder, *SWEEP, "--checkpoint", folder / "whole.npz")
@@ -109,7 +109,7 @@ def sweeps(folder: Path) -> dict[str, Any]:
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
-    """One entry of the JSON; pictures and numbers of an example go into the folder."""
+    """One entry of the JSON; the example writes its figures and numbers into the folder."""
     if name == MILLION_ROWS:
         with tempfile.TemporaryDirectory() as scratch:
             return sweeps(Path(scratch))
@@ -118,7 +118,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 
 
 def record(out: Path, now: dict[str, Any], name: str, entry: dict[str, Any]) -> None:
-    """Adds what an example took to the recording of the same machine and commit; older numbers of it go."""
+    """Adds an example's numbers to the record of the same machine and commit; removes its older ones."""
     recordings = json.loads(out.read_text())["recordings"] if out.exists() else []
     for recording in recordings:
         recording["examples"].pop(name, None)
@@ -140,7 +140,7 @@ def main() -> None:
         default=[],
         choices=[name for name, out in EXAMPLE_OUT.items() if out],
         metavar="NAME",
-        help="its picture and numbers go into docs/images",
+        help="write its figure and numbers into docs/images",
     )
     parser.add_argument("--out", type=Path, default=RESULTS / "examples.json", metavar="FILE")
     arguments = parser.parse_args()

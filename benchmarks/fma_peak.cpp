@@ -1,5 +1,5 @@
-// fma_peak THREADS SECONDS: the most fused multiply-adds this machine does, float32, in GFLOP/s: by the CPU time of
-// each thread and by the clock, summed over threads. Independent chains in registers, no memory; compiled by peak.py.
+// fma_peak THREADS SECONDS: the most fused multiply-adds of this machine, float32, in GFLOP/s: per CPU time of each
+// thread and by the clock, summed over threads. Independent chains in registers, no memory. peak.py compiles it.
 #include <time.h>
 
 #include <cstdio>
@@ -28,7 +28,7 @@ struct Rates {
   double by_cpu = 0, by_clock = 0;  // FLOP/s
 };
 
-// The multiply-adds are written out one by one, so that none is dropped or merged with another.
+// Every multiply-add is written out, so that the compiler removes and merges none.
 static Vector multiply_add(Vector sum, Vector a, Vector b) {
   sum = sum * a + b;
   asm volatile("" : "+x"(sum));

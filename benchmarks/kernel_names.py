@@ -9,7 +9,7 @@ _MANGLED = "8gramless4cuda"
 
 
 def kernel_name(name: str) -> str | None:
-    """The kernel's own name without namespaces and template arguments; None where it is none of gramless.
+    """The kernel's name without namespaces and template arguments; None if it is not a kernel of gramless.
 
     >>> kernel_name("void gramless::cuda::(anonymous namespace)::sum_tiles<gramless::cuda::HalfOperand>(int)")
     'sum_tiles'

@@ -1,8 +1,8 @@
-"""What a tile costs each of the CUDA kernels that take the time, read from its machine code.
+"""The instructions that a tile takes in the most expensive CUDA kernels, read from their machine code.
 
-A kernel walks over tiles: the path of a tile is the one through the loop over tiles (or through all of the
-kernel, where a block has one tile) that multiplies and evaluates every value, by the fewest instructions.
-Loops over slices of the depth inside it are counted apart, for one slice.
+A kernel walks over tiles. The path of a tile is the shortest one through the loop over tiles (or through the
+whole kernel, if a block has one tile) that multiplies and evaluates every value. Loops over slices of the
+depth inside it are counted separately, for one slice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLASSES = {
 }
 _CLASSES = [(name, re.compile(rf"(?:{pattern})")) for name, pattern in CLASSES.items()]
 TENSOR, COPIES = re.compile(CLASSES["tensor"]), re.compile("LDGSTS")
-MUST = 1000.0  # a path with one instruction more of these is cheaper by so many others
+MUST = 1000.0  # one more of these instructions outweighs this number of others
 
 
 def class_of(opcode: str) -> str:
@@ -33,7 +33,7 @@ def class_of(opcode: str) -> str:
 
 
 def shared_bytes(instruction: Instruction) -> int:
-    """Of shared memory, by a warp."""
+    """The bytes of shared memory that a warp reads or writes."""
     name, *kind = instruction.opcode.split(".")
     if name == "LDSM":
         return 128 * int(next((word for word in kind if word in ("2", "4")), "1"))
@@ -50,33 +50,33 @@ def shared_bytes(instruction: Instruction) -> int:
 
 @dataclass(frozen=True)
 class Costed:
-    """One kernel for one operand, and how it walks."""
+    """One kernel for one operand, and its walk over tiles."""
 
     name: str
     source: str  # of csrc/ops
     kernel: str  # a pattern for the mangled name
     tile: tuple[int, int]  # rows, columns
-    marker: str = r"MUFU\.EX2"  # what evaluating a value has
+    marker: str = r"MUFU\.EX2"  # an instruction of the evaluation of a value
     layers: int = 1  # tiles on one path
-    slice_products: int = 0  # of a warp for one slice in the loop over the depth; 0: there is no such loop
-    threads: int = 256  # that multiply and evaluate
+    slice_products: int = 0  # products of a warp for one slice in the loop over the depth; 0: no loop
+    threads: int = 256  # threads that multiply and evaluate
 
     @property
     def on_hopper(self) -> bool:
-        """By whole warpgroups: a slice is then a box of 128 bytes of depth, else 64 bytes."""
+        """Whether whole warpgroups multiply; a slice is then a box of 128 bytes of depth, otherwise of 64."""
         return "_hopper" in self.kernel
 
     @property
     def values(self) -> int:
-        """Of a thread, on the path."""
+        """The values of a thread on the path."""
         return self.layers * self.tile[0] * self.tile[1] // self.threads
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a tile's path, and of one slice in its loop: instructions of a warp, bytes of shared memory.
+    """Instructions of a warp and bytes of shared memory, for the path of a tile and for a slice of its loop.
 
-    slices_on_path: those of each layer that stand before the loop.
+    slices_on_path: the slices of each layer before the loop.
     """
 
     registers: int
@@ -88,7 +88,7 @@ class Cost:
     slice_shared_bytes: float
 
     def all_slots(self, slices: float, layers: int) -> float:
-        """Of a path whose layers have so many slices."""
+        """The issue slots of a path whose layers have this number of slices."""
         return sum(self.slots.values()) + self._looped(slices, layers) * sum(self.slice_slots.values())
 
     def all_shared_bytes(self, slices: float, layers: int) -> float:
@@ -99,7 +99,7 @@ class Cost:
 
 
 def _walk(flow: Flow, marker: re.Pattern[str]) -> tuple[int, frozenset[int]]:
-    """Where a tile's path begins, and the blocks it may go through."""
+    """The first block of a tile's path, and the blocks that it may go through."""
     blocks = flow.blocks
     evaluating = {start for start in flow.order if blocks[start].count(marker) > 0}
     for loop in flow.loops:  # innermost first
@@ -118,7 +118,7 @@ def cost_of(kernel: Kernel, costed: Costed) -> Cost:
     marker, flow = re.compile(costed.marker), Flow(blocks_of(kernel.instructions))
     blocks = flow.blocks
     head, inside = _walk(flow, marker)
-    # Loops over slices: they multiply, and evaluate nothing.
+    # Loops over slices multiply and do not evaluate values.
     of_slices = [
         loop for loop in flow.loops
         if loop.blocks < inside
@@ -147,7 +147,7 @@ def cost_of(kernel: Kernel, costed: Costed) -> Cost:
 
 
 def _of_slice(flow: Flow, loops: list[Loop], costed: Costed) -> tuple[dict[str, float], float]:
-    """Of the loop with the most products, which may have several slices in a round."""
+    """Slots and bytes of a slice in the loop with the most products, which may have several in one turn."""
     if not loops or costed.slice_products == 0:
         return {}, 0.0
     blocks = flow.blocks

@@ -50,7 +50,7 @@ DATA: dict[str, Draw] = {
 
 
 def levels_of_one_cell(n: int, d: int, kernel: Any, data: str, repeat: int = 1) -> dict[str, float]:
-    """By method, how often one pair of independent layers has a p-value of at most 0.05."""
+    """For each method, how often one pair of independent layers has a p-value of at most 0.05."""
     generator, draw = np.random.default_rng([n, d, KERNELS.index(kernel), [*DATA].index(data)]), DATA[data]
     count = max(REPETITIONS.values()) // repeat
     cka = np.array(
@@ -84,9 +84,9 @@ def level_of_many_cells(n: int, kernel: Any, data: str, repeat: int = 1) -> floa
 
 
 def default_rejects(n: int, data: str, repetition: int) -> bool:
-    """Whether any of 100 cells of independent layers has a corrected p-value of at most 0.05 by "auto".
+    """Whether any of 100 cells of independent layers has a corrected p-value of at most 0.05 with "auto".
 
-    Linear: with RBF it is the same as chi2 from 40 rows on.
+    The kernel is linear; with RBF, "auto" is chi2 from 40 rows on.
     """
     generator, draw = np.random.default_rng([n, 0, [*DATA].index(data), 1, repetition]), DATA[data]
     xs, ys = ([draw(generator, (n, 10)) for _ in range(LAYERS)] for _ in range(2))
@@ -104,14 +104,14 @@ def permutations_reject(n: int, data: str, repetition: int) -> tuple[bool, bool]
 
 
 def level_of_the_default(n: int, data: str, repeat: int = 1) -> dict[str, Any]:
-    """How often `default_rejects`."""
+    """How often `default_rejects` is true."""
     count = REPETITIONS[DEFAULT] // repeat
     level = sum(default_rejects(n, data, i) for i in range(count)) / count
     return {"n": n, "kernel": "linear", "data": data, "d": 10, "method": DEFAULT, "level": level}
 
 
 def levels_of_permutations(n: int, data: str, repeat: int = 1) -> list[dict[str, Any]]:
-    """How often `permutations_reject`, of one cell and of the largest."""
+    """How often `permutations_reject` is true, for one cell and for the largest."""
     count = REPETITIONS[ONE] // repeat
     rejected = np.array([permutations_reject(n, data, i) for i in range(count)])
     where = {"n": n, "kernel": "linear", "data": data, "d": 2}
@@ -122,7 +122,7 @@ def levels_of_permutations(n: int, data: str, repeat: int = 1) -> list[dict[str,
 
 
 def measured(n: int, kernel: Any, repeat: int = 1) -> list[dict[str, Any]]:
-    """The levels of chi2, t and gamma for so many rows and a kernel."""
+    """The levels of chi2, t and gamma for this number of rows and a kernel."""
     warnings.simplefilter("ignore", RuntimeWarning)  # of binary data more than half of the distances are 0
     found = []
     for data in DATA:

@@ -1,10 +1,10 @@
-"""python -m benchmarks.machine_code [--objects FOLDER] [--check | --add CHANGE]: what the CUDA kernels cost.
+"""python -m benchmarks.machine_code [--objects FOLDER] [--check | --add CHANGE]: costs of the CUDA kernels.
 
-Compiles the kernels that take the time for compute capability 9.0 and counts the instructions on the path of
-a tile: issue slots, products of the tensor cores, bytes of shared memory, registers. Ceilings that are
-assumptions make a predicted time of them; nothing is measured here.
+Compiles the most expensive kernels for compute capability 9.0 and counts the instructions on the path of a
+tile: issue slots, products of the tensor cores, bytes of shared memory, registers. Assumed ceilings give a
+predicted time from them; nothing is measured here.
 
---check compares with benchmarks/machine_code.json and ends with 1 where a kernel costs more than it says.
+--check compares the counts with benchmarks/machine_code.json and exits with 1 if a kernel takes more.
 --add writes the counts there, under the name of a change.
 """
 
@@ -29,7 +29,7 @@ from .sass import compile_source, kernels_of
 
 
 def costs(csrc: Path, objects: Path | None) -> Costs:
-    """Of every kernel, from sources or from object files that hold their code."""
+    """The costs of every kernel, from sources or from object files with their code."""
     sources = list(dict.fromkeys(costed.source for costed in KERNELS))
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
 
@@ -52,7 +52,7 @@ def costs(csrc: Path, objects: Path | None) -> Costs:
 
 
 def complaints(budget: Costs, found: Costs) -> list[str]:
-    """What costs more than the budget."""
+    """Everything that takes more than the budget."""
     wrong = []
     for one in KERNELS:
         allowed, now = budget[one.name], found[one.name]
@@ -83,7 +83,7 @@ def main(given: Sequence[str] | None = None) -> int:
         print("python -m benchmarks.pages redraws the table of docs/cuda.md")
     wrong = complaints(first, found) if arguments.check else []
     print(
-        "\n".join(wrong or ["no kernel costs more than benchmarks/machine_code.json says"] * arguments.check)
+        "\n".join(wrong or ["no kernel takes more than benchmarks/machine_code.json has"] * arguments.check)
     )
     return 1 if wrong else 0
 

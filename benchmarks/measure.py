@@ -1,4 +1,4 @@
-"""Times: every contender in a process of its own, in turn (A B A B ...), with the FMA peak in every round."""
+"""Times: every contender in its own process, in turn (A B A B ...), with the FMA peak in every round."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .problems import ALL, Problem
 from .processes import Process, Processes, alone
 
 STEADY = 0.04  # rounds end when no contender's medians differ by more than this share
-LONG_ROUND_SECONDS = 12.0  # of calls: longer rounds are two, without a second sample
+LONG_ROUND_SECONDS = 12.0  # if the calls of a round take longer, there are two rounds, of one sample each
 Found = dict[str, Any]
 
 
 @dataclass
 class Run:
-    """What one contender on a number of threads took so far."""
+    """The measurements of one contender on a number of threads so far."""
 
     process: Process
     long: bool = False
@@ -67,7 +67,7 @@ def _digits(value: Any) -> float:
 
 
 def runs_of(problem: Problem, contenders: list[Contender], found: Processes) -> dict[tuple[str, str], Run]:
-    """Loaded with their inputs, by name and threads: as asked, and on all cores if its default is another."""
+    """Contenders with loaded inputs by name and threads, also on all cores if that is not their default."""
     runs = {}
     for contender in contenders:
         chosen = problem.threads if contender.threads else ALL
@@ -128,7 +128,7 @@ def timed(
 
 
 def once(problem: Problem, contenders: list[Contender]) -> Found:
-    """Too long to repeat: one call on all cores with its peak memory, after a small one."""
+    """One call on all cores with its peak memory, after a small one, for problems that take too long."""
     peak: dict[str, list[float]] = {"one": [], "all": []}
     times: Found = {}
     memory: dict[str, int] = {}

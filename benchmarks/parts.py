@@ -1,4 +1,4 @@
-"""A part of a peer whose package asks for much more than the part needs, such as torchvision.
+"""A part of another package whose requirements, such as torchvision, exceed what the part needs.
 
 pip install --no-deps lightly==1.6.0 thingsvision==2.7.3 torchtyping==0.1.5 typeguard==2.13.3
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def part(name: str, unused: Sequence[str] = ()) -> Any:
-    """The module `name` alone: packages around it are not run, modules `unused` stay empty."""
+    """The module `name` alone: the packages around it are not executed, and modules `unused` stay empty."""
     if name in sys.modules:
         return sys.modules[name]
     package, *inner = name.split(".")

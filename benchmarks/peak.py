@@ -1,4 +1,4 @@
-"""The FMA peak of this machine, measured by a small C++ program of our own. Knows nothing of the problems."""
+"""The FMA peak of this machine, measured with the small C++ program fma_peak.cpp."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def active_isa() -> str:
 
 @cache
 def _program() -> tuple[Path, tempfile.TemporaryDirectory[str]]:
-    """Compiled for this CPU: the peak is the machine's, whatever code a library chooses."""
+    """The program compiled for this CPU, because the peak is that of the machine and not of a library."""
     folder = tempfile.TemporaryDirectory()
     built = Path(folder.name) / "fma_peak"
     command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O3", "-march=native"]
@@ -29,7 +29,7 @@ def _program() -> tuple[Path, tempfile.TemporaryDirectory[str]]:
 
 
 def fma_peak(threads: int, seconds: float = 0.03) -> tuple[float, float]:
-    """float32 GFLOP/s of `threads` threads that only multiply and add: by their CPU time, by the clock."""
+    """float32 GFLOP/s of `threads` threads that only multiply and add, per CPU time and by the clock."""
     command = [str(_program()[0]), str(threads), str(seconds)]
     by_cpu, by_clock = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(by_cpu), float(by_clock)

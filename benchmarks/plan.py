@@ -129,7 +129,7 @@ def small() -> list[Problem]:
 
 
 def field() -> list[Problem]:
-    """Where every package takes part that has the function at all."""
+    """Problems for every package that has the function."""
     on: dict[str, Any] = {"threads": ALL, "memory": True}
     linear: dict[str, Any] = {"kernel": "linear", **on}
     only = ("gramless", "numpy", "torch eager", "torch eager, centred Grams", "pytorch-cka", "thingsvision")
@@ -192,7 +192,7 @@ def scaling() -> list[Problem]:
 
 ROWS = (512, 2048, 8192, 16_384)
 COLUMNS = (16, 64, 256, 1024, 4096)
-LARGEST_MATRIX = 8192  # rows up to which the n x n code of torch is measured: it holds several matrices
+LARGEST_MATRIX = 8192  # most rows for the n x n code of torch, which holds several matrices
 
 
 def costs() -> list[Problem]:
@@ -214,7 +214,7 @@ def costs() -> list[Problem]:
 
 
 def training() -> list[Problem]:
-    """A step on so many pairs of images."""
+    """Training steps for several numbers of pairs of images."""
     return [
         Problem(f"step-{encoder}-{pairs}", "step", 2 * pairs, 128, encoder=encoder, threads=ALL, memory=True,
                 data="gaussian")
@@ -234,7 +234,7 @@ def models() -> list[Problem]:
 
 
 def beside() -> list[Problem]:
-    """The same call alone and right after another library's threads have worked in the same process."""
+    """The same call alone, and immediately after threads of another library have worked in the process."""
     found = []
     for library in ("", "torch", "numpy", "gramless"):
         only = ("torch eager",) if library == "gramless" else OURS if library else ("gramless", "torch eager")
@@ -246,7 +246,7 @@ def beside() -> list[Problem]:
     return found
 
 
-SECTIONS = {  # in this order: what matters most is measured first
+SECTIONS = {  # in the order of measurement, the most important first
     "nt_xent": ("Losses and similarities one trains through, forward and backward", nt_xent),
     "linear": ("Linear CKA of two representations", linear),
     "rbf": ("RBF CKA of two representations", rbf),

@@ -1,4 +1,4 @@
-"""One computation of one size: what a contender is given. It imports no library that is measured."""
+"""One computation of one size, as contenders receive it. The module imports no library that is measured."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class Problem:
     dtype: Literal["float32", "float64", "float16", "bfloat16"] = "float32"
     temperature: float = 0.1  # of contrastive losses
     encoder: Literal["", "resnet", "transformer"] = ""  # of a training step
-    sigma: float = 0.0  # of a given bandwidth; comes with the data
-    only: tuple[str, ...] = ()  # contenders; empty: all that can
+    sigma: float = 0.0  # a given bandwidth, which belongs to the data
+    only: tuple[str, ...] = ()  # contenders; empty: all that can compute it
     threads: tuple[str, ...] = BOTH
-    alternatives: tuple[str, ...] = BOTH  # threads that are tried for alternatives, of these
-    once: bool = False  # too long to repeat: a single call, not warmed up
+    alternatives: tuple[str, ...] = BOTH  # of these threads, those that are tried for alternatives
+    once: bool = False  # a single call without warming up, because repeating takes too long
     memory: bool = False  # whether the peak memory is measured
     timed: bool = True
     beside: str = ""  # a library whose threads have just worked in the same process
-    curve: str = ""  # a point of this curve of costs, or of the figure on scaling
+    curve: str = ""  # the curve of costs, or the figure on scaling, of which this is a point
 
     @property
     def flops(self) -> float:
@@ -100,7 +100,7 @@ def from_json(fields: dict[str, Any]) -> Problem:
 
 
 def quick(problem: Problem) -> Problem:
-    """The problem at a size that ends in moments: for trying the benchmarks, not for reporting."""
+    """The problem at a small size, for trying the benchmarks and not for reporting."""
     rows = 16 if problem.kind in ("step", "models") or problem.n <= 16 else 128
     sized = replace(problem, n=rows, d=min(problem.d, 32), layers=min(problem.layers, 3), memory=problem.once)
     data: Data = "relu" if problem.data == "photos" else problem.data
@@ -108,7 +108,7 @@ def quick(problem: Problem) -> Problem:
 
 
 def quick_problems(problems: list[Problem]) -> list[Problem]:
-    """What the problems are at small sizes, alike ones only once, with all that take part in any of them."""
+    """The problems at small sizes, without duplicates, each with all contenders of its duplicates."""
     found: dict[Problem, Problem] = {}
     for problem in map(quick, problems):
         key = replace(problem, name="", curve="", data="relu", only=(), memory=False, timed=True)

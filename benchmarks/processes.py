@@ -1,4 +1,4 @@
-"""Processes of contenders: each has its own, and only the one whose turn it is runs; others are stopped."""
+"""Processes of contenders: each contender has its own, and all but the one in turn are stopped."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Process:
         return lines[-1][:200] if lines else f"ended with status {status}"
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
-        """The worker's reply, {"failed": why} if there is none; it runs only while it computes it."""
+        """The worker's reply, or {"failed": why} if there is none; the process runs only until its reply."""
         if self.failed:
             return {"failed": self.failed}
         assert self._popen.stdin is not None
@@ -86,7 +86,7 @@ class Process:
 
     @cached_property
     def threads_found(self) -> int | None:
-        """How many threads its libraries say they use, as soon as they are imported."""
+        """The number of threads that its libraries report once they are imported."""
         about = self.ask("describe")
         counts = [pool["num_threads"] for pool in about.get("pools", [])] + [
             *about.get("threads", {}).values()
@@ -134,7 +134,7 @@ def processes() -> Iterator[Processes]:
 
 @contextmanager
 def alone(contender: Contender, threads: str = "default") -> Iterator[Process]:
-    """A process for one thing."""
+    """A process for one contender, which ends with the block."""
     process = Process(contender, threads)
     try:
         yield process

@@ -34,7 +34,7 @@ class Instruction:
 
     @property
     def ends_flow(self) -> bool:
-        """Whether what follows is reached only by a branch."""
+        """Whether the next instruction is reached only by a branch."""
         name, *kind = self.opcode.split(".")
         conditional = (
             self.predicated
@@ -66,22 +66,22 @@ class Kernel:
 
 
 def compile_source(source: Path, folder: Path, architectures: Iterable[str], *, include: Path) -> Path:
-    """An object file with the code for each; a warning or a spilled register is an error."""
+    """An object file with the code for each architecture; a warning or a spilled register is an error."""
     target = folder / f"{source.stem}.o"
     codes = [word for a in architectures for word in ("-gencode", f"arch=compute_{a},code=sm_{a}")]
     command = ["nvcc", "-std=c++20", "-O3", f"-I{include}", *STRICT, *codes, "-c", source, "-o", target]
     said = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if "Performance Loss" in said.stdout:  # products of a warpgroup, one after the other: no warning
+    if "Performance Loss" in said.stdout:  # serialised products of a warpgroup, which are no warning
         raise SystemExit(said.stdout)
     return target
 
 
 def cuobjdump(*arguments: str) -> str:
     wheel = Path(sysconfig.get_path("purelib"), "nvidia", "cu13", "bin")
-    path = f"{wheel}{os.pathsep}{os.environ['PATH']}"  # where it looks for nvdisasm, too
+    path = f"{wheel}{os.pathsep}{os.environ['PATH']}"  # cuobjdump also looks for nvdisasm there
     tool = shutil.which("cuobjdump", path=path)
     if tool is None:
-        raise SystemExit("cuobjdump is in neither the toolkit nor nvidia-cuda-cuobjdump")
+        raise SystemExit("cuobjdump is missing: install the CUDA toolkit or nvidia-cuda-cuobjdump")
     environment = os.environ | {"PATH": path}
     return subprocess.run(
         [tool, *arguments], capture_output=True, text=True, check=True, env=environment
@@ -124,7 +124,7 @@ class Block:
 
 
 def blocks_of(instructions: list[Instruction]) -> dict[int, Block]:
-    """By the address of the first instruction."""
+    """Basic blocks, by the address of their first instruction."""
     addresses = {instruction.address for instruction in instructions}
     starts = {instructions[0].address}
     for before, after in itertools.pairwise(instructions):
@@ -156,7 +156,7 @@ class Loop:
 
 
 class Flow:
-    """How control may go from block to block."""
+    """The control flow between blocks."""
 
     def __init__(self, blocks: dict[int, Block]) -> None:
         self.blocks = blocks
@@ -184,7 +184,7 @@ class Flow:
         return found[::-1]
 
     def _immediate_dominators(self) -> dict[int, int]:
-        """Cooper, Harvey, Kennedy 2001."""
+        """The immediate dominator of every block, with the algorithm of Cooper, Harvey and Kennedy 2001."""
         entry = self.order[0]
         found, changed = {entry: entry}, True
 
@@ -211,7 +211,7 @@ class Flow:
         return first == second
 
     def _natural_loops(self) -> list[Loop]:
-        """Innermost first."""
+        """The natural loops, innermost first."""
         bodies: dict[int, set[int]] = defaultdict(set)
         for start in self.order:
             for head in self.blocks[start].next:
@@ -235,11 +235,11 @@ class Flow:
         marks: Callable[[Block], int],
         wanted: int,
     ) -> list[Block]:
-        """The path through some of the blocks with the least sum of weights, of those with as many marks as
-        wanted. It ends where control leaves the blocks or comes back to the start, and takes no other way
-        back. Empty where there is none.
+        """The path through some of the blocks with the least sum of weights, among those with the wanted
+        number of marks. It ends where control leaves the blocks or returns to the start, and has no other
+        backward edge. Empty if there is no such path.
         """
-        # By block and marks so far: the weight, and the block before with its marks.
+        # For each block and number of marks: the weight, and the previous block with its marks.
         best: dict[int, dict[int, tuple[float, tuple[int, int] | None]]] = defaultdict(dict)
         best[start][marks(self.blocks[start])] = weight(self.blocks[start]), None
         ends: list[int] = []

@@ -1,7 +1,7 @@
-"""python -m benchmarks.shipping [--out FILE]: sizes of sdist and wheel, what building and installing take.
+"""python -m benchmarks.shipping [--out FILE]: sizes of sdist and wheel, times to build and install them.
 
-The wheel is built from the sdist alone, without CUDA's kernels and without a compiler cache, and installed in
-a fresh environment. CPU seconds are of all processes, and hardly notice what else runs.
+The wheel is built from the sdist alone, without CUDA kernels and without a compiler cache, and installed into
+a fresh environment. CPU seconds are of all processes of a step, and depend little on other programs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from .environment import RESULTS, ROOT, conditions
 
-REPEATS = 5  # of what is quick
+REPEATS = 5  # of quick steps
 BUILD = os.environ | {"GRAMLESS_CUDA": "OFF", "CCACHE_DISABLE": "1"}
 
 
@@ -31,7 +31,7 @@ def _cpu_seconds() -> float:
 
 
 def timed(run: Callable[[], Any]) -> dict[str, float]:
-    """Seconds that a function's processes take, by the clock and of CPUs."""
+    """Seconds of a function and its processes, by the clock and of CPU time."""
     begun, cpu = time.perf_counter(), _cpu_seconds()
     run()
     return {"seconds": time.perf_counter() - begun, "cpu_seconds": _cpu_seconds() - cpu}
@@ -63,7 +63,7 @@ class Environment:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Sizes in bytes, and what takes time."""
+    """Sizes in bytes, and times."""
     constraints = ("-c", ROOT / "constraints.txt")
     making = timed(lambda: call(sys.executable, "-m", "build", "-q", "--sdist", "--outdir", folder, ROOT))
     sdist = next(folder.glob("*.tar.gz"))

@@ -1,4 +1,4 @@
-"""Runs the plan: answers and memory first, times after, a file of results for each section. It resumes."""
+"""Runs the plan: first answers and memory, then times, one file of results for each section. Runs resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .problems import Problem
 from .processes import Processes, processes
 
 ABSENT = "not installed"
-SAME = ("machine", "python", "versions")  # else a file of results begins anew
+SAME = ("machine", "python", "versions")  # if one of these differs, a file of results is started again
 DESCRIBED = [*(field.name for field in fields(Problem)), "flops"]
 Entry = dict[str, Any]
 
@@ -28,12 +28,12 @@ Entry = dict[str, Any]
 class Options:
     prepare: bool = False  # no times
     memory: bool = True  # whether peak memory is measured
-    fresh: bool = False  # nothing of earlier files stays
+    fresh: bool = False  # whether earlier files are discarded
     quick: bool = False
     only: tuple[str, ...] = ()  # problems; empty: all
     rounds: int = 5
-    budget_s: float = 2.0  # of samples of a problem, at least one a turn
-    end: float = float("inf")  # of the monotonic clock: no problem is begun after it
+    budget_s: float = 2.0  # for the samples of a problem, at least one in each turn
+    end: float = float("inf")  # of the monotonic clock; no problem is started later
 
     @property
     def quiet_s(self) -> float:
@@ -42,7 +42,7 @@ class Options:
 
 
 class Results:
-    """A file of results. All of it stays where the commit is the same, else errors and memory of others."""
+    """A file of results. At the same commit a run keeps all of it, else errors and memory of alternatives."""
 
     def __init__(self, path: Path, about: Entry, fresh: bool) -> None:
         self._path = path
@@ -55,7 +55,7 @@ class Results:
                 self.found["problems"] = [_of_others(entry) for entry in before["problems"]]
 
     def entry(self, problem: Problem) -> Entry:
-        """What is known of a problem; one that was changed begins anew."""
+        """The results of a problem, which are empty if the problem was changed."""
         described = json.loads(json.dumps(problem.as_json())) | {"flops": problem.flops}
         problems = self.found["problems"]
         place = next((i for i, entry in enumerate(problems) if entry["name"] == problem.name), len(problems))
@@ -68,7 +68,7 @@ class Results:
         return found
 
     def keep(self, problems: list[Problem]) -> None:
-        """Drops what the plan has no more, and sorts the rest as the plan has it."""
+        """Removes problems that the plan no longer has, and sorts the others in the plan's order."""
         names = [problem.name for problem in problems]
         kept = [entry for entry in self.found["problems"] if entry["name"] in names]
         self.found["problems"] = sorted(kept, key=lambda entry: names.index(entry["name"]))
@@ -79,7 +79,7 @@ class Results:
 
 
 def _of_others(entry: Entry) -> Entry:
-    """What does not depend on our code: what others answer, and the memory they need."""
+    """The results that do not depend on our code: answers of alternatives, and their memory."""
     ours = {contender.name for contender in CONTENDERS if contender.is_ours}
     kept = ("errors", "wrong", "peak_bytes")
     contenders = {
@@ -107,7 +107,7 @@ def _check(
     for contender in waiting:
         if (
             contender.compiles and problem.timed
-        ):  # so that its code is in the cache, for every number of threads
+        ):  # compiles its code into the cache, for every number of threads
             for threads in problem.threads:
                 told, files = given(problem, problem.data)
                 process = found.of(contender, threads)
@@ -142,7 +142,7 @@ def _time(
 
 
 def _kernels(contenders: list[Contender], found: Processes, threads: str, into: Entry) -> None:
-    """Which kernels and how many threads every contender's libraries chose."""
+    """Records the kernels and the numbers of threads that every contender's libraries chose."""
     for contender in contenders:
         if contender.name not in into:
             about = found.of(contender, threads).ask("describe")
@@ -150,7 +150,7 @@ def _kernels(contenders: list[Contender], found: Processes, threads: str, into: 
 
 
 def measure(problem: Problem, results: Results, found: Processes, options: Options) -> None:
-    """All of one problem that is not there yet."""
+    """Measures everything of one problem that is still missing."""
     entry = results.entry(problem)
     contenders = []
     for contender in taking(problem):
@@ -185,7 +185,7 @@ def _told(name: str) -> Iterator[None]:
 
 
 def run_section(path: Path, name: str, title: str, problems: list[Problem], options: Options) -> bool:
-    """Measures a section into its file; False if time was up before its end."""
+    """Measures a section and writes its file; returns False if the time was over before the end."""
     about = conditions() | {"section": name, "title": title, "torch_kernels": torch_kernels()}
     results = Results(path, about, options.fresh)
     with _told(name), processes() as found:

@@ -1,6 +1,6 @@
-"""The process of one contender: python -m benchmarks.worker MODULE:FUNCTION INPUTS. It does as it is asked.
+"""The process of one contender: python -m benchmarks.worker MODULE:FUNCTION INPUTS.
 
-Requests and answers are lines of JSON, on stdin and stdout. It imports what its contender imports and numpy.
+Requests on stdin and replies on stdout are lines of JSON. It imports numpy and what its contender imports.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SAMPLE_SECONDS = 2e-3  # short calls are repeated until a sample takes this long
 WARM_SECONDS = 0.03  # of calls before the clock starts, after every pause
 LONG_SECONDS = 0.3  # calls that take longer are warmed up once, not after every pause
 MOST_SAMPLES = 100
-COPIES_BYTES = 128e6  # as many copies of the inputs as fit: each call has another one than the last
-TWICE_BYTES = 1e9  # below, there are two copies at least
+COPIES_BYTES = 128e6  # memory for copies of the inputs, so that each call has another copy than the last
+TWICE_BYTES = 1e9  # smaller inputs have at least two copies
 
 
 def _tensors(problem: Problem, arrays: Sequence[Any]) -> list[Any]:
@@ -38,7 +38,7 @@ def _tensors(problem: Problem, arrays: Sequence[Any]) -> list[Any]:
 
 
 def prepared(problem: Problem, inputs: str, arrays: Sequence[Any]) -> list[Any]:
-    """In the form the contender likes best; outside the clock."""
+    """The inputs in the best form for the contender; not timed."""
     if inputs == "arrays":
         return list(arrays)
     tensors = _tensors(problem, arrays)
@@ -46,7 +46,7 @@ def prepared(problem: Problem, inputs: str, arrays: Sequence[Any]) -> list[Any]:
 
 
 def _copies(problem: Problem, arrays: Sequence[Any], most: int) -> list[list[Any]]:
-    """The same inputs with rows in other orders, which changes no answer."""
+    """Copies of the inputs with rows in other orders, which have the same answers."""
     size = sum(x.nbytes for x in arrays)
     least = 2 if size < TWICE_BYTES else 1
     count = min(most, max(least, int(COPIES_BYTES // size)))
@@ -80,7 +80,7 @@ POOLS = {"torch": _torch_pool, "numpy": _numpy_pool, "gramless": _gramless_pool}
 
 
 class Worker:
-    """One contender with the inputs it was given last."""
+    """One contender with the inputs that it loaded last."""
 
     def __init__(self, code: str, inputs: str) -> None:
         self._run = Contender("", "", code, lambda problem: True).load()
@@ -116,9 +116,9 @@ class Worker:
             done += 1
 
     def time(self, seconds: float, warm: int = 0) -> dict[str, Any]:
-        """Samples of wall and CPU milliseconds a call, of all threads, and which part of a step is a loss.
+        """Samples of milliseconds of a call, of the clock and of all threads' CPU time, and the loss's part.
 
-        At least `warm` calls come before the clock starts.
+        At least `warm` calls are made before the clock starts.
         """
         self._warm(warm)
         calls = 1 if self._disturb else max(1, math.ceil(SAMPLE_SECONDS / self._last))
@@ -144,13 +144,13 @@ class Worker:
         return {"calls": calls, **samples}
 
     def peak(self) -> dict[str, Any]:
-        """Bytes that a call needs at its worst above what was there before it, and its time."""
+        """The peak memory of a call in bytes, above that before the call, and its time."""
         started = time.perf_counter()
         peak_bytes = peak_while(self._call)
         return {"peak_bytes": peak_bytes, "wall_ms": [(time.perf_counter() - started) * 1e3]}
 
     def describe(self) -> dict[str, Any]:
-        """Which libraries this process has imported, and which kernels and threads their BLAS chose."""
+        """The libraries that this process has imported, and the kernels and threads that their BLAS chose."""
         loaded = [name for name in LIBRARIES if name in sys.modules]
         return {"libraries": loaded, "pools": _pools(), "threads": _threads()}
 
@@ -165,7 +165,7 @@ def _pools() -> list[dict[str, Any]]:
 
 
 def _threads() -> dict[str, int]:
-    """What libraries say of themselves."""
+    """The numbers of threads that libraries report."""
     found = {}
     if "torch" in sys.modules:
         found["torch"] = sys.modules["torch"].get_num_threads()
@@ -182,9 +182,9 @@ def _resident_bytes(field: str) -> int:
 
 
 def peak_while(run: Callable[[], Any]) -> int:
-    """Bytes that `run` needed at its worst above what was there before it."""
+    """The peak memory of `run` in bytes, above that before it."""
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the memory
         before = _resident_bytes("VmRSS")
         run()
         return max(0, _resident_bytes("VmHWM") - before)
@@ -196,7 +196,7 @@ def peak_while(run: Callable[[], Any]) -> int:
 
 def main() -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # output of libraries must not be mixed with replies
     warnings.filterwarnings("ignore")
     try:
         worker = Worker(sys.argv[1], sys.argv[2])

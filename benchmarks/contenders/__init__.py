@@ -1,6 +1,6 @@
-"""What is measured: gramless, the obvious code written well, and other packages where they are installed.
+"""What is measured: gramless, the obvious code written well, and other packages if they are installed.
 
-A contender is a function in a module of its own process: importing this package imports none of them.
+A contender is a function that runs in its own process. Importing this package imports no contender.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from ..problems import LOSSES, TRAINED, Problem
 Run = Callable[[Problem, Sequence[Any]], Any]
 OURS = "gramless"
 NUMPY, TORCH = ("numpy",), ("numpy", "torch")
-STATISTICS = ("scipy", "sklearn")  # which other packages import for themselves
+STATISTICS = ("scipy", "sklearn")  # other packages import these
 
 
 @dataclass(frozen=True)
 class Contender:
     """One way to compute something.
 
-    Its process imports `libraries` and, of those that others are measured with, nothing else.
+    Its process imports `libraries`, and no other library that is measured.
     """
 
     name: str
-    package: str  # what must be installed
+    package: str  # the package that must be installed
     code: str  # module:function in this package
     can: Callable[[Problem], bool]
     inputs: str = "arrays"  # or "tensors", or "leaves", whose gradients are wanted
     libraries: tuple[str, ...] = NUMPY
-    checked: bool = True  # whether its answer is what others of the problem answer
-    compiles: bool = False  # its first call for a shape compiles
-    threads: bool = True  # whether its number of threads can be chosen from outside
+    checked: bool = True  # whether its answer is that of the problem's other contenders
+    compiles: bool = False  # whether its first call for a shape compiles
+    threads: bool = True  # whether its number of threads can be set by the environment
 
     @property
     def installed(self) -> bool:
@@ -45,7 +45,7 @@ class Contender:
         return self.package == OURS
 
     def wanted(self, problem: Problem) -> bool:
-        """Whether it is asked for, and able; it need not be installed."""
+        """Whether the problem includes it and it can compute the problem; it need not be installed."""
         return (not problem.only or self.name in problem.only) and self.can(problem)
 
     def load(self) -> Run:
@@ -207,7 +207,7 @@ LOSS_PACKAGES = [
         "pytorch-metric-learning", "pytorch_metric_learning", "torch_losses:pml_run", _nt_xent(128), "leaves",
         "pytorch_metric_learning", *STATISTICS,
     ),
-    Contender(  # n^2 D memory; its threads are not to be chosen from outside
+    Contender(  # n^2 D memory; its number of threads cannot be set by the environment
         "optax", "optax", "jax_losses:optax_run", _nt_xent(512), "arrays",
         ("numpy", "jax", "optax", *STATISTICS), compiles=True, threads=False,
     ),
@@ -229,12 +229,12 @@ LIBRARIES = sorted({library for contender in CONTENDERS for library in contender
 
 
 def taking(problem: Problem) -> list[Contender]:
-    """All that are asked for and able; some may not be installed."""
+    """All contenders of a problem; some may not be installed."""
     return [contender for contender in CONTENDERS if contender.wanted(problem)]
 
 
 def truths(problem: Problem) -> tuple[Contender, Contender]:
-    """What has the right answer at a small size, and at any."""
+    """The contenders whose answers are the true values: at small sizes, and at every size."""
     ours = next((contender for contender in OURS_CONTENDERS if contender.can(problem)), None)
     if problem.kind == "step":
         codes = ("training:torch_run",) * 2

@@ -1,4 +1,4 @@
-"""Unbiased linear CKA from products of features, for numpy and torch alike: it imports neither."""
+"""Unbiased linear CKA from products of features, for numpy and torch; the module imports neither."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def feature_cka(xs: Sequence[Any]) -> Any:
-    """From three d x d products."""
+    """The CKA from three d x d products."""
     n = len(xs[0])
     x, y = xs[0] - xs[0].mean(0), xs[1] - xs[1].mean(0)
     a, b = (x * x).sum(1), (y * y).sum(1)
@@ -21,7 +21,7 @@ def feature_cka(xs: Sequence[Any]) -> Any:
 
 
 def feature_sweep(library: Any, stacked: Any, widths: Sequence[int]) -> Any:
-    """Of all layers, their features side by side (n, D): one product of D x D, all widths alike."""
+    """The CKA of all layers from one D x D product; their features are side by side (n, D)."""
     n, layers = len(stacked), len(widths)
     stacked -= stacked.mean(0)
     rows = (stacked * stacked).reshape(n, layers, widths[0]).sum(-1)

@@ -1,4 +1,4 @@
-"""Losses of jax, forward and backward, compiled as their users do."""
+"""Losses of jax, forward and backward, compiled with jax.jit."""
 
 from __future__ import annotations
 

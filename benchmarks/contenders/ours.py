@@ -33,7 +33,7 @@ def run(problem: Problem, xs: Sequence[Any]) -> Any:
         return gl.cka_matrix(xs, kernel=kernel, estimator=estimator)
     if problem.kind == "median":
         return gl.median_distance(xs[0])
-    if problem.kind == "distances":  # every pair once, its distance, exp and sums: the work of one RBF pass
+    if problem.kind == "distances":  # one RBF pass: for every pair its distance, exp and sums
         return gl.hsic_matrix([xs[0]], kernel=kernel)[0, 0]
     if problem.kind == "mmd":
         return gl.mmd(xs[0], xs[1], kernel=kernel, estimator=estimator)
@@ -45,7 +45,7 @@ def run(problem: Problem, xs: Sequence[Any]) -> Any:
 
 
 def in_float64(problem: Problem, xs: Sequence[Any]) -> Any:
-    """The truth at sizes that are too large for the reference."""
+    """The true value at sizes that are too large for the reference."""
     return run(problem, [np.asarray(x, dtype=np.float64) for x in xs])
 
 

@@ -53,7 +53,7 @@ def in_float64(problem: Problem, xs: Sequence[Any]) -> Any:
 
 
 def reference_run(problem: Problem, xs: Sequence[Any]) -> Any:
-    """`gramless.reference`; CKA, whose reference has no gradient, from autograd in float64."""
+    """`gramless.reference`; for CKA, whose reference has no gradient, autograd in float64."""
     from .torch_losses import forward_and_backward, torch_loss
 
     if problem.kind not in TRAINED:

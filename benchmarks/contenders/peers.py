@@ -1,4 +1,4 @@
-"""What other packages compute, called as their documentation shows it, on the inputs each likes best."""
+"""Functions of other packages, called as in their documentation, with the best form of inputs for each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def thingsvision_run(problem: Problem, xs: Sequence[Any]) -> Any:
 
 
 def _unbiased_cka(k: Any, l: Any) -> Any:
-    """In numpy, from Gram matrices whose diagonals may be overwritten."""
+    """Unbiased CKA in numpy, from Gram matrices whose diagonals may be overwritten."""
     n = len(k)
 
     def hsic(k: Any, l: Any) -> Any:
@@ -60,7 +60,7 @@ def _unbiased_cka(k: Any, l: Any) -> Any:
 
 
 def sklearn_run(problem: Problem, xs: Sequence[Any]) -> Any:
-    """Gram matrices are all that it has."""
+    """scikit-learn computes the Gram matrices only."""
     from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 
     if problem.kind == "mmd":
@@ -73,7 +73,7 @@ def sklearn_run(problem: Problem, xs: Sequence[Any]) -> Any:
 
 
 def scipy_run(problem: Problem, xs: Sequence[Any]) -> Any:
-    """Distances are all that it has, in float64."""
+    """scipy computes the distances only, in float64."""
     from scipy.spatial.distance import pdist, squareform
 
     if problem.kind == "median":
@@ -91,7 +91,7 @@ def dcor_run(problem: Problem, xs: Sequence[Any]) -> Any:
 
 
 def keops_run(problem: Problem, xs: Sequence[Any]) -> Any:
-    """Unbiased, from row sums less the diagonal: every reduction evaluates its kernels anew."""
+    """Unbiased, from row sums without the diagonal; every reduction evaluates its kernels again."""
     from pykeops.torch import LazyTensor
 
     n = problem.n

@@ -1,4 +1,4 @@
-"""The obvious torch code, written well: columns centred, one product per matrix, in place where natural."""
+"""The obvious torch code, written well: centred columns, one product per matrix, in place if possible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .features import feature_cka, feature_sweep
 
 
 def torch_median(values: Any) -> Any:
-    """The median of a flat tensor, the middle two averaged where the count is even."""
+    """The median of a flat tensor; an even count averages the middle two."""
     low = values.median()
     if values.numel() % 2 or (values <= low).sum() > values.numel() // 2:
         return low
@@ -44,7 +44,7 @@ def torch_rbf(problem: Problem, x: Any, sigma: Any) -> Any:
 
 
 def torch_unbiased(k: Any, l: Any) -> Any:
-    """From Gram matrices whose diagonals are 0; `torch.dot` needs no third matrix."""
+    """Unbiased HSIC from Gram matrices with zero diagonals; `torch.dot` needs no third matrix."""
     n = len(k)
     r, s = k.sum(1), l.sum(1)
     total = k.view(-1).dot(l.view(-1)) + r.sum() * s.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * r.dot(s)
@@ -58,7 +58,7 @@ def torch_biased(k: Any, l: Any) -> Any:
 
 
 def gram_cka(problem: Problem, k: Any, l: Any) -> Any:
-    """From Gram matrices, whose diagonals are overwritten where the estimator leaves them out."""
+    """CKA from Gram matrices, whose diagonals are overwritten if the estimator leaves them out."""
     if problem.estimator == "unbiased":
         k.fill_diagonal_(0)
         l.fill_diagonal_(0)
@@ -95,7 +95,7 @@ def _gram(problem: Problem, x: Any, sigma: Any) -> Any:
 
 
 def _centered(problem: Problem, k: Any) -> Any:
-    """As `center_gram` of the code that came with Kornblith et al. 2019."""
+    """The centred matrix, as in `center_gram` of the code published with Kornblith et al. 2019."""
     n = len(k)
     if problem.estimator == "biased":
         means = k.mean(0)
@@ -126,7 +126,7 @@ def centered_run(problem: Problem, xs: Sequence[Any]) -> Any:
 
 @cache
 def _compiled(problem: Problem) -> Any:
-    """For one shape and no other: a shape that varies makes slower code."""
+    """Compiled for this shape only, because code for varying shapes is slower."""
     torch._dynamo.reset()
     return torch.compile(lambda x, y, sigma: centered_cka(problem, x, y, sigma), dynamic=False)
 

@@ -1,4 +1,4 @@
-"""Losses and similarities one trains through, on torch tensors: the obvious code, and other packages'."""
+"""Losses and differentiable similarities on torch tensors: the obvious code, and that of other packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Loss = Callable[[Problem, Any, Any], Any]
 
 
 def forward_and_backward(loss_of: Loss, problem: Problem, leaves: Sequence[Any]) -> Trained:
-    """One training step without the network."""
+    """A loss forward and backward, without a network."""
     for leaf in leaves:
         leaf.grad = None
     loss = loss_of(problem, *leaves)
@@ -43,12 +43,12 @@ def torch_info_nce(problem: Problem, x: Any, y: Any) -> Any:
 
 
 def torch_ranking(problem: Problem, x: Any, y: Any) -> Any:
-    """Half of x are queries, and y their positives and as many negatives: sentence-transformers' formula."""
+    """The formula of sentence-transformers: half of x are queries, y has their positives and negatives."""
     return torch_info_nce(problem, x[: len(x) // 2], y)
 
 
 def torch_guided(problem: Problem, x: Any, y: Any) -> Any:
-    """sentence-transformers' formula: whole matrices, and -inf where the guide is above its limit."""
+    """The formula of sentence-transformers: whole matrices, and -inf where the guide is above its limit."""
     x, y = torch.nn.functional.normalize(x), torch.nn.functional.normalize(y)
     pairs = [(x, y), (x, x), (y, y)]
     guided = [a.detach() @ b.detach().T for a, b in pairs]
@@ -78,7 +78,7 @@ def _hollow_gram(problem: Problem, x: Any) -> Any:
 
 
 def torch_cka(problem: Problem, x: Any, y: Any) -> Any:
-    """Out of place, for autograd keeps what it needs."""
+    """CKA without in-place operations, because autograd needs the intermediate results."""
     k, l = _hollow_gram(problem, x), _hollow_gram(problem, y)
     return torch_unbiased(k, l) / (torch_unbiased(k, k) * torch_unbiased(l, l)).sqrt()
 
@@ -101,7 +101,7 @@ def run(problem: Problem, leaves: Sequence[Any]) -> Trained:
 
 @cache
 def _compiled(problem: Problem) -> Loss:
-    """For one shape and no other: a shape that varies makes slower code."""
+    """Compiled for this shape only, because code for varying shapes is slower."""
     torch._dynamo.reset()
     compiled: Any = torch.compile(lambda x, y: torch_loss(problem, x, y), dynamic=False)
     return lambda _, x, y: compiled(x, y)
@@ -148,7 +148,7 @@ def _infonce(temperature: float) -> Any:
 
 
 def infonce_loss(problem: Problem, x: Any, y: Any) -> Any:
-    """NT-Xent, by the name of InfoNCE."""
+    """The NT-Xent loss, which this package calls InfoNCE."""
     return _infonce(problem.temperature)(torch.cat([x, y]))
 
 

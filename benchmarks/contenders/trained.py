@@ -1,4 +1,4 @@
-"""A loss whose backward has run; it imports no library that is measured."""
+"""A loss whose backward has run. The module imports no library that is measured."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..problems import Problem
 
 @dataclass(frozen=True)
 class Trained:
-    """As an array: the loss, then its gradients times the number of rows.
+    """A loss and its gradients. As an array: the loss, then the gradients times the number of rows.
 
-    Made into an array only when it is checked: what is timed, and counts as memory, is forward and backward.
+    The conversion to an array happens only for checks, so that time and memory are of forward and backward.
     """
 
     problem: Problem

@@ -1,6 +1,6 @@
-"""A training step: a small network on two views of images, NT-Xent, backward, an update. Torch alone.
+"""A training step: a small network on two views of images, NT-Xent, backward, an update. It needs torch only.
 
-The loss's forward and backward happen between the network's, and are timed apart: `Step.share`.
+The loss's forward and backward run between those of the network, and are timed separately: `Step.share`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Loss = Callable[[Problem, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """The loss of a step, and which part of the step's time it took."""
+    """The loss of a step, and the share of the step's time that the loss took."""
 
     loss: float
     share: float
@@ -33,7 +33,7 @@ class Step:
 
 
 class Block(nn.Module):
-    """Two convolutions and what is passed around them."""
+    """Two convolutions with a residual connection."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def resnet(d: int) -> nn.Module:
 
 
 class Transformer(nn.Module):
-    """Two layers over 16 patches."""
+    """Two transformer layers over 16 patches."""
 
     def __init__(self, d: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Transformer(nn.Module):
 def _network(encoder: str, d: int) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
     network = resnet(d) if encoder == "resnet" else Transformer(d)
-    return network, torch.optim.SGD(network.parameters(), lr=0.0)  # every step does the same
+    return network, torch.optim.SGD(network.parameters(), lr=0.0)  # so that all steps are equal
 
 
 def step(loss_of: Loss, problem: Problem, images: Tensor) -> Step:

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 compared with -Lite1 on crops of photos: forward passes alone, and by three packages.
+"""EfficientNet-Lite0 compared with -Lite1 on crops of photos: forward passes alone, and with three packages.
 
-Networks and crops are those of the demo; they are built here, so that nothing of gramless is imported.
+Networks and crops are those of the demo. They are created here, so that gramless is not imported.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def names_of(network: torch.nn.Module) -> list[str]:
 
 
 class Batches:
-    """Images in batches; no list, which pytorch-cka takes for several loaders."""
+    """Images in batches. It is not a list, which pytorch-cka would read as several loaders."""
 
-    dataset: Any = None  # torch-cka asks for it
+    dataset: Any = None  # torch-cka reads it
 
     def __init__(self, batches: Iterable[list[torch.Tensor]]) -> None:
         self._batches = list(batches)
@@ -114,7 +114,7 @@ def pytorch_cka_run(problem: Problem, xs: Sequence[torch.Tensor]) -> Any:
 def torch_cka_run(problem: Problem, xs: Sequence[torch.Tensor]) -> Any:
     from torch_cka import CKA
 
-    pair = copy.deepcopy(networks())  # its hooks stay
+    pair = copy.deepcopy(networks())  # because its hooks remain
     names = [names_of(network) for network in pair]
     found = CKA(*pair, "a", "b", model1_layers=names[0], model2_layers=names[1])
     found.compare(batches(xs[0]), batches(xs[0]))

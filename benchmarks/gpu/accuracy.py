@@ -1,8 +1,8 @@
 """python -m benchmarks.gpu.accuracy --out FILE [--device cpu] [--seconds S]: results against float64.
 
-Values and gradients of every function, dtype and kind of tiles, at sizes of many tiles, twice for the bits. A
-line of JSON for each, with the kernels that ran: one that silently took another's place shows. Ends with 1
-where something is wrong.
+Values and gradients of every function, dtype and kind of tiles, at sizes of many tiles, computed twice to
+compare bits. Writes a line of JSON for each, with the kernels that ran, so that a silent fallback is visible.
+Exits with 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
-# The last: 128 tiles for each block of rows, so that every stage of a ring is used again many times.
+# The last size has 128 tiles for each block of rows, so that every stage of a ring is reused many times.
 SIZES = {
     "cuda": [(500, 72), (8192, 128), (2049, 100), (1024, 512)],
     "cpu": [(40, 72), (130, 129)],
     "emulated": [(24, 72)],
 }
-# Relative errors: error(ours) <= 2 * error(plain code in the same dtype) + floor. Of values, of gradients.
+# Relative errors of values and of gradients: error(ours) <= 2 * error(plain code in the same dtype) + floor.
 FLOORS = {
     "float64": (1e-12, 1e-10),
     "float32": (2e-6, 2e-5),
@@ -45,7 +45,7 @@ FLOORS = {
 
 
 def error(found: Tensor, truth: Tensor) -> float:
-    """Relative, of all numbers together; NaN stays NaN, which no bound allows."""
+    """The relative error of all numbers together; NaN stays NaN, which exceeds every bound."""
     return float((found.double() - truth).norm() / truth.norm()) if truth.numel() else 0.0
 
 
@@ -60,7 +60,7 @@ def run(function: Any, xs: Sequence[Tensor], trained: tuple[int, ...], *more: An
 
 
 class Checked:
-    """One function on inputs of one size and dtype: what it is compared with."""
+    """One function on inputs of one size and dtype, and the values that it is compared with."""
 
     def __init__(self, case: Case, n: int, d: int, dtype: str, where: str) -> None:
         self.case, self.n, self.d, self.dtype, self.where = case, n, d, dtype, where
@@ -111,7 +111,7 @@ class Checked:
 
 
 def entries(device: str, where: str, give_up: float) -> Iterator[dict[str, Any]]:
-    """Every line of the results, until the time is over; then how many are missing."""
+    """Every line of the results until the time is over, then the number of missing ones."""
     planned = [(n, d, case, dtype) for n, d in SIZES[device] for case in cases() for dtype in DTYPES]
     for done, (n, d, case, dtype) in enumerate(planned):
         if time.perf_counter() > give_up:
@@ -126,7 +126,7 @@ def entries(device: str, where: str, give_up: float) -> Iterator[dict[str, Any]]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.accuracy", description=__doc__)
     add_option(parser)
-    parser.add_argument("--seconds", type=float, default=100, help="after which no case is begun")
+    parser.add_argument("--seconds", type=float, default=100, help="start no case later")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     arguments = parser.parse_args()
     give_up = time.perf_counter() + (arguments.seconds if arguments.device == "cuda" else float("inf"))

@@ -1,4 +1,4 @@
-"""Every function a GPU computes, its plain code, and which kernels of compute capability 9.0 it has."""
+"""Every function that a GPU computes, its plain code, and its kernels of compute capability 9.0."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from . import plain
 from .plain import LEFT_OUT, TEACHER, TEMPERATURE, Low
 
 SIXTEEN_BITS = (torch.float16, torch.bfloat16)
-LIMIT = 0.3  # of dot products of negatives
+LIMIT = 0.3  # negatives with a larger dot product are left out
 
 
 @dataclass(frozen=True)
 class Case:
-    """ours(*inputs) and plain(*inputs, low); `looser`: how many times the usual error is allowed."""
+    """ours(*inputs) and plain(*inputs, low); `looser`: the factor of the allowed error."""
 
     name: str
     arrays: int
@@ -30,7 +30,7 @@ class Case:
     looser: float = 1
 
     def hopper_kernels(self, dtype: torch.dtype, width: int) -> list[str]:
-        """Those that must run where they are asked for."""
+        """The kernels of compute capability 9.0 that must run when they are chosen."""
         if self.hopper == "tiles" and dtype != torch.float64:
             return ["sum_tiles_hopper"]
         if self.hopper == "loss" and dtype in SIXTEEN_BITS and 64 < width <= 128:
@@ -39,7 +39,7 @@ class Case:
 
 
 def _labels(z: Tensor) -> Tensor:
-    """Groups of three, and one row alone."""
+    """Labels of groups of three rows, and of one single row."""
     return torch.arange(len(z), device=z.device).add(2).div(3, rounding_mode="floor")
 
 
@@ -107,7 +107,7 @@ def _losses() -> list[Case]:
             ),
             plain.distillation, (0,),
         ),
-        Case(  # a pair that rounding moves over the limit is in one of the answers only
+        Case(  # if rounding moves a pair over the limit, only one of the answers includes it
             "nt_xent exclude_above", 2,
             lambda x, y: gl.nt_xent(x, y, temperature=t, exclude_above=LIMIT),
             lambda x, y, low: plain.nt_xent_below(x, y, low, LIMIT), looser=200,
@@ -134,7 +134,7 @@ def _layer_matrix(*xs: Tensor) -> Tensor:
 
 
 def _on_cpu(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Of numbers: the truth is what the CPU gives in float64."""
+    """The function on the CPU in float64, whose result is the true value."""
 
     def of(*arguments: Any) -> Tensor:
         *xs, _ = arguments
@@ -167,7 +167,7 @@ def _mmd(x: Tensor, y: Tensor, low: Low) -> Tensor:
 
 
 def cases() -> list[Case]:
-    """The most important ones first: time may end before all have run."""
+    """All cases, the most important first, because the time may end before all have run."""
     rbf = _pair("rbf")
 
     def of_layers(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -205,5 +205,5 @@ def cases() -> list[Case]:
 
 
 def low_of(dtype: torch.dtype) -> Low:
-    """What a library in that dtype does to rows before it multiplies them."""
+    """The rounding that a library in this dtype applies to rows before it multiplies them."""
     return lambda x: x.to(dtype).to(x.dtype)

@@ -1,7 +1,7 @@
-"""What is timed: gramless with both kinds of tiles, and torch code eager, compiled, by hand and in chunks.
+"""What is timed: gramless with both kinds of tiles, and torch code: eager, compiled, hand-written, in chunks.
 
-All of them take tensors of any device, so that a CPU can check the answers. Products are made in the dtype of
-the inputs, everything else in float32, as autocast does it.
+All of them take tensors of any device, so that a CPU can check the answers. Products are in the dtype of the
+inputs and everything else in float32, as with autocast.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def hopper_tiles(problem: Problem, xs: Sequence[Tensor]) -> Answer:
 
 
 def wide(x: Tensor) -> Tensor:
-    """At least float32; float64 stays, so that the same code gives the truth."""
+    """x in float32 or, if it is float64, unchanged, so that the same code gives the true value."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -101,18 +101,18 @@ def compiled_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
 
 
 def stored_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
-    """NT-Xent by hand, the matrix stored once in the dtype of the inputs: 4 n^2 d FLOPs."""
+    """Hand-written NT-Xent that stores the matrix once, in the dtype of the inputs: 4 n^2 d FLOPs."""
     return _by_hand(xs, 1)
 
 
 def chunked_run(problem: Problem, xs: Sequence[Tensor]) -> Answer:
-    """The same over runs of 4096 anchors, products made twice: 6 n^2 d FLOPs, without n x n memory."""
+    """NT-Xent in chunks of 4096 anchors, with products computed twice: 6 n^2 d FLOPs, no n x n memory."""
     return _by_hand(xs, max(1, 2 * len(xs[0]) // 4096))
 
 
 def _by_hand(xs: Sequence[Tensor], chunks: int) -> Answer:
     """With e_ij = exp(s_ij - shift) and r_i = 1 / sum_j e_ij, the gradient with respect to z is that of
-    sum_j e_ij (r_i + r_j) z_j, less both positives, over n temperature.
+    sum_j e_ij (r_i + r_j) z_j, less both positives, divided by n and the temperature.
     """
     rows = torch.cat(list(xs)).float()
     n, half = len(rows), len(xs[0])
@@ -150,7 +150,7 @@ class Contender:
 
 
 def _stores(problem: Problem) -> bool:
-    """Whether n x n float32 matrices, several of them, fit."""
+    """Whether several n x n float32 matrices fit into the memory."""
     return problem.n <= 65_536 and problem.kind != SWEEP
 
 

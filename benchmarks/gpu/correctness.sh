@@ -2,11 +2,11 @@
 # OUT=FOLDER benchmarks/gpu/correctness.sh [--rehearse] [--wheel FILE]: whether the CUDA kernels are right on the GPU of
 # this machine.
 #
-# Builds them, compares values and gradients with float64 at sizes of many tiles, records what the primitives do, and
+# Builds them, compares values and gradients with float64 at sizes of many tiles, records the results of primitives, and
 # runs the tests. Needs Python with torch, numpy, pybind11, scikit-build-core, cmake, ninja and pytest, and nvcc 13; no
-# network, no git. At most 300 s. Leaves $OUT/correctness.tgz and, for speed.sh, $OUT/gramless-*.whl.
-# --rehearse: the same steps without a GPU, on the CPU or, where GRAMLESS_CUDA_MODULES names their folder, over the
-# emulated kernels; fails where a step cannot run.
+# network, no git. Takes at most 300 s. Writes $OUT/correctness.tgz and, for speed.sh, $OUT/gramless-*.whl.
+# --rehearse: the same steps without a GPU, on the CPU or, if GRAMLESS_CUDA_MODULES names their folder, with the emulated
+# kernels; fails if a step cannot run.
 name=correctness budget=300
 . "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
@@ -26,7 +26,7 @@ step accuracy 110 "$python" -m benchmarks.gpu.accuracy --device "$device" --seco
 golden=("$logs/golden")
 if [ $rehearse = 1 ]; then golden=(--dry-run "$logs/golden"); fi
 step golden 60 tests/cuda/golden.sh "${golden[@]}"
-rm -f "$logs"/golden/{emulated,recorded}{,.o} # programs; what they printed stays
+rm -f "$logs"/golden/{emulated,recorded}{,.o} # removes the programs and keeps their output
 step first-capture 30 "$python" -m benchmarks.gpu.first_capture --device "$device"
 tests=("$python" -m pytest -q -p no:cacheprovider -W ignore)
 step graphs 45 "${tests[@]}" tests/test_cuda_gpu.py

@@ -1,4 +1,4 @@
-"""Where the run computes: on a GPU, or in a rehearsal on this machine's CPU or with the emulated kernels."""
+"""The device of a run: a GPU, or in a rehearsal this machine's CPU or the emulated kernels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEVICES = ("cuda", "cpu", "emulated")
 
 
 class _Lasting:
-    """What tests put in place for their own time stays for this process."""
+    """A stand-in for pytest's monkeypatch, whose changes last until the process ends."""
 
     @staticmethod
     def setattr(target: Any, name: str, value: Any) -> None:
@@ -23,11 +23,11 @@ class _Lasting:
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cuda", choices=DEVICES, help="cpu and emulated: a rehearsal")
+    parser.add_argument("--device", default="cuda", choices=DEVICES, help="cpu and emulated are rehearsals")
 
 
 def prepare(device: str) -> str:
-    """Makes the device usable in this process; returns what torch calls it."""
+    """Makes the device usable in this process; returns its name in torch."""
     if device != "emulated":
         return device
     os.environ.setdefault("GRAMLESS_EMULATED_CAPABILITY", "90")  # read when the module is loaded
@@ -35,17 +35,17 @@ def prepare(device: str) -> str:
     import devices
 
     if devices.extension("emulated") is None:
-        raise SystemExit("GRAMLESS_CUDA_MODULES names no folder with the emulated kernels")
+        raise SystemExit("set GRAMLESS_CUDA_MODULES to the folder with the emulated kernels")
     devices.device("emulated", _Lasting())
     return "cpu"
 
 
 def synchronize(where: str) -> None:
-    """Waits for what was enqueued."""
+    """Waits until all enqueued work is done."""
     if where == "cuda":
         torch.cuda.synchronize()
 
 
 def use_hopper_tiles(wanted: bool) -> None:
-    """The tiles of compute capability 9.0 or those of all GPUs, from the next call on."""
+    """Chooses the tiles of compute capability 9.0, or those of all GPUs, for all later calls."""
     os.environ["GRAMLESS_HOPPER"] = "1" if wanted else "0"

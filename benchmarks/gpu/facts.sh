@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# facts.sh [--rehearse]: the GPU, its clocks, and the versions of what builds and runs.
+# facts.sh [--rehearse]: the GPU, its clocks, and the versions of compilers and packages.
 set -uo pipefail
 python=${PYTHON:-python3}
 if [ "${1:-}" != --rehearse ]; then

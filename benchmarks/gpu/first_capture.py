@@ -1,8 +1,8 @@
-"""python -m benchmarks.gpu.first_capture [--device cpu]: the first calls of processes are within a capture.
+"""python -m benchmarks.gpu.first_capture [--device cpu]: captures the first call of a process in a graph.
 
-A training loop may capture its step without a call before it. Each function runs in a process of its own, in
-which nothing of gramless has run; the graph's answer must have the bits of a later call. On a CPU: the calls
-alone.
+A training loop may capture its step without an earlier call. Each function runs in its own process, in which
+nothing of gramless has run before; the result of the graph must be bitwise identical to that of a later call.
+On a CPU, only the calls run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def step(name: str, xs: list[Tensor]) -> list[Tensor]:
 
 
 def capture(name: str, where: str) -> None:
-    """Raises RuntimeError where the capture fails, and AssertionError where its answer is another."""
+    """Raises RuntimeError if the capture fails, and AssertionError if its result differs."""
     xs = [torch.randn(200, 72, device=where).to(torch.bfloat16).requires_grad_() for _ in range(2)]
     synchronize(where)
     if where != "cuda":
@@ -50,7 +50,7 @@ def capture(name: str, where: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.first_capture", description=__doc__)
     add_option(parser)
-    parser.add_argument("--only", choices=CALLS, help="in this process")
+    parser.add_argument("--only", choices=CALLS, help="run one function in this process")
     arguments = parser.parse_args()
     if arguments.only:
         capture(arguments.only, prepare(arguments.device))

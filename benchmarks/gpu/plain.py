@@ -1,7 +1,7 @@
-"""The n x n code, in torch, of what the CUDA kernels compute: the truth in float64, and what a library in the
-dtype of the inputs would give.
+"""The n x n code, in torch, for what the CUDA kernels compute: the true value in float64, and the result of a
+library in the dtype of the inputs.
 
-`low` rounds rows to the dtype of the inputs before they are multiplied; for the truth it does nothing.
+`low` rounds rows to the dtype of the inputs before they are multiplied; for the true value it does nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def eye(s: Tensor) -> Tensor:
 
 
 def self_logits(z: Tensor) -> Tensor:
-    """Of every row with every other one; a row with itself is -inf."""
+    """The logits of every row with every other row; those of rows with themselves are -inf."""
     s = z @ z.T / TEMPERATURE
     return s.masked_fill(eye(s), -torch.inf)
 
 
 def views(x: Tensor, y: Tensor, low: Low) -> tuple[Tensor, Tensor]:
-    """Logits (2n, 2n), and which are those of positives."""
+    """Logits (2n, 2n), and which of them are of positives."""
     s = self_logits(unit(torch.cat([x, y]), low))
     return s, eye(s).roll(len(x), 0)
 
@@ -91,7 +91,7 @@ def log_sum_exp(x: Tensor, y: Tensor, low: Low) -> Tensor:
 
 
 def distillation(student: Tensor, teacher: Tensor, queue: Tensor, low: Low) -> Tensor:
-    """float16 and bfloat16 are computed in float32 here, so that nothing is rounded."""
+    """float16 and bfloat16 are computed in float32 here, so that `low` is not needed."""
     del low
     z, t, of_queue = (unit(x, lambda x: x) for x in (student, teacher, queue))
     log_q = (z @ of_queue.T / TEMPERATURE).log_softmax(1)

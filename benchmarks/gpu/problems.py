@@ -1,4 +1,4 @@
-"""What is timed on a GPU: problems, the most telling ones first."""
+"""The problems that are timed on a GPU, the most informative first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPERATURE = 0.1
 
 @dataclass(frozen=True)
 class Problem:
-    """n counts rows: of NT-Xent, those of both views."""
+    """A problem of n rows; for NT-Xent, n counts the rows of both views."""
 
     kind: str
     n: int
@@ -39,7 +39,7 @@ class Problem:
 
     @property
     def flops(self) -> float:
-        """A dot product once for a pair of rows, and the products of a backward without stored weights."""
+        """The FLOPs of one dot product for each pair of rows, and of a backward without stored weights."""
         pairs = float(self.n) ** 2 * self.d
         of_kind = {NT_XENT: 5.0, FORWARD: 1.0, PAIR: 2.0, PAIR_GRAD: 10.0, MEDIAN: 1.0}
         if self.kind == SWEEP:
@@ -47,15 +47,15 @@ class Problem:
         return of_kind[self.kind] * pairs
 
     def small(self) -> Problem:
-        """The same code at a size whose n x n code is quick."""
+        """The problem at a size for which the n x n code is quick."""
         return replace(self, n=min(self.n, 512), layers=min(self.layers, 3))
 
     def tiny(self) -> Problem:
-        """For a rehearsal."""
+        """The problem at a size for a rehearsal."""
         return replace(self, n=min(self.n, 48), d=min(self.d, 72), layers=min(self.layers, 3))
 
     def inputs(self, where: str) -> list[Tensor]:
-        """Random rows, the same at every call: both views or all layers, which have the first in common."""
+        """Random rows, equal in every call: both views, or all layers, which share the first as a part."""
         rows = self.n // 2 if self.kind in (NT_XENT, FORWARD) else self.n
         count = self.layers if self.kind == SWEEP else 1 if self.kind == MEDIAN else 2
         generator = torch.Generator(where).manual_seed(0)
@@ -84,7 +84,7 @@ def problems() -> list[Problem]:
 
 
 def once() -> list[Problem]:
-    """One problem for each of the kernels that take the time."""
+    """One problem for each of the most expensive kernels."""
     return [
         Problem(NT_XENT, 65_536, 128),
         Problem(PAIR, 32_768, 1024),

@@ -1,8 +1,8 @@
-"""python -m benchmarks.gpu.read FOLDER [--out FILE] [--golden FILE]: what correctness.sh and speed.sh found.
+"""python -m benchmarks.gpu.read FOLDER [--out FILE] [--golden FILE]: results of correctness.sh and speed.sh.
 
 FOLDER has correctness.tgz, speed.tgz or both. Prints tables and a verdict for each kernel; --out writes all
-of it as JSON, --golden the words that the GPU's primitives gave, for tests/cuda/golden. Ends with 1 where
-something is wrong or missing.
+of it as JSON, --golden the recorded results of the GPU's primitives, for tests/cuda/golden. Exits with 1 if
+anything is wrong or missing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .verdicts import faster_tiles, verdicts, wrong_cases
 
 Found = dict[str, Any]
 SCRIPTS = ("correctness", "speed")
-LAST_LINES = 15  # of the log of a step that failed
+LAST_LINES = 15  # lines that are shown of the log of a failed step
 
 
 @dataclass
 class Files:
-    """The text of every file that a script packed, by its path below the script's own folder."""
+    """The text of every file that a script packed, by its path in the script's folder."""
 
     script: str
     text: dict[str, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Files:
         return found
 
     def lines(self, name: str) -> list[Found]:
-        """A file of one JSON object a line, without a line that was cut off when the script was killed."""
+        """The JSON objects of a file, one for each line, without a line that is incomplete after a kill."""
         found = []
         for line in self.text.get(name, "").splitlines():
             try:
@@ -55,7 +55,7 @@ class Files:
         return found
 
     def steps(self) -> list[Found]:
-        """Every step with its status and seconds; of one that did not end well, what it said last."""
+        """Every step with its status and seconds, and for a failed step the end of its log."""
         rows = [line.split("\t") for line in self.text.get("steps.tsv", "").splitlines()[1:]]
         found = []
         for name, status, seconds, limit in rows:
@@ -68,7 +68,7 @@ class Files:
 
 
 def read(folder: Path) -> Found:
-    """Everything that both scripts left, in one dictionary."""
+    """All results of both scripts, in one dictionary."""
     files = [found for script in SCRIPTS if (found := Files.read(folder, script)) is not None]
     if not files:
         raise SystemExit(f"{folder} has neither correctness.tgz nor speed.tgz")
@@ -98,7 +98,7 @@ def sanitizer_steps(files: Files) -> list[str]:
 
 
 def missing(found: Found) -> list[str]:
-    """What keeps this from being a whole run, and what is wrong with it."""
+    """What is missing for a complete run, and what is wrong."""
     said = [
         f"{s['script']}: {s['name']} ended with {s['status']}" for s in found["steps"] if s["status"] != "0"
     ]
@@ -110,7 +110,7 @@ def missing(found: Found) -> list[str]:
 
 
 def bad_timings(timings: list[Found]) -> list[str]:
-    """Ours that failed or gave a wrong answer; alternatives may."""
+    """Timings of gramless that failed or have a wrong answer; alternatives may fail."""
     said = []
     for line in timings:
         name = f"{line['contender']}: {line['problem']}"
@@ -122,7 +122,7 @@ def bad_timings(timings: list[Found]) -> list[str]:
 
 
 def timing_table(found: Found) -> str:
-    """Milliseconds, a row for each problem."""
+    """A table of milliseconds with a row for each problem."""
     names = list(dict.fromkeys(line["contender"] for line in found["timings"]))
     problems = list(dict.fromkeys(line["problem"] for line in found["timings"]))
     cell = {(line["problem"], line["contender"]): line for line in found["timings"]}
@@ -156,7 +156,7 @@ def verdict_table(found: Found) -> str:
 
 
 def report(found: Found) -> str:
-    """All of it in Markdown."""
+    """All results in Markdown."""
     head = (
         "A rehearsal: nothing here is about a GPU." if found["rehearsal"] else "\n".join(found["facts"][:2])
     )

@@ -1,4 +1,4 @@
-"""Which kernels of gramless ran, as torch's profiler saw them."""
+"""Records with torch's profiler which kernels of gramless ran."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..kernel_names import kernel_name
 
 @contextmanager
 def record_kernels(where: str) -> Iterator[set[str] | None]:
-    """A set that is filled when the block ends; None where there is no GPU to look at."""
+    """A set that is filled when the block ends; None without a GPU."""
     if where != "cuda":
         yield None
         return

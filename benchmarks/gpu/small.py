@@ -1,6 +1,7 @@
 """python -m benchmarks.gpu.small [--device cpu]: every CUDA operation, on shapes small enough for sanitizers.
 
-Odd sizes, all dtypes, strided rows, forward and backward. One line for each; ends with 1 where one fails.
+Runs odd sizes, all dtypes and strided rows, forward and backward. Prints a line for each and exits with 1 if
+one fails.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ CALLS: dict[str, Callable[[Tensor, Tensor], Any]] = {
 
 
 def inputs(n: int, d: int, dtype: torch.dtype, where: str) -> list[Tensor]:
-    """Contiguous rows, and columns of a wider matrix that are not aligned to anything."""
+    """Contiguous rows, and unaligned columns of a wider matrix."""
     generator = torch.Generator().manual_seed(n)
     wide = torch.randn(2, n, 2 * d + 1, generator=generator).to(where, dtype)
     return [wide[0, :, :d].contiguous().requires_grad_(), wide[1, :, 1::2].requires_grad_()]

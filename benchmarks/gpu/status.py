@@ -1,4 +1,4 @@
-"""python -m benchmarks.gpu.status [--device cpu]: whether the kernels can run here; ends with 1 where not."""
+"""python -m benchmarks.gpu.status [--device cpu]: whether the kernels can run here; exits with 1 if not."""
 
 from __future__ import annotations
 

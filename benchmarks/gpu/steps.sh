@@ -1,7 +1,7 @@
-# Sourced by correctness.sh and speed.sh, which set `name` (of the files) and `budget` (seconds in all).
+# Sourced by correctness.sh and speed.sh, which set `name` (of the files) and `budget` (seconds of all steps).
 #
-# Every step gets the smaller of its own limit and the time that is left. What it printed, its status and its time are
-# packed into $OUT/$name.tgz after each step, so that a run that is killed keeps all but its last step.
+# Every step may take the smaller of its own limit and the remaining time. Its output, status and time are packed into
+# $OUT/$name.tgz after the step, so that a killed run keeps all steps but the last.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 export PYTHONUNBUFFERED=1 CUPY_CACHE_IN_MEMORY=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -31,7 +31,7 @@ printf '{"script": "%s", "rehearsal": %s, "device": "%s", "budget": %s}\n' "$nam
   "$([ $rehearse = 1 ] && echo true || echo false)" "$device" "$budget" >"$logs/run.json"
 failed=()
 
-# Logs longer than this keep their beginning and their end: all results together stay small.
+# Longer logs keep only their beginning and their end, so that all results together stay small.
 most_bytes=2000000
 shorten() {
   local file=$1
@@ -68,15 +68,15 @@ step() {
   return $status
 }
 
-# finish: the last line, and whether every step ended well.
+# finish: prints the last line; exits with 1 unless every step succeeded.
 finish() {
   pack
   cat "$logs/steps.tsv"
   if [ ${#failed[@]} -gt 0 ]; then
-    echo "$name: ${#failed[@]} steps did not end well: ${failed[*]}"
+    echo "$name: ${#failed[@]} steps failed: ${failed[*]}"
     exit 1
   fi
-  echo "$name: all steps ended well after $SECONDS s"
+  echo "$name: all steps succeeded after $SECONDS s"
   exit 0
 }
 

@@ -1,10 +1,10 @@
 """python -m benchmarks.gpu.timing --out FILE [--device cpu] [--seconds S]: times beside measured ceilings.
 
-Every contender runs in a process of its own, problems from the most telling one on until its time is over:
-the answer at a small size first, then replays of a captured graph on random data. The process first measures
-what the GPU gives a product of random matrices and copies within L2 and outside. A line of JSON for each.
+Every contender runs in its own process, on problems in order of importance until its time is over: first the
+answer at a small size, then replays of a captured graph on random data. The process first measures the speed
+of a product of random matrices and of copies within L2 and outside. It writes a line of JSON for each.
 
---once: every kernel that takes the time, once, for a profiler; with the tiles that GRAMLESS_HOPPER names.
+--once: runs each of the most expensive kernels once, for a profiler; GRAMLESS_HOPPER chooses their tiles.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def replays(run: Callable[[], Any], where: str) -> tuple[list[float], bool]:
         with torch.cuda.graph(captured):
             kept = run()  # the memory that replays write to
         call, graph = captured.replay, True
-    except RuntimeError:  # what cannot be captured is timed with its launches
+    except RuntimeError:  # without a capture, launches are included in the time
         kept = None
     found: list[float] = []
     started = time.perf_counter()
@@ -64,7 +64,7 @@ def replays(run: Callable[[], Any], where: str) -> tuple[list[float], bool]:
 
 
 def peak_bytes(run: Callable[[], Any], where: str) -> int | None:
-    """What a call needs above its inputs, its answer included."""
+    """The peak memory of a call above its inputs, including its result."""
     if where != "cuda":
         return None
     torch.cuda.synchronize()
@@ -93,7 +93,7 @@ def ceilings(where: str) -> dict[str, float]:
 
 
 def small_error(contender: Contender, problem: Problem, where: str) -> float:
-    """Of value and gradients at a small size against float64, relative to the largest number."""
+    """The error of value and gradients at a small size against float64, relative to the largest number."""
     small = problem.small() if where == "cuda" else problem.tiny()
     xs = small.inputs(where)
     found = contender.run(small, xs)
@@ -129,7 +129,7 @@ def measure(contender: Contender, problem: Problem, where: str) -> dict[str, Any
 
 
 def measure_contender(name: str, device: str, seconds: float, out: Path) -> None:
-    """In this process."""
+    """Measures one contender in this process."""
     give_up = time.perf_counter() + seconds
     where = prepare(device)
     contender = next(one for one in CONTENDERS if one.name == name)
@@ -158,9 +158,9 @@ def run_once(device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.timing", description=__doc__)
     add_option(parser)
-    parser.add_argument("--seconds", type=float, default=120, help="for all contenders")
+    parser.add_argument("--seconds", type=float, default=120, help="for all contenders together")
     parser.add_argument("--out", type=Path, metavar="FILE")
-    parser.add_argument("--contender", choices=[one.name for one in CONTENDERS], help="only, in this process")
+    parser.add_argument("--contender", choices=[one.name for one in CONTENDERS], help="run it here")
     parser.add_argument("--once", action="store_true")
     arguments = parser.parse_args()
     if arguments.once:
@@ -175,11 +175,11 @@ def main() -> None:
     for number, contender in enumerate(contenders):
         left = give_up - time.perf_counter()
         share = left / (len(contenders) - number) if arguments.device == "cuda" else 1e6
-        if number < OURS:  # they have most of the problems
+        if number < OURS:  # ours have most of the problems
             share *= 1.5
         command = [sys.executable, "-m", __spec__.name, "--device", arguments.device, "--out", arguments.out]
         command += ["--contender", contender.name, "--seconds", str(share)]
-        try:  # a call of a problem that is already begun may take a while longer
+        try:  # a problem that has started may take longer
             failed += subprocess.run(command, timeout=share + 20).returncode != 0
         except subprocess.TimeoutExpired:
             failed += 1

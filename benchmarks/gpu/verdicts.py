@@ -1,4 +1,4 @@
-"""What a run says of each kernel: whether it is right, what sanitizers found, how near its peak it is."""
+"""The verdict of a run on each kernel: whether it is right, findings of sanitizers, share of the peak."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cases_of(accuracy: list[Found]) -> list[Found]:
 
 
 def wrong_cases(accuracy: list[Found]) -> list[str]:
-    """A sentence for each, then what they have in common."""
+    """A sentence for each wrong case, then what they have in common."""
     bad = [(line, complaints) for line in cases_of(accuracy) if (complaints := wrong(line))]
     said = [
         f"{line['case']} {line['n']} x {line['d']} {line['dtype']}"
@@ -39,11 +39,11 @@ def wrong_cases(accuracy: list[Found]) -> list[str]:
 
 
 def likely_causes(bad: list[Found]) -> list[str]:
-    """Where to look first."""
+    """The likely causes, for where to look first."""
     off = [line for line in bad if "errors" in line and not _within(line)]
     found = []
     if any(line.get("fallback") for line in bad):
-        found.append("kernels of compute capability 9.0 were asked for and others ran: no code for 90a")
+        found.append("kernels of compute capability 9.0 were chosen and others ran: no code for 90a")
     if any(not line.get("same_bits", True) for line in bad):
         found.append("other bits at the second call: a race")
     if off and all(line["hopper"] for line in off):
@@ -62,7 +62,7 @@ def _within(line: Found) -> bool:
 
 
 def accuracy_verdict(kernel: str, accuracy: list[Found]) -> str:
-    """Of the cases in which a kernel ran."""
+    """Whether the cases in which a kernel ran are right."""
     ran = [line for line in cases_of(accuracy) if kernel in (line.get("kernels") or ())]
     bad = [line for line in ran if wrong(line)]
     if not ran:
@@ -71,7 +71,7 @@ def accuracy_verdict(kernel: str, accuracy: list[Found]) -> str:
 
 
 def sanitizer_verdict(kernel: str, logs: dict[str, str]) -> str:
-    """A finding is a kernel's if the sanitizer names it; without any, all must have ended clean."""
+    """The findings that name the kernel; without any, all sanitizers must have ended clean."""
     findings = []
     for name, log in logs.items():
         lines = log.splitlines()
@@ -94,7 +94,7 @@ def _ours(name: str) -> str | None:
 
 
 def ncu_numbers(logs: dict[str, str]) -> dict[str, dict[str, float]]:
-    """Of each kernel the percentages of its peak that ncu printed, the largest of its launches."""
+    """For each kernel the percentages of the peak that ncu printed, the largest over its launches."""
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for log in logs.values():
         lines = log.splitlines()

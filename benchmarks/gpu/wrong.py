@@ -1,4 +1,4 @@
-"""What is wrong with a line of accuracy.jsonl. It needs no torch: results are read on other machines, too."""
+"""What is wrong in a line of accuracy.jsonl. It needs no torch, because other machines read results, too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def wrong(entry: dict[str, Any]) -> list[str]:
-    """In words; empty where all is right."""
+    """Everything that is wrong, in words; empty if all is right."""
     if "failed" in entry:
         return [entry["failed"]]
     found = [

@@ -1,6 +1,6 @@
 """python -m benchmarks.pages [--check]: redraws tables, pages and figures from the committed results.
 
-Measures nothing. --check writes nothing, and ends with 1 where the text of a page is out of date.
+It measures nothing. --check writes nothing, and exits with 1 if the text of a page is out of date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TEXTS = (benchmark_page, main_page, readme, example_tables, kernel_costs)
 
 
 def outdated() -> Iterator[tuple[Path, str]]:
-    """Every page that differs from what the results make of it, and its text drawn anew."""
+    """Every page whose text is not that of the results, and its regenerated text."""
     for page in TEXTS:
         text = page.FILE.read_text(encoding="utf-8")
         redrawn = page.redrawn(text)

@@ -78,7 +78,7 @@ def _names(problems: list[Problem]) -> str:
 
 
 def _absent(name: str, results: Entry) -> list[str]:
-    """What the plan has and the tables of a section have not."""
+    """What the plan has and the tables of a section lack."""
     lines = []
     if missing := _names(left_out(name, results)):
         lines += [f"{not_measured(name)[:-1]} for {missing}.", ""]
@@ -135,5 +135,5 @@ def document(found: dict[str, Entry], shipping: Entry | None) -> str:
 
 
 def redrawn(text: str) -> str:
-    """The page as the committed results have it; all of it is generated."""
+    """The page from the committed results; all of it is generated."""
     return document(sections(), read("shipping"))

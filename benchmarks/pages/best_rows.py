@@ -1,4 +1,4 @@
-"""Rows of a table that puts gramless beside the fastest alternative that is right."""
+"""Rows of a table that compares gramless with the fastest alternative that is right."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ HEAD = (
     "| problem | gramless: time | memory | error | fastest alternative | time (ratio) | memory | error |",
     "|---|---:|---:|---:|---|---:|---:|---:|",
 )
-MEMORY = 16e9  # bytes, of what a machine with 24 GB leaves to one matrix for each layer
+MEMORY = 16e9  # bytes that a machine with 24 GB has for one matrix of each layer
 
 
 def best_alternative(problem: Entry) -> tuple[str, Entry, float] | None:
-    """The fastest one whose answers are right on all data; where none is, the fastest."""
+    """The fastest alternative whose answers are right on all data; if there is none, the fastest."""
     found = [
         (name, one, best[1])
         for name, one in problem["contenders"].items()
@@ -47,7 +47,7 @@ def best_row(problem: Entry) -> str:
 
 
 def not_measured(names: Sequence[str], problems: dict[str, Entry]) -> list[str]:
-    """A line with these rows, in words, as far as the results lack them."""
+    """A line that names those of these rows that the results lack."""
     planned = {problem.name: problem for _, make in SECTIONS.values() for problem in make()}
     missing = [what(planned[name].as_json()) for name in names if name not in problems]
     return [f"Not measured yet: {'; '.join(missing)}."] if missing else []

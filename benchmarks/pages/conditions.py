@@ -1,4 +1,4 @@
-"""What the numbers of a page depend on: machine, versions, how busy it was, the kernels of each library."""
+"""What the numbers of a page depend on: machine, versions, load, and the kernels of each library."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ def processor(machine: Entry) -> str:
 
 
 def versions(found: Entry) -> str:
-    """Of the packages that were installed."""
+    """The versions of the installed packages."""
     return ", ".join(f"{package} {version}" for package, version in found["versions"].items() if version)
 
 
 def of_main_machine(sections: dict[str, Entry]) -> dict[str, Entry]:
-    """The sections measured on the machine on which most were."""
+    """The sections that were measured on the machine of most sections."""
     machines = [section["machine"] for section in sections.values()]
     main = max(machines, key=machines.count, default=None)
     return {name: section for name, section in sections.items() if section["machine"] == main}
 
 
 def conditions(sections: dict[str, Entry]) -> list[str]:
-    """Machine, versions and load, of sections of one machine."""
+    """Machine, versions and load, for sections of one machine."""
     if not sections:
         return []
     peaks = [problem["peak_gflops"] for problem in timed_problems(sections)]
@@ -41,7 +41,7 @@ def conditions(sections: dict[str, Entry]) -> list[str]:
 
 
 def brief_conditions(sections: dict[str, Entry]) -> str:
-    """Machine, versions of what is compared and the day, in a sentence for README.md."""
+    """Machine, versions of the compared packages and the day, in a sentence for README.md."""
     sections = of_main_machine(sections)
     newest = max(sections.values(), key=lambda section: str(section["date"]))
     found = newest["versions"]
@@ -51,7 +51,7 @@ def brief_conditions(sections: dict[str, Entry]) -> str:
 
 
 def others_load(sections: dict[str, Entry]) -> str:
-    """What the numbers are worth: how busy the machine was with something else."""
+    """How busy the machine was with other programs, and so how reliable the numbers are."""
     problems = [problem for section in sections.values() for problem in section["problems"]]
     shares = [problem["others_load"] for problem in problems if problem.get("others_load") is not None]
     if not shares:
@@ -68,7 +68,7 @@ def others_load(sections: dict[str, Entry]) -> str:
 
 
 def kernels(sections: dict[str, Entry]) -> list[str]:
-    """Which kernels every contender's libraries chose, as threadpoolctl sees them."""
+    """The kernels that every contender's libraries chose, from threadpoolctl."""
     if not sections:
         return []
     found: dict[str, str] = {}

@@ -11,7 +11,7 @@ from .words import table
 
 
 def hard_negatives(found: dict[str, Any]) -> str:
-    """Differences are from all negatives, by seed."""
+    """Differences are from the probe with all negatives of the same seed."""
     runs = list(found["seeds"].values())
     rows = []
     for name, published in PUBLISHED_NEGATIVES.items():
@@ -56,7 +56,7 @@ def colour_distortion(found: dict[str, Any]) -> str:
 
 
 def simclr_v2_distillation(found: dict[str, Any]) -> str:
-    """Differences are from the paper's order of steps, by seed."""
+    """Differences are from the paper's order of steps with the same seed."""
     runs = list(found["seeds"].values())
     rows = []
     for name in runs[0]:
@@ -67,7 +67,7 @@ def simclr_v2_distillation(found: dict[str, Any]) -> str:
 
 
 PAPERS_ORDER = "small, classes of the large one distilled"
-# Chen et al. 2020b, of ImageNet with 10 % of the labels, ResNet-50 as the small network.
+# Chen et al. 2020b, on ImageNet with 10 % of the labels and ResNet-50 as the small network.
 PUBLISHED_ORDERS = {PAPERS_ORDER: "77.5 %", "small, pre-trained itself, fine-tuned": "68.4 %"}
 
 

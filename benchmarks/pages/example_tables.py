@@ -1,4 +1,4 @@
-"""The numbers of examples/README.md, from what the examples and benchmarks.examples wrote."""
+"""The numbers of examples/README.md, from the files of the examples and of benchmarks.examples."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NUMBERS = ROOT / "docs/images"
 
 
 def block_structure(found: dict[str, Any]) -> str:
-    """Accuracies without layers: the mean, and the worst in brackets."""
+    """Accuracies without layers: the mean, with the worst in brackets."""
     rows = []
     for name in ("small", "deep", "wide"):
         entry = found[name]
         start, stop = entry["block"]
         single, runs, length = entry["accuracy_without"], entry["accuracy_without_runs"], entry["run_length"]
-        before = max(start - length + 1, 0)  # so many runs end before the block
+        before = max(start - length + 1, 0)  # the number of runs that end before the block
         rows.append(
             [
                 name,
@@ -156,7 +156,7 @@ def million_rows(runs: dict[str, Any], _: str) -> str:
 
 
 def examples(runs: dict[str, Any], written: str) -> str:
-    """The table as it is written, with what the runs took and where."""
+    """The written table, with the costs of the runs and their machines."""
     rows = written[: written.index("\n\n")].split("\n")
     recordings = dict(zip("abcdefgh", runs["recordings"], strict=False))
     written_table = "\n".join(rows[:2] + [_measured(recordings, row) for row in rows[2:]])
@@ -214,7 +214,7 @@ def _of_example(name: str) -> str:
 
 
 def redrawn(text: str) -> str:
-    """The page with all that is generated as the numbers have it."""
+    """The page with its generated parts from the numbers."""
     runs = read("examples") or {"recordings": []}
 
     def fill(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What `gramless.estimate` says of the problems that were measured, beside the measurements."""
+"""Estimates of `gramless.estimate` for the measured problems, beside the measurements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tables import what
 from .words import duration, number, row, size
 
 KINDS = ("pair", "sweep", "nt_xent", "cka_grad")
-LEAST_MS = 2.0  # below, what calls cost beside their work matters
+LEAST_MS = 2.0  # for shorter calls the overhead of a call matters
 SHOWN = (
     "linear-8192-512",
     "linear-100000-256",
@@ -30,7 +30,7 @@ SHOWN = (
 
 
 class Compared(NamedTuple):
-    """One problem: its estimate with the speed measured in the same rounds, and what was measured."""
+    """One problem: its estimate with the speed measured in the same rounds, and the measurement."""
 
     problem: Entry
     estimate: gl.Estimate
@@ -43,7 +43,7 @@ def is_estimated(problem: Entry) -> bool:
 
 
 def estimated(problem: Entry, threads: int, gflops: float) -> gl.Estimate:
-    """Of a problem of the plan, or of the results."""
+    """The estimate for a problem of the plan or of the results."""
     on: dict[str, Any] = {"threads": threads, "gflops": gflops, "dtype": problem["dtype"]}
     if problem["kind"] == "nt_xent":
         return gl.estimate(problem["n"] // 2, problem["d"], quantity="nt_xent", **on)
@@ -75,7 +75,7 @@ def _comparisons() -> Iterator[Compared]:
 
 
 def table() -> str:
-    """Some of them as a table, and how far all of them are off."""
+    """Some of them as a table, and the range of the ratios of all."""
     found = {each.problem["name"]: each for each in comparisons()}
     lines = [
         "| call | estimated | measured | ratio | estimated memory | measured |",

@@ -29,7 +29,7 @@ COLORS = {
     "pytorch-metric-learning": "C4",
     "infonce": "C6",
 }
-TOP = 2.0  # where answers that are no number are drawn
+TOP = 2.0  # where NaN is drawn
 TITLES = {
     "rbf_rows": "RBF CKA, d 64",
     "linear_rows": "linear CKA, d 64",
@@ -40,7 +40,7 @@ TITLES = {
 
 
 def draw_errors(axes: Axes, panel: dict[str, Any]) -> None:
-    """Errors; a cross at the top is an answer that is no number."""
+    """Errors; a cross at the top is an answer that is NaN."""
     for name, errors in panel["errors"].items():
         shown = [TOP if error is None else max(error, 1e-17) for error in errors]
         axes.plot(panel["values"], shown, "o-", color=COLORS[name], label=name, markersize=4)
@@ -62,7 +62,7 @@ def draw_errors(axes: Axes, panel: dict[str, Any]) -> None:
 
 
 def _plain_ticks(axes: Axes) -> None:
-    """Numbers at powers of ten alone, and at least at two of them."""
+    """Tick labels at powers of ten only, and at two of them at least."""
     low, high = axes.get_ylim()
     exponents = math.floor(math.log10(low)), math.ceil(math.log10(high))
     if math.log10(high / low) < 2:
@@ -71,7 +71,7 @@ def _plain_ticks(axes: Axes) -> None:
 
 
 def _legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels, where it hides no curve."""
+    """One legend for all panels, below them, so that it hides no curve."""
     named = {
         label: line for one in axes for line, label in zip(*one.get_legend_handles_labels(), strict=True)
     }
@@ -132,7 +132,7 @@ def draw_costs(found: dict[str, Any], names: tuple[str, ...], costs: tuple[str, 
 
 
 def draw_scaling(problems: list[Entry]) -> None:
-    """Time and peak memory against n, log-log, the floor drawn in."""
+    """Time and peak memory against n in log-log scale, with the floor."""
     points = sorted(problems, key=lambda problem: problem["n"])
     figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     for name, colour in {OURS: "C0", "torch eager": "C1", "gramless.reference": "C2"}.items():
@@ -155,7 +155,7 @@ def draw_scaling(problems: list[Entry]) -> None:
 
 
 def draw_all() -> None:
-    """Every figure whose results are committed; pages show no other."""
+    """Draws every figure whose results are committed; pages show no others."""
     accuracy, found = read("accuracy"), sections()
     if accuracy:
         for against in ("offset", "width", "unit", "outlier", "temperature"):

@@ -1,4 +1,4 @@
-"""The picture of tiles, epilogue and reduction in README.md: docs/images/how_it_works.png."""
+"""The figure of tiles, epilogue and reduction in README.md: docs/images/how_it_works.png."""
 
 from __future__ import annotations
 

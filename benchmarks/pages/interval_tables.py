@@ -1,4 +1,4 @@
-"""What pages say of intervals, from results/coverage.json."""
+"""The tables of intervals for pages, from results/coverage.json."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def coverage_elsewhere() -> str:
 
 
 def coverage() -> str:
-    """By data and number of rows, how often intervals hold the truth, and how often they warn."""
+    """How often intervals hold the true value and how often they warn, by data set and number of rows."""
     found = read("coverage")
     if found is None:
         return UNKNOWN
@@ -56,7 +56,7 @@ def coverage() -> str:
 
 
 def equality() -> str:
-    """How often `cka_difference` tells two equal CKA apart."""
+    """How often `cka_difference` finds a difference between two equal CKA."""
     found = read("coverage")
     if found is None:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""What the CUDA kernels cost: the counts of machine_code.json and the times they predict."""
+"""The costs of the CUDA kernels: the counts of machine_code.json, and the times predicted from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def known(entry: dict[str, Any]) -> Costs:
 
 
 def times(found: Costs, ceilings: Ceilings) -> dict[str, dict[str, float]]:
-    """By problem and kernel: milliseconds of everything that may bind."""
+    """For each problem and kernel, the milliseconds of every resource that may be the bottleneck."""
     costed = {one.name: one for one in KERNELS}
     return {
         f"{load.problem}: {load.kernel.split(',')[0]}": predicted(
@@ -73,7 +73,7 @@ def tables(first: Costs, last: Costs, ceilings: Ceilings) -> str:
 
 
 def part() -> str:
-    """What is generated of the page."""
+    """The generated part of the page."""
     entries = history()
     named = ", ".join(f"{name} {value:g}" for name, value in asdict(Ceilings()).items())
     changes = "; ".join(entry["change"] for entry in entries[1:])
@@ -86,5 +86,5 @@ def part() -> str:
 
 
 def redrawn(text: str) -> str:
-    """The page with the table as the committed counts have it."""
+    """The page with the table of the committed counts."""
     return replaced(text, MARKS, part())

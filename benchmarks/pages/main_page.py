@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: the main rows of each kind, beside the fastest alternative that is right."""
+"""docs/benchmarks.md: the main rows of each kind, compared with the fastest alternative that is right."""
 
 from __future__ import annotations
 
@@ -110,5 +110,5 @@ def document(found: dict[str, Entry]) -> str:
 
 
 def redrawn(text: str) -> str:
-    """The page as the committed results have it; all of it is generated."""
+    """The page from the committed results; all of it is generated."""
     return document(sections())

@@ -1,4 +1,4 @@
-"""Predicted times of CUDA kernels: counts of their machine code over ceilings that are assumed."""
+"""Predicted times of CUDA kernels: counts of their machine code divided by assumed ceilings."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from ..kernel_paths import Cost, Costed
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Of one H200, by its data sheet or as others measured them. Nothing here was measured by gramless."""
+    """The ceilings of one H200, from its data sheet or from published measurements, not measured here."""
 
     multiprocessors: int = 132
     clock_ghz: float = 1.755
-    issue_slots: float = 4  # of warps, a clock and multiprocessor
-    shared_bytes: float = 128  # a clock and multiprocessor
-    special_results: float = 16  # of MUFU, a clock and multiprocessor
+    issue_slots: float = 4  # instructions of warps per clock and multiprocessor
+    shared_bytes: float = 128  # per clock and multiprocessor
+    special_results: float = 16  # of MUFU, per clock and multiprocessor
     bfloat16_tflops: float = 790  # dense products
     l2_tb_s: float = 5.5  # to all multiprocessors together
 
     def milliseconds(self, count: float, per_clock: float) -> float:
-        """Of so many, of which each multiprocessor does `per_clock` a clock."""
+        """The time of `count` operations, if each multiprocessor does `per_clock` of them per clock."""
         return 1e3 * count / (self.multiprocessors * per_clock * self.clock_ghz * 1e9)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a kernel has to do for one problem."""
+    """The work of a kernel for one problem."""
 
     kernel: str  # the name of a Costed
     problem: str
     values: float  # kernel values, of all layers
-    depth_bytes: int  # of a row that is multiplied
+    depth_bytes: int  # the bytes of a row that is multiplied
     flops: float  # of the tensor cores
 
     def slices(self, costed: Costed) -> float:
         return self.depth_bytes / (128 if costed.on_hopper else 64)
 
     def l2_bytes(self, costed: Costed) -> float:
-        """Rows and columns of every tile; a block's own rows stay where a loss walks in turns."""
+        """The bytes of rows and columns of all tiles; a loss that walks in turns reads its rows once."""
         rows, cols = costed.tile
         copied = cols if costed.on_hopper and costed.layers == 1 else rows + cols
         return self.values * copied * self.depth_bytes / (rows * cols)
@@ -84,9 +84,9 @@ LOADS = [*_loss(65_536, 128), *_pair(65_536, 1024), *_sweep(10_000, 1024, 50)]
 
 
 def predicted(load: Load, cost: Cost, costed: Costed, ceilings: Ceilings) -> dict[str, float]:
-    """Milliseconds by what would bind if nothing else did; the largest is the prediction."""
+    """The milliseconds of each resource if it were the only bottleneck; the largest is the prediction."""
     paths = load.values / (costed.values * 32)  # of warps
-    # float32 rows are two planes of 16 bits: a slice of one brings as much of the other.
+    # float32 rows are two planes of 16 bits; a slice of one is read with the same slice of the other.
     slices = load.slices(costed) / (2 if "float32" in costed.name else 1)
     slots, shared = cost.all_slots(slices, costed.layers), cost.all_shared_bytes(slices, costed.layers)
     special = 32.0 * cost.slots.get("special", 0)

@@ -1,4 +1,4 @@
-"""The table of benchmarks in README.md: a row of each kind, beside the fastest alternative that is right."""
+"""The table of benchmarks in README.md: a row of each kind, with the fastest alternative that is right."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def table(found: dict[str, Entry]) -> str:
 
 
 def redrawn(text: str) -> str:
-    """README.md with the table as the committed results have it."""
+    """README.md with the table of the committed results."""
     return replaced(text, MARKS, table(sections()))

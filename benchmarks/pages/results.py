@@ -1,4 +1,4 @@
-"""The committed results: what was measured and what was not, and which numbers of a contender are quoted."""
+"""The committed results: what was measured and what was not, and the quoted numbers of each contender."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_COMPARED = ("sixteen_bits", "models", "beside", "costs")  # rows are not our
 
 
 def read(name: str) -> Entry | None:
-    """A file of results, if it is there."""
+    """A file of results, or None if it does not exist."""
     file = RESULTS / f"{name}.json"
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else None
 
@@ -27,7 +27,7 @@ def was_timed(problem: Entry) -> bool:
 
 
 def sections() -> dict[str, Entry]:
-    """What was measured, by section, in the order of the plan."""
+    """The results of each section, in the order of the plan."""
     found = {name: read(name) for name in SECTIONS}
     return {
         name: results
@@ -57,7 +57,7 @@ def left_out(name: str, results: Entry | None) -> list[Problem]:
 
 
 def without_memory(name: str, results: Entry) -> list[Problem]:
-    """The problems of a section whose peak memory is of the plan and was not measured."""
+    """The problems of a section whose peak memory is in the plan and was not measured."""
     measured = {
         problem["name"]: any(one.get("peak_bytes") for one in problem["contenders"].values())
         for problem in results["problems"]
@@ -68,12 +68,12 @@ def without_memory(name: str, results: Entry) -> list[Problem]:
 
 
 def not_measured(name: str) -> str:
-    """What a page says in place of a section without results."""
+    """The text of a page in place of a section without results."""
     return f"Not measured yet: `python -m benchmarks --section {name}` does."
 
 
 def best(one: Entry) -> tuple[str, float] | None:
-    """Which threads of a contender are fastest by the clock, and their median in milliseconds."""
+    """The number of threads with which a contender is fastest, and its median in milliseconds."""
     found = [
         (threads, run["wall_ms"]["median"])
         for threads, run in one.get("times", {}).items()
@@ -83,7 +83,7 @@ def best(one: Entry) -> tuple[str, float] | None:
 
 
 def quoted(name: str, one: Entry) -> tuple[str, float] | None:
-    """Ours as it comes; of an alternative its best number of threads."""
+    """For gramless the time with default threads, for an alternative that with its best number of threads."""
     if name == OURS and "wall_ms" in one.get("times", {}).get("default", {}):
         return "default", one["times"]["default"]["wall_ms"]["median"]
     return best(one)

@@ -1,4 +1,4 @@
-"""Tables of sections that are no comparison row by row: training steps, networks, dtypes, neighbours."""
+"""Tables of sections that do not compare row by row: training steps, networks, dtypes, other threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORWARD, LAST = "forward passes alone", "forward passes alone, channels last"
 
 
 def training(problems: list[Entry]) -> list[str]:
-    """Which part of a step a loss is, and the memory of the whole step."""
+    """The loss's share of a step, and the memory of the whole step."""
     rows = [
         "| encoder | pairs | loss of | step | p20 - p80 | share of the loss | ratio of steps "
         "| ratio of losses | memory |",
@@ -32,7 +32,7 @@ def training(problems: list[Entry]) -> list[str]:
 
 
 def models(problems: list[Entry]) -> list[str]:
-    """What two networks cost, and which part of it are forward passes."""
+    """The costs of comparing two networks, and the share of the forward passes."""
     rows = [
         "| contender | CPU time, one thread | wall-clock time of every round | share of forward passes "
         "| time above them | error |",
@@ -85,7 +85,7 @@ def sixteen_bits(problems: list[Entry]) -> list[str]:
 
 
 def beside(problems: list[Entry]) -> list[str]:
-    """The same calls after other threads of their process have worked."""
+    """The same calls after threads of another library have worked in their process."""
     columns = ("", "torch", "numpy", "gramless")
     calls: dict[tuple[str, str], dict[str, str]] = {}
     for problem in problems:
@@ -102,7 +102,7 @@ def beside(problems: list[Entry]) -> list[str]:
 
 
 def medians(problems: list[Entry]) -> list[str]:
-    """kernel="rbf", whose bandwidth is the median, against a bandwidth that is given."""
+    """kernel="rbf", whose bandwidth is the median, against a given bandwidth."""
     by_name = {problem["name"]: problem for problem in problems}
     rows = [
         '| what | `kernel="rbf"` | sigma given | ratio | ratio, one thread |',

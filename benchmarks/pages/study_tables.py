@@ -14,7 +14,7 @@ def percent(share: float) -> str:
 
 
 def spread(values: Sequence[float], shown: Callable[[float], str] = "{:.2f}".format) -> str:
-    """The mean, and the standard deviation where there are several."""
+    """The mean, and the standard deviation if there are several values."""
     return shown(mean(values)) + (f" ± {shown(stdev(values))}" if len(values) > 1 else "")
 
 
@@ -43,7 +43,7 @@ def sanity_check(found: dict[str, Any]) -> str:
 
 
 def depth_pathology(found: dict[str, Any]) -> str:
-    """A row for each depth and training time, over seeds; of CKA between seeds, over their pairs."""
+    """A row for each depth and training time: means over seeds, or over pairs of seeds for their CKA."""
     rows = []
     for epochs, depths in sorted(found["epochs"].items(), key=lambda each: int(each[0])):
         for depth, entry in depths.items():
@@ -89,7 +89,7 @@ def length(block: Sequence[int]) -> int:
 
 
 def gained(run: dict[str, Any]) -> float:
-    """What a probe on the last layer of the block finds more than one on its first."""
+    """The accuracy of a probe on the last layer of the block, less that on its first layer."""
     start, stop = run["blocks"]["before"]
     return float(run["probe"][stop - 1] - run["probe"][start])
 
@@ -123,7 +123,7 @@ def loss_functions(found: dict[str, Any]) -> str:
 
 
 def less_alike(layers: dict[str, list[tuple[float, ...]]], name: str) -> list[float]:
-    """By layer: the mean CKA of two seeds of one of the two losses, less that of two losses."""
+    """For each layer, the mean CKA of two seeds of one of the two losses, less that of the two losses."""
     first, second = name.split(" x ")
     return [
         mean([*a, *b]) - mean(across)
@@ -132,7 +132,7 @@ def less_alike(layers: dict[str, list[tuple[float, ...]]], name: str) -> list[fl
 
 
 def dj_mix(found: dict[str, Any]) -> str:
-    """Shares of transitions and seconds are of each mix, then mean and spread over mixes."""
+    """Means and spreads, over mixes, of each mix's shares of transitions and seconds."""
     mixes = list(found["mixes"].values())
     rows = []
     for name in ("number given", "number chosen", "equal distances"):
@@ -157,7 +157,7 @@ def dj_mix(found: dict[str, Any]) -> str:
 
 
 def returned(mixes: Sequence[dict[str, Any]], name: str) -> str:
-    """Over all mixes: segments of a track that returns, that are most like another of it."""
+    """Over all mixes, the segments of returning tracks that are most similar to another of their track."""
     if name not in mixes[0]["returns"]:
         return "-"
     right, by_chance, total = (

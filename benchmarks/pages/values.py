@@ -1,4 +1,4 @@
-"""What pages say of measurements, from the committed results: no page holds any other number."""
+"""The numbers of measurements in pages, from the committed results; pages contain no others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .words import table
 
 NONE = "The committed results have no such row."
 LEAST_ROWS = 256  # of problems whose memory counts: below, it is what threads start with
-# By problem: why an alternative needs less memory.
+# For each problem, why an alternative needs less memory.
 LESS_MEMORY = {
     "linear-512-2048": "its Gram matrices have 1 MB each; our two threads keep packed rows of 2,048 columns",
     "field-rbf": "it stores almost nothing; gramless stores the tiles of two threads",
@@ -58,7 +58,7 @@ def _panel(panel: Entry) -> str:
 
 
 def _more_accurate(accuracy: Entry) -> str:
-    """Everywhere an alternative is nearer to the truth, by more than half."""
+    """All points at which our error is more than 1.5 times that of an alternative."""
     rows = []
     for panel in accuracy["panels"]:
         ours = panel["errors"][OURS]
@@ -94,7 +94,7 @@ def _memory(name: str, one: Entry) -> float | None:
 
 
 def _ahead(problems: Sequence[Entry], cost: Cost) -> Iterator[tuple[Entry, str, float, float]]:
-    """(problem, alternative, our cost, its cost) wherever one with the right answer has less of it."""
+    """(problem, alternative, our cost, its cost) for every alternative that is right and costs less."""
     for problem in problems:
         ours = cost(OURS, problem["contenders"].get(OURS, {}))
         for name, one in problem["contenders"].items():
@@ -104,7 +104,7 @@ def _ahead(problems: Sequence[Entry], cost: Cost) -> Iterator[tuple[Entry, str, 
 
 
 def _listed(head: Sequence[str], rule: str, rows: Sequence[Sequence[str]], costs: bool = False) -> str:
-    """The rows where an alternative is ahead, and which sections were not looked through."""
+    """The rows where an alternative is ahead, and the sections without results."""
     if not timed_problems(compared()):
         return UNKNOWN
     skipped = [name for name in NOT_COMPARED if not (costs and name == "costs")]
@@ -114,7 +114,7 @@ def _listed(head: Sequence[str], rule: str, rows: Sequence[Sequence[str]], costs
 
 
 def _alternatives_that_win() -> str:
-    """Where an alternative with the right answer is faster: all cores by the clock, one by CPU time."""
+    """Where an alternative with the right answer is faster: on all cores by the clock, on one by CPU time."""
     problems = timed_problems(compared())
     rows = [
         [f"`{problem['name']}`", words, name, f"{ours:.4g}", f"{theirs:.4g}"]
@@ -147,12 +147,12 @@ def _alternatives_with_less_memory() -> str:
 
 
 def _costs() -> list[Entry]:
-    """Problems of the curves of costs."""
+    """The problems of the curves of costs."""
     return timed_problems({name: found for name, found in sections().items() if name == "costs"})
 
 
 def _exponent(curve: str, cost: Cost, against: str) -> str:
-    """Of the power law through the last two points of ours."""
+    """The exponent of the power law through our last two points."""
     points = [problem for problem in _costs() if problem["curve"] == curve]
     costs = [cost(OURS, point["contenders"][OURS]) for point in points]
     if len(points) < 2 or not costs[-2] or not costs[-1]:

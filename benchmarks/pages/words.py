@@ -41,12 +41,12 @@ def row(cells: Sequence[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], rule: str | None = None) -> str:
-    """A table in Markdown; `rule` is the line below the head, where columns are aligned."""
+    """A table in Markdown; `rule` is the line below the head, which aligns columns."""
     return "\n".join([row(head), rule or row(["---"] * len(head)), *map(row, rows)])
 
 
 def replaced(text: str, marks: tuple[str, str], generated: str) -> str:
-    """The text of a page with other lines between two marks, each of which stands in it once."""
+    """The text of a page with the generated lines between two marks, each of which occurs once."""
     before, begin, rest = text.partition(marks[0])
     _, end, after = rest.partition(marks[1])
     if not begin or not end:
