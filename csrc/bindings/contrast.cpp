@@ -71,7 +71,7 @@ void guide_from_python(ContrastProblem& problem, py::handle guide) {
       if (part.cols != width) throw py::value_error("rows of a guide must have one width");
 }
 
-// A pair of arrays with the number of positives of every anchor and every key, or None: those of the groups.
+// A pair of arrays with the number of positives of every anchor and every key, or None: counted from the groups.
 void positives_from_python(ContrastProblem& problem, py::handle positives) {
   if (positives.is_none()) return;
   const auto [of_anchors, of_keys] = positives.cast<std::pair<Integers, Integers>>();
@@ -179,7 +179,7 @@ double backward(const py::sequence& anchors, const py::sequence& keys, py::handl
   return ContrastPass(std::move(problem), ops, how).gradients(to.sums, to.rows, to.columns, to.pointers, how);
 }
 
-// The same from the object that a forward with `keep` returned.
+// The backward from the object that a forward with `keep` returned.
 double kept_backward(const ContrastPass& pass, const Numbers& saved, const Numbers& row_weights,
                      py::handle column_weights, const py::sequence& grads) {
   PythonMonitor monitor((py::none()));

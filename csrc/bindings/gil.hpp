@@ -40,7 +40,7 @@ class Unlocked {
   PyThreadState* const outer_;
 };
 
-// Takes the lock again, in a thread that is Unlocked, during its lifetime.
+// Takes the lock again during its lifetime, in a thread that has released it with Unlocked.
 class Locked {
  public:
   Locked() : state_(std::exchange(Unlocked::of_this_thread, nullptr)) {

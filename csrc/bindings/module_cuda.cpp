@@ -1,4 +1,4 @@
-// The extension module gramless._cuda: devices, and what the other files *_cuda.cpp bind.
+// The extension module gramless._cuda: devices, and the functions of the other files *_cuda.cpp.
 #include "bindings/types_cuda.hpp"
 
 namespace gramless {

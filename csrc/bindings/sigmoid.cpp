@@ -1,4 +1,4 @@
-// Translates, releases the GIL, translates back.
+// The sigmoid loss for Python: translates, releases the GIL, translates back.
 #include "bindings/sigmoid.hpp"
 
 #include "bindings/python_types.hpp"
@@ -13,7 +13,7 @@ namespace {
 
 using Numbers = py::array_t<double, py::array::c_style>;
 
-// The sums of all rows, (3, n): losses, slopes, slopes times dot products. Gradients go where they are not None.
+// The sums of all rows, (3, n): losses, slopes, slopes times dot products. Gradients that are not None are written.
 Numbers pairs(const std::pair<py::object, py::object>& arrays, const std::pair<double, double>& scale_and_bias,
               bool normalize, std::int64_t first_positive, const Numbers& weights,
               const std::pair<py::object, py::object>& grads) {

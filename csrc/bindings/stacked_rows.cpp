@@ -29,7 +29,7 @@ ArrayView StackedRows::view() const {
   return view;
 }
 
-// None where the two do not fit.
+// None if the two cannot be read as one array.
 void bind_stacked_rows(py::module_& module) {
   py::class_<StackedRows>(module, "StackedRows");
   module.def("stacked_rows", [](py::object first, py::object second) -> py::object {

@@ -195,7 +195,7 @@ GRAMLESS_SHARED bool has_bandwidth(const Kernel& kernel) {
   return found;
 }
 
-// Whether float32 has no digits of its values, whatever the rows are.
+// Whether float32 leaves no digits of its values, for any rows.
 GRAMLESS_SHARED bool leaves_float32(const Kernel& kernel) {
   bool found = false;
   visit_kernel(kernel, [&](const auto& alternative) {

@@ -25,9 +25,9 @@ struct Polynomial {
   double gamma = 0;  // 0: 1 / columns
   double coef0 = 1;
   double factor = 0, origin = 0;  // factor times the product of centred rows is d; bases are below 1
-  double moved = 0;               // by how much a rounding of 1 of the product of two rows' lengths moves a value
-  double most = 0;                // no value is larger
-  int power = 0, exponent = 0;    // values are held in units of 2^power, k is what they are times 2^exponent_of
+  double moved = 0;               // change of a value per rounding error of 1 of the product of two rows' lengths
+  double most = 0;                // an upper bound of the values
+  int power = 0, exponent = 0;    // values are held in units of 2^power, k is such a value times 2^exponent_of
 
   GRAMLESS_SHARED void state(std::span<const std::optional<double>> numbers) {
     degree = static_cast<int>(*numbers[0]);

@@ -1,4 +1,4 @@
-// What the rounding errors of kernel values are in units of.
+// The units of the rounding errors of kernel values.
 #pragma once
 
 namespace gramless {

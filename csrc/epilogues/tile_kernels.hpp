@@ -122,7 +122,7 @@ struct RationalQuadraticSlope {
   T shift, unit, rate;
 };
 
-// What polynomial_kernel.hpp has, - shift; a row's number is its t.
+// The values of polynomial_kernel.hpp, - shift; a row's number is its t.
 template <class T>
 struct PolynomialTile {
   template <class Values>

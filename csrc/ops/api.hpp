@@ -95,7 +95,7 @@ enum class Operand : std::uint8_t {
 // The operand of a dtype: bfloat16, float16 and float64 unchanged; float32 is split or, if allowed, rounded to TF32.
 Operand default_operand(Dtype dtype, bool allow_tf32);
 
-// Null if this device can run the operations, else an error message.
+// Null if this device can run the operations, otherwise an error message.
 const char* check_device(int device);
 
 // Whether the kernels of compute capability 9.0 are used: GRAMLESS_HOPPER is 1, and the current device has that

@@ -41,7 +41,7 @@ struct AnchorLoss {
     return a.negative + (a.positives == 1 ? std::exp(a.positive_logit - a.shift) : a.positive);
   }
 
-  // NaN beside an infinite logit, as inf - inf is in the textbook formula.
+  // NaN for an infinite logit, like inf - inf in the textbook formula.
   GRAMLESS_HD bool has_no_softmax(const Anchor& a) const {
     return positives && !decoupled && (a.shift == INFINITY || a.positive_logit == INFINITY);
   }

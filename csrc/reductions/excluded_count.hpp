@@ -1,4 +1,4 @@
-// The number of negatives that a fraction of them is, on the CPU and on CUDA.
+// The number of negatives in a fraction of them, for the CPU and for CUDA.
 #pragma once
 
 #include <cmath>

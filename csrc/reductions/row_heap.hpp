@@ -28,7 +28,7 @@ struct RowHeap {
     sink(0, size);
   }
 
-  // Sorts the entries, the most similar first. They are no heap after that.
+  // Sorts the entries, the most similar first. After that they are not a heap.
   void sort() const {
     for (std::int64_t end = size - 1; end > 0; end--) {
       std::swap(similarities[0], similarities[end]);

@@ -57,7 +57,7 @@ class TimesRows {
   // Adds weights times the rows loaded.
   __device__ void add(Tile& weights, int slices) {
     wait_for_copies<0>();
-    __syncthreads();  // the rows are there for all
+    __syncthreads();  // the rows have landed for all threads
     if constexpr (Operand::atom_rows == 16)
       add_atoms(weights, slices);
     else

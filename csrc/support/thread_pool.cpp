@@ -67,7 +67,7 @@ class ThreadPool {
     std::unique_lock lock(mutex_);
     while (true) {
       Job* job = nullptr;
-      if (joinable() == nullptr) {  // the next loop of a call mostly comes soon
+      if (joinable() == nullptr) {  // the next loop of a call usually starts soon
         const std::uint64_t before = posted_;
         lock.unlock();
         spin_until([&] { return posted_ != before; });

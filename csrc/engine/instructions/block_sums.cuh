@@ -34,7 +34,7 @@ __device__ void sum_over_block(double (&sums)[Count], double* shared) {
     const double of_warp = sum_over_warp(sums[i]);
     if (lane == 0) shared[i * warps + warp] = of_warp;
   }
-  __syncthreads();  // the sums of all warps are there
+  __syncthreads();  // all warps have written their sums
 #pragma unroll
   for (int i = 0; i < Count; i++) {
     sums[i] = 0;
@@ -50,7 +50,7 @@ __device__ T largest_of_block(T value, T* shared) {
   const int warps = static_cast<int>(blockDim.x) / warp_lanes;
   const T of_warp = largest_of_warp(value);
   if (threadIdx.x % warp_lanes == 0) shared[threadIdx.x / warp_lanes] = of_warp;
-  __syncthreads();  // the largest of all warps are there
+  __syncthreads();  // all warps have written their largest
   for (int w = 0; w < warps; w++) value = shared[w] > value ? shared[w] : value;
   __syncthreads();  // and have been read: `shared` may be used again
   return value;

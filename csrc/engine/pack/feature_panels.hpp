@@ -57,7 +57,7 @@ class FeaturePanels {
  private:
   using Panel = FeaturePanel<T>;
   static constexpr int piece = 256 / lanes<T>;  // vectors whose squares are summed separately
-  static constexpr int samples_ahead = 8;       // prefetched: pieces of samples are no stream to the processor
+  static constexpr int samples_ahead = 8;       // prefetched: the processor detects no stream in pieces of samples
 
   // The offset of each vector of a piece in a packed sample.
   struct Places {

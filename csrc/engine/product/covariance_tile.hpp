@@ -1,5 +1,5 @@
 // Products of packed features over a run of samples, added to a matrix in float64: register tiles with their
-// accumulators in registers, nothing left of the diagonal but what shares a vector with it.
+// accumulators in registers, and only the vectors that reach the diagonal or lie right of it.
 #pragma once
 
 #include "engine/pack/feature_panels.hpp"

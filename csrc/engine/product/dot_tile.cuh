@@ -67,14 +67,14 @@ class DotTile {
     int read = 0, write = stages - 1;
     for (int s = 0; s < slices; s++) {
       wait_for_copies<stages - 2>();
-      __syncthreads();  // slice s is there for all, and no thread reads the stage of slice s - 1 any more
+      __syncthreads();  // slice s has landed for all threads, and none reads the stage of slice s - 1 any more
       load_slice(of_rows, of_columns, s + stages - 1, s + stages - 1 < slices, write);
       multiply_slice(ring_ + read * stage_bytes);
       read = read + 1 == stages ? 0 : read + 1;
       write = write + 1 == stages ? 0 : write + 1;
     }
     wait_for_copies<0>();
-    __syncthreads();  // the ring may be filled anew
+    __syncthreads();  // the ring may be filled again
   }
 
  private:
@@ -83,7 +83,7 @@ class DotTile {
   static constexpr int plane_bytes = (Shape::rows + Shape::cols) * slice_bytes;
   static constexpr int stage_bytes = Operand::planes * plane_bytes;
 
-  // Where a thread's first piece of a block comes from.
+  // The source of a thread's first piece of a block.
   struct Source {
     const Element* first;
     std::int64_t plane_stride;

@@ -141,7 +141,7 @@ class ContrastBackward {
   const double* limits() const { return pass_.limited() ? task_.saved + limits_array * pass_.saved_rows() : nullptr; }
 
   void fill(bool of_keys, LaunchStream& launches) const {
-    // Read only: the tasks of the forward and the backward share a type.
+    // Only read: the tasks of the forward and the backward share a type.
     double* const saved = const_cast<double*>(task_.saved);
     fill_coefficients(DeviceAnchorSums::of(saved, pass_.saved_rows(), of_keys ? pass_.anchors() : 0),
                       of_keys ? pass_.keys() : pass_.anchors(), padded(of_keys), loss_of(task_.problem),

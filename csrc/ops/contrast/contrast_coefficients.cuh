@@ -36,7 +36,7 @@ struct AnchorWeights {
   }
 };
 
-// *scale: a power of two that lifts the largest weight to where float16 derivatives have all their digits.
+// *scale: a power of two that makes the largest weight so large that float16 derivatives have all their digits.
 void choose_gradient_scale(const AnchorWeights& anchors, const AnchorWeights& keys, std::int64_t key_rows,
                            double* scale, LaunchStream& launches);
 

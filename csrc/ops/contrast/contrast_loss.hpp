@@ -19,7 +19,7 @@ inline Anchor anchor_of(const ContrastSums& sums, std::size_t i, std::int64_t po
   return {sums.shift[i], sums.negative[i], sums.positive[i], sums.positive_logit[i], positives};
 }
 
-// One side's anchors, with the arrays the tiles of the backward pass read.
+// One side's anchors, with the arrays that the tiles of the backward pass read.
 class Coefficients {
  public:
   Coefficients(const ContrastProblem& problem, std::size_t anchors) : loss_(loss_of(problem)) {

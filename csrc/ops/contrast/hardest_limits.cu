@@ -85,7 +85,7 @@ __device__ T kth_largest(const NegativesOf<T>& negatives, unsigned long long k, 
 #pragma unroll 1
   for (int shift = bits - digit_bits; shift >= 0; shift -= digit_bits) {
     shared.counts[thread] = 0;
-    __syncthreads();  // all counts are 0
+    __syncthreads();  // all threads have set the counts to 0
     negatives.for_each([&](T value) {
       const OrderOf<T> order = order_of(value);
       const bool alike = shift == bits - digit_bits || order >> (shift + digit_bits) == known;
@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(select_threads, 1) select_limits(SelectTask<T>
   const int warp = static_cast<int>(threadIdx.x) / warp_lanes;
   T* const of_warps = reinterpret_cast<T*>(shared);
   if (threadIdx.x % warp_lanes == 0) of_warps[warp] = largest;
-  __syncthreads();  // the largest of all warps are there
+  __syncthreads();  // all warps have written their largest
   for (int w = 0; w < select_warps; w++) largest = of_warps[w] > largest ? of_warps[w] : largest;
   __syncthreads();  // and have been read
   const double k = excluded_count(task.which.fraction, seen[0]);

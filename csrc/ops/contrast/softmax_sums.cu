@@ -15,7 +15,7 @@ __device__ void store_column_sums(Tile& weights, typename Operand::Value* of_war
   for_each_column_sum(
       weights, [&](int r, int c) { return weights.at(r, c); },
       [&](int column, auto sum) { of_warps[warp * Shape::cols + column] = sum; });
-  __syncthreads();  // the column sums of all warps are there
+  __syncthreads();  // all warps have written their column sums
   if (thread >= Shape::cols) return;
   typename Operand::Value sum = 0;
 #pragma unroll

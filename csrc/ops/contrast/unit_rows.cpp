@@ -1,5 +1,5 @@
-// What surrounds the tiles of the contrastive losses: rows to the unit sphere, products of single pairs, and gradients
-// back through the sphere.
+// The steps around the tiles of the contrastive losses: normalised rows, products of single pairs, and gradients back
+// through the normalisation.
 #include <cmath>
 
 #include "engine/instructions/to_doubles.hpp"

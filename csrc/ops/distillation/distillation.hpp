@@ -1,4 +1,4 @@
-// Similarity distillation (SEED): a student's softmax over the rows of a queue follows its teacher's.
+// Similarity distillation (SEED): the cross entropy of a student's softmax over a queue with its teacher's.
 #pragma once
 
 #include <array>

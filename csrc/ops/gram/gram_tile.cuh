@@ -154,7 +154,7 @@ __device__ __forceinline__ void store_row_sums(DotTile<Operand, Shape>& tile, ch
     for (int bits = 4; bits < warp_lanes; bits *= 2) sum += __shfl_xor_sync(all_lanes, sum, bits);
     if (lane / 4 == 0) sums.of_columns[warp / Shape::warps_across][tile.col(c)] = sum;
   }
-  __syncthreads();  // the sums of all warps are there
+  __syncthreads();  // all warps have written their sums
   const int t = static_cast<int>(threadIdx.x);
   if (t < Shape::rows) {
     Value sum = 0;

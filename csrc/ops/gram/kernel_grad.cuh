@@ -18,7 +18,7 @@ struct KernelGradShape : WarpRowsShape<Operand> {
 //   own * value + other * value of the other layer + row_terms[i] + row_terms[j] + constant
 struct PairDerivative {
   double own, other, constant;
-  double scale;  // a power of two that lifts the largest weight to where float16 has all its digits
+  double scale;  // a power of two that makes the largest weight so large that float16 has all its digits
 };
 
 template <class Operand>

@@ -36,7 +36,7 @@ __device__ double spread_of(double trace, double total, double n, bool biased) {
 
 __device__ double hsic_of_pair(const RowProducts& sums, double product, int pair, int first, int second, double n,
                                bool biased) {
-  const double both = 2 * product + sums.diagonals[pair];  // tiles have i < j only
+  const double both = 2 * product + sums.diagonals[pair];  // tiles have only i < j
   return hsic_of({both, sums.rows[pair], sums.totals[first], sums.totals[second]}, n, biased);
 }
 

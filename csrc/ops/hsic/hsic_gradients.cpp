@@ -64,7 +64,7 @@ class HsicGradients {
     for (std::size_t a = 0; a < count(); a++) {
       if (gradients[a] == nullptr) continue;
       finish(a, weight_sums.data() + a * rows_, targets[a]);
-      if (over_features_ && estimator_ != Estimator::biased)  // derivatives of the mean leave none in a gradient's mean
+      if (over_features_ && estimator_ != Estimator::biased)  // derivatives of the mean cancel in a gradient's mean
         subtract_column_means(layers_[a].rows(), layers_[a].cols(), targets[a], ops_, execution_);
       if (layers_[a].units()) layers_[a].units().finish_gradient(views_[a].x, targets[a], execution_);
       if (targets[a] != gradients[a]) narrow(a, targets[a], gradients[a]);

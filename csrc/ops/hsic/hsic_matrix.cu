@@ -1,5 +1,5 @@
 // HSIC of all pairs of layers on the device: which layers are swept together, then the algebra. A pass prepares some
-// layers, sweeps them and leaves the values of their pairs.
+// layers, sweeps them and writes the values of their pairs.
 #include <algorithm>
 
 #include "engine/instructions/block_sums.cuh"
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(finish_threads) finish_layers(FinishTask<Opera
   sum_over_block(sums, shared_memory<double>());
   if (threadIdx.x != 0) return;
   const auto& kernel = *layer.kernel;
-  const double count = static_cast<double>(n), products = 2 * sums[3] + sums[2];  // tiles saw i < j
+  const double count = static_cast<double>(n), products = 2 * sums[3] + sums[2];  // tiles have only i < j
   const double value = kernel.unit * kernel.unit * hsic_of({products, sums[1], sums[0], sums[0]}, count, task.biased);
   task.totals[all] = sums[0];
   task.own_values[all] = unless_rounding(value, sums[3], sums[0], kernel, count);

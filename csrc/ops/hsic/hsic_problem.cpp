@@ -174,7 +174,7 @@ double HsicProblem::mean_square(std::int64_t layer) const {
 double HsicProblem::gram_hsic(std::int64_t a, std::int64_t b, double products) const {
   const double row_products = inner_product(row_sums(a), row_sums(b), rows_);
   const double units = layer_of(a).unit() * layer_of(b).unit();
-  products *= 2;  // the walk saw i < j
+  products *= 2;  // the walk has only i < j
   if (estimator_ != Estimator::biased)
     return units * of_hollow({products, row_products, totals_[at(a)], totals_[at(b)]}, a, b);
   products += inner_product(diagonals(a), diagonals(b), rows_);

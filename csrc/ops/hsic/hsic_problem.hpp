@@ -67,7 +67,7 @@ class HsicProblem {
 // Computes means, norms and bandwidths, which the first part needs. One table of ops serves all layers.
 std::vector<Representation> prepare(std::span<const LayerInput> xs, std::span<const LayerInput> ys, const OpTable& ops,
                                     const Execution& execution);
-// The same of a forward pass that has summed, over features or over pairs of rows.
+// The same for a backward pass whose forward has summed over features or over pairs of rows.
 std::vector<Representation> prepare_summed(std::span<const LayerInput> xs, std::span<const LayerInput> ys,
                                            Estimator estimator, bool over_features, const OpTable& ops,
                                            const Execution& execution);

@@ -114,7 +114,7 @@ class Jackknife {
     return layers_[layer].beyond_rounding(left.value, mean_square, value_square);
   }
 
-  // products: sum_{i<j} K_ij L_ij of the rows left.
+  // products: sum_{i<j} K_ij L_ij of the remaining rows.
   Hsic hsic(std::size_t a, std::size_t b, double products, const LeftOut& out) const {
     double inner = 2 * products, row_products = 0, total_a = 0, total_b = 0;
     const auto left = [&](std::size_t layer, std::size_t i) {

@@ -164,14 +164,14 @@ bool loses_digits(const Representation& layer, const PairSample& sample, const K
   const Kernel found = layer.view().kernel;
   const auto* const polynomial = std::get_if<Polynomial>(&found);
   if (polynomial && !(polynomial->power > -60 && polynomial->most < std::ldexp(0x1p50, polynomial->power))) return true;
-  const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median is looked at too
+  const double median_scale = spec.wants_median() ? std::max(1.0, spec.scale) : 1.0;  // the median must be accurate too
   if (spec.has_bandwidth() && far_rows_are_near(layer, layer.sigma() / median_scale, execution)) return true;
   constexpr double least_value = 0x1p-100;  // the smallest normal float32 is 2^-126
   const auto is_small = [](double value) { return value < least_value; };
   if (spec.has_bandwidth() && std::all_of(sample.values.begin(), sample.values.end(), is_small)) return true;
   const Squares squares = all_squares(layer, sample, execution);
   const double n = static_cast<double>(layer.rows());
-  if (squares.centred == 0) return squares.values > 0;  // few rows differ from the others
+  if (squares.centred == 0) return squares.values > 0;  // only few rows differ from the others
   // Powers vary most among the pairs of that row, whose roundings then cancel least.
   const double pairs = (power || polynomial) && squares.of_one_row ? std::sqrt(n) : n;
   const double share = squares.rounding / squares.centred, of_sums = squares.values / squares.centred;

@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(sum_threads) sum_columns_of_chunk(Matrix x, do
       sum += element<double>(x, i, k) - start;
   }
   shared[threadIdx.x] = sum;
-  __syncthreads();  // the sums of all parts are there
+  __syncthreads();  // all parts have written their sums
   if (part != 0 || k >= x.cols) return;
   for (int other = 1; other < sum_threads / sum_columns; other++) sum += shared[other * sum_columns + lane];
   partial[std::int64_t{blockIdx.y} * x.cols + k] = sum;

@@ -1,4 +1,4 @@
-// The terms that rsa needs beside an HSIC with linear kernels (reductions/hsic_sums.hpp).
+// The terms that rsa needs in addition to an HSIC with linear kernels (reductions/hsic_sums.hpp).
 #pragma once
 
 #include <span>

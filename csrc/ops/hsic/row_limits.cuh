@@ -1,4 +1,4 @@
-// How many rows fit into a launch; an error message if there are more.
+// The largest number of rows of a launch; an error message if there are more.
 #pragma once
 
 #include "engine/walk/pair_schedule_cuda.hpp"

@@ -13,7 +13,7 @@ inline namespace GRAMLESS_ISA {
 namespace {
 
 constexpr int block_rows = 256, block_cols = 64;
-constexpr int rows_ahead = 8;          // prefetched where a part of each row is read: no stream to the processor
+constexpr int rows_ahead = 8;          // prefetched where a part of each row is read: no stream for the processor
 constexpr std::int64_t polled = 4096;  // steps through a row between two checks for an interrupt
 
 // Columns [first, first + count) of a longer row.

@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
   auto* const counts = reinterpret_cast<unsigned*>(memory);  // (2, digit_values)
   for (int i = static_cast<int>(threadIdx.x); i < 2 * digit_values; i += Shape::threads) counts[i] = 0;
   const BitsOf<T> known[2] = {static_cast<BitsOf<T>>(selection->known[0]), static_cast<BitsOf<T>>(selection->known[1])};
-  __syncthreads();  // all counts are 0
+  __syncthreads();  // all threads have set the counts to 0
   const OwnedPairs place(first_row, n, first_col, n, true);
   const bool diagonal = first_row == first_col;
   const int above = digit.shift + digit.width;  // a shift by all bits would be undefined
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(SquareShape<Operand>::threads)
   }
   if (nans > 0) atomicAdd(&selection->nans, static_cast<unsigned long long>(nans));
   if (zero_distances > 0) atomicAdd(&selection->zero_distances, static_cast<unsigned long long>(zero_distances));
-  __syncthreads();  // the tile is counted
+  __syncthreads();  // all threads have counted their values
   for (int i = static_cast<int>(threadIdx.x); i < 2 * digit_values; i += Shape::threads)
     if (counts[i] > 0) atomicAdd(&selection->counts[0][0] + i, static_cast<unsigned long long>(counts[i]));
 }

@@ -1,4 +1,4 @@
-// What rounding in tiles leaves undecided: the given rows are compared in float64.
+// Decides what rounding in tiles leaves undecided: the given rows are compared in float64.
 #include <cmath>
 
 #include "engine/tile/tile.hpp"

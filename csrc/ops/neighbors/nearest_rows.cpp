@@ -1,5 +1,5 @@
 // Walk over pairs of row blocks of all layers -> nothing -> the most similar rows of each row, as far as the compute
-// type can tell.
+// type decides.
 #include <cmath>
 
 #include "engine/walk/block_pair_walk.hpp"

@@ -13,7 +13,7 @@
 namespace gramless {
 namespace {
 
-constexpr std::int64_t middle_rows = 256;  // their mean is near enough to the middle
+constexpr std::int64_t middle_rows = 256;  // their mean is close enough to the middle
 constexpr int longest_chain = 192;         // products of a tile that are added one after another
 
 std::int64_t candidates_of(std::int64_t n, std::int64_t k) { return std::min(n - 1, k + k / 2 + 8); }
