@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles the core and its C++ tests for aarch64 and runs them in an emulator; less of it where tools are missing.
+# Compiles the core and its C++ tests for aarch64 and runs them in an emulator, as far as the tools are installed.
 set -euo pipefail
 compiler=aarch64-linux-gnu-g++ emulator=qemu-aarch64 build=build/aarch64
 missing=()
@@ -20,7 +20,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   echo "compiled, not run: ${missing[*]} not installed on this machine"
   exit
 fi
-# The emulator itself ends a forked child that starts a thread, so that test is left out.
+# The emulator kills a forked child that starts a thread, so the test of it is left out.
 run() { timeout 600 "$emulator" "$build/tests/cpp/$1" "$2" >"$build/$1$2.log" 2>&1; }
 slowest=hsic_of_every_kernel
 run test_tiles_16 "$slowest" & first=$!

@@ -4,7 +4,7 @@ set -euo pipefail
 name=$1
 shift
 flags=
-case "$*" in *SANITIZE*) flags=-Wno-maybe-uninitialized ;; esac # GCC's sanitizers confuse its own warning
+case "$*" in *SANITIZE*) flags=-Wno-maybe-uninitialized ;; esac # with sanitizers GCC gives false warnings
 mkdir -p build
 cmake -S . -B "build/$name" -G Ninja -DGRAMLESS_PYTHON=OFF -DGRAMLESS_TESTS=ON -DCMAKE_CXX_FLAGS="$flags" "$@" >"build/$name.log" ||
   { cat "build/$name.log"; exit 1; }

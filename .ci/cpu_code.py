@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Looks at the machine code of the CPU's loops, and counts the instructions of small calls.
+"""Reads the machine code of the CPU's loops, and counts the instructions of small calls.
 
-cpu_code.py BUILD: a folder in which .ci/cpp_tests.sh built. Loops that multiply and add, of every
-instruction set, may touch the stack no more often than their budget says: a register that is spilled
-there costs a load in each turn. Small calls run under valgrind, where it is installed, and may take no
-more instructions than theirs. Both depend on the compiler: budgets hold for the one below, and what
-exceeds them elsewhere is printed, but is no error.
+cpu_code.py BUILD: a folder that .ci/cpp_tests.sh has built. Loops that multiply and add, of every
+instruction set, may access the stack no more often than their budget allows, because a register that is
+spilled there costs a load in each turn. Small calls run under valgrind, if it is installed, and may take
+no more instructions than their budget. Both depend on the compiler: budgets are for the one below; with
+another one, excesses are printed and are not errors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPILER = "GCC: (Debian 12.2.0-14+deb12u1) 12.2.0"
-LEAST_PRODUCTS = 8  # of a loop that is hot
+LEAST_PRODUCTS = 8  # a loop with fewer is not checked
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Loop:
     isa: str
     source: str
     function: str
-    products: int  # multiplications that are added
-    stack: int  # accesses of the stack
+    products: int  # multiplications whose results are added
+    stack: int  # accesses to the stack
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Accesses of the stack in the worst loop of a source, and in all of its loops."""
+    """Accesses to the stack in the worst loop of a source, and in all of its loops."""
 
     isa: str
     source: str
@@ -94,7 +94,7 @@ BUDGETS = [
     Budget("avx512", "unit_rows", 28, 161),
     Budget("baseline", "unit_rows", 23, 60),
 ]
-SMALL_CALLS = {  # instructions; of AVX2, for valgrind knows no AVX-512
+SMALL_CALLS = {  # instructions with AVX2, because valgrind does not support AVX-512
     "nt_xent_64": 601_000,
     "nt_xent_512": 17_554_000,
     "cka_rbf_64": 296_000,
@@ -103,7 +103,7 @@ SMALL_CALLS = {  # instructions; of AVX2, for valgrind knows no AVX-512
     "cka_linear_64": 89_000,
     "matrix_rbf_64": 1_090_000,
 }
-MARGIN = 1.1  # the C library chooses its code by the CPU
+MARGIN = 1.1  # because the C library's code depends on the CPU
 
 
 def instructions_of(target: Path) -> Iterator[tuple[str, list[tuple[int, str]]]]:
@@ -123,7 +123,7 @@ def instructions_of(target: Path) -> Iterator[tuple[str, list[tuple[int, str]]]]
 
 
 def innermost_loops(instructions: list[tuple[int, str]]) -> list[list[str]]:
-    """What lies between a jump backwards and its target, with no such jump inside."""
+    """The code between a backward jump and its target, if it contains no other backward jump."""
     spans = []
     for address, text in instructions:
         jump = re.match(r"j\w+\s+([0-9a-f]+) ", text)
@@ -155,7 +155,7 @@ def hot_loops(isa: str, target: Path) -> list[Loop]:
 
 
 def objects_of(build: Path, isa: str) -> list[Path]:
-    """What was compiled for an instruction set, of sources that are there: a folder keeps all others, too."""
+    """The objects of an instruction set whose sources exist; a folder also keeps those of removed ones."""
     return [
         target
         for folder in build.glob(f"**/gramless_{isa}.dir")
@@ -170,7 +170,7 @@ def all_loops(build: Path) -> list[Loop]:
 
 
 def excess_of_loops(loops: list[Loop]) -> list[str]:
-    """What exceeds the budgets; a file without loops, or without a budget, is one too."""
+    """Everything that exceeds the budgets, including files without loops and files without a budget."""
     by_file = defaultdict[tuple[str, str], list[Loop]](list)
     for loop in loops:
         by_file[loop.isa, loop.source].append(loop)
@@ -226,7 +226,7 @@ def main() -> int:
     print(f"read and counted in {time.monotonic() - started:.0f} s")
     if COMPILER in compiled_by(build):
         return 1 if wrong or not loops else 0
-    print(f"budgets are for {COMPILER}: nothing is refused")
+    print(f"budgets are for {COMPILER}: excesses are not errors")
     return 0
 
 

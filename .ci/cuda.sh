@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# cuda.sh plain|sanitizers: the CUDA kernels in the emulator. plain: their tests, what the emulator does against CuTe and
-# against what GPUs recorded, and planted faults, one for each group of tests. sanitizers: the tests again under
-# AddressSanitizer and UndefinedBehaviorSanitizer and, in part, ThreadSanitizer, with one planted race.
+# cuda.sh plain|sanitizers: the CUDA kernels in the emulator. plain: their tests, the emulator compared with CuTe and with
+# recordings of GPUs, and planted faults, one for each group of tests. sanitizers: the tests with AddressSanitizer and
+# UndefinedBehaviorSanitizer and some with ThreadSanitizer, with one planted race.
 set -euo pipefail
 emulated() {
   local name=$1
@@ -11,7 +11,7 @@ emulated() {
     -DCMAKE_EXPORT_COMPILE_COMMANDS=ON "$@" >"build/$name.log" || { cat "build/$name.log"; exit 1; }
   cmake --build "build/$name" --target test_cuda -- --quiet
 }
-run() { # run BUILD [WORD]: that build's tests, or those whose name contains the word, or after "-" does not
+run() { # run BUILD [WORD]: the build's tests, or those whose name contains WORD; -WORD: those whose name does not
   printf '%s\n' 0/2 1/2 | xargs -P 2 -I PART timeout 600 "build/$1/tests/cuda/test_cuda" "${2:-}" PART
 }
 
@@ -22,7 +22,7 @@ plain() {
   if [ -f "$cute/cute/tensor.hpp" ] && [ -f "$toolkit/cuda_runtime_api.h" ]; then
     cute="$cute;$toolkit;$toolkit/cccl"
   else
-    echo 'SKIPPED: fragment maps against CuTe, for the headers of nvidia-cutlass or of CUDA are missing'
+    echo 'SKIPPED: fragment maps against CuTe, because the headers of nvidia-cutlass or of CUDA are missing'
     cute=
   fi
   emulated cuda-plain -DCMAKE_COMPILE_WARNING_AS_ERROR=ON -DGRAMLESS_CUTE_INCLUDE="$cute"
@@ -31,7 +31,7 @@ plain() {
     cmake --build build/cuda-plain --target test_cute_maps -- --quiet
     build/cuda-plain/tests/cuda/test_cute_maps
   fi
-  # What GPUs recorded of the primitives, and that the script which records it works.
+  # Compares the primitives with recordings of GPUs, and checks that the recording script works.
   tests/cuda/golden.sh --dry-run build/golden
   for recorded in tests/cuda/golden/*.txt; do
     if [ -f "$recorded" ]; then tests/cuda/golden.py build/golden/emulated.txt "$recorded"; fi

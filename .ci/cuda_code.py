@@ -2,8 +2,8 @@
 """cuda_code.py [--objects FOLDER] [--architectures NAME...] [-- SOURCE...]: reads the code of CUDA sources.
 
 Compiles them; a warning, a spilled register or local memory is an error. cuobjdump comes with the toolkit
-or from PyPI (nvidia-cuda-cuobjdump). Without sources: all of csrc, without architectures: all that are
-supported. --objects: where what was compiled stays.
+or from PyPI (nvidia-cuda-cuobjdump). Without sources it compiles all of csrc, without architectures all that
+are supported. --objects: a folder that keeps the compiled objects.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ ARCHITECTURES = ["80", "90a", "100f", "120"]
 
 @dataclass(frozen=True)
 class Budget:
-    """Of kernels whose name matches: at most so many registers, and instructions that begin so."""
+    """For kernels whose name matches: the most registers, and allowed prefixes of instructions."""
 
     kernels: str
     registers: int
     instructions: tuple[str, ...]
-    architecture: str = ""  # of these kernels, or any
+    architecture: str = ""  # that of these kernels, or any
 
 
 HALF = ("HMMA.16816.F32", "LDSM.16.M88.4", "LDGSTS.E.BYPASS.128")
 TF32 = ("HMMA.1688.F32.TF32", *HALF[1:])
-# Registers are given out anew within the kernel: 168 is what the launch takes.
+# The kernel reallocates registers: 168 is the number at launch.
 TURNS = ("HGMMA.64x128x16.F32", "WARPGROUP.DEPBAR", "UTMALDG.2D", "SYNCS.PHASECHK", "USETMAXREG")
 BUDGETS = [
     Budget(r"_hopper", 168, TURNS, "sm_90a"),
-    Budget(r"_hopper", 16, ("BPT.TRAP",)),  # other devices never run it
+    Budget(r"_hopper", 16, ("BPT.TRAP",)),  # on devices that never run it
     Budget(r"fill_tiles.*(Bfloat|Half|Split)Operand", 128, (*HALF, "STG.E.64")),
     Budget(r"(sum_tiles|sum_softmax).*(Bfloat|Half|Split)Operand", 255, HALF),
     Budget(r"grad_of_rows.*(Bfloat|Half|Split)Operand", 255, (*HALF, "LDSM.16.MT88.4")),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Python half of CUDA without a GPU: its bindings over the CPU core, and over the kernels in their emulator.
+# The Python half of CUDA without a GPU: its bindings with the CPU core, and with the kernels in their emulator.
 set -euo pipefail
 build=build/cuda_modules
 python=$(command -v python)
@@ -12,9 +12,9 @@ export GRAMLESS_CUDA_MODULES="$build"
 pytest -q tests/test_cuda_arrays.py tests/test_cuda_guards.py tests/test_cuda_status.py tests/test_cuda_torch.py \
   tests/test_cuda_functions.py tests/test_cuda_refusals.py tests/test_cuda_losses.py tests/test_cuda_operators.py
 
-# What tests of the CPU say of tensors, said of a device's. Left out: what is a warning or an error on the CPU and would
-# have to wait for a device, integers, which kernels do not read, and exclude_easiest, which a GPU refuses.
-export TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 # what was compiled for the CPU is not for here
+# The CPU's tests of tensors, with tensors on a device. Left out are warnings and errors of the CPU that would have to wait
+# for a device, integers, which kernels do not read, and exclude_easiest, which a GPU does not compute.
+export TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 # code compiled for the CPU must not be used here
 pytest -q --tensors-on host -k 'not easiest' tests/test_torch_transforms.py tests/test_torch_operators.py tests/test_torch_losses.py \
   tests/test_torch_loss_errors.py tests/test_torch_lightly.py tests/test_torch_similarity.py \
   tests/test_torch_distributed.py tests/test_metric.py tests/test_compare_models.py tests/test_compare_batches.py \

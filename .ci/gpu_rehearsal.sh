@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# gpu_rehearsal.sh [PYTHON] [emulated]: every step of the GPU run without a GPU, on the CPU and over the emulated kernels
-# that .ci/cuda_tests.sh has built, or over these alone; then the reader on what they left. Fails where a step cannot
-# run. PYTHON: of another environment, such as one with the torch of the machine with the GPU.
+# gpu_rehearsal.sh [PYTHON] [emulated]: every step of the GPU run without a GPU, on the CPU and with the emulated kernels
+# that .ci/cuda_tests.sh has built, or with these alone; then reads their results. Fails if a step cannot run.
+# PYTHON: that of another environment, such as one with the torch of the machine with the GPU.
 set -euo pipefail
 PYTHON=$(command -v "${1:-python}")
 export PYTHON

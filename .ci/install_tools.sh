@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the extras bench, docs, peers and dev name beside gramless itself, which README's commands have installed already.
+# Installs the packages of the extras bench, docs, peers and dev, except gramless, which README's commands have installed.
 set -euo pipefail
 mapfile -t tools < <(python - <<'PYTHON'
 import tomllib

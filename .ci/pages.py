@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs the pages that a newcomer copies from, each in an environment of its own: a wheel of this tree, and
-the packages that the page names in its sentence "Needs gramless and ...", nothing else.
+"""Runs the code of tutorial pages, each in its own environment, with a wheel of this tree and the packages
+that the page names in its sentence "Needs gramless and ...", and no others.
 
-pages.py [PAGE...]: README.md, the tutorials and the cookbook, without arguments. All Python of a page is
-one program; commands of the shell come after it, in the folder that it left. What needs a package that no
-index here has is said.
+pages.py [PAGE...]: without arguments README.md, the tutorials and the cookbook. All Python code of a page
+is one program; its shell commands run after it in the same folder. Code that needs a package that is not
+in the index is left out, which is printed.
 """
 
 import json

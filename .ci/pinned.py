@@ -5,7 +5,7 @@ import re
 import sys
 from importlib.metadata import distributions
 
-# Ourselves, the installer, and what torch's builds with CUDA pin themselves.
+# gramless, the installer, and packages whose versions torch's builds with CUDA fix.
 IGNORED = re.compile(r"gramless|pip|(nvidia|cuda)-.*|triton")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# portable.sh [--quick]: the core by another compiler and for other systems: the clang of the package ziglang. --quick
-# compiles it for macOS on aarch64 without optimisation. Without it: for Linux and macOS on aarch64 with optimisation,
-# and the C++ tests are built for this machine and run.
+# portable.sh [--quick]: compiles the core with another compiler, the clang of the package ziglang, and for other systems.
+# --quick compiles it for macOS on aarch64 without optimisation. Without --quick it is compiled for Linux and macOS on
+# aarch64 with optimisation, and the C++ tests are built for this machine and run.
 set -euo pipefail
 python -c 'import ziglang' 2>/dev/null || pip install --quiet -c constraints.txt ziglang
 root=$PWD

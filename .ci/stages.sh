@@ -1,12 +1,12 @@
-# Sourced by .ci/run and .ci/full: a clean copy of the tree to work in, and every stage with its purpose in a line.
+# Sourced by .ci/run and .ci/full: makes a clean copy of the tree to work in, and defines every stage and its purpose.
 #
-# A stage is a function; `stage` prints what it is for and the seconds it took. Everything ends at the first failure.
+# A stage is a function; `stage` prints its purpose and the seconds it took. Everything ends at the first failure.
 set -euo pipefail
 exec </dev/null
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 work=$(mktemp -d)
-second= # the process of the second list of stages, while there is one
+second= # the process of the second list of stages while it runs
 cleanup() {
   [ -z "$second" ] || { kill "$second" || true; wait "$second" || true; cat "$work.beside"; }
   rm -rf "$work" "$work.ccache" "$work.beside" "$work.gpu"
@@ -28,7 +28,7 @@ fi
 export CXX="${CXX:-g++}" SKBUILD_CMAKE_DEFINE='CMAKE_COMPILE_WARNING_AS_ERROR=ON' # in README's commands, too
 
 cpu_seconds() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%d", ($16 + $17) / hz }' "/proc/$1/stat"; } # of ended children
-# stage NAME...: each after the one before it.
+# stage NAME...: runs stages one after the other.
 stage() {
   local name started cpu shell=$BASHPID
   for name; do
@@ -38,7 +38,7 @@ stage() {
     printf -- '--- %s: %d s, %d s of CPU\n' "$name" $((SECONDS - started)) $(($(cpu_seconds "$shell") - cpu))
   done
 }
-# together STAGES STAGES: two lists that keep one core busy each; what the second one prints comes at the end.
+# together STAGES STAGES: runs two lists, each on one core; the output of the second list is printed at the end.
 together() {
   stage $2 >"$work.beside" 2>&1 & second=$!
   stage $1
@@ -51,30 +51,30 @@ finish() { printf '\nall of it holds, after %d s\n' "$SECONDS"; }
 declare -A purpose=(
   [demo]="README's first command works in a fresh environment"
   [tests]="README's second command passes"
-  [tools]='what development needs beside that'
+  [tools]='the other tools of development are installed'
   [pinned]='every installed package has its version in constraints.txt'
-  [peers]='the losses of other packages agree'
+  [peers]='losses agree with those of other packages'
   [types]='mypy'
   [format]='Python and C++ are formatted, and ruff finds nothing'
-  [texts]='words are spelled right, and files for the public host are what it reads'
+  [texts]='words are spelled correctly, and files for the public host are valid'
   [cpp]='C++ tests for vectors of 64 bytes and for a matrix unit'
-  [weak_symbols]='no code of one instruction set under a common name'
-  [cpu_code]='machine code of the loops, and instructions of small calls'
-  [cpp_address]='C++ tests without an error of memory or undefined behaviour'
+  [weak_symbols]='no code of one instruction set has a name that others share'
+  [cpu_code]='machine code of the loops, and instructions of small calls, are within their budgets'
+  [cpp_address]='C++ tests without memory errors and undefined behaviour'
   [cpp_threads]='no race in the thread pool, the walk over tiles and calls on several threads'
   [cuda]='CUDA kernels are right in the emulator, and its tests notice planted faults'
-  [cuda_code]='CUDA kernels compile for compute capability 9.0 without spills, and cost what they did'
-  [cuda_python]='the Python half of CUDA over the host and over the emulated kernels'
+  [cuda_code]='CUDA kernels compile for compute capability 9.0 without spills and within their budgets'
+  [cuda_python]='the Python half of CUDA with the CPU core and with the emulated kernels'
   [gpu_run_emulated]='both scripts of the GPU run work with torch 2.11 and the newest numpy over the emulated kernels'
-  [faults]='quick ones of the planted faults are noticed'
-  [docs]='the documentation builds without a warning, and its notebook gives what stands in it'
-  [valgrind]='no error of memory with the extension in its stack'
+  [faults]='tests notice the planted faults that are quick to try'
+  [docs]='the documentation builds without a warning, and its notebook has the outputs that it gives'
+  [valgrind]='no memory error with the extension in its stack'
   [wheel]='an sdist, and a wheel of it that works in a clean environment'
-  [interrupts]='calls end soon after an interrupt, with nothing beside them'
+  [interrupts]='calls end soon after an interrupt, with no other stage running'
   [operations]='single operations, as benchmarks call them'
   [examples]='every example runs, at small sizes'
-  [benchmarks]='benchmarks find right answers'
-  [portable]="the core compiles by clang for macOS"
+  [benchmarks]='all contenders of the benchmarks have right answers'
+  [portable]="clang compiles the core for macOS"
 )
 
 mapfile -t readme < <(awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md | head -n 2)
@@ -123,10 +123,10 @@ cuda() { .ci/cuda.sh plain; }
 cuda_code() { # cuda_code [ARCHITECTURE...]
   command -v nvcc >/dev/null || { echo 'SKIPPED: there is no nvcc, so no kernel was compiled for a GPU'; return; }
   .ci/cuda_code.py --objects build/cuda_code --architectures "${@:-90a}"
-  python -m benchmarks.machine_code --objects build/cuda_code --check # what the kernels that take the time cost
+  python -m benchmarks.machine_code --objects build/cuda_code --check # costs of the most expensive kernels
 }
 cuda_python() { .ci/cuda_tests.sh; }
-gpu_run() { # where torch is that of machines with a GPU, numpy the newest, and nothing else is installed
+gpu_run() { # with torch of the version on machines with a GPU, the newest numpy, and no other packages
   python -m venv "$work.gpu"
   "$work.gpu/bin/pip" install --quiet torch==2.11.0 numpy
   "$work.gpu/bin/pip" install --quiet -c constraints.txt cmake ninja pybind11 pytest scikit-build-core

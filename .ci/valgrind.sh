@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs small calls of every operation under valgrind and fails if it finds an error with the extension in its stack;
-# those of the interpreter are not ours. Less of it where valgrind is missing.
+# Runs small calls of every operation under valgrind and fails if it finds an error with the extension in its stack; errors
+# of the interpreter are ignored. Does nothing where valgrind is missing.
 set -euo pipefail
 if ! command -v valgrind >/dev/null; then
   echo 'skipped: valgrind not installed on this machine'

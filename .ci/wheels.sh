@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# wheels.sh [PYTHON ...]: an sdist, and from it alone for each interpreter a wheel that installs and works in a clean
-# environment. Without arguments for the one that runs. Prints sizes and times.
+# wheels.sh [PYTHON ...]: builds an sdist, and from it alone a wheel for each interpreter, which must install and work in a
+# clean environment. Without arguments it uses the current interpreter. Prints sizes and times.
 set -euo pipefail
 dist=$(mktemp -d)
 trap 'rm -rf "$dist"' EXIT

@@ -1,7 +1,7 @@
-# The extension module _cuda: runtime linked statically and libcuda not at all, so that it can be loaded on any machine.
+# The extension module _cuda: the runtime is linked statically and libcuda is not linked, so that it loads on any machine.
 
-# What AUTO compiles for, so that installing stays quick: the GPUs of this machine, or where there is none 8.0 with PTX,
-# which newer GPUs compile at first use.
+# The architectures of AUTO, few so that installing is quick: the GPUs of this machine, or without one 8.0 with PTX, which
+# newer GPUs compile at first use.
 function(gramless_own_architectures result)
   execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
                   OUTPUT_VARIABLE capabilities ERROR_QUIET RESULT_VARIABLE failed)

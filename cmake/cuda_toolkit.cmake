@@ -1,5 +1,5 @@
 # Finds a CUDA compiler for GRAMLESS_CUDA and enables the language, or sets GRAMLESS_CUDA_MISSING to the reason why not.
-# A toolkit that pip put beside the building Python (the wheels of cuda-toolkit) counts where nothing else is named.
+# If no compiler is named, it uses a toolkit that pip installed for the building Python (the wheels of cuda-toolkit).
 
 # Lays out the toolkit of the wheels under ROOT as nvcc and FindCUDAToolkit expect it; sets NVCC in the caller.
 function(gramless_toolkit_of_wheels root nvcc)
@@ -13,8 +13,8 @@ print(next((root for root in roots if os.path.exists(os.path.join(root, "bin", "
   if(NOT wheels)
     return()
   endif()
-  # bin/ and lib/ are folders of links, not links: nvcc asks for bin/../lib64, which the system resolves through a linked
-  # bin/. The wheels have lib/ and versioned libraries only.
+  # bin/ and lib/ are folders of links, not links: nvcc opens bin/../lib64, which a linked bin/ would resolve in the wheels.
+  # The wheels have lib/ and versioned libraries only.
   file(REMOVE_RECURSE "${root}")
   foreach(folder bin lib)
     file(MAKE_DIRECTORY "${root}/${folder}")
@@ -48,17 +48,17 @@ endif()
 include(CheckLanguage)
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
-  set(GRAMLESS_CUDA_MISSING "no CUDA compiler that works was found")
+  set(GRAMLESS_CUDA_MISSING "no working CUDA compiler was found")
   return()
 endif()
 enable_language(CUDA)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 13.0)
-  set(GRAMLESS_CUDA_MISSING "CUDA 13.0 is needed but the compiler is of ${CMAKE_CUDA_COMPILER_VERSION}")
+  set(GRAMLESS_CUDA_MISSING "CUDA 13.0 is needed but the compiler is CUDA ${CMAKE_CUDA_COMPILER_VERSION}")
   return()
 endif()
 if(NOT cuda_std_20 IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
   set(GRAMLESS_CUDA_MISSING
-      "CMake ${CMAKE_VERSION} is older than CUDA ${CMAKE_CUDA_COMPILER_VERSION} and does not know its C++20")
+      "CMake ${CMAKE_VERSION} is too old for C++20 in CUDA ${CMAKE_CUDA_COMPILER_VERSION}; a newer one is needed")
   return()
 endif()
 find_package(CUDAToolkit 13.0 REQUIRED)

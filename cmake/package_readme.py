@@ -1,4 +1,4 @@
-"""README.md as a package index shows it: links relative to the repository become absolute.
+"""README.md for a package index: relative links become absolute.
 
 [project.urls] Repository is the address. A build of the package calls `dynamic_metadata`, as
 `[[tool.dynamic-metadata]]` of pyproject.toml says.
@@ -16,7 +16,7 @@ BRANCH = "main"
 
 
 def absolute(text: str, repository: str) -> str:
-    """The text with the address of the repository before every relative link and picture."""
+    """The text with the address of the repository before every relative link and image."""
 
     def replaced(link: re.Match[str]) -> str:
         kind = "raw" if link["picture"] else "blob"
