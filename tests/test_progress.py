@@ -43,6 +43,18 @@ def test_the_last_report_is_that_all_is_done(name, tmp_path):
     assert sorted(shares) == shares
 
 
+def test_matrix_permutations_and_intervals_each_have_a_progress_that_ends():
+    told = []
+    report = lambda *counts: told.append(counts)  # noqa: E731
+    gl.layer_matrix(LAYERS, kernel="rbf", pvalue="permutation", rng=0, level=0.9, progress=report)
+    ends = [i for i, (done, total) in enumerate(told) if done == total]
+    assert len(ends) == 3
+    assert ends[-1] == len(told) - 1
+    for first, last in zip([0, *(end + 1 for end in ends)], ends, strict=False):
+        assert sorted(told[first : last + 1]) == told[first : last + 1]
+        assert len({total for _, total in told[first : last + 1]}) == 1
+
+
 def test_an_error_leaves_no_report_that_all_is_done():
     told = []
 

@@ -203,7 +203,8 @@ def layer_matrix(
     digests : bool
         Whether to add the SHA-256 of the rows of each layer to the record.
     {sweep}
-        Checkpoints do not store permutations and intervals, and processes do not share them.
+        Checkpoints do not store permutations and intervals, and processes do not share them. The matrix, the
+        permutations and the intervals each have a progress of their own, from 0 to its total, in this order.
 
     Returns
     -------
