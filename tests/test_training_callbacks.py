@@ -161,7 +161,7 @@ def test_what_makes_no_sense_is_one_sentence_at_once(framework, batches):
     with pytest.raises(ValueError, match=r"^TrainingCKACallback: every must be at least 1 but is 0$"):
         callback(batches, every=0)
     with pytest.raises(
-        TypeError, match=r"^TrainingCKACallback: .*'layer', see gramless\.torch\.TrainingCKA$"
+        TypeError, match=r"^TrainingCKACallback: .*'layer'; see gramless\.torch\.TrainingCKA$"
     ):
         callback(batches, layer="2")
 

@@ -6,7 +6,7 @@ from ._paragraphs import T, inserted
 from .kernels import KERNEL_NAMES
 
 _ARRAYS = """
-numpy arrays of any layout and real dtype (also memory-mapped), DataFrames of pandas or polars,
+Arrays of numpy of any layout and real dtype (also memory-mapped), DataFrames of pandas or polars,
 torch tensors, or GPU arrays, such as cupy's, in a floating-point dtype; they are read in place. The
 computation is in float64 if any of them is float64 or a wide integer, otherwise in float32"""
 SHARED = {
@@ -14,7 +14,7 @@ SHARED = {
 data that float32 cannot resolve are computed in float64.""",
     "loss_arrays": f"""{_ARRAYS}.""",
     "host_arrays": """
-numpy arrays or CPU tensors of any layout and real dtype (also memory-mapped), or DataFrames of
+Arrays of numpy or CPU tensors of any layout and real dtype (also memory-mapped), or DataFrames of
 pandas or polars.""",
     "host_scalar": """
 float, or for tensors a 0-d tensor""",
