@@ -128,7 +128,10 @@ def test_activations_that_find_no_room_are_one_sentence(tmp_path, read_only):
 
 
 @pytest.mark.parametrize("options", [[], ["--csv", "-"]], ids=["table", "csv"])
-def test_a_standard_output_without_room_is_one_sentence_and_one_that_is_closed_is_silent(tmp_path, options):
+def test_a_standard_output_without_room_is_one_sentence_and_one_that_is_closed_is_silent(
+    tmp_path, options, monkeypatch
+):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is left in a buffer is written at the end
     np.savez(tmp_path / "a.npz", first=LAYERS[0], second=LAYERS[1])
     command = [sys.executable, "-m", "gramless", "compare", str(tmp_path / "a.npz"), *options]
     with open("/dev/full", "w") as full:
@@ -138,6 +141,26 @@ def test_a_standard_output_without_room_is_one_sentence_and_one_that_is_closed_i
     reads, writes = os.pipe()
     os.close(reads)
     done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(
+    "command", ["info", "estimate 100 8", "estimate 100 8 --json", "demo --list", "--help"]
+)
+def test_every_command_ends_in_a_sentence_where_standard_output_has_no_room(command, buffered):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment |= {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    program = [sys.executable, "-m", "gramless", *command.split()]
+    options = {"stderr": subprocess.PIPE, "text": True, "timeout": 60, "env": environment}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(program, stdout=full, check=False, **options)
+    sentence = "Error: standard output cannot be written (No space left on device)\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(program, stdout=writes, check=False, **options)
     os.close(writes)
     assert (done.returncode, done.stderr) == (1, "")
 

@@ -12,6 +12,7 @@ def main() -> None:
     """Run the command line; if click or rich is missing, print what to install and exit with 2."""
     try:
         from .main import gramless
+        from .terminal import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in NEEDED:
             raise
@@ -19,4 +20,4 @@ def main() -> None:
         said = f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         print(f"gramless: {said}", file=sys.stderr)
         sys.exit(2)
-    gramless()
+    run(gramless)

@@ -10,13 +10,13 @@ import click
 
 import gramless
 
-from .terminal import one_sentence_errors
+from .terminal import one_sentence_errors, standard_output
 
 
 @click.command(short_help="Versions, instruction sets, threads, CUDA.")
 def info() -> None:
     """Show the version, instruction sets, threads, CUDA state, and versions of Python, numpy and torch."""
-    with one_sentence_errors():
+    with one_sentence_errors(), standard_output():
         for name, value in facts().items():
             click.echo(f"{name:<10} {value}")
 

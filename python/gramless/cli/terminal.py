@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,37 @@ def standard_output() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Failure(f"standard output cannot be written ({error.strerror or error})") from error
+        _discard_standard_output()
+        raise Failure(_unwritten(error)) from error
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run a command that ends by SystemExit; what it wrote is written then, or one sentence says why not."""
+    try:
+        try:
+            command()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough
+        _discard_standard_output()
+        sys.exit(1)
+    except OSError as error:
+        _discard_standard_output()
+        said = _unwritten(error) if error.filename is None else str(error)
+        print(f"Error: {printable(said)}", file=sys.stderr)
+        sys.exit(Failure.exit_code)
+
+
+def _unwritten(error: OSError) -> str:
+    return f"standard output cannot be written ({error.strerror or error})"
+
+
+def _discard_standard_output() -> None:
+    """The interpreter would write what is left in the buffer at its end once more, and exit with 120."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def progress_bar(description: str = "", quiet: bool = False) -> ProgressBar:
