@@ -160,7 +160,7 @@ def objects_of(build: Path, isa: str) -> list[Path]:
         target
         for folder in build.glob(f"**/gramless_{isa}.dir")
         for target in sorted(folder.glob("**/*.o"))
-        if (ROOT / target.relative_to(folder)).with_suffix("").is_file()
+        if (ROOT / "csrc" / target.relative_to(folder)).with_suffix("").is_file()
     ]
 
 

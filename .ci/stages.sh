@@ -22,7 +22,7 @@ unset GRAMLESS_BACKEND GRAMLESS_NUM_THREADS PYTHONPATH
 # Several stages compile the same sources in the same way: a compiler cache, empty at first, makes that seconds. Paths
 # are relative to it, so that what is compiled from an sdist elsewhere is found, too.
 if command -v ccache >/dev/null || apt-get install -qq -y ccache >/dev/null 2>&1; then
-  export CCACHE_DIR="$work.ccache" CCACHE_BASEDIR="$(dirname "$work")" SKBUILD_BUILD_DIR=build/extension
+  export CCACHE_DIR="$work.ccache" CCACHE_BASEDIR="$(dirname "$work")"
   export CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
 fi
 export CXX="${CXX:-g++}" SKBUILD_CMAKE_DEFINE='CMAKE_COMPILE_WARNING_AS_ERROR=ON' # in README's commands, too
@@ -79,11 +79,11 @@ declare -A purpose=(
 
 mapfile -t readme < <(awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md | head -n 2)
 case "${readme[0]}|${readme[1]}" in
-  *'gramless demo|'*'pytest') ;;
+  *'gramless demo|'*'pytest -n auto') ;;
   *) echo "README.md does not begin with the demo's and the tests' command" >&2; exit 1 ;;
 esac
 demo() { bash -euo pipefail -c "${readme[0]}"; test -s gramless-demo/demo.png; }
-tests() { PYTEST_ADDOPTS='-n 2 --dist worksteal' bash -euo pipefail -c "${readme[1]}"; } # on both cores
+tests() { bash -euo pipefail -c "${readme[1]}"; }
 tools() {
   .ci/install_tools.sh
   # Tools only, without what their packages would bring: CuTe's headers need none of it.

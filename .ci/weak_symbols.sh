@@ -7,7 +7,7 @@ for isa in avx2 avx512 amx; do
   objects=()
   while read -r object; do # of sources that are still there: a build folder keeps all others
     source=${object##*gramless_"$isa".dir/}
-    [ ! -f "${source%.o}" ] || objects+=("$object")
+    [ ! -f "csrc/${source%.o}" ] || objects+=("$object")
   done < <(find "$build" -path "*gramless_$isa.dir*" -name '*.o')
   if [ ${#objects[@]} -eq 0 ]; then
     [ "$(uname -m)" != x86_64 ] || { echo "no objects of $isa under $build" >&2; exit 1; }

@@ -72,7 +72,7 @@ def test_a_loop_beyond_its_budget_is_named(cpu_code, monkeypatch):
 def test_objects_of_sources_that_are_gone_are_not_read(cpu_code, monkeypatch, tmp_path):
     """A build folder keeps object files of sources that were renamed."""
     monkeypatch.setattr(cpu_code, "ROOT", tmp_path)
-    folder = tmp_path / "build/plain/CMakeFiles/gramless_avx2.dir/csrc/ops"
+    folder = tmp_path / "build/plain/csrc/CMakeFiles/gramless_avx2.dir/ops"
     folder.mkdir(parents=True)
     for name in ("gram_sums", "renamed"):
         (folder / f"{name}.cpp.o").touch()
