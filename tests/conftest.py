@@ -9,11 +9,17 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
-import devices
-import gramless
-import pytest
-from gramless import _core
+# Plain code of numpy and torch runs on one thread: its rounding errors, which decide what tests allow, then
+# depend less on the machine, and processes of pytest-xdist do not wait for each other.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+
+import devices  # noqa: E402
+import gramless  # noqa: E402
+import pytest  # noqa: E402
+from gramless import _core  # noqa: E402
 
 # A shell starts background processes with interrupts ignored, and Python does not change that.
 if (
@@ -37,6 +43,20 @@ def pytest_addoption(parser):
         "--tensors-on", choices=choices, help="a device that torch's tests run on instead of the CPU"
     )
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers():
+    """The processes of `-n auto`: one for each core and each 3 GB of memory, at most four.
+
+    Some tests use several cores, and what tests compare with stays in memory until the end.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")  # of a container
+    if limit.exists() and (text := limit.read_text().strip()) != "max":
+        memory = min(memory, int(text))
+    return max(1, min(cores, int(memory // 3e9), 4))
 
 
 def pytest_configure(config):
