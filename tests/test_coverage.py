@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -74,6 +75,7 @@ def test_one_kind_of_data_can_be_measured_anew(tmp_path, monkeypatch):
     kept, old = ({"data": data, "n": 100, "coverage": 2.0} for data in ("clusters", "independent"))
     file.write_text(json.dumps({"commit": "earlier", "coverage": [kept, old], "equality": []}))
     monkeypatch.setattr(measured, "REPETITIONS", {"coverage": 4})
+    monkeypatch.setattr(measured, "ProcessPoolExecutor", ThreadPoolExecutor)  # JAX warns of a fork
     monkeypatch.setattr("sys.argv", ["coverage", "--data", "independent", "--out", str(file)])
     measured.main()
     found = json.loads(file.read_text())

@@ -100,7 +100,7 @@ def test_joined_data_sets_are_read_through():
 def test_joined_data_sets_of_several_are_told_apart():
     one, two = (data.TensorDataset(X[i : i + 24], torch.arange(24)) for i in (0, 24))
     with pytest.raises(
-        ValueError, match=r"number 0 of its data set in the first .* number 0 of another one in"
+        ValueError, match=r"number 0 of its data set in the first .* number 0 of another data set in"
     ):
         compared(loader(data.ConcatDataset([one, two])), loader(data.ConcatDataset([two, one])))
     other = [data.TensorDataset(*part.tensors) for part in (one, two)]  # as two models' own data sets
