@@ -62,13 +62,14 @@ PACKAGES = (
 )
 METHOD = """
 n is the number of rows (examples), d of columns (features); a contrastive loss compares 2N rows of width D.
-"torch eager", "torch.compile" and "numpy" are n x n code in these libraries. Every contender runs in a
-process of its own, in turn, while the others are stopped. Times are wall-clock times: of gramless on all
-cores, of an alternative with the number of threads that is fastest for it. A bold ratio marks a row where
-the alternative is faster. Memory is the peak above the inputs. The error is the largest difference from
-float64 on isotropic noise, on data whose covariance has the eigenvalues 1/i ("spectrum 1/i"), on the same
-after a ReLU, and on activations; above 1e-3 the data are named. [Every row](benchmarks_all.md) has the whole
-method, spreads, times of one thread, shares of the peak, training steps, 16-bit inputs and sizes.
+"torch eager", "torch.compile" and "numpy" are plain code in these libraries, with n x n matrices or, for
+linear kernels, products of features. Every contender runs in a process of its own, in turn, while the others
+are stopped. Times are wall-clock times: of gramless on all cores, of an alternative with the number of
+threads that is fastest for it. A bold ratio marks a row where the alternative is faster. Memory is the peak
+above the inputs. The error is the largest difference from float64 on isotropic noise, on data whose
+covariance has the eigenvalues 1/i ("spectrum 1/i"), on the same after a ReLU, and on activations; above 1e-3
+the data are named. [Every row](benchmarks_all.md) has the whole method, spreads, times of one thread, shares
+of the peak, training steps, 16-bit inputs and sizes.
 [Limits](limits.md) lists every row in which an alternative is ahead.
 """.strip().replace("\n", " ")
 
