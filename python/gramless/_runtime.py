@@ -116,9 +116,9 @@ def set_workspace_limit(size: int | None) -> None:
     backward pass if all of them fit: (2N)^2 / 2 numbers for the 2N rows of NT-Xent, which is 134 MB of
     float32 at 2N = 8192, and some padding. HSIC and CKA with exact median bandwidths keep the dot products
     from which a median is computed for the kernel values, for as many layers as fit: n^2 / 2 numbers each,
-    and some padding. CPUs with a matrix unit keep the packed rows of a pair
-    instead, 6 bytes for each number and at most 64 MiB. The process keeps the largest such block for the next
-    call; a size of 0 releases it and keeps nothing. Results are bitwise identical for any size.
+    and some padding. CPUs with a matrix unit keep the packed rows of a pair instead, 6 bytes for each number
+    and at most 64 MiB. The process keeps the largest such block for the next call; a size of 0 releases it
+    and keeps nothing. Results are bitwise identical for any size.
 
     Parameters
     ----------

@@ -89,8 +89,9 @@ def hsic(
     Tensors get gradients of their own dtype; a median bandwidth counts as a constant. The gradient of a CKA
     with respect to row i has a length of about 1 / (n |x_i|): in float16 it loses accuracy below 6e-5, for
     example for 256 rows of 512 standard normal numbers, and is 0 below 3e-8. To avoid this, scale the loss,
-    as torch.amp.GradScaler does, or pass float32 or bfloat16. The gradient of an HSIC with linear
-    kernels grows with the third power of the rows' lengths, and is inf in float16 for long rows.
+    as torch.amp.GradScaler does, or pass float32 or bfloat16. The gradient of an HSIC with linear kernels
+    grows with the third power of the rows' lengths, and is inf in float16 for long rows, for example for 256
+    rows of 16 columns with a length of 1e3.
 
     References
     ----------

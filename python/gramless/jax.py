@@ -3,7 +3,8 @@
 The functions work under jax.jit, jax.grad, jax.value_and_grad and jax.vmap, with the arguments, values and
 gradients of the functions of the same name in `gramless`. Arguments that are jax or numpy arrays, including a
 temperature, may vary within a compiled function; all others, such as numbers and names, are constants of it.
-Shapes and options are checked when a function is traced, varying numbers when it runs.
+Shapes and options are checked when a function is traced; numbers that vary, exclude_above, exclude_hardest,
+exclude_easiest, a margin and a guide are checked when it runs.
 
 A callback computes everything on the CPU, so that arrays on a device are copied. The gradients of a single
 value are computed together with it; an array of values, such as that of reduction="none", is computed again
@@ -132,8 +133,8 @@ class _HostCall:
 
     def refuse(self, *_: Any) -> Any:
         raise NotImplementedError(
-            f"{self._function.__name__}: only first derivatives are implemented, in reverse mode; "
-            "a second derivative raises"
+            f"{self._function.__name__}: a second derivative was requested, but only first derivatives in "
+            "reverse mode are implemented"
         )
 
     def _arguments(self, arrays: Sequence[Any]) -> dict[str, Any]:

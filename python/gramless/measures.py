@@ -89,7 +89,7 @@ def alignment(x: Any, y: Any, alpha: float = 2.0, *, normalize: bool = True) -> 
     -------
     {host_scalar}
         0 if all pairs are equal. Differentiable with respect to x and y, for tensors and by
-        `value_and_grad`. NaN and inf in the data give NaN, or inf without normalisation.
+        `value_and_grad`. NaN in the data gives NaN; inf gives NaN, or without normalisation inf or NaN.
 
     Raises
     ------

@@ -18,7 +18,7 @@ EXAMPLES = """
 \b
 Examples:
   gramless estimate 10000 768 24 --kernel rbf      24 layers with each other
-  gramless estimate 4096 128 --quantity nt_xent    forward and backward of 4096 pairs of views
+  gramless estimate 4096 128 --quantity nt_xent    loss of 4096 pairs of views
   gramless estimate 4096 768 --quantity info_nce --negatives 8192
   gramless estimate 1000000 512 --json             as JSON
 """

@@ -17,14 +17,22 @@ _ERRORS = _section(
 TypeError
     If an argument does not hold real numbers.""",
 )
+# Of functions that do not check their options, as those of gramless do.
+_UNCHECKED = _section(
+    "Raises",
+    """ValueError
+    If shapes do not match. Other options than a kernel are not checked.
+TypeError
+    If an argument does not hold real numbers.""",
+)
 _OPTIONS = """temperature : float
     tau, the divisor of the similarities; not 0.
 normalize : bool
     Whether to divide each row by its length first, by max(|row|, 1e-12)."""
 _EXCLUDING = """
 exclude_above, exclude_hardest, exclude_easiest : float, optional
-    Leave negatives out of an anchor's sum: those with a dot product above a limit, and the most or the least
-    similar share of them."""
+    Leave negatives out of an anchor's sum: those with a dot product above a limit, and the most or the
+    least similar share of them."""
 _REDUCTION = """
 reduction : {"mean", "sum", "none"}
     "none" returns the loss of each anchor."""
@@ -38,8 +46,8 @@ _GRADIENT = (
         """float
     The loss.
 tuple
-    Its gradients with respect to the arrays, in their order and shapes, and to the temperature. A queue, a
-    teacher, a guide, labels and ids have none.""",
+    Its gradients with respect to the arrays, in their order and shapes, and to the temperature. A queue,
+    a teacher, a guide, labels and ids have none.""",
     )
     + "\n\n"
     + _ERRORS
@@ -163,6 +171,8 @@ progress
     Ignored.""",
     "matrix": _section("Returns", "ndarray of float64, (len(xs), len(ys))") + "\n\n" + _ERRORS,
     "number": _section("Returns", "float") + "\n\n" + _ERRORS,
+    "unchecked_matrix": _section("Returns", "ndarray of float64, (len(xs), len(ys))") + "\n\n" + _UNCHECKED,
+    "unchecked_number": _section("Returns", "float") + "\n\n" + _UNCHECKED,
     "neighbors": """
 k : int
     The number of nearest rows by cosine, a row itself left out.""",

@@ -102,7 +102,6 @@ def nt_xent(
 
 
 @documented
-@documented
 def nt_xent_value_and_grad(
     z_a: npt.ArrayLike,
     z_b: npt.ArrayLike,
@@ -165,7 +164,6 @@ def dcl(
     return reduced(contrast.losses, contrast.counted, reduction)
 
 
-@documented
 @documented
 def dcl_value_and_grad(
     z_a: npt.ArrayLike,

@@ -124,7 +124,7 @@ def distance_correlation(
 
     {pair}
     exponent : float
-        The power of the distances, above 0 and below 2.
+        The power of the distances, above 0 and at most 2.
     bias_corrected : bool
         Whether to return the square of the bias-corrected value, from U-centred distances.
 

@@ -22,7 +22,7 @@ def uniformity(x: npt.ArrayLike, t: float = 2.0, *, normalize: bool = True) -> f
     normalize : bool
         Whether to divide each row by its length first.
 
-    {number}
+    {unchecked_number}
 
     {wang}
 
@@ -50,7 +50,7 @@ def alignment(x: npt.ArrayLike, y: npt.ArrayLike, alpha: float = 2.0, *, normali
     normalize : bool
         Whether to divide each row by its length first.
 
-    {number}
+    {unchecked_number}
 
     {wang}
 
@@ -69,7 +69,7 @@ def participation_ratio(x: npt.ArrayLike) -> float:
 
     {rows}
 
-    {number}
+    {unchecked_number}
 
     References
     ----------
@@ -93,7 +93,7 @@ def vendi_score(x: npt.ArrayLike, *, kernel: KernelLike = "cosine", q: float = 2
     q : float
         The order; not 1.
 
-    {number}
+    {unchecked_number}
 
     References
     ----------

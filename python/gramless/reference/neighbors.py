@@ -44,7 +44,7 @@ def mutual_knn(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 10, *, progress: obj
     {neighbors}
     {progress}
 
-    {number}
+    {unchecked_number}
 
     {huh}
 
@@ -71,7 +71,7 @@ def mutual_knn_matrix(
     {neighbors}
     {progress}
 
-    {matrix}
+    {unchecked_matrix}
 
     {huh}
 
@@ -91,7 +91,7 @@ def cknna(x: npt.ArrayLike, y: npt.ArrayLike, k: int = 10, *, progress: object =
     {neighbors}
     {progress}
 
-    {number}
+    {unchecked_number}
 
     {huh}
 

@@ -32,7 +32,7 @@ def rsa(
     {pair}
     {rsa_options}
 
-    {number}
+    {unchecked_number}
 
     {kriegeskorte}
 
@@ -62,7 +62,7 @@ def rsa_matrix(
     {rsa_options}
     {progress}
 
-    {matrix}
+    {unchecked_matrix}
 
     {kriegeskorte}
 

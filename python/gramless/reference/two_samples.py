@@ -21,9 +21,12 @@ def mmd(
     Parameters
     ----------
     x, y : array (n, d) and (m, d)
-        The samples; computed in float64. A median bandwidth is that of the rows of both.
+        The samples; computed in float64.
     {kernel}
-    {estimator}
+        Here that is the median over the rows of both.
+    estimator : {"unbiased", "biased", "debiased"}
+        "unbiased" needs at least 2 rows in each sample and "biased" at least 1; "debiased" is a synonym of
+        "unbiased".
 
     {number}
 
@@ -63,8 +66,9 @@ def mmd_permutation_pvalue(
     Parameters
     ----------
     x, y : array (n, d) and (m, d)
-        The samples; computed in float64. A median bandwidth is that of the rows of both.
+        The samples, each of at least 2 rows; computed in float64.
     {kernel}
+        Here that is the median over the rows of both.
     n_resamples : int
         B, the number of random splits.
     rng : int or numpy Generator, optional

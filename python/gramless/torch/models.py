@@ -87,9 +87,9 @@ def compare_models(
     {estimator}
     method : {"exact", "minibatch"}
         "exact" stores the activations, in memory up to memory_budget bytes and beyond that in temporary files
-        in `folder`. "minibatch" stores none (`MinibatchCKA` with `weighting`) and has no p-values.
-        Activations that fit into the memory of the models' GPU are compared there; with checkpoint or
-        process_group on the CPU.
+        in `folder`, which disappear with the process. "minibatch" stores none (`MinibatchCKA` with
+        `weighting`) and has no p-values. Activations that fit into the memory of the models' GPU are compared
+        there; with checkpoint or process_group on the CPU.
     weighting : {"mean", "pairs"}
         For method="minibatch": the weights of batches, 1 or n_t (n_t - 3) for n_t examples.
     {pool}
