@@ -41,7 +41,7 @@ def class_separation(x: Any, labels: Any) -> float:
     Returns
     -------
     float
-        R^2, from 0 to 1: 1 if all rows of a class have the same direction.
+        R^2, from 0 to 1: 1 if all rows of a class have the same direction. NaN in x gives NaN.
 
     Raises
     ------

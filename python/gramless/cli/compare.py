@@ -76,7 +76,7 @@ Examples:
     default="auto",
     show_default=True,
     help='Method for p-values: "auto" permutes below 40 examples and if single ones dominate, and '
-    'otherwise uses "chi2".',
+    'otherwise uses "chi2", for the biased estimator "gamma".',
 )
 @click.option(
     "--n-resamples", type=click.IntRange(1), default=199, show_default=True, help="Number of permutations."
