@@ -19,6 +19,7 @@ from . import minibatch as _minibatch
 from . import neighbors as _neighbors
 from . import rsa as _rsa
 from . import sigmoid as _sigmoid
+from . import supervised as _supervised
 from . import two_samples as _two_samples
 from .chance import *
 from .contrastive import *
@@ -34,6 +35,7 @@ from .minibatch import *
 from .neighbors import *
 from .rsa import *
 from .sigmoid import *
+from .supervised import *
 from .two_samples import *
 
 __all__: list[str] = []
@@ -51,4 +53,5 @@ __all__ += _minibatch.__all__
 __all__ += _neighbors.__all__
 __all__ += _rsa.__all__
 __all__ += _sigmoid.__all__
+__all__ += _supervised.__all__
 __all__ += _two_samples.__all__

@@ -25,14 +25,21 @@ _UNCHECKED = _section(
 TypeError
     If an argument does not hold real numbers.""",
 )
-_OPTIONS = """temperature : float
-    tau, the divisor of the similarities; not 0.
+_NORMALIZE = """
 normalize : bool
     Whether to divide each row by its length first, by max(|row|, 1e-12)."""
+_OPTIONS = f"""
+temperature : float
+    tau, the divisor of the similarities; not 0.{_NORMALIZE}"""
 _EXCLUDING = """
 exclude_above, exclude_hardest, exclude_easiest : float, optional
     Leave negatives out of an anchor's sum: those with a dot product above a limit, and the most or the
     least similar share of them."""
+_POSITIVES = """
+mask : array (n, n), optional
+    Instead of labels: row i weighs the positives of row i. The diagonal is left out.
+ignore_index : optional
+    Rows with this label are left out."""
 _REDUCTION = """
 reduction : {"mean", "sum", "none"}
     "none" returns the loss of each anchor."""
@@ -52,73 +59,80 @@ tuple
     + "\n\n"
     + _ERRORS
 )
+_SUMMED_ROWS = """x : array (n, d)
+    The rows whose log-sum-exps are computed.
+y : array (m, d), optional
+    The rows of each sum; None uses x."""
+_SUM_OPTIONS = f"""
+temperature : float
+    tau, the divisor of the dot products; not 0.{_NORMALIZE}
+exclude_self : bool
+    Whether to leave out j = i; only with y=None."""
 PARAGRAPHS = SHARED | {
     "raises": _ERRORS,
-    "value": f"{_OPTIONS}{_REDUCTION}\n\n{_VALUE}",
-    "value_excluding": f"{_OPTIONS}{_REDUCTION}{_EXCLUDING}\n\n{_VALUE}",
-    "gradient": f"{_OPTIONS}{_SCALAR_REDUCTION}\n\n{_GRADIENT}",
-    "gradient_excluding": f"{_OPTIONS}{_SCALAR_REDUCTION}{_EXCLUDING}\n\n{_GRADIENT}",
+    "value": f"{_REDUCTION}\n\n{_VALUE}",
+    "value_excluding": f"{_REDUCTION}{_EXCLUDING}\n\n{_VALUE}",
+    "value_of_positives": f"{_REDUCTION}{_EXCLUDING}{_POSITIVES}\n\n{_VALUE}",
+    "gradient": f"{_SCALAR_REDUCTION}\n\n{_GRADIENT}",
+    "gradient_excluding": f"{_SCALAR_REDUCTION}{_EXCLUDING}\n\n{_GRADIENT}",
+    "gradient_of_positives": f"{_SCALAR_REDUCTION}{_EXCLUDING}{_POSITIVES}\n\n{_GRADIENT}",
     "views": _section(
         "Parameters",
-        """z_a, z_b : array (n, d)
-    Row i of both are two views of one example.""",
+        f"""z_a, z_b : array (n, d)
+    Row i of both are two views of one example.{_OPTIONS}""",
     ),
     "supervised": _section(
         "Parameters",
-        """z : array (n, d)
+        f"""z : array (n, d)
     One row for each example, or for each view of one.
 labels : array (n,), optional
-    Integers or text. Rows with one label are positives of each other.
-mask : array (n, n), optional
-    Instead of labels: row i weighs the positives of row i. The diagonal is left out.
-ignore_index : optional
-    Rows with this label are left out.""",
+    Integers or text. Rows with one label are positives of each other.{_OPTIONS}""",
     ),
     "anchors_and_keys": _section(
         "Parameters",
-        """anchors, keys : array (n, d)
+        f"""anchors, keys : array (n, d)
     Key i is the positive of anchor i.
 queue, negatives : array (m, d), optional
     Further keys, which are negatives of every anchor. A queue gets no gradient.
 ids : array (n + m,), optional
-    Of keys, negatives and queue: keys with the id of the anchor's own key are left out of the sum.
+    Of keys, negatives and queue: keys with the id of the anchor's own key are left out of the sum.{_OPTIONS}
 symmetric : bool
     Whether to average with the loss of keys against anchors, without negatives and queue.""",
     ),
     "queries": _section(
         "Parameters",
-        """q, k : array (n, d)
+        f"""q, k : array (n, d)
     Queries and keys; key i is the positive of query i.
 queue : array (m, d)
-    The negatives of every query.""",
+    The negatives of every query.{_OPTIONS}""",
     ),
     "labelled_keys": _section(
         "Parameters",
-        """anchors, keys : array (n, d)
+        f"""anchors, keys : array (n, d)
     Row i of both has label i.
 labels : array (n,)
-    Integers or text. Keys with the label of an anchor are its positives.
+    Integers or text. Keys with the label of an anchor are its positives.{_OPTIONS}
 symmetric : bool
     Whether to average with the loss of keys against anchors.""",
     ),
     "guided": _section(
         "Parameters",
-        """anchors, positives : array (n, d)
+        f"""anchors, positives : array (n, d)
     Row i of both belong together.
 negatives : array (m, d), optional
     Negatives of every anchor.
 guide_anchors, guide_positives, guide_negatives : array (n, e), (n, e) and (m, e)
-    The guide's rows of the same examples.
+    The guide's rows of the same examples.{_OPTIONS}
 margin : float
     Pairs above the guide's cosine of a_i and p_i, less the margin, are left out.
-margin_strategy : {"absolute", "relative"}
+margin_strategy : {{"absolute", "relative"}}
     "relative" multiplies the margin by the magnitude of that cosine.
 contrast_anchors, contrast_positives : bool
     Whether pairs of two anchors, and pairs of two positives, are negatives.""",
     ),
     "distilled": _section(
         "Parameters",
-        """student : array (n, d)
+        f"""student : array (n, d)
     The student's embeddings of a batch.
 teacher : array (n, e)
     The teacher's embeddings of the same examples.
@@ -126,30 +140,24 @@ queue_student : array (m, d)
     The queue, as the student sees it.
 queue_teacher : array (m, e), optional
     The same examples, as the teacher sees them. None uses queue_student for both, as the paper does.
+temperature : float
+    tau, the divisor of the student's similarities; not 0.
 teacher_temperature : float
-    tau_teacher, the divisor of the teacher's similarities; not 0.""",
+    tau_teacher, the divisor of the teacher's similarities; not 0.{_NORMALIZE}""",
     ),
     "two_towers": _section(
         "Parameters",
-        """a, b : array (n, d)
+        f"""a, b : array (n, d)
     Row i of both belong together.
 logit_scale, logit_bias : float
-    The factor of the dot products, and what is added to them.
-normalize : bool
-    Whether to divide each row by its length first, by max(|row|, 1e-12).""",
+    The factor of the dot products, and what is added to them.{_NORMALIZE}""",
     ),
-    "summed_rows": _section(
+    "summed_rows": _section("Parameters", f"{_SUMMED_ROWS}{_SUM_OPTIONS}"),
+    "weighted_rows": _section(
         "Parameters",
-        """x : array (n, d)
-    The rows whose log-sum-exps are computed.
-y : array (m, d), optional
-    The rows of each sum; None uses x.
-temperature : float
-    tau, the divisor of the dot products; not 0.
-normalize : bool
-    Whether to divide each row by its length first, by max(|row|, 1e-12).
-exclude_self : bool
-    Whether to leave out j = i; only with y=None.""",
+        f"""{_SUMMED_ROWS}
+weights : array (n,), optional
+    The factors of the log-sum-exps in the sum that is differentiated. None is 1 for each.{_SUM_OPTIONS}""",
     ),
     "pair": _section(
         "Parameters",

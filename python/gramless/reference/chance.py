@@ -110,7 +110,7 @@ def permutation_moments(k: Array, l: Array, estimator: Estimator = "unbiased") -
     Parameters
     ----------
     k, l : array (n, n)
-        The Gram matrices.
+        The Gram matrices, of at least 4 rows.
     estimator : {"unbiased", "biased", "debiased"}
         That of the CKA.
 
@@ -118,6 +118,13 @@ def permutation_moments(k: Array, l: Array, estimator: Estimator = "unbiased") -
     -------
     tuple of float
         The mean and the standard deviation.
+
+    Raises
+    ------
+    ValueError
+        If estimator has an invalid value.
+    ValueError, ZeroDivisionError
+        If there are fewer than 4 rows.
 
     References
     ----------

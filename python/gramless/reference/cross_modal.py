@@ -117,6 +117,11 @@ def info_nce_value_and_grad(
 
     {anchors_and_keys}
     {gradient_excluding}
+
+    Examples
+    --------
+    >>> round(info_nce_value_and_grad(np.eye(2), np.eye(2), temperature=1.0)[1][-1], 6)
+    0.268941
     """
     function = "info_nce_value_and_grad"
     options = contrast_options(
@@ -275,6 +280,12 @@ def uni_cl_value_and_grad(
 
     {labelled_keys}
     {gradient}
+
+    Examples
+    --------
+    >>> z = [[1.0, 0.0], [0.0, 1.0]]
+    >>> round(uni_cl_value_and_grad(z, z, [3, 3], temperature=1.0)[1][-1], 6)
+    -0.231059
     """
     function = "uni_cl_value_and_grad"
     options = contrast_options(function, temperature, normalize)

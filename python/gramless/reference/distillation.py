@@ -72,6 +72,13 @@ def similarity_distillation_value_and_grad(
 
     {distilled}
     {gradient}
+
+    Examples
+    --------
+    >>> queue = [[1.0, 0.0], [0.0, 1.0]]
+    >>> loss, (grad_student, _) = similarity_distillation_value_and_grad([[1.0, 1.0]], [[1.0, 0.0]], queue)
+    >>> round(loss, 6), grad_student.round(6)
+    (0.693147, array([[-1.767767,  1.767767]]))
     """
     function = "similarity_distillation_value_and_grad"
     reduction = as_scalar_reduction(function, reduction)

@@ -52,9 +52,7 @@ def row_log_sum_exp_value_and_grad(
 ) -> tuple[Array, tuple[Array, Array | None, float]]:
     """`row_log_sum_exp` v with the gradients of sum_i weights_i v_i.
 
-    {summed_rows}
-    weights : array (n,), optional
-        None is 1 for each row.
+    {weighted_rows}
 
     Returns
     -------

@@ -28,6 +28,14 @@ class MinibatchCKA:
     weighting : {"mean", "pairs"}
         w_t is 1 for "mean", and n_t (n_t - 3) for "pairs".
 
+    Raises
+    ------
+    ValueError
+        By `update`: if layers have different numbers of rows or fewer than 4, or kernel is not a name of one.
+        By `compute`: if there is no batch.
+    TypeError
+        By `update`: if a layer does not hold real numbers, or kernel is neither a kernel nor a name.
+
     References
     ----------
     Nguyen, Raghu and Kornblith 2021, "Do wide and deep networks learn the same things?", arXiv:2010.15327.
