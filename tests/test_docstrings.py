@@ -9,7 +9,17 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("matplotlib")
-MODULES = ("gramless", "gramless.torch", "gramless.plot")
+MODULES = (
+    "gramless",
+    "gramless.torch",
+    "gramless.plot",
+    "gramless.analysis",
+    "gramless.compat",
+    "gramless.reference",
+    "gramless.jax",
+    "gramless.torch.lightning",
+    "gramless.torch.transformers",
+)
 SECTION = re.compile(r"^(\w+)\n-{3,}$", re.MULTILINE)
 ENTRY = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : (.+))?$", re.MULTILINE)
 # What help(name) would send the reader to other pages for.

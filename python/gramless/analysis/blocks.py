@@ -16,7 +16,15 @@ from ._units import unit_rows
 
 
 class Block(NamedTuple):
-    """A contiguous block: the layers, or rows, start, ..., stop - 1."""
+    """A contiguous block: the layers, or rows, start, ..., stop - 1.
+
+    Attributes
+    ----------
+    start : int
+        The index of its first layer or row.
+    stop : int
+        The index after its last layer or row.
+    """
 
     start: int
     stop: int

@@ -107,7 +107,8 @@ def cka_interval(
     x, y : array (n, p) and (n, q)
         Row i of both is one example: numpy arrays of any layout and real dtype, tensors of torch, lists.
     {kernel}
-        The median is over all examples, exact without groups, and as in `gramless.cka` with groups.
+        The median is over all examples and exact, except that with groups a kernel with `median_rows` takes
+        it over a sample of that many rows.
     {kernel_y}
     {estimator}
     level : float
@@ -177,8 +178,9 @@ def cka_difference(
     level: float = 0.95,
     groups: int | None = None,
 ) -> Difference:
-    """CKA of one pair of representations less that of another: is layer 7 more similar to 7 than to 8?
+    """CKA of one pair of representations less that of another, with a confidence interval from the jackknife.
 
+    It answers whether layer 7 of one model is more similar to layer 7 of another model than to its layer 8.
     Both values change together when examples are exchanged, so their difference is less uncertain than either
     of them. With d_(i) the difference without example i,
 
@@ -194,15 +196,18 @@ def cka_difference(
         Each (n, features), row i of all four one example. An array may occur twice, such as x if the question
         is which of two y is more similar to it.
     {kernel}
-        The kernel of both x. The median is over all examples, exact without groups, and as in `gramless.cka`
-        with groups.
+        The kernel of both x. The median is over all examples and exact, except that with groups a kernel with
+        `median_rows` takes it over a sample of that many rows.
     {kernel_y}
     {estimator}
     level : float
         How often the interval holds the true difference, between 0 and 1.
     groups : int, optional
-        None computes the difference without each example, a number without each of that many random groups,
-        which takes less time: see `cka_interval`.
+        None computes the difference without each example, in walks over blocks of rows, with n^2 operations
+        of float64 for each feature and O(n) memory per row of a block.
+        A number, such as 32, computes the difference without each of that many random groups, which takes
+        less time: it runs on all threads, in float64 where `cka` uses it and otherwise in float32. Groups of
+        less than some hundred rows take longer than the two CKA themselves.
 
     Returns
     -------

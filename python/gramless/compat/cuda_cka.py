@@ -33,6 +33,13 @@ class CudaCKA:
     device
         Stored, without effect: results are on the device of X and Y.
 
+    Raises
+    ------
+    ValueError
+        By its methods: if X and Y have different numbers of rows or fewer than 2, or sigma is not positive.
+    TypeError
+        By its methods: if an argument has a type or dtype that is not supported, or sigma needs a gradient.
+
     Notes
     -----
     Other differences from the file: an offset that all rows share costs no digits; a constant representation

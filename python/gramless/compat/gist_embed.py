@@ -208,8 +208,7 @@ class CachedGISTEmbedLoss(GISTEmbedLoss):
 
     Parameters
     ----------
-    {guided}
-    {mini_batches}
+    {cached_guided}
 
     Raises
     ------
@@ -253,6 +252,7 @@ class CachedGISTEmbedLoss(GISTEmbedLoss):
         self.show_progress_bar = show_progress_bar
 
     def get_config_dict(self) -> dict[str, Any]:
+        """The entries that sentence-transformers writes into a model card."""
         return super().get_config_dict() | {"mini_batch_size": self.mini_batch_size}
 
     def _embedded(self, features: dict[str, Any]) -> Tensor:

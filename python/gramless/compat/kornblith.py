@@ -34,6 +34,13 @@ class Gram:
     kernel : kernel
         Such as `gramless.RBF()`.
 
+    Raises
+    ------
+    ValueError
+        By `cka`: if x does not have two dimensions or is empty.
+    TypeError
+        By `cka`: if x does not hold real numbers.
+
     Examples
     --------
     >>> gram_linear(np.array([[1.0, 2.0], [3.0, 4.0]]))

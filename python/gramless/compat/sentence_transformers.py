@@ -142,6 +142,7 @@ class MultipleNegativesRankingLoss(nn.Module):
 
     @property
     def temperature(self) -> float:
+        """The divisor of the similarities, 1 / scale."""
         return 1.0 / self.scale
 
     @property
@@ -204,9 +205,7 @@ class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
 
     Parameters
     ----------
-    {ranking}
-    {mini_batches}
-    {directions}
+    {cached_ranking}
 
     Raises
     ------
@@ -248,6 +247,7 @@ class CachedMultipleNegativesRankingLoss(MultipleNegativesRankingLoss):
         self.show_progress_bar = show_progress_bar
 
     def get_config_dict(self) -> dict[str, Any]:
+        """The entries that sentence-transformers writes into a model card."""
         return super().get_config_dict() | {"mini_batch_size": self.mini_batch_size}
 
     def _embedded(self, features: dict[str, Tensor]) -> Tensor:

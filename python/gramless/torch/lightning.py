@@ -27,11 +27,12 @@ class TrainingCKACallback(Watching, Callback):
     Parameters
     ----------
     batches : sequence of batches
-        A few hundred fixed examples, as a list of batches as in `compare_models`. They are moved to the
-        device of the module.
+        A few hundred fixed examples, as a list of batches. A batch is a tensor, a packed sequence, a tuple or
+        list that starts with one of these, or a mapping, of which the module receives the entries that its
+        forward accepts. Batches are moved to the device of the module.
     every : int
         Values are computed whenever the trainer's global step is a multiple of it.
-    options
+    **options
         Passed to `gramless.torch.TrainingCKA`: start, layers, kernel, estimator, pool, layout, forward and
         attention_mask.
 
@@ -56,11 +57,13 @@ class TrainingCKACallback(Watching, Callback):
     """
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Create `watch`, which compares with the module as it is now unless there is an option `start`."""
         self._begin(pl_module, trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Log the values, if the global step has passed a multiple of `every`."""
         values = self._values(trainer.global_step)
         if values is not None:
             for logger in trainer.loggers:

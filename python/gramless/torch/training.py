@@ -44,8 +44,10 @@ class TrainingCKA:
     model : torch.nn.Module
         The model in training. At each call it runs in evaluation mode without gradients, and stays unchanged.
     batches : sequence of batches
-        A few hundred fixed examples, as the batches of `compare_models`. Their activations are stored and
-        compared on the CPU, because a GPU in training has little free memory.
+        A few hundred fixed examples, as a list of batches. A batch is a tensor, a packed sequence, a tuple or
+        list that starts with one of these, or a mapping, of which the model receives the entries that its
+        forward accepts. The activations are stored and compared on the CPU, because a GPU in training has
+        little free memory.
     start : torch.nn.Module, optional
         Another model with the same layers to compare with, such as a checkpoint; None (default) uses the
         model when this object is created.

@@ -31,7 +31,7 @@ class TrainingCKACallback(Watching, TrainerCallback):
         attention_mask. They are moved to the device of the model.
     every : int
         Values are computed whenever the global step is a multiple of it.
-    options
+    **options
         Passed to `gramless.torch.TrainingCKA`: start, layers, kernel, estimator, pool, layout, forward and
         attention_mask.
 
@@ -58,9 +58,11 @@ class TrainingCKACallback(Watching, TrainerCallback):
     log: Callable[[dict[str, float]], Any] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
+        """Create `watch`, which compares with the model as it is now unless there is an option `start`."""
         self._begin(model, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Log the values, if the global step has passed a multiple of `every`."""
         values = self._values(state.global_step)
         if values is None:
             return
