@@ -71,10 +71,10 @@ def parameters(found):
 
 
 def methods(cls):
-    """The public methods that a class defines itself; `forward` is described with its class."""
+    """The public methods and properties that a class defines; `forward` is described with its class."""
     for name, found in vars(cls).items():
         if (
-            isinstance(found, types.FunctionType | classmethod)
+            isinstance(found, types.FunctionType | classmethod | property)
             and not name.startswith("_")
             and name != "forward"
         ):
@@ -124,5 +124,6 @@ def test_nothing_that_is_needed_stands_elsewhere(found):
 
 @pytest.mark.parametrize("found", [p for p in PUBLIC if isinstance(p.values[0], type)])
 def test_methods_are_described(found):
-    missing = [name for name, method in methods(found) if not method.__doc__]
-    assert missing == []
+    described = {name: method.__doc__ or "" for name, method in methods(found)}
+    assert [name for name, text in described.items() if not text] == []
+    assert [line for text in described.values() for line in text.splitlines() if len(line) > 110] == []

@@ -278,6 +278,7 @@ class RationalQuadratic(OfDistance):
 
     @property
     def numbers(self) -> tuple[float, ...]:
+        """The parameters of the kernel other than its bandwidth: alpha."""
         return (self.alpha,)
 
     @staticmethod

@@ -136,7 +136,8 @@ X, Y : array (n, p) and (n, q)
     Row i of both is one example: tensors, numpy arrays, or arrays of a GPU.""",
     "sigma": """
 sigma : float or None
-    The bandwidth of both kernels; None is the median described in the class, of X and of Y separately.""",
+    The bandwidth of both kernels; above 0. None sets sigma^2 to the median squared distance between
+    rows that differ, of X and of Y separately.""",
     "pair_errors": """
 ValueError
     If X and Y have different numbers of rows, or sigma is not positive.
