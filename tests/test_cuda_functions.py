@@ -48,9 +48,7 @@ class Use:
     function: str
     arrays: tuple[Any, ...]
     options: dict[str, Any] = field(default_factory=dict)
-    refused: dict[str, str] = field(
-        default_factory=dict
-    )  # by "arrays" or "tensors"; a pattern of the message
+    refused: dict[str, str] = field(default_factory=dict)  # "arrays", "tensors": a pattern of the message
     warns: bool = False  # on the CPU only: a device would have to be waited for
 
     @property
