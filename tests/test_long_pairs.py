@@ -92,3 +92,13 @@ def test_tensors_report_progress_and_keep_their_gradients(function, tmp_path):
     kept = function(x.detach(), y, kernel="rbf", checkpoint=tmp_path / "pair")
     assert isinstance(kept, torch.Tensor)
     torch.testing.assert_close(kept, found.detach())
+
+
+@each
+def test_a_long_pair_reports_its_progress_before_it_ends(function):
+    told = []
+    x, y = RNG.standard_normal((2, 12_000, 3))
+    gl.set_num_threads(1)
+    function(x, y, kernel="rbf", progress=lambda done, total: told.append(done / total))
+    assert told == sorted(told)
+    assert 0 < told[0] < 1 == told[-1]
